@@ -9,7 +9,6 @@ from conferral.storage.keys import Keys
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.invariants import assert_invariants
 from tests.flows.flow_helpers import TARGET
-from tests.support.phones import answers
 
 
 async def all_hang_up(system: FaultSystem, **expected: Any) -> None:
@@ -32,7 +31,7 @@ async def many_talk(system: FaultSystem, count: int) -> list[tuple[CallHandle, C
 
 async def transferred(system: FaultSystem, customer: CallHandle) -> CallHandle:
     """A third person joins customer and agent; returns that leg."""
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm")
     assert outcome.status == "done", f"{outcome}\n{await system.report()}"
     return await system.leg(customer.sid, "target")

@@ -17,6 +17,8 @@ from tests.support.redis_server import RedisServer
 
 #: How long the lease of a worker lasts that is going to be killed, milliseconds: the others wait as long.
 SHORT_LEASE_MS = 1_000
+#: For a second worker that takes over all that a first one has: with one partition, the first keeps it until then.
+TWO_WORKERS = {"workers": 0, "CONFERRAL_PARTITIONS": 1, "CONFERRAL_CONVERT_TIMEOUT": 20}
 #: `CONFERRAL_SWEEP_INTERVAL` of these worlds, seconds.
 SWEEP_S = 2
 
@@ -109,19 +111,11 @@ class FaultSystem(LocalSystem):
 
     async def nothing_under_way(self) -> None:
         """Waits until everything is decided and done, though calls go on."""
-
-        async def nothing() -> bool:
-            return not await self.under_way()
-
-        await self.eventually(nothing, "nothing is under way")
+        await self.eventually(self.under_way, "nothing is under way", equals=0)
 
     async def workers_are_up(self, count: int) -> None:
         """Waits until so many workers have shown themselves."""
-
-        async def are_up() -> bool:
-            return bool(await self.client.zcard(self.keys.workers) == count)
-
-        await self.eventually(are_up, f"{count} workers are up")
+        await self.eventually(lambda: self.client.zcard(self.keys.workers), f"{count} workers are up", equals=count)
 
     async def everything_is_held(self) -> None:
         """Waits until every partition and the router's task have a holder."""

@@ -1,6 +1,5 @@
 """Ways to bring Redis back with less than it had acknowledged, and calls that this happens to."""
 
-import asyncio
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import Any
 import redis
 
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET, begins, done, outcome_of
-from tests.support.phones import dialed, rings
+from tests.flows.flow_helpers import TARGET
 from tests.support.redis_server import RedisServer
 
 #: How long it takes at most until Redis is back and the lost writes were searched for, seconds.
@@ -79,27 +77,27 @@ class Life:
         self.customer, self.agent = await self.system.talking()
 
     async def _converted(self) -> None:
-        await done(self.system, "convert", self.customer.sid)
+        await self.system.done("convert", self.customer.sid)
 
     async def _ringing(self) -> None:
-        self.system.sandbox.phone(TARGET).script_in_turn(rings())
-        self.transfer_id = await begins(self.system, "transfer", self.customer.sid, to=TARGET, mode="warm")
-        self.target = await dialed(self.system.sandbox, TARGET)
+        self.system.not_answered_by(TARGET)
+        self.transfer_id = await self.system.begins("transfer", self.customer.sid, to=TARGET, mode="warm")
+        self.target = await self.system.dialed(TARGET)
         await self.system.until(self.customer.sid, **{"transfer.status": "ringing"})
 
     async def _all_talk(self) -> None:
         self.target.answer()
-        assert (await outcome_of(self.system, self.transfer_id)).status == "done"
+        assert (await self.system.outcome_of(self.transfer_id)).status == "done"
 
     async def _handed_over(self) -> None:
-        await done(self.system, "complete", self.customer.sid)
+        await self.system.done("complete", self.customer.sid)
 
 
 async def comes_to_rest(system: FaultSystem) -> None:
     """Waits until Redis is back, nothing is undecided or in progress, and two sweeps have run."""
     swept = system.workers[0].metrics.sweeps.labels("done")._value
     before = swept.get()
-    await system.eventually(lambda: asyncio.sleep(0, swept.get() >= before + 2), "two sweeps have looked")
+    await system.eventually(lambda: swept.get() >= before + 2, "two sweeps have looked")
     await system.nothing_under_way()
 
 

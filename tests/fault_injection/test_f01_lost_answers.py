@@ -14,7 +14,7 @@ from conferral.storage.partition import lease as leases
 from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
 from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET, dials_to
+from tests.flows.flow_helpers import TARGET
 from tests.storage.test_commit import SESSION, opened
 from tests.support.tcp_relay import Relay
 
@@ -26,8 +26,8 @@ async def life_of_a_call(system: FaultSystem) -> str:
     """A call is bridged, a third person is asked in, the agent leaves, and everyone hangs up: the laws hold."""
     customer, agent = await system.talking()
     await transferred(system, customer)
-    assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
-    assert (await system.command("complete", customer.sid)).status == "done"
+    assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
+    await system.done("complete", customer.sid)
     await all_hang_up(system)
     return customer.sid
 
@@ -42,11 +42,10 @@ async def test_fault_01_commit_is_stored_and_its_reply_is_lost(redis_server):
     relay.cut_reply(COMMIT, skip=1, every=5)
     async with relay, FaultSystem(redis_server, worker_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=10) as system:
         await life_of_a_call(system)
-
-        async def all_are_recognised() -> bool:
-            return commits(system, "already") == commits(system, "unknown") == relay.cut_off > 2
-
-        await system.eventually(all_are_recognised, "every commit whose reply was lost is recognised")
+        await system.eventually(
+            lambda: commits(system, "already") == commits(system, "unknown") == relay.cut_off > 2,
+            "every commit whose reply was lost is recognised",
+        )
         assert commits(system, "conflict") == 0
 
 

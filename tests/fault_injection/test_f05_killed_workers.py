@@ -1,6 +1,5 @@
 """A worker process killed at each step of a transfer: the other one finishes it, and dials no one twice."""
 
-import asyncio
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +9,13 @@ import pytest
 
 from conferral.storage import scripts
 from tests.fault_injection.calls import all_hang_up
-from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET, begins, dials_to, outcome_of, until_hears
+from tests.fault_injection.fault_system import TWO_WORKERS, FaultSystem
+from tests.flows.flow_helpers import TARGET
 from tests.support.forked_worker import ForkedWorker
 from tests.support.phones import answers, presses
 from tests.support.tcp_relay import Relay
 
-pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak]
+pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak, pytest.mark.system(**TWO_WORKERS)]
 #: Batches of a warm transfer that are decided one after the other, at least (count).
 BATCHES = 6
 
@@ -49,21 +48,14 @@ async def transfer_survives(
             system.sandbox.faults.callback_delay_s = (0.02, 0.08)
             arm(first)
             fields = {"to": TARGET, "mode": "warm"} | ({"confirm": confirm} if confirm else {})
-            outcome = await outcome_of(system, await begins(system, "transfer", customer.sid, **fields))
+            outcome = await system.outcome_of(await system.begins("transfer", customer.sid, **fields))
             logs = f"{first.text()}\n----\n{second.text()}"
             assert outcome.status == "done", f"{outcome}\n{logs}"
-            await system.eventually(lambda: asyncio.sleep(0, first.was_killed), f"the first worker is dead\n{logs}")
+            await system.eventually(lambda: first.was_killed, f"the first worker is dead\n{logs}")
             target = await system.leg(customer.sid, "target")
-            await until_hears(system, target, [customer, agent])
-            assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1), logs
+            await system.until_hears(target, [customer, agent])
+            assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1), logs
             await all_hang_up(system, outage_s=1.0)
-
-
-@pytest.fixture
-async def system(redis_server):
-    # One partition, so that the first worker keeps it when a second one comes.
-    async with FaultSystem(redis_server, workers=0, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-        yield system
 
 
 @pytest.mark.parametrize("nth", range(1, BATCHES + 1))
@@ -96,8 +88,8 @@ async def test_fault_06_worker_is_killed_with_a_dial_that_cannot_be_verified(sys
             outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
             assert (outcome.status, outcome.reason) == ("failed", "unknown")
             assert first.was_killed
-            assert dials_to(system, TARGET) == 0
-            await until_hears(system, customer, [agent])
+            assert system.dials_to(TARGET) == 0
+            await system.until_hears(customer, [agent])
             await all_hang_up(system, outage_s=1.0)
 
 

@@ -14,25 +14,17 @@ from conferral.storage.codecs import event_codec, session_hash
 from conferral.storage.commands import command_stream
 from conferral.worker.process import Worker
 from tests.fault_injection.calls import all_hang_up, many_talk
-from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import begins, done, outcome_of
+from tests.fault_injection.fault_system import TWO_WORKERS, FaultSystem
 from tests.support.forked_worker import ForkedWorker
 from tests.support.tcp_relay import Relay
 
-pytestmark = [pytest.mark.redis]
+pytestmark = [pytest.mark.redis, pytest.mark.system(**TWO_WORKERS)]
 COMMIT = scripts.commit_batch.sha.encode()
-
-
-@pytest.fixture
-async def system(redis_server):
-    # One partition, so that the first worker keeps it when a second one comes.
-    async with FaultSystem(redis_server, workers=0, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-        yield system
 
 
 async def until_dropped(system: FaultSystem, former: ForkedWorker) -> None:
     """Waits until a worker process knows that it has lost a partition."""
-    await system.eventually(lambda: asyncio.sleep(0, "lease_lost" in former.text()), "the former holder has noticed")
+    await system.eventually(lambda: "lease_lost" in former.text(), "the former holder has noticed")
 
 
 # ---- processes -------------------------------------------------------------------------------------------------------
@@ -58,8 +50,8 @@ async def test_fault_09_stopped_worker_that_wakes_with_a_commit_in_hand(system, 
                 await system.workers_are_up(2)
                 customer, agent = await system.talking()
                 relay.on_request = stop
-                converting = await begins(system, "convert", customer.sid)
-                assert (await outcome_of(system, converting)).status == "done", second.text()
+                converting = await system.begins("convert", customer.sid)
+                assert (await system.outcome_of(converting)).status == "done", second.text()
                 assert stopped.is_set()
                 asked_before = twilio.requests
                 may_arrive.set()
@@ -131,12 +123,12 @@ async def test_fault_62_stopped_holder_with_an_open_read_wakes_after_a_hand_over
             first.signal(signal.SIGSTOP)
             given = [await mute_or_unmute(system, customer.sid, number) for number in range(6)]
             for command_id in given:
-                await outcome_of(system, command_id)
+                await system.outcome_of(command_id)
             given += [await mute_or_unmute(system, customer.sid, number) for number in range(6, 9)]
             first.signal(signal.SIGCONT)
             given += [await mute_or_unmute(system, customer.sid, number) for number in range(9, 12)]
             for command_id in given:
-                assert (await outcome_of(system, command_id)).status in ("done", "failed")
+                assert (await system.outcome_of(command_id)).status in ("done", "failed")
             await until_dropped(system, first)
             log = await system.log(customer.sid)
             # A command may be routed twice around the hand-over; the second is ignored.
@@ -199,17 +191,17 @@ async def test_fault_12_lease_is_lost_between_two_commits_of_one_batch(redis_ser
         elif point == "before_commit" and steps.count(point) == 3:
             await taken_over(system, first.name, partition)
 
-    async with FaultSystem(redis_server, workers=0, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=20) as system:
+    async with FaultSystem(redis_server, **TWO_WORKERS) as system:
         first = started(system, checkpoint)
         await system.everything_is_held()
         calls = await many_talk(system, 2)
         ids = [customer.sid for customer, _ in calls]
         held = held_by(first, 0)
         old = {ids[0]: held._batches._cache.get(ids[0])}
-        await done(system, "record", ids[0], action="start")
+        await system.done("record", ids[0], action="start")
         await system.eventually(lambda: nothing_undecided(system), "everything is decided")
         second = started(system)
-        await system.eventually(lambda: asyncio.sleep(0, second.assigner is not None), "the second worker is up")
+        await system.eventually(lambda: second.assigner is not None, "the second worker is up")
         one_batch.set()
         async with system.client.pipeline(transaction=True) as both:
             for session_id in ids:
@@ -252,13 +244,13 @@ async def test_fault_13_two_workers_believe_in_the_same_epoch(redis_server):
         epochs.append(holder.split(":")[0])
 
     is_armed = asyncio.Event()
-    async with FaultSystem(redis_server, workers=0, CONFERRAL_PARTITIONS=1, CONFERRAL_CONVERT_TIMEOUT=20) as system:
+    async with FaultSystem(redis_server, **TWO_WORKERS) as system:
         first = started(system, checkpoint)
         await system.everything_is_held()
         second = started(system)
         customer, agent = await system.talking()
         is_armed.set()
-        assert (await system.command("convert", customer.sid)).status == "done"
+        await system.done("convert", customer.sid)
         assert epochs == ["1", "1"]
         assert first.metrics.commits.labels("lost")._value.get() == 1
         assert system.redirects_of(agent) == 1

@@ -23,7 +23,7 @@ from tests.fault_injection.redis_rollback import (
     restore,
     tear,
 )  # fmt: skip
-from tests.flows.flow_helpers import TARGET, begins, dials_to, outcome_of, until_hears
+from tests.flows.flow_helpers import TARGET
 from tests.storage.test_commit import SESSION, opened
 from tests.support.redis_server import RedisServer
 
@@ -83,7 +83,7 @@ async def test_fault_15_call_continues_although_the_redis_file_was_torn(durable_
     """What was acknowledged last is gone: commits, callbacks, outcomes, at some moment of a conversion."""
     async with FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=5) as system:
         customer, agent = await system.talking()
-        await begins(system, "convert", customer.sid)
+        await system.begins("convert", customer.sid)
         await asyncio.sleep(chance.uniform(0.0, 0.15))  # a delay: the moment is drawn by seed
         tear(durable_redis, chance.randint(1, 3_000))
         await comes_to_rest(system)
@@ -111,10 +111,10 @@ async def test_fault_16_older_copy_of_redis_comes_back(durable_redis, tmp_path, 
         live = {call.sid for call in system.sandbox.live_calls()}
         restore(durable_redis, copy)
         await comes_to_rest(system)
-        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "no one is in silence")
+        await system.eventually(lambda: no_one_is_in_silence(system), "no one is in silence")
         gone = live - {call.sid for call in system.sandbox.live_calls()}
         assert life.customer.sid not in gone, await system.report()
-        assert dials_to(system, TARGET) <= 1
+        assert system.dials_to(TARGET) <= 1
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 
@@ -139,9 +139,9 @@ async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(d
         with durable_redis.client() as client:
             assert client.hget(system.keys.session(life.customer.sid), "state") == "conferenced"
         await system.until(life.customer.sid, state="transferring", **{"transfer.status": "merged"})
-        assert (await outcome_of(system, life.transfer_id)).status == "done"
-        assert dials_to(system, TARGET) == 1
-        await until_hears(system, life.customer, [life.agent, life.target])
+        assert (await system.outcome_of(life.transfer_id)).status == "done"
+        assert system.dials_to(TARGET) == 1
+        await system.until_hears(life.customer, [life.agent, life.target])
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 
@@ -162,7 +162,7 @@ async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp
         restore(durable_redis, copy)
         await system.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
         await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
-        await until_hears(system, life.customer, [life.target])
+        await system.until_hears(life.customer, [life.target])
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 
@@ -180,5 +180,5 @@ async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durabl
         life.agent.hang_up()
         await system.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
         await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
-        await until_hears(system, life.customer, [life.target])
+        await system.until_hears(life.customer, [life.target])
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)

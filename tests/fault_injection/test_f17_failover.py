@@ -9,7 +9,7 @@ import pytest
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import AWAY_S, SWEEP_S, Life, comes_to_rest, no_one_is_in_silence
-from tests.flows.flow_helpers import TARGET, dials_to
+from tests.flows.flow_helpers import TARGET
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
@@ -65,9 +65,9 @@ async def test_fault_17_failover_loses_what_was_acknowledged_last(pair, back, lo
         promote(replica)
         relay.lead_to(replica.socket)
         await comes_to_rest(system)
-        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "no one is in silence")
+        await system.eventually(lambda: no_one_is_in_silence(system), "no one is in silence")
         assert life.customer.status == "in-progress", await system.report()
-        assert dials_to(system, TARGET) <= 1
+        assert system.dials_to(TARGET) <= 1
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 
@@ -93,7 +93,7 @@ async def test_fault_18_old_primary_is_demoted_and_connections_stay_open(pair, s
 
         await system.eventually(is_known_as_primary, "everybody asks the new primary")
         await life.go_to(Life.STEPS[Life.STEPS.index(step) + 1])
-        assert (system.redirects_of(life.agent), dials_to(system, TARGET)) == (1, int(step != "bridged"))
+        assert (system.redirects_of(life.agent), system.dials_to(TARGET)) == (1, int(step != "bridged"))
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 

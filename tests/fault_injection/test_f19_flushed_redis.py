@@ -5,44 +5,44 @@ import pytest
 from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import SWEEP_S, Life
-from tests.flows.flow_helpers import TARGET, dials_to, done, until_hears
+from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import DEADLINE_S
 
 pytestmark = pytest.mark.redis
 
 
 @pytest.mark.parametrize("step", ["converted", pytest.param("all talk", marks=pytest.mark.soak)])
-async def test_fault_19_redis_is_flushed_during_a_conference(redis_server, step):
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=SWEEP_S)
+async def test_fault_19_redis_is_flushed_during_a_conference(system, step):
     """The sweep finds the conference, whose name is the session's id, and recovers it with its participants."""
-    async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
-        life = Life(system)
-        await life.go_to(step)
-        await system.nothing_under_way()
-        in_conference = [call.sid for call in system.sandbox.live_calls()]
-        await system.client.flushall()
-        await system.until(life.customer.sid, state="conferenced" if step == "converted" else "transferring")
-        assert [call.sid for call in system.sandbox.live_calls()] == in_conference
-        for partition in range(system.keys.partitions):
-            assert [group["name"] for group in await groups_of(system, partition)] == [b"workers"]
-        if step == "converted":
-            await transferred(system, life.customer)
-            assert dials_to(system, TARGET) == 1
-        await all_hang_up(system, outage_s=2 * SWEEP_S)
+    life = Life(system)
+    await life.go_to(step)
+    await system.nothing_under_way()
+    in_conference = [call.sid for call in system.sandbox.live_calls()]
+    await system.client.flushall()
+    await system.until(life.customer.sid, state="conferenced" if step == "converted" else "transferring")
+    assert [call.sid for call in system.sandbox.live_calls()] == in_conference
+    for partition in range(system.keys.partitions):
+        assert [group["name"] for group in await groups_of(system, partition)] == [b"workers"]
+    if step == "converted":
+        await transferred(system, life.customer)
+        assert system.dials_to(TARGET) == 1
+    await all_hang_up(system, outage_s=2 * SWEEP_S)
 
 
 @pytest.mark.parametrize("stays", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
-async def test_fault_19_no_one_stays_alone_until_the_next_sweep(redis_server, stays):
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=300, CONFERRAL_LONE_GRACE=0.5)
+async def test_fault_19_no_one_stays_alone_until_the_next_sweep(system, stays):
     """Callbacks name a session that no one knows: its conference is searched for at once."""
-    async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=300, CONFERRAL_LONE_GRACE=0.5) as system:
-        life = Life(system)
-        await life.go_to("all talk")
-        await system.nothing_under_way()
-        await system.client.flushall()
-        calls = {"customer": life.customer, "agent": life.agent, "target": life.target}
-        one = calls.pop(stays)
-        for call in calls.values():
-            call.hang_up()
-        await system.sandbox.wait_until(lambda: one.record.is_final, DEADLINE_S)
+    life = Life(system)
+    await life.go_to("all talk")
+    await system.nothing_under_way()
+    await system.client.flushall()
+    calls = {"customer": life.customer, "agent": life.agent, "target": life.target}
+    one = calls.pop(stays)
+    for call in calls.values():
+        call.hang_up()
+    await system.sandbox.wait_until(lambda: one.record.is_final, DEADLINE_S)
 
 
 async def groups_of(system: FaultSystem, partition: int) -> list[dict[str, bytes]]:
@@ -59,15 +59,15 @@ async def groups_of(system: FaultSystem, partition: int) -> list[dict[str, bytes
 
 
 @pytest.mark.parametrize("leaves", ["customer", pytest.param("agent", marks=pytest.mark.soak)])
-async def test_fault_19_redis_is_flushed_during_a_bridge(redis_server, leaves):
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=SWEEP_S)
+async def test_fault_19_redis_is_flushed_during_a_bridge(system, leaves):
     """The session is lost, and is not needed: Twilio's own rules disconnect the remaining party."""
-    async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
-        customer, agent = await system.talking()
-        await system.client.flushall()
-        next_customer, next_agent = await system.talking()
-        await until_hears(system, customer, [agent])
-        {"customer": customer, "agent": agent}[leaves].hang_up()
-        await system.sandbox.wait_until(lambda: customer.record.is_final and agent.record.is_final, DEADLINE_S)
-        await done(system, "convert", next_customer.sid)
-        await until_hears(system, next_customer, [next_agent])
-        await all_hang_up(system, outage_s=2 * SWEEP_S)
+    customer, agent = await system.talking()
+    await system.client.flushall()
+    next_customer, next_agent = await system.talking()
+    await system.until_hears(customer, [agent])
+    {"customer": customer, "agent": agent}[leaves].hang_up()
+    await system.sandbox.wait_until(lambda: customer.record.is_final and agent.record.is_final, DEADLINE_S)
+    await system.done("convert", next_customer.sid)
+    await system.until_hears(next_customer, [next_agent])
+    await all_hang_up(system, outage_s=2 * SWEEP_S)

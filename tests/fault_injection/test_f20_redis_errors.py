@@ -12,8 +12,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET, begins, dials_to, done, outcome_of
-from tests.support.phones import answers
+from tests.flows.flow_helpers import TARGET
 from tests.support.redis_server import RedisServer, found_programs
 from tests.support.tcp_relay import Relay
 
@@ -29,44 +28,43 @@ async def commands_within(system: FaultSystem, time_s: float) -> int:
     return sum(system.history.calls.values()) - before
 
 
-async def test_fault_20_streams_are_deleted_while_workers_wait_for_them(redis_server):
-    async with FaultSystem(redis_server, CONFERRAL_PARTITIONS=1) as system:
+@pytest.mark.system(CONFERRAL_PARTITIONS=1)
+async def test_fault_20_streams_are_deleted_while_workers_wait_for_them(system):
+    customer, agent = await system.talking()
+    await system.nothing_under_way()
+    usual = await commands_within(system, 0.4)
+    await system.client.delete(system.keys.events(0), system.keys.commands)
+    without = await commands_within(system, 0.4)
+    assert without <= 2 * usual + 20, f"{without} commands in 0.4 s, {usual} before"
+    await transferred(system, customer)
+    assert [group["name"] for group in await system.client.xinfo_groups(system.keys.events(0))] == [b"workers"]
+    assert system.redirects_of(agent) == 1
+    await all_hang_up(system)
+
+
+async def test_fault_21_scripts_are_flushed_repeatedly(system):
+    forgotten, goes_on = 0, True
+
+    async def forget() -> None:
+        nonlocal forgotten
+        # Until it is reported: a cancellation can get lost inside the Redis client on Python 3.11.
+        while goes_on:
+            await system.client.script_flush()
+            forgotten += 1
+            await asyncio.sleep(0.002)
+
+    forgetting = asyncio.create_task(forget())
+    try:
         customer, agent = await system.talking()
-        await system.nothing_under_way()
-        usual = await commands_within(system, 0.4)
-        await system.client.delete(system.keys.events(0), system.keys.commands)
-        without = await commands_within(system, 0.4)
-        assert without <= 2 * usual + 20, f"{without} commands in 0.4 s, {usual} before"
         await transferred(system, customer)
-        assert [group["name"] for group in await system.client.xinfo_groups(system.keys.events(0))] == [b"workers"]
-        assert system.redirects_of(agent) == 1
-        await all_hang_up(system)
-
-
-async def test_fault_21_scripts_are_flushed_repeatedly(redis_server):
-    async with FaultSystem(redis_server) as system:
-        forgotten, goes_on = 0, True
-
-        async def forget() -> None:
-            nonlocal forgotten
-            # Until it is reported: a cancellation can get lost inside the Redis client on Python 3.11.
-            while goes_on:
-                await system.client.script_flush()
-                forgotten += 1
-                await asyncio.sleep(0.002)
-
-        forgetting = asyncio.create_task(forget())
-        try:
-            customer, agent = await system.talking()
-            await transferred(system, customer)
-            assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
-            await done(system, "complete", customer.sid)
-        finally:
-            goes_on = False
-            await forgetting
-        await all_hang_up(system)
-        assert forgotten > 20
-        assert system.history.calls["EVAL"] > 5, "a forgotten script is sent again"
+        assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
+        await system.done("complete", customer.sid)
+    finally:
+        goes_on = False
+        await forgetting
+    await all_hang_up(system)
+    assert forgotten > 20
+    assert system.history.calls["EVAL"] > 5, "a forgotten script is sent again"
 
 
 @pytest.mark.parametrize("delay_s", [0.01, pytest.param(0.2, marks=pytest.mark.soak)])
@@ -79,8 +77,8 @@ async def test_fault_26_redis_is_slow(redis_server, delay_s):
         customer, agent = await system.talking()
         relay.delay_s = delay_s
         await transferred(system, customer)
-        await done(system, "complete", customer.sid)
-        assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
+        await system.done("complete", customer.sid)
+        assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
         await all_hang_up(system, outage_s=20 * delay_s)
         holders = {commit.holder for commit in system.history.commits}
         assert len(holders) == 1
@@ -102,13 +100,13 @@ async def test_fault_29_foreign_script_keeps_redis_busy(own_redis):
         await system.client.config_set("lua-time-limit", 50)
         customer, agent = await system.talking()
         with own_redis.client() as other, own_redis.client() as killer:
-            converting = await begins(system, "convert", customer.sid)
+            converting = await system.begins("convert", customer.sid)
             busy = asyncio.create_task(asyncio.to_thread(busy_script, other))
             await asyncio.sleep(0.8)  # a delay: how long the script runs
             assert system.sandbox.live_calls()
             killer.script_kill()
             assert "killed" in await busy
-        assert (await outcome_of(system, converting)).status == "done"
+        assert (await system.outcome_of(converting)).status == "done"
         assert system.redirects_of(agent) == 1
         await all_hang_up(system, outage_s=1.0)
 
@@ -148,7 +146,7 @@ async def has_tried(system: FaultSystem, count: int) -> None:
         tried += words[1:2] in ([scripts.finish_effect.sha], [scripts.finish_effect.text])
 
     system.history.on_command = note
-    await system.eventually(lambda: asyncio.sleep(0, tried >= count), f"it was tried {count} times")
+    await system.eventually(lambda: tried >= count, f"it was tried {count} times")
 
 
 @pytest.mark.soak
@@ -166,33 +164,32 @@ async def test_fault_60_outcome_can_not_be_written_for_seconds(newer_redis, path
                 forbid_events(newer_redis, system.keys.partitions)
 
         customer, agent = await system.talking()
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         system.sandbox.on_rest = forbid
-        transfer = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm")
-        await system.eventually(lambda: asyncio.sleep(0, system.sandbox.on_rest is None), "Twilio was asked")
+        transfer = await system.begins("transfer", customer.sid, to=TARGET, mode="warm")
+        await system.eventually(lambda: system.sandbox.on_rest is None, "Twilio was asked")
         await has_tried(system, 20)
         partition = system.keys.partition_of(customer.sid)
         assert await system.client.hlen(system.keys.outbox(partition)) >= 1
         allow_all(newer_redis)
-        assert (await outcome_of(system, transfer)).status == "done"
-        assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
+        assert (await system.outcome_of(transfer)).status == "done"
+        assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
         await all_hang_up(system, outage_s=5.0)
 
 
-async def test_fault_61_ids_of_a_stream_go_back(redis_server):
+async def test_fault_61_ids_of_a_stream_go_back(system):
     """After a failover to a server whose clock is behind: what comes then has lower ids than what was decided."""
-    async with FaultSystem(redis_server) as system:
-        customer, _ = await system.converted()
-        await system.nothing_under_way()
-        stream = system.keys.events(system.keys.partition_of(customer.sid))
-        async with system.client.pipeline(transaction=True) as failover:
-            failover.delete(stream)
-            for number in range(6):
-                event = (Mute, Unmute)[number % 2](session_id=customer.sid, token=f"c{number}", party="agent")
-                failover.xadd(stream, event_codec.encode(event), id=f"{5 + number}-1")
-            await failover.execute()
-        await system.nothing_under_way()
-        log = await system.log(customer.sid)
-        decided = [entry["command"] for entry in log if entry["event"] in ("mute", "unmute")]
-        assert decided == [f"c{number}" for number in range(6)], log
-        await all_hang_up(system)
+    customer, _ = await system.converted()
+    await system.nothing_under_way()
+    stream = system.keys.events(system.keys.partition_of(customer.sid))
+    async with system.client.pipeline(transaction=True) as failover:
+        failover.delete(stream)
+        for number in range(6):
+            event = (Mute, Unmute)[number % 2](session_id=customer.sid, token=f"c{number}", party="agent")
+            failover.xadd(stream, event_codec.encode(event), id=f"{5 + number}-1")
+        await failover.execute()
+    await system.nothing_under_way()
+    log = await system.log(customer.sid)
+    decided = [entry["command"] for entry in log if entry["event"] in ("mute", "unmute")]
+    assert decided == [f"c{number}" for number in range(6)], log
+    await all_hang_up(system)

@@ -23,7 +23,6 @@ from conferral.storage.connection.client import make_client
 from conferral.worker.process import Worker
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import done, outcome_of
 from tests.support.local_system import AGENT, LocalSystem, settings_for
 from tests.support.redis_server import RedisServer
 
@@ -79,11 +78,9 @@ async def call_goes_on(server: RedisServer, begin: Setting, end: Setting, state:
         customer, agent = await system.talking()
         begin(server)
         try:
-
-            async def is_said() -> bool:
-                return await readiness(system) == (503, [f"redis: {state}"])
-
-            await system.eventually(is_said, "the webhooks say what is wrong")
+            await system.eventually(
+                lambda: readiness(system), "the webhooks say what is wrong", equals=(503, [f"redis: {state}"])
+            )
             with pytest.raises(StoreError):
                 await command_stream.publish(system.client, system.keys, {"type": "convert", "session": customer.sid})
             caller = await caller_is_connected(system)
@@ -91,12 +88,8 @@ async def call_goes_on(server: RedisServer, begin: Setting, end: Setting, state:
         finally:
             end(server)
         assert documents_came_in_time(system)
-
-        async def is_ready() -> bool:
-            return await readiness(system) == (200, [])
-
-        await system.eventually(is_ready, "ready again")
-        await done(system, "convert", customer.sid)
+        await system.eventually(lambda: readiness(system), "ready again", equals=(200, []))
+        await system.done("convert", customer.sid)
         assert system.redirects_of(agent) == 1
         assert caller.status == "in-progress"
         await all_hang_up(system, outage_s=TROUBLE_S + lasts_s)
@@ -145,7 +138,7 @@ async def test_fault_22_backlog_drains_while_redis_is_full(own_redis, monkeypatc
         await system.eventually(is_drained, "the backlog is drained though Redis is full")
         configured(maxmemory=0)(own_redis)
         takes_writes.set()
-        assert (await outcome_of(system, converting)).status == "done"
+        assert (await system.outcome_of(converting)).status == "done"
         await all_hang_up(system, outage_s=TROUBLE_S)
 
 

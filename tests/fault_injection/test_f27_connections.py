@@ -18,7 +18,7 @@ from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
 from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET, dials_to, done
+from tests.flows.flow_helpers import TARGET
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 
@@ -154,9 +154,9 @@ async def test_fault_27_call_continues_although_every_tenth_reply_is_cut(redis_s
         relay.cut_reply(b"", keep=keep, draw=draw)
         await transferred(system, customer)
         relay.go_on()
-        await done(system, "complete", customer.sid)
+        await system.done("complete", customer.sid)
         assert any(drawn)
-        assert (system.redirects_of(agent), dials_to(system, TARGET)) == (1, 1)
+        assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
         await all_hang_up(system, outage_s=2.0)
 
 

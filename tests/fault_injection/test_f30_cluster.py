@@ -9,7 +9,7 @@ import pytest
 from tests.fault_injection.calls import all_hang_up, many_talk, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import SWEEP_S, Life, comes_to_rest, no_one_is_in_silence
-from tests.flows.flow_helpers import TARGET, begins, dials_to, outcome_of
+from tests.flows.flow_helpers import TARGET
 from tests.support.redis_cluster import ClusterServers
 
 pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.timeout(240)]
@@ -50,8 +50,8 @@ async def test_fault_30_slots_move_under_load(cluster):
             number = 0
             while goes_on or number < 2:
                 kind = ("hold", "unhold")[number % 2]
-                given = await begins(system, kind, session, party="customer", id=f"{session[:12]}-{number}")
-                assert (await outcome_of(system, given)).status in ("done", "failed")
+                given = await system.begins(kind, session, party="customer", id=f"{session[:12]}-{number}")
+                assert (await system.outcome_of(given)).status in ("done", "failed")
                 done_count += 1
                 number += 1
 
@@ -60,7 +60,7 @@ async def test_fault_30_slots_move_under_load(cluster):
         for _ in range(2):
             before = done_count
             moved += await asyncio.to_thread(move_all_partitions, system, cluster)
-            await system.eventually(lambda before=before: asyncio.sleep(0, done_count > before), "commands go on")
+            await system.eventually(lambda before=before: done_count > before, "commands go on")
         goes_on = False
         await asyncio.gather(*working)
         assert moved == 2 * system.keys.partitions
@@ -68,7 +68,7 @@ async def test_fault_30_slots_move_under_load(cluster):
             assert (customer.status, agent.status) == ("in-progress", "in-progress")
             assert system.redirects_of(agent) == 1
         await transferred(system, talking[0][0])
-        assert dials_to(system, TARGET) == 1
+        assert system.dials_to(TARGET) == 1
         await all_hang_up(system, outage_s=FAILOVER_S)
 
 
@@ -81,15 +81,13 @@ async def test_fault_31_primary_dies_and_its_replica_is_promoted(cluster, step):
         primary = cluster.owner_of(system.keys.session(life.customer.sid))
         replica = cluster.replica_of(primary)
         primary.kill()
-
-        async def is_promoted() -> bool:
-            return await asyncio.to_thread(replica.is_primary)
-
-        await system.eventually(is_promoted, "the replica has taken over", timeout_s=2 * FAILOVER_S)
+        await system.eventually(
+            lambda: asyncio.to_thread(replica.is_primary), "the replica has taken over", timeout_s=2 * FAILOVER_S
+        )
         await comes_to_rest(system)
-        await system.eventually(lambda: asyncio.sleep(0, no_one_is_in_silence(system)), "no one is in silence")
+        await system.eventually(lambda: no_one_is_in_silence(system), "no one is in silence")
         assert life.customer.status == "in-progress", await system.report()
         await life.go_to(Life.STEPS[Life.STEPS.index(step) + 1])
-        assert dials_to(system, TARGET) <= 1
+        assert system.dials_to(TARGET) <= 1
         system.histories[cluster.nodes.index(primary)].follow(replica.port)
         await all_hang_up(system, outage_s=FAILOVER_S, is_rolled_back=True)

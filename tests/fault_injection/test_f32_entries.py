@@ -1,6 +1,5 @@
 """Entries that no one can decide: garbage, what kills the worker, and what someone has taken off the stream."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,10 @@ from conferral.worker.consumer.session_cache import SessionCache
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, nothing_waits, stream_of
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.forked_worker import ForkedWorker
-from tests.support.redis_server import RedisServer
 
-pytestmark = pytest.mark.redis
-SWEEP_S = 0.5
-
-
-@pytest.fixture
-async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
-    # The answer to a read may be among the lost entries; it is waited for half a second instead of half a minute.
-    policy = {"read_timeout_ms": 500}
-    async with FaultSystem(redis_server, policy=policy, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
-        yield system
+# The answer to a read may be among the lost entries; it is waited for half a second instead of half a minute.
+PATIENCE = {"read_timeout_ms": 500}
+pytestmark = [pytest.mark.redis, pytest.mark.system(policy=PATIENCE, CONFERRAL_SWEEP_INTERVAL=0.5)]
 
 
 async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_stop_nothing(system: FaultSystem) -> None:
@@ -43,7 +34,7 @@ async def test_fault_32_entries_that_make_no_sense_go_to_the_dead_letters_and_st
     for fields in ({"foo": "bar"}, {b"\xff": b"\xfe"}, {"type": "x" * 2**20}):
         await system.client.xadd(system.keys.commands, fields)
 
-    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.done("convert", customer.sid)
 
     await system.eventually(lambda: nothing_waits(system), "nothing is left to be decided")
     assert sorted(await dead_reasons(system)) == sorted(
@@ -68,44 +59,41 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
             held._batches._cache = SessionCache()
     await command_stream.publish(system.client, system.keys, {"type": "convert", "session": broken.sid})
 
-    assert (await system.command("convert", healthy.sid)).status == "done"
+    await system.done("convert", healthy.sid)
 
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "its entry is put aside")
     assert await dead_reasons(system) == ["the session's stored state is damaged"]
     assert system.redirects_of(agent) == 1
     await system.client.hset(key, "packed", packed)
-    assert (await system.command("convert", broken.sid)).status == "done"
+    await system.done("convert", broken.sid)
     await all_hang_up(system, dead_lettered=1)
 
 
 @pytest.mark.soak
+@pytest.mark.system(workers=0)
 async def test_fault_33_entry_that_kills_three_workers_is_dead_lettered_and_the_call_continues(
-    redis_server: RedisServer, tmp_path: Path
+    system: FaultSystem, tmp_path: Path
 ) -> None:
-    async with FaultSystem(redis_server, workers=0) as system:
-        with system.worker_process(tmp_path, "first", die_at="after_read") as first:
-            customer, agent = await system.talking()
-            first.arm()
-            await command_stream.publish(system.client, system.keys, {"type": "convert", "session": customer.sid})
-            await has_died(system, first)
-        for number in (2, 3):
-            with system.worker_process(tmp_path, f"worker-{number}", die_at="after_read") as worker:
-                worker.arm()
-                await has_died(system, worker)
-                assert not await dead_reasons(system)
-        with system.worker_process(tmp_path, "last") as last:
-            await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
-            assert await dead_reasons(system) == ["workers crashed processing it"]
-            assert (await system.command("convert", customer.sid)).status == "done", last.text()
-            assert system.redirects_of(agent) == 1
-            await all_hang_up(system, dead_lettered=1)
+    with system.worker_process(tmp_path, "first", die_at="after_read") as first:
+        customer, agent = await system.talking()
+        first.arm()
+        await command_stream.publish(system.client, system.keys, {"type": "convert", "session": customer.sid})
+        await has_died(system, first)
+    for number in (2, 3):
+        with system.worker_process(tmp_path, f"worker-{number}", die_at="after_read") as worker:
+            worker.arm()
+            await has_died(system, worker)
+            assert not await dead_reasons(system)
+    with system.worker_process(tmp_path, "last") as last:
+        await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
+        assert await dead_reasons(system) == ["workers crashed processing it"]
+        assert (await system.command("convert", customer.sid)).status == "done", last.text()
+        assert system.redirects_of(agent) == 1
+        await all_hang_up(system, dead_lettered=1)
 
 
 async def has_died(system: FaultSystem, worker: ForkedWorker) -> None:
-    async def is_dead() -> bool:
-        return worker.was_killed
-
-    await system.eventually(is_dead, "the worker comes to the entry")
+    await system.eventually(lambda: worker.was_killed, "the worker comes to the entry")
 
 
 async def test_fault_34_entries_trimmed_by_hand_are_recovered_by_the_sweep(system: FaultSystem) -> None:
@@ -159,7 +147,7 @@ async def test_fault_34_entries_trimmed_between_read_and_commit_are_decided_all_
         return entries
 
     held._context.partition_store.read = reads_and_trims  # type: ignore[method-assign, assignment]
-    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.done("convert", customer.sid)
     assert sum(trimmed) >= 1
     assert system.redirects_of(agent) == 1
     await all_hang_up(system)

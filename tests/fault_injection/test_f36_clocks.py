@@ -9,7 +9,6 @@ import pytest
 
 from tests.fault_injection.calls import all_hang_up, events_of, many_talk
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import begins, outcome_of
 from tests.support.fair_time import LoopClock
 from tests.support.redis_server import RedisServer
 
@@ -68,49 +67,48 @@ async def test_fault_36_wall_clock_that_jumps_fires_no_timer_and_costs_no_lease(
         assert len(events_of(await system.log(customer.sid), "lone_overdue")) == 1
         assert await timed_out(system, bridged.sid) == fired
         assert await holders(system) == before
-        assert (await system.command("convert", bridged.sid)).status == "done"
+        await system.done("convert", bridged.sid)
         await all_hang_up(system)
 
 
-async def test_fault_37_leases_that_seem_to_have_run_out_change_hands_once_at_most(redis_server: RedisServer) -> None:
+@pytest.mark.system(workers=2)
+async def test_fault_37_leases_that_seem_to_have_run_out_change_hands_once_at_most(system: FaultSystem) -> None:
     """As when Redis's clock jumps, in the middle of a conversion; nothing is asked of Twilio twice."""
-    async with FaultSystem(redis_server, workers=2) as system:
-        (customer, agent), (other, other_agent) = await many_talk(system, 2)
-        for leg in (agent, other_agent):
-            system.sandbox.faults.next_rest("POST", f"/Calls/{leg.sid}", latency_s=0.3)
-        before = await holders(system)
-        converts = [await begins(system, "convert", one.sid) for one in (customer, other)]
+    (customer, agent), (other, other_agent) = await many_talk(system, 2)
+    for leg in (agent, other_agent):
+        system.sandbox.faults.next_rest("POST", f"/Calls/{leg.sid}", latency_s=0.3)
+    before = await holders(system)
+    converts = [await system.begins("convert", one.sid) for one in (customer, other)]
 
-        for number in range(system.keys.partitions):
-            await system.client.hset(system.keys.lease(number), "until", "1")
+    for number in range(system.keys.partitions):
+        await system.client.hset(system.keys.lease(number), "until", "1")
 
-        assert [(await outcome_of(system, one)).status for one in converts] == ["done", "done"]
-        assert [system.redirects_of(leg) for leg in (agent, other_agent)] == [1, 1]
-        epochs = [
-            (int(old.split(":")[0]), int(new.split(":")[0]))
-            for old, new in zip(before, await holders(system), strict=True)
-        ]
-        assert all(old <= new <= old + 1 for old, new in epochs), epochs
-        await all_hang_up(system)
+    assert [(await system.outcome_of(one)).status for one in converts] == ["done", "done"]
+    assert [system.redirects_of(leg) for leg in (agent, other_agent)] == [1, 1]
+    epochs = [
+        (int(old.split(":")[0]), int(new.split(":")[0])) for old, new in zip(before, await holders(system), strict=True)
+    ]
+    assert all(old <= new <= old + 1 for old, new in epochs), epochs
+    await all_hang_up(system)
 
 
-async def test_fault_57_timer_that_falls_due_while_no_worker_is_there_fires_once(redis_server: RedisServer) -> None:
-    async with FaultSystem(redis_server, CONFERRAL_LONE_GRACE="1") as system:
-        system.end_calls_in_test()
-        customer, agent = await system.converted()
-        agent.hang_up()
-        await system.eventually(lambda: is_alone(system, customer.sid), "his time alone has begun")
-        await system.stop_worker()
-        due_ms = await lets_go_at(system, customer.sid)
-        await system.eventually(lambda: is_past(system, due_ms + 500), "his time is over, with nobody there to see")
-        assert (await system.session(customer.sid))["state"] == "conferenced"
+@pytest.mark.system(CONFERRAL_LONE_GRACE="1")
+async def test_fault_57_timer_that_falls_due_while_no_worker_is_there_fires_once(system: FaultSystem) -> None:
+    system.end_calls_in_test()
+    customer, agent = await system.converted()
+    agent.hang_up()
+    await system.eventually(lambda: is_alone(system, customer.sid), "his time alone has begun")
+    await system.stop_worker()
+    due_ms = await lets_go_at(system, customer.sid)
+    await system.eventually(lambda: is_past(system, due_ms + 500), "his time is over, with nobody there to see")
+    assert (await system.session(customer.sid))["state"] == "conferenced"
 
-        system.start_worker()
+    system.start_worker()
 
-        session = await system.until(customer.sid, state="ended")
-        assert session["end_reason"] == "agent-left"
-        assert len(events_of(await system.log(customer.sid), "lone_overdue")) == 1
-        await all_hang_up(system, outage_s=2.0)
+    session = await system.until(customer.sid, state="ended")
+    assert session["end_reason"] == "agent-left"
+    assert len(events_of(await system.log(customer.sid), "lone_overdue")) == 1
+    await all_hang_up(system, outage_s=2.0)
 
 
 async def lets_go_at(system: FaultSystem, session_id: str) -> int:
@@ -129,25 +127,23 @@ async def is_alone(system: FaultSystem, session_id: str) -> bool:
 
 
 @pytest.mark.soak
-async def test_fault_57_timers_of_killed_workers_fire_once_after_take_over(
-    redis_server: RedisServer, tmp_path: Path
-) -> None:
+@pytest.mark.system(workers=0, CONFERRAL_LONE_GRACE="1.5")
+async def test_fault_57_timers_of_killed_workers_fire_once_after_take_over(system: FaultSystem, tmp_path: Path) -> None:
     """Of several calls, while the only worker is dead for longer than they wait."""
-    async with FaultSystem(redis_server, workers=0, CONFERRAL_LONE_GRACE="1.5") as system:
-        system.end_calls_in_test()
-        with system.worker_process(tmp_path, "first") as first:
-            talks = await many_talk(system, 4)
-            for customer, _ in talks:
-                assert (await system.command("convert", customer.sid)).status == "done"
-            for _, agent in talks:
-                agent.hang_up()
-            for customer, _ in talks:
-                await system.eventually(partial(is_alone, system, customer.sid), "his time alone has begun")
-            first.signal(signal.SIGKILL)
-        latest_ms = max([await lets_go_at(system, customer.sid) for customer, _ in talks])
-        await system.eventually(partial(is_past, system, latest_ms + 1_500), "their time is over")
-        with system.worker_process(tmp_path, "second"):
-            for customer, _ in talks:
-                await system.until(customer.sid, state="ended")
-                assert len(events_of(await system.log(customer.sid), "lone_overdue")) == 1
-            await all_hang_up(system, outage_s=6.0)
+    system.end_calls_in_test()
+    with system.worker_process(tmp_path, "first") as first:
+        talks = await many_talk(system, 4)
+        for customer, _ in talks:
+            await system.done("convert", customer.sid)
+        for _, agent in talks:
+            agent.hang_up()
+        for customer, _ in talks:
+            await system.eventually(partial(is_alone, system, customer.sid), "his time alone has begun")
+        first.signal(signal.SIGKILL)
+    latest_ms = max([await lets_go_at(system, customer.sid) for customer, _ in talks])
+    await system.eventually(partial(is_past, system, latest_ms + 1_500), "their time is over")
+    with system.worker_process(tmp_path, "second"):
+        for customer, _ in talks:
+            await system.until(customer.sid, state="ended")
+            assert len(events_of(await system.log(customer.sid), "lone_overdue")) == 1
+        await all_hang_up(system, outage_s=6.0)

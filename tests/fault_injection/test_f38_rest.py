@@ -1,7 +1,7 @@
 """Requests to Twilio that come to grief: before or after their effect, for ever, refused, mangled, not authorised."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -11,10 +11,8 @@ from conferral.sandbox import CallHandle, RestHookEvent
 from conferral.sandbox.request_log import RestEntry
 from tests.fault_injection.calls import all_hang_up, many_talk
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET, begins, dial_requests, outcome_of
+from tests.flows.flow_helpers import TARGET
 from tests.support.outcomes import wait_for_outcome
-from tests.support.phones import answers
-from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 _T = TypeVar("_T")
@@ -35,12 +33,6 @@ TROUBLES: dict[str, tuple[dict[str, Any], bool]] = {
 }
 
 
-@pytest.fixture
-async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
-    async with FaultSystem(redis_server) as system:
-        yield system
-
-
 def redirects(system: FaultSystem, call: CallHandle) -> list[RestEntry]:
     """What Twilio was asked to redirect a call with, refused and lost requests as well."""
     return [entry for entry in system.sandbox.request_log.requests("POST", f"/Calls/{call.sid}") if entry.get("Twiml")]
@@ -53,8 +45,7 @@ async def converts(system: FaultSystem, customer: CallHandle) -> None:
 
 async def calls_bob_and_eve(system: FaultSystem, fault: dict[str, Any]) -> str:
     """A `call` whose first dial meets a fault; returns the command's outcome."""
-    system.sandbox.phone(BOB).script_in_turn(answers())
-    system.sandbox.phone(EVE).script_in_turn(answers())
+    system.answered_by(BOB, EVE)
     system.sandbox.faults.next_rest("POST", "/Calls.json", To=BOB, **fault)
     return (await system.command("call", "", agent=BOB, customer=EVE)).status
 
@@ -63,7 +54,7 @@ async def test_fault_38_request_that_never_arrived_is_verified_and_sent_once_mor
     """A dial by `POST /Calls` can't be verified, so it is never sent again."""
     (converted, agent), (joined, _) = await many_talk(system, 2)
     await converts(system, joined)
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", cut="before")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="before")
 
@@ -75,15 +66,15 @@ async def test_fault_38_request_that_never_arrived_is_verified_and_sent_once_mor
 
     assert [entry.applied for entry in redirects(system, agent)] == [False, True]
     assert transfer.status == "done"
-    assert [entry.applied for entry in dial_requests(system, TARGET)] == [False, True]
-    assert (called, [entry.applied for entry in dial_requests(system, BOB)]) == ("failed", [False])
+    assert [entry.applied for entry in system.dial_requests(TARGET)] == [False, True]
+    assert (called, [entry.applied for entry in system.dial_requests(BOB)]) == ("failed", [False])
     await all_hang_up(system)
 
 
 async def test_fault_39_request_whose_answer_is_lost_is_found_and_not_repeated(system: FaultSystem) -> None:
     (converted, agent), (joined, _) = await many_talk(system, 2)
     await converts(system, joined)
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", cut="after")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after")
 
@@ -122,21 +113,21 @@ def silent_after(system: FaultSystem, call: CallHandle, silence_s: float) -> Non
 
 @pytest.mark.soak
 @pytest.mark.parametrize("is_done", [False, True], ids=["38", "39"])
+@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=20)
 async def test_fault_40_request_without_a_response_times_out_and_is_recovered(
-    redis_server: RedisServer, is_done: bool
+    system: FaultSystem, is_done: bool
 ) -> None:
     """The connection stays open: only our own time-outs end it, before or after the effect."""
-    async with FaultSystem(redis_server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-        customer, agent = await system.talking()
-        if is_done:
-            silent_after(system, agent, 30.0)
-        else:
-            system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=30.0, cut="before")
+    customer, agent = await system.talking()
+    if is_done:
+        silent_after(system, agent, 30.0)
+    else:
+        system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=30.0, cut="before")
 
-        await converts(system, customer)
+    await converts(system, customer)
 
-        assert [entry.applied for entry in redirects(system, agent)] == [True] if is_done else [False, True]
-        await all_hang_up(system)
+    assert [entry.applied for entry in redirects(system, agent)] == [True] if is_done else [False, True]
+    await all_hang_up(system)
 
 
 @pytest.mark.soak
@@ -144,12 +135,12 @@ async def test_fault_40_session_with_a_hanging_request_delays_no_other(system: F
     """Not even its own end: that goes out next to what hangs."""
     (stuck, agent), (other, _), (bridged, _) = await many_talk(system, 3)
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=20.0, cut="before", Twiml="*")
-    await begins(system, "convert", stuck.sid)
+    await system.begins("convert", stuck.sid)
     await system.sandbox.wait_until(lambda: redirects(system, agent))
 
     await converts(system, other)
-    assert (await system.command("end", bridged.sid)).status == "done"
-    assert (await system.command("end", stuck.sid)).status == "done"
+    await system.done("end", bridged.sid)
+    await system.done("end", stuck.sid)
 
     (hanging,) = redirects(system, agent)
     assert (hanging.applied, hanging.duration_ms) == (False, 0.0), "it hangs all the while"
@@ -161,30 +152,30 @@ HANGING = 200
 
 @pytest.mark.soak
 @pytest.mark.timeout(240)
+@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=20)
 async def test_fault_40_two_hundred_requests_that_hang_cost_their_commands_and_no_call(
-    redis_server: RedisServer,
+    system: FaultSystem,
 ) -> None:
     """More than there are slots: endings have some of their own, and everyone talks on."""
-    async with FaultSystem(redis_server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-        talks = await few_at_a_time(system.talking for _ in range(HANGING))
-        (ended, _), *stuck = talks
-        system.sandbox.faults.next_rest("POST", "/Calls/*", latency_s=120.0, cut="before", count=10**6, Twiml="*")
-        ids = [await begins(system, "convert", customer.sid) for customer, _ in stuck]
-        await system.sandbox.wait_until(lambda: sum(bool(redirects(system, agent)) for _, agent in stuck) >= 20)
+    talks = await few_at_a_time(system.talking for _ in range(HANGING))
+    (ended, _), *stuck = talks
+    system.sandbox.faults.next_rest("POST", "/Calls/*", latency_s=120.0, cut="before", count=10**6, Twiml="*")
+    ids = [await system.begins("convert", customer.sid) for customer, _ in stuck]
+    await system.sandbox.wait_until(lambda: sum(bool(redirects(system, agent)) for _, agent in stuck) >= 20)
 
-        assert (await system.command("end", ended.sid)).status == "done"
-        assert not [entry for _, agent in stuck for entry in redirects(system, agent) if entry.applied]
+    await system.done("end", ended.sid)
+    assert not [entry for _, agent in stuck for entry in redirects(system, agent) if entry.applied]
 
-        wait = partial(wait_for_outcome, system.client, system.keys, timeout_s=60.0)
-        outcomes = await few_at_a_time(partial(wait, command_id) for command_id in ids)
-        system.sandbox.faults.clear()
-        words = {outcome.status for outcome in outcomes}
-        assert words == {"failed"}, words
-        for customer, agent in stuck:
-            assert (customer.status, agent.status) == ("in-progress", "in-progress")
-            await system.until(customer.sid, state="bridged")
-        await converts(system, talks[-1][0])
-        await all_hang_up(system)
+    wait = partial(wait_for_outcome, system.client, system.keys, timeout_s=60.0)
+    outcomes = await few_at_a_time(partial(wait, command_id) for command_id in ids)
+    system.sandbox.faults.clear()
+    words = {outcome.status for outcome in outcomes}
+    assert words == {"failed"}, words
+    for customer, agent in stuck:
+        assert (customer.status, agent.status) == ("in-progress", "in-progress")
+        await system.until(customer.sid, state="bridged")
+    await converts(system, talks[-1][0])
+    await all_hang_up(system)
 
 
 async def few_at_a_time(acts: Iterable[Callable[[], Awaitable[_T]]]) -> list[_T]:
@@ -225,10 +216,10 @@ async def test_fault_41_order_of_a_sessions_requests_is_kept(system: FaultSystem
     customer, _ = await system.converted()
     fault, _ = TROUBLES[trouble]
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", Hold="true", **fault)
-    hold = await begins(system, "hold", customer.sid, party="customer")
-    mute = await begins(system, "mute", customer.sid, party="agent")
+    hold = await system.begins("hold", customer.sid, party="customer")
+    mute = await system.begins("mute", customer.sid, party="agent")
 
-    assert [(await outcome_of(system, one)).status for one in (hold, mute)] == ["done", "done"]
+    assert [(await system.outcome_of(one)).status for one in (hold, mute)] == ["done", "done"]
 
     asked = [
         "hold" if entry.get("Hold") else "mute"
@@ -246,13 +237,13 @@ async def test_fault_42_token_that_was_rotated_costs_commands_and_no_call(system
     token, system.sandbox.auth_token = system.sandbox.auth_token, "rotated"
 
     refused = await system.command("convert", customer.sid)
-    ending = await begins(system, "end", leaving.sid)
+    ending = await system.begins("end", leaving.sid)
 
     assert refused.status == "failed"
     assert (await system.session(customer.sid))["state"] == "bridged"
     assert (customer.status, agent.status, leaving.status) == ("in-progress",) * 3
     assert not redirects(system, agent), "the sandbox keeps no book of whom it does not know"
     system.sandbox.auth_token = token
-    assert (await outcome_of(system, ending)).status == "done"
+    assert (await system.outcome_of(ending)).status == "done"
     await converts(system, customer)
     await all_hang_up(system)

@@ -1,6 +1,5 @@
 """Callbacks that are lost, doubled, late, in reverse order, or not for us."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from random import Random
 
@@ -15,19 +14,12 @@ from conferral.sandbox.model.outputs import CallbackRequest
 from conferral.sandbox.request_log import DeliveryEntry
 from tests.fault_injection.calls import all_hang_up, events_of, nothing_waits, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
-from tests.support.redis_server import RedisServer
 
-pytestmark = pytest.mark.redis
 SWEEP_S = 0.5
 #: After this ring time without callbacks, Conferral searches for the dialed party's call.
 POLICY = {"ring_timeout_ms": 1_000}
+pytestmark = [pytest.mark.redis, pytest.mark.system(policy=POLICY, CONFERRAL_SWEEP_INTERVAL=SWEEP_S)]
 SEEDS = range(12)
-
-
-@pytest.fixture
-async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
-    async with FaultSystem(redis_server, policy=POLICY, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
-        yield system
 
 
 class Reversing(Faults):
@@ -88,7 +80,7 @@ async def comes_to_agree(system: FaultSystem, customer: CallHandle) -> None:
 async def plays_a_transfer(system: FaultSystem) -> CallHandle:
     """A call is converted, transferred, and the agent leaves; session and Twilio agree after each step."""
     customer, agent = await system.talking()
-    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.done("convert", customer.sid)
     await comes_to_agree(system, customer)
     target = await transferred(system, customer)
     await comes_to_agree(system, customer)
@@ -104,7 +96,7 @@ async def test_fault_43_no_callback_arrives_at_all(system: FaultSystem) -> None:
     customer, agent = await system.talking()
     system.sandbox.faults.callback_loss = 1.0
 
-    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.done("convert", customer.sid)
     await comes_to_agree(system, customer)
     await transferred(system, customer)
     await comes_to_agree(system, customer)
@@ -134,7 +126,7 @@ async def test_fault_43_callbacks_come_in_reverse_order(system: FaultSystem) -> 
     customer, agent = await system.talking()
     await system.sandbox.wait_until_idle()
     reversing = system.sandbox.faults = Reversing()
-    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.done("convert", customer.sid)
     await system.sandbox.wait_until_idle()
     assert reversing.sent > 2
     await comes_to_agree(system, customer)
@@ -161,7 +153,7 @@ async def test_fault_43_callbacks_that_come_when_all_is_over_change_nothing(syst
     """Some were lost until then, all the others are there twice; the newest comes first."""
     system.sandbox.faults = Storm(Random(43))
     customer, _ = await system.talking()
-    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.done("convert", customer.sid)
     await transferred(system, customer)
     late = [entry for entry in system.sandbox.request_log.deliveries if entry.kind != "voice"]
     assert await deliver_again(system, late[::-1]) == {204}
@@ -193,12 +185,11 @@ def changes(system: FaultSystem) -> list[str]:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_fault_43_callbacks_as_chance_will_have_it(redis_server: RedisServer, seed: int) -> None:
+async def test_fault_43_callbacks_as_chance_will_have_it(system: FaultSystem, seed: int) -> None:
     """Repeat one with its seed, which stands in its name."""
-    async with FaultSystem(redis_server, policy=POLICY, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
-        system.sandbox.faults = Storm(Random(seed))
-        await plays_a_transfer(system)
-        await all_hang_up(system)
+    system.sandbox.faults = Storm(Random(seed))
+    await plays_a_transfer(system)
+    await all_hang_up(system)
 
 
 # ---- not for us ------------------------------------------------------------------------------------------------------
@@ -227,7 +218,7 @@ async def test_fault_44_callbacks_of_another_account_are_turned_away(system: Fau
     await system.until(customer.sid, version=str(int(version) + 1))
     assert (await system.log(customer.sid))[-1]["outcome"] == "stale", "the first, which is Twilio's own once more"
     assert await system.client.xlen(stream_of(system.keys, customer.sid)) == 0
-    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.done("convert", customer.sid)
     await all_hang_up(system)
 
 
@@ -246,7 +237,7 @@ async def test_fault_44_callbacks_of_an_unknown_session_restore_it(system: Fault
     system.start_worker()
 
     await system.until(customer.sid, phase="connected")
-    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.done("convert", customer.sid)
     await all_hang_up(system)
 
 
@@ -260,11 +251,7 @@ async def test_fault_44_callbacks_of_a_session_that_never_was_leave_nothing(syst
     assert await posted(url, form, token=system.sandbox.auth_token) == 204
 
     stream = stream_of(system.keys, strange)
-
-    async def is_decided() -> bool:
-        return not await system.client.xlen(stream)
-
-    await system.eventually(is_decided, "it is decided upon")
+    await system.eventually(lambda: system.client.xlen(stream), "it is decided upon", equals=0)
     assert not await system.session(strange)
     assert not await system.log(strange)
     await all_hang_up(system)

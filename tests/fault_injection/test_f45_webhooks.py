@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -23,12 +22,6 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 FLOOD_S, FLOOD_PER_S, AT_ONCE = 5.0, 1_000, 64
-
-
-@pytest.fixture
-async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
-    async with FaultSystem(redis_server) as system:
-        yield system
 
 
 async def callback_of(system: FaultSystem) -> DeliveryEntry:
@@ -225,7 +218,7 @@ async def test_fault_47_calls_are_bridged_and_end_while_redis_is_away(redis_prog
             await system.sandbox.wait_until(lambda: customer.status == "completed", timeout_s=40)
             assert before.status == "in-progress", "who talked before talks on"
             server.start()
-            assert (await system.command("convert", before.sid, timeout_s=40)).status == "done"
+            await system.done("convert", before.sid, timeout_s=40)
 
             server.signal(signal.SIGSTOP)
             try:

@@ -16,44 +16,42 @@ from conferral.sandbox.request_log import DeliveryEntry
 from tests.fault_injection.calls import all_hang_up, many_talk, nothing_waits
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import program, signed, until_ready
-from tests.flows.flow_helpers import begins, outcome_of
 from tests.support.entries import event_in
-from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.timeout(240)]
 STOPS, SENDERS = 3, 16
 
 
+@pytest.mark.system(workers=0)
 async def test_fault_48_webhooks_that_are_stopped_under_load_have_stored_what_they_answered(
-    redis_server: RedisServer, tmp_path: Path
+    system: FaultSystem, tmp_path: Path
 ) -> None:
     """No worker is there, so everything that was ever answered has to be on the streams in the end."""
-    async with FaultSystem(redis_server, workers=0) as system:
-        customer = await system.customer_calls()
-        await system.sandbox.wait_until(lambda: of_agent(system, customer))
-        for number in range(STOPS):
-            answered: set[str] = set()
-            with program(system, "webhooks", tmp_path / f"{number}.log") as webhooks:
-                await until_ready(system, webhooks)
-                async with aiohttp.ClientSession() as session:
-                    load = asyncio.gather(
-                        *(sends(system, session, webhooks.url, customer, answered) for _ in range(SENDERS))
-                    )
-                    while len(answered) < 20 * SENDERS:
-                        await asyncio.sleep(0.01)
-                    began_s = time.monotonic()
-                    webhooks.process.send_signal(signal.SIGTERM)
-                    assert await webhooks.ends() == 0, webhooks.text()
-                    took_s = time.monotonic() - began_s
-                    await load
-            assert not answered - await stored_calls(system), "answered and not stored"
-            assert took_s <= 10
-            sys.stderr.write(f"fault 48: {len(answered)} callbacks answered, all stored; stopped in {took_s:.2f} s\n")
-        system.start_worker()
-        await system.eventually(lambda: nothing_waits(system), "everything is decided upon")
-        await system.until(customer.sid, phase="connected")
-        assert (await system.command("convert", customer.sid)).status == "done"
-        await all_hang_up(system)
+    customer = await system.customer_calls()
+    await system.sandbox.wait_until(lambda: of_agent(system, customer))
+    for number in range(STOPS):
+        answered: set[str] = set()
+        with program(system, "webhooks", tmp_path / f"{number}.log") as webhooks:
+            await until_ready(system, webhooks)
+            async with aiohttp.ClientSession() as session:
+                load = asyncio.gather(
+                    *(sends(system, session, webhooks.url, customer, answered) for _ in range(SENDERS))
+                )
+                while len(answered) < 20 * SENDERS:
+                    await asyncio.sleep(0.01)
+                began_s = time.monotonic()
+                webhooks.process.send_signal(signal.SIGTERM)
+                assert await webhooks.ends() == 0, webhooks.text()
+                took_s = time.monotonic() - began_s
+                await load
+        assert not answered - await stored_calls(system), "answered and not stored"
+        assert took_s <= 10
+        sys.stderr.write(f"fault 48: {len(answered)} callbacks answered, all stored; stopped in {took_s:.2f} s\n")
+    system.start_worker()
+    await system.eventually(lambda: nothing_waits(system), "everything is decided upon")
+    await system.until(customer.sid, phase="connected")
+    await system.done("convert", customer.sid)
+    await all_hang_up(system)
 
 
 def of_agent(system: FaultSystem, customer: CallHandle) -> list[DeliveryEntry]:
@@ -90,31 +88,31 @@ async def stored_calls(system: FaultSystem) -> set[str]:
     return found
 
 
+@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=20)
 async def test_fault_49_worker_that_is_stopped_with_a_request_under_way_leaves_it_to_the_next(
-    redis_server: RedisServer,
+    system: FaultSystem,
 ) -> None:
     """Twilio takes half a minute: the stop does not wait for it, and nothing is asked for twice."""
-    async with FaultSystem(redis_server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-        (customer, agent), (leaving, _) = await many_talk(system, 2)
-        assert (await system.command("convert", leaving.sid)).status == "done"
-        system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=30.0)
-        system.sandbox.faults.next_rest("POST", "/Conferences/*", latency_s=30.0, Status="completed")
-        convert = await begins(system, "convert", customer.sid)
-        end = await begins(system, "end", leaving.sid)
-        await system.sandbox.wait_until(lambda: len(under_way(system)) == 2)
+    (customer, agent), (leaving, _) = await many_talk(system, 2)
+    await system.done("convert", leaving.sid)
+    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=30.0)
+    system.sandbox.faults.next_rest("POST", "/Conferences/*", latency_s=30.0, Status="completed")
+    convert = await system.begins("convert", customer.sid)
+    end = await system.begins("end", leaving.sid)
+    await system.sandbox.wait_until(lambda: len(under_way(system)) == 2)
 
-        began_s = time.monotonic()
-        assert await system.stop_worker() == 0
-        took_s = time.monotonic() - began_s
+    began_s = time.monotonic()
+    assert await system.stop_worker() == 0
+    took_s = time.monotonic() - began_s
 
-        assert took_s < 10
-        left = [await system.client.hlen(system.keys.outbox(number)) for number in range(system.keys.partitions)]
-        assert sum(left) >= 1, "what has no outcome stands in the outbox"
-        system.start_worker()
-        assert [(await outcome_of(system, one)).status for one in (convert, end)] == ["done", "done"]
-        assert system.redirects_of(agent) == 1
-        sys.stderr.write(f"fault 49: stopped in {took_s:.2f} s with two requests under way\n")
-        await all_hang_up(system)
+    assert took_s < 10
+    left = [await system.client.hlen(system.keys.outbox(number)) for number in range(system.keys.partitions)]
+    assert sum(left) >= 1, "what has no outcome stands in the outbox"
+    system.start_worker()
+    assert [(await system.outcome_of(one)).status for one in (convert, end)] == ["done", "done"]
+    assert system.redirects_of(agent) == 1
+    sys.stderr.write(f"fault 49: stopped in {took_s:.2f} s with two requests under way\n")
+    await all_hang_up(system)
 
 
 def under_way(system: FaultSystem) -> list[str]:
@@ -127,29 +125,29 @@ def under_way(system: FaultSystem) -> list[str]:
 WORKERS, CALLS = 3, 60
 
 
-async def test_fault_50_all_workers_are_restarted_in_turn_under_load(redis_server: RedisServer) -> None:
+@pytest.mark.system(workers=WORKERS, lease_ms=60_000)
+async def test_fault_50_all_workers_are_restarted_in_turn_under_load(system: FaultSystem) -> None:
     """Commands go on all the while; none waits for a lease to run out, since each worker gives its own back."""
-    async with FaultSystem(redis_server, workers=WORKERS, lease_ms=60_000) as system:
-        talks = [talk for _ in range(CALLS // 10) for talk in await many_talk(system, 10)]
-        times_s: list[float] = []
-        work = asyncio.gather(*(converts_and_goes_on(system, customer, times_s) for customer, _ in talks))
-        for index in range(WORKERS):
-            await asyncio.sleep(0.5)  # a delay: spaces the restarts
-            system.start_worker()
-            assert await system.stop_worker(index) == 0
-        await work
-        assert len(times_s) == len(talks) * len(STEPS)
-        # A lease lasts a minute here: a shorter wait means a handover.
-        assert max(times_s) < 30
-        assert {call.status for talk in talks for call in talk} == {"in-progress"}
-        assert all(system.redirects_of(agent) == 1 for _, agent in talks)
-        times_s.sort()
-        p50_s, p99_s = (times_s[int(len(times_s) * part)] for part in (0.5, 0.99))
-        sys.stderr.write(
-            f"fault 50: {len(talks)} calls, {WORKERS} workers restarted; commands took p50 {p50_s:.2f} s, "
-            f"p99 {p99_s:.2f} s, at most {times_s[-1]:.2f} s\n"
-        )
-        await all_hang_up(system)
+    talks = [talk for _ in range(CALLS // 10) for talk in await many_talk(system, 10)]
+    times_s: list[float] = []
+    work = asyncio.gather(*(converts_and_goes_on(system, customer, times_s) for customer, _ in talks))
+    for index in range(WORKERS):
+        await asyncio.sleep(0.5)  # a delay: spaces the restarts
+        system.start_worker()
+        assert await system.stop_worker(index) == 0
+    await work
+    assert len(times_s) == len(talks) * len(STEPS)
+    # A lease lasts a minute here: a shorter wait means a handover.
+    assert max(times_s) < 30
+    assert {call.status for talk in talks for call in talk} == {"in-progress"}
+    assert all(system.redirects_of(agent) == 1 for _, agent in talks)
+    times_s.sort()
+    p50_s, p99_s = (times_s[int(len(times_s) * part)] for part in (0.5, 0.99))
+    sys.stderr.write(
+        f"fault 50: {len(talks)} calls, {WORKERS} workers restarted; commands took p50 {p50_s:.2f} s, "
+        f"p99 {p99_s:.2f} s, at most {times_s[-1]:.2f} s\n"
+    )
+    await all_hang_up(system)
 
 
 STEPS = ({"kind": "convert"}, {"kind": "hold", "party": "customer"}, {"kind": "unhold", "party": "customer"})

@@ -1,7 +1,5 @@
 """Two versions at once: within a level a newer one only adds, and what this one does not know it leaves as it is."""
 
-from collections.abc import AsyncIterator
-
 import orjson
 import pytest
 
@@ -10,16 +8,9 @@ from conferral.worker.consumer.session_cache import SessionCache
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, hang_up, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.invariants import assert_invariants
-from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 ADDED = {"colour": "blue", "party.agent.colour": "green", "party.customer.mood": "fine"}
-
-
-@pytest.fixture
-async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
-    async with FaultSystem(redis_server) as system:
-        yield system
 
 
 async def test_fault_51_what_a_newer_version_added_to_a_session_is_kept_to_its_end(system: FaultSystem) -> None:
@@ -29,7 +20,7 @@ async def test_fault_51_what_a_newer_version_added_to_a_session_is_kept_to_its_e
         assert worker.assigner is not None
         for held in worker.assigner.consumers.values():
             held._batches._cache = SessionCache()
-    assert (await system.command("convert", customer.sid)).status == "done"
+    await system.done("convert", customer.sid)
     await transferred(system, customer)
     await system.client.hset(system.keys.session(customer.sid), "transfer.colour", "red")
 

@@ -76,92 +76,75 @@ async def posted(webhooks: Program, target: str, body: bytes, headers: dict[str,
 DESCRIPTORS = 64
 
 
-async def test_fault_53_webhooks_without_a_descriptor_left_recover(redis_server: RedisServer, tmp_path: Path) -> None:
+async def test_fault_53_webhooks_without_a_descriptor_left_recover(system: FaultSystem, tmp_path: Path) -> None:
     """More connections than there may be; once they are gone, everyone is served again."""
-    async with FaultSystem(redis_server) as system:
-        _, agent = await system.talking()
-        seen = next(entry for entry in system.sandbox.request_log.deliveries if entry.call_sid == agent.sid)
-        callback = signed(system, seen.url, dict(seen.params))
-        with program(system, "webhooks", tmp_path / "webhooks.log") as webhooks:
-            await until_ready(system, webhooks)
-            resource.prlimit(webhooks.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-            idle = [socket.create_connection(("127.0.0.1", webhooks.port)) for _ in range(2 * DESCRIPTORS)]
-
-            async def has_none_left() -> bool:
-                return webhooks.descriptors() == DESCRIPTORS
-
-            await system.eventually(has_none_left, "there is none left")
-            for connection in idle:
-                connection.close()
-
-            async def is_served() -> bool:
-                return await posted(webhooks, *callback) == 204
-
-            await system.eventually(is_served, "it serves again")
-            assert await stopped(webhooks) == 0
-        await all_hang_up(system)
+    _, agent = await system.talking()
+    seen = next(entry for entry in system.sandbox.request_log.deliveries if entry.call_sid == agent.sid)
+    callback = signed(system, seen.url, dict(seen.params))
+    with program(system, "webhooks", tmp_path / "webhooks.log") as webhooks:
+        await until_ready(system, webhooks)
+        resource.prlimit(webhooks.process.pid, resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+        idle = [socket.create_connection(("127.0.0.1", webhooks.port)) for _ in range(2 * DESCRIPTORS)]
+        await system.eventually(webhooks.descriptors, "there is none left", equals=DESCRIPTORS)
+        for connection in idle:
+            connection.close()
+        await system.eventually(lambda: posted(webhooks, *callback), "it serves again", equals=204)
+        assert await stopped(webhooks) == 0
+    await all_hang_up(system)
 
 
 CALLS = 6
 
 
-async def test_fault_53_worker_without_a_descriptor_left_recovers(redis_server: RedisServer, tmp_path: Path) -> None:
+@pytest.mark.system(workers=0)
+async def test_fault_53_worker_without_a_descriptor_left_recovers(system: FaultSystem, tmp_path: Path) -> None:
     """No new connection, to Twilio or to Redis, while calls are to be moved: commands may fail, no call does."""
-    async with FaultSystem(redis_server, workers=0) as system:
-        with program(system, "worker", tmp_path / "worker.log") as worker:
-            talks = await many_talk(system, CALLS)
-            _, hard = resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE)
-            resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (worker.descriptors(), hard))
+    with program(system, "worker", tmp_path / "worker.log") as worker:
+        talks = await many_talk(system, CALLS)
+        _, hard = resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (worker.descriptors(), hard))
 
-            convert = [system.command("convert", customer.sid, timeout_s=30) for customer, _ in talks]
-            words = {outcome.status for outcome in await asyncio.gather(*convert)}
+        convert = [system.command("convert", customer.sid, timeout_s=30) for customer, _ in talks]
+        words = {outcome.status for outcome in await asyncio.gather(*convert)}
 
-            assert words <= {"failed", "done"}
-            assert "ProviderUnreachableError" in worker.text() or "store_unreachable" in worker.text(), (
-                "it had none left"
-            )
-            assert worker.process.poll() is None
-            assert {call.status for talk in talks for call in talk} == {"in-progress"}
-            resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
-            for customer, _ in talks:
-                assert (await system.command("convert", customer.sid, timeout_s=30)).status == "done", worker.text()
-            await all_hang_up(system, replays=False)
+        assert words <= {"failed", "done"}
+        assert "ProviderUnreachableError" in worker.text() or "store_unreachable" in worker.text(), "it had none left"
+        assert worker.process.poll() is None
+        assert {call.status for talk in talks for call in talk} == {"in-progress"}
+        resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+        for customer, _ in talks:
+            assert (await system.command("convert", customer.sid, timeout_s=30)).status == "done", worker.text()
+        await all_hang_up(system, replays=False)
 
 
 #: An entry of the flood by which a worker's memory runs out, and how many there are of them.
 ENTRY_BYTES, ENTRIES = 60_000, 300
 
 
-async def test_fault_54_worker_without_memory_dies_and_another_takes_over(
-    redis_server: RedisServer, tmp_path: Path
-) -> None:
+@pytest.mark.system(workers=0)
+async def test_fault_54_worker_without_memory_dies_and_another_takes_over(system: FaultSystem, tmp_path: Path) -> None:
     """It may have no more address space than it has, and gets much to read: it ends, and sits on no lease."""
-    async with FaultSystem(redis_server, workers=0) as system:
-        with program(system, "worker", tmp_path / "first.log") as first:
-            talks = await many_talk(system, CALLS)
-            with program(system, "worker", tmp_path / "second.log") as second:
-                await until_ready(system, second)
-                await system.eventually(
-                    lambda: share_evenly(system, first, second), "each holds half of the partitions"
-                )
-                customer, agent = await held_by(system, first, talks)
-                most = first.memory_kib("VmSize") * 1024
-                resource.prlimit(first.process.pid, resource.RLIMIT_AS, (most, most))
-                about = {"type": "call_progressed", "session": customer.sid, "party": "agent", "call_sid": agent.sid}
-                for _ in range(ENTRIES):
-                    await system.client.xadd(
-                        stream_of(system.keys, customer.sid), {**about, "status": "x" * ENTRY_BYTES}
-                    )
+    with program(system, "worker", tmp_path / "first.log") as first:
+        talks = await many_talk(system, CALLS)
+        with program(system, "worker", tmp_path / "second.log") as second:
+            await until_ready(system, second)
+            await system.eventually(lambda: share_evenly(system, first, second), "each holds half of the partitions")
+            customer, agent = await held_by(system, first, talks)
+            most = first.memory_kib("VmSize") * 1024
+            resource.prlimit(first.process.pid, resource.RLIMIT_AS, (most, most))
+            about = {"type": "call_progressed", "session": customer.sid, "party": "agent", "call_sid": agent.sid}
+            for _ in range(ENTRIES):
+                await system.client.xadd(stream_of(system.keys, customer.sid), {**about, "status": "x" * ENTRY_BYTES})
 
-                # A MemoryError ends the worker by itself; libraries in C may crash instead where they get no memory.
-                status = await first.ends()
-                assert status in (-signal.SIGSEGV, -signal.SIGABRT, 1), first.text()
-                assert status < 0 or "task_failed" in first.text()
-                for customer, agent in talks:
-                    outcome = await system.command("convert", customer.sid, timeout_s=30)
-                    assert outcome.status == "done", second.text()[-5000:]
-                    assert system.redirects_of(agent) == 1
-                await all_hang_up(system, replays=False)
+            # A MemoryError ends the worker by itself; libraries in C may crash instead where they get no memory.
+            status = await first.ends()
+            assert status in (-signal.SIGSEGV, -signal.SIGABRT, 1), first.text()
+            assert status < 0 or "task_failed" in first.text()
+            for customer, agent in talks:
+                outcome = await system.command("convert", customer.sid, timeout_s=30)
+                assert outcome.status == "done", second.text()[-5000:]
+                assert system.redirects_of(agent) == 1
+            await all_hang_up(system, replays=False)
 
 
 async def share_evenly(system: FaultSystem, *workers: Program) -> bool:

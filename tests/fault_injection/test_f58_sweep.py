@@ -1,7 +1,6 @@
 """The sweep's pictures that are older than what has happened since, and partitions that no one holds."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -11,16 +10,8 @@ from conferral.sandbox import RestHookEvent
 from tests.fault_injection.calls import all_hang_up, events_of, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import program, until_ready
-from tests.support.redis_server import RedisServer
 
-pytestmark = pytest.mark.redis
-SWEEP_S = 0.5
-
-
-@pytest.fixture
-async def system(redis_server: RedisServer) -> AsyncIterator[FaultSystem]:
-    async with FaultSystem(redis_server, CONFERRAL_SWEEP_INTERVAL=SWEEP_S) as system:
-        yield system
+pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=0.5)]
 
 
 class Held:
@@ -101,49 +92,45 @@ LEASE_MS = 1_000
 
 
 @pytest.mark.soak
-async def test_fault_59_partition_no_worker_can_take_is_reported_and_later_resumed(redis_server: RedisServer) -> None:
+@pytest.mark.system(workers=2, lease_ms=LEASE_MS)
+async def test_fault_59_partition_no_worker_can_take_is_reported_and_later_resumed(system: FaultSystem) -> None:
     """Someone has put a key of his own in the place of its lease: every worker is refused."""
-    async with FaultSystem(redis_server, workers=2, lease_ms=LEASE_MS) as system:
-        customer, agent = await system.talking()
-        lease = system.keys.lease(system.keys.partition_of(customer.sid))
-        pipeline = system.client.pipeline(transaction=True)
-        pipeline.delete(lease)
-        pipeline.set(lease, "another program's")
-        await pipeline.execute()
+    customer, agent = await system.talking()
+    lease = system.keys.lease(system.keys.partition_of(customer.sid))
+    pipeline = system.client.pipeline(transaction=True)
+    pipeline.delete(lease)
+    pipeline.set(lease, "another program's")
+    await pipeline.execute()
 
-        async def is_reported() -> bool:
-            names = "conferral_partitions_unassigned"
-            return any(worker.metrics.registry.get_sample_value(names) == 1 for worker in system.workers)
+    async def is_reported() -> bool:
+        names = "conferral_partitions_unassigned"
+        return any(worker.metrics.registry.get_sample_value(names) == 1 for worker in system.workers)
 
-        await system.eventually(is_reported, "the alarm")
-        command = asyncio.create_task(system.command("convert", customer.sid))
-        await system.client.delete(lease)
-        assert (await command).status == "done"
-        assert system.redirects_of(agent) == 1
-
-        async def is_over() -> bool:
-            return not await is_reported()
-
-        await system.eventually(is_over, "the alarm is over")
-        await all_hang_up(system)
+    await system.eventually(is_reported, "the alarm")
+    command = asyncio.create_task(system.command("convert", customer.sid))
+    await system.client.delete(lease)
+    assert (await command).status == "done"
+    assert system.redirects_of(agent) == 1
+    await system.eventually(is_reported, "the alarm is over", equals=False)
+    await all_hang_up(system)
 
 
 @pytest.mark.soak
-async def test_fault_59_readiness_names_a_lease_that_is_not_renewed(redis_server: RedisServer, tmp_path: Path) -> None:
-    async with FaultSystem(redis_server, workers=0) as system:
-        with program(system, "worker", tmp_path / "worker.log") as worker:
-            customer, _ = await system.talking()
-            await until_ready(system, worker)
-            number = system.keys.partition_of(customer.sid)
-            await system.client.delete(system.keys.lease(number))
-            await system.client.set(system.keys.lease(number), "another program's")
+@pytest.mark.system(workers=0)
+async def test_fault_59_readiness_names_a_lease_that_is_not_renewed(system: FaultSystem, tmp_path: Path) -> None:
+    with program(system, "worker", tmp_path / "worker.log") as worker:
+        customer, _ = await system.talking()
+        await until_ready(system, worker)
+        number = system.keys.partition_of(customer.sid)
+        await system.client.delete(system.keys.lease(number))
+        await system.client.set(system.keys.lease(number), "another program's")
 
-            async def is_named() -> bool:
-                async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/readyz") as response:
-                    return f"leases not renewed in time: [{number}]" in await response.text()
+        async def is_named() -> bool:
+            async with aiohttp.ClientSession() as session, session.get(f"{worker.url}/readyz") as response:
+                return f"leases not renewed in time: [{number}]" in await response.text()
 
-            await system.eventually(is_named, "it is named", timeout_s=60)
-            await system.client.delete(system.keys.lease(number))
-            await until_ready(system, worker)
-            assert (await system.command("convert", customer.sid)).status == "done"
-            await all_hang_up(system, replays=False)
+        await system.eventually(is_named, "it is named", timeout_s=60)
+        await system.client.delete(system.keys.lease(number))
+        await until_ready(system, worker)
+        await system.done("convert", customer.sid)
+        await all_hang_up(system, replays=False)

@@ -6,58 +6,56 @@ import pytest
 
 from tests.fault_injection import invariants
 from tests.fault_injection.calls import all_hang_up, transferred
-from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.invariants import assert_invariants
 from tests.support.redis_history import Commit
 
 pytestmark = pytest.mark.redis
 
 
-async def test_each_law_notices_that_it_is_broken(redis_server):
-    async with FaultSystem(redis_server) as system:
-        customer, _ = await system.talking()
-        await transferred(system, customer)
-        await all_hang_up(system)
-        client, keys, log = system.client, system.keys, system.keys.log(customer.sid)
+async def test_each_law_notices_that_it_is_broken(system):
+    customer, _ = await system.talking()
+    await transferred(system, customer)
+    await all_hang_up(system)
+    client, keys, log = system.client, system.keys, system.keys.log(customer.sid)
 
-        await client.xadd(keys.dead, {"type": "odd"})
-        with pytest.raises(AssertionError, match="odd"):
-            await assert_invariants(system)
-        await client.delete(keys.dead)
+    await client.xadd(keys.dead, {"type": "odd"})
+    with pytest.raises(AssertionError, match="odd"):
+        await assert_invariants(system)
+    await client.delete(keys.dead)
 
-        dials = [entry for entry in system.sandbox.request_log.rest if entry.path.endswith("/Participants.json")]
-        system.sandbox.request_log.rest.append(replace(dials[0]))
-        with pytest.raises(AssertionError, match="dialed more than once"):
-            await assert_invariants(system)
-        system.sandbox.request_log.rest.pop()
+    dials = [entry for entry in system.sandbox.request_log.rest if entry.path.endswith("/Participants.json")]
+    system.sandbox.request_log.rest.append(replace(dials[0]))
+    with pytest.raises(AssertionError, match="dialed more than once"):
+        await assert_invariants(system)
+    system.sandbox.request_log.rest.pop()
 
-        await client.hset(keys.session(customer.sid), "party.customer.muted", "true")
-        with pytest.raises(AssertionError, match=r"replays to .*party.customer.muted"):
+    await client.hset(keys.session(customer.sid), "party.customer.muted", "true")
+    with pytest.raises(AssertionError, match=r"replays to .*party.customer.muted"):
+        await assert_invariants(system)
+    with pytest.raises(AssertionError, match=r"folded and stored differ in .*party.customer.muted"):
+        await assert_invariants(system, replays=False)
+    await client.hset(keys.session(customer.sid), "party.customer.muted", "false")
+    await assert_invariants(system)
+
+    for of_other in ({"holder": "9:other"}, {"version": 1, "before": 7}):
+        system.history.commits.append(system.history.commits[-1]._replace(**of_other))
+        with pytest.raises(AssertionError, match=r"not the holder|a version that was there"):
             await assert_invariants(system)
-        with pytest.raises(AssertionError, match=r"folded and stored differ in .*party.customer.muted"):
-            await assert_invariants(system, replays=False)
-        await client.hset(keys.session(customer.sid), "party.customer.muted", "false")
+        system.history.commits.pop()
+    assert isinstance(system.history.commits[-1], Commit)
+    assert system.history.commits[-1].leased_to == system.history.commits[-1].holder
+
+    with pytest.raises(AssertionError, match="alone for"):
+        await invariants.assert_no_one_was_stranded(
+            system, outage_s=-invariants.SLACK_S - system.settings.sweep_interval_s - 0.3
+        )
+
+    await client.hset(keys.session(customer.sid), "version", (await system.session(customer.sid))["version"])
+    with pytest.raises(AssertionError, match="written by no commit"):
         await assert_invariants(system)
 
-        for of_other in ({"holder": "9:other"}, {"version": 1, "before": 7}):
-            system.history.commits.append(system.history.commits[-1]._replace(**of_other))
-            with pytest.raises(AssertionError, match=r"not the holder|a version that was there"):
-                await assert_invariants(system)
-            system.history.commits.pop()
-        assert isinstance(system.history.commits[-1], Commit)
-        assert system.history.commits[-1].leased_to == system.history.commits[-1].holder
-
-        with pytest.raises(AssertionError, match="alone for"):
-            await invariants.assert_no_one_was_stranded(
-                system, outage_s=-invariants.SLACK_S - system.settings.sweep_interval_s - 0.3
-            )
-
-        await client.hset(keys.session(customer.sid), "version", (await system.session(customer.sid))["version"])
-        with pytest.raises(AssertionError, match="written by no commit"):
-            await assert_invariants(system)
-
-        (entry_id, fields), *_ = await client.xrange(log)
-        await client.xdel(log, entry_id)
-        with pytest.raises(AssertionError, match=customer.sid):
-            await assert_invariants(system)
-        assert fields[b"version"] == b"1"
+    (entry_id, fields), *_ = await client.xrange(log)
+    await client.xdel(log, entry_id)
+    with pytest.raises(AssertionError, match=customer.sid):
+        await assert_invariants(system)
+    assert fields[b"version"] == b"1"

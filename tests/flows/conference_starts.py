@@ -9,10 +9,8 @@ import pytest
 from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, session_id_of
-from tests.flows.flow_helpers import dials_to, everyone_is_gone, hears, outcome_of, outcomes, until_hears
 from tests.flows.three_party_call import ThreePartyCall
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
-from tests.support.phones import answers, dialed
 
 BROWSER = "bea"
 #: The TwiML application through which browsers call.
@@ -76,7 +74,7 @@ class ConferenceStart:
 
     async def rings(self) -> CallHandle:
         """Waits until the other one's phone rings, and the session shows it."""
-        leg = await dialed(self.system.sandbox, self.way.phone)
+        leg = await self.system.dialed(self.way.phone)
         await self.until(**{f"party.{self.way.awaited}.status": "ringing"})
         return leg
 
@@ -84,8 +82,7 @@ class ConferenceStart:
         """Waits until the two talk, and the session is one like any other; returns the other one's leg."""
         await self.until(state="conferenced", phase="")
         leg = await self.system.leg(self.id, self.way.awaited)
-        await until_hears(self.system, self.waiter, [leg])
-        await until_hears(self.system, leg, [self.waiter])
+        await self.system.until_talk(self.waiter, leg)
         self.system.listening.name(**{self.way.waiter: self.waiter, self.way.awaited: leg})
         return leg
 
@@ -105,7 +102,7 @@ class ConferenceStart:
 
     async def called(self) -> CommandOutcome | None:
         """What became of the `call`, where there was one."""
-        return await outcome_of(self.system, self.command_id) if self.command_id else None
+        return await self.system.outcome_of(self.command_id) if self.command_id else None
 
     async def ends(
         self, reason: str, *, debugger: frozenset[int] = frozenset(), conferences: int = 1
@@ -118,14 +115,24 @@ class ConferenceStart:
             conferences: How many conferences there may have been in sequence (count): a straight dial leads into one
                 of them, so it is given up with it and placed again.
         """
-        ended = await everyone_is_gone(self.system, self.id, reason, debugger=debugger)
-        assert dials_to(self.system, self.way.phone) <= conferences
+        ended = await self.system.everyone_is_gone(self.id, reason, debugger=debugger)
+        assert self.system.dials_to(self.way.phone) <= conferences
         assert len([leg for leg in self.system.sandbox.calls_of(self.way.phone) if leg.record.answered_at_s]) <= 1
         for command_id in self.given:
-            assert (await outcome_of(self.system, command_id)).is_final
-        published = [entry for entry in await outcomes(self.system) if entry["kind"] == "session"]
+            assert (await self.system.outcome_of(command_id)).is_final
+        published = [entry for entry in await self.system.outcomes() if entry["kind"] == "session"]
         assert [(entry["session"], entry["reason"]) for entry in published] == [(self.id, reason)]
         return ended
+
+    async def ended_by_hang_up(self, leg: CallHandle, reason: str, **expected: Any) -> None:
+        """Someone hangs up, and with that it is over; `expected` goes to `ends`."""
+        leg.hang_up()
+        await self.ends(reason, **expected)
+
+    async def ended_by_command(self, *, debugger: frozenset[int] = frozenset()) -> None:
+        """Lets everyone go."""
+        await self.system.done("end", self.id)
+        await self.ends("command", debugger=debugger)
 
     async def fails(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
         """The other party was not reached: the waiting one hears why and is hung up; the command reports it."""
@@ -140,7 +147,7 @@ class ConferenceStart:
         leg = await self.talks()
         called = await self.called()
         assert called is None or called.status == "done"
-        assert dials_to(self.system, self.way.phone) == 1
+        assert self.system.dials_to(self.way.phone) == 1
         leg.hang_up()
         await self.ends(f"{self.way.awaited}-left")
 
@@ -166,21 +173,21 @@ async def opened(system: LocalSystem, way: str, **params: str) -> ConferenceStar
     given = {"type": "call", "agent": AGENT, "customer": CUSTOMER, "mode": "conference", **params}
     command_id = await command_stream.publish(system.client, system.keys, given)
     session = params.get("session") or session_id_of(command_id)
-    agent = await dialed(system.sandbox, AGENT, timeout_s=DEADLINE_S)
+    agent = await system.dialed(AGENT, timeout_s=DEADLINE_S)
     return ConferenceStart(system, kind, session, agent, command_id)
 
 
 async def in_conference(system: LocalSystem, way: str) -> tuple[ConferenceStart, CallHandle]:
     """Two who talk in a conference that was there from the start."""
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    system.answered_by(WAYS[way].phone)
     opening = await opened(system, way)
     return opening, await opening.talks()
 
 
 async def waits(opening: ConferenceStart) -> None:
     """Waits until the waiting party hears the wait audio."""
-
-    async def does() -> bool:
-        return bool(hears(opening.system, opening.waiter) == opening.way.wait_audio)
-
-    await opening.system.eventually(does, f"who waits hears {opening.way.wait_audio}")
+    await opening.system.eventually(
+        lambda: opening.system.listening.hears(opening.waiter),
+        f"who waits hears {opening.way.wait_audio}",
+        equals=opening.way.wait_audio,
+    )

@@ -13,6 +13,7 @@ from _pytest.python import CallSpec
 from tests.flows.twilio_variants import PREFIX, READINGS, chosen_for, example_of
 from tests.support import local_system
 from tests.support.local_system import LocalSystem
+from tests.support.marked_system import running
 from tests.support.redis_server import RedisServer
 
 #: Examples of one story in every run (count); `make soak` plays the others.
@@ -28,9 +29,9 @@ def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-async def system(redis_server: RedisServer) -> AsyncIterator[LocalSystem]:
-    """The whole system with the usual settings; a file whose stories need others has its own."""
-    async with LocalSystem(redis_server.url) as system:
+async def system(redis_server: RedisServer, request: pytest.FixtureRequest) -> AsyncIterator[LocalSystem]:
+    """The whole system, as the nearest mark `system` wants it."""
+    async with running(LocalSystem, redis_server.url, request) as system:
         yield system
 
 

@@ -8,18 +8,9 @@ from conferral.sandbox import CallHandle, PhoneScript
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 from tests.flows.conference_starts import in_conference
-from tests.flows.flow_helpers import (
-    done,
-    everyone_is_gone,
-    failed,
-    outcome_of,
-    outcomes,
-    rejected,
-    talking,
-    until_hears,
-)
+from tests.flows.flow_helpers import talking
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialed
+from tests.support.phones import answers
 
 #: How two came to talk before anything else is asked for.
 STARTS = ("bridged", "outbound", "conferenced", "client")
@@ -44,13 +35,13 @@ class GroupCall:
     # ---- commands ------------------------------------------------------------------------------------------------
 
     async def done(self, kind: str, **fields: str) -> CommandOutcome:
-        return await done(self.system, kind, self.id, **fields)
+        return await self.system.done(kind, self.id, **fields)
 
     async def failed(self, reason: str, kind: str, **fields: str) -> CommandOutcome:
-        return await failed(self.system, reason, kind, self.id, **fields)
+        return await self.system.failed(reason, kind, self.id, **fields)
 
     async def rejected(self, why: str, kind: str, **fields: str) -> CommandOutcome:
-        return await rejected(self.system, why, kind, self.id, **fields)
+        return await self.system.rejected(why, kind, self.id, **fields)
 
     async def say(self, kind: str, **fields: str) -> str:
         """Gives a command; its answer is waited for later."""
@@ -61,7 +52,7 @@ class GroupCall:
         return command_id
 
     async def outcome(self, command_id: str) -> tuple[str, str]:
-        found = await outcome_of(self.system, command_id)
+        found = await self.system.outcome_of(command_id)
         return found.status, found.reason
 
     # ---- someone comes ------------------------------------------------------------------------------------------
@@ -78,7 +69,7 @@ class GroupCall:
         self.system.sandbox.phone(to).script_in_turn(script)
         before = len(self.system.sandbox.calls_of(to))
         command_id = await self.say("add", to=to, party=name, **fields)
-        return command_id, await dialed(self.system.sandbox, to, before + 1)
+        return command_id, await self.system.dialed(to, before + 1)
 
     async def supervise(self, mode: str, to: str = EVE, *scripts: PhoneScript, **fields: str) -> CallHandle:
         """Lets someone supervise, or do it in another way."""
@@ -87,7 +78,7 @@ class GroupCall:
         return await self.comes("supervisor", to, len(self.system.sandbox.calls_of(to)))
 
     async def comes(self, name: str, to: str, time: int) -> CallHandle:
-        self.people[name] = await dialed(self.system.sandbox, to, time)
+        self.people[name] = await self.system.dialed(to, time)
         self.system.listening.name(**{name: self.people[name]})
         return self.people[name]
 
@@ -97,7 +88,7 @@ class GroupCall:
         """Waits until each hears that: a word, the name of a party or several: `hear(customer=["agent", "bob"])`."""
         for name, what in who.items():
             others = what if isinstance(what, str) and what not in self.people else self._calls(what)
-            await until_hears(self.system, self.people[name], others)
+            await self.system.until_hears(self.people[name], others)
 
     def _calls(self, names: str | Iterable[str]) -> list[CallHandle]:
         return [self.people[name] for name in ([names] if isinstance(names, str) else names)]
@@ -152,11 +143,16 @@ class GroupCall:
 
     async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
         """It is over for that reason, nothing is left of it, and one outcome was published."""
-        await everyone_is_gone(self.system, self.id, reason, debugger=debugger)
+        await self.system.everyone_is_gone(self.id, reason, debugger=debugger)
         for command_id in self.given:
-            assert (await outcome_of(self.system, command_id)).is_final
-        published = [entry for entry in await outcomes(self.system) if entry["kind"] == "session"]
+            assert (await self.system.outcome_of(command_id)).is_final
+        published = [entry for entry in await self.system.outcomes() if entry["kind"] == "session"]
         assert [(entry["session"], entry["reason"]) for entry in published] == [(self.id, reason)]
+
+    async def ended_by_hang_up(self, name: str, reason: str) -> None:
+        """Someone hangs up, and with that it is over."""
+        self[name].hang_up()
+        await self.ends(reason)
 
     async def let_go(self, *, debugger: frozenset[int] = frozenset()) -> None:
         await self.done("end")

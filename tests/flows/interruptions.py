@@ -6,7 +6,7 @@ it can come. Each story is played in a small world of its own, several of them s
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -16,10 +16,9 @@ import pytest
 from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
-from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, outcome_of, outcomes, until_hears
+from tests.flows.flow_helpers import TARGET
 from tests.support import left_to_soak
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.phones import answers
 
 #: Worlds that are played side by side (count).
 AT_ONCE = 6
@@ -68,11 +67,11 @@ class SmallSystem:
 
     async def give(self, kind: str, **fields: str) -> CommandOutcome:
         """Gives a command and waits for its answer."""
-        return await outcome_of(self.system, await self.say(kind, **fields))
+        return await self.system.outcome_of(await self.say(kind, **fields))
 
     async def answers(self) -> dict[str, CommandOutcome]:
         """The answer to each command, by its kind; every one has a final one."""
-        found = {kind: await outcome_of(self.system, command_id) for command_id, kind in [*self.given.items()]}
+        found = {kind: await self.system.outcome_of(command_id) for command_id, kind in [*self.given.items()]}
         assert all(outcome.is_final for outcome in found.values()), f"{found}\n{await self.system.report()}"
         return found
 
@@ -89,10 +88,10 @@ class SmallSystem:
         No one was dialed twice, final statuses stayed the same, and each end was published once.
         """
         before = await self.answers()
-        await everyone_is_gone(self.system, self.id, reason, debugger=debugger)
+        await self.system.everyone_is_gone(self.id, reason, debugger=debugger)
         assert await self.answers() == before
-        assert dials_to(self.system, TARGET) <= 1
-        published = await outcomes(self.system)
+        assert self.system.dials_to(TARGET) <= 1
+        published = await self.system.outcomes()
         assert len({entry["id"] for entry in published}) == len(published), published
         assert [entry["reason"] for entry in published if entry["kind"] == "session"] == [reason]
         return [entry for entry in published if entry["kind"] == "transfer"]
@@ -118,7 +117,7 @@ class SmallSystem:
         calls = {call.sid: "recalled" for call in self.system.sandbox.calls_of(AGENT)} | {self.agent.sid: "agent"}
         calls |= {call.sid: "target" for call in self.system.sandbox.calls_of(TARGET)}
         (other,) = self._heard_by_customer()
-        await until_hears(self.system, CallHandle(self.system.sandbox, other), [self.customer])
+        await self.system.until_hears(CallHandle(self.system.sandbox, other), [self.customer])
         assert {call.sid for call in self.system.sandbox.live_calls()} == {other, self.customer.sid}
         self.customer.hang_up()
         await self.ends("customer-left")
@@ -133,7 +132,7 @@ class SmallSystem:
 
     async def published(self) -> tuple[str, str]:
         """The published outcome of the only transfer: its result and reason."""
-        (entry,) = [entry for entry in await outcomes(self.system) if entry["kind"] == "transfer"]
+        (entry,) = [entry for entry in await self.system.outcomes() if entry["kind"] == "transfer"]
         return entry["result"], entry["reason"]
 
     async def is_quiet(self) -> None:
@@ -165,7 +164,7 @@ class SmallSystem:
 
     def recalls(self) -> int:
         """How often the agent was dialed again (count)."""
-        return dials_to(self.system, AGENT)
+        return self.system.dials_to(AGENT)
 
 
 Act = Callable[[SmallSystem], Awaitable[None]]
@@ -221,7 +220,7 @@ class Stage:
         system = small_world(self.redis_url)
         system.worker_options = {"checkpoint": moment.checkpoint}
         async with system:
-            system.sandbox.phone(TARGET).script_in_turn(answers())
+            system.answered_by(TARGET)
             cast = SmallSystem(system, *(await (system.converted() if self.converted else system.talking())))
             await self.opening(cast)
             await cast.is_quiet()
@@ -241,6 +240,17 @@ class Stage:
         await at_every_step(self.play)
 
 
+async def side_by_side(stories: Iterable[Awaitable[Any]], at_once: int = AT_ONCE) -> list[Any]:
+    """Plays so many stories at a time; returns what came of each of them, or its error."""
+    places = asyncio.Semaphore(at_once)
+
+    async def one(story: Awaitable[Any]) -> Any:
+        async with places:
+            return await story
+
+    return await asyncio.gather(*map(one, stories), return_exceptions=True)
+
+
 async def at_every_step(play: Callable[[int], Awaitable[int]]) -> None:
     """The story without interruption shows how many steps there are; then one story for each, in `make test` some.
 
@@ -250,14 +260,8 @@ async def at_every_step(play: Callable[[int], Awaitable[int]]) -> None:
     steps = await play(0)
     assert steps > 1
     chosen = range(1, steps + 1, EVERY_NTH if left_to_soak.is_short else 1)
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(nth: int) -> None:
-        async with places:
-            await play(nth)
-
-    results = await asyncio.gather(*map(one, chosen), return_exceptions=True)
-    broken = {nth: error for nth, error in zip(chosen, results, strict=True) if error is not None}
+    results = await side_by_side(map(play, chosen))
+    broken = {nth: error for nth, error in zip(chosen, results, strict=True) if isinstance(error, BaseException)}
     for error in broken.values():
         error.add_note(f"of {steps} steps it breaks at {list(broken)}")
         raise error

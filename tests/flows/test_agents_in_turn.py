@@ -3,19 +3,9 @@
 import pytest
 
 from tests.flows.conference_starts import some
-from tests.flows.flow_helpers import (
-    CAROL,
-    TARGET,
-    dials_to,
-    done,
-    everyone_is_gone,
-    outcomes,
-    rejected,
-    sounds,
-    until_hears,
-)
+from tests.flows.flow_helpers import CAROL, TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialed, refuses, rings, unreachable
+from tests.support.phones import answers, busy, refuses, rings, unreachable
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -44,9 +34,8 @@ def tried(system):
 
 async def talks_with(system, customer, address):
     """The customer talks to this agent, and the session says so."""
-    agent = await dialed(system.sandbox, address)
-    await until_hears(system, customer, [agent])
-    await until_hears(system, agent, [customer])
+    agent = await system.dialed(address)
+    await system.until_talk(customer, agent)
 
     async def is_shown():
         session = await system.session(customer.sid)
@@ -68,26 +57,25 @@ async def test_next_agent_is_tried_when_one_fails(redis_server, tmp_path, mode, 
         bob = await talks_with(system, customer, BOB)
         assert tried(system) == [AGENT, BOB]
         # Ringing or music, and then someone: no sentence, and no word of the one who failed.
-        assert not [what for what in sounds(system, customer) if str(what).startswith("said")]
+        assert not [what for what in system.sounds(customer) if str(what).startswith("said")]
         assert (await system.session(customer.sid))["state"] == ("bridged" if mode == "bridge" else "conferenced")
-        bob.hang_up()
-        await everyone_is_gone(system, customer.sid, "agent-left")
+        await system.ended_by_hang_up(bob, customer.sid, "agent-left")
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 async def test_failing_agents_are_tried_once_in_order_and_the_caller_hears_so(redis_server, tmp_path, mode):
     async with LocalSystem(redis_server.url, speed=20, **settings(tmp_path, mode)) as system:
         system.agent_phone.script_in_turn(busy())
-        system.sandbox.phone(BOB).script_in_turn(rings())
+        system.not_answered_by(BOB)
         system.sandbox.phone(PHONE).script_in_turn(refuses())
         customer = await system.customer_calls()
-        await everyone_is_gone(system, customer.sid, "agent-rejected")
+        await system.everyone_is_gone(customer.sid, "agent-rejected")
         assert tried(system) == list(AGENTS)
-        said = [what for what in sounds(system, customer) if str(what).startswith("said")]
+        said = [what for what in system.sounds(customer) if str(what).startswith("said")]
         # Over the bridge the reason of the last one is what is known.
         busy_line = "said The person you are calling is busy. Please try again later. Goodbye."
         assert said == [NO_ONE if mode == "conference" else busy_line]
-        assert [entry["reason"] for entry in await outcomes(system)] == ["agent-rejected"]
+        assert [entry["reason"] for entry in await system.outcomes()] == ["agent-rejected"]
 
 
 @MODES
@@ -99,10 +87,9 @@ async def test_caller_who_gives_up_stops_the_phone_that_rings_and_no_other_does(
         for address in AGENTS:
             system.sandbox.phone(address).script_in_turn(rings() if address == while_rings else busy())
         customer = await system.customer_calls()
-        leg = await dialed(system.sandbox, while_rings)
+        leg = await system.dialed(while_rings)
         await system.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": while_rings})
-        customer.hang_up()
-        await everyone_is_gone(system, customer.sid, "customer-left")
+        await system.ended_by_hang_up(customer, customer.sid, "customer-left")
         assert tried(system) == list(AGENTS[: AGENTS.index(while_rings) + 1])
         assert leg.record.answered_at_s is None
 
@@ -111,12 +98,11 @@ async def test_caller_who_gives_up_stops_the_phone_that_rings_and_no_other_does(
 async def test_commands_while_the_second_rings_are_rejected_and_end_works(redis_server, tmp_path, mode):
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
         system.agent_phone.script_in_turn(busy())
-        system.sandbox.phone(BOB).script_in_turn(rings())
+        system.not_answered_by(BOB)
         customer = await system.customer_calls()
         await system.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": BOB})
-        await rejected(system, "no one has answered yet", "transfer", customer.sid, to=CAROL, mode="warm")
-        await done(system, "end", customer.sid)
-        await everyone_is_gone(system, customer.sid, "command")
+        await system.rejected("no one has answered yet", "transfer", customer.sid, to=CAROL, mode="warm")
+        await system.ended_by_command(customer.sid)
         assert tried(system) == [AGENT, BOB]
 
 
@@ -133,25 +119,23 @@ async def test_callbacks_of_both_agents_that_are_lost_change_nothing(redis_serve
         customer = await system.customer_calls()
         bob = await talks_with(system, customer, BOB)
         assert tried(system) == [AGENT, BOB]
-        bob.hang_up()
-        await everyone_is_gone(system, customer.sid, "agent-left")
+        await system.ended_by_hang_up(bob, customer.sid, "agent-left")
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 async def test_late_end_of_the_first_agent_does_not_cost_the_second_the_call(redis_server, tmp_path, mode):
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
         system.agent_phone.script_in_turn(busy())
-        system.sandbox.phone(BOB).script_in_turn(answers())
+        system.answered_by(BOB)
         if mode == "bridge":  # into a conference the next is dialed only when the end of the first is known
             system.sandbox.faults.delay_callbacks("status=busy", 0.5, To=AGENT)
         system.sandbox.faults.duplicate_callbacks("*", count=9, To=AGENT)
         customer = await system.customer_calls()
         bob = await talks_with(system, customer, BOB)
-        await done(system, "convert", customer.sid)
-        await until_hears(system, customer, [bob])
+        await system.done("convert", customer.sid)
+        await system.until_hears(customer, [bob])
         assert tried(system) == [AGENT, BOB]
-        await done(system, "end", customer.sid)
-        await everyone_is_gone(system, customer.sid, "command")
+        await system.ended_by_command(customer.sid)
 
 
 async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redis_server, tmp_path):
@@ -160,7 +144,7 @@ async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redi
         system.agent_phone.script_in_turn(busy())
         system.sandbox.faults.fail_fetches("/voice/dial-action", status=503)
         customer = await system.customer_calls()
-        await everyone_is_gone(system, customer.sid, "agent-busy", debugger=frozenset({11200}))
+        await system.everyone_is_gone(customer.sid, "agent-busy", debugger=frozenset({11200}))
         assert tried(system) == [AGENT]
 
 
@@ -169,14 +153,13 @@ async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redi
 async def test_failed_dial_moves_to_next_agent_and_one_of_unknown_outcome_is_verified(redis_server, tmp_path, fault):
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "conference")) as system:
         system.agent_phone.script_in_turn(answers())
-        system.sandbox.phone(BOB).script_in_turn(answers())
+        system.answered_by(BOB)
         system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
         customer = await system.customer_calls()
         whom = BOB if fault == {"status": 400} else AGENT
         await talks_with(system, customer, whom)
-        assert (dials_to(system, AGENT), dials_to(system, BOB)) == ((0, 1) if whom == BOB else (1, 0))
-        await done(system, "end", customer.sid)
-        await everyone_is_gone(system, customer.sid, "command")
+        assert (system.dials_to(AGENT), system.dials_to(BOB)) == ((0, 1) if whom == BOB else (1, 0))
+        await system.ended_by_command(customer.sid)
 
 
 @MODES
@@ -184,21 +167,19 @@ async def test_failed_dial_moves_to_next_agent_and_one_of_unknown_outcome_is_ver
 async def test_second_agent_hands_over_like_a_first_one(redis_server, tmp_path, mode, transfer):
     async with LocalSystem(redis_server.url, **settings(tmp_path, mode)) as system:
         system.agent_phone.script_in_turn(busy())
-        system.sandbox.phone(BOB).script_in_turn(answers())
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(BOB, TARGET)
         customer = await system.customer_calls()
         bob = await talks_with(system, customer, BOB)
-        await done(system, "transfer", customer.sid, to=TARGET, mode=transfer)
-        target = await dialed(system.sandbox, TARGET)
+        await system.done("transfer", customer.sid, to=TARGET, mode=transfer)
+        target = await system.dialed(TARGET)
         if transfer == "consult":
-            await until_hears(system, customer, "music")
-            await until_hears(system, bob, [target])
-            await done(system, "complete", customer.sid)
-        await until_hears(system, customer, [target])
+            await system.until_hears(customer, "music")
+            await system.until_hears(bob, [target])
+            await system.done("complete", customer.sid)
+        await system.until_hears(customer, [target])
         session = await system.until(customer.sid, state="conferenced", phase="")
         assert session["party.agent.address"] == TARGET
-        target.hang_up()
-        await everyone_is_gone(system, customer.sid, "agent-left")
+        await system.ended_by_hang_up(target, customer.sid, "agent-left")
 
 
 async def test_second_agent_is_the_one_who_is_rung_again(redis_server, tmp_path):
@@ -210,10 +191,9 @@ async def test_second_agent_is_the_one_who_is_rung_again(redis_server, tmp_path)
         await talks_with(system, customer, BOB)
         outcome = await system.command("transfer", customer.sid, to=TARGET, mode="blind")
         assert (outcome.status, outcome.reason) == ("failed", "busy")
-        await until_hears(system, customer, [await dialed(system.sandbox, BOB, 2)])
+        await system.until_hears(customer, [await system.dialed(BOB, 2)])
         assert tried(system) == [AGENT, BOB, TARGET, BOB]
-        await done(system, "end", customer.sid)
-        await everyone_is_gone(system, customer.sid, "command")
+        await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.processes
@@ -222,16 +202,15 @@ async def test_without_redis_the_next_agent_is_rung_too(redis_program, tmp_path,
     with RedisServer(redis_program, append_only=True) as server:
         async with LocalSystem(server.url, **settings(tmp_path, mode)) as system:
             system.agent_phone.script_in_turn(rings())
-            system.sandbox.phone(BOB).script_in_turn(rings())
+            system.not_answered_by(BOB)
             customer = await system.customer_calls(CUSTOMER)
-            alice = await dialed(system.sandbox, AGENT)
+            alice = await system.dialed(AGENT)
             server.kill()
             alice.reject()
-            bob = await dialed(system.sandbox, BOB, timeout_s=60)
+            bob = await system.dialed(BOB, timeout_s=60)
             server.start()
             bob.answer()
             await talks_with(system, customer, BOB)
             assert tried(system) == [AGENT, BOB]
-            await done(system, "convert", customer.sid)
-            await done(system, "end", customer.sid)
-            await everyone_is_gone(system, customer.sid, "command")
+            await system.done("convert", customer.sid)
+            await system.ended_by_command(customer.sid)

@@ -6,19 +6,12 @@ from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, EVE, GroupCall, two
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialed, rings
+from tests.support.phones import rings
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1), pytest.mark.system(speed=5.0)]
 SENTENCE = "This call may be recorded."
 URL = "https://example.com/notice.mp3"
 SAID = f"said {SENTENCE}"
-SPEED = 5.0
-
-
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url, speed=SPEED) as system:
-        yield system
 
 
 def asked(crowd: GroupCall) -> list[str]:
@@ -41,25 +34,24 @@ async def test_sentence_is_said_to_all_once_and_then_they_talk_on(system, start)
     assert asked(crowd) == ["all"]
     assert [times_heard(crowd, name) for name in crowd.people] == [1, 1]
     await crowd.talk("customer", "agent")
-    crowd["customer"].hang_up()
-    await crowd.ends("customer-left")
+    await crowd.ended_by_hang_up("customer", "customer-left")
 
 
-async def test_file_is_played_to_all_and_its_url_is_fetched_unchanged(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        crowd = await two(system)
-        crowd.system.sandbox.faults.fail_fetches("example.com", status=404)
-        await crowd.rejected("announce needs one of", "announce")
-        await crowd.rejected("announce needs one of", "announce", url=URL, say=SENTENCE)
-        status, reason = await crowd.outcome(await crowd.say("announce", url=URL))
-        assert (status, reason[:35]) == ("failed", "the announcement could not be playe")
-        await crowd.talk()
-        (request,) = [one for one in system.sandbox.request_log.requests("POST") if one.get("AnnounceUrl")]
-        assert (request.get("AnnounceUrl"), request.get("AnnounceMethod")) == (URL, "GET")
-        # It can be tried again with something else.
-        await crowd.done("announce", url=f"{system.public_url}/media/music.wav#rc=2")
-        assert times_heard(crowd, "customer", "music") == times_heard(crowd, "agent", "music") == 1
-        await crowd.let_go(debugger=world_debugger(system))
+@pytest.mark.system(speed=20)
+async def test_file_is_played_to_all_and_its_url_is_fetched_unchanged(system):
+    crowd = await two(system)
+    crowd.system.sandbox.faults.fail_fetches("example.com", status=404)
+    await crowd.rejected("announce needs one of", "announce")
+    await crowd.rejected("announce needs one of", "announce", url=URL, say=SENTENCE)
+    status, reason = await crowd.outcome(await crowd.say("announce", url=URL))
+    assert (status, reason[:35]) == ("failed", "the announcement could not be playe")
+    await crowd.talk()
+    (request,) = [one for one in system.sandbox.request_log.requests("POST") if one.get("AnnounceUrl")]
+    assert (request.get("AnnounceUrl"), request.get("AnnounceMethod")) == (URL, "GET")
+    # It can be tried again with something else.
+    await crowd.done("announce", url=f"{system.public_url}/media/music.wav#rc=2")
+    assert times_heard(crowd, "customer", "music") == times_heard(crowd, "agent", "music") == 1
+    await crowd.let_go(debugger=world_debugger(system))
 
 
 def world_debugger(system: LocalSystem) -> frozenset[int]:
@@ -116,35 +108,34 @@ async def test_party_joining_during_an_announcement_talks_with_the_others_afterw
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["to-all", "to-each"])
-async def test_announcement_without_end_callback_fails_and_another_can_follow(redis_server, held):
-    async with LocalSystem(redis_server.url, speed=SPEED, policy={"announce_timeout_ms": 800}) as system:
-        crowd = await two(system)
-        await crowd.add("bob", BOB)
-        if held:
-            await crowd.done("hold", party="bob")
-        system.sandbox.faults.lose_callbacks("announcement-end", count=2 if held else 1)
-        status, _ = await crowd.outcome(await crowd.say("announce", say=SENTENCE))
-        assert status == "failed"
-        assert not system.sandbox.faults.pending_count()
-        await crowd.expect_heard(customer="agent" if held else ["agent", "bob"])
-        await crowd.done("announce", say=SENTENCE)
-        await crowd.let_go()
+@pytest.mark.system(speed=5.0, policy={"announce_timeout_ms": 800})
+async def test_announcement_without_end_callback_fails_and_another_can_follow(system, held):
+    crowd = await two(system)
+    await crowd.add("bob", BOB)
+    if held:
+        await crowd.done("hold", party="bob")
+    system.sandbox.faults.lose_callbacks("announcement-end", count=2 if held else 1)
+    status, _ = await crowd.outcome(await crowd.say("announce", say=SENTENCE))
+    assert status == "failed"
+    assert not system.sandbox.faults.pending_count()
+    await crowd.expect_heard(customer="agent" if held else ["agent", "bob"])
+    await crowd.done("announce", say=SENTENCE)
+    await crowd.let_go()
 
 
-async def test_failed_document_fetch_is_reported_and_both_keep_talking(redis_server):
-    async with LocalSystem(redis_server.url, speed=SPEED) as system:
-        crowd = await two(system)
-        system.sandbox.faults.fail_fetches("announcement", status=503, count=9)
-        status, reason = await crowd.outcome(await crowd.say("announce", say=SENTENCE))
-        assert status == "failed"
-        assert SENTENCE not in reason
-        await crowd.talk()
-        await crowd.let_go(debugger=world_debugger(system))
+async def test_failed_document_fetch_is_reported_and_both_keep_talking(system):
+    crowd = await two(system)
+    system.sandbox.faults.fail_fetches("announcement", status=503, count=9)
+    status, reason = await crowd.outcome(await crowd.say("announce", say=SENTENCE))
+    assert status == "failed"
+    assert SENTENCE not in reason
+    await crowd.talk()
+    await crowd.let_go(debugger=world_debugger(system))
 
 
 async def test_untold_failure_is_found_by_its_time(redis_server):
     rules = Behavior(announcement_failure="unreported")
-    async with LocalSystem(redis_server.url, speed=SPEED, rules=rules, policy={"announce_timeout_ms": 800}) as system:
+    async with LocalSystem(redis_server.url, speed=5.0, rules=rules, policy={"announce_timeout_ms": 800}) as system:
         crowd = await two(system)
         system.sandbox.faults.fail_fetches("announcement", status=503, count=9)
         assert (await crowd.outcome(await crowd.say("announce", say=SENTENCE)))[0] == "failed"
@@ -155,21 +146,21 @@ async def test_untold_failure_is_found_by_its_time(redis_server):
 @pytest.mark.parametrize("fault, status", [
     ({"status": 429}, "done"), ({"status": 400, "code": 20001}, "failed"), ({"cut": "after"}, "done"),
 ], ids=["429", "400", "cut-after"])  # fmt: skip
-async def test_failed_announce_request_is_heard_at_most_once(redis_server, fault, status):
-    async with LocalSystem(redis_server.url, speed=SPEED, policy={"announce_timeout_ms": 2_500}) as system:
-        crowd = await two(system)
-        system.sandbox.faults.next_rest("POST", "/Conferences/*", AnnounceUrl="*", **fault)
-        assert (await crowd.outcome(await crowd.say("announce", say=SENTENCE)))[0] == status
-        assert not system.sandbox.faults.pending_count()
-        assert times_heard(crowd, "customer") == times_heard(crowd, "agent") == (status == "done")
-        await crowd.talk()
-        await crowd.let_go()
+@pytest.mark.system(speed=5.0, policy={"announce_timeout_ms": 2_500})
+async def test_failed_announce_request_is_heard_at_most_once(system, fault, status):
+    crowd = await two(system)
+    system.sandbox.faults.next_rest("POST", "/Conferences/*", AnnounceUrl="*", **fault)
+    assert (await crowd.outcome(await crowd.say("announce", say=SENTENCE)))[0] == status
+    assert not system.sandbox.faults.pending_count()
+    assert times_heard(crowd, "customer") == times_heard(crowd, "agent") == (status == "done")
+    await crowd.talk()
+    await crowd.let_go()
 
 
 @pytest.mark.parametrize("rule", ["ended", "unreported"])
 @pytest.mark.parametrize("held", [False, True], ids=["to-all", "to-each"])
 async def test_participant_leaving_during_an_announcement_does_not_keep_it_open(redis_server, held, rule):
-    async with LocalSystem(redis_server.url, speed=SPEED, rules=Behavior(announcement_of_a_leaver=rule)) as system:
+    async with LocalSystem(redis_server.url, speed=5.0, rules=Behavior(announcement_of_a_leaver=rule)) as system:
         crowd = await two(system)
         await crowd.add("bob", BOB)
         await crowd.add("eve", EVE)
@@ -187,17 +178,16 @@ async def test_announcement_fails_when_the_call_ends_or_has_no_participants(syst
     crowd = await two(system)
     given = await crowd.say("announce", say=SENTENCE)
     await crowd.expect_heard(customer=SAID)
-    crowd["customer"].hang_up()
-    await crowd.ends("customer-left")
+    await crowd.ended_by_hang_up("customer", "customer-left")
     assert await crowd.outcome(given) == ("failed", "customer-left")
     await crowd.rejected("", "announce", say=SENTENCE)
 
 
 async def test_announcement_in_a_consult_is_heard_by_agent_and_target_alone(system):
     crowd = await two(system)
-    system.sandbox.phone(CAROL).script_in_turn(answers())
+    system.answered_by(CAROL)
     await crowd.done("transfer", to=CAROL, mode="consult")
-    crowd.people["target"] = await dialed(system.sandbox, CAROL)
+    crowd.people["target"] = await system.dialed(CAROL)
     await crowd.done("announce", say=SENTENCE)
     assert [times_heard(crowd, name) for name in ("customer", "agent", "target")] == [0, 1, 1]
     assert crowd.never_heard("customer", "target")

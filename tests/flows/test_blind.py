@@ -3,47 +3,22 @@
 import pytest
 
 from conferral.storage.commands import command_stream
-from tests.flows.flow_helpers import (
-    CAROL,
-    GAP_MAX_S,
-    SECOND,
-    TARGET,
-    Talk,
-    begins,
-    dials_to,
-    done,
-    everyone_is_gone,
-    failed,
-    longest_gap_s,
-    outcome_of,
-    outcomes,
-    rejected,
-    sounds,
-    talking,
-    until_hears,
-)
+from tests.flows.flow_helpers import CAROL, GAP_MAX_S, SECOND, STARTS, TARGET, Talk, talking
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialed, rings
+from tests.support.phones import answers
 
 pytestmark = pytest.mark.redis
-
-#: Every way in which a blind transfer can begin: who called whom, and whether they are in a conference.
-STARTS = pytest.mark.parametrize(
-    "direction, conferenced",
-    [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
-    ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
-)
 
 
 @STARTS
 async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_answers(system, direction, conferenced):
     talk = await talking(system, direction, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.not_answered_by(TARGET)
     began_s = system.listening.now()
-    command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
+    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
 
-    target = await dialed(system.sandbox, TARGET)
-    await until_hears(system, talk.customer, "ringback")
+    target = await system.dialed(TARGET)
+    await system.until_hears(talk.customer, "ringback")
     await system.until(talk.session, **{"transfer.status": "ringing", "party.agent.status": "left"})
     session = await system.session(talk.session)
     assert (session["state"], session["phase"]) == ("transferring", "blind")
@@ -51,13 +26,12 @@ async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_a
     assert system.listening.never_heard(talk.customer, target)
 
     target.answer()
-    assert (await outcome_of(system, command)).status == "done"
-    await until_hears(system, talk.customer, [target])
-    await until_hears(system, target, [talk.customer])
-    assert sounds(system, talk.customer, began_s) == [
+    assert (await system.outcome_of(command)).status == "done"
+    await system.until_talk(talk.customer, target)
+    assert system.sounds(talk.customer, began_s) == [
         frozenset({talk.agent.sid}), "ringback", frozenset({target.sid}),
     ], system.listening.described()  # fmt: skip
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
     assert system.listening.never_heard(talk.agent, target)
 
     session = await system.until(talk.session, state="conferenced")
@@ -66,28 +40,26 @@ async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_a
     assert session["party.agent-1.call_sid"] == talk.agent.sid
     assert session["party.customer.held"] == "false"
     assert (session["transfer.mode"], session["transfer.status"]) == ("blind", "completed")
-    assert dials_to(system, TARGET) == 1
+    assert system.dials_to(TARGET) == 1
     assert system.redirects_of(talk.agent) == (conferenced and direction == "inbound")
 
-    target.hang_up()
-    await everyone_is_gone(system, talk.session, "agent-left")
-    transfer = (await outcomes(system))[0]
+    await system.ended_by_hang_up(target, talk.session, "agent-left")
+    transfer = (await system.outcomes())[0]
     assert (transfer["kind"], transfer["result"], transfer["to"]) == ("transfer", "completed", TARGET)
 
 
 async def test_target_is_dialed_directly_into_the_conference_without_audible_ringing(system):
     """The waiting party hears our ringback. By the conference's SID, so that a late leg can't open a second one."""
     talk = await talking(system)
-    system.sandbox.phone(TARGET).script_in_turn(answers())
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    system.answered_by(TARGET)
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     session = await system.session(talk.session)
     (request,) = system.sandbox.request_log.requests("POST", "/Participants.json")
     assert request.path == f"/Conferences/{session['conference_sid']}/Participants.json"
     assert request.get("EarlyMedia") == "false"
     assert request.get("Label") == session["party.agent.label"]
     assert system.redirects_of(talk.customer) == 0
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
@@ -95,7 +67,7 @@ async def test_conference_agent_is_hung_up_after_customer_hold_and_before_target
     talk = await talking(system, direction, conferenced=True)
     system.sandbox.phone(TARGET).script_in_turn(answers(after_s=0))
     since = len(system.sandbox.request_log.rest)
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     target = await system.leg(talk.session, "agent")
     asked = [entry for entry in system.sandbox.request_log.rest[since:] if entry.method == "POST"]
     steps = [
@@ -114,56 +86,54 @@ async def test_conference_agent_is_hung_up_after_customer_hold_and_before_target
     ]
     assert steps == sorted(steps), asked
     assert system.listening.never_heard(talk.agent, target)
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
 @STARTS
 async def test_target_who_hangs_up_after_taking_the_call_ends_it(system, direction, conferenced):
     talk = await talking(system, direction, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(rings())
-    command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
+    system.not_answered_by(TARGET)
+    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
     await system.until(talk.session, **{"transfer.status": "ringing", "party.agent.status": "left"})
     (target,) = system.sandbox.calls_of(TARGET)
     target.answer()
-    await until_hears(system, talk.customer, [target])
+    await system.until_hears(talk.customer, [target])
     target.hang_up()
-    assert (await outcome_of(system, command)).status == "done"
-    await everyone_is_gone(system, talk.session, "agent-left")
+    assert (await system.outcome_of(command)).status == "done"
+    await system.everyone_is_gone(talk.session, "agent-left")
 
 
 @STARTS
 async def test_nothing_of_a_running_one_can_be_undone_and_the_sentence_says_so(system, direction, conferenced):
     talk = await talking(system, direction, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(rings())
-    command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
+    system.not_answered_by(TARGET)
+    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
     await system.until(talk.session, **{"transfer.status": "ringing"})
     before = await system.session(talk.session)
     for kind in ("complete", "cancel", "swap", "merge"):
-        await rejected(system, "the agent has left or is leaving; allowed now: ", kind, talk.session)
-    await rejected(
-        system, "another transfer is in progress; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind"
+        await system.rejected("the agent has left or is leaving; allowed now: ", kind, talk.session)
+    await system.rejected(
+        "another transfer is in progress; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind"
     )
     after = await system.session(talk.session)
     for name in ("state", "phase", "dials", "transfer.mode", "transfer.to", "transfer.status", "transfer.reason"):
         assert after[name] == before[name]
-    await done(system, "end", talk.session)
-    assert (await outcome_of(system, command)).reason == "command"
-    await everyone_is_gone(system, talk.session, "command")
-    assert (dials_to(system, TARGET), dials_to(system, SECOND)) == (1, 0)
+    await system.done("end", talk.session)
+    assert (await system.outcome_of(command)).reason == "command"
+    await system.everyone_is_gone(talk.session, "command")
+    assert (system.dials_to(TARGET), system.dials_to(SECOND)) == (1, 0)
 
 
 async def test_one_that_comes_while_the_two_are_being_converted_begins_when_both_are_in(system):
     talk = await talking(system)
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     began_s = system.listening.now()
     convert = await command_stream.publish(system.client, system.keys, {"type": "convert", "session": talk.session})
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
-    assert (await outcome_of(system, convert)).status == "done"
-    await until_hears(system, talk.customer, [await system.leg(talk.session, "agent")])
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
+    assert (await system.outcome_of(convert)).status == "done"
+    await system.until_hears(talk.customer, [await system.leg(talk.session, "agent")])
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
@@ -171,18 +141,17 @@ async def test_call_is_handed_on_and_on(system, direction):
     """The party that took the call is the agent then, and may transfer it, too."""
     talk = await talking(system, direction)
     for number, address in enumerate((TARGET, SECOND, CAROL), start=1):
-        system.sandbox.phone(address).script_in_turn(answers())
-        await done(system, "transfer", talk.session, to=address, mode="blind")
+        system.answered_by(address)
+        await system.done("transfer", talk.session, to=address, mode="blind")
         agent = await system.leg(talk.session, "agent")
-        await until_hears(system, talk.customer, [agent])
+        await system.until_hears(talk.customer, [agent])
         session = await system.session(talk.session)
         assert session["party.agent.address"] == address
         assert session[f"party.agent-{number}.status"] == "left"
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
     transfers = [
         (published["to"], published["result"])
-        for published in await outcomes(system)
+        for published in await system.outcomes()
         if published["kind"] == "transfer"
     ]
     assert transfers == [(TARGET, "completed"), (SECOND, "completed"), (CAROL, "completed")]
@@ -219,25 +188,24 @@ async def test_customer_hanging_up_while_being_moved_leaves_no_one_behind(system
     talk = await talking(system, direction, conferenced=conferenced)
     path, params = moving_request(talk, direction, conferenced=conferenced)
     at_request(system, step, path, talk.customer.hang_up, **params)
-    await failed(system, "customer-left", "transfer", talk.session, to=TARGET, mode="blind")
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.failed("customer-left", "transfer", talk.session, to=TARGET, mode="blind")
+    await system.everyone_is_gone(talk.session, "customer-left")
     # If the customer had reached the conference, the target's phone may have rung for a moment.
-    assert dials_to(system, TARGET) <= 1
+    assert system.dials_to(TARGET) <= 1
 
 
 @STARTS
 async def test_customer_who_hangs_up_while_the_target_rings_stops_its_phone(system, direction, conferenced):
     talk = await talking(system, direction, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(rings())
-    command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
+    system.not_answered_by(TARGET)
+    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
     await system.until(talk.session, **{"transfer.status": "ringing"})
     talk.customer.hang_up()
-    outcome = await outcome_of(system, command)
-    assert (outcome.status, outcome.reason) == ("failed", "customer-left")
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.has_failed(command, "customer-left")
+    await system.everyone_is_gone(talk.session, "customer-left")
     (target,) = system.sandbox.calls_of(TARGET)
     assert target.record.answered_at_s is None
-    transfer = (await outcomes(system))[0]
+    transfer = (await system.outcomes())[0]
     assert (transfer["result"], transfer["reason"]) == ("failed", "customer-left")
 
 
@@ -247,16 +215,15 @@ async def test_customer_who_hangs_up_while_the_target_rings_stops_its_phone(syst
 @pytest.mark.parametrize("direction, conferenced", [("inbound", False), ("inbound", True), ("outbound", True)])
 async def test_agent_hanging_up_before_being_hung_up_still_completes_the_transfer(system, direction, conferenced):
     talk = await talking(system, direction, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     path, params = moving_request(talk, direction, conferenced=conferenced)
     at_request(system, "before", path, talk.agent.hang_up, **params)
     began_s = system.listening.now()
     outcome = await system.command("transfer", talk.session, to=TARGET, mode="blind")
     assert (outcome.status, outcome.reason) == ("done", ""), await system.report()
-    await until_hears(system, talk.customer, [await system.leg(talk.session, "agent")])
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.until_hears(talk.customer, [await system.leg(talk.session, "agent")])
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
 async def test_agent_who_called_and_hangs_up_before_the_customer_is_moved_takes_the_customer_along(system):
@@ -267,8 +234,8 @@ async def test_agent_who_called_and_hangs_up_before_the_customer_is_moved_takes_
     assert outcome.status == "failed"
     # Both calls end in the same moment, so either callback may come first.
     assert outcome.reason in ("customer-left", "agent-left")
-    await everyone_is_gone(system, talk.session, outcome.reason)
-    assert dials_to(system, TARGET) == 0
+    await system.everyone_is_gone(talk.session, outcome.reason)
+    assert system.dials_to(TARGET) == 0
 
 
 @STARTS
@@ -277,16 +244,15 @@ async def test_agent_who_hangs_up_as_the_command_comes_has_handed_over_or_ended_
 ):
     """Either is right, and it is one of the two: whichever of both is heard of first."""
     talk = await talking(system, direction, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     talk.agent.hang_up()
     outcome = await system.command("transfer", talk.session, to=TARGET, mode="blind")
     if outcome.status == "done":
-        await until_hears(system, talk.customer, [await system.leg(talk.session, "agent")])
-        talk.customer.hang_up()
-        await everyone_is_gone(system, talk.session, "customer-left")
+        await system.until_hears(talk.customer, [await system.leg(talk.session, "agent")])
+        await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
     else:
         assert outcome.status in ("rejected", "failed")
         # If the transfer had begun, and Twilio ended the customer's call with the agent's, the end names the customer.
         reason = "customer-left" if outcome.reason == "customer-left" else "agent-left"
-        await everyone_is_gone(system, talk.session, reason)
-        assert dials_to(system, TARGET) == 0
+        await system.everyone_is_gone(talk.session, reason)
+        assert system.dials_to(TARGET) == 0

@@ -2,44 +2,19 @@
 
 import pytest
 
-from tests.flows.flow_helpers import (
-    GAP_MAX_S,
-    TARGET,
-    begins,
-    dials_to,
-    done,
-    everyone_is_gone,
-    failed,
-    longest_gap_s,
-    outcome_of,
-    sounds,
-    talking,
-    until_hears,
-)
-from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, rings
+from tests.flows.flow_helpers import BOTH_DIRECTIONS, GAP_MAX_S, TARGET, talking
+from tests.support.phones import rings
 
-pytestmark = pytest.mark.redis
-
-BOTH_DIRECTIONS = pytest.mark.parametrize("direction", ["inbound", "outbound"])
-
-
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
-        yield system
+pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[TARGET])]
 
 
 async def is_handed_over(system, talk, debugger=frozenset()):
     """The customer talks to the target; then he hangs up, and nothing is left."""
     target = await system.leg(talk.session, "agent")
-    await until_hears(system, talk.customer, [target])
-    await until_hears(system, target, [talk.customer])
+    await system.until_talk(talk.customer, target)
     assert system.listening.never_heard(talk.agent, target)
-    assert dials_to(system, TARGET) == 1
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left", debugger=debugger)
+    assert system.dials_to(TARGET) == 1
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left", debugger=debugger)
 
 
 # ---- the customer's redirect, where he was called --------------------------------------------------------------------
@@ -49,14 +24,14 @@ async def test_redirect_that_is_refused_leaves_the_two_talking(system):
     talk = await talking(system, "outbound")
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
     began_s = system.listening.now()
-    await failed(system, "Twilio refused (HTTP 400, code 20001)", "transfer", talk.session, to=TARGET, mode="blind")
+    await system.failed("Twilio refused (HTTP 400, code 20001)", "transfer", talk.session, to=TARGET, mode="blind")
     session = await system.until(talk.session, state="bridged")
     assert session["phase"] == "connected"
     assert session["transfer.status"] == "failed"
-    assert sounds(system, talk.customer, began_s) == [frozenset({talk.agent.sid})]
-    assert dials_to(system, TARGET) == 0
+    assert system.sounds(talk.customer, began_s) == [frozenset({talk.agent.sid})]
+    assert system.dials_to(TARGET) == 0
     # And it can be tried again.
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     await is_handed_over(system, talk)
 
 
@@ -66,14 +41,14 @@ async def test_redirect_that_is_refused_leaves_the_two_talking(system):
 async def test_redirect_whose_answer_is_bad_is_never_repeated_once_it_has_moved_the_customer(system, fault):
     talk = await talking(system, "outbound")
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", **fault)
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     assert system.redirects_of(talk.customer) == 1
     await is_handed_over(system, talk)
 
 
 async def test_agent_hung_up_by_dial_action_is_not_hung_up_by_request(system):
     talk = await talking(system, "outbound")
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     assert talk.agent.status == "completed"
     assert not system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
     await is_handed_over(system, talk)
@@ -83,13 +58,13 @@ async def test_agent_of_whose_dial_nothing_is_heard_is_hung_up_after_a_while(sys
     """His `<Dial>` has ended, and the request for its action hangs: he would wait in silence for as long."""
     talk = await talking(system, "outbound")
     system.sandbox.faults.delay_fetches("/voice/dial-action", 3)
-    system.sandbox.phone(TARGET).script_in_turn(rings())
-    command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
+    system.not_answered_by(TARGET)
+    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
     await system.until(talk.session, **{"transfer.status": "ringing", "party.agent.status": "left"})
     (request,) = system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
     assert request.get("Status") == "completed"
     system.sandbox.calls_of(TARGET)[-1].answer()
-    assert (await outcome_of(system, command)).status == "done"
+    assert (await system.outcome_of(command)).status == "done"
     await is_handed_over(system, talk)
 
 
@@ -100,7 +75,7 @@ async def test_agent_of_whose_dial_nothing_is_heard_is_hung_up_after_a_while(sys
 async def test_agent_hang_up_that_fails_at_first_is_repeated(system, fault):
     talk = await talking(system)
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.agent.sid}", **fault)
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     await is_handed_over(system, talk)
 
 
@@ -108,7 +83,7 @@ async def test_agent_hang_up_that_fails_at_first_is_repeated(system, fault):
 async def test_customer_with_failed_dial_action_still_joins_the_conference(system, count):
     talk = await talking(system)
     system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=count)
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     await is_handed_over(system, talk, debugger=frozenset({11200}))
 
 
@@ -117,7 +92,7 @@ async def test_customer_who_never_arrives_is_moved_once_and_handed_over(system):
     talk = await talking(system)
     for path in ("/voice/dial-action", "/voice/fallback"):
         system.sandbox.faults.fail_fetches(path, status=0, count=8)
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     assert system.redirects_of(talk.customer) == 1
     system.sandbox.faults.clear()
     await is_handed_over(system, talk, debugger=frozenset({11205}))
@@ -127,7 +102,7 @@ async def test_customer_who_never_arrives_is_moved_once_and_handed_over(system):
 async def test_customer_join_without_callback_is_found_by_a_read(system, direction):
     talk = await talking(system, direction)
     system.sandbox.faults.lose_callbacks("participant-join", CallSid=talk.customer.sid)
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     await is_handed_over(system, talk)
 
 
@@ -136,59 +111,54 @@ async def test_customer_join_without_callback_is_found_by_a_read(system, directi
 
 @BOTH_DIRECTIONS
 @pytest.mark.parametrize("late", ["", "participant-leave", "conference-end"])
-async def test_customer_removed_by_twilio_for_failed_wait_audio_waits_elsewhere_for_the_agent(
-    redis_server, direction, late
-):
+@pytest.mark.system(speed=20)
+async def test_customer_removed_by_twilio_for_failed_wait_audio_waits_elsewhere_for_the_agent(system, direction, late):
     """Twilio ends a `<Conference>` whose wait URL fails; he is led into another one, in silence in the end.
 
     A party dialed into the ended one can't reach them, so the agent is rung again. The agent hears why, which
     takes time: so the local Twilio's clock runs faster.
     """
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        talk = await talking(system, direction)
-        system.sandbox.phone(TARGET).script_in_turn(rings())
-        system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
-        if late:
-            system.sandbox.faults.delay_callbacks(late, 0.1, count=2)
-        await failed(system, "failed", "transfer", talk.session, to=TARGET, mode="blind")
-        await system.until(talk.session, state="conferenced")
-        back = await system.leg(talk.session, "agent")
-        await until_hears(system, talk.customer, [back])
-        await until_hears(system, back, [talk.customer])
-        talk.customer.hang_up()
-        await system.until(talk.session, state="ended", end_reason="customer-left")
-        await system.settled()
-        assert dials_to(system, TARGET) <= 1
-        # If the end is reported late, the agent may join the ended conference, and is rung a second time.
-        may_be = {11200, 13236} if late == "conference-end" else {11200}
-        assert {entry.code for entry in system.sandbox.request_log.debugger} <= may_be
+    talk = await talking(system, direction)
+    system.not_answered_by(TARGET)
+    system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
+    if late:
+        system.sandbox.faults.delay_callbacks(late, 0.1, count=2)
+    await system.failed("failed", "transfer", talk.session, to=TARGET, mode="blind")
+    await system.until(talk.session, state="conferenced")
+    back = await system.leg(talk.session, "agent")
+    await system.until_talk(talk.customer, back)
+    talk.customer.hang_up()
+    await system.until(talk.session, state="ended", end_reason="customer-left")
+    await system.settled()
+    assert system.dials_to(TARGET) <= 1
+    # If the end is reported late, the agent may join the ended conference, and is rung a second time.
+    may_be = {11200, 13236} if late == "conference-end" else {11200}
+    assert {entry.code for entry in system.sandbox.request_log.debugger} <= may_be
 
 
-async def test_outbound_customer_is_served_by_the_fallback_when_the_dial_action_fails(redis_server):
+@pytest.mark.system(speed=20)
+async def test_outbound_customer_is_served_by_the_fallback_when_the_dial_action_fails(system):
     """No number's fallback applies to a call that we placed: the request that moves it has to name one."""
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        talk = await talking(system, "outbound")
-        system.sandbox.phone(TARGET).script_in_turn(rings())
-        system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
-        system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=50)
-        await failed(system, "failed", "transfer", talk.session, to=TARGET, mode="blind")
-        await system.until(talk.session, state="conferenced")
-        back = await system.leg(talk.session, "agent")
-        await until_hears(system, talk.customer, [back])
-        talk.customer.hang_up()
-        await everyone_is_gone(system, talk.session, "customer-left", debugger=frozenset({11200}))
+    talk = await talking(system, "outbound")
+    system.not_answered_by(TARGET)
+    system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
+    system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=50)
+    await system.failed("failed", "transfer", talk.session, to=TARGET, mode="blind")
+    await system.until(talk.session, state="conferenced")
+    back = await system.leg(talk.session, "agent")
+    await system.until_hears(talk.customer, [back])
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left", debugger=frozenset({11200}))
 
 
-async def test_customer_who_is_put_out_of_the_one_conference_alone_is_led_into_another_with_ringing(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        talk = await talking(system)
-        system.agent_phone.script_in_turn(rings())
-        system.sandbox.faults.fail_fetches("/voice/wait", status=500)
-        await failed(system, "failed", "transfer", talk.session, to=TARGET, mode="blind")
-        await until_hears(system, talk.customer, "music")
-        assert talk.customer.status == "in-progress"
-        talk.customer.hang_up()
-        await everyone_is_gone(system, talk.session, "customer-left", debugger=frozenset({11200}))
+@pytest.mark.system(speed=20)
+async def test_customer_who_is_put_out_of_the_one_conference_alone_is_led_into_another_with_ringing(system):
+    talk = await talking(system)
+    system.agent_phone.script_in_turn(rings())
+    system.sandbox.faults.fail_fetches("/voice/wait", status=500)
+    await system.failed("failed", "transfer", talk.session, to=TARGET, mode="blind")
+    await system.until_hears(talk.customer, "music")
+    assert talk.customer.status == "in-progress"
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left", debugger=frozenset({11200}))
 
 
 @BOTH_DIRECTIONS
@@ -196,7 +166,7 @@ async def test_held_customer_hears_music_when_wait_audio_is_unavailable(system, 
     """Someone on hold is not put out."""
     talk = await talking(system, direction, conferenced=True)
     system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     await is_handed_over(system, talk, debugger=frozenset({11200}))
 
 
@@ -208,9 +178,9 @@ async def test_hold_without_callbacks_is_found_by_a_read(system, direction):
     talk = await talking(system, direction, conferenced=True)
     system.sandbox.faults.lose_callbacks("participant-hold")
     began_s = system.listening.now()
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
-    assert sounds(system, talk.customer, began_s)[:2] == [frozenset({talk.agent.sid}), "ringback"]
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
+    assert system.sounds(talk.customer, began_s)[:2] == [frozenset({talk.agent.sid}), "ringback"]
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
     await is_handed_over(system, talk)
 
 
@@ -219,7 +189,7 @@ async def test_hold_that_never_comes_is_gone_on_without(system, direction, statu
     """It would only have let the customer hear ringing: the target is dialed all the same."""
     talk = await talking(system, direction, conferenced=True)
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=status, count=100, Hold="true")
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     system.sandbox.faults.clear()
     await is_handed_over(system, talk)
 
@@ -234,5 +204,5 @@ async def test_customer_is_let_back_to_the_target_however_often_it_takes(system,
         system.sandbox.faults.next_rest(
             "POST", "/Conferences/*/Participants/*", count=2, Hold="false", EndConferenceOnExit="", **fault
         )
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     await is_handed_over(system, talk)

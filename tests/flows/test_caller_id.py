@@ -6,23 +6,11 @@ import pytest
 
 from conferral.runtime import log
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.flow_helpers import (
-    TARGET,
-    begins,
-    dial_requests,
-    done,
-    ended_by_command,
-    everyone_is_gone,
-    outcome_of,
-    outcomes,
-    rejected,
-    talks_and_ends,
-    until_hears,
-)
+from tests.flows.flow_helpers import TARGET, talks_and_ends
 from tests.support import plain_log
 from tests.support.command_line import CommandLine
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, dialed, presses, rings, unreachable
+from tests.support.phones import answers, presses, unreachable
 
 pytestmark = pytest.mark.redis
 #: What Twilio shows instead of a number that is withheld.
@@ -38,7 +26,7 @@ def showing_customers(redis_server, **options):
 
 def shown(system):
     """What each dial to the target was to show, and whether with a CallToken."""
-    return [(request.get("From"), bool(request.get("CallToken"))) for request in dial_requests(system, TARGET)]
+    return [(request.get("From"), bool(request.get("CallToken"))) for request in system.dial_requests(TARGET)]
 
 
 @WAYS
@@ -46,9 +34,9 @@ async def test_target_sees_the_callers_number_by_its_call_token(redis_server, op
     async with showing_customers(redis_server) as system:
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await system.talking()
-        await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        await system.done("transfer", customer.sid, to=TARGET, mode="warm", **options)
         assert shown(system) == [(CUSTOMER, True)]
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 @WAYS
@@ -56,10 +44,10 @@ async def test_number_that_twilio_does_not_let_be_shown_gives_way_to_ours_once(r
     async with showing_customers(redis_server, accept_call_tokens=False) as system:
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await system.talking()
-        await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        await system.done("transfer", customer.sid, to=TARGET, mode="warm", **options)
         assert shown(system) == [(CUSTOMER, True), (NUMBER, False)]
         assert system.sandbox.request_log.dials_to(TARGET) == 1
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 @pytest.mark.parametrize("count, reason", [(1, "done"), (2, "failed")])
@@ -71,35 +59,35 @@ async def test_refusal_of_our_own_number_is_final(redis_server, count, reason):
         outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm")
         assert outcome.status == reason
         assert shown(system) == [(CUSTOMER, True), (NUMBER, False)]
-        await until_hears(system, agent, [customer, *system.sandbox.calls_of(TARGET)])
-        await ended_by_command(system, customer.sid)
+        await system.until_hears(agent, [customer, *system.sandbox.calls_of(TARGET)])
+        await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("caller", WITHHELD)
 async def test_caller_who_withholds_the_number_is_shown_as_us(redis_server, caller):
     async with showing_customers(redis_server) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         customer = await system.customer_calls(from_=caller)
         await system.until(customer.sid, phase="connected")
         agent = await system.agent_leg(customer)
-        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        await system.done("transfer", customer.sid, to=TARGET, mode="warm")
         assert shown(system) == [(NUMBER, False)]
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
-async def test_dial_of_unknown_outcome_is_searched_for_by_its_caller_id(redis_server):
-    async with LocalSystem(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID="customer") as system:
-        system.sandbox.phone(TARGET).script_in_turn(rings())
-        customer, agent = await system.converted()
-        system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
-        system.sandbox.faults.lose_callbacks("*", count=2, To=TARGET)
-        command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-        target = await dialed(system.sandbox, TARGET)
-        await system.until(customer.sid, **{"party.target.call_sid": target.sid})
-        target.answer()
-        assert (await outcome_of(system, command)).status == "done"
-        assert shown(system) == [(CUSTOMER, True)]
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+@pytest.mark.system(CONFERRAL_TRANSFER_CALLER_ID="customer")
+async def test_dial_of_unknown_outcome_is_searched_for_by_its_caller_id(system):
+    system.not_answered_by(TARGET)
+    customer, agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+    system.sandbox.faults.lose_callbacks("*", count=2, To=TARGET)
+    command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await system.dialed(TARGET)
+    await system.until(customer.sid, **{"party.target.call_sid": target.sid})
+    target.answer()
+    assert (await system.outcome_of(command)).status == "done"
+    assert shown(system) == [(CUSTOMER, True)]
+    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end(redis_server):
@@ -109,8 +97,8 @@ async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end
         async with showing_customers(redis_server, accept_call_tokens=False) as system:
             system.sandbox.phone(TARGET).script_in_turn(presses("1"))
             customer, _ = await system.talking()
-            await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-            token = dial_requests(system, TARGET)[0].get("CallToken")
+            await system.done("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+            token = system.dial_requests(TARGET)[0].get("CallToken")
             session = await system.session(customer.sid)
             assert session["call_token"] == token
 
@@ -121,8 +109,8 @@ async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end
                     assert customer.sid in texts[0]
                     assert token not in "".join(texts)
 
-            await ended_by_command(system, customer.sid)
-            published = [*await outcomes(system), *await system.log(customer.sid), await system.session(customer.sid)]
+            await system.ended_by_command(customer.sid)
+            published = [*await system.outcomes(), *await system.log(customer.sid), await system.session(customer.sid)]
             assert token not in str(published)
             assert not (await system.session(customer.sid)).get("call_token")
     finally:
@@ -170,9 +158,9 @@ async def test_called_number_is_shown_as_caller_id_to_the_dialed_party(redis_ser
     async with with_numbers(redis_server, directory) as system:
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await called(system, number)
-        await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
+        await system.done("transfer", customer.sid, to=TARGET, mode="warm", **options)
         assert shown(system) == [(number, False)]
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 async def test_customers_number_that_twilio_refuses_gives_way_to_the_number_that_was_called(redis_server, directory):
@@ -181,9 +169,9 @@ async def test_customers_number_that_twilio_refuses_gives_way_to_the_number_that
     async with with_numbers(redis_server, directory, **options) as system:
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await called(system)
-        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        await system.done("transfer", customer.sid, to=TARGET, mode="warm")
         assert shown(system) == [(CUSTOMER, True), (SECOND, False)]
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 async def test_caller_who_has_no_number_to_show_is_shown_to_the_agent_as_the_number_that_was_called(
@@ -193,7 +181,7 @@ async def test_caller_who_has_no_number_to_show_is_shown_to_the_agent_as_the_num
         customer, agent = await called(system, from_=WITHHELD[0])
         assert seen_by(system, agent) == SECOND
         assert (await system.session(customer.sid))["party.customer.address"] == WITHHELD[0]
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 COMMANDS = {
@@ -212,70 +200,68 @@ async def test_caller_id_of_a_command_is_shown_if_it_is_in_the_account(redis_ser
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, _ = await called(system)
         why = "caller_id: not a number in the account"
-        await rejected(system, why, kind, customer.sid, to=TARGET, caller_id="+14155550199", **fields)
+        await system.rejected(why, kind, customer.sid, to=TARGET, caller_id="+14155550199", **fields)
         assert shown(system) == []
-        await done(system, kind, customer.sid, to=TARGET, caller_id=THIRD, **fields)
+        await system.done(kind, customer.sid, to=TARGET, caller_id=THIRD, **fields)
         assert shown(system) == [(THIRD, False)]
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_parked_call_is_retrieved_under_the_caller_id_of_the_command(redis_server, directory):
     async with with_numbers(redis_server, directory) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         customer, _ = await called(system)
-        await done(system, "park", customer.sid)
-        await done(system, "retrieve", customer.sid, to=TARGET, caller_id=THIRD)
+        await system.done("park", customer.sid)
+        await system.done("retrieve", customer.sid, to=TARGET, caller_id=THIRD)
         assert shown(system) == [(THIRD, False)]
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 async def test_agent_and_customer_of_a_call_see_its_caller_id(redis_server, directory, mode):
     async with with_numbers(redis_server, directory) as system:
         system.sandbox.add_number(THIRD, voice_url=f"{system.public_url}/voice/inbound")
-        system.sandbox.phone(TARGET).script_in_turn(answers())
-        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-        await done(system, "call", "out", agent=TARGET, customer=CUSTOMER, mode=mode, caller_id=THIRD)
-        agent, customer = await dialed(system.sandbox, TARGET), await dialed(system.sandbox, CUSTOMER)
+        system.answered_by(TARGET, CUSTOMER)
+        await system.done("call", "out", agent=TARGET, customer=CUSTOMER, mode=mode, caller_id=THIRD)
+        agent, customer = await system.dialed(TARGET), await system.dialed(CUSTOMER)
         assert (seen_by(system, agent), seen_by(system, customer)) == (THIRD, THIRD)
-        await ended_by_command(system, "out")
+        await system.ended_by_command("out")
 
 
 @pytest.mark.parametrize("kind", ["transfer", "call"])
 async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(redis_server, directory, kind):
     async with with_numbers(redis_server, directory) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
-        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        system.answered_by(TARGET, CUSTOMER)
         system.sandbox.add_number(THIRD, voice_url=f"{system.public_url}/voice/inbound")
         system.sandbox.faults.next_rest("POST", "*", status=400, code=21210, From=THIRD)
         session = "out"
         if kind == "call":
-            await done(system, "call", session, agent=TARGET, customer=CUSTOMER, caller_id=THIRD)
+            await system.done("call", session, agent=TARGET, customer=CUSTOMER, caller_id=THIRD)
             # The customer is not even tried with it: of a `<Dial>`, Twilio says only that it has failed.
-            assert seen_by(system, await dialed(system.sandbox, CUSTOMER)) == NUMBER
+            assert seen_by(system, await system.dialed(CUSTOMER)) == NUMBER
         else:
             session = (await called(system))[0].sid
-            await done(system, "transfer", session, to=TARGET, mode="warm", caller_id=THIRD)
+            await system.done("transfer", session, to=TARGET, mode="warm", caller_id=THIRD)
         assert shown(system) == [(THIRD, False), (NUMBER, False)]
         assert system.sandbox.request_log.dials_to(TARGET) == 1
-        await ended_by_command(system, session)
+        await system.ended_by_command(session)
 
 
 # ---- a <Dial> whose caller ID is refused -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("comes_on", [True, False])
-async def test_agent_whose_phone_fails_at_once_is_rung_once_more_with_our_number(redis_server, comes_on):
-    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_AGENT=TARGET) as system:
-        system.sandbox.phone(TARGET).script_in_turn(unreachable(), answers() if comes_on else unreachable())
-        customer = await system.customer_calls()
-        again = await dialed(system.sandbox, TARGET, 2)
-        assert [seen_by(system, call) for call in system.sandbox.calls_of(TARGET)] == [CUSTOMER, NUMBER]
-        if comes_on:
-            await until_hears(system, customer, [again])
-            await system.until(customer.sid, phase="connected")
-            await done(system, "convert", customer.sid)
-            await ended_by_command(system, customer.sid)
-        else:
-            await everyone_is_gone(system, customer.sid, "agent-failed")
-        assert len(system.sandbox.calls_of(TARGET)) == 2
+@pytest.mark.system(speed=20, CONFERRAL_AGENT=TARGET)
+async def test_agent_whose_phone_fails_at_once_is_rung_once_more_with_our_number(system, comes_on):
+    system.sandbox.phone(TARGET).script_in_turn(unreachable(), answers() if comes_on else unreachable())
+    customer = await system.customer_calls()
+    again = await system.dialed(TARGET, 2)
+    assert [seen_by(system, call) for call in system.sandbox.calls_of(TARGET)] == [CUSTOMER, NUMBER]
+    if comes_on:
+        await system.until_hears(customer, [again])
+        await system.until(customer.sid, phase="connected")
+        await system.done("convert", customer.sid)
+        await system.ended_by_command(customer.sid)
+    else:
+        await system.everyone_is_gone(customer.sid, "agent-failed")
+    assert len(system.sandbox.calls_of(TARGET)) == 2

@@ -4,20 +4,10 @@ import pytest
 
 from conferral.storage.commands.command_stream import session_id_of
 from tests.flows.conference_starts import in_conference, opened
-from tests.flows.flow_helpers import done, everyone_is_gone, until_hears
-from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers
+from tests.support.local_system import AGENT, CUSTOMER
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[CUSTOMER, AGENT])]
 NAME = "lunch"
-
-
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-        system.agent_phone.script_in_turn(answers())
-        yield system
 
 
 def strangers(system, name):
@@ -48,31 +38,27 @@ async def test_id_that_is_the_name_of_a_strangers_conference_leads_to_a_conferen
     conference = system.sandbox.model.state.conferences[session["conference_sid"]]
     assert session["id"] == NAME
     assert conference.name == session["conference_name"] != NAME
-    {"agent": opening.waiter, "customer": customer}[leaver].hang_up()
-    await opening.ends(f"{leaver}-left")
+    await opening.ended_by_hang_up({"agent": opening.waiter, "customer": customer}[leaver], f"{leaver}-left")
     assert are_untouched()
 
 
 @pytest.mark.parametrize("session", [NAME, "CA" + "7" * 32])
 async def test_bridged_call_with_a_chosen_id_is_converted_into_a_conference_of_our_own(system, session):
     are_untouched = strangers(system, session)
-    given = await done(system, "call", session, agent=AGENT, customer=CUSTOMER)
+    given = await system.done("call", session, agent=AGENT, customer=CUSTOMER)
     assert given.session == session
-    await done(system, "convert", session)
+    await system.done("convert", session)
     agent, customer = await system.leg(session, "agent"), await system.leg(session, "customer")
-    await until_hears(system, customer, [agent])
-    agent.hang_up()
-    await everyone_is_gone(system, session, "agent-left")
+    await system.until_hears(customer, [agent])
+    await system.ended_by_hang_up(agent, session, "agent-left")
     assert are_untouched()
 
 
 async def test_ids_that_no_one_chose_are_the_names_of_their_conferences(system):
     opening, _ = await in_conference(system, "client")
     assert (await opening.session())["conference_name"] == opening.waiter.sid
-    opening.waiter.hang_up()
-    await opening.ends("agent-left")
-    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-    called = await done(system, "call", "", id="order-8", agent=AGENT, customer=CUSTOMER)
+    await opening.ended_by_hang_up(opening.waiter, "agent-left")
+    system.answered_by(CUSTOMER)
+    called = await system.done("call", "", id="order-8", agent=AGENT, customer=CUSTOMER)
     assert (await system.session(called.session))["conference_name"] == called.session == session_id_of("order-8")
-    await done(system, "end", called.session)
-    await everyone_is_gone(system, called.session, "command")
+    await system.ended_by_command(called.session)

@@ -5,26 +5,19 @@ import asyncio
 import pytest
 
 from tests.flows.conference_starts import APP, BROWSER, in_conference, opened, some, waits
-from tests.flows.flow_helpers import CAROL, dials_to, done, everyone_is_gone, outcomes, rejected, sounds, until_hears
+from tests.flows.flow_helpers import CAROL
 from tests.support.local_system import CUSTOMER, LocalSystem
-from tests.support.phones import answers, dialed, rings
+from tests.support.phones import answers, rings
 from tests.support.redis_server import RedisServer
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.system(speed=2, answered_by=[CUSTOMER])]
 NOT_PLACED = "said This call can not be placed. Goodbye."
-
-
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url, speed=2) as system:
-        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-        yield system
 
 
 async def refused(system, call):
     """A browser's call is not placed: the user hears so and is hung up, and no one was dialed."""
     await system.sandbox.wait_until(lambda: call.status == "completed", 10)
-    assert sounds(system, call) == [NOT_PLACED]
+    assert system.sounds(call) == [NOT_PLACED]
     assert not await system.session(call.sid)
 
 
@@ -49,7 +42,7 @@ async def test_session_has_the_id_that_the_browser_names(system):
     assert (session["party.agent.call_sid"], session["party.customer.call_sid"]) == (opening.waiter.sid, customer.sid)
     assert (await system.sandbox_conference()).name == session["conference_name"] != "order-7"
     # By its call as well.
-    await done(system, "end", opening.waiter.sid)
+    await system.done("end", opening.waiter.sid)
     await opening.ends("command")
 
 
@@ -73,14 +66,12 @@ async def test_session_that_exists_is_refused_and_not_disturbed(system, has_ende
     opening = await opened(system, "client", SessionID="order-7")
     customer = await opening.talks()
     if has_ended:
-        customer.hang_up()
-        await opening.ends("customer-left")
+        await opening.ended_by_hang_up(customer, "customer-left")
     await refused(system, await calls(system, SessionID="order-7"))
-    assert dials_to(system, CUSTOMER) == 1
+    assert system.dials_to(CUSTOMER) == 1
     if not has_ended:
-        await until_hears(system, customer, [opening.waiter])
-        await done(system, "end", opening.id)
-        await opening.ends("command")
+        await system.until_hears(customer, [opening.waiter])
+        await opening.ended_by_command()
 
 
 async def test_one_of_two_concurrent_requests_for_one_session_gets_it(system):
@@ -90,10 +81,9 @@ async def test_one_of_two_concurrent_requests_for_one_session_gets_it(system):
     (other,) = [call for call in both if call is not first]
     await refused(system, other)
     customer = await system.leg("order-7", "customer")
-    await until_hears(system, customer, [first])
-    assert dials_to(system, CUSTOMER) == 1
-    first.hang_up()
-    await everyone_is_gone(system, "order-7", "agent-left")
+    await system.until_hears(customer, [first])
+    assert system.dials_to(CUSTOMER) == 1
+    await system.ended_by_hang_up(first, "order-7", "agent-left")
 
 
 @pytest.mark.parametrize(
@@ -115,13 +105,12 @@ async def test_call_to_a_disallowed_destination_is_refused(system, to):
 
 
 async def test_one_app_user_calls_another(system):
-    system.sandbox.phone(CAROL).script_in_turn(answers())
+    system.answered_by(CAROL)
     call = await calls(system, CAROL)
-    carol = await dialed(system.sandbox, CAROL)
-    await until_hears(system, carol, [call])
+    carol = await system.dialed(CAROL)
+    await system.until_hears(carol, [call])
     await system.until(call.sid, state="conferenced", phase="")
-    carol.hang_up()
-    await everyone_is_gone(system, call.sid, "customer-left")
+    await system.ended_by_hang_up(carol, call.sid, "customer-left")
 
 
 # ---- who may leave ---------------------------------------------------------------------------------------------------
@@ -130,15 +119,14 @@ async def test_one_app_user_calls_another(system):
 @pytest.mark.parametrize("leaver", some(["agent", "customer", "expert"], "customer"))
 async def test_any_of_three_may_leave_and_call_continues_until_one_is_left(system, leaver):
     opening, customer = await in_conference(system, "client")
-    system.sandbox.phone(CAROL).script_in_turn(answers())
-    await done(system, "add", opening.id, to=CAROL, party="expert")
-    legs = {"agent": opening.waiter, "customer": customer, "expert": await dialed(system.sandbox, CAROL)}
+    system.answered_by(CAROL)
+    await system.done("add", opening.id, to=CAROL, party="expert")
+    legs = {"agent": opening.waiter, "customer": customer, "expert": await system.dialed(CAROL)}
     for name, leg in legs.items():
-        await until_hears(system, leg, [other for one, other in legs.items() if one != name])
+        await system.until_hears(leg, [other for one, other in legs.items() if one != name])
     legs.pop(leaver).hang_up()
     one, other = legs.values()
-    await until_hears(system, one, [other])
-    await until_hears(system, other, [one])
+    await system.until_talk(one, other)
     assert not [
         entry for entry in system.sandbox.request_log.requests("POST") if entry.get("EndConferenceOnExit") == "true"
     ]
@@ -148,19 +136,16 @@ async def test_any_of_three_may_leave_and_call_continues_until_one_is_left(syste
     # Who left first by Twilio's account; an expert has no word of his own.
     expected = {"agent": "agent-left", "customer": "customer-left"}.get(leaver, f"{next_name}-left")
     assert ended["end_reason"] in (expected, "alone"), (ended["end_reason"], leaver, next_name)
-    await everyone_is_gone(system, opening.id, ended["end_reason"])
+    await system.everyone_is_gone(opening.id, ended["end_reason"])
 
 
 async def test_browser_that_loses_its_conference_is_not_redialed(system):
     """Commands that open a session by a name that exists are refused, and its own call is found by it."""
     opening, _ = await in_conference(system, "client")
-    await rejected(
-        system, "session: this id is already in use", "call", opening.id, agent="client:alice", customer=CAROL,
-        mode="conference",
-    )  # fmt: skip
+    fields = {"agent": "client:alice", "customer": CAROL, "mode": "conference"}
+    await system.rejected("session: this id is already in use", "call", opening.id, **fields)
     assert not system.sandbox.calls_of("client:alice")
-    opening.waiter.hang_up()
-    await opening.ends("agent-left")
+    await opening.ended_by_hang_up(opening.waiter, "agent-left")
 
 
 # ---- without Redis ---------------------------------------------------------------------------------------------------
@@ -175,18 +160,18 @@ def own_redis(redis_program):
 @pytest.mark.processes
 async def test_callee_is_dialed_by_a_plain_dial_without_redis(own_redis):
     async with LocalSystem(own_redis.url) as system:
-        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        system.answered_by(CUSTOMER)
         own_redis.kill()
         call = await calls(system, SessionID="order-7")
         await system.sandbox.wait_until(lambda: system.sandbox.calls_of(CUSTOMER), 10)
-        customer = await dialed(system.sandbox, CUSTOMER)
+        customer = await system.dialed(CUSTOMER)
         await system.sandbox.wait_until(lambda: customer.has_heard(call), 10)
-        assert "said" not in " ".join(map(str, sounds(system, call)))
+        assert "said" not in " ".join(map(str, system.sounds(call)))
         assert not system.sandbox.model.state.conferences
         own_redis.start()
         customer.hang_up()
         await system.sandbox.wait_until(lambda: not system.sandbox.live_calls(), 15)
-        assert not [what for what in sounds(system, call)[-1:] if str(what).startswith("said")]
+        assert not [what for what in system.sounds(call)[-1:] if str(what).startswith("said")]
 
 
 @pytest.mark.processes
@@ -202,11 +187,10 @@ async def test_without_redis_the_caller_who_should_have_waited_is_bridged(own_re
         if pick_up == "later":
             agent.answer()
         await system.until(opening.id, state="bridged", phase="connected")
-        await until_hears(system, opening.waiter, [agent])
+        await system.until_hears(opening.waiter, [agent])
         # Known again, it is a session like any other.
-        await done(system, "convert", opening.id)
-        await done(system, "end", opening.id)
-        await opening.ends("command")
+        await system.done("convert", opening.id)
+        await opening.ended_by_command()
 
 
 @pytest.mark.processes
@@ -227,16 +211,15 @@ async def test_redis_crash_and_restart_costs_no_one_the_call(own_redis, way, mom
         own_redis.kill()
         leg.answer() if moment == "waits" else None
         if not is_gated:
-            await until_hears(system, opening.waiter, [leg])
+            await system.until_hears(opening.waiter, [leg])
         own_redis.start()
         await opening.talks()
-        leg.hang_up()
-        await opening.ends(f"{opening.way.awaited}-left")
+        await opening.ended_by_hang_up(leg, f"{opening.way.awaited}-left")
 
 
 async def test_end_requested_twice_is_reported_to_others_once(system):
     opening, customer = await in_conference(system, "client")
-    await asyncio.gather(done(system, "end", opening.id, id="once"), done(system, "end", opening.id, id="once"))
+    await asyncio.gather(system.done("end", opening.id, id="once"), system.done("end", opening.id, id="once"))
     await opening.ends("command")
-    assert len(await outcomes(system)) == 1
+    assert len(await system.outcomes()) == 1
     assert customer.status == opening.waiter.status == "completed"

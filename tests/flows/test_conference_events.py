@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from tests.flows.flow_helpers import TARGET, done, ended_by_command, everyone_is_gone, until_hears
+from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialed
 
 pytestmark = pytest.mark.redis
 
@@ -39,9 +38,9 @@ def subscribed(system: LocalSystem) -> set[str]:
 async def test_speaker_events_are_logged_only_if_enabled_and_decide_nothing(redis_server, asked_for):
     settings = {"CONFERRAL_SPEAKER_EVENTS": "true"} if asked_for else {}
     async with LocalSystem(redis_server.url, **settings) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         customer, agent = await system.converted()
-        await done(system, "add", customer.sid, to=TARGET, party="dora")
+        await system.done("add", customer.sid, to=TARGET, party="dora")
         assert ("speaker" in subscribed(system)) == asked_for
         customer.speak()
         customer.fall_silent()
@@ -54,21 +53,20 @@ async def test_speaker_events_are_logged_only_if_enabled_and_decide_nothing(redi
                 {"party": "customer", "kind": "participant-speech-stop"},
                 {"party": "agent", "kind": "participant-speech-start"},
             ]
-        await until_hears(system, customer, [agent, await dialed(system.sandbox, TARGET)])
-        await ended_by_command(system, customer.sid)
+        await system.until_hears(customer, [agent, await system.dialed(TARGET)])
+        await system.ended_by_command(customer.sid)
         noted = [entry for entry in await system.log(customer.sid) if entry["event"] == "conference_event_ignored"]
         assert len(noted) == (3 if asked_for else 0)
 
 
 async def test_every_event_of_a_whole_conference_is_understood_and_shown(system):
     customer, agent = await system.converted()
-    await done(system, "mute", customer.sid, party="agent")
-    await done(system, "unmute", customer.sid, party="agent")
-    await done(system, "hold", customer.sid, party="customer")
-    await done(system, "unhold", customer.sid, party="customer")
-    await done(system, "announce", customer.sid, say="One moment.")
-    agent.hang_up()
-    await everyone_is_gone(system, customer.sid, "agent-left")
+    await system.done("mute", customer.sid, party="agent")
+    await system.done("unmute", customer.sid, party="agent")
+    await system.done("hold", customer.sid, party="customer")
+    await system.done("unhold", customer.sid, party="customer")
+    await system.done("announce", customer.sid, say="One moment.")
+    await system.ended_by_hang_up(agent, customer.sid, "agent-left")
     log = await system.log(customer.sid)
     events = {entry["event"] for entry in log}
     assert events >= {
@@ -82,15 +80,15 @@ async def test_every_event_of_a_whole_conference_is_understood_and_shown(system)
 
 @pytest.mark.parametrize("phase", ["conferenced", "transferring", "parked", "ended"])
 async def test_unknown_event_is_logged_in_every_state_and_changes_nothing(system, phase):
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     customer, _ = await system.converted()
     if phase == "transferring":
-        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+        await system.done("transfer", customer.sid, to=TARGET, mode="warm")
     elif phase == "parked":
-        await done(system, "park", customer.sid)
+        await system.done("park", customer.sid)
     session = await system.session(customer.sid)
     if phase == "ended":
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
     before = await system.session(customer.sid)
     system.sandbox.send_callback(session["conference_sid"], "participant-waves", {"CallSid": customer.sid})
     (entry,) = await log_entries(system, customer.sid, "conference_event_ignored")
@@ -100,7 +98,7 @@ async def test_unknown_event_is_logged_in_every_state_and_changes_nothing(system
     for name in ("state", "phase", "party.customer.status", "party.agent.status", "end_reason"):
         assert after.get(name) == before.get(name)
     if phase != "ended":
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
     assert await system.client.xlen(system.keys.dead) == 0
 
 
@@ -128,23 +126,23 @@ async def test_unknown_parameters_are_logged_without_phone_numbers(system):
     assert len(entry["other"].encode()) <= 1024
     # Its known parameters count. A read may show soon after that Twilio has muted no one.
     assert json.loads(entry["changes"])["party.agent.muted"] == "true"
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
-async def test_unknown_recording_parameters_are_also_kept(redis_server):
-    async with LocalSystem(redis_server.url, CONFERRAL_RECORD="customer") as system:
-        customer, _ = await system.talking()
-        await system.until(customer.sid, **{"recording.status": "in-progress"})
-        (recording,) = system.sandbox.recordings()
-        system.sandbox.send_callback(recording.sid, "transcribed", {"Transcript": "to 4155550123", "Words": "512"})
-        (entry,) = await log_entries(system, customer.sid, "recording_changed", having="other")
-        assert json.loads(entry["other"]) == {"Transcript": "to …23", "Words": "512"}
-        assert json.loads(entry["details"]) == {"recording_sid": recording.sid, "status": "transcribed"}
-        # Whether it runs is known as before.
-        assert (await system.session(customer.sid))["recording.status"] == "in-progress"
-        await done(system, "record", customer.sid, action="pause")
-        await ended_by_command(system, customer.sid)
-        assert await system.client.xlen(system.keys.dead) == 0
+@pytest.mark.system(CONFERRAL_RECORD="customer")
+async def test_unknown_recording_parameters_are_also_kept(system):
+    customer, _ = await system.talking()
+    await system.until(customer.sid, **{"recording.status": "in-progress"})
+    (recording,) = system.sandbox.recordings()
+    system.sandbox.send_callback(recording.sid, "transcribed", {"Transcript": "to 4155550123", "Words": "512"})
+    (entry,) = await log_entries(system, customer.sid, "recording_changed", having="other")
+    assert json.loads(entry["other"]) == {"Transcript": "to …23", "Words": "512"}
+    assert json.loads(entry["details"]) == {"recording_sid": recording.sid, "status": "transcribed"}
+    # Whether it runs is known as before.
+    assert (await system.session(customer.sid))["recording.status"] == "in-progress"
+    await system.done("record", customer.sid, action="pause")
+    await system.ended_by_command(customer.sid)
+    assert await system.client.xlen(system.keys.dead) == 0
 
 
 async def test_too_many_parameters_are_counted(system):
@@ -156,4 +154,4 @@ async def test_too_many_parameters_are_counted(system):
     name, words = json.loads(entry["other"]).popitem()
     assert name == "…"
     assert words.endswith(" more")
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)

@@ -2,15 +2,7 @@
 
 import pytest
 
-from tests.flows.flow_helpers import (
-    TARGET,
-    begins,
-    dials_to,
-    everyone_is_gone,
-    failed,
-    outcome_of,
-    rejected,
-)
+from tests.flows.flow_helpers import TARGET
 from tests.flows.three_party_call import (
     STARTS,
     Halt,
@@ -22,8 +14,8 @@ from tests.flows.three_party_call import (
     published,
     three,
     two,
+    two_outbound,
 )
-from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
@@ -71,26 +63,20 @@ async def test_completed_consult_was_never_heard_by_the_customer(system, start):
     assert session["party.agent.address"] == TARGET
     assert not held(session)
     assert trio.customer_was_never_in_silence(), trio.heard()
-    assert dials_to(system, TARGET) == 1
+    assert system.dials_to(TARGET) == 1
 
-    trio.target.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(trio.target, "agent-left")
 
 
 async def test_consult_of_a_call_that_we_placed_is_completed(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-    await system.command("call", "out-1", agent=AGENT, customer=CUSTOMER)
-    await system.until("out-1", phase="connected")
-    customer, agent = await system.leg("out-1", "customer"), await system.leg("out-1", "agent")
-    trio = await joined_by_target(ThreePartyCall(system, customer, agent, id="out-1"), "consult")
+    trio = await joined_by_target(await two_outbound(system), "consult")
     await trio.hear(customer="music", agent=trio.target, target=trio.agent)
     assert trio.asked()[-3:] == ["move customer", "hold customer", "dial target"]
     assert trio.kept_apart(), trio.heard()
     await trio.done("complete")
     await trio.only_two_talk("customer", "target")
     assert trio.customer_was_never_in_silence(), trio.heard()
-    customer.hang_up()
-    await everyone_is_gone(system, "out-1", "customer-left")
+    await system.ended_by_hang_up(trio.customer, "out-1", "customer-left")
 
 
 @pytest.mark.parametrize("fields, scripts", [
@@ -98,28 +84,19 @@ async def test_consult_of_a_call_that_we_placed_is_completed(system):
     ({"brief": "A caller"}, [answers()]),
     ({"confirm": "true"}, [presses("1")]),
 ], ids=["straight", "with a brief", "with a key"])  # fmt: skip
-async def test_target_is_dialed_after_the_confirmed_hold_and_hears_only_the_agent(redis_server, fields, scripts):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        trio = await two(system)
-        # The response confirms the hold.
-        system.sandbox.faults.lose_callbacks("participant-hold")
-        await dials(trio, "consult", *scripts, **fields)
-        (hold,) = system.sandbox.request_log.requests("POST", trio.customer.sid)[-1:]
-        assert hold.get("Hold") == "true"
-        assert system.sandbox.request_log.dials[-1].at_s > hold.at_s
-        assert (await outcome_of(system, trio.transfer_id)).status == "done"
-        await trio.hear(customer="music", agent=trio.target, target=trio.agent)
-        assert trio.kept_apart(), trio.heard()
-        await trio.done("end")
-        await everyone_is_gone(system, trio.id, "command")
-
-
-async def test_agent_hears_the_phone_ring_and_the_customer_hears_music(system):
-    trio = await dials(await two(system), "consult", rings())
-    await trio.hear(customer="music", agent="ringing")
-    await trio.until(transfer_status="ringing")
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+@pytest.mark.system(speed=20)
+async def test_target_is_dialed_after_the_confirmed_hold_and_hears_only_the_agent(system, fields, scripts):
+    trio = await two(system)
+    # The response confirms the hold.
+    system.sandbox.faults.lose_callbacks("participant-hold")
+    await dials(trio, "consult", *scripts, **fields)
+    (hold,) = system.sandbox.request_log.requests("POST", trio.customer.sid)[-1:]
+    assert hold.get("Hold") == "true"
+    assert system.sandbox.request_log.dials[-1].at_s > hold.at_s
+    assert (await system.outcome_of(trio.transfer_id)).status == "done"
+    await trio.hear(customer="music", agent=trio.target, target=trio.agent)
+    assert trio.kept_apart(), trio.heard()
+    await system.ended_by_command(trio.id)
 
 
 # ---- swap and merge ----------------------------------------------------------------------------------------------
@@ -145,8 +122,7 @@ async def test_swap_changes_the_agents_counterpart_and_complete_connects_the_oth
     session = await trio.until(state="conferenced", transfer_status="completed")
     assert not held(session)
     assert trio.customer_was_never_in_silence(), trio.heard()
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 @pytest.mark.parametrize("swaps", [0, 1])
@@ -164,8 +140,7 @@ async def test_merge_lets_all_three_talk_and_complete_lets_the_agent_go(system, 
     await trio.done("complete")
     await trio.only_two_talk("customer", "target")
     assert trio.asked()[before] == "hang up agent"
-    trio.target.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(trio.target, "agent-left")
 
 
 async def test_customer_is_let_back_only_after_the_hold_of_the_other_is_confirmed(system):
@@ -176,8 +151,7 @@ async def test_customer_is_let_back_only_after_the_hold_of_the_other_is_confirme
     assert (hold.get("Hold"), unhold.get("Hold")) == ("true", "false")
     assert unhold.at_s > hold.at_s
     assert trio.kept_apart(), trio.heard()
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+    await system.ended_by_command(trio.id)
 
 
 # ---- cancel ------------------------------------------------------------------------------------------------------
@@ -188,15 +162,13 @@ async def test_cancel_while_it_rings_stops_the_phone_before_the_customer_is_let_
     trio = await dials(await two(system, start), "consult", rings())
     await trio.until(transfer_status="ringing")
     await trio.done("cancel")
-    outcome = await outcome_of(system, trio.transfer_id)
-    assert (outcome.status, outcome.reason) == ("failed", "cancelled")
+    await system.has_failed(trio.transfer_id, "cancelled")
     assert trio.target.status in ("canceled", "completed", "no-answer")
     session = await trio.until(transfer_status="cancelled")
     assert session["transfer.reason"] == "command"
     assert trio.asked()[-2:] == ["hang up target", "unhold customer"]
     await talks_again(trio)
-    trio.agent.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(trio.agent, "agent-left")
 
 
 @pytest.mark.parametrize("steps", [[], ["swap"], ["swap", "swap"], ["merge"]], ids=lambda steps: "-".join(steps) or "-")
@@ -215,8 +187,7 @@ async def test_cancel_lets_the_target_go_before_the_customer_hears_the_agent_aga
         assert trio.kept_apart(), trio.heard()
     (entry,) = await published(system, 1)
     assert (entry["kind"], entry["result"], entry["reason"]) == ("transfer", "cancelled", "command")
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 # ---- the target is not reached -----------------------------------------------------------------------------------
@@ -231,7 +202,7 @@ async def test_cancel_lets_the_target_go_before_the_customer_hears_the_agent_aga
 async def test_customer_hears_the_agent_again_when_the_target_is_not_reached(system, start, script, reason):
     trio = await two(system, start)
     system.sandbox.phone(TARGET).script_in_turn(script)
-    await failed(system, reason, "transfer", trio.id, to=TARGET, mode="consult")
+    await system.failed(reason, "transfer", trio.id, to=TARGET, mode="consult")
     (trio.target,) = system.sandbox.calls_of(TARGET)
     session = await trio.until(transfer_status="failed", transfer_reason=reason, state="conferenced")
     assert parties(session)["target"] == ("target-1", "left")
@@ -241,20 +212,20 @@ async def test_customer_hears_the_agent_again_when_the_target_is_not_reached(sys
     await trio.done("complete")
     session = await trio.session()
     assert parties(session)["agent"] == ("target-2", "connected")
-    trio.target.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(trio.target, "agent-left")
 
 
-async def test_customer_hears_the_agent_again_when_the_target_does_not_answer(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        trio = await two(system)
-        system.sandbox.phone(TARGET).script_in_turn(rings())
-        await failed(system, "no-answer", "transfer", trio.id, to=TARGET, mode="consult", timeout="5")
-        await trio.until(state="conferenced", transfer_status="failed")
-        await trio.only_two_talk("customer", "agent")
-        assert trio.customer_was_never_in_silence(), trio.heard()
-        await trio.done("end")
-        await everyone_is_gone(system, trio.id, "command")
+@pytest.mark.system(speed=20)
+@pytest.mark.parametrize("mode", ["consult", "warm"])
+@pytest.mark.examples(2)
+async def test_customer_hears_the_agent_again_when_the_target_does_not_answer(system, mode):
+    trio = await two(system)
+    system.not_answered_by(TARGET)
+    await system.failed("no-answer", "transfer", trio.id, to=TARGET, mode=mode, timeout="5")
+    await trio.until(state="conferenced", transfer_status="failed", transfer_reason="no-answer")
+    await trio.only_two_talk("customer", "agent")
+    assert trio.customer_was_never_in_silence(), trio.heard()
+    await system.ended_by_command(trio.id)
 
 
 async def test_target_who_answers_and_leaves_at_once_gives_the_customer_back(system):
@@ -264,10 +235,9 @@ async def test_target_who_answers_and_leaves_at_once_gives_the_customer_back(sys
         ("cancelled", "target-left"),
         ("failed", "hung-up"),
     )
-    assert (await outcome_of(system, trio.transfer_id)).status in ("done", "failed")
+    assert (await system.outcome_of(trio.transfer_id)).status in ("done", "failed")
     await talks_again(trio)
-    trio.agent.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(trio.agent, "agent-left")
 
 
 # ---- refused steps -----------------------------------------------------------------------------------------------
@@ -276,56 +246,49 @@ async def test_target_who_answers_and_leaves_at_once_gives_the_customer_back(sys
 async def test_steps_before_a_transfer_are_refused(system):
     trio = await two(system, "conferenced")
     for step in ("complete", "cancel", "swap", "merge"):
-        await rejected(system, "no transfer is in progress; allowed now: ", step, trio.id)
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+        await system.rejected("no transfer is in progress; allowed now: ", step, trio.id)
+    await system.ended_by_command(trio.id)
 
 
 async def test_swap_and_merge_before_the_answer_are_refused(system):
     trio = await dials(await two(system), "consult", rings())
     for step in ("swap", "merge"):
-        await rejected(system, "the target has not answered yet; allowed now: ", step, trio.id)
-    await rejected(
-        system, "another transfer is in progress; allowed now: ", "transfer", trio.id, to=TARGET, mode="warm"
-    )
-    assert dials_to(system, TARGET) == 1
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+        await system.rejected("the target has not answered yet; allowed now: ", step, trio.id)
+    await system.rejected("another transfer is in progress; allowed now: ", "transfer", trio.id, to=TARGET, mode="warm")
+    assert system.dials_to(TARGET) == 1
+    await system.ended_by_command(trio.id)
 
 
 async def test_swap_and_merge_of_merged_people_are_refused(system):
     trio = await three(system, "consult")
     await trio.done("merge")
     for step in ("swap", "merge"):
-        await rejected(system, "no consult is in progress: all parties are talking; allowed now: ", step, trio.id)
+        await system.rejected("no consult is in progress: all parties are talking; allowed now: ", step, trio.id)
     await trio.all_talk()
     await trio.done("complete")
-    await rejected(system, "no transfer is in progress; allowed now: ", "complete", trio.id)
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+    await system.rejected("no transfer is in progress; allowed now: ", "complete", trio.id)
+    await system.ended_by_command(trio.id)
 
 
 async def test_step_while_another_one_is_carried_out_is_refused(system):
     trio = await three(system, "consult")
     for running, refused in (("swap", "merge"), ("swap", "swap"), ("complete", "complete")):
         halt = Halt(trio, f"unhold {'target' if (running, refused) == ('swap', 'swap') else 'customer'}")
-        command_id = await begins(system, running, trio.id)
+        command_id = await system.begins(running, trio.id)
         await halt.has_come()
-        await rejected(system, f"{running} is still in progress; allowed now: ", refused, trio.id)
+        await system.rejected(f"{running} is still in progress; allowed now: ", refused, trio.id)
         halt.go()
-        assert (await outcome_of(system, command_id)).status == "done"
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+        assert (await system.outcome_of(command_id)).status == "done"
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 async def test_cancel_during_target_hang_up_is_refused(system):
     trio = await three(system, "consult")
     halt = Halt(trio, "hang up target")
-    command_id = await begins(system, "cancel", trio.id)
+    command_id = await system.begins("cancel", trio.id)
     await halt.has_come()
     for step in ("cancel", "complete", "swap", "merge"):
-        await rejected(system, "the transfer is already ending; allowed now: ", step, trio.id)
+        await system.rejected("the transfer is already ending; allowed now: ", step, trio.id)
     halt.go()
-    assert (await outcome_of(system, command_id)).status == "done"
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+    assert (await system.outcome_of(command_id)).status == "done"
+    await system.ended_by_command(trio.id)

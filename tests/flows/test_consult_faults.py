@@ -2,21 +2,14 @@
 
 import pytest
 
-from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, failed, rejected
+from tests.flows.flow_helpers import TARGET
 from tests.flows.three_party_call import Halt, held, joined_by_target, three, two
-from tests.support.local_system import LocalSystem
 
-pytestmark = pytest.mark.redis
+#: Twilio is asked early for what it has not confirmed, and given up early.
+HASTY = {"confirm_ms": 100, "confirm_interval_ms": 100, "hold_timeout_ms": 400}
+pytestmark = [pytest.mark.redis, pytest.mark.system(policy=HASTY)]
 
 HOLDS = "/Conferences/*/Participants/*"
-
-
-@pytest.fixture
-async def system(redis_server):
-    """Asks Twilio early for what it has not confirmed, and gives up early."""
-    policy = {"confirm_ms": 100, "confirm_interval_ms": 100, "hold_timeout_ms": 400}
-    async with LocalSystem(redis_server.url, policy=policy) as system:
-        yield system
 
 
 async def test_hold_with_a_lost_callback_is_found_by_a_read(system):
@@ -26,23 +19,21 @@ async def test_hold_with_a_lost_callback_is_found_by_a_read(system):
     assert trio.asked().count("hold customer") == 1
     await trio.hear(customer="music", agent=trio.target, target=trio.agent)
     assert trio.kept_apart(), trio.heard()
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+    await system.ended_by_command(trio.id)
 
 
 async def test_customer_who_can_not_be_held_is_not_talked_about(system):
     """No one is dialed, and the customer goes on with the agent."""
     trio = await two(system)
     system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=400)
-    await failed(system, "hold-failed", "transfer", trio.id, to=TARGET, mode="consult")
+    await system.failed("hold-failed", "transfer", trio.id, to=TARGET, mode="consult")
     session = await trio.until(state="conferenced", transfer_status="failed", transfer_reason="hold-failed")
     assert not held(session)
-    assert dials_to(system, TARGET) == 0
+    assert system.dials_to(TARGET) == 0
     assert trio.asked().count("hold customer") >= 2
     await trio.only_two_talk("customer", "agent")
     assert trio.customer_was_never_in_silence(), trio.heard()
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 async def test_hold_that_comes_true_after_it_was_given_up_is_undone(system):
@@ -51,13 +42,12 @@ async def test_hold_that_comes_true_after_it_was_given_up_is_undone(system):
     system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=500, moment="after")
     system.sandbox.faults.lose_callbacks("participant-hold", count=20)
     system.sandbox.faults.next_rest("GET", "/Conferences/*/Participants", count=20, status=500)
-    await failed(system, "hold-failed", "transfer", trio.id, to=TARGET, mode="consult")
+    await system.failed("hold-failed", "transfer", trio.id, to=TARGET, mode="consult")
     system.sandbox.faults.clear()
     await trio.until(state="conferenced")
     await trio.only_two_talk("customer", "agent")
-    assert dials_to(system, TARGET) == 0
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    assert system.dials_to(TARGET) == 0
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 @pytest.mark.parametrize("step", ["complete", "merge", "swap", "cancel"])
@@ -67,8 +57,7 @@ async def test_unhold_with_a_lost_callback_is_found_by_a_read(system, step):
     await trio.done(step)
     assert trio.asked().count("unhold customer") == 1
     assert "customer" not in held(await trio.session())
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+    await system.ended_by_command(trio.id)
 
 
 @pytest.mark.parametrize("step, fault", [
@@ -85,29 +74,27 @@ async def test_unhold_that_fails_is_repeated_until_the_customer_is_back(system, 
     company = {"complete": trio.target, "cancel": trio.agent}[step]
     await trio.hear(customer=company)
     # The agent waits until the customer can be heard: no one is left alone with music.
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+    await system.ended_by_command(trio.id)
 
 
 async def test_transfer_fails_while_agent_exit_would_still_end_the_conference(system):
     """Without that flag cleared, letting the agent go later would end the conference for all."""
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", HOLDS, EndConferenceOnExit="false", count=20, status=500)
-    await failed(system, "end-flag-unconfirmed", "transfer", trio.id, to=TARGET, mode="consult")
+    await system.failed("end-flag-unconfirmed", "transfer", trio.id, to=TARGET, mode="consult")
     await trio.until(state="conferenced", transfer_status="failed", transfer_reason="end-flag-unconfirmed")
-    assert dials_to(system, TARGET) == 0
+    assert system.dials_to(TARGET) == 0
     assert "hold customer" not in trio.asked()
     await trio.hear(customer=trio.agent)
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 async def test_swap_refused_by_twilio_leaves_everyone_where_they_were(system):
     trio = await three(system, "consult")
     system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=400)
     halt = Halt(trio, "unhold target")
-    await failed(system, "hold-failed", "swap", trio.id)
-    await rejected(system, "a swap is still being reverted; allowed now: ", "swap", trio.id)
+    await system.failed("hold-failed", "swap", trio.id)
+    await system.rejected("a swap is still being reverted; allowed now: ", "swap", trio.id)
     halt.go()
     await trio.only_two_talk("agent", "target")
     assert trio.kept_apart(), trio.heard()
@@ -115,5 +102,4 @@ async def test_swap_refused_by_twilio_leaves_everyone_where_they_were(system):
     await trio.until(transfer_stage="talking")
     await trio.done("swap")
     await trio.only_two_talk("agent", "customer")
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+    await system.ended_by_command(trio.id)

@@ -11,9 +11,9 @@ from twilio.jwt.access_token import AccessToken
 from conferral.storage.codecs.timestamps import from_iso
 from conferral.storage.commands.command_stream import session_id_of
 from tests.flows.command_channels import TOKEN, HttpChannel, ReportedOutcome, api_of
-from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, until_hears
+from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, dialed, rings
+from tests.support.phones import busy, rings
 from tests.webhooks.api.test_docs import CALL, parsed, requests
 
 pytestmark = pytest.mark.redis
@@ -62,7 +62,7 @@ async def is_live(api: HttpChannel, system: LocalSystem, session: str, **fields:
 
 @pytest.mark.parametrize("mode, state, phase", [("bridge", "bridged", "connected"), ("conference", "conferenced", "")])
 async def test_session_that_is_opened_is_one_like_any_other(system, api, mode, state, phase):
-    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    system.answered_by(CUSTOMER)
     body = {"agent": AGENT, "customer": CUSTOMER, "mode": mode, "timeout": 20}
     status, answer = await api.ask("POST", "/sessions", json=body)
     assert (status, answer["session"]) == (202, session_id_of(answer["command"]))
@@ -72,18 +72,18 @@ async def test_session_that_is_opened_is_one_like_any_other(system, api, mode, s
 
     await is_live(api, system, session, state=state, phase=phase, direction="outbound")
     customer, agent = await system.leg(session, "customer"), await system.leg(session, "agent")
-    await until_hears(system, customer, [agent])
+    await system.until_hears(customer, [agent])
     # By any of its calls, as everywhere.
     assert (await found(api, f"/sessions/{agent.sid}"))["id"] == session
     assert (await api.ask("POST", f"/sessions/{agent.sid}/commands?wait=15", json={"type": "end"}))[0] == 200
-    ended = await everyone_is_gone(system, session, "command")
+    ended = await system.everyone_is_gone(session, "command")
     assert (await found(api, f"/sessions/{session}")).items() >= ended.items()
-    assert dials_to(system, AGENT) == 1
+    assert system.dials_to(AGENT) == 1
 
 
 async def test_session_requested_again_under_the_same_id_is_opened_once(system, api):
     """As a client without an answer does; another `call` with the same id is refused, begun or not."""
-    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    system.answered_by(CUSTOMER)
     body = {"agent": AGENT, "customer": CUSTOMER, "session": "order-7", "id": "job-7"}
     answered = await asyncio.gather(*(api.ask("POST", "/sessions", json=body) for _ in range(3)))
     assert answered == [(202, {"command": "job-7", "session": "order-7"})] * 3
@@ -95,9 +95,9 @@ async def test_session_requested_again_under_the_same_id_is_opened_once(system, 
     status, reported = await api.ask("POST", "/sessions", json={**body, "session": "order-8"})
     assert (status, reported["error"]["type"]) == (409, "id-conflict")
 
-    assert dials_to(system, AGENT) == 1
-    assert (await system.command("end", "order-7")).status == "done"
-    await everyone_is_gone(system, "order-7", "command")
+    assert system.dials_to(AGENT) == 1
+    await system.done("end", "order-7")
+    await system.everyone_is_gone("order-7", "command")
 
 
 async def test_session_with_a_busy_agent_reports_it(system, api):
@@ -107,7 +107,7 @@ async def test_session_with_a_busy_agent_reports_it(system, api):
     ended = await found(api, f"/sessions/{body['session']}")
     assert (ended["state"], ended["end_reason"]) == ("ended", "agent-busy")
     assert system.sandbox.calls_of(CUSTOMER) == []
-    await everyone_is_gone(system, body["session"], "agent-busy")
+    await system.everyone_is_gone(body["session"], "agent-busy")
 
 
 # ---- listed ----------------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ async def test_list_has_each_session_that_stays_once_while_others_come_and_go(sy
     times = [(await system.session(name))["ended_at"] for name in ended]
     assert times == sorted(times, reverse=True)
     for name in (*staying, *coming):
-        assert (await system.command("end", name)).status == "done"
+        await system.done("end", name)
     await system.settled()
 
 
@@ -166,7 +166,7 @@ async def test_growing_log_continues_where_the_previous_page_ended(system, api):
         entries += page
         if to_give:
             assert (await system.command(to_give.pop(), customer.sid)).status == "done"
-    await everyone_is_gone(system, customer.sid, "command")
+    await system.everyone_is_gone(customer.sid, "command")
 
     written = await system.log(customer.sid)
     assert [(one["event"], one["version"], one["at"]) for one in entries] == [
@@ -197,7 +197,7 @@ async def test_wait_ends_with_the_outcome_or_when_the_time_is_up(system, api):
     # Longer than anything takes but the answer of someone who lets it ring.
     status, reported = await api.ask("POST", f"{path}?wait=0.2", json={**body, "id": "job-1"})
     assert (status, reported) == (202, {"command": "job-1"})
-    target = await dialed(system.sandbox, TARGET, 2)
+    target = await system.dialed(TARGET, 2)
     await system.until(customer.sid, **{"transfer.status": "ringing"})
     assert (await found(api, "/commands/job-1"))["status"] == "accepted"
 
@@ -213,10 +213,10 @@ async def test_wait_ends_with_the_outcome_or_when_the_time_is_up(system, api):
     target.answer()
     answered = await asyncio.gather(*waiting)
     assert [(status, reported["status"]) for status, reported in answered] == [(200, "done")] * 2
-    await until_hears(system, target, [customer, agent])
-    assert dials_to(system, TARGET) == 2
+    await system.until_hears(target, [customer, agent])
+    assert system.dials_to(TARGET) == 2
     assert (await api.ask("POST", f"{path}?wait=15", json={"type": "end"}))[1]["status"] == "done"
-    await everyone_is_gone(system, customer.sid, "command")
+    await system.everyone_is_gone(customer.sid, "command")
 
 
 async def test_command_that_no_worker_takes_up_is_done_when_one_comes(system, api):
@@ -231,7 +231,7 @@ async def test_command_that_no_worker_takes_up_is_done_when_one_comes(system, ap
 
     status, body = await waiting
     assert (status, body["status"]) == (200, "done")
-    await everyone_is_gone(system, customer.sid, "command")
+    await system.everyone_is_gone(customer.sid, "command")
 
 
 # ---- tokens ----------------------------------------------------------------------------------------------------------
@@ -259,7 +259,7 @@ async def test_token_passes_twilios_own_check_and_no_other_secret_has_made_it(sy
 
 async def test_examples_of_the_page_are_answered_by_everything_that_is_behind(system, api):
     """Each curl of docs/api.md, with a session that lives put in for the page's; what was given is asked for last."""
-    system.sandbox.phone("+14155550145").script_in_turn(rings())
+    system.not_answered_by("+14155550145")
     customer, _ = await system.talking()
     asked = [parsed(line) for line, _ in requests()]
     answered, given = {}, ""
@@ -274,5 +274,5 @@ async def test_examples_of_the_page_are_answered_by_everything_that_is_behind(sy
     assert answered["/commands/c-5b1f0c7a9d3e2f486b70"][1]["command"] == given
     assert answered["/sessions"][1]["session"] == "order-7"
     assert (await system.session(customer.sid))["end_reason"] == "command"
-    assert (await system.command("end", "order-7")).status == "done"
+    await system.done("end", "order-7")
     await system.settled()

@@ -54,32 +54,32 @@ async def read_by_sweep(system: LocalSystem, session: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_full_conference_is_read_in_one_request_and_who_is_left_alone_there_is_found(redis_server, size) -> None:
-    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=3600) as system:
-        talk = await talking(system, conferenced=True)
-        system.sandbox.faults.lose_callbacks("*", count=100_000)
-        async with way_in(system, talk.session):
-            guests = await guests_join(system, size - 2)
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=3600)
+async def test_full_conference_is_read_in_one_request_and_who_is_left_alone_there_is_found(system, size) -> None:
+    talk = await talking(system, conferenced=True)
+    system.sandbox.faults.lose_callbacks("*", count=100_000)
+    async with way_in(system, talk.session):
+        guests = await guests_join(system, size - 2)
 
-        before = len(system.sandbox.request_log.rest)
-        await read_by_sweep(system, talk.session, 1)
+    before = len(system.sandbox.request_log.rest)
+    await read_by_sweep(system, talk.session, 1)
 
-        async def all_are_parties() -> bool:
-            record = await system.session(talk.session)
-            return sum(name.endswith(".in_conference") and value == "true" for name, value in record.items()) == size
+    async def all_are_parties() -> bool:
+        record = await system.session(talk.session)
+        return sum(name.endswith(".in_conference") and value == "true" for name, value in record.items()) == size
 
-        await system.eventually(all_are_parties, "a read has shown everyone")
-        assert [entry.method for entry in system.sandbox.request_log.rest[before:]].count("GET") == 1
-        conference = await system.sandbox_conference()
+    await system.eventually(all_are_parties, "a read has shown everyone")
+    assert [entry.method for entry in system.sandbox.request_log.rest[before:]].count("GET") == 1
+    conference = await system.sandbox_conference()
 
-        async def no_one_ends_it() -> bool:
-            return not any(one.end_on_exit for one in conference.participants.values())
+    async def no_one_ends_it() -> bool:
+        return not any(one.end_on_exit for one in conference.participants.values())
 
-        await system.eventually(no_one_ends_it, "no one's leaving ends the conference")
-        for call in (*guests, talk.agent):
-            call.hang_up()
-        assert [one.call_sid for one in conference.joined()] == [talk.customer.sid]
-        await read_by_sweep(system, talk.session, 2)
-        await system.until(talk.session, state="ended")
-        await system.settled()
-        assert not await system.client.xlen(system.keys.dead)
+    await system.eventually(no_one_ends_it, "no one's leaving ends the conference")
+    for call in (*guests, talk.agent):
+        call.hang_up()
+    assert [one.call_sid for one in conference.joined()] == [talk.customer.sid]
+    await read_by_sweep(system, talk.session, 2)
+    await system.until(talk.session, state="ended")
+    await system.settled()
+    assert not await system.client.xlen(system.keys.dead)

@@ -7,9 +7,8 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from conferral.statemachine.effects import Effect, ReadCalls
-from tests.flows.flow_helpers import TARGET, begins, dials_to, goes_on_and_ends, talking, until_hears
+from tests.flows.flow_helpers import TARGET, goes_on_and_ends, talking
 from tests.support.local_system import DEADLINE_S, LocalSystem
-from tests.support.phones import dialed, rings
 from tests.worker.executor_harness import waiting
 from tests.worker.test_dials_end_to_end import Death
 
@@ -17,49 +16,49 @@ pytestmark = pytest.mark.redis
 STRAY = "CA" + "9" * 32
 
 
-async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_customer_back_at_once(redis_server) -> None:
+@pytest.mark.system(CONFERRAL_CALLS_PER_SECOND=0.01)
+async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_customer_back_at_once(system) -> None:
     """The turn would come in a minute; no one is dialed then either."""
-    async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=0.01) as system:
-        talk = await talking(system, conferenced=True)
-        seconds, _ = await system.client.time()
-        next_turn = str((seconds + 60) * 1_000_000)
-        await system.client.hset(system.keys.dial_rate, "next", next_turn)
-        await begins(system, "transfer", talk.session, to=TARGET, mode="consult")
-        executor = system.workers[0].executor
+    talk = await talking(system, conferenced=True)
+    seconds, _ = await system.client.time()
+    next_turn = str((seconds + 60) * 1_000_000)
+    await system.client.hset(system.keys.dial_rate, "next", next_turn)
+    await system.begins("transfer", talk.session, to=TARGET, mode="consult")
+    executor = system.workers[0].executor
 
-        async def dial_waits() -> int:
-            return waiting(executor)
+    async def dial_waits() -> int:
+        return waiting(executor)
 
-        await system.eventually(dial_waits, "the dial waits for its turn")
-        began_s = time.monotonic()
-        await begins(system, "cancel", talk.session)
+    await system.eventually(dial_waits, "the dial waits for its turn")
+    began_s = time.monotonic()
+    await system.begins("cancel", talk.session)
 
-        await goes_on_and_ends(system, talk.customer, talk.agent)
-        assert time.monotonic() - began_s < 5
-        assert dials_to(system, TARGET) == 0
-        assert await system.client.hget(system.keys.dial_rate, "next") == next_turn.encode()
+    await goes_on_and_ends(system, talk.customer, talk.agent)
+    assert time.monotonic() - began_s < 5
+    assert system.dials_to(TARGET) == 0
+    assert await system.client.hget(system.keys.dial_rate, "next") == next_turn.encode()
 
 
-async def test_customer_returns_to_the_agent_while_a_read_hangs(redis_server) -> None:
+@pytest.mark.system(rules=Behavior(early_media_counts_as_join=True))
+async def test_customer_returns_to_the_agent_while_a_read_hangs(system) -> None:
     """A party in the conference by early media alone is read now and then."""
-    async with LocalSystem(redis_server.url, rules=Behavior(early_media_counts_as_join=True)) as system:
-        system.sandbox.phone(TARGET).script_in_turn(rings())
-        talk = await talking(system, conferenced=True)
-        executor = system.workers[0].executor
+    system.not_answered_by(TARGET)
+    talk = await talking(system, conferenced=True)
+    executor = system.workers[0].executor
 
-        async def read_hangs() -> bool:
-            return any(one.job.effect.kind == ReadCalls.kind for one in executor._executions.values())
+    async def read_hangs() -> bool:
+        return any(one.job.effect.kind == ReadCalls.kind for one in executor._executions.values())
 
-        await begins(system, "transfer", talk.session, to=TARGET, mode="consult")
-        await dialed(system.sandbox, TARGET)
-        system.sandbox.faults.next_rest("GET", "*", latency_s=1, count=1000)
-        await system.eventually(read_hangs, "a look is under way")
-        await begins(system, "cancel", talk.session)
+    await system.begins("transfer", talk.session, to=TARGET, mode="consult")
+    await system.dialed(TARGET)
+    system.sandbox.faults.next_rest("GET", "*", latency_s=1, count=1000)
+    await system.eventually(read_hangs, "a look is under way")
+    await system.begins("cancel", talk.session)
 
-        await until_hears(system, talk.customer, [talk.agent])
-        assert await read_hangs()
-        system.sandbox.faults.clear()
-        await goes_on_and_ends(system, talk.customer, talk.agent)
+    await system.until_hears(talk.customer, [talk.agent])
+    assert await read_hangs()
+    system.sandbox.faults.clear()
+    await goes_on_and_ends(system, talk.customer, talk.agent)
 
 
 class Dying:
@@ -86,7 +85,7 @@ async def test_stray_call_is_hung_up_by_the_successor_although_its_session_has_e
         late |= {"dial": "forgotten", "call_sid": STRAY, "status": "ringing"}
         await system.client.xadd(system.keys.events(system.keys.partition_of(talk.session)), late)
         await asyncio.wait_for(dying.is_there.wait(), DEADLINE_S)
-        await begins(system, "end", talk.session)
+        await system.begins("end", talk.session)
         await system.until(talk.session, state="ended")
         dying.dies.set()
         await system.stop_worker()

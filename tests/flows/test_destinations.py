@@ -8,22 +8,10 @@ import pytest
 from conferral.runtime.errors import SettingsError
 from conferral.storage.codecs import session_hash
 from conferral.telephony.directory.model import resolve_agent, resolve_fallback
-from tests.flows.flow_helpers import (
-    CAROL,
-    SECOND,
-    TARGET,
-    dial_requests,
-    dials_to,
-    done,
-    ended_by_command,
-    everyone_is_gone,
-    failed,
-    rejected,
-    until_hears,
-)
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem, settings_for
 from tests.support.outcomes import wait_for_outcome
-from tests.support.phones import answers, busy, dialed, rings
+from tests.support.phones import busy
 
 pytestmark = pytest.mark.redis
 NUMBER_AGENT = "+14155550166"
@@ -68,23 +56,20 @@ async def test_call_goes_from_any_kind_of_agent_to_any_kind_of_target(
 ):
     settings = {"CONFERRAL_AGENT": agent_address, "CONFERRAL_ALLOWED_DESTINATIONS": ALLOWED}
     async with LocalSystem(redis_server.url, **settings) as system:
-        for address in (agent_address, target_address):
-            system.sandbox.phone(address).script_in_turn(answers())
+        system.answered_by(agent_address, target_address)
         customer, agent = await system.talking()
         assert agent.record.to == agent_address
-        await until_hears(system, customer, [agent])
-        await done(system, "transfer", customer.sid, to=target_address, mode=mode)
+        await system.until_hears(customer, [agent])
+        await system.done("transfer", customer.sid, to=target_address, mode=mode)
         if mode == "consult":
-            await done(system, "complete", customer.sid)
-        target = await dialed(system.sandbox, target_address)
-        await until_hears(system, customer, [target])
-        await until_hears(system, target, [customer])
+            await system.done("complete", customer.sid)
+        target = await system.dialed(target_address)
+        await system.until_talk(customer, target)
         session = await system.until(customer.sid, state="conferenced")
         assert session["party.agent.address"] == target_address
         assert session["party.agent-1.address"] == agent_address
-        assert dials_to(system, target_address) == 1
-        target.hang_up()
-        await everyone_is_gone(system, customer.sid, "agent-left")
+        assert system.dials_to(target_address) == 1
+        await system.ended_by_hang_up(target, customer.sid, "agent-left")
 
 
 @pytest.mark.parametrize("address, caller, shown", [
@@ -99,33 +84,32 @@ async def test_agent_who_rings_can_not_be_transferred_away_from_and_sees_who_cal
 ):
     settings = {"CONFERRAL_AGENT": address, "CONFERRAL_ALLOWED_DESTINATIONS": ALLOWED}
     async with LocalSystem(redis_server.url, **settings) as system:
-        system.sandbox.phone(address).script_in_turn(rings())
+        system.not_answered_by(address)
         customer = await system.customer_calls(from_=caller)
         await system.until(customer.sid, **{"party.agent.status": "ringing"})
-        agent = await dialed(system.sandbox, address)
+        agent = await system.dialed(address)
         assert agent.record.from_ == shown
         assert customer.status == "ringing"  # not answered, so no one is billed
         for mode in MODES:
-            await rejected(system, "no one has answered yet", "transfer", customer.sid, to=TARGET, mode=mode)
-        await ended_by_command(system, customer.sid)
+            await system.rejected("no one has answered yet", "transfer", customer.sid, to=TARGET, mode=mode)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_session_is_named_by_its_id_or_by_any_of_its_calls(system):
-    for address in (TARGET, SECOND):
-        system.sandbox.phone(address).script_in_turn(answers())
+    system.answered_by(TARGET, SECOND)
     customer, agent = await system.talking()
-    await done(system, "convert", agent.sid)
-    await done(system, "transfer", customer.sid, to=TARGET, mode="consult")
-    first = await dialed(system.sandbox, TARGET)
+    await system.done("convert", agent.sid)
+    await system.done("transfer", customer.sid, to=TARGET, mode="consult")
+    first = await system.dialed(TARGET)
     for kind, named in (("swap", first.sid), ("swap", agent.sid), ("complete", first.sid)):
-        assert (await done(system, kind, named)).session == customer.sid
+        assert (await system.done(kind, named)).session == customer.sid
     # The call of a party that has left still identifies the session.
-    await done(system, "transfer", agent.sid, to=SECOND, mode="warm")
-    second = await dialed(system.sandbox, SECOND)
-    await done(system, "end", second.sid)
-    await everyone_is_gone(system, customer.sid, "command")
+    await system.done("transfer", agent.sid, to=SECOND, mode="warm")
+    second = await system.dialed(SECOND)
+    await system.done("end", second.sid)
+    await system.everyone_is_gone(customer.sid, "command")
     for call in (customer, agent, first, second):
-        await rejected(system, "the session has ended", "convert", call.sid)
+        await system.rejected("the session has ended", "convert", call.sid)
 
 
 # ---- the allow-list ----------------------------------------------------------------------------------------------
@@ -137,17 +121,17 @@ async def test_command_cannot_name_a_destination_that_is_not_allowed(system):
     for address, why in NEVER.items():
         several = {"to": f"{TARGET},{address}", "mode": "blind"}
         await asyncio.gather(
-            *(rejected(system, f"to: {why}", "transfer", customer.sid, to=address, mode=mode) for mode in MODES),
-            rejected(system, f"to, destination 2 of 2: {why}", "transfer", customer.sid, **several),
-            rejected(system, f"agent: {why}", "call", "", agent=address, customer=CUSTOMER),
-            rejected(system, f"customer: {why}", "call", "", agent=AGENT, customer=address),
+            *(system.rejected(f"to: {why}", "transfer", customer.sid, to=address, mode=mode) for mode in MODES),
+            system.rejected(f"to, destination 2 of 2: {why}", "transfer", customer.sid, **several),
+            system.rejected(f"agent: {why}", "call", "", agent=address, customer=CUSTOMER),
+            system.rejected(f"customer: {why}", "call", "", agent=AGENT, customer=address),
         )
     # Only that something was refused is noted.
     after = await system.session(customer.sid)
     assert {name for name, text in after.items() if before.get(name) != text} == {"version", "seen"}
     assert len(system.sandbox.request_log.dials) == dials
-    await until_hears(system, customer, [agent])
-    await ended_by_command(system, customer.sid)
+    await system.until_hears(customer, [agent])
+    await system.ended_by_command(customer.sid)
 
 
 async def test_command_that_the_allow_list_refuses_leaves_a_line_that_says_who_gave_it(system):
@@ -157,24 +141,24 @@ async def test_command_that_the_allow_list_refuses_leaves_a_line_that_says_who_g
     (line,) = [entry for entry in await system.log(customer.sid) if entry["event"] == "transfer"]
     assert (line["outcome"], line["reason"], line["by"]) == ("refused", outcome.reason, "desk 7")
     assert "900555" not in str(line)
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
 async def test_only_the_configured_region_prefix_and_domain_may_be_dialed(redis_server):
     allowed = "+1876,GB,sip:example.com"
     settings = {"CONFERRAL_AGENT": SIP_AGENT, "CONFERRAL_ALLOWED_DESTINATIONS": allowed}
     async with LocalSystem(redis_server.url, **settings) as system:
-        system.sandbox.phone(SIP_AGENT).script_in_turn(answers())
+        system.answered_by(SIP_AGENT)
         customer, agent = await system.converted()
         for address in (TARGET, CAROL, "sip:bob@sub.example.com", "+18761112", "+449098790123"):
-            await rejected(system, "to: ", "transfer", customer.sid, to=address, mode="warm")
+            await system.rejected("to: ", "transfer", customer.sid, to=address, mode="warm")
             assert not system.sandbox.calls_of(address)
         for address in ("+18765550123", "+442079460123", SIP_TARGET):
             system.sandbox.phone(address).script_in_turn(busy())
-            await failed(system, "busy", "transfer", customer.sid, to=address, mode="warm")
+            await system.failed("busy", "transfer", customer.sid, to=address, mode="warm")
             await system.until(customer.sid, state="conferenced")
-        await until_hears(system, customer, [agent])
-        await ended_by_command(system, customer.sid)
+        await system.until_hears(customer, [agent])
+        await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("address", NEVER)
@@ -203,23 +187,23 @@ async def test_address_written_to_the_stream_by_hand_is_not_dialed(system, addre
     outcome = await wait_for_outcome(system.client, system.keys, "by-hand", 5)
     assert (outcome.status, outcome.reason) == ("failed", "failed")
     assert not system.sandbox.calls_of(address)
-    assert not dial_requests(system, address)
-    await until_hears(system, customer, [agent])
+    assert not system.dial_requests(address)
+    await system.until_hears(customer, [agent])
     await system.until(customer.sid, state="conferenced")
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
-async def test_agent_address_changed_by_hand_is_not_rung_again(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        customer, _ = await system.talking()
-        await system.stop_worker()
-        key = system.keys.session(customer.sid)
-        session = session_hash.unpack(await system.client.hget(key, session_hash.PACKED))
-        agent = replace(session.parties["agent"], address=PREMIUM)
-        session = replace(session, parties={**session.parties, "agent": agent})
-        await system.client.hset(key, mapping=session_hash.encode(session))
-        system.start_worker()
-        await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
-        await everyone_is_gone(system, customer.sid, "recall-failed")
-        assert not dial_requests(system, PREMIUM)
+@pytest.mark.system(speed=20)
+async def test_agent_address_changed_by_hand_is_not_rung_again(system):
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    customer, _ = await system.talking()
+    await system.stop_worker()
+    key = system.keys.session(customer.sid)
+    session = session_hash.unpack(await system.client.hget(key, session_hash.PACKED))
+    agent = replace(session.parties["agent"], address=PREMIUM)
+    session = replace(session, parties={**session.parties, "agent": agent})
+    await system.client.hset(key, mapping=session_hash.encode(session))
+    system.start_worker()
+    await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="blind")
+    await system.everyone_is_gone(customer.sid, "recall-failed")
+    assert not system.dial_requests(PREMIUM)

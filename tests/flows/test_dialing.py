@@ -6,24 +6,9 @@ import time
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.flow_helpers import (
-    CAROL,
-    SECOND,
-    TARGET,
-    begins,
-    dial_requests,
-    dials_to,
-    done,
-    ended_by_command,
-    everyone_is_gone,
-    failed,
-    goes_on_and_ends,
-    outcome_of,
-    talks_and_ends,
-    until_hears,
-)
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET, goes_on_and_ends, talks_and_ends
 from tests.support.local_system import NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable
+from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
 
@@ -41,7 +26,7 @@ async def system(redis_server):
 @pytest.mark.parametrize("mode, early_media", [("warm", "true"), ("consult", "true"), ("blind", "false")])
 async def test_target_is_dialed_directly_into_the_conference_by_its_sid(system, mode, early_media):
     customer, _ = await system.talking()
-    await done(system, "transfer", customer.sid, to=TARGET, mode=mode)
+    await system.done("transfer", customer.sid, to=TARGET, mode=mode)
     session = await system.session(customer.sid)
     (request, *_) = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == TARGET]
     assert request.path == f"/Conferences/{session['conference_sid']}/Participants.json"
@@ -51,59 +36,59 @@ async def test_target_is_dialed_directly_into_the_conference_by_its_sid(system, 
     assert request.get("EndConferenceOnExit") == "false"
     assert request.get("Label").startswith("target-")
     assert not request.get("CallToken")
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("options", [{"brief": "Hi."}, {"confirm": "true"}, {"digits": "w12"}])
 @pytest.mark.parametrize("mode", ["warm", "blind"])
 async def test_target_with_brief_key_or_digits_is_dialed_to_our_gate(system, mode, options):
     customer, _ = await system.talking()
-    await done(system, "transfer", customer.sid, to=TARGET, mode=mode, **options)
+    await system.done("transfer", customer.sid, to=TARGET, mode=mode, **options)
     session = await system.session(customer.sid)
-    (request,) = dial_requests(system, TARGET)
+    (request,) = system.dial_requests(TARGET)
     assert request.path == "/Calls.json"
     assert request.get("Url").startswith(f"{system.public_url}/voice/gate?")
     assert request.get("SendDigits") == options.get("digits", "")
-    target = (await dialed(system.sandbox, TARGET)).record
+    target = (await system.dialed(TARGET)).record
     conference = system.sandbox.model.state.conferences[session["conference_sid"]]
     assert target.sid in conference.participants
     # Every join but the first names the conference by its SID, so that no one can open a second one.
     assert len(system.sandbox.model.state.conferences) == 1
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}])
 async def test_ring_timeout_of_the_command_is_sent_to_twilio(system, options):
     system.sandbox.phone(TARGET).script_in_turn(busy())
     customer, agent = await system.converted()
-    await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="warm", timeout="17", **options)
-    assert dial_requests(system, TARGET)[0].get("Timeout") == "17"
+    await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="warm", timeout="17", **options)
+    assert system.dial_requests(TARGET)[0].get("Timeout") == "17"
     await goes_on_and_ends(system, customer, agent)
 
 
 async def test_agent_hears_it_ring_before_the_target_answers(system):
-    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.not_answered_by(TARGET)
     customer, agent = await system.converted()
-    await begins(system, "transfer", customer.sid, to=TARGET, mode="consult")
-    target = await dialed(system.sandbox, TARGET)
-    await until_hears(system, agent, "ringing")
+    await system.begins("transfer", customer.sid, to=TARGET, mode="consult")
+    target = await system.dialed(TARGET)
+    await system.until_hears(agent, "ringing")
     await system.until(customer.sid, **{"transfer.status": "ringing", "party.target.status": "ringing"})
-    await until_hears(system, customer, "music")
+    await system.until_hears(customer, "music")
     target.answer()
-    await until_hears(system, target, [agent])
-    await ended_by_command(system, customer.sid)
+    await system.until_hears(target, [agent])
+    await system.ended_by_command(customer.sid)
 
 
 async def test_early_media_that_counts_as_a_join_is_no_answer(redis_server):
     async with LocalSystem(redis_server.url, rules=Behavior(early_media_counts_as_join=True)) as system:
-        system.sandbox.phone(TARGET).script_in_turn(rings())
+        system.not_answered_by(TARGET)
         customer, agent = await system.converted()
-        command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm")
-        target = await dialed(system.sandbox, TARGET)
+        command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm")
+        target = await system.dialed(TARGET)
         await system.until(customer.sid, **{"party.target.status": "ringing", "party.target.in_conference": "true"})
         assert (await system.session(customer.sid))["transfer.status"] == "ringing"
         target.answer()
-        assert (await outcome_of(system, command)).status == "done"
+        assert (await system.outcome_of(command)).status == "done"
         await talks_and_ends(system, customer, agent, target)
 
 
@@ -115,8 +100,8 @@ async def test_target_who_is_not_reached_leaves_the_two_talking(redis_server, op
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as system:
         system.sandbox.phone(TARGET).script_in_turn(script)
         customer, agent = await system.converted()
-        await failed(system, reason, "transfer", customer.sid, to=TARGET, mode="consult", **options)
-        assert dials_to(system, TARGET) == 1
+        await system.failed(reason, "transfer", customer.sid, to=TARGET, mode="consult", **options)
+        assert system.dials_to(TARGET) == 1
         await goes_on_and_ends(system, customer, agent)
 
 
@@ -129,84 +114,84 @@ async def test_target_who_is_not_reached_leaves_the_two_talking(redis_server, op
 async def test_direct_dial_of_unknown_outcome_is_verified_before_it_is_repeated(system, fault):
     customer, agent = await system.converted()
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
-    await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm")
     assert system.sandbox.request_log.dials_to(TARGET) == 1
-    await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 @pytest.mark.parametrize("fault", [{"cut": "after"}, {"status": 500, "moment": "after"}], ids=["cut", "500"])
 async def test_gated_dial_of_unknown_outcome_is_known_by_its_callbacks_and_never_repeated(system, fault):
     customer, agent = await system.converted()
     system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
-    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    assert len(dial_requests(system, TARGET)) == 1
-    await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    assert len(system.dial_requests(TARGET)) == 1
+    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 @pytest.mark.parametrize("fault", [{"cut": "before"}, {"status": 500}], ids=["cut", "500"])
 async def test_gated_dial_that_was_never_placed_is_given_up_and_never_repeated(system, fault):
     customer, agent = await system.converted()
     system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
-    await failed(system, "unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    assert len(dial_requests(system, TARGET)) == 1
+    await system.failed("unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    assert len(system.dial_requests(TARGET)) == 1
     assert system.sandbox.request_log.dials_to(TARGET) == 0
     await goes_on_and_ends(system, customer, agent)
 
 
 async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_the_list_of_calls(system):
-    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.not_answered_by(TARGET)
     customer, agent = await system.converted()
     system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
     system.sandbox.faults.lose_callbacks("*", count=3, To=TARGET)
-    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-    target = await dialed(system.sandbox, TARGET)
+    command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await system.dialed(TARGET)
     await system.until(customer.sid, **{"party.target.call_sid": target.sid})
     target.answer()
-    assert (await outcome_of(system, command)).status == "done"
-    assert len(dial_requests(system, TARGET)) == 1
+    assert (await system.outcome_of(command)).status == "done"
+    assert len(system.dial_requests(TARGET)) == 1
     await talks_and_ends(system, customer, agent, target)
 
 
 async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
     """Neither callback nor list reports it in time; the phone is answered when no one waits any more."""
     async with LocalSystem(redis_server.url, rules=Behavior(list_delay_s=30)) as system:
-        system.sandbox.phone(TARGET).script_in_turn(rings())
+        system.not_answered_by(TARGET)
         customer, agent = await system.converted()
         system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
         system.sandbox.faults.lose_callbacks("*", count=2, To=TARGET)
-        await failed(system, "unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-        target = await dialed(system.sandbox, TARGET)
+        await system.failed("unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+        target = await system.dialed(TARGET)
         assert target.status == "ringing"
         target.answer()
         await system.sandbox.wait_until(lambda: target.status == "completed")
         assert system.listening.never_heard(target, customer)
         assert system.listening.never_heard(target, agent)
-        assert len(dial_requests(system, TARGET)) == 1
+        assert len(system.dial_requests(TARGET)) == 1
         await goes_on_and_ends(system, customer, agent)
 
 
 async def test_direct_dial_without_any_callback_is_found_by_a_read(redis_server):
     async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         customer, agent = await system.converted()
         system.sandbox.faults.lose_callbacks("*", count=4, To=TARGET)
         system.sandbox.faults.lose_callbacks("participant-join")
-        await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
-        assert dials_to(system, TARGET) == 1
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+        await system.done("transfer", customer.sid, to=TARGET, mode="warm")
+        assert system.dials_to(TARGET) == 1
+        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
 async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_server, options):
     policy = {"ring_timeout_ms": 1_000, "dial_slack_ms": 100, "dial_read_wait_ms": 100}
     async with LocalSystem(redis_server.url, policy=policy, rules=Behavior(ring_buffer_s=60)) as system:
-        system.sandbox.phone(TARGET).script_in_turn(rings())
+        system.not_answered_by(TARGET)
         customer, agent = await system.converted()
         system.sandbox.faults.lose_callbacks("*", count=10, To=TARGET)
-        await failed(system, "no-answer", "transfer", customer.sid, to=TARGET, mode="consult", **options)
-        target = await dialed(system.sandbox, TARGET)
+        await system.failed("no-answer", "transfer", customer.sid, to=TARGET, mode="consult", **options)
+        target = await system.dialed(TARGET)
         await system.sandbox.wait_until(lambda: target.record.is_final)
-        assert dials_to(system, TARGET) == 1
+        assert system.dials_to(TARGET) == 1
         await goes_on_and_ends(system, customer, agent)
 
 
@@ -219,8 +204,8 @@ async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_se
 async def test_dial_that_twilio_refuses_fails_at_once_and_is_not_repeated(system, status, code):
     customer, agent = await system.converted()
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status, code=code, count=5)
-    await failed(system, "failed", "transfer", customer.sid, to=TARGET, mode="warm")
-    assert len(dial_requests(system, TARGET)) == 1
+    await system.failed("failed", "transfer", customer.sid, to=TARGET, mode="warm")
+    assert len(system.dial_requests(TARGET)) == 1
     system.sandbox.faults.clear()
     await goes_on_and_ends(system, customer, agent)
 
@@ -233,14 +218,14 @@ REFUSALS = pytest.mark.parametrize("path, options", [
 @REFUSALS
 async def test_call_that_shows_up_after_its_dial_was_refused_is_hung_up(system, path, options):
     """An earlier copy of the request was carried out, so the label is in use: by our own call."""
-    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.not_answered_by(TARGET)
     customer, agent = await system.converted()
     system.sandbox.faults.next_rest("POST", path, status=400, code=16025, moment="after")
     system.sandbox.faults.delay_callbacks("*", 0.2, count=2, To=TARGET)
-    await failed(system, "failed", "transfer", customer.sid, to=TARGET, mode="warm", **options)
-    target = await dialed(system.sandbox, TARGET)
+    await system.failed("failed", "transfer", customer.sid, to=TARGET, mode="warm", **options)
+    target = await system.dialed(TARGET)
     await system.sandbox.wait_until(lambda: target.record.is_final)
-    assert len(dial_requests(system, TARGET)) == 1
+    assert len(system.dial_requests(TARGET)) == 1
     await goes_on_and_ends(system, customer, agent)
 
 
@@ -248,7 +233,7 @@ async def test_call_that_shows_up_after_its_dial_was_refused_is_hung_up(system, 
 @pytest.mark.parametrize("caller_id", ["business", "customer"])
 async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_server, path, options, caller_id):
     async with LocalSystem(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID=caller_id) as system:
-        system.sandbox.phone(TARGET).script_in_turn(rings())
+        system.not_answered_by(TARGET)
         customer, agent = await system.converted()
 
         async def callbacks_come_first(moment):
@@ -257,12 +242,12 @@ async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_serve
 
         system.sandbox.on_rest = callbacks_come_first
         system.sandbox.faults.next_rest("POST", path, status=400, code=16025, moment="after")
-        command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
-        target = await dialed(system.sandbox, TARGET)
-        await system.sandbox.wait_until(lambda: dial_requests(system, TARGET)[0].status == 400)
+        command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", **options)
+        target = await system.dialed(TARGET)
+        await system.sandbox.wait_until(lambda: system.dial_requests(TARGET)[0].status == 400)
         target.answer()
-        assert (await outcome_of(system, command)).status == "done"
-        assert len(dial_requests(system, TARGET)) == 1
+        assert (await system.outcome_of(command)).status == "done"
+        assert len(system.dial_requests(TARGET)) == 1
         await talks_and_ends(system, customer, agent, target)
 
 
@@ -270,10 +255,10 @@ async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_serve
 async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(system, path, options):
     customer, agent = await system.converted()
     system.sandbox.faults.next_rest("POST", path, status=429, retry_after_s=0, count=3)
-    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
-    assert [request.status for request in dial_requests(system, TARGET)] == [429, 429, 429, 201]
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm", **options)
+    assert [request.status for request in system.dial_requests(TARGET)] == [429, 429, 429, 201]
     assert system.sandbox.request_log.dials_to(TARGET) == 1
-    await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 # ---- one conference --------------------------------------------------------------------------------------------------
@@ -283,10 +268,10 @@ async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(system,
 async def test_target_answering_after_everyone_left_opens_no_second_conference(redis_server, options):
     """The hang-up is held up at Twilio, so the target picks up, or comes out of our gate, after the end."""
     async with LocalSystem(redis_server.url, rules=Behavior(late_answer="new-conference")) as system:
-        system.sandbox.phone(TARGET).script_in_turn(rings())
+        system.not_answered_by(TARGET)
         customer, _ = await system.converted()
-        await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", **options)
-        target = await dialed(system.sandbox, TARGET)
+        await system.begins("transfer", customer.sid, to=TARGET, mode="warm", **options)
+        target = await system.dialed(TARGET)
         system.sandbox.faults.next_rest("POST", f"/Calls/{target.sid}", latency_s=0.9)
         if options:
             target.answer()
@@ -320,16 +305,15 @@ async def test_faulty_target_callbacks_change_nothing(redis_server, options, tro
             "late": lambda: faults.delay_callbacks(event, 0.4, **whose),
             "out of order": lambda: faults.hold_back_callbacks(event, **whose),
         }[trouble]()
-        await done(system, "transfer", customer.sid, to=TARGET, mode="consult", **options)
+        await system.done("transfer", customer.sid, to=TARGET, mode="consult", **options)
         assert not faults.pending_count()
-        target = await dialed(system.sandbox, TARGET)
-        await until_hears(system, target, [agent])
+        target = await system.dialed(TARGET)
+        await system.until_hears(target, [agent])
         assert system.listening.never_heard(customer, target)
-        assert dials_to(system, TARGET) == 1
-        await done(system, "complete", customer.sid)
-        await until_hears(system, target, [customer])
-        target.hang_up()
-        await everyone_is_gone(system, customer.sid, "agent-left")
+        assert system.dials_to(TARGET) == 1
+        await system.done("complete", customer.sid)
+        await system.until_hears(target, [customer])
+        await system.ended_by_hang_up(target, customer.sid, "agent-left")
 
 
 # ---- the pace ----------------------------------------------------------------------------------------------------
@@ -343,7 +327,7 @@ async def test_dials_keep_the_pace_that_the_settings_allow(redis_server):
         to = f"{TARGET},{SECOND},{CAROL}"
         # The pace is kept by Redis's clock, which goes on while the loop's stands still.
         began_s = time.monotonic()
-        await failed(system, "busy", "transfer", customer.sid, to=to, mode="warm")
+        await system.failed("busy", "transfer", customer.sid, to=to, mode="warm")
         took_s = time.monotonic() - began_s
         assert sum(entry.direction == "outbound-api" for entry in system.sandbox.request_log.dials) == 3
         assert took_s >= 1.0, "half a second between each and the next"
@@ -356,24 +340,24 @@ async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
         system.sandbox.phone(TARGET).script_in_turn(busy())
         system.sandbox.phone(CAROL).script_in_turn(answers(0.1))
         customer, agent = await system.converted()
-        await done(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, CAROL))
+        await system.done("transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
+        await talks_and_ends(system, customer, agent, await system.dialed(CAROL))
 
 
 async def test_dial_for_a_waiting_caller_precedes_calls_without_one(redis_server):
     async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=4) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         customer, agent = await system.converted()
         agents = [f"client:agent{number}" for number in range(4)]
         for address in agents:
             system.sandbox.phone(address).script_in_turn(busy())
         *calls, _ = await asyncio.gather(
-            *(begins(system, "call", "", agent=address, customer=SECOND) for address in agents),
-            done(system, "transfer", customer.sid, to=TARGET, mode="warm"),
+            *(system.begins("call", "", agent=address, customer=SECOND) for address in agents),
+            system.done("transfer", customer.sid, to=TARGET, mode="warm"),
         )
         dials = [entry.to for entry in system.sandbox.request_log.dials if entry.direction == "outbound-api"]
         assert TARGET in dials[:3]
         assert len(dials) < 1 + len(agents)
         for command in calls:
-            assert (await outcome_of(system, command)).reason == "agent-busy"
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, TARGET))
+            assert (await system.outcome_of(command)).reason == "agent-busy"
+        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))

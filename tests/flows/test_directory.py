@@ -5,19 +5,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.flows.conference_starts import APP
-from tests.flows.flow_helpers import (
-    CAROL,
-    TARGET,
-    dials_to,
-    done,
-    ended_by_command,
-    everyone_is_gone,
-    failed,
-    rejected,
-    until_hears,
-)
+from tests.flows.flow_helpers import CAROL, TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialed, rings
+from tests.support.phones import answers, busy, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 NAMES = f"""
@@ -66,37 +56,37 @@ async def survey():
 
 async def test_directory_name_is_dialed_and_the_session_shows_the_address(redis_server, path):
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path, CONFERRAL_AGENT="desk") as system:
-        system.sandbox.phone(CAROL).script_in_turn(answers())
+        system.answered_by(CAROL)
         customer, agent = await system.talking()
         assert agent.record.to == "client:alice"
-        await rejected(system, "to: no destination is named sales", "transfer", customer.sid, to="sales", mode="warm")
-        await done(system, "transfer", customer.sid, to="expert", mode="warm")
-        expert = await dialed(system.sandbox, CAROL)
-        await until_hears(system, customer, [agent, expert])
+        await system.rejected("to: no destination is named sales", "transfer", customer.sid, to="sales", mode="warm")
+        await system.done("transfer", customer.sid, to="expert", mode="warm")
+        expert = await system.dialed(CAROL)
+        await system.until_hears(customer, [agent, expert])
         session = await system.session(customer.sid)
         assert (session["transfer.to"], session["party.target.address"]) == (CAROL, CAROL)
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_first_of_several_who_are_named_takes_the_call(redis_server, path):
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         system.sandbox.phone(TARGET).script_in_turn(busy())
-        system.sandbox.phone(CAROL).script_in_turn(answers())
+        system.answered_by(CAROL)
         customer, _ = await system.talking()
-        await done(system, "transfer", customer.sid, to="billing,expert", mode="blind")
-        await until_hears(system, customer, [await dialed(system.sandbox, CAROL)])
-        assert dials_to(system, TARGET) == dials_to(system, CAROL) == 1
-        await ended_by_command(system, customer.sid)
+        await system.done("transfer", customer.sid, to="billing,expert", mode="blind")
+        await system.until_hears(customer, [await system.dialed(CAROL)])
+        assert system.dials_to(TARGET) == system.dials_to(CAROL) == 1
+        await system.ended_by_command(customer.sid)
 
 
 async def test_agent_and_customer_of_a_call_are_named(redis_server, path):
     path.write_text(f'{NAMES}visitor = "{CUSTOMER}"\n')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-        outcome = await done(system, "call", "", agent="desk", customer="visitor")
+        system.answered_by(CUSTOMER)
+        outcome = await system.done("call", "", agent="desk", customer="visitor")
         session = await system.until(outcome.session, phase="connected")
         assert (session["party.agent.address"], session["party.customer.address"]) == ("client:alice", CUSTOMER)
-        await ended_by_command(system, outcome.session)
+        await system.ended_by_command(outcome.session)
 
 
 async def test_named_fallback_goes_to_the_current_holder_of_the_name(redis_server, path):
@@ -106,11 +96,11 @@ async def test_named_fallback_goes_to_the_current_holder_of_the_name(redis_serve
         path.write_text(NAMES.replace(TARGET, "client:dora"))
         system.hang_up_signal()
         system.sandbox.phone(CAROL).script_in_turn(busy())
-        system.sandbox.phone("client:dora").script_in_turn(answers())
-        await failed(system, "busy", "transfer", customer.sid, to="expert", mode="blind")
-        await until_hears(system, customer, [await dialed(system.sandbox, "client:dora")])
-        assert dials_to(system, TARGET) == 0
-        await ended_by_command(system, customer.sid)
+        system.answered_by("client:dora")
+        await system.failed("busy", "transfer", customer.sid, to="expert", mode="blind")
+        await system.until_hears(customer, [await system.dialed("client:dora")])
+        assert system.dials_to(TARGET) == 0
+        await system.ended_by_command(customer.sid)
 
 
 # ---- every command -----------------------------------------------------------------------------------------------
@@ -118,29 +108,28 @@ async def test_named_fallback_goes_to_the_current_holder_of_the_name(redis_serve
 
 async def test_retrieve_add_and_supervise_accept_directory_names(redis_server, path):
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        for address in (TARGET, CAROL):
-            system.sandbox.phone(address).script_in_turn(answers())
+        system.answered_by(TARGET, CAROL)
         customer, _ = await system.talking()
         for kind, fields in (("add", {"party": "dora"}), ("supervise", {"mode": "monitor"}), ("retrieve", {})):
-            await rejected(system, "to: no destination is named sales", kind, customer.sid, to="sales", **fields)
-        await done(system, "park", customer.sid)
-        await done(system, "retrieve", customer.sid, to="billing")
-        await done(system, "add", customer.sid, to="expert", party="dora")
-        await done(system, "supervise", customer.sid, to="desk", mode="monitor")
+            await system.rejected("to: no destination is named sales", kind, customer.sid, to="sales", **fields)
+        await system.done("park", customer.sid)
+        await system.done("retrieve", customer.sid, to="billing")
+        await system.done("add", customer.sid, to="expert", party="dora")
+        await system.done("supervise", customer.sid, to="desk", mode="monitor")
         session = await system.session(customer.sid)
         addresses = {name: session[f"party.{name}.address"] for name in ("agent", "dora", "supervisor")}
         assert addresses == {"agent": TARGET, "dora": CAROL, "supervisor": AGENT}
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_browser_may_call_a_destination_by_name(redis_server, path):
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         system.sandbox.add_application(APP, voice_url=f"{system.public_url}/voice/client")
         browser = await system.sandbox.call_from_browser("bea", "billing")
-        await until_hears(system, browser, [await dialed(system.sandbox, TARGET)])
+        await system.until_hears(browser, [await system.dialed(TARGET)])
         assert (await system.session(browser.sid))["party.customer.address"] == TARGET
-        await ended_by_command(system, browser.sid)
+        await system.ended_by_command(browser.sid)
 
 
 # ---- what is said of the number that is called -------------------------------------------------------------------
@@ -151,18 +140,18 @@ async def test_called_number_selects_bridge_or_conference_for_either_url(redis_s
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         system.agent_phone.script_in_turn(rings())
         customer = await system.customer_calls()
-        leg = await dialed(system.sandbox, AGENT)
+        leg = await system.dialed(AGENT)
         assert (await system.session(customer.sid))["state"] == "conferenced"
-        await until_hears(system, customer, "said Welcome.")
+        await system.until_hears(customer, "said Welcome.")
         leg.answer()
-        await until_hears(system, customer, [leg])
-        await ended_by_command(system, customer.sid)
+        await system.until_hears(customer, [leg])
+        await system.ended_by_command(customer.sid)
         path.write_text(path.read_text().replace('"conference"', '"bridge"'))
         system.hang_up_signal()
         system.agent_phone.script_in_turn(answers())
         bridged = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
         await system.until(bridged.sid, state="bridged", phase="connected")
-        await ended_by_command(system, bridged.sid)
+        await system.ended_by_command(bridged.sid)
 
 
 ATTRIBUTES = """
@@ -180,14 +169,13 @@ async def test_attributes_of_the_called_number_are_the_same_for_each_leg_however
     """By TwiML: both legs of a conversion, a waiting party, a gated target. By REST: a straight target."""
     path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmode = "{mode}"\nagents = ["desk"]\n{ATTRIBUTES}')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        for address in (TARGET, CAROL):
-            system.sandbox.phone(address).script_in_turn(answers())
+        system.answered_by(TARGET, CAROL)
         customer = await system.customer_calls()
-        agent = await dialed(system.sandbox, AGENT)
-        await until_hears(system, customer, [agent])
+        agent = await system.dialed(AGENT)
+        await system.until_hears(customer, [agent])
         await system.until(customer.sid, phase="connected" if mode == "bridge" else "")
-        await done(system, "add", customer.sid, to="billing", party="dora")
-        await done(system, "add", customer.sid, to="expert", party="emil", brief="Hello.")
+        await system.done("add", customer.sid, to="billing", party="dora")
+        await system.done("add", customer.sid, to="expert", party="emil", brief="Hello.")
         conference = await system.sandbox_conference()
         assert len(conference.participants) == 4
         for participant in conference.participants.values():
@@ -199,7 +187,7 @@ async def test_attributes_of_the_called_number_are_the_same_for_each_leg_however
         assert conference.region == "ie1"
         (recording,) = system.sandbox.recordings()
         assert recording.settings.source == "Conference"
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_conference_takes_no_more_than_the_number_allows_and_says_so(redis_server, path):
@@ -208,9 +196,9 @@ async def test_conference_takes_no_more_than_the_number_allows_and_says_so(redis
         customer, agent = await system.converted()
         outcome = await system.command("add", customer.sid, to="billing", party="dora")
         assert outcome.status == "rejected", outcome
-        assert dials_to(system, TARGET) == 0
-        await until_hears(system, customer, [agent])
-        await ended_by_command(system, customer.sid)
+        assert system.dials_to(TARGET) == 0
+        await system.until_hears(customer, [agent])
+        await system.ended_by_command(customer.sid)
 
 
 async def test_waiting_party_hears_the_audio_set_for_the_number(redis_server, path, survey):
@@ -218,29 +206,29 @@ async def test_waiting_party_hears_the_audio_set_for_the_number(redis_server, pa
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         system.agent_phone.script_in_turn(rings())
         customer = await system.customer_calls()
-        await until_hears(system, customer, "music")
+        await system.until_hears(customer, "music")
         assert customer.hears_now.content == f"{survey.url}/tune.wav"
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_sighup_changes_where_the_next_call_goes_and_nothing_of_those_that_are_there(redis_server, path):
     path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nagents = ["desk"]\nrecord = "customer"\n')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.sandbox.phone(CAROL).script_in_turn(answers())
+        system.answered_by(CAROL)
         first, agent = await system.talking()
         path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nagents = ["expert"]\n')
         system.hang_up_signal()
         second = await system.customer_calls("+14155550124")
-        expert = await dialed(system.sandbox, CAROL)
-        await until_hears(system, second, [expert])
-        await until_hears(system, first, [agent])
+        expert = await system.dialed(CAROL)
+        await system.until_hears(second, [expert])
+        await system.until_hears(first, [agent])
         path.write_text("[inbound")  # a mistake changes nothing
         system.hang_up_signal()
         third = await system.customer_calls("+14155550125")
-        await until_hears(system, third, [await dialed(system.sandbox, CAROL, 2)])
+        await system.until_hears(third, [await system.dialed(CAROL, 2)])
         assert len(system.sandbox.recordings()) == 1
         for call in (first, second, third):
-            await done(system, "end", call.sid)
+            await system.done("end", call.sid)
         await system.settled()
 
 
@@ -254,19 +242,17 @@ def after(path, survey, **more):
 
 async def hears_the_survey(system, survey, customer, others=(), reason="agent-left"):
     """The customer alone goes on there; no one else is asked how it was, and nothing is left in the end."""
-
-    async def does() -> bool:
-        return SURVEY in system.listening.whats(customer)
-
-    await system.eventually(does, f"the customer goes on elsewhere\n{system.listening.described()}")
+    await system.eventually(
+        lambda: SURVEY in system.listening.whats(customer),
+        f"the customer goes on elsewhere\n{system.listening.described()}",
+    )
     assert survey.asked == [customer.sid]
     for other in others:
         assert other.status == "completed"
     ended = await system.until(customer.sid, state="ended")
     assert ended["end_reason"] == reason
     assert customer.status == "in-progress"
-    customer.hang_up()
-    await everyone_is_gone(system, customer.sid, reason)
+    await system.ended_by_hang_up(customer, customer.sid, reason)
 
 
 @pytest.mark.parametrize("mode", ["bridge", "converted", "conference"])
@@ -274,11 +260,11 @@ async def test_customer_continues_elsewhere_after_the_agent_leaves(redis_server,
     after(path, survey, mode='"conference"' if mode == "conference" else '"bridge"')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         customer = await system.customer_calls()
-        agent = await dialed(system.sandbox, AGENT)
-        await until_hears(system, customer, [agent])
+        agent = await system.dialed(AGENT)
+        await system.until_hears(customer, [agent])
         if mode == "converted":
             await system.until(customer.sid, phase="connected")
-            await done(system, "convert", customer.sid)
+            await system.done("convert", customer.sid)
         agent.hang_up()
         await hears_the_survey(system, survey, customer, [agent])
 
@@ -288,7 +274,7 @@ async def test_sweep_ignores_a_customer_that_continues_elsewhere(redis_server, p
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path, CONFERRAL_SWEEP_INTERVAL=0.5) as system:
         customer, agent = await system.converted()
         agent.hang_up()
-        await until_hears(system, customer, SURVEY)
+        await system.until_hears(customer, SURVEY)
 
         async def is_swept() -> bool:
             return any(entry["event"] == "account_swept" for entry in await system.log(customer.sid))
@@ -314,22 +300,21 @@ async def test_no_one_continues_elsewhere_after_customer_hang_up_or_end_command(
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         customer, _ = await system.converted()
         if who == "customer":
-            customer.hang_up()
-            await everyone_is_gone(system, customer.sid, "customer-left")
+            await system.ended_by_hang_up(customer, customer.sid, "customer-left")
         else:
-            await ended_by_command(system, customer.sid)
+            await system.ended_by_command(customer.sid)
         assert survey.asked == []
 
 
 async def test_customer_continues_elsewhere_after_the_last_agent_leaves(redis_server, path, survey):
     after(path, survey)
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         customer, agent = await system.talking()
-        await done(system, "transfer", customer.sid, to="billing", mode="warm")
+        await system.done("transfer", customer.sid, to="billing", mode="warm")
         target = await system.leg(customer.sid, "target")
-        await done(system, "complete", customer.sid)
-        await until_hears(system, customer, [target])
+        await system.done("complete", customer.sid)
+        await system.until_hears(customer, [target])
         assert agent.status == "completed"
         assert survey.asked == []
         target.hang_up()
@@ -365,10 +350,10 @@ async def test_customer_leaves_by_a_star_where_the_number_says_so(redis_server, 
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         customer, agent = await system.converted()
         agent.press("*")
-        await until_hears(system, customer, [agent])
+        await system.until_hears(customer, [agent])
         customer.press("*")
         if goes_on:
             await hears_the_survey(system, survey, customer, [], reason="customer-left")
         else:
-            await everyone_is_gone(system, customer.sid, "customer-left")
+            await system.everyone_is_gone(customer.sid, "customer-left")
         assert agent.status == "completed"

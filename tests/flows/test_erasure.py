@@ -6,7 +6,7 @@ from conferral.operations import erasure
 from conferral.operations.erasure import SessionErasure
 from conferral.operations.session_queries import SessionQueries
 from conferral.statemachine.events import CallProgressed
-from tests.flows.flow_helpers import TARGET, done
+from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.phones import presses
 from tests.support.redis_dump import everything_in
@@ -21,11 +21,10 @@ async def test_nothing_of_a_call_with_a_transfer_is_left_and_a_late_callback_bri
     async with LocalSystem(redis_server.url) as system:
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await system.talking()
-        command_id = (await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")).command_id
+        command_id = (await system.done("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")).command_id
         target = await system.leg(customer.sid, "target")
         conference = (await system.session(customer.sid))["conference_sid"]
-        await done(system, "end", customer.sid)
-        await system.settled()
+        await system.ended_by_command(customer.sid)
         identifying = (
             customer.sid,
             agent.sid,

@@ -10,45 +10,18 @@ from yarl import URL
 
 from conferral.sandbox.connection_overrides import parse_target
 from conferral.telephony.phrases import Phrase, sentence_in
-from tests.flows.flow_helpers import (
-    CAROL,
-    SECOND,
-    TARGET,
-    begins,
-    dial_requests,
-    dials_to,
-    done,
-    ended_by_command,
-    everyone_is_gone,
-    failed,
-    goes_on_and_ends,
-    outcome_of,
-    talks_and_ends,
-    until_hears,
-)
-from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, busy, dialed, presses, rings, unreachable, voicemail
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET, goes_on_and_ends, talks_and_ends
+from tests.support.phones import answers, busy, presses, unreachable, voicemail
 
-pytestmark = pytest.mark.redis
+#: Sentences take a twentieth of their time, and no one rings for long.
+pytestmark = [pytest.mark.redis, pytest.mark.system(speed=20, CONFERRAL_RING_TIMEOUT=30)]
+IN_REAL_TIME = pytest.mark.system()
 BRIEF = "Mrs Weber about her <invoice> & the rest."
 ALL = f"{TARGET},{SECOND},{CAROL}"
 
 
 def said(phrase):
     return f"said {sentence_in(phrase, 'en-US')}"
-
-
-@pytest.fixture
-async def system(redis_server):
-    """Where sentences take a twentieth of their time, and no one rings for long."""
-    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=30) as system:
-        yield system
-
-
-@pytest.fixture
-async def real_time_world(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        yield system
 
 
 def gate_requests(system, call):
@@ -80,31 +53,29 @@ async def put(system, target, form):
 async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options):
     system.sandbox.phone(TARGET).script_in_turn(presses("", "1"))
     customer, agent = await system.converted()
-    await done(system, "transfer", customer.sid, to=TARGET, mode=mode, brief=BRIEF, **options)
-    target = await dialed(system.sandbox, TARGET)
+    await system.done("transfer", customer.sid, to=TARGET, mode=mode, brief=BRIEF, **options)
+    target = await system.dialed(TARGET)
     assert system.listening.whats(target).count(f"said {BRIEF}") == 1
     for other in (customer, agent):
         assert system.listening.seconds(other, "said") == 0
     # Until the target is in, the agent is heard by the customer, or no one is.
     assert system.listening.seconds(customer, target) == 0 or mode == "warm"
-    await done(system, "complete", customer.sid)
-    await until_hears(system, target, [customer])
-    target.hang_up()
-    await everyone_is_gone(system, customer.sid, "agent-left")
+    await system.done("complete", customer.sid)
+    await system.until_hears(target, [customer])
+    await system.ended_by_hang_up(target, customer.sid, "agent-left")
 
 
 async def test_blind_transfer_customer_hears_ringback_while_target_is_at_the_gate(system):
     system.sandbox.phone(TARGET).script_in_turn(presses("", "1"))
     customer, agent = await system.talking()
-    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="blind", brief=BRIEF, confirm="true")
+    command = await system.begins("transfer", customer.sid, to=TARGET, mode="blind", brief=BRIEF, confirm="true")
     await system.until(customer.sid, **{"transfer.status": "confirming", "party.target.status": "confirming"})
-    await until_hears(system, customer, "ringback")
-    assert (await outcome_of(system, command)).status == "done"
-    target = await dialed(system.sandbox, TARGET)
-    await until_hears(system, target, [customer])
+    await system.until_hears(customer, "ringback")
+    assert (await system.outcome_of(command)).status == "done"
+    target = await system.dialed(TARGET)
+    await system.until_hears(target, [customer])
     await system.sandbox.wait_until(lambda: agent.status == "completed")
-    target.hang_up()
-    await everyone_is_gone(system, customer.sid, "agent-left")
+    await system.ended_by_hang_up(target, customer.sid, "agent-left")
 
 
 # ---- who takes it ------------------------------------------------------------------------------------------------
@@ -114,8 +85,8 @@ async def test_blind_transfer_customer_hears_ringback_while_target_is_at_the_gat
 async def test_pressing_1_takes_the_call(system, keys):
     system.sandbox.phone(TARGET).script_in_turn(presses(*keys))
     customer, agent = await system.converted()
-    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    target = await dialed(system.sandbox, TARGET)
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    target = await system.dialed(TARGET)
     assert len(gate_requests(system, target)) == 1 + len(keys)
     await talks_and_ends(system, customer, agent, target)
 
@@ -130,8 +101,8 @@ async def test_pressing_1_takes_the_call(system, keys):
 async def test_target_that_does_not_accept_never_meets_the_caller(system, mode, script, reason, last_words):
     system.sandbox.phone(TARGET).script_in_turn(script)
     customer, agent = await system.converted()
-    await failed(system, reason, "transfer", customer.sid, to=TARGET, mode=mode, confirm="true")
-    target = await dialed(system.sandbox, TARGET)
+    await system.failed(reason, "transfer", customer.sid, to=TARGET, mode=mode, confirm="true")
+    target = await system.dialed(TARGET)
     await system.sandbox.wait_until(lambda: target.status == "completed")
     assert system.listening.whats(target)[-1] == said(last_words)
     for other in (customer, agent):
@@ -140,56 +111,56 @@ async def test_target_that_does_not_accept_never_meets_the_caller(system, mode, 
     if mode == "warm":
         await goes_on_and_ends(system, customer, agent)
     else:  # the agent is rung again
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_target_who_hangs_up_at_the_gate_was_not_reached(system):
     system.sandbox.phone(TARGET).script_in_turn(answers(hangs_up_after_s=2))
     customer, agent = await system.converted()
-    await failed(system, "hung-up", "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
-    assert dials_to(system, TARGET) == 1
+    await system.failed("hung-up", "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
+    assert system.dials_to(TARGET) == 1
     await goes_on_and_ends(system, customer, agent)
 
 
-async def test_target_that_accepts_after_the_caller_hung_up_hears_so(real_time_world):
+@IN_REAL_TIME
+async def test_target_that_accepts_after_the_caller_hung_up_hears_so(system):
     """The hang-up that was to let the target go is held up at Twilio, and the key is pressed all the same."""
-    system = real_time_world
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     customer, _ = await system.converted()
-    await begins(system, "transfer", customer.sid, to=TARGET, mode="blind", confirm="true")
+    await system.begins("transfer", customer.sid, to=TARGET, mode="blind", confirm="true")
     await system.until(customer.sid, **{"party.target.status": "confirming"})
-    target = await dialed(system.sandbox, TARGET)
+    target = await system.dialed(TARGET)
     await system.sandbox.wait_until(lambda: target.record.gather)
     system.sandbox.faults.next_rest("POST", f"/Calls/{target.sid}", latency_s=0.5)
     customer.hang_up()
     await system.until(customer.sid, state="ended")
     target.press("1")
     await system.sandbox.wait_until(lambda: said(Phrase.CALLER_HUNG_UP) in system.listening.whats(target))
-    await everyone_is_gone(system, customer.sid, "customer-left")
+    await system.everyone_is_gone(customer.sid, "customer-left")
     assert system.listening.never_heard(target, customer)
 
 
 async def test_digits_are_dialed_before_anything_is_said(system):
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     customer, agent = await system.converted()
-    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", digits="ww12#", brief=BRIEF)
-    target = await dialed(system.sandbox, TARGET)
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm", digits="ww12#", brief=BRIEF)
+    target = await system.dialed(TARGET)
     assert target.record.digits_sent == "ww12#"
     assert system.listening.whats(target)[:2] == ["silence", f"said {BRIEF}"]
     await talks_and_ends(system, customer, agent, target)
 
 
-async def test_every_phone_number_must_press_1_where_the_settings_say_so(redis_server):
-    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_CONFIRM="phones") as system:
-        system.sandbox.phone(TARGET).script_in_turn(voicemail())
-        system.sandbox.phone(CAROL).script_in_turn(answers())
-        customer, agent = await system.converted()
-        await failed(system, "no-confirmation", "transfer", customer.sid, to=TARGET, mode="warm")
-        await system.until(customer.sid, state="conferenced")
-        # A client is no phone: someone has picked it up by hand.
-        await done(system, "transfer", customer.sid, to=CAROL, mode="warm")
-        assert dial_requests(system, CAROL)[0].path.endswith("/Participants.json")
-        await talks_and_ends(system, customer, agent, await dialed(system.sandbox, CAROL))
+@pytest.mark.system(speed=20, CONFERRAL_CONFIRM="phones")
+async def test_every_phone_number_must_press_1_where_the_settings_say_so(system):
+    system.sandbox.phone(TARGET).script_in_turn(voicemail())
+    system.answered_by(CAROL)
+    customer, agent = await system.converted()
+    await system.failed("no-confirmation", "transfer", customer.sid, to=TARGET, mode="warm")
+    await system.until(customer.sid, state="conferenced")
+    # A client is no phone: someone has picked it up by hand.
+    await system.done("transfer", customer.sid, to=CAROL, mode="warm")
+    assert system.dial_requests(CAROL)[0].path.endswith("/Participants.json")
+    await talks_and_ends(system, customer, agent, await system.dialed(CAROL))
 
 
 # ---- several -----------------------------------------------------------------------------------------------------
@@ -197,31 +168,30 @@ async def test_every_phone_number_must_press_1_where_the_settings_say_so(redis_s
 
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
 async def test_first_of_several_to_take_it_wins_and_the_rest_stop_ringing(system, mode):
-    for address in (TARGET, SECOND):
-        system.sandbox.phone(address).script_in_turn(rings())
+    system.not_answered_by(TARGET, SECOND)
     system.sandbox.phone(CAROL).script_in_turn(answers(2))
     customer, agent = await system.talking()
-    await done(system, "transfer", customer.sid, to=ALL, mode=mode)
-    carol = await dialed(system.sandbox, CAROL)
+    await system.done("transfer", customer.sid, to=ALL, mode=mode)
+    carol = await system.dialed(CAROL)
     session = await system.session(customer.sid)
     assert session[f"party.{'agent' if mode == 'blind' else 'target'}.call_sid"] == carol.sid
     for address in (TARGET, SECOND):
-        other = await dialed(system.sandbox, address)
+        other = await system.dialed(address)
         await system.sandbox.wait_until(lambda other=other: other.record.is_final)
-        assert dials_to(system, address) == 1
+        assert system.dials_to(address) == 1
     wanted = [agent] if mode == "consult" else [customer] if mode == "blind" else [customer, agent]
-    await until_hears(system, carol, wanted)
-    await ended_by_command(system, customer.sid)
+    await system.until_hears(carol, wanted)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["answer", "press 1"])
 async def test_exactly_one_of_two_simultaneous_acceptors_gets_the_call(system, options):
     addresses = (TARGET, SECOND)
     for address in addresses:
-        system.sandbox.phone(address).script_in_turn(rings())
+        system.not_answered_by(address)
     customer, agent = await system.converted()
-    command = await begins(system, "transfer", customer.sid, to=",".join(addresses), mode="warm", **options)
-    calls = [await dialed(system.sandbox, address) for address in addresses]
+    command = await system.begins("transfer", customer.sid, to=",".join(addresses), mode="warm", **options)
+    calls = [await system.dialed(address) for address in addresses]
     for call in calls:
         call.answer()
     if options:
@@ -230,7 +200,7 @@ async def test_exactly_one_of_two_simultaneous_acceptors_gets_the_call(system, o
         await system.sandbox.wait_until(lambda: all(call.record.gather for call in calls))
         for call in calls:
             call.press("1")
-    assert (await outcome_of(system, command)).status == "done"
+    assert (await system.outcome_of(command)).status == "done"
     winner_sid = (await system.session(customer.sid))["party.target.call_sid"]
     winner, loser = sorted(calls, key=lambda call: call.sid != winner_sid)
     assert winner.sid == winner_sid
@@ -240,36 +210,35 @@ async def test_exactly_one_of_two_simultaneous_acceptors_gets_the_call(system, o
     await talks_and_ends(system, customer, agent, winner)
 
 
-async def test_loser_who_comes_late_hears_that_it_is_taken(real_time_world):
+@IN_REAL_TIME
+async def test_loser_who_comes_late_hears_that_it_is_taken(system):
     """The hang-up that was to stop the phone is held up at Twilio, so it is picked up all the same."""
-    system = real_time_world
-    system.sandbox.phone(TARGET).script_in_turn(rings())
-    system.sandbox.phone(CAROL).script_in_turn(answers())
+    system.not_answered_by(TARGET)
+    system.answered_by(CAROL)
     customer, agent = await system.converted()
-    command = await begins(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
-    late = await dialed(system.sandbox, TARGET)
+    command = await system.begins("transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
+    late = await system.dialed(TARGET)
     system.sandbox.faults.next_rest("POST", f"/Calls/{late.sid}", latency_s=0.6)
-    assert (await outcome_of(system, command)).status == "done"
+    assert (await system.outcome_of(command)).status == "done"
     late.answer()
     await system.sandbox.wait_until(lambda: system.listening.whats(late)[-1:] == [said(Phrase.TAKEN)])
     await system.sandbox.wait_until(lambda: late.status == "completed")
     assert system.listening.never_heard(late, customer)
-    await talks_and_ends(system, customer, agent, await dialed(system.sandbox, CAROL))
+    await talks_and_ends(system, customer, agent, await system.dialed(CAROL))
 
 
 @pytest.mark.parametrize("mode", ["warm", "blind"])
 async def test_target_that_hangs_up_during_the_brief_leaves_the_call_to_the_next(system, mode):
-    for address in (TARGET, SECOND):
-        system.sandbox.phone(address).script_in_turn(rings())
+    system.not_answered_by(TARGET, SECOND)
     customer, agent = await system.talking()
     to = f"{TARGET},{SECOND}"
-    command = await begins(system, "transfer", customer.sid, to=to, mode=mode, brief=BRIEF * 5)
-    first, second = [await dialed(system.sandbox, address) for address in (TARGET, SECOND)]
+    command = await system.begins("transfer", customer.sid, to=to, mode=mode, brief=BRIEF * 5)
+    first, second = [await system.dialed(address) for address in (TARGET, SECOND)]
     first.answer()
     await system.sandbox.wait_until(lambda: f"said {BRIEF * 5}" in system.listening.whats(first))
     first.hang_up()
     second.answer()
-    assert (await outcome_of(system, command)).status == "done"
+    assert (await system.outcome_of(command)).status == "done"
     assert system.listening.whats(second).count(f"said {BRIEF * 5}") == 1
     assert len(gate_requests(system, second)) == 2
     assert len(gate_requests(system, first)) == 1
@@ -277,43 +246,41 @@ async def test_target_that_hangs_up_during_the_brief_leaves_the_call_to_the_next
     if mode == "warm":
         await talks_and_ends(system, customer, agent, second)
     else:
-        await until_hears(system, second, [customer])
-        await ended_by_command(system, customer.sid)
+        await system.until_hears(second, [customer])
+        await system.ended_by_command(customer.sid)
 
 
 async def test_winner_hanging_up_before_joining_leaves_the_call_to_the_next(system):
     """The gate has let the first in, who is gone before Twilio has read the answer."""
-    for address in (TARGET, SECOND):
-        system.sandbox.phone(address).script_in_turn(rings())
+    system.not_answered_by(TARGET, SECOND)
     customer, agent = await system.converted()
     system.sandbox.faults.delay_fetches("/voice/gate", 0.5)
-    command = await begins(system, "transfer", customer.sid, to=f"{TARGET},{SECOND}", mode="warm")
-    first, second = [await dialed(system.sandbox, address) for address in (TARGET, SECOND)]
-    (dial,) = dial_requests(system, TARGET)
+    command = await system.begins("transfer", customer.sid, to=f"{TARGET},{SECOND}", mode="warm")
+    first, second = [await system.dialed(address) for address in (TARGET, SECOND)]
+    (dial,) = system.dial_requests(TARGET)
     first.answer()
     form = {"AccountSid": system.sandbox.account_sid, "CallSid": first.sid, "CallStatus": "in-progress"}
     assert "<Conference" in await put(system, dial.get("Url"), form)
     first.hang_up()
     await system.until(customer.sid, **{"party.target-1.status": "left"})
     second.answer()
-    assert (await outcome_of(system, command)).status == "done"
+    assert (await system.outcome_of(command)).status == "done"
     assert system.listening.never_heard(first, customer)
     await talks_and_ends(system, customer, agent, second)
 
 
-async def test_target_still_hearing_the_brief_does_not_join_after_another_took_the_call(real_time_world):
+@IN_REAL_TIME
+async def test_target_still_hearing_the_brief_does_not_join_after_another_took_the_call(system):
     """The hang-up that is to let the slower one go is held up at Twilio, so the brief is heard to its end."""
-    system = real_time_world
-    for address in (TARGET, CAROL):
-        system.sandbox.phone(address).script_in_turn(rings())
+    system.not_answered_by(TARGET, CAROL)
     customer, agent = await system.converted()
-    command = await begins(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm", brief="Hi.")
-    targets = [await dialed(system.sandbox, address) for address in (TARGET, CAROL)]
+    command = await system.begins("transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm", brief="Hi.")
+    targets = [await system.dialed(address) for address in (TARGET, CAROL)]
     for target in targets:
         system.sandbox.faults.next_rest("POST", f"/Calls/{target.sid}", latency_s=2.0)
         target.answer()
         await system.sandbox.wait_until(lambda target=target: "said Hi." in system.listening.whats(target))
-    assert (await outcome_of(system, command)).status == "done"
+    assert (await system.outcome_of(command)).status == "done"
     # Both were briefed at nearly the same time, so either may have been the quicker one.
     await system.sandbox.wait_until(lambda: any(said(Phrase.TAKEN) in system.listening.whats(one) for one in targets))
     quick, slow = sorted(targets, key=lambda one: said(Phrase.TAKEN) in system.listening.whats(one))
@@ -327,7 +294,7 @@ async def test_when_all_of_several_fail_the_last_ones_reason_counts(system):
     system.sandbox.phone(SECOND).script_in_turn(unreachable(0.5))
     system.sandbox.phone(CAROL).script_in_turn(presses("9"))
     customer, agent = await system.converted()
-    await failed(system, "rejected", "transfer", customer.sid, to=ALL, mode="consult", confirm="true")
+    await system.failed("rejected", "transfer", customer.sid, to=ALL, mode="consult", confirm="true")
     await goes_on_and_ends(system, customer, agent)
 
 
@@ -335,13 +302,12 @@ async def test_when_all_of_several_fail_the_last_ones_reason_counts(system):
 
 
 async def test_same_request_gets_the_same_answer_however_often_it_is_put(system):
-    system.sandbox.phone(TARGET).script_in_turn(rings())
-    system.sandbox.phone(SECOND).script_in_turn(rings())
+    system.not_answered_by(TARGET, SECOND)
     customer, agent = await system.converted()
     both = f"{TARGET},{SECOND}"
-    command = await begins(system, "transfer", customer.sid, to=both, mode="warm", confirm="true", brief=BRIEF)
-    winner = await dialed(system.sandbox, TARGET)
-    loser = await dialed(system.sandbox, SECOND)
+    command = await system.begins("transfer", customer.sid, to=both, mode="warm", confirm="true", brief=BRIEF)
+    winner = await system.dialed(TARGET)
+    loser = await system.dialed(SECOND)
     for call, number in ((winner, 1), (loser, 2)):
         call.answer()
         await system.until(customer.sid, **{f"party.target-{number}.status": "confirming"})
@@ -349,7 +315,7 @@ async def test_same_request_gets_the_same_answer_however_often_it_is_put(system)
     (asked,) = gate_requests(system, winner)
     assert BRIEF.partition("<")[0] in await ask_again(system, asked)
     winner.press("1")
-    assert (await outcome_of(system, command)).status == "done"
+    assert (await system.outcome_of(command)).status == "done"
     taken = gate_requests(system, winner)[-1]
     answered = [await ask_again(system, taken) for _ in range(3)]
     assert len(set(answered)) == 1
@@ -363,8 +329,8 @@ async def test_same_request_gets_the_same_answer_however_often_it_is_put(system)
 async def test_second_call_of_the_same_dial_is_turned_away(system):
     system.sandbox.phone(TARGET).script_in_turn(presses("1"))
     customer, agent = await system.converted()
-    await done(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    target = await dialed(system.sandbox, TARGET)
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    target = await system.dialed(TARGET)
     answer = await ask_again(system, gate_requests(system, target)[-1], CallSid="CA" + "9" * 32)
     assert "<Hangup" in answer
     assert "<Conference" not in answer
@@ -375,21 +341,20 @@ async def test_failed_gate_request_is_repeated_through_the_fallback(system):
     system.sandbox.phone(TARGET).script_in_turn(presses("1"))
     customer, agent = await system.converted()
     system.sandbox.faults.fail_fetches("/voice/gate", status=502)
-    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    assert (await outcome_of(system, command)).status == "done"
-    target = await dialed(system.sandbox, TARGET)
-    await until_hears(system, target, [customer, agent])
-    await done(system, "end", customer.sid)
-    await everyone_is_gone(system, customer.sid, "command", debugger=frozenset({11200}))
+    command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
+    assert (await system.outcome_of(command)).status == "done"
+    target = await system.dialed(TARGET)
+    await system.until_hears(target, [customer, agent])
+    await system.ended_by_command(customer.sid, debugger=frozenset({11200}))
 
 
 @pytest.mark.soak
-async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_server):
-    system = real_time_world
-    system.sandbox.phone(TARGET).script_in_turn(rings())
+@IN_REAL_TIME
+async def test_gate_waits_for_redis_and_then_lets_in(system, redis_server):
+    system.not_answered_by(TARGET)
     customer, agent = await system.converted()
-    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-    target = await dialed(system.sandbox, TARGET)
+    command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await system.dialed(TARGET)
     await system.until(customer.sid, **{"party.target.status": "ringing"})
     redis_server.signal(signal.SIGSTOP)
     try:
@@ -397,7 +362,7 @@ async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_serv
         await system.sandbox.wait_until(lambda: gate_requests(system, target)[:1] and target.record.program)
     finally:
         redis_server.signal(signal.SIGCONT)
-    assert (await outcome_of(system, command)).status == "done"
+    assert (await system.outcome_of(command)).status == "done"
     assert len(gate_requests(system, target)) == 2
     assert system.listening.longest_silence(target) < 5
     await talks_and_ends(system, customer, agent, target)
@@ -405,10 +370,10 @@ async def test_gate_waits_for_redis_and_then_lets_in(real_time_world, redis_serv
 
 async def test_gate_without_redis_gives_up_with_a_sentence(system, redis_server):
     """Whether someone else has taken the call is unknown, so no one is admitted."""
-    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.not_answered_by(TARGET)
     customer, agent = await system.converted()
-    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-    target = await dialed(system.sandbox, TARGET)
+    command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+    target = await system.dialed(TARGET)
     await system.until(customer.sid, **{"party.target.status": "ringing"})
     redis_server.signal(signal.SIGSTOP)
     try:
@@ -417,6 +382,6 @@ async def test_gate_without_redis_gives_up_with_a_sentence(system, redis_server)
     finally:
         redis_server.signal(signal.SIGCONT)
     assert system.listening.whats(target)[-1] == said(Phrase.UNREACHABLE)
-    assert (await asyncio.wait_for(outcome_of(system, command), 15)).status == "failed"
+    assert (await asyncio.wait_for(system.outcome_of(command), 15)).status == "failed"
     assert customer.status == agent.status == "in-progress"
     await goes_on_and_ends(system, customer, agent)

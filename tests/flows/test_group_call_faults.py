@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from conferral.sandbox.faults import Faults
-from tests.flows.flow_helpers import dials_to
 from tests.flows.group_call import BOB, EVE, GroupCall, two
-from tests.flows.interruptions import SmallSystem, Stage, gives, hangs_up, one_by_one, small_world
+from tests.flows.interruptions import SmallSystem, Stage, gives, hangs_up, one_by_one, side_by_side, small_world
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.phones import answers, dialed
 from tests.worker.test_dials_end_to_end import Breaking
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
@@ -39,8 +37,7 @@ Arm = Callable[[Faults], None]
 async def play(redis_url: str, arm: Arm, **policy: int) -> list[tuple[str, str]]:
     """The story with a fault; returns what became of each command."""
     async with small_world(redis_url, policy={"hold_timeout_ms": 3_000, **policy}) as system:
-        for phone in (BOB, EVE):
-            system.sandbox.phone(phone).script_in_turn(answers())
+        system.answered_by(BOB, EVE)
         crowd = await two(system)
         arm(system.sandbox.faults)
         return await played(crowd)
@@ -52,23 +49,17 @@ async def played(crowd: GroupCall) -> list[tuple[str, str]]:
     assert not crowd.system.sandbox.faults.pending_count(), "the fault has not happened"
     await crowd.comes("supervisor", EVE, 1)
     await crowd.expect_heard(customer="agent", agent=["customer", "supervisor"], supervisor=["customer", "agent"])
-    bob = await dialed(crowd.system.sandbox, BOB)
+    bob = await crowd.system.dialed(BOB)
     assert bob.status == "completed"
     assert crowd.never_heard("customer", "supervisor"), crowd.heard()
-    assert dials_to(crowd.system, BOB) == dials_to(crowd.system, EVE) == 1
+    assert crowd.system.dials_to(BOB) == crowd.system.dials_to(EVE) == 1
     await crowd.let_go()
     return found
 
 
 async def play_all(redis_url: str, arms: dict[str, Arm], **policy: int) -> dict[str, Any]:
     """Many stories side by side."""
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(arm: Arm) -> list[tuple[str, str]]:
-        async with places:
-            return await play(redis_url, arm, **policy)
-
-    results = await asyncio.gather(*map(one, arms.values()), return_exceptions=True)
+    results = await side_by_side((play(redis_url, arm, **policy) for arm in arms.values()), AT_ONCE)
     return dict(zip(arms, results, strict=True))
 
 
@@ -134,19 +125,18 @@ async def test_any_one_callback_may_be_lost(redis_server):
 
 
 @pytest.mark.parametrize("kind", ["doubled", "late", "overtaken"])
-async def test_callbacks_may_come_twice_late_or_in_another_order(redis_server, kind):
-    async with LocalSystem(redis_server.url, policy={"hold_timeout_ms": 3_000}) as system:
-        for phone in (BOB, EVE):
-            system.sandbox.phone(phone).script_in_turn(answers())
-        crowd = await two(system)
-        faults = system.sandbox.faults
-        if kind == "doubled":
-            faults.callback_duplication = 1.0
-        elif kind == "late":
-            faults.callback_delay_s = (0.0, 0.2)
-        else:
-            faults.callback_reordering = 0.5
-        assert await played(crowd) == DONE
+@pytest.mark.system(policy={"hold_timeout_ms": 3_000})
+async def test_callbacks_may_come_twice_late_or_in_another_order(system, kind):
+    system.answered_by(BOB, EVE)
+    crowd = await two(system)
+    faults = system.sandbox.faults
+    if kind == "doubled":
+        faults.callback_duplication = 1.0
+    elif kind == "late":
+        faults.callback_delay_s = (0.0, 0.2)
+    else:
+        faults.callback_reordering = 0.5
+    assert await played(crowd) == DONE
 
 
 # ---- workers -----------------------------------------------------------------------------------------------------
@@ -158,8 +148,7 @@ async def test_successor_continues_where_a_worker_died_during_a_request(redis_se
     system = LocalSystem(redis_server.url, policy={"hold_timeout_ms": 3_000})
     breaking = system.worker_options["effect_checkpoint"] = Breaking(point, kind)
     async with system:
-        for phone in (BOB, EVE):
-            system.sandbox.phone(phone).script_in_turn(answers())
+        system.answered_by(BOB, EVE)
         customer, agent = await system.talking()
         crowd = GroupCall(system, customer.sid, {"customer": customer, "agent": agent})
         playing = asyncio.create_task(played(crowd))
@@ -173,7 +162,7 @@ async def test_successor_continues_where_a_worker_died_during_a_request(redis_se
 
 
 async def both_phones_answer(cast: SmallSystem) -> None:
-    cast.system.sandbox.phone(EVE).script_in_turn(answers())
+    cast.system.answered_by(EVE)
 
 
 async def remaining_parties_are_not_alone(cast: SmallSystem) -> None:
@@ -201,7 +190,7 @@ async def remaining_parties_are_not_alone(cast: SmallSystem) -> None:
     for coach in system.sandbox.calls_of(EVE):
         assert ears.seconds(cast.customer, coach) < AWAY_S, ears.described()
         assert cast.target is None or ears.seconds(cast.target, coach) < AWAY_S, ears.described()
-    assert dials_to(system, EVE) <= 1
+    assert system.dials_to(EVE) <= 1
 
 
 def gives_later(kind: str, **fields: str) -> Callable[[SmallSystem], Awaitable[None]]:
@@ -232,12 +221,12 @@ async def test_anything_may_happen_at_any_step(redis_server, act):
     await stage.play_at_every_step()
 
 
-async def test_everything_about_an_added_party_may_be_lost(redis_server):
+@pytest.mark.system(policy={"ring_timeout_ms": 1_000, "dial_slack_ms": 100})
+async def test_everything_about_an_added_party_may_be_lost(system):
     """A read shows the answer, and the end reaches a party that no callback ever reported."""
-    async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000, "dial_slack_ms": 100}) as system:
-        crowd = await two(system)
-        for fields in ({"To": BOB}, {"ParticipantLabel": "bob-1"}):
-            system.sandbox.faults.lose_callbacks("*", count=1_000, **fields)
-        await crowd.add("bob", BOB)
-        await crowd.talk()
-        await crowd.let_go()
+    crowd = await two(system)
+    for fields in ({"To": BOB}, {"ParticipantLabel": "bob-1"}):
+        system.sandbox.faults.lose_callbacks("*", count=1_000, **fields)
+    await crowd.add("bob", BOB)
+    await crowd.talk()
+    await crowd.let_go()

@@ -2,10 +2,8 @@
 
 import pytest
 
-from tests.flows.flow_helpers import CAROL, GAP_MAX_S, begins, longest_gap_s
+from tests.flows.flow_helpers import CAROL, GAP_MAX_S
 from tests.flows.group_call import BOB, GroupCall, two
-from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialed, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 PARTICIPANT = "/Conferences/*/Participants/*"
@@ -61,9 +59,8 @@ async def test_held_party_hears_music_and_is_heard_by_no_one_until_unheld(system
     await crowd.talk("customer", "agent")
     assert set((await crowd.shown("held")).values()) == {"false"}
     # The music is there at once, and so is the voice after it.
-    assert longest_gap_s(system, crowd[who], held_s) < GAP_MAX_S, crowd.heard()
-    crowd["customer"].hang_up()
-    await crowd.ends("customer-left")
+    assert system.longest_gap_s(crowd[who], held_s) < GAP_MAX_S, crowd.heard()
+    await crowd.ended_by_hang_up("customer", "customer-left")
 
 
 @pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
@@ -80,8 +77,7 @@ async def test_muted_party_hears_all_and_is_heard_by_no_one(system, start, who, 
     for name in (who, other):
         await crowd.done("unmute", party=name)
     await crowd.talk("customer", "agent")
-    crowd["agent"].hang_up()
-    await crowd.ends("agent-left")
+    await crowd.ended_by_hang_up("agent", "agent-left")
 
 
 async def test_held_and_muted_party_stays_muted_when_it_is_let_back(system):
@@ -148,15 +144,14 @@ async def test_hold_of_the_held_and_unhold_of_the_unheld(system):
 async def test_call_of_two_ends_when_one_leaves_though_one_is_held(system, leaver, held):
     crowd = await two(system)
     await crowd.done("hold", party=held)
-    crowd[leaver].hang_up()
-    await crowd.ends(f"{leaver}-left")
+    await crowd.ended_by_hang_up(leaver, f"{leaver}-left")
 
 
 async def test_hold_fails_when_the_party_leaves_meanwhile(system):
     crowd = await two(system)
     await crowd.add("bob", BOB)
     system.sandbox.faults.next_rest("POST", PARTICIPANT, latency_s=0.3, Hold="true")
-    held = await begins(system, "hold", crowd.id, party="bob")
+    held = await system.begins("hold", crowd.id, party="bob")
     await crowd.leaves("bob")
     assert (await crowd.outcome(held))[0] == "failed"
     await crowd.talk()
@@ -195,21 +190,21 @@ async def test_change_is_done_though_its_request_goes_wrong_once(system, kind, f
 
 
 @pytest.mark.parametrize("kind", ["hold", "mute", "unhold", "unmute"])
-async def test_refused_change_has_failed_and_leaves_everything_as_it_was(redis_server, kind):
-    async with LocalSystem(redis_server.url, policy={"command_timeout_ms": 700}) as system:
-        crowd = await two(system)
-        await undone(crowd, kind)
-        name, value, _ = CHANGES[kind]
-        system.sandbox.faults.next_rest("POST", PARTICIPANT, status=400, code=20001, count=99, **{name: value})
-        status, _ = await crowd.outcome(await crowd.say(kind, party="customer"))
-        assert status == "failed"
-        system.sandbox.faults.clear()
-        # A failed hold is forgotten; the unhold is sent all the same.
-        if kind == "unhold":
-            await crowd.talk()
-        elif kind in ("hold", "mute"):
-            await crowd.expect_heard(customer="agent")
-        await crowd.let_go()
+@pytest.mark.system(policy={"command_timeout_ms": 700})
+async def test_refused_change_has_failed_and_leaves_everything_as_it_was(system, kind):
+    crowd = await two(system)
+    await undone(crowd, kind)
+    name, value, _ = CHANGES[kind]
+    system.sandbox.faults.next_rest("POST", PARTICIPANT, status=400, code=20001, count=99, **{name: value})
+    status, _ = await crowd.outcome(await crowd.say(kind, party="customer"))
+    assert status == "failed"
+    system.sandbox.faults.clear()
+    # A failed hold is forgotten; the unhold is sent all the same.
+    if kind == "unhold":
+        await crowd.talk()
+    elif kind in ("hold", "mute"):
+        await crowd.expect_heard(customer="agent")
+    await crowd.let_go()
 
 
 async def test_hold_and_unhold_at_once_leave_the_last_word(system):
@@ -230,7 +225,7 @@ async def test_hold_and_unhold_at_once_leave_the_last_word(system):
 
 async def test_hold_mute_and_add_while_it_converts_are_done_when_both_are_in(system):
     crowd = await two(system, "bridged")
-    system.sandbox.phone(BOB).script_in_turn(answers())
+    system.answered_by(BOB)
     system.sandbox.faults.delay_fetches("/voice/dial-action", 0.2)
     given = [
         await crowd.say("convert"),
@@ -239,7 +234,7 @@ async def test_hold_mute_and_add_while_it_converts_are_done_when_both_are_in(sys
         await crowd.say("mute", party="agent"),
     ]
     assert [await crowd.outcome(one) for one in given] == [("done", "")] * 4
-    crowd.people["bob"] = await dialed(system.sandbox, BOB)
+    crowd.people["bob"] = await system.dialed(BOB)
     await crowd.expect_heard(customer="music", agent="bob", bob="silence")
     await crowd.let_go()
 
@@ -256,9 +251,9 @@ async def test_transfer_with_a_held_party(system, held, mode):
     if held == "bob":
         await crowd.add("bob", BOB)
     await crowd.done("hold", party=held)
-    system.sandbox.phone(CAROL).script_in_turn(answers())
+    system.answered_by(CAROL)
     await crowd.done("transfer", to=CAROL, mode=mode)
-    crowd.people["target"] = await dialed(system.sandbox, CAROL)
+    crowd.people["target"] = await system.dialed(CAROL)
     if mode == "consult":
         await crowd.expect_heard(customer="music", agent="target", target="agent")
         assert crowd.never_heard("customer", "target")
@@ -276,7 +271,7 @@ async def test_transfer_with_a_held_party(system, held, mode):
 async def test_cancelled_consult_leaves_no_one_on_hold(system):
     crowd = await two(system)
     await crowd.done("hold", party="customer")
-    system.sandbox.phone(CAROL).script_in_turn(rings())
+    system.not_answered_by(CAROL)
     moved = await crowd.say("transfer", to=CAROL, mode="consult")
     await crowd.wait_until(**{"transfer.status": "ringing"})
     await crowd.done("cancel")
@@ -288,9 +283,9 @@ async def test_cancelled_consult_leaves_no_one_on_hold(system):
 async def test_muted_customer_stays_muted_through_a_consult(system):
     crowd = await two(system)
     await crowd.done("mute", party="customer")
-    system.sandbox.phone(CAROL).script_in_turn(answers())
+    system.answered_by(CAROL)
     await crowd.done("transfer", to=CAROL, mode="consult")
-    crowd.people["target"] = await dialed(system.sandbox, CAROL)
+    crowd.people["target"] = await system.dialed(CAROL)
     await crowd.done("merge")
     await crowd.expect_heard(customer=["agent", "target"], agent="target", target="agent")
     await crowd.done("unmute", party="customer")

@@ -1,11 +1,8 @@
 """Inbound calls through the real webhooks, worker, Redis and a local Twilio: what is asked, heard, and left behind."""
 
-from itertools import pairwise
-
 import pytest
 
-from tests.flows.flow_helpers import longest_gap_s
-from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER
 
 pytestmark = pytest.mark.redis
 
@@ -19,28 +16,22 @@ async def test_inbound_call_is_bridged_converted_and_cleaned_up_when_the_agent_h
     assert session["party.agent.address"] == AGENT
     assert customer.has_heard(agent)
 
-    outcome = await system.command("convert", customer.sid)
-    assert (outcome.status, outcome.session) == ("done", customer.sid)
+    assert (await system.done("convert", customer.sid)).session == customer.sid
     session = await system.until(customer.sid, state="conferenced")
     assert session["conference_sid"].startswith("CF")
     assert system.redirects_of(agent) == 1
     assert system.redirects_of(customer) == 0
 
-    agent.hang_up()
-    session = await system.until(customer.sid, state="ended")
-    assert session["end_reason"] == "agent-left"
-    await system.settled()
+    await system.ended_by_hang_up(agent, customer.sid, "agent-left")
     assert customer.status == agent.status == "completed"
-    assert not system.sandbox.request_log.debugger
 
 
 async def test_caller_hears_silence_only_for_as_long_as_twilio_needs(system):
     """One REST call and one webhook; nothing of ours waits in between."""
     customer, agent = await system.converted()
-    assert longest_gap_s(system, customer) < 0.25
-    assert longest_gap_s(system, agent) < 0.25
-    await system.command("end", customer.sid)
-    await system.settled()
+    assert system.longest_gap_s(customer) < 0.25
+    assert system.longest_gap_s(agent) < 0.25
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("leaver", ["customer", "agent"])
@@ -48,10 +39,7 @@ async def test_party_left_alone_in_the_conference_is_hung_up(system, leaver):
     """The conference does not end by itself when one leaves: Twilio does not take the flag for that."""
     system.end_calls_in_test()
     customer, agent = await system.converted()
-    {"customer": customer, "agent": agent}[leaver].hang_up()
-    session = await system.until(customer.sid, state="ended")
-    assert session["end_reason"] == f"{leaver}-left"
-    await system.settled()
+    await system.ended_by_hang_up({"customer": customer, "agent": agent}[leaver], customer.sid, f"{leaver}-left")
     assert "conferral_lone_conferences_cleaned_total 1.0" in system.workers[0].metrics.exposition().decode()
 
 
@@ -59,20 +47,14 @@ async def test_party_left_alone_in_the_conference_is_hung_up(system, leaver):
 async def test_settled_conference_of_two_ends_at_once_when_one_leaves(system, leaver):
     customer, agent = await system.converted()
     await system.until(customer.sid, **{"party.customer.end_on_exit": "true", "party.agent.end_on_exit": "true"})
-    {"customer": customer, "agent": agent}[leaver].hang_up()
-    session = await system.until(customer.sid, state="ended")
-    assert session["end_reason"] == f"{leaver}-left"
-    await system.settled()
+    await system.ended_by_hang_up({"customer": customer, "agent": agent}[leaver], customer.sid, f"{leaver}-left")
     assert "conferral_lone_conferences_cleaned_total 1.0" not in system.workers[0].metrics.exposition().decode()
 
 
 @pytest.mark.parametrize("leaver", ["customer", "agent"])
 async def test_either_party_hanging_up_a_bridged_call_ends_it(system, leaver):
     customer, agent = await system.talking()
-    {"customer": customer, "agent": agent}[leaver].hang_up()
-    session = await system.until(customer.sid, state="ended")
-    assert session["end_reason"] == f"{leaver}-left"
-    await system.settled()
+    await system.ended_by_hang_up({"customer": customer, "agent": agent}[leaver], customer.sid, f"{leaver}-left")
 
 
 @pytest.mark.parametrize("outcome, reason", [
@@ -81,32 +63,26 @@ async def test_either_party_hanging_up_a_bridged_call_ends_it(system, leaver):
     ("no-answer", "agent-no-answer"),
     ("fail",      "agent-failed"),
 ])  # fmt: skip
-async def test_caller_hears_why_no_one_answers(redis_server, outcome, reason):
-    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as system:
-        system.agent_phone.script(outcome=outcome)
-        customer = await system.customer_calls()
-        session = await system.until(customer.sid, state="ended")
-        assert session["end_reason"] == reason
-        await system.settled()
-        # A sentence, and then the end: never silence for longer than a document takes.
-        assert str(customer.sounds_heard[-1].sound) == "speech", customer.sounds_heard
-        assert longest_gap_s(system, customer) < 0.25
+@pytest.mark.system(speed=20, CONFERRAL_RING_TIMEOUT=5)
+async def test_caller_hears_why_no_one_answers(system, outcome, reason):
+    system.agent_phone.script(outcome=outcome)
+    customer = await system.customer_calls()
+    await system.everyone_is_gone(customer.sid, reason)
+    # A sentence, and then the end: never silence for longer than a document takes.
+    assert str(customer.sounds_heard[-1].sound) == "speech", customer.sounds_heard
+    assert system.longest_gap_s(customer) < 0.25
 
 
 async def test_caller_who_gives_up_while_it_rings_stops_the_agents_phone(system):
     system.agent_phone.script(answer_after_s=None)
     customer = await system.customer_calls()
     await system.until(customer.sid, **{"party.agent.status": "ringing"})
-    customer.hang_up()
-    session = await system.until(customer.sid, state="ended")
-    assert session["end_reason"] == "customer-left"
-    await system.settled()
+    await system.ended_by_hang_up(customer, customer.sid, "customer-left")
 
 
 async def test_end_hangs_up_everyone(system):
     customer, agent = await system.talking()
-    outcome = await system.command("end", agent.sid)
-    assert outcome.status == "done"
+    await system.done("end", agent.sid)
     session = await system.session(customer.sid)
     assert (session["state"], session["end_reason"]) == ("ended", "command")
     await system.settled()
@@ -115,7 +91,7 @@ async def test_end_hangs_up_everyone(system):
 async def test_convert_of_one_of_six_calls_moves_that_one_alone(system):
     calls = [await system.talking() for _ in range(6)]
     _, agent = calls[2]
-    assert (await system.command("convert", agent.sid)).status == "done"
+    await system.done("convert", agent.sid)
     for index, (caller, callee) in enumerate(calls):
         session = await system.session(caller.sid)
         assert session["state"] == ("conferenced" if index == 2 else "bridged")
@@ -123,7 +99,7 @@ async def test_convert_of_one_of_six_calls_moves_that_one_alone(system):
         assert caller.status == callee.status == "in-progress"
     assert len(system.sandbox.request_log.dials) == 6
     for caller, _ in calls:
-        assert (await system.command("end", caller.sid)).status == "done"
+        await system.done("end", caller.sid)
     await system.settled()
 
 
@@ -131,10 +107,9 @@ async def test_convert_before_the_answer_is_rejected_with_allowed_commands(syste
     system.agent_phone.script(answer_after_s=None)
     customer = await system.customer_calls()
     await system.until(customer.sid, **{"party.agent.status": "ringing"})
-    outcome = await system.command("convert", customer.sid)
-    assert (outcome.status, outcome.reason) == ("rejected", "no one has answered yet; allowed now: remove, end")
-    await system.command("end", customer.sid)
-    await system.settled()
+    outcome = await system.rejected("", "convert", customer.sid)
+    assert outcome.reason == "no one has answered yet; allowed now: remove, end"
+    await system.ended_by_command(customer.sid)
 
 
 async def test_convert_that_comes_too_late_ends_the_call(system):
@@ -147,8 +122,7 @@ async def test_convert_that_comes_too_late_ends_the_call(system):
             agent.hang_up()
 
     system.sandbox.on_rest = hang_up_before_the_redirect
-    outcome = await system.command("convert", customer.sid)
-    assert (outcome.status, outcome.reason) == ("failed", "agent-left")
+    await system.failed("agent-left", "convert", customer.sid)
     session = await system.session(customer.sid)
     assert (session["state"], session["end_reason"]) == ("ended", "agent-left")
     await system.settled()
@@ -168,9 +142,7 @@ async def test_inbound_party_hanging_up_around_the_redirect_leaves_no_one_behind
     outcome = await system.command("convert", customer.sid)
     # After the redirect both may have been in the conference for a moment: then the conversion was done.
     assert outcome.status in ("failed", "done")
-    session = await system.until(customer.sid, state="ended")
-    assert session["end_reason"] == f"{leaver}-left"
-    await system.settled()
+    await system.everyone_is_gone(customer.sid, f"{leaver}-left")
 
 
 @pytest.mark.parametrize(
@@ -179,45 +151,37 @@ async def test_inbound_party_hanging_up_around_the_redirect_leaves_no_one_behind
 async def test_doubled_callbacks_change_nothing(system, event):
     system.sandbox.faults.duplicate_callbacks(event, count=5, copies=3)
     customer, agent = await system.converted()
-    agent.hang_up()
-    session = await system.until(customer.sid, state="ended")
-    assert session["end_reason"] == "agent-left"
-    await system.settled()
+    await system.ended_by_hang_up(agent, customer.sid, "agent-left")
     assert system.redirects_of(agent) == 1
 
 
 async def test_lost_joins_are_recovered_by_a_read(system):
     system.sandbox.faults.lose_callbacks("participant-join", count=2)
     customer, agent = await system.talking()
-    outcome = await system.command("convert", customer.sid)
-    assert outcome.status == "done"
+    await system.done("convert", customer.sid)
     assert system.redirects_of(agent) == 1
-    await system.command("end", customer.sid)
-    await system.settled()
+    await system.ended_by_command(customer.sid)
 
 
-async def test_lost_answer_is_found_when_the_ring_time_is_over(redis_server):
-    async with LocalSystem(redis_server.url, CONFERRAL_RING_TIMEOUT=5, policy={"ring_timeout_ms": 300}) as system:
-        system.sandbox.faults.lose_callbacks("answered")
-        customer = await system.customer_calls()
-        await system.until(customer.sid, phase="connected")
-        assert (await system.command("convert", customer.sid)).status == "done"
-        await system.command("end", customer.sid)
-        await system.settled()
+@pytest.mark.system(CONFERRAL_RING_TIMEOUT=5, policy={"ring_timeout_ms": 300})
+async def test_lost_answer_is_found_when_the_ring_time_is_over(system):
+    system.sandbox.faults.lose_callbacks("answered")
+    customer = await system.customer_calls()
+    await system.until(customer.sid, phase="connected")
+    await system.done("convert", customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("fault", [
     {"status": 429}, {"status": 503}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"cut": "after"},
 ], ids=["429", "503", "500-after-effect", "cut-before", "cut-after"])  # fmt: skip
-async def test_redirect_whose_answer_is_bad_is_never_repeated_blindly(redis_server, fault):
-    async with LocalSystem(redis_server.url, CONFERRAL_CONVERT_TIMEOUT=4) as system:
-        customer, agent = await system.talking()
-        system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", **fault)
-        outcome = await system.command("convert", customer.sid)
-        assert outcome.status == "done"
-        assert system.redirects_of(agent) == 1
-        await system.command("end", customer.sid)
-        await system.settled()
+@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=4)
+async def test_redirect_whose_answer_is_bad_is_never_repeated_blindly(system, fault):
+    customer, agent = await system.talking()
+    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", **fault)
+    await system.done("convert", customer.sid)
+    assert system.redirects_of(agent) == 1
+    await system.ended_by_command(customer.sid)
 
 
 async def test_refused_redirect_leaves_the_two_talking(system):
@@ -228,30 +192,26 @@ async def test_refused_redirect_leaves_the_two_talking(system):
     assert "401" in outcome.reason
     session = await system.session(customer.sid)
     assert (session["state"], session["phase"]) == ("bridged", "connected")
-    assert (await system.command("convert", customer.sid)).status == "done"
-    await system.command("end", customer.sid)
-    await system.settled()
+    await system.done("convert", customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.soak
 async def test_failed_dial_action_is_requested_again_by_twilio(system):
     system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=2)
     customer, _ = await system.talking()
-    assert (await system.command("convert", customer.sid)).status == "done"
-    await system.command("end", customer.sid)
-    await system.settled()
+    await system.done("convert", customer.sid)
+    await system.ended_by_command(customer.sid, debugger=frozenset({11200}))
 
 
 async def test_customer_who_never_arrives_is_moved_once_and_the_call_continues(system):
     """None of our URLs answers Twilio, so the action can't move the caller; a redirect does while Twilio retries."""
     customer, _ = await system.talking()
     system.sandbox.faults.fail_fetches("/voice/", status=0, count=8)
-    outcome = await system.command("convert", customer.sid)
-    assert outcome.status == "done"
+    await system.done("convert", customer.sid)
     assert system.redirects_of(customer) == 1
     system.sandbox.faults.clear()
-    await system.command("end", customer.sid)
-    await system.settled()
+    await system.ended_by_command(customer.sid, debugger=frozenset({11205}))
 
 
 async def test_number_and_names_of_people_are_in_no_key_and_no_conference_name(system):
@@ -263,25 +223,19 @@ async def test_number_and_names_of_people_are_in_no_key_and_no_conference_name(s
     for delivery in system.sandbox.request_log.deliveries:
         assert CUSTOMER not in delivery.get("FriendlyName")
         assert CUSTOMER[1:] not in delivery.url
-    await system.command("end", customer.sid)
-    await system.settled()
+    await system.ended_by_command(customer.sid)
 
 
 async def test_rejected_commands_change_nothing_and_say_why(system):
     customer, _ = await system.talking()
     before = await system.session(customer.sid)
-    outcome = await system.command("convert", "CA" + "0" * 32)
-    assert outcome.status == "rejected"
-    assert "no call " in outcome.reason
-    outcome = await system.command("transfer", customer.sid)
-    assert (outcome.status, outcome.reason) == ("rejected", 'transfer: missing field "to" (address to dial)')
-    outcome = await system.command("convert", customer.sid, to="x")
-    assert outcome.status == "rejected"
-    outcome = await system.command("convert", "a{b}", id="odd")
-    assert outcome.status == "rejected"
+    await system.rejected("no call ", "convert", "CA" + "0" * 32)
+    outcome = await system.rejected("", "transfer", customer.sid)
+    assert outcome.reason == 'transfer: missing field "to" (address to dial)'
+    await system.rejected("", "convert", customer.sid, to="x")
+    await system.rejected("", "convert", "a{b}", id="odd")
     assert await system.session(customer.sid) == before
-    await system.command("end", customer.sid)
-    await system.settled()
+    await system.ended_by_command(customer.sid)
 
 
 async def test_same_command_twice_is_done_once(system):
@@ -290,36 +244,20 @@ async def test_same_command_twice_is_done_once(system):
     again = await system.command("convert", customer.sid, id="once")
     assert first == again
     assert system.redirects_of(agent) == 1
-    await system.command("end", customer.sid)
-    await system.settled()
-
-
-async def test_log_replays_to_the_stored_state_without_a_gap_in_versions(system):
-    customer, _ = await system.converted()
-    await system.command("end", customer.sid)
-    await system.settled()
-    log = await system.log(customer.sid)
-    assert [int(entry["version"]) for entry in log] == list(range(1, len(log) + 1))
-    for earlier, later in pairwise(log):
-        assert earlier["to"] == later["from"]
-    session = await system.session(customer.sid)
-    assert log[-1]["to"] == session["state"] == "ended"
-    assert int(session["version"]) == len(log)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.soak
-async def test_twilio_that_answers_nothing_leaves_the_two_talking(redis_server):
+@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=1)
+async def test_twilio_that_answers_nothing_leaves_the_two_talking(system):
     """No one could be moved in time. To hang up two people who talk would be the worst answer of all."""
-    async with LocalSystem(redis_server.url, CONFERRAL_CONVERT_TIMEOUT=1) as system:
-        customer, agent = await system.talking()
-        system.sandbox.faults.rate_500_before = 1.0
-        outcome = await system.command("convert", customer.sid, timeout_s=30)
-        assert (outcome.status, outcome.reason) == ("failed", "Twilio did not move the parties in time")
-        session = await system.session(customer.sid)
-        assert (session["state"], session["phase"]) == ("bridged", "connected")
-        assert customer.status == agent.status == "in-progress"
-        system.sandbox.faults.clear()
-        assert (await system.command("convert", customer.sid)).status == "done"
-        assert system.redirects_of(agent) == 1
-        await system.command("end", customer.sid)
-        await system.settled()
+    customer, agent = await system.talking()
+    system.sandbox.faults.rate_500_before = 1.0
+    await system.failed("Twilio did not move the parties in time", "convert", customer.sid, timeout_s=30)
+    session = await system.session(customer.sid)
+    assert (session["state"], session["phase"]) == ("bridged", "connected")
+    assert customer.status == agent.status == "in-progress"
+    system.sandbox.faults.clear()
+    await system.done("convert", customer.sid)
+    assert system.redirects_of(agent) == 1
+    await system.ended_by_command(customer.sid)

@@ -3,36 +3,15 @@
 import pytest
 
 from conferral.storage.commands.command_stream import session_id_of
-from tests.flows.flow_helpers import (
-    GAP_MAX_S,
-    begins,
-    dials_to,
-    done,
-    everyone_is_gone,
-    failed,
-    longest_gap_s,
-    outcome_of,
-    outcomes,
-    rejected,
-    sounds,
-    talking,
-    until_hears,
-)
+from tests.flows.flow_helpers import GAP_MAX_S, talking
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, presses, refuses, rings, unreachable, voicemail
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[CUSTOMER])]
 
 SPEED = 20
 #: What a `call` names.
 PAIR = {"agent": AGENT, "customer": CUSTOMER}
-
-
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-        yield system
 
 
 @pytest.fixture
@@ -47,32 +26,30 @@ async def quick(redis_server):
 
 
 async def test_agent_is_called_first_and_hears_it_ring_until_the_customer_answers(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
-    command = await begins(system, "call", "", **PAIR)
-    customer = await dialed(system.sandbox, CUSTOMER)
+    system.not_answered_by(CUSTOMER)
+    command = await system.begins("call", "", **PAIR)
+    customer = await system.dialed(CUSTOMER)
     agent = system.sandbox.calls_of(AGENT)[0]
-    await until_hears(system, agent, "ringing")
+    await system.until_hears(agent, "ringing")
     session_id = session_id_of(command)
     session = await system.until(session_id, **{"party.customer.status": "ringing"})
     assert (session["state"], session["phase"], session["direction"]) == ("bridged", "ringing", "outbound")
     assert (session["party.agent.status"], session["party.agent.address"]) == ("connected", AGENT)
 
     customer.answer()
-    outcome = await outcome_of(system, command)
+    outcome = await system.outcome_of(command)
     assert (outcome.status, outcome.session) == ("done", session_id)
-    await until_hears(system, agent, [customer])
-    await until_hears(system, customer, [agent])
+    await system.until_talk(agent, customer)
     session = await system.until(session_id, phase="connected")
     assert session["party.agent.call_sid"] == agent.sid
     assert session["party.customer.call_sid"] == customer.sid
-    assert sounds(system, customer) == [frozenset({agent.sid})]
+    assert system.sounds(customer) == [frozenset({agent.sid})]
     # One request; the customer is dialed by the document of our gate, and sees the business's number.
     (request,) = [entry for entry in system.sandbox.request_log.rest if entry.method == "POST"]
     assert (request.path, request.get("To"), request.get("From")) == ("/Calls.json", AGENT, NUMBER)
     assert customer.record.from_ == NUMBER
-    agent.hang_up()
-    await everyone_is_gone(system, session_id, "agent-left")
-    assert [(published["kind"], published["reason"]) for published in await outcomes(system)] == [
+    await system.ended_by_hang_up(agent, session_id, "agent-left")
+    assert [(published["kind"], published["reason"]) for published in await system.outcomes()] == [
         ("session", "agent-left")
     ]
 
@@ -80,11 +57,12 @@ async def test_agent_is_called_first_and_hears_it_ring_until_the_customer_answer
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
 async def test_hanging_up_an_unconverted_call_ends_it(system, leaver):
     talk = await talking(system, "outbound")
-    {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
-    await everyone_is_gone(system, talk.session, f"{leaver}-left")
+    await system.ended_by_hang_up(
+        {"agent": talk.agent, "customer": talk.customer}[leaver], talk.session, f"{leaver}-left"
+    )
     # The action's TwiML hangs the agent up if the customer leaves first; no one hears a sentence.
     assert not system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
-    assert not any(str(what).startswith("said") for what in sounds(system, talk.agent))
+    assert not any(str(what).startswith("said") for what in system.sounds(talk.agent))
 
 
 @pytest.mark.parametrize("named_by", ["id", "customer's call", "agent's call"])
@@ -92,39 +70,38 @@ async def test_call_is_converted_on_demand_and_neither_notices(system, named_by)
     talk = await talking(system, "outbound")
     since_s = system.listening.now()
     named = {"id": talk.session, "customer's call": talk.customer.sid, "agent's call": talk.agent.sid}[named_by]
-    outcome = await done(system, "convert", named)
+    outcome = await system.done("convert", named)
     assert outcome.session == talk.session
     await system.until(talk.session, state="conferenced")
     # The customer's leg is moved, and the agent's action follows.
     assert (system.redirects_of(talk.customer), system.redirects_of(talk.agent)) == (1, 0)
     for one, other in ((talk.customer, talk.agent), (talk.agent, talk.customer)):
-        assert set(sounds(system, one, since_s)) == {frozenset({other.sid})}
-        assert longest_gap_s(system, one, since_s) < GAP_MAX_S
-    talk.agent.hang_up()
-    await everyone_is_gone(system, talk.session, "agent-left")
+        assert set(system.sounds(one, since_s)) == {frozenset({other.sid})}
+        assert system.longest_gap_s(one, since_s) < GAP_MAX_S
+    await system.ended_by_hang_up(talk.agent, talk.session, "agent-left")
 
 
 @pytest.mark.parametrize("leaver", ["agent", "customer"])
 async def test_hanging_up_a_converted_call_ends_it(system, leaver):
     talk = await talking(system, "outbound", conferenced=True)
-    {"agent": talk.agent, "customer": talk.customer}[leaver].hang_up()
-    await everyone_is_gone(system, talk.session, f"{leaver}-left")
+    await system.ended_by_hang_up(
+        {"agent": talk.agent, "customer": talk.customer}[leaver], talk.session, f"{leaver}-left"
+    )
 
 
 async def test_nothing_but_the_end_is_allowed_before_the_customer_has_answered(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
-    command = await begins(system, "call", "", **PAIR)
+    system.not_answered_by(CUSTOMER)
+    command = await system.begins("call", "", **PAIR)
     session = session_id_of(command)
-    await dialed(system.sandbox, CUSTOMER)
+    await system.dialed(CUSTOMER)
     await system.until(session, **{"party.customer.status": "ringing"})
-    await rejected(system, "no one has answered yet; allowed now: remove, end", "convert", session)
-    await rejected(
-        system, "no one has answered yet; allowed now: remove, end", "transfer", session, to=CUSTOMER, mode="blind"
+    await system.rejected("no one has answered yet; allowed now: remove, end", "convert", session)
+    await system.rejected(
+        "no one has answered yet; allowed now: remove, end", "transfer", session, to=CUSTOMER, mode="blind"
     )
-    await done(system, "end", session)
-    outcome = await outcome_of(system, command)
-    assert (outcome.status, outcome.reason) == ("failed", "command")
-    await everyone_is_gone(system, session, "command")
+    await system.done("end", session)
+    await system.has_failed(command, "command")
+    await system.everyone_is_gone(session, "command")
 
 
 # ---- the customer is not reached -------------------------------------------------------------------------------------
@@ -138,25 +115,23 @@ async def test_nothing_but_the_end_is_allowed_before_the_customer_has_answered(s
 ], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
 async def test_agent_hears_why_the_customer_is_not_reached(quick, script, reason, expected):
     quick.sandbox.phone(CUSTOMER).script_in_turn(script)
-    command = await begins(quick, "call", "", **PAIR)
+    command = await quick.begins("call", "", **PAIR)
     session = session_id_of(command)
-    outcome = await outcome_of(quick, command)
-    assert (outcome.status, outcome.reason) == ("failed", reason)
-    ended = await everyone_is_gone(quick, session, reason)
+    await quick.has_failed(command, reason)
+    ended = await quick.everyone_is_gone(session, reason)
     agent = quick.sandbox.calls_of(AGENT)[0]
-    assert sounds(quick, agent)[-1] == f"said The person you are calling {expected}. Please try again later. Goodbye."
-    assert longest_gap_s(quick, agent, 0) < GAP_MAX_S
+    assert quick.sounds(agent)[-1] == f"said The person you are calling {expected}. Please try again later. Goodbye."
+    assert quick.longest_gap_s(agent, 0) < GAP_MAX_S
     assert ended["party.agent.status"] == ended["party.customer.status"] == "left"
 
 
 async def test_agent_who_hangs_up_while_the_customer_rings_stops_the_phone(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
-    command = await begins(system, "call", "", **PAIR)
-    customer = await dialed(system.sandbox, CUSTOMER)
+    system.not_answered_by(CUSTOMER)
+    command = await system.begins("call", "", **PAIR)
+    customer = await system.dialed(CUSTOMER)
     system.sandbox.calls_of(AGENT)[0].hang_up()
-    outcome = await outcome_of(system, command)
-    assert (outcome.status, outcome.reason) == ("failed", "agent-left")
-    await everyone_is_gone(system, session_id_of(command), "agent-left")
+    await system.has_failed(command, "agent-left")
+    await system.everyone_is_gone(session_id_of(command), "agent-left")
     assert customer.record.answered_at_s is None
 
 
@@ -169,17 +144,19 @@ async def test_agent_who_hangs_up_while_the_customer_rings_stops_the_phone(syste
     (rings(),       "agent-no-answer"),
     (unreachable(), "agent-failed"),
 ], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
-async def test_customer_is_not_called_when_the_agent_is_not_reached(quick, script, reason):
+@pytest.mark.parametrize("mode", ["bridge", "conference"])
+@pytest.mark.examples(2)
+async def test_customer_is_not_called_when_the_agent_is_not_reached(quick, script, reason, mode):
     quick.agent_phone.script_in_turn(script)
-    command = await begins(quick, "call", "", **PAIR, timeout="5")
-    assert (await outcome_of(quick, command)).reason == reason
-    await everyone_is_gone(quick, session_id_of(command), reason)
+    command = await quick.begins("call", "", **PAIR, timeout="5", mode=mode)
+    await quick.has_failed(command, reason)
+    await quick.everyone_is_gone(session_id_of(command), reason)
     assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
 
 
 async def test_agent_who_is_called_for_too_long_is_given_up_by_the_time_that_the_command_gives(quick):
     quick.agent_phone.script_in_turn(rings())
-    await failed(quick, "agent-no-answer", "call", "", **PAIR, timeout="7")
+    await quick.failed("agent-no-answer", "call", "", **PAIR, timeout="7")
     (request,) = quick.sandbox.request_log.requests("POST", "/Calls.json")
     assert request.get("Timeout") == "7"
     await quick.settled()
@@ -190,23 +167,21 @@ async def test_agent_who_is_called_for_too_long_is_given_up_by_the_time_that_the
 
 async def test_agent_hears_the_brief_and_accepts_by_pressing_one(quick):
     quick.agent_phone.script_in_turn(presses("1"))
-    outcome = await done(quick, "call", "", **PAIR, brief="Mrs. Jones, about her bill.", confirm="true")
+    outcome = await quick.done("call", "", **PAIR, brief="Mrs. Jones, about her bill.", confirm="true")
     agent = await quick.leg(outcome.session, "agent")
     customer = await quick.leg(outcome.session, "customer")
-    heard = sounds(quick, agent)
+    heard = quick.sounds(agent)
     assert heard[0] == "said Mrs. Jones, about her bill."
     assert heard[-2:] == ["ringing", frozenset({customer.sid})]
-    assert sounds(quick, customer) == [frozenset({agent.sid})]
-    customer.hang_up()
-    await everyone_is_gone(quick, outcome.session, "customer-left")
+    assert quick.sounds(customer) == [frozenset({agent.sid})]
+    await quick.ended_by_hang_up(customer, outcome.session, "customer-left")
 
 
 async def test_agent_hearing_a_brief_need_not_press_a_key(quick):
-    outcome = await done(quick, "call", "", **PAIR, brief="Mrs. Jones & <Partners>")
-    heard = sounds(quick, await quick.leg(outcome.session, "agent"))
+    outcome = await quick.done("call", "", **PAIR, brief="Mrs. Jones & <Partners>")
+    heard = quick.sounds(await quick.leg(outcome.session, "agent"))
     assert heard[:2] == ["said Mrs. Jones & <Partners>", "ringing"]
-    await done(quick, "end", outcome.session)
-    await everyone_is_gone(quick, outcome.session, "command")
+    await quick.ended_by_command(outcome.session)
 
 
 @pytest.mark.parametrize("script, reason, shown", [
@@ -217,24 +192,24 @@ async def test_agent_hearing_a_brief_need_not_press_a_key(quick):
 ], ids=["another-key", "another-key-later", "no-key", "voicemail"])  # fmt: skip
 async def test_agent_not_pressing_one_is_hung_up_and_customer_is_not_called(quick, script, reason, shown):
     quick.agent_phone.script_in_turn(script)
-    await failed(quick, reason, "call", "", **PAIR, confirm="true")
+    await quick.failed(reason, "call", "", **PAIR, confirm="true")
     agent = quick.sandbox.calls_of(AGENT)[0]
-    ended = await everyone_is_gone(quick, (await session_ids(quick))[0], reason)
+    ended = await quick.everyone_is_gone((await session_ids(quick))[0], reason)
     assert ended["party.customer.call_sid"] == ""
-    assert sounds(quick, agent)[-1] == f"said {shown}"
+    assert quick.sounds(agent)[-1] == f"said {shown}"
     assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
 
 
 async def session_ids(system: LocalSystem) -> list[str]:
     """Every session that has ended, oldest first."""
-    return [outcomes_seen["session"] for outcomes_seen in await outcomes(system) if outcomes_seen["kind"] == "session"]
+    return [outcomes_seen["session"] for outcomes_seen in await system.outcomes() if outcomes_seen["kind"] == "session"]
 
 
 @pytest.mark.parametrize("moment", ["ringing", "asked"])
 async def test_agent_who_hangs_up_at_the_gate_ends_it(quick, moment):
     quick.agent_phone.script_in_turn(answers(after_s=20) if moment == "ringing" else answers())
-    command = await begins(quick, "call", "", **PAIR, confirm="true")
-    agent = await dialed(quick.sandbox, AGENT)
+    command = await quick.begins("call", "", **PAIR, confirm="true")
+    agent = await quick.dialed(AGENT)
     if moment == "ringing":
         await quick.until(session_id_of(command), **{"party.agent.status": "ringing"})
         agent.reject()
@@ -242,8 +217,8 @@ async def test_agent_who_hangs_up_at_the_gate_ends_it(quick, moment):
         await quick.until(session_id_of(command), **{"party.agent.status": "confirming"})
         agent.hang_up()
     reason = {"ringing": "agent-rejected", "asked": "agent-left"}[moment]
-    assert (await outcome_of(quick, command)).reason == reason
-    await everyone_is_gone(quick, session_id_of(command), reason)
+    assert (await quick.outcome_of(command)).reason == reason
+    await quick.everyone_is_gone(session_id_of(command), reason)
     assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
 
 
@@ -251,39 +226,37 @@ async def test_agent_who_hangs_up_at_the_gate_ends_it(quick, moment):
 
 
 async def test_session_has_the_id_that_is_given_and_no_other_call_may_have_it(system):
-    outcome = await done(system, "call", "order-4711", **PAIR)
+    outcome = await system.done("call", "order-4711", **PAIR)
     assert outcome.session == "order-4711"
     session = await system.session("order-4711")
     taken = "session: this id is already in use"
-    await rejected(system, taken, "call", "order-4711", **PAIR)
-    await rejected(system, taken, "call", session["party.agent.call_sid"], **PAIR)
-    await rejected(system, taken, "call", session["party.customer.call_sid"], **PAIR)
-    assert (dials_to(system, AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
-    await done(system, "end", "order-4711")
-    await everyone_is_gone(system, "order-4711", "command")
+    await system.rejected(taken, "call", "order-4711", **PAIR)
+    await system.rejected(taken, "call", session["party.agent.call_sid"], **PAIR)
+    await system.rejected(taken, "call", session["party.customer.call_sid"], **PAIR)
+    assert (system.dials_to(AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
+    await system.ended_by_command("order-4711")
     # Nor may a later one, as long as it is kept.
-    await rejected(system, taken, "call", "order-4711", **PAIR)
+    await system.rejected(taken, "call", "order-4711", **PAIR)
 
 
 async def test_session_has_an_id_made_from_the_commands_where_none_is_given(system):
-    outcome = await done(system, "call", "", **PAIR, id="crm-1")
+    outcome = await system.done("call", "", **PAIR, id="crm-1")
     assert outcome.session == session_id_of("crm-1")
     assert (await system.session(outcome.session))["state"] == "bridged"
-    await done(system, "end", outcome.session)
-    await everyone_is_gone(system, outcome.session, "command")
+    await system.ended_by_command(outcome.session)
 
 
 async def test_same_command_twice_calls_once(system):
-    first = await begins(system, "call", "", **PAIR, id="crm-1")
-    again = await begins(system, "call", "", **PAIR, id="crm-1")
-    outcome = await outcome_of(system, first)
-    assert (first, outcome) == (again, await outcome_of(system, again))
+    first = await system.begins("call", "", **PAIR, id="crm-1")
+    again = await system.begins("call", "", **PAIR, id="crm-1")
+    outcome = await system.outcome_of(first)
+    assert (first, outcome) == (again, await system.outcome_of(again))
     assert outcome.status == "done"
-    assert (dials_to(system, AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
-    await done(system, "end", outcome.session)
+    assert (system.dials_to(AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
+    await system.done("end", outcome.session)
     assert await system.command("call", "", **PAIR, id="crm-1") == outcome
-    await everyone_is_gone(system, outcome.session, "command")
-    assert dials_to(system, AGENT) == 1
+    await system.everyone_is_gone(outcome.session, "command")
+    assert system.dials_to(AGENT) == 1
 
 
 # ---- whom it may call ------------------------------------------------------------------------------------------------
@@ -300,7 +273,7 @@ async def test_same_command_twice_calls_once(system):
     ({"customer": CUSTOMER}, 'call: missing field "agent"'),
 ])  # fmt: skip
 async def test_forbidden_party_is_not_called_and_neither_is_the_other(system, fields, why):
-    await rejected(system, why, "call", "", **fields)
+    await system.rejected(why, "call", "", **fields)
     assert not system.sandbox.request_log.rest
     assert not system.sandbox.request_log.dials
     await system.settled()

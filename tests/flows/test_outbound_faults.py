@@ -3,43 +3,23 @@
 import pytest
 
 from conferral.storage.commands.command_stream import session_id_of
-from tests.flows.flow_helpers import (
-    begins,
-    dials_to,
-    done,
-    everyone_is_gone,
-    failed,
-    outcome_of,
-    sounds,
-    talking,
-    until_hears,
-)
+from tests.flows.flow_helpers import talking
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, presses, rings, voicemail
+from tests.support.phones import busy, presses, rings, voicemail
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.system(policy={"ring_timeout_ms": 1_000}, answered_by=[CUSTOMER])]
 
 PAIR = {"agent": AGENT, "customer": CUSTOMER}
 #: The agent's and the customer's callbacks differ in whom they are about.
 OF_AGENT, OF_CUSTOMER = {"To": AGENT}, {"To": CUSTOMER}
 
 
-@pytest.fixture
-async def system(redis_server):
-    # No one rings for that long: it makes the reads come soon.
-    async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
-        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-        yield system
-
-
 async def is_a_call(system, session):
     """The two talk; then the agent hangs up, and nothing is left."""
     agent, customer = await system.leg(session, "agent"), await system.leg(session, "customer")
-    await until_hears(system, agent, [customer])
-    await until_hears(system, customer, [agent])
+    await system.until_talk(agent, customer)
     assert (system.sandbox.request_log.dials_to(AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
-    agent.hang_up()
-    await everyone_is_gone(system, session, "agent-left")
+    await system.ended_by_hang_up(agent, session, "agent-left")
 
 
 # ---- the agent's dial ------------------------------------------------------------------------------------------------
@@ -50,7 +30,7 @@ async def is_a_call(system, session):
 ], ids=["429", "500-after-effect", "cut-after"])  # fmt: skip
 async def test_agent_is_called_once_though_the_answer_to_the_request_is_bad(system, fault):
     system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
-    await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
+    await is_a_call(system, (await system.done("call", "", **PAIR)).session)
 
 
 async def test_agent_dial_without_callbacks_is_found_in_the_call_list(system):
@@ -58,28 +38,28 @@ async def test_agent_dial_without_callbacks_is_found_in_the_call_list(system):
     system.agent_phone.script_in_turn(rings())
     system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
     system.sandbox.faults.lose_callbacks("*", count=2, **OF_AGENT)
-    command = await begins(system, "call", "", **PAIR)
+    command = await system.begins("call", "", **PAIR)
     session = session_id_of(command)
     await system.sandbox.wait_until(lambda: system.sandbox.request_log.requests("GET", "/Calls.json"), 5)
     system.sandbox.calls_of(AGENT)[0].answer()
-    assert (await outcome_of(system, command)).status == "done"
+    assert (await system.outcome_of(command)).status == "done"
     await is_a_call(system, session)
 
 
 async def test_agent_who_was_perhaps_never_called_is_not_called_again(system):
     system.sandbox.faults.next_rest("POST", "/Calls.json", cut="before")
-    command = await begins(system, "call", "", **PAIR)
-    assert (await outcome_of(system, command)).reason == "agent-failed"
-    await everyone_is_gone(system, session_id_of(command), "agent-failed")
-    assert dials_to(system, AGENT) == 0
+    command = await system.begins("call", "", **PAIR)
+    assert (await system.outcome_of(command)).reason == "agent-failed"
+    await system.everyone_is_gone(session_id_of(command), "agent-failed")
+    assert system.dials_to(AGENT) == 0
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])
 async def test_refusal_of_the_agents_dial_ends_it(system, status):
     system.sandbox.faults.next_rest("POST", "/Calls.json", status=status)
-    command = await begins(system, "call", "", **PAIR)
-    assert (await outcome_of(system, command)).reason == "agent-failed"
-    await everyone_is_gone(system, session_id_of(command), "agent-failed")
+    command = await system.begins("call", "", **PAIR)
+    assert (await system.outcome_of(command)).reason == "agent-failed"
+    await system.everyone_is_gone(session_id_of(command), "agent-failed")
     assert not system.sandbox.request_log.dials
 
 
@@ -87,16 +67,15 @@ async def test_refusal_of_the_agents_dial_ends_it(system, status):
 async def test_callbacks_of_the_agent_that_are_lost_change_nothing(system, event):
     """The gate reports that the agent has answered."""
     system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **OF_AGENT)
-    await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
+    await is_a_call(system, (await system.done("call", "", **PAIR)).session)
 
 
 async def test_busy_agent_without_callbacks_is_found(system):
     system.agent_phone.script_in_turn(busy())
     system.sandbox.faults.lose_callbacks("*", count=5, **OF_AGENT)
-    command = await begins(system, "call", "", **PAIR)
-    outcome = await outcome_of(system, command)
-    assert (outcome.status, outcome.reason) == ("failed", "agent-busy")
-    await everyone_is_gone(system, session_id_of(command), "agent-busy")
+    command = await system.begins("call", "", **PAIR)
+    await system.has_failed(command, "agent-busy")
+    await system.everyone_is_gone(session_id_of(command), "agent-busy")
 
 
 # ---- the customer's dial ---------------------------------------------------------------------------------------------
@@ -105,24 +84,24 @@ async def test_busy_agent_without_callbacks_is_found(system):
 @pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "*"])
 async def test_lost_customer_callbacks_are_recovered_by_a_read(system, event):
     system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **OF_CUSTOMER)
-    await is_a_call(system, (await done(system, "call", "", **PAIR)).session)
+    await is_a_call(system, (await system.done("call", "", **PAIR)).session)
 
 
-async def test_dial_action_reports_customer_busy_although_their_callback_is_lost(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        system.sandbox.phone(CUSTOMER).script_in_turn(busy())
-        system.sandbox.faults.lose_callbacks("*", count=5, **OF_CUSTOMER)
-        command = await begins(system, "call", "", **PAIR)
-        assert (await outcome_of(system, command)).reason == "customer-busy"
-        await everyone_is_gone(system, session_id_of(command), "customer-busy")
+@pytest.mark.system(speed=20)
+async def test_dial_action_reports_customer_busy_although_their_callback_is_lost(system):
+    system.sandbox.phone(CUSTOMER).script_in_turn(busy())
+    system.sandbox.faults.lose_callbacks("*", count=5, **OF_CUSTOMER)
+    command = await system.begins("call", "", **PAIR)
+    assert (await system.outcome_of(command)).reason == "customer-busy"
+    await system.everyone_is_gone(session_id_of(command), "customer-busy")
 
 
 async def test_customer_callback_reports_busy_although_the_dial_action_is_late(system):
     system.sandbox.phone(CUSTOMER).script_in_turn(busy())
     system.sandbox.faults.delay_fetches("/voice/dial-action", 1)
-    command = await begins(system, "call", "", **PAIR)
-    assert (await outcome_of(system, command)).reason == "customer-busy"
-    await everyone_is_gone(system, session_id_of(command), "customer-busy")
+    command = await system.begins("call", "", **PAIR)
+    assert (await system.outcome_of(command)).reason == "customer-busy"
+    await system.everyone_is_gone(session_id_of(command), "customer-busy")
 
 
 # ---- the gate --------------------------------------------------------------------------------------------------------
@@ -130,12 +109,11 @@ async def test_customer_callback_reports_busy_although_the_dial_action_is_late(s
 
 async def test_gate_failing_once_is_requested_again_and_the_customer_is_called_once(system):
     system.sandbox.faults.fail_fetches("/voice/gate", status=503)
-    session = (await done(system, "call", "", **PAIR)).session
+    session = (await system.done("call", "", **PAIR)).session
     agent = await system.leg(session, "agent")
     assert agent.status == "in-progress"
     assert system.sandbox.request_log.dials_to(CUSTOMER) == 1
-    agent.hang_up()
-    await everyone_is_gone(system, session, "agent-left", debugger=frozenset({11200}))
+    await system.ended_by_hang_up(agent, session, "agent-left", debugger=frozenset({11200}))
 
 
 @pytest.mark.parametrize("script, reason", [
@@ -145,18 +123,18 @@ async def test_gate_failing_once_is_requested_again_and_the_customer_is_called_o
 async def test_every_number_that_is_called_must_press_one_where_the_setting_says_so(redis_server, script, reason):
     number = "+14155550188"
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_CONFIRM="phones") as system:
-        system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+        system.answered_by(CUSTOMER)
         system.sandbox.phone(number).script_in_turn(script)
-        command = await begins(system, "call", "", agent=number, customer=CUSTOMER)
-        outcome = await outcome_of(system, command)
+        command = await system.begins("call", "", agent=number, customer=CUSTOMER)
+        outcome = await system.outcome_of(command)
         assert outcome.reason == reason
         agent = system.sandbox.calls_of(number)[0]
-        assert sounds(system, agent)[0] == "said Press 1 to take the call."
+        assert system.sounds(agent)[0] == "said Press 1 to take the call."
         # The customer, whom the `<Dial>` calls, is asked for nothing.
         assert system.sandbox.request_log.dials_to(CUSTOMER) == (0 if reason else 1)
         if not reason:
             agent.hang_up()
-        await everyone_is_gone(system, session_id_of(command), reason or "agent-left")
+        await system.everyone_is_gone(session_id_of(command), reason or "agent-left")
 
 
 # ---- the way into a conference ---------------------------------------------------------------------------------------
@@ -165,10 +143,10 @@ async def test_every_number_that_is_called_must_press_one_where_the_setting_says
 async def test_conversion_that_is_refused_leaves_the_two_talking(system):
     talk = await talking(system, "outbound")
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
-    await failed(system, "Twilio refused (HTTP 400, code 20001)", "convert", talk.session)
+    await system.failed("Twilio refused (HTTP 400, code 20001)", "convert", talk.session)
     session = await system.session(talk.session)
     assert (session["state"], session["phase"]) == ("bridged", "connected")
-    await done(system, "convert", talk.session)
+    await system.done("convert", talk.session)
     await is_a_call(system, talk.session)
 
 
@@ -187,4 +165,4 @@ async def test_party_hanging_up_around_the_redirect_leaves_no_one_behind(system,
     ended = await system.until(talk.session, state="ended")
     if (leaver, moment) != ("agent", "before"):  # else Twilio ends both in the same moment
         assert ended["end_reason"] == f"{leaver}-left"
-    await everyone_is_gone(system, talk.session, ended["end_reason"])
+    await system.everyone_is_gone(talk.session, ended["end_reason"])

@@ -6,21 +6,9 @@ import orjson
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.flow_helpers import (
-    CAROL,
-    SECOND,
-    TARGET,
-    begins,
-    done,
-    ended_by_command,
-    everyone_is_gone,
-    failed,
-    outcome_of,
-    outcomes,
-    until_hears,
-)
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable
+from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
 FIELDS = ["id", "kind", "session", "by", "result", "reason", "mode", "to", "attempts", "started_at", "ended_at"]
@@ -30,7 +18,7 @@ ATTEMPT = ["to", "party", "result", "started_at", "answered_at", "ended_at", "wa
 async def published(system):
     """The published entries, oldest first, once everything is over; without repetitions."""
     entries = {}
-    for entry in await outcomes(system):
+    for entry in await system.outcomes():
         assert list(entry) == FIELDS
         assert entries.setdefault(entry["id"], entry) == entry  # a repetition says the same
         assert entry["started_at"] <= entry["ended_at"]
@@ -58,8 +46,7 @@ def seconds(entry):
 
 async def test_session_without_any_transfer_is_reported_once(system):
     customer, agent = await system.converted()
-    agent.hang_up()
-    session = await everyone_is_gone(system, customer.sid, "agent-left")
+    session = await system.ended_by_hang_up(agent, customer.sid, "agent-left")
     (entry,) = await published(system)
     assert short(entry) == {"kind": "session", "result": "ended", "reason": "agent-left", "mode": "", "to": ""}
     assert entry["session"] == customer.sid
@@ -71,9 +58,9 @@ async def test_session_without_any_transfer_is_reported_once(system):
 async def test_completed_transfer_is_reported_with_target_and_duration(system, mode):
     system.sandbox.phone(TARGET).script_in_turn(answers(0.2))
     customer, _ = await system.talking()
-    await done(system, "transfer", customer.sid, to=TARGET, mode=mode)
+    await system.done("transfer", customer.sid, to=TARGET, mode=mode)
     if mode != "blind":
-        await done(system, "complete", customer.sid)
+        await system.done("complete", customer.sid)
     await system.until(customer.sid, state="conferenced")
     (entry,) = await published(system)  # while the call still goes on
     assert short(entry) == {"kind": "transfer", "result": "completed", "reason": "", "mode": mode, "to": TARGET}
@@ -81,7 +68,7 @@ async def test_completed_transfer_is_reported_with_target_and_duration(system, m
     assert (attempt["to"], attempt["result"]) == (TARGET, "answered")
     assert 0.19 < attempt["waited_s"] < 5
     assert attempt["waited_s"] + attempt["talked_s"] <= seconds(entry) + 0.01
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
     assert [(one["kind"], one["result"]) for one in await published(system)] == [
         ("transfer", "completed"), ("session", "ended"),
     ]  # fmt: skip
@@ -90,130 +77,128 @@ async def test_completed_transfer_is_reported_with_target_and_duration(system, m
 @pytest.mark.parametrize("script, reason", [
     (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"), (presses("3"), "rejected"),
 ], ids=["busy", "refuses", "unreachable", "another key"])  # fmt: skip
-async def test_failed_transfer_is_reported_with_its_reason(redis_server, script, reason):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        system.sandbox.phone(TARGET).script_in_turn(script)
-        customer, _ = await system.converted()
-        await failed(system, reason, "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
-        await system.until(customer.sid, state="conferenced")
-        (entry,) = await published(system)
-        assert short(entry) == {
-            "kind": "transfer",
-            "result": "failed",
-            "reason": reason,
-            "mode": "consult",
-            "to": TARGET,
-        }
-        (attempt,) = attempts_of(entry)
-        assert attempt["result"] == reason
-        assert attempt["ended_at"] is not None
-        await ended_by_command(system, customer.sid)
+@pytest.mark.system(speed=20)
+async def test_failed_transfer_is_reported_with_its_reason(system, script, reason):
+    system.sandbox.phone(TARGET).script_in_turn(script)
+    customer, _ = await system.converted()
+    await system.failed(reason, "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
+    await system.until(customer.sid, state="conferenced")
+    (entry,) = await published(system)
+    assert short(entry) == {
+        "kind": "transfer",
+        "result": "failed",
+        "reason": reason,
+        "mode": "consult",
+        "to": TARGET,
+    }
+    (attempt,) = attempts_of(entry)
+    assert attempt["result"] == reason
+    assert attempt["ended_at"] is not None
+    await system.ended_by_command(customer.sid)
 
 
-async def test_every_attempt_of_several_is_reported_with_its_own_reason(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        system.sandbox.phone(SECOND).script_in_turn(unreachable(1))
-        system.sandbox.phone(CAROL).script_in_turn(presses("2", after_s=3))
-        customer, _ = await system.converted()
-        to = f"{TARGET},{SECOND},{CAROL}"
-        await failed(system, "rejected", "transfer", customer.sid, to=to, mode="warm", confirm="true")
-        await system.until(customer.sid, state="conferenced")
-        (entry,) = await published(system)
-        assert (entry["result"], entry["reason"], entry["to"]) == ("failed", "rejected", to)
-        results = [(attempt["party"], attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
-        assert results == [
-            ("target-1", TARGET, "busy"), ("target-2", SECOND, "failed"), ("target-3", CAROL, "rejected"),
-        ]  # fmt: skip
-        await ended_by_command(system, customer.sid)
+@pytest.mark.system(speed=20)
+async def test_every_attempt_of_several_is_reported_with_its_own_reason(system):
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    system.sandbox.phone(SECOND).script_in_turn(unreachable(1))
+    system.sandbox.phone(CAROL).script_in_turn(presses("2", after_s=3))
+    customer, _ = await system.converted()
+    to = f"{TARGET},{SECOND},{CAROL}"
+    await system.failed("rejected", "transfer", customer.sid, to=to, mode="warm", confirm="true")
+    await system.until(customer.sid, state="conferenced")
+    (entry,) = await published(system)
+    assert (entry["result"], entry["reason"], entry["to"]) == ("failed", "rejected", to)
+    results = [(attempt["party"], attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
+    assert results == [
+        ("target-1", TARGET, "busy"), ("target-2", SECOND, "failed"), ("target-3", CAROL, "rejected"),
+    ]  # fmt: skip
+    await system.ended_by_command(customer.sid)
 
 
 async def test_targets_canceled_by_another_answer_are_also_reported(system):
-    system.sandbox.phone(TARGET).script_in_turn(rings())
-    system.sandbox.phone(CAROL).script_in_turn(answers())
+    system.not_answered_by(TARGET)
+    system.answered_by(CAROL)
     customer, _ = await system.converted()
-    await done(system, "transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
-    ringing = await dialed(system.sandbox, TARGET)
+    await system.done("transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
+    ringing = await system.dialed(TARGET)
     await system.sandbox.wait_until(lambda: ringing.record.is_final)
     await system.until(customer.sid, **{"party.target-1.status": "left"})
-    await done(system, "complete", customer.sid)
+    await system.done("complete", customer.sid)
     (entry,) = await published(system)
     assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "cancelled"), (CAROL, "answered")]
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("taken", [False, True], ids=["while it rings", "while all talk"])
 async def test_cancelled_transfer_is_reported(system, taken):
     system.sandbox.phone(TARGET).script_in_turn(answers() if taken else rings())
     customer, _ = await system.converted()
-    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="consult")
+    command = await system.begins("transfer", customer.sid, to=TARGET, mode="consult")
     status = "consulting" if taken else "ringing"
     await system.until(customer.sid, **{"transfer.status": status})
-    await done(system, "cancel", customer.sid)
-    outcome = await outcome_of(system, command)
+    await system.done("cancel", customer.sid)
+    outcome = await system.outcome_of(command)
     assert (outcome.status, outcome.reason) == (("done", "") if taken else ("failed", "cancelled"))
     (entry,) = await published(system)
     wanted = {"kind": "transfer", "result": "cancelled", "reason": "command", "mode": "consult", "to": TARGET}
     assert short(entry) == wanted
     assert [one["result"] for one in attempts_of(entry)] == ["answered" if taken else "cancelled"]
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
 async def test_target_who_leaves_again_has_cancelled_the_transfer(system):
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     customer, _ = await system.converted()
-    await done(system, "transfer", customer.sid, to=TARGET, mode="warm")
-    (await dialed(system.sandbox, TARGET)).hang_up()
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm")
+    (await system.dialed(TARGET)).hang_up()
     await system.until(customer.sid, state="conferenced")
     (entry,) = await published(system)
     assert (entry["result"], entry["reason"]) == ("cancelled", "target-left")
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
-async def test_recalled_transfer_is_reported_with_the_attempts_to_reach_the_agent(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        system.agent_phone.script_in_turn(answers(), busy(), answers())
-        customer, _ = await system.talking()
-        await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
-        await system.until(customer.sid, state="conferenced")
-        (entry,) = await published(system)
-        assert short(entry) | {"reason": ""} == {
-            "kind": "transfer", "result": "recalled", "reason": "", "mode": "blind", "to": TARGET,
-        }  # fmt: skip
-        assert entry["reason"] == "busy, recall busy"
-        results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
-        assert results == [(TARGET, "busy"), (AGENT, "busy"), (AGENT, "answered")]
-        back = await dialed(system.sandbox, AGENT, 3)
-        await until_hears(system, back, [customer])
-        back.hang_up()
-        await everyone_is_gone(system, customer.sid, "agent-left")
+@pytest.mark.system(speed=20)
+async def test_recalled_transfer_is_reported_with_the_attempts_to_reach_the_agent(system):
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    system.agent_phone.script_in_turn(answers(), busy(), answers())
+    customer, _ = await system.talking()
+    await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="blind")
+    await system.until(customer.sid, state="conferenced")
+    (entry,) = await published(system)
+    assert short(entry) | {"reason": ""} == {
+        "kind": "transfer", "result": "recalled", "reason": "", "mode": "blind", "to": TARGET,
+    }  # fmt: skip
+    assert entry["reason"] == "busy, recall busy"
+    results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
+    assert results == [(TARGET, "busy"), (AGENT, "busy"), (AGENT, "answered")]
+    back = await system.dialed(AGENT, 3)
+    await system.until_hears(back, [customer])
+    await system.ended_by_hang_up(back, customer.sid, "agent-left")
 
 
-async def test_transfer_failing_for_good_is_reported_before_the_end_it_causes(redis_server):
-    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        system.sandbox.phone(SECOND).script_in_turn(refuses())
-        customer, _ = await system.talking()
-        await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="blind")
-        session = await system.until(customer.sid, state="ended")
-        await system.settled()
-        transfer, ended = await published(system)
-        assert (transfer["result"], transfer["reason"]) == ("failed", "busy, fallback rejected")
-        results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(transfer)]
-        assert results == [(TARGET, "busy"), (SECOND, "rejected")]
-        assert (ended["kind"], ended["reason"]) == ("session", session["end_reason"])
+@pytest.mark.system(speed=20, CONFERRAL_TRANSFER_FALLBACK=SECOND)
+async def test_transfer_failing_for_good_is_reported_before_the_end_it_causes(system):
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    system.sandbox.phone(SECOND).script_in_turn(refuses())
+    customer, _ = await system.talking()
+    await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="blind")
+    session = await system.until(customer.sid, state="ended")
+    await system.settled()
+    transfer, ended = await published(system)
+    assert (transfer["result"], transfer["reason"]) == ("failed", "busy, fallback rejected")
+    results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(transfer)]
+    assert results == [(TARGET, "busy"), (SECOND, "rejected")]
+    assert (ended["kind"], ended["reason"]) == ("session", session["end_reason"])
 
 
 async def test_customer_who_leaves_a_running_transfer_makes_it_fail(system):
-    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.not_answered_by(TARGET)
     customer, _ = await system.converted()
-    command = await begins(system, "transfer", customer.sid, to=TARGET, mode="consult")
+    command = await system.begins("transfer", customer.sid, to=TARGET, mode="consult")
     await system.until(customer.sid, **{"transfer.status": "ringing"})
     customer.hang_up()
-    outcome = await outcome_of(system, command)
-    assert (outcome.status, outcome.reason) == ("failed", "customer-left")
-    await everyone_is_gone(system, customer.sid, "customer-left")
+    await system.has_failed(command, "customer-left")
+    await system.everyone_is_gone(customer.sid, "customer-left")
     assert [(entry["kind"], entry["result"], entry["reason"]) for entry in await published(system)] == [
         ("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"),
     ]  # fmt: skip
@@ -224,24 +209,23 @@ async def test_dial_that_is_repeated_with_our_own_number_is_one_attempt(redis_se
     async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_TRANSFER_CALLER_ID="customer") as system:
         system.sandbox.phone(TARGET).script_in_turn(busy())
         customer, _ = await system.converted()
-        await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="warm")
+        await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="warm")
         await system.until(customer.sid, state="conferenced")
         (entry,) = await published(system)
         assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "busy")]
-        await ended_by_command(system, customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_each_of_several_transfers_of_one_call_has_an_id_of_its_own(system):
     system.sandbox.phone(TARGET).script_in_turn(busy(), answers())
-    system.sandbox.phone(SECOND).script_in_turn(answers())
+    system.answered_by(SECOND)
     customer, _ = await system.converted()
-    await failed(system, "busy", "transfer", customer.sid, to=TARGET, mode="warm")
+    await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="warm")
     await system.until(customer.sid, state="conferenced")
     for address in (TARGET, SECOND):
-        await done(system, "transfer", customer.sid, to=address, mode="warm")
-        await done(system, "complete", customer.sid)
-    (await dialed(system.sandbox, SECOND)).hang_up()
-    await everyone_is_gone(system, customer.sid, "agent-left")
+        await system.done("transfer", customer.sid, to=address, mode="warm")
+        await system.done("complete", customer.sid)
+    await system.ended_by_hang_up((await system.dialed(SECOND)), customer.sid, "agent-left")
     entries = await published(system)
     assert [entry["result"] for entry in entries] == ["failed", "completed", "completed", "ended"]
     assert len({entry["id"] for entry in entries}) == 4

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import shlex
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,11 @@ from conferral.operations.command_submission import allowed_commands_of
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, own_fields
 from conferral.storage.codecs.session_view import view_of
 from tests.flows.command_channels import TOKEN, WAYS, CommandChannel, ReportedOutcome, every_channel, typed
-from tests.flows.flow_helpers import CAROL, everyone_is_gone, outcome_of
+from tests.flows.flow_helpers import CAROL
 from tests.flows.test_redis_cli import pairs, redis_cli
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import rings
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_API_TOKEN=TOKEN)]
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
 #: The session of the page's examples.
 EXAMPLE = "CA0123456789abcdef0123456789abcdef"
@@ -31,16 +30,6 @@ Fields = dict[str, str]
 def kept(names: Iterable[str], *in_every_run: str) -> list[Any]:
     """The examples of a story, of which all but these are left to the long run."""
     return [name if name in in_every_run else pytest.param(name, marks=pytest.mark.soak) for name in names]
-
-
-def world_of(redis_server, **options) -> LocalSystem:
-    return LocalSystem(redis_server.url, CONFERRAL_API_TOKEN=TOKEN, **options)
-
-
-@pytest.fixture
-async def system(redis_server) -> AsyncIterator[LocalSystem]:
-    async with world_of(redis_server) as system:
-        yield system
 
 
 # ---- the examples of the page ----------------------------------------------------------------------------------------
@@ -91,7 +80,10 @@ def everyone_answers(system: LocalSystem) -> None:
 @pytest.mark.parametrize("name", WAYS)
 async def test_examples_are_done_from_the_first_call_to_the_end(redis_server, name):
     """One session goes through all of them, and each channel gets the same outcomes."""
-    async with world_of(redis_server, speed=FAST) as system, every_channel(system, name) as ways:
+    async with (
+        LocalSystem(redis_server.url, CONFERRAL_API_TOKEN=TOKEN, speed=FAST) as system,
+        every_channel(system, name) as ways,
+    ):
         everyone_answers(system)
         session = f"order-{name}"
         for fields in TYPED:
@@ -102,36 +94,36 @@ async def test_examples_are_done_from_the_first_call_to_the_end(redis_server, na
                 assert reported.reason.startswith(REFUSED[kind])
             else:
                 assert reported == ReportedOutcome("done", ""), f"{kind}\n{await system.report()}"
-        await everyone_is_gone(system, session, "command")
+        await system.everyone_is_gone(session, "command")
 
 
-async def test_redis_cli_examples_work_as_written(redis_server):
+@pytest.mark.system(CONFERRAL_API_TOKEN=TOKEN, speed=FAST)
+async def test_redis_cli_examples_work_as_written(system):
     """What one after the other leads to, with the sessions put in for that of the page."""
-    async with world_of(redis_server, speed=FAST) as system:
-        everyone_answers(system)
-        session, found = EXAMPLE, []
-        for words in example_lines("From anything that speaks Redis"):
-            given = [session if word == EXAMPLE else word for word in words[1:]]
-            lines = await redis_cli(system, *given)
-            if given[0] == "HGETALL":
-                assert pairs(lines)["status"] == "done"
-                break
-            fields = dict(zip(given[3::2], given[4::2], strict=True))
-            outcome = await outcome_of(system, fields.get("id", lines[0]))
-            session = outcome.session
-            found.append((fields["type"], outcome.status, outcome.reason.partition(";")[0]))
-        assert [one for one in found if one[1] != "done"] == [
-            ("transfer", "rejected", "another transfer is in progress"),
-            ("swap", "rejected", "no consult is in progress: all parties are talking"),
-            ("merge", "rejected", "no consult is in progress: all parties are talking"),
-            ("cancel", "rejected", "no transfer is in progress"),
-        ]
-        assert {kind for kind, status, _ in found if status == "done"} == COMMANDS_BY_NAME.keys() - {
-            "swap",
-            "merge",
-            "cancel",
-        }
-        await everyone_is_gone(system, session, "command")
+    everyone_answers(system)
+    session, found = EXAMPLE, []
+    for words in example_lines("From anything that speaks Redis"):
+        given = [session if word == EXAMPLE else word for word in words[1:]]
+        lines = await redis_cli(system, *given)
+        if given[0] == "HGETALL":
+            assert pairs(lines)["status"] == "done"
+            break
+        fields = dict(zip(given[3::2], given[4::2], strict=True))
+        outcome = await system.outcome_of(fields.get("id", lines[0]))
+        session = outcome.session
+        found.append((fields["type"], outcome.status, outcome.reason.partition(";")[0]))
+    assert [one for one in found if one[1] != "done"] == [
+        ("transfer", "rejected", "another transfer is in progress"),
+        ("swap", "rejected", "no consult is in progress: all parties are talking"),
+        ("merge", "rejected", "no consult is in progress: all parties are talking"),
+        ("cancel", "rejected", "no transfer is in progress"),
+    ]
+    assert {kind for kind, status, _ in found if status == "done"} == COMMANDS_BY_NAME.keys() - {
+        "swap",
+        "merge",
+        "cancel",
+    }
+    await system.everyone_is_gone(session, "command")
 
 
 # ---- what is published -----------------------------------------------------------------------------------------------
@@ -172,8 +164,7 @@ async def test_every_way_publishes_the_same_command(system):
             by = {"redis": {}, "http": {"by": "api"}, "line": {"by": "cli"}, "client": {}}
             assert [{**entry, "id": ""} for entry in published] == [{**given, "id": "", **by[way]} for way in ways]
     system.start_worker()
-    assert (await system.command("end", customer.sid)).status == "done"
-    await system.settled()
+    await system.ended_by_command(customer.sid)
 
 
 # ---- refused ---------------------------------------------------------------------------------------------------------
@@ -241,8 +232,7 @@ async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kin
             assert one.pop("line").status == "rejected", changed
     assert [one for one in results if len(set(one.values())) > 1 or one["redis"].status != "rejected"] == []
     assert [call.sid for call in system.sandbox.live_calls()] == [customer.sid, agent.sid]
-    assert (await system.command("end", customer.sid)).status == "done"
-    await system.settled()
+    await system.ended_by_command(customer.sid)
 
 
 async def outcomes_of(
@@ -279,8 +269,7 @@ async def test_unknown_field_or_type_is_refused_before_anything_is_done(system):
         code, _, err = await line.type("transfer", customer.sid, "--mode", "warm")
         assert (code, "--to" in err) == (2, True)
     assert (await system.session(customer.sid))["state"] == "bridged"
-    assert (await system.command("end", customer.sid)).status == "done"
-    await system.settled()
+    await system.ended_by_command(customer.sid)
 
 
 # ---- refused by the state --------------------------------------------------------------------------------------------
@@ -301,7 +290,7 @@ async def test_command_that_the_state_does_not_allow_is_refused_in_the_same_word
     """Whatever is not among what is allowed now; it changes nothing, so that all may ask at once."""
     everyone_answers(system)
     if state == "ringing":
-        system.sandbox.phone(AGENT).script_in_turn(rings())
+        system.not_answered_by(AGENT)
         customer = await system.customer_calls()
         await system.until(customer.sid, **{"party.agent.status": "ringing"})
     else:
@@ -319,5 +308,5 @@ async def test_command_that_the_state_does_not_allow_is_refused_in_the_same_word
         now = f"allowed now: {', '.join(allowed)}" if allowed else "no commands are allowed"
         assert reason.partition("; ")[2] == now
     if state != "ended":
-        assert (await system.command("end", customer.sid)).status == "done"
+        await system.done("end", customer.sid)
     await system.settled()

@@ -7,50 +7,26 @@ from typing import Any
 import pytest
 
 from conferral.sandbox import CallHandle
-from tests.flows.flow_helpers import (
-    GAP_MAX_S,
-    SECOND,
-    TARGET,
-    Talk,
-    begins,
-    dial_requests,
-    dials_to,
-    done,
-    ended_by_command,
-    everyone_is_gone,
-    failed,
-    longest_gap_s,
-    outcome_of,
-    outcomes,
-    rejected,
-    sounds,
-    talking,
-    until_hears,
-)
+from tests.flows.flow_helpers import GAP_MAX_S, SECOND, STARTS, TARGET, Talk, talking
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, presses, refuses, rings, unreachable, voicemail
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
-STARTS = pytest.mark.parametrize(
-    "direction, conferenced",
-    [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
-    ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
-)
 BOTH_PLACES = pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
 
 
 async def parked(system: LocalSystem, direction: str = "inbound", *, conferenced: bool = False) -> Talk:
     """A call that the agent has parked: the customer hears music, the agent's call is over."""
     talk = await talking(system, direction, conferenced=conferenced)
-    await done(system, "park", talk.session)
+    await system.done("park", talk.session)
     await is_parked(system, talk)
     return talk
 
 
 async def is_parked(system: LocalSystem, talk: Talk) -> dict[str, str]:
     session = await system.until(talk.session, state="conferenced", phase="parked")
-    await until_hears(system, talk.customer, "music")
+    await system.until_hears(talk.customer, "music")
     assert session["party.agent.status"] == "left"
     assert talk.customer.status == "in-progress"
     return session
@@ -58,19 +34,18 @@ async def is_parked(system: LocalSystem, talk: Talk) -> dict[str, str]:
 
 def heard_audio(system: LocalSystem, call: CallHandle, since_s: float | None = None) -> list[Any]:
     """What a party has heard; looped audio counts once."""
-    return [what for what, _ in groupby(sounds(system, call, since_s))]
+    return [what for what, _ in groupby(system.sounds(call, since_s))]
 
 
 async def transfers(system: LocalSystem) -> list[tuple[str, str, str, str]]:
     """The published outcomes of parking, of each retrieve, and of each recall."""
-    published = [entry for entry in await outcomes(system) if entry["kind"] == "transfer"]
+    published = [entry for entry in await system.outcomes() if entry["kind"] == "transfer"]
     return [(entry["mode"], entry["to"], entry["result"], entry["reason"]) for entry in published]
 
 
 async def customer_leaves(system: LocalSystem, talk: Talk) -> None:
     """The customer hangs up, the other party is disconnected, and nothing is left."""
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
 # ---- park --------------------------------------------------------------------------------------------------------
@@ -80,7 +55,7 @@ async def customer_leaves(system: LocalSystem, talk: Talk) -> None:
 async def test_parked_customer_hears_only_music_once_the_agent_leaves(system, direction, conferenced):
     talk = await talking(system, direction, conferenced=conferenced)
     began_s = system.listening.now()
-    await done(system, "park", talk.session)
+    await system.done("park", talk.session)
     session = await is_parked(system, talk)
     assert (session["transfer.mode"], session["transfer.status"], session["transfer.reason"]) == (
         "park", "completed", "",
@@ -89,29 +64,30 @@ async def test_parked_customer_hears_only_music_once_the_agent_leaves(system, di
     assert heard_audio(system, talk.customer, began_s) == [frozenset({talk.agent.sid}), "music"], (
         system.listening.described()
     )
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
     assert await transfers(system) == [("park", "", "completed", "")]
-    assert dials_to(system, AGENT) == (direction == "outbound")
+    assert system.dials_to(AGENT) == (direction == "outbound")
     await customer_leaves(system, talk)
+    assert [entry["kind"] for entry in await system.outcomes()] == ["transfer", "session"]
 
 
 async def test_call_that_is_parked_while_it_is_being_converted_waits_in_the_conference(system):
     talk = await talking(system)
     began_s = system.listening.now()
-    convert = await begins(system, "convert", talk.session)
-    await done(system, "park", talk.session)
-    assert (await outcome_of(system, convert)).status == "done"
+    convert = await system.begins("convert", talk.session)
+    await system.done("park", talk.session)
+    assert (await system.outcome_of(convert)).status == "done"
     await is_parked(system, talk)
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
     await customer_leaves(system, talk)
 
 
-async def test_parked_customer_is_not_released_for_being_alone(redis_server):
-    async with LocalSystem(redis_server.url, CONFERRAL_LONE_GRACE=0.05, CONFERRAL_PARK_TIMEOUT=0.6) as system:
-        talk = await parked(system)
-        await dialed(system.sandbox, AGENT, 2)
-        assert talk.customer.status == "in-progress"
-        await customer_leaves(system, talk)
+@pytest.mark.system(CONFERRAL_LONE_GRACE=0.05, CONFERRAL_PARK_TIMEOUT=0.6)
+async def test_parked_customer_is_not_released_for_being_alone(system):
+    talk = await parked(system)
+    await system.dialed(AGENT, 2)
+    assert talk.customer.status == "in-progress"
+    await customer_leaves(system, talk)
 
 
 @BOTH_PLACES
@@ -125,28 +101,21 @@ async def test_command_that_needs_another_party_is_rejected_while_a_call_is_park
         "unhold": {"party": "customer"},
         "supervise": {"to": TARGET, "mode": "monitor"},
     }.items():
-        outcome = await rejected(system, "the call is parked; allowed now: ", kind, talk.session, **fields)
+        outcome = await system.rejected("the call is parked; allowed now: ", kind, talk.session, **fields)
         assert "retrieve" in outcome.reason
     for kind in ("complete", "cancel", "swap", "merge"):
-        await rejected(system, "no transfer is in progress; allowed now: ", kind, talk.session)
+        await system.rejected("no transfer is in progress; allowed now: ", kind, talk.session)
     await is_parked(system, talk)
-    assert dials_to(system, TARGET) == 0
-    await ended_by_command(system, talk.session)
+    assert system.dials_to(TARGET) == 0
+    await system.ended_by_command(talk.session)
 
 
 @BOTH_PLACES
 async def test_retrieve_is_rejected_where_nothing_is_parked(system, conferenced):
     talk = await talking(system, conferenced=conferenced)
-    await rejected(system, "" if not conferenced else "the call is not parked", "retrieve", talk.session, to=TARGET)
-    assert dials_to(system, TARGET) == 0
-    await ended_by_command(system, talk.session)
-
-
-@STARTS
-async def test_customer_of_a_parked_call_who_hangs_up_ends_it(system, direction, conferenced):
-    talk = await parked(system, direction, conferenced=conferenced)
-    await customer_leaves(system, talk)
-    assert [entry["kind"] for entry in await outcomes(system)] == ["transfer", "session"]
+    await system.rejected("" if not conferenced else "the call is not parked", "retrieve", talk.session, to=TARGET)
+    assert system.dials_to(TARGET) == 0
+    await system.ended_by_command(talk.session)
 
 
 # ---- retrieve ----------------------------------------------------------------------------------------------------
@@ -155,41 +124,39 @@ async def test_customer_of_a_parked_call_who_hangs_up_ends_it(system, direction,
 @STARTS
 async def test_retrieving_party_talks_to_the_customer_and_becomes_the_agent(system, direction, conferenced):
     talk = await parked(system, direction, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.not_answered_by(TARGET)
     since_s = system.listening.now()
-    command = await begins(system, "retrieve", talk.session, to=TARGET)
-    leg = await dialed(system.sandbox, TARGET)
+    command = await system.begins("retrieve", talk.session, to=TARGET)
+    leg = await system.dialed(TARGET)
     session = await system.until(talk.session, **{"transfer.status": "ringing"})
     assert (session["state"], session["phase"], session["transfer.mode"]) == ("transferring", "retrieve", "retrieve")
-    await until_hears(system, talk.customer, "music")
+    await system.until_hears(talk.customer, "music")
     leg.answer()
-    assert (await outcome_of(system, command)).status == "done"
-    await until_hears(system, talk.customer, [leg])
-    await until_hears(system, leg, [talk.customer])
+    assert (await system.outcome_of(command)).status == "done"
+    await system.until_talk(talk.customer, leg)
     session = await system.until(talk.session, state="conferenced", phase="")
     assert (session["party.agent.call_sid"], session["party.agent.address"]) == (leg.sid, TARGET)
     assert session["party.customer.held"] == "false"
     assert heard_audio(system, talk.customer, since_s) == ["music", frozenset({leg.sid})], system.listening.described()
-    assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
-    assert dials_to(system, TARGET) == 1
+    assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
+    assert system.dials_to(TARGET) == 1
     assert await transfers(system) == [("park", "", "completed", ""), ("retrieve", TARGET, "completed", "")]
-    leg.hang_up()
-    await everyone_is_gone(system, talk.session, "agent-left")
+    await system.ended_by_hang_up(leg, talk.session, "agent-left")
 
 
 async def test_call_is_parked_and_retrieved_repeatedly_also_by_the_parking_agent(system):
     talk = await parked(system)
     labels = [(await system.session(talk.session))["party.agent.label"]]
     for time, address in enumerate((AGENT, TARGET, AGENT), start=2):
-        system.sandbox.phone(address).script_in_turn(answers())
-        await done(system, "retrieve", talk.session, to=address)
+        system.answered_by(address)
+        await system.done("retrieve", talk.session, to=address)
         leg = await system.leg(talk.session, "agent")
-        await until_hears(system, talk.customer, [leg])
+        await system.until_hears(talk.customer, [leg])
         session = await system.session(talk.session)
         assert session["party.agent.address"] == address
         labels.append(session["party.agent.label"])
         if time < 4:
-            await done(system, "park", talk.session)
+            await system.done("park", talk.session)
             await is_parked(system, talk)
     modes = [mode for mode, _, _, _ in await transfers(system)]
     assert modes == ["park", "retrieve"] * 3
@@ -202,29 +169,28 @@ async def test_call_is_parked_and_retrieved_repeatedly_also_by_the_parking_agent
 
 async def test_retrieved_call_behaves_like_any_other(system):
     talk = await parked(system)
-    for address in (TARGET, SECOND):
-        system.sandbox.phone(address).script_in_turn(answers())
-    await done(system, "retrieve", talk.session, to=TARGET)
-    await done(system, "transfer", talk.session, to=SECOND, mode="warm")
+    system.answered_by(TARGET, SECOND)
+    await system.done("retrieve", talk.session, to=TARGET)
+    await system.done("transfer", talk.session, to=SECOND, mode="warm")
     second = await system.leg(talk.session, "target")
-    await done(system, "complete", talk.session)
-    await until_hears(system, talk.customer, [second])
+    await system.done("complete", talk.session)
+    await system.until_hears(talk.customer, [second])
     await customer_leaves(system, talk)
 
 
-async def test_retrieving_agent_hears_the_brief_and_confirms_before_the_customer_hears_them(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        talk = await parked(system)
-        system.sandbox.phone(TARGET).script_in_turn(presses("1", key_after_s=8))
-        await done(system, "retrieve", talk.session, to=TARGET, brief="Order 7.", confirm="true", digits="ww12")
-        leg = await dialed(system.sandbox, TARGET)
-        await until_hears(system, talk.customer, [leg])
-        assert heard_audio(system, leg)[:-1] == ["said Order 7.", "said Press 1 to take the call."], heard_audio(
-            system, leg
-        )
-        (dial,) = dial_requests(system, TARGET)
-        assert dial.get("SendDigits") == "ww12"
-        await customer_leaves(system, talk)
+@pytest.mark.system(speed=20)
+async def test_retrieving_agent_hears_the_brief_and_confirms_before_the_customer_hears_them(system):
+    talk = await parked(system)
+    system.sandbox.phone(TARGET).script_in_turn(presses("1", key_after_s=8))
+    await system.done("retrieve", talk.session, to=TARGET, brief="Order 7.", confirm="true", digits="ww12")
+    leg = await system.dialed(TARGET)
+    await system.until_hears(talk.customer, [leg])
+    assert heard_audio(system, leg)[:-1] == ["said Order 7.", "said Press 1 to take the call."], heard_audio(
+        system, leg
+    )
+    (dial,) = system.dial_requests(TARGET)
+    assert dial.get("SendDigits") == "ww12"
+    await customer_leaves(system, talk)
 
 
 FAILURES = [
@@ -243,155 +209,146 @@ FAILURES = [
     "script, fields, reason", FAILURES,
     ids=["busy", "refused", "unreachable", "no-answer", "voicemail", "declined", "hung-up"],
 )  # fmt: skip
-async def test_retrieve_that_fails_leaves_the_call_parked(redis_server, conferenced, script, fields, reason):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        talk = await parked(system, conferenced=conferenced)
-        since_s = system.listening.now()
-        system.sandbox.phone(TARGET).script_in_turn(script, answers())
-        await failed(system, reason, "retrieve", talk.session, to=TARGET, **fields)
-        session = await is_parked(system, talk)
-        assert (session["transfer.status"], session["transfer.reason"]) == ("failed", reason)
-        assert heard_audio(system, talk.customer, since_s) == ["music"], system.listening.described()
-        assert (await transfers(system))[1:] == [("retrieve", TARGET, "failed", reason)]
-        await done(system, "retrieve", talk.session, to=TARGET)
-        await until_hears(system, talk.customer, [await dialed(system.sandbox, TARGET, 2)])
-        assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
-        await customer_leaves(system, talk)
+@pytest.mark.system(speed=20)
+async def test_retrieve_that_fails_leaves_the_call_parked(system, conferenced, script, fields, reason):
+    talk = await parked(system, conferenced=conferenced)
+    since_s = system.listening.now()
+    system.sandbox.phone(TARGET).script_in_turn(script, answers())
+    await system.failed(reason, "retrieve", talk.session, to=TARGET, **fields)
+    session = await is_parked(system, talk)
+    assert (session["transfer.status"], session["transfer.reason"]) == ("failed", reason)
+    assert heard_audio(system, talk.customer, since_s) == ["music"], system.listening.described()
+    assert (await transfers(system))[1:] == [("retrieve", TARGET, "failed", reason)]
+    await system.done("retrieve", talk.session, to=TARGET)
+    await system.until_hears(talk.customer, [await system.dialed(TARGET, 2)])
+    assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
+    await customer_leaves(system, talk)
 
 
 @BOTH_PLACES
 async def test_customer_hanging_up_during_a_retrieve_dial_stops_the_phone(system, conferenced):
     talk = await parked(system, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(rings())
-    command = await begins(system, "retrieve", talk.session, to=TARGET)
+    system.not_answered_by(TARGET)
+    command = await system.begins("retrieve", talk.session, to=TARGET)
     await system.until(talk.session, **{"transfer.status": "ringing"})
     await customer_leaves(system, talk)
-    outcome = await outcome_of(system, command)
-    assert (outcome.status, outcome.reason) == ("failed", "customer-left")
+    await system.has_failed(command, "customer-left")
     assert (await transfers(system))[1:] == [("retrieve", TARGET, "failed", "customer-left")]
-    assert dials_to(system, TARGET) == 1
+    assert system.dials_to(TARGET) == 1
 
 
 async def test_one_of_two_concurrent_retrieves_is_carried_out(system):
     talk = await parked(system)
-    for address in (TARGET, SECOND):
-        system.sandbox.phone(address).script_in_turn(answers())
-    first = await begins(system, "retrieve", talk.session, to=TARGET)
-    await rejected(system, "another transfer is in progress; allowed now: ", "retrieve", talk.session, to=SECOND)
-    assert (await outcome_of(system, first)).status == "done"
-    await rejected(system, "the call is not parked; allowed now: ", "retrieve", talk.session, to=SECOND)
-    assert (dials_to(system, TARGET), dials_to(system, SECOND)) == (1, 0)
+    system.answered_by(TARGET, SECOND)
+    first = await system.begins("retrieve", talk.session, to=TARGET)
+    await system.rejected("another transfer is in progress; allowed now: ", "retrieve", talk.session, to=SECOND)
+    assert (await system.outcome_of(first)).status == "done"
+    await system.rejected("the call is not parked; allowed now: ", "retrieve", talk.session, to=SECOND)
+    assert (system.dials_to(TARGET), system.dials_to(SECOND)) == (1, 0)
     await customer_leaves(system, talk)
 
 
 @BOTH_PLACES
 async def test_end_of_a_parked_call_during_a_dial_hangs_up_everyone(system, conferenced):
     talk = await parked(system, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(rings())
-    command = await begins(system, "retrieve", talk.session, to=TARGET)
+    system.not_answered_by(TARGET)
+    command = await system.begins("retrieve", talk.session, to=TARGET)
     await system.until(talk.session, **{"transfer.status": "ringing"})
-    await ended_by_command(system, talk.session)
-    assert (await outcome_of(system, command)).reason == "command"
+    await system.ended_by_command(talk.session)
+    assert (await system.outcome_of(command)).reason == "command"
     assert (await transfers(system))[1:] == [("retrieve", TARGET, "cancelled", "command")]
 
 
 # ---- no one takes it up ------------------------------------------------------------------------------------------
 
-SPEED = 20
+#: Calls go back soon; sentences take time, so the local Twilio's clock runs faster.
+SHORT = {"speed": 20, "CONFERRAL_PARK_TIMEOUT": 0.5, "CONFERRAL_RING_TIMEOUT": 20}
 COMING_BACK = "said The call that you have parked is coming back to you. Nobody has taken it up."
 SORRY = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
 
 
-def short_world(redis_server, **settings):
-    """Calls go back soon; sentences take time, so the local Twilio's clock runs faster."""
-    return LocalSystem(redis_server.url, speed=SPEED, CONFERRAL_PARK_TIMEOUT=0.5, CONFERRAL_RING_TIMEOUT=20, **settings)
-
-
 @STARTS
-async def test_parked_call_returns_to_the_parking_agent_who_hears_why(redis_server, direction, conferenced):
-    async with short_world(redis_server) as system:
-        talk = await parked(system, direction, conferenced=conferenced)
-        since_s = system.listening.now()
-        back = await dialed(system.sandbox, AGENT, 2)
-        await until_hears(system, talk.customer, [back])
-        await until_hears(system, back, [talk.customer])
-        assert sounds(system, back) == [COMING_BACK, frozenset({talk.customer.sid})]
-        assert heard_audio(system, talk.customer, since_s) == ["music", frozenset({back.sid})]
-        assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
-        session = await system.until(talk.session, state="conferenced", phase="")
-        assert session["party.agent.call_sid"] == back.sid
-        assert await transfers(system) == [("park", "", "completed", ""), ("park", AGENT, "recalled", "park-timeout")]
-        back.hang_up()
-        await everyone_is_gone(system, talk.session, "agent-left")
+@pytest.mark.system(**SHORT)
+async def test_parked_call_returns_to_the_parking_agent_who_hears_why(system, direction, conferenced):
+    talk = await parked(system, direction, conferenced=conferenced)
+    since_s = system.listening.now()
+    back = await system.dialed(AGENT, 2)
+    await system.until_talk(talk.customer, back)
+    assert system.sounds(back) == [COMING_BACK, frozenset({talk.customer.sid})]
+    assert heard_audio(system, talk.customer, since_s) == ["music", frozenset({back.sid})]
+    assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
+    session = await system.until(talk.session, state="conferenced", phase="")
+    assert session["party.agent.call_sid"] == back.sid
+    assert await transfers(system) == [("park", "", "completed", ""), ("park", AGENT, "recalled", "park-timeout")]
+    await system.ended_by_hang_up(back, talk.session, "agent-left")
 
 
 @BOTH_PLACES
-async def test_agent_who_does_not_take_it_back_is_rung_twice_then_it_ends_with_a_sentence(redis_server, conferenced):
-    async with short_world(redis_server) as system:
-        system.agent_phone.script_in_turn(answers(), busy(), refuses())
-        talk = await parked(system, conferenced=conferenced)
-        since_s = system.listening.now()
-        ended = await everyone_is_gone(system, talk.session, "recall-failed")
-        assert ended["transfer.reason"] == "park-timeout, recall busy, recall rejected"
-        assert system.sandbox.request_log.dials_to(AGENT) == 3
-        assert heard_audio(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
-        assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
+@pytest.mark.system(**SHORT)
+async def test_agent_who_does_not_take_it_back_is_rung_twice_then_it_ends_with_a_sentence(system, conferenced):
+    system.agent_phone.script_in_turn(answers(), busy(), refuses())
+    talk = await parked(system, conferenced=conferenced)
+    since_s = system.listening.now()
+    ended = await system.everyone_is_gone(talk.session, "recall-failed")
+    assert ended["transfer.reason"] == "park-timeout, recall busy, recall rejected"
+    assert system.sandbox.request_log.dials_to(AGENT) == 3
+    assert heard_audio(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
+    assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
 
 
 @BOTH_PLACES
-async def test_fallback_gets_the_parked_call_where_configured(redis_server, conferenced):
-    async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
-        system.sandbox.phone(SECOND).script_in_turn(answers())
-        talk = await parked(system, conferenced=conferenced)
-        second = await dialed(system.sandbox, SECOND)
-        await until_hears(system, talk.customer, [second])
-        await until_hears(system, second, [talk.customer])
-        session = await system.until(talk.session, state="conferenced", phase="")
-        assert session["party.agent.call_sid"] == second.sid
-        assert system.sandbox.request_log.dials_to(AGENT) == 1
-        assert (await transfers(system))[1][2:] == ("failed", "park-timeout, fallback answered")
-        await customer_leaves(system, talk)
+@pytest.mark.system(**SHORT, CONFERRAL_TRANSFER_FALLBACK=SECOND)
+async def test_fallback_gets_the_parked_call_where_configured(system, conferenced):
+    system.answered_by(SECOND)
+    talk = await parked(system, conferenced=conferenced)
+    second = await system.dialed(SECOND)
+    await system.until_talk(talk.customer, second)
+    session = await system.until(talk.session, state="conferenced", phase="")
+    assert session["party.agent.call_sid"] == second.sid
+    assert system.sandbox.request_log.dials_to(AGENT) == 1
+    assert (await transfers(system))[1][2:] == ("failed", "park-timeout, fallback answered")
+    await customer_leaves(system, talk)
 
 
-async def test_unreached_fallback_ends_the_parked_call_with_an_announcement(redis_server):
-    async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
-        system.sandbox.phone(SECOND).script_in_turn(unreachable())
-        talk = await parked(system)
-        ended = await everyone_is_gone(system, talk.session, "fallback-failed")
-        assert ended["transfer.reason"] == "park-timeout, fallback failed"
-        assert heard_audio(system, talk.customer)[-1] == SORRY
-        attempts = json.loads((await outcomes(system))[1]["attempts"])
-        assert [(one["to"], one["result"]) for one in attempts] == [(SECOND, "failed")]
+@pytest.mark.system(**SHORT, CONFERRAL_TRANSFER_FALLBACK=SECOND)
+async def test_unreached_fallback_ends_the_parked_call_with_an_announcement(system):
+    system.sandbox.phone(SECOND).script_in_turn(unreachable())
+    talk = await parked(system)
+    ended = await system.everyone_is_gone(talk.session, "fallback-failed")
+    assert ended["transfer.reason"] == "park-timeout, fallback failed"
+    assert heard_audio(system, talk.customer)[-1] == SORRY
+    attempts = json.loads((await system.outcomes())[1]["attempts"])
+    assert [(one["to"], one["result"]) for one in attempts] == [(SECOND, "failed")]
 
 
 @BOTH_PLACES
-async def test_parked_customer_hears_why_and_is_hung_up_when_fallback_is_end(redis_server, conferenced):
-    async with short_world(redis_server, CONFERRAL_TRANSFER_FALLBACK="end") as system:
-        talk = await parked(system, conferenced=conferenced)
-        since_s = system.listening.now()
-        await everyone_is_gone(system, talk.session, "park-timeout")
-        assert heard_audio(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
-        assert system.sandbox.request_log.dials_to(AGENT) == 1
+@pytest.mark.system(**SHORT, CONFERRAL_TRANSFER_FALLBACK="end")
+async def test_parked_customer_hears_why_and_is_hung_up_when_fallback_is_end(system, conferenced):
+    talk = await parked(system, conferenced=conferenced)
+    since_s = system.listening.now()
+    await system.everyone_is_gone(talk.session, "park-timeout")
+    assert heard_audio(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
+    assert system.sandbox.request_log.dials_to(AGENT) == 1
 
 
-async def test_retrieves_that_fail_do_not_keep_it_parked_for_longer(redis_server):
-    async with short_world(redis_server) as system:
-        talk = await parked(system)
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        before = (await system.session(talk.session))["parked_until"]
-        await failed(system, "busy", "retrieve", talk.session, to=TARGET)
-        assert (await is_parked(system, talk))["parked_until"] == before
-        back = await dialed(system.sandbox, AGENT, 2)
-        await until_hears(system, talk.customer, [back])
-        await customer_leaves(system, talk)
+@pytest.mark.system(**SHORT)
+async def test_retrieves_that_fail_do_not_keep_it_parked_for_longer(system):
+    talk = await parked(system)
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    before = (await system.session(talk.session))["parked_until"]
+    await system.failed("busy", "retrieve", talk.session, to=TARGET)
+    assert (await is_parked(system, talk))["parked_until"] == before
+    back = await system.dialed(AGENT, 2)
+    await system.until_hears(talk.customer, [back])
+    await customer_leaves(system, talk)
 
 
-async def test_customer_who_leaves_while_the_agent_is_rung_again_stops_that_phone(redis_server):
-    async with short_world(redis_server) as system:
-        system.agent_phone.script_in_turn(answers(), rings())
-        talk = await parked(system)
-        back = await dialed(system.sandbox, AGENT, 2)
-        await system.until(talk.session, **{"party.agent.status": "ringing"})
-        await customer_leaves(system, talk)
-        assert back.status in ("canceled", "no-answer", "completed")
-        assert (await transfers(system))[1][2:] == ("failed", "park-timeout, customer-left")
+@pytest.mark.system(**SHORT)
+async def test_customer_who_leaves_while_the_agent_is_rung_again_stops_that_phone(system):
+    system.agent_phone.script_in_turn(answers(), rings())
+    talk = await parked(system)
+    back = await system.dialed(AGENT, 2)
+    await system.until(talk.session, **{"party.agent.status": "ringing"})
+    await customer_leaves(system, talk)
+    assert back.status in ("canceled", "no-answer", "completed")
+    assert (await transfers(system))[1][2:] == ("failed", "park-timeout, customer-left")

@@ -8,55 +8,33 @@ import pytest
 from conferral.sandbox import CallHandle
 from conferral.sandbox.model.behavior import Behavior
 from conferral.storage.commands import command_stream
-from tests.flows.flow_helpers import (
-    GAP_MAX_S,
-    TARGET,
-    dial_requests,
-    dials_to,
-    done,
-    ended_by_command,
-    everyone_is_gone,
-    failed,
-    longest_gap_s,
-    outcome_of,
-    until_hears,
-)
+from tests.flows.flow_helpers import BOTH_DIRECTIONS, GAP_MAX_S, STARTS, TARGET
 from tests.flows.interruptions import Command, SmallSystem, Stage, gives, hangs_up, nothing, one_by_one, says
-from tests.flows.test_park import STARTS, heard_audio, is_parked, parked, talking, transfers
+from tests.flows.test_park import BOTH_PLACES, heard_audio, is_parked, parked, talking, transfers
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1), pytest.mark.system(answered_by=[TARGET])]
 __all__ = ["one_by_one"]
 
 #: How Twilio may report that someone's wait document could not be fetched.
 FAILED_WAITS = pytest.mark.parametrize("failed_wait", ["add-failed", "hung-up"])
-BOTH_DIRECTIONS = pytest.mark.parametrize("direction", ["inbound", "outbound"])
-
-
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
-        yield system
 
 
 async def is_taken_up(system, talk, debugger=frozenset()):
     """Someone retrieves the parked call, the two talk, and the customer hangs up: nothing is left."""
     await is_parked(system, talk)
-    await done(system, "retrieve", talk.session, to=TARGET)
+    await system.done("retrieve", talk.session, to=TARGET)
     await has_been_taken_up(system, talk, debugger)
 
 
 async def has_been_taken_up(system, talk, debugger=frozenset()):
     leg = await system.leg(talk.session, "agent")
-    await until_hears(system, talk.customer, [leg])
-    await until_hears(system, leg, [talk.customer])
+    await system.until_talk(talk.customer, leg)
     assert leg.record.to == TARGET
     assert system.listening.never_heard(talk.agent, leg)
-    assert dials_to(system, TARGET) == 1
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left", debugger=debugger)
+    assert system.dials_to(TARGET) == 1
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left", debugger=debugger)
 
 
 # ---- park: callbacks that Twilio does not send -----------------------------------------------------------------------
@@ -64,21 +42,19 @@ async def has_been_taken_up(system, talk, debugger=frozenset()):
 
 @STARTS
 @pytest.mark.parametrize("fault", ["lose_callbacks", "duplicate_callbacks", "hold_back_callbacks"])
-async def test_call_is_parked_and_retrieved_despite_callback_faults(redis_server, direction, conferenced, fault):
+async def test_call_is_parked_and_retrieved_despite_callback_faults(system, direction, conferenced, fault):
     """Every callback about joining, holding, leaving, and the agent's end."""
-    async with LocalSystem(redis_server.url) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
-        talk = await talking(system, direction, conferenced=conferenced)
-        since_s = system.listening.now()
-        for event in ("participant-join", "participant-hold", "participant-unhold", "participant-modify", "completed",
-                      "participant-leave"):  # fmt: skip
-            getattr(system.sandbox.faults, fault)(event, 2)
-        await done(system, "park", talk.session)
-        await is_parked(system, talk)
-        await done(system, "retrieve", talk.session, to=TARGET)
-        assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
-        system.sandbox.faults.clear()
-        await has_been_taken_up(system, talk)
+    talk = await talking(system, direction, conferenced=conferenced)
+    since_s = system.listening.now()
+    for event in ("participant-join", "participant-hold", "participant-unhold", "participant-modify", "completed",
+                  "participant-leave"):  # fmt: skip
+        getattr(system.sandbox.faults, fault)(event, 2)
+    await system.done("park", talk.session)
+    await is_parked(system, talk)
+    await system.done("retrieve", talk.session, to=TARGET)
+    assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
+    system.sandbox.faults.clear()
+    await has_been_taken_up(system, talk)
 
 
 @pytest.mark.soak
@@ -86,14 +62,14 @@ async def test_hold_without_an_answer_parks_nothing_and_the_two_talk_on(system):
     """Without it the customer would be in silence, and would end the conference for the agent's leaving."""
     talk = await talking(system, conferenced=True)
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=500, count=99, Hold="true")
-    await failed(system, "hold-failed", "park", talk.session)
+    await system.failed("hold-failed", "park", talk.session)
     session = await system.until(talk.session, state="conferenced", phase="")
     assert (session["transfer.status"], session["transfer.reason"]) == ("failed", "hold-failed")
     assert talk.agent.status == "in-progress"
-    await until_hears(system, talk.customer, [talk.agent])
+    await system.until_hears(talk.customer, [talk.agent])
     system.sandbox.faults.clear()
     # And it can be tried again.
-    await done(system, "park", talk.session)
+    await system.done("park", talk.session)
     assert await transfers(system) == [("park", "", "failed", "hold-failed"), ("park", "", "completed", "")]
     await is_taken_up(system, talk)
 
@@ -104,21 +80,21 @@ async def test_flag_that_is_not_cleared_parks_nothing(system):
     system.sandbox.faults.next_rest(
         "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="false"
     )
-    await failed(system, "end-flag-unconfirmed", "park", talk.session)
+    await system.failed("end-flag-unconfirmed", "park", talk.session)
     await system.until(talk.session, state="conferenced", phase="")
-    await until_hears(system, talk.customer, [talk.agent])
-    await ended_by_command(system, talk.session)
+    await system.until_hears(talk.customer, [talk.agent])
+    await system.ended_by_command(talk.session)
 
 
 @pytest.mark.soak  # as in test_blind_faults.py
-@pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
+@BOTH_PLACES
 @pytest.mark.parametrize("fault", [
     {"status": 503}, {"status": 429}, {"cut": "before"}, {"cut": "after"}, {"status": 500, "moment": "after"},
 ], ids=["503", "429", "cut-before", "cut-after", "500-after"])  # fmt: skip
 async def test_agent_hang_up_that_fails_at_first_is_repeated(system, conferenced, fault):
     talk = await talking(system, conferenced=conferenced)
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.agent.sid}", Status="completed", **fault)
-    await done(system, "park", talk.session)
+    await system.done("park", talk.session)
     await is_taken_up(system, talk)
 
 
@@ -127,10 +103,10 @@ async def test_redirect_that_is_refused_leaves_the_two_of_an_outbound_call_talki
     talk = await talking(system, "outbound")
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
     since_s = system.listening.now()
-    await failed(system, "Twilio refused (HTTP 400, code 20001)", "park", talk.session)
+    await system.failed("Twilio refused (HTTP 400, code 20001)", "park", talk.session)
     await system.until(talk.session, state="bridged", phase="connected")
     assert heard_audio(system, talk.customer, since_s) == [frozenset({talk.agent.sid})]
-    await done(system, "park", talk.session)
+    await system.done("park", talk.session)
     await is_taken_up(system, talk)
 
 
@@ -139,7 +115,7 @@ async def test_redirect_that_is_refused_leaves_the_two_of_an_outbound_call_talki
 async def test_redirect_without_an_answer_moves_the_customer_once(system, fault):
     talk = await talking(system, "outbound")
     system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", **fault)
-    await done(system, "park", talk.session)
+    await system.done("park", talk.session)
     assert system.redirects_of(talk.customer) == 1
     await is_taken_up(system, talk)
 
@@ -150,11 +126,11 @@ async def test_agent_who_hangs_up_just_before_it_is_parked_ends_the_call_or_has_
     talk = await talking(system, direction, conferenced=True)
     command = await command_stream.publish(system.client, system.keys, {"type": "park", "session": talk.session})
     talk.agent.hang_up()
-    outcome = await outcome_of(system, command)
+    outcome = await system.outcome_of(command)
     if outcome.status == "done":
         await is_taken_up(system, talk)
     else:
-        await everyone_is_gone(system, talk.session, "agent-left")
+        await system.everyone_is_gone(talk.session, "agent-left")
 
 
 # ---- the wait audio --------------------------------------------------------------------------------------------------
@@ -167,32 +143,32 @@ async def test_customer_without_wait_audio_waits_elsewhere_and_is_retrieved_from
 ):
     """Twilio ends a `<Conference>` whose wait URL fails; the third time they come with Twilio's own music."""
     async with LocalSystem(redis_server.url, speed=20, rules=Behavior(failed_wait=failed_wait)) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         talk = await talking(system, direction)
         system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
-        await done(system, "park", talk.session)
+        await system.done("park", talk.session)
         await system.until(talk.session, phase="parked", **{"party.customer.waits_for_start": "true"})
-        await until_hears(system, talk.customer, "music")
+        await system.until_hears(talk.customer, "music")
         assert not [entry for entry in system.sandbox.request_log.requests("POST") if entry.get("Hold") == "true"]
-        await done(system, "retrieve", talk.session, to=TARGET)
+        await system.done("retrieve", talk.session, to=TARGET)
         await has_been_taken_up(system, talk, debugger=frozenset({11200}))
 
 
 # ---- retrieve: the dial ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
+@BOTH_PLACES
 @pytest.mark.parametrize("fault", [
     {"status": 429}, {"cut": "after"}, {"status": 500, "moment": "after"},
 ], ids=["429", "cut-after", "500-after"])  # fmt: skip
 async def test_dial_that_took_effect_is_found_by_its_callbacks_and_never_repeated(system, conferenced, fault):
     talk = await parked(system, conferenced=conferenced)
     system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
-    await done(system, "retrieve", talk.session, to=TARGET)
+    await system.done("retrieve", talk.session, to=TARGET)
     await has_been_taken_up(system, talk)
 
 
-@pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
+@BOTH_PLACES
 @pytest.mark.parametrize(
     "fault, reason",
     [({"cut": "before"}, "unknown"), ({"status": 503}, "unknown"), ({"status": 400}, "failed")],
@@ -203,7 +179,7 @@ async def test_dial_that_took_no_effect_leaves_it_parked_and_is_not_repeated(sys
     system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
     outcome = await system.command("retrieve", talk.session, to=TARGET)
     assert (outcome.status, outcome.reason) == ("failed", reason)
-    assert len(dial_requests(system, TARGET)) == 1
+    assert len(system.dial_requests(TARGET)) == 1
     await is_taken_up(system, talk)
 
 
@@ -214,7 +190,7 @@ async def test_customer_is_let_back_to_who_retrieves_however_often_it_takes(syst
     system.sandbox.faults.next_rest(
         "POST", "/Conferences/*/Participants/*", count=2, Hold="false", EndConferenceOnExit="", **fault
     )
-    await done(system, "retrieve", talk.session, to=TARGET)
+    await system.done("retrieve", talk.session, to=TARGET)
     await has_been_taken_up(system, talk)
 
 
@@ -224,12 +200,12 @@ async def test_retrieving_agent_that_leaves_before_the_customer_is_unheld_leaves
     since_s = system.listening.now()
     outcome = await system.command("retrieve", talk.session, to=TARGET)
     if outcome.status == "done":
-        await everyone_is_gone(system, talk.session, "agent-left")
+        await system.everyone_is_gone(talk.session, "agent-left")
         return
     assert outcome.reason == "hung-up"
     await is_parked(system, talk)
-    assert longest_gap_s(system, talk.customer, since_s) < GAP_MAX_S
-    await ended_by_command(system, talk.session)
+    assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
+    await system.ended_by_command(talk.session)
 
 
 # ---- at each step ------------------------------------------------------------------------------------------------
@@ -270,7 +246,7 @@ async def all_is_well(cast: SmallSystem, expected: Sequence[tuple[str, ...]]) ->
         assert isinstance(heard, frozenset)
         (other,) = heard
         shown = "target" if cast.target is not None and other == cast.target.sid else "agent"
-        await until_hears(cast.system, CallHandle(cast.system.sandbox, other), [cast.customer])
+        await cast.system.until_hears(CallHandle(cast.system.sandbox, other), [cast.customer])
         assert {call.sid for call in cast.system.sandbox.live_calls()} == {other, cast.customer.sid}
         cast.customer.hang_up()
         await cast.ends("customer-left")

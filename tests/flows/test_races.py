@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.flow_helpers import SECOND, TARGET, dials_to, everyone_is_gone
+from tests.flows.flow_helpers import SECOND, TARGET
 from tests.flows.interruptions import (
     BLIND,
     CONSULT,
@@ -20,10 +20,12 @@ from tests.flows.interruptions import (
     one_by_one,
     says,
 )
-from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, dialed, rings
 
-pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("one_by_one")]
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.usefixtures("one_by_one"),
+    pytest.mark.system(answered_by=[TARGET, SECOND]),
+]
 __all__ = ["one_by_one"]
 
 # ---- the customer leaves at each step ----------------------------------------------------------------------------
@@ -110,9 +112,9 @@ async def talks(cast: SmallSystem) -> None:
 
 
 async def rings_for_consult(cast: SmallSystem) -> None:
-    cast.system.sandbox.phone(TARGET).script_in_turn(rings())
+    cast.system.not_answered_by(TARGET)
     await cast.say("transfer", to=TARGET, mode="consult")
-    await dialed(cast.system.sandbox, TARGET)
+    await cast.system.dialed(TARGET)
 
 
 async def target_answers(cast: SmallSystem) -> None:
@@ -200,14 +202,6 @@ async def test_two_things_at_once_have_one_outcome(redis_server, opening, plot, 
 # ---- two operators -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        for address in (TARGET, SECOND):
-            system.sandbox.phone(address).script_in_turn(answers())
-        yield system
-
-
 @pytest.mark.parametrize("converted", [False, True], ids=["bridged", "conferenced"])
 @pytest.mark.parametrize("modes", [("consult", "blind"), ("blind", "warm"), ("warm", "consult"), ("blind", "blind")])
 async def test_one_of_two_concurrent_transfers_is_rejected(system, converted, modes):
@@ -217,9 +211,8 @@ async def test_one_of_two_concurrent_transfers_is_rejected(system, converted, mo
     first, second = sorted(await asyncio.gather(*given), key=lambda outcome: outcome.status)
     assert (first.status, second.status) == ("done", "rejected")
     assert second.reason.startswith("another transfer is in progress")
-    assert sorted((dials_to(system, TARGET), dials_to(system, SECOND))) == [0, 1]
-    customer.hang_up()
-    await everyone_is_gone(system, customer.sid, "customer-left")
+    assert sorted((system.dials_to(TARGET), system.dials_to(SECOND))) == [0, 1]
+    await system.ended_by_hang_up(customer, customer.sid, "customer-left")
 
 
 async def test_same_command_given_twice_is_carried_out_once(system):
@@ -230,8 +223,7 @@ async def test_same_command_given_twice_is_carried_out_once(system):
         one, other = await asyncio.gather(*twice)
         assert one == other
         assert one.status == "done"
-    assert dials_to(system, TARGET) == 1
+    assert system.dials_to(TARGET) == 1
     again = await system.command("complete", customer.sid)
     assert again.status == "rejected"
-    customer.hang_up()
-    await everyone_is_gone(system, customer.sid, "customer-left")
+    await system.ended_by_hang_up(customer, customer.sid, "customer-left")

@@ -7,54 +7,23 @@ import json
 
 import pytest
 
-from tests.flows.flow_helpers import (
-    GAP_MAX_S,
-    SECOND,
-    TARGET,
-    begins,
-    dials_to,
-    done,
-    everyone_is_gone,
-    failed,
-    longest_gap_s,
-    outcome_of,
-    outcomes,
-    rejected,
-    sounds,
-    talking,
-    until_hears,
-)
+from tests.flows.flow_helpers import GAP_MAX_S, SECOND, STARTS, TARGET, talking
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.phones import answers, busy, dialed, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, refuses, rings, unreachable, voicemail
 
-pytestmark = pytest.mark.redis
+#: A second of real time, so that an answer comes in time on a busy machine, too.
+QUICK = {"speed": 20, "CONFERRAL_RING_TIMEOUT": 20}
+pytestmark = [pytest.mark.redis, pytest.mark.system(**QUICK)]
 
-STARTS = pytest.mark.parametrize(
-    "direction, conferenced",
-    [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
-    ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
-)
 SORRY = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
 COMING_BACK = "said Your call is coming back to you. "
-SPEED = 20
-
-
-def quick_world(redis_server, **settings):
-    # A second of real time, so that an answer comes in time on a busy machine, too.
-    return LocalSystem(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=20, **settings)
 
 
 async def fails(system, talk, reason):
     """A blind transfer fails so; who does not answer is not waited for for long."""
     # A quarter of a second of real time, which a busy machine may pass over: others shall fail before it is up.
     timeout = "5" if reason == "no-answer" else "60"
-    await failed(system, reason, "transfer", talk.session, to=TARGET, mode="blind", timeout=timeout)
-
-
-@pytest.fixture
-async def system(redis_server):
-    async with quick_world(redis_server) as system:
-        yield system
+    await system.failed(reason, "transfer", talk.session, to=TARGET, mode="blind", timeout=timeout)
 
 
 @STARTS
@@ -77,19 +46,17 @@ async def test_recalled_agent_hears_the_reason_while_the_customer_waits(
     assert back.sid != talk.agent.sid
     assert session["party.agent.address"] == AGENT
     assert (session["transfer.status"], session["transfer.reason"]) == ("failed", reason)
-    await until_hears(system, talk.customer, [back])
-    await until_hears(system, back, [talk.customer])
+    await system.until_talk(talk.customer, back)
     system.listening.name(back=back)
-    assert sounds(system, back) == [f"{COMING_BACK}{expected}", frozenset({talk.customer.sid})]
-    first, *waiting, last = sounds(system, talk.customer, began_s)
+    assert system.sounds(back) == [f"{COMING_BACK}{expected}", frozenset({talk.customer.sid})]
+    first, *waiting, last = system.sounds(talk.customer, began_s)
     assert (first, last) == (frozenset({talk.agent.sid}), frozenset({back.sid})), system.listening.described()
     assert set(waiting) <= {"ringback", "music"}
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
-    assert (dials_to(system, TARGET), system.sandbox.request_log.dials_to(AGENT)) == (1, 2)
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
+    assert (system.dials_to(TARGET), system.sandbox.request_log.dials_to(AGENT)) == (1, 2)
 
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
-    transfer = (await outcomes(system))[0]
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
+    transfer = (await system.outcomes())[0]
     assert (transfer["result"], transfer["reason"]) == ("recalled", reason)
 
 
@@ -105,8 +72,7 @@ async def test_call_status_distinguishes_a_refusal_from_busy_regardless_of_the_c
     await fails(system, talk, reason)
     assert system.sandbox.faults.pending_count() == 0
     await system.until(talk.session, state="conferenced")
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
@@ -118,11 +84,10 @@ async def test_target_who_leaves_before_the_customer_could_be_let_back_counts_as
     await fails(system, talk, "hung-up")
     await system.until(talk.session, state="conferenced")
     back = await system.leg(talk.session, "agent")
-    await until_hears(system, talk.customer, [back])
-    assert sounds(system, back)[0] == f"{COMING_BACK}The transfer has failed."
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.until_hears(talk.customer, [back])
+    assert system.sounds(back)[0] == f"{COMING_BACK}The transfer has failed."
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
 async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hears_music_in_the_pause(system):
@@ -131,17 +96,16 @@ async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hea
     system.agent_phone.script_in_turn(busy(), answers())
     began_s = system.listening.now()
     await fails(system, talk, "busy")
-    await until_hears(system, talk.customer, "music")
+    await system.until_hears(talk.customer, "music")
     session = await system.until(talk.session, state="conferenced")
     back = await system.leg(talk.session, "agent")
-    await until_hears(system, talk.customer, [back])
+    await system.until_hears(talk.customer, [back])
     assert session["transfer.reason"] == "busy, recall busy"
     assert system.sandbox.request_log.dials_to(AGENT) == 3
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
 
-    back.hang_up()
-    await everyone_is_gone(system, talk.session, "agent-left")
-    transfer = (await outcomes(system))[0]
+    await system.ended_by_hang_up(back, talk.session, "agent-left")
+    transfer = (await system.outcomes())[0]
     assert (transfer["result"], transfer["reason"]) == ("recalled", "busy, recall busy")
     assert [(one["party"], one["result"]) for one in json.loads(transfer["attempts"])] == [
         ("target", "busy"), ("agent", "busy"), ("agent", "answered"),
@@ -162,24 +126,24 @@ async def test_customer_hears_why_and_is_hung_up_when_the_recalled_agent_is_not_
     system.agent_phone.script_in_turn(first, second)
     began_s = system.listening.now()
     await fails(system, talk, "busy")
-    ended = await everyone_is_gone(system, talk.session, "recall-failed")
+    ended = await system.everyone_is_gone(talk.session, "recall-failed")
     assert (ended["transfer.status"], ended["transfer.reason"]) == ("failed", f"busy, {why}")
-    assert sounds(system, talk.customer, began_s)[-1] == SORRY
-    assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
+    assert system.sounds(talk.customer, began_s)[-1] == SORRY
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
     assert system.sandbox.request_log.dials_to(AGENT) == 3
-    results = [(published["kind"], published["result"], published["reason"]) for published in await outcomes(system)]
+    results = [(published["kind"], published["result"], published["reason"]) for published in await system.outcomes()]
     assert results == [("transfer", "failed", f"busy, {why}"), ("session", "ended", "recall-failed")]
 
 
-async def test_agent_who_does_not_answer_either_time_is_given_up(redis_server):
-    async with LocalSystem(redis_server.url, speed=SPEED, CONFERRAL_RING_TIMEOUT=10) as system:
-        talk = await talking(system)
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        system.agent_phone.script_in_turn(rings())
-        await fails(system, talk, "busy")
-        ended = await everyone_is_gone(system, talk.session, "recall-failed")
-        assert ended["transfer.reason"] == "busy, recall no-answer, recall no-answer"
-        assert sounds(system, talk.customer)[-2:] == ["music", SORRY]
+@pytest.mark.system(speed=20, CONFERRAL_RING_TIMEOUT=10)
+async def test_agent_who_does_not_answer_either_time_is_given_up(system):
+    talk = await talking(system)
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    system.agent_phone.script_in_turn(rings())
+    await fails(system, talk, "busy")
+    ended = await system.everyone_is_gone(talk.session, "recall-failed")
+    assert ended["transfer.reason"] == "busy, recall no-answer, recall no-answer"
+    assert system.sounds(talk.customer)[-2:] == ["music", SORRY]
 
 
 async def test_agent_who_is_back_may_hand_the_call_over_once_more(system):
@@ -188,13 +152,12 @@ async def test_agent_who_is_back_may_hand_the_call_over_once_more(system):
     await fails(system, talk, "busy")
     await system.until(talk.session, state="conferenced")
     back = await system.leg(talk.session, "agent")
-    await done(system, "transfer", talk.session, to=TARGET, mode="blind")
+    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     target = await system.leg(talk.session, "agent")
-    await until_hears(system, talk.customer, [target])
+    await system.until_hears(talk.customer, [target])
     assert back.status == "completed"
-    target.hang_up()
-    await everyone_is_gone(system, talk.session, "agent-left")
-    results = [(outcomes_seen["result"], outcomes_seen["reason"]) for outcomes_seen in await outcomes(system)]
+    await system.ended_by_hang_up(target, talk.session, "agent-left")
+    results = [(outcomes_seen["result"], outcomes_seen["reason"]) for outcomes_seen in await system.outcomes()]
     assert results == [("recalled", "busy"), ("completed", ""), ("ended", "agent-left")]
 
 
@@ -205,12 +168,11 @@ async def test_nothing_but_the_end_is_allowed_while_the_agent_is_rung_again(syst
     await fails(system, talk, "busy")
     await system.until(talk.session, phase="recall", **{"party.agent.status": "ringing"})
     for kind in ("complete", "cancel", "swap", "merge"):
-        await rejected(system, "the agent has left or is leaving; allowed now: ", kind, talk.session)
-    await rejected(
-        system, "another transfer is in progress; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind"
+        await system.rejected("the agent has left or is leaving; allowed now: ", kind, talk.session)
+    await system.rejected(
+        "another transfer is in progress; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind"
     )
-    await done(system, "end", talk.session)
-    await everyone_is_gone(system, talk.session, "command")
+    await system.ended_by_command(talk.session)
     assert system.sandbox.calls_of(AGENT)[-1].record.answered_at_s is None
 
 
@@ -222,7 +184,7 @@ async def while_the_agent_rings(system, talk):
 
 
 async def while_the_agent_hears_why(system, talk):
-    await until_hears(system, await dialed(system.sandbox, AGENT, 2), f"{COMING_BACK}The other line is busy.")
+    await system.until_hears(await system.dialed(AGENT, 2), f"{COMING_BACK}The other line is busy.")
 
 
 async def in_the_pause(system, talk):
@@ -230,7 +192,7 @@ async def in_the_pause(system, talk):
 
 
 async def during_the_last_sentence(system, talk):
-    await until_hears(system, talk.customer, SORRY)
+    await system.until_hears(talk.customer, SORRY)
 
 
 @pytest.mark.parametrize("phone, moment, reason", [
@@ -243,14 +205,14 @@ async def test_customer_who_hangs_up_meanwhile_ends_it_all(system, phone, moment
     talk = await talking(system)
     system.sandbox.phone(TARGET).script_in_turn(busy())
     system.agent_phone.script_in_turn(*phone)
-    command = await begins(system, "transfer", talk.session, to=TARGET, mode="blind")
+    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
     await moment(system, talk)
     rung = system.sandbox.request_log.dials_to(AGENT)
     talk.customer.hang_up()
-    assert (await outcome_of(system, command)).reason == "busy"
-    await everyone_is_gone(system, talk.session, reason)
+    assert (await system.outcome_of(command)).reason == "busy"
+    await system.everyone_is_gone(talk.session, reason)
     assert system.sandbox.request_log.dials_to(AGENT) == rung
-    transfer, session = await outcomes(system)
+    transfer, session = await system.outcomes()
     assert (transfer["result"], session["reason"]) == ("failed", reason)
 
 
@@ -259,18 +221,17 @@ async def test_customer_who_hangs_up_meanwhile_ends_it_all(system, phone, moment
 
 @pytest.mark.parametrize("confirm", ["asked", "phones"])
 async def test_voicemail_answering_for_the_agent_gets_the_customer_only_without_confirmation(redis_server, confirm):
-    async with quick_world(redis_server, CONFERRAL_CONFIRM=confirm, CONFERRAL_AGENT=SECOND) as system:
+    async with LocalSystem(redis_server.url, **QUICK, CONFERRAL_CONFIRM=confirm, CONFERRAL_AGENT=SECOND) as system:
         system.sandbox.phone(SECOND).script_in_turn(answers(), voicemail())
         talk = await talking(system)
         system.sandbox.phone(TARGET).script_in_turn(busy())
         await fails(system, talk, "busy")
-        machine = await dialed(system.sandbox, SECOND, 2)
+        machine = await system.dialed(SECOND, 2)
         if confirm == "asked":
-            await until_hears(system, talk.customer, [machine])
-            talk.customer.hang_up()
-            await everyone_is_gone(system, talk.session, "customer-left")
+            await system.until_hears(talk.customer, [machine])
+            await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
         else:
-            ended = await everyone_is_gone(system, talk.session, "recall-failed")
+            ended = await system.everyone_is_gone(talk.session, "recall-failed")
             assert ended["transfer.reason"] == "busy, recall no-confirmation, recall no-confirmation"
             assert system.listening.never_heard(talk.customer, machine)
 
@@ -279,55 +240,51 @@ async def test_voicemail_answering_for_the_agent_gets_the_customer_only_without_
 
 
 @STARTS
-async def test_fallback_destination_takes_the_call(redis_server, direction, conferenced):
-    async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
-        talk = await talking(system, direction, conferenced=conferenced)
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        system.sandbox.phone(SECOND).script_in_turn(answers(after_s=1))
-        began_s = system.listening.now()
-        await fails(system, talk, "busy")
-        session = await system.until(talk.session, state="conferenced")
-        assert session["party.agent.address"] == SECOND
-        second = await system.leg(talk.session, "agent")
-        await until_hears(system, talk.customer, [second])
-        await until_hears(system, second, [talk.customer])
-        assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
-        assert system.sandbox.request_log.dials_to(AGENT) == 1
-        second.hang_up()
-        await everyone_is_gone(system, talk.session, "agent-left")
-        attempts = json.loads((await outcomes(system))[0]["attempts"])
-        assert [(one["to"], one["result"]) for one in attempts] == [(TARGET, "busy"), (SECOND, "answered")]
+@pytest.mark.system(**QUICK, CONFERRAL_TRANSFER_FALLBACK=SECOND)
+async def test_fallback_destination_takes_the_call(system, direction, conferenced):
+    talk = await talking(system, direction, conferenced=conferenced)
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    system.sandbox.phone(SECOND).script_in_turn(answers(after_s=1))
+    began_s = system.listening.now()
+    await fails(system, talk, "busy")
+    session = await system.until(talk.session, state="conferenced")
+    assert session["party.agent.address"] == SECOND
+    second = await system.leg(talk.session, "agent")
+    await system.until_talk(talk.customer, second)
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
+    assert system.sandbox.request_log.dials_to(AGENT) == 1
+    await system.ended_by_hang_up(second, talk.session, "agent-left")
+    attempts = json.loads((await system.outcomes())[0]["attempts"])
+    assert [(one["to"], one["result"]) for one in attempts] == [(TARGET, "busy"), (SECOND, "answered")]
 
 
 @STARTS
-async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_sentence(
-    redis_server, direction, conferenced
-):
-    async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK=SECOND) as system:
-        talk = await talking(system, direction, conferenced=conferenced)
-        system.sandbox.phone(TARGET).script_in_turn(rings())
-        system.sandbox.phone(SECOND).script_in_turn(refuses())
-        began_s = system.listening.now()
-        await fails(system, talk, "no-answer")
-        ended = await everyone_is_gone(system, talk.session, "fallback-failed")
-        assert ended["transfer.reason"] == "no-answer, fallback rejected"
-        assert sounds(system, talk.customer, began_s)[-1] == SORRY
-        assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
-        assert (dials_to(system, SECOND), system.sandbox.request_log.dials_to(AGENT)) == (1, 1)
+@pytest.mark.system(**QUICK, CONFERRAL_TRANSFER_FALLBACK=SECOND)
+async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_sentence(system, direction, conferenced):
+    talk = await talking(system, direction, conferenced=conferenced)
+    system.not_answered_by(TARGET)
+    system.sandbox.phone(SECOND).script_in_turn(refuses())
+    began_s = system.listening.now()
+    await fails(system, talk, "no-answer")
+    ended = await system.everyone_is_gone(talk.session, "fallback-failed")
+    assert ended["transfer.reason"] == "no-answer, fallback rejected"
+    assert system.sounds(talk.customer, began_s)[-1] == SORRY
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
+    assert (system.dials_to(SECOND), system.sandbox.request_log.dials_to(AGENT)) == (1, 1)
 
 
 @STARTS
 @pytest.mark.parametrize("script, reason", [(unreachable(), "failed"), (rings(), "no-answer")], ids=["at-once", "late"])
+@pytest.mark.system(**QUICK, CONFERRAL_TRANSFER_FALLBACK="end")
 async def test_customer_hears_a_sentence_and_is_hung_up_without_a_fallback(
-    redis_server, direction, conferenced, script, reason
+    system, direction, conferenced, script, reason
 ):
-    async with quick_world(redis_server, CONFERRAL_TRANSFER_FALLBACK="end") as system:
-        talk = await talking(system, direction, conferenced=conferenced)
-        system.sandbox.phone(TARGET).script_in_turn(script)
-        began_s = system.listening.now()
-        await fails(system, talk, reason)
-        ended = await everyone_is_gone(system, talk.session, "transfer-failed")
-        assert ended["transfer.reason"] == reason
-        assert sounds(system, talk.customer, began_s)[-1] == SORRY
-        assert longest_gap_s(system, talk.customer, began_s) < GAP_MAX_S
-        assert system.sandbox.request_log.dials_to(AGENT) == 1
+    talk = await talking(system, direction, conferenced=conferenced)
+    system.sandbox.phone(TARGET).script_in_turn(script)
+    began_s = system.listening.now()
+    await fails(system, talk, reason)
+    ended = await system.everyone_is_gone(talk.session, "transfer-failed")
+    assert ended["transfer.reason"] == reason
+    assert system.sounds(talk.customer, began_s)[-1] == SORRY
+    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
+    assert system.sandbox.request_log.dials_to(AGENT) == 1

@@ -5,39 +5,15 @@ import pytest
 from conferral.sandbox import CallHandle
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.state import Recording
-from tests.flows.flow_helpers import (
-    TARGET,
-    done,
-    ended_by_command,
-    everyone_is_gone,
-    failed,
-    rejected,
-    talking,
-    until_hears,
-)
+from tests.flows.flow_helpers import STARTS, TARGET, talking
 from tests.flows.three_party_call import dials, joined_by_target, three, two
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, dialed, rings
+from tests.support.phones import busy, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
-STARTS = pytest.mark.parametrize(
-    "direction, conferenced",
-    [("inbound", False), ("inbound", True), ("outbound", False), ("outbound", True)],
-    ids=["inbound-bridged", "inbound-conferenced", "outbound-bridged", "outbound-conferenced"],
-)
-
-
-@pytest.fixture
-async def of_customer(redis_server):
-    async with LocalSystem(redis_server.url, CONFERRAL_RECORD="customer") as system:
-        yield system
-
-
-@pytest.fixture
-async def of_conference(redis_server):
-    async with LocalSystem(redis_server.url, CONFERRAL_RECORD="true") as system:
-        yield system
+OF_CUSTOMER = pytest.mark.system(CONFERRAL_RECORD="customer")
+OF_CONFERENCE = pytest.mark.system(CONFERRAL_RECORD="true")
 
 
 async def recording(system: LocalSystem, session: str, status: str = "in-progress") -> Recording:
@@ -65,11 +41,9 @@ async def until_records(system: LocalSystem, *calls: CallHandle) -> None:
 # ---- the customer's call, from its answer ------------------------------------------------------------------------
 
 
+@OF_CUSTOMER
 @STARTS
-async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its_end(
-    of_customer, direction, conferenced
-):
-    system = of_customer
+async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its_end(system, direction, conferenced):
     talk = await talking(system, direction)
     found = await recording(system, talk.session)
     assert (found.settings.channels, found.settings.source, found.settings.track) == (
@@ -80,12 +54,11 @@ async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its
     assert (found.leg_sid, found.conference_sid) == (talk.customer.sid, "")
     assert voices(found) == {talk.customer.sid, talk.agent.sid}
     if conferenced:
-        await done(system, "convert", talk.session)
+        await system.done("convert", talk.session)
         await until_records(system, talk.customer, talk.agent)
     session = await system.session(talk.session)
     assert session["recording.sid"] == found.sid
-    talk.agent.hang_up()
-    await everyone_is_gone(system, talk.session, "agent-left")
+    await system.ended_by_hang_up(talk.agent, talk.session, "agent-left")
     session = await system.until(talk.session, **{"recording.status": "completed"})
     assert session["recording.url"].endswith(found.sid)
     # One request: whatever moves the customer elsewhere moves his recording along.
@@ -93,17 +66,17 @@ async def test_customers_call_is_recorded_in_two_channels_from_its_answer_to_its
     assert len(asked) == 1
 
 
-async def test_recording_starts_only_after_an_answer(of_customer):
-    system = of_customer
+@OF_CUSTOMER
+async def test_recording_starts_only_after_an_answer(system):
     system.agent_phone.script_in_turn(rings())
     customer = await system.customer_calls()
-    leg = await dialed(system.sandbox, "client:alice")
+    leg = await system.dialed("client:alice")
     await system.until(customer.sid, phase="ringing")
     assert system.sandbox.recordings() == []
     leg.answer()
     found = await recording(system, customer.sid)
     assert found.started_at_s >= leg.record.answered_at_s
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("recorded_as", ["parents", "own", "refused"])
@@ -114,37 +87,37 @@ async def test_customer_who_was_called_is_recorded_as_soon_as_twilio_can(redis_s
         talk = await talking(system, "outbound")
         if recorded_as == "refused":
             assert system.sandbox.recordings() == []
-        await done(system, "convert", talk.session)
+        await system.done("convert", talk.session)
         found = await recording(system, talk.session)
         assert found.leg_sid == talk.customer.sid
         await until_records(system, talk.customer, talk.agent)
-        await ended_by_command(system, talk.session)
+        await system.ended_by_command(talk.session)
 
 
+@OF_CUSTOMER
 @pytest.mark.parametrize("fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}, {"status": 429}], ids=str)
-async def test_request_without_an_answer_makes_one_recording(of_customer, fault):
-    system = of_customer
+async def test_request_without_an_answer_makes_one_recording(system, fault):
     system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", **fault)
     talk = await talking(system)
     await recording(system, talk.session)
     assert len(system.sandbox.recordings()) == 1
-    await ended_by_command(system, talk.session)
+    await system.ended_by_command(talk.session)
 
 
-async def test_call_that_cannot_be_recorded_still_continues(of_customer):
-    system = of_customer
+@OF_CUSTOMER
+async def test_call_that_cannot_be_recorded_still_continues(system):
     system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", status=403, count=9)
     talk = await talking(system, conferenced=True)
-    await until_hears(system, talk.customer, [talk.agent])
+    await system.until_hears(talk.customer, [talk.agent])
     assert system.sandbox.recordings() == []
-    await ended_by_command(system, talk.session)
+    await system.ended_by_command(talk.session)
     asked = [one for one in system.sandbox.request_log.rest if "Recordings" in one.path and one.method == "POST"]
     assert len(asked) == 2
 
 
-async def test_consult_is_not_on_the_recording_of_the_customers_call(of_customer):
-    trio = await three(of_customer, "consult")
-    system = of_customer
+@OF_CUSTOMER
+async def test_consult_is_not_on_the_recording_of_the_customers_call(system):
+    trio = await three(system, "consult")
     found = await recording(system, trio.id)
     await trio.only_two_talk("agent", "target")
     await until_records(system, trio.customer)
@@ -155,37 +128,36 @@ async def test_consult_is_not_on_the_recording_of_the_customers_call(of_customer
     await trio.all_talk()
     await until_records(system, trio.customer, trio.agent, trio.target)
     assert system.listening.never_recorded(trio.target, until_s=since_s)
-    await ended_by_command(system, trio.id)
+    await system.ended_by_command(trio.id)
 
 
 # ---- the conference, from its start ------------------------------------------------------------------------------
 
 
-async def test_conference_is_recorded_from_its_start_where_there_is_one(of_conference):
-    system = of_conference
+@OF_CONFERENCE
+async def test_conference_is_recorded_from_its_start_where_there_is_one(system):
     talk = await talking(system)
     assert system.sandbox.recordings() == []
-    await done(system, "convert", talk.session)
+    await system.done("convert", talk.session)
     found = await recording(system, talk.session)
     assert (found.settings.source, found.settings.channels) == ("Conference", 2)
     await until_records(system, talk.customer, talk.agent)
-    talk.customer.hang_up()
-    await everyone_is_gone(system, talk.session, "customer-left")
+    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
     session = await system.until(talk.session, **{"recording.status": "completed"})
     assert session["recording.sid"] == found.sid
 
 
-async def test_recording_begins_at_the_conference_start_and_not_while_the_caller_waits(of_conference):
-    system = of_conference
+@OF_CONFERENCE
+async def test_recording_begins_at_the_conference_start_and_not_while_the_caller_waits(system):
     system.agent_phone.script_in_turn(rings())
     customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
-    await until_hears(system, customer, "music")
-    leg = await dialed(system.sandbox, "client:alice")
+    await system.until_hears(customer, "music")
+    leg = await system.dialed("client:alice")
     leg.answer()
-    await until_hears(system, customer, [leg])
+    await system.until_hears(customer, [leg])
     found = await recording(system, customer.sid)
     assert found.started_at_s >= leg.record.answered_at_s
-    await ended_by_command(system, customer.sid)
+    await system.ended_by_command(customer.sid)
 
 
 async def asked_of_recording(system: LocalSystem) -> list[str]:
@@ -194,10 +166,11 @@ async def asked_of_recording(system: LocalSystem) -> list[str]:
     return [" ".join(filter(None, (one.get("Status"), one.get("PauseBehavior")))) for one in asked]
 
 
+@OF_CONFERENCE
 @pytest.mark.parametrize("way_out", ["merge", "cancel", "complete", "target-leaves", "agent-leaves", "customer-leaves"])
-async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(of_conference, way_out):
-    trio = await three(of_conference, "consult")
-    system, target, agent = of_conference, trio.target, trio.agent
+async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(system, way_out):
+    trio = await three(system, "consult")
+    target, agent = trio.target, trio.agent
     found = await recording(system, trio.id, "paused")
     await trio.only_two_talk("agent", "target")
     assert await asked_of_recording(system) == ["paused skip"]
@@ -207,8 +180,7 @@ async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(of
     since_s = system.listening.now()
     assert system.listening.never_recorded(target)
     if way_out == "customer-leaves":
-        trio.customer.hang_up()
-        await everyone_is_gone(system, trio.id, "customer-left")
+        await trio.ended_by_hang_up(trio.customer, "customer-left")
         assert system.listening.never_recorded(target)
         return
     others = {"merge": (agent, target), "complete": (target,), "agent-leaves": (target,)}.get(way_out, (agent,))
@@ -218,41 +190,43 @@ async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(of
         target.hang_up()
     else:
         await trio.done(way_out)
-    await until_hears(system, trio.customer, list(others))
+    await system.until_hears(trio.customer, list(others))
     await recording(system, trio.id)
     await until_records(system, trio.customer, *others)
     assert system.listening.never_recorded(target, until_s=since_s)
     if target not in others:
         assert system.listening.never_recorded(target)
     assert await asked_of_recording(system) == ["paused skip", "in-progress"]
-    await ended_by_command(system, trio.id)
+    await system.ended_by_command(trio.id)
     assert found.status == "completed"
 
 
+@OF_CONFERENCE
 @pytest.mark.parametrize("swaps", [1, 2])
-async def test_swap_lets_nothing_of_the_consult_onto_the_recording(of_conference, swaps):
-    trio = await three(of_conference, "consult")
+async def test_swap_lets_nothing_of_the_consult_onto_the_recording(system, swaps):
+    trio = await three(system, "consult")
     for _ in range(swaps):
         await trio.done("swap")
-    assert of_conference.listening.never_recorded(trio.target)
+    assert system.listening.never_recorded(trio.target)
     await trio.done("cancel")
-    await until_records(of_conference, trio.customer, trio.agent)
-    assert of_conference.listening.never_recorded(trio.target)
-    await ended_by_command(of_conference, trio.id)
+    await until_records(system, trio.customer, trio.agent)
+    assert system.listening.never_recorded(trio.target)
+    await system.ended_by_command(trio.id)
 
 
-async def test_recording_resumes_when_no_one_answers_the_consult(of_conference):
-    trio = await two(of_conference, "conferenced")
-    of_conference.sandbox.phone(TARGET).script_in_turn(busy())
-    await failed(of_conference, "busy", "transfer", trio.id, to=TARGET, mode="consult")
-    await recording(of_conference, trio.id)
-    await until_records(of_conference, trio.customer, trio.agent)
-    assert await asked_of_recording(of_conference) == ["paused skip", "in-progress"]
-    await ended_by_command(of_conference, trio.id)
+@OF_CONFERENCE
+async def test_recording_resumes_when_no_one_answers_the_consult(system):
+    trio = await two(system, "conferenced")
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    await system.failed("busy", "transfer", trio.id, to=TARGET, mode="consult")
+    await recording(system, trio.id)
+    await until_records(system, trio.customer, trio.agent)
+    assert await asked_of_recording(system) == ["paused skip", "in-progress"]
+    await system.ended_by_command(trio.id)
 
 
-async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_dialed(of_conference):
-    system = of_conference
+@OF_CONFERENCE
+async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_dialed(system):
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=9, Status="paused")
     trio = await joined_by_target(trio, "consult")
@@ -261,56 +235,57 @@ async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_d
     assert await asked_of_recording(system) == ["paused skip", "stopped"]
     await trio.done("merge")
     await trio.all_talk()
-    await rejected(
-        system, "the conference's recording was stopped and can't be restarted", "record", trio.id, action="start"
+    await system.rejected(
+        "the conference's recording was stopped and can't be restarted", "record", trio.id, action="start"
     )
     assert system.listening.never_recorded(trio.target)
-    await ended_by_command(system, trio.id)
+    await system.ended_by_command(trio.id)
 
 
-async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_nor_stopped(of_conference):
-    system = of_conference
+@OF_CONFERENCE
+async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_nor_stopped(system):
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=99)
-    await failed(system, "recording-failed", "transfer", trio.id, to=TARGET, mode="consult")
+    await system.failed("recording-failed", "transfer", trio.id, to=TARGET, mode="consult")
     assert system.sandbox.calls_of(TARGET) == []
-    await until_hears(system, trio.customer, [trio.agent])
+    await system.until_hears(trio.customer, [trio.agent])
     await trio.until(state="conferenced", phase="")
-    await ended_by_command(system, trio.id)
+    await system.ended_by_command(trio.id)
 
 
+@OF_CONFERENCE
 @pytest.mark.parametrize(
     "fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}, {"status": 429, "retry_after_s": 0}], ids=str
 )
 @pytest.mark.parametrize("status", ["paused", "in-progress"])
-async def test_change_without_an_answer_is_repeated_until_it_is_so(of_conference, status, fault):
-    system = of_conference
+async def test_change_without_an_answer_is_repeated_until_it_is_so(system, status, fault):
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", Status=status, **fault)
     trio = await three(system, "consult")
     await trio.done("merge")
     await trio.all_talk()
     await until_records(system, trio.customer, trio.agent, trio.target)
     assert len(system.sandbox.recordings()) == 1
-    await ended_by_command(system, trio.id)
+    await system.ended_by_command(trio.id)
 
 
-async def test_recording_continues_when_agent_leaves_before_target_answers(of_conference):
-    system = of_conference
+@OF_CONFERENCE
+async def test_recording_continues_when_agent_leaves_before_target_answers(system):
     trio = await dials(await two(system, "conferenced"), "consult")
     await trio.until(transfer_status="ringing")
     trio.agent.hang_up()
     await trio.until(phase="blind")
     trio.target.answer()
-    await until_hears(system, trio.customer, [trio.target])
+    await system.until_hears(trio.customer, [trio.target])
     await until_records(system, trio.customer, trio.target)
-    await ended_by_command(system, trio.id)
+    await system.ended_by_command(trio.id)
 
 
-async def test_warm_transfer_is_recorded_whole(of_conference):
-    trio = await three(of_conference, "warm")
-    await until_records(of_conference, trio.customer, trio.agent, trio.target)
-    assert await asked_of_recording(of_conference) == []
-    await ended_by_command(of_conference, trio.id)
+@OF_CONFERENCE
+async def test_warm_transfer_is_recorded_whole(system):
+    trio = await three(system, "warm")
+    await until_records(system, trio.customer, trio.agent, trio.target)
+    assert await asked_of_recording(system) == []
+    await system.ended_by_command(trio.id)
 
 
 # ---- the command -------------------------------------------------------------------------------------------------
@@ -320,46 +295,45 @@ async def test_warm_transfer_is_recorded_whole(of_conference):
 async def test_recording_is_started_paused_resumed_and_stopped_by_command(system, direction, conferenced):
     talk = await talking(system, direction, conferenced=conferenced)
     for action in ("pause", "resume", "stop"):
-        await rejected(system, "not recording; allowed now: ", "record", talk.session, action=action)
-    await done(system, "record", talk.session, action="start")
+        await system.rejected("not recording; allowed now: ", "record", talk.session, action=action)
+    await system.done("record", talk.session, action="start")
     found = await recording(system, talk.session)
     assert (found.leg_sid, found.settings.channels) == (talk.customer.sid, 2)
     await until_records(system, talk.customer, talk.agent)
-    await rejected(system, "already recording; allowed now: ", "record", talk.session, action="start")
-    await done(system, "record", talk.session, action="resume")
-    await done(system, "record", talk.session, action="pause")
+    await system.rejected("already recording; allowed now: ", "record", talk.session, action="start")
+    await system.done("record", talk.session, action="resume")
+    await system.done("record", talk.session, action="pause")
     assert (await recording(system, talk.session, "paused")).status == "paused"
-    await done(system, "record", talk.session, action="pause")
+    await system.done("record", talk.session, action="pause")
     assert voices(found) == frozenset()
-    await done(system, "record", talk.session, action="resume")
+    await system.done("record", talk.session, action="resume")
     await until_records(system, talk.customer, talk.agent)
-    await done(system, "record", talk.session, action="stop")
+    await system.done("record", talk.session, action="stop")
     await recording(system, talk.session, "completed")
-    await rejected(system, "not recording; allowed now: ", "record", talk.session, action="stop")
-    await done(system, "record", talk.session, action="start")
+    await system.rejected("not recording; allowed now: ", "record", talk.session, action="stop")
+    await system.done("record", talk.session, action="start")
     assert len(system.sandbox.recordings()) == 2
-    await ended_by_command(system, talk.session)
+    await system.ended_by_command(talk.session)
 
 
-async def test_command_means_the_recording_of_the_conference_where_there_is_one(of_conference):
-    system = of_conference
+@OF_CONFERENCE
+async def test_command_means_the_recording_of_the_conference_where_there_is_one(system):
     talk = await talking(system, conferenced=True)
     found = await recording(system, talk.session)
-    await done(system, "record", talk.session, action="pause")
+    await system.done("record", talk.session, action="pause")
     assert found.status == "paused"
-    await done(system, "record", talk.session, action="resume")
+    await system.done("record", talk.session, action="resume")
     assert found.status == "in-progress"
-    await done(system, "record", talk.session, action="stop")
+    await system.done("record", talk.session, action="stop")
     await recording(system, talk.session, "completed")
-    await rejected(
-        system, "the conference's recording was stopped and can't be restarted", "record", talk.session,
+    await system.rejected("the conference's recording was stopped and can't be restarted", "record", talk.session,
         action="start",
     )  # fmt: skip
-    await ended_by_command(system, talk.session)
+    await system.ended_by_command(talk.session)
 
 
-async def test_recording_that_was_paused_by_command_stays_paused_through_a_consult(of_conference):
-    system = of_conference
+@OF_CONFERENCE
+async def test_recording_that_was_paused_by_command_stays_paused_through_a_consult(system):
     trio = await two(system, "conferenced")
     await trio.done("record", action="pause")
     await joined_by_target(trio, "consult")
@@ -369,20 +343,19 @@ async def test_recording_that_was_paused_by_command_stays_paused_through_a_consu
     assert system.listening.never_recorded(trio.target)
     await trio.done("record", action="resume")
     await until_records(system, trio.customer, trio.agent, trio.target)
-    await ended_by_command(system, trio.id)
+    await system.ended_by_command(trio.id)
 
 
-async def test_recording_cannot_be_resumed_during_a_consult(of_conference):
-    trio = await three(of_conference, "consult")
-    await rejected(
-        of_conference, "agent and target are talking without the customer", "record", trio.id, action="resume"
-    )
-    assert of_conference.listening.never_recorded(trio.target)
+@OF_CONFERENCE
+async def test_recording_cannot_be_resumed_during_a_consult(system):
+    trio = await three(system, "consult")
+    await system.rejected("agent and target are talking without the customer", "record", trio.id, action="resume")
+    assert system.listening.never_recorded(trio.target)
     await trio.done("record", action="stop")
     await trio.done("merge")
-    await recording(of_conference, trio.id, "completed")
-    assert of_conference.listening.never_recorded(trio.target)
-    await ended_by_command(of_conference, trio.id)
+    await recording(system, trio.id, "completed")
+    assert system.listening.never_recorded(trio.target)
+    await system.ended_by_command(trio.id)
 
 
 @pytest.mark.parametrize("action, status", [("start", 0), ("pause", 400), ("stop", 400)])
@@ -391,37 +364,37 @@ async def test_command_that_twilio_refuses_has_failed_and_leaves_everything_as_i
     if action == "start":
         system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", status=403)
     else:
-        await done(system, "record", talk.session, action="start")
+        await system.done("record", talk.session, action="start")
         system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings/*", status=status)
     outcome = await system.command("record", talk.session, action=action)
     assert outcome.status == "failed"
     assert outcome.reason.startswith("Twilio refused (HTTP ")
     running = [found for found in system.sandbox.recordings() if found.status == "in-progress"]
     assert len(running) == (action != "start")
-    await until_hears(system, talk.customer, [talk.agent])
-    await ended_by_command(system, talk.session)
+    await system.until_hears(talk.customer, [talk.agent])
+    await system.ended_by_command(talk.session)
 
 
 async def test_recording_is_rejected_before_anyone_has_answered(system):
     system.agent_phone.script_in_turn(rings())
     customer = await system.customer_calls()
-    await dialed(system.sandbox, "client:alice")
-    await rejected(system, "no one has answered yet; allowed now: ", "record", customer.sid, action="start")
-    await ended_by_command(system, customer.sid)
+    await system.dialed("client:alice")
+    await system.rejected("no one has answered yet; allowed now: ", "record", customer.sid, action="start")
+    await system.ended_by_command(customer.sid)
 
 
-async def test_recording_continues_while_the_call_is_parked_and_retrieved(of_customer):
-    system = of_customer
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+@OF_CUSTOMER
+async def test_recording_continues_while_the_call_is_parked_and_retrieved(system):
+    system.answered_by(TARGET)
     talk = await talking(system)
     found = await recording(system, talk.session)
-    await done(system, "park", talk.session)
+    await system.done("park", talk.session)
     await until_records(system, talk.customer)
-    await done(system, "retrieve", talk.session, to=TARGET)
-    leg = await dialed(system.sandbox, TARGET)
+    await system.done("retrieve", talk.session, to=TARGET)
+    leg = await system.dialed(TARGET)
     await until_records(system, talk.customer, leg)
     assert system.sandbox.recordings() == [found]
-    await ended_by_command(system, talk.session)
+    await system.ended_by_command(talk.session)
 
 
 # ---- callbacks ---------------------------------------------------------------------------------------------------
@@ -435,10 +408,10 @@ async def test_callbacks_of_a_recording_may_be_lost_doubled_or_late(redis_server
             getattr(system.sandbox.faults, fault)(event)
         talk = await talking(system, conferenced=True)
         found = await recording(system, talk.session)
-        await done(system, "record", talk.session, action="pause")
+        await system.done("record", talk.session, action="pause")
         assert found.status == "paused"
-        await done(system, "record", talk.session, action="resume")
-        await ended_by_command(system, talk.session)
+        await system.done("record", talk.session, action="resume")
+        await system.ended_by_command(talk.session)
         assert found.status == "completed"
 
 
@@ -447,7 +420,7 @@ async def test_recording_file_available_late_is_shown_in_session_and_log(redis_s
     async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_RECORD="customer") as system:
         talk = await talking(system)
         found = await recording(system, talk.session)
-        await ended_by_command(system, talk.session)
+        await system.ended_by_command(talk.session)
         session = await system.until(talk.session, **{"recording.status": "completed"})
         assert (session["state"], session["recording.sid"]) == ("ended", found.sid)
         assert session["recording.url"].endswith(f"/Recordings/{found.sid}")
@@ -460,14 +433,14 @@ async def test_recording_file_available_late_is_shown_in_session_and_log(redis_s
 async def test_word_about_the_last_recording_that_comes_late_is_not_taken_for_the_next(system):
     """It comes while no one knows yet how the next one is called."""
     talk = await talking(system)
-    await done(system, "record", talk.session, action="start")
+    await system.done("record", talk.session, action="start")
     system.sandbox.faults.delay_callbacks("recording-completed", 0.2)
-    await done(system, "record", talk.session, action="stop")
+    await system.done("record", talk.session, action="stop")
     system.sandbox.faults.lose_callbacks("recording-in-progress")
     system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", latency_s=0.5)
-    await done(system, "record", talk.session, action="start")
+    await system.done("record", talk.session, action="start")
     _, second = system.sandbox.recordings()
     session = await system.session(talk.session)
     assert (session["recording.sid"], session["recording.status"]) == (second.sid, "in-progress")
     assert (session["recording.url"], session["recording.duration_s"]) == ("", "0")
-    await ended_by_command(system, talk.session)
+    await system.ended_by_command(talk.session)

@@ -78,8 +78,7 @@ async def test_group_shows_committed_position_and_lag_and_the_length_what_is_und
     await system.until(customer.sid, state="conferenced")
     ahead = pairs(await redis_cli(system, "XINFO", "GROUPS", stream))
     assert ahead["last-delivered-id"] >= undecided[0]
-    await system.command("end", customer.sid)
-    await system.settled()
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("fields, reason", [
@@ -107,6 +106,5 @@ async def test_entry_that_is_no_command_at_all_goes_to_the_dead_letters(system):
     await redis_cli(system, "XADD", "conferral:commands", "*", "hello", "world")
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
     customer, _ = await system.talking()
-    assert (await system.command("convert", customer.sid)).status == "done"
-    await system.command("end", customer.sid)
-    await system.settled()
+    await system.done("convert", customer.sid)
+    await system.ended_by_command(customer.sid)

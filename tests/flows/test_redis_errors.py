@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,6 @@ async def readiness(system: LocalSystem) -> tuple[int, list[str]]:
         return response.status, (await response.json())["missing"]
 
 
-async def _is(asked: Awaitable[object], expected: object) -> bool:
-    return await asked == expected
-
-
 async def worker_lacks(system: LocalSystem) -> list[str]:
     return await system.workers[0].problems()
 
@@ -90,7 +86,7 @@ async def test_calls_are_bridged_while_redis_rejects_writes_and_all_continues_la
     trouble.begin(redis)
     try:
         await system.eventually(
-            lambda: _is(readiness(system), (503, [f"redis: {trouble.state}"])), "the webhooks say what is wrong"
+            lambda: readiness(system), "the webhooks say what is wrong", equals=(503, [f"redis: {trouble.state}"])
         )
         assert await worker_lacks(system) == [f"redis: {trouble.state}"]
         caller = await system.customer_calls()
@@ -105,8 +101,7 @@ async def test_calls_are_bridged_while_redis_rejects_writes_and_all_continues_la
         return await readiness(system) == (200, []) and await worker_lacks(system) == []
 
     await system.eventually(is_ready_again, "both processes are ready again")
-    outcome = await system.command("convert", talking[0].sid)
-    assert outcome.status == "done", outcome
+    await system.done("convert", talking[0].sid)
     for call in (caller, talking[0]):
         call.hang_up()
     await system.settled()

@@ -8,49 +8,47 @@ from conferral.operations.statistics import count_sessions
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_view import view_of
 from tests.support.local_system import LocalSystem
-from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 
 
-async def test_counts_agree_wherever_they_are_shown(redis_server: RedisServer) -> None:
-    async with LocalSystem(redis_server.url) as system:
-        reader = SessionQueries(system.client, system.keys)
-        before = await read_health(reader)
-        await system.talking()
-        customer, _ = await system.converted()
-        ended, _ = await system.talking()
-        assert (await system.command("end", ended.sid)).status == "done"
+async def test_counts_agree_wherever_they_are_shown(system: LocalSystem) -> None:
+    reader = SessionQueries(system.client, system.keys)
+    before = await read_health(reader)
+    await system.talking()
+    customer, _ = await system.converted()
+    ended, _ = await system.talking()
+    await system.done("end", ended.sid)
 
-        listed = count_sessions((one, None) for one in await reader.all_sessions(None, with_ended=True))
-        assert listed.by_state == {"bridged": 1, "converting": 0, "conferenced": 1, "transferring": 0}
-        assert (listed.live, listed.lone) == (2, 0)
-        # The control API's list, page by page.
-        paged = [(view_of(fields), None) for state in State if state is not State.ENDED
-                 for fields in (await reader.list_sessions(state=state, limit=50)).items]  # fmt: skip
-        assert count_sessions(paged) == listed
-        # The console's health, and the metrics of the worker that holds everything.
-        health = await read_health(reader)
-        assert sum(one.live for one in health.partitions) == listed.live
+    listed = count_sessions((one, None) for one in await reader.all_sessions(None, with_ended=True))
+    assert listed.by_state == {"bridged": 1, "converting": 0, "conferenced": 1, "transferring": 0}
+    assert (listed.live, listed.lone) == (2, 0)
+    # The control API's list, page by page.
+    paged = [(view_of(fields), None) for state in State if state is not State.ENDED
+             for fields in (await reader.list_sessions(state=state, limit=50)).items]  # fmt: skip
+    assert count_sessions(paged) == listed
+    # The console's health, and the metrics of the worker that holds everything.
+    health = await read_health(reader)
+    assert sum(one.live for one in health.partitions) == listed.live
 
-        async def is_measured() -> bool:
-            samples = [one for family in system.workers[0].metrics.sessions.collect() for one in family.samples]
-            return {one.labels["state"]: int(one.value) for one in samples} == listed.by_state
+    async def is_measured() -> bool:
+        samples = [one for family in system.workers[0].metrics.sessions.collect() for one in family.samples]
+        return {one.labels["state"]: int(one.value) for one in samples} == listed.by_state
 
-        await system.eventually(is_measured, "the metrics count the same")
+    await system.eventually(is_measured, "the metrics count the same")
 
-        async def is_reported() -> bool:
-            (worker,) = (await read_health(reader)).processes
-            return worker.stats is not None and worker.stats.requests > 0 and worker.stats.events > 10
+    async def is_reported() -> bool:
+        (worker,) = (await read_health(reader)).processes
+        return worker.stats is not None and worker.stats.requests > 0 and worker.stats.events > 10
 
-        await system.eventually(is_reported, "the worker tells what it has done")
-        after = await read_health(reader)
-        measured = rates(before, after)
-        assert measured is not None
-        assert measured.events > 0
-        # A party that hangs up ends the other's call, so our own request for that may come too late.
-        assert measured.failures.keys() <= {"21220"}
-        (worker,) = after.processes
-        assert (worker.kind, worker.name) == ("worker", system.workers[0].name)
-        assert {one.holder.name for one in after.partitions} == {worker.name}
-        assert customer.sid in await reader.live_ids()
+    await system.eventually(is_reported, "the worker tells what it has done")
+    after = await read_health(reader)
+    measured = rates(before, after)
+    assert measured is not None
+    assert measured.events > 0
+    # A party that hangs up ends the other's call, so our own request for that may come too late.
+    assert measured.failures.keys() <= {"21220"}
+    (worker,) = after.processes
+    assert (worker.kind, worker.name) == ("worker", system.workers[0].name)
+    assert {one.holder.name for one in after.partitions} == {worker.name}
+    assert customer.sid in await reader.live_ids()

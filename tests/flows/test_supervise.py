@@ -4,11 +4,11 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.request_log import RestEntry
-from tests.flows.flow_helpers import CAROL, begins, dial_requests, dials_to
+from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, EVE, STARTS, GroupCall, two
 from tests.flows.three_party_call import Halt, ThreePartyCall
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable
+from tests.support.phones import answers, busy, presses, refuses, unreachable
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 PARTICIPANT = "/Conferences/*/Participants/*"
@@ -53,7 +53,7 @@ async def test_supervisor_hears_all_and_is_heard_per_mode_from_the_start(system,
     # Someone who whispers, or listens, was heard by the customer at no moment, the first one included.
     assert (mode == "barge") != crowd.never_heard("customer", "supervisor")
     assert (mode == "monitor") == crowd.never_heard("agent", "supervisor")
-    (dial,) = dial_requests(system, EVE)
+    (dial,) = system.dial_requests(EVE)
     asked = {name: dial.get(name) for name in ("Muted", "Coaching", "EarlyMedia", "StartConferenceOnEnter")}
     assert asked["Muted"] == "true"
     assert asked["Coaching"] in ("", "false")
@@ -92,19 +92,19 @@ async def test_each_mode_switch_takes_one_request_and_leaks_no_audio(system):
     await crowd.done("supervise", to=EVE, mode="whisper")
     await crowd.done("supervise", to=EVE, mode="monitor")
     assert crowd.never_heard("customer", "supervisor", back_s)
-    assert dials_to(system, EVE) == 1
+    assert system.dials_to(EVE) == 1
     await crowd.let_go()
 
 
 async def test_customer_does_not_hear_the_supervisors_phone_ring(system):
     crowd = await two(system)
-    system.sandbox.phone(EVE).script_in_turn(rings())
+    system.not_answered_by(EVE)
     given = await crowd.say("supervise", to=EVE, mode="whisper")
-    crowd.people["supervisor"] = await dialed(system.sandbox, EVE)
+    crowd.people["supervisor"] = await system.dialed(EVE)
     await crowd.party("supervisor", status="ringing")
     await crowd.expect_heard(customer="agent", agent="customer")
     # Another mode meanwhile is what counts when it is answered.
-    switched = await begins(system, "supervise", crowd.id, to=EVE, mode="monitor")
+    switched = await system.begins("supervise", crowd.id, to=EVE, mode="monitor")
     crowd["supervisor"].answer()
     assert await crowd.outcome(switched) == ("done", "")
     assert (await crowd.outcome(given))[0] == "failed"
@@ -116,13 +116,13 @@ async def test_customer_does_not_hear_the_supervisors_phone_ring(system):
 @pytest.mark.parametrize("fields, script", [
     ({"brief": "A call about a bill."}, answers()), ({"confirm": "true"}, presses("1")),
 ], ids=["brief", "confirm"])  # fmt: skip
-async def test_gated_supervisor_is_never_heard_by_the_customer(redis_server, fields, script):
-    async with LocalSystem(redis_server.url, speed=5.0) as system:
-        crowd = await two(system)
-        await crowd.supervise("whisper", EVE, script, **fields)
-        await is_heard_as(crowd, "whisper")
-        assert crowd.never_heard("customer", "supervisor")
-        await crowd.let_go()
+@pytest.mark.system(speed=5.0)
+async def test_gated_supervisor_is_never_heard_by_the_customer(system, fields, script):
+    crowd = await two(system)
+    await crowd.supervise("whisper", EVE, script, **fields)
+    await is_heard_as(crowd, "whisper")
+    assert crowd.never_heard("customer", "supervisor")
+    await crowd.let_go()
 
 
 # ---- no company --------------------------------------------------------------------------------------------------
@@ -134,8 +134,7 @@ async def test_party_left_with_a_supervisor_is_alone(system, mode, leaver):
     crowd = await two(system)
     supervisor, customer = await crowd.supervise(mode), crowd["customer"]
     system.end_calls_in_test()
-    crowd[leaver].hang_up()
-    await crowd.ends(f"{leaver}-left")
+    await crowd.ended_by_hang_up(leaver, f"{leaver}-left")
     # A hang-up is not known in advance: until it is reported, Twilio lets everyone hear the whispering supervisor.
     heard_s = system.listening.seconds(customer, supervisor)
     assert mode == "barge" or heard_s < (AWAY_S if (mode, leaver) == ("whisper", "agent") else 0.001)
@@ -156,8 +155,7 @@ async def test_two_talk_on_without_the_supervisor_and_leaving_ends_the_call_agai
     await crowd.party("supervisor", status="left")
     await crowd.supervise("barge", BOB)
     await is_heard_as(crowd, "barge")
-    crowd["agent"].hang_up()
-    await crowd.ends("agent-left")
+    await crowd.ended_by_hang_up("agent", "agent-left")
 
 
 @pytest.mark.parametrize("script, reason", [
@@ -175,12 +173,11 @@ async def test_two_talk_on_when_the_supervisor_is_not_reached(system, script, re
 
 async def test_supervisor_whose_phone_rings_is_no_company_either(system):
     crowd = await two(system)
-    system.sandbox.phone(EVE).script_in_turn(rings())
+    system.not_answered_by(EVE)
     given = await crowd.say("supervise", to=EVE, mode="monitor")
-    eve = await dialed(system.sandbox, EVE)
+    eve = await system.dialed(EVE)
     await crowd.party("supervisor", status="ringing")
-    crowd["agent"].hang_up()
-    await crowd.ends("agent-left")
+    await crowd.ended_by_hang_up("agent", "agent-left")
     assert (await crowd.outcome(given))[0] == "failed"
     assert eve.status in ("canceled", "completed")
 
@@ -193,9 +190,9 @@ async def test_supervisor_whose_phone_rings_is_no_company_either(system):
 async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_and_coaches_the_next(system, mode):
     crowd = await two(system)
     await crowd.supervise("whisper")
-    system.sandbox.phone(CAROL).script_in_turn(answers())
+    system.answered_by(CAROL)
     await crowd.done("transfer", to=CAROL, mode=mode)
-    carol = await dialed(system.sandbox, CAROL)
+    carol = await system.dialed(CAROL)
     if mode != "blind":
         await crowd.done("complete")
     crowd.people["agent-1"] = crowd.people.pop("agent")
@@ -254,9 +251,9 @@ async def coached_agent_hangs_up(system: LocalSystem) -> None:
 async def test_supervisor_coaches_the_target_after_agent_hangs_up_in_warm_transfer(system):
     crowd = await two(system)
     await crowd.supervise("whisper")
-    system.sandbox.phone(CAROL).script_in_turn(answers())
+    system.answered_by(CAROL)
     await crowd.done("transfer", to=CAROL, mode="warm")
-    carol = await dialed(system.sandbox, CAROL)
+    carol = await system.dialed(CAROL)
     crowd.people.pop("agent").hang_up()
     crowd.people["agent"] = carol
     await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
@@ -269,9 +266,9 @@ async def test_supervised_consult_is_unheard_by_the_customer(system, mode):
     crowd = await two(system)
     await crowd.supervise(mode)
     since_s = system.listening.now()
-    system.sandbox.phone(CAROL).script_in_turn(answers())
+    system.answered_by(CAROL)
     await crowd.done("transfer", to=CAROL, mode="consult")
-    crowd.people["target"] = await dialed(system.sandbox, CAROL)
+    crowd.people["target"] = await system.dialed(CAROL)
     await crowd.expect_heard(customer="music", supervisor=["agent", "target"])
     assert mode == "barge" or crowd.never_heard("target", "supervisor", since_s)
     await crowd.done("cancel")
@@ -288,7 +285,7 @@ async def test_supervised_consult_is_unheard_by_the_customer(system, mode):
 async def test_refused_mode_has_failed_and_the_supervisor_monitors(system, mode, code):
     crowd = await two(system)
     system.sandbox.faults.next_rest("POST", PARTICIPANT, status=400, code=code, count=9, **ASKED[mode])
-    system.sandbox.phone(EVE).script_in_turn(answers())
+    system.answered_by(EVE)
     status, reason = await crowd.outcome(await crowd.say("supervise", to=EVE, mode=mode))
     assert (status, reason) == ("failed", f"Twilio refused (HTTP 400, code {code})")
     await crowd.comes("supervisor", EVE, 1)
@@ -330,7 +327,7 @@ async def test_supervisors_dial_of_unknown_outcome_is_not_repeated(system):
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after", To=EVE)
     await crowd.supervise("whisper")
     await is_heard_as(crowd, "whisper")
-    assert dials_to(system, EVE) == 1
+    assert system.dials_to(EVE) == 1
     await crowd.let_go()
 
 
@@ -344,7 +341,7 @@ async def test_second_supervisor_and_changes_of_the_supervisor_are_refused(syste
     for kind in ("hold", "unhold", "mute", "unmute"):
         await crowd.rejected("", kind, party="supervisor")
     await crowd.rejected("mode", "supervise", to=EVE, mode="shout")
-    assert dials_to(system, BOB) == 0
+    assert system.dials_to(BOB) == 0
     await is_heard_as(crowd, "monitor")
     await crowd.let_go()
 
@@ -368,10 +365,10 @@ async def test_agent_may_not_be_hung_up_before_the_mute_is_confirmed(system):
 @pytest.mark.parametrize("mode", ["whisper", "monitor"])
 async def test_supervisor_who_comes_in_the_middle_of_a_consult_is_heard_by_the_agent_at_most(system, mode, phase):
     crowd = await two(system)
-    system.sandbox.phone(CAROL).script_in_turn(rings())
+    system.not_answered_by(CAROL)
     moved = await crowd.say("transfer", to=CAROL, mode="consult")
     await crowd.wait_until(**{"transfer.status": "ringing"})
-    carol = crowd.people["target"] = await dialed(system.sandbox, CAROL)
+    carol = crowd.people["target"] = await system.dialed(CAROL)
     if phase == "talking":
         carol.answer()
         assert await crowd.outcome(moved) == ("done", "")

@@ -13,15 +13,15 @@ from conferral.storage.codecs.session_hash import all_fields
 from conferral.worker.process import make_policy
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.flows.conference_starts import WAYS, in_conference, opened
-from tests.flows.flow_helpers import TARGET, dials_to, outcomes, talking, until_hears
+from tests.flows.flow_helpers import TARGET, talking
 from tests.flows.group_call import BOB, EVE, GroupCall
 from tests.flows.three_party_call import ThreePartyCall, joined_by_target
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import AGENT, CUSTOMER, FAST, NUMBER, LocalSystem
 from tests.support.phones import answers, rings
 
-pytestmark = pytest.mark.redis
 INTERVAL_S = 0.4
+pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=INTERVAL_S)]
 #: `CONFERRAL_LONE_GRACE` of a world.
 GRACE_MS = 300
 #: For reading Twilio and Redis on a busy machine; what this process stood still is added.
@@ -51,12 +51,6 @@ def foreigners(system: LocalSystem) -> Foreigners:
     return Foreigners(
         system, system.sandbox.add_foreign_calls(3, age_s=60), system.sandbox.add_foreign_conference("lunch", age_s=60)
     )
-
-
-@pytest.fixture
-async def system(redis_server) -> AsyncIterator[LocalSystem]:
-    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
-        yield system
 
 
 # ---- flows -----------------------------------------------------------------------------------------------------------
@@ -173,11 +167,7 @@ def sweeps(system: LocalSystem) -> int:
 async def swept(system: LocalSystem, times: int) -> None:
     """Waits until the account was swept so many times more, from the beginning of a sweep on."""
     before = sweeps(system) + 1  # one may be under way, whose lists are older than what was done
-
-    async def has_been() -> bool:
-        return sweeps(system) >= before + times
-
-    await system.eventually(has_been, f"{times} more sweeps")
+    await system.eventually(lambda: sweeps(system) >= before + times, f"{times} more sweeps")
 
 
 async def waits_for_nothing(system: LocalSystem, session_id: str) -> None:
@@ -213,7 +203,7 @@ async def is_found_and_let_go(crowd: GroupCall, flow: Flow) -> None:
 async def nothing_is_left(crowd: GroupCall, reason: str) -> None:
     """No call, no timer, no effect; and the end was published once."""
     await crowd.system.settled()
-    published = [entry for entry in await outcomes(crowd.system) if entry["kind"] == "session"]
+    published = [entry for entry in await crowd.system.outcomes() if entry["kind"] == "session"]
     assert [(entry["session"], entry["reason"]) for entry in published] == [(crowd.id, reason)]
 
 
@@ -255,7 +245,7 @@ async def test_lone_participant_is_released_without_any_conference_events(system
     await nothing_is_left(crowd, flow.reason)
     assert others.are_untouched()
     for phone in (AGENT, CUSTOMER, TARGET, EVE):
-        assert dials_to(system, phone) <= 1
+        assert system.dials_to(phone) <= 1
 
 
 async def test_those_who_still_have_company_talk_on_when_a_third_is_found_gone(system):
@@ -291,21 +281,21 @@ async def test_bridged_call_with_all_end_callbacks_lost_is_ended(system):
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_phone_stops_ringing_when_the_waiting_party_is_found_gone(redis_server, way):
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=INTERVAL_S, CONFERRAL_RING_TIMEOUT=60)
+async def test_phone_stops_ringing_when_the_waiting_party_is_found_gone(system, way):
     """Long before it would have stopped by itself."""
-    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S, CONFERRAL_RING_TIMEOUT=60) as system:
-        lose_conference_events(system)
-        system.sandbox.phone(WAYS[way].phone).script_in_turn(*([answers()] if way == "call" else []), rings())
-        opening = await opened(system, way)
-        leg = await opening.rings()
-        lose_everything(system)
+    lose_conference_events(system)
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(*([answers()] if way == "call" else []), rings())
+    opening = await opened(system, way)
+    leg = await opening.rings()
+    lose_everything(system)
 
-        opening.waiter.hang_up()
+    opening.waiter.hang_up()
 
-        await opening.until(state="ended", end_reason=f"{opening.way.waiter}-left")
-        await system.settled()
-        assert leg.status in ("no-answer", "canceled", "completed")
-        assert dials_to(system, opening.way.phone) == 1
+    await opening.until(state="ended", end_reason=f"{opening.way.waiter}-left")
+    await system.settled()
+    assert leg.status in ("no-answer", "canceled", "completed")
+    assert system.dials_to(opening.way.phone) == 1
 
 
 async def test_customer_who_was_sent_on_is_left_alone(redis_server, tmp_path):
@@ -323,7 +313,7 @@ async def test_customer_who_was_sent_on_is_left_alone(redis_server, tmp_path):
             crowd["agent"].hang_up()
 
             await crowd.wait_until(state="ended", end_reason="agent-left")
-            await until_hears(system, crowd["customer"], f"said {heard}")
+            await system.until_hears(crowd["customer"], f"said {heard}")
             asked = len(system.sandbox.request_log.requests("POST"))
             await swept(system, 3)
             assert len(system.sandbox.request_log.requests("POST")) == asked

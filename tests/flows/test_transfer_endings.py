@@ -3,10 +3,8 @@
 import pytest
 
 from conferral.sandbox import CallHandle
-from tests.flows.flow_helpers import TARGET, begins, dials_to, everyone_is_gone, outcome_of
+from tests.flows.flow_helpers import TARGET
 from tests.flows.three_party_call import GAP_S, LATE_S, PHASES, Halt, ThreePartyCall, held, parties, published, reached
-from tests.support.local_system import LocalSystem
-from tests.support.phones import dialed
 
 pytestmark = pytest.mark.redis
 
@@ -25,7 +23,7 @@ def go_on(halt: Halt | None) -> None:
 async def is_reported(trio: ThreePartyCall, status: str, reason: str = "") -> None:
     """The transfer's sender gets this outcome if the transfer was unfinished; none is reported twice."""
     if trio.transfer_id:
-        outcome = await outcome_of(trio.system, trio.transfer_id)
+        outcome = await trio.system.outcome_of(trio.transfer_id)
         assert (outcome.status, outcome.reason) == (status, reason)
 
 
@@ -39,7 +37,7 @@ async def test_end_hangs_up_everyone_at_any_stage_of_a_transfer(system, mode, ph
     trio, halt = await reached(system, mode, phase)
     await trio.done("end")
     go_on(halt)
-    session = await everyone_is_gone(system, trio.id, "command")
+    session = await system.everyone_is_gone(trio.id, "command")
     assert (session["transfer.status"], session["transfer.reason"]) == ("cancelled", "command")
     await is_reported(trio, "failed", "command")
     await outcome_is_published(trio, "cancelled", "command")
@@ -50,12 +48,12 @@ async def test_everyone_is_hung_up_when_the_customer_hangs_up(system, mode, phas
     trio, halt = await reached(system, mode, phase)
     trio.customer.hang_up()
     go_on(halt)
-    session = await everyone_is_gone(system, trio.id, "customer-left")
+    session = await system.everyone_is_gone(trio.id, "customer-left")
     assert (session["transfer.status"], session["transfer.reason"]) == ("failed", "customer-left")
     await is_reported(trio, "failed", "customer-left")
     await outcome_is_published(trio, "failed", "customer-left")
     # Once he is gone there is no one to dial for.
-    assert dials_to(system, TARGET) == (0 if trio.target is None else 1)
+    assert system.dials_to(TARGET) == (0 if trio.target is None else 1)
 
 
 @pytest.mark.parametrize("mode, phase", BEFORE_ANSWER)
@@ -63,7 +61,7 @@ async def test_agent_who_hangs_up_before_the_answer_leaves_the_customer_with_rin
     trio, halt = await reached(system, mode, phase)
     trio.agent.hang_up()
     go_on(halt)
-    target = trio.target = await dialed(system.sandbox, TARGET)
+    target = trio.target = await system.dialed(TARGET)
     session = await trio.until(phase="blind", transfer_status="ringing")
     # A party on hold may hear the music to its end before the ringing.
     await trio.hears_wait_audio("music" if mode == "consult" and phase in ("holding", "ringing") else "ringback")
@@ -74,20 +72,18 @@ async def test_agent_who_hangs_up_before_the_answer_leaves_the_customer_with_rin
     await is_reported(trio, "done")
     # Twilio's own time from one conference or document to the next, and once more for a hold.
     assert trio.customer_was_never_in_silence(GAP_S + LATE_S), trio.heard()
-    trio.target.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(trio.target, "agent-left")
 
 
-async def test_customer_on_hold_hears_ringing_after_the_music_when_the_agent_leaves_before_the_answer(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        trio, _ = await reached(system, "consult", "ringing")
-        await trio.hear(customer="music")
-        trio.agent.hang_up()
-        await trio.hear(customer="ringback")
-        trio.target.answer()
-        await trio.only_two_talk("customer", "target")
-        trio.customer.hang_up()
-        await everyone_is_gone(system, trio.id, "customer-left")
+@pytest.mark.system(speed=20)
+async def test_customer_on_hold_hears_ringing_after_the_music_when_the_agent_leaves_before_the_answer(system):
+    trio, _ = await reached(system, "consult", "ringing")
+    await trio.hear(customer="music")
+    trio.agent.hang_up()
+    await trio.hear(customer="ringback")
+    trio.target.answer()
+    await trio.only_two_talk("customer", "target")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 @pytest.mark.parametrize("mode, phase", AFTER_ANSWER)
@@ -97,8 +93,7 @@ async def test_agent_who_hangs_up_after_the_answer_hands_over(system, mode, phas
     await trio.only_two_talk("customer", "target")
     await is_handed_over(trio)
     assert trio.customer_was_never_in_silence(), trio.heard()
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 async def is_handed_over(trio: ThreePartyCall) -> None:
@@ -107,7 +102,7 @@ async def is_handed_over(trio: ThreePartyCall) -> None:
     everyone = parties(session)
     assert everyone["agent"] == ("target-1", "connected")
     assert everyone["agent-1"][1] == "left"
-    assert dials_to(trio.system, TARGET) == 1
+    assert trio.system.dials_to(TARGET) == 1
     await outcome_is_published(trio, "completed", "")
 
 
@@ -120,8 +115,7 @@ async def test_target_who_hangs_up_gives_the_customer_back_to_the_agent(system, 
     await trio.only_two_talk("customer", "agent")
     assert trio.customer_was_never_in_silence(), trio.heard()
     await outcome_is_published(trio, "cancelled", "target-left")
-    trio.agent.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(trio.agent, "agent-left")
 
 
 @pytest.mark.parametrize("step, halt_before", [
@@ -133,15 +127,15 @@ async def test_target_who_hangs_up_gives_the_customer_back_to_the_agent(system, 
 async def test_hanging_up_mid_step_leaves_no_one_on_hold(system, step, halt_before, leaver):
     trio, _ = await reached(system, "consult", "talking")
     halt = Halt(trio, halt_before)
-    command_id = await begins(system, step, trio.id)
+    command_id = await system.begins(step, trio.id)
     await halt.has_come()
     leg: CallHandle = getattr(trio, leaver)
     leg.hang_up()
     halt.go()
-    outcome = await outcome_of(system, command_id)
+    outcome = await system.outcome_of(command_id)
     assert outcome.status in ("done", "failed")
     if leaver == "customer":
-        await everyone_is_gone(system, trio.id, "customer-left")
+        await system.everyone_is_gone(trio.id, "customer-left")
         return
     other = {"agent": "target", "target": "agent"}[leaver]
     session = await trio.until(state="conferenced")
@@ -151,17 +145,16 @@ async def test_hanging_up_mid_step_leaves_no_one_on_hold(system, step, halt_befo
         status = "cancelled" if trio.agent.sid == released.sid else "failed"
     await trio.only_two_talk("customer", other)
     assert session["transfer.status"] == status
-    getattr(trio, other).hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(getattr(trio, other), "agent-left")
 
 
 @pytest.mark.parametrize("mode, phase", BEFORE_ANSWER)
 async def test_complete_before_the_answer_hangs_up_the_agent_and_continues_as_blind(system, mode, phase):
     trio, halt = await reached(system, mode, phase)
-    command_id = await begins(system, "complete", trio.id)
+    command_id = await system.begins("complete", trio.id)
     go_on(halt)
-    target = trio.target = await dialed(system.sandbox, TARGET)
-    assert (await outcome_of(system, command_id)).status == "done"
+    target = trio.target = await system.dialed(TARGET)
+    assert (await system.outcome_of(command_id)).status == "done"
     assert trio.agent.status == "completed"
     await trio.until(phase="blind", transfer_status="ringing")
     assert system.listening.never_heard(trio.agent, target)
@@ -169,21 +162,19 @@ async def test_complete_before_the_answer_hangs_up_the_agent_and_continues_as_bl
     await trio.only_two_talk("customer", "target")
     await is_handed_over(trio)
     await is_reported(trio, "done")
-    target.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await system.ended_by_hang_up(target, trio.id, "agent-left")
 
 
 @pytest.mark.parametrize("mode, phase", [one for one in BEFORE_ANSWER if one[1] != "ringing"])
 async def test_cancel_before_the_dial_rings_no_one_and_both_keep_talking(system, mode, phase):
     trio, halt = await reached(system, mode, phase)
-    command_id = await begins(system, "cancel", trio.id)
+    command_id = await system.begins("cancel", trio.id)
     go_on(halt)
-    assert (await outcome_of(system, command_id)).status == "done"
+    assert (await system.outcome_of(command_id)).status == "done"
     await is_reported(trio, "failed", "cancelled")
     session = await trio.until(state="conferenced", transfer_status="cancelled")
     assert not held(session)
     await trio.only_two_talk("customer", "agent")
-    assert dials_to(system, TARGET) == 0
+    assert system.dials_to(TARGET) == 0
     await outcome_is_published(trio, "cancelled", "command")
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")

@@ -4,7 +4,6 @@ Whatever happens, each command has one answer, no one is dialed twice, and the c
 `participant-leave` of a settled conference is not covered here: no transfer is left that would read it.
 """
 
-import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -12,9 +11,8 @@ import pytest
 
 from conferral.sandbox.faults import Faults
 from tests.flows.flow_helpers import TARGET
-from tests.flows.interruptions import BLIND, Command, SmallSystem, small_world
+from tests.flows.interruptions import BLIND, Command, SmallSystem, side_by_side, small_world
 from tests.support.local_system import AGENT, NUMBER
-from tests.support.phones import answers
 
 pytestmark = pytest.mark.redis
 
@@ -76,7 +74,7 @@ async def play(
     """The story with a fault that is ordered right before that command; returns what became of it."""
     system = small_world(redis_url, policy={"hold_timeout_ms": 3_000, **policy})
     async with system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         cast = SmallSystem(system, *(await (system.converted() if converted else system.talking())))
         await cast.is_quiet()
         for kind, fields in plot:
@@ -92,14 +90,7 @@ async def play(
 
 async def play_all(stories: dict[str, Coroutine[Any, Any, Reported]]) -> dict[str, Reported | BaseException]:
     """Many stories side by side."""
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(story: Coroutine[Any, Any, Reported]) -> Reported:
-        async with places:
-            return await story
-
-    results = await asyncio.gather(*map(one, stories.values()), return_exceptions=True)
-    return dict(zip(stories, results, strict=True))
+    return dict(zip(stories, await side_by_side(stories.values(), AT_ONCE), strict=True))
 
 
 def succeeded(plot: Sequence[Command]) -> Reported:

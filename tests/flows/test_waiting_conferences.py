@@ -4,42 +4,31 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, some, waits
-from tests.flows.flow_helpers import (
-    GAP_MAX_S,
-    begins,
-    done,
-    everyone_is_gone,
-    longest_gap_s,
-    outcome_of,
-    rejected,
-    sounds,
-    until_hears,
-)
+from tests.flows.flow_helpers import GAP_MAX_S
 from tests.flows.three_party_call import published
-from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable, voicemail
+from tests.support.local_system import AGENT, CUSTOMER
+from tests.support.phones import busy, presses, refuses, rings, unreachable, voicemail
 
 pytestmark = pytest.mark.redis
 OUTCOMES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed": unreachable()}
 
 
 @by_way("waiting")
-async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_start(redis_server, way):
+@pytest.mark.system(rules=Behavior(add_before_start="refused"))
+async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_start(system, way):
     """Twilio's page on 16099 says so; the dial is placed once more, as a call whose document joins."""
-    async with LocalSystem(redis_server.url, rules=Behavior(add_before_start="refused")) as system:
-        system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
-        opening = await opened(system, way)
-        await opening.talks()
-        asked = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == opening.way.phone]
-        assert [(one.status, one.code) for one in asked] == [(400, 16099), (201, 0)]
-        assert len(system.sandbox.calls_of(opening.way.phone)) == 1
-        await done(system, "end", opening.id)
-        await opening.ends("command")
+    system.answered_by(WAYS[way].phone)
+    opening = await opened(system, way)
+    await opening.talks()
+    asked = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == opening.way.phone]
+    assert [(one.status, one.code) for one in asked] == [(400, 16099), (201, 0)]
+    assert len(system.sandbox.calls_of(opening.way.phone)) == 1
+    await opening.ended_by_command()
 
 
 @by_way("waiting")
 async def test_one_waits_with_music_until_the_other_answers_and_then_they_talk(system, way):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    system.not_answered_by(WAYS[way].phone)
     opening = await opened(system, way)
     leg = await opening.rings()
     await waits(opening)
@@ -53,10 +42,10 @@ async def test_one_waits_with_music_until_the_other_answers_and_then_they_talk(s
     await opening.talks()
     called = await opening.called()
     assert called is None or called.status == "done"
-    await until_hears(system, opening.waiter, [leg])
+    await system.until_hears(opening.waiter, [leg])
     # The waiting party has heard only the wait audio before, without a gap between it and the voice.
-    assert sounds(system, opening.waiter)[-2:] == [opening.way.wait_audio, frozenset([leg.sid])]
-    assert longest_gap_s(system, opening.waiter, 0) < GAP_MAX_S
+    assert system.sounds(opening.waiter)[-2:] == [opening.way.wait_audio, frozenset([leg.sid])]
+    assert system.longest_gap_s(opening.waiter, 0) < GAP_MAX_S
     # No one is moved: the two were in one conference from the start; the other was dialed into it by its SID.
     assert system.redirects_of(leg) == system.redirects_of(opening.waiter) == 0
     conference = await system.sandbox_conference()
@@ -66,16 +55,16 @@ async def test_one_waits_with_music_until_the_other_answers_and_then_they_talk(s
     assert [(dial.code, one.path) for one in again] in ([], [(16099, "/Calls.json")])
     assert conference.sid in dial.path
     assert dial.get("EarlyMedia") == "false"
-    await done(system, "end", opening.id)
-    await opening.ends("command")
+    await opening.ended_by_command()
 
 
 @by_way("client")
 @pytest.mark.parametrize("leaver", some(["agent", "customer"], "agent"))
 async def test_hanging_up_ends_a_call_of_two(system, way, leaver):
     opening, leg = await in_conference(system, way)
-    {opening.way.waiter: opening.waiter, opening.way.awaited: leg}[leaver].hang_up()
-    await opening.ends(f"{leaver}-left")
+    await opening.ended_by_hang_up(
+        {opening.way.waiter: opening.waiter, opening.way.awaited: leg}[leaver], f"{leaver}-left"
+    )
     (entry,) = await published(system, 1)
     assert (entry["kind"], entry["result"], entry["session"]) == ("session", "ended", opening.id)
 
@@ -85,7 +74,7 @@ async def test_both_parties_have_the_exit_flag_except_in_a_group(system, way, bi
     opening, _ = await in_conference(system, way)
     if binds:
         await opening.until(**{"party.customer.end_on_exit": "true", "party.agent.end_on_exit": "true"})
-    await done(system, "end", opening.id)
+    await system.done("end", opening.id)
     asked = [
         entry for entry in system.sandbox.request_log.requests("POST") if entry.get("EndConferenceOnExit") == "true"
     ]
@@ -95,20 +84,19 @@ async def test_both_parties_have_the_exit_flag_except_in_a_group(system, way, bi
 
 @by_way("call")
 @pytest.mark.parametrize("outcome", some(OUTCOMES, "rejected", "no-answer"))
-async def test_waiting_party_hears_that_no_one_was_reached(redis_server, way, outcome):
-    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as system:
-        system.sandbox.phone(WAYS[way].phone).script_in_turn(OUTCOMES[outcome])
-        opening = await opened(system, way)
-        await opening.fails(f"{opening.way.awaited}-{outcome}")
+@pytest.mark.system(speed=20, CONFERRAL_RING_TIMEOUT=5)
+async def test_waiting_party_hears_that_no_one_was_reached(system, way, outcome):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(OUTCOMES[outcome])
+    opening = await opened(system, way)
+    await opening.fails(f"{opening.way.awaited}-{outcome}")
 
 
 @by_way("waiting")
 async def test_waiting_party_that_hangs_up_stops_the_other_phone(system, way):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    system.not_answered_by(WAYS[way].phone)
     opening = await opened(system, way)
     leg = await opening.rings()
-    opening.waiter.hang_up()
-    await opening.ends(f"{opening.way.waiter}-left")
+    await opening.ended_by_hang_up(opening.waiter, f"{opening.way.waiter}-left")
     assert leg.status in ("canceled", "completed")
     assert leg.record.answered_at_s is None
     called = await opening.called()
@@ -117,7 +105,7 @@ async def test_waiting_party_that_hangs_up_stops_the_other_phone(system, way):
 
 @by_way("client")
 async def test_commands_that_need_company_are_rejected_while_one_waits_and_end_works(system, way):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    system.not_answered_by(WAYS[way].phone)
     opening = await opened(system, way)
     await opening.rings()
     before = await opening.session()
@@ -130,78 +118,48 @@ async def test_commands_that_need_company_are_rejected_while_one_waits_and_end_w
         ("mute", {"party": opening.way.waiter}),
         ("supervise", {"to": "client:carol", "mode": "monitor"}),
     ):
-        await rejected(system, "no one has answered yet", kind, opening.id, **fields)
+        await system.rejected("no one has answered yet", kind, opening.id, **fields)
     for kind in ("complete", "cancel", "swap", "merge"):
-        await rejected(system, "", kind, opening.id)
+        await system.rejected("", kind, opening.id)
     changed = {name for name, value in (await opening.session()).items() if before.get(name) != value}
     assert changed <= {"version", "updated_at", "seen"}, changed
-    await done(system, "end", opening.id)
-    await opening.ends("command")
+    await opening.ended_by_command()
 
 
 @by_way("call")
 @pytest.mark.parametrize("whom", some(["waiter", "awaited"], "awaited"))
 async def test_removing_either_party_while_one_waits_ends_the_call(system, way, whom):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    system.not_answered_by(WAYS[way].phone)
     opening = await opened(system, way)
     await opening.rings()
-    await done(system, "remove", opening.id, party=getattr(opening.way, whom))
+    await system.done("remove", opening.id, party=getattr(opening.way, whom))
     ended = await opening.until(state="ended")
-    await everyone_is_gone(system, opening.id, ended["end_reason"])
-
-
-async def test_agent_of_a_call_who_does_not_come_leaves_the_customer_uncalled(system):
-    system.agent_phone.script_in_turn(busy())
-    command = await begins(system, "call", "", agent=AGENT, customer=CUSTOMER, mode="conference")
-    outcome = await outcome_of(system, command)
-    assert (outcome.status, outcome.reason) == ("failed", "agent-busy")
-    await everyone_is_gone(system, outcome.session, "agent-busy")
-    assert system.sandbox.request_log.dials_to(CUSTOMER) == 0
+    await system.everyone_is_gone(opening.id, ended["end_reason"])
 
 
 async def test_agent_hanging_up_before_the_customer_answers_stops_the_customer_phone(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
+    system.not_answered_by(CUSTOMER)
     opening = await opened(system, "call", brief="This is a call.", session="order-7")
     customer = await opening.rings()
-    assert sounds(system, opening.waiter)[0] == "said This is a call."
-    opening.waiter.hang_up()
-    await opening.ends("agent-left")
+    assert system.sounds(opening.waiter)[0] == "said This is a call."
+    await opening.ended_by_hang_up(opening.waiter, "agent-left")
     assert customer.record.answered_at_s is None
 
 
-async def test_second_call_with_the_id_of_a_session_is_rejected(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-    opening = await opened(system, "call", session="order-7")
+@pytest.mark.system(speed=5, CONFERRAL_GREETING="Welcome to us.")
+async def test_greeting_is_said_once_and_then_the_music_plays(system):
+    system.agent_phone.script_in_turn(rings())
+    opening = await opened(system, "waiting")
+    agent = await system.dialed(AGENT)
+    await waits(opening)
+    await system.until_hears(opening.waiter, "music")
+    heard_s = system.sandbox.now_s
+    await system.sandbox.wait_until(lambda: system.sandbox.now_s > heard_s)  # music that lasts no time is no sound
+    agent.answer()
     await opening.talks()
-    await rejected(
-        system,
-        "session: this id is already in use",
-        "call",
-        "order-7",
-        agent=AGENT,
-        customer=CUSTOMER,
-        mode="conference",
-    )
-    assert system.sandbox.request_log.dials_to(CUSTOMER) == 1
-    await done(system, "end", opening.id)
-    await opening.ends("command")
-
-
-async def test_greeting_is_said_once_and_then_the_music_plays(redis_server):
-    async with LocalSystem(redis_server.url, speed=5, CONFERRAL_GREETING="Welcome to us.") as system:
-        system.agent_phone.script_in_turn(rings())
-        opening = await opened(system, "waiting")
-        agent = await dialed(system.sandbox, AGENT)
-        await waits(opening)
-        await until_hears(system, opening.waiter, "music")
-        heard_s = system.sandbox.now_s
-        await system.sandbox.wait_until(lambda: system.sandbox.now_s > heard_s)  # music that lasts no time is no sound
-        agent.answer()
-        await opening.talks()
-        assert sounds(system, opening.waiter) == ["said Welcome to us.", "music", frozenset([agent.sid])]
-        await until_hears(system, agent, [opening.waiter])
-        agent.hang_up()
-        await opening.ends("agent-left")
+    assert system.sounds(opening.waiter) == ["said Welcome to us.", "music", frozenset([agent.sid])]
+    await system.until_hears(agent, [opening.waiter])
+    await opening.ended_by_hang_up(agent, "agent-left")
 
 
 @pytest.mark.parametrize("way", ["client", "call"])
@@ -210,12 +168,10 @@ async def test_greeting_is_said_once_and_then_the_music_plays(redis_server):
     [(voicemail(), "customer-no-confirmation"), (presses("2"), "customer-rejected")],
     ids=["voicemail", "refuses"],
 )
-async def test_customer_who_has_to_press_a_key_and_does_not_ends_the_call_with_a_sentence(
-    redis_server, way, script, reason
-):
-    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_CONFIRM="phones") as system:
-        system.sandbox.phone(CUSTOMER).script_in_turn(script)
-        opening = await opened(system, way)
-        await opening.fails(reason)
-        machine = await dialed(system.sandbox, CUSTOMER)
-        assert system.listening.never_heard(opening.waiter, machine)
+@pytest.mark.system(speed=20, CONFERRAL_CONFIRM="phones")
+async def test_customer_who_has_to_press_a_key_and_does_not_ends_the_call_with_a_sentence(system, way, script, reason):
+    system.sandbox.phone(CUSTOMER).script_in_turn(script)
+    opening = await opened(system, way)
+    await opening.fails(reason)
+    machine = await system.dialed(CUSTOMER)
+    assert system.listening.never_heard(opening.waiter, machine)

@@ -4,11 +4,10 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.conference_starts import WAYS, by_way, opened, some, waits
-from tests.flows.flow_helpers import dials_to, done, sounds, until_hears
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, rings
+from tests.support.phones import answers, busy
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.system(policy={"ring_timeout_ms": 1_000})]
 EVENTS = ("initiated", "ringing", "in-progress", "conference-start", "participant-join", "*")
 BAD_ANSWERS = {
     "429": {"status": 429},
@@ -20,19 +19,13 @@ BAD_ANSWERS = {
 WAIT_FAILED = frozenset({11200})
 
 
-@pytest.fixture
-async def system(redis_server):
-    async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
-        yield system
-
-
 # ---- callbacks -------------------------------------------------------------------------------------------------------
 
 
 @by_way("waiting")
 @pytest.mark.parametrize("event", some(EVENTS, "participant-join", "*"))
 async def test_lost_callbacks_are_recovered_by_a_read(system, way, event):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    system.answered_by(WAYS[way].phone)
     if event.startswith(("conference", "participant")):
         system.sandbox.faults.lose_callbacks(event, count=3)
     else:
@@ -43,7 +36,7 @@ async def test_lost_callbacks_are_recovered_by_a_read(system, way, event):
 @by_way("client")
 @pytest.mark.parametrize("fault", some(["doubled", "late", "reordered"], "doubled", "reordered"))
 async def test_callbacks_that_come_twice_late_or_in_another_order_change_nothing(system, way, fault):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    system.answered_by(WAYS[way].phone)
     faults = system.sandbox.faults
     if fault == "doubled":
         faults.duplicate_callbacks("*", count=30, copies=3)
@@ -56,19 +49,19 @@ async def test_callbacks_that_come_twice_late_or_in_another_order_change_nothing
 
 
 @by_way("call")
-async def test_end_of_the_dialed_party_is_found_although_all_its_callbacks_are_lost(redis_server, way):
-    async with LocalSystem(redis_server.url, speed=20, policy={"ring_timeout_ms": 1_000}) as system:
-        system.sandbox.phone(WAYS[way].phone).script_in_turn(busy())
-        system.sandbox.faults.lose_callbacks("*", count=9, To=WAYS[way].phone)
-        system.sandbox.faults.lose_callbacks("participant-add-failed", count=9)
-        opening = await opened(system, way)
-        await opening.fails(f"{opening.way.awaited}-busy")
+@pytest.mark.system(speed=20, policy={"ring_timeout_ms": 1_000})
+async def test_end_of_the_dialed_party_is_found_although_all_its_callbacks_are_lost(system, way):
+    system.sandbox.phone(WAYS[way].phone).script_in_turn(busy())
+    system.sandbox.faults.lose_callbacks("*", count=9, To=WAYS[way].phone)
+    system.sandbox.faults.lose_callbacks("participant-add-failed", count=9)
+    opening = await opened(system, way)
+    await opening.fails(f"{opening.way.awaited}-busy")
 
 
 @by_way("waiting")
 @pytest.mark.parametrize("lost", some(["participant-leave", "completed", "both"], "both"))
 async def test_waiter_leaving_with_only_one_callback_stops_the_other_phone(system, way, lost):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    system.not_answered_by(WAYS[way].phone)
     opening = await opened(system, way)
     leg = await opening.rings()
     faults = system.sandbox.faults
@@ -77,8 +70,7 @@ async def test_waiter_leaving_with_only_one_callback_stops_the_other_phone(syste
         faults.lose_callbacks("conference-end")
     if lost != "participant-leave":
         faults.lose_callbacks("completed", CallSid=opening.waiter.sid)
-    opening.waiter.hang_up()
-    await opening.ends(f"{opening.way.waiter}-left")
+    await opening.ended_by_hang_up(opening.waiter, f"{opening.way.waiter}-left")
     assert leg.record.answered_at_s is None
 
 
@@ -88,19 +80,19 @@ async def test_waiter_leaving_with_only_one_callback_stops_the_other_phone(syste
 @by_way("client")
 @pytest.mark.parametrize("fault", some(BAD_ANSWERS, "cut-before", "cut-after"))
 async def test_awaited_party_is_dialed_once_despite_a_bad_response(system, way, fault):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    system.answered_by(WAYS[way].phone)
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **BAD_ANSWERS[fault])
     await (await opened(system, way)).is_a_conference()
 
 
 @by_way("call")
 @pytest.mark.parametrize("status", some([400, 401, 403], 400))
-async def test_refused_dial_fails_the_call_of_the_waiting_party(redis_server, way, status):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status)
-        opening = await opened(system, way)
-        await opening.fails(f"{opening.way.awaited}-failed")
-        assert dials_to(system, opening.way.phone) == 0
+@pytest.mark.system(speed=20)
+async def test_refused_dial_fails_the_call_of_the_waiting_party(system, way, status):
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status)
+    opening = await opened(system, way)
+    await opening.fails(f"{opening.way.awaited}-failed")
+    assert system.dials_to(opening.way.phone) == 0
 
 
 @by_way("waiting")
@@ -113,7 +105,7 @@ async def test_waiter_is_hung_up_even_if_the_sentence_cannot_be_played(system, w
     # At once, and not only when the account is compared.
     assert system.sandbox.request_log.requests("POST", f"/Calls/{opening.waiter.sid}")[-1].get("Status") == "completed"
     assert not system.sandbox.request_log.requests("GET", "/Conferences.json")
-    assert not [what for what in sounds(system, opening.waiter) if str(what).startswith("said")]
+    assert not [what for what in system.sounds(opening.waiter) if str(what).startswith("said")]
 
 
 # ---- what is heard while one waits -----------------------------------------------------------------------------------
@@ -121,15 +113,15 @@ async def test_waiter_is_hung_up_even_if_the_sentence_cannot_be_played(system, w
 
 @by_way("client")
 @pytest.mark.parametrize("status", some([500, 404], 404))
-async def test_failing_wait_url_returns_to_the_conference_and_the_call_continues(redis_server, way, status):
+@pytest.mark.system(policy={"arrive_timeout_ms": 5_000})
+async def test_failing_wait_url_returns_to_the_conference_and_the_call_continues(system, way, status):
     """Twilio repeats our wait URL after a 500, and gives it up at once after a 404."""
     # He may come out of it before his session was decided upon, and then asks again a second later.
-    async with LocalSystem(redis_server.url, policy={"arrive_timeout_ms": 5_000}) as system:
-        await _waits_although_the_wait_url_fails(system, way, status)
+    await _waits_although_the_wait_url_fails(system, way, status)
 
 
 async def _waits_although_the_wait_url_fails(system, way, status):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(rings())
+    system.not_answered_by(WAYS[way].phone)
     system.sandbox.faults.fail_fetches("/voice/wait", status=status, count=20)
     opening = await opened(system, way)
 
@@ -144,33 +136,30 @@ async def _waits_although_the_wait_url_fails(system, way, status):
     (await system.leg(opening.id, opening.way.awaited)).answer()
     leg = await opening.talks()
     assert opening.waiter.status == leg.status == "in-progress"
-    leg.hang_up()
-    await opening.ends(f"{opening.way.awaited}-left", debugger=WAIT_FAILED, conferences=2)
+    await opening.ended_by_hang_up(leg, f"{opening.way.awaited}-left", debugger=WAIT_FAILED, conferences=2)
 
 
 @pytest.mark.parametrize("failed_wait", ["add-failed", "hung-up"])
 async def test_caller_whose_music_fails_hears_twilios_own_however_that_is_reported(redis_server, failed_wait):
     """Twilio may report like a hang-up that the wait document could not be fetched, while the call goes on."""
     async with LocalSystem(redis_server.url, rules=Behavior(failed_wait=failed_wait)) as system:
-        system.sandbox.phone(WAYS["waiting"].phone).script_in_turn(rings())
+        system.not_answered_by(WAYS["waiting"].phone)
         system.sandbox.faults.fail_fetches("/voice/wait", status=404, count=20)
         opening = await opened(system, "waiting")
-        await until_hears(system, opening.waiter, "music")
+        await system.until_hears(opening.waiter, "music")
         leg = await opening.rings()
         leg.answer()
         await opening.talks()
-        leg.hang_up()
-        await opening.ends("agent-left", debugger=WAIT_FAILED, conferences=2)
+        await opening.ended_by_hang_up(leg, "agent-left", debugger=WAIT_FAILED, conferences=2)
 
 
-async def test_greeting_that_fails_does_not_cost_the_caller_the_call(redis_server):
-    async with LocalSystem(redis_server.url, CONFERRAL_GREETING="Welcome.") as system:
-        system.agent_phone.script_in_turn(answers(0.3))
-        system.sandbox.faults.fail_fetches("/voice/wait", status=404)
-        opening = await opened(system, "waiting")
-        leg = await opening.talks()
-        leg.hang_up()
-        await opening.ends("agent-left", debugger=WAIT_FAILED, conferences=2)
+@pytest.mark.system(CONFERRAL_GREETING="Welcome.")
+async def test_greeting_that_fails_does_not_cost_the_caller_the_call(system):
+    system.agent_phone.script_in_turn(answers(0.3))
+    system.sandbox.faults.fail_fetches("/voice/wait", status=404)
+    opening = await opened(system, "waiting")
+    leg = await opening.talks()
+    await opening.ended_by_hang_up(leg, "agent-left", debugger=WAIT_FAILED, conferences=2)
 
 
 async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):
@@ -178,9 +167,8 @@ async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):
     opening = await opened(system, "waiting")
     await system.until(opening.id, state="bridged", phase="connected")
     agent = await system.agent_leg(opening.waiter)
-    await until_hears(system, opening.waiter, [agent])
-    await done(system, "end", opening.id)
-    await opening.ends("command", debugger=frozenset({11200}))
+    await system.until_hears(opening.waiter, [agent])
+    await opening.ended_by_command(debugger=frozenset({11200}))
 
 
 # ---- no callbacks ----------------------------------------------------------------------------------------------------
@@ -189,30 +177,28 @@ async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):
 @by_way("call")
 async def test_party_left_alone_is_released_when_the_flag_fails(system, way):
     system.end_calls_in_test()
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
+    system.answered_by(WAYS[way].phone)
     opening = await opened(system, way)
     leg = await opening.talks()
     left_s = system.listening.now()
-    leg.hang_up()
-    await opening.ends(f"{opening.way.awaited}-left")
+    await opening.ended_by_hang_up(leg, f"{opening.way.awaited}-left")
     # The lone grace is 0.3 s here.
     assert system.listening.seconds(opening.waiter, "silence", left_s) < 2
 
 
 async def test_agent_is_dialed_once_although_the_response_is_lost(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
+    system.answered_by(CUSTOMER)
     system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
     opening = await opened(system, "call")
     await opening.is_a_conference()
-    assert dials_to(system, AGENT) == 1
+    assert system.dials_to(AGENT) == 1
 
 
 async def test_gate_that_fails_once_lets_the_agent_of_a_call_in_by_the_fallback(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(rings())
+    system.not_answered_by(CUSTOMER)
     system.sandbox.faults.fail_fetches("/voice/gate", status=503)
     opening = await opened(system, "call")
     await opening.rings()
     await waits(opening)
-    assert dials_to(system, AGENT) == 1
-    await done(system, "end", opening.id)
-    await opening.ends("command", debugger=frozenset({11200}))
+    assert system.dials_to(AGENT) == 1
+    await opening.ended_by_command(debugger=frozenset({11200}))

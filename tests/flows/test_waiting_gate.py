@@ -3,9 +3,8 @@
 import pytest
 
 from tests.flows.conference_starts import some
-from tests.flows.flow_helpers import dials_to, done, everyone_is_gone, sounds, until_hears
 from tests.support.local_system import NUMBER, LocalSystem
-from tests.support.phones import answers, dialed, presses, voicemail
+from tests.support.phones import presses, voicemail
 
 pytestmark = pytest.mark.redis
 PHONE = "+14155550188"
@@ -34,47 +33,43 @@ BY_HAND = pytest.mark.parametrize("speed", [1])
 
 @BY_HAND
 async def test_caller_waits_with_music_until_the_key_is_pressed(system):
-    system.sandbox.phone(PHONE).script_in_turn(answers())
+    system.answered_by(PHONE)
     customer = await system.customer_calls()
-    agent = await dialed(system.sandbox, PHONE)
+    agent = await system.dialed(PHONE)
     await system.until(customer.sid, **{"party.agent.status": "confirming"})
-    await until_hears(system, customer, "music")
-    await system.sandbox.wait_until(lambda: agent.record.gather and QUESTION in sounds(system, agent))
+    await system.until_hears(customer, "music")
+    await system.sandbox.wait_until(lambda: agent.record.gather and QUESTION in system.sounds(agent))
     agent.press("1")
-    await until_hears(system, customer, [agent])
-    await until_hears(system, agent, [customer])
+    await system.until_talk(customer, agent)
     await system.until(customer.sid, state="conferenced", phase="")
-    assert sounds(system, agent) == [QUESTION, frozenset([customer.sid])]
-    assert (dials_to(system, PHONE), dials_to(system, BOB)) == (1, 0)
-    agent.hang_up()
-    await everyone_is_gone(system, customer.sid, "agent-left")
+    assert system.sounds(agent) == [QUESTION, frozenset([customer.sid])]
+    assert (system.dials_to(PHONE), system.dials_to(BOB)) == (1, 0)
+    await system.ended_by_hang_up(agent, customer.sid, "agent-left")
 
 
 @pytest.mark.parametrize("first", some(["voicemail", "declines"], "voicemail"))
 async def test_agent_who_does_not_press_one_leaves_the_caller_to_the_next(system, first):
     system.sandbox.phone(PHONE).script_in_turn(voicemail() if first == "voicemail" else presses("2"))
-    system.sandbox.phone(BOB).script_in_turn(answers())
+    system.answered_by(BOB)
     customer = await system.customer_calls()
-    bob = await dialed(system.sandbox, BOB, timeout_s=60)
-    await until_hears(system, customer, [bob])
+    bob = await system.dialed(BOB, timeout_s=60)
+    await system.until_hears(customer, [bob])
     (phone,) = system.sandbox.calls_of(PHONE)
     assert system.listening.never_heard(phone, customer)
     assert system.listening.never_heard(customer, phone)
-    await done(system, "end", customer.sid)
-    await everyone_is_gone(system, customer.sid, "command")
+    await system.ended_by_command(customer.sid)
     assert phone.status == "completed"
 
 
 @BY_HAND
 async def test_caller_hanging_up_at_the_agent_gate_leaves_the_agent_without_a_call(system):
-    system.sandbox.phone(PHONE).script_in_turn(answers())
+    system.answered_by(PHONE)
     customer = await system.customer_calls()
-    agent = await dialed(system.sandbox, PHONE)
+    agent = await system.dialed(PHONE)
     await system.until(customer.sid, **{"party.agent.status": "confirming"})
-    customer.hang_up()
-    await everyone_is_gone(system, customer.sid, "customer-left")
+    await system.ended_by_hang_up(customer, customer.sid, "customer-left")
     assert system.listening.never_heard(agent, customer)
-    assert (dials_to(system, PHONE), dials_to(system, BOB)) == (1, 0)
+    assert (system.dials_to(PHONE), system.dials_to(BOB)) == (1, 0)
     assert agent.status == "completed"
 
 
@@ -83,12 +78,10 @@ async def test_key_pressed_after_the_conference_failed_still_leads_to_the_caller
     """The music failed while the agent was asked: the agent joins the conference that exists by then."""
     system.sandbox.phone(PHONE).script_in_turn(presses("", "1", key_after_s=4.5))
     customer = await system.customer_calls()
-    agent = await dialed(system.sandbox, PHONE)
+    agent = await system.dialed(PHONE)
     await system.until(customer.sid, **{"party.agent.status": "confirming"})
     system.sandbox.faults.fail_fetches("/voice/wait", status=404)
-    await until_hears(system, customer, [agent])
-    await until_hears(system, agent, [customer])
+    await system.until_talk(customer, agent)
     assert len(system.sandbox.model.state.conferences) == 2
-    assert dials_to(system, PHONE) == 1
-    await done(system, "end", customer.sid)
-    await everyone_is_gone(system, customer.sid, "command", debugger=frozenset({11200}))
+    assert system.dials_to(PHONE) == 1
+    await system.ended_by_command(customer.sid, debugger=frozenset({11200}))

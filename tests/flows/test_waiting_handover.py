@@ -3,10 +3,9 @@
 import pytest
 
 from tests.flows.conference_starts import by_way, in_conference, some
-from tests.flows.flow_helpers import CAROL, SECOND, TARGET, dials_to, done, everyone_is_gone, failed, until_hears
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET
 from tests.flows.three_party_call import dials, joined_by_target, published
-from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, busy, dialed
+from tests.support.phones import busy
 
 pytestmark = pytest.mark.redis
 
@@ -21,12 +20,11 @@ async def target_stays(system, trio):
     session = await trio.until(state="conferenced", phase="", transfer_status="completed")
     assert (session["party.agent.call_sid"], session["party.agent.address"]) == (trio.target.sid, TARGET)
     assert session["party.customer.call_sid"] == trio.customer.sid
-    trio.target.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(trio.target, "agent-left")
     transfer, end = await published(system, 2)
     assert (transfer["kind"], transfer["result"], transfer["to"]) == ("transfer", "completed", TARGET)
     assert (end["kind"], end["reason"]) == ("session", "agent-left")
-    assert dials_to(system, TARGET) == 1
+    assert system.dials_to(TARGET) == 1
 
 
 @by_way("waiting")
@@ -56,8 +54,7 @@ async def test_consult_that_is_cancelled_leaves_the_two_talking(system, way):
     await trio.only_two_talk("customer", "agent")
     await trio.until(state="conferenced", phase="", transfer_status="cancelled")
     assert trio.kept_apart()
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 @by_way("call")
@@ -74,20 +71,18 @@ async def test_blind_transfer_lets_the_agent_go_and_the_customer_hears_ringing_u
 
 
 @by_way("waiting")
-async def test_blind_transfer_that_fails_brings_the_agent_back(redis_server, way):
-    async with LocalSystem(redis_server.url, speed=5) as system:
-        trio = await starts(system, way)
-        address = (await trio.session())["party.agent.address"]
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        system.sandbox.phone(address).script_in_turn(answers())
-        before = len(system.sandbox.calls_of(address))
-        await failed(system, "busy", "transfer", trio.id, to=TARGET, mode="blind")
-        recalled = await dialed(system.sandbox, address, before + 1)
-        await until_hears(system, trio.customer, [recalled])
-        await until_hears(system, recalled, [trio.customer])
-        await trio.until(state="conferenced", phase="")
-        recalled.hang_up()
-        await everyone_is_gone(system, trio.id, "agent-left")
+@pytest.mark.system(speed=5)
+async def test_blind_transfer_that_fails_brings_the_agent_back(system, way):
+    trio = await starts(system, way)
+    address = (await trio.session())["party.agent.address"]
+    system.sandbox.phone(TARGET).script_in_turn(busy())
+    system.answered_by(address)
+    before = len(system.sandbox.calls_of(address))
+    await system.failed("busy", "transfer", trio.id, to=TARGET, mode="blind")
+    recalled = await system.dialed(address, before + 1)
+    await system.until_talk(trio.customer, recalled)
+    await trio.until(state="conferenced", phase="")
+    await system.ended_by_hang_up(recalled, trio.id, "agent-left")
 
 
 @by_way("client")
@@ -105,8 +100,7 @@ async def test_agent_who_hangs_up_while_all_are_there_hands_over(system, way, mo
 async def test_customer_hanging_up_during_a_transfer_hangs_up_everyone(system, way, mode):
     trio = await starts(system, way)
     await dials(trio, mode)
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
     transfer, _ = await published(system, 2)
     assert (transfer["result"], transfer["reason"]) == ("failed", "customer-left")
     assert trio.target.record.answered_at_s is None
@@ -116,27 +110,24 @@ async def test_customer_hanging_up_during_a_transfer_hangs_up_everyone(system, w
 async def test_two_transfers_one_after_the_other(system, way):
     trio = await starts(system, way)
     for address, mode in ((TARGET, "blind"), (SECOND, "blind")):
-        system.sandbox.phone(address).script_in_turn(answers())
-        await done(system, "transfer", trio.id, to=address, mode=mode)
-        await until_hears(system, trio.customer, [await dialed(system.sandbox, address)])
+        system.answered_by(address)
+        await system.done("transfer", trio.id, to=address, mode=mode)
+        await system.until_hears(trio.customer, [await system.dialed(address)])
         await trio.until(state="conferenced", phase="")
-    assert dials_to(system, TARGET) == dials_to(system, SECOND) == 1
-    await done(system, "end", trio.id)
-    await everyone_is_gone(system, trio.id, "command")
+    assert system.dials_to(TARGET) == system.dials_to(SECOND) == 1
+    await system.ended_by_command(trio.id)
 
 
 async def test_group_of_three_transfers_and_continues_until_one_is_left(system):
     """In a browser's call, no leave ends the conference, before or after a transfer."""
     trio = await starts(system, "client")
-    system.sandbox.phone(CAROL).script_in_turn(answers())
-    await done(system, "add", trio.id, to=CAROL, party="expert")
-    carol = await dialed(system.sandbox, CAROL)
-    await until_hears(system, carol, [trio.customer, trio.agent])
+    system.answered_by(CAROL)
+    await system.done("add", trio.id, to=CAROL, party="expert")
+    carol = await system.dialed(CAROL)
+    await system.until_hears(carol, [trio.customer, trio.agent])
     await joined_by_target(trio, "warm")
     await trio.done("complete")
-    await until_hears(system, carol, [trio.customer, trio.target])
+    await system.until_hears(carol, [trio.customer, trio.target])
     trio.customer.hang_up()
-    await until_hears(system, carol, [trio.target])
-    await until_hears(system, trio.target, [carol])
-    carol.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await system.until_talk(carol, trio.target)
+    await system.ended_by_hang_up(carol, trio.id, "customer-left")

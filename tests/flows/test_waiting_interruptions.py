@@ -8,10 +8,9 @@ import pytest
 from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from tests.flows.conference_starts import WAYS, ConferenceStart, opened
-from tests.flows.flow_helpers import TARGET, dials_to, everyone_is_gone, outcome_of, outcomes
+from tests.flows.flow_helpers import TARGET
 from tests.flows.interruptions import Interruption, at_every_step, one_by_one, small_world
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.phones import answers
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("one_by_one")]
 SESSION = "order-7"
@@ -102,8 +101,7 @@ async def play(redis_url: str, way: str, act: Any, nth: int) -> int:
     system.worker_options = {"checkpoint": moment.checkpoint}
     async with system:
         scene = Scene(system, way)
-        system.sandbox.phone(WAYS[way].phone).script_in_turn(answers())
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(WAYS[way].phone, TARGET)
         moment.arm(nth, lambda: act(scene))
         fields = {"client": {"SessionID": SESSION}, "call": {"session": SESSION}}.get(way, {})
         opening = await opened(system, way, **fields)
@@ -130,15 +128,15 @@ async def _is_at_rest(system: LocalSystem, opening: ConferenceStart) -> None:
 
 async def _is_settled(system: LocalSystem, scene: Scene, opening: ConferenceStart) -> None:
     if scene.given:
-        assert (await outcome_of(system, scene.given)).is_final
+        assert (await system.outcome_of(scene.given)).is_final
     await _is_at_rest(system, opening)
 
 
 async def _ends(system: LocalSystem, way: str, act: Any, scene: Scene, opening: ConferenceStart) -> None:
     if act is is_handed_over:
-        outcome = await outcome_of(system, scene.given)
+        outcome = await system.outcome_of(scene.given)
         assert outcome.status in ("done", "rejected"), outcome
-        assert dials_to(system, TARGET) == (outcome.status == "done")
+        assert system.dials_to(TARGET) == (outcome.status == "done")
         if outcome.status == "done":
             customer, target = await system.leg(opening.id, "customer"), system.sandbox.calls_of(TARGET)[0]
             await system.eventually(lambda: _hear_each_other(system, customer, target), "customer and target talk")
@@ -147,10 +145,10 @@ async def _ends(system: LocalSystem, way: str, act: Any, scene: Scene, opening: 
         await system.command("end", opening.id)
     ended = await system.until(opening.id, state="ended")
     assert ended["end_reason"] in reasons(way, act), ended
-    await everyone_is_gone(system, opening.id, ended["end_reason"])
-    assert dials_to(system, WAYS[way].phone) <= 1
-    assert way != "call" or dials_to(system, AGENT) == 1
-    published = [entry for entry in await outcomes(system) if entry["kind"] == "session"]
+    await system.everyone_is_gone(opening.id, ended["end_reason"])
+    assert system.dials_to(WAYS[way].phone) <= 1
+    assert way != "call" or system.dials_to(AGENT) == 1
+    published = [entry for entry in await system.outcomes() if entry["kind"] == "session"]
     assert [entry["reason"] for entry in published] == [ended["end_reason"]]
     called = await opening.called()
     assert called is None or called.is_final

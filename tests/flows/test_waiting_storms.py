@@ -1,12 +1,9 @@
 """Everything goes wrong now and then at once on the way into a conference: no one is left alone, or dialed twice."""
 
-import asyncio
-
 import pytest
 
 from tests.flows.conference_starts import WAYS, opened
-from tests.flows.flow_helpers import dials_to
-from tests.flows.interruptions import AT_ONCE, small_world
+from tests.flows.interruptions import side_by_side, small_world
 from tests.support.local_system import AGENT
 from tests.support.phones import answers
 
@@ -30,8 +27,8 @@ async def play(redis_url, way, seed):
             return (await opening.session()).get("state") == "ended" and not system.sandbox.live_calls()
 
         await system.eventually(is_over, "it is over, and every call with it", timeout_s=40)
-        assert dials_to(system, WAYS[way].phone) <= 1
-        assert way != "call" or dials_to(system, AGENT) <= 1
+        assert system.dials_to(WAYS[way].phone) <= 1
+        assert way != "call" or system.dials_to(AGENT) <= 1
         called = await opening.called()
         assert called is None or called.is_final
         faults.clear()
@@ -42,13 +39,7 @@ async def play(redis_url, way, seed):
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("way", WAYS)
 async def test_storm_leaves_no_one_behind(redis_server, way):
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(seed):
-        async with places:
-            await play(redis_server.url, way, seed)
-
-    results = await asyncio.gather(*(one(seed) for seed in SEEDS), return_exceptions=True)
+    results = await side_by_side(play(redis_server.url, way, seed) for seed in SEEDS)
     broken = {seed: error for seed, error in enumerate(results) if error is not None}
     for error in broken.values():
         error.add_note(f"it breaks with the seeds {list(broken)}")

@@ -2,17 +2,7 @@
 
 import pytest
 
-from tests.flows.flow_helpers import (
-    CAROL,
-    SECOND,
-    TARGET,
-    begins,
-    dials_to,
-    everyone_is_gone,
-    failed,
-    outcome_of,
-    rejected,
-)
+from tests.flows.flow_helpers import CAROL, SECOND, TARGET
 from tests.flows.three_party_call import (
     STARTS,
     ThreePartyCall,
@@ -23,9 +13,9 @@ from tests.flows.three_party_call import (
     published,
     three,
     two,
+    two_outbound,
 )
-from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import answers, busy, dialed, refuses, rings, unreachable
+from tests.support.phones import answers, busy, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
 
@@ -57,9 +47,10 @@ async def test_warm_transfer_is_completed_and_the_call_ends_when_either_leaves(s
     assert not held(session)
 
     await trio.done("complete")
+    await system.rejected("no transfer is in progress; allowed now: ", "complete", trio.id)
     await trio.only_two_talk("customer", "target")
     assert trio.agent.status == "completed"
-    assert trio.asked()[-1] == "hang up agent"
+    assert trio.asked() == [*BEFORE_DIAL[start], "dial target", "hang up agent"]
     session = await trio.until(**{"party.agent.end_on_exit": "true"})
     assert (session["state"], session["phase"], session["transfer.status"]) == ("conferenced", "", "completed")
     assert parties(session) == {
@@ -69,10 +60,9 @@ async def test_warm_transfer_is_completed_and_the_call_ends_when_either_leaves(s
     }
     assert session["party.agent.address"] == TARGET
     assert trio.customer_was_never_in_silence(), trio.heard()
-    assert dials_to(system, TARGET) == 1
+    assert system.dials_to(TARGET) == 1
 
-    getattr(trio, leaver).hang_up()
-    await everyone_is_gone(system, trio.id, reason)
+    await trio.ended_by_hang_up(getattr(trio, leaver), reason)
     entries = [(entry["kind"], entry["result"], entry["reason"]) for entry in await published(system, 2)]
     assert entries == [("transfer", "completed", ""), ("session", "ended", reason)]
 
@@ -85,23 +75,17 @@ async def test_agent_who_hangs_up_has_completed_and_the_call_ends_when_either_le
     assert parties(session)["agent"] == ("target-1", "connected")
     await trio.only_two_talk("customer", "target")
     assert trio.customer_was_never_in_silence(), trio.heard()
-    getattr(trio, leaver).hang_up()
-    await everyone_is_gone(system, trio.id, reason)
+    await trio.ended_by_hang_up(getattr(trio, leaver), reason)
 
 
 async def test_warm_transfer_of_a_call_that_we_placed_is_completed(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(answers())
-    await system.command("call", "out-1", agent=AGENT, customer=CUSTOMER)
-    await system.until("out-1", phase="connected")
-    customer, agent = await system.leg("out-1", "customer"), await system.leg("out-1", "agent")
-    trio = await joined_by_target(ThreePartyCall(system, customer, agent, id="out-1"), "warm")
+    trio = await joined_by_target(await two_outbound(system), "warm")
     await trio.all_talk()
     assert trio.asked()[-2:] == ["move customer", "dial target"]
     await trio.done("complete")
     await trio.only_two_talk("customer", "target")
     assert trio.customer_was_never_in_silence(), trio.heard()
-    trio.target.hang_up()
-    await everyone_is_gone(system, "out-1", "agent-left")
+    await system.ended_by_hang_up(trio.target, "out-1", "agent-left")
 
 
 async def test_both_hear_the_phone_ring(system):
@@ -109,8 +93,7 @@ async def test_both_hear_the_phone_ring(system):
     # Early media: the ringing is heard next to the voices.
     await trio.until(transfer_status="ringing")
     await trio.hear(customer=[trio.agent, "ringing"], agent=[trio.customer, "ringing"])
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
+    await system.ended_by_command(trio.id)
 
 
 async def test_complete_while_it_rings_lets_the_agent_go_and_the_customer_hears_ringback_until_the_answer(system):
@@ -122,14 +105,13 @@ async def test_complete_while_it_rings_lets_the_agent_go_and_the_customer_hears_
     assert trio.asked()[-2:] == ["hold customer", "hang up agent"]
     await trio.until(state="transferring", phase="blind")
     trio.target.answer()
-    assert (await outcome_of(system, trio.transfer_id)).status == "done"
+    assert (await system.outcome_of(trio.transfer_id)).status == "done"
     await trio.only_two_talk("customer", "target")
     session = await trio.until(state="conferenced", transfer_status="completed")
     assert not held(session)
     assert trio.customer_was_never_in_silence(), trio.heard()
-    assert dials_to(system, TARGET) == 1
-    trio.target.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    assert system.dials_to(TARGET) == 1
+    await trio.ended_by_hang_up(trio.target, "agent-left")
 
 
 # ---- no one takes it ---------------------------------------------------------------------------------------------
@@ -144,22 +126,9 @@ async def test_complete_while_it_rings_lets_the_agent_go_and_the_customer_hears_
 async def test_customer_and_agent_talk_on_when_the_target_is_not_reached(system, start, script, reason):
     trio = await two(system, start)
     system.sandbox.phone(TARGET).script_in_turn(script)
-    await failed(system, reason, "transfer", trio.id, to=TARGET, mode="warm")
+    await system.failed(reason, "transfer", trio.id, to=TARGET, mode="warm")
     await talk_on(trio, status="failed", reason=reason)
-    trio.agent.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
-
-
-async def test_customer_and_agent_keep_talking_when_target_does_not_answer(redis_server):
-    async with LocalSystem(redis_server.url, speed=20) as system:
-        trio = await two(system)
-        system.sandbox.phone(TARGET).script_in_turn(rings())
-        await failed(system, "no-answer", "transfer", trio.id, to=TARGET, mode="warm", timeout="5")
-        await trio.until(state="conferenced", transfer_status="failed", transfer_reason="no-answer")
-        await trio.only_two_talk("customer", "agent")
-        assert trio.customer_was_never_in_silence(), trio.heard()
-        await trio.done("end")
-        await everyone_is_gone(system, trio.id, "command")
+    await trio.ended_by_hang_up(trio.agent, "agent-left")
 
 
 async def test_target_who_answers_and_leaves_at_once_leaves_customer_and_agent_talking(system):
@@ -170,8 +139,7 @@ async def test_target_who_answers_and_leaves_at_once_leaves_customer_and_agent_t
         ("failed", "hung-up"),
     )
     await talk_on(trio)
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["ringing", "talking"])
@@ -181,11 +149,10 @@ async def test_cancel_lets_the_target_go_and_the_two_talk_on(system, answered):
     await trio.done("cancel")
     assert trio.asked()[-1] == "hang up target"
     assert trio.target.status not in ("ringing", "in-progress")
-    outcome = await outcome_of(system, trio.transfer_id)
+    outcome = await system.outcome_of(trio.transfer_id)
     assert outcome.status == ("done" if answered else "failed")
     await talk_on(trio, status="cancelled", reason="command")
-    trio.agent.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await trio.ended_by_hang_up(trio.agent, "agent-left")
 
 
 # ---- one after the other -----------------------------------------------------------------------------------------
@@ -195,9 +162,9 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
     trio = await two(system)
     legs = [trio.agent]
     for number, address in enumerate((TARGET, SECOND, CAROL), start=1):
-        system.sandbox.phone(address).script_in_turn(answers())
+        system.answered_by(address)
         await trio.done("transfer", to=address, mode=("warm", "consult", "warm")[number - 1])
-        legs.append(await dialed(system.sandbox, address))
+        legs.append(await system.dialed(address))
         trio.agent, trio.target = legs[-2:]
         await trio.done("complete")
         await trio.only_two_talk("customer", "target")
@@ -213,9 +180,9 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
     assert session["transfer.to"] == CAROL
     assert trio.customer_was_never_in_silence(), trio.heard()
     # A session is found by any of its calls, those of agents who have left too.
-    await rejected(system, "no transfer is in progress; allowed now: ", "cancel", legs[1].sid)
+    await system.rejected("no transfer is in progress; allowed now: ", "cancel", legs[1].sid)
     legs[-1].hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+    await system.everyone_is_gone(trio.id, "agent-left")
     entries = [(entry["kind"], entry["result"]) for entry in await published(system, 4)]
     assert entries == [*[("transfer", "completed")] * 3, ("session", "ended")]
 
@@ -224,35 +191,23 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
 async def test_second_transfer_while_one_runs_is_rejected_and_changes_nothing(system, mode):
     trio = await dials(await two(system), "warm", rings())
     await trio.until(transfer_status="ringing")
-    await rejected(system, "another transfer is in progress; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
-    assert dials_to(system, SECOND) == 0
+    await system.rejected("another transfer is in progress; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
+    assert system.dials_to(SECOND) == 0
     trio.target.answer()
-    assert (await outcome_of(system, trio.transfer_id)).status == "done"
-    await rejected(system, "another transfer is in progress; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
+    assert (await system.outcome_of(trio.transfer_id)).status == "done"
+    await system.rejected("another transfer is in progress; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
     await trio.all_talk()
     await trio.done("complete")
-    trio.customer.hang_up()
-    await everyone_is_gone(system, trio.id, "customer-left")
+    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 async def test_swap_and_merge_of_a_warm_transfer_are_refused(system):
     trio = await dials(await two(system), "warm", rings())
     await trio.until(transfer_status="ringing")
     for step in ("swap", "merge"):
-        await rejected(system, "the target has not answered yet; allowed now: ", step, trio.id)
+        await system.rejected("the target has not answered yet; allowed now: ", step, trio.id)
     trio.target.answer()
     await trio.until(transfer_status="merged")
     for step in ("swap", "merge"):
-        await rejected(system, "no consult is in progress: all parties are talking; allowed now: ", step, trio.id)
-    await trio.done("end")
-    await everyone_is_gone(system, trio.id, "command")
-
-
-async def test_complete_given_twice_is_done_once(system):
-    trio = await three(system, "warm")
-    first = await begins(system, "complete", trio.id)
-    assert (await outcome_of(system, first)).status == "done"
-    await rejected(system, "no transfer is in progress; allowed now: ", "complete", trio.id)
-    assert trio.asked().count("hang up agent") == 1
-    trio.target.hang_up()
-    await everyone_is_gone(system, trio.id, "agent-left")
+        await system.rejected("no consult is in progress: all parties are talking; allowed now: ", step, trio.id)
+    await system.ended_by_command(trio.id)

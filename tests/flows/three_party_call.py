@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from conferral.sandbox import CallHandle, PhoneScript, RestHookEvent
-from tests.flows.flow_helpers import TARGET, begins, done, longest_gap_s, outcomes, until_hears
-from tests.support.local_system import DEADLINE_S, LocalSystem
-from tests.support.phones import answers, dialed, rings
+from tests.flows.flow_helpers import TARGET
+from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, LocalSystem
+from tests.support.phones import rings
 
 #: Where a call can be when a transfer is asked for.
 STARTS = ("bridged", "conferenced")
@@ -44,21 +44,24 @@ class ThreePartyCall:
         return await self.system.until(self.id, **named)
 
     async def done(self, kind: str, **fields: str) -> None:
-        await done(self.system, kind, self.id, **fields)
+        await self.system.done(kind, self.id, **fields)
+
+    async def ended_by_hang_up(self, leg: CallHandle, reason: str) -> None:
+        """Someone hangs up, and with that everyone is gone."""
+        await self.system.ended_by_hang_up(leg, self.id, reason)
 
     async def hear(self, **who: Any) -> None:
         """Waits until each hears that: `hear(customer="music", agent=target)`, a word or one leg or several."""
         for name, what in who.items():
             others = [what] if isinstance(what, CallHandle) else what
-            await until_hears(self.system, getattr(self, name), others)
+            await self.system.until_hears(getattr(self, name), others)
 
     async def hears_wait_audio(self, wait_audio: str) -> None:
         """Waits until the customer hears that, or the ringing that follows it."""
-
-        async def does() -> bool:
-            return self.system.listening.hears(self.customer) in (wait_audio, "ringback")
-
-        await self.system.eventually(does, f"the customer hears {wait_audio}")
+        await self.system.eventually(
+            lambda: self.system.listening.hears(self.customer) in (wait_audio, "ringback"),
+            f"the customer hears {wait_audio}",
+        )
 
     async def all_talk(self) -> None:
         await self.hear(
@@ -98,7 +101,7 @@ class ThreePartyCall:
         return self.system.listening.described()
 
     def customer_was_never_in_silence(self, gap_s: float = GAP_S) -> bool:
-        return longest_gap_s(self.system, self.customer) < gap_s
+        return self.system.longest_gap_s(self.customer) < gap_s
 
 
 class Halt:
@@ -151,13 +154,21 @@ async def two(system: LocalSystem, start: str = "bridged") -> ThreePartyCall:
     return trio
 
 
+async def two_outbound(system: LocalSystem) -> ThreePartyCall:
+    """Customer and agent talk over the bridge of a call that we placed."""
+    system.answered_by(CUSTOMER)
+    await system.done("call", "out-1", agent=AGENT, customer=CUSTOMER)
+    customer, agent = await system.leg("out-1", "customer"), await system.leg("out-1", "agent")
+    return ThreePartyCall(system, customer, agent, id="out-1")
+
+
 async def dials(trio: ThreePartyCall, mode: str, *scripts: PhoneScript, **fields: str) -> ThreePartyCall:
     """Asks for a transfer and waits until the target is dialed; its phone does what the scripts say."""
     system = trio.system
     system.sandbox.phone(TARGET).script_in_turn(*(scripts or (rings(),)))
     before = len(system.sandbox.calls_of(TARGET))
-    trio.transfer_id = await begins(system, "transfer", trio.id, to=TARGET, mode=mode, **fields)
-    trio.target = await dialed(system.sandbox, TARGET, before + 1)
+    trio.transfer_id = await system.begins("transfer", trio.id, to=TARGET, mode=mode, **fields)
+    trio.target = await system.dialed(TARGET, before + 1)
     return trio
 
 
@@ -168,10 +179,10 @@ async def three(system: LocalSystem, mode: str, start: str = "bridged", **fields
 
 async def joined_by_target(trio: ThreePartyCall, mode: str, **fields: str) -> ThreePartyCall:
     system = trio.system
-    system.sandbox.phone(TARGET).script_in_turn(answers())
+    system.answered_by(TARGET)
     before = len(system.sandbox.calls_of(TARGET))
     await trio.done("transfer", to=TARGET, mode=mode, **fields)
-    trio.target = await dialed(system.sandbox, TARGET, before + 1)
+    trio.target = await system.dialed(TARGET, before + 1)
     return trio
 
 
@@ -179,10 +190,10 @@ async def published(system: LocalSystem, count: int) -> list[dict[str, str]]:
     """The outcomes stream, once it has so many entries; they come a moment after the events."""
 
     async def has_come() -> bool:
-        return len(await outcomes(system)) >= count
+        return len(await system.outcomes()) >= count
 
     await system.eventually(has_come, f"{count} outcomes")
-    return await outcomes(system)
+    return await system.outcomes()
 
 
 def parties(session: dict[str, str]) -> dict[str, tuple[str, str]]:
@@ -218,7 +229,7 @@ async def reached(system: LocalSystem, mode: str, phase: str) -> tuple[ThreePart
             await trio.done({"swapped": "swap", "merged": "merge"}[phase])
         return trio, None
     trio = await two(system, "conferenced" if phase == "clearing" else "bridged")
-    system.sandbox.phone(TARGET).script_in_turn(rings())
+    system.not_answered_by(TARGET)
     if phase == "ringing":
         await dials(trio, mode)
         await trio.until(transfer_status="ringing")
@@ -226,7 +237,7 @@ async def reached(system: LocalSystem, mode: str, phase: str) -> tuple[ThreePart
     halt = Halt(trio, _HALTS[phase]) if phase in _HALTS else None
     if phase == "entering":
         system.sandbox.faults.delay_fetches("/voice/dial-action", LATE_S)
-    trio.transfer_id = await begins(system, "transfer", trio.id, to=TARGET, mode=mode)
+    trio.transfer_id = await system.begins("transfer", trio.id, to=TARGET, mode=mode)
     if halt is not None:
         await halt.has_come()
     else:

@@ -3,9 +3,8 @@
 Several such stories are played side by side, each in a world of its own with two workers.
 """
 
-import asyncio
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,14 +12,12 @@ import pytest
 
 from conferral.worker.process import make_policy
 from tests.flows.flow_helpers import TARGET
-from tests.flows.interruptions import BLIND, CONSULT, Command, SmallSystem, small_world
+from tests.flows.interruptions import BLIND, CONSULT, Command, SmallSystem, side_by_side, small_world
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import FAST, LocalSystem
-from tests.support.phones import answers
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 LEASE_MS = 1_000
-AT_ONCE = 6
 GATED: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "blind", "brief": "Hello."}),)
 #: Longer than a take-over: what is waited for is late here because a worker is gone, not because Twilio is slow.
 PATIENT = {"hold_timeout_ms": 10_000, "ringback_timeout_ms": 10_000}
@@ -56,30 +53,42 @@ def start(system: LocalSystem, folder: Any, name: str, **doom: Any) -> ForkedWor
     return ForkedWorker(system, folder, name, lease_ms=LEASE_MS, policy=policy, **doom)
 
 
+@asynccontextmanager
+async def doomed(
+    redis_url: str, folder: Any, step: Any, **options: Any
+) -> AsyncIterator[tuple[LocalSystem, ForkedWorker]]:
+    """A world in which a worker holds everything and, once it is armed, dies at that step; a second one is there."""
+    point, nth, kind = step
+    async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20, **options) as system:
+        with start(system, folder, "first", die_at=point, nth=nth, kind=kind) as first:
+            await system.eventually(system.all_held, "the first holds every lease")
+            await system.eventually(lambda: system.client.hexists(system.keys.lease(0), "redis"), "and knows its Redis")
+            with start(system, folder, "second") as second:
+                yield system, first
+                assert first.was_killed, f"{first.text()}\n----\n{second.text()}"
+
+
+async def at_each_step(play: Callable[[Any, Any], Awaitable[Any]], folder: Any, steps: Sequence[Any]) -> dict[Any, Any]:
+    """Plays a story, which gets a folder of its own and the step, for each of the steps; returns what came of it."""
+    folders = [folder / "-".join(map(str, step)) for step in steps]
+    for one in folders:
+        one.mkdir()
+    return dict(zip(steps, await side_by_side(map(play, folders, steps)), strict=True))
+
+
 async def play(redis_url: str, folder: Any, plot: Sequence[Command], converted: bool, step: Any) -> tuple[str, ...]:
     """One story; returns who the customer talks to, what became of the commands, and the transfer's result."""
-    point, nth, kind = step
-    async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-        with ExitStack() as processes:
-            first = processes.enter_context(start(system, folder, "first", die_at=point, nth=nth, kind=kind))
-            keys = system.keys
-            await system.eventually(lambda: system.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
-            await system.eventually(lambda: system.client.hexists(keys.commands_lease, "holder"), "and the router's")
-            second = processes.enter_context(start(system, folder, "second"))
-            system.sandbox.phone(TARGET).script_in_turn(answers())
-            cast = SmallSystem(system, *(await (system.converted() if converted else system.talking())))
-            await cast.is_quiet()
-            first.arm()
-            for command, fields in plot:
-                await cast.give(command, **fields)
-            assert first.was_killed, f"{first.text()}\n----\n{second.text()}"
-            company = await cast.company()
-            assert plot is not CONSULT or cast.customer_never_heard_the_consult()
-            return (
-                company,
-                *(outcome.status for outcome in (await cast.answers()).values()),
-                (await cast.published())[0],
-            )
+    async with doomed(redis_url, folder, step) as (system, first):
+        system.answered_by(TARGET)
+        cast = SmallSystem(system, *(await (system.converted() if converted else system.talking())))
+        await cast.is_quiet()
+        first.arm()
+        for command, fields in plot:
+            await cast.give(command, **fields)
+        company = await cast.company()
+        assert plot is not CONSULT or cast.customer_never_heard_the_consult()
+        found = [outcome.status for outcome in (await cast.answers()).values()]
+        return company, *found, (await cast.published())[0]
 
 
 @pytest.mark.soak
@@ -87,22 +96,16 @@ async def play(redis_url: str, folder: Any, plot: Sequence[Command], converted: 
     "plot, converted, steps",
     [
         (CONSULT, True, IN_CONSULT),
-        pytest.param(BLIND, False, IN_BLIND, marks=pytest.mark.soak),
-        pytest.param(BLIND, True, IN_BLIND_FROM_CONFERENCE, marks=pytest.mark.soak),
-        pytest.param(GATED, False, IN_GATED, marks=pytest.mark.soak),
+        (BLIND, False, IN_BLIND),
+        (BLIND, True, IN_BLIND_FROM_CONFERENCE),
+        (GATED, False, IN_GATED),
     ],
     ids=["consult", "blind-from-bridge", "blind-from-room", "blind-gated"],
 )
 async def test_successor_finishes_the_transfer_of_a_worker_that_was_killed_at_any_step(
     redis_server, tmp_path, plot, converted, steps
 ):
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(step: Any) -> tuple[str, ...]:
-        folder = tmp_path / "-".join(map(str, step))
-        folder.mkdir()
-        async with places:
-            return await play(redis_server.url, folder, plot, converted, step)
-
-    found = dict(zip(steps, await asyncio.gather(*map(one, steps), return_exceptions=True), strict=True))
+    found = await at_each_step(
+        lambda folder, step: play(redis_server.url, folder, plot, converted, step), tmp_path, steps
+    )
     assert found == {step: FAILURES.get(step, ("target", *("done" for _ in plot), "completed")) for step in steps}

@@ -81,11 +81,7 @@ async def test_suspended_worker_is_not_followed(system, tmp_path, paused_s):
             held = await _holder(system)
             first.signal(signal.SIGSTOP)
             until_s = system.clock.monotonic_s() + paused_s
-
-            async def is_over() -> bool:
-                return system.clock.monotonic_s() >= until_s
-
-            await system.eventually(is_over, "it was suspended for that long")
+            await system.eventually(lambda: system.clock.monotonic_s() >= until_s, "it was suspended for that long")
             assert await _holder(system) == held
             first.signal(signal.SIGCONT)
             await _renewed(system, 3)

@@ -1,16 +1,13 @@
 """A worker killed with SIGKILL at each step of parking a call and of taking it up, whose successor finishes it."""
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.flows.flow_helpers import TARGET, done, until_hears
-from tests.flows.interruptions import Command, SmallSystem, small_world
-from tests.processes.test_killed_in_transfer import AT_ONCE, around, commits, start
-from tests.support.phones import answers
+from tests.flows.flow_helpers import TARGET
+from tests.flows.interruptions import Command, SmallSystem
+from tests.processes.test_killed_in_transfer import around, at_each_step, commits, doomed
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 PARK: Sequence[Command] = (("park", {}), ("retrieve", {"to": TARGET}))
@@ -28,36 +25,28 @@ UNSENT = ("before_request", 1, "create_call")
 
 async def play(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple[str, ...]:
     """One story; returns who the customer talks to in the end, and what became of the commands."""
-    point, nth, kind = step
-    async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-        with ExitStack() as processes:
-            first = processes.enter_context(start(system, folder, "first", die_at=point, nth=nth, kind=kind))
-            keys = system.keys
-            await system.eventually(lambda: system.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
-            await system.eventually(lambda: system.client.hexists(keys.commands_lease, "holder"), "and the router's")
-            second = processes.enter_context(start(system, folder, "second"))
-            system.sandbox.phone(TARGET).script_in_turn(answers())
-            cast = SmallSystem(system, *(await (system.converted() if converted else system.talking())))
-            await cast.is_quiet()
-            first.arm()
-            for command, fields in PARK:
-                await cast.give(command, **fields)
-            assert first.was_killed, f"{first.text()}\n----\n{second.text()}"
-            found = tuple(outcome.status for outcome in (await cast.answers()).values())
-            if found[-1] == "failed":
-                session = await system.until(cast.id, phase="parked")
-                assert session["transfer.reason"] == "unknown"
-                await until_hears(system, cast.customer, "music")
-                await done(system, "retrieve", cast.id, to=TARGET)
-            return await cast.company(), *found
+    async with doomed(redis_url, folder, step) as (system, first):
+        system.answered_by(TARGET)
+        cast = SmallSystem(system, *(await (system.converted() if converted else system.talking())))
+        await cast.is_quiet()
+        first.arm()
+        for command, fields in PARK:
+            await cast.give(command, **fields)
+        found = tuple(outcome.status for outcome in (await cast.answers()).values())
+        if found[-1] == "failed":
+            session = await system.until(cast.id, phase="parked")
+            assert session["transfer.reason"] == "unknown"
+            await system.until_hears(cast.customer, "music")
+            await system.done("retrieve", cast.id, to=TARGET)
+        return await cast.company(), *found
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
     "converted, steps",
     [
-        pytest.param(True, IN_CONFERENCE, marks=pytest.mark.soak),
-        pytest.param(False, FROM_BRIDGE, marks=pytest.mark.soak),
+        (True, IN_CONFERENCE),
+        (False, FROM_BRIDGE),
         (False, around(("create_call", 1))),
     ],
     ids=["conferenced", "bridged", "at-the-dial"],
@@ -65,13 +54,5 @@ async def play(redis_url: str, folder: Any, converted: bool, step: Any) -> tuple
 async def test_successor_parks_and_retrieves_for_a_worker_that_was_killed_at_any_step(
     redis_server, tmp_path, converted, steps
 ):
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(step: Any) -> tuple[str, ...]:
-        folder = tmp_path / "-".join(map(str, step))
-        folder.mkdir()
-        async with places:
-            return await play(redis_server.url, folder, converted, step)
-
-    found = dict(zip(steps, await asyncio.gather(*map(one, steps), return_exceptions=True), strict=True))
+    found = await at_each_step(lambda folder, step: play(redis_server.url, folder, converted, step), tmp_path, steps)
     assert found == {step: ("target", "done", "failed" if step == UNSENT else "done") for step in steps}

@@ -3,16 +3,12 @@
 Several such stories are played side by side, each in a world of its own with two workers.
 """
 
-import asyncio
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from tests.flows.conference_starts import WAYS, opened
-from tests.flows.flow_helpers import dials_to, everyone_is_gone, outcome_of
-from tests.flows.interruptions import small_world
-from tests.processes.test_killed_in_transfer import AT_ONCE, around, commits, start
+from tests.processes.test_killed_in_transfer import around, at_each_step, commits, doomed
 from tests.support.local_system import AGENT
 from tests.support.phones import answers, busy
 
@@ -34,36 +30,27 @@ NOT_PLACED = ("before_request", 1, "create_call")
 
 async def play(redis_url: str, folder: Any, way: str, step: Any, *, is_busy: bool) -> str:
     """One story; returns how it ended, once everyone is gone and no one was dialed twice."""
-    point, nth, kind = step
-    async with small_world(redis_url, workers=0, speed=5, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-        with ExitStack() as processes:
-            first = processes.enter_context(start(system, folder, "first", die_at=point, nth=nth, kind=kind))
-            keys = system.keys
-            await system.eventually(lambda: system.client.hexists(keys.lease(0), "holder"), "the first holds the lease")
-            await system.eventually(lambda: system.client.hexists(keys.commands_lease, "holder"), "and the router's")
-            await system.eventually(lambda: system.client.hexists(keys.lease(0), "redis"), "and knows its Redis")
-            second = processes.enter_context(start(system, folder, "second"))
-            system.sandbox.phone(WAYS[way].phone).script_in_turn(busy() if is_busy else answers())
-            first.arm()
-            if step == NOT_PLACED:
-                outcome = await system.command("call", "", agent=AGENT, customer="+14155550123", mode="conference")
-                assert dials_to(system, AGENT) == 0
-                await everyone_is_gone(system, outcome.session, outcome.reason)
-                return outcome.reason
-            opening = await opened(system, way)
-            if not is_busy:
-                leg = await opening.talks()
-                leg.hang_up()
-            ended = await opening.until(state="ended")
-            await everyone_is_gone(system, opening.id, ended["end_reason"])
-            assert first.was_killed, f"{first.text()}\n----\n{second.text()}"
-            assert dials_to(system, opening.way.phone) == 1
-            assert way != "call" or dials_to(system, AGENT) == 1
-            called = await outcome_of(system, opening.command_id) if opening.command_id else None
-            assert called is None or called.status == ("failed" if is_busy else "done")
-            if is_busy:
-                assert str(system.listening.whats(opening.waiter)[-1]).startswith("said We could not reach anybody.")
-            return ended["end_reason"]
+    async with doomed(redis_url, folder, step, speed=5) as (system, first):
+        system.sandbox.phone(WAYS[way].phone).script_in_turn(busy() if is_busy else answers())
+        first.arm()
+        if step == NOT_PLACED:
+            outcome = await system.command("call", "", agent=AGENT, customer="+14155550123", mode="conference")
+            assert system.dials_to(AGENT) == 0
+            await system.everyone_is_gone(outcome.session, outcome.reason)
+            return outcome.reason
+        opening = await opened(system, way)
+        if not is_busy:
+            leg = await opening.talks()
+            leg.hang_up()
+        ended = await opening.until(state="ended")
+        await system.everyone_is_gone(opening.id, ended["end_reason"])
+        assert system.dials_to(opening.way.phone) == 1
+        assert way != "call" or system.dials_to(AGENT) == 1
+        called = await system.outcome_of(opening.command_id) if opening.command_id else None
+        assert called is None or called.status == ("failed" if is_busy else "done")
+        if is_busy:
+            assert str(system.listening.whats(opening.waiter)[-1]).startswith("said We could not reach anybody.")
+        return ended["end_reason"]
 
 
 EXAMPLES = [
@@ -75,14 +62,8 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("way, is_busy, steps", EXAMPLES)
 async def test_successor_continues_with_the_waiting_party(redis_server, tmp_path, way, is_busy, steps):
-    places = asyncio.Semaphore(AT_ONCE)
-
-    async def one(step: Any) -> str:
-        folder = tmp_path / "-".join(map(str, step))
-        folder.mkdir()
-        async with places:
-            return await play(redis_server.url, folder, way, step, is_busy=is_busy)
-
-    found = dict(zip(steps, await asyncio.gather(*map(one, steps), return_exceptions=True), strict=True))
+    found = await at_each_step(
+        lambda folder, step: play(redis_server.url, folder, way, step, is_busy=is_busy), tmp_path, steps
+    )
     usual = f"{WAYS[way].awaited}-{'busy' if is_busy else 'left'}"
     assert found == {step: "agent-failed" if step == NOT_PLACED else usual for step in steps}

@@ -70,7 +70,7 @@ async def test_conversion_survives_a_worker_killed_at_any_step(system, tmp_path,
             assert customer.status == agent.status == "in-progress"
             assert session["party.agent.call_sid"] == agent.sid
 
-            assert (await system.command("end", customer.sid, timeout_s=30)).status == "done"
+            await system.done("end", customer.sid, timeout_s=30)
             await system.settled()
 
 
@@ -98,14 +98,13 @@ async def test_late_redirect_is_not_followed_by_one_for_the_customer(redis_serve
                 assert outcome.status == "done", second.text()
                 assert first.was_killed
                 assert (system.redirects_of(agent), system.redirects_of(customer)) == (1, 0), second.text()
-                await system.command("end", customer.sid)
-                await system.settled()
+                await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("point, kind", [
-    pytest.param("before_commit", "", marks=pytest.mark.soak), ("after_commit", ""),
-    ("before_request", "end_conference"), pytest.param("after_request", "end_conference", marks=pytest.mark.soak),
+    ("before_commit", ""), ("after_commit", ""),
+    ("before_request", "end_conference"), ("after_request", "end_conference"),
 ])  # fmt: skip
 async def test_lone_customer_is_released_even_when_the_worker_dies(system, tmp_path, point, kind):
     with start(system, tmp_path, "first", die_at=point, nth=1, kind=kind) as first:
@@ -113,10 +112,7 @@ async def test_lone_customer_is_released_even_when_the_worker_dies(system, tmp_p
         with start(system, tmp_path, "second"):
             customer, agent = await system.converted()
             first.arm()
-            agent.hang_up()
-            session = await system.until(customer.sid, state="ended")
-            assert session["end_reason"] == "agent-left"
-            await system.settled()
+            await system.ended_by_hang_up(agent, customer.sid, "agent-left")
             assert first.was_killed
 
 
@@ -128,9 +124,7 @@ async def test_timer_falling_due_without_workers_fires_once_after_takeover(syste
         first.wait()
         agent.hang_up()
         with start(system, tmp_path, "second"):
-            session = await system.until(customer.sid, state="ended")
-            assert session["end_reason"] == "agent-left"
-            await system.settled()
+            await system.everyone_is_gone(customer.sid, "agent-left")
         log = await system.log(customer.sid)
         assert [entry["event"] for entry in log].count("lone_overdue") == 1
 
@@ -194,10 +188,7 @@ async def test_paused_worker_that_wakes_sends_nothing_for_what_it_lost(system, t
             outcome = await system.command("convert", customer.sid, timeout_s=30)
             assert outcome.status == "done", second.text()
             first.signal(signal.SIGCONT)
-            agent.hang_up()
-            session = await system.until(customer.sid, state="ended")
-            assert session["end_reason"] == "agent-left"
-            await system.settled()
+            await system.ended_by_hang_up(agent, customer.sid, "agent-left")
             assert system.redirects_of(agent) == 1
             ends = [one for one in system.sandbox.request_log.requests("POST", "/Conferences/") if one.get("Status")]
             assert len(ends) == 1

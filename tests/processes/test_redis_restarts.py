@@ -77,10 +77,7 @@ async def test_conversion_survives_redis_killed_around_the_redirect(durable_redi
         session = await system.until(customer.sid, state="conferenced")
         assert session["party.agent.call_sid"] == agent.sid
         assert system.redirects_of(agent) == 1
-        agent.hang_up()
-        session = await system.until(customer.sid, state="ended")
-        assert session["end_reason"] == "agent-left"
-        await system.settled()
+        await system.ended_by_hang_up(agent, customer.sid, "agent-left")
 
 
 async def test_call_that_comes_in_while_redis_is_away_is_bridged_and_known_afterwards(durable_redis):
@@ -92,9 +89,8 @@ async def test_call_that_comes_in_while_redis_is_away_is_bridged_and_known_after
         durable_redis.start()
         # Twilio repeats what was answered 503, and the agent's callback opens the session.
         await system.until(customer.sid, phase="connected")
-        assert (await system.command("convert", customer.sid)).status == "done"
-        await system.command("end", customer.sid)
-        await system.settled()
+        await system.done("convert", customer.sid)
+        await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.soak
@@ -115,8 +111,7 @@ async def test_bridged_caller_is_moved_although_redis_dies_before_the_dial_actio
         )
         durable_redis.start()
         await system.until(customer.sid, state="conferenced")
-        await system.command("end", customer.sid)
-        await system.settled()
+        await system.ended_by_command(customer.sid)
 
 
 def _both_in_a_conference(system: LocalSystem) -> bool:

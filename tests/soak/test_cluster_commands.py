@@ -20,11 +20,9 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
-from tests.flows.flow_helpers import ended_by_command
 from tests.soak.soak_environment import ALONE
 from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers
 from tests.support.redis_cluster import NODE_TIMEOUT_MS, ClusterServers, Node
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
@@ -50,7 +48,7 @@ def running(redis_program: Path) -> Iterator[ClusterServers]:
 async def system(running: ClusterServers) -> AsyncIterator[LocalSystem]:
     running.reset()
     async with LocalSystem(running.url, workers=2, CONFERRAL_PARTITIONS=64, CONFERRAL_API_TOKEN=TOKEN) as system:
-        system.sandbox.phone(TARGET).script_in_turn(answers())
+        system.answered_by(TARGET)
         yield system
 
 
@@ -213,7 +211,7 @@ async def test_client_has_connections_for_all_its_requests_at_once(system) -> No
         found = await asyncio.gather(*one, *all_)
         assert [session.id for session in found[:20]] == [caller.sid] * 20
         assert [[session.id for session in sessions] for sessions in found[20:]] == [[caller.sid]] * 20
-    await ended_by_command(system, caller.sid)
+    await system.ended_by_command(caller.sid)
 
 
 async def test_commands_resume_once_a_replica_owns_their_stream(system, running) -> None:

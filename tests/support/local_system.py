@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +15,9 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.request_log import RestEntry
 from conferral.sandbox.service import Sandbox
+from conferral.statemachine.events.effect_results import NOT_STARTED
 from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
@@ -27,7 +30,7 @@ from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import make_app
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker, make_policy
-from tests.support import process_reports
+from tests.support import phones, process_reports
 from tests.support.fair_time import LoopClock, LoopSandbox, steady_partition_time
 from tests.support.heard_timeline import HeardTimeline
 from tests.support.outcomes import wait_for_outcome
@@ -56,6 +59,8 @@ FAST = {
 #: How long a test waits for what has to happen, seconds: only a test that fails waits for so long, so a busy machine
 #: gets its time.
 DEADLINE_S = 45.0
+#: Twilio's code for a `<Conference>` whose SID is that of one that is over.
+CONFERENCE_OVER = 13236
 #: How Twilio behaves where its documentation is silent: changes of `Rules`. Stories set it.
 READING: Mapping[str, Any] = {}
 
@@ -82,11 +87,13 @@ def settings_for(redis_url: str, sandbox: Sandbox | None, public_url: str, **cha
     return load(ServiceSettings, values | {name: str(value) for name, value in changes.items()})
 
 
-async def _holds(condition: Any) -> bool:
+async def _holds(condition: Any, equals: Any) -> bool:
     """Whether a condition is met; while Redis is out of reach or takes nothing it is not."""
     try:
         with store_errors():
-            return bool(await condition())
+            found = condition()
+            found = await found if inspect.isawaitable(found) else found
+            return bool(found if equals is None else found == equals)
     except StoreUnreachableError:
         return False
 
@@ -239,11 +246,66 @@ class LocalSystem:
                     return await wait_for_outcome(self.client, self.keys, command_id, timeout_s)
                 await asyncio.sleep(0.01)
 
+    async def done(self, kind: str, session: str, **fields: str) -> CommandOutcome:
+        """Gives a command that succeeds."""
+        return await self._ends("done", kind, session, **fields)
+
+    async def failed(self, reason: str, kind: str, session: str, **fields: str) -> CommandOutcome:
+        """Gives a command that is accepted and fails for that reason."""
+        outcome = await self._ends("failed", kind, session, **fields)
+        assert outcome.reason == reason
+        return outcome
+
+    async def rejected(self, why: str, kind: str, session: str, **fields: str) -> CommandOutcome:
+        """Gives a command that is rejected with a sentence that begins so."""
+        outcome = await self._ends("rejected", kind, session, **fields)
+        assert outcome.reason.startswith(why), outcome
+        return outcome
+
+    async def _ends(self, status: str, kind: str, session: str, **fields: str) -> CommandOutcome:
+        outcome = await self.command(kind, session, **fields)
+        if outcome.status != status:
+            raise AssertionError(f"{kind} is {outcome}, not {status}\n{await self.report()}")
+        return outcome
+
+    async def begins(self, kind: str, session: str, **fields: str) -> str:
+        """Gives a command and waits until it is accepted; returns its id, for `outcome_of`."""
+        command_id = await command_stream.publish(self.client, self.keys, {"type": kind, "session": session, **fields})
+        command_id = fields.get("id", command_id)
+
+        async def is_accepted() -> bool:
+            return bool((await command_stream.read_outcome(self.client, self.keys, command_id)).status)
+
+        await self.eventually(is_accepted, f"{kind} is accepted")
+        return command_id
+
+    async def outcome_of(self, command_id: str) -> CommandOutcome:
+        """Waits until a command's status is final."""
+        return await wait_for_outcome(self.client, self.keys, command_id, DEADLINE_S)
+
+    async def has_failed(self, command_id: str, reason: str) -> None:
+        """Waits until a command is decided: it has failed for that reason."""
+        outcome = await self.outcome_of(command_id)
+        assert (outcome.status, outcome.reason) == ("failed", reason), f"{outcome}\n{await self.report()}"
+
     async def converted(self) -> tuple[CallHandle, CallHandle]:
         customer, agent = await self.talking()
-        outcome = await self.command("convert", customer.sid)
-        assert outcome.status == "done", outcome
+        await self.done("convert", customer.sid)
         return customer, agent
+
+    async def dialed(self, address: str, time: int = 1, *, timeout_s: float = 30.0) -> CallHandle:
+        """Waits until a phone was dialed so many times; see `phones.dialed`."""
+        return await phones.dialed(self.sandbox, address, time, timeout_s=timeout_s)
+
+    def answered_by(self, *addresses: str) -> None:
+        """Someone picks up each of these phones."""
+        for address in addresses:
+            self.sandbox.phone(address).script_in_turn(phones.answers())
+
+    def not_answered_by(self, *addresses: str) -> None:
+        """Each of these phones rings until Twilio gives up, or until the test picks it up."""
+        for address in addresses:
+            self.sandbox.phone(address).script_in_turn(phones.rings())
 
     # ---- what is to be seen --------------------------------------------------------------------------------------
 
@@ -267,10 +329,38 @@ class LocalSystem:
         await self.eventually(has_come, f"{session_id} has {fields}")
         return await self.session(session_id)
 
-    async def eventually(self, condition: Any, what: str, timeout_s: float = DEADLINE_S) -> None:
+    async def outcomes(self) -> list[dict[str, str]]:
+        """The entries of the outcomes stream, oldest first."""
+        entries = await self.client.xrange(self.keys.outcomes)
+        return [{name.decode(): value.decode() for name, value in fields.items()} for _, fields in entries]
+
+    def sounds(self, call: CallHandle, since_s: float | None = None) -> list[Any]:
+        """What someone has heard one after the other, without the moments of silence between."""
+        return [what for what in self.listening.whats(call, since_s) if what != "silence"]
+
+    def longest_gap_s(self, call: CallHandle, since_s: float | None = None) -> float:
+        """The longest that someone heard no one and nothing since a moment of `listening`, in our own seconds."""
+        return self.listening.longest_silence(call, since_s) / self.sandbox.speed
+
+    async def until_hears(self, call: CallHandle, what: Any) -> None:
+        """Waits until a leg hears this: a word, or the calls (and words) that it hears together."""
+        wanted = what if isinstance(what, str) else frozenset(one if isinstance(one, str) else one.sid for one in what)
+
+        async def does() -> bool:
+            return bool(self.listening.hears(call) == wanted)
+
+        await self.eventually(does, f"{call.sid} hears {wanted}\n{self.listening.described()}")
+
+    async def until_talk(self, one: CallHandle, other: CallHandle) -> None:
+        """Waits until two hear each other, and no one else."""
+        await self.until_hears(one, [other])
+        await self.until_hears(other, [one])
+
+    async def eventually(self, condition: Any, what: str, timeout_s: float = DEADLINE_S, *, equals: Any = None) -> None:
+        """Waits until a condition, which may have to be awaited, is true, or equals something."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not await _holds(condition):
+                while not await _holds(condition, equals):
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"not within {timeout_s} s: {what}\n{await self.report()}") from None
@@ -324,6 +414,24 @@ class LocalSystem:
                     requests.scard(self.keys.live(partition))
             return sum(await requests.execute())
 
+    def dial_requests(self, address: str) -> list[RestEntry]:
+        """What Twilio was asked to dial a phone, refused and lost requests as well, oldest first.
+
+        Without those that are refused because the conference has not started: each is repeated as a call of its own.
+        """
+        return [
+            entry
+            for entry in self.sandbox.request_log.rest
+            if entry.method == "POST"
+            and entry.get("To") == address
+            and entry.path.endswith(("/Calls.json", "/Participants.json"))
+            and entry.code not in NOT_STARTED
+        ]
+
+    def dials_to(self, address: str) -> int:
+        """How often a phone was dialed by REST (count)."""
+        return sum(call.record.direction == "outbound-api" for call in self.sandbox.calls_of(address))
+
     def redirects_of(self, call: CallHandle) -> int:
         """How often Twilio was asked to give a call new TwiML (count)."""
         return sum(
@@ -331,3 +439,36 @@ class LocalSystem:
             for entry in self.sandbox.request_log.requests("POST", f"/Calls/{call.sid}")
             if entry.get("Twiml") and entry.applied
         )
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    async def everyone_is_gone(
+        self, session: str, reason: str, *, debugger: frozenset[int] = frozenset()
+    ) -> dict[str, str]:
+        """The session has ended for that reason, and nothing is left of it: no call, no timer, no effect.
+
+        Args:
+            session: Its id.
+            reason: `end_reason`.
+            debugger: Codes of the entries in Twilio's debugger that a fault has caused; without a fault there are none.
+        """
+        ended = await self.until(session, state="ended")
+        assert ended["end_reason"] == reason, ended
+        await self.settled()
+        entries = self.sandbox.request_log.debugger
+        # A party who joins by our TwiML, because no one is added before the start, may join right after the end.
+        may_come_late = {CONFERENCE_OVER} if self.sandbox.model.behavior.add_before_start == "refused" else set()
+        assert {entry.code for entry in entries} - may_come_late == debugger - may_come_late, entries
+        return ended
+
+    async def ended_by_command(self, session: str, *, debugger: frozenset[int] = frozenset()) -> None:
+        """Lets everyone go."""
+        await self.done("end", session)
+        await self.everyone_is_gone(session, "command", debugger=debugger)
+
+    async def ended_by_hang_up(
+        self, call: CallHandle, session: str, reason: str, *, debugger: frozenset[int] = frozenset()
+    ) -> dict[str, str]:
+        """Someone hangs up, and with that everyone is gone."""
+        call.hang_up()
+        return await self.everyone_is_gone(session, reason, debugger=debugger)
