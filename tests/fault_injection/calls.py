@@ -32,8 +32,7 @@ async def many_talk(system: FaultSystem, count: int) -> list[tuple[CallHandle, C
 async def transferred(system: FaultSystem, customer: CallHandle) -> CallHandle:
     """A third person joins customer and agent; returns that leg."""
     system.answered_by(TARGET)
-    outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm")
-    assert outcome.status == "done", f"{outcome}\n{await system.report()}"
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm")
     return await system.leg(customer.sid, "target")
 
 

@@ -85,8 +85,7 @@ async def test_fault_06_worker_is_killed_with_a_dial_that_cannot_be_verified(sys
         with system.worker_process(tmp_path, "second"):
             customer, agent = await system.talking()
             first.arm()
-            outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-            assert (outcome.status, outcome.reason) == ("failed", "unknown")
+            await system.failed("unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
             assert first.was_killed
             assert system.dials_to(TARGET) == 0
             await system.until_hears(customer, [agent])

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from conferral.runtime.errors import SettingsError, StoreError
@@ -23,7 +22,8 @@ from conferral.storage.connection.client import make_client
 from conferral.worker.process import Worker
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
-from tests.support.local_system import AGENT, LocalSystem, settings_for
+from tests.flows.test_redis_errors import asks, readiness, talk, worker_lacks
+from tests.support.local_system import AGENT, settings_for
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -37,19 +37,13 @@ TROUBLE_S = 6.0
 Setting = Callable[[RedisServer], None]
 
 
-async def readiness(system: LocalSystem) -> tuple[int, list[str]]:
-    """What the webhooks say of themselves."""
-    async with aiohttp.ClientSession() as session, session.get(f"{system.public_url}/readyz") as response:
-        return response.status, (await response.json())["missing"]
-
-
 async def caller_is_connected(system: FaultSystem) -> CallHandle:
     """Someone calls in the middle of it, and talks to the agent."""
     before = len(system.sandbox.calls_of(AGENT))
     caller = await system.customer_calls()
     await system.sandbox.wait_until(lambda: len(system.sandbox.calls_of(AGENT)) > before, TWILIO_WAITS_S)
     agent = system.sandbox.calls_of(AGENT)[-1]
-    await system.sandbox.wait_until(lambda: caller.has_heard(agent), TWILIO_WAITS_S)
+    await system.sandbox.wait_until(lambda: talk(caller, agent), TWILIO_WAITS_S)
     return caller
 
 
@@ -74,21 +68,24 @@ def configured(**values: Any) -> Setting:
 async def call_goes_on(server: RedisServer, begin: Setting, end: Setting, state: str, *, lasts_s: float) -> None:
     """A conversion is asked for, Redis is in trouble, someone calls; when it is over everything is done."""
     async with FaultSystem(server, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-        assert await readiness(system) == (200, [])
+        assert (await readiness(system), await worker_lacks(system)) == ((200, []), [])
         customer, agent = await system.talking()
         begin(server)
         try:
             await system.eventually(
                 lambda: readiness(system), "the webhooks say what is wrong", equals=(503, [f"redis: {state}"])
             )
+            assert await worker_lacks(system) == [f"redis: {state}"]
             with pytest.raises(StoreError):
                 await command_stream.publish(system.client, system.keys, {"type": "convert", "session": customer.sid})
             caller = await caller_is_connected(system)
+            assert talk(customer, agent)
             await asyncio.sleep(lasts_s)  # a delay: how long Redis refuses
         finally:
             end(server)
         assert documents_came_in_time(system)
         await system.eventually(lambda: readiness(system), "ready again", equals=(200, []))
+        await system.eventually(lambda: worker_lacks(system), "and the worker", equals=[])
         await system.done("convert", customer.sid)
         assert system.redirects_of(agent) == 1
         assert caller.status == "in-progress"
@@ -211,6 +208,12 @@ def fails_to_save(server: RedisServer) -> None:
         client.bgsave()
         while client.info("persistence")["rdb_last_bgsave_status"] != "err":
             pass
+
+
+@pytest.mark.soak
+async def test_fault_24_redis_is_a_replica(own_redis):
+    begin, end = asks("replicaof", "127.0.0.1", 1), asks("replicaof", "NO", "ONE")
+    await call_goes_on(own_redis, begin, end, "read-only (READONLY)", lasts_s=0.2)
 
 
 @pytest.mark.soak

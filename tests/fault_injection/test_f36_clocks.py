@@ -85,9 +85,7 @@ async def test_fault_37_leases_that_seem_to_have_run_out_change_hands_once_at_mo
 
     assert [(await system.outcome_of(one)).status for one in converts] == ["done", "done"]
     assert [system.redirects_of(leg) for leg in (agent, other_agent)] == [1, 1]
-    epochs = [
-        (int(old.split(":")[0]), int(new.split(":")[0])) for old, new in zip(before, await holders(system), strict=True)
-    ]
+    epochs = [(epoch_of(old), epoch_of(new)) for old, new in zip(before, await holders(system), strict=True)]
     assert all(old <= new <= old + 1 for old, new in epochs), epochs
     await all_hang_up(system)
 

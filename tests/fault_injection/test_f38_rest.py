@@ -38,11 +38,6 @@ def redirects(system: FaultSystem, call: CallHandle) -> list[RestEntry]:
     return [entry for entry in system.sandbox.request_log.requests("POST", f"/Calls/{call.sid}") if entry.get("Twiml")]
 
 
-async def converts(system: FaultSystem, customer: CallHandle) -> None:
-    outcome = await system.command("convert", customer.sid)
-    assert outcome.status == "done", f"{outcome}\n{await system.report()}"
-
-
 async def calls_bob_and_eve(system: FaultSystem, fault: dict[str, Any]) -> str:
     """A `call` whose first dial meets a fault; returns the command's outcome."""
     system.answered_by(BOB, EVE)
@@ -53,7 +48,7 @@ async def calls_bob_and_eve(system: FaultSystem, fault: dict[str, Any]) -> str:
 async def test_fault_38_request_that_never_arrived_is_verified_and_sent_once_more(system: FaultSystem) -> None:
     """A dial by `POST /Calls` can't be verified, so it is never sent again."""
     (converted, agent), (joined, _) = await many_talk(system, 2)
-    await converts(system, joined)
+    await system.done("convert", joined.sid)
     system.answered_by(TARGET)
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", cut="before")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="before")
@@ -61,7 +56,7 @@ async def test_fault_38_request_that_never_arrived_is_verified_and_sent_once_mor
     transfer, called, _ = await asyncio.gather(
         system.command("transfer", joined.sid, to=TARGET, mode="warm"),
         calls_bob_and_eve(system, {"cut": "before"}),
-        converts(system, converted),
+        system.done("convert", converted.sid),
     )
 
     assert [entry.applied for entry in redirects(system, agent)] == [False, True]
@@ -73,7 +68,7 @@ async def test_fault_38_request_that_never_arrived_is_verified_and_sent_once_mor
 
 async def test_fault_39_request_whose_answer_is_lost_is_found_and_not_repeated(system: FaultSystem) -> None:
     (converted, agent), (joined, _) = await many_talk(system, 2)
-    await converts(system, joined)
+    await system.done("convert", joined.sid)
     system.answered_by(TARGET)
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", cut="after")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after")
@@ -81,7 +76,7 @@ async def test_fault_39_request_whose_answer_is_lost_is_found_and_not_repeated(s
     transfer, called, _ = await asyncio.gather(
         system.command("transfer", joined.sid, to=TARGET, mode="warm"),
         calls_bob_and_eve(system, {"cut": "after"}),
-        converts(system, converted),
+        system.done("convert", converted.sid),
     )
 
     assert [entry.applied for entry in redirects(system, agent)] == [True]
@@ -124,7 +119,7 @@ async def test_fault_40_request_without_a_response_times_out_and_is_recovered(
     else:
         system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=30.0, cut="before")
 
-    await converts(system, customer)
+    await system.done("convert", customer.sid)
 
     assert [entry.applied for entry in redirects(system, agent)] == [True] if is_done else [False, True]
     await all_hang_up(system)
@@ -138,7 +133,7 @@ async def test_fault_40_session_with_a_hanging_request_delays_no_other(system: F
     await system.begins("convert", stuck.sid)
     await system.sandbox.wait_until(lambda: redirects(system, agent))
 
-    await converts(system, other)
+    await system.done("convert", other.sid)
     await system.done("end", bridged.sid)
     await system.done("end", stuck.sid)
 
@@ -174,7 +169,7 @@ async def test_fault_40_two_hundred_requests_that_hang_cost_their_commands_and_n
     for customer, agent in stuck:
         assert (customer.status, agent.status) == ("in-progress", "in-progress")
         await system.until(customer.sid, state="bridged")
-    await converts(system, talks[-1][0])
+    await system.done("convert", talks[-1][0].sid)
     await all_hang_up(system)
 
 
@@ -198,7 +193,7 @@ async def test_fault_41_refused_and_mangled_answers_are_waited_out_and_nothing_h
         fault, _ = TROUBLES[trouble]
         system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", **fault)
 
-    await asyncio.gather(*(converts(system, customer) for customer, _ in talks.values()))
+    await asyncio.gather(*(system.done("convert", customer.sid) for customer, _ in talks.values()))
 
     for trouble, (_, agent) in talks.items():
         _, took_effect = TROUBLES[trouble]
@@ -233,7 +228,7 @@ async def test_fault_41_order_of_a_sessions_requests_is_kept(system: FaultSystem
 async def test_fault_42_token_that_was_rotated_costs_commands_and_no_call(system: FaultSystem) -> None:
     """401 of everything: no one is hung up, what has to end is tried until the token works again."""
     (customer, agent), (leaving, _) = await many_talk(system, 2)
-    await converts(system, leaving)
+    await system.done("convert", leaving.sid)
     token, system.sandbox.auth_token = system.sandbox.auth_token, "rotated"
 
     refused = await system.command("convert", customer.sid)
@@ -245,5 +240,5 @@ async def test_fault_42_token_that_was_rotated_costs_commands_and_no_call(system
     assert not redirects(system, agent), "the sandbox keeps no book of whom it does not know"
     system.sandbox.auth_token = token
     assert (await system.outcome_of(ending)).status == "done"
-    await converts(system, customer)
+    await system.done("convert", customer.sid)
     await all_hang_up(system)

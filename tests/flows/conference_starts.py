@@ -26,13 +26,11 @@ class StartChannel(NamedTuple):
     awaited: str
     phone: str
     wait_audio: str
-    #: Whether the conference survives each leave until one party is left.
-    is_group: bool = False
 
 
 WAYS = {
     "waiting": StartChannel("customer", "agent", AGENT, "music"),
-    "client": StartChannel("agent", "customer", CUSTOMER, "ringback", is_group=True),
+    "client": StartChannel("agent", "customer", CUSTOMER, "ringback"),
     "call": StartChannel("agent", "customer", CUSTOMER, "ringback"),
 }
 
@@ -177,10 +175,17 @@ async def opened(system: LocalSystem, way: str, **params: str) -> ConferenceStar
     return ConferenceStart(system, kind, session, agent, command_id)
 
 
-async def in_conference(system: LocalSystem, way: str) -> tuple[ConferenceStart, CallHandle]:
+async def ringing(system: LocalSystem, way: str, **params: str) -> tuple[ConferenceStart, CallHandle]:
+    """One waits, and the phone of the other one rings."""
+    system.not_answered_by(WAYS[way].phone)
+    opening = await opened(system, way, **params)
+    return opening, await opening.rings()
+
+
+async def in_conference(system: LocalSystem, way: str, **params: str) -> tuple[ConferenceStart, CallHandle]:
     """Two who talk in a conference that was there from the start."""
     system.answered_by(WAYS[way].phone)
-    opening = await opened(system, way)
+    opening = await opened(system, way, **params)
     return opening, await opening.talks()
 
 

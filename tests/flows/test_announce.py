@@ -123,7 +123,15 @@ async def test_announcement_without_end_callback_fails_and_another_can_follow(sy
     await crowd.let_go()
 
 
-async def test_failed_document_fetch_is_reported_and_both_keep_talking(system):
+#: The failure is not reported, so that it is found by its time.
+UNREPORTED = {"rules": Behavior(announcement_failure="unreported"), "policy": {"announce_timeout_ms": 800}}
+
+
+@pytest.mark.examples(2)
+@pytest.mark.parametrize(
+    "how", ["reported", pytest.param("unreported", marks=pytest.mark.system(speed=5.0, **UNREPORTED))]
+)
+async def test_failed_document_fetch_is_reported_and_both_keep_talking(system, how):
     crowd = await two(system)
     system.sandbox.faults.fail_fetches("announcement", status=503, count=9)
     status, reason = await crowd.outcome(await crowd.say("announce", say=SENTENCE))
@@ -131,16 +139,6 @@ async def test_failed_document_fetch_is_reported_and_both_keep_talking(system):
     assert SENTENCE not in reason
     await crowd.talk()
     await crowd.let_go(debugger=world_debugger(system))
-
-
-async def test_untold_failure_is_found_by_its_time(redis_server):
-    rules = Behavior(announcement_failure="unreported")
-    async with LocalSystem(redis_server.url, speed=5.0, rules=rules, policy={"announce_timeout_ms": 800}) as system:
-        crowd = await two(system)
-        system.sandbox.faults.fail_fetches("announcement", status=503, count=9)
-        assert (await crowd.outcome(await crowd.say("announce", say=SENTENCE)))[0] == "failed"
-        await crowd.talk()
-        await crowd.let_go(debugger=world_debugger(system))
 
 
 @pytest.mark.parametrize("fault, status", [

@@ -29,25 +29,27 @@ def shown(system):
     return [(request.get("From"), bool(request.get("CallToken"))) for request in system.dial_requests(TARGET)]
 
 
+async def target_sees(system, customer, agent, expected, **options):
+    """Dials to the target show this, the last one is the only one placed, and then all three talk."""
+    system.sandbox.phone(TARGET).script_in_turn(presses("1"))
+    await system.done("transfer", customer.sid, to=TARGET, mode="warm", **options)
+    assert shown(system) == expected
+    assert system.sandbox.request_log.dials_to(TARGET) == 1
+    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
+
+
 @WAYS
 async def test_target_sees_the_callers_number_by_its_call_token(redis_server, options):
     async with showing_customers(redis_server) as system:
-        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await system.talking()
-        await system.done("transfer", customer.sid, to=TARGET, mode="warm", **options)
-        assert shown(system) == [(CUSTOMER, True)]
-        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
+        await target_sees(system, customer, agent, [(CUSTOMER, True)], **options)
 
 
 @WAYS
 async def test_number_that_twilio_does_not_let_be_shown_gives_way_to_ours_once(redis_server, options):
     async with showing_customers(redis_server, accept_call_tokens=False) as system:
-        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await system.talking()
-        await system.done("transfer", customer.sid, to=TARGET, mode="warm", **options)
-        assert shown(system) == [(CUSTOMER, True), (NUMBER, False)]
-        assert system.sandbox.request_log.dials_to(TARGET) == 1
-        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
+        await target_sees(system, customer, agent, [(CUSTOMER, True), (NUMBER, False)], **options)
 
 
 @pytest.mark.parametrize("count, reason", [(1, "done"), (2, "failed")])
@@ -156,22 +158,16 @@ async def called(system, number=SECOND, from_=CUSTOMER):
 @pytest.mark.parametrize("number", [SECOND, THIRD], ids=["directory", "account"])
 async def test_called_number_is_shown_as_caller_id_to_the_dialed_party(redis_server, directory, options, number):
     async with with_numbers(redis_server, directory) as system:
-        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await called(system, number)
-        await system.done("transfer", customer.sid, to=TARGET, mode="warm", **options)
-        assert shown(system) == [(number, False)]
-        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
+        await target_sees(system, customer, agent, [(number, False)], **options)
 
 
 async def test_customers_number_that_twilio_refuses_gives_way_to_the_number_that_was_called(redis_server, directory):
     rules = Behavior(accept_call_tokens=False)
     options = {"rules": rules, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
     async with with_numbers(redis_server, directory, **options) as system:
-        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, agent = await called(system)
-        await system.done("transfer", customer.sid, to=TARGET, mode="warm")
-        assert shown(system) == [(CUSTOMER, True), (SECOND, False)]
-        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
+        await target_sees(system, customer, agent, [(CUSTOMER, True), (SECOND, False)])
 
 
 async def test_caller_who_has_no_number_to_show_is_shown_to_the_agent_as_the_number_that_was_called(

@@ -34,8 +34,7 @@ async def calls(system, to=CUSTOMER, **params):
 
 
 async def test_session_has_the_id_that_the_browser_names(system):
-    opening = await opened(system, "client", SessionID="order-7")
-    customer = await opening.talks()
+    opening, customer = await in_conference(system, "client", SessionID="order-7")
     session = await opening.session()
     assert (session["id"], session["direction"]) == ("order-7", "outbound")
     assert (session["party.agent.address"], session["party.customer.address"]) == (f"client:{BROWSER}", CUSTOMER)
@@ -47,8 +46,7 @@ async def test_session_has_the_id_that_the_browser_names(system):
 
 
 async def test_browser_call_end_is_reported_to_the_session_it_named(system):
-    opening = await opened(system, "client", SessionID="order-7")
-    await opening.talks()
+    opening, _ = await in_conference(system, "client", SessionID="order-7")
 
     opening.waiter.hang_up()
 
@@ -63,8 +61,7 @@ async def test_browser_call_end_is_reported_to_the_session_it_named(system):
 
 @pytest.mark.parametrize("has_ended", [False, True])
 async def test_session_that_exists_is_refused_and_not_disturbed(system, has_ended):
-    opening = await opened(system, "client", SessionID="order-7")
-    customer = await opening.talks()
+    opening, customer = await in_conference(system, "client", SessionID="order-7")
     if has_ended:
         await opening.ended_by_hang_up(customer, "customer-left")
     await refused(system, await calls(system, SessionID="order-7"))

@@ -194,8 +194,7 @@ async def test_conference_takes_no_more_than_the_number_allows_and_says_so(redis
     path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmax_participants = 2\n')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
         customer, agent = await system.converted()
-        outcome = await system.command("add", customer.sid, to="billing", party="dora")
-        assert outcome.status == "rejected", outcome
+        await system.rejected("", "add", customer.sid, to="billing", party="dora")
         assert system.dials_to(TARGET) == 0
         await system.until_hears(customer, [agent])
         await system.ended_by_command(customer.sid)

@@ -189,8 +189,6 @@ WRONG: dict[str, tuple[str, ...]] = {
     "say": (LONG, BELL),
     "action": ("", "rewind"),
 }
-#: Ids of no session, and how errors show them: never a number.
-NOBODYS = {"CA404": "CA404", "14155550199": "(digits alone)"}
 #: Well formed, and yet no one may be dialed so: each is turned away where commands are routed.
 MAY_NOT: tuple[Fields, ...] = ({"to": "+19005550100"}, {"to": "nobody"}, {"to": "911"}, {"to": "sip:x@example.com"})
 

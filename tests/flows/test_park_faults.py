@@ -177,8 +177,7 @@ async def test_dial_that_took_effect_is_found_by_its_callbacks_and_never_repeate
 async def test_dial_that_took_no_effect_leaves_it_parked_and_is_not_repeated(system, conferenced, fault, reason):
     talk = await parked(system, conferenced=conferenced)
     system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
-    outcome = await system.command("retrieve", talk.session, to=TARGET)
-    assert (outcome.status, outcome.reason) == ("failed", reason)
+    await system.failed(reason, "retrieve", talk.session, to=TARGET)
     assert len(system.dial_requests(TARGET)) == 1
     await is_taken_up(system, talk)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, some, waits
+from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, ringing, some, waits
 from tests.flows.flow_helpers import GAP_MAX_S
 from tests.flows.three_party_call import published
 from tests.support.local_system import AGENT, CUSTOMER
@@ -17,9 +17,7 @@ OUTCOMES = {"busy": busy(), "rejected": refuses(), "no-answer": rings(), "failed
 @pytest.mark.system(rules=Behavior(add_before_start="refused"))
 async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_start(system, way):
     """Twilio's page on 16099 says so; the dial is placed once more, as a call whose document joins."""
-    system.answered_by(WAYS[way].phone)
-    opening = await opened(system, way)
-    await opening.talks()
+    opening, _ = await in_conference(system, way)
     asked = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == opening.way.phone]
     assert [(one.status, one.code) for one in asked] == [(400, 16099), (201, 0)]
     assert len(system.sandbox.calls_of(opening.way.phone)) == 1
@@ -28,9 +26,7 @@ async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_st
 
 @by_way("waiting")
 async def test_one_waits_with_music_until_the_other_answers_and_then_they_talk(system, way):
-    system.not_answered_by(WAYS[way].phone)
-    opening = await opened(system, way)
-    leg = await opening.rings()
+    opening, leg = await ringing(system, way)
     await waits(opening)
     session = await opening.until(state="conferenced", phase="ringing")
     assert session["direction"] == ("inbound" if way == "waiting" else "outbound")
@@ -93,9 +89,7 @@ async def test_waiting_party_hears_that_no_one_was_reached(system, way, outcome)
 
 @by_way("waiting")
 async def test_waiting_party_that_hangs_up_stops_the_other_phone(system, way):
-    system.not_answered_by(WAYS[way].phone)
-    opening = await opened(system, way)
-    leg = await opening.rings()
+    opening, leg = await ringing(system, way)
     await opening.ended_by_hang_up(opening.waiter, f"{opening.way.waiter}-left")
     assert leg.status in ("canceled", "completed")
     assert leg.record.answered_at_s is None
@@ -105,9 +99,7 @@ async def test_waiting_party_that_hangs_up_stops_the_other_phone(system, way):
 
 @by_way("client")
 async def test_commands_that_need_company_are_rejected_while_one_waits_and_end_works(system, way):
-    system.not_answered_by(WAYS[way].phone)
-    opening = await opened(system, way)
-    await opening.rings()
+    opening, _ = await ringing(system, way)
     before = await opening.session()
     for kind, fields in (
         ("transfer", {"to": "client:carol", "mode": "warm"}),
@@ -129,18 +121,14 @@ async def test_commands_that_need_company_are_rejected_while_one_waits_and_end_w
 @by_way("call")
 @pytest.mark.parametrize("whom", some(["waiter", "awaited"], "awaited"))
 async def test_removing_either_party_while_one_waits_ends_the_call(system, way, whom):
-    system.not_answered_by(WAYS[way].phone)
-    opening = await opened(system, way)
-    await opening.rings()
+    opening, _ = await ringing(system, way)
     await system.done("remove", opening.id, party=getattr(opening.way, whom))
     ended = await opening.until(state="ended")
     await system.everyone_is_gone(opening.id, ended["end_reason"])
 
 
 async def test_agent_hanging_up_before_the_customer_answers_stops_the_customer_phone(system):
-    system.not_answered_by(CUSTOMER)
-    opening = await opened(system, "call", brief="This is a call.", session="order-7")
-    customer = await opening.rings()
+    opening, customer = await ringing(system, "call", brief="This is a call.", session="order-7")
     assert system.sounds(opening.waiter)[0] == "said This is a call."
     await opening.ended_by_hang_up(opening.waiter, "agent-left")
     assert customer.record.answered_at_s is None

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.conference_starts import WAYS, by_way, opened, some, waits
+from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, ringing, some, waits
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.phones import answers, busy
 
@@ -61,9 +61,7 @@ async def test_end_of_the_dialed_party_is_found_although_all_its_callbacks_are_l
 @by_way("waiting")
 @pytest.mark.parametrize("lost", some(["participant-leave", "completed", "both"], "both"))
 async def test_waiter_leaving_with_only_one_callback_stops_the_other_phone(system, way, lost):
-    system.not_answered_by(WAYS[way].phone)
-    opening = await opened(system, way)
-    leg = await opening.rings()
+    opening, leg = await ringing(system, way)
     faults = system.sandbox.faults
     if lost != "completed":
         faults.lose_callbacks("participant-leave")
@@ -177,9 +175,7 @@ async def test_first_url_that_fails_lets_the_fallback_bridge_the_caller(system):
 @by_way("call")
 async def test_party_left_alone_is_released_when_the_flag_fails(system, way):
     system.end_calls_in_test()
-    system.answered_by(WAYS[way].phone)
-    opening = await opened(system, way)
-    leg = await opening.talks()
+    opening, leg = await in_conference(system, way)
     left_s = system.listening.now()
     await opening.ended_by_hang_up(leg, f"{opening.way.awaited}-left")
     # The lone grace is 0.3 s here.
@@ -195,10 +191,8 @@ async def test_agent_is_dialed_once_although_the_response_is_lost(system):
 
 
 async def test_gate_that_fails_once_lets_the_agent_of_a_call_in_by_the_fallback(system):
-    system.not_answered_by(CUSTOMER)
     system.sandbox.faults.fail_fetches("/voice/gate", status=503)
-    opening = await opened(system, "call")
-    await opening.rings()
+    opening, _ = await ringing(system, "call")
     await waits(opening)
     assert system.dials_to(AGENT) == 1
     await opening.ended_by_command(debugger=frozenset({11200}))
