@@ -103,6 +103,12 @@ async def test_command_whose_caller_has_left_holds_up_no_other(redis, monkeypatc
     assert await second == ["second"]
     assert redis.sent == [(0.0, 1)]
 
+    alone = redis.start("alone")
+    await asyncio.sleep(0)
+    alone.cancel()
+    assert await redis.start("next") == ["next"]
+    assert redis.sent == [(0.0, 1)] * 2
+
 
 @story
 async def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(redis, monkeypatch) -> None:
