@@ -65,7 +65,7 @@ PLAIN = [
     words("KEYS", st.sampled_from([b"*", b"?", b"[ab]", b"\\a", b"{t}*", b"[^a]"])),
     words("EXPIRE", key, st.sampled_from([b"1000", b"-1", b"0", b"x", b"9223372036854775807"])), words("TTL", key),
     words("PEXPIRE", key, st.sampled_from([b"9000000", b"-5", b"1.5"])), words("PTTL", key), words("DBSIZE"),
-    words("GET", key), words("GET", key, key), words("INCR", key),
+    words("GET", key), words("GET", key, key), words("INCRBY", key, number),
     words("SET", key, value, options(
         [b"NX"], [b"xx"], [b"NX", b"XX"], [b"NX", b"EX", b"100"], [b"PX", b"0"], [b"EX", b"x"], [b"EX"], [b"KEEPTTL"],
         [b"GET"], [b"EX", b"5000", b"PX", b"5"], [b"NX", b"GET"], [b"odd"], [b"EX", b"5000", b"NX"])),
