@@ -21,7 +21,8 @@ def main(lock: Path, options: Sequence[str]) -> int:
     """Install; return pip's exit code."""
     total = len(re.findall(r"^[A-Za-z0-9][\w.-]*==", lock.read_text("utf-8"), re.MULTILINE))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off"]
-    command = [*pip, "--require-hashes", "--only-binary", ":all:", *options, "-r", str(lock)]
+    # A lock names every library. If pip resolved dependencies, an extra could make it look for a newer release.
+    command = [*pip, "--no-deps", "--require-hashes", "--only-binary", ":all:", *options, "-r", str(lock)]
     line = Line()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stdout is not None
