@@ -79,7 +79,7 @@ def _command_form(
 def _no_effect_reason(kind: str, session: Session) -> str:
     """Return why an allowed command has no effect; empty if it might have one."""
     if kind == "convert" and session.state in _CONFERENCE_STATES:
-        return "it is already a conference"
+        return "it is already in a conference"
     there = [one for one in session.parties.values() if not one.is_gone and not one.is_supervisor]
     if session.open_read_id or any(one.pending_update for one in there):
         return ""

@@ -170,11 +170,11 @@ def _removal(moments: Sequence[TimelineEntry], log: Sequence[LogEntry], reason: 
 def _ended_by(by: TimelineEntry, reason: str, removal: str) -> str:
     # When one party hangs up, Twilio may report the other party's hangup first.
     if removal:
-        return f"Cause: {removal}. The state changed with: {by.text}"
+        return f"Cause: {removal}. Event that ended it: {by.text}"
     who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
     if not reason.endswith("-left") or reported is None or reported[0] == who:
         return f"Ended by: {by.text}"
-    return f"Cause: {wording.END_REASONS.get(reason, reason)}. The state changed with: {by.text}"
+    return f"Cause: {wording.END_REASONS.get(reason, reason)}. Event that ended it: {by.text}"
 
 
 def _capitalized(text: str) -> str:

@@ -18,7 +18,7 @@ WaitSource = Literal["timer", "twilio", "person", "sweep"]
 _TIMER_EFFECTS = {
     "ring": "Conferral asks Twilio about the calls if no one has answered",
     "leave": "Conferral asks Twilio which of the two is still connected",
-    "convert": "Conferral moves the missing party into the conference once more",
+    "convert": "Conferral moves the missing party into the conference again",
     "repair": "the conversion fails if a party is still missing",
     "lone": "Conferral hangs up the party left alone",
     "dial": "Conferral asks Twilio about the dialed call",

@@ -66,9 +66,9 @@ END_REASONS = {
     "fallback-failed": "the fallback destination could not be reached",
     "park-timeout": "no one retrieved the parked call in time",
     "alone": "only one party was left in the conference",
-    "convert-failed": "customer and agent could not be joined in a conference",
+    "convert-failed": "customer and agent could not be moved into a conference",
     "command": "an operator ended it",
-    "too-old": "it reached the limit of 24 h",
+    "too-old": "it reached the 24 h limit",
 }
 TRANSFER_FAILURES = {word: text.format(who="target") for word, text in _NOT_REACHED.items()} | {
     "hung-up": "target hung up",

@@ -240,7 +240,7 @@ const HANDLERS = {
     store.dead.value = message;
     store.deadCount.value = message.count;
   },
-  error: (message) => console.warn("The server does not understand this page:", message.reason),
+  error: (message) => console.warn("The server rejected a message from this page:", message.reason),
 };
 
 function take(message) {

@@ -47,7 +47,7 @@ def test_removal_of_a_party_is_named_as_what_ended_the_call() -> None:
     ):
         ended, cause, *_ = explained(play).summary
         assert ended.endswith(": an operator removed the agent.")
-        assert cause == f"Cause: remove requested (agent) (by cli). The state changed with: {changed_with}."
+        assert cause == f"Cause: remove requested (agent) (by cli). Event that ended it: {changed_with}."
 
 
 def test_caller_who_hangs_up_unanswered_did_not_leave_a_call_unanswered() -> None:

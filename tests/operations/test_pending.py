@@ -39,7 +39,7 @@ def test_people_who_talk_are_waited_for() -> None:
 def test_party_joining_the_conference_is_waited_for() -> None:
     assert waits(Scenario().answered().convert().joins("agent"))[:2] == [
         ("twilio", "customer to join the conference", 0),
-        ("timer", "Conferral moves the missing party into the conference once more", 5_000),
+        ("timer", "Conferral moves the missing party into the conference again", 5_000),
     ]
 
 
@@ -118,7 +118,7 @@ def test_command_with_nothing_to_do_gives_the_reason_unless_that_is_uncertain() 
     held = of(ordering().hold("customer").confirms("customer"))
 
     assert [(settled[kind].allowed, settled[kind].reason) for kind in ("convert", "unhold", "unmute")] == [
-        (False, "it is already a conference"), (False, "no one is on hold"), (False, "no one is muted"),
+        (False, "it is already in a conference"), (False, "no one is on hold"), (False, "no one is muted"),
     ]  # fmt: skip
     assert asked["unhold"].allowed
     assert (held["unhold"].allowed, held["unmute"].reason) == (True, "no one is muted")

@@ -388,7 +388,7 @@ def test_start_of_state_and_timers_is_read_from_the_log() -> None:
 def test_overdue_timer_says_so_and_suggests_check() -> None:
     found = explained(lambda: Scenario().answered().convert(), later_ms=60_000)
 
-    assert "Overdue by 55 s: Conferral moves the missing party into the conference once more." in found.upcoming
+    assert "Overdue by 55 s: Conferral moves the missing party into the conference again." in found.upcoming
     assert found.suggestions[0].line == "conferral check"
 
 
@@ -405,7 +405,7 @@ def test_suggestions_are_commands_the_session_would_accept() -> None:
 @pytest.mark.parametrize(
     ("reason", "recorded"),
     [
-        ("customer-left", "Cause: the customer hung up. The state changed with: agent left the conference"),
+        ("customer-left", "Cause: the customer hung up. Event that ended it: agent left the conference"),
         ("agent-left", "Ended by: agent left the conference"),
         ("command", "Ended by: agent left the conference"),
     ],

@@ -18,9 +18,9 @@ const LABELS = {
   party: "Party",
   say: "Say",
   url: "Or play audio from a URL",
-  brief: "Say to the dialed party first",
+  brief: "Message for the dialed party",
   confirm: "Dialed party must press 1",
-  timeout: "Ring for (seconds)",
+  timeout: "Ring time (seconds)",
   digits: "Digits to send after answer (DTMF)",
   caller_id: "Caller ID",
 };
