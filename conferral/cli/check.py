@@ -1,6 +1,5 @@
 """`check`: find setup problems and say how to fix each one."""
 
-import asyncio
 import re
 from dataclasses import asdict
 from pathlib import Path
@@ -44,6 +43,8 @@ def check(
     if number is not None and offline:
         raise typer.BadParameter("can't be combined with --offline", param_hint="--number")
     settings = _load_settings()
+    import asyncio  # slow, and other commands' help needs none of it
+
     from conferral.check.run import run_checks  # slow, so a wrong setting is shown first
 
     lines = asyncio.run(run_checks(settings, offline=offline, number=number or ""))

@@ -74,7 +74,7 @@ def test_helps_name_arguments_in_words_and_fit_80_columns(run):
 
 
 def test_help_imports_nothing_heavy():
-    heavy = ("redis", "aiohttp", "twilio", "pydantic", "rich", "phonenumbers", "structlog")
+    heavy = ("asyncio", "redis", "aiohttp", "twilio", "pydantic", "rich", "phonenumbers", "structlog")
     program = f"import sys, conferral.main; print([name for name in {heavy} if name in sys.modules])"
 
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
