@@ -56,7 +56,7 @@ def dead(
     # Otherwise `dead --reason TEXT drop --all` would delete all dead letters.
     sources = filter(None, map(context.get_parameter_source, context.params))
     if any(source.name != "DEFAULT" for source in sources):
-        raise typer.BadParameter(f"give options after {context.invoked_subcommand}: they belong to it")
+        raise typer.BadParameter(f"put options after {context.invoked_subcommand}")
 
 
 def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, as_json: AsJson = False) -> None:
@@ -143,9 +143,9 @@ def retry_letters(
       conferral dead retry --all --reason "processing failed"
       conferral dead retry --all --yes --json
 
-    Use it once the cause is fixed, for instance by an update. A command keeps its id and runs once: a command that has
-    an outcome by now is refused, as is a message that would fail again. A command that never ran runs now, however old
-    it is: a call from yesterday is dialed. With --all, asks first on a terminal.
+    Fix the cause first, for example with an update. A command keeps its id and runs once. Retry refuses a command that
+    already has an outcome, and a message that would fail again. A command that never ran runs now, no matter how old
+    it is: a call from yesterday is dialed today. With --all, asks for confirmation on a terminal.
     """
     _require_ids_or_all(ids, reason, everything=everything)
     if ids:

@@ -19,7 +19,7 @@ async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
     fields = await reader.read_session(session_id)
     if not fields:
         raise CommandNotDoneError(
-            f"{session_id} is not in Redis: it was erased, or has just begun; try again in a moment"
+            f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"
         )
     return SessionHistory(fields, tuple(await reader.log(session_id)))
 

@@ -108,7 +108,7 @@ def console(
       conferral console --read-only --port 9082
       conferral console --allow-host console.example.com
 
-    On loopback, it answers only to localhost, loopback addresses, and the names given with --allow-host.
+    On loopback, it accepts requests only for localhost, loopback addresses, and names given with --allow-host.
 
     Needs CONFERRAL_API_TOKEN; also reads REDIS_URL and CONFERRAL_PREFIX. On a terminal, it prints a sign-in link;
     otherwise, the page asks for the token. It stores nothing. Stop it with Ctrl-C or SIGTERM.

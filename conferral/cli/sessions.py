@@ -28,7 +28,7 @@ def sessions(
       conferral sessions --all --json | jq -r '.[].end_reason'
 
     A session needs attention if a timer is overdue, if one party was left alone, or if its transfer has just failed and
-    the caller is not talking to anyone yet. The newest come next.
+    the caller is not talking to anyone yet. The others follow, newest first.
     """
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
@@ -60,7 +60,7 @@ def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -
       conferral explain CA0123456789abcdef0123456789abcdef
       conferral explain CA0123456789abcdef0123456789abcdef --json | jq -r '.suggestions[0].line'
 
-    Includes what will happen automatically, and when. For an ended call, why it ended.
+    Includes what will happen automatically, and when. For an ended call, says why it ended.
     """
     from conferral.cli.explain import print_explanation
 

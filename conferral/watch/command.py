@@ -34,10 +34,10 @@ def watch(
       conferral watch CA0123456789abcdef0123456789abcdef --until ended
       conferral watch --json | jq -r 'select(.to == "ended") | .session'
 
-    On a terminal: a list, sessions that need attention first; j, k, and Enter open one, ? shows all keys. With SESSION,
-    it starts with the whole log. When piped: one line per change; with --json: one object per line, each log entry as
-    in Redis. When piped, --trouble prints one line each time a session starts or stops needing attention. Times are
-    UTC.
+    On a terminal, it lists sessions, those that need attention first. j and k move, Enter opens one, ? shows all keys.
+    With SESSION, it starts with the whole log. When piped, it prints one line per change; with --json, one object per
+    line, each log entry as in Redis. When piped, --trouble prints one line each time a session starts or stops needing
+    attention. Times are UTC.
     """
     if until not in (None, "ended"):
         raise typer.BadParameter("must be: ended", param_hint="--until")

@@ -1,4 +1,4 @@
-"""Views of `watch`: a redrawn list, changes, or sessions in trouble."""
+"""Views of `watch`: a redrawn list, changes, or what needs attention."""
 
 import json
 from abc import ABC, abstractmethod

@@ -104,7 +104,7 @@ class Cancel(Command, frozen=True):
 class Swap(Command, frozen=True):
     """In a consult, switch the agent between customer and target.
 
-    One is put on hold before the other is taken off hold, so that customer and target never hear each other.
+    One is put on hold before the other is taken off hold, so customer and target never hear each other.
     """
 
 
@@ -208,7 +208,7 @@ class Announce(Command, frozen=True, kw_only=True):
 class Record(Command, frozen=True, kw_only=True):
     """Start, pause, resume, or stop a recording.
 
-    It makes a dual-channel recording of the customer's call. If the conference is recorded from its start, the command
+    Makes a dual-channel recording of the customer's call. If the conference is recorded from its start, the command
     controls that recording.
     """
 
