@@ -1,4 +1,4 @@
-"""The lease of a task that one worker at a time does."""
+"""Lease of a singleton task: one worker at a time does it, as a leader."""
 
 from collections.abc import Awaitable, Callable
 

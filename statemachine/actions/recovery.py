@@ -38,7 +38,7 @@ def leave_bridge(draft: Draft, _event: events.CallsRead) -> None:
 def rebuild_conference(draft: Draft, event: events.ConferenceFound | events.CallsRead) -> None:
     """Rebuild the conference from the participants that Twilio shows.
 
-    Lost are pending commands, the directory's attributes, recordings, and calls in the gate.
+    Pending commands, the directory's attributes, recordings, and calls in the gate are lost.
     """
     found = conference_found(draft, event)
     by_name = assign_names(found)

@@ -158,7 +158,7 @@ class Renewal(Enum):
     RENEWED = 1
     #: Another worker holds the lease, or this one released it.
     LOST = 0
-    #: Redis knows fewer commits than were made: it rolled back, and what is in memory is invalid.
+    #: A Redis rollback: Redis knows fewer commits than were made, so what is in memory is invalid.
     ROLLED_BACK = 2
 
 

@@ -80,7 +80,7 @@ class CommitConflictError(StoreError):
 
 
 class CommitOutOfOrderError(StoreError):
-    """Redis rolled back the commit number; discard what is in memory."""
+    """A Redis rollback lowered the commit number; discard what is in memory."""
 
 
 class WrongTypeError(StoreError):

@@ -125,7 +125,7 @@ class PartitionAssigner:
                 for number in [number for number, consumer in self.consumers.items() if consumer.is_lost]:
                     executor.drop_partition(number)
                     del self.consumers[number]
-            if self.membership.count > 1:  # otherwise, no one would send it until the next start
+            if self.membership.count > 1:  # a lone worker finishes them: no other could before the next start
                 for number in self.consumers:
                     executor.leave_partition(number)
             busy = executor.busy_partitions

@@ -117,7 +117,7 @@ class LeaseRenewer:
 
 
 def _apply(consumer: PartitionConsumer, renewal: Renewal, redis_now_ms: int, requested_at_s: float) -> None:
-    """Apply a renewal: lost, rolled back, or renewed, with the next timer."""
+    """Apply a renewal: a lost lease, a Redis rollback, or the next timer."""
     if jump_ms := consumer.clock.observe(redis_now_ms, requested_at_s):
         log.warning("redis_clock_stepped", partition=consumer.number, duration_ms=jump_ms)
     if renewal is Renewal.LOST:
