@@ -57,8 +57,7 @@ def check(
         for line in lines:
             if line.fix:
                 output.print_line(f"{line.status}: {line.name}: {line.fix}")
-    failed = sum(line.status == "fail" for line in lines)
-    if failed:
+    if failed := sum(line.status == "fail" for line in lines):
         output.print_note(f"{failed} of {len(lines)} checks failed")
         raise typer.Exit(1)
 
