@@ -115,6 +115,9 @@ class DirectConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Answer a usual request directly; give aiohttp all others."""
+        if not data:  # aiohttp looks for a request in what it has kept
+            super().data_received(data)
+            return
         if self._answering is not None:
             self._early += data
             if self.transport is not None:

@@ -158,6 +158,19 @@ async def test_request_right_behind_one_of_aiohttps_is_answered_directly(metrics
     assert len(direct) == 1
 
 
+async def test_request_after_one_whose_body_aiohttp_read_is_answered_directly(metrics, direct, monkeypatch):
+    async with serving(FakeIngest(), metrics) as (reader, writer):
+        with monkeypatch.context() as at_first:
+            at_first.setattr(DirectConnection, "_is_idle", False)
+            writer.write(request())
+            heads = [await answer(reader)]
+        writer.write(request())
+        heads.append(await answer(reader))
+
+    assert [head.split()[1] for head in heads] == [b"204", b"204"]
+    assert len(direct) == 1
+
+
 async def test_requests_in_one_read_are_answered_in_order(metrics, direct):
     async with serving(FakeIngest(), metrics) as (reader, writer):
         writer.write(request() + request(headers={}))
