@@ -1,5 +1,6 @@
 """The webhooks application: routes, and answers to rejected requests."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -87,8 +88,7 @@ def make_app(
         for path, action in signed.items():
             route = _SignedRoute(path, action, shared, prefix_was_kept=bool(prefix))
             app.router.add_route(hdrs.METH_ANY, prefix + path, route.handle)
-            if path in CALLBACK_PATHS:
-                direct[prefix + path] = route.handle_directly
+            direct[prefix + path] = route.handle_directly
         for path, file in audio.items():
             app.router.add_get(prefix + path, file.send)
         app.router.add_get(f"{prefix}/healthz", health.alive)
@@ -157,10 +157,12 @@ class _SignedRoute:
         head = Head(request.method, request.raw_path, request.headers)
         return await self._answer(request, head, self._shared.authenticator.authenticate)
 
-    async def handle_directly(self, post: CompletePost) -> int:
-        """Answer a complete callback outside of a task; return the status."""
+    async def handle_directly(self, post: CompletePost) -> web.Response:
+        """Answer a complete request outside of a task."""
         head = Head("POST", post.target, post.headers)
-        return (await self._answer(post.body, head, self._shared.authenticator.authenticate_complete)).status
+        answering = self._answer(post.body, head, self._shared.authenticator.authenticate_complete)
+        # Documents are awaited with timeouts, which need a task.
+        return await (answering if self._path in CALLBACK_PATHS else asyncio.create_task(answering))
 
     async def _answer(
         self, received: _Received, head: Head, authenticate: Callable[[_Received, Head, Rules], Awaitable[Form]]

@@ -96,10 +96,8 @@ class RequestAuthenticator:
         return self._checked_form(form, rules)
 
     async def authenticate_complete(self, body: bytes, head: Head, rules: Rules) -> Form:
-        """Authenticate a request whose body has arrived, as `authenticate` does."""
+        """Authenticate a small, complete request, as `authenticate` does."""
         _check_head(head, BODY_BYTES_MAX)
-        if not _is_small(body):
-            raise _size_rejection(body)
         return self._checked_form(self._signed_form(head, body, rules), rules)
 
     def _checked_form(self, form: Form, rules: Rules) -> Form:

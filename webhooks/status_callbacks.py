@@ -22,7 +22,7 @@ from conferral.webhooks.responses import record_unstored
 log = structlog.get_logger()
 
 STATUS_PATH = "/voice/status"
-#: Their answers have no body, and await only the ingest, so connections answer them directly.
+#: Their answers await only the ingest, so connections run their handlers without a task.
 CALLBACK_PATHS = frozenset({STATUS_PATH, CALL_PATH, CONFERENCE_PATH, RECORDING_PATH})
 #: Calls that this process knows to be in the call index, count; about 2 MB.
 _INDEXED_MAX = 10_000

@@ -10,6 +10,8 @@ from typing import NamedTuple
 #: Longest head and longest body, bytes. aiohttp refuses longer lines than this head.
 HEAD_BYTES_MAX = 8_000
 BODY_BYTES_MAX = 16 * 1024
+#: Separators of a form's fields, count: with more, parsing takes long enough to delay others.
+SEPARATORS_MAX = 256
 #: A request line with a path and query without unusual characters, and headers without folding or bare line breaks.
 _HEAD = re.compile(
     r"POST ((/[A-Za-z0-9/_.-]*)(?:\?[A-Za-z0-9/_.~%&=+:,@-]*)?) HTTP/1\.1((?:\r\n[A-Za-z0-9-]+: [ -~]*)+)"
@@ -52,6 +54,7 @@ def parse_complete_post(data: bytes) -> CompletePost | None:
         or "host" not in headers
         or not _LENGTH.fullmatch(length)
         or int(length) != len(body)
+        or body.count(b"&") > SEPARATORS_MAX
         or not _UNUSUAL.isdisjoint(headers)
         or headers.get("connection", "keep-alive").lower() != "keep-alive"
     ):

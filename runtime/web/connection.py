@@ -1,6 +1,6 @@
 """HTTP connections: a deadline for request heads, and direct answers.
 
-aiohttp spends two tasks, five turns of the event loop, and a dozen objects on a callback. A direct answer needs none:
+aiohttp spends two tasks, five turns of the event loop, and a dozen objects on a request. A direct answer needs none:
 the connection runs the handler's coroutine itself. aiohttp answers all unusual requests. `make bench` measures it.
 """
 
@@ -19,9 +19,9 @@ from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError
 
 #: Time to send a request's head, seconds: from connecting, or on a kept-alive connection from its first byte.
 HEAD_DEADLINE_S = 10.0
-#: Answers a request with a status and no body. It runs outside of any task, so it may await futures, but not
-#: `asyncio.timeout`.
-DirectHandler = Callable[[CompletePost], Coroutine[Any, Any, int]]
+#: Answers a request; of its headers, only `Content-Type` is sent. It runs outside of any task, so it may await futures,
+#: but not `asyncio.timeout`.
+DirectHandler = Callable[[CompletePost], Coroutine[Any, Any, web.Response]]
 #: An application's direct handlers, by path. Each path also has an ordinary handler with the same answers.
 DIRECT_HANDLERS = web.AppKey("direct_handlers", dict[str, DirectHandler])
 
@@ -105,7 +105,7 @@ class DirectConnection(Connection):
     def __init__(self, manager: web.Server, *, handlers: dict[str, DirectHandler], **options: Any) -> None:
         super().__init__(manager, **options)
         self._handlers = handlers
-        self._answering: Coroutine[Any, Any, int] | None = None
+        self._answering: Coroutine[Any, Any, web.Response] | None = None
         #: What arrived during the direct answer.
         self._early = b""
         #: Requests that aiohttp has answered; `_request_count` are those that it has parsed.
@@ -159,7 +159,7 @@ class DirectConnection(Connection):
         if self._answering is None:
             super()._process_keepalive()
 
-    def _begin(self, answering: Coroutine[Any, Any, int]) -> None:
+    def _begin(self, answering: Coroutine[Any, Any, web.Response]) -> None:
         """Run a direct handler, with aiohttp's bookkeeping."""
         self._stop_timer()
         assert self._manager is not None
@@ -173,28 +173,30 @@ class DirectConnection(Connection):
         answering = self._answering
         if answering is None:  # closed by the shutdown
             return
-        awaited, status = None, None
+        awaited, response = None, None
         try:
             awaited = answering.send(None)
         except StopIteration as end:
-            status = end.value
+            response = end.value
         finally:
             if awaited is None:
-                self._end(status)
+                self._end(response)
         if awaited is not None:
             # As a task does: a future marks itself while it is awaited.
             awaited._asyncio_future_blocking = False  # noqa: SLF001
             awaited.add_done_callback(self._step)
 
-    def _end(self, status: int | None) -> None:
-        """Write the answer, then do what aiohttp does; without a status, close."""
+    def _end(self, response: web.Response | None) -> None:
+        """Write the answer, then do what aiohttp does; without one, close."""
         self._answering = None
         self._request_in_progress = False
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
-        if status is not None and self.transport is not None:
-            self.transport.write(_encode(status, rfc822_formatted_time()))
-        if status is None or self._close or self._force_close:
+        if response is not None and self.transport is not None:
+            body, kind = response.body or b"", response.headers.get("Content-Type")
+            assert isinstance(body, bytes)  # neither a file nor a stream
+            self.transport.write(_encode_head(response.status, kind, len(body), rfc822_formatted_time()) + body)
+        if response is None or self._close or self._force_close:
             self.force_close()
             return
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
@@ -206,8 +208,8 @@ class DirectConnection(Connection):
             self.data_received(early)
 
 
-@lru_cache(maxsize=16)  # the same for a second
-def _encode(status: int, date: str) -> bytes:
-    length = "" if status == HTTPStatus.NO_CONTENT else "Content-Length: 0\r\n"
-    phrase = HTTPStatus(status).phrase
-    return f"HTTP/1.1 {status} {phrase}\r\n{length}Date: {date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()
+@lru_cache(maxsize=64)  # the same for a second
+def _encode_head(status: int, kind: str | None, length: int, date: str) -> bytes:
+    lines = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n" + (f"Content-Type: {kind}\r\n" if kind else "")
+    lines += "" if status == HTTPStatus.NO_CONTENT else f"Content-Length: {length}\r\n"
+    return f"{lines}Date: {date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n".encode()

@@ -1,4 +1,4 @@
-"""Callbacks that the connection answers itself: the same answers, and everything unusual is left to aiohttp."""
+"""Requests that the connection answers itself: the same answers, and everything unusual is left to aiohttp."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -9,15 +9,18 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.web.connection import DIRECT_HANDLERS, DirectConnection
 from conferral.runtime.web.server import run_server
+from conferral.webhooks import responses
 from conferral.webhooks.app import make_app
 from tests.webhooks.test_server import SlowIngest, chunk
 from tests.webhooks.webhook_helpers import (
     AGENT,
     AGENT_CALL,
     CALLER,
+    DIAL_ACTION,
     FORM,
     FakeIngest,
     FakeTwilioQueries,
+    facts,
     fields,
     settings,
     signed,
@@ -88,6 +91,39 @@ async def test_both_ways_write_the_same(metrics, direct, sent, error, status):
     assert len(direct) == 2
 
 
+async def test_both_ways_write_the_same_document(metrics, direct):
+    form = fields("dial_ends_answered")
+    sent = request(target=DIAL_ACTION, body=urlencode(form).encode(), headers=signed(DIAL_ACTION, form))
+    answers = []
+    for directly in (True, False):
+        ingest = FakeIngest()
+        ingest.facts = facts("converting")
+        async with serving(ingest, metrics, directly=directly) as (reader, writer):
+            for _ in range(2):
+                writer.write(sent)
+                head = await answer(reader)
+                length = int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0])
+                answers.append((without_date(head), await reader.readexactly(length)))
+
+    assert b"<Conference" in answers[0][1]
+    assert answers == [answers[0]] * 4
+    assert len(direct) == 2
+
+
+async def test_document_that_waits_for_redis_in_vain_is_answered_in_time(metrics, direct, monkeypatch):
+    monkeypatch.setattr(responses, "STORE_DEADLINE_S", 0.01)
+    form, ingest = fields("dial_ends_answered"), FakeIngest()
+    ingest.hangs = True
+
+    async with serving(ingest, metrics) as (reader, writer):
+        writer.write(request(target=DIAL_ACTION, body=urlencode(form).encode(), headers=signed(DIAL_ACTION, form)))
+        async with asyncio.timeout(10):
+            assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
+            assert b"request=2" in await reader.readuntil(b"</Response>")
+
+    assert len(direct) == 1
+
+
 HALF = len(request()) // 2
 UNUSUAL = {
     "another method": ([request(line="PUT {} HTTP/1.1")], 405),
@@ -97,7 +133,7 @@ UNUSUAL = {
     "an expectation": ([request(body=b"", Content_Length=str(len(BODY)), Expect="100-continue"), BODY], 100),
     "compression": ([request(Content_Encoding="gzip")], 403),
     "an upgrade": ([request(Connection="Upgrade", Upgrade="h2c")], 204),
-    "a voice request": ([request(target="/voice/inbound", body=b"", headers={"Content-Type": FORM})], 403),
+    "many fields": ([request(body=b"&" * 300)], 403),
     "no such path": ([request(target="/callbacks/other")], 404),
     "a full URL": ([request(target=f"http://example.com{AGENT_CALL}")], 403),
     "a large body": ([request(body=b"x" * 20_000)], 403),

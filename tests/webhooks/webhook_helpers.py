@@ -71,7 +71,7 @@ class _DirectRunner(web.AppRunner):
 
 
 class DirectTestServer(TestServer):
-    """A test server that answers callbacks directly."""
+    """A test server that answers usual requests directly."""
 
     async def _make_runner(self, **options):
         return _DirectRunner(self.app, **options)
