@@ -216,8 +216,9 @@ def _failed_with_callers_number(form: Form, action: DialAction, event: DialEnded
     """Whether an agent's dial failed while it presented the caller's number."""
     # A network may refuse that number. Twilio then reports only `failed`; no phone rang. Twilio docs, Errors, 13214.
     is_to_agent = action.dial is DialKind.BRIDGE and action.party == CUSTOMER
-    presents_callers_number = not action.own_number_from_agent and is_caller_id(caller_of(form))
-    return is_to_agent and presents_callers_number and event.dial_call_status == CallStatus.FAILED
+    has_failed = event.dial_call_status == CallStatus.FAILED
+    # The number last: its check takes a tenth of the answer's time.
+    return has_failed and is_to_agent and not action.own_number_from_agent and is_caller_id(caller_of(form))
 
 
 def _starts_alone(name: str, view: SessionView | None) -> bool:
