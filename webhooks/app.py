@@ -1,9 +1,8 @@
 """The webhooks application: routes, and answers to rejected requests."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
-from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -57,9 +56,6 @@ _GET_PATHS = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
 #: Interval of log lines about rejected requests, each with a count, by path and reason, seconds: anyone can send many.
 REJECTIONS_LOG_EVERY_S = 60.0
 _EXPECTED_ERRORS = (RejectedError, ReplayedCallError, CallbackUrlError, MalformedCallbackError)
-
-#: A request whose body is still to be read, or a complete body.
-_Received = TypeVar("_Received", web.Request, bytes)
 
 
 def make_app(
@@ -155,22 +151,20 @@ class _SignedRoute:
 
     async def handle(self, request: web.Request) -> web.Response:
         head = Head(request.method, request.raw_path, request.headers)
-        return await self._answer(request, head, self._shared.authenticator.authenticate)
+        return await self._answer(head, self._shared.authenticator.authenticate(request, head, self._rules))
 
     async def handle_directly(self, post: CompletePost) -> web.Response:
         """Answer a complete request outside of a task."""
         head = Head("POST", post.target, post.headers)
-        answering = self._answer(post.body, head, self._shared.authenticator.authenticate_complete)
+        answering = self._answer(head, self._shared.authenticator.authenticate_complete(post.body, head, self._rules))
         # Documents are awaited with timeouts, which need a task.
         return await (answering if self._path in CALLBACK_PATHS else asyncio.create_task(answering))
 
-    async def _answer(
-        self, received: _Received, head: Head, authenticate: Callable[[_Received, Head, Rules], Awaitable[Form]]
-    ) -> web.Response:
+    async def _answer(self, head: Head, authenticating: Awaitable[Form]) -> web.Response:
         shared, path = self._shared, self._path
         started_s = shared.clock.monotonic_s()
         try:
-            response = await self._run_contained(received, head, authenticate)
+            response = await self._run_contained(head, authenticating)
         except RejectedError as error:
             is_unsigned = error.reason is Rejection.UNSIGNED
             if is_unsigned and shared.authenticator.is_probe(head, shared.clock.wall_ms() / 1000):
@@ -192,13 +186,11 @@ class _SignedRoute:
         shared.observe(path, response.status, shared.clock.monotonic_s() - started_s)
         return response
 
-    async def _run_contained(
-        self, received: _Received, head: Head, authenticate: Callable[[_Received, Head, Rules], Awaitable[Form]]
-    ) -> web.Response:
+    async def _run_contained(self, head: Head, authenticating: Awaitable[Form]) -> web.Response:
         """Contain an unexpected error in one answer, and rescue the caller."""
         form, query = None, head.target.partition("?")[2]
         with contain(ItemKind.WEBHOOK, self._shared.metrics, passing=_EXPECTED_ERRORS, url_path=self._path):
-            form = await authenticate(received, head, self._rules)
+            form = await authenticating
             return await self._action(form, query)
         if form is None:
             return web.Response(status=500)

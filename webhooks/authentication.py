@@ -91,8 +91,10 @@ class RequestAuthenticator:
             form = self._signed_form(head, body, rules)
         elif rules.is_voice:
             form = await self._large_form(request, head, body, rules)
+        elif len(body) > BODY_BYTES_MAX:
+            raise RejectedError(413, Rejection.TOO_LARGE)
         else:
-            raise _size_rejection(body)
+            raise RejectedError(403, Rejection.TOO_MANY_FIELDS)
         return self._checked_form(form, rules)
 
     async def authenticate_complete(self, body: bytes, head: Head, rules: Rules) -> Form:
@@ -142,11 +144,6 @@ class RequestAuthenticator:
 
 def _is_small(body: bytes | bytearray) -> bool:
     return len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
-
-
-def _size_rejection(body: bytes | bytearray) -> RejectedError:
-    is_long = len(body) > BODY_BYTES_MAX
-    return RejectedError(413, Rejection.TOO_LARGE) if is_long else RejectedError(403, Rejection.TOO_MANY_FIELDS)
 
 
 def _keep_one_from(form: Form) -> None:
