@@ -96,6 +96,11 @@ class Lease:
         return self.expired_at_ms == 0
 
     @property
+    def is_on_same_server(self) -> bool:
+        """Whether Redis is known to have all commits: no other server followed."""
+        return bool(self.redis) and self.redis == self.redis_before
+
+    @property
     def rollback(self) -> str:
         """The name of the latest rollback, the same for all holders."""
         return f"{self.redis}:{self.rolled_back_at_ms}"
@@ -272,9 +277,9 @@ def _continue_verification(lease: Lease) -> None:
 
 def _may_lack_writes_until_s(lease: Lease) -> float:
     """Return until when Redis may lack writes, monotonic seconds, or 0."""
+    if lease.is_on_same_server:
+        return 0.0
     if lease.redis_before and lease.redis:
-        if lease.redis == lease.redis_before:
-            return 0.0
         passed_s = max(0, lease.acquired_at_ms - lease.rolled_back_at_ms) / 1000
         return lease.requested_at_s + min(VERIFY_AFTER_FAILOVER_S, max(0.0, VERIFY_AT_MOST_S - passed_s))
     # If the previous holders stored no server, only an unclean end counts: a new Redis starts with its first workers.

@@ -145,6 +145,27 @@ async def test_entries_from_before_a_takeover_are_known_unless_it_was_clean(
     assert taken_over._may_have_been_sent(Park(session_id="S1", entry_id="7-2")) is verifies
 
 
+@pytest.mark.parametrize(
+    ("redis", "redis_before", "verifies"),
+    [("a", "a", False), ("b", "a", True), ("a", "", True), ("", "", True), ("a", f"-{START_MS}:a", True)],
+    ids=["same server", "another server", "server not stored", "server unknown", "soon after a rollback"],
+)
+async def test_entry_on_the_stream_of_a_dead_holder_was_not_acted_on_if_its_server_is_still_there(
+    redis: str, redis_before: str, verifies: bool
+) -> None:
+    """A commit removes its entry before anything is sent, and only another server can lack that commit."""
+    lease = Lease(
+        "lease", "8:worker", 3, math.inf, expired_at_ms=1, acquired_at_ms=START_MS, requested_at_s=0.0, redis=redis,
+        redis_before=redis_before,
+    )  # fmt: skip
+    taken_over = dispatcher(lease, [])
+    store: Any = SimpleNamespace(newest_id=AsyncMock(return_value=(7, 1)), outbox=AsyncMock(return_value={}))
+    taken_over._context.partition_store = store  # type: ignore[misc]
+    await taken_over.read_outbox()
+    assert taken_over._may_have_been_sent(Park(session_id="S1", entry_id="7-1")) is verifies
+    assert taken_over._restored_job(gated("d"), OutboxEntry(gated("d"), START_MS)).may_have_been_sent
+
+
 @pytest.mark.parametrize("has_all_commits", [True, False])
 @pytest.mark.parametrize("after_ms", [0, 1])
 def test_mark_of_an_effect_committed_before_the_rollback_may_be_lost_although_no_commit_is(
