@@ -26,17 +26,15 @@ class TaskLease:
         self._lease_ms = lease_ms
         self._monitor = LeaseMonitor(lease_ms)
 
-    async def acquire(self, on_acquired: Callable[[int], Awaitable[None]] | None = None) -> None:
-        """Acquire the lease if it is free; first call `on_acquired` (Redis's ms)."""
+    async def acquire(self, on_acquired: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Acquire the lease if it is free; first call `on_acquired`."""
         core, holder = self._core, self._monitor.last_info
         if holder is not None and self._is_dead(holder.worker_name):
             self._monitor.expire(core.clock.monotonic_s())
-        acquired, now_ms = await leases.acquire(
-            core.client, self._key, core.name, core.clock, self._lease_ms, self._monitor
-        )
+        acquired, _ = await leases.acquire(core.client, self._key, core.name, core.clock, self._lease_ms, self._monitor)
         if not isinstance(acquired, LeaseInfo):
             if on_acquired is not None:
-                await on_acquired(now_ms)
+                await on_acquired()
             self.held = acquired
             log.info("lease_acquired", task=self._task, holder=acquired.holder)
 

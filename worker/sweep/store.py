@@ -29,7 +29,7 @@ BEHIND_MS = 1_000
 FAR_BEHIND_MS = 10_000
 #: Unknown conferences saved for the next holder, count: 25 KB.
 ORPHANS_SAVED_MAX = 500
-_SWEPT_FIELD, _UNKNOWN_FIELD = "swept", "unknown"
+_UNKNOWN_FIELD = "unknown"
 _UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 
 
@@ -59,20 +59,6 @@ class SweepStore:
     def clear_silent(self) -> None:
         """Forget silent nodes at the start of a sweep."""
         self._silent_nodes.clear()
-
-    async def last_sweep_ms(self) -> int | None:
-        """Return when the last complete sweep began (Redis's ms); None without."""
-        with store_errors():
-            swept = await self._client.hget(self._keys.sweep_lease, _SWEPT_FIELD)
-        try:
-            return None if swept is None else int(swept)
-        except ValueError:  # another program writes under our prefix
-            return None
-
-    async def save_last_sweep(self, at_ms: int) -> None:
-        """Save the start of a complete sweep, for the next holder."""
-        with store_errors():
-            await self._client.hset(self._keys.sweep_lease, _SWEPT_FIELD, at_ms)
 
     async def unknown_since_ms(self, offset_ms: int) -> dict[str, int]:
         """Return since when conferences are unknown, as saved, plus `offset_ms`."""

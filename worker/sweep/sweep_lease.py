@@ -23,7 +23,7 @@ class SweepLease(TaskLease):
     """Holds the lease, and says whether the sweep may continue."""
 
     def __init__(
-        self, core: WorkerCore, is_dead: Callable[[str], bool], on_acquired: Callable[[int], Awaitable[None]]
+        self, core: WorkerCore, is_dead: Callable[[str], bool], on_acquired: Callable[[], Awaitable[None]]
     ) -> None:
         super().__init__(core, "sweep", core.keys.sweep_lease, is_dead, core.lease_ms)
         self._on_acquired = on_acquired

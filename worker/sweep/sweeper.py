@@ -51,8 +51,6 @@ class SweepTimes:
 
     #: Between the starts of two sweeps (`CONFERRAL_SWEEP_INTERVAL`).
     interval_s: float
-    #: From acquiring the lease to the first sweep: a dead holder's partitions are being taken over.
-    first_after_s: float
     #: How old a call must be before the lists are read, and how long a session quiet: lists lag.
     quiet_s: float
     #: From the lists to the sessions: the callback of an ended call may be on its way.
@@ -67,9 +65,8 @@ class SweepTimes:
         """Return the standard intervals, scaled down for a short one."""
         return cls(
             interval_s,
-            first_after_s=min(1.0, interval_s),
             quiet_s=min(3.0, interval_s / 2),
-            settle_s=min(2.0, interval_s / 4),
+            settle_s=min(1.0, interval_s / 4),
             after_loss_s=min(5.0, interval_s),
             again_after_s=min(4.0, interval_s),
         )
@@ -112,16 +109,12 @@ class Sweeper:
         except StoreError as error:
             log_unreachable(error, task="sweep")
 
-    async def _plan_first_sweep(self, now_ms: int) -> None:
-        """Plan the first sweep soon, because holders may be short-lived."""
-        acquired_s, first_after_s = self._clock.monotonic_s(), self._times.first_after_s
-        swept_ms = await self._store.last_sweep_ms()
-        if swept_ms is not None:
-            first_after_s = min(first_after_s, max(0.0, self._times.interval_s - (now_ms - swept_ms) / 1000))
+    async def _plan_first_sweep(self) -> None:
+        """Plan the first sweep at once, because holders may be short-lived."""
+        self._next_sweep_s = self._clock.monotonic_s()
         # Else short-lived holders would never see a conference unknown for long enough.
         time = self._core.store_clock
         self._orphans.restore(await self._store.unknown_since_ms(time.offset_ms), time.now_ms())
-        self._next_sweep_s = acquired_s + first_after_s
 
     async def _sweep_on_time(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -164,7 +157,7 @@ class Sweeper:
         self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.again_after_s)
 
     async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
-        started_ms, store_started_ms = self._core.store_clock.now_ms(), self._core.store_clock.store_now_ms()
+        started_ms = self._core.store_clock.now_ms()
         account = await self._read_account(stop)
         await pause(stop, self._times.settle_s)
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
@@ -191,8 +184,6 @@ class Sweeper:
         elif any(not finding.is_of_ended for finding in findings):
             # Callbacks are being lost: the next one may leave someone alone.
             self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
-        else:
-            await self._save(self._store.save_last_sweep(store_started_ms))
         self._log_sweep(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
 
     async def _run_part(self, part: Awaitable[None]) -> bool:

@@ -25,7 +25,7 @@ from tests.worker.cores import core_of
 PARTITIONS = 4
 NAMES = ConferenceNames(["secret"], "test")
 LONG_AGO_MS = 60_000
-TIMES = SweepTimes(interval_s=0.05, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
+TIMES = SweepTimes(interval_s=0.05, quiet_s=5.0, settle_s=0.0)
 
 
 class ScriptedAccount:

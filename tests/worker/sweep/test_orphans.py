@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from conferral.runtime.errors import OutcomeUnknownError
+from conferral.runtime.errors import OutcomeUnknownError, StoreError
 from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
+from conferral.worker.sweep.store import SweepStore
 from tests.worker.sweep.sweep_harness import NAMES, PARTITIONS, SweepHarness
 
 pytestmark = pytest.mark.redis
@@ -43,6 +44,22 @@ async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough
     assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
 
 
+async def test_sweep_whose_unknown_conferences_can_not_be_saved_is_done(
+    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[object] = []
+
+    async def refuse(_store: SweepStore, *given: object) -> None:
+        refused.append(given)
+        raise StoreError("full")
+
+    monkeypatch.setattr(SweepStore, "save_unknown", refuse)
+    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    await sea.sweep()
+    assert refused
+    assert sea.sweeps("given-up") == 0
+
+
 async def test_unknown_bridge_at_our_number_is_left_alone(sea: SweepHarness) -> None:
     """Nothing shows that our webhooks answered it: another program may use the same number."""
     sea.account.account = AccountSnapshot(frozenset({NAME, STRANGER.call_sid}), own_calls=OWN)
@@ -68,7 +85,6 @@ async def test_conference_that_each_holder_has_seen_once_is_adopted(sea: SweepHa
     sea.account.participants = {"CF1": [CUSTOMER]}
     once = sea.times(interval_s=86_400, quiet_s=0.001)  # longer than no time, which a sweep can take
     await sea.sweep(name="one", times=once)
-    await sea.client.hdel(sea.keys.sweep_lease, "swept")
     assert await adopted(sea) == []
     saved_ms = sea.store_clock.now_ms()
     await sea.until(lambda: sea.store_clock.now_ms() > saved_ms + 1)

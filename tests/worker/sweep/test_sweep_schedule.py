@@ -5,11 +5,10 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.errors import ProviderBusyError, StoreError
+from conferral.runtime.errors import ProviderBusyError
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LeaseInfo
 from conferral.telephony.account_lists import AccountSnapshot
-from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.worker.sweep.sweep_harness import ScriptedAccount, SweepHarness
 
@@ -44,61 +43,6 @@ async def test_lease_of_a_worker_that_died_is_taken_when_it_has_run_out(sea: Swe
 
     assert sea.clock.monotonic_s() >= dead.valid_until_s
     assert (await sea.client.hget(sea.keys.sweep_lease, "holder")).startswith(b"2:")
-
-
-async def test_first_sweep_comes_a_moment_after_the_lease(sea: SweepHarness) -> None:
-    times = SweepTimes(interval_s=86_400, first_after_s=0.3, quiet_s=5.0, settle_s=0.0)
-    began_s = sea.clock.monotonic_s()
-
-    await sea.sweep(times=times)
-
-    assert sea.clock.monotonic_s() - began_s >= 0.3
-    assert sea.account.readings == 1
-
-
-async def test_overdue_sweep_does_not_wait_for_its_new_holder_to_settle_in(sea: SweepHarness) -> None:
-    """If sweepers die early, hardly any sweep would ever run."""
-    await swept(sea, ago_s=90)
-    await sea.sweep(times=SweepTimes(interval_s=60, first_after_s=3_600, quiet_s=5.0, settle_s=0.0))
-    assert sea.account.readings == 1
-
-
-@pytest.mark.parametrize("ago_s", [10, -90, None], ids=["lately", "by a clock that was set back", "nobody knows when"])
-async def test_sweep_that_is_not_overdue_waits_for_its_new_holder_to_settle_in(
-    sea: SweepHarness, ago_s: int | None
-) -> None:
-    await swept(sea, ago_s)
-    began_s = sea.clock.monotonic_s()
-    await sea.sweep(times=SweepTimes(interval_s=60, first_after_s=0.3, quiet_s=5.0, settle_s=0.0))
-    assert sea.clock.monotonic_s() - began_s >= 0.3
-
-
-async def test_sweep_keeps_the_schedule_of_the_previous_holder(sea: SweepHarness) -> None:
-    await swept(sea, ago_s=10)
-    sweeper = sea.sweeper(times=SweepTimes(interval_s=60, first_after_s=3_600, quiet_s=5.0, settle_s=0.0))
-    seconds, _ = await sea.client.time()
-
-    await sweeper._plan_first_sweep(seconds * 1000)
-
-    assert 40 < sweeper._next_sweep_s - sea.clock.monotonic_s() <= 50
-
-
-async def swept(sea: SweepHarness, ago_s: int | None) -> None:
-    """Someone has swept, so many seconds ago by Redis's clock."""
-    seconds, _ = await sea.client.time()
-    when = "soon" if ago_s is None else (seconds - ago_s) * 1000
-    await sea.client.hset(sea.keys.sweep_lease, "swept", when)
-
-
-async def test_complete_sweep_is_recorded_for_the_next_holder(sea: SweepHarness) -> None:
-    await sea.client.hset(sea.keys.lease(1), "until", 1)
-    await sea.sweep()
-    assert await sea.client.hget(sea.keys.sweep_lease, "swept") is None, "one partition had no holder"
-
-    await sea.hold_partitions()
-    before_ms = sea.store_clock.store_now_ms()
-    await sea.sweep(sea.sweeps() + 1)
-    assert int(await sea.client.hget(sea.keys.sweep_lease, "swept")) >= before_ms - 1_000
 
 
 async def test_lease_is_kept_while_a_list_is_long_in_coming(sea: SweepHarness) -> None:
@@ -204,7 +148,7 @@ async def test_redis_that_is_away_for_a_while_is_waited_for(sea: SweepHarness) -
 
 
 async def test_no_sweep_is_tried_under_a_lease_that_redis_could_not_renew(sea: SweepHarness) -> None:
-    times = SweepTimes(interval_s=0.05, first_after_s=0.05, quiet_s=5.0, settle_s=0.0)
+    times = SweepTimes(interval_s=0.05, quiet_s=5.0, settle_s=0.0)
     stop = asyncio.Event()
     with capture_logs() as lines:
         running = asyncio.create_task(sea.sweeper(times=times, lease_ms=500).run(stop))
@@ -244,18 +188,5 @@ async def test_lease_of_a_dead_sweeper_need_not_expire(sea: SweepHarness) -> Non
 
 
 def test_times_are_shorter_where_the_interval_is_short() -> None:
-    assert SweepTimes.for_interval(30) == SweepTimes(
-        30, first_after_s=1, quiet_s=3, settle_s=2, after_loss_s=5, again_after_s=4
-    )
-    assert SweepTimes.for_interval(1) == SweepTimes(
-        1, first_after_s=1, quiet_s=0.5, settle_s=0.25, after_loss_s=1, again_after_s=1
-    )
-
-
-async def test_sweep_whose_time_can_not_be_saved_is_done(sea: SweepHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refuse(_store: SweepStore, _now_ms: int) -> None:
-        raise StoreError("full")
-
-    monkeypatch.setattr(SweepStore, "save_last_sweep", refuse)
-    await sea.sweep()
-    assert sea.sweeps("given-up") == 0
+    assert SweepTimes.for_interval(30) == SweepTimes(30, quiet_s=3, settle_s=1, after_loss_s=5, again_after_s=4)
+    assert SweepTimes.for_interval(1) == SweepTimes(1, quiet_s=0.5, settle_s=0.25, after_loss_s=1, again_after_s=1)

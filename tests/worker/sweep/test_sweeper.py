@@ -128,7 +128,7 @@ async def test_continuously_active_session_is_reported_after_missing_its_confere
     """With speaker events, something changes with every sentence."""
     sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
     stop = asyncio.Event()
-    sweeper = sea.sweeper(times=SweepTimes(interval_s=0.05, first_after_s=0.0, quiet_s=0.5, settle_s=0.0))
+    sweeper = sea.sweeper(times=SweepTimes(interval_s=0.05, quiet_s=0.5, settle_s=0.0))
     running = asyncio.create_task(sweeper.run(stop))
 
     async def speaks_until(moment_s: float) -> None:
@@ -163,7 +163,7 @@ async def test_records_that_make_no_sense_stop_nothing(sea: SweepHarness) -> Non
 
 async def test_same_finding_has_one_token_in_an_interval_and_another_in_the_next(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
-    day = SweepTimes(interval_s=86_400, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
+    day = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0)
 
     async def tokens(sweeps: int, **more: Any) -> set[str]:
         await sea.sweep(sweeps, **more)
@@ -182,7 +182,7 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(550)))
     await sea.store(sea.ended("over", "CAx"))
     sea.account.account = AccountSnapshot(calls=frozenset({"CAx"}))
-    day = SweepTimes(interval_s=86_400, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
+    day = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0)
 
     await sea.sweep(times=day)
 
@@ -295,7 +295,7 @@ async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea
         await asyncio.sleep(0)
 
     with capture_logs() as lines:
-        day = SweepTimes(interval_s=86_400, first_after_s=0.0, quiet_s=5.0, settle_s=0.0)
+        day = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0)
         lists = AccountListReader(client, sleep=no_pause, rng=random.Random(1), metrics=Metrics())
         await sea.sweep(account_lists=lists, times=day, lease_ms=60_000)
 
@@ -343,7 +343,7 @@ async def test_sweep_is_counted(sea: SweepHarness) -> None:
     assert line["reason"] == "more is live than is read"
 
 
-DAILY = SweepTimes(interval_s=86_400, first_after_s=0.05, quiet_s=5.0, settle_s=0.0, again_after_s=0.05)
+DAILY = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0, again_after_s=0.05)
 
 
 async def test_sweep_that_was_given_up_is_not_missed_for_a_whole_interval(sea: SweepHarness) -> None:
