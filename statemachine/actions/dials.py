@@ -311,10 +311,6 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
         dial_read_at_ms=draft.now_ms + 2 * briefing_ms // 3 if briefing_ms else 0,
     )
     set_dial_timer(draft)
-    waiting = party_held_for(draft, party.name)
-    if waiting is not None and not briefing_ms:
-        # The join's callback may take seconds, in which a party on hold would not hear them.
-        draft.change_party(waiting, desired_hold=False)
 
 
 def may_still_join(draft: Draft, party: Party) -> bool:

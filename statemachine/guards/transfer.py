@@ -10,6 +10,7 @@ from conferral.statemachine.guards.pending_commands import named_party
 from conferral.statemachine.guards.waiting_party import (
     WITHOUT_AGENT,
     consult_ringing_is_over,
+    dialed_party_joins,
     park_timeout_ends_session,
     party_on_ringback,
     party_with_company_while_parked,
@@ -60,8 +61,10 @@ def kept_party(draft: Draft) -> Party | None:
     """Return who is on hold for a dial, but could talk to another; or None."""
     if draft.session.phase in WITHOUT_AGENT:
         waits = draft.transfer.stage in _WAITS_FOR_ANSWER and draft.session.customer.desired_hold
-        # With someone on hold, the customer would hear no one.
-        can_talk = waits and any(not one.desired_hold for one in _others(draft.session))
+        # With someone on hold, the customer would hear no one. The callback of a join may take seconds.
+        can_talk = waits and (
+            any(not one.desired_hold for one in _others(draft.session)) or dialed_party_joins(draft.session)
+        )
         return draft.session.customer if can_talk else None
     if draft.session.phase is Phase.PARKED:
         return party_with_company_while_parked(draft.session)

@@ -53,6 +53,11 @@ def _is_being_dialed(party: Party) -> bool:
     return bool(party.dial_id) and not (party.is_gone or party.is_leaving or was_in or party.is_supervisor)
 
 
+def dialed_party_joins(session: Session) -> bool:
+    """Whether a dialed party answered, and is about to join."""
+    return any(one.joins_at_once and _is_being_dialed(one) for one in session.parties.values())
+
+
 def waiting_party_name(session: Session) -> str:
     """Return who waits in a conference used from the start."""
     return CUSTOMER if session.direction == INBOUND else AGENT
@@ -82,8 +87,7 @@ def silent_party(draft: Draft) -> Party | None:
     party = _only_one_to_talk(session)  # Twilio never plays wait music in a started conference again
     if party is None or party.waits_for_start or party.desired_hold:
         return None
-    dialed = [one for one in session.parties.values() if _is_being_dialed(one)]
-    if any(one.joins_at_once for one in dialed):
+    if dialed_party_joins(session):
         return None
     if session.phase in _WAITING and party.name == CUSTOMER:
         return party if party.wait_audio else None
@@ -99,7 +103,8 @@ def silent_party(draft: Draft) -> Party | None:
         return party if party.name == AGENT and party.wait_audio is _RINGBACK else None
     # Twilio ignores changes of a held party's flag.
     is_changing = party.pending_update or party.end_on_exit
-    return party if dialed and is_settled(draft) and not is_changing else None
+    rings = any(_is_being_dialed(one) for one in session.parties.values())
+    return party if rings and is_settled(draft) and not is_changing else None
 
 
 def _only_one_to_talk(session: Session) -> Party | None:
@@ -144,8 +149,8 @@ def party_on_ringback(draft: Draft) -> Party | None:
 
 def ringback_is_over(session: Session, waiting: Party) -> bool:
     """Whether the waiting party has, or will soon have, someone to listen to."""
-    someone_joins = any(_is_being_dialed(one) and one.joins_at_once for one in session.parties.values())
-    return someone_joins or len(tuple(islice(iterate_present(session), 2))) > 1 or _hears_supervisor(session, waiting)
+    hears_someone = dialed_party_joins(session) or _hears_supervisor(session, waiting)
+    return hears_someone or len(tuple(islice(iterate_present(session), 2))) > 1
 
 
 def consult_ringing_is_over(session: Session) -> bool:
@@ -153,7 +158,8 @@ def consult_ringing_is_over(session: Session) -> bool:
     agent = session.agent
     if not agent.desired_hold or agent.wait_audio is not _RINGBACK:
         return False
-    return _hears_supervisor(session, agent) or any(not one.desired_hold for one in iterate_present(session))
+    someone_is_there = _hears_supervisor(session, agent) or dialed_party_joins(session)
+    return someone_is_there or any(not one.desired_hold for one in iterate_present(session))
 
 
 def is_settled(draft: Draft) -> bool:

@@ -61,8 +61,6 @@ CUSTOMER_NUMBER = "+14155550123"
 ALICE, BOB, CAROL = "client:alice", "client:bob", "client:carol"
 #: Where a test delivers the others, it checks whether they are open.
 _ABOUT_TRANSFERS = frozenset(kind.name for kind in (Call, Convert, Transfer, Complete, Cancel, Swap, Merge, End))
-
-
 #: Phones ring for their whole time before they are read: the earlier reads have stories of their own.
 UNREAD = Policy(ring_read_ms=600_000)
 #: StatusCallbackEvent by what was asked for; Twilio has no other word for flags and coaching.
@@ -317,12 +315,13 @@ class Scenario:
 
     def takes_part(self, name: str) -> "Scenario":
         """Someone who was dialed picks up and comes into the conference."""
+        return self.answers(name).joins(name)
+
+    def answers(self, name: str) -> "Scenario":
+        """Someone who was dialed picks up and has passed the gate, if any; the join is not reported yet."""
         self.placed(name).call(name, "ringing")
-        if self.legs[name].is_gated:
-            self.gate(name).gate(name, "accepted")
-        else:
-            self.call(name, "in-progress")
-        return self.joins(name)
+        is_gated = self.legs[name].is_gated
+        return self.gate(name).gate(name, "accepted") if is_gated else self.call(name, "in-progress")
 
     # ---- timers, reads, outcomes ---------------------------------------------------------------------------------
 

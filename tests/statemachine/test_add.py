@@ -497,4 +497,4 @@ def test_customer_of_a_blind_transfer_talks_to_an_added_party_until_the_target_a
     """On hold, they would leave the added party in silence."""
     story = handing_over_blindly().leaves("lawyer").expect("transferring", "hold customer")
     assert story.last.effects[-1].wait_audio == "ringback"
-    story.confirms("customer").takes_part("target").expect("transferring", "unhold customer")
+    story.confirms("customer").answers("target").expect("transferring", "unhold customer")

@@ -217,10 +217,9 @@ def test_blind_transfer_out_of_a_conference_holds_the_customer_before_the_agent_
     assert story.last.effects[-1].wait_audio == "ringback"
     story.confirms("customer").expect("transferring", "hang up agent", "dial target").expect_held("customer")
     assert not story.last.effects[1].early_media
-    story.leaves("agent").expect("transferring").takes_part("target").expect("transferring", "unhold customer")
-    story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_held().expect_transfer(
-        "completed"
-    )
+    story.leaves("agent").expect("transferring").answers("target").expect("transferring", "unhold customer")
+    story.joins("target").confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_held()
+    story.expect_transfer("completed")
     story.expect_command("transfer-1", "accepted", "done").expect_concluded(COMPLETED)
 
 
@@ -232,9 +231,16 @@ def test_hold_that_is_not_confirmed_in_two_seconds_is_done_without():
 
 def test_target_may_answer_before_the_hold_was_confirmed():
     """It is undone all the same: the party that takes the call must be heard."""
-    story = conferenced().transfer("blind").confirms("agent").fires(StageOverdue).leaves("agent").takes_part("target")
-    story.expect("transferring", "unhold customer").confirms("customer")
+    story = conferenced().transfer("blind").confirms("agent").fires(StageOverdue).leaves("agent").answers("target")
+    story.expect("transferring", "unhold customer").joins("target").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_held()
+
+
+def test_customer_hears_music_again_if_the_target_hangs_up_before_it_is_seen_to_join():
+    story = dialing("blind").leaves("agent").answers("target").expect("transferring", "unhold customer")
+    story.confirms("customer").call("target", "completed")
+    story.expect("transferring", "dial agent to the gate", "hold customer", phase="recall")
+    assert story.last.effects[-1].wait_audio == "music"
 
 
 def test_agent_who_is_slow_to_leave_is_waited_for():

@@ -214,14 +214,14 @@ def test_agent_who_hangs_up_after_a_swap_leaves_customer_and_target_together():
 def test_agent_who_hangs_up_while_the_target_rings_leaves_a_customer_who_hears_ringing():
     """He is held already, with music; ring-back is asked for again."""
     story = ringing("consult").leaves("agent").expect("transferring", phase="blind").expect_held("customer")
-    story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer").confirms("customer")
+    story.call("target", "in-progress").expect("transferring", "unhold customer").joins("target").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_concluded(COMPLETED)
 
 
 def test_agent_who_hangs_up_while_the_customer_is_being_held():
     story = conferenced().transfer("consult").confirms("agent").leaves("agent").expect("transferring", phase="blind")
-    story.confirms("customer").expect("transferring", "dial target").takes_part("target")
-    story.expect("transferring", "unhold customer").confirms("customer").expect(
+    story.confirms("customer").expect("transferring", "dial target").answers("target")
+    story.expect("transferring", "unhold customer").joins("target").confirms("customer").expect(
         "conferenced", "flag customer", "flag agent"
     )
 
@@ -232,10 +232,18 @@ def test_customer_hanging_up_releases_everyone(begin):
     story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
 
 
+@pytest.mark.parametrize("options", [{}, {"confirm": True}], ids=["dialed directly", "past the gate"])
+def test_agent_who_hangs_up_before_the_answered_target_is_seen_to_join_leaves_a_customer_off_hold(options):
+    """On hold, the customer would hear music, and the target nothing, until the join is reported."""
+    story = dialing("consult", **options).answers("target").leaves("agent")
+    story.expect("transferring", "unhold customer", phase="blind").joins("target").confirms("customer")
+    story.expect("conferenced", "flag customer", "flag agent").expect_concluded(COMPLETED)
+
+
 def test_complete_while_the_target_rings_lets_the_agent_go():
     story = ringing("consult").complete().expect("transferring", "hang up agent", phase="blind").leaves("agent")
     story.expect("transferring").expect_command("complete-1", "accepted", "done").expect_held("customer")
-    story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer").confirms("customer")
+    story.call("target", "in-progress").expect("transferring", "unhold customer").joins("target").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_command("transfer-1", "accepted", "done")
 
 

@@ -32,6 +32,30 @@ def test_ringing_phone_is_read_less_and_less_often_and_given_up_after_its_ring_t
     )
 
 
+def test_phone_of_one_whom_a_held_customer_awaits_is_read_every_six_seconds():
+    """If no callback reports the answer, the target hears no one until a read shows it."""
+    story = dialing("blind", policy=Policy()).leaves("agent").placed("target")
+    dialed_ms = story.now_ms
+    for after_ms in (6_000, 12_000, 18_000):
+        story.fires(DialOverdue).expect("transferring", "look")
+        assert story.now_ms - dialed_ms == after_ms
+        story.reads(target="ringing", conference=CONFERENCE, inside=("customer",)).expect("transferring")
+    story.fires(DialOverdue).expect("transferring", "look")
+    assert story.now_ms - dialed_ms == 24_000
+    story.reads(target="in-progress", conference=CONFERENCE, inside=("customer", "target"))
+    story.expect("transferring", "unhold customer")
+
+
+def test_phone_of_one_who_reaches_the_gate_is_read_less_and_less_often_even_for_a_held_customer():
+    """The gate's request shows the answer at once."""
+    story = dialing("blind", policy=Policy(), confirm=True).leaves("agent").placed("target")
+    dialed_ms = story.now_ms
+    for after_ms in (6_000, 18_000):
+        story.fires(DialOverdue).expect("transferring", "look")
+        assert story.now_ms - dialed_ms == after_ms
+        story.reads(target="ringing", conference=CONFERENCE, inside=("customer",)).expect("transferring")
+
+
 @pytest.mark.parametrize("status", ["initiated", "ringing"])
 def test_dial_of_unknown_outcome_is_read_early_once_a_callback_shows_its_call(status):
     story = dialing("warm", policy=Policy(), confirm=True).unknown_outcome("target").later(4_000)

@@ -153,7 +153,7 @@ def test_agent_of_a_consult_does_not_leave_an_added_party_in_silence():
 def test_added_party_who_answers_during_a_consult_talks_to_the_agent_until_the_target_comes():
     story = ordering(conferenced).add().confirms("customer", "agent").placed("lawyer")
     story.transfer("consult", BOB, confirm=True).expect("transferring", "hold customer", "hold agent")
-    story.confirms("customer", "agent").call("lawyer", "in-progress").joins("lawyer")
+    story.confirms("customer", "agent").call("lawyer", "in-progress")
     story.expect("transferring", "unhold agent")
 
 
@@ -199,7 +199,7 @@ def test_remove_of_a_target_with_a_fallback_is_done():
 def test_remove_of_a_target_who_has_just_joined_is_done_before_the_fallback_is_dialed():
     """The next target takes the name, and with it what waits for the first one to leave."""
     story = as_conference(dialing("blind", BOB, policy=Policy(fallback="client:desk"))).leaves("agent")
-    story.takes_part("target").expect("transferring", "unhold customer").remove("target")
+    story.answers("target").expect("transferring", "unhold customer").joins("target").remove("target")
     story.expect("transferring", "hang up target").call("target", "completed")
     story.expect_command("remove-1", "accepted", "done")
     story.expect_command("transfer-1", "accepted", "failed", reason="cancelled")

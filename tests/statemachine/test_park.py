@@ -366,7 +366,7 @@ def test_agent_who_does_not_take_it_back_is_rung_twice_and_then_it_is_the_end():
 def test_fallback_destination_is_rung_in_place_of_the_parking_agent():
     story = parked(Policy(fallback=CAROL)).fires(ParkOverdue).expect("transferring", "dial target", phase="blind")
     assert story.last.effects[0].to == CAROL
-    story.takes_part("target").expect("transferring", "unhold customer").confirms("customer")
+    story.answers("target").expect("transferring", "unhold customer").joins("target").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent", phase="")
     assert story.session.parties["agent"].address == CAROL
 

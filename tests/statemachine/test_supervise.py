@@ -333,8 +333,9 @@ def test_agent_who_hangs_up_in_a_transfer_leaves_the_supervisor_to_the_next_agen
 def test_blind_transfer_mutes_the_supervisor_until_the_next_agent_is_there():
     story = supervised("whisper").transfer("blind").expect("transferring", "hold customer").confirms("customer")
     story.expect("transferring", "dial target", "monitor supervisor").confirms("supervisor")
-    story.expect("transferring", "hang up agent").leaves("agent").expect("transferring").takes_part("target")
-    story.expect("transferring", "unhold customer").confirms("customer").expect("conferenced", "whisper supervisor")
+    story.expect("transferring", "hang up agent").leaves("agent").expect("transferring").answers("target")
+    story.expect("transferring", "unhold customer").joins("target").confirms("customer")
+    story.expect("conferenced", "whisper supervisor")
     assert story.last.effects[0].coaches == story.legs["target"].call_sid
 
 

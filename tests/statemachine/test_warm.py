@@ -97,7 +97,7 @@ def test_agent_who_hangs_up_while_the_target_rings_has_made_it_a_blind_transfer(
     story = ringing("warm").leaves("agent").expect("transferring", "hold customer", phase="blind")
     assert story.last.effects[-1].wait_audio == "ringback"
     story.confirms("customer").expect("transferring").expect_held("customer")
-    story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer")
+    story.call("target", "in-progress").expect("transferring", "unhold customer").joins("target")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_transfer(
         "completed"
     ).expect_held()
@@ -109,7 +109,7 @@ def test_complete_while_the_target_rings_lets_the_agent_go_at_once():
     story = ringing("warm").complete().expect("transferring", "hold customer", phase="blind")
     story.confirms("customer").expect("transferring", "hang up agent").expect_command("complete-1", "accepted")
     story.leaves("agent").expect("transferring").expect_command("complete-1", "accepted", "done")
-    story.call("target", "in-progress").joins("target").expect("transferring", "unhold customer")
+    story.call("target", "in-progress").expect("transferring", "unhold customer").joins("target")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").expect_transfer("completed")
     story.expect_command("transfer-1", "accepted", "done")
 

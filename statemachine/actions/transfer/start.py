@@ -15,7 +15,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.conversion import outbound_is_still_bridged
-from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers
+from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, party_held_for
 from conferral.statemachine.guards.waiting_party import is_alone
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
@@ -250,9 +250,7 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             # A failed call rings no one: without a read, its caller would wait for the whole ring time.
             if _is_past(draft, dials.early_read_at_ms(draft, party)):
                 reads = True
-                rings_ms = draft.now_ms - party.dialed_at_ms
-                wait_ms = draft.policy.dial_read_wait_ms if party.answered else 2 * rings_ms
-                draft.change_party(party, dial_read_at_ms=draft.now_ms + wait_ms)
+                draft.change_party(party, dial_read_at_ms=draft.now_ms + _next_read_ms(draft, party))
         elif party.dial_check == "unknown":
             dials.find_dialed_call(draft, party)
         elif not party.dial_check or dials.may_still_join(draft, party):
@@ -268,6 +266,15 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
     if reads:
         read_calls(draft, event)
     dials.set_dial_timer(draft)
+
+
+def _next_read_ms(draft: Draft, party: Party) -> int:
+    """Return how long after an early read of a dial the next one follows, ms."""
+    if party.answered:
+        return draft.policy.dial_read_wait_ms
+    # Who joins directly would hear no one on hold; the gate itself reports an answer.
+    is_awaited = not party.is_gated and party_held_for(draft, party.name) is not None
+    return draft.policy.ring_read_ms if is_awaited else 2 * (draft.now_ms - party.dialed_at_ms)
 
 
 def _is_past(draft: Draft, at_ms: int) -> bool:
