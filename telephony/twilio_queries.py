@@ -124,7 +124,8 @@ class TwilioQueries:
             known = (effect.conference_sid, participants)
             missing = _missing_calls(effect, known, [])
             calls = await self._read_each(missing[:CALLS_READ_MAX])
-            if participants and all(seen.status != CallStatus.IN_PROGRESS for seen in calls):
+            inside = {seen.call_sid for seen in participants}
+            if participants and all(seen.status != CallStatus.IN_PROGRESS or seen.call_sid in inside for seen in calls):
                 return _calls_read(effect, known, calls, missing[CALLS_READ_MAX:])
             conferences = await self._conferences_of(effect, known)
         else:

@@ -103,6 +103,17 @@ async def test_call_that_has_ended_causes_no_search_for_another_conference() -> 
     assert [read.status_of(sid) for sid in EVERYONE[:2]] == ["in-progress", "busy"]
 
 
+async def test_answered_call_in_the_known_conference_causes_no_search_for_another_one() -> None:
+    """With early media, only the call itself shows the answer."""
+    read, http = await read_with(
+        {INSIDE: _participants(2), f"GET Calls/{_sid(1)}": call(_sid(1), "in-progress")},
+        replace(READ_ALL, call_sids=EVERYONE[:2], unproven_sids=EVERYONE[1:2], conference_sid="CF1"),
+    )
+
+    assert len(http.requests) == 2
+    assert (read.conference_sid, [seen.call_sid for seen in read.calls]) == ("CF1", [_sid(1)])
+
+
 async def test_live_call_outside_the_known_conference_causes_a_search_for_another_one() -> None:
     other = page(
         "participants", *({"call_sid": _sid(one), "label": f"p-{one}", "status": "connected"} for one in (1, 2))
