@@ -7,7 +7,7 @@ from typing import Any
 
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session, changed_parties
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
 
 #: A party is pruned once this many others have left after it (count).
 LATER_DEPARTURES_MAX = 20
@@ -38,13 +38,17 @@ def _split_numbered(name: str) -> tuple[str, int] | None:
     return match and (match[1], int(match[2]))
 
 
-def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
-    """Return the changes that number a step's departures and drop old ones."""
+def prune_former_parties(session: Session, before: Session, changed: Collection[str]) -> dict[str, Any]:
+    """Return the changes that number a step's departures and drop old ones.
+
+    Args:
+        changed: Names of the parties that are new or changed.
+    """
     changes: dict[str, Any] = {}
     former = session.former_calls
     if session.parties is not before.parties:
-        parties, departures = _number_departures(session, before)
-        if parties.keys() != before.parties.keys():
+        parties, departures = _number_departures(session, changed)
+        if any(name not in before.parties for name in changed):
             numbers = _highest_numbers(session.name_numbers, parties)
             if numbers != session.name_numbers:
                 changes["name_numbers"] = numbers
@@ -66,10 +70,10 @@ def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
     return changes
 
 
-def _number_departures(session: Session, before: Session) -> tuple[Mapping[str, Party], int]:
-    """Return the parties, numbered in the order of leaving, and their count."""
+def _number_departures(session: Session, names: Iterable[str]) -> tuple[Mapping[str, Party], int]:
+    """Return the parties, changed ones numbered as they left, and their count."""
     changed, departures = {}, session.departures
-    for name in changed_parties(session, before):
+    for name in names:
         party = session.parties[name]
         if party.is_gone and not party.departure_number:
             departures += 1

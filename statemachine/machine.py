@@ -5,7 +5,7 @@ Step is built only if nothing raised. A `transitions` machine can't distinguish 
 "ignored", so `step` checks ignored pairs before it tries rows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from conferral.statemachine import events
@@ -179,7 +179,8 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
     reports_leaving = isinstance(event, events.ParticipantLeft) and draft.outcome is not Outcome.STALE
-    is_news = reports_leaving or _has_new_facts(before, after)
+    changed = changed_parties(after.parties, before.parties) if after.parties is not before.parties else ()
+    is_news = reports_leaving or _has_new_facts(before, after, changed)
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     after = replace(
         after,
@@ -193,12 +194,14 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         facts_version=version if is_news or moved else after.facts_version,
         seen=after.seen.with_event(event),
     )
-    if changes := prune_former_parties(after, before):
+    if changes := prune_former_parties(after, before, changed):
         after = replace(after, **changes)
+        changed = tuple([name for name in changed if name in after.parties])
     assert not after.timers or after.state is not State.ENDED
     assert not moved or before.state is not State.ENDED
     return Step(
         session=after,
+        changed_parties=changed,
         outcome=draft.outcome,
         reason=draft.reason,
         effects=tuple(draft.effects),
@@ -214,17 +217,16 @@ def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple
     return tuple([TimerChange(name, after.get(name)) for name in sorted(changed)])
 
 
-def _has_new_facts(before: Session, after: Session) -> bool:
+def _has_new_facts(before: Session, after: Session, changed: Iterable[str]) -> bool:
     """Whether the facts changed, which outdates a read that began before."""
-    if after.open_redirects != before.open_redirects:
+    if after.open_redirects != before.open_redirects or len(after.parties) != len(before.parties):
         return True
-    return after.parties is not before.parties and (
-        after.parties.keys() != before.parties.keys()
-        or any(_facts_differ(before.parties[name], after.parties[name]) for name in changed_parties(after, before))
-    )
+    return any(_facts_differ(before.parties.get(name), after.parties[name]) for name in changed)
 
 
-def _facts_differ(before: Party, after: Party) -> bool:
+def _facts_differ(before: Party | None, after: Party) -> bool:
+    if before is None:
+        return True
     # When to check its dial, and its open hangup, are no facts.
     rest = replace(
         after,

@@ -1,7 +1,7 @@
 """Session: everything known about one conversation, immutable."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from itertools import compress
 from operator import is_not
@@ -345,7 +345,7 @@ class Session(BaseRecord, frozen=True):
         return tuple(party for party in self.parties.values() if party.in_conference)
 
 
-def changed_parties(session: Session, before: Session) -> Iterator[str]:
-    """Return the names of parties that are new or changed since a version."""
+def changed_parties(parties: Mapping[str, Party], before: Mapping[str, Party]) -> tuple[str, ...]:
+    """Return the names of parties that are new or changed."""
     # An unchanged party is the same object, so C code finds the few others among hundreds.
-    return compress(session.parties, map(is_not, session.parties.values(), map(before.parties.get, session.parties)))
+    return (*compress(parties, map(is_not, parties.values(), map(before.get, parties))),)

@@ -3,7 +3,7 @@
 Fields that other programs may read come first and are always present; the others are omitted while empty.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
@@ -43,8 +43,12 @@ class Changes(NamedTuple):
     logged: dict[str, str | None]
 
 
-def changes(session: Session, before: Session) -> Changes:
-    """Return what an event changed; `before` has version 0 in a new session."""
+def changes(session: Session, before: Session, changed: Collection[str] | None = None) -> Changes:
+    """Return what an event changed; `before` has version 0 in a new session.
+
+    Args:
+        changed: Names of the parties that are new or changed, if known.
+    """
     found = Changes({} if before.version else dict(NO_TRANSFER), {})
     _FINDERS.session.add_changes(session, before if before.version else None, found, "")
     if session.transfer is not before.transfer:
@@ -55,9 +59,11 @@ def changes(session: Session, before: Session) -> Changes:
     if session.recording is not before.recording:
         _FINDERS.recording.add_changes(session.recording, before.recording, found, "recording.")
     if session.parties is not before.parties:
-        for name in [name for name in before.parties if name not in session.parties]:
-            _FINDERS.party.add_changes(None, before.parties[name], found, f"party.{name}.")
-        for name in changed_parties(session, before):
+        changed = changed_parties(session.parties, before.parties) if changed is None else changed
+        if len(before.parties) + sum(name not in before.parties for name in changed) > len(session.parties):
+            for name in [name for name in before.parties if name not in session.parties]:
+                _FINDERS.party.add_changes(None, before.parties[name], found, f"party.{name}.")
+        for name in changed:
             _FINDERS.party.add_changes(session.parties[name], before.parties.get(name), found, f"party.{name}.")
     if before.version:
         return found

@@ -43,7 +43,7 @@ class Decision:
     changes: Changes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.changes = session_codec.changes(self.step.session, self.before)
+        self.changes = session_codec.changes(self.step.session, self.before, self.step.changed_parties)
 
     @property
     def is_stored(self) -> bool:
