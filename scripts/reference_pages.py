@@ -123,10 +123,11 @@ def redis_page() -> str:
     sessions = _prose(
         "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` "
         "returns one version of the session. The field `packed` holds the whole session as workers load it, with what "
-        "only they need; its format may change with every version, so do not read it: `conferral show ID --json` shows "
+        "only they need; of more than 16 parties, those that have not changed lately are in `packed_parties`. Their "
+        "format may change with every version, so do not read them: `conferral show ID --json` shows "
         "all of it. Do not write to the hash either: workers do not read the other fields, except for `version` and "
         "`state`, and treat a contradiction as damage. `conferral show` and `conferral check` compare all fields. An "
-        "example without `packed`:"
+        "example without these two:"
     )
     example = "\n".join(
         f"{name:<29}{value}".rstrip() for name, value in session_codec.encode_readable(_example()).items()

@@ -180,8 +180,11 @@ class Party(BaseRecord, frozen=True):
         return bool(self.supervises)
 
 
-class Session(BaseRecord, frozen=True):
-    """One conversation, as far as it is known. Times are as in `Party`."""
+class Session(BaseRecord, frozen=True, dict=True):
+    """One conversation, as far as it is known. Times are as in `Party`.
+
+    It has a `__dict__` in which storage notes how it is stored; a copy does not.
+    """
 
     id: str
     state: State = State.BRIDGED

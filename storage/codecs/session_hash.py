@@ -3,13 +3,19 @@
 The documentation names the text fields. The packed field holds the layout's number and the whole session as JSON, which
 is written in a tenth of the time of as many text fields, and read in a third. JSON, because clients that decode every
 field as UTF-8 must be able to read the hash. If the two forms differ, another program has written to the hash.
+
+Of a session with many parties, most stay as they are. Those have a field of their own, which is seldom written; parties
+changed since then are in the packed session.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
-from conferral.statemachine.session import Session
+from conferral.statemachine.record import replace
+from conferral.statemachine.session import Party, Session, changed_parties
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_view import is_session
@@ -17,8 +23,11 @@ from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.schema import SCHEMA_VERSION
 
 PACKED = "packed"
-#: The fields that workers read. The packed session is not trusted if the other two contradict it.
-LOADED = (PACKED, "version", "state")
+PACKED_PARTIES = "packed_parties"
+#: The fields that workers read. The packed session is not trusted if the others contradict it.
+LOADED = (PACKED, PACKED_PARTIES, "version", "state")
+#: Most parties in the packed session; if there are more, those that stay as they are go apart (count).
+TOGETHER_MAX = 16
 #: The layout written and read: the schema version, since workers drop attributes that they do not know.
 LAYOUT = SCHEMA_VERSION
 #: In the fields of `all_fields`, the name of the first field that is damaged; absent if none is.
@@ -26,24 +35,72 @@ DAMAGED = "damaged"
 #: Stands in for the name of a damaged field when the session's key is not a hash.
 WRONG_TYPE = "(the key is of the wrong type)"
 
-_PACKED = PACKED.encode()
+_PACKED, _PACKED_PARTIES = PACKED.encode(), PACKED_PARTIES.encode()
+_APART = "apart"
 _ENCODER = msgspec.json.Encoder()
+
+
+class Apart(NamedTuple):
+    """The stored parties that are not in the packed session."""
+
+    #: The session's version when they were packed.
+    number: int
+    parties: Mapping[str, Party]
+    packed: bytes
+
+
+_NONE_APART = Apart(0, {}, b"")
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
     layout: int
     session: Session
+    #: The number of the parties apart; 0 if there are none.
+    apart: int = 0
+
+
+class _PackedParties(msgspec.Struct, array_like=True, frozen=True):
+    number: int
+    parties: Mapping[str, Party]
 
 
 _DECODER = msgspec.json.Decoder(_Packed)
+_PARTIES_DECODER = msgspec.json.Decoder(_PackedParties)
 
 
-def pack(session: Session) -> bytes:
-    """Return a session in packed form."""
-    return _ENCODER.encode(_Packed(LAYOUT, session))
+def pack(session: Session, apart: int = 0) -> bytes:
+    """Return a session in packed form, with the number of its parties apart."""
+    return _ENCODER.encode(_Packed(LAYOUT, session, apart))
 
 
-def unpack(packed: bytes) -> Session:
+def pack_changes(session: Session, before: Session) -> tuple[bytes, dict[str, str | None]]:
+    """Pack a session if `before` is stored.
+
+    Returns:
+        The field `PACKED`; and `PACKED_PARTIES` if it changes, None to remove it.
+    """
+    apart, parties = apart_of(before), session.parties
+    if len(parties) <= TOGETHER_MAX:
+        return pack(session), {PACKED_PARTIES: None} if apart.number else {}
+    written: dict[str, str | None] = {}
+    changed = changed_parties(parties, apart.parties)
+    # When a session is loaded, they come first.
+    are_first = [*islice(parties, len(apart.parties))] == [*apart.parties]
+    if len(changed) > TOGETHER_MAX or not are_first:
+        apart = Apart(session.version, parties, _ENCODER.encode(_PackedParties(session.version, parties)))
+        changed, written = (), {PACKED_PARTIES: apart.packed.decode()}
+    session.__dict__[_APART] = apart
+    together = replace(session, parties={name: parties[name] for name in changed})
+    return pack(together, apart.number), written
+
+
+def apart_of(session: Session) -> Apart:
+    """Return the parties apart of a session, loaded or being stored."""
+    found: Apart = session.__dict__.get(_APART, _NONE_APART)
+    return found
+
+
+def unpack(packed: bytes, packed_parties: bytes | None = None) -> Session:
     """Return a packed session; raise CorruptHashError if it can't be decoded."""
     try:
         found = _DECODER.decode(packed)
@@ -51,7 +108,17 @@ def unpack(packed: bytes) -> Session:
         raise CorruptHashError(PACKED) from None
     if found.layout != LAYOUT:
         raise CorruptHashError(PACKED)
-    return found.session
+    if not found.apart:
+        return found.session
+    try:
+        apart = _PARTIES_DECODER.decode(packed_parties or b"")
+    except msgspec.DecodeError:
+        raise CorruptHashError(PACKED_PARTIES) from None
+    if apart.number != found.apart:
+        raise CorruptHashError(PACKED_PARTIES)
+    session = replace(found.session, parties={**apart.parties, **found.session.parties})
+    session.__dict__[_APART] = Apart(apart.number, apart.parties, packed_parties or b"")
+    return session
 
 
 def load(session_id: str, values: Sequence[bytes | None]) -> Session:
@@ -59,12 +126,12 @@ def load(session_id: str, values: Sequence[bytes | None]) -> Session:
 
     Raise CorruptHashError if a value can't be decoded, or the values contradict each other.
     """
-    packed, version, state = values
+    packed, packed_parties, version, state = values
     if packed is None:
         if version is None and state is None:
             return Session(session_id)
         raise CorruptHashError(PACKED)
-    session = unpack(packed)
+    session = unpack(packed, packed_parties)
     if session.id != session_id:
         raise CorruptHashError(PACKED)
     if version != str(session.version).encode():
@@ -76,7 +143,12 @@ def load(session_id: str, values: Sequence[bytes | None]) -> Session:
 
 def encode(session: Session) -> dict[str, str | bytes]:
     """Return a session's complete hash."""
-    return {**session_codec.encode_readable(session), PACKED: pack(session)}
+    packed, parties = pack_changes(replace(session), Session(session.id))  # a copy: it may not be what is stored
+    return {
+        **session_codec.encode_readable(session),
+        PACKED: packed,
+        **{name: text or "" for name, text in parties.items()},
+    }
 
 
 def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
@@ -84,13 +156,13 @@ def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
 
     Accepts any hash. If the two disagree, the hash's value is returned, and the field `damaged` names it.
     """
-    readable = decode_fields({name: value for name, value in record.items() if name != _PACKED})
+    readable = decode_fields({name: value for name, value in record.items() if name not in (_PACKED, _PACKED_PARTIES)})
     if not is_session(readable):
         return readable
     try:
-        session = unpack(record.get(_PACKED, b""))
-    except CorruptHashError:
-        return {**readable, DAMAGED: PACKED}
+        session = unpack(record.get(_PACKED, b""), record.get(_PACKED_PARTIES))
+    except CorruptHashError as error:
+        return {**readable, DAMAGED: error.field}
     expected = session_codec.encode(session)
     # An older version's worker leaves out empty fields of the newest transfer.
     for name, value in expected.items():

@@ -36,13 +36,14 @@ class SessionChange:
     #: Entries for the session's log, oldest first. Each begins with `LOG_FIELDS`; its time is the batch's.
     log: list[dict[str, str]] = field(default_factory=list)
     changed: InitVar[Mapping[str, str | None] | None] = None
-    #: The readable fields to write; None for a field to remove.
+    #: The other fields to write; None for a field to remove.
     readable: Mapping[str, str | None] = field(init=False, repr=False)
     packed: bytes = field(init=False, repr=False)
 
     def __post_init__(self, changed: Mapping[str, str | None] | None) -> None:
         self.readable = session_codec.changes(self.after, self.before).readable if changed is None else changed
-        self.packed = session_hash.pack(self.after)
+        self.packed, packed_parties = session_hash.pack_changes(self.after, self.before)
+        self.readable = {**self.readable, **packed_parties} if packed_parties else self.readable
 
 
 @dataclass(slots=True)

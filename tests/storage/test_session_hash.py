@@ -2,6 +2,7 @@
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
@@ -9,6 +10,7 @@ from conferral.statemachine.states import TransferMode
 from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs import session_codec, session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
+from conferral.storage.partition.session_store import SessionChange
 from tests.storage.test_codecs import sessions
 from tests.support.each import each
 
@@ -31,8 +33,93 @@ def test_every_packed_session_can_be_unpacked(session):
 def test_hash_shows_all_fields_and_is_not_damaged(session):
     record = as_read(session_hash.encode(session))
     assert session_hash.all_fields(record) == session_codec.encode(session)
-    values = [record[name.encode()] for name in session_hash.LOADED]
+    values = [record.get(name.encode()) for name in session_hash.LOADED]
     assert session_hash.load(session.id, values) == session
+
+
+def large_session(parties: int, version: int = 1) -> Session:
+    names = [f"guest-{number}" for number in range(parties)]
+    return Session("CA1", version=version, parties={name: Party(name, name) for name in names})
+
+
+def muted(session: Session, *names: str) -> Session:
+    """Return the session's next version, in which some more parties are muted."""
+    changed = {name: replace(session.parties[name], muted=True) for name in names}
+    return replace(session, version=session.version + 1, parties={**session.parties, **changed})
+
+
+def stored_as(session: Session, before: Session) -> tuple[bytes, dict[str, str | None]]:
+    """Return the packed session, and the other fields that its commit writes."""
+    change = SessionChange(before, session)
+    return change.packed, {name: value for name, value in change.readable.items() if name == "packed_parties"}
+
+
+@given(st.data())
+def test_session_whose_parties_are_packed_apart_is_loaded_as_it_was_at_every_version(data):
+    session, packed_parties = Session("CA1"), None
+    for version in range(1, data.draw(st.integers(2, 8))):
+        names = data.draw(st.lists(st.sampled_from([f"guest-{number}" for number in range(40)]), unique=True))
+        parties = dict(session.parties)
+        match data.draw(st.sampled_from(["add", "change", "remove", "order"])):
+            case "add":
+                parties |= {name: Party(name, name) for name in names if name not in parties}
+            case "change":
+                parties |= {name: replace(parties[name], digits=str(version)) for name in names if name in parties}
+            case "remove":
+                parties = {name: party for name, party in parties.items() if name not in names[:3]}
+            case "order":
+                parties = dict(sorted(parties.items(), reverse=True))
+        after = replace(session, version=version, parties=parties)
+        packed, others = stored_as(after, session)
+        packed_parties = others.get("packed_parties", packed_parties)
+        session = session_hash.unpack(packed, packed_parties and packed_parties.encode())
+        assert session == after
+        assert list(session.parties) == list(after.parties)
+        assert (packed_parties is None) == (len(parties) <= 16)
+        if data.draw(st.booleans()):
+            session = after
+
+
+def test_event_does_not_write_the_unchanged_parties_of_a_large_session_again():
+    session = large_session(100)
+    size = len(stored_as(session, Session("CA1"))[1]["packed_parties"])
+    for number in range(16):
+        before, session = session, muted(session, f"guest-{number}")
+        packed, others = stored_as(session, before)
+        assert (others, len(packed) < size / 4) == ({}, True), number
+    # With so many changed, all are packed apart once more.
+    packed, others = stored_as(muted(session, "guest-50"), session)
+    assert (len(others["packed_parties"]) >= size, len(packed) < 100) == (True, True)
+
+
+def test_loaded_large_session_is_written_like_one_in_memory():
+    first = large_session(20)
+    packed, others = stored_as(first, Session("CA1"))
+    loaded = session_hash.unpack(packed, others["packed_parties"].encode())
+    assert stored_as(muted(loaded, "guest-3"), loaded) == stored_as(muted(first, "guest-3"), first)
+    assert stored_as(muted(loaded, "guest-3"), loaded)[1] == {}
+
+
+def test_session_that_is_no_longer_large_has_no_parties_apart():
+    large, small = large_session(20), large_session(16, version=2)
+    stored_as(large, Session("CA1"))
+    assert stored_as(small, large)[1] == {"packed_parties": None}
+    assert stored_as(replace(small, version=3), small)[1] == {}
+
+
+@each("packed_parties", [None, b"", b"[]", b"[1]", b'[2, {}]', b'[1, {"a": {"name": 7}}]', b"\xff"])  # fmt: skip
+def test_large_session_whose_parties_apart_are_damaged_or_of_another_version_is_refused(packed_parties):
+    packed, _ = stored_as(large_session(20), Session("CA1"))
+    with pytest.raises(CorruptHashError) as error:
+        session_hash.unpack(packed, packed_parties)
+    assert error.value.field == "packed_parties"
+
+
+def test_large_session_is_shown_whole_and_damage_to_its_parties_is_named():
+    session = large_session(30)
+    record = as_read(session_hash.encode(session))
+    assert session_hash.all_fields(record) == session_codec.encode(session)
+    assert session_hash.all_fields(record | {b"packed_parties": b"{}"})["damaged"] == "packed_parties"
 
 
 @each("packed", [

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.statemachine.session import Session
+from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import session_hash
+from conferral.storage.partition.session_store import SessionChange
 from conferral.worker.consumer import session_gauge
 from conferral.worker.consumer.partition_timers import PartitionTimers
 from conferral.worker.consumer.session_cache import SessionCache
@@ -27,6 +28,17 @@ def test_session_used_least_recently_leaves_the_cache_first() -> None:
     assert len(cache) == 2
     cache.drop(["c", "unknown"])
     assert (cache.get("c"), len(cache)) == (None, 1)
+
+
+def test_session_with_many_parties_is_kept_whole_while_it_is_packed() -> None:
+    cache = SessionCache(2, decoded_max=1)
+    parties = {name: Party(name, name) for name in map("guest-{}".format, range(100))}
+    large = Session("large", version=1, parties=parties)
+    cache.put(large, SessionChange(Session("large"), large).packed)
+    cache.put(Session("a"), session_hash.pack(Session("a")))
+    assert cache.get("large") == large
+    cache.put(Session("b"), session_hash.pack(Session("b")))
+    assert (cache.get("large"), len(cache), cache._packed_parties) == (None, 2, {})
 
 
 def test_ended_sessions_are_evicted_long_before_live_ones() -> None:

@@ -28,6 +28,8 @@ class SessionCache:
         self._sessions_max = sessions_max
         self._decoded_max = decoded_max
         self._packed: OrderedDict[str, bytes] = OrderedDict()
+        #: Of sessions with many parties, those packed apart.
+        self._packed_parties: dict[str, bytes] = {}
         self._decoded: OrderedDict[str, Session] = OrderedDict()
         self._ended_max = max(1, int(sessions_max * ENDED_MAX_FRACTION))
         self._ended: OrderedDict[str, None] = OrderedDict()
@@ -40,11 +42,13 @@ class SessionCache:
         packed = self._packed.get(session_id)
         if packed is None:
             return None
-        return self._decoded.get(session_id) or session_hash.unpack(packed)
+        return self._decoded.get(session_id) or session_hash.unpack(packed, self._packed_parties.get(session_id))
 
     def put(self, session: Session, packed: bytes) -> None:
         """Cache a session as committed, and its packed form."""
-        _put_last(self._packed, session.id, packed, self._sessions_max)
+        self.drop(_put_last(self._packed, session.id, packed, self._sessions_max))
+        if (apart := session_hash.apart_of(session)).number:
+            self._packed_parties[session.id] = apart.packed
         _put_last(self._decoded, session.id, session, self._decoded_max)
         if session.state is State.ENDED:  # evict the session that ended longest ago
             self.drop(_put_last(self._ended, session.id, None, self._ended_max))
@@ -53,6 +57,7 @@ class SessionCache:
         """Remove sessions from the cache."""
         for session_id in session_ids:
             self._packed.pop(session_id, None)
+            self._packed_parties.pop(session_id, None)
             self._decoded.pop(session_id, None)
             self._ended.pop(session_id, None)
 
