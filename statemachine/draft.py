@@ -7,7 +7,7 @@ from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event, TimerExpired
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import Party, Session
+from conferral.statemachine.session import Party, Session, restless_parties
 from conferral.statemachine.states import State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord
 from conferral.statemachine.transfer import TransferState
@@ -32,6 +32,10 @@ class Draft:
     #: If the state stays: `stayed`, unless an action says otherwise.
     outcome: Outcome = field(init=False, default=Outcome.STAYED)
     ended_lone_conference: bool = field(init=False, default=False)
+    #: Names of the parties changed so far; None if not known.
+    changed: set[str] | None = field(init=False, default_factory=set)
+    #: Names that include those of all restless parties; None if not known.
+    maybe_restless: set[str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.state = self.session.state
@@ -39,6 +43,8 @@ class Draft:
     def change(self, **changes: Any) -> None:
         """Change fields of the session."""
         self.session = replace(self.session, **changes)
+        if "parties" in changes:
+            self.changed = self.maybe_restless = None
 
     def change_party(self, party: Party, **changes: Any) -> None:
         """Change fields of one party; what follows from a hold changes as well."""
@@ -46,11 +52,23 @@ class Draft:
             changes.setdefault("held_for_park", False)
         if changes.get("held", party.held) != party.held:
             changes["held_since_ms"] = self.now_ms if changes["held"] else 0
-        self.change(parties={**self.session.parties, party.name: replace(party, **changes)})
+        parties = {**self.session.parties, party.name: replace(party, **changes)}
+        self.session = replace(self.session, parties=parties)
+        for names in (self.changed, self.maybe_restless):
+            if names is not None:
+                names.add(party.name)
 
     def change_transfer(self, **changes: Any) -> None:
         """Change fields of the newest transfer, which must exist."""
         self.change(transfer=replace(self.transfer, **changes))
+
+    @property
+    def restless(self) -> list[Party]:
+        """The parties that are not at rest, in any order."""
+        parties = self.session.parties
+        if self.maybe_restless is None:
+            self.maybe_restless = {party.name for party in restless_parties(parties.values())}
+        return restless_parties([parties[name] for name in self.maybe_restless])
 
     @property
     def transfer(self) -> TransferState:

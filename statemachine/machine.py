@@ -18,7 +18,7 @@ from conferral.statemachine.former_parties import prune_former_parties
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import SUPERVISOR, Party, Session, changed_parties
+from conferral.statemachine.session import RESTLESS, SUPERVISOR, Party, Session, changed_parties
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED
@@ -139,6 +139,8 @@ def _step_without_session(session: Session, event: Event) -> Step:
 
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
     after = replace(session, version=session.version + 1, seen=session.seen.with_event(event))
+    if RESTLESS in session.__dict__:
+        after.__dict__[RESTLESS] = session.__dict__[RESTLESS]
     return Step(after, outcome, reason)
 
 
@@ -149,6 +151,10 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
     if because is not None:
         return _ignoring_step(session, event, Outcome.STALE, because)
     draft = Draft(session, event, now_ms, policy)
+    if session.parties is not before.parties:
+        draft.changed = None
+    elif RESTLESS in before.__dict__:
+        draft.maybe_restless = {*before.__dict__[RESTLESS]}
     row = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
     assert row, (session.state, event.name)
@@ -179,7 +185,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
     reports_leaving = isinstance(event, events.ParticipantLeft) and draft.outcome is not Outcome.STALE
-    changed = changed_parties(after.parties, before.parties) if after.parties is not before.parties else ()
+    changed = _changed_since(before, draft)
     is_news = reports_leaving or _has_new_facts(before, after, changed)
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     after = replace(
@@ -197,6 +203,8 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     if changes := prune_former_parties(after, before, changed):
         after = replace(after, **changes)
         changed = tuple([name for name in changed if name in after.parties])
+    if draft.maybe_restless is not None:
+        after.__dict__[RESTLESS] = [party.name for party in draft.restless if party.name in after.parties]
     assert not after.timers or after.state is not State.ENDED
     assert not moved or before.state is not State.ENDED
     return Step(
@@ -209,6 +217,17 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         reports=tuple(draft.reports),
         outcome_records=tuple(draft.outcome_records),
         ended_lone_conference=draft.ended_lone_conference,
+    )
+
+
+def _changed_since(before: Session, draft: Draft) -> tuple[str, ...]:
+    parties = draft.session.parties
+    if parties is before.parties:
+        return ()
+    if draft.changed is None:
+        return changed_parties(parties, before.parties)
+    return (
+        tuple(draft.changed) if len(draft.changed) < 2 else tuple([name for name in parties if name in draft.changed])
     )
 
 

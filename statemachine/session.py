@@ -1,7 +1,7 @@
 """Session: everything known about one conversation, immutable."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from itertools import compress
 from operator import is_not
@@ -30,6 +30,11 @@ OUTBOUND = "outbound"
 
 #: A participant label of Conferral's: the party's name, and a number that no other leg has had.
 LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
+
+# Looked up once: a look-up in an enumeration takes longer than a comparison.
+_RINGING, _LEFT, _RINGBACK = PartyStatus.RINGING, PartyStatus.LEFT, WaitAudio.RINGBACK
+#: In a session's `__dict__`: the names of its restless parties.
+RESTLESS = "restless"
 
 
 def first_label(party: str) -> str:
@@ -183,7 +188,7 @@ class Party(BaseRecord, frozen=True):
 class Session(BaseRecord, frozen=True, dict=True):
     """One conversation, as far as it is known. Times are as in `Party`.
 
-    It has a `__dict__` in which storage notes how it is stored; a copy does not.
+    Its `__dict__`, which no copy shares, notes what would take long to find again: `RESTLESS`, and how it is stored.
     """
 
     id: str
@@ -346,6 +351,30 @@ class Session(BaseRecord, frozen=True, dict=True):
     def participants(self) -> tuple[Party, ...]:
         """The parties in the conference."""
         return tuple(party for party in self.parties.values() if party.in_conference)
+
+
+def restless_parties(parties: Iterable[Party]) -> list[Party]:
+    """Return the parties about which guards on all parties may find something.
+
+    After most events, that is none of up to 250. A draft asks only those that were restless before or have changed.
+    """
+    return [
+        party
+        for party in parties
+        if party.status is _RINGING
+        or (party.is_leaving and party.status is not _LEFT)
+        or (party.desired_hold and party.wait_audio is _RINGBACK)
+        or (
+            party.in_conference
+            and (
+                party.pending_update
+                or party.supervises
+                or party.held is not party.desired_hold
+                or party.muted is not party.desired_mute
+                or party.end_on_exit is not party.desired_end_on_exit
+            )
+        )
+    ]
 
 
 def changed_parties(parties: Mapping[str, Party], before: Mapping[str, Party]) -> tuple[str, ...]:

@@ -236,5 +236,5 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
         is_as_requested = getattr(party, attribute) is value and (is_undone or not needs_proof)
     else:  # a supervisor's mode, or none
         is_as_requested = not update or confirmed_supervise_mode(draft.session, party) == update
-    if is_as_requested or is_certain:
+    if (is_as_requested or is_certain) and (update or party.refused_updates):  # otherwise, nothing changes
         draft.change_party(party, pending_update="", refused_updates=0 if is_as_requested else party.refused_updates)

@@ -11,7 +11,6 @@ _BEFORE_DIAL = frozenset({
     TransferStage.CONVERTING, TransferStage.CLEARING_END_ON_EXIT, TransferStage.HOLDING_CUSTOMER,
     TransferStage.PAUSING_RECORDING, TransferStage.MOVING_CUSTOMER, TransferStage.WAITING_TO_RECALL,
 })  # fmt: skip
-_RINGING = PartyStatus.RINGING
 
 
 def unknown_participants(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
@@ -107,18 +106,16 @@ def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
 
 def losing_targets(session: Session) -> tuple[Party, ...]:
     """Return the targets that still ring after a ring group's answer."""
-    parties = session.parties.values()
-    # Mostly no one rings; comparing the dials of all parties takes longer.
-    ringing = tuple([party for party in parties if party.status is _RINGING and _is_found_target(party)])
-    if not ringing or not any(party.takes_part and _is_found_target(party) for party in parties):
+    targets = [
+        party
+        for party in session.parties.values()
+        if party.dial_id == recovered_dial_id(party.call_sid) and name_from_label(party) == TARGET
+    ]
+    if not any(target.takes_part for target in targets):
         return ()
-    return tuple(target for target in ringing if not target.is_leaving)
-
-
-def _is_found_target(party: Party) -> bool:
-    return party.dial_id == recovered_dial_id(party.call_sid) and name_from_label(party) == TARGET
+    return tuple(target for target in targets if target.status is PartyStatus.RINGING and not target.is_leaving)
 
 
 def has_losing_target(draft: Draft, _event: Event) -> bool:
     """Whether targets of a lost ring group ring although one answered."""
-    return bool(losing_targets(draft.session))
+    return any(party.status is PartyStatus.RINGING for party in draft.restless) and bool(losing_targets(draft.session))

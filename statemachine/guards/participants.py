@@ -14,26 +14,13 @@ _CONFIRMATION_READS_MAX = 2
 def leaving_party_can_be_hung_up(draft: Draft, _event: Event) -> bool:
     """Whether a party that is being removed can be hung up now."""
     session = draft.session
-    return any(may_hang_up(session, party) for party in [one for one in session.parties.values() if one.is_leaving])
+    return any(may_hang_up(session, party) for party in draft.restless)
 
 
 def differs_from_desired(draft: Draft, _event: Event) -> bool:
     """Whether a participant with no open update differs from what is desired."""
     session = draft.session
-    # After most events, no one differs; asking `next_update` about up to 250 parties would take too long.
-    may_differ = [
-        party
-        for party in session.parties.values()
-        if party.in_conference
-        and (
-            party.pending_update
-            or party.supervises
-            or party.held is not party.desired_hold
-            or party.muted is not party.desired_mute
-            or party.end_on_exit is not party.desired_end_on_exit
-        )
-    ]
-    return any(next_update(session, party) for party in may_differ)
+    return any(next_update(session, party) for party in draft.restless)
 
 
 def next_update(session: Session, party: Party) -> ParticipantUpdate | None:

@@ -141,7 +141,7 @@ def _hears_supervisor(session: Session, party: Party) -> bool:
 
 def party_on_ringback(draft: Draft) -> Party | None:
     """Return who hears ringing on hold while another is dialed, or None."""
-    if not is_settled(draft):
+    if not is_settled(draft) or not draft.restless:
         return None
     held = (party for party in draft.session.parties.values() if party.desired_hold and party.wait_audio is _RINGBACK)
     return next((party for party in held if party.in_conference), None)
