@@ -39,11 +39,7 @@ def _split_numbered(name: str) -> tuple[str, int] | None:
 
 
 def prune_former_parties(session: Session, before: Session, changed: Collection[str]) -> dict[str, Any]:
-    """Return the changes that number a step's departures and drop old ones.
-
-    Args:
-        changed: Names of the parties that are new or changed.
-    """
+    """Return what numbers the departures of `changed`, and drops old parties."""
     changes: dict[str, Any] = {}
     former = session.former_calls
     if session.parties is not before.parties:

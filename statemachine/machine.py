@@ -221,14 +221,10 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
 
 
 def _changed_since(before: Session, draft: Draft) -> tuple[str, ...]:
-    parties = draft.session.parties
-    if parties is before.parties:
-        return ()
-    if draft.changed is None:
+    parties, changed = draft.session.parties, draft.changed
+    if changed is None:
         return changed_parties(parties, before.parties)
-    return (
-        tuple(draft.changed) if len(draft.changed) < 2 else tuple([name for name in parties if name in draft.changed])
-    )
+    return tuple([name for name in parties if name in changed]) if len(changed) > 1 else tuple(changed)
 
 
 def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[TimerChange, ...]:
@@ -244,10 +240,8 @@ def _has_new_facts(before: Session, after: Session, changed: Iterable[str]) -> b
 
 
 def _facts_differ(before: Party | None, after: Party) -> bool:
-    if before is None:
-        return True
     # When to check its dial, and its open hangup, are no facts.
-    rest = replace(
+    rest = before and replace(
         after,
         dial_check_at_ms=before.dial_check_at_ms,
         dial_read_at_ms=before.dial_read_at_ms,

@@ -46,8 +46,7 @@ class Changes(NamedTuple):
 def changes(session: Session, before: Session, changed: Collection[str] | None = None) -> Changes:
     """Return what an event changed; `before` has version 0 in a new session.
 
-    Args:
-        changed: Names of the parties that are new or changed, if known.
+    `changed` names the parties that are new or changed, if known.
     """
     found = Changes({} if before.version else dict(NO_TRANSFER), {})
     _FINDERS.session.add_changes(session, before if before.version else None, found, "")

@@ -74,11 +74,7 @@ def pack(session: Session, apart: int = 0) -> bytes:
 
 
 def pack_changes(session: Session, before: Session) -> tuple[bytes, dict[str, str | None]]:
-    """Pack a session if `before` is stored.
-
-    Returns:
-        The field `PACKED`; and `PACKED_PARTIES` if it changes, None to remove it.
-    """
+    """Return the packed session, and `PACKED_PARTIES` if changed or removed."""
     apart, parties = apart_of(before), session.parties
     if len(parties) <= TOGETHER_MAX:
         return pack(session), {PACKED_PARTIES: None} if apart.number else {}
