@@ -70,7 +70,7 @@ _PARTIES_DECODER = msgspec.json.Decoder(_PackedParties)
 
 def pack(session: Session, apart: int = 0) -> bytes:
     """Return a session in packed form, with the number of its parties apart."""
-    return _ENCODER.encode(_Packed(LAYOUT, session, apart))
+    return _ENCODER.encode(_Packed(LAYOUT, session, apart) if apart else (LAYOUT, session))
 
 
 def pack_changes(session: Session, before: Session) -> tuple[bytes, dict[str, str | None]]:

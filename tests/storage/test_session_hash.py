@@ -1,5 +1,6 @@
 """A session's hash: the packed session, the readable fields, and what is said if they contradict each other."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +99,11 @@ def test_loaded_large_session_is_written_like_one_in_memory():
     loaded = session_hash.unpack(packed, others["packed_parties"].encode())
     assert stored_as(muted(loaded, "guest-3"), loaded) == stored_as(muted(first, "guest-3"), first)
     assert stored_as(muted(loaded, "guest-3"), loaded)[1] == {}
+
+
+def test_session_of_few_parties_takes_no_space_for_parties_apart():
+    packed, others = stored_as(large_session(16), Session("CA1"))
+    assert (len(msgspec.json.decode(packed)), others) == (2, {})
 
 
 def test_session_that_is_no_longer_large_has_no_parties_apart():
