@@ -31,7 +31,10 @@ DEFAULT_POLICY = Policy()
 # Building a union for each `isinstance` takes longer than the check.
 _EFFECT_RESULTS = (events.CallsRead, events.EffectOutcome)
 _OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.ConferenceFound)
+_FACTS = frozenset(events.FACTS)
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
+#: The event of automatic rows, which read the draft only.
+_ALWAYS = events.Automatic(session_id="")
 #: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
 
@@ -47,6 +50,8 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         return _step_without_session(session, event)
     if session.version and session.seen.contains(event):
         return _ignoring_step(session, event, Outcome.STALE, "duplicate, ignored")
+    if type(event) in _FACTS:  # most events; each `isinstance` that fails takes longer than this
+        return _decide(session, event, now_ms, policy, before=session)
     if isinstance(event, events.Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
         return replace(_ignoring_step(session, event, Outcome.REFUSED, event.refused), reports=(report,))
@@ -165,18 +170,17 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
         draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, draft.reason)]
         draft.outcome = Outcome.REFUSED
     else:
-        _take_automatic_rows(draft, event)
+        _take_automatic_rows(draft)
         if draft.state is not before.state or before.version == 0:
             draft.outcome = Outcome.MOVED
     return _build_step(draft, before, event)
 
 
-def _take_automatic_rows(draft: Draft, event: Event) -> None:
-    always = events.Automatic(session_id=event.session_id, entry_id=event.entry_id)
+def _take_automatic_rows(draft: Draft) -> None:
     for _ in range(_FOLLOW_UPS_MAX):
-        if not take_row(draft, always):
+        if not take_row(draft, _ALWAYS):
             return
-    raise AssertionError(f"no end of what follows from {event.name} in {draft.state}")
+    raise AssertionError(f"no end of what follows from {draft.event.name} in {draft.state}")
 
 
 def _build_step(draft: Draft, before: Session, event: Event) -> Step:
@@ -184,7 +188,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     after = draft.session
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
-    reports_leaving = isinstance(event, events.ParticipantLeft) and draft.outcome is not Outcome.STALE
+    reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
     changed = _changed_since(before, draft)
     is_news = reports_leaving or _has_new_facts(before, after, changed)
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
@@ -240,8 +244,11 @@ def _has_new_facts(before: Session, after: Session, changed: Iterable[str]) -> b
 
 
 def _facts_differ(before: Party | None, after: Party) -> bool:
+    # Mostly, one of these has changed; comparing all takes several times as long.
+    if before is None or after.status is not before.status or after.conference_sequence != before.conference_sequence:
+        return True
     # When to check its dial, and its open hangup, are no facts.
-    rest = before and replace(
+    rest = replace(
         after,
         dial_check_at_ms=before.dial_check_at_ms,
         dial_read_at_ms=before.dial_read_at_ms,
