@@ -66,17 +66,17 @@ def is_late_status(draft: Draft, event: CallProgressed) -> bool:
 
 def parent_rings_or_answers(draft: Draft, event: CallProgressed) -> bool:
     """Whether the parent, dialed by REST, is queued, ringing, or answered."""
-    return _is_parent(draft, event) and not event.is_final
+    return not event.is_final and _is_parent(draft, event)
 
 
 def child_rings(draft: Draft, event: CallProgressed) -> bool:
     """Whether the child's call is queued, being dialed, or ringing."""
-    return _is_child(draft, event) and event.status in _RINGING_STATUSES
+    return event.status in _RINGING_STATUSES and _is_child(draft, event)
 
 
 def child_answers(draft: Draft, event: CallProgressed) -> bool:
     """Whether the child answered."""
-    return _is_child(draft, event) and event.status == CallStatus.IN_PROGRESS
+    return event.status == CallStatus.IN_PROGRESS and _is_child(draft, event)
 
 
 def child_ended_after_dial(draft: Draft, event: CallProgressed) -> bool:
@@ -86,12 +86,12 @@ def child_ended_after_dial(draft: Draft, event: CallProgressed) -> bool:
 
 def child_ended(draft: Draft, event: CallProgressed) -> bool:
     """Whether the child's call is over."""
-    return _is_child(draft, event) and event.is_final
+    return event.is_final and _is_child(draft, event)
 
 
 def parent_ended(draft: Draft, event: CallProgressed) -> bool:
     """Whether the parent's call is over."""
-    return _is_parent(draft, event) and event.is_final
+    return event.is_final and _is_parent(draft, event)
 
 
 def parent_ended_after_child(draft: Draft, event: CallProgressed) -> bool:
@@ -175,17 +175,18 @@ def agent_is_redialed(draft: Draft, event: DialEnded) -> bool:
 
 def is_of_earlier_agent(draft: Draft, event: CallProgressed | DialEnded) -> bool:
     """Whether the event is about an earlier agent, whose dial was given up."""
-    earlier = event.agent_number < draft.session.agent_number
+    if event.agent_number >= draft.session.agent_number:
+        return False
     if isinstance(event, DialEnded):
-        return earlier and event.dial == "bridge" and not event.party_is_gone
-    return earlier and event.party == AGENT and not event.dial
+        return event.dial == "bridge" and not event.party_is_gone
+    return event.party == AGENT and not event.dial
 
 
 def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
     """Whether the `<Dial>` action is already ringing a later agent."""
     session = draft.session
-    later = event.party == AGENT and session.agent_number < event.agent_number < len(session.agents)
-    return later and session.phase is Phase.RINGING
+    later = session.agent_number < event.agent_number < len(session.agents)
+    return later and event.party == AGENT and session.phase is Phase.RINGING
 
 
 def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReached | events.GateDecided) -> bool:
