@@ -22,7 +22,7 @@ from conferral.storage.codecs.session_codec import Changes
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange
-from conferral.worker.consumer.log_entry import EFFECT_RESULTS, log_entry
+from conferral.worker.consumer.log_entry import log_entry
 
 _EFFECT_ID = b"effect_id"
 #: Most values that one commit's script handles. Each value blocks Redis for up to half a microsecond.
@@ -138,8 +138,8 @@ def discard(entries: Iterable[Entry]) -> Batch:
 
 def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
     batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
-    if isinstance(event, EFFECT_RESULTS):
-        batch.outbox_del.append(event.effect_id)
+    if (effect_id := getattr(event, "effect_id", None)) is not None:
+        batch.outbox_del.append(effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
         # A newer read replaces the earlier one: reads may queue for long.
         batch.outbox_put.pop(before.open_read_id, None)
