@@ -120,7 +120,7 @@ class ChangeFinder:
 
     def __init__(self, *codecs: HashCodec) -> None:
         self._codecs = codecs
-        self._replaced = _compile_comparison(dict.fromkeys(name for codec in codecs for name in codec.columns))
+        self._changed = _compile_comparison(dict.fromkeys(name for codec in codecs for name in codec.columns))
         self._encoders = lru_cache(_PREFIXES_REMEMBERED)(self._encoders_under)
 
     def _encoders_under(self, prefix: str) -> dict[str, list[tuple[int, str, Any, Encode | None]]]:
@@ -143,20 +143,19 @@ class ChangeFinder:
                 changes.update(dict.fromkeys(fields) if instance is None else fields)
             return
         encoders = self._encoders(prefix)
-        for attribute in self._replaced(instance, previous):
-            value = getattr(instance, attribute)
-            if value != getattr(previous, attribute):
-                for number, name, default, encode in encoders[attribute]:
-                    found[number][name] = None if value == default else value if encode is None else encode(value)
+        for attribute, value in self._changed(instance, previous):
+            for number, name, default, encode in encoders[attribute]:
+                found[number][name] = None if value == default else value if encode is None else encode(value)
 
 
-def _compile_comparison(attributes: Iterable[str]) -> Callable[[Any, Any], list[str]]:
-    """Compile a function that lists the attributes with other objects."""
-    checks = "".join(f"    if new.{name} is not old.{name}:\n        found.append({name!r})\n" for name in attributes)
+def _compile_comparison(attributes: Iterable[str]) -> Callable[[Any, Any], list[tuple[str, Any]]]:
+    """Compile a function that lists the changed attributes and their values."""
+    check = "    if new.{0} is not old.{0} and new.{0} != old.{0}:\n        found.append(({0!r}, new.{0}))\n"
+    checks = "".join(map(check.format, attributes))
     # A loop over the attributes takes ten times as long, and every event is compared.
     namespace: dict[str, Any] = {}
-    exec(f"def replaced(new, old):\n    found = []\n{checks}    return found\n", namespace)  # noqa: S102 - of our own names
-    compiled: Callable[[Any, Any], list[str]] = namespace["replaced"]
+    exec(f"def changed(new, old):\n    found = []\n{checks}    return found\n", namespace)  # noqa: S102 - of our own names
+    compiled: Callable[[Any, Any], list[tuple[str, Any]]] = namespace["changed"]
     return compiled
 
 
