@@ -66,12 +66,13 @@ def changes(session: Session, before: Session, changed: Collection[str] | None =
             _FINDERS.party.add_changes(session.parties[name], before.parties.get(name), found, f"party.{name}.")
     if before.version:
         return found
-    logged = {
-        name: value
-        for name, value in found.logged.items()
-        if _INITIAL_PARTY.get(name.rpartition(".")[2]) != value and _INITIAL_SESSION.get(name) != value
-    }
-    return Changes(found.readable, logged)
+    return Changes(found.readable, {name: text for name, text in found.logged.items() if text != _initial(name)})
+
+
+@lru_cache(4_096)
+def _initial(name: str) -> str | None:
+    """Return a field's value in a new session that its log leaves out."""
+    return _INITIAL_SESSION.get(name, _INITIAL_PARTY.get(name.rpartition(".")[2]))
 
 
 def with_initial(changes: Mapping[str, str | None]) -> dict[str, str | None]:

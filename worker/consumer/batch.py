@@ -117,7 +117,8 @@ def encode(
             if decision.ends_session:
                 _finish_session(decided, decision.step, open_effects(decision.event.session_id), now_ms)
     for session_id, session_decisions in changed.items():
-        log, fields = [], dict[str, str | None]()
+        log: list[dict[str, str]] = []
+        fields: dict[str, str | None] = {}  # calling `dict[...]` would build the type each time
         for decision in session_decisions:
             fields |= decision.changes.readable
             log.append(log_entry(decision.event, decision.step, decision.before, now_ms, decision.changes.logged))
