@@ -73,10 +73,10 @@ def _number_departures(session: Session, names: Iterable[str]) -> tuple[Mapping[
         party = session.parties[name]
         if party.is_gone and not party.departure_number:
             departures += 1
-            numbered[name] = replace(party, departure_number=departures)
+            changed[name] = replace(party, departure_number=departures)
         elif party.departure_number and not party.is_gone:
-            numbered[name] = replace(party, departure_number=0)
-    return ({**session.parties, **numbered} if numbered else session.parties), departures
+            changed[name] = replace(party, departure_number=0)
+    return ({**session.parties, **changed} if changed else session.parties), departures
 
 
 def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:

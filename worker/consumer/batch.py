@@ -117,11 +117,10 @@ def encode(
             if decision.ends_session:
                 _finish_session(decided, decision.step, open_effects(decision.event.session_id), now_ms)
     for session_id, session_decisions in changed.items():
-        log: list[dict[str, str]] = []
-        fields: dict[str, str | None] = {}  # calling `dict[...]` would build the type each time
+        fields: dict[str, str | None] = {}
         for decision in session_decisions:
             fields |= decision.changes.readable
-            log.append(log_entry(decision.event, decision.step, decision.before, now_ms, decision.changes.logged))
+        log = [log_entry(one.event, one.step, one.before, now_ms, one.changes.logged) for one in session_decisions]
         after = session_decisions[-1].step.session
         decided.batch.sessions.append(SessionChange(sessions[session_id], after, log, fields))
     return decided

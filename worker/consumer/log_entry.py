@@ -38,6 +38,7 @@ from conferral.statemachine.step import CommandStatus, Step
 from conferral.storage.codecs.timestamps import to_iso
 
 _FACTS = frozenset(FACTS)
+_EFFECT_RESULTS = (EffectOutcome, CallsRead)
 _KNOWN_WORDS = frozenset({*TRANSFER_MODES, *SessionMode, *SuperviseMode, *RecordAction})
 #: A party name or Twilio's words, without anything that could be a number.
 _SAFE_TEXT = re.compile(r"(?!.*\d{5})[A-Za-z0-9 ,._-]{1,100}")
@@ -66,30 +67,24 @@ def log_entry(
     }
     if found := details(event, before):
         entry["details"] = _json(found)
-    if type(event) not in _FACTS:  # most are; each `isinstance` that fails takes longer than this
-        _add_origin(entry, event)
-    elif unknown_parameters := getattr(event, "other", ""):
-        entry["other"] = unknown_parameters
+    if type(event) in _FACTS:  # most are; each `isinstance` that fails takes longer than this
+        if other := getattr(event, "other", ""):
+            entry["other"] = other
+    elif isinstance(event, Command):
+        entry["command"] = event.command_id
+        if event.by:
+            entry["by"] = event.by
+    elif isinstance(event, _EFFECT_RESULTS):
+        entry["effect"] = event.effect_id
+        if event.attempts is not None:
+            entry["attempts"] = str(event.attempts)
+        if event.failed_attempts:
+            entry["failed_attempts"] = _json(event.failed_attempts)
     if changed:
         entry["changes"] = _json(changed)
     if step.reports and (reports := _reports(event, step, before)):
         entry["reports"] = _json(reports)
     return entry
-
-
-def _add_origin(entry: dict[str, str], event: Event) -> None:
-    """Add the command that an event is, or the effect that it answers."""
-    match event:
-        case Command():
-            entry["command"] = event.command_id
-            if event.by:
-                entry["by"] = event.by
-        case EffectOutcome() | CallsRead():
-            entry["effect"] = event.effect_id
-            if event.attempts is not None:
-                entry["attempts"] = str(event.attempts)
-            if event.failed_attempts:
-                entry["failed_attempts"] = _json(event.failed_attempts)
 
 
 def _json(value: object) -> str:
