@@ -331,12 +331,12 @@ class Session(BaseRecord, frozen=True, dict=True):
     @property
     def parent(self) -> Party:
         """The inbound caller, or an outbound session's agent: its `<Dial>` rings."""
-        return self.customer if self.direction == INBOUND else self.agent
+        return self.parties[CUSTOMER if self.direction == INBOUND else AGENT]
 
     @property
     def child(self) -> Party:
         """The party that the bridge's `<Dial>` rings."""
-        return self.agent if self.direction == INBOUND else self.customer
+        return self.parties[AGENT if self.direction == INBOUND else CUSTOMER]
 
     @property
     def running_transfer(self) -> TransferState | None:

@@ -67,7 +67,7 @@ class CallProgressed(Event, frozen=True, kw_only=True):
     @property
     def reported_status(self) -> str:
         """The status, but `rejected` for a refusal, which Twilio calls `busy`."""
-        return "rejected" if self.is_final and self.sip_response_code in _REFUSALS else self.status
+        return "rejected" if self.sip_response_code in _REFUSALS and self.is_final else self.status
 
 
 class DialEnded(Event, frozen=True, kw_only=True):
