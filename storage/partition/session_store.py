@@ -1,6 +1,6 @@
 """Sessions in Redis: loading them, and the single commit of a batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from enum import Enum
 from itertools import chain, islice
@@ -12,7 +12,7 @@ from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec, session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
-from conferral.storage.codecs.session_hash import LOADED, PACKED
+from conferral.storage.codecs.session_hash import LOADED
 from conferral.storage.connection.client import Client, raise_refusals, run_all, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
@@ -23,7 +23,7 @@ LOG_ENTRIES_MAX = 5_000
 LOG_FIELDS = ("at", "event", "from", "to", "outcome", "version", "reason", "effects")
 _NAMED = len(LOG_FIELDS)
 #: What a packed list holds. Texts only: Redis's MessagePack has no bytes.
-Value = str | int
+Value = str | int | Sequence[str | int]
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -139,57 +139,48 @@ class SessionStore:
             keys.suspects(partition),
             keys.new_log(partition),
         ]
-        values: list[Value] = []
-        _add_list(values, batch.entry_ids)
-        _add_list(values, [part for name, body in batch.outbox_put.items() for part in (name, body.decode())])
-        _add_list(values, batch.outbox_del)
         timers = batch.timers.items()
-        _add_list(values, [part for member, due in timers if due is not None for part in (str(due), member)])
-        _add_list(values, [member for member, due in timers if due is None])
-        _add_sessions(values, batch.sessions)
+        values: list[Value] = [
+            batch.entry_ids,
+            [part for name, body in batch.outbox_put.items() for part in (name, body.decode())],
+            batch.outbox_del,
+            [part for member, due in timers if due is not None for part in (str(due), member)],
+            [member for member, due in timers if due is None],
+            *_indexed(batch.sessions),
+        ]
         for change in batch.sessions:
             names += (keys.session(change.after.id), keys.log(change.after.id))
-        # One packed argument instead of thousands: both sides handle it in a fraction of the time.
+            _add_session(values, change)
         numbers = (lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX)
-        return names, [lease.holder, *numbers, batch.logged_at, _ENCODER.encode(values)]
+        packed = (change.packed for change in batch.sessions)
+        # Few arguments instead of thousands: both sides handle them in a fraction of the time.
+        return names, [lease.holder, *numbers, batch.logged_at, _ENCODER.encode(values), *packed]
 
 
-def _add_sessions(values: list[Value], changes: Sequence[SessionChange]) -> None:
-    """Append what `commit_batch` checks and indexes, then sessions' fields."""
-    versions, opened = [], []
-    ended: list[Value] = []
-    ended_places: list[Value] = []
+def _indexed(changes: Sequence[SessionChange]) -> Iterator[list[str | int]]:
+    """Yield what `commit_batch` checks and indexes, in its order."""
+    ends: list[str | int] = []
+    places: list[str | int] = []
     for place, change in enumerate(changes, 1):
-        before, after = change.before, change.after
-        versions.append(str(before.version))
-        if after.ended_at_ms and not before.ended_at_ms:
-            ended += (str(after.ended_at_ms), after.id)
-            ended_places.append(place)
-        elif not before.version:
-            opened.append(after.id)
-    for items in (opened, ended, ended_places, versions):
-        _add_list(values, items)
-    for change in changes:
-        removed = []
-        written: list[Value] = [PACKED, change.packed.decode()]
-        for name, value in change.readable.items():
-            if value is None:
-                removed.append(name)
-            else:
-                written += (name, value)
-        _add_list(values, written)
-        _add_list(values, removed)
-        values.append(len(change.log))
-        for entry in change.log:
-            # `LOG_FIELDS` without names, and without `at`, which is the batch's; the other fields with their names.
-            others = chain.from_iterable(islice(entry.items(), _NAMED, None))
-            _add_list(values, [*islice(entry.values(), 1, _NAMED), *others])
+        if change.after.ended_at_ms and not change.before.ended_at_ms:
+            ends += (str(change.after.ended_at_ms), change.after.id)
+            places.append(place)
+    yield [change.after.id for change in changes if not (change.before.version or change.after.ended_at_ms)]
+    yield ends
+    yield places
+    yield [str(change.before.version) for change in changes]
 
 
-def _add_list(values: list[Value], items: Sequence[Value]) -> None:
-    """Append a list after its length, which tells the script where it ends."""
-    values.append(len(items))
-    values += items
+def _add_session(values: list[Value], change: SessionChange) -> None:
+    """Append a session's fields and log, after their numbers."""
+    written = [part for name, value in change.readable.items() if value is not None for part in (name, value)]
+    removed = [name for name, value in change.readable.items() if value is None]
+    values += (len(written), len(removed), len(change.log), *written, *removed)
+    for entry in change.log:
+        # `LOG_FIELDS` without names, and without `at`, which is the batch's; the other fields with their names.
+        others = chain.from_iterable(islice(entry.items(), _NAMED, None))
+        fields = [*islice(entry.values(), 1, _NAMED), *others]
+        values += (len(fields), *fields)
 
 
 def _load(session_id: str, record: Sequence[bytes | None] | None) -> Session | CorruptHashError:

@@ -32,7 +32,10 @@ EXPRESSIONS = """
     tostring(1e15)      tostring(1797000000123)                       string.format('%.0f', 1797000000123456)
     1797000000123 / 1000            redis.REDIS_VERSION_NUM >= 0x70000                    math.floor(-1.5)
     #KEYS               KEYS[1]                 ARGV[2]               tonumber(nil)       ('x')()         unpack({1, 2})
-    cmsgpack.unpack('\\147\\161x\\160\\5')   cmsgpack.unpack('1')  cmsgpack.unpack('')   (cmsgpack.unpack(nil))
+    {cmsgpack.unpack_limit('\\147\\161x\\160\\5', 1, 0)}     {cmsgpack.unpack_limit('\\147\\161x\\160\\5', 2, 1)}
+    {cmsgpack.unpack_limit('\\221\\217', 1, 0)}     {cmsgpack.unpack_limit('\\217\\2x', 1, 0)}
+    {cmsgpack.unpack_limit('1', 9, 0)}      {cmsgpack.unpack_limit('1', 9, 1)}      {cmsgpack.unpack_limit('1', 9, 2)}
+    {cmsgpack.unpack_limit('\\204\\1\\244\\1\\2\\3\\4', 9, 0)}           (cmsgpack.unpack_limit(nil, 1, 0))
     pcall(redis.call, 'NONSENSE')   select(2, pcall(redis.call, 'GET'))                   select(2, pcall(error, 'x'))
 """
 
@@ -111,13 +114,9 @@ OWN = [b"events", b"lease", b"outbox", b"timers", b"live", b"ended", b"suspects"
 SESSIONS = [b"s1", b"s2", b"s3"]
 
 
-def counted(one: st.SearchStrategy[bytes], *, most: int = 2, size: int = 1) -> st.SearchStrategy[list[Any]]:
-    """A list as the script reads it: with its length in front."""
-    return (
-        st.lists(one, min_size=0, max_size=most * size)
-        .map(lambda some: some[: len(some) // size * size])
-        .map(lambda some: [len(some), *some])
-    )
+def several(one: st.SearchStrategy[bytes], *, most: int = 2, size: int = 1) -> st.SearchStrategy[list[Any]]:
+    """A list of values, or of pairs of them."""
+    return st.lists(one, min_size=0, max_size=most * size).map(lambda some: some[: len(some) // size * size])
 
 
 entry = st.sampled_from([b"1-1", b"2-1", b"3-1", b"9-9"])
@@ -127,8 +126,8 @@ version = st.sampled_from([b"0", b"1", b"2"])
 
 
 #: A log entry as the script reads it: its values, and a field of its own now and then.
-log_entry = st.tuples(st.lists(word, min_size=7, max_size=7), counted(word, size=2)).map(
-    lambda found: [len(found[0]) + found[1][0], *found[0], *found[1][1:]]
+log_entry = st.tuples(st.lists(word, min_size=7, max_size=7), several(word, size=2)).map(
+    lambda found: [len(found[0]) + len(found[1]), *found[0], *found[1]]
 )
 
 
@@ -140,11 +139,11 @@ def sessions(draw: st.DrawFn) -> tuple[list[bytes], list[Any]]:
     places = draw(st.lists(st.integers(1, len(names)), max_size=2)) if names else []
     versions = [draw(version) for _ in names]
     ended = [part for place in places for part in (b"1000", names[place - 1])]
-    arguments: list[Any] = [part for some in (opened, ended, places, versions) for part in (len(some), *some)]
+    arguments: list[Any] = [opened, ended, places, versions]
     for _ in names:
-        fields = [b"version", draw(version), *(draw(counted(name, size=2))[1:])]
+        fields, removed = [b"version", draw(version), *draw(several(name, size=2))], draw(several(name))
         log = draw(st.lists(log_entry, max_size=3))
-        arguments += [len(fields), *fields, *draw(counted(name)), len(log), *(part for one in log for part in one)]
+        arguments += [len(fields), len(removed), len(log), *fields, *removed, *(part for one in log for part in one)]
     return [key for one in names for key in (b"session:" + one, b"log:" + one)], arguments
 
 
@@ -159,13 +158,11 @@ def commits(draw: st.DrawFn) -> Words:
         draw(st.sampled_from([b"1", b"5"])),
         b"2026-11-20T08:24:07.123Z",
     ]
-    values: list[Any] = []
-    for some in (
-        counted(entry, most=3), counted(effect, size=2), counted(effect),
-        counted(st.sampled_from([b"5", b"7.5"]), size=2), counted(st.sampled_from([b"5", b"ring"])),
-    ):  # fmt: skip
-        values += draw(some)
-    values = [one.decode(errors="replace") if isinstance(one, bytes) else one for one in [*values, *of_sessions]]
+    lists = (
+        several(entry, most=3), several(effect, size=2), several(effect),
+        several(st.sampled_from([b"5", b"7.5"]), size=2), several(st.sampled_from([b"5", b"ring"])),
+    )  # fmt: skip
+    values = _as_text([*(draw(one) for one in lists), *of_sessions])
     return (
         "EVAL",
         SCRIPTS["commit_batch"].text,
@@ -174,7 +171,16 @@ def commits(draw: st.DrawFn) -> Words:
         *keys,
         *arguments,
         msgspec.msgpack.encode(values),
+        *(draw(word) for _ in keys[::2]),
     )
+
+
+def _as_text(values: list[Any]) -> list[Any]:
+    """MessagePack as Redis reads it has no bytes."""
+    return [
+        _as_text(one) if isinstance(one, list) else one.decode(errors="replace") if isinstance(one, bytes) else one
+        for one in values
+    ]
 
 
 in_the_way = st.lists(st.sampled_from([
