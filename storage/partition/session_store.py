@@ -173,14 +173,22 @@ def _indexed(changes: Sequence[SessionChange]) -> Iterator[list[str | int]]:
 
 def _add_session(values: list[Value], change: SessionChange) -> None:
     """Append a session's fields and log, after their numbers."""
-    written = [part for name, value in change.readable.items() if value is not None for part in (name, value)]
-    removed = [name for name, value in change.readable.items() if value is None]
-    values += (len(written), len(removed), len(change.log), *written, *removed)
+    written: list[str] = []
+    removed = []
+    for name, value in change.readable.items():
+        if value is None:
+            removed.append(name)
+        else:
+            written += (name, value)
+    values += (len(written), len(removed), len(change.log))
+    values += written
+    values += removed
     for entry in change.log:
         # `LOG_FIELDS` without names, and without `at`, which is the batch's; the other fields with their names.
         others = chain.from_iterable(islice(entry.items(), _NAMED, None))
         fields = [*islice(entry.values(), 1, _NAMED), *others]
-        values += (len(fields), *fields)
+        values.append(len(fields))
+        values += fields
 
 
 def _load(session_id: str, record: Sequence[bytes | None] | None) -> Session | CorruptHashError:
