@@ -157,17 +157,12 @@ class SessionStore:
         return names, [lease.holder, *numbers, batch.logged_at, _ENCODER.encode(values), *packed]
 
 
-def _indexed(changes: Sequence[SessionChange]) -> Iterator[list[str | int]]:
+def _indexed(changes: Sequence[SessionChange]) -> Iterator[Sequence[str | int]]:
     """Yield what `commit_batch` checks and indexes, in its order."""
-    ends: list[str | int] = []
-    places: list[str | int] = []
-    for place, change in enumerate(changes, 1):
-        if change.after.ended_at_ms and not change.before.ended_at_ms:
-            ends += (str(change.after.ended_at_ms), change.after.id)
-            places.append(place)
+    ended = [(n, one.after) for n, one in enumerate(changes, 1) if one.after.ended_at_ms and not one.before.ended_at_ms]
     yield [change.after.id for change in changes if not (change.before.version or change.after.ended_at_ms)]
-    yield ends
-    yield places
+    yield [part for _, session in ended for part in (str(session.ended_at_ms), session.id)]
+    yield [place for place, _ in ended]
     yield [str(change.before.version) for change in changes]
 
 
