@@ -58,8 +58,6 @@ class ParticipantUpdate(StrEnum):
     BARGE = "barge"
 
 
-# Looked up once: every event asks several times, and a look-up in an enumeration takes as long as the rest.
-_LEFT = PartyStatus.LEFT
 END_ON_EXIT_UPDATES = frozenset({ParticipantUpdate.SET_END_ON_EXIT, ParticipantUpdate.CLEAR_END_ON_EXIT})
 
 
