@@ -10,7 +10,7 @@ import structlog
 from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
-from conferral.runtime.lifecycle import pause, run_until_stopped
+from conferral.runtime.lifecycle import pause, run_until_stopped, until_tick_s
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings
@@ -226,7 +226,7 @@ class Worker:
                     )
             except StoreError as error:
                 log_unreachable(error, task="config")
-            await pause(stop, CONFIG_CHECK_EVERY_S)
+            await pause(stop, until_tick_s(CONFIG_CHECK_EVERY_S))
 
     async def _update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         labelled: set[int] = set()
@@ -245,4 +245,4 @@ class Worker:
                 await parts.coverage.refresh(consumers)
             except StoreError as error:
                 log_unreachable(error, task="gauges")
-            await pause(stop, GAUGES_EVERY_S)
+            await pause(stop, until_tick_s(GAUGES_EVERY_S))

@@ -1,9 +1,12 @@
 """Blocking reads of streams; on a cluster, by redis-py."""
 
 import asyncio
+from collections import defaultdict
+from functools import partial
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from conferral.runtime.lifecycle import until_tick_s
 from conferral.storage.connection.client import BLOCK_MS, BLOCK_TIMEOUT_S, Client
 from conferral.storage.connection.error_mapping import as_connection_error
 from conferral.storage.connection.pipelining import PipeliningConnection
@@ -18,22 +21,22 @@ class BlockingReads:
     def __init__(self, client: Client, *, pipelining: bool = True) -> None:
         self._client = client
         self._can_pipeline = pipelining and PipeliningConnection.can_serve(client)
-        self._connections: dict[str, PipeliningConnection] = {}
+        connect = partial(PipeliningConnection, client, BLOCK_TIMEOUT_S)
+        self._connections: dict[str, PipeliningConnection] = defaultdict(connect)
         #: Running reads of redis-py.
         self._tasks: dict[str, asyncio.Task[Entries]] = {}
         self._is_closed = False
 
     async def read(self, stream: str, count: int, after: str = "0") -> Entries:
-        """Return up to `count` entries, oldest first; wait up to 2 s for one."""
+        """Return up to `count` entries, oldest first; wait about 2 s for one."""
+        block_ms = round(until_tick_s(BLOCK_MS / 1000) * 1000)
         # Each stream allows one read at a time. Without a task, which would delay commands by a loop iteration.
         if not self._can_pipeline:
-            return await self._read_with_client(stream, count, after)
+            return await self._read_with_client(stream, count, after, block_ms)
         if self._is_closed:
             raise RedisConnectionError("closed")
-        connection = self._connections.get(stream)
-        if connection is None:
-            connection = self._connections[stream] = PipeliningConnection(self._client, BLOCK_TIMEOUT_S)
-        command = ("XREAD", "COUNT", count, "BLOCK", BLOCK_MS, "STREAMS", stream, after)
+        connection = self._connections[stream]
+        command = ("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", stream, after)
         try:
             with as_connection_error():
                 (reply,) = await connection.exchange(connection.pack((command,)), 1)
@@ -56,11 +59,11 @@ class BlockingReads:
         if (task := self._tasks.get(stream)) is not None:
             task.cancel()
 
-    async def _read_with_client(self, stream: str, count: int, after: str) -> Entries:
+    async def _read_with_client(self, stream: str, count: int, after: str, block_ms: int) -> Entries:
         """Read with redis-py, in a task that `interrupt` can cancel."""
 
         async def read() -> Entries:
-            answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
+            answer = await self._client.xread({stream: after}, count=count, block=block_ms)
             return [entry for _, entries in answer for entry in entries]
 
         task = self._tasks[stream] = asyncio.ensure_future(read())

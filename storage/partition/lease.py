@@ -295,10 +295,10 @@ async def read_leases(client: Client, keys: Sequence[str]) -> list[LeaseInfo | S
     for good, which `acquire` reports; an error for one on a silent node. If no node answers, raise its error.
     """
     groups = grouped_by_node(client, keys)
-    if len(groups) == 1:
-        parts = [await _read_from_node(client, groups[0])]
-    else:
+    if len(groups) > 1:
         parts = await asyncio.gather(*(_read_from_node(client, own) for own in groups))
+    else:
+        parts = [await _read_from_node(client, own) for own in groups]
     found = dict(pair for part in parts for pair in part)
     infos = [found[key] for key in keys]
     errors = [info for info in infos if isinstance(info, StoreUnreachableError)]

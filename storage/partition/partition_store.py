@@ -75,7 +75,7 @@ class PartitionStore:
         self._is_cluster = is_cluster(client)
 
     async def read(self, partition: int, count: int) -> list[Entry]:
-        """Return the oldest undecided entries; wait up to 2 s for the first."""
+        """Return the oldest undecided entries; wait about 2 s for the first."""
         with store_errors():
             entries = await self._reads.read(self._keys.events(partition), count)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]

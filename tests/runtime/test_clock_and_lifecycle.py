@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.errors import SettingsError
+from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.strange_errors import ANY_ERRORS
 
 
@@ -100,6 +101,21 @@ def test_system_clock_goes_forward():
     first = clock.monotonic_s()
     assert clock.monotonic_s() >= first
     assert clock.wall_ms() > 1_700_000_000_000
+
+
+def test_waits_that_begin_at_different_moments_end_together_and_short_ones_on_time():
+    async def story(loop: VirtualLoop) -> None:
+        for _ in range(100):
+            await asyncio.sleep(0.037)  # a delay: virtual time
+            for wait_s in (0.5, 1.0, 1.5, 2.0, 60.0):
+                waits_s = lifecycle.until_tick_s(wait_s)
+                assert abs(waits_s - wait_s) <= lifecycle.TICK_S / 2
+                assert (loop.time() + waits_s) / lifecycle.TICK_S == pytest.approx(
+                    round((loop.time() + waits_s) / lifecycle.TICK_S)
+                )
+            assert lifecycle.until_tick_s(0.1) == 0.1
+
+    run(story)
 
 
 def test_sigterm_sets_the_stop_and_nothing_is_cancelled():

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.lifecycle import TICK_S
 from conferral.statemachine.states import State
 from conferral.storage import retention
 from conferral.storage.connection.client import make_client
@@ -14,10 +15,12 @@ from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
+from conferral.worker.sweep.sweeper import Sweeper
 from conferral.worker.wiring import Connections
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.local_system import settings_for
-from tests.worker.worker_cluster import ClusterClock
+from tests.support.memory_redis import MemoryServer
+from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
 
 NOTHING: Any = None
 
@@ -89,6 +92,39 @@ def test_gauges_follow_what_the_worker_holds() -> None:
         stop.set()
         await updating
         assert refreshed == [0, 2, 4, 6, 8]
+
+    run(story)
+
+
+def test_idle_worker_wakes_at_most_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that it does regularly happens at the same moments, however long Redis takes."""
+
+    async def story(loop: VirtualLoop) -> None:
+        server, stop, asked_at_s = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000)), asyncio.Event(), []
+        perform = server.perform
+
+        def note(commands: Any) -> Any:
+            asked_at_s.append(loop.time())
+            return perform(commands)
+
+        async def sweep(*_given: object) -> None: ...
+
+        monkeypatch.setattr(server, "perform", note)
+        monkeypatch.setattr(Sweeper, "_sweep", sweep)
+        server.latency = lambda name: (0.001, 0.001 + len(name) % 7 / 1000)
+        environment = Environment(
+            clock=ClusterClock(loop, 0.0),
+            redis=lambda _url, *, blocking=False, max_connections: server.client(blocking=blocking),
+        )
+        running = asyncio.create_task(
+            Worker(settings_for("redis://memory", None, "https://example.com"), environment=environment).run(stop)
+        )
+        await asyncio.sleep(60.0)  # a delay: virtual time
+        recent_s = [at_s for at_s in asked_at_s if at_s > 20.0]
+        assert len(recent_s) > 40 * 9, "it still does it all"
+        assert max(at_s % TICK_S for at_s in recent_s) < 0.05
+        stop.set()
+        await running
 
     run(story)
 

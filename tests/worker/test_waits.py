@@ -14,6 +14,8 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import EffectUnknown
 from conferral.storage.codecs.effect_codec import ExpireCalls
 from conferral.storage.commands import command_stream
+from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease, Renewal
@@ -29,6 +31,7 @@ from conferral.worker.executor.request_shares import RequestShares
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.sweep.sweep_lease import SweepLease
 from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.support.memory_redis import MemoryServer
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import BUSY, START_MS, ExecutorHarness, FakeTime, in_flight, redirect, update
 from tests.worker.worker_cluster import ClusterClock
@@ -223,7 +226,9 @@ async def test_waiting_commands_are_counted_every_five_seconds_and_too_many_logg
     assert logged == logged_at_s
 
 
-async def test_router_renews_its_lease_when_less_than_three_seconds_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_router_renews_its_lease_when_less_than_three_and_a_quarter_seconds_are_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     time, results = FakeTime(), [Renewal.RENEWED, Renewal.LOST]
     renewed_at_s: list[float] = []
 
@@ -235,11 +240,36 @@ async def test_router_renews_its_lease_when_less_than_three_seconds_are_left(mon
     monkeypatch.setattr(leases, "renew", renew)
     routing = router(time)
     routing._lease.held = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
-    for now_s, is_held in ((0.0, True), (2.0, True), (2.125, True), (4.125, True), (4.25, False)):
+    for now_s, is_held in ((0.0, True), (1.75, True), (1.875, True), (3.625, True), (3.75, False)):
         time.s = now_s
         assert await routing._ensure_lease() is is_held
-    assert renewed_at_s == [2.125, 4.25]
+    assert renewed_at_s == [1.875, 3.75]
     assert routing._lease.held is None
+
+
+@pytest.mark.parametrize("pipelining", [True, False])
+def test_idle_reads_that_begin_at_different_moments_end_together(pipelining: bool) -> None:
+    async def story(loop: VirtualLoop) -> None:
+        async def exchange(commands: Any, _count: int) -> list[None]:
+            assert commands[0][3] == "BLOCK"
+            await asyncio.sleep(commands[0][4] / 1000)  # a delay: virtual time
+            return [None]
+
+        async def read(stream: str) -> float:
+            assert await reads.read(stream, 1) == []
+            return loop.time()
+
+        reads = BlockingReads(
+            make_client("redis://localhost") if pipelining else MemoryServer(lambda: 0).client(blocking=True)
+        )
+        stub: Any = SimpleNamespace(pack=tuple, exchange=exchange, close=lambda: None)
+        reads._connections = {"one": stub, "other": stub} if pipelining else {}
+        first = asyncio.create_task(read("one"))
+        await asyncio.sleep(0.2)  # a delay: virtual time
+        assert [await read("other"), await first] == pytest.approx([2.0, 2.0])
+        reads.close()
+
+    run(story)
 
 
 # ---- the sweep, and shares of requests -------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 import structlog
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import TICK_S, pause, until_tick_s
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client
 from conferral.storage.partition import lease as leases
@@ -29,8 +29,6 @@ from conferral.worker.executor.executor import Executor
 
 log = structlog.get_logger()
 
-#: Interval at which the worker searches for free and expired leases, seconds.
-ACQUIRE_EVERY_S = 0.5
 #: Concurrent lease requests, count: no burst on Redis at start, few waits in sequence while it is silent.
 CONCURRENCY_MAX = 64
 #: Fraction of a lease that must be left when a REST request is sent: connecting takes time.
@@ -70,8 +68,9 @@ class PartitionAssigner:
 
     async def run(self, stop: asyncio.Event, context: WorkerContext, executor: Executor) -> None:
         """Renew and rebalance until the stop; then release what has no jobs."""
+        stopping = asyncio.ensure_future(stop.wait())
+        stopping.add_done_callback(lambda _: self._wake.set())
         await self._renewer.connect()
-        renewed_at_s = self._clock.monotonic_s()
         while not stop.is_set():
             self._wake.clear()
             self._collect_finished(executor.drop_partition)
@@ -79,15 +78,13 @@ class PartitionAssigner:
             for consumer in self.consumers.values():
                 if consumer.is_active and consumer.lease.has_unchecked_sessions:
                     self._rollback_checks.add(consumer, context.partition_store)
-            if self._clock.monotonic_s() - renewed_at_s >= self._renewer.every_s:
-                renewed_at_s = self._clock.monotonic_s()
-                await self._renewer.renew_all(self.consumers.values())
+            await self._renewer.renew_due(self.consumers.values())
             if self.membership.is_loaded.is_set():
                 await self._rebalance(context, executor)
             self._core.metrics.partitions_held.set(len(self.consumers))
             self._core.metrics.workers_alive.set(self.membership.count)
-            wait_s = min(ACQUIRE_EVERY_S, self._renewer.every_s, self._peer_leases.until_overdue_s())
-            await _wait_for_any((self._wake, stop), wait_s)
+            wait_s = min(TICK_S, self._renewer.every_s, self._peer_leases.until_overdue_s())
+            await pause(self._wake, until_tick_s(wait_s))
         self.timers_changed.set()  # wake the timer loop
         self._rollback_checks.stop()
         if self._handover_task is not None:
@@ -117,14 +114,11 @@ class PartitionAssigner:
 
         After an expired lease, the next holder would verify everything. `is_drained` ends the wait.
         """
-        renewed_at_s = self._clock.monotonic_s()
         while not is_drained.is_set() and self.consumers:
-            if self._clock.monotonic_s() - renewed_at_s >= self._renewer.every_s:
-                renewed_at_s = self._clock.monotonic_s()
-                await self._renewer.renew_all(self.consumers.values())
-                for number in [number for number, consumer in self.consumers.items() if consumer.is_lost]:
-                    executor.drop_partition(number)
-                    del self.consumers[number]
+            await self._renewer.renew_due(self.consumers.values())
+            for number in [number for number, consumer in self.consumers.items() if consumer.is_lost]:
+                executor.drop_partition(number)
+                del self.consumers[number]
             if self.membership.count > 1:  # a lone worker finishes them: no other could before the next start
                 for number in self.consumers:
                     executor.leave_partition(number)
@@ -155,7 +149,7 @@ class PartitionAssigner:
             # Only Redis knows whether another worker holds an expired lease. `_for_each` logs Redis's errors.
             await _for_each([partition], self.renew)
             if not _is_safe_to_connect(consumer.lease, self._core):
-                await asyncio.sleep(ACQUIRE_EVERY_S)
+                await asyncio.sleep(TICK_S)
         return False
 
     async def renew(self, partition: int) -> None:
@@ -341,10 +335,3 @@ async def _for_each(partitions: list[int], action: Callable[[int], Awaitable[Non
                 log_unreachable(result)
             elif isinstance(result, BaseException):
                 raise result
-
-
-async def _wait_for_any(events: Collection[asyncio.Event], timeout_s: float) -> None:
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    for waiter in waiting:
-        waiter.cancel()

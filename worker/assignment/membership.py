@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import pause, until_tick_s
 from conferral.runtime.outage import log_unreachable
 from conferral.storage import scripts
 from conferral.storage.connection.client import store_errors
@@ -88,15 +89,12 @@ class Membership:
     async def heartbeat(self, stop: asyncio.Event) -> None:
         """Send heartbeats and read those of others until the process stops."""
         stopping = asyncio.ensure_future(stop.wait())
+        stopping.add_done_callback(lambda _: self._was_notified.set())
         await self._run_tolerantly(self._send_heartbeat)
         await self.notify()
         while not stop.is_set():
-            notified = asyncio.ensure_future(self._was_notified.wait())
-            await asyncio.wait(
-                {notified, stopping}, timeout=self._heartbeat_every_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            notified.cancel()
-            if self._was_notified.is_set():
+            await pause(self._was_notified, until_tick_s(self._heartbeat_every_s))
+            if self._was_notified.is_set() and not stop.is_set():
                 await asyncio.sleep(NOTIFICATION_DEBOUNCE_S)
                 self._was_notified.clear()
                 self._on_change()

@@ -7,6 +7,7 @@ import structlog
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import TICK_S
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client, is_cluster
 from conferral.storage.partition import lease as leases
@@ -33,6 +34,7 @@ class LeaseRenewer:
         self._lease_ms = lease_ms
         #: Interval without a connection that other workers can check, seconds.
         self.every_s_at_most = min(RENEW_EVERY_S, lease_ms / 1000 / 3)
+        self._renewed_at_s = float("-inf")
         self._slow: dict[PartitionConsumer, asyncio.Task[None]] = {}
         #: The connection that renewed last, and its name in the leases: empty if unknown, or not listed by Redis.
         self._found = ""
@@ -52,6 +54,13 @@ class LeaseRenewer:
                 self.connection = self._found if is_listed else ""
             except StoreError as error:
                 log_unreachable(error, task="leases")
+
+    async def renew_due(self, consumers: Collection[PartitionConsumer]) -> None:
+        """Renew all leases at the tick nearest to the end of the interval."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._renewed_at_s >= max(self.every_s - TICK_S / 2, self.every_s / 2):
+            self._renewed_at_s = now_s
+            await self.renew_all(consumers)
 
     async def renew_all(self, consumers: Collection[PartitionConsumer]) -> None:
         """Renew all leases; log errors, and don't wait for slow cluster nodes."""

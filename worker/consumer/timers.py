@@ -3,10 +3,10 @@
 import asyncio
 import math
 from collections.abc import Collection
-from contextlib import suppress
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.worker.assignment.assignment import PartitionAssigner
@@ -56,7 +56,4 @@ async def _fire_due(consumer: PartitionConsumer, metrics: Metrics) -> None:
 async def _wait_until_due(assigner: PartitionAssigner, firing: Collection[int]) -> None:
     idle = [held for held in assigner.consumers.values() if held.is_active and held.number not in firing]
     until_due_ms = min((held.timers.ms_until_due() for held in idle), default=math.inf)
-    wait_s = min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000))
-    with suppress(TimeoutError):
-        async with asyncio.timeout(wait_s):
-            await assigner.timers_changed.wait()
+    await pause(assigner.timers_changed, min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000)))

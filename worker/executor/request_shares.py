@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import pause, until_tick_s
 from conferral.runtime.outage import log_unreachable
 from conferral.storage import scripts
 from conferral.storage.connection.client import store_errors
@@ -65,7 +65,7 @@ class RequestShares:
                 wait_s = await self.refresh()
             except StoreError as error:
                 log_unreachable(error, task="request_shares")
-            await pause(stop, wait_s)
+            await pause(stop, until_tick_s(wait_s))
 
     async def refresh(self) -> float:
         """Refresh the share; return the time until the next refresh, seconds.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import pause, until_tick_s
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.commands import command_stream
@@ -28,8 +28,8 @@ BATCH_MAX = 100
 IN_PROGRESS_MAX = 10_000
 #: While another worker routes, or after Redis was unreachable.
 PAUSE_S = 0.5
-#: The lease is renewed below this remainder.
-RENEW_BELOW_S = 3.0
+#: The lease is renewed below this remainder: after each idle read.
+RENEW_BELOW_S = 3.25
 #: Intervals at which waiting commands are counted, and an excess is logged.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
@@ -74,7 +74,7 @@ class CommandRouter:
                 if queue is not None:
                     await self._count_waiting()
                 if queue is None or len(queue.in_progress) >= IN_PROGRESS_MAX:
-                    await pause(stop, PAUSE_S)
+                    await pause(stop, until_tick_s(PAUSE_S))
                 else:
                     await queue.add(await self._read(queue, stop))
             except StoreError as error:

@@ -12,7 +12,7 @@ import structlog
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import pause, until_tick_s
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
@@ -35,8 +35,6 @@ RETRY_AFTER_S = 3.0
 ATTEMPTS_MAX = 4
 #: Between searches: after a complete data loss, all sessions are unknown at once.
 PAUSE_S = 0.2
-#: While no session is waiting; none is due before.
-IDLE_PAUSE_S = SETTLE_S
 #: Sessions queued for a search, count; the sweep finds others.
 WAITING_MAX = 1_000
 
@@ -106,7 +104,7 @@ class SessionRecovery:
                 del self._waiting[session_id]
                 with contain(ItemKind.SWEEP, self._metrics, session_id=session_id):
                     await self._attempt(session_id, search)
-            await pause(stop, PAUSE_S if self._waiting else IDLE_PAUSE_S)
+            await pause(stop, until_tick_s(PAUSE_S if self._waiting else SETTLE_S))
 
     async def _attempt(self, session_id: str, search: _Search) -> None:
         try:

@@ -5,14 +5,11 @@ from collections.abc import Awaitable, Callable
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import TICK_S, pause, until_tick_s
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.partition.lease import RENEW_EVERY_S
 from conferral.worker.core import WorkerCore
 from conferral.worker.task_lease import TaskLease
-
-#: While another worker sweeps, or after Redis was unreachable.
-PAUSE_S = 0.5
 
 
 class StoppingError(ConferralError):
@@ -48,7 +45,7 @@ class SweepLease(TaskLease):
                     await self._acquire_or_renew()
             except StoreError as error:
                 log_unreachable(error, task="sweep")
-            await pause(stop, min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if self.held is not None else PAUSE_S)
+            await pause(stop, until_tick_s(min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if self.held else TICK_S))
 
     async def _acquire_or_renew(self) -> None:
         if self._core.schema.is_too_new:

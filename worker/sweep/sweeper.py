@@ -18,7 +18,7 @@ from conferral.runtime.errors import (
     StoreError,
     StoreUnreachableError,
 )
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.lifecycle import TICK_S, pause, until_tick_s
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import ConferenceFound
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
@@ -34,8 +34,7 @@ from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
 
 log = structlog.get_logger()
 
-#: Polling intervals for a lost lease, and for a due sweep under a held one.
-TICK_S = 0.5
+#: Polling interval for a due sweep under a held lease, seconds; for a lost one, it is a tick.
 HELD_TICK_S = 2.0
 #: Sessions, calls, and findings between lease checks, count.
 CHUNK = 200
@@ -120,7 +119,7 @@ class Sweeper:
         while not stop.is_set():
             wait_s = self._next_sweep_s - self._clock.monotonic_s() if self._lease.is_valid else TICK_S
             if wait_s > 0:
-                await pause(stop, min(HELD_TICK_S, wait_s))
+                await pause(stop, until_tick_s(min(HELD_TICK_S, wait_s)))
                 continue
             started_s = self._clock.monotonic_s()
             self._next_sweep_s = started_s + self._times.interval_s
