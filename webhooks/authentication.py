@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -58,8 +58,10 @@ class Head(NamedTuple):
 
     def only(self, name: str) -> str | None:
         """Return a header's value; None unless it was sent once."""
-        getall = getattr(self.headers, "getall", None)  # in aiohttp's headers, a name may be repeated
-        return None if getall is not None and len(getall(name, ())) != 1 else self.headers.get(name)
+        headers: Any = self.headers
+        # In aiohttp's headers, a name may be repeated.
+        is_repeated = not isinstance(headers, dict) and len(headers.getall(name, ())) > 1
+        return None if is_repeated else headers.get(name)
 
 
 class RequestAuthenticator:
@@ -82,7 +84,7 @@ class RequestAuthenticator:
     async def authenticate(self, request: web.Request, head: Head, rules: Rules) -> Form:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""
         if rules.may_get and head.method == "GET":
-            self._check_signature(head, Form(), rules)
+            self._check_signature(head, Form({}), rules)
             query = head.target.partition("?")[2].encode(errors="surrogateescape")
             return self._checked_form(parse_form(query, errors="surrogateescape").readable(), rules)
         _check_head(head, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)

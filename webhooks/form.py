@@ -1,6 +1,13 @@
 """Form bodies, parsed so that signed content and parsed fields match."""
 
+import re
 from urllib.parse import unquote
+
+import msgspec
+
+_DECODER = msgspec.json.Decoder(dict[str, str])
+#: An escaped byte of a character that is not ASCII.
+_NON_ASCII = re.compile(rb"%[89A-Fa-f]")
 
 
 class Form(dict[str, str]):
@@ -8,8 +15,8 @@ class Form(dict[str, str]):
 
     __slots__ = ("repeated",)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, fields: dict[str, str]) -> None:
+        super().__init__(fields)
         #: Names that were sent more than once, with all their values.
         self.repeated: dict[str, list[str]] = {}
 
@@ -24,7 +31,7 @@ class Form(dict[str, str]):
 
     def readable(self) -> "Form":
         """Return the fields with U+FFFD instead of bytes that are not UTF-8."""
-        form = Form()
+        form = Form({})
         for name, value in self.items():
             form.setdefault(_readable(name), _readable(value))
         for name, values in self.repeated.items():
@@ -37,29 +44,41 @@ def _readable(text: str) -> str:
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _unescape(pair: tuple[str, str, str], errors: str) -> tuple[str, str, str]:
-    name, equals, value = pair
-    return unquote(name, errors=errors), equals, unquote(value, errors=errors)
-
-
 def parse_form(body: bytes | bytearray, *, errors: str = "strict") -> Form:
     """Parse an `application/x-www-form-urlencoded` body, or a GET's query.
 
     `errors="surrogateescape"` keeps bytes that are not UTF-8; `strict` raises UnicodeDecodeError. Blank values are
     kept: they are signed, too. Source: WHATWG URL standard, section 5.1.
     """
+    return _parse_usual(body) or _parse_any(body, errors)
+
+
+def _parse_usual(body: bytes | bytearray) -> Form | None:
+    """Parse an ASCII form as JSON, in half the time; None if it needs more."""
+    if not body.isascii() or b'"' in body or b"\\" in body or _NON_ASCII.search(body):
+        return None
+    # A field without exactly one equals sign makes this invalid JSON, as do an empty field and a malformed escape.
+    pairs = body.replace(b"+", b" ").replace(b"%", b"\\u00").replace(b"=", b'":"').replace(b"&", b'","')
+    try:
+        form = Form(_DECODER.decode(b'{"' + pairs + b'"}'))
+    except msgspec.DecodeError:
+        return None
+    return form if len(form) == body.count(b"&") + 1 else None  # else a name is repeated
+
+
+def _parse_any(body: bytes | bytearray, errors: str) -> Form:
     text = body.decode(errors=errors).replace("+", " ")
-    # These are nearly all that Twilio escapes (numbers, dates), and none separates fields or starts another escape.
-    # Unescaping them before splitting halves the time.
-    text = text.replace("%2B", "+").replace("%3A", ":").replace("%2C", ",")
     pairs = [part.partition("=") for part in text.split("&") if part]
     if "%" in text:
         pairs = [_unescape(pair, errors) if "%" in pair[0] or "%" in pair[2] else pair for pair in pairs]
-    # Comprehensions take two thirds of the time of a loop. Reversed, so that the first value of a name wins.
-    form = Form()
-    form.update({name: value for name, _, value in reversed(pairs)})
+    form = Form({name: value for name, _, value in reversed(pairs)})  # the first value of a name wins
     if len(form) < len(pairs):
         for name, _, value in pairs:
             form.repeated.setdefault(name, []).append(value)
         form.repeated = {name: values for name, values in form.repeated.items() if len(values) > 1}
     return form
+
+
+def _unescape(pair: tuple[str, str, str], errors: str) -> tuple[str, str, str]:
+    name, equals, value = pair
+    return unquote(name, errors=errors), equals, unquote(value, errors=errors)

@@ -34,6 +34,14 @@ def test_odd_escapes_mean_what_the_standard_library_says(text):
     assert dict(form) == first
 
 
+@given(st.text('%+&=25cCuU0"\\{}:,\x7f\n'))
+def test_characters_that_json_escapes_mean_themselves(text):
+    first = {}
+    for name, value in parse_qsl(text, keep_blank_values=True, errors="surrogateescape"):
+        first.setdefault(name, value)
+    assert dict(parse_form(text.encode(), errors="surrogateescape")) == first
+
+
 @given(st.binary())
 def test_no_body_raises_anything_but_a_decoding_error(body):
     parse_form(body, errors="surrogateescape")
