@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -59,6 +60,11 @@ class CommandBatcher:
         self._counted_flushes: set[asyncio.Task[None]] = set()
         self._flush_is_due = False
 
+    @cached_property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop; asyncio would ask the system for it each time."""
+        return asyncio.get_running_loop()
+
     @property
     def is_overloaded(self) -> bool:
         """Whether half of the queue or of an operation's deadline is used up."""
@@ -67,7 +73,7 @@ class CommandBatcher:
         oldest = self._unanswered[0] if self._unanswered else None
         if oldest is None or oldest.done.done():
             return False
-        return oldest.deadline_s - asyncio.get_running_loop().time() < self._deadline_s / 2
+        return oldest.deadline_s - self._loop.time() < self._deadline_s / 2
 
     async def run(self, commands: Sequence[tuple[str, ...]]) -> list[Any]:
         """Run commands together; return their answers.
@@ -79,14 +85,15 @@ class CommandBatcher:
         size = len(packed) if connection else sum(sum(map(len, command)) for command in commands)
         if len(self._waiting) >= WAITING_MAX or self._waiting_bytes + size > WAITING_BYTES_MAX:
             raise StoreUnreachableError("too much waits for Redis")
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         operation = _Operation(commands, packed, loop.create_future(), loop.time() + self._deadline_s)
         self._waiting_bytes += size
         self._waiting.append(operation)
         self._unanswered.append(operation)
         if self._expiry_timer is None:
             self._expiry_timer = loop.call_at(operation.deadline_s, self._expire)
-        self._flush_soon()
+        if not self._flush_is_due:
+            self._flush_soon()
         try:
             answers = await operation.done
         finally:
@@ -111,8 +118,7 @@ class CommandBatcher:
 
     def _expire(self) -> None:
         """Fail operations past their deadline, even in a running pipeline."""
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        now_s = self._loop.time()
         while self._unanswered and (self._unanswered[0].done.done() or self._unanswered[0].deadline_s <= now_s):
             operation = self._unanswered.popleft()
             if not operation.done.done():
@@ -121,13 +127,15 @@ class CommandBatcher:
         # Drop expired operations, to make room for others.
         while self._waiting and self._waiting[0].done.done():
             self._waiting.popleft()
-        self._expiry_timer = loop.call_at(self._unanswered[0].deadline_s, self._expire) if self._unanswered else None
+        self._expiry_timer = None
+        if self._unanswered:
+            self._expiry_timer = self._loop.call_at(self._unanswered[0].deadline_s, self._expire)
 
     def _flush_soon(self) -> None:
         """Flush at the end of this iteration, unless enough pipelines run."""
         if not self._flush_is_due and len(self._counted_flushes) < PIPELINES_IN_FLIGHT_MAX:
             self._flush_is_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Start a pipeline with the operations whose callers still wait."""
@@ -135,12 +143,12 @@ class CommandBatcher:
         batch = [self._waiting.popleft() for _ in range(min(PIPELINE_MAX, len(self._waiting)))]
         batch = [operation for operation in batch if not operation.done.done()]
         if batch:
-            task = asyncio.get_running_loop().create_task(self._send(batch))
+            task = self._loop.create_task(self._send(batch))
             self._flushes.add(task)
             self._counted_flushes.add(task)
             task.add_done_callback(self._on_flush_done)
             if isinstance(self._client, ClusterClient):
-                asyncio.get_running_loop().call_later(SLOW_AFTER_S, self._stop_counting, task)
+                self._loop.call_later(SLOW_AFTER_S, self._stop_counting, task)
         elif self._waiting:
             self._flush_soon()  # the first ones had expired; others still wait behind them
 
@@ -175,7 +183,7 @@ class CommandBatcher:
         for operation in batch:
             own = answers[at : at + len(operation.commands)]
             at += len(operation.commands)
-            if why := next((answer for answer in own if is_transient(answer)), None):
+            if why := next(filter(is_transient, own), None):
                 operation.last_refusal = to_store_error(why)
                 refused.append(operation)
             elif not operation.done.done():
@@ -194,7 +202,7 @@ class CommandBatcher:
 
     async def _retry(self, batch: list[_Operation], error: StoreUnreachableError) -> None:
         """After a pause, put operations back in front; fail those out of time."""
-        retry_at_s = asyncio.get_running_loop().time() + RETRY_AFTER_S
+        retry_at_s = self._loop.time() + RETRY_AFTER_S
         for operation in batch:
             if operation.deadline_s <= retry_at_s:
                 _fail([operation], operation.last_refusal or error)

@@ -7,6 +7,7 @@ deduplicates a repeated entry.
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
@@ -56,6 +57,7 @@ class BatchingIngest:
         #: Only for `redis_error`: health checks are open to anyone, and must not take callers' connections.
         self._probe_client = probe_client or client
         self._keys = keys
+        self._streams = [keys.events(partition) for partition in range(keys.partitions)]
         self._clock = clock
         self._deadline_s = deadline_s
         self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
@@ -74,7 +76,7 @@ class BatchingIngest:
         writes = self._write_commands(event, call_sid, partition)
         reads_backlog = self._shedding.backlogs.is_due(partition)
         if reads_backlog:
-            writes.append(("XLEN", self._keys.events(partition)))
+            writes.append(("XLEN", self._streams[partition]))
         answers = await self._batcher.run(writes)
         if reads_backlog:
             self._shedding.backlogs.update(partition, int(answers[-1]))
@@ -170,8 +172,8 @@ class BatchingIngest:
 
     def _write_commands(self, event: Event, call_sid: str, partition: int) -> list[tuple[str, ...]]:
         """Return commands that append an event, and index its call if given."""
-        entry = [part for pair in event_codec.encode(event).items() for part in pair]
-        writes: list[tuple[str, ...]] = [("XADD", self._keys.events(partition), "*", *entry)]
+        entry = chain.from_iterable(event_codec.encode(event).items())
+        writes: list[tuple[str, ...]] = [("XADD", self._streams[partition], "*", *entry)]
         if call_sid:
             # First, so that a reader of the event also finds the call.
             writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", str(self._call_ttl_s)))
