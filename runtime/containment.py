@@ -46,7 +46,7 @@ class contain(catch_unexpected):  # noqa: N801  # as above
     def __init__(
         self, where: ItemKind, metrics: Metrics, *, passing: tuple[type[BaseException], ...] = (), **fields: Any
     ) -> None:
-        super().__init__(*passing)
+        self._passing = passing
         self._where = where
         self._metrics = metrics
         self._fields = fields

@@ -29,8 +29,9 @@ class catch_unexpected:  # noqa: N801  # used as a `with` statement, like contex
     requested is a library's bug and is kept.
     """
 
+    unexpected: Unexpected | None = None
+
     def __init__(self, *passing: type[BaseException]) -> None:
-        self.unexpected: Unexpected | None = None
         self._passing = passing
 
     def __enter__(self) -> Self:

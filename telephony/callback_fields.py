@@ -65,7 +65,7 @@ def number(fields: Fields, name: str) -> int | None:
     value = fields.get(name)
     if not value:
         return None
-    if not is_number(value):
+    if not _NUMBER.fullmatch(value):
         raise MalformedCallbackError(name)
     return int(value)
 

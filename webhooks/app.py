@@ -1,8 +1,9 @@
 """The webhooks application: routes, and answers to rejected requests."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -43,7 +44,7 @@ from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.health import HealthRoutes
 from conferral.webhooks.rescue import VOICE_URL_PATHS, Action, NoRedisIngest, Rescue
-from conferral.webhooks.responses import twiml_response
+from conferral.webhooks.responses import STORED, twiml_response
 from conferral.webhooks.status_callbacks import CALLBACK_PATHS, STATUS_PATH, CallbackRoutes
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
@@ -124,6 +125,8 @@ class _Shared:
         self.metrics = dependencies.metrics
         self.rescue = rescue
         self.clock = clock
+        #: The bound logger: structlog's proxy takes longer to find a method than to call it.
+        self.log = log.bind()
         self._log_limit = LogRateLimit(clock)
         #: By route and status: finding a histogram's child is slow.
         self._durations: dict[tuple[str, int], Histogram] = {}
@@ -141,6 +144,10 @@ class _Shared:
             log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
 
 
+async def _run_as_task(answering: Coroutine[Any, Any, web.Response]) -> web.Response:
+    return await asyncio.create_task(answering)
+
+
 class _SignedRoute:
     def __init__(self, path: str, action: Action, shared: _Shared, *, prefix_was_kept: bool) -> None:
         self._path = path
@@ -151,20 +158,27 @@ class _SignedRoute:
 
     async def handle(self, request: web.Request) -> web.Response:
         head = Head(request.method, request.raw_path, request.headers)
-        return await self._answer(head, self._shared.authenticator.authenticate(request, head, self._rules))
+        response = await self._answer(head, self._shared.authenticator.authenticate(request, head, self._rules))
+        return web.Response(status=STORED.status) if response is STORED else response
 
-    async def handle_directly(self, post: CompletePost) -> web.Response:
+    def handle_directly(self, post: CompletePost) -> Coroutine[Any, Any, web.Response]:
         """Answer a complete request outside of a task."""
         head = Head("POST", post.target, post.headers)
         answering = self._answer(head, self._shared.authenticator.authenticate_complete(post.body, head, self._rules))
         # Documents are awaited with timeouts, which need a task.
-        return await (answering if self._path in CALLBACK_PATHS else asyncio.create_task(answering))
+        return answering if self._path in CALLBACK_PATHS else _run_as_task(answering)
 
     async def _answer(self, head: Head, authenticating: Awaitable[Form]) -> web.Response:
-        shared, path = self._shared, self._path
+        shared, path, log = self._shared, self._path, self._shared.log
         started_s = shared.clock.monotonic_s()
+        form: Form | None = None
+        query = head.target.partition("?")[2]
         try:
-            response = await self._run_contained(head, authenticating)
+            with contain(ItemKind.WEBHOOK, shared.metrics, passing=_EXPECTED_ERRORS, url_path=path) as boundary:
+                form = await authenticating
+                response = await self._action(form, query)
+            if boundary.unexpected is not None:
+                response = await self._rescue(form, query)
         except RejectedError as error:
             is_unsigned = error.reason is Rejection.UNSIGNED
             if is_unsigned and shared.authenticator.is_probe(head, shared.clock.wall_ms() / 1000):
@@ -186,12 +200,8 @@ class _SignedRoute:
         shared.observe(path, response.status, shared.clock.monotonic_s() - started_s)
         return response
 
-    async def _run_contained(self, head: Head, authenticating: Awaitable[Form]) -> web.Response:
-        """Contain an unexpected error in one answer, and rescue the caller."""
-        form, query = None, head.target.partition("?")[2]
-        with contain(ItemKind.WEBHOOK, self._shared.metrics, passing=_EXPECTED_ERRORS, url_path=self._path):
-            form = await authenticating
-            return await self._action(form, query)
+    async def _rescue(self, form: Form | None, query: str) -> web.Response:
+        """Answer after an unexpected error; `form` is None if it is unknown."""
         if form is None:
             return web.Response(status=500)
         return await self._shared.rescue.answer(self._path, form, query, _EXPECTED_ERRORS)

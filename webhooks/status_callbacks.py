@@ -1,5 +1,7 @@
 """Status callbacks of numbers, calls, conferences, and recordings."""
 
+from collections.abc import Awaitable
+
 import structlog
 from aiohttp import web
 
@@ -17,7 +19,7 @@ from conferral.telephony.callback_events import (
 from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_session
 from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
-from conferral.webhooks.responses import record_unstored
+from conferral.webhooks.responses import STORED, record_unstored
 
 log = structlog.get_logger()
 
@@ -51,25 +53,25 @@ class CallbackRoutes(Routes):
             event = call_progressed(form, caller_callback(form, session_id), *self._routing.own_numbers())
         return await self._store(event, event.call_sid, STATUS_PATH)
 
-    async def call(self, form: Form, query: str) -> web.Response:
+    def call(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer the status callback of a call that we placed."""
         event = call_progressed(form, parse_call(query), *self._routing.own_numbers())
         parent = parent_call_sid_of(form)
         if parent and parent != event.session_id:
             # Trust the signed URL; an outbound session's id is not a CallSid at all.
             log.debug("parent_call_mismatch", session_id=event.session_id, call_sid=event.call_sid)
-        return await self._store(event, event.call_sid, CALL_PATH)
+        return self._store(event, event.call_sid, CALL_PATH)
 
-    async def conference(self, form: Form, query: str) -> web.Response:
+    def conference(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer a conference's status callback."""
         event = conference_event(form, parse_session(query))
         # A join may be the first event of a call; all others concern known calls.
         call_sid = event.call_sid if isinstance(event, ParticipantJoined) else ""
-        return await self._store(event, call_sid, CONFERENCE_PATH)
+        return self._store(event, call_sid, CONFERENCE_PATH)
 
-    async def recording(self, form: Form, query: str) -> web.Response:
+    def recording(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer a recording's status callback."""
-        return await self._store(recording_changed(form, parse_session(query)), "", RECORDING_PATH)
+        return self._store(recording_changed(form, parse_session(query)), "", RECORDING_PATH)
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
         """Publish an event, and index its call (if any) once; return the answer."""
@@ -85,4 +87,4 @@ class CallbackRoutes(Routes):
             self._indexed[call_sid] = event.session_id
             if len(self._indexed) > _INDEXED_MAX:
                 del self._indexed[next(iter(self._indexed))]
-        return web.Response(status=204)
+        return STORED

@@ -20,7 +20,6 @@ _HEAD = re.compile(
 _UNUSUAL = frozenset(
     {"transfer-encoding", "content-encoding", "expect", "upgrade", "te", "trailer", "sec-websocket-key1"}
 )
-_LENGTH = re.compile(r"[0-9]{1,5}")
 
 
 class CompletePost(NamedTuple):
@@ -43,17 +42,12 @@ def parse_complete_post(data: bytes) -> CompletePost | None:
     if found is None:
         return None
     target, path, lines = found.groups()
-    fields = lines[2:].split("\r\n")
-    headers = {}
-    for field in fields:
-        name, _, value = field.partition(": ")
-        headers[name.lower()] = value.strip(" ")
-    length = headers.get("content-length", "")
+    pairs = [line.partition(": ") for line in lines[2:].split("\r\n")]
+    headers = {name.lower(): value.strip(" ") for name, _, value in pairs}
     if (
-        len(headers) != len(fields)  # a name was repeated
+        len(headers) != len(pairs)  # a name was repeated
         or "host" not in headers
-        or not _LENGTH.fullmatch(length)
-        or int(length) != len(body)
+        or headers.get("content-length") != str(len(body))
         or body.count(b"&") > SEPARATORS_MAX
         or not _UNUSUAL.isdisjoint(headers)
         or headers.get("connection", "keep-alive").lower() != "keep-alive"
