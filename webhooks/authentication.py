@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from aiohttp import web
 
 from conferral.runtime.settings import ServiceSettings
@@ -47,7 +48,7 @@ class Rules:
     is_new_call: bool
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, frozen=True):
     """The head of a request."""
 
     method: str

@@ -41,9 +41,9 @@ class CallRouting:
         self._directory = directory
         self._own_number = settings.number
 
-    def own_numbers(self) -> frozenset[str]:
+    def own_numbers(self) -> tuple[str, ...]:
         """Return our own numbers, from the settings and the directory."""
-        return frozenset((self._own_number, *self._directory.current.numbers))
+        return (self._own_number, *self._directory.current.numbers)
 
     def inbound(self, form: Fields) -> InboundRoute:
         """Return who answers an inbound call, how, and in which conference."""

@@ -5,7 +5,8 @@ compares both parsers.
 """
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 #: Longest head and longest body, bytes. aiohttp refuses longer lines than this head.
 HEAD_BYTES_MAX = 8_000
@@ -22,7 +23,7 @@ _UNUSUAL = frozenset(
 )
 
 
-class CompletePost(NamedTuple):
+class CompletePost(msgspec.Struct, frozen=True):
     """A request."""
 
     path: str

@@ -7,9 +7,10 @@ broken connection, commands are retried within their deadline, so they must be s
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.client import Client, is_transient, run_all, store_errors, to_store_error
@@ -30,8 +31,7 @@ PIPELINES_IN_FLIGHT_MAX = 4
 SLOW_AFTER_S = 0.25
 
 
-@dataclass(slots=True)
-class _Operation:
+class _Operation(msgspec.Struct, eq=False):
     commands: Sequence[tuple[str, ...]]
     #: The same for a pipelining connection, else empty.
     packed: bytes

@@ -46,15 +46,12 @@ class SessionRates:
     def try_acquire(self, session_id: str) -> bool:
         """Count an event; return whether its session is within its rate."""
         now_s = self._clock.monotonic_s()
-        buckets = self._buckets
-        tokens, counted_at_s = buckets.get(session_id) or (SESSION_BURST, now_s)
-        tokens += (now_s - counted_at_s) * SESSION_EVENTS_PER_S
-        if tokens > SESSION_BURST:
-            tokens = SESSION_BURST
+        tokens, counted_at_s = self._buckets.get(session_id, (SESSION_BURST, now_s))
+        tokens = min(SESSION_BURST, tokens + (now_s - counted_at_s) * SESSION_EVENTS_PER_S)
         is_within = tokens >= 1.0
-        buckets[session_id] = (tokens - is_within, now_s)
-        if len(buckets) > SESSIONS_MAX:
-            del buckets[next(iter(buckets))]
+        self._buckets[session_id] = (tokens - is_within, now_s)
+        if len(self._buckets) > SESSIONS_MAX:
+            del self._buckets[next(iter(self._buckets))]
         return is_within
 
 
