@@ -178,7 +178,9 @@ class _SignedRoute:
                 form = await authenticating
                 response = await self._action(form, query)
             if boundary.unexpected is not None:
-                response = await self._rescue(form, query)
+                response = web.Response(status=500)
+                if form is not None:
+                    response = await shared.rescue.answer(path, form, query, _EXPECTED_ERRORS)
         except RejectedError as error:
             is_unsigned = error.reason is Rejection.UNSIGNED
             if is_unsigned and shared.authenticator.is_probe(head, shared.clock.wall_ms() / 1000):
@@ -199,12 +201,6 @@ class _SignedRoute:
             log.debug("webhook_accepted", url_path=path, status=response.status)
         shared.observe(path, response.status, shared.clock.monotonic_s() - started_s)
         return response
-
-    async def _rescue(self, form: Form | None, query: str) -> web.Response:
-        """Answer after an unexpected error; `form` is None if it is unknown."""
-        if form is None:
-            return web.Response(status=500)
-        return await self._shared.rescue.answer(self._path, form, query, _EXPECTED_ERRORS)
 
     def _answer_malformed(self, reason: Rejection) -> web.Response:
         if self._path not in VOICE_URL_PATHS:

@@ -23,10 +23,13 @@ class Form(dict[str, str]):
     def signed_text(self) -> str:
         """Return names and values in Twilio's signing order."""
         # Source: Twilio docs, "Webhooks security"; twilio-python, `compute_signature`.
+        names = sorted(self)
         if not self.repeated:
-            return "".join([name + self[name] for name in sorted(self)])
+            parts = names * 2  # names and values in turn, without joining each pair
+            parts[::2], parts[1::2] = names, map(self.__getitem__, names)
+            return "".join(parts)
         return "".join(
-            [name + value for name in sorted(self) for value in sorted(set(self.repeated.get(name, (self[name],))))]
+            [name + value for name in names for value in sorted(set(self.repeated.get(name, (self[name],))))]
         )
 
     def readable(self) -> "Form":
@@ -67,18 +70,11 @@ def _parse_usual(body: bytes | bytearray) -> Form | None:
 
 
 def _parse_any(body: bytes | bytearray, errors: str) -> Form:
-    text = body.decode(errors=errors).replace("+", " ")
-    pairs = [part.partition("=") for part in text.split("&") if part]
-    if "%" in text:
-        pairs = [_unescape(pair, errors) if "%" in pair[0] or "%" in pair[2] else pair for pair in pairs]
-    form = Form({name: value for name, _, value in reversed(pairs)})  # the first value of a name wins
-    if len(form) < len(pairs):
-        for name, _, value in pairs:
+    pairs = [part.partition("=") for part in body.decode(errors=errors).replace("+", " ").split("&") if part]
+    fields = [(unquote(name, errors=errors), unquote(value, errors=errors)) for name, _, value in pairs]
+    form = Form(dict(reversed(fields)))  # the first value of a name wins
+    if len(form) < len(fields):
+        for name, value in fields:
             form.repeated.setdefault(name, []).append(value)
         form.repeated = {name: values for name, values in form.repeated.items() if len(values) > 1}
     return form
-
-
-def _unescape(pair: tuple[str, str, str], errors: str) -> tuple[str, str, str]:
-    name, equals, value = pair
-    return unquote(name, errors=errors), equals, unquote(value, errors=errors)

@@ -127,9 +127,8 @@ class CommandBatcher:
         # Drop expired operations, to make room for others.
         while self._waiting and self._waiting[0].done.done():
             self._waiting.popleft()
-        self._expiry_timer = None
-        if self._unanswered:
-            self._expiry_timer = self._loop.call_at(self._unanswered[0].deadline_s, self._expire)
+        oldest = self._unanswered[0] if self._unanswered else None
+        self._expiry_timer = self._loop.call_at(oldest.deadline_s, self._expire) if oldest else None
 
     def _flush_soon(self) -> None:
         """Flush at the end of this iteration, unless enough pipelines run."""
