@@ -1,5 +1,6 @@
 """Any error that no code foresaw, in any function of a handler: the caller gets TwiML, a report is repeated."""
 
+import gc
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,8 +30,8 @@ ROOT = Path(__file__).parents[2]
 HANDLERS = {
     str(ROOT / "conferral" / "webhooks" / f"{name}.py")
     for name in (
-        *("announcement", "answers", "callbacks", "client_calls", "dial_actions", "gate", "gate_answers"),
-        *("replies", "routing", "voice", "wait"),
+        *("announcement", "call_routing", "dial_action", "dial_action_policy", "gate", "gate_policy"),
+        *("responses", "status_callbacks", "voice", "voice_client", "wait_url"),
     )
 } | {str(path) for path in (ROOT / "conferral" / "telephony").glob("*.py")}
 GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&question=1"
@@ -66,7 +67,7 @@ REPORTS = {
     ),
 }
 #: What no document can be made without, and what is cached.
-_UNBROKEN = {"twiml", "moment_ms"}
+_UNBROKEN = {"twiml", "twiml_response", "moment_ms"}
 
 
 class UnforeseenError(Exception):
@@ -82,11 +83,14 @@ def traced(on_call):
             on_call(frame.f_code)
 
     before = sys.gettrace()
+    # The collector would enter the generators of earlier requests, to close them.
+    gc.disable()
     sys.settrace(trace)
     try:
         yield
     finally:
         sys.settrace(before)
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)
