@@ -1,10 +1,13 @@
 """Clocks: the only module that reads the time."""
 
+import asyncio
 import time
 from typing import Protocol
 
 #: Minimum step of Redis's clock, milliseconds; less is drift. `renew_leases-n.lua` uses the same number.
 CLOCK_JUMP_MS = 1_000
+#: Waits of idle work end at multiples of this, seconds.
+TICK_S = 0.5
 #: The clock that includes suspended time; None if the system has none.
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -87,3 +90,12 @@ class StoreClock:
     def store_now_ms(self) -> int:
         """Return what Redis's clock shows, to compare with times it wrote."""
         return int(self._clock.monotonic_s() * 1000 + self._store_offset_ms)
+
+
+def until_tick_s(wait_s: float) -> float:
+    """Return about `wait_s`, but end at a tick; less than a tick stays as is.
+
+    So idle work wakes together: a wake-up costs more CPU time than most of what follows.
+    """
+    now_s = asyncio.get_running_loop().time()
+    return wait_s if wait_s < TICK_S else round((now_s + wait_s) / TICK_S) * TICK_S - now_s

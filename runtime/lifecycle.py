@@ -18,9 +18,6 @@ from conferral.runtime.garbage import collect_rarely
 
 log = structlog.get_logger()
 
-#: Waits of idle work end at multiples of this, seconds.
-TICK_S = 0.5
-
 
 def process_name() -> str:
     """Return a unique name for this process; unique even across restarts."""
@@ -119,15 +116,6 @@ async def pause(until: asyncio.Event, wait_s: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             await until.wait()
-
-
-def until_tick_s(wait_s: float) -> float:
-    """Return about `wait_s`, but end at a tick; less than a tick stays as is.
-
-    So idle work wakes together: a wake-up costs more CPU time than most of what follows.
-    """
-    now_s = asyncio.get_running_loop().time()
-    return wait_s if wait_s < TICK_S else round((now_s + wait_s) / TICK_S) * TICK_S - now_s
 
 
 async def run_until_stopped(stop: asyncio.Event, tasks: dict[str, Awaitable[None]]) -> int:

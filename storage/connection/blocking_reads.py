@@ -6,7 +6,7 @@ from functools import partial
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from conferral.runtime.lifecycle import until_tick_s
+from conferral.runtime.clock import until_tick_s
 from conferral.storage.connection.client import BLOCK_MS, BLOCK_TIMEOUT_S, Client
 from conferral.storage.connection.error_mapping import as_connection_error
 from conferral.storage.connection.pipelining import PipeliningConnection

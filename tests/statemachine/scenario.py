@@ -321,9 +321,8 @@ class Scenario:
 
     def answers(self, name: str) -> "Scenario":
         """Someone who was dialed picks up and has passed the gate, if any; the join is not reported yet."""
-        self.placed(name).call(name, "ringing")
-        is_gated = self.legs[name].is_gated
-        return self.gate(name).gate(name, "accepted") if is_gated else self.call(name, "in-progress")
+        rings = self.placed(name).call(name, "ringing")
+        return rings.gate(name).gate(name, "accepted") if self.legs[name].is_gated else rings.call(name, "in-progress")
 
     # ---- timers, reads, outcomes ---------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from conferral.runtime.clock import TICK_S
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.runtime.lifecycle import TICK_S
 from conferral.statemachine.states import State
 from conferral.storage import retention
 from conferral.storage.connection.client import make_client

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Collection
 
 import structlog
 
+from conferral.runtime.clock import TICK_S, until_tick_s
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import TICK_S, pause, until_tick_s
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client
 from conferral.storage.partition import lease as leases

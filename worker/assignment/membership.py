@@ -5,8 +5,9 @@ import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from conferral.runtime.clock import until_tick_s
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import pause, until_tick_s
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.storage import scripts
 from conferral.storage.connection.client import store_errors

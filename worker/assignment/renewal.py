@@ -5,9 +5,8 @@ from collections.abc import Collection, Sequence
 
 import structlog
 
-from conferral.runtime.clock import Clock
+from conferral.runtime.clock import TICK_S, Clock
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import TICK_S
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.connection.client import Client, is_cluster
 from conferral.storage.partition import lease as leases

@@ -6,8 +6,9 @@ Redis gives a worker only what no other holds. Shares are requested ahead, so no
 import asyncio
 from collections.abc import Callable, Collection
 
+from conferral.runtime.clock import until_tick_s
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import pause, until_tick_s
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.storage import scripts
 from conferral.storage.connection.client import store_errors

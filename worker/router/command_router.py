@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 import structlog
 
+from conferral.runtime.clock import until_tick_s
 from conferral.runtime.errors import StoreError
-from conferral.runtime.lifecycle import pause, until_tick_s
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.commands import command_stream

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from conferral.runtime.clock import until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
-from conferral.runtime.lifecycle import pause, until_tick_s
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from conferral.runtime.clock import TICK_S, until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError
-from conferral.runtime.lifecycle import TICK_S, pause, until_tick_s
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.partition.lease import RENEW_EVERY_S
 from conferral.worker.core import WorkerCore

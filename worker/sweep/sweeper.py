@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from conferral.runtime.clock import TICK_S, until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import (
     ConferralError,
@@ -18,7 +19,7 @@ from conferral.runtime.errors import (
     StoreError,
     StoreUnreachableError,
 )
-from conferral.runtime.lifecycle import TICK_S, pause, until_tick_s
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import ConferenceFound
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
