@@ -273,8 +273,9 @@ async def test_another_programs_key_leaves_out_no_other_partition(sea: SweepHarn
     lost = ["s7"] if key == "session" else [n for n in names if sea.keys.partition_of(n) == sea.keys.partition_of("s7")]
     assert found == {*names} - {*lost}
     if key != "session":
-        (given_up,) = (line for line in lines if line["event"] == "sweep_given_up")
-        assert (given_up["partition"], given_up["reason"]) == (sea.keys.partition_of("s7"), "Redis refused (WRONGTYPE)")
+        # On a slow machine, a second sweep begins before the first is seen to end.
+        given_up = {(line["partition"], line["reason"]) for line in lines if line["event"] == "sweep_given_up"}
+        assert given_up == {(sea.keys.partition_of("s7"), "Redis refused (WRONGTYPE)")}
 
 
 # ---- what it costs ---------------------------------------------------------------------------------------------------
