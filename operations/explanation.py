@@ -126,7 +126,8 @@ def _summary(
     state = _STATES.get(session.state, "Unknown state") + phase
     sentences = [f"{state} for {lasts} (since {wording.format_clock(since_ms)} UTC)." if lasts else f"{state}."]
     if in_trouble := attention.attention_of(session, now_ms):
-        mark = "Needs attention" if in_trouble.needs_attention else "Recovered"
+        recovers = "Recovering" if session.phase == Phase.RECALL else "Recovered"
+        mark = "Needs attention" if in_trouble.needs_attention else recovers
         sentences.append(f"{mark}. {_capitalized(in_trouble.text)}.")
     if participants := session_summary.participants_line(session, full=full):
         sentences.append(f"{_capitalized(participants)}.")

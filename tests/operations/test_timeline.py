@@ -18,6 +18,7 @@ from conferral.storage.codecs.timestamps import to_iso
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
+from tests.statemachine.test_recall import failed_from_bridge
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 from tests.support.each import each
 from tests.support.sample_logs import recorded
@@ -290,6 +291,12 @@ def test_first_failure_is_never_a_refused_command() -> None:
     assert (found.first_failure.text, found.first_failure.guard) == ("target was busy", "")
     assert "Recovered. Transfer failed: target was busy." in found.summary
     assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
+
+
+def test_agent_who_is_called_back_has_not_recovered_the_call_yet() -> None:
+    found = explained(failed_from_bridge)
+
+    assert "Recovering. Transfer failed: target was busy; calling the agent back." in found.summary
 
 
 def test_last_refused_command_is_reported_when_nothing_else_failed() -> None:
