@@ -145,7 +145,11 @@ class _Shared:
 
 
 async def _run_as_task(answering: Coroutine[Any, Any, web.Response]) -> web.Response:
-    return await asyncio.create_task(answering)
+    task = asyncio.create_task(answering)
+    try:
+        return await task
+    finally:
+        task.cancel()  # at a shutdown, the connection closes this coroutine, but not the task
 
 
 class _SignedRoute:

@@ -11,7 +11,7 @@ import msgspec
 #: Longest head and longest body, bytes. aiohttp refuses longer lines than this head.
 HEAD_BYTES_MAX = 8_000
 BODY_BYTES_MAX = 16 * 1024
-#: Separators of a form's fields, count: with more, parsing takes long enough to delay others.
+#: Separators of a form's fields, count. These limits are below those of the handlers, which do not check them again.
 SEPARATORS_MAX = 256
 #: A request line with a path and query without unusual characters, and headers without folding or bare line breaks.
 _HEAD = re.compile(

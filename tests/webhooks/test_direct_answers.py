@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 import pytest
 
 from conferral.runtime.clock import SystemClock
+from conferral.runtime.web import complete_post
 from conferral.runtime.web.connection import DIRECT_HANDLERS, DirectConnection
 from conferral.runtime.web.server import run_server
-from conferral.webhooks import responses
+from conferral.webhooks import authentication, responses
 from conferral.webhooks.app import make_app
 from tests.webhooks.test_server import SlowIngest, chunk
 from tests.webhooks.webhook_helpers import (
@@ -122,6 +123,27 @@ async def test_document_that_waits_for_redis_in_vain_is_answered_in_time(metrics
             assert b"request=2" in await reader.readuntil(b"</Response>")
 
     assert len(direct) == 1
+
+
+async def test_document_that_still_waits_at_the_shutdown_is_given_up(metrics, direct):
+    form, ingest = fields("dial_ends_answered"), FakeIngest()
+    ingest.hangs = True
+    before = asyncio.all_tasks()
+
+    async with serving(ingest, metrics) as (_, writer):
+        writer.write(request(target=DIAL_ACTION, body=urlencode(form).encode(), headers=signed(DIAL_ACTION, form)))
+        async with asyncio.timeout(10):
+            while not direct:
+                await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the cancellation takes effect
+
+    assert asyncio.all_tasks() == before
+
+
+def test_handlers_allow_whatever_is_answered_directly():
+    """They do not check these limits again."""
+    assert complete_post.SEPARATORS_MAX < authentication.FIELDS_MAX
+    assert complete_post.BODY_BYTES_MAX <= authentication.BODY_BYTES_MAX
 
 
 HALF = len(request()) // 2
