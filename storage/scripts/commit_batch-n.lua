@@ -37,7 +37,7 @@
            {5, n, ..} conflict: these sessions (counted from 1) have another version or a wrong type, nothing written
   Why one script: a crash between the parts would repeat a decision or lose its effects.
   Why it removes entries first: a full Redis accepts a script whose first write frees memory, so that it drains.
-  Why long texts are arguments: Redis 7's Lua hashes each byte of each text that it makes, and would twice.
+  Why long texts are arguments: Redis 7's Lua hashes each byte of each text that it makes, and would do so twice.
 ]]
 local events, lease, outbox, timers, live, ended, suspects, new_log =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -89,6 +89,8 @@ for key, count in pairs({[events] = 'XLEN', [outbox] = 'HLEN', [timers] = 'ZCARD
 end
 
 local entries, put, done, set, unset, opened, closed, closed_places, versions = take(9)
+-- The rest of the list is read between the writes; these counts show that the sender meant the same sessions.
+if #KEYS ~= 8 + 2 * #versions or #ARGV ~= 6 + #versions then return redis.error_reply('ERR wrong number of sessions') end
 local conflicts, log_lengths = {5}, {}
 for i = 1, #versions do
   local found = try('HGET', KEYS[7 + 2 * i], 'version')
@@ -145,7 +147,7 @@ write_list('ZREM', timers, unset)
 write_list('ZADD', timers, set)
 
 -- The group is for operators: its position is the last entry decided. From that, Redis 7 computes the number of
--- undecided entries, its lag.
+-- undecided entries, its lag; it is empty while an older entry is undecided.
 local newest = entries[#entries]
 if newest then
   local answer = try('XGROUP', 'SETID', events, 'workers', newest)

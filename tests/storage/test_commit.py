@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from redis.exceptions import ResponseError
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallReceived, ConferenceFound, EffectSucceeded, End, ParticipantFound
@@ -10,6 +11,7 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.session import ParticipantUpdate, Party, Session
 from conferral.statemachine.states import PartyStatus, TransferMode, TransferStage, WaitAudio
 from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.storage import scripts
 from conferral.storage.codecs import session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.connection.client import store_errors
@@ -100,6 +102,16 @@ async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entr
     assert len(await client.xrange(keys.log(SESSION))) == 1
     assert await client.ttl(keys.session(SESSION)) == -1
     assert lease.commit == 1
+
+
+async def test_commit_with_too_few_arguments_is_refused_and_changes_nothing(store, client, keys, partition, lease):
+    batch = Batch(entry_ids=await add(client, keys, partition), sessions=[opened()])
+    names, arguments = store._script_call(partition, lease, batch)
+    before = await everything(client, keys)
+    for given in ((names, arguments[:-1]), (names[:-2], arguments)):
+        with pytest.raises(ResponseError, match="wrong number of sessions"):
+            await scripts.commit_batch(client, *given)
+    assert await everything(client, keys) == before
 
 
 async def test_repeated_commit_is_answered_already_and_changes_nothing(store, client, keys, partition, lease):
