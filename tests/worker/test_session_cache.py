@@ -37,6 +37,10 @@ def test_session_with_many_parties_is_kept_whole_while_it_is_packed() -> None:
     cache.put(large, SessionChange(Session("large"), large).packed)
     cache.put(Session("a"), session_hash.pack(Session("a")))
     assert cache.get("large") == large
+    small = Session("large", version=2, parties={"guest-1": parties["guest-1"]})
+    cache.put(small, SessionChange(large, small).packed)
+    assert (cache.get("large"), cache._packed_parties) == (small, {})
+    cache.put(Session("a"), session_hash.pack(Session("a")))
     cache.put(Session("b"), session_hash.pack(Session("b")))
     assert (cache.get("large"), len(cache), cache._packed_parties) == (None, 2, {})
 

@@ -49,6 +49,8 @@ class SessionCache:
         self.drop(_put_last(self._packed, session.id, packed, self._sessions_max))
         if (apart := session_hash.apart_of(session)).number:
             self._packed_parties[session.id] = apart.packed
+        else:
+            self._packed_parties.pop(session.id, None)
         _put_last(self._decoded, session.id, session, self._decoded_max)
         if session.state is State.ENDED:  # evict the session that ended longest ago
             self.drop(_put_last(self._ended, session.id, None, self._ended_max))
