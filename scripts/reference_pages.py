@@ -217,7 +217,7 @@ def _fields() -> tuple[str, ...]:
     shown = {name.rpartition(".")[2] for name in session_codec.encode(_example())} - {"in_conference"}
     of_session = shown | {"parties", "transfer", "recording", "mode", "parked_until"}
     inner = _prose(
-        "These fields are only in `packed`; `conferral show ID --json` omits those that are empty. "
+        "These fields are only in `packed` or `packed_parties`; `conferral show ID --json` omits those that are empty. "
         f"Of a session: {_inner(Session, of_session)}, `party_order`. Of a party: "
         f"{_inner(Party, shown | {'name', 'supervises', 'coaches'})}. Of a transfer: "
         f"{_inner(TransferState, set(about))}. Of a recording: "

@@ -39,7 +39,7 @@ def _split_numbered(name: str) -> tuple[str, int] | None:
 
 
 def prune_former_parties(session: Session, before: Session, changed: Collection[str]) -> dict[str, Any]:
-    """Return what numbers the departures of `changed`, and drops old parties."""
+    """Return the changes that number departures and drop old parties."""
     changes: dict[str, Any] = {}
     former = session.former_calls
     if session.parties is not before.parties:

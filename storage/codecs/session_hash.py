@@ -26,7 +26,7 @@ PACKED = "packed"
 PACKED_PARTIES = "packed_parties"
 #: The fields that workers read. The packed session is not trusted if the others contradict it.
 LOADED = (PACKED, PACKED_PARTIES, "version", "state")
-#: Most parties in the packed session; if there are more, those that stay as they are go apart (count).
+#: Most parties in the packed session; if there are more, those that have not changed lately go apart (count).
 TOGETHER_MAX = 16
 #: The layout written and read: the schema version, since workers drop attributes that they do not know.
 LAYOUT = SCHEMA_VERSION

@@ -97,7 +97,10 @@ class Lease:
 
     @property
     def is_on_same_server(self) -> bool:
-        """Whether Redis is known to have all commits: no other server followed."""
+        """Whether Redis is known to have all commits: no other server followed.
+
+        A failover and its reverse while no worker runs look like no failover.
+        """
         return bool(self.redis) and self.redis == self.redis_before
 
     @property
