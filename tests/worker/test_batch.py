@@ -178,3 +178,10 @@ def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
     found = decided_of([event], session)
     assert any(isinstance(effect, ReadCalls) for effect, _ in found.effects)
     assert found.batch.outbox_del == ["overdue"]
+
+
+def test_other_changes_of_state_keep_the_open_effects(monkeypatch):
+    after = replace(SESSION, state=State.TRANSFERRING, version=5)
+    monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.MOVED))
+    found = decided_of([End(session_id="CA1", token="c1", entry_id="1-0")], SESSION, {"e1": HOLD})
+    assert (found.batch.outbox_del, found.batch.outbox_put, found.ended_session_ids) == ([], {}, [])
