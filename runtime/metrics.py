@@ -32,9 +32,7 @@ class Metrics:
         self._counter = partial(Counter, registry=self.registry)
         self._gauge = partial(Gauge, registry=self.registry)
         self._histogram = partial(Histogram, buckets=_FAST_S, registry=self.registry)
-        self.sessions = self._gauge(
-            "conferral_sessions", "Live sessions of the partitions held here, by state", ["state"]
-        )
+        self.sessions = self._gauge("conferral_sessions", "Live sessions of partitions held here, by state", ["state"])
         self.events = self._counter(
             "conferral_events_total", "Events decided, by name and outcome", ["event_name", "outcome"]
         )
@@ -50,9 +48,7 @@ class Metrics:
         self.lone_conferences_cleaned = self._counter(
             "conferral_lone_conferences_cleaned_total", "Conferences ended because one participant was left alone"
         )
-        self.dead_letters = self._counter(
-            "conferral_dead_letters_total", "Entries that were dead-lettered, by reason", ["reason"]
-        )
+        self.dead_letters = self._counter("conferral_dead_letters_total", "Dead letters, by reason", ["reason"])
         self.store_failures = self._counter(
             "conferral_store_failures_total",
             "Redis requests of this process that failed because Redis was unreachable or refused",
@@ -141,9 +137,7 @@ class Metrics:
         )
 
     def _add_sweep(self) -> None:
-        self.sweeps = self._counter(
-            "conferral_sweeps_total", "Sweeps of the account, by result (done, given-up)", ["result"]
-        )
+        self.sweeps = self._counter("conferral_sweeps_total", "Account sweeps, by result (done, given-up)", ["result"])
         self.sweep_seconds = self._histogram(
             "conferral_sweep_seconds",
             "Time from the start of a sweep to publishing its findings",

@@ -141,11 +141,8 @@ class StoreSettings(BaseSettings):
     def _without_placeholders(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Drop placeholders for settings that the process does not require."""
         optional = {field.validation_alias for field in cls.model_fields.values() if not field.is_required()}
-        return {
-            name: value
-            for name, value in given.items()
-            if name not in optional or not setting_errors.is_placeholder(value)
-        }
+        dropped = {name for name, value in given.items() if name in optional and setting_errors.is_placeholder(value)}
+        return {name: value for name, value in given.items() if name not in dropped}
 
     redis_url: Annotated[str, AfterValidator(_valid_redis_url)] = setting(
         "REDIS_URL",
@@ -355,9 +352,7 @@ class ServiceSettings(CommandSettings):
         "whether Twilio reports who starts and stops speaking, by a callback each, shown in the log",
         False,
     )
-    language: str = setting(
-        "CONFERRAL_LANGUAGE", "language of every spoken sentence", "en-US", pattern=r"^[A-Za-z0-9-]{2,20}$"
-    )
+    language: str = setting("CONFERRAL_LANGUAGE", "language of all speech", "en-US", pattern=r"^[A-Za-z0-9-]{2,20}$")
     voice: str | None = setting(
         "CONFERRAL_VOICE",
         "voice of every spoken sentence; Twilio's default if unset",
@@ -386,9 +381,8 @@ def load(
     try:
         settings = kind(**arguments)
     except ValidationError as error:
-        raise SettingsError(
-            tuple(_describe_problem(kind, problem) for problem in error.errors(include_url=False))
-        ) from None
+        problems = error.errors(include_url=False)
+        raise SettingsError(tuple(_describe_problem(kind, problem) for problem in problems)) from None
     except (OSError, UnicodeError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeError) else (error.strerror or type(error).__name__).lower()
         raise SettingsError((f"{env_file or '.env'}: can't be read ({reason})",)) from None
@@ -422,7 +416,6 @@ def _describe_problem(kind: type[StoreSettings], problem: Any) -> str:
 def read_sources() -> tuple[dict[str, str], dict[str, str]]:
     """Return the environment's and `.env`'s values (secrets, too) by name."""
     sources = (EnvSettingsSource(ServiceSettings), DotEnvSettingsSource(ServiceSettings))
-    environment, file = (
-        {name.upper(): value for name, value in source.env_vars.items() if value} for source in sources
-    )
+    variables = (source.env_vars.items() for source in sources)
+    environment, file = ({name.upper(): value for name, value in items if value} for items in variables)
     return environment, file
