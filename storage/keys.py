@@ -90,9 +90,7 @@ class Keys:
         """Sorted set: a browser identity's calls in the last minute, by digest."""
         return f"{self.prefix}:identity:{digest}"
 
-    dial_rate = PrefixKey(
-        "dial-rate", "Hash: when the next call may be placed by REST, and which workers wait for a permit."
-    )
+    dial_rate = PrefixKey("dial-rate", "Hash: when the next call may be placed by REST; which workers await a permit.")
     request_shares = PrefixKey("request-shares", "Hash: each worker's share of the concurrent requests to Twilio.")
     commands = PrefixKey("commands", "Stream to which commands are published.")
     commands_lease = PrefixKey("lease:commands", "Hash: the command router's lease.")

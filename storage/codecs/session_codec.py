@@ -1,7 +1,4 @@
-"""Session codec: sessions to and from flat text fields.
-
-Fields that other programs may read come first and are always present; the others are omitted while empty.
-"""
+"""Session codec: sessions to and from flat text fields."""
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache

@@ -51,9 +51,8 @@ class PipeliningClient(ErrorMappingRedis):
         if isinstance(reply, Exception) or name not in self.response_callbacks:
             return reply
         # The option `keys` is only for redis-py's cache.
-        return self.response_callbacks[name](
-            reply, **{word: value for word, value in options.items() if word != "keys"}
-        )
+        given = {word: value for word, value in options.items() if word != "keys"}
+        return self.response_callbacks[name](reply, **given)
 
 
 class _SharedPipeline(ErrorMappingPipeline):

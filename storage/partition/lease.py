@@ -428,10 +428,7 @@ def _server_to_store(lease: Lease, now_s: float) -> str:
 
 
 async def release(client: Client, lease: Lease, partition_now_ms: int | None = None) -> bool:
-    """Release a lease, with the partition's time for the next holder.
-
-    Return False if it was already lost.
-    """
+    """Release a lease with its time for the next holder; False if lost."""
     lease.valid_until_s = -math.inf
     arguments: list[scripts.Argument] = [lease.holder, partition_now_ms if partition_now_ms is not None else ""]
     with store_errors():

@@ -181,11 +181,8 @@ class PartitionStore:
         async with self._write_limits.permit(outbox):
             with store_errors():
                 answers = await run_all(self._client, commands)
-                refused = {
-                    owner.write_id
-                    for owner, answer in zip(owners, answers, strict=True)
-                    if isinstance(answer, Exception)
-                }
+                answered = zip(owners, answers, strict=True)
+                refused = {owner.write_id for owner, answer in answered if isinstance(answer, Exception)}
                 done = {owner.write_id for owner in owners} - refused
                 if done:
                     await self._client.hdel(outbox, *done)

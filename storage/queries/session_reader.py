@@ -180,9 +180,8 @@ class SessionReader:
                 some = live[start : start + VERSIONS_MAX]
                 with store_errors():
                     versions = await scripts.read_session_versions(self.client, list(map(self.keys.session, some)), [])
-                found[number] |= {
-                    name: raw.decode(errors="replace") for name, raw in zip(some, versions, strict=True) if raw
-                }
+                answered = zip(some, versions, strict=True)
+                found[number] |= {name: raw.decode(errors="replace") for name, raw in answered if raw}
         return found
 
     async def list_sessions(self, *, state: State | None = None, limit: int, cursor: str = "") -> Page[Fields]:
