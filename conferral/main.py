@@ -61,7 +61,9 @@ def conferral(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, by default of `sys.argv`; return the exit code."""
-    _refuse_unreadable_lines()
+    # Make a malformed line of `.env` an error; python-dotenv only warns.
+    logger = logging.getLogger("dotenv.main")
+    logger.handlers, logger.propagate = [_EnvFileErrors()], False
     collect_rarely()  # at the default thresholds, it takes a fifth of the startup time and finds nothing
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
@@ -101,15 +103,8 @@ class _EnvFileErrors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         numbers = ", ".join(map(str, record.args or ()))
-        raise SettingsError(
-            (f".env, line {numbers}: can't be parsed; write NAME=VALUE, and quote the whole value or nothing",)
-        )
-
-
-def _refuse_unreadable_lines() -> None:
-    """Make a malformed line of `.env` an error; python-dotenv only warns."""
-    logger = logging.getLogger("dotenv.main")
-    logger.handlers, logger.propagate = [_EnvFileErrors()], False
+        problem = f".env, line {numbers}: can't be parsed; write NAME=VALUE, and quote the whole value or nothing"
+        raise SettingsError((problem,))
 
 
 def _replace_closed_streams() -> None:

@@ -29,9 +29,8 @@ _LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
 
 async def check_account(settings: ServiceSettings, number: str = "") -> list[CheckResult]:
     """Check the account and a number in E.164; empty for `TWILIO_NUMBER`."""
-    http = PooledHttpClient(
-        api_url=settings.api_url, clock=SystemClock(), metrics=Metrics(), total_timeout_s=DEADLINE_S
-    )
+    metrics = Metrics()
+    http = PooledHttpClient(api_url=settings.api_url, clock=SystemClock(), metrics=metrics, total_timeout_s=DEADLINE_S)
     try:
         with _quiet_http_log():
             account, number_results = await asyncio.gather(
@@ -72,9 +71,7 @@ async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) 
             "active, and new: Twilio allows 2 calls at a time (3 with an Individual profile) until a Business profile "
             "is approved; a transfer needs 3, and fails with 10004 or 16021"
         )
-        return warn(
-            "account", state, "submit a Business profile in the Twilio Console, Trust Hub; once approved, ignore this"
-        )
+        return warn("account", state, "submit a Business profile in Twilio's Trust Hub; once approved, ignore this")
     return ok("account", "active; Twilio accepts the credentials")
 
 
@@ -158,8 +155,6 @@ def _failed_query(name: str, error: ProviderError) -> CheckResult:
     if isinstance(error, ProviderUnreachableError):
         return warn(name, "the REST API can't be reached from here", "check TWILIO_API_URL, the network, and any proxy")
     if isinstance(error, ProviderGoneError) or error.http_status == 404:
-        return warn(
-            name, "the REST API has no such resource (404)", "check TWILIO_API_URL; a compatible provider may lack it"
-        )
+        return warn(name, "the API has no such resource (404)", "check TWILIO_API_URL; a compatible API may lack it")
     status = f"HTTP {error.http_status}" if error.http_status else "unreadable answer"
     return warn(name, f"the REST API failed ({status})", "run the check again in a moment")

@@ -45,8 +45,7 @@ async def _check_coverage(client: ClusterClient) -> CheckResult:
 
 def _check_balance(client: ClusterClient, keys: Keys) -> CheckResult:
     owners = (client.get_node_from_key(keys.lease(number)) for number in range(keys.partitions))
-    nodes = Counter(node.name for node in owners if node is not None)
-    shares = sorted(nodes.values(), reverse=True)
+    shares = sorted(Counter(node.name for node in owners if node is not None).values(), reverse=True)
     distribution = f"{keys.partitions} partitions, {'/'.join(map(str, shares))} per node"
     if shares[0] > UNEVEN_RATIO * keys.partitions / len(client.replica_counts()):
         return warn(

@@ -1,6 +1,6 @@
 """Check that the directory is readable and its addresses are allowed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from urllib.parse import urlsplit
 
 from conferral.check.result import LOOPBACK, TWILIO_URL, CheckResult, fail, ok, warn
@@ -57,9 +57,7 @@ def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> li
     return lines
 
 
-def _check_urls(
-    settings: ServiceSettings, names: Mapping[str, str], entries: Mapping[str, DirectoryEntry]
-) -> CheckResult:
+def _check_urls(settings: ServiceSettings, names: Sized, entries: Mapping[str, DirectoryEntry]) -> CheckResult:
     urls = [url for entry in entries.values() for url in (entry.wait_url, entry.after) if url]
     if settings.api_url == TWILIO_URL and any(urlsplit(url).hostname in LOOPBACK for url in urls):
         found = "wait_url or after: a loopback URL, which Twilio can't reach"

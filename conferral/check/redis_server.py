@@ -96,9 +96,7 @@ def _check_eviction(policy: str) -> CheckResult:
     if policy.startswith("allkeys-"):
         return fail("eviction", f"maxmemory-policy {policy}: when full, Redis evicts live calls", fix)
     if policy.startswith("volatile-"):
-        return warn(
-            "eviction", f"maxmemory-policy {policy}: when full, Redis evicts the index from calls to sessions", fix
-        )
+        return warn("eviction", f"maxmemory-policy {policy}: if full, Redis evicts the index of calls to sessions", fix)
     if not policy:
         return warn("eviction", "maxmemory-policy can't be read here", "make sure that it is noeviction")
     return ok("eviction", f"maxmemory-policy {policy}")
@@ -112,9 +110,8 @@ def _check_persistence(appends: str, fsync: str) -> CheckResult:
             "CONFIG SET appendonly yes, also in redis.conf",
         )
     if fsync == "no":
-        return warn(
-            "persistence", "appendfsync no: a power failure loses about 30 s", "CONFIG SET appendfsync everysec"
-        )
+        found = "appendfsync no: a power failure loses about 30 s"
+        return warn("persistence", found, "CONFIG SET appendfsync everysec")
     return ok("persistence", f"appendonly yes, appendfsync {fsync or 'unknown'}")
 
 

@@ -79,9 +79,8 @@ def _check_audio(settings: ServiceSettings) -> CheckResult:
     ]
     if local:
         found = f"{' and '.join(local)}: a loopback URL, which Twilio can't reach"
-        return fail(
-            "audio", found, "use a URL that Twilio can reach, none for silence, or unset it for the built-in file"
-        )
+        fix = "use a URL that Twilio can reach, none for silence, or unset it for the built-in file"
+        return fail("audio", found, fix)
     shown = (f"{name}: {_audio_source(url)}" for name, url in named.items())
     return ok("audio", f"{', '.join(shown)} (not fetched)")
 

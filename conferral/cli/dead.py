@@ -191,10 +191,7 @@ def _require_ids_or_all(ids: list[str] | None, reason: str | None, *, everything
 
 
 def _confirm_all(question: str, reason: str, *, yes: bool) -> int | None:
-    """Ask about all dead letters with a reason (empty: all).
-
-    Return the number confirmed; None without a prompt.
-    """
+    """Return how many with a reason (empty: all) are confirmed, if asked."""
     if yes or not sys.stdin.isatty():
         return None
     groups = {group.reason: group.count for group in _with_dead_letters(lambda dead: dead.groups())}

@@ -18,9 +18,8 @@ async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
     session_id = await reader.find(named)
     fields = await reader.read_session(session_id)
     if not fields:
-        raise CommandNotDoneError(
-            f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"
-        )
+        reason = f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"
+        raise CommandNotDoneError(reason)
     return SessionHistory(fields, tuple(await reader.log(session_id)))
 
 
@@ -40,10 +39,7 @@ def read_history_file(name: str) -> SessionHistory:
 
 
 def save_history(history: SessionHistory, name: str) -> None:
-    """Write a history to a new file, or raise CommandNotDoneError.
-
-    Only its owner can read the file: it holds full phone numbers.
-    """
+    """Write a new file for its owner alone: it holds full phone numbers."""
     try:
         with os.fdopen(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(replay.to_json(history))

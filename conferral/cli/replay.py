@@ -17,7 +17,7 @@ from conferral.operations.audibility import audibility
 from conferral.operations.history import replay, timeline
 from conferral.operations.history.replay import SessionHistory
 from conferral.operations.history.timeline import TimelineEntry
-from conferral.operations.pending import list_waits
+from conferral.operations.pending import Wait, list_waits
 from conferral.operations.session_queries import LogEntry
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.session_view import view_of
@@ -56,9 +56,7 @@ def _read_history(named: str) -> SessionHistory:
     if named == "-" or named.endswith(".json") or "/" in named:
         return read_history_file(named)
     if not re.fullmatch(SESSION_PATTERN, named):
-        reason = (
-            "must be 1 to 64 letters, digits, _, or -, an address such as client:alice, or a file's name with .json"
-        )
+        reason = "must be 1 to 64 letters, digits, _, or -, an address such as client:alice, or a .json file's name"
         raise typer.BadParameter(reason, param_hint="SESSION")
     return run_query(lambda reader: read_history(reader, named))
 
@@ -88,9 +86,8 @@ def _selected_version(history: SessionHistory, as_of: str) -> int:
 def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
     state, participants = "", ""
     moments = timeline.build_timeline(history.log, full=full)
-    for entry, moment, fields in zip(
-        history.log, moments, replay.all_versions(history.log, history.fields), strict=True
-    ):
+    versions = replay.all_versions(history.log, history.fields)
+    for entry, moment, fields in zip(history.log, moments, versions, strict=True):
         session = view_of(fields)
         connected = "" if session.is_ended else session_summary.participants_line(session, full=full)
         if as_json:
@@ -102,9 +99,8 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
         print_line(f"{moment.version:>5}  {wording.entry_clock(entry)}  {gap:>12}  {failed}{moment.text}")
         label = session_summary.state_label(session)
         lines = [label if label != state else "", connected if connected != participants else ""]
-        lines += [
-            f"asks Twilio to {one.text}: {timeline.effect_result(one) or 'no response yet'}" for one in moment.effects
-        ]
+        unanswered = "no response yet"
+        lines += [f"asks Twilio to {one.text}: {timeline.effect_result(one) or unanswered}" for one in moment.effects]
         lines += [f"{moment.outcome}: {moment.reason}" if moment.reason else ""]
         for line in filter(None, lines):
             output.print_line(f"{'':>37}{line}")
@@ -159,14 +155,12 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
     print_fields(session, full=full, is_stored=False)
     print_parties(session, full=full)
     output.print_section("Who heard whom", [one.text for one in heard])
-    output.print_section(
-        "Waiting for", [_wait_line(one.for_, one.comes_at_ms, then_ms) for one in waits if one.by != "sweep"]
-    )
+    output.print_section("Waiting for", [_wait_line(one, then_ms) for one in waits if one.by != "sweep"])
 
 
-def _wait_line(what: str, comes_at_ms: int, then_ms: int) -> str:
-    if not comes_at_ms:
-        return what
-    left_ms = max(0, comes_at_ms - then_ms)
-    left = f"{left_ms / 1000:.1f} s" if left_ms < _MINUTE_MS else wording.format_age(then_ms, comes_at_ms)
-    return f"{what} (in {left})"
+def _wait_line(wait: Wait, then_ms: int) -> str:
+    if not wait.comes_at_ms:
+        return wait.for_
+    left_ms = max(0, wait.comes_at_ms - then_ms)
+    left = f"{left_ms / 1000:.1f} s" if left_ms < _MINUTE_MS else wording.format_age(then_ms, wait.comes_at_ms)
+    return f"{wait.for_} (in {left})"

@@ -272,9 +272,7 @@ def own_command_line(settings: StoreSettings) -> str:
     return f"REDIS_URL={shlex.quote(settings.redis_url)} {own_command()}"
 
 
-def _print_done(
-    fields: Mapping[str, str], session_id: str, reason: str, session: SessionView, command_line: str
-) -> None:
+def _print_done(fields: dict[str, str], session_id: str, reason: str, session: SessionView, command_line: str) -> None:
     word = suggestions.result_word(fields)
     if not session.fields or (session.state == word == "ended"):
         line = f"{word} {session_id}"

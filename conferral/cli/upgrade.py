@@ -36,18 +36,16 @@ def upgrade(
 
     old_version, new_version, outdated = run_query(lambda reader: _upgrade(reader, check=check, force=force))
     if as_json:
-        output.print_json(
-            {"before": old_version, "after": new_version, "behind": [process.name for process in outdated]}
-        )
+        behind = [process.name for process in outdated]
+        output.print_json({"before": old_version, "after": new_version, "behind": behind})
         return
     for line in map(_describe, outdated):
         output.print_note(line)
     if old_version == new_version:
         output.print_line(f"schema version {new_version} is current; nothing to do")
         return
-    output.print_line(
-        f"schema version {'would be' if check else 'was'} raised from {old_version} to {new_version}; new:"
-    )
+    verb = "would be" if check else "was"
+    output.print_line(f"schema version {verb} raised from {old_version} to {new_version}; new:")
     for version in range(old_version + 1, new_version + 1):
         output.print_line(f"  {version}: {SCHEMA_VERSIONS[version]}")
 
@@ -66,9 +64,8 @@ async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tu
     client, keys = reader.client, reader.keys
     old_version = await config.read_schema_version(client, keys.prefix)
     if old_version > SCHEMA_VERSION:
-        raise CommandNotDoneError(
-            f"Redis has schema version {old_version}, but this release supports {SCHEMA_VERSION}: update it"
-        )
+        reason = f"Redis has schema version {old_version}, but this release supports {SCHEMA_VERSION}: update it"
+        raise CommandNotDoneError(reason)
     _, running = await process_registry.read_all(client, keys)
     outdated = [process for process in running if process.schema_version < SCHEMA_VERSION]
     if check or old_version == SCHEMA_VERSION:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
@@ -89,9 +89,7 @@ class Client(CommandMethods):
             raise RuntimeError("the client is not open: async with Client() as client")
         return self._connection
 
-    async def _submit(
-        self, kind: str, session: SessionRef, fields: Mapping[str, Any], options: CommandOptions
-    ) -> Command:
+    async def _submit(self, kind: str, session: SessionRef, fields: dict[str, Any], options: CommandOptions) -> Command:
         if unknown_options := options.keys() - COMMAND_OPTIONS:
             raise TypeError(f"{kind}() got an unexpected keyword argument {min(unknown_options)!r}")
         named = session.id if isinstance(session, Session) else session
@@ -154,8 +152,7 @@ class Client(CommandMethods):
             from_start: Whether to start with the entries that already exist.
             after: Start after the entry with this `id`.
         """
-        named = session.id if isinstance(session, Session) else session
-        session_id = (await self._read_session(named)).id
+        session_id = (await self._read_session(session.id if isinstance(session, Session) else session)).id
         node = partial(self._reader.node_of_session, session_id)
         position = after or (
             "" if from_start else await self._retry_while_unreachable(node(), self._newest_entry_id, session_id)

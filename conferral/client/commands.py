@@ -51,9 +51,7 @@ class CommandMethods(ABC):
     """
 
     @abstractmethod
-    async def _submit(
-        self, kind: str, session: SessionRef, fields: Mapping[str, Any], options: CommandOptions
-    ) -> Command:
+    async def _submit(self, kind: str, session: SessionRef, fields: dict[str, Any], options: CommandOptions) -> Command:
         """Submit a command with these fields."""
 
     async def call(

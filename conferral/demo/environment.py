@@ -62,10 +62,7 @@ class DemoEnvironment:
 
 
 def choose_ports(shift: int = 0) -> Ports:
-    """Choose free ports from the defaults plus `shift` on.
-
-    Raise CommandNotDoneError if none is free.
-    """
+    """Choose free ports from the defaults plus `shift` on, or raise."""
     usual = asdict(Ports())
     chosen: dict[str, int] = {}
     for name, wanted in usual.items():
@@ -232,6 +229,5 @@ async def _all_workers_run(reader: SessionQueries) -> bool:
     except StoreError:
         return False
     # Require balanced partitions, so that a worker killed in the first seconds is taken over, too.
-    return all(line.status == "ok" for line in lines) and len(await live_workers(reader.client, reader.keys)) == len(
-        WORKERS
-    )
+    workers = await live_workers(reader.client, reader.keys)
+    return all(line.status == "ok" for line in lines) and len(workers) == len(WORKERS)

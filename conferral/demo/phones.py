@@ -71,10 +71,7 @@ class DemoPhones:
         return len((await self._request("GET", "/sandbox/calls?live=true"))["calls"])
 
     async def recorded_s(self, people: Mapping[str, str], since_s: float) -> dict[str, float]:
-        """Return the seconds recorded of each voice since a sandbox time.
-
-        `people` are names by call SID.
-        """
+        """Return recorded seconds by name since a time; `people` are by call SID."""
         now_s = await self.now_s()
         seconds = dict.fromkeys(people.values(), 0.0)
         for recording in (await self._request("GET", "/sandbox/recordings"))["recordings"]:

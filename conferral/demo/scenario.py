@@ -78,9 +78,8 @@ class ScenarioRunner:
     async def call_from_browser(self, session_id: str) -> AsyncIterator["Scenario"]:
         """Let alice call the customer from a browser."""
         async with self._narrated_scenario(session_id) as play:
-            await self.phones.browser_call(
-                characters.ALICE.removeprefix("client:"), characters.CUSTOMER, SessionID=session_id
-            )
+            identity = characters.ALICE.removeprefix("client:")
+            await self.phones.browser_call(identity, characters.CUSTOMER, SessionID=session_id)
             yield play
 
     @asynccontextmanager
@@ -98,9 +97,8 @@ class ScenarioRunner:
     async def start_bridged_call(self, caller: str) -> str:
         """Start a call without narrating it; return its session's id."""
         session_id = await self.phones.call(caller, characters.BUSINESS)
-        await Scenario(
-            self, session_id, Narrator(ChangeFeed(self.environment.reader, session_id))
-        ).wait_until_answered()
+        narrator = Narrator(ChangeFeed(self.environment.reader, session_id))
+        await Scenario(self, session_id, narrator).wait_until_answered()
         return session_id
 
     @asynccontextmanager

@@ -43,8 +43,10 @@ class DemoWorkers:
             died_s, pid = clock(), worker.process.pid
             others = [one.name for one in self._workers if not one.has_ended]
             pause_s = RESTART_AFTER_S if others else RESTART_ALONE_AFTER_S
+            code = worker.process.returncode or 0
+            how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with {code}"
             await self._report(
-                f"{worker.name} (process {pid}) {_exit_reason(worker.process.returncode)}; "
+                f"{worker.name} (process {pid}) {how}; "
                 f"{' and '.join(others) or 'no other worker'} takes over. {worker.name} restarts in {pause_s:g} s."
             )
             if others and await poll_until(partial(self._is_taken_over, pid), pause_s):
@@ -68,7 +70,3 @@ def is_uninvolved(health: Health, pid: int) -> bool:
     """Whether other processes hold every partition and route commands."""
     holders = [one.holder.name for one in health.partitions] + [health.router.name]
     return all(name and f"-{pid}-" not in name for name in holders)
-
-
-def _exit_reason(code: int | None) -> str:
-    return f"was killed ({signal.Signals(-code).name})" if code is not None and code < 0 else f"ended with {code}"

@@ -40,9 +40,7 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
         # Browsers never send the fragment, and the page removes it from the address bar. Never log it.
         output.print_note(f"console: {page_url(host, port)}#token={settings.api_token.get_secret_value()}")
     if not is_loopback(host):
-        output.print_note(
-            f"{host} is reachable from other machines, without TLS: put a TLS proxy in front of the console"
-        )
+        output.print_note(f"{host} is reachable from other machines, without TLS: put a TLS proxy in front of it")
         # A console that listens elsewhere is reached by host names that only its operator knows.
         options = replace(options, allowed_hosts=options.allowed_hosts or None)
     return lifecycle.run(lambda stop: _serve(settings, host, port, stop, options))

@@ -14,7 +14,8 @@ from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
 def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
     """Run the sandbox; return the exit code, or raise SettingsError."""
     settings = load(SandboxSettings)
-    _require_loopback(host)
+    if not is_loopback(host):  # the control routes are unauthenticated
+        raise SettingsError((f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost",))
     require_free_port(host, port)
     _require_own_token(settings, host, port)
     configure_log(settings)
@@ -23,17 +24,8 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
     )
 
 
-def _require_loopback(host: str) -> None:
-    """Refuse other hosts: the control routes are unauthenticated."""
-    if not is_loopback(host):
-        raise SettingsError((f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost",))
-
-
 def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
-    """Refuse what may be a real account's token.
-
-    That account's webhooks would accept the sandbox's signatures.
-    """
+    """Refuse a real account's token: its webhooks would accept ours."""
     given = settings.auth_token
     if given is None or given.get_secret_value() == AUTH_TOKEN:
         return

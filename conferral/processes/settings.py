@@ -11,23 +11,17 @@ class SandboxSettings(StoreSettings):
     """The sandbox's settings; it needs no others."""
 
     account_sid: str | None = setting("TWILIO_ACCOUNT_SID", "the account's SID", None, pattern=r"^AC[0-9a-fA-F]{32}$")
-    auth_token: SecretStr | None = setting(
-        "TWILIO_AUTH_TOKEN", "signs the requests to the webhooks", None, min_length=1
-    )
+    auth_token: SecretStr | None = setting("TWILIO_AUTH_TOKEN", "signs requests to the webhooks", None, min_length=1)
     api_key: str | None = setting(
         "TWILIO_API_KEY", "an API key, accepted as well as the auth token", None, pattern=r"^SK[0-9a-fA-F]{32}$"
     )
     api_secret: SecretStr | None = setting("TWILIO_API_SECRET", "the secret of `TWILIO_API_KEY`", None)
     number: str | None = setting("TWILIO_NUMBER", "the number that callers dial", None, pattern=r"^\+[1-9][0-9]{6,14}$")
-    public_url: HttpUrl | None = setting(
-        "CONFERRAL_PUBLIC_URL", "the webhooks that the number and the TwiML app use", None
-    )
+    public_url: HttpUrl | None = setting("CONFERRAL_PUBLIC_URL", "the webhooks that number and TwiML app use", None)
     twiml_app_sid: str | None = setting(
         "TWILIO_TWIML_APP_SID", "the TwiML app of browser agents", None, pattern=r"^AP[0-9a-fA-F]{32}$"
     )
-    api_url: HttpUrl | None = setting(
-        "TWILIO_API_URL", "the sandbox's own URL; required with a `TWILIO_AUTH_TOKEN`", None
-    )
+    api_url: HttpUrl | None = setting("TWILIO_API_URL", "the sandbox's URL; required with a `TWILIO_AUTH_TOKEN`", None)
 
 
 KNOWN_SETTINGS = frozenset(

@@ -103,8 +103,7 @@ async def _ensure_config(
 ) -> None:
     """Compare the configuration with Redis, then watch the schema version.
 
-    Raises:
-        SettingsError: Redis has other partitions or an unsupported schema version, or evicts keys.
+    Raises SettingsError if Redis has other partitions or an unsupported schema version, or evicts keys.
     """
     keys = Keys(settings.prefix, settings.partitions)
     own = process_registry.Process(lifecycle.process_name(), "webhooks", schema.supported, version("conferral"))

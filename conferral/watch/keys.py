@@ -50,7 +50,9 @@ class Selection:
         """Whether a session, shown as this text, passes the filter."""
         if self.state not in ("", session.state) or (self.needs_attention and not needs_attention):
             return False
-        return not self.text or self.text.lower() in f"{shown} {_searchable_text(session)}".lower()
+        parties = [f"{party.call_sid} {party.label} {party.address}" for party in session.parties.values()]
+        searched = " ".join([shown, session.id, session.conference_sid, *parties])
+        return self.text.lower() in searched.lower()
 
     @property
     def description(self) -> str:
@@ -106,17 +108,9 @@ class Selection:
             self.state, self.needs_attention, self.text, self.wants_help = "", False, "", False
 
 
-def _searchable_text(session: SessionView) -> str:
-    parties = [f"{party.call_sid} {party.label} {party.address}" for party in session.parties.values()]
-    return " ".join([session.id, session.conference_sid, *parties])
-
-
 @contextmanager
 def read_keys(handle: Callable[[str], None]) -> Iterator[bool]:
-    """Pass typed keys to a handler; yield whether there is a keyboard.
-
-    It needs a running event loop.
-    """
+    """Pass typed keys to a handler; yield whether there is a keyboard."""
     if not sys.stdin.isatty():
         yield False
         return

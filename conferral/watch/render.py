@@ -100,17 +100,13 @@ def draw_session(
 ) -> RenderableType:
     """Draw `show` for one session, with as many new log entries as fit.
 
-    Args:
-        session: Empty if it is unknown.
-        log: Oldest first.
-        notice: A line at the end; empty for how to leave.
+    The session is empty if it is unknown, and the log starts with the oldest entry. `notice` is as for `draw`.
     """
     leave = "q goes back; j and k show the next or previous one"
     status = output.table_cell(notice or leave, "yellow" if notice else "dim")
     if not session.fields:
-        return Group(
-            output.table_cell("not in Redis; it may have ended long ago", "none"), output.table_cell(""), status
-        )
+        unknown = output.table_cell("not in Redis; it may have ended long ago", "none")
+        return Group(unknown, output.table_cell(""), status)
     rows = log_rows(log, full=full)
     parts: list[RenderableType] = [output.table_cell(line, "none") for line in field_lines(session, full=full)]
     parts += [
