@@ -1,7 +1,4 @@
-"""The web console's application: page, static files, sockets, routes.
-
-The server is stateless: the cookie holds the sign-in, and Redis everything else.
-"""
+"""The web console's stateless server: page, static files, and sockets."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection

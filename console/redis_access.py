@@ -17,10 +17,7 @@ CONNECTIONS_MAX = 3 * CONCURRENT_MAX
 
 
 class RedisAccess:
-    """Loads the configuration on first use, and runs queries.
-
-    The client has at least `CONNECTIONS_MAX` connections; the caller closes it.
-    """
+    """Loads the configuration on first use, and runs queries."""
 
     def __init__(self, client: Client, prefix: str) -> None:
         self.prefix = prefix
