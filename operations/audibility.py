@@ -48,9 +48,8 @@ def _audible_to(party: PartyView, present: Mapping[str, PartyView]) -> AudiblePa
         return AudibleParties(name, (), f"{name} {wording.CONNECTING.get(party.status, 'hears silence')}")
     if party.held:
         # Without configured wait audio, Twilio plays its own music.
-        return AudibleParties(
-            name, (), f"{name} is on hold and hears {_AUDIO_NAMES[party.wait_audio or WaitAudio.MUSIC]}"
-        )
+        audio = _AUDIO_NAMES[party.wait_audio or WaitAudio.MUSIC]
+        return AudibleParties(name, (), f"{name} is on hold and hears {audio}")
     if party.waits_for_start:
         return AudibleParties(name, (), f"{name} is waiting and hears {_AUDIO_NAMES[party.wait_audio]}")
     if not party.in_conference:

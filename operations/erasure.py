@@ -67,9 +67,8 @@ class SessionErasure:
         """Erase a plan, also repeatedly; raise ErasureRefused if it is outdated."""
         traces = plan.traces
         if not await self._eraser.erase(traces):
-            raise ErasureRefused(
-                f"{traces.session_id} changed in the meantime; nothing was erased. Run the command again"
-            )
+            reason = f"{traces.session_id} changed in the meantime; nothing was erased. Run the command again"
+            raise ErasureRefused(reason)
         log.info("session_forgotten", session_id=traces.session_id, count=sum(traces.counts.values()))
 
     async def _require_erasable(self, traces: ErasureReport) -> None:

@@ -184,9 +184,8 @@ def _waits_for_people(session: SessionView, log: Sequence[LogEntry], since_ms: i
     if held:
         held_ms = min(_changed_at_ms(f"party.{party}.held", log, to="true") for party in held)
         found.append(Wait(f"someone to take {wording.join_names(held)} off hold (unhold)", held_ms, 0, "person"))
-    talking = [
-        name for name, party in session.connected.items() if name not in held and not (held and party.supervises)
-    ]
+    connected = session.connected.items()
+    talking = [name for name, party in connected if name not in held and not (held and party.supervises)]
     if len(talking) > 1:
         found.append(Wait("a party to hang up", since_ms, 0, "person"))
     return found

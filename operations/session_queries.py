@@ -44,10 +44,7 @@ class SessionQueries(SessionReader):
         return await run(self.view(session_id), self.node_of_session(session_id)) if session_id else SessionView()
 
     async def find(self, named: str) -> str:
-        """Return what `find_exact` or `search` finds.
-
-        Raise UnknownSession or AmbiguousSession if none or several match.
-        """
+        """Return what `find_exact` or `search` finds, or raise UnknownSession."""
         session_id = await self.find_exact(named) or await self.search(named)
         if not session_id:
             is_short = await self.is_short_prefix(named)

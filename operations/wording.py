@@ -360,9 +360,8 @@ def _participant_changed(of: Details) -> str:
             update = "monitor" if of["muted"] else "barge"
     if update == "modify":
         update = "set-end-on-exit" if of["end_on_exit"] else "clear-end-on-exit"
-    return describe_update(update, party) or _with_notes(
-        f"{party} {kind}", *(word for flag, word in _FLAGS.items() if of[flag])
-    )
+    notes = (word for flag, word in _FLAGS.items() if of[flag])
+    return describe_update(update, party) or _with_notes(f"{party} {kind}", *notes)
 
 
 def _effect_outcome(text: str, of: Details) -> str:
@@ -392,10 +391,8 @@ def entry_reason(entry: LogEntry) -> str:
 
 def describe_reports(entry: LogEntry) -> list[str]:
     """Describe command outcomes, except a refusal that the entry states."""
-    results = [
-        (str(one.get("type", "")), str(one.get("status", "")), one.get("reason"))
-        for one in parse_rows(entry["reports"])
-    ]
+    rows = parse_rows(entry["reports"])
+    results = [(str(one.get("type", "")), str(one.get("status", "")), one.get("reason")) for one in rows]
     # A consult isn't over: "done" would promise too much.
     goes_on = results and decode_logged_changes(entry["changes"]).get("transfer.status") in ("consulting", "merged")
     return [

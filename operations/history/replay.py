@@ -93,11 +93,8 @@ def _fold(
 def _with_constants(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:
     """Add what the log lacks: constant fields, and addresses by their legs."""
     found = {name: now[name] for name in _CONSTANT_FIELDS if name in now}
-    found |= {
-        f"{party}address": address_of_legs[label]
-        for party, label in _labels(then).items()
-        if address_of_legs.get(label)
-    }
+    addresses = {party: address_of_legs.get(label) for party, label in _labels(then).items()}
+    found |= {f"{party}address": address for party, address in addresses.items() if address}
     if then.get("transfer.mode") and then.get("transfer.number") == now.get("transfer.number"):
         found |= {name: now.get(name, "") for name in ("transfer.to", "transfer.by")}
     return then | found

@@ -194,9 +194,8 @@ def is_failure(entry: LogEntry) -> bool:
         return not wording.caller_gave_up(entry)
     if event == "gate_decided" and details["decision"] in ("rejected", "no-confirmation"):
         return True
-    if event in ("announcement_ended", "recording_changed") and (
-        details["failed"] or details["status"] in ("failed", "absent")
-    ):
+    is_media_event = event in ("announcement_ended", "recording_changed")
+    if is_media_event and (details["failed"] or details["status"] in ("failed", "absent")):
         return True
     if event == "dial_overdue" and wording.gave_up_dial(entry):
         return True
