@@ -89,8 +89,7 @@ class ControlRoutes:
         )  # fmt: skip
         body = await read_json_object(request, ("number", "voice_url"), optional)
         _require_texts(body, body)
-        number = self._sandbox.add_number(body.pop("number"), **body)
-        return json_response(asdict(number), 201)
+        return json_response(asdict(self._sandbox.add_number(body.pop("number"), **body)), 201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
         """Script a phone, name it, or let a person play it (`by_hand`)."""

@@ -36,9 +36,8 @@ class Dispatcher:
 
     def open(self) -> None:
         """Open the HTTP client."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
-        )
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         self.webhooks = WebhookDelivery(self._session, self._sandbox.auth_token, lambda: self._sandbox.now_s)
 
     def clear(self) -> None:
@@ -69,9 +68,8 @@ class Dispatcher:
             answer = WebhookResponse(plan.status, error_code=error_code)
             entry.attempts.append(DeliveryAttempt(self._sandbox.now_s, plan.status, "", 0.0))
         if answer.status:
-            self._sandbox.apply(
-                TwimlFetched(request.fetch_id, answer.status, answer.content_type, answer.body, answer.url)
-            )
+            fetched = TwimlFetched(request.fetch_id, answer.status, answer.content_type, answer.body, answer.url)
+            self._sandbox.apply(fetched)
         else:
             self._sandbox.apply(TwimlFailed(request.fetch_id, answer.error_code))
 
@@ -131,9 +129,7 @@ class Dispatcher:
         self.tasks.discard(task)
         self._sandbox.notify()
         if not task.cancelled() and (error := task.exception()) is not None:
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a delivery failed unexpectedly", "exception": error}
-            )
+            asyncio.get_running_loop().call_exception_handler({"message": "a delivery failed", "exception": error})
 
     def _log_delivery(self, request: FetchRequest | CallbackRequest) -> DeliveryEntry:
         kind, event = ("voice", request.purpose) if isinstance(request, FetchRequest) else (request.kind, request.event)

@@ -207,9 +207,8 @@ class Faults:
 
     def plan_rest(self, method: str, path: str, params: Params = ()) -> RestPlan:
         """Decide what happens to this REST request, by one-shot fault or chance."""
-        if plan := self._take(
-            RestPlan, lambda shot: shot.method in ("*", method) and self._matches(shot, (path,), params)
-        ):
+        plan = self._take(RestPlan, lambda shot: shot.method in ("*", method) and self._matches(shot, (path,), params))
+        if plan:
             return plan
         latency_s = self._random_delay_s(self.latency_s)
         plans = (
@@ -295,9 +294,8 @@ def _describe_rest_plan(plan: RestPlan) -> str:
     if plan.cuts_connection:
         return f"loses its connection {when}"
     if plan.corruption:
-        return (
-            "gets half an answer after its effect" if plan.corruption == "half" else f"gets a proxy's error page {when}"
-        )
+        page = f"gets a proxy's error page {when}"
+        return "gets half an answer after its effect" if plan.corruption == "half" else page
     if plan.status:
         return f"gets HTTP {plan.status}, {when}"
     return f"is answered {plan.latency_s:g} s later"

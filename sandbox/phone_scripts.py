@@ -27,9 +27,8 @@ class PhoneScripts:
         """Log a dialed leg, and run its phone's script."""
         call = self._sandbox.model.state.calls[ring.call_sid]
         label = call.join_settings.label if call.join_settings else ""
-        self._sandbox.request_log.dials.append(
-            DialEntry(self._sandbox.now_s, ring.call_sid, ring.to, label, call.direction)
-        )
+        entry = DialEntry(self._sandbox.now_s, ring.call_sid, ring.to, label, call.direction)
+        self._sandbox.request_log.dials.append(entry)
         script = self._sandbox.phone(ring.to).on_dialed(ring.call_sid)
         self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
 

@@ -126,6 +126,5 @@ def _respond(sandbox: SandboxRuntime, answer: RestAnswer, headers: dict[str, str
     all_headers = {"Twilio-Request-Id": f"RQ{number:032x}", "Twilio-Concurrent-Requests": "1", **(headers or {})}
     if answer.body is None:
         return web.Response(status=answer.status, headers=all_headers)
-    return web.Response(
-        body=orjson.dumps(answer.body), status=answer.status, content_type="application/json", headers=all_headers
-    )
+    body = orjson.dumps(answer.body)
+    return web.Response(body=body, status=answer.status, content_type="application/json", headers=all_headers)

@@ -175,10 +175,7 @@ class SandboxRuntime:
         return await self.call_in(f"client:{identity}", app or apps[0], tuple(sent.items()), url=url)
 
     def send_callback(self, sid: str, event: str, params: Mapping[str, str] | None = None) -> None:
-        """Send a callback that the model itself would never send.
-
-        Arguments are as in `UnknownCallback`. Raise NoSubscriberError if the resource has no callback URL.
-        """
+        """Send an `UnknownCallback`, or raise NoSubscriberError."""
         self.apply(UnknownCallback(sid, event, tuple((params or {}).items())))
 
     def set_manual(self, address: str, *, is_manual: bool) -> Phone:
@@ -233,9 +230,8 @@ class SandboxRuntime:
         await self.wait_until(lambda: self.dispatcher.is_idle, timeout_s)
 
     def __repr__(self) -> str:
-        shown = ", ".join(
-            f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in self.model.live_calls()
-        )
+        calls = self.model.live_calls()
+        shown = ", ".join(f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in calls)
         return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self.dispatcher.tasks)}>"
 
     def apply(self, input_: Input) -> outputs.Result:

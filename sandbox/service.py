@@ -72,9 +72,8 @@ class Sandbox(SandboxRuntime):
             raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
         await self.open()
         self._serving = AsyncExitStack()
-        self.port = await self._serving.enter_async_context(
-            run_server(make_app(self), self.host, self.port, shutdown_s=SHUTDOWN_S)
-        )
+        server = run_server(make_app(self), self.host, self.port, shutdown_s=SHUTDOWN_S)
+        self.port = await self._serving.enter_async_context(server)
         log.info("sandbox_started", port=self.port)
 
     async def stop(self) -> None:

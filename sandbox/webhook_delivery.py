@@ -75,9 +75,8 @@ class WebhookDelivery:
         return answer
 
     async def _request(self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides) -> WebhookResponse:
-        timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=overrides.connect_ms / 1000, sock_read=overrides.read_ms / 1000
-        )
+        connect_s, read_s = overrides.connect_ms / 1000, overrides.read_ms / 1000
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
         try:
             parsed = URL(url, encoded=True)  # exactly as signed
         except ValueError:

@@ -191,7 +191,6 @@ def update_recording(transaction: Transaction, recording: Recording, form: Form)
         raise RestError(400, 20001, f"Invalid Status: {status}")
     if recording.ended_at_s is not None:
         raise RestError(404, 20404, "The recording is not in progress")
-    pause_behavior = form.one_of("PauseBehavior", ("silence", "skip"))
-    recordings.set_status(transaction, recording, status, pause_behavior)
+    recordings.set_status(transaction, recording, status, form.one_of("PauseBehavior", ("silence", "skip")))
     shown = resources.recording_resource(transaction.state, recording)
     return RestAnswer(200, shown | {"status": status})  # as requested: a stopped one is already `processing` or done

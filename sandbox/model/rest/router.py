@@ -101,9 +101,8 @@ def _route_participant(
 
 def _route_recording(transaction: Transaction, request: RestRequest, key: str, owner_sid: str) -> RestAnswer | None:
     """Handle the recordings of a call or conference, or the one named `key`."""
-    of_owner = [
-        it for it in transaction.state.recordings.values() if owner_sid in (it.call_sid, it.leg_sid, it.conference_sid)
-    ]
+    recordings = transaction.state.recordings.values()
+    of_owner = [it for it in recordings if owner_sid in (it.call_sid, it.leg_sid, it.conference_sid)]
     if not key:
         return _list_recordings(transaction, request, of_owner)
     if key == "Twilio.CURRENT":  # the newest unfinished one
