@@ -131,9 +131,8 @@ def number_former_party(draft: Draft, name: str, also_taken: Collection[str] = (
         replace(command, party=numbered_name) if command.name == Remove.name and command.party == name else command
         for command in draft.session.pending_commands
     )
-    draft.change(
-        parties={**rest, numbered_name: replace(former, name=numbered_name)}, pending_commands=pending_commands
-    )
+    parties = {**rest, numbered_name: replace(former, name=numbered_name)}
+    draft.change(parties=parties, pending_commands=pending_commands)
 
 
 def retire_targets(draft: Draft) -> None:

@@ -250,9 +250,8 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
 
 def reason_by_first_to_leave(draft: Draft) -> EndReason:
     """Return the end reason by the party that left first."""
-    return {CUSTOMER: EndReason.CUSTOMER_LEFT, AGENT: EndReason.AGENT_LEFT}.get(
-        draft.session.first_to_leave, EndReason.ALONE
-    )
+    by_party = {CUSTOMER: EndReason.CUSTOMER_LEFT, AGENT: EndReason.AGENT_LEFT}
+    return by_party.get(draft.session.first_to_leave, EndReason.ALONE)
 
 
 #: Why a call is hung up after the end of its session.

@@ -117,8 +117,7 @@ def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
     leave_conference(draft, event)
     # In the new conference, the party waits without a hold, and its leaving ends nothing.
     draft.change(moved_at_ms=draft.now_ms)
-    found = not_none(waiting_party(draft))
-    draft.change_party(found, desired_hold=False, desired_end_on_exit=False)
+    draft.change_party(not_none(waiting_party(draft)), desired_hold=False, desired_end_on_exit=False)
     if draft.session.opening is not Opening.DIALING:
         return
     party = expected_party(draft)

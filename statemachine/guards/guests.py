@@ -87,8 +87,7 @@ def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, .
     targets = [seen for seen in unknown_participants(session, event) if name_from_label(seen) == TARGET]
     answered = [seen for seen in targets if not seen.is_ringing]
     ringing = tuple(sorted((seen for seen in targets if seen.is_ringing), key=label_number))
-    customer = session.customer
-    if any(seen.call_sid == customer.call_sid and seen.held for seen in event.participants):
+    if any(seen.call_sid == session.customer.call_sid and seen.held for seen in event.participants):
         return (*sorted(answered, key=label_number)[-1:], *ringing)
     return tuple(answered) if len(answered) == 1 else ()
 
