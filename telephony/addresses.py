@@ -156,10 +156,7 @@ def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AllowList:
-    """Allow-list of destinations; never premium-rate or emergency numbers.
-
-    Empty allows nothing.
-    """
+    """Allow-list (empty: nothing); never premium-rate or emergency numbers."""
 
     regions: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
@@ -232,8 +229,7 @@ class AllowList:
         if _is_emergency(parsed, region):
             raise AddressError("emergency numbers are never dialed")
         if region not in self.regions and not number.startswith(self.prefixes):
-            raise AddressError(
-                f"country {region} is not on the allow-list" if region else "has no country on the allow-list"
-            )
+            which = f"country {region} is not" if region else "has no country"
+            raise AddressError(f"{which} on the allow-list")
         if not is_valid:
             raise AddressError("is not a valid phone number in its region")

@@ -48,9 +48,8 @@ async def read_account(client: Client, account_sid: str) -> AccountStatus:
     if not isinstance(account.status, str):
         raise OutcomeUnknownError
     created_at = account.date_created
-    return AccountStatus(
-        account.status, str(account.type or ""), created_at if isinstance(created_at, datetime) else None
-    )
+    created = created_at if isinstance(created_at, datetime) else None
+    return AccountStatus(account.status, str(account.type or ""), created)
 
 
 async def read_number(client: Client, number: str) -> NumberSetup | None:
