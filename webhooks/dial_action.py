@@ -107,9 +107,8 @@ class DialActionRoutes(Routes):
             attempt=action.request_number,
         )
         if chosen is DialActionAnswer.DIAL_NEXT_AGENT and next_agent is not None:
-            return twiml_response(
-                self._dial_agent(form, action, next_agent, own_number_from_agent=action.own_number_from_agent)
-            )
+            twiml = self._dial_agent(form, action, next_agent, own_number_from_agent=action.own_number_from_agent)
+            return twiml_response(twiml)
         if chosen is DialActionAnswer.REDIAL_AGENT and (agent := self._same_agent(form, action, view)) is not None:
             return twiml_response(self._dial_agent(form, action, agent, own_number_from_agent=agent.number))
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))

@@ -65,11 +65,8 @@ class WaitRoutes(Routes):
             return twiml_response(self._documents.greeting(params, text or self._greeting))
         party = view.parties.get(params.party) if view else None
         playing = replace(params, wait_audio=(party.wait_audio if party else WaitAudio.NONE) or params.wait_audio)
-        return twiml_response(self._documents.wait(playing, audio_url=self._audio_url(playing.wait_audio, view)))
-
-    def _audio_url(self, audio: WaitAudio, view: SessionView | None) -> str | None:
-        own_music = view.attributes.wait_url if view and audio is WaitAudio.MUSIC else ""
-        return own_music or self._audio[audio]
+        own_music = view.attributes.wait_url if view and playing.wait_audio is WaitAudio.MUSIC else ""
+        return twiml_response(self._documents.wait(playing, audio_url=own_music or self._audio[playing.wait_audio]))
 
     async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> SessionView | None:
         """Return the session; None without Redis, or once its recovery started."""

@@ -32,9 +32,7 @@ class OutcomeRecord(BaseModel):
     reason: str = Field(description="why; empty if nothing failed")
     by: str = Field(description="who gave the command for the transfer, or started the session; empty if unknown")
     mode: str = Field(description="of a transfer: its mode")
-    to: str = Field(
-        description="of a transfer: the destinations, separated by commas; of names from the directory, the addresses"
-    )
+    to: str = Field(description="of a transfer: the comma-separated destinations; of directory names, the addresses")
     attempts: str = Field(
         description="of a transfer: JSON, a list of `to`, `party`, `result`, `started_at`, `answered_at`, `ended_at`, "
         "`waited_s`, `talked_s`"

@@ -127,9 +127,8 @@ class Handlers:
         if outcome is None or not outcome.is_final:
             return _response(202, models.CommandAccepted(command=command.command_id))
         if outcome.status == CommandStatus.REJECTED:
-            raise RequestError(
-                ErrorType.REJECTED, outcome.reason, await self._submitter.allowed_commands(outcome.session or named)
-            )
+            allowed = await self._submitter.allowed_commands(outcome.session or named)
+            raise RequestError(ErrorType.REJECTED, outcome.reason, allowed)
         return _response(200, _outcome(outcome))
 
     async def show_command(self, request: ApiRequest) -> web.Response:

@@ -150,9 +150,7 @@ class LogEntry(BaseModel):
     failed_attempts: str = Field(
         "", description='JSON, the results of the failed requests, such as `["503 x2", "429 code 20429 x1"]`'
     )
-    changes: dict[str, str | None] = Field(
-        default={}, description="the session's fields that it changed; null for a removed field"
-    )
+    changes: dict[str, str | None] = Field(default={}, description="the session fields it changed; null if removed")
 
 
 class LogPage(BaseModel):

@@ -85,10 +85,8 @@ def _body(route: Route) -> dict[str, Any]:
     refs = {command.name: _REF + command_name(command) for command in route.body}
     if len(refs) == 1:
         return {"$ref": next(iter(refs.values()))}
-    return {
-        "oneOf": [{"$ref": ref} for ref in refs.values()],
-        "discriminator": {"propertyName": "type", "mapping": refs},
-    }
+    discriminator = {"propertyName": "type", "mapping": refs}
+    return {"oneOf": [{"$ref": ref} for ref in refs.values()], "discriminator": discriminator}
 
 
 def command_name(command: type[Command]) -> str:
