@@ -1,7 +1,4 @@
-"""A worker's environment, which simulations and tests replace.
-
-Nothing else in a worker reaches outside.
-"""
+"""All that a worker reaches outside; simulations and tests replace it."""
 
 import random
 from collections.abc import Awaitable, Callable

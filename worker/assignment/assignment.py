@@ -1,7 +1,6 @@
 """Partition assignment: acquires, renews, and hands over leases.
 
-Every worker computes its share alone (`worker.assignment.rebalance`), and all reach the same result.
-Until they do, the lease decides.
+Every worker computes its share alone (`worker.assignment.rebalance`). Until all agree, the lease decides.
 """
 
 import asyncio
@@ -183,9 +182,8 @@ class PartitionAssigner:
         counts = Counter({**peers.counts, self._core.name: len(self.consumers)})
         targets = target_counts(counts, self.membership.names, self._core.keys.partitions)
         surplus_or_deficit = targets.pop(self._core.name) - len(self.consumers)
-        peers_deficit = sum(
-            max(0, target - counts[name]) for name, target in targets.items() if self.membership.is_alive(name)
-        )
+        alive = filter(self.membership.is_alive, targets)
+        peers_deficit = sum(max(0, targets[name] - counts[name]) for name in alive)
         unclaimed = [
             number
             for number in peers.free

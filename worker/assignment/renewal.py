@@ -86,9 +86,8 @@ class LeaseRenewer:
         if consumer.is_lost:
             return
         requested_at_s = self._clock.monotonic_s()
-        renewal, now_ms = await leases.renew(
-            self._client, consumer.lease, self._clock, self._lease_ms, consumer.clock.now_ms()
-        )
+        own_ms = consumer.clock.now_ms()
+        renewal, now_ms = await leases.renew(self._client, consumer.lease, self._clock, self._lease_ms, own_ms)
         _apply(consumer, renewal, now_ms, requested_at_s)
 
     async def _renew_tolerantly(self, consumer: PartitionConsumer) -> None:

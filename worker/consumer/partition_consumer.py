@@ -130,8 +130,7 @@ class PartitionConsumer:
         self._has_recovered = True
 
     async def _run_once(self) -> None:
-        count = 1 if self._suspects_left else BATCH_MAX
-        entries = await self._context.partition_store.read(self.number, count)
+        entries = await self._context.partition_store.read(self.number, 1 if self._suspects_left else BATCH_MAX)
         if not self.is_active:
             return
         if not entries:

@@ -40,9 +40,8 @@ async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, metrics:
 async def _fire_due(consumer: PartitionConsumer, metrics: Metrics) -> None:
     """Fire one partition's due timers; after an error they stay due, so pause."""
     try:
-        with contain(
-            ItemKind.TIMER, metrics, passing=(LeaseLostError, StoreError), partition=consumer.number
-        ) as boundary:
+        passing = (LeaseLostError, StoreError)
+        with contain(ItemKind.TIMER, metrics, passing=passing, partition=consumer.number) as boundary:
             await consumer.timers.fire()
         if boundary.unexpected is not None:
             await asyncio.sleep(PAUSE_S)

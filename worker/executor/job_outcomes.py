@@ -16,10 +16,7 @@ log = structlog.get_logger()
 
 
 async def run_to_outcome(execution: Execution) -> Job | None:
-    """Run a job, record its outcome, and return a stray call's hang-up.
-
-    Raises LeaseLostError or JobObsoleteError, as `Execution.run` does.
-    """
+    """Run a job, record its outcome, and return a stray call's hang-up."""
     job, context = execution.job, execution.context
     passing = (LeaseLostError, JobObsoleteError)
     with job_boundary(job, context.metrics, *passing) as boundary:
@@ -31,8 +28,7 @@ async def run_to_outcome(execution: Execution) -> Job | None:
         follow_up = await context.outbox.finish(job.effect, outcome)
         if follow_up is None:
             return None
-        now_ms = context.now_ms(job.partition)
-        return Job(effect=follow_up, partition=job.partition, committed_at_ms=now_ms)
+        return Job(effect=follow_up, partition=job.partition, committed_at_ms=context.now_ms(job.partition))
     # If the real outcome can't be written, record a minimal one. Failing that, leave the effect in the outbox.
     assert boundary.unexpected is not None
     reason = boundary.unexpected.reason

@@ -260,9 +260,8 @@ class RoutingQueue:
             return False
         if at_once and not refused and await self._route_at_once(entry, command_id, parsed):
             return True
-        session_id = await (self._new_session if parsed.event_type is Call else self._existing_session)(
-            command_id, entry, parsed
-        )
+        claim = self._new_session if parsed.event_type is Call else self._existing_session
+        session_id = await claim(command_id, entry, parsed)
         if session_id is None:
             return False
         event = _event_of(entry, parsed, session_id, command_id)

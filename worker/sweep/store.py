@@ -74,10 +74,7 @@ class SweepStore:
             await self._client.hset(self._keys.sweep_lease, _UNKNOWN_FIELD, text)
 
     async def lag_ms(self, partition: int, now_ms: int) -> float:
-        """Return the age of a partition's oldest entry; infinite without a holder.
-
-        `now_ms` is Redis's.
-        """
+        """Return the oldest entry's age by Redis's time; infinite if unheld."""
         with store_errors():
             pipeline = self._client.pipeline()
             pipeline.hmget(self._keys.lease(partition), "until", "clock_offset")
