@@ -133,8 +133,7 @@ class Dispatcher:
 
     def _log_delivery(self, request: FetchRequest | CallbackRequest) -> DeliveryEntry:
         kind, event = ("voice", request.purpose) if isinstance(request, FetchRequest) else (request.kind, request.event)
-        entry = DeliveryEntry(
-            self._sandbox.now_s, kind, event, request.url, request.method, request.params, request.call_sid
-        )
+        now_s = self._sandbox.now_s
+        entry = DeliveryEntry(now_s, kind, event, request.url, request.method, request.params, request.call_sid)
         self._sandbox.request_log.deliveries.append(entry)
         return entry

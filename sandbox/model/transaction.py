@@ -114,9 +114,8 @@ class Transaction:
         self.state.fetch_count += 1
         fetch_id = self.state.fetch_count
         generation = call.generation if generation is None else generation
-        self.state.fetches[fetch_id] = Fetch(
-            fetch_id, call.sid, purpose, generation, source.url, conference_sid, is_fallback
-        )
+        fetch = Fetch(fetch_id, call.sid, purpose, generation, source.url, conference_sid, is_fallback)
+        self.state.fetches[fetch_id] = fetch
         form = self.voice_params(call) + extra
         is_get = source.method == "GET"
         url = with_query(source.url, form) if is_get else source.url

@@ -28,9 +28,8 @@ def send_unknown_callback(transaction: Transaction, callback: UnknownCallback) -
         conference = transaction.conference(sid)
         conference.sequence += 1
         participant = conference.participants.get(dict(given).get("CallSid", ""))
-        usual = callback_parameters.conference_event(
-            conference, state.account_sid, event, transaction.now_s, participant
-        )
+        now_s = transaction.now_s
+        usual = callback_parameters.conference_event(conference, state.account_sid, event, now_s, participant)
     elif sid in state.recordings:
         kind, event = "recording", f"recording-{event}"
         usual = callback_parameters.recording_event(state.recordings[sid], state.account_sid)
