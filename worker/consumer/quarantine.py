@@ -111,9 +111,8 @@ class EffectQuarantine:
         return task
 
     async def _run_contained(self, work: Callable[[], Awaitable[None]]) -> None:
-        with contain(
-            ItemKind.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
-        ):
+        passing = (LeaseLostError,)
+        with contain(ItemKind.TASK, self._metrics, passing=passing, task="suspects", partition=self._partition):
             try:
                 await work()
             except StoreError as error:
