@@ -66,9 +66,11 @@ class Draft:
     def restless(self) -> list[Party]:
         """The parties that are not at rest, in any order."""
         parties = self.session.parties
-        if self.maybe_restless is None:
-            self.maybe_restless = {party.name for party in restless_parties(parties.values())}
-        return restless_parties([parties[name] for name in self.maybe_restless])
+        if self.maybe_restless is not None:
+            return restless_parties([parties[name] for name in self.maybe_restless])
+        found = restless_parties(parties.values())
+        self.maybe_restless = {party.name for party in found}
+        return found
 
     @property
     def transfer(self) -> TransferState:

@@ -35,6 +35,8 @@ _FACTS = frozenset(events.FACTS)
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: The event of automatic rows, which read the draft only.
 _ALWAYS = events.Automatic(session_id="")
+#: Parties from which on a session notes who is restless (count). With fewer, the note's dictionary costs more.
+NOTED_FROM = 8
 #: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
 
@@ -144,7 +146,7 @@ def _step_without_session(session: Session, event: Event) -> Step:
 
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
     after = replace(session, version=session.version + 1, seen=session.seen.with_event(event))
-    if RESTLESS in session.__dict__:
+    if len(session.parties) >= NOTED_FROM and RESTLESS in session.__dict__:
         after.__dict__[RESTLESS] = session.__dict__[RESTLESS]
     return Step(after, outcome, reason)
 
@@ -158,7 +160,7 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
     draft = Draft(session, event, now_ms, policy)
     if session.parties is not before.parties:
         draft.changed = None
-    elif RESTLESS in before.__dict__:
+    elif len(before.parties) >= NOTED_FROM and RESTLESS in before.__dict__:
         draft.maybe_restless = {*before.__dict__[RESTLESS]}
     row = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
@@ -207,7 +209,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     if changes := prune_former_parties(after, before, changed):
         after = replace(after, **changes)
         changed = tuple([name for name in changed if name in after.parties])
-    if draft.maybe_restless is not None:
+    if draft.maybe_restless is not None and len(after.parties) >= NOTED_FROM:
         after.__dict__[RESTLESS] = [party.name for party in draft.restless if party.name in after.parties]
     assert not after.timers or after.state is not State.ENDED
     assert not moved or before.state is not State.ENDED

@@ -92,7 +92,8 @@ def pack_changes(session: Session, before: Session) -> tuple[bytes, dict[str, st
 
 def apart_of(session: Session) -> Apart:
     """Return the parties apart of a session, loaded or being stored."""
-    found: Apart = session.__dict__.get(_APART, _NONE_APART)
+    # To ask a small session would give it a dictionary.
+    found: Apart = session.__dict__.get(_APART, _NONE_APART) if len(session.parties) > TOGETHER_MAX else _NONE_APART
     return found
 
 
