@@ -11,13 +11,14 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import aiohttp
 import structlog
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
+from yarl import URL
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
@@ -212,9 +213,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         try:
             async with self._open_session().request(
                 method.upper(),
-                url,
-                params={name: str(value) for name, value in params.items()} if params else None,
-                data=urlencode(data, doseq=True).encode() if data else None,
+                URL(url, encoded=True).extend_query(_pairs(params)),
+                data=URL.build(query=_pairs(data)).raw_query_string.encode() or None,  # in C, unlike urllib's
                 headers=headers,
                 allow_redirects=False,
             ) as response:
@@ -280,6 +280,12 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > BODY_MAX_BYTES:
             raise aiohttp.ClientPayloadError("body too long")
     return bytes(body)
+
+
+def _pairs(fields: Mapping[str, object] | None) -> list[tuple[str, str]]:
+    """Return names and values; a list has a pair for each of its values."""
+    values = [(name, value if isinstance(value, list) else [value]) for name, value in (fields or {}).items()]
+    return [(name, str(one)) for name, several in values for one in several]
 
 
 def _with_auth(headers: Mapping[str, str] | None, auth: tuple[str, str] | None) -> dict[str, str]:

@@ -128,6 +128,8 @@ class BatchProcessor:
             for change in decided.batch.sessions:
                 self._cache.put(change.after, change.packed)
                 sessions[change.after.id] = change.after
+            for _ in range(2 if decided.effects else 0):
+                await asyncio.sleep(0)  # requests leave before the next read; see `call_after_requests`
 
     async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
         """Return entries and sessions; dead-letter entries of corrupt sessions."""
