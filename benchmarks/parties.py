@@ -59,7 +59,7 @@ async def _longest_script(redis_url: str, client: Client, size: Size, figures: F
         async with worker.paused():
             await backlog.store(client, conference.closing())
         await backlog.settled(client, worker)
-        figures.add("longest_script_ms", (await meter.read()).longest_script_ms)
+        (await meter.read()).add_scripts(figures)
 
 
 async def measure(size: Size, _chance: Random) -> Figures:

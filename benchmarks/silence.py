@@ -171,4 +171,6 @@ async def measure(size: Size, _chance: Random) -> Figures:
                 ]
                 for party, silences_s in zip(("customer", "agent"), zip(*pairs, strict=True), strict=True):
                     figures.add_percentiles(f"{kind}.{party}", silences_s)
+    for figure in ("customer.p50_ms", "customer.p99_ms", "agent.p50_ms", "agent.p99_ms"):
+        figures.add_difference(f"added.{figure}", f"system.{figure}", f"prepared.{figure}")
     return figures

@@ -42,7 +42,7 @@ async def _ordinary(kind: str, redis_url: str, client: Client, size: Size, figur
         if kind == "worker":
             redis = await meter.read()
             figures.add("ordinary.redis_us", redis.cpu_s / size.events * 1e6)
-            figures.add("ordinary.longest_script_ms", redis.longest_script_ms)
+            redis.add_scripts(figures, "ordinary.")
             figures.add("ordinary.redis_commands", redis.commands_run / size.events)
 
 
@@ -57,7 +57,7 @@ async def _conference(redis_url: str, client: Client, size: Size, figures: Figur
         _add(figures, "conference", used, len(events))
         redis = await meter.read()
         figures.add("conference.redis_us", redis.cpu_s / len(events) * 1e6)
-        figures.add("conference.longest_script_ms", redis.longest_script_ms)
+        redis.add_scripts(figures, "conference.")
         figures.add("conference.requests_per_event", (twilio.arrivals.qsize() - requests) / len(events))
 
 

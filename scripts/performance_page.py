@@ -125,10 +125,16 @@ ROWS = (
     *(Row(f"Silence during a conversion: {share}", "silence", f"system.customer.{share}_ms", _MS, (
         ("documents prepared in advance", f"prepared.customer.{share}_ms"),
     )) for share in ("p50", "p99")),
+    *(Row(f"Silence that Conferral adds: {share}", "silence", f"added.customer.{share}_ms", _MS)
+      for share in ("p50", "p99")),
     Row("Redis: commit of an event of a bridged call", "worker", "ordinary.redis_us", _CPU),
     Row("Redis: ingest of a callback", "webhooks", "webhooks.redis_us", _CPU),
-    Row("Redis: longest script, bridged calls", "worker", "ordinary.longest_script_ms", _MS),
-    Row("Redis: longest script, many parties and a long log", "parties", "longest_script_ms", _MS),
+    *(Row(f"Redis: longest script, {calls}", benchmark, f"{name}longest_script_ms", _MS, (
+        ("99 % of scripts", f"{name}script_p99_ms"),
+    )) for calls, benchmark, name in (
+        ("bridged calls", "worker", "ordinary."),
+        ("many parties and a long log", "parties", ""),
+    )),
     Row("Redis: memory of a live session", "sessions", "redis_bytes", _KB, factor=1e-3),
     Row("Worker: memory of a live session", "sessions", "worker_bytes", _KB, factor=1e-3),
     Row("Both with so many sessions", "sessions", "sessions_count", "sessions"),

@@ -29,6 +29,11 @@ class Figures:
         pairs = zip(self.rounds[value], self.rounds[base], strict=True)
         self.rounds[name] = [one / other for one, other in pairs]
 
+    def add_difference(self, name: str, value: str, base: str) -> None:
+        """Add each round's difference of two figures of that round."""
+        pairs = zip(self.rounds[value], self.rounds[base], strict=True)
+        self.rounds[name] = [one - other for one, other in pairs]
+
     def lines(self) -> list[str]:
         """Return a table: name, median, and the rounds' minimum and maximum."""
         width = max((len(name) for name in self.rounds), default=0)
