@@ -370,20 +370,16 @@ def test_orders_are_json_of_their_attributes():
                        "due_ms": 7, "effects": ["e1"]}  # fmt: skip
 
 
-def test_newer_versions_parts_of_a_json_are_passed_over():
-    fields = session_codec.encode(Session("CA1", version=1, options=DialOptions(brief="x")))
-    fields["options"] = '{"brief":"x","colour":"blue"}'
-    assert session_codec.decode(fields).options == DialOptions(brief="x")
-
-
-def test_newer_versions_parts_of_orders_and_attributes_are_passed_over():
+def test_newer_versions_parts_of_a_session_are_passed_over():
     fields = session_codec.encode(Session("CA1", version=1, recording=Recording("RE1")))
+    fields["options"] = '{"brief":"x","colour":"blue"}'
     fields["pending_commands"] = (
         '[{"command_id":"c","name":"add","options":{"brief":"x","colour":"blue"},"colours":["blue"]}]'
     )
     fields["attributes"] = '{"record":"true","colour":"blue"}'
     fields["recording.colour"] = "blue"
     session = session_codec.decode(fields)
+    assert session.options == DialOptions(brief="x")
     assert session.pending_commands == (PendingCommand("c", "add", options=DialOptions(brief="x")),)
     assert (session.attributes, session.recording) == (ConferenceAttributes(record="true"), Recording("RE1"))
 

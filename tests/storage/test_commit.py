@@ -9,8 +9,7 @@ from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachabl
 from conferral.statemachine.events import CallReceived, ConferenceFound, EffectSucceeded, End, ParticipantFound
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import ParticipantUpdate, Party, Session
-from conferral.statemachine.states import PartyStatus, TransferMode, TransferStage, WaitAudio
-from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.statemachine.states import PartyStatus, WaitAudio
 from conferral.storage import scripts
 from conferral.storage.codecs import session_hash
 from conferral.storage.codecs.hash_codec import CorruptHashError
@@ -162,22 +161,13 @@ async def test_version_conflict_changes_nothing_and_names_the_sessions(store, cl
     assert lease.commit == 0
 
 
-@pytest.mark.parametrize("key", ["session", "log"])
-async def test_session_key_of_a_wrong_type_is_a_conflict_and_changes_nothing(
-    store, client, keys, partition, lease, key
-):
-    await client.set(getattr(keys, key)(SESSION), "another program's")
+@pytest.mark.parametrize("key", ["session", "log", "events", "outbox", "timers", "live", "ended", "suspects"])
+async def test_key_of_a_wrong_type_changes_nothing(store, client, keys, partition, lease, key):
+    """A session's keys concern that session, those of the partition concern them all."""
+    of_session = key in ("session", "log")
+    await client.set(getattr(keys, key)(SESSION if of_session else partition), "another program's")
     before = await everything(client, keys)
-    with pytest.raises(CommitConflictError):
-        await store.commit(partition, lease, Batch(sessions=[opened()], outbox_put={"e": b"1"}))
-    assert await everything(client, keys) == before
-
-
-@pytest.mark.parametrize("key", ["events", "outbox", "timers", "live", "ended", "suspects"])
-async def test_partition_key_of_a_wrong_type_changes_nothing(store, client, keys, partition, lease, key):
-    await client.set(getattr(keys, key)(partition), "another program's")
-    before = await everything(client, keys)
-    with pytest.raises(WrongTypeError):
+    with pytest.raises(CommitConflictError if of_session else WrongTypeError):
         await store.commit(partition, lease, Batch(sessions=[opened()], outbox_put={"e": b"1"}))
     assert await everything(client, keys) == before
 
@@ -269,17 +259,6 @@ async def test_call_token_is_gone_once_it_is_emptied(store, client, keys, partit
     assert b"%7Bnumber%7D" in await client.hget(keys.session(SESSION), "packed")
     await store.commit(partition, lease, Batch(sessions=[moved(with_token, call_token="")]))
     assert b"call_token" not in await client.hget(keys.session(SESSION), "packed")
-
-
-async def test_transfer_is_stored_with_its_session(store, client, keys, partition, lease, opening):
-    attempt = Attempt("target", "client:bob", "d1", 1_000_200, result="busy")
-    transfer = TransferState(1, TransferMode.BLIND, "client:bob", attempts=(attempt,), started_at_ms=1_000_100)
-    change = moved(opening, transfer=transfer)
-    await store.commit(partition, lease, Batch(sessions=[change]))
-    assert (await store.load([SESSION]))[SESSION] == change.after
-    over = moved(change, transfer=replace(transfer, stage=TransferStage.OVER, reason="busy", attempts=()))
-    await store.commit(partition, lease, Batch(sessions=[over]))
-    assert (await store.load([SESSION]))[SESSION] == over.after
 
 
 async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client, keys, partition, lease):

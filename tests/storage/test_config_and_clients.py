@@ -128,11 +128,6 @@ async def test_write_that_times_out_is_not_repeated(single, client):
     await slow.aclose()
 
 
-async def test_idle_blocking_read_comes_back_empty_and_does_not_fail(blocking):
-    with store_errors():
-        assert not await blocking.xread({"nothing": "0"}, block=20)
-
-
 def test_cluster_is_selected_in_the_url():
     assert isinstance(make_client("redis://localhost:7000/?cluster=true"), RedisCluster)
 

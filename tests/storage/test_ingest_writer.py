@@ -180,18 +180,25 @@ async def test_full_redis_is_reported_as_unreachable(publisher, client):
     assert await publisher.redis_error() == ""
 
 
-async def test_silent_redis_costs_no_more_than_the_deadline(server, publisher):
+@pytest.mark.parametrize(
+    "ask",
+    [lambda publisher: publisher.publish(ringing()), lambda publisher: publisher.claim_gate(SESSION, "d1", "CA2")],
+    ids=["publish", "claim"],
+)
+async def test_silent_redis_costs_no_more_than_the_deadline_and_is_not_trusted_after(server, publisher, ask):
     loop = asyncio.get_running_loop()
-    await publisher.publish(ringing(0))
+    await publisher._server._check()
+    publisher._server._changed_at_s = None  # as if it had been up for long
+    assert not publisher.restarted_recently()
     server.signal(signal.SIGSTOP)
     try:
         began_s = loop.time()
         with pytest.raises(StoreUnreachableError):
-            await publisher.publish(ringing(1))
+            await ask(publisher)
         assert loop.time() - began_s < 1.5
-        assert publisher.restarted_recently()
     finally:
         server.signal(signal.SIGCONT)
+    assert publisher.restarted_recently()
 
 
 async def test_event_is_stored_though_the_connection_broke_in_between(single, publisher, client, keys):

@@ -117,6 +117,7 @@ def test_new_server_is_doubted_for_a_minute(had_all: bool, unknown_for_s: float)
         ("=990000:this:3", True, 990_000, 110.0),
         ("=990000:this:5", False, 1_000_000, 110.0),
         ("=990000:third:4", False, 1_000_000, 110.0),
+        *((unreadable, False, 1_000_000, 110.0) for unreadable in ("-", "-soon", "-990000", "-" + "9" * 5_000)),
     ],
 )
 def test_lease_says_how_long_its_server_may_lack_writes(noted: str, has_all: bool, at_ms: int, until_s: float) -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import CallProgressed, ConferenceEventIgnored, Event
+from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest import command_batcher, load_shedding
 from conferral.storage.ingest.load_shedding import Backlogs, LoadShedding, Reason, SessionRates
@@ -37,17 +37,6 @@ def shed(metrics: Metrics) -> dict[str, int]:
 # ---- the rate of a session ---------------------------------------------------------------------------------------
 
 
-def test_session_has_fifty_events_a_second_in_the_long_run():
-    clock = Hands()
-    rates = SessionRates(clock)
-    taken = 0
-    for _ in range(2_000):  # ten seconds of 200 a second
-        clock.now_s += 0.005
-        taken += rates.try_acquire("noisy")
-    assert 50 * 10 <= taken <= 50 * 11
-    assert rates.try_acquire("quiet")
-
-
 def test_session_may_send_fifty_events_at_once_and_then_as_many_a_second():
     clock = Hands()
     rates = SessionRates(clock)
@@ -59,6 +48,8 @@ def test_session_may_send_fifty_events_at_once_and_then_as_many_a_second():
     for passed_s, count in ((0.0625, 3), (0.0625, 3), (0.0625, 3), (0.0625, 3), (0.015625, 1), (0.5, 25), (99.0, 50)):
         clock.now_s += passed_s
         assert acquired() == count, passed_s
+    assert not rates.try_acquire("s")
+    assert rates.try_acquire("quiet")
 
 
 def test_backlog_is_read_once_a_second_and_known_until_then():
@@ -82,20 +73,6 @@ def test_number_of_tracked_sessions_is_limited(monkeypatch):
     for number in range(1_000):
         rates.try_acquire(f"s{number}")
     assert len(rates._buckets) == 10
-
-
-def test_session_that_is_too_fast_loses_what_decides_nothing_and_nothing_else():
-    metrics, clock = Metrics(), Hands()
-    watched = LoadShedding(clock, metrics)
-    left_out: dict[type[Event], int] = {ConferenceEventIgnored: 0, CallProgressed: 0}
-    for number in range(400):  # two seconds of 200 a second, one in four of them decides
-        clock.now_s += 0.005
-        event = deciding(number) if number % 4 == 0 else noted(number)
-        left_out[type(event)] += watched.should_shed(event, 0, is_overloaded=False)
-    assert left_out[CallProgressed] == 0
-    assert shed(metrics) == {"session": left_out[ConferenceEventIgnored]}
-    stored = 300 - left_out[ConferenceEventIgnored]
-    assert 2 * 50 <= stored <= 2 * 50 + 50, "the rate, and once the burst"
 
 
 @pytest.mark.parametrize("event", [deciding(), noted()], ids=lambda event: event.name)

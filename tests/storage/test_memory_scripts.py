@@ -13,7 +13,9 @@ from conferral.storage.scripts import SCRIPTS
 from tests.support.redis_comparison import KEYS, Words, compare, limits
 
 pytestmark = pytest.mark.redis
-EXAMPLES, EXAMPLES_SOAK = 25, 2_000
+EXAMPLES = pytest.mark.parametrize(
+    "examples", [25, pytest.param(2_000, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
+)
 
 EXPRESSIONS = """
     1                   2.9                     -2.9                  'text'              ''              true
@@ -82,18 +84,10 @@ untimed = st.lists(st.sampled_from([name for name in COMPARED if name not in TIM
 timed = st.lists(st.sampled_from(TIMED).flatmap(call_of), max_size=1)
 
 
-def test_scripts_do_the_same_whatever_they_are_given(real: redis.Redis) -> None:
+@EXAMPLES
+def test_scripts_do_the_same_whatever_they_are_given(real: redis.Redis, examples: int) -> None:
     """Whatever a script answers or stumbles over, at which line, and what it has written until then."""
-    random_calls(real, EXAMPLES)
 
-
-@pytest.mark.soak
-@pytest.mark.timeout(600)
-def test_scripts_do_the_same_in_many_more_cases(real: redis.Redis) -> None:
-    random_calls(real, EXAMPLES_SOAK)
-
-
-def random_calls(real: redis.Redis, examples: int) -> None:
     @limits(examples)
     @given(before=before, untimed=untimed, timed=timed)
     def agree(before: list[Words], untimed: list[Words], timed: list[Words]) -> None:
@@ -195,7 +189,8 @@ BEFORE_COMMITS: list[Words] = [
 ]  # fmt: skip
 
 
-def random_commits(real: redis.Redis, examples: int) -> None:
+@EXAMPLES
+def test_commits_leave_the_same_behind(real: redis.Redis, examples: int) -> None:
     keys = [*OWN, *(kind + one for one in SESSIONS for kind in (b"session:", b"log:"))]
 
     @limits(examples)
@@ -204,13 +199,3 @@ def random_commits(real: redis.Redis, examples: int) -> None:
         compare(real, [*BEFORE_COMMITS, *odd, *asked], keys)
 
     agree()
-
-
-def test_commits_leave_the_same_behind(real: redis.Redis) -> None:
-    random_commits(real, EXAMPLES)
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(600)
-def test_many_more_commits_leave_the_same_behind(real: redis.Redis) -> None:
-    random_commits(real, EXAMPLES_SOAK)

@@ -170,11 +170,6 @@ async def test_unreachable_share_node_blocks_no_worker(client, keys, time, monke
     assert [one.shares.current for one in workers] == [then] * count
 
 
-async def test_worker_that_was_never_given_a_share_has_none(client, keys, time):
-    (one,) = workers_of(client, keys, time, 1)
-    assert one.shares.current == RequestSlots(0, 0)
-
-
 async def test_worker_that_leaves_gives_its_share_back(client, keys, time):
     first, second = workers_of(client, keys, time, 2)
     await first.ask()
