@@ -8,7 +8,6 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
@@ -19,8 +18,6 @@ from conferral.statemachine.effects import (
     CreateParticipant,
     Dial,
     FindCall,
-    RedirectCall,
-    RedirectToUrl,
     SayAndHangUp,
     UpdateParticipant,
 )
@@ -194,14 +191,6 @@ async def test_dial_error_is_raised_unchanged_after_one_request(effect: Dial, na
     assert len(http.requests) == 1
 
 
-@pytest.mark.parametrize("code", [16023, 16024, 16025])
-def test_a_label_that_twilio_does_not_take_is_refused_for_good(code: int) -> None:
-    error = from_status(400, code)
-
-    assert isinstance(error, ProviderRefusedError)
-    assert not isinstance(error, ProviderGoneError | ProviderBusyError)
-
-
 # ---- the allow-list ----------------------------------------------------------------------------------------------
 
 
@@ -370,19 +359,6 @@ async def test_a_participant_that_is_gone_was_not_changed() -> None:
 FALLBACK = {"FallbackUrl": URLS.fallback(), "FallbackMethod": "POST"}
 
 
-@pytest.mark.parametrize("effect", [
-    RedirectCall(effect_id="e1", session_id="S1", party="agent", call_sid="CA1", conference="S1", label="agent-1"),
-    RedirectToUrl(effect_id="e1", session_id="S1", party="customer", call_sid="CA1", url="https://example.com/survey"),
-], ids=lambda effect: effect.kind)  # fmt: skip
-async def test_a_call_that_gets_other_twiml_gets_a_fallback_with_it(effect) -> None:
-    calls, http = calls_with({"POST Calls/CA1": {"sid": "CA1"}}, SETUP)
-
-    assert await calls.perform(effect) is None
-
-    ((_, data),) = http.requests
-    assert data.items() >= FALLBACK.items()
-
-
 async def test_a_sentence_is_sent_inline() -> None:
     calls, http = calls_with({"POST Calls/CA1": {"sid": "CA1"}}, SETUP)
 
@@ -391,10 +367,3 @@ async def test_a_sentence_is_sent_inline() -> None:
     document = DOCUMENTS.say_and_hang_up(Phrase.TRANSFER_FAILED)
     assert sentence_in(Phrase.TRANSFER_FAILED, "en-US") in document
     assert http.requests == [("POST Calls/CA1", {"Twiml": document, **FALLBACK})]
-
-
-@pytest.mark.parametrize("error", [GONE, OVER])
-async def test_message_on_an_ended_call_is_no_error(error: ProviderError) -> None:
-    calls, _ = calls_with({"POST Calls/CA1": error}, SETUP)
-
-    assert await calls.perform(SAY) is None

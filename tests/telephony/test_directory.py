@@ -19,7 +19,6 @@ from conferral.telephony.directory.model import (
     InboundRoute,
     load_directory,
     resolve_address,
-    resolve_agent,
     resolve_fallback,
 )
 from tests.support.each import each
@@ -162,11 +161,6 @@ def test_settings_with_invalid_names_are_reported_together(path, settings):
 @pytest.mark.parametrize("word", ["recall", "end"])
 def test_fallback_keywords_are_not_resolved_as_names(settings, word):
     assert resolve_fallback(settings(CONFERRAL_TRANSFER_FALLBACK=word), {word: "client:bob"}) == word
-
-
-def test_agent_without_a_directory(settings):
-    assert resolve_agent(settings(CONFERRAL_AGENT="")) is None
-    assert resolve_agent(settings()).text == "client:alice"
 
 
 @pytest.mark.parametrize("text, found", [

@@ -54,7 +54,7 @@ NUMBER = "+14155550123"
         (400, 10004, ProviderRefusedError),
         (400, 86008, ProviderRefusedError),
         (400, 16022, ProviderGoneError),
-        (400, 16025, ProviderRefusedError),
+        *((400, code, ProviderRefusedError) for code in (16023, 16024, 16025)),
         (400, 16026, OutcomeUnknownError),
         (400, 20429, ProviderBusyError),
         (499, 0,     ProviderRefusedError),

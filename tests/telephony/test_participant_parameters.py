@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderRefusedError
+from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
 from conferral.telephony.callback_urls import Announcement, CallbackUrls
 from conferral.telephony.errors import from_status
@@ -52,18 +51,6 @@ async def test_mode_that_can_not_be_is_refused(mode: str) -> None:
     assert http.requests == []
 
 
-@pytest.mark.parametrize("code", [13240, 16028])
-async def test_coaching_a_participant_outside_the_conference_is_refused_but_not_gone(code: int) -> None:
-    error = from_status(400, code)
-    calls, _ = calls_with({TO_SUPERVISOR: error})
-
-    with pytest.raises(ProviderRefusedError) as caught:
-        await calls.perform(replace(SUPERVISOR, supervises="whisper", coaches="CA2"))
-
-    assert caught.value is error
-    assert not isinstance(caught.value, ProviderGoneError)
-
-
 OUR_DOCUMENT = URLS.of(Announcement("S1", "c1"))
 
 
@@ -83,10 +70,6 @@ async def test_sentence_is_announced_by_a_document_of_ours_and_external_audio_by
     assert await calls.perform(replace(effect, url=url)) is None
 
     assert http.requests == [(name, sent)]
-
-
-def test_document_of_an_announcement_names_its_command() -> None:
-    assert Announcement.parse(urlsplit(OUR_DOCUMENT).query) == Announcement("S1", "c1")
 
 
 @pytest.mark.parametrize("error", [GONE, from_status(429, 20429), from_status(503)])

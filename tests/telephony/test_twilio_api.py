@@ -16,7 +16,15 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
     ProviderUnreachableError,
 )
-from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, RedirectCall, RedirectToUrl
+from conferral.statemachine.effects import (
+    Effect,
+    EndConference,
+    HangUpCall,
+    ReadCalls,
+    RedirectCall,
+    RedirectToUrl,
+    SayAndHangUp,
+)
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.telephony.errors import from_status
 from conferral.telephony.twilio_queries import RedirectSeen
@@ -43,6 +51,7 @@ END = EndConference(effect_id="e3", session_id="S1", conference_sid="CF1")
 AWAY = RedirectToUrl(
     effect_id="e6", session_id="S1", party="customer", call_sid="CA1", url="https://example.com/survey?x=1"
 )
+SAY = SayAndHangUp(effect_id="e7", session_id="S1", party="customer", call_sid="CA1", sentence="transfer-failed")
 READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", with_conference=True, read_version=7)
 READ_CALLS_ONLY = ReadCalls(
     effect_id="e5", session_id="S1", parent_call_sid="CA1", with_conference=False, read_version=7
@@ -103,7 +112,13 @@ async def test_end_that_is_refused_for_another_reason_fails() -> None:
 
 @pytest.mark.parametrize("error", [GONE, OVER])
 @pytest.mark.parametrize(
-    "effect, name", [(HANG_UP, "POST Calls/CA2"), (END, "POST Conferences/CF1"), (AWAY, "POST Calls/CA1")]
+    "effect, name",
+    [
+        (HANG_UP, "POST Calls/CA2"),
+        (END, "POST Conferences/CF1"),
+        (AWAY, "POST Calls/CA1"),
+        (SAY, "POST Calls/CA1"),
+    ],
 )
 async def test_ending_what_is_over_already_has_succeeded(effect: Effect, name: str, error: ProviderError) -> None:
     calls, _ = calls_with({name: error})
@@ -442,9 +457,7 @@ async def test_verification_finds_the_label_or_the_call_in_the_conference(
 
 
 async def test_read_fetches_a_conference_missing_from_the_list_directly() -> None:
-    known = RedirectCall(
-        effect_id="e1", session_id="S1", party="agent", call_sid="CA2", conference="CF7", label="agent-1"
-    )
+    known = replace(REDIRECT, conference="CF7")
     calls, _ = calls_with(
         {
             "GET Calls/CA2": call("CA2", "in-progress"),
