@@ -38,7 +38,7 @@ async def app() -> AsyncIterator[WebhookApp]:
 @pytest.fixture
 def bridging(app: WebhookApp) -> WebhookApp:
     """The application bridges its callers to an agent."""
-    app.on("/voice", "<Response><Dial action='/action'><Client>alice</Client></Dial></Response>")
+    app.on("/voice", "<Response><Dial answerOnBridge='true' action='/action'><Client>alice</Client></Dial></Response>")
     app.on("/action", "<Response><Hangup/></Response>")
     return app
 

@@ -133,19 +133,6 @@ def test_full_conference_admits_no_one(story: ModelScenario) -> None:
     assert len(story.exchange.state.conferences[story.conference()].participants) == 2
 
 
-def test_wait_document_is_fetched_while_alone_and_again_when_it_ends(story: ModelScenario) -> None:
-    sid = story.member(f"waitUrl='{APP}/wait'")
-    assert story.hears(sid) == "silence"
-    story.serve("/wait", "<Response><Say>Please wait</Say><Play>tune.mp3</Play></Response>")
-    assert story.hears(sid) == "speech"
-
-    story.passes(1.0)
-    assert story.hears(sid) == "music"
-    story.passes(5.0)
-
-    assert story.asked_paths() == ["/wait"]
-
-
 def test_empty_wait_document_is_not_requested_without_pause(story: ModelScenario) -> None:
     story.member(f"waitUrl='{APP}/wait'")
     story.serve("/wait", "<Response/>")
@@ -178,22 +165,6 @@ def test_wait_document_may_not_dial(story: ModelScenario) -> None:
 
     assert story.error_codes() == [13238]
     assert story.asked_paths() == ["/after"]
-
-
-def test_conference_that_asks_for_a_recording_is_recorded_from_its_start(story: ModelScenario) -> None:
-    first = story.member(f"record='record-from-start' recordingStatusCallback='{APP}/recording'")
-    assert story.exchange.state.recordings == {}
-    second = story.member()
-    (recording,) = story.exchange.state.recordings.values()
-    assert recording.status == "in-progress"
-
-    story.passes(9.0)
-    story.hangs_up(first)
-    story.hangs_up(second)
-
-    params = story.event("recording-completed")
-    assert (params["RecordingStatus"], params["RecordingDuration"]) == ("completed", "9")
-    assert params["RecordingSource"] == "Conference"
 
 
 def test_conference_participation_follows_the_participants_own_twiml(story: ModelScenario) -> None:

@@ -55,17 +55,6 @@ def test_unanswered_dial_is_reported_by_the_call_and_by_the_conference(
     assert (story.hears(customer), story.hears(agent)) == ({agent}, {customer})
 
 
-def test_every_event_requested_in_separate_fields_is_reported(story: ModelScenario) -> None:
-    story.member()
-
-    story.answers(dialed(story))
-
-    fields = [dict(it.params) for it in story.callbacks if it.kind == "call"]
-    assert [(it["CallStatus"], it["SequenceNumber"]) for it in fields] == [
-        ("initiated", "0"), ("ringing", "1"), ("in-progress", "2"),
-    ]  # fmt: skip
-
-
 def test_ring_time_counts_from_the_ringing_and_may_have_twilios_buffer() -> None:
     story = ModelScenario(Behavior(ring_buffer_s=5.0))
     story.member()

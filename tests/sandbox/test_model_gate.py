@@ -158,20 +158,3 @@ def test_callers_number_is_shown_with_its_token_where_that_is_accepted(
     assert (without, refusal["code"]) == (400, 21210)
     assert (answered, body.get("code")) == (status, code)
     assert [ring.from_ for ring in story.rings] == ([CUSTOMER] if accepted else [])
-
-
-def test_call_of_a_dial_is_found_by_its_destination(story: ModelScenario) -> None:
-    for to in ("+14155550199", "client:bob", "sip:carol@sip.example.com"):
-        story.dial(to)
-        story.passes(10.0)
-    wanted = dial_to_gate(story)
-
-    def found(*query: tuple[str, str]) -> list[str]:
-        return [it["sid"] for it in story.rest("GET", "/Calls.json", *query)[1]["calls"]]
-
-    to_number = ("To", "+14155550199")
-    assert len(found(to_number)) == 2
-    assert found(to_number)[0] == wanted
-    assert len(found(("To", "sip:carol@sip.example.com"))) == 1
-    assert found(to_number, ("StartTime>", "1970-01-01T00:17:10Z")) == [wanted]
-    assert found(to_number, ("Status", "completed")) == []

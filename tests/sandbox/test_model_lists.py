@@ -99,14 +99,6 @@ def test_conferences_are_listed_by_days_alone(story: ModelScenario) -> None:
     assert story.refused("GET", "/Conferences.json", ("DateCreated>", "1970-01-01T00:00:00Z")) == (400, 20001)
 
 
-def test_ten_thousand_live_calls_are_ten_full_pages(story: ModelScenario) -> None:
-    story.add_foreign_calls(10_000)
-
-    found = pages(story, "/Calls.json", "calls", LIVE, ("PageSize", "1000"))
-
-    assert [len(page) for page in found] == [1_000] * 10
-
-
 def test_timers_come_in_order_of_time_and_equal_ones_in_the_order_of_setting() -> None:
     timers = Timers()
     for name, at_s in (("a", 3.0), ("b", 1.0), ("c", 1.0), ("d", 2.0), ("b", 1.0)):

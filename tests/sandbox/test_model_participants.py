@@ -104,17 +104,6 @@ def test_muted_participant_is_heard_by_no_one(story: ModelScenario) -> None:
     assert story.events()[-1] == "participant-unmute"
 
 
-def test_held_participant_hears_music_and_is_heard_by_no_one(story: ModelScenario) -> None:
-    agent, customer = story.member(), story.member()
-
-    assert story.update(customer, ("Hold", "true"))["hold"] is True
-
-    assert (story.hears(agent), story.hears(customer)) == ("silence", "music")
-    assert story.event("participant-hold")["Hold"] == "true"
-    story.update(customer, ("Hold", "false"))
-    assert (story.hears(agent), story.hears(customer)) == ({customer}, {agent})
-
-
 def test_repeated_hold_changes_nothing_and_says_nothing(story: ModelScenario) -> None:
     customer = story.member()
     story.member()
@@ -250,17 +239,6 @@ def test_ringing_participant_does_not_keep_an_empty_conference_open(story: Model
     story.hangs_up(only)
 
     assert story.exchange.state.conferences[story.conference()].status == "completed"
-
-
-def test_creates_queue_at_the_accounts_calls_a_second() -> None:
-    story = ModelScenario(Behavior(calls_per_second=1.0))
-
-    first, second = story.participant("client:carol"), story.participant("client:dan")
-
-    assert [ring.call_sid for ring in story.rings] == [first]
-    assert story.call(second).queue_ms == 1000
-    story.passes(1.0)
-    assert [ring.call_sid for ring in story.rings] == [first, second]
 
 
 def test_redirected_call_frees_its_label_in_the_conference(story: ModelScenario) -> None:

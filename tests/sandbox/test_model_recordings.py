@@ -236,7 +236,9 @@ def test_stopped_recording_can_be_followed_by_another_one(story: ModelScenario) 
     first = record(story, customer)
     story.passes(1.0)
     path = f"/Calls/{customer}/Recordings"
-    assert story.rest("POST", f"{path}/Twilio.CURRENT.json", ("Status", "stopped"))[1]["status"] == "stopped"
+    _, stopped = story.rest("POST", f"{path}/Twilio.CURRENT.json", ("Status", "stopped"))
+    assert (stopped["status"], stopped["duration"]) == ("stopped", "1")
+    assert story.rest("POST", f"{path}/Twilio.CURRENT.json", ("Status", "paused"))[0] == 404
     second = record(story, customer)
 
     assert story.rest("POST", f"{path}/{first.sid}.json", ("Status", "paused"))[0] == 404

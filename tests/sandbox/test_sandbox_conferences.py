@@ -117,19 +117,6 @@ async def test_recording_callbacks_are_sent_signed_and_can_be_lost(
     assert [it.fault for it in sandbox.request_log.callbacks("recording-completed")] == ["lost"]
 
 
-@pytest.mark.parametrize(("moment", "then"), [("before", "in-progress"), ("after", "paused")])
-async def test_pause_of_a_recording_can_fail_before_or_after_its_effect(
-    sandbox: Sandbox, twilio: Client, members: list[CallHandle], moment: str, then: str
-) -> None:
-    current = twilio.conferences(conference_of(members)).recordings("Twilio.CURRENT")
-    sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=500, moment=moment, Status="paused")
-
-    with pytest.raises(TwilioRestException):
-        await current.update_async(status="paused", pause_behavior="skip")
-
-    assert [it.status for it in sandbox.recordings()] == [then]
-
-
 async def test_recording_that_is_busy_answers_408(sandbox: Sandbox, twilio: Client, members: list[CallHandle]) -> None:
     sandbox.faults.next_rest("POST", "/Calls/*/Recordings/*", status=408)
     recordings = twilio.calls(members[0].sid).recordings

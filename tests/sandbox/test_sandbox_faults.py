@@ -224,17 +224,6 @@ async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox:
     assert sandbox.faults.pending_count() == 0
 
 
-async def test_call_token_can_be_refused_once(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.faults.next_rest("POST", "/Calls.json", status=400, code=21210, CallToken="*")
-
-    await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
-    with pytest.raises(TwilioRestException) as refused:
-        await twilio.calls.create_async(to="client:bob", from_=BUSINESS, twiml=PAUSE, call_token="%7B%7D")
-
-    assert (refused.value.status, refused.value.code) == (400, 21210)
-    assert sandbox.request_log.dials_to("client:bob") == 0
-
-
 @pytest.mark.parametrize(
     ("fault", "how", "named", "times"),
     [

@@ -1,26 +1,10 @@
 """Phones with scripted behavior, and calls as a person on a phone sees them."""
 
-import pytest
-
 from conferral.sandbox import PhoneScript, Sandbox
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.fair_time import LoopSandbox
 from tests.support.phones import dialed
-
-
-def bridge(app: WebhookApp) -> str:
-    return (
-        f"<Response><Dial action='/action' timeout='20' answerOnBridge='true'><Client "
-        f"statusCallback='{app.url}/child' statusCallbackEvent='completed'>alice</Client></Dial></Response>"
-    )
-
-
-@pytest.fixture
-def bridging(app: WebhookApp) -> WebhookApp:
-    app.on("/voice", bridge(app))
-    app.on("/action", "<Response><Hangup/></Response>")
-    return app
 
 
 async def test_phone_answers_and_hangs_up_by_its_script(bridging: WebhookApp, sandbox: Sandbox) -> None:
@@ -35,22 +19,6 @@ async def test_phone_answers_and_hangs_up_by_its_script(bridging: WebhookApp, sa
     assert bridging.at("/action")[0].params["DialCallDuration"] == "4"
     kinds = [str(it.sound) for it in caller.sounds_heard]
     assert kinds[:3] == ["silence", "ringback", alice.sid]
-
-
-@pytest.mark.parametrize(
-    ("outcome", "status", "sip_code"),
-    [("busy", "busy", "486"), ("reject", "busy", "603"), ("fail", "failed", "404"), ("no-answer", "no-answer", "487")],
-)
-async def test_phone_that_does_not_answer(
-    bridging: WebhookApp, sandbox: Sandbox, outcome: str, status: str, sip_code: str
-) -> None:
-    sandbox.phone("client:alice").script(outcome=outcome)
-
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await sandbox.wait_until(lambda: bridging.at("/child"))
-
-    fields = bridging.at("/child")[0].params
-    assert (fields["CallStatus"], fields["SipResponseCode"]) == (status, sip_code)
 
 
 async def test_phone_without_a_script_rings_until_instructed(bridging: WebhookApp, sandbox: Sandbox) -> None:
