@@ -101,9 +101,9 @@ def log_entry(event, at_ms=CREATED_MS, *, before="bridged", after="bridged", **m
     return {**fields, "reason": "", "effects": "[]", **more}
 
 
-def decide(redis, command_id, status, reason=""):
+def decide(redis, command_id, status, reason="", **more):
     """A worker has decided: what is waited for is there already."""
-    redis.hset(KEYS.command(command_id), mapping={"status": status, "reason": reason, "session": CALL})
+    redis.hset(KEYS.command(command_id), mapping={"status": status, "reason": reason, "session": CALL, **more})
 
 
 def published(redis):

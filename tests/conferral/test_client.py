@@ -5,6 +5,7 @@ import inspect
 import subprocess
 import sys
 import traceback
+from dataclasses import replace
 
 import pytest
 
@@ -20,11 +21,24 @@ from conferral import (
 )
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.events.commands import own_fields
-from conferral.statemachine.states import Phase, State
+from conferral.statemachine.session import Recording
+from conferral.statemachine.states import PartyStatus, Phase, SessionMode, State
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import digest_of
-from tests.conferral.cli_helpers import AGENT_CALL, CALL, CREATED_MS, KEYS, consult, ended, make_session, put, set_up
+from tests.conferral.cli_helpers import (
+    AGENT_CALL,
+    CALL,
+    CREATED_MS,
+    KEYS,
+    consult,
+    decide,
+    ended,
+    make_session,
+    published,
+    put,
+    set_up,
+)
 
 pytestmark = pytest.mark.redis
 DIAL = {
@@ -70,16 +84,6 @@ async def client(redis):
     put(redis, make_session())
     async with Client() as client:
         yield client
-
-
-def decide(redis, command_id, status, reason="", *, digest=""):
-    """A worker has decided: what is waited for is there already."""
-    record = {"status": status, "reason": reason, "session": CALL, "digest": digest}
-    redis.hset(KEYS.command(command_id), mapping=record)
-
-
-def published(redis):
-    return [fields for _, fields in redis.xrange(KEYS.commands)]
 
 
 # ---- commands ----------------------------------------------------------------------------------------------------
@@ -321,6 +325,22 @@ async def test_sessions_are_read_with_parties_and_transfer(client, redis):
     assert session.parties["target"].status == "connected"
     assert (session.transfer.mode, session.transfer.to) == ("consult", ("+14155550145",))
     assert session.fields["party.customer.address"] == "+14155550123"
+
+
+async def test_parked_session_has_its_time_its_recording_and_who_is_gone(client, redis):
+    session = make_session(state=State.CONFERENCED, phase=Phase.PARKED, parked_until_ms=CREATED_MS + 300_000)
+    agent = replace(session.parties["agent"], status=PartyStatus.LEFT, muted=True)
+    parties = {**session.parties, "agent": agent}
+    put(redis, replace(session, parties=parties, recording=Recording("RE1", "paused"), mode=SessionMode.CONFERENCE))
+
+    found = await client.session(CALL)
+
+    assert (found.phase, found.mode, found.direction) == ("parked", "conference", "inbound")
+    assert found.parked_until.isoformat() == "2027-01-15T08:05:00+00:00"
+    assert (found.recording.sid, found.recording.status) == ("RE1", "paused")
+    assert {name: (party.is_gone, party.muted) for name, party in found.parties.items()} == {
+        "customer": (False, False), "agent": (True, True),
+    }  # fmt: skip
 
 
 async def test_sessions_are_chosen_by_state_and_oldest_first(client, redis):

@@ -2,17 +2,9 @@
 
 import pytest
 
-from tests.conferral.cli_helpers import AGENT_CALL, CALL, Ran, decide, ended, published, put
+from tests.conferral.cli_helpers import AGENT_CALL, CALL, Ran, ended, published, put
 
 pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("bridged")]
-
-
-def test_end_does_what_was_confirmed(run, redis, on_terminal):
-    decide(redis, "mine", "done")
-    on_terminal(lambda _question: True)
-
-    assert run("end", CALL, "--id", "mine").code == 0
-    assert published(redis) == [{"type": "end", "session": CALL, "by": "cli", "id": "mine"}]
 
 
 @pytest.mark.parametrize(

@@ -85,12 +85,6 @@ def test_explain_shows_whole_numbers_only_when_they_are_wanted(run: Run, busy_ca
     assert "+14155550123" in run("explain", CUSTOMER_CALL, "--full").out
 
 
-def test_explain_shows_why_a_session_ended(run: Run, redis: Any) -> None:
-    store(redis, lambda: talking("warm").end())
-
-    assert ": an operator ended it.\nEnded by: end requested.\n" in run("explain", CUSTOMER_CALL).out
-
-
 @pytest.mark.parametrize("command", ["explain", "replay"])
 def test_unknown_session_is_refused(run: Run, redis: Any, command: str) -> None:
     set_up(redis)

@@ -10,7 +10,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry, process_stats
 from conferral.storage.queries.process_stats import ProcessStats, stats_of
-from tests.support.each import each
 
 KEYS = Keys("test", 3)
 NOW_MS = 1_800_000_000_000
@@ -126,18 +125,3 @@ def test_figures_are_those_of_the_metrics():
     )  # fmt: skip
     assert list(reported.failures) == [str(20_000 + number) for number in range(14, 4, -1)]
     assert process_stats.from_json(process_stats.to_json(reported)) == reported
-
-
-@each(
-    "text, read",
-    [
-        (None, None),
-        ([], None),
-        ({}, ProcessStats()),
-        ({"events": 3, "unknown": 9, "commits": "many", "requests": -1, "given_up": True}, ProcessStats(events=3)),
-        ({"failures": {"21220": 1, "odd": "x"}}, ProcessStats(failures={"21220": 1})),
-        ({"failures": 5}, ProcessStats()),
-    ],
-)
-def test_unknown_stats_of_another_version_are_ignored(text, read):
-    assert process_stats.from_json(text) == read
