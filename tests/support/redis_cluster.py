@@ -14,8 +14,9 @@ from typing import Any, Self
 
 import redis
 
-from tests.support.fair_time import forget_process, watch_process
+from tests.support.fair_time import watch_process
 from tests.support.ports import HOST, is_free, own_ports
+from tests.support.redis_server import ServerProcess
 
 #: After how long without an answer a node counts as dead, milliseconds.
 NODE_TIMEOUT_MS = 1_000
@@ -33,7 +34,7 @@ _PORTS = range(20_000, 22_700)
 _BUS_OFFSET = 10_000
 
 
-class Node:
+class Node(ServerProcess):
     """One server of a cluster; `kill` and `start` keep its folder, so that its append-only file survives."""
 
     def __init__(self, program: Path, folder: Path, port: int, timeout_ms: int) -> None:
@@ -42,7 +43,6 @@ class Node:
         self.folder.mkdir()
         self.port = port
         self.timeout_ms = timeout_ms
-        self.process: subprocess.Popen[bytes] | None = None
 
     def __repr__(self) -> str:
         return f"<Node {self.port} {'up' if self.is_up else 'down'}>"
@@ -80,18 +80,6 @@ class Node:
     def set_timeout(self, timeout_ms: int) -> None:
         """Changes how long this node waits for another, until it starts again."""
         self.ask("CONFIG", "SET", "cluster-node-timeout", str(timeout_ms))
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """As kill -9 does: nothing is written that was not written before. A paused one goes too."""
-        if self.process is not None:
-            forget_process(self.process.pid)
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
     def is_primary(self) -> bool:
         return str(self.ask("ROLE")[0]) == "master"

@@ -36,7 +36,25 @@ def found_programs() -> dict[str, Path]:
     return programs
 
 
-class RedisServer:
+class ServerProcess:
+    """The process of a server, once it is started."""
+
+    process: subprocess.Popen[bytes] | None = None
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """As kill -9 does: nothing is written that was not written before. A paused one goes too."""
+        if self.process is not None:
+            forget_process(self.process.pid)
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+class RedisServer(ServerProcess):
     """One server. `kill` and `start` keep its data folder, so that an append-only file survives.
 
     Args:
@@ -54,7 +72,6 @@ class RedisServer:
         self.folder = Path(tempfile.mkdtemp(prefix="conferral-redis-"))
         self.append_only = append_only
         self.ignores_file_size = ignores_file_size
-        self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def socket(self) -> Path:
@@ -128,15 +145,3 @@ class RedisServer:
     def _own_client(self) -> "redis.Redis":
         """Making one takes ten times as long as a request: it serves all tests."""
         return self.client()
-
-    def signal(self, number: signal.Signals) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def kill(self) -> None:
-        """As kill -9 does: nothing is written that was not written before."""
-        if self.process is not None:
-            forget_process(self.process.pid)
-            self.process.kill()
-            self.process.wait()
-            self.process = None
