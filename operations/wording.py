@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from conferral.operations.attempts import describe_effect_attempts
 from conferral.operations.session_queries import LogEntry
-from conferral.runtime.redaction import redact
+from conferral.runtime.redaction import EXAMPLE, redact
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
@@ -168,8 +168,8 @@ def display_address(value: str, *, full: bool = False) -> str:
 
 
 def mask_numbers(text: str, *, full: bool = False) -> str:
-    """Mask phone numbers within a text; other digits (times, SIDs) stay."""
-    return text if full else _NUMBER_IN_TEXT.sub(lambda found: redact(found[0]), text)
+    """Mask phone numbers within a text, except the example in our messages."""
+    return text if full else _NUMBER_IN_TEXT.sub(lambda one: one[0] if one[0] == EXAMPLE else redact(one[0]), text)
 
 
 def parse_time_ms(text: str) -> int:

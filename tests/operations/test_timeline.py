@@ -10,7 +10,9 @@ from conferral.operations import attempts as attempt_notes
 from conferral.operations.explanation import Explanation, Suggestion, explain
 from conferral.operations.history import timeline
 from conferral.operations.session_queries import LogEntry
+from conferral.runtime.redaction import EXAMPLE
 from conferral.statemachine.effects import UpdateParticipant
+from conferral.statemachine.events import Transfer
 from conferral.statemachine.step import Step
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import view_of
@@ -229,6 +231,20 @@ def test_numbers_are_cut_unless_they_are_wanted_whole() -> None:
     for moment in timeline.build_timeline([entry]):
         assert "4155550123" not in moment.text + moment.consequence + moment.reason
     assert "+14155550123" in timeline.build_timeline([entry], full=True)[0].text
+
+
+def test_refusal_shows_the_example_number_of_its_text_and_masks_others() -> None:
+    """The example is what the operator should type; it belongs to no one."""
+
+    def play() -> Scenario:
+        refused = f"to: must be +, country code, and number, such as {EXAMPLE}, not +14155550123"
+        return conferenced().command(Transfer, "transfer-1", to="", mode="warm", refused=refused)
+
+    shown = "to: must be +, country code, and number, such as +12025550145, not +…23"
+    assert timeline.build_timeline(recorded(play)[0])[-1].reason == shown
+    failure = explained(play).first_failure
+    assert failure is not None
+    assert failure.guard == shown
 
 
 # ---- explained -----------------------------------------------------------------------------------------------------
