@@ -23,14 +23,14 @@ class BatchHistogram(Histogram):
 
 
 class Metrics:
-    """One process's metrics, on their own registry."""
+    """One process's metrics, on a registry; only workers export gauges."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_worker: bool = True) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._counter = partial(Counter, registry=self.registry)
-        self._gauge = partial(Gauge, registry=self.registry)
+        self._gauge = partial(Gauge, registry=self.registry if is_worker else None)
         self._histogram = partial(Histogram, buckets=_FAST_S, registry=self.registry)
         self.sessions = self._gauge("conferral_sessions", "Live sessions of partitions held here, by state", ["state"])
         self.events = self._counter(

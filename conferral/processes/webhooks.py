@@ -44,7 +44,7 @@ def serve_webhooks(host: str, port: int) -> int:
 
 
 async def _serve(settings: ServiceSettings, directory: DirectoryFile, host: str, port: int, stop: asyncio.Event) -> int:
-    metrics, clock = Metrics(), SystemClock()
+    metrics, clock = Metrics(is_worker=False), SystemClock()
     count_outages(metrics)
     client = make_redis_client(settings.redis_url)
     # A separate client, so that no caller waits behind a list of sessions.

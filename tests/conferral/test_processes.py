@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import re
 import signal
 import socket
 import urllib.error
@@ -53,6 +54,20 @@ def running(command, cwd, redis_url, **variables):
 
 #: What is asked for in every run, of each process that listens; the other signal in the long one.
 ASKED = [pytest.param(signal.SIGTERM), pytest.param(signal.SIGINT, marks=pytest.mark.soak)]
+
+
+@pytest.mark.parametrize("command, exports_gauges", [("webhooks", False), ("worker", True)])
+def test_only_workers_export_gauges(redis, redis_server, tmp_path, command, exports_gauges):
+    """Every gauge is a worker's. Webhooks exported each as 0, which lowered minima and averages over all processes."""
+    with running(command, tmp_path, redis_server.url) as (program, url):
+        until(lambda: status(f"{url}/metrics") == 200, f"{command} does not answer", program)
+        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+            exposition = answer.read().decode()
+
+    # The library calls the time when a counter was created a gauge.
+    gauges = re.findall(r"^# TYPE (conferral_\w+)(?<!_created) gauge$", exposition, re.MULTILINE)
+    assert bool(gauges) is exports_gauges, gauges
+    assert "# TYPE conferral_store_failures_total counter" in exposition
 
 
 @pytest.mark.parametrize("command", LISTENS)
