@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from conferral.cli.completion import choices, complete_parties
-from conferral.cli.options import AsJson, CommandId, NewSessionName, NoWait, SessionName, Wait, Yes
+from conferral.cli.options import WAIT, WAIT_FOR_DIAL, AsJson, CommandId, NewSessionName, NoWait, SessionName, Yes
 from conferral.cli.usage import App, Command
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _help_text(command: type[CommandEvent]) -> str:
 
 def _command_function(command: type[CommandEvent]) -> Callable[..., None]:
     """Return the function that typer runs, a parameter for each option."""
-    from conferral.statemachine.events.commands import own_fields
+    from conferral.statemachine.events.commands import DialCommand, own_fields
 
     name, own = command.name, own_fields(command)
 
@@ -110,7 +110,7 @@ def _command_function(command: type[CommandEvent]) -> Callable[..., None]:
         _parameter("session", NewSessionName, None) if name == "call" else _parameter("session", SessionName, ...),
         *map(_option_of, own),
         *([_parameter("yes", Yes, False)] if name in _QUESTIONS else ()),
-        _parameter("wait", Wait, None),
+        _parameter("wait", WAIT_FOR_DIAL if issubclass(command, DialCommand) else WAIT, None),
         _parameter("no_wait", NoWait, False),
         _parameter("command_id", CommandId, None),
         _parameter("as_json", AsJson, False),

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -101,14 +101,12 @@ def _check_wait(value: float | None) -> float | None:
     return value
 
 
-Wait = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SECONDS",
-        help="How long to wait for the result; by default, the ring time plus 15 s, at least 30.",
-        callback=_check_wait,
-    ),
-]
+def _wait_option(default: str) -> Any:
+    text = f"How long to wait for the result; by default, {default}."
+    return Annotated[float | None, typer.Option(metavar="SECONDS", help=text, callback=_check_wait)]
+
+
+WAIT, WAIT_FOR_DIAL = _wait_option("30 s"), _wait_option("the ring time plus 15 s, at least 30 s")
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the command's id and don't wait.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
 CommandId = Annotated[

@@ -73,6 +73,15 @@ def test_helps_name_arguments_in_words_and_fit_80_columns(run):
     assert re.search(r"^  --wait SECONDS  ", run("end", "-h").out, re.MULTILINE)
 
 
+def test_help_speaks_of_ring_time_only_where_a_command_dials(run):
+    waits = {name: " ".join(text.split()) for name, text in every_help(run) if "--wait SECONDS" in text}
+
+    assert {name for name, text in waits.items() if "ring time plus 15 s, at least 30 s" in text} == {
+        "call", "transfer", "retrieve", "add", "supervise",
+    }  # fmt: skip
+    assert "How long to wait for the result; by default, 30 s." in waits["hold"]
+
+
 def test_help_imports_nothing_heavy():
     heavy = ("asyncio", "redis", "aiohttp", "twilio", "pydantic", "rich", "phonenumbers", "structlog")
     program = f"import sys, conferral.main; print([name for name in {heavy} if name in sys.modules])"
