@@ -77,7 +77,7 @@ def _state_text(session: SessionView) -> str:
 
 def _attention_text(session: SessionView, now_ms: int) -> str:
     attention = attention_of(session, now_ms or SystemClock().wall_ms())
-    return attention.text if attention else ""
+    return attention.text if attention and attention.needs_attention else ""
 
 
 def _ended_at(session: SessionView) -> str:

@@ -58,7 +58,8 @@ def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newes
     assert heading.split()[:4] == ["session", "state", "attention", "duration"]
     assert [line.split()[0] for line in rows] == [overdue, OTHER, CALL, failed]
     assert "overdue by " in rows[0]
-    assert "transfer failed: target was busy" in rows[3], "it has recovered: it is marked, and comes in its place"
+    assert "target was busy" not in rows[3], "it has recovered: no one has to act, and the transfer's column says so"
+    assert "warm to client:bob failed (busy)" in rows[3]
     assert [one["id"] for one in run("sessions", "--json").json] == [overdue, OTHER, CALL, failed]
 
 
