@@ -43,6 +43,8 @@ class EffectRequest:
     outcome: str = ""
     #: From emitting the effect to processing its outcome, in milliseconds; None while pending.
     took_ms: int | None = None
+    #: Whether it failed because Twilio answered with an error. Other failed requests were not done.
+    is_refused: bool = False
     #: Twilio's error code; 0 for none.
     twilio_code: int = 0
     #: How many requests it took; 0 if not recorded, which usually means one.
@@ -157,7 +159,7 @@ def effect_result(asked: EffectRequest) -> str:
     """Describe a request's result and duration; empty while it has none."""
     if asked.took_ms is None:
         return ""
-    failed = "refused" if asked.twilio_code else "not done"
+    failed = "refused" if asked.is_refused else "not done"
     word = {"succeeded": "done", "failed": failed, "unknown": "no response"}.get(asked.outcome, asked.outcome)
     more = ", ".join(filter(None, (f"code {asked.twilio_code}" if asked.twilio_code else "", asked.attempts_note)))
     when = "in" if asked.outcome == "succeeded" else "after"
@@ -244,6 +246,7 @@ def _with_outcome(asked: EffectRequest, entry: LogEntry, at_ms: int) -> EffectRe
         asked,
         outcome=_EFFECT_RESULTS[entry["event"]],
         took_ms=max(0, at_ms - asked.requested_at_ms),
+        is_refused=entry["event"] == "effect_failed" and bool(wording.details(entry)["http_status"]),
         twilio_code=twilio_code(entry),
         attempts=attempts.effect_attempt_count(entry),
         attempts_note=attempts.describe_effect_attempts(entry),

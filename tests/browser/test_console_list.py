@@ -1,6 +1,7 @@
 """The console's list in a browser: thousands of sessions, hostile names, keys alone."""
 
 import asyncio
+import json
 import time
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from tests.browser.axe import cut_off, too_wide
 from tests.browser.browser_actions import open_session, sessions, signed_in
 from tests.browser.many_sessions import HOSTILE, changed, crowd, hostile, put_all, session_id
 from tests.browser.windows import NARROW, WIDE
-from tests.conferral.cli_helpers import make_session
+from tests.conferral.cli_helpers import CALL, log_entry, make_session, put
 
 MANY = 5_000
 #: Elements of the list that may be in the document at most (count).
@@ -227,3 +228,19 @@ async def test_session_with_250_parties_fits_a_few_screens(console, windows, red
     await expect(page.get_by_label("Copy the label guest-200")).to_be_hidden()
     await more.click()
     await expect(page.get_by_label("Copy the label guest-200")).to_be_visible()
+
+
+async def test_only_a_request_that_twilio_answered_is_shown_as_refused(console, windows, redis):
+    def hold(effect: str, **answer: int) -> list[dict[str, str]]:
+        details = {"kind": "update_participant", "party": "customer", "detail": "hold", **answer}
+        asked = log_entry("hold", effects=json.dumps([{"id": effect, **details}]))
+        return [asked, log_entry("effect_failed", effect=effect, details=json.dumps(details))]
+
+    put(redis, make_session(), log=[*hold("e1", http_status=404), *hold("e2")])
+    page = await signed_in(windows, console)
+    await open_session(page, CALL)
+    items = page.get_by_role("listitem")
+    asked = items.filter(has_text="asks Twilio to hold customer", has_not=items)
+    await expect(asked).to_have_count(2)
+    await expect(asked.filter(has_text="refused by Twilio")).to_have_count(1)
+    await expect(asked.filter(has_text="not done")).to_have_count(1)

@@ -56,6 +56,7 @@ def held(outcome: str, **given: object) -> Callable[[], Scenario]:
     [
         (held("succeeds"), "succeeded", 0, "done in 120 ms"),
         (held("fails", status=400, code=21220), "failed", 21220, "refused after 120 ms (code 21220)"),
+        (held("fails", status=404), "failed", 0, "refused after 120 ms"),
         (held("fails", status=0), "failed", 0, "not done after 120 ms"),
         (held("is_unknown"), "unknown", 0, "no response after 120 ms"),
     ],
@@ -69,6 +70,8 @@ def test_effect_result_is_shown_where_it_was_requested(
     assert (asked.text, asked.outcome, asked.took_ms, asked.twilio_code) == ("hold customer", outcome, 120, code)
     assert timeline.effect_results(requested) == answer
     assert result.requested_by == requested.entry_id
+    refusals = (result.text.startswith("Twilio refused"), answer.startswith("refused"), asked.is_refused)
+    assert len(set(refusals)) == 1, "both entries agree, and the console"
     assert (result.gap_ms, result.is_failure) == (120, outcome != "succeeded")
 
 

@@ -120,14 +120,15 @@ function More({ moment }) {
 }
 
 const KINDS = { succeeded: "good", failed: "bad", unknown: "warn" };
-const WORDS = { succeeded: "done", failed: "refused by Twilio", unknown: "no response" };
+const WORDS = { succeeded: "done", failed: "not done", unknown: "no response" };
 
 function Effect({ effect }) {
   const { outcome, took_ms: tookMs } = effect;
+  const word = effect.is_refused ? "refused by Twilio" : WORDS[outcome] ?? printable(outcome);
   const took = tookMs === null ? "" : ` after ${shortSpan(tookMs)}`;
   return html`<li class=${outcome === "failed" ? "effect is-failure" : "effect"}>
     <span>asks Twilio to <${Text} value=${effect.text} /></span>
-    <${Mark} kind=${KINDS[outcome] ?? "plain"}>${outcome ? `${WORDS[outcome] ?? printable(outcome)}${took}` : "no response yet"}<//>
+    <${Mark} kind=${KINDS[outcome] ?? "plain"}>${outcome ? `${word}${took}` : "no response yet"}<//>
     <${Code} code=${effect.twilio_code} />
     ${effect.attempts_note ? html`<span class="small muted"><${Text} value=${effect.attempts_note} /></span>` : null}
   </li>`;
