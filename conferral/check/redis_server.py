@@ -11,6 +11,7 @@ from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
     CLUSTER_SETTING_WRONG,
+    FOREIGN,
     LOGIN_REFUSED,
     NO_SUCH_DATABASE,
     SILENT_STATES,
@@ -159,7 +160,7 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
     try:
         partitions, schema_version = int(found), int(schema or 0)
     except ValueError:
-        return fail("setup", f"{key} belongs to another program", "choose another CONFERRAL_PREFIX"), None
+        return fail("setup", f"{key} {FOREIGN}", "choose another CONFERRAL_PREFIX"), None
     if partitions != settings.partitions:
         why = f"CONFERRAL_PARTITIONS is {settings.partitions}, but Redis was set up with {partitions}"
         return fail("setup", why, f"set CONFERRAL_PARTITIONS={partitions}"), None

@@ -13,6 +13,7 @@ from conferral.operations.partition_clock import PartitionClocks, read_partition
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.runtime.clock import SystemClock
 from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.connection.errors import FOREIGN
 
 COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
 
@@ -42,7 +43,7 @@ async def _read_sessions(
     found = await reader.all_sessions(state, with_ended=with_ended)
     times = await read_partition_clocks(reader)
     ordered = sorted(found, key=lambda one: sort_key(one, times.now_of(one.id)))
-    foreign = [f"{key} belongs to another program" for key in sorted(reader.foreign_keys)]
+    foreign = [f"{key} {FOREIGN}" for key in sorted(reader.foreign_keys)]
     return ordered, times, [*map(str, reader.silent.values()), *foreign]
 
 

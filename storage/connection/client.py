@@ -21,6 +21,7 @@ from conferral.storage.connection.error_mapping import ErrorMappingRedis, connec
 from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
     CLUSTER_SETTING_WRONG,
+    FOREIGN,
     LOGIN_REFUSED,
     LOGIN_WORDS,
     NO_SUCH_DATABASE,
@@ -167,7 +168,7 @@ def to_store_error(error: Exception, key: str = "") -> StoreError:
     elif word == "DB":  # "DB index is out of range"
         ours = StoreError(NO_SUCH_DATABASE)
     elif word == "WRONGTYPE" and key:
-        ours = StoreError(f"Redis refused (WRONGTYPE): {key} belongs to another program")
+        ours = StoreError(f"Redis refused (WRONGTYPE): {key} {FOREIGN}")
     elif isinstance(error, ResponseError):
         ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
     elif word in LOGIN_WORDS:

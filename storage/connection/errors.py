@@ -34,6 +34,8 @@ CLUSTER_SETTING_MISSING = "Redis is a cluster: add ?cluster=true to REDIS_URL"
 CLUSTER_SETTING_WRONG = "Redis is not a cluster: remove ?cluster=true from REDIS_URL"
 #: No wait helps, and each names the correction.
 CLUSTER_SETTING_ERRORS = frozenset({CLUSTER_SETTING_MISSING, CLUSTER_SETTING_WRONG})
+#: Said of a key whose content Conferral did not write.
+FOREIGN = "belongs to another program"
 NO_SUCH_DATABASE = "Redis has no database with the number in REDIS_URL"
 #: What is wrong with `REDIS_URL`, as Redis's answers show: a process stops.
 URL_ERRORS = CLUSTER_SETTING_ERRORS | {NO_SUCH_DATABASE}

@@ -126,7 +126,7 @@ def test_dial_with_a_call_taken_by_another_session_is_remembered_after_redis_los
 # ---- dead-lettered by chance ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", ["workers crashed processing it", quarantine.REASON])
+@pytest.mark.parametrize("reason", [quarantine.ENTRY_REASON, quarantine.REASON])
 def test_dead_letter_is_explained_by_the_deaths_of_all_who_tried_it(reason: str) -> None:
     """Who dead-letters an entry has marked it, too, and lives."""
     deaths = WorkerDeaths()

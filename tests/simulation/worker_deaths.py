@@ -28,7 +28,7 @@ class WorkerDeaths:
         """Whether all died, or slept too long, who had tried what was dead-lettered for that reason."""
         if reason == quarantine.REASON:
             markers, needed = set(self._marks[name][-_EFFECT_TRIALS:]), _EFFECT_TRIALS
-        elif reason == "workers crashed processing it":  # who dead-letters an entry has marked it, too
+        elif reason == quarantine.ENTRY_REASON:  # who dead-letters an entry has marked it, too
             markers, needed = set(self._marks[name][:-1]), quarantine.ENTRY_DEATHS_MAX - 1
         else:
             return False

@@ -21,7 +21,7 @@ from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.partition_timers import PartitionTimers
 from conferral.worker.consumer.post_commit import PAUSE_S
-from conferral.worker.consumer.quarantine import ENTRY_DEATHS_MAX
+from conferral.worker.consumer.quarantine import ENTRY_DEATHS_MAX, ENTRY_REASON
 from conferral.worker.consumer.session_gauge import SessionGauge
 from conferral.worker.consumer.worker_context import WorkerContext
 
@@ -160,5 +160,5 @@ class PartitionConsumer:
         # One worker had died before the first mark.
         if deaths < ENTRY_DEATHS_MAX:
             return False
-        await self._batches.dead_letter([entry], "workers crashed processing it")
+        await self._batches.dead_letter([entry], ENTRY_REASON)
         return True

@@ -34,6 +34,7 @@ ENTRY_DEATHS_MAX = 3
 #: How long, at most, a suspect's first attempt delays the next, seconds.
 TRIAL_WAIT_S = 1.0
 REASON = "five workers died over it"
+ENTRY_REASON = "workers crashed processing it"
 
 
 class EffectQuarantine:
