@@ -11,8 +11,8 @@ from conferral.console.session_feed import SessionFeed
 from conferral.operations import health, statistics
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.health import Health
+from conferral.operations.lost_workers import LostWorkers, read_lost_workers
 from conferral.operations.statistics import SessionCounts, TransferStats
-from conferral.operations.takeovers import Takeover, TakeoverDetector, read_lease_snapshot
 from conferral.runtime.clock import Clock
 
 T = TypeVar("T")
@@ -56,9 +56,8 @@ class Dashboard:
         self._counts = _CachedRead(self._count_sessions, READ_EVERY_S, clock)
         self._transfer_stats = _CachedRead(self._read_transfer_stats, TRANSFER_STATS_EVERY_S, clock)
         self._dead = _CachedRead(self._count_dead, READ_EVERY_S, clock)
-        self._takeover = _CachedRead(self._read_takeover, READ_EVERY_S, clock)
+        self._lost_workers = _CachedRead(self._read_lost_workers, READ_EVERY_S, clock)
         self._health = _CachedRead(self._read_health, READ_EVERY_S, clock)
-        self._takeovers = TakeoverDetector()
         self._recent_health: deque[Health] = deque()
 
     async def summary(self) -> bytes:
@@ -68,7 +67,7 @@ class Dashboard:
             counts=await self._counts.get(),
             hour=await self._transfer_stats.get(),
             dead=await self._dead.get(),
-            takeover=await self._takeover.get(),
+            lost_workers=await self._lost_workers.get(),
         )
 
     async def health(self) -> bytes:
@@ -84,8 +83,8 @@ class Dashboard:
     async def _count_dead(self) -> int:
         return await self._redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count())
 
-    async def _read_takeover(self) -> Takeover | None:
-        return self._takeovers.observe(await self._redis.run(read_lease_snapshot))
+    async def _read_lost_workers(self) -> LostWorkers | None:
+        return await self._redis.run(read_lost_workers)
 
     async def _read_health(self) -> bytes:
         """Return health, and rates since the oldest recent snapshot."""

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 from tests.browser import browser_actions
 from tests.browser.browser_environment import TOKEN, Console
 from tests.browser.many_sessions import crowd, put_all, session_id
-from tests.conferral.cli_helpers import set_up
+from tests.conferral.cli_helpers import KEYS, set_up
 
 GONE = r"WebSocket|ERR_CONNECTION_REFUSED|Failed to load resource"
 TABS = 8
@@ -103,6 +103,18 @@ async def test_the_session_that_was_open_is_open_after_a_restart(redis, console,
     await page.reload()
     await expect(page.get_by_role("heading", level=1)).to_contain_text(session_id(0))
     assert await list_items(page) == before
+
+
+async def test_a_lost_worker_is_named_until_another_has_its_partitions(redis, console, windows):
+    fill(redis, 1)
+    redis.zadd(KEYS.workers, {"worker-1": 1})
+    redis.hset(KEYS.lease(0), mapping={"holder": "7:worker-1", "until": 1})
+    page = await browser_actions.signed_in(windows, console)
+    banner = page.get_by_text("1 partition is waiting for another worker.")
+    await expect(banner).to_be_visible()
+    await expect(page.get_by_text("1 worker stopped: worker-1.")).to_be_visible()
+    redis.hset(KEYS.lease(0), "holder", "8:worker-2")
+    await expect(banner).to_have_count(0)
 
 
 @pytest.mark.soak

@@ -112,19 +112,22 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
     expected = statistics.count_sessions((view_of(one), None) for one in hashes)
     assert reported["counts"]["by_state"] == expected.by_state | {"bridged": 3, "conferenced": 1, "transferring": 1}
     assert (reported["counts"]["live"], reported["counts"]["lone"]) == (expected.live, expected.lone) == (5, 0)
-    assert (reported["dead"], reported["takeover"]) == (0, None)
+    assert (reported["dead"], reported["lost_workers"]) == (0, None)
     assert reported["hour"] == {"transfers": 0, "failed": 0, "failed_percent": None, "answer_p95_s": None}
 
 
 @pytest.mark.parametrize("view", [{"view": "session", "id": CALL}, {"view": "health"}, {"view": "dead"}], ids=str)
-async def test_every_view_gets_the_summary_that_the_banner_shows_a_takeover_from(console, redis, view, bridged):
-    redis.hset(KEYS.lease(0), mapping={"holder": "7:killed", "until": 1_800_000_060_000})
+async def test_every_view_gets_the_summary_that_the_banner_shows_lost_workers_from(console, redis, view, bridged):
+    redis.hset(KEYS.lease(0), mapping={"holder": "7:killed", "until": 1})
     page = await Page.open(console, view)
 
-    assert (await page.next("summary"))["counts"]["live"] == 1
-    redis.hset(KEYS.lease(0), mapping={"holder": "8:heir"})
-    shown = await page.next("summary", lambda message: message["takeover"])
-    assert (shown["takeover"]["lost_workers"], shown["takeover"]["successors"]) == (["killed"], ["heir"])
+    first = await page.next("summary")
+    assert (first["counts"]["live"], first["lost_workers"]) == (1, None)
+    redis.zadd(KEYS.workers, {"killed": 1})
+    shown = await page.next("summary", lambda message: message["lost_workers"])
+    assert shown["lost_workers"] == {"names": ["killed"], "partitions": [0]}
+    redis.hset(KEYS.lease(0), "holder", "8:heir")
+    await page.next("summary", lambda message: message["lost_workers"] is None)
 
 
 async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis, bridged):

@@ -21,7 +21,7 @@ export function Banner() {
           </p>`
         : null}
     </div>
-    <div role="status"><${Takeover} found=${summary.value?.takeover} /></div>
+    <div role="status"><${LostWorkers} found=${summary.value?.lost_workers} /></div>
     <div role="alert">
       ${refused.value
         ? html`<p class="banner is-bad">
@@ -35,20 +35,15 @@ export function Banner() {
 
 const isLost = () => link.value.state === "lost";
 
-/** A worker has died: shows which workers acquire its partitions, and with them its calls. */
-function Takeover({ found }) {
+/** Shows workers that stopped without releasing their partitions, until others have acquired these. */
+function LostWorkers({ found }) {
   if (!found) {
     return null;
   }
-  const gone = counted(found.lost_workers.length, "worker");
-  const all = counted(found.partitions.length, "partition");
+  const waiting = found.partitions.length;
   return html`<p class="banner is-note">
-    <strong>${gone} stopped: <${Text} value=${found.lost_workers.join(", ")} class="mono" />.</strong>
-    <span>
-      ${found.waiting.length
-        ? `${found.waiting.length} of ${all} ${found.waiting.length === 1 ? "is" : "are"} waiting for another worker.`
-        : html`<${Text} value=${found.successors.join(", ")} class="mono" /> took over ${all} and all ${found.partitions.length === 1 ? "its" : "their"} calls.`}
-    </span>
+    <strong>${counted(found.names.length, "worker")} stopped: <${Text} value=${found.names.join(", ")} class="mono" />.</strong>
+    <span>${counted(waiting, "partition")} ${waiting === 1 ? "is" : "are"} waiting for another worker.</span>
   </p>`;
 }
 
