@@ -118,7 +118,7 @@ def _waits_for_commands(session: SessionView, log: Sequence[LogEntry]) -> list[W
         for command in session_summary.pending_command_notes(session.pending_commands)
     ]
     if asked := session.recording.pending_update:
-        since_ms = _changed_at_ms("recording.pending_update", log)
+        since_ms = changed_at_ms("recording.pending_update", log)
         found.append(Wait(f"Twilio's answer: {asked} the recording", since_ms, 0, "twilio"))
     return found
 
@@ -160,7 +160,7 @@ def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
     return 0
 
 
-def _changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
+def changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
     """Return when a field last changed (to `to`, if given); 0 if unknown."""
     for entry in reversed(log):
         if changed := changes_of(entry, name):
@@ -182,7 +182,7 @@ def _waits_for_people(session: SessionView, log: Sequence[LogEntry], since_ms: i
     held = session_summary.held_parties(session)
     found = []
     if held:
-        held_ms = min(_changed_at_ms(f"party.{party}.held", log, to="true") for party in held)
+        held_ms = min(changed_at_ms(f"party.{party}.held", log, to="true") for party in held)
         found.append(Wait(f"someone to take {wording.join_names(held)} off hold (unhold)", held_ms, 0, "person"))
     connected = session.connected.items()
     talking = [name for name, party in connected if name not in held and not (held and party.supervises)]

@@ -159,17 +159,18 @@ def transfer_line(session: SessionView, *, full: bool = False) -> str:
     return " ".join(filter(None, (transfer.mode, whom, transfer.status, why)))
 
 
-def dial_attempts(session: SessionView, now_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
-    """Return each dial attempt of the newest transfer, oldest first."""
-    # An open attempt lasts until the session's end, or until now. The last two: until answered, and connected.
-    open_until_ms = session.ended_at_ms or now_ms
+def dial_attempts(session: SessionView, until_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
+    """Return each dial attempt of the newest transfer, oldest first.
+
+    The last two values: until answered, and connected. Open attempts last until the end of the transfer, `until_ms`.
+    """
     return [
         (
             one.party,
             wording.display_address(one.to, full=full),
             one.result or "in progress",
-            _format_duration(one.started_at_ms, one.answered_at_ms or one.ended_at_ms or open_until_ms),
-            _format_duration(one.answered_at_ms, one.ended_at_ms or open_until_ms),
+            _format_duration(one.started_at_ms, one.answered_at_ms or one.ended_at_ms or until_ms),
+            _format_duration(one.answered_at_ms, one.ended_at_ms or until_ms),
         )
         for one in session.transfer.attempts
     ]

@@ -10,8 +10,10 @@ from conferral.operations.attention import attention_of, sort_key
 from conferral.operations.damage import damaged_field, describe_damage, repair_of
 from conferral.operations.history import timeline
 from conferral.operations.partition_clock import PartitionClocks, read_partition_clocks
+from conferral.operations.pending import changed_at_ms
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.runtime.clock import SystemClock
+from conferral.statemachine.states import TransferStage
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.connection.errors import FOREIGN
 
@@ -98,7 +100,7 @@ def print_session(named: str, *, full: bool, as_json: bool) -> None:
     found = view_of(history.fields)
     print_fields(found, full=full)
     print_parties(found, full=full)
-    _print_attempts(found, full=full)
+    _print_attempts(found, history.log, full=full)
     _print_log(history.log, full=full)
 
 
@@ -163,8 +165,11 @@ def party_rows(session: SessionView, *, full: bool) -> tuple[list[tuple[str, ...
     return rows, entries
 
 
-def _print_attempts(session: SessionView, *, full: bool) -> None:
-    rows = session_summary.dial_attempts(session, SystemClock().wall_ms(), full=full)
+def _print_attempts(session: SessionView, log: Sequence[LogEntry], *, full: bool) -> None:
+    # A party that took over the call talks on, but no longer as the transfer's target.
+    over_ms = changed_at_ms("transfer.stage", log, to=TransferStage.OVER)
+    until_ms = over_ms or session.ended_at_ms or SystemClock().wall_ms()
+    rows = session_summary.dial_attempts(session, until_ms, full=full)
     if rows:
         output.print_line()
         output.print_table(("attempt", "to", "result", ">waited", ">talked"), rows)

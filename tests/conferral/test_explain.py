@@ -240,3 +240,20 @@ def test_show_reports_effect_results_and_failures(run: Run, redis: Any) -> None:
 
     assert requested.endswith("asks Twilio to hold customer [refused after 120 ms (code 21220)]")
     assert "+120 ms  failed  Twilio refused: " in result
+
+
+@pytest.mark.parametrize("goes_on", [True, False], ids=["the call goes on", "the call has ended"])
+def test_show_counts_the_talk_with_a_target_until_the_transfer_ends(run: Run, redis: Any, *, goes_on: bool) -> None:
+    """As the outcome does. The target then is the agent, and talks on."""
+
+    def play() -> Scenario:
+        story = talking("consult").later(3_000).complete().leaves("agent").confirms("customer", "target").later(60_000)
+        return story if goes_on else story.end()
+
+    session = store(redis, play)
+    (attempt,) = session.transfer.attempts
+    assert (attempt.result, attempt.ended_at_ms) == ("answered", 0)
+
+    _, table = run("show", CUSTOMER_CALL).out.split("waited  talked\n")
+
+    assert table.splitlines()[0].split() == ["target", "client:bob", "answered", "0.0", "s", "3.0", "s"]

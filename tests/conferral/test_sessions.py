@@ -210,6 +210,16 @@ def test_attempts_are_shown_with_how_long_they_took(run, redis):
     assert "d1" not in "\n".join(shown)
 
 
+def test_an_open_attempt_without_its_log_ends_with_its_session(run, redis):
+    taken = Attempt("target", "client:bob", "d1", CREATED_MS, answered_at_ms=CREATED_MS + 3_000, result="answered")
+    transfer = TransferState(1, TransferMode.WARM, "client:bob", attempts=(taken,))
+    put(redis, replace(ended(), transfer=transfer, ended_at_ms=CREATED_MS + 9_000))
+
+    row = next(line for line in run("show", CALL).out.splitlines() if " answered " in line)
+
+    assert row.split() == ["target", "client:bob", "answered", "3.0", "s", "6.0", "s"]
+
+
 @pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "--json"), ("show", CALL), ("show", CALL, "--json")])
 def test_call_token_is_shown_to_no_one(run, redis, arguments):
     consult(redis, call_token="secret-token")
