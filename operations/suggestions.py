@@ -13,7 +13,7 @@ _RESULT_WORDS = {
     "transfer consult": "consulting",
     "transfer blind": "transferred",
     "complete": "completed",
-    "cancel": "canceled",
+    "cancel": "cancelled",
     "swap": "swapped",
     "merge": "merged",
     "park": "parked",

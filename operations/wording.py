@@ -40,7 +40,7 @@ _STATUSES = _NOT_REACHED | {
 #: For statuses read from Twilio, which are states rather than changes.
 _LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
 CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is being asked to press 1"}
-#: Reason of a command, such as a transfer, that an operator canceled.
+#: Reason of a command that an operator took back. Twilio spells a call's status `canceled`.
 CANCELED = "cancelled"
 #: How the reason of a command begins that an operator overrode with another.
 SUPERSEDED = "superseded by "
@@ -398,7 +398,7 @@ def describe_reports(entry: LogEntry) -> list[str]:
     return [
         "transfer: target reached"
         if goes_on and (kind, status) == ("transfer", "done")
-        else f"{kind or 'a command'} canceled"
+        else f"{kind or 'a command'} {CANCELED}"
         if (status, reason) == ("failed", CANCELED)
         else f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
         for kind, status, reason in results

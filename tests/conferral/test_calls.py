@@ -144,7 +144,7 @@ def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, r
         (["transfer", CALL, "--to", "client:bob", "--mode", "blind"], "transferred"),
         (["call", *TYPED["call"][0]], "connected"),
         (["complete", CALL], "completed"),
-        (["cancel", CALL], "canceled"),
+        (["cancel", CALL], "cancelled"),
         (["swap", CALL], "swapped"),
         (["merge", CALL], "merged"),
         (["park", CALL], "parked"),

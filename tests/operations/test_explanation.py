@@ -15,7 +15,7 @@ def test_a_cancel_that_was_asked_for_is_no_failure() -> None:
         return ringing("consult").cancel().call("target", "canceled").confirms("customer")
 
     (row,) = (one for one in timeline.build_timeline(recorded(canceled)[0]) if one.event == "cancel")
-    assert (row.is_failure, row.reports) == (False, ("transfer canceled",))
+    assert (row.is_failure, row.reports) == (False, ("transfer cancelled",))
     suggested = next(one for one in explained(canceled).suggestions if one.command == "transfer")
     assert suggested.why == "transfers the customer"
     for play in (canceled, lambda: canceled().end()):
