@@ -11,7 +11,7 @@ from conferral.console.session_feed import SessionFeed
 from conferral.operations import health, statistics
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.health import Health
-from conferral.operations.lost_workers import LostWorkers, read_lost_workers
+from conferral.operations.lost_workers import LostWorkerDetector, LostWorkers
 from conferral.operations.statistics import SessionCounts, TransferStats
 from conferral.runtime.clock import Clock
 
@@ -56,6 +56,7 @@ class Dashboard:
         self._counts = _CachedRead(self._count_sessions, READ_EVERY_S, clock)
         self._transfer_stats = _CachedRead(self._read_transfer_stats, TRANSFER_STATS_EVERY_S, clock)
         self._dead = _CachedRead(self._count_dead, READ_EVERY_S, clock)
+        self._lost_worker_detector = LostWorkerDetector()
         self._lost_workers = _CachedRead(self._read_lost_workers, READ_EVERY_S, clock)
         self._health = _CachedRead(self._read_health, READ_EVERY_S, clock)
         self._recent_health: deque[Health] = deque()
@@ -84,7 +85,7 @@ class Dashboard:
         return await self._redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count())
 
     async def _read_lost_workers(self) -> LostWorkers | None:
-        return await self._redis.run(read_lost_workers)
+        return await self._redis.run(self._lost_worker_detector.read)
 
     async def _read_health(self) -> bytes:
         """Return health, and rates since the oldest recent snapshot."""

@@ -1,4 +1,4 @@
-"""Lost workers: they stopped without releasing their partitions."""
+"""Lost workers: they died, and others acquire their partitions."""
 
 from dataclasses import dataclass
 
@@ -10,29 +10,55 @@ from conferral.storage.queries.live_workers import heartbeat_window
 
 @dataclass(frozen=True, slots=True)
 class LostWorkers:
-    """Workers whose partitions wait for another worker."""
+    """Workers without recent heartbeats that held partitions."""
 
-    names: tuple[str, ...]
-    partitions: tuple[int, ...]
+    names: list[str]
+    #: The partitions that they held.
+    partitions: list[int]
+    #: Those that still wait for another worker.
+    waiting: list[int]
+    #: The workers that hold the others.
+    successors: list[str]
 
 
-async def read_lost_workers(reader: SessionQueries) -> LostWorkers | None:
-    """Return the lost workers, None without any; may raise StoreError.
+class LostWorkerDetector:
+    """Compares consecutive readings: a dead worker's leases soon name others.
 
-    A worker that stops cleanly releases its leases and deletes its heartbeat, so it is not lost.
+    A worker that stops deletes its heartbeat, so it is not lost. Others delete that of a dead one after half a minute.
     """
-    client, keys = reader.client, reader.keys
-    at_ms = await server_time_ms(client, keys.workers)
-    with store_errors():
-        pipeline = client.pipeline()
-        pipeline.zrange(keys.workers, 0, -1, withscores=True)
-        for number in range(keys.partitions):
-            pipeline.hmget(keys.lease(number), "holder", "until")
-        heartbeats, *leases = await pipeline.execute()
-    earliest_ms, latest_ms = heartbeat_window(at_ms)
-    silent = {name for name, sent_ms in heartbeats if not earliest_ms <= sent_ms <= latest_ms}
-    # A lease that expired keeps its holder, `epoch:name`, until another worker acquires it.
-    holders = ((holder or b"").partition(b":")[2] if int_of(until) <= at_ms else b"" for holder, until in leases)
-    waiting = {number: name for number, name in enumerate(holders) if name in silent}
-    names = sorted(name.decode(errors="replace") for name in set(waiting.values()))
-    return LostWorkers(tuple(names), tuple(waiting)) if waiting else None
+
+    def __init__(self) -> None:
+        #: By worker: its newest heartbeat, its partitions then, and at the one before, since some may be taken already.
+        self._seen: dict[str, tuple[float, set[int], set[int]]] = {}
+
+    async def read(self, reader: SessionQueries) -> LostWorkers | None:
+        """Return the lost workers, None without any; may raise StoreError."""
+        client, keys = reader.client, reader.keys
+        now_ms = await server_time_ms(client, keys.workers)
+        with store_errors():
+            pipeline = client.pipeline()
+            pipeline.zrange(keys.workers, 0, -1, withscores=True)
+            for number in range(keys.partitions):
+                pipeline.hmget(keys.lease(number), "holder", "until")
+            heartbeats, *leases = await pipeline.execute()
+        # A released lease has no end, and names its last holder, `epoch:name`, as an expired one does.
+        holders = [
+            (holder or b"").decode(errors="replace").partition(":")[2] if int_of(until) else ""
+            for holder, until in leases
+        ]
+        waiting = {number for number, (_, until) in enumerate(leases) if int_of(until) <= now_ms}
+        before, self._seen = self._seen, {}
+        lost = {}
+        earliest_ms, latest_ms = heartbeat_window(now_ms)
+        for name, sent_ms in ((name.decode(errors="replace"), sent_ms) for name, sent_ms in heartbeats):
+            held = {number for number, holder in enumerate(holders) if holder == name}
+            seen = before.get(name, (0, held, held))
+            self._seen[name] = seen if seen[0] == sent_ms else (sent_ms, held, seen[1])
+            partitions = self._seen[name][1] | self._seen[name][2]
+            if partitions and held <= waiting and not earliest_ms <= sent_ms <= latest_ms:
+                lost[name] = partitions
+        if not lost:
+            return None
+        all_held = set().union(*lost.values())
+        successors = {holders[number] for number in all_held - waiting}
+        return LostWorkers(sorted(lost), sorted(all_held), sorted(all_held & waiting), sorted(successors))

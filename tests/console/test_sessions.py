@@ -125,8 +125,10 @@ async def test_every_view_gets_the_summary_that_the_banner_shows_lost_workers_fr
     assert (first["counts"]["live"], first["lost_workers"]) == (1, None)
     redis.zadd(KEYS.workers, {"killed": 1})
     shown = await page.next("summary", lambda message: message["lost_workers"])
-    assert shown["lost_workers"] == {"names": ["killed"], "partitions": [0]}
-    redis.hset(KEYS.lease(0), "holder", "8:heir")
+    assert shown["lost_workers"] == {"names": ["killed"], "partitions": [0], "waiting": [0], "successors": []}
+    redis.hset(KEYS.lease(0), mapping={"holder": "8:heir", "until": 1_800_000_060_000})
+    await page.next("summary", lambda message: (message["lost_workers"] or {}).get("successors") == ["heir"])
+    redis.zrem(KEYS.workers, "killed")
     await page.next("summary", lambda message: message["lost_workers"] is None)
 
 

@@ -1,54 +1,96 @@
-"""A worker that is gone, and whose partitions no other has acquired yet."""
+"""Workers that died, and who acquires their partitions."""
 
 import pytest
 
 from conferral.operations import lost_workers
-from conferral.operations.lost_workers import LostWorkers, read_lost_workers
+from conferral.operations.lost_workers import LostWorkerDetector, LostWorkers
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("conferral", 3)
-NOW_MS = 1_800_000_000_000
-LATER_MS = NOW_MS + 5_000
+START_MS = 1_800_000_000_000
+
+
+class Observer:
+    """Sets heartbeats and leases, and what a reading at that time shows."""
+
+    def __init__(self, redis, reader, monkeypatch):
+        self.now_ms = START_MS
+        self.detector = LostWorkerDetector()
+        self.redis, self._reader = redis, reader
+
+        async def now_ms(_client, _key):
+            return self.now_ms
+
+        monkeypatch.setattr(lost_workers, "server_time_ms", now_ms)
+
+    def beat(self, *names):
+        self.redis.zadd(KEYS.workers, dict.fromkeys(names, self.now_ms))
+
+    def hold(self, **numbers):
+        """Let workers renew these partitions' leases."""
+        for name, held in numbers.items():
+            for number in held:
+                self.redis.hset(KEYS.lease(number), mapping={"holder": f"7:{name}", "until": self.now_ms + 5_000})
+
+    async def after(self, wait_ms):
+        self.now_ms += wait_ms
+        return await self.detector.read(self._reader)
 
 
 @pytest.fixture
-def redis(redis_server, monkeypatch):
-    """All leases have expired. `one`, which held two partitions, is silent; `two` is only late to renew."""
-
-    async def now_ms(_client, _key):
-        return NOW_MS
-
-    monkeypatch.setattr(lost_workers, "server_time_ms", now_ms)
-    with redis_server.client() as client:
-        client.zadd(KEYS.workers, {"one": NOW_MS - HEARTBEAT_TIMEOUT_MS - 1, "two": NOW_MS - HEARTBEAT_TIMEOUT_MS})
-        for number, holder in enumerate(["7:one", "8:one", "7:two"]):
-            client.hset(KEYS.lease(number), mapping={"holder": holder, "until": NOW_MS})
-        yield client
+def observer(redis_server, client, monkeypatch):
+    with redis_server.client() as redis:
+        observer = Observer(redis, SessionQueries(client, KEYS), monkeypatch)
+        observer.beat("one", "two")
+        observer.hold(one=[0, 1], two=[2])
+        yield observer
 
 
-@pytest.fixture
-def reader(client):
-    return SessionQueries(client, KEYS)
+async def test_worker_that_died_is_named_with_its_successor_until_its_heartbeat_is_deleted(observer):
+    assert await observer.after(0) is None
+    observer.hold(two=[0, 1])  # sooner than the heartbeat is late
+    assert await observer.after(1_000) is None
+    observer.beat("two")
+    assert await observer.after(HEARTBEAT_TIMEOUT_MS) == LostWorkers(["one"], [0, 1], [], ["two"])
+    observer.redis.zrem(KEYS.workers, "one")
+    assert await observer.after(0) is None
 
 
-async def test_worker_that_died_is_named_until_another_has_its_partitions(reader, redis):
-    assert await read_lost_workers(reader) == LostWorkers(("one",), (0, 1))
-    redis.hset(KEYS.lease(1), mapping={"holder": "9:two", "until": LATER_MS})
-    assert await read_lost_workers(reader) == LostWorkers(("one",), (0,))
-    redis.hset(KEYS.lease(0), mapping={"holder": "9:two", "until": LATER_MS})
-    assert await read_lost_workers(reader) is None
+async def test_takeover_that_follows_the_last_heartbeat_within_a_reading_is_noticed(observer):
+    assert await observer.after(0) is None
+    observer.now_ms += 500
+    observer.beat("one")
+    observer.hold(two=[0, 1])
+    assert await observer.after(1_000) is None
+    observer.beat("two")
+    assert await observer.after(HEARTBEAT_TIMEOUT_MS) == LostWorkers(["one"], [0, 1], [], ["two"])
 
 
-async def test_worker_whose_heartbeat_was_deleted_is_not_lost(reader, redis):
-    """A worker deletes it when it stops; others delete that of a dead one after half a minute."""
-    redis.zrem(KEYS.workers, "one")
-    assert await read_lost_workers(reader) is None
+async def test_partitions_that_no_worker_takes_wait_even_if_the_console_started_later(observer):
+    found = await observer.after(60_000)
+    assert found == LostWorkers(["one", "two"], [0, 1, 2], [0, 1, 2], [])
 
 
-async def test_silent_worker_is_not_lost_while_its_leases_last(reader, redis):
-    for number in range(2):
-        redis.hset(KEYS.lease(number), "until", LATER_MS)
-    assert await read_lost_workers(reader) is None
+@pytest.mark.parametrize("is_renewed", [True, False])
+async def test_silent_worker_is_not_lost_while_its_leases_last(observer, is_renewed):
+    observer.now_ms += HEARTBEAT_TIMEOUT_MS + 1
+    if is_renewed:
+        observer.hold(one=[0])
+    observer.beat("two")
+    assert await observer.after(0) is None
+
+
+async def test_worker_that_stops_or_hands_over_is_not_lost(observer):
+    assert await observer.after(0) is None
+    observer.redis.hset(KEYS.lease(0), "until", 0)
+    for _ in range(3):
+        observer.beat("one", "two")
+        observer.hold(one=[1], two=[2])
+        assert await observer.after(1_000) is None
+    observer.redis.zrem(KEYS.workers, "one")
+    observer.redis.hset(KEYS.lease(1), "until", 0)
+    observer.beat("two")
+    assert await observer.after(HEARTBEAT_TIMEOUT_MS) is None

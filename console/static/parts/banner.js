@@ -35,15 +35,19 @@ export function Banner() {
 
 const isLost = () => link.value.state === "lost";
 
-/** Shows workers that stopped without releasing their partitions, until others have acquired these. */
+/** Workers have died: shows which others acquire their partitions, and with them their calls. */
 function LostWorkers({ found }) {
   if (!found) {
     return null;
   }
-  const waiting = found.partitions.length;
+  const all = counted(found.partitions.length, "partition");
   return html`<p class="banner is-note">
     <strong>${counted(found.names.length, "worker")} stopped: <${Text} value=${found.names.join(", ")} class="mono" />.</strong>
-    <span>${counted(waiting, "partition")} ${waiting === 1 ? "is" : "are"} waiting for another worker.</span>
+    <span>
+      ${found.waiting.length
+        ? `${found.waiting.length} of ${all} ${found.waiting.length === 1 ? "is" : "are"} waiting for another worker.`
+        : html`<${Text} value=${found.successors.join(", ")} class="mono" /> took over ${all} and all ${found.partitions.length === 1 ? "its" : "their"} calls.`}
+    </span>
   </p>`;
 }
 
