@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import TICK_S, StoreClock, SystemClock, until_tick_s
 from conferral.runtime.errors import SettingsError
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.strange_errors import ANY_ERRORS
 
 
@@ -103,17 +103,15 @@ def test_system_clock_goes_forward():
     assert clock.wall_ms() > 1_700_000_000_000
 
 
-def test_waits_that_begin_at_different_moments_end_together_and_short_ones_on_time():
-    async def story(loop: VirtualLoop) -> None:
-        for _ in range(100):
-            await asyncio.sleep(0.037)  # a delay: virtual time
-            for wait_s in (0.5, 1.0, 1.5, 2.0, 60.0):
-                waits_s = until_tick_s(wait_s)
-                assert abs(waits_s - wait_s) <= TICK_S / 2
-                assert (loop.time() + waits_s) / TICK_S == pytest.approx(round((loop.time() + waits_s) / TICK_S))
-            assert until_tick_s(0.1) == 0.1
-
-    run(story)
+@in_virtual_time
+async def test_waits_that_begin_at_different_moments_end_together_and_short_ones_on_time(loop: VirtualLoop) -> None:
+    for _ in range(100):
+        await asyncio.sleep(0.037)  # a delay: virtual time
+        for wait_s in (0.5, 1.0, 1.5, 2.0, 60.0):
+            waits_s = until_tick_s(wait_s)
+            assert abs(waits_s - wait_s) <= TICK_S / 2
+            assert (loop.time() + waits_s) / TICK_S == pytest.approx(round((loop.time() + waits_s) / TICK_S))
+        assert until_tick_s(0.1) == 0.1
 
 
 def test_sigterm_sets_the_stop_and_nothing_is_cancelled():

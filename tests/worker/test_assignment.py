@@ -15,7 +15,7 @@ from conferral.worker.assignment.handover import pick_partition
 from conferral.worker.assignment.rebalance import target_counts
 from conferral.worker.assignment.renewal import LeaseRenewer
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time, run
 from tests.support.each import each
 from tests.support.memory_redis import Fault
 from tests.worker.worker_cluster import ClusterClock, Work, WorkerCluster
@@ -307,28 +307,26 @@ def test_partitions_with_requests_in_flight_are_released_last_and_drained():
     of_team(story)
 
 
-def test_partition_whose_jobs_end_soon_is_handed_over_and_otherwise_the_smallest():
-    async def main(loop: VirtualLoop) -> None:
-        work, clock = Work({0, 1, 2}), ClusterClock(loop, 0.0)
-        held: Any = [
-            SimpleNamespace(number=number, session_gauge=SimpleNamespace(states=range(number))) for number in range(3)
-        ]
-        executor: Any = work
-        picking = asyncio.create_task(pick_partition(lambda: held, executor, clock))
-        await asyncio.sleep(0.25)  # a delay: virtual time
-        assert not picking.done(), "it waits for a partition without jobs"
-        work.busy_partitions.discard(2)
-        assert await picking is held[2]
-        assert loop.time() <= 0.25 + 0.021
-        work.busy_partitions.add(2)
-        began_s = loop.time()
-        assert await pick_partition(lambda: held, executor, clock) is held[0]
-        assert 0.5 <= loop.time() - began_s <= 0.521
-        began_s = loop.time()
-        assert await pick_partition(list, executor, clock) is None
-        assert loop.time() == began_s
-
-    run(main)
+@in_virtual_time
+async def test_partition_whose_jobs_end_soon_is_handed_over_and_otherwise_the_smallest(loop: VirtualLoop) -> None:
+    work, clock = Work({0, 1, 2}), ClusterClock(loop, 0.0)
+    held: Any = [
+        SimpleNamespace(number=number, session_gauge=SimpleNamespace(states=range(number))) for number in range(3)
+    ]
+    executor: Any = work
+    picking = asyncio.create_task(pick_partition(lambda: held, executor, clock))
+    await asyncio.sleep(0.25)  # a delay: virtual time
+    assert not picking.done(), "it waits for a partition without jobs"
+    work.busy_partitions.discard(2)
+    assert await picking is held[2]
+    assert loop.time() <= 0.25 + 0.021
+    work.busy_partitions.add(2)
+    began_s = loop.time()
+    assert await pick_partition(lambda: held, executor, clock) is held[0]
+    assert 0.5 <= loop.time() - began_s <= 0.521
+    began_s = loop.time()
+    assert await pick_partition(list, executor, clock) is None
+    assert loop.time() == began_s
 
 
 @pytest.mark.parametrize("when", ["before its work has ended", "while what is under way is waited for"])

@@ -9,7 +9,7 @@ from twilio.rest import Client
 from conferral.runtime.errors import OutcomeUnknownError
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.worker.router.caller_ids import CallerIdChecker
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.telephony.scripted_http import ACCOUNT, ScriptedHttp, page
 
 LIST = "GET IncomingPhoneNumbers"
@@ -84,16 +84,14 @@ async def test_without_twilio_the_command_is_to_be_given_again():
     await caller_ids.check(OTHER)
 
 
-def test_a_silent_twilio_holds_up_the_sessions_next_command_for_two_seconds():
+@in_virtual_time
+async def test_a_silent_twilio_holds_up_the_sessions_next_command_for_two_seconds(loop: VirtualLoop) -> None:
     class SilentHttp(ScriptedHttp):
         async def request(self, *_request: object, **_others: object) -> Response:
             await asyncio.Event().wait()
             raise AssertionError
 
-    async def story(loop: VirtualLoop) -> None:
-        caller_ids, _, _ = account_with(http_type=SilentHttp)
-        with pytest.raises(BadCommandError, match=r"; try again$"):
-            await caller_ids.check(OTHER)
-        assert loop.time() == 2.0
-
-    run(story)
+    caller_ids, _, _ = account_with(http_type=SilentHttp)
+    with pytest.raises(BadCommandError, match=r"; try again$"):
+        await caller_ids.check(OTHER)
+    assert loop.time() == 2.0

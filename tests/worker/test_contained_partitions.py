@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import event_codec
 from conferral.worker.consumer import batch_processor as module
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.worker_cluster import WorkerCluster
 
@@ -32,7 +32,10 @@ async def undecided(team: WorkerCluster) -> int:
     return sum([await team.client.xlen(team.keys.events(number)) for number in range(team.keys.partitions)])
 
 
-def test_any_error_in_a_decision_costs_its_entry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_virtual_time
+async def test_any_error_in_a_decision_costs_its_entry_alone(
+    monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop
+) -> None:
     errors = {f"bad-{name}": make for name, make in ANY_ERRORS.items()}
     decide = module.decide
 
@@ -44,29 +47,25 @@ def test_any_error_in_a_decision_costs_its_entry_alone(monkeypatch: pytest.Monke
         return decide(events, *rest)
 
     monkeypatch.setattr(module, "decide", stumbles)
-
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=2)
-        member = team.join()
-        await team.until_fair(1.0)
-        with capture_logs() as lines:
-            for session_id in errors:
-                await publish(team, session_id)
-                await publish(team, f"good-{session_id}")
-            await team.passes(1.0)
-        assert await undecided(team) == 0
-        letters = [letter for _, letter in await team.client.xrange(team.keys.dead)]
-        assert {letter[b"session"].decode() for letter in letters} == errors.keys()
-        assert {letter[b"dead_reason"] for letter in letters} == {b"processing failed"}
-        logged = [line for line in lines if line["event"] == "unexpected_error"]
-        assert {(line["where"], line["session_id"]) for line in logged} == {("decision", name) for name in errors}
-        assert len(logged) == len(errors)
-        assert [line for line in lines if line["event"] == "lease_lost"] == []
-        assert loop.faults == []
-        team.assert_all_work()
-        await team.leave(member)
-
-    run(story)
+    team = WorkerCluster(loop, partitions=2)
+    member = team.join()
+    await team.until_fair(1.0)
+    with capture_logs() as lines:
+        for session_id in errors:
+            await publish(team, session_id)
+            await publish(team, f"good-{session_id}")
+        await team.passes(1.0)
+    assert await undecided(team) == 0
+    letters = [letter for _, letter in await team.client.xrange(team.keys.dead)]
+    assert {letter[b"session"].decode() for letter in letters} == errors.keys()
+    assert {letter[b"dead_reason"] for letter in letters} == {b"processing failed"}
+    logged = [line for line in lines if line["event"] == "unexpected_error"]
+    assert {(line["where"], line["session_id"]) for line in logged} == {("decision", name) for name in errors}
+    assert len(logged) == len(errors)
+    assert [line for line in lines if line["event"] == "lease_lost"] == []
+    assert loop.faults == []
+    team.assert_all_work()
+    await team.leave(member)
 
 
 class Stumbling:
@@ -90,51 +89,46 @@ class Stumbling:
         setattr(owner, name, asked)
 
 
-def test_any_error_around_a_decision_costs_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=2)
-        member = team.join()
-        await team.until_fair(1.0)
-        stumbling = Stumbling()
-        around = member.keeper.consumers[0]._context
-        for owner in (around.partition_store, around.session_store):
-            for name in dir(owner):
-                if not name.startswith("_") and iscoroutinefunction(getattr(owner, name)):
-                    stumbling.around(owner, name)
-        stumbling.is_on = True
-        with capture_logs() as lines:
-            for number in range(40):
-                await publish(team, f"s-{number}")
-                await team.passes(AGAIN_S)
-            await team.passes(2 * AGAIN_S)
-        assert await undecided(team) == 0
-        assert {"read", "load", "commit", "outbox", "ensure_group", "fire_timers", "newest_id"} <= stumbling.places
-        found = [line for line in lines if line["event"] == "unexpected_error"]
-        assert {line["where"] for line in found} <= {"decision", "timer", "task"}
-        assert len(found) >= 5
-        assert loop.faults == []
-        team.assert_all_work()
-        await team.leave(member)
-
-    run(story)
+@in_virtual_time
+async def test_any_error_around_a_decision_costs_no_entry(monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=2)
+    member = team.join()
+    await team.until_fair(1.0)
+    stumbling = Stumbling()
+    around = member.keeper.consumers[0]._context
+    for owner in (around.partition_store, around.session_store):
+        for name in dir(owner):
+            if not name.startswith("_") and iscoroutinefunction(getattr(owner, name)):
+                stumbling.around(owner, name)
+    stumbling.is_on = True
+    with capture_logs() as lines:
+        for number in range(40):
+            await publish(team, f"s-{number}")
+            await team.passes(AGAIN_S)
+        await team.passes(2 * AGAIN_S)
+    assert await undecided(team) == 0
+    assert {"read", "load", "commit", "outbox", "ensure_group", "fire_timers", "newest_id"} <= stumbling.places
+    found = [line for line in lines if line["event"] == "unexpected_error"]
+    assert {line["where"] for line in found} <= {"decision", "timer", "task"}
+    assert len(found) >= 5
+    assert loop.faults == []
+    team.assert_all_work()
+    await team.leave(member)
 
 
-def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error() -> None:
+@in_virtual_time
+async def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error(loop: VirtualLoop) -> None:
     """The next holder must verify effects, so the lease expires instead of being released."""
-
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        member = team.join()
-        await team.until_fair(1.0)
-        before = member.keeper.consumers[0]
-        stumbling = Stumbling()
-        stumbling.around(before._context.partition_store, "read")
-        stumbling.is_on = True
-        await publish(team, "s")
-        await team.passes(AGAIN_S)
-        after = member.keeper.consumers[0]
-        assert after is not before
-        assert not after.lease.was_released
-        await team.leave(member)
-
-    run(story)
+    team = WorkerCluster(loop, partitions=1)
+    member = team.join()
+    await team.until_fair(1.0)
+    before = member.keeper.consumers[0]
+    stumbling = Stumbling()
+    stumbling.around(before._context.partition_store, "read")
+    stumbling.is_on = True
+    await publish(team, "s")
+    await team.passes(AGAIN_S)
+    after = member.keeper.consumers[0]
+    assert after is not before
+    assert not after.lease.was_released
+    await team.leave(member)

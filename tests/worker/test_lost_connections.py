@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.storage.partition.lease import DISCONNECTED_MARGIN, DISCONNECTED_MS, LEASE_MS
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time, run
 from tests.support.memory_redis.values import Refusal
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 
@@ -165,50 +165,42 @@ def test_worker_killed_while_redis_restarts_is_followed_when_its_leases_expire()
 
 
 @pytest.mark.parametrize("refused", ["CLIENT ID", "CLIENT LIST"])
-def test_where_redis_refuses_client_commands_leases_alone_count(refused: str):
-    async def main(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop)
-        handler = team.server._table[refused.encode()]
-        asked = []
+@in_virtual_time
+async def test_where_redis_refuses_client_commands_leases_alone_count(refused: str, loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop)
+    handler = team.server._table[refused.encode()]
+    asked = []
 
-        def refuse(*_args: object) -> None:
-            asked.append(loop.time())
-            raise Refusal(f"NOPERM this user has no permissions to run the '{refused.lower()}' command")
+    def refuse(*_args: object) -> None:
+        asked.append(loop.time())
+        raise Refusal(f"NOPERM this user has no permissions to run the '{refused.lower()}' command")
 
-        team.server._table[refused.encode()] = type(handler)(refused, refuse, handler.arity)  # type: ignore[arg-type]
-        first, second = team.join(), team.join()
-        await team.until_fair(2.0)
-        await team.passes(SETTLED_S)
-        team.kill(first)
-        await team.passes(3.0)
-        assert len(second.keeper.consumers) == 8
-        await team.until_fair(5.0)
-        assert second.metrics.leases_acquired.labels("expired")._value.get() == 8
-        if refused == "CLIENT LIST":
-            assert len(asked) == 2, "each worker asks once a minute"
-        team.kill(second)
-
-    run(main)
+    team.server._table[refused.encode()] = type(handler)(refused, refuse, handler.arity)  # type: ignore[arg-type]
+    first, second = team.join(), team.join()
+    await team.until_fair(2.0)
+    await team.passes(SETTLED_S)
+    team.kill(first)
+    await team.passes(3.0)
+    assert len(second.keeper.consumers) == 8
+    await team.until_fair(5.0)
+    assert second.metrics.leases_acquired.labels("expired")._value.get() == 8
+    if refused == "CLIENT LIST":
+        assert len(asked) == 2, "each worker asks once a minute"
+    team.kill(second)
 
 
-def test_connection_that_redis_never_listed_is_no_evidence():
+@in_virtual_time
+async def test_connection_that_redis_never_listed_is_no_evidence(loop: VirtualLoop) -> None:
     """A proxy answers CLIENT ID with an id of its own."""
-
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
-        team.kill(first)
-        await team.passes(3.0)
-        assert len(second.keeper.consumers) == 8
-
-    async def main(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop)
-        team.server.connection_ids = list  # type: ignore[method-assign]
-        first, second = team.join(), team.join()
-        await team.until_fair(2.0)
-        await team.passes(SETTLED_S)
-        await story(team, first, second)
-        team.kill(second)
-
-    run(main)
+    team = WorkerCluster(loop)
+    team.server.connection_ids = list  # type: ignore[method-assign]
+    first, second = team.join(), team.join()
+    await team.until_fair(2.0)
+    await team.passes(SETTLED_S)
+    team.kill(first)
+    await team.passes(3.0)
+    assert len(second.keeper.consumers) == 8
+    team.kill(second)
 
 
 def test_holder_without_a_recent_renewal_renews_before_it_sends():

@@ -9,7 +9,7 @@ import pytest
 
 from conferral.statemachine.events import CallReceived
 from conferral.storage.partition.partition_store import Entry, PartitionStore, append_events
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 
 #: The leases of a dead worker expire, and the next one takes them.
@@ -24,8 +24,9 @@ def call(number: int) -> CallReceived:
 
 
 @pytest.mark.parametrize("deadly", [1, 2])
-def test_entry_over_which_three_workers_died_is_dead_lettered_alone(
-    deadly: int, monkeypatch: pytest.MonkeyPatch
+@in_virtual_time
+async def test_entry_over_which_three_workers_died_is_dead_lettered_alone(
+    deadly: int, monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop
 ) -> None:
     read, batch = PartitionStore.read, list[Entry]()
 
@@ -46,18 +47,15 @@ def test_entry_over_which_three_workers_died_is_dead_lettered_alone(
         await team.passes(TAKE_OVER_S)
         return member
 
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await append_events(team.client, team.keys, [call(1), call(2)])
-        for size in (2, 1, 1):
-            assert (await starts(team)).process.is_dead
-            assert len(batch) == size
-            assert not await team.client.exists(team.keys.dead)
-        member = await starts(team)
-        letters = await team.client.xrange(team.keys.dead)
-        assert [letter[b"dead_reason"] for _, letter in letters] == [b"workers crashed processing it"]
-        exist = [await team.client.exists(team.keys.session(call(number).session_id)) for number in (1, 2)]
-        assert exist == [int(number != deadly) for number in (1, 2)]
-        await team.leave(member)
-
-    run(story)
+    team = WorkerCluster(loop, partitions=1)
+    await append_events(team.client, team.keys, [call(1), call(2)])
+    for size in (2, 1, 1):
+        assert (await starts(team)).process.is_dead
+        assert len(batch) == size
+        assert not await team.client.exists(team.keys.dead)
+    member = await starts(team)
+    letters = await team.client.xrange(team.keys.dead)
+    assert [letter[b"dead_reason"] for _, letter in letters] == [b"workers crashed processing it"]
+    exist = [await team.client.exists(team.keys.session(call(number).session_id)) for number in (1, 2)]
+    assert exist == [int(number != deadly) for number in (1, 2)]
+    await team.leave(member)

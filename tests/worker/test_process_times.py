@@ -17,7 +17,7 @@ from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from conferral.worker.sweep.sweeper import Sweeper
 from conferral.worker.wiring import Connections
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
 from tests.support.memory_redis import MemoryServer
 from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
@@ -30,103 +30,98 @@ def worker_of(loop: VirtualLoop) -> Worker:
     return Worker(settings, environment=Environment(clock=ClusterClock(loop, 0.0)))
 
 
-def test_worker_reads_its_configuration_registers_and_trims_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def story(loop: VirtualLoop) -> None:
-        done: dict[str, list[float]] = {"read": [], "register": [], "trim": []}
-        worker, stop = worker_of(loop), asyncio.Event()
+@in_virtual_time
+async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop
+) -> None:
+    done: dict[str, list[float]] = {"read": [], "register": [], "trim": []}
+    worker, stop = worker_of(loop), asyncio.Event()
 
-        def note(name: str) -> Any:
-            async def noted(*_given: Any, **ttls_s: int) -> None:
-                done[name].append(round(loop.time(), 3))
-                if name == "trim":
-                    assert ttls_s == {"outcomes_ttl_s": 3600, "session_ttl_s": 86_400}
-                if name == "read" and len(done[name]) == 3:
-                    raise StoreUnreachableError("away")
+    def note(name: str) -> Any:
+        async def noted(*_given: Any, **ttls_s: int) -> None:
+            done[name].append(round(loop.time(), 3))
+            if name == "trim":
+                assert ttls_s == {"outcomes_ttl_s": 3600, "session_ttl_s": 86_400}
+            if name == "read" and len(done[name]) == 3:
+                raise StoreUnreachableError("away")
 
-            return noted
+        return noted
 
-        worker._ensure_config = note("read")  # type: ignore[method-assign]
-        monkeypatch.setattr(process_registry, "register", note("register"))
-        monkeypatch.setattr(retention, "trim", note("trim"))
-        loop.call_later(125.5, stop.set)
-        await worker._maintain_config(stop, NOTHING, Keys("test", 4))
-        assert done["read"] == list(range(126)), "every second"
-        assert done["register"] == [0, *range(3, 126, 2)], "every other second; the third read failed"
-        assert len(done["trim"]) == 2
-        assert done["trim"][0] == 60
-
-    run(story)
-
-
-def test_gauges_follow_what_the_worker_holds() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        worker, stop = worker_of(loop), asyncio.Event()
-        refreshed: list[float] = []
-
-        def held(waiting: int, *states: State) -> Any:
-            named = {f"s{number}": state for number, state in enumerate(states)}
-            return SimpleNamespace(session_gauge=SimpleNamespace(states=named), lease=SimpleNamespace(waiting=waiting))
-
-        async def refresh(_held: object) -> None:
-            refreshed.append(round(loop.time(), 3))
-            raise StoreUnreachableError("away")
-
-        consumers = {1: held(7, State.BRIDGED, State.BRIDGED, State.CONFERENCED), 2: held(0)}
-        parts: Any = SimpleNamespace(
-            assigner=SimpleNamespace(consumers=consumers), coverage=SimpleNamespace(refresh=refresh)
-        )
-        updating = asyncio.create_task(worker._update_gauges(stop, parts))
-
-        def value(name: str, **labels: str) -> float | None:
-            return worker.metrics.registry.get_sample_value(f"conferral_{name}", labels)
-
-        await asyncio.sleep(1.0)  # a delay: virtual time
-        assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [2, 1, 0]
-        assert value("sessions", state="ended") is None
-        assert [value("partition_lag_events", partition=number) for number in "123"] == [7, 0, None]
-        del consumers[1]
-        consumers[3] = held(5, State.CONVERTING)
-        await asyncio.sleep(8.0)  # a delay: virtual time
-        assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [0, 0, 1]
-        assert [value("partition_lag_events", partition=number) for number in "123"] == [None, 0, 5]
-        stop.set()
-        await updating
-        assert refreshed == [0, 2, 4, 6, 8]
-
-    run(story)
+    worker._ensure_config = note("read")  # type: ignore[method-assign]
+    monkeypatch.setattr(process_registry, "register", note("register"))
+    monkeypatch.setattr(retention, "trim", note("trim"))
+    loop.call_later(125.5, stop.set)
+    await worker._maintain_config(stop, NOTHING, Keys("test", 4))
+    assert done["read"] == list(range(126)), "every second"
+    assert done["register"] == [0, *range(3, 126, 2)], "every other second; the third read failed"
+    assert len(done["trim"]) == 2
+    assert done["trim"][0] == 60
 
 
-def test_idle_worker_wakes_at_most_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_virtual_time
+async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
+    worker, stop = worker_of(loop), asyncio.Event()
+    refreshed: list[float] = []
+
+    def held(waiting: int, *states: State) -> Any:
+        named = {f"s{number}": state for number, state in enumerate(states)}
+        return SimpleNamespace(session_gauge=SimpleNamespace(states=named), lease=SimpleNamespace(waiting=waiting))
+
+    async def refresh(_held: object) -> None:
+        refreshed.append(round(loop.time(), 3))
+        raise StoreUnreachableError("away")
+
+    consumers = {1: held(7, State.BRIDGED, State.BRIDGED, State.CONFERENCED), 2: held(0)}
+    parts: Any = SimpleNamespace(
+        assigner=SimpleNamespace(consumers=consumers), coverage=SimpleNamespace(refresh=refresh)
+    )
+    updating = asyncio.create_task(worker._update_gauges(stop, parts))
+
+    def value(name: str, **labels: str) -> float | None:
+        return worker.metrics.registry.get_sample_value(f"conferral_{name}", labels)
+
+    await asyncio.sleep(1.0)  # a delay: virtual time
+    assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [2, 1, 0]
+    assert value("sessions", state="ended") is None
+    assert [value("partition_lag_events", partition=number) for number in "123"] == [7, 0, None]
+    del consumers[1]
+    consumers[3] = held(5, State.CONVERTING)
+    await asyncio.sleep(8.0)  # a delay: virtual time
+    assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [0, 0, 1]
+    assert [value("partition_lag_events", partition=number) for number in "123"] == [None, 0, 5]
+    stop.set()
+    await updating
+    assert refreshed == [0, 2, 4, 6, 8]
+
+
+@in_virtual_time
+async def test_idle_worker_wakes_at_most_twice_a_second(monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop) -> None:
     """All that it does regularly happens at the same moments, however long Redis takes."""
+    server, stop, asked_at_s = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000)), asyncio.Event(), []
+    perform = server.perform
 
-    async def story(loop: VirtualLoop) -> None:
-        server, stop, asked_at_s = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000)), asyncio.Event(), []
-        perform = server.perform
+    def note(commands: Any) -> Any:
+        asked_at_s.append(loop.time())
+        return perform(commands)
 
-        def note(commands: Any) -> Any:
-            asked_at_s.append(loop.time())
-            return perform(commands)
+    async def sweep(*_given: object) -> None: ...
 
-        async def sweep(*_given: object) -> None: ...
-
-        monkeypatch.setattr(server, "perform", note)
-        monkeypatch.setattr(Sweeper, "_sweep", sweep)
-        server.latency = lambda name: (0.001, 0.001 + len(name) % 7 / 1000)
-        environment = Environment(
-            clock=ClusterClock(loop, 0.0),
-            redis=lambda _url, *, blocking=False, max_connections: server.client(blocking=blocking),
-        )
-        running = asyncio.create_task(
-            Worker(settings_for("redis://memory", None, "https://example.com"), environment=environment).run(stop)
-        )
-        await asyncio.sleep(60.0)  # a delay: virtual time
-        recent_s = [at_s for at_s in asked_at_s if at_s > 20.0]
-        assert len(recent_s) > 40 * 9, "it still does it all"
-        assert max(at_s % TICK_S for at_s in recent_s) < 0.05
-        stop.set()
-        await running
-
-    run(story)
+    monkeypatch.setattr(server, "perform", note)
+    monkeypatch.setattr(Sweeper, "_sweep", sweep)
+    server.latency = lambda name: (0.001, 0.001 + len(name) % 7 / 1000)
+    environment = Environment(
+        clock=ClusterClock(loop, 0.0),
+        redis=lambda _url, *, blocking=False, max_connections: server.client(blocking=blocking),
+    )
+    running = asyncio.create_task(
+        Worker(settings_for("redis://memory", None, "https://example.com"), environment=environment).run(stop)
+    )
+    await asyncio.sleep(60.0)  # a delay: virtual time
+    recent_s = [at_s for at_s in asked_at_s if at_s > 20.0]
+    assert len(recent_s) > 40 * 9, "it still does it all"
+    assert max(at_s % TICK_S for at_s in recent_s) < 0.05
+    stop.set()
+    await running
 
 
 def test_each_use_of_redis_has_connections_of_its_own() -> None:

@@ -16,7 +16,7 @@ from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.consumer.quarantine import REASON, SUSPECT_AFTER_DEATHS, EffectQuarantine
 from conferral.worker.executor.job import Job
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster
 
 #: A dead worker's leases run out, and the next one takes them.
@@ -69,218 +69,191 @@ async def letters(team: WorkerCluster) -> list[dict[bytes, bytes]]:
     return [letter for _, letter in await team.client.xrange(team.keys.dead)]
 
 
-def test_effect_that_killed_five_workers_is_dead_lettered_and_reported() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
-        effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1,
-                                 with_conference=False))  # fmt: skip
-        await put(team, *effects)
-        works = [Deadly(deadly=frozenset({"killer"})) for _ in range(7)]
-        deaths = 0
-        for work in works:
-            member = await lives(team, work)
-            deaths += member.process.is_dead
-            if not member.process.is_dead:
-                break
-        assert deaths == 5
-        assert work.reported == {"killer": REASON}
-        assert sorted(work.taken) == ["innocent-1", "innocent-2", "innocent-3"]
-        (letter,) = await letters(team)
-        assert letter[b"dead_reason"] == REASON.encode()
-        assert letter[b"dead_entry"] == b"killer"
-        assert letter[b"session"] == b"s2"
-        assert effect_codec.decode(letter[b"effect"]) == OutboxEntry(effects[1], 1)
-        await team.leave(member)
-
-    run(story)
+@in_virtual_time
+async def test_effect_that_killed_five_workers_is_dead_lettered_and_reported(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=1)
+    effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
+    effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1,
+                             with_conference=False))  # fmt: skip
+    await put(team, *effects)
+    works = [Deadly(deadly=frozenset({"killer"})) for _ in range(7)]
+    deaths = 0
+    for work in works:
+        member = await lives(team, work)
+        deaths += member.process.is_dead
+        if not member.process.is_dead:
+            break
+    assert deaths == 5
+    assert work.reported == {"killer": REASON}
+    assert sorted(work.taken) == ["innocent-1", "innocent-2", "innocent-3"]
+    (letter,) = await letters(team)
+    assert letter[b"dead_reason"] == REASON.encode()
+    assert letter[b"dead_entry"] == b"killer"
+    assert letter[b"session"] == b"s2"
+    assert effect_codec.decode(letter[b"effect"]) == OutboxEntry(effects[1], 1)
+    await team.leave(member)
 
 
-def test_innocent_effects_survive_any_number_of_deaths() -> None:
+@in_virtual_time
+async def test_innocent_effects_survive_any_number_of_deaths(loop: VirtualLoop) -> None:
     """Each was tried by itself once, and had its answer; so its deaths no longer count."""
-
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(5)))
-        are_tried = []
-        for _ in range(8):
-            member = await lives(team, work := Deadly())
-            are_tried.append({order.on_attempted is not None for order in work.orders})
-            team.kill(member)
-        assert are_tried == [{False}, {False}, {True}, {False}, {True}, {False}, {True}, {False}]
-        work = Deadly()
-        member = await lives(team, work)
-        assert sorted(work.taken) == [f"e{number}" for number in range(5)]
-        assert await letters(team) == []
-        await team.leave(member)
-
-    run(story)
-
-
-def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
-        for _ in range(2):
-            team.kill(await lives(team, Deadly()))
-        work = Deadly(is_answered=False)
-        member = await lives(team, work)
-        await team.passes(3.0)
-        assert len(work.taken) == 3
-        await team.leave(member)
-
-    run(story)
-
-
-def test_suspect_whose_first_try_ends_late_is_not_taken_for_a_killer() -> None:
-    """Twilio may be slow while a worker dies of something else."""
-
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await put(team, hang_up("e1", "s1"), hang_up("e2", "s2"))
-        for _ in range(2):
-            team.kill(await lives(team, Deadly()))
-        slow = Deadly(is_answered=False)
-        member = await lives(team, slow)
-        for order in slow.orders:
-            assert order.on_attempted is not None
-            order.on_attempted()
-        await team.passes(1.0)
+    team = WorkerCluster(loop, partitions=1)
+    await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(5)))
+    are_tried = []
+    for _ in range(8):
+        member = await lives(team, work := Deadly())
+        are_tried.append({order.on_attempted is not None for order in work.orders})
         team.kill(member)
-        work = Deadly()
-        member = await lives(team, work)
-        assert (sorted(work.taken), work.reported, await letters(team)) == (["e1", "e2"], {}, [])
-        await team.leave(member)
-
-    run(story)
-
-
-def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers() -> None:
-    """A worker that is killed while Twilio is slow costs none of them: they are marked one at a time, for a second."""
-
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
-        for _ in range(2):
-            team.kill(await lives(team, Deadly()))
-        for _ in range(4):
-            team.kill(await lives(team, Deadly(is_answered=False)))
-        work = Deadly()
-        member = await lives(team, work)
-        assert (sorted(work.taken), work.reported, await letters(team)) == (["e0", "e1", "e2"], {}, [])
-        await team.leave(member)
-
-    run(story)
+    assert are_tried == [{False}, {False}, {True}, {False}, {True}, {False}, {True}, {False}]
+    work = Deadly()
+    member = await lives(team, work)
+    assert sorted(work.taken) == [f"e{number}" for number in range(5)]
+    assert await letters(team) == []
+    await team.leave(member)
 
 
-def test_two_accidents_during_trials_convict_no_effect() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await put(team, hang_up("e1", "s1"))
-        for _ in range(2):
-            team.kill(await lives(team, Deadly()))
-        for _ in range(2):
-            await lives(team, Deadly(deadly=frozenset({"e1"})))
-        work = Deadly()
-        member = await lives(team, work)
-        assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
-        await team.leave(member)
-
-    run(story)
-
-
-def test_accidents_during_trials_count_in_a_row_only() -> None:
-    """A worker survives each other trial, in which Twilio is slow, and dies later of something else."""
-
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await put(team, hang_up("e1", "s1"))
-        for _ in range(2):
-            team.kill(await lives(team, Deadly()))
-        for _ in range(4):
-            await lives(team, Deadly(deadly=frozenset({"e1"})))
-            team.kill(await lives(team, Deadly(is_answered=False)))
-        work = Deadly()
-        member = await lives(team, work)
-        assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
-        await team.leave(member)
-
-    run(story)
-
-
-def test_suspects_of_several_sessions_are_tried_together_at_first() -> None:
-    """They do not wait for each other while Twilio is slow."""
-
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(8)))
-        for _ in range(2):
-            team.kill(await lives(team, Deadly()))
-        work = Deadly(is_answered=False)
-        member = team.join(work=work)
-        while not work.taken:
-            await team.passes(0.1)
-        await team.passes(0.1)
-        assert len(work.taken) == 8
-        await team.leave(member)
-
-    run(story)
-
-
-def test_effect_that_killed_a_worker_is_tried_last() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await put(team, hang_up("killer", "s0"), hang_up("e1", "s1"))
-        for _ in range(2):
-            team.kill(await lives(team, Deadly()))
-        for _ in range(2):
-            await lives(team, Deadly(deadly=frozenset({"killer"})))
-        await put(team, hang_up("e2", "s2"))
-        work = Deadly()
-        member = await lives(team, work)
-        assert sorted(work.taken) == ["e1", "e2", "killer"]
-        assert work.taken[-1] == "killer"
-        await team.leave(member)
-
-    run(story)
-
-
-def test_clean_stops_during_trials_are_no_deaths() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        await put(team, hang_up("e1", "s1"))
-        for _ in range(2):
-            team.kill(await lives(team, Deadly()))
-        for _ in range(2):
-            await lives(team, Deadly(deadly=frozenset({"e1"})))
-        work = Deadly(is_answered=False)
-        member = team.join(work=work)
-        while not (work.taken or work.reported):
-            await team.passes(0.1)
-        await team.leave(member)
+@in_virtual_time
+async def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=1)
+    await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
+    for _ in range(2):
         team.kill(await lives(team, Deadly()))
+    work = Deadly(is_answered=False)
+    member = await lives(team, work)
+    await team.passes(3.0)
+    assert len(work.taken) == 3
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_suspect_whose_first_try_ends_late_is_not_taken_for_a_killer(loop: VirtualLoop) -> None:
+    """Twilio may be slow while a worker dies of something else."""
+    team = WorkerCluster(loop, partitions=1)
+    await put(team, hang_up("e1", "s1"), hang_up("e2", "s2"))
+    for _ in range(2):
+        team.kill(await lives(team, Deadly()))
+    slow = Deadly(is_answered=False)
+    member = await lives(team, slow)
+    for order in slow.orders:
+        assert order.on_attempted is not None
+        order.on_attempted()
+    await team.passes(1.0)
+    team.kill(member)
+    work = Deadly()
+    member = await lives(team, work)
+    assert (sorted(work.taken), work.reported, await letters(team)) == (["e1", "e2"], {}, [])
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers(loop: VirtualLoop) -> None:
+    """A worker that is killed while Twilio is slow costs none of them: they are marked one at a time, for a second."""
+    team = WorkerCluster(loop, partitions=1)
+    await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
+    for _ in range(2):
+        team.kill(await lives(team, Deadly()))
+    for _ in range(4):
+        team.kill(await lives(team, Deadly(is_answered=False)))
+    work = Deadly()
+    member = await lives(team, work)
+    assert (sorted(work.taken), work.reported, await letters(team)) == (["e0", "e1", "e2"], {}, [])
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_two_accidents_during_trials_convict_no_effect(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=1)
+    await put(team, hang_up("e1", "s1"))
+    for _ in range(2):
+        team.kill(await lives(team, Deadly()))
+    for _ in range(2):
+        await lives(team, Deadly(deadly=frozenset({"e1"})))
+    work = Deadly()
+    member = await lives(team, work)
+    assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_accidents_during_trials_count_in_a_row_only(loop: VirtualLoop) -> None:
+    """A worker survives each other trial, in which Twilio is slow, and dies later of something else."""
+    team = WorkerCluster(loop, partitions=1)
+    await put(team, hang_up("e1", "s1"))
+    for _ in range(2):
+        team.kill(await lives(team, Deadly()))
+    for _ in range(4):
+        await lives(team, Deadly(deadly=frozenset({"e1"})))
+        team.kill(await lives(team, Deadly(is_answered=False)))
+    work = Deadly()
+    member = await lives(team, work)
+    assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_suspects_of_several_sessions_are_tried_together_at_first(loop: VirtualLoop) -> None:
+    """They do not wait for each other while Twilio is slow."""
+    team = WorkerCluster(loop, partitions=1)
+    await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(8)))
+    for _ in range(2):
+        team.kill(await lives(team, Deadly()))
+    work = Deadly(is_answered=False)
+    member = team.join(work=work)
+    while not work.taken:
+        await team.passes(0.1)
+    await team.passes(0.1)
+    assert len(work.taken) == 8
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_effect_that_killed_a_worker_is_tried_last(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=1)
+    await put(team, hang_up("killer", "s0"), hang_up("e1", "s1"))
+    for _ in range(2):
+        team.kill(await lives(team, Deadly()))
+    for _ in range(2):
+        await lives(team, Deadly(deadly=frozenset({"killer"})))
+    await put(team, hang_up("e2", "s2"))
+    work = Deadly()
+    member = await lives(team, work)
+    assert sorted(work.taken) == ["e1", "e2", "killer"]
+    assert work.taken[-1] == "killer"
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_clean_stops_during_trials_are_no_deaths(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=1)
+    await put(team, hang_up("e1", "s1"))
+    for _ in range(2):
+        team.kill(await lives(team, Deadly()))
+    for _ in range(2):
+        await lives(team, Deadly(deadly=frozenset({"e1"})))
+    work = Deadly(is_answered=False)
+    member = team.join(work=work)
+    while not (work.taken or work.reported):
+        await team.passes(0.1)
+    await team.leave(member)
+    team.kill(await lives(team, Deadly()))
+    work = Deadly()
+    member = await lives(team, work)
+    assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_after_a_clean_stop_nothing_is_suspected(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=1)
+    member = await lives(team, Deadly())
+    await team.leave(member)
+    await put(team, hang_up("e1", "s1"))
+    for _ in range(4):
         work = Deadly()
         member = await lives(team, work)
-        assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
+        assert work.taken == ["e1"]
         await team.leave(member)
-
-    run(story)
-
-
-def test_after_a_clean_stop_nothing_is_suspected() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        member = await lives(team, Deadly())
-        await team.leave(member)
-        await put(team, hang_up("e1", "s1"))
-        for _ in range(4):
-            work = Deadly()
-            member = await lives(team, work)
-            assert work.taken == ["e1"]
-            await team.leave(member)
-        assert not await team.client.exists(team.keys.suspects(0))
-
-    run(story)
+    assert not await team.client.exists(team.keys.suspects(0))
 
 
 async def test_stop_before_the_first_trial_submits_nothing_and_leaves_no_coroutine() -> None:

@@ -12,7 +12,7 @@ from conferral.statemachine.events import CallsRead
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor.executor import ExecutorPolicy
 from conferral.worker.executor.retry import RetryPolicy
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, in_flight, read, waiting
 
 #: How long Twilio takes for one read, seconds.
@@ -78,49 +78,43 @@ async def served(system: ExecutorHarness) -> None:
 
 
 @pytest.mark.parametrize("count", WAVES)
-def test_wave_of_reads_is_served_at_the_rate_of_the_slots(count: int) -> None:
-    async def main(loop: VirtualLoop) -> None:
-        calls = SlowCalls()
-        system = world_of(loop, calls)
-        for number in range(count):
-            system.submit(read(f"r{number}", f"S{number}"))
-        await served(system)
+@in_virtual_time
+async def test_wave_of_reads_is_served_at_the_rate_of_the_slots(count: int, loop: VirtualLoop) -> None:
+    calls = SlowCalls()
+    system = world_of(loop, calls)
+    for number in range(count):
+        system.submit(read(f"r{number}", f"S{number}"))
+    await served(system)
 
-        assert system.counts == (count, 0, 0, 0)
-        # First come, first served, but for those that are under way at the same time.
-        assert all(abs(at - int(name[1:])) <= ExecutorPolicy().requests_max for at, name in enumerate(calls.asked))
-        slots = system.executor.adaptive_limit.ordinary_slots
-        assert calls.at_once_max == slots
-        assert loop.time() < 1.1 * LATENCY_S * count / slots + 1
-
-    run(main)
+    assert system.counts == (count, 0, 0, 0)
+    # First come, first served, but for those that are under way at the same time.
+    assert all(abs(at - int(name[1:])) <= ExecutorPolicy().requests_max for at, name in enumerate(calls.asked))
+    slots = system.executor.adaptive_limit.ordinary_slots
+    assert calls.at_once_max == slots
+    assert loop.time() < 1.1 * LATENCY_S * count / slots + 1
 
 
-def test_memory_of_a_wave_is_bounded() -> None:
-    async def main(loop: VirtualLoop) -> None:
-        calls = SlowCalls()
-        calls.tasks_max = 0
-        system = world_of(loop, calls)
-        for number in range(500):
-            system.submit(read(f"r{number}", f"S{number}"))
-        await served(system)
-        # A read that waits is no task.
-        assert 0 < calls.tasks_max <= 3 * ExecutorPolicy().requests_max
-
-    run(main)
+@in_virtual_time
+async def test_memory_of_a_wave_is_bounded(loop: VirtualLoop) -> None:
+    calls = SlowCalls()
+    calls.tasks_max = 0
+    system = world_of(loop, calls)
+    for number in range(500):
+        system.submit(read(f"r{number}", f"S{number}"))
+    await served(system)
+    # A read that waits is no task.
+    assert 0 < calls.tasks_max <= 3 * ExecutorPolicy().requests_max
 
 
 @pytest.mark.parametrize("count", WAVES)
-def test_no_read_of_a_wave_is_given_up_while_twilio_asks_for_less(count: int) -> None:
-    async def main(loop: VirtualLoop) -> None:
-        system = world_of(loop, SlowCalls(busy_every=50))
-        for number in range(count):
-            system.submit(read(f"r{number}", f"S{number}"))
-        await served(system)
-        performed, _, given_up, dropped = system.counts
-        assert (performed, given_up, dropped) == (count, 0, 0)
-
-    run(main)
+@in_virtual_time
+async def test_no_read_of_a_wave_is_given_up_while_twilio_asks_for_less(count: int, loop: VirtualLoop) -> None:
+    system = world_of(loop, SlowCalls(busy_every=50))
+    for number in range(count):
+        system.submit(read(f"r{number}", f"S{number}"))
+    await served(system)
+    performed, _, given_up, dropped = system.counts
+    assert (performed, given_up, dropped) == (count, 0, 0)
 
 
 def few_slots(**more: Any) -> ExecutorHarness:

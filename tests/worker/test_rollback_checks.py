@@ -17,7 +17,7 @@ from conferral.storage.partition.lease import VERIFY_AFTER_FAILOVER_S, Lease
 from conferral.storage.partition.partition_store import append_events
 from conferral.worker.assignment.rollback_checks import RollbackChecks
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time, run
 from tests.support.memory_redis.server import MemoryServer
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 
@@ -94,32 +94,27 @@ def test_each_session_is_checked_once_and_few_at_a_time(failures: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, BATCH_MAX, BATCH_MAX + 1, 2 * BATCH_MAX])
-def test_finished_check_counts_its_sessions(count: int) -> None:
-    async def main(loop: VirtualLoop) -> None:
-        metrics = Metrics()
-        checks, access = RollbackChecks(metrics), Access(loop, count)
-        with capture_logs() as lines:
-            checks.add(holder(access), access)
-            await asyncio.sleep(30.0)  # a delay: virtual time
-        checks.stop()
-        assert [(line["event"], line["sessions"]) for line in lines] == [("rollback_checked", count)] * bool(count)
-        assert f'conferral_sweep_findings_total{{kind="rolled-back"}} {count:.1f}' in metrics.exposition().decode()
-
-    run(main)
+@in_virtual_time
+async def test_finished_check_counts_its_sessions(count: int, loop: VirtualLoop) -> None:
+    metrics = Metrics()
+    checks, access = RollbackChecks(metrics), Access(loop, count)
+    with capture_logs() as lines:
+        checks.add(holder(access), access)
+        await asyncio.sleep(30.0)  # a delay: virtual time
+    checks.stop()
+    assert [(line["event"], line["sessions"]) for line in lines] == [("rollback_checked", count)] * bool(count)
+    assert f'conferral_sweep_findings_total{{kind="rolled-back"}} {count:.1f}' in metrics.exposition().decode()
 
 
-def test_partitions_without_sessions_take_no_time() -> None:
+@in_virtual_time
+async def test_partitions_without_sessions_take_no_time(loop: VirtualLoop) -> None:
     """One after another, they would delay the others."""
-
-    async def main(loop: VirtualLoop) -> None:
-        checks, access = RollbackChecks(Metrics()), Access(loop, 0)
-        held = [holder(access, number) for number in range(64)]
-        for one in held:
-            checks.add(one, access)
-        await asyncio.sleep(0.5)  # a delay: virtual time
-        assert not any(one.lease.has_unchecked_sessions for one in held)
-
-    run(main)
+    checks, access = RollbackChecks(Metrics()), Access(loop, 0)
+    held = [holder(access, number) for number in range(64)]
+    for one in held:
+        checks.add(one, access)
+    await asyncio.sleep(0.5)  # a delay: virtual time
+    assert not any(one.lease.has_unchecked_sessions for one in held)
 
 
 def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None:
@@ -179,73 +174,67 @@ def checked(lines: Sequence[Mapping[str, Any]]) -> int:
     return sum(line["sessions"] for line in lines if line["event"] == "rollback_checked")
 
 
-def test_new_worker_gets_its_share_at_once_and_continues_the_checks() -> None:
-    async def scenario(loop: VirtualLoop) -> None:
-        with capture_logs() as lines:
-            team, first = await rolled_back(loop)
-            assert checked(lines) < SESSIONS / 2
-            second = team.join()
-            await team.until_fair(10.0)
-            assert checked(lines) < SESSIONS / 2
-            await team.passes(SESSIONS / 2 / BATCH_MAX * PAUSE_S + 30.0)
-        assert checked(lines) == SESSIONS
-        for member in (first, second):
-            await team.leave(member)
-
-    run(scenario)
+@in_virtual_time
+async def test_new_worker_gets_its_share_at_once_and_continues_the_checks(loop: VirtualLoop) -> None:
+    with capture_logs() as lines:
+        team, first = await rolled_back(loop)
+        assert checked(lines) < SESSIONS / 2
+        second = team.join()
+        await team.until_fair(10.0)
+        assert checked(lines) < SESSIONS / 2
+        await team.passes(SESSIONS / 2 / BATCH_MAX * PAUSE_S + 30.0)
+    assert checked(lines) == SESSIONS
+    for member in (first, second):
+        await team.leave(member)
 
 
-def test_holder_checks_all_sessions_if_redis_does_not_say_which_server_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_virtual_time
+async def test_holder_checks_all_sessions_if_redis_does_not_say_which_server_it_is(
+    monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop
+) -> None:
     """Then a lease can't carry the open check."""
     monkeypatch.setattr(MemoryServer, "run_id", "")
-
-    async def scenario(loop: VirtualLoop) -> None:
-        with capture_logs() as lines:
-            team, first = await rolled_back(loop)
-            second = team.join()
-            await team.passes(SESSIONS / BATCH_MAX * PAUSE_S)
-        assert checked(lines) == SESSIONS
-        await team.until_fair(10.0)
-        for member in (first, second):
-            await team.leave(member)
-
-    run(scenario)
+    with capture_logs() as lines:
+        team, first = await rolled_back(loop)
+        second = team.join()
+        await team.passes(SESSIONS / BATCH_MAX * PAUSE_S)
+    assert checked(lines) == SESSIONS
+    await team.until_fair(10.0)
+    for member in (first, second):
+        await team.leave(member)
 
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
 @pytest.mark.parametrize("later_s", [0.0, 2 * VERIFY_AFTER_FAILOVER_S], ids=["soon", "late"])
-def test_next_holder_checks_the_sessions_that_are_left(is_killed: bool, later_s: float) -> None:
-    async def scenario(loop: VirtualLoop) -> None:
-        with capture_logs() as lines:
-            team, first = await rolled_back(loop)
-            await team.passes(later_s)
-            assert checked(lines) < SESSIONS
-            if is_killed:
-                team.kill(first)
-            else:
-                await team.leave(first)
-            second = team.join()
-            await team.passes(SESSIONS / BATCH_MAX * PAUSE_S + 30.0)
-        assert checked(lines) == SESSIONS
-        await team.leave(second)
+@in_virtual_time
+async def test_next_holder_checks_the_sessions_that_are_left(
+    is_killed: bool, later_s: float, loop: VirtualLoop
+) -> None:
+    with capture_logs() as lines:
+        team, first = await rolled_back(loop)
+        await team.passes(later_s)
+        assert checked(lines) < SESSIONS
+        if is_killed:
+            team.kill(first)
+        else:
+            await team.leave(first)
+        second = team.join()
+        await team.passes(SESSIONS / BATCH_MAX * PAUSE_S + 30.0)
+    assert checked(lines) == SESSIONS
+    await team.leave(second)
 
-    run(scenario)
 
-
-def test_holder_on_both_servers_checks_its_sessions() -> None:
+@in_virtual_time
+async def test_holder_on_both_servers_checks_its_sessions(loop: VirtualLoop) -> None:
     """No commit is missing, but callbacks that came after the last one may be."""
-
-    async def scenario(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop)
-        only = team.join()
-        await team.until_fair(10.0)
-        for number in range(20):
-            await team.client.sadd(team.keys.live(team.keys.partition_of(f"s{number}")), f"s{number}")
-        await team.passes(10.0)
-        team.server.restart()
-        with capture_logs() as lines:
-            await team.passes(60.0)
-        assert checked(lines) == 20
-        await team.leave(only)
-
-    run(scenario)
+    team = WorkerCluster(loop)
+    only = team.join()
+    await team.until_fair(10.0)
+    for number in range(20):
+        await team.client.sadd(team.keys.live(team.keys.partition_of(f"s{number}")), f"s{number}")
+    await team.passes(10.0)
+    team.server.restart()
+    with capture_logs() as lines:
+        await team.passes(60.0)
+    assert checked(lines) == 20
+    await team.leave(only)

@@ -12,7 +12,7 @@ from conferral.storage.partition.lease import RENEW_EVERY_S
 from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
 from conferral.worker.process import Worker
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
 from tests.support.memory_redis import Fault, MemoryServer
 from tests.worker.worker_cluster import EPOCH_MS, ClusterClock, WorkerCluster
@@ -43,115 +43,105 @@ class SilentExecutor:
 
 
 @pytest.mark.parametrize(("spent_s", "drained_s", "stopped_s"), [(0.0, 7.0, 8.5), (4.0, 3.0, 8.5), (8.0, 0.0, 9.5)])
-def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(
-    spent_s: float, drained_s: float, stopped_s: float
+@in_virtual_time
+async def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(
+    spent_s: float, drained_s: float, stopped_s: float, loop: VirtualLoop
 ) -> None:
-    async def story(loop: VirtualLoop) -> None:
-        clock, executor = ClusterClock(loop, 0.0), SilentExecutor()
-        worker = Worker(
-            settings_for("redis://localhost", None, "https://example.com"), environment=Environment(clock=clock)
-        )
-        client = MemoryServer(lambda: EPOCH_MS).client()
-        stop = asyncio.Event()
+    clock, executor = ClusterClock(loop, 0.0), SilentExecutor()
+    worker = Worker(
+        settings_for("redis://localhost", None, "https://example.com"), environment=Environment(clock=clock)
+    )
+    client = MemoryServer(lambda: EPOCH_MS).client()
+    stop = asyncio.Event()
+    stop.set()
+    stop_by_s = await worker._stop_deadline_s(stop)
+    await asyncio.sleep(spent_s)  # a delay: virtual time
+    parts: Any = SimpleNamespace(assigner=SilentAssigner(), executor=executor, shares=executor)
+    await worker._drain(client, Keys("test", 4), parts, stop_by_s)
+    assert loop.time() == pytest.approx(stopped_s)
+    assert executor.drained_s == pytest.approx(drained_s), "what is under way is given its time"
+
+
+@in_virtual_time
+async def test_worker_that_stops_before_it_has_reached_redis_has_not_failed(loop: VirtualLoop) -> None:
+    server, stop = MemoryServer(lambda: EPOCH_MS), asyncio.Event()
+    server.stop()
+    environment = Environment(clock=ClusterClock(loop, 0.0), redis=lambda _url, **_options: server.client())
+    worker = Worker(settings_for("redis://localhost", None, "https://example.com"), environment=environment)
+    with capture_logs() as lines:
+        running = asyncio.create_task(worker.run(stop))
+        while not lines:
+            await asyncio.sleep(0.1)
         stop.set()
-        stop_by_s = await worker._stop_deadline_s(stop)
-        await asyncio.sleep(spent_s)  # a delay: virtual time
-        parts: Any = SimpleNamespace(assigner=SilentAssigner(), executor=executor, shares=executor)
-        await worker._drain(client, Keys("test", 4), parts, stop_by_s)
-        assert loop.time() == pytest.approx(stopped_s)
-        assert executor.drained_s == pytest.approx(drained_s), "what is under way is given its time"
-
-    run(story)
+        assert await running == 0
 
 
-def test_worker_that_stops_before_it_has_reached_redis_has_not_failed() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        server, stop = MemoryServer(lambda: EPOCH_MS), asyncio.Event()
-        server.stop()
-        environment = Environment(clock=ClusterClock(loop, 0.0), redis=lambda _url, **_options: server.client())
-        worker = Worker(settings_for("redis://localhost", None, "https://example.com"), environment=environment)
-        with capture_logs() as lines:
-            running = asyncio.create_task(worker.run(stop))
-            while not lines:
-                await asyncio.sleep(0.1)
-            stop.set()
-            assert await running == 0
-
-    run(story)
-
-
-def test_partition_lost_during_the_stop_is_given_up() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=4)
-        member = team.join()
-        await team.until_fair(1.0)
-        member.work.busy_partitions = {0, 1, 2, 3}
-        member.stop.set()
-        await asyncio.wait(member.tasks)
-        member.keeper.consumers[2].mark_lost()
-        is_over, work = asyncio.Event(), cast("Executor", member.work)
-        winding = member.process.start(member.keeper.drain(is_over, work))
-        await team.passes(2 * RENEW_EVERY_S)
-        assert member.keeper.consumers.keys() == {0, 1, 3}
-        assert set(member.work.dropped) == {2}
-        assert member.work.left == [], "no other worker would send it"
-        is_over.set()
-        await winding
-        team.kill(member)
-
-    run(story)
+@in_virtual_time
+async def test_partition_lost_during_the_stop_is_given_up(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=4)
+    member = team.join()
+    await team.until_fair(1.0)
+    member.work.busy_partitions = {0, 1, 2, 3}
+    member.stop.set()
+    await asyncio.wait(member.tasks)
+    member.keeper.consumers[2].mark_lost()
+    is_over, work = asyncio.Event(), cast("Executor", member.work)
+    winding = member.process.start(member.keeper.drain(is_over, work))
+    await team.passes(2 * RENEW_EVERY_S)
+    assert member.keeper.consumers.keys() == {0, 1, 3}
+    assert set(member.work.dropped) == {2}
+    assert member.work.left == [], "no other worker would send it"
+    is_over.set()
+    await winding
+    team.kill(member)
 
 
-def test_stopping_worker_leaves_unsent_requests_to_the_others() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=4)
-        member, other = team.join(), team.join()
-        await team.until_fair(4.0)
-        held = set(member.keeper.consumers)
-        member.work.busy_partitions = held
-        member.stop.set()
-        await asyncio.wait(member.tasks)
-        is_over, work = asyncio.Event(), cast("Executor", member.work)
-        winding = member.process.start(member.keeper.drain(is_over, work))
-        await team.passes(2 * RENEW_EVERY_S)
-        assert held
-        assert set(member.work.left) == held
-        is_over.set()
-        await winding
-        team.kill(member)
-        team.kill(other)
-
-    run(story)
+@in_virtual_time
+async def test_stopping_worker_leaves_unsent_requests_to_the_others(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=4)
+    member, other = team.join(), team.join()
+    await team.until_fair(4.0)
+    held = set(member.keeper.consumers)
+    member.work.busy_partitions = held
+    member.stop.set()
+    await asyncio.wait(member.tasks)
+    is_over, work = asyncio.Event(), cast("Executor", member.work)
+    winding = member.process.start(member.keeper.drain(is_over, work))
+    await team.passes(2 * RENEW_EVERY_S)
+    assert held
+    assert set(member.work.left) == held
+    is_over.set()
+    await winding
+    team.kill(member)
+    team.kill(other)
 
 
-def test_leases_that_redis_does_not_take_back_now_are_offered_again_with_pauses() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=4)
-        member = team.join()
-        await team.until_fair(1.0)
-        member.work.busy_partitions = {0, 1, 2, 3}
-        member.stop.set()
-        await asyncio.wait(member.tasks)
-        assert len(member.keeper.consumers) == 4
-        member.work.busy_partitions = {3}
-        offers: list[str] = []
+@in_virtual_time
+async def test_leases_that_redis_does_not_take_back_now_are_offered_again_with_pauses(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop, partitions=4)
+    member = team.join()
+    await team.until_fair(1.0)
+    member.work.busy_partitions = {0, 1, 2, 3}
+    member.stop.set()
+    await asyncio.wait(member.tasks)
+    assert len(member.keeper.consumers) == 4
+    member.work.busy_partitions = {3}
+    offers: list[str] = []
 
-        def refuse(name: str) -> Fault | None:
-            if name != "release_lease":
-                return None
-            offers.append(name)
-            return Fault.UNREACHABLE
+    def refuse(name: str) -> Fault | None:
+        if name != "release_lease":
+            return None
+        offers.append(name)
+        return Fault.UNREACHABLE
 
-        team.server.fault = refuse
-        is_over, work = asyncio.Event(), cast("Executor", member.work)
-        winding = member.process.start(member.keeper.drain(is_over, work))
-        await team.passes(1.9)
-        assert len(offers) == 3 * 10, "one for each idle partition every 0.2 s"
-        team.server.fault = None
-        await team.passes(1.0)
-        assert member.keeper.consumers.keys() == {3}
-        is_over.set()
-        await winding
-        team.kill(member)
-
-    run(story)
+    team.server.fault = refuse
+    is_over, work = asyncio.Event(), cast("Executor", member.work)
+    winding = member.process.start(member.keeper.drain(is_over, work))
+    await team.passes(1.9)
+    assert len(offers) == 3 * 10, "one for each idle partition every 0.2 s"
+    team.server.fault = None
+    await team.passes(1.0)
+    assert member.keeper.consumers.keys() == {3}
+    is_over.set()
+    await winding
+    team.kill(member)

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.partition.lease import Lease
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 
@@ -39,71 +39,65 @@ async def fail_partitions(
         await team.client.zadd(team.keys.timers(number), {"lone|s0": 0})
 
 
-def test_timer_does_not_wait_for_partitions_whose_node_is_silent() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop)
-        member = team.join()
-        await team.until_fair(1.0)
-        asked: list[int] = []
-        await fail_partitions(team, member, repeat(StoreUnreachableError("no answer")), asked)
-        await team.passes(3.0)
-        for _ in range(5):
-            due_ms = member.keeper.consumers[HEARD].clock.now_ms() + 700
-            await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
-            await team.client.sadd(team.keys.live(HEARD), "s1")
-            # No one announced when it is due: the next renewal finds it, and it is fired on time.
+@in_virtual_time
+async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop)
+    member = team.join()
+    await team.until_fair(1.0)
+    asked: list[int] = []
+    await fail_partitions(team, member, repeat(StoreUnreachableError("no answer")), asked)
+    await team.passes(3.0)
+    for _ in range(5):
+        due_ms = member.keeper.consumers[HEARD].clock.now_ms() + 700
+        await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
+        await team.client.sadd(team.keys.live(HEARD), "s1")
+        # No one announced when it is due: the next renewal finds it, and it is fired on time.
+        await team.passes(2.0)
+        assert await team.client.zcard(team.keys.timers(HEARD)) == 0
+    assert set(asked) == {*SILENT}
+    # Each is asked, waited for, and then left alone for a moment.
+    assert len(asked) <= len(SILENT) * (loop.time() / SILENCE_S)
+    assert loop.faults == []
+    team.assert_all_work()
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop)
+    member = team.join()
+    await team.until_fair(1.0)
+    consumer, fired_at_ms = member.keeper.consumers[HEARD], list[int]()
+    access: Any = consumer._context.partition_store
+
+    async def fire_timers(_partition: int, _lease: Lease, now_ms: int) -> tuple[int, None]:
+        fired_at_ms.append(now_ms)
+        return 1, None
+
+    access.fire_timers = fire_timers
+    due_ms = consumer.clock.now_ms() + 700
+    consumer.timers.note_set(due_ms)
+    await team.passes(1.0)
+    assert fired_at_ms[0] == due_ms
+    await team.leave(member)
+
+
+@in_virtual_time
+async def test_any_error_while_timers_are_fired_costs_no_other_partition_its_timers(loop: VirtualLoop) -> None:
+    team = WorkerCluster(loop)
+    member = team.join()
+    await team.until_fair(1.0)
+    asked: list[int] = []
+    await fail_partitions(team, member, (make() for make in cycle(ANY_ERRORS.values())), asked)
+    with capture_logs() as lines:
+        while len(asked) < len(ANY_ERRORS) + len(SILENT):
+            await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": 0})
             await team.passes(2.0)
             assert await team.client.zcard(team.keys.timers(HEARD)) == 0
-        assert set(asked) == {*SILENT}
-        # Each is asked, waited for, and then left alone for a moment.
-        assert len(asked) <= len(SILENT) * (loop.time() / SILENCE_S)
-        assert loop.faults == []
-        team.assert_all_work()
-        await team.leave(member)
-
-    run(story)
-
-
-def test_timer_is_fired_in_the_millisecond_in_which_it_is_due() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop)
-        member = team.join()
-        await team.until_fair(1.0)
-        consumer, fired_at_ms = member.keeper.consumers[HEARD], list[int]()
-        access: Any = consumer._context.partition_store
-
-        async def fire_timers(_partition: int, _lease: Lease, now_ms: int) -> tuple[int, None]:
-            fired_at_ms.append(now_ms)
-            return 1, None
-
-        access.fire_timers = fire_timers
-        due_ms = consumer.clock.now_ms() + 700
-        consumer.timers.note_set(due_ms)
-        await team.passes(1.0)
-        assert fired_at_ms[0] == due_ms
-        await team.leave(member)
-
-    run(story)
-
-
-def test_any_error_while_timers_are_fired_costs_no_other_partition_its_timers() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop)
-        member = team.join()
-        await team.until_fair(1.0)
-        asked: list[int] = []
-        await fail_partitions(team, member, (make() for make in cycle(ANY_ERRORS.values())), asked)
-        with capture_logs() as lines:
-            while len(asked) < len(ANY_ERRORS) + len(SILENT):
-                await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": 0})
-                await team.passes(2.0)
-                assert await team.client.zcard(team.keys.timers(HEARD)) == 0
-        logged = [line for line in lines if line["event"] == "unexpected_error"]
-        assert {line["where"] for line in logged} == {"timer"}
-        expected = {type(make()).__name__ for make in ANY_ERRORS.values() if not isinstance(make(), StoreError)}
-        assert expected - {line["error_type"] for line in logged} <= {"StopIteration"}  # is a RuntimeError by then
-        assert loop.faults == []
-        team.assert_all_work()
-        await team.leave(member)
-
-    run(story)
+    logged = [line for line in lines if line["event"] == "unexpected_error"]
+    assert {line["where"] for line in logged} == {"timer"}
+    expected = {type(make()).__name__ for make in ANY_ERRORS.values() if not isinstance(make(), StoreError)}
+    assert expected - {line["error_type"] for line in logged} <= {"StopIteration"}  # is a RuntimeError by then
+    assert loop.faults == []
+    team.assert_all_work()
+    await team.leave(member)

@@ -18,7 +18,7 @@ from conferral.worker.router import routing_queue
 from conferral.worker.router.routing_queue import RoutingQueue
 from conferral.worker.sweep import store as sweep_store
 from conferral.worker.sweep.store import SweepStore
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, ExecutorHarness, update
 from tests.worker.worker_cluster import ClusterClock
@@ -38,18 +38,15 @@ async def test_job_that_may_have_been_sent_is_unknown_after_an_internal_error(fl
     assert (outcome.attempts, outcome.failed_attempts) == (0, ("odd",))
 
 
-def test_outage_of_the_router_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_virtual_time
+async def test_outage_of_the_router_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop) -> None:
     logged: list[float] = []
-
-    async def story(loop: VirtualLoop) -> None:
-        monkeypatch.setattr(routing_queue, "log_unreachable", lambda *_given, **_named: logged.append(loop.time()))
-        queue = RoutingQueue(core_of(NOTHING, KEYS, ClusterClock(loop, 0.0)), asyncio.Event(), NOTHING)
-        queue._log_unreachable(routing_queue._AbandonedError("the process stops"))
-        for passed_s in (0.0, 0.25, 59.5, 0.25, 0.25):
-            await asyncio.sleep(passed_s)  # a delay: virtual time
-            queue._log_unreachable(StoreUnreachableError("away"))
-
-    run(story)
+    monkeypatch.setattr(routing_queue, "log_unreachable", lambda *_given, **_named: logged.append(loop.time()))
+    queue = RoutingQueue(core_of(NOTHING, KEYS, ClusterClock(loop, 0.0)), asyncio.Event(), NOTHING)
+    queue._log_unreachable(routing_queue._AbandonedError("the process stops"))
+    for passed_s in (0.0, 0.25, 59.5, 0.25, 0.25):
+        await asyncio.sleep(passed_s)  # a delay: virtual time
+        queue._log_unreachable(StoreUnreachableError("away"))
     assert logged == [0.0, 60.0]
 
 

@@ -10,7 +10,7 @@ from conferral.statemachine.effects import HangUpCall
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.worker.consumer.unreadable_effects import REASON
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.test_quarantine import Deadly, lives
 from tests.worker.worker_cluster import WorkerCluster
 
@@ -37,22 +37,22 @@ def broken(**given: Any) -> bytes:
         (broken(attributes=5), SESSION),
     ],
 )
-def test_unreadable_entry_becomes_a_dead_letter_and_leaves_the_outbox(body: bytes, session_id: str) -> None:
-    async def story(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions=1)
-        outbox = team.keys.outbox(0)
-        good = HangUpCall(effect_id="e2", session_id="s1", call_sid="CA1")
-        await team.client.hset(outbox, "e1", body)
-        await team.client.hset(outbox, "e2", effect_codec.encode(OutboxEntry(good, 1)))
-        work = Deadly()
-        member = await lives(team, work)
-        assert work.taken == ["e2"]
-        assert set(await team.client.hkeys(outbox)) == {b"e2"}
-        (letter,) = await DeadLetters(team.client, team.keys).newest(2)
-        assert (letter.type, letter.reason, letter.entry_id) == ("effect", REASON, "e1")
-        assert letter.session == session_id
-        registry = member.metrics.registry
-        assert registry.get_sample_value("conferral_dead_letters_total", {"reason": REASON}) == 1
-        await team.leave(member)
-
-    run(story)
+@in_virtual_time
+async def test_unreadable_entry_becomes_a_dead_letter_and_leaves_the_outbox(
+    body: bytes, session_id: str, loop: VirtualLoop
+) -> None:
+    team = WorkerCluster(loop, partitions=1)
+    outbox = team.keys.outbox(0)
+    good = HangUpCall(effect_id="e2", session_id="s1", call_sid="CA1")
+    await team.client.hset(outbox, "e1", body)
+    await team.client.hset(outbox, "e2", effect_codec.encode(OutboxEntry(good, 1)))
+    work = Deadly()
+    member = await lives(team, work)
+    assert work.taken == ["e2"]
+    assert set(await team.client.hkeys(outbox)) == {b"e2"}
+    (letter,) = await DeadLetters(team.client, team.keys).newest(2)
+    assert (letter.type, letter.reason, letter.entry_id) == ("effect", REASON, "e1")
+    assert letter.session == session_id
+    registry = member.metrics.registry
+    assert registry.get_sample_value("conferral_dead_letters_total", {"reason": REASON}) == 1
+    await team.leave(member)

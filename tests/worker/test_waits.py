@@ -30,7 +30,7 @@ from conferral.worker.executor.job import Job
 from conferral.worker.executor.request_shares import RequestShares
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.sweep.sweep_lease import SweepLease
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.memory_redis import MemoryServer
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import BUSY, START_MS, ExecutorHarness, FakeTime, in_flight, redirect, update
@@ -43,30 +43,28 @@ def consumer(number: int, until_due_ms: float, *, is_active: bool = True) -> Any
     )
 
 
-def test_loop_waits_for_the_next_timer_of_an_idle_partition_and_at_most_five_seconds() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        for consumers, firing, waits_s in (
-            ([], [], 5.0),
-            ([consumer(0, math.inf)], [], 5.0),
-            ([consumer(0, 60_000)], [], 5.0),
-            ([consumer(0, 700), consumer(1, 600)], [], 0.6),
-            ([consumer(0, 700), consumer(1, 600)], [1], 0.7),
-            ([consumer(0, 700), consumer(1, 600, is_active=False)], [], 0.7),
-            ([consumer(0, 1)], [], 0.002),
-            ([consumer(0, -5_000)], [], 0.002),
-        ):
-            held = {one.number: one for one in consumers}
-            assigner: Any = SimpleNamespace(consumers=held, timers_changed=asyncio.Event())
-            began_s = loop.time()
-            await timers._wait_until_due(assigner, firing)
-            assert loop.time() - began_s == pytest.approx(waits_s)
-        loop.call_later(0.5, assigner.timers_changed.set)
-        assigner.consumers.clear()
+@in_virtual_time
+async def test_loop_waits_for_the_next_timer_of_an_idle_partition_and_at_most_five_seconds(loop: VirtualLoop) -> None:
+    for consumers, firing, waits_s in (
+        ([], [], 5.0),
+        ([consumer(0, math.inf)], [], 5.0),
+        ([consumer(0, 60_000)], [], 5.0),
+        ([consumer(0, 700), consumer(1, 600)], [], 0.6),
+        ([consumer(0, 700), consumer(1, 600)], [1], 0.7),
+        ([consumer(0, 700), consumer(1, 600, is_active=False)], [], 0.7),
+        ([consumer(0, 1)], [], 0.002),
+        ([consumer(0, -5_000)], [], 0.002),
+    ):
+        held = {one.number: one for one in consumers}
+        assigner: Any = SimpleNamespace(consumers=held, timers_changed=asyncio.Event())
         began_s = loop.time()
-        await timers._wait_until_due(assigner, [])
-        assert loop.time() - began_s == pytest.approx(0.5), "a new timer ends the wait"
-
-    run(story)
+        await timers._wait_until_due(assigner, firing)
+        assert loop.time() - began_s == pytest.approx(waits_s)
+    loop.call_later(0.5, assigner.timers_changed.set)
+    assigner.consumers.clear()
+    began_s = loop.time()
+    await timers._wait_until_due(assigner, [])
+    assert loop.time() - began_s == pytest.approx(0.5), "a new timer ends the wait"
 
 
 @pytest.mark.parametrize(
@@ -78,22 +76,23 @@ def test_loop_waits_for_the_next_timer_of_an_idle_partition_and_at_most_five_sec
         (RuntimeError("odd"), 0.5, False),
     ],
 )
-def test_partition_whose_timers_fail_pauses(error: Exception | None, pause_s: float, is_lost: bool) -> None:
+@in_virtual_time
+async def test_partition_whose_timers_fail_pauses(
+    error: Exception | None, pause_s: float, is_lost: bool, loop: VirtualLoop
+) -> None:
     async def fire() -> None:
         if error is not None:
             raise error
 
-    async def story(loop: VirtualLoop) -> None:
-        lost: list[bool] = []
-        held: Any = SimpleNamespace(number=3, timers=SimpleNamespace(fire=fire), mark_lost=lambda: lost.append(True))
-        began_s = loop.time()
-        await timers._fire_due(held, Metrics())
-        assert (loop.time() - began_s, bool(lost)) == (pytest.approx(pause_s), is_lost)
-
-    run(story)
+    lost: list[bool] = []
+    held: Any = SimpleNamespace(number=3, timers=SimpleNamespace(fire=fire), mark_lost=lambda: lost.append(True))
+    began_s = loop.time()
+    await timers._fire_due(held, Metrics())
+    assert (loop.time() - began_s, bool(lost)) == (pytest.approx(pause_s), is_lost)
 
 
-def test_post_commit_write_is_tried_five_times_a_second() -> None:
+@in_virtual_time
+async def test_post_commit_write_is_tried_five_times_a_second(loop: VirtualLoop) -> None:
     class Access:
         def __init__(self) -> None:
             self.errors: list[StoreError] = [StoreUnreachableError("away")] * 3
@@ -103,15 +102,12 @@ def test_post_commit_write_is_tried_five_times_a_second() -> None:
                 raise self.errors.pop()
             return []
 
-    async def story(loop: VirtualLoop) -> None:
-        access: Any = Access()
-        writes = PostCommitWrites(0, access, session_ttl_s=60)
-        writes.start([ExpireCalls("s", ("CA1",))])
-        began_s = loop.time()
-        await writes.wait_finished()
-        assert loop.time() - began_s == pytest.approx(0.6)
-
-    run(story)
+    access: Any = Access()
+    writes = PostCommitWrites(0, access, session_ttl_s=60)
+    writes.start([ExpireCalls("s", ("CA1",))])
+    began_s = loop.time()
+    await writes.wait_finished()
+    assert loop.time() - began_s == pytest.approx(0.6)
 
 
 # ---- leases ----------------------------------------------------------------------------------------------------------
@@ -127,35 +123,32 @@ def test_post_commit_write_is_tried_five_times_a_second() -> None:
         (0.5, 0.25, False),
     ],
 )
-def test_request_is_sent_with_a_fifth_of_the_lease_left(
-    left_s: float, connected_s: float | None, may_send: bool
+@in_virtual_time
+async def test_request_is_sent_with_a_fifth_of_the_lease_left(
+    left_s: float, connected_s: float | None, may_send: bool, loop: VirtualLoop
 ) -> None:
     """And of the second that the lease outlives its connection. Otherwise it is renewed first, twice a second."""
+    clock = ClusterClock(loop, 100.0)
+    nothing: Any = None
+    assigner = PartitionAssigner(core_of(nothing, Keys("test", 4), clock))
+    lease = Lease("key", "1:me", 0, clock.monotonic_s() + left_s, 0, 0, 0.0)
+    if connected_s is not None:
+        lease.connection, lease.disconnected_until_s = "run:1", clock.monotonic_s() + connected_s
+    held: Any = SimpleNamespace(number=2, is_lost=False, lease=lease)
+    assigner.consumers[2] = held
+    renewed: list[float] = []
 
-    async def story(loop: VirtualLoop) -> None:
-        clock = ClusterClock(loop, 100.0)
-        nothing: Any = None
-        assigner = PartitionAssigner(core_of(nothing, Keys("test", 4), clock))
-        lease = Lease("key", "1:me", 0, clock.monotonic_s() + left_s, 0, 0, 0.0)
-        if connected_s is not None:
-            lease.connection, lease.disconnected_until_s = "run:1", clock.monotonic_s() + connected_s
-        held: Any = SimpleNamespace(number=2, is_lost=False, lease=lease)
-        assigner.consumers[2] = held
-        renewed: list[float] = []
+    async def renew(one: Any) -> None:
+        renewed.append(loop.time())
+        one.is_lost = len(renewed) == 2
 
-        async def renew(one: Any) -> None:
-            renewed.append(loop.time())
-            one.is_lost = len(renewed) == 2
-
-        assigner._renewer.renew = renew  # type: ignore[method-assign]
-        began_s = loop.time()
-        assert await assigner.may_send(2) is may_send
-        assert renewed == ([] if may_send else [began_s, pytest.approx(began_s + 0.5)])
-        assert loop.time() - began_s == pytest.approx(0.0 if may_send else 1.0)
-        assert await assigner.may_send(1) is False
-        assert assigner.is_ours(2) is may_send
-
-    run(story)
+    assigner._renewer.renew = renew  # type: ignore[method-assign]
+    began_s = loop.time()
+    assert await assigner.may_send(2) is may_send
+    assert renewed == ([] if may_send else [began_s, pytest.approx(began_s + 0.5)])
+    assert loop.time() - began_s == pytest.approx(0.0 if may_send else 1.0)
+    assert await assigner.may_send(1) is False
+    assert assigner.is_ours(2) is may_send
 
 
 async def test_refused_list_of_connections_is_asked_for_again_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,22 +180,20 @@ def router(time: FakeTime) -> CommandRouter:
     return CommandRouter(core_of(nothing, Keys("test", 4), time), nothing, nothing, nothing)
 
 
-def test_router_asks_twice_a_second_whether_it_may_route() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        stop, at_s, routing = asyncio.Event(), list[float](), router(FakeTime())
+@in_virtual_time
+async def test_router_asks_twice_a_second_whether_it_may_route(loop: VirtualLoop) -> None:
+    stop, at_s, routing = asyncio.Event(), list[float](), router(FakeTime())
 
-        async def current_queue(_stop: object) -> None:
-            at_s.append(loop.time())
-            if len(at_s) == 2:
-                raise StoreUnreachableError("away")
-            if len(at_s) == 4:
-                stop.set()
+    async def current_queue(_stop: object) -> None:
+        at_s.append(loop.time())
+        if len(at_s) == 2:
+            raise StoreUnreachableError("away")
+        if len(at_s) == 4:
+            stop.set()
 
-        routing._current_queue = current_queue  # type: ignore[method-assign]
-        await routing._route(stop)
-        assert at_s == [0.0, 0.5, 1.0, 1.5]
-
-    run(story)
+    routing._current_queue = current_queue  # type: ignore[method-assign]
+    await routing._route(stop)
+    assert at_s == [0.0, 0.5, 1.0, 1.5]
 
 
 @pytest.mark.parametrize(("waiting", "logged_at_s"), [(100_000, []), (100_001, [0.0, 60.0])])
@@ -248,103 +239,95 @@ async def test_router_renews_its_lease_when_less_than_three_and_a_quarter_second
 
 
 @pytest.mark.parametrize("pipelining", [True, False])
-def test_idle_reads_that_begin_at_different_moments_end_together(pipelining: bool) -> None:
-    async def story(loop: VirtualLoop) -> None:
-        async def exchange(commands: Any, _count: int) -> list[None]:
-            assert commands[0][3] == "BLOCK"
-            await asyncio.sleep(commands[0][4] / 1000)  # a delay: virtual time
-            return [None]
+@in_virtual_time
+async def test_idle_reads_that_begin_at_different_moments_end_together(pipelining: bool, loop: VirtualLoop) -> None:
+    async def exchange(commands: Any, _count: int) -> list[None]:
+        assert commands[0][3] == "BLOCK"
+        await asyncio.sleep(commands[0][4] / 1000)  # a delay: virtual time
+        return [None]
 
-        async def read(stream: str) -> float:
-            assert await reads.read(stream, 1) == []
-            return loop.time()
+    async def read(stream: str) -> float:
+        assert await reads.read(stream, 1) == []
+        return loop.time()
 
-        reads = BlockingReads(
-            make_client("redis://localhost") if pipelining else MemoryServer(lambda: 0).client(blocking=True)
-        )
-        stub: Any = SimpleNamespace(pack=tuple, exchange=exchange, close=lambda: None)
-        reads._connections = {"one": stub, "other": stub} if pipelining else {}
-        first = asyncio.create_task(read("one"))
-        await asyncio.sleep(0.2)  # a delay: virtual time
-        assert [await read("other"), await first] == pytest.approx([2.0, 2.0])
-        reads.close()
-
-    run(story)
+    reads = BlockingReads(
+        make_client("redis://localhost") if pipelining else MemoryServer(lambda: 0).client(blocking=True)
+    )
+    stub: Any = SimpleNamespace(pack=tuple, exchange=exchange, close=lambda: None)
+    reads._connections = {"one": stub, "other": stub} if pipelining else {}
+    first = asyncio.create_task(read("one"))
+    await asyncio.sleep(0.2)  # a delay: virtual time
+    assert [await read("other"), await first] == pytest.approx([2.0, 2.0])
+    reads.close()
 
 
 # ---- the sweep, and shares of requests -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("lease_ms", "renewed_at_s"), [(5_000, [2.0, 3.5, 5.0]), (900, [2.0, 2.3, 2.6, 2.9, 3.2])])
-def test_lease_of_the_sweep_is_asked_for_twice_a_second_and_renewed_in_time(
-    lease_ms: int, renewed_at_s: list[float]
+@in_virtual_time
+async def test_lease_of_the_sweep_is_asked_for_twice_a_second_and_renewed_in_time(
+    lease_ms: int, renewed_at_s: list[float], loop: VirtualLoop
 ) -> None:
-    async def story(loop: VirtualLoop) -> None:
-        nothing: Any = None
-        stop, at_s = asyncio.Event(), list[float]()
-        core = core_of(nothing, Keys("test", 4), ClusterClock(loop, 0.0), lease_ms=lease_ms)
-        lease = SweepLease(core, nothing, nothing)
+    nothing: Any = None
+    stop, at_s = asyncio.Event(), list[float]()
+    core = core_of(nothing, Keys("test", 4), ClusterClock(loop, 0.0), lease_ms=lease_ms)
+    lease = SweepLease(core, nothing, nothing)
 
-        async def acquire_or_renew() -> None:
-            at_s.append(round(loop.time(), 3))
-            if len(at_s) == 2:
-                raise StoreUnreachableError("away")
-            if len(at_s) == 5:
-                lease.held = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
+    async def acquire_or_renew() -> None:
+        at_s.append(round(loop.time(), 3))
+        if len(at_s) == 2:
+            raise StoreUnreachableError("away")
+        if len(at_s) == 5:
+            lease.held = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
 
-        lease._acquire_or_renew = acquire_or_renew  # type: ignore[method-assign]
-        loop.call_later(renewed_at_s[-1] + 0.01, stop.set)
-        await lease.hold(stop)
-        assert at_s == [0.0, 0.5, 1.0, 1.5, *renewed_at_s]
-
-    run(story)
+    lease._acquire_or_renew = acquire_or_renew  # type: ignore[method-assign]
+    loop.call_later(renewed_at_s[-1] + 0.01, stop.set)
+    await lease.hold(stop)
+    assert at_s == [0.0, 0.5, 1.0, 1.5, *renewed_at_s]
 
 
-def test_share_is_asked_for_again_as_soon_as_the_answer_says_or_redis_may_be_back() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        nothing: Any = None
-        stop, at_s, waits_s = asyncio.Event(), list[float](), [0.5, 0.1, None, None, 0.5]
-        shares = RequestShares(
-            core_of(nothing, Keys("test", 4), ClusterClock(loop, 0.0)), RequestSlots(40, 8), limiter=nothing
-        )
-        assert (shares.workers, shares.current) == (1, RequestSlots(0, 0))
+@in_virtual_time
+async def test_share_is_asked_for_again_as_soon_as_the_answer_says_or_redis_may_be_back(loop: VirtualLoop) -> None:
+    nothing: Any = None
+    stop, at_s, waits_s = asyncio.Event(), list[float](), [0.5, 0.1, None, None, 0.5]
+    shares = RequestShares(
+        core_of(nothing, Keys("test", 4), ClusterClock(loop, 0.0)), RequestSlots(40, 8), limiter=nothing
+    )
+    assert (shares.workers, shares.current) == (1, RequestSlots(0, 0))
 
-        async def refresh() -> float:
-            at_s.append(round(loop.time(), 3))
-            wait_s = waits_s.pop(0)
-            if not waits_s:
-                stop.set()
-            if wait_s is None:
-                raise StoreUnreachableError("away")
-            return wait_s
+    async def refresh() -> float:
+        at_s.append(round(loop.time(), 3))
+        wait_s = waits_s.pop(0)
+        if not waits_s:
+            stop.set()
+        if wait_s is None:
+            raise StoreUnreachableError("away")
+        return wait_s
 
-        shares.refresh = refresh  # type: ignore[method-assign]
-        await shares.run(stop)
-        assert at_s == [0.0, 0.5, 0.6, 0.7, 0.8]
-
-    run(story)
+    shares.refresh = refresh  # type: ignore[method-assign]
+    await shares.run(stop)
+    assert at_s == [0.0, 0.5, 0.6, 0.7, 0.8]
 
 
 # ---- requests under way ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("of_partition", [False, True])
-def test_executor_waits_for_requests_as_long_as_it_may(of_partition: bool) -> None:
-    async def story(loop: VirtualLoop) -> None:
-        system = ExecutorHarness()
-        for number, ends_after_s in enumerate((0.5, 60.0)):
-            gate = asyncio.Event()
-            loop.call_later(ends_after_s, gate.set)
-            system.calls.script[f"r{number}"].extend([gate, None])
-            system.submit(update(f"r{number}", f"S{number}"))
-        await system.settle()
-        began_s = loop.time()
-        await (system.executor.drain_partition(0, 1.5) if of_partition else system.executor.drain(1.5))
-        assert loop.time() - began_s == pytest.approx(1.5)
-        assert system.finished == ["r0"]
-        assert in_flight(system.executor) == 0
-
-    run(story)
+@in_virtual_time
+async def test_executor_waits_for_requests_as_long_as_it_may(of_partition: bool, loop: VirtualLoop) -> None:
+    system = ExecutorHarness()
+    for number, ends_after_s in enumerate((0.5, 60.0)):
+        gate = asyncio.Event()
+        loop.call_later(ends_after_s, gate.set)
+        system.calls.script[f"r{number}"].extend([gate, None])
+        system.submit(update(f"r{number}", f"S{number}"))
+    await system.settle()
+    began_s = loop.time()
+    await (system.executor.drain_partition(0, 1.5) if of_partition else system.executor.drain(1.5))
+    assert loop.time() - began_s == pytest.approx(1.5)
+    assert system.finished == ["r0"]
+    assert in_flight(system.executor) == 0
 
 
 async def test_verification_that_gets_its_turn_too_late_is_not_made() -> None:
@@ -358,17 +341,15 @@ async def test_verification_that_gets_its_turn_too_late_is_not_made() -> None:
     assert system.calls.asked == []
 
 
-def test_job_that_waits_for_its_next_attempt_does_not_delay_a_handover() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        system, answer = ExecutorHarness(), asyncio.Event()
-        system.time.gate = asyncio.Event()
-        system.calls.script["r"].extend([answer, BUSY])
-        system.submit(update("r"))
-        await system.settle()
-        loop.call_later(0.3, answer.set)
-        began_s = loop.time()
-        await system.executor.drain_partition(0, 2.0)
-        assert 0.3 <= loop.time() - began_s <= 0.351
-        assert (system.finished, in_flight(system.executor)) == ([], 0)
-
-    run(story)
+@in_virtual_time
+async def test_job_that_waits_for_its_next_attempt_does_not_delay_a_handover(loop: VirtualLoop) -> None:
+    system, answer = ExecutorHarness(), asyncio.Event()
+    system.time.gate = asyncio.Event()
+    system.calls.script["r"].extend([answer, BUSY])
+    system.submit(update("r"))
+    await system.settle()
+    loop.call_later(0.3, answer.set)
+    began_s = loop.time()
+    await system.executor.drain_partition(0, 2.0)
+    assert 0.3 <= loop.time() - began_s <= 0.351
+    assert (system.finished, in_flight(system.executor)) == ([], 0)
