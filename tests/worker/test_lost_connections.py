@@ -1,43 +1,35 @@
 """Killed workers differ from hung ones in their connections to Redis: in virtual time, on a Redis in memory."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from structlog.testing import capture_logs
 
 from conferral.storage.partition.lease import DISCONNECTED_MARGIN, DISCONNECTED_MS, LEASE_MS
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.memory_redis.values import Refusal
-from tests.worker.worker_cluster import ClusterMember, WorkerCluster
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import ClusterMember, WorkerCluster, running_cluster
 
 #: A killed worker's partitions have other holders after so long, seconds: it missed two renewals, and a poll.
 SOON_S = 1.8
 #: By then every worker has published its connection, and has seen the others', seconds.
 SETTLED_S = 5.0
-Story = Callable[[WorkerCluster, ClusterMember, ClusterMember], Coroutine[Any, Any, None]]
 
 
-def of_two(story: Story, partitions: int = 16) -> list[Any]:
-    """Plays a story with two workers, and returns what was logged."""
-
-    async def main(loop: VirtualLoop) -> None:
-        team = WorkerCluster(loop, partitions)
+@asynccontextmanager
+async def cluster_of_two(loop: VirtualLoop) -> AsyncIterator[tuple[WorkerCluster, ClusterMember, ClusterMember]]:
+    """Two workers that know each other's connections."""
+    async with running_cluster(loop) as team:
         first, second = team.join(), team.join()
-        try:
-            await team.until_fair(2.0)
-            await team.passes(SETTLED_S)
-            await story(team, first, second)
-            assert loop.faults == []
-            team.assert_all_work()
-        finally:
-            for member in list(team.alive.values()):
-                team.kill(member)
+        await team.until_fair(2.0)
+        await team.passes(SETTLED_S)
+        yield team, first, second
 
-    with capture_logs() as lines:
-        run(main)
-    return lines
+
+of_two = in_virtual_time_with("team, first, second", cluster_of_two)
 
 
 async def _assert_kept(team: WorkerCluster, time_s: float) -> None:
@@ -56,112 +48,107 @@ async def _assert_kept(team: WorkerCluster, time_s: float) -> None:
         ]),
     ],
 )  # fmt: skip
-def test_killed_worker_is_followed_before_its_leases_expire(after_s: float, set_s: int):
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
+@of_two
+async def test_killed_worker_is_followed_before_its_leases_expire(
+    team: WorkerCluster, first: ClusterMember, second: ClusterMember, after_s: float, set_s: int
+) -> None:
+    with capture_logs() as lines:
         await team.passes(after_s)
         team.kill(first)
         team.set_clock(set_s)
         await team.until_fair(SOON_S)
-        acquired = second.metrics.leases_acquired
-        assert acquired.labels("disconnected")._value.get() == 8
-        assert acquired.labels("expired")._value.get() == 0
-        assert second.keeper.membership.count == 1
-        assert not any(held.lease.was_released for held in second.keeper.consumers.values() if held.lease.expired_at_ms)
-
-    lines = of_two(story)
+    acquired = second.metrics.leases_acquired
+    assert acquired.labels("disconnected")._value.get() == 8
+    assert acquired.labels("expired")._value.get() == 0
+    assert second.keeper.membership.count == 1
+    assert not any(held.lease.was_released for held in second.keeper.consumers.values() if held.lease.expired_at_ms)
     (lost,) = [line for line in lines if line["event"] == "worker_disconnected"]
     assert lost["count"] == 8
     assert [line["outcome"] for line in lines if line["event"] == "lease_acquired"].count("disconnected") == 8
 
 
-def test_of_three_workers_the_two_that_live_share_what_the_killed_one_held():
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
-        team.join()
-        await team.until_fair(5.0)
-        await team.passes(SETTLED_S)
-        team.kill(first)
-        await team.until_fair(SOON_S + 0.5)
+@of_two
+async def test_of_three_workers_the_two_that_live_share_what_the_killed_one_held(
+    team: WorkerCluster, first: ClusterMember
+) -> None:
+    team.join()
+    await team.until_fair(5.0)
+    await team.passes(SETTLED_S)
+    team.kill(first)
+    await team.until_fair(SOON_S + 0.5)
 
-    of_two(story)
 
-
-def test_worker_that_starts_after_the_death_follows_as_soon():
+@of_two
+async def test_worker_that_starts_after_the_death_follows_as_soon(
+    team: WorkerCluster, first: ClusterMember, second: ClusterMember
+) -> None:
     """It can't have seen the connection open; the holder itself has."""
-
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
-        team.kill(first)
-        team.kill(second)
-        third = team.join()
-        await team.until_fair(SOON_S)
-        assert third.metrics.leases_acquired.labels("disconnected")._value.get() == 16
-
-    of_two(story)
+    team.kill(first)
+    team.kill(second)
+    third = team.join()
+    await team.until_fair(SOON_S)
+    assert third.metrics.leases_acquired.labels("disconnected")._value.get() == 16
 
 
 @pytest.mark.parametrize("paused_s", [0.6, 3.0, *(pytest.param(s, marks=pytest.mark.soak) for s in (1.2, 2.0))])
-def test_suspended_worker_keeps_its_leases_since_its_connection_stays(paused_s: float):
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
-        epochs = await team.epochs()
-        for _ in range(5):
-            first.process.pause()
-            await team.passes(paused_s)
-            first.process.wake()
-            await team.passes(1.3)
-        assert await team.epochs() == epochs
-
-    of_two(story)
-
-
-def test_hung_worker_is_followed_when_its_leases_expire():
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
+@of_two
+async def test_suspended_worker_keeps_its_leases_since_its_connection_stays(
+    team: WorkerCluster, first: ClusterMember, paused_s: float
+) -> None:
+    epochs = await team.epochs()
+    for _ in range(5):
         first.process.pause()
-        await team.passes(LEASE_MS / 1000 - 0.6)
-        assert len(second.keeper.consumers) == 8
-        await team.passes(2.0)
-        assert len(second.keeper.consumers) == 16
-        assert second.metrics.leases_acquired.labels("expired")._value.get() == 8
+        await team.passes(paused_s)
         first.process.wake()
-        await team.until_fair(10.0)
+        await team.passes(1.3)
+    assert await team.epochs() == epochs
 
-    of_two(story)
+
+@of_two
+async def test_hung_worker_is_followed_when_its_leases_expire(
+    team: WorkerCluster, first: ClusterMember, second: ClusterMember
+) -> None:
+    first.process.pause()
+    await team.passes(LEASE_MS / 1000 - 0.6)
+    assert len(second.keeper.consumers) == 8
+    await team.passes(2.0)
+    assert len(second.keeper.consumers) == 16
+    assert second.metrics.leases_acquired.labels("expired")._value.get() == 8
+    first.process.wake()
+    await team.until_fair(10.0)
 
 
 @pytest.mark.parametrize("clock_s", [3600, -5, 0.9, *(pytest.param(s, marks=pytest.mark.soak) for s in (-3600, 5))])
-def test_steps_of_redis_clock_make_no_worker_seem_dead(clock_s: float):
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
-        team.set_clock(clock_s)
-        await _assert_kept(team, 10.0)
-
-    of_two(story)
+@of_two
+async def test_steps_of_redis_clock_make_no_worker_seem_dead(team: WorkerCluster, clock_s: float) -> None:
+    team.set_clock(clock_s)
+    await _assert_kept(team, 10.0)
 
 
-def test_cut_connections_of_a_live_worker_are_replaced_in_time():
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
-        for _ in range(20):
-            team.server.break_connections()
-            await _assert_kept(team, 0.37)
-        before = first.keeper._renewer.connection
-        await team.passes(1.0)
+@of_two
+async def test_cut_connections_of_a_live_worker_are_replaced_in_time(team: WorkerCluster, first: ClusterMember) -> None:
+    for _ in range(20):
         team.server.break_connections()
-        await team.passes(1.0)
-        assert first.keeper._renewer.connection not in ("", before)
-        team.kill(first)
-        await team.until_fair(SOON_S)
+        await _assert_kept(team, 0.37)
+    before = first.keeper._renewer.connection
+    await team.passes(1.0)
+    team.server.break_connections()
+    await team.passes(1.0)
+    assert first.keeper._renewer.connection not in ("", before)
+    team.kill(first)
+    await team.until_fair(SOON_S)
 
-    of_two(story)
 
-
-def test_worker_killed_while_redis_restarts_is_followed_when_its_leases_expire():
+@of_two
+async def test_worker_killed_while_redis_restarts_is_followed_when_its_leases_expire(
+    team: WorkerCluster, first: ClusterMember, second: ClusterMember
+) -> None:
     """The new server knows nothing of the connections to the old one."""
-
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
-        team.kill(first)
-        team.server.restart()
-        await team.passes(3.0)
-        assert len(second.keeper.consumers) == 8
-        await team.until_fair(6.0)
-
-    of_two(story)
+    team.kill(first)
+    team.server.restart()
+    await team.passes(3.0)
+    assert len(second.keeper.consumers) == 8
+    await team.until_fair(6.0)
 
 
 @pytest.mark.parametrize("refused", ["CLIENT ID", "CLIENT LIST"])
@@ -203,40 +190,38 @@ async def test_connection_that_redis_never_listed_is_no_evidence(loop: VirtualLo
     team.kill(second)
 
 
-def test_holder_without_a_recent_renewal_renews_before_it_sends():
+@of_two
+async def test_holder_without_a_recent_renewal_renews_before_it_sends(
+    team: WorkerCluster, first: ClusterMember
+) -> None:
     """Others may find its connection cut, and take over; it can't know."""
-
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
-        keeper = first.keeper
-        number, held = next(iter(keeper.consumers.items()))
-        assert held.lease.connection == keeper._renewer.connection != ""
-        assert await keeper.may_send(number)
-        team.server.stop()
-        left_s = held.lease.disconnected_until_s - first.clock.monotonic_s()
-        await team.passes(left_s - DISCONNECTED_MS / 1000 * DISCONNECTED_MARGIN + 0.01)
-        assert keeper.is_ours(number)
-        asked = asyncio.ensure_future(keeper.may_send(number))
-        await team.passes(0.3)
-        assert not asked.done()
-        assert not keeper.is_ours(number)
-        assert held.lease.is_valid(first.clock)
-        team.server.start()
-        await team.passes(1.0)
-        assert asked.result() is True
-        assert keeper.is_ours(number)
-
-    of_two(story)
+    keeper = first.keeper
+    number, held = next(iter(keeper.consumers.items()))
+    assert held.lease.connection == keeper._renewer.connection != ""
+    assert await keeper.may_send(number)
+    team.server.stop()
+    left_s = held.lease.disconnected_until_s - first.clock.monotonic_s()
+    await team.passes(left_s - DISCONNECTED_MS / 1000 * DISCONNECTED_MARGIN + 0.01)
+    assert keeper.is_ours(number)
+    asked = asyncio.ensure_future(keeper.may_send(number))
+    await team.passes(0.3)
+    assert not asked.done()
+    assert not keeper.is_ours(number)
+    assert held.lease.is_valid(first.clock)
+    team.server.start()
+    await team.passes(1.0)
+    assert asked.result() is True
+    assert keeper.is_ours(number)
 
 
-def test_lease_of_an_older_version_does_not_inherit_a_connection():
+@of_two
+async def test_lease_of_an_older_version_does_not_inherit_a_connection(
+    team: WorkerCluster, first: ClusterMember, second: ClusterMember
+) -> None:
     """It leaves the connection of the holder before in the lease."""
-
-    async def story(team: WorkerCluster, first: ClusterMember, second: ClusterMember) -> None:
-        number = next(iter(first.keeper.consumers))
-        team.kill(first)
-        await team.client.hset(team.keys.lease(number), "holder", "77:older")
-        await team.passes(2.5)
-        assert number not in second.keeper.consumers
-        assert len(second.keeper.consumers) == 15
-
-    of_two(story)
+    number = next(iter(first.keeper.consumers))
+    team.kill(first)
+    await team.client.hset(team.keys.lease(number), "holder", "77:older")
+    await team.passes(2.5)
+    assert number not in second.keeper.consumers
+    assert len(second.keeper.consumers) == 15

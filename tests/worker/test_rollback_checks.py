@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, cast
@@ -17,8 +18,9 @@ from conferral.storage.partition.lease import VERIFY_AFTER_FAILOVER_S, Lease
 from conferral.storage.partition.partition_store import append_events
 from conferral.worker.assignment.rollback_checks import RollbackChecks
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time, run
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.memory_redis.server import MemoryServer
+from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster
 
 #: How many sessions are checked at a time, and how long the pause is, seconds.
@@ -66,31 +68,30 @@ def holder(access: Access, number: int = 0, sessions_max: int = 1_000) -> Partit
     return cast("PartitionConsumer", Holder(number, lease, access.asked, sessions_max))
 
 
-def story(scenario: Callable[[Access, RollbackChecks], Coroutine[Any, Any, None]], count: int = 23) -> None:
-    """Play it in virtual time."""
+@asynccontextmanager
+async def partitions_to_check(loop: VirtualLoop) -> AsyncIterator[tuple[Access, RollbackChecks]]:
+    checks = RollbackChecks(Metrics())
+    yield Access(loop, 23), checks
+    checks.stop()
 
-    async def main(loop: VirtualLoop) -> None:
-        checks = RollbackChecks(Metrics())
-        await scenario(Access(loop, count), checks)
-        checks.stop()
 
-    run(main)
+with_checks = in_virtual_time_with("access, checks", partitions_to_check)
 
 
 @pytest.mark.parametrize("failures", [0, 3])
-def test_each_session_is_checked_once_and_few_at_a_time(failures: int) -> None:
-    async def scenario(access: Access, checks: RollbackChecks) -> None:
-        access.failures = failures
-        for partition in range(3):
-            checks.add(holder(access, partition), access)
-        await asyncio.sleep(60.0)  # a delay: virtual time
-        names = [name for _, name in access.asked]
-        assert len(names) == len(set(names)) == 3 * 23
-        assert max(Counter(at_s for at_s, _ in access.asked).values()) == BATCH_MAX
-        times = sorted({at_s for at_s, _ in access.asked})
-        assert all(later - earlier >= PAUSE_S for earlier, later in pairwise(times))
-
-    story(scenario)
+@with_checks
+async def test_each_session_is_checked_once_and_few_at_a_time(
+    access: Access, checks: RollbackChecks, failures: int
+) -> None:
+    access.failures = failures
+    for partition in range(3):
+        checks.add(holder(access, partition), access)
+    await asyncio.sleep(60.0)  # a delay: virtual time
+    names = [name for _, name in access.asked]
+    assert len(names) == len(set(names)) == 3 * 23
+    assert max(Counter(at_s for at_s, _ in access.asked).values()) == BATCH_MAX
+    times = sorted({at_s for at_s, _ in access.asked})
+    assert all(later - earlier >= PAUSE_S for earlier, later in pairwise(times))
 
 
 @pytest.mark.parametrize("count", [0, 1, BATCH_MAX, BATCH_MAX + 1, 2 * BATCH_MAX])
@@ -117,34 +118,33 @@ async def test_partitions_without_sessions_take_no_time(loop: VirtualLoop) -> No
     assert not any(one.lease.has_unchecked_sessions for one in held)
 
 
-def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn() -> None:
-    async def scenario(access: Access, checks: RollbackChecks) -> None:
-        cut_short, whole = holder(access, 0, 10), holder(access, 1)
-        checks.add(cut_short, access)
-        checks.add(whole, access)
-        checks.add(whole, access)  # pending already
-        with capture_logs() as lines:
-            await asyncio.sleep(30.0)  # a delay: virtual time
-        assert Counter(name[0] for _, name in access.asked) == {"0": 10, "1": 23}
-        assert [(line["event"], line["partition"]) for line in lines] == [("rollback_checked", 1)]
-        assert (cut_short.lease.has_unchecked_sessions, whole.lease.has_unchecked_sessions) == (True, False)
+@with_checks
+async def test_check_ends_with_the_lease_and_the_next_partition_has_its_turn(
+    access: Access, checks: RollbackChecks
+) -> None:
+    cut_short, whole = holder(access, 0, 10), holder(access, 1)
+    checks.add(cut_short, access)
+    checks.add(whole, access)
+    checks.add(whole, access)  # pending already
+    with capture_logs() as lines:
+        await asyncio.sleep(30.0)  # a delay: virtual time
+    assert Counter(name[0] for _, name in access.asked) == {"0": 10, "1": 23}
+    assert [(line["event"], line["partition"]) for line in lines] == [("rollback_checked", 1)]
+    assert (cut_short.lease.has_unchecked_sessions, whole.lease.has_unchecked_sessions) == (True, False)
 
-    story(scenario)
 
+@with_checks
+async def test_same_rollback_is_reported_under_the_same_token(access: Access, checks: RollbackChecks) -> None:
+    access.count = 1
+    reported: list[AccountSwept] = []
 
-def test_same_rollback_is_reported_under_the_same_token() -> None:
-    async def scenario(access: Access, checks: RollbackChecks) -> None:
-        reported: list[AccountSwept] = []
+    async def append(events: Sequence[AccountSwept]) -> None:
+        reported.extend(events)
 
-        async def append(events: Sequence[AccountSwept]) -> None:
-            reported.extend(events)
-
-        access.append = append  # type: ignore[method-assign]
-        checks.add(holder(access), access)
-        await asyncio.sleep(5.0)  # a delay: virtual time
-        assert [(one.finding, one.token) for one in reported] == [("rolled-back", "rolled-back:server:1000")]
-
-    story(scenario, count=1)
+    access.append = append  # type: ignore[method-assign]
+    checks.add(holder(access), access)
+    await asyncio.sleep(5.0)  # a delay: virtual time
+    assert [(one.finding, one.token) for one in reported] == [("rolled-back", "rolled-back:server:1000")]
 
 
 SESSIONS = 1_000

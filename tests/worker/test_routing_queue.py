@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -26,10 +27,11 @@ from conferral.worker.router import routing_queue as routing_module
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.router.routing_queue import CommandRules, RoutingQueue
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
 from tests.worker.cores import core_of
+from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
 
 KEYS = Keys("test", 2)
@@ -91,186 +93,168 @@ class Cluster:
         return self.loop.time() - began_s
 
 
-def story(body: Callable[[Cluster], Coroutine[Any, Any, None]]) -> None:
-    async def main(loop: VirtualLoop) -> None:
-        cluster = Cluster(loop)
-        await config.ensure(cluster.client, "test", 2)
-        for session in (SICK, WELL):
-            await cluster.client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
-        running = asyncio.create_task(cluster.router().run(cluster.stop))
-        await cluster.give("first")
-        await cluster.until_routed(WELL, "first")
-        await body(cluster)
-        cluster.stop.set()
-        await running
+@asynccontextmanager
+async def routing_cluster(loop: VirtualLoop) -> AsyncIterator[Cluster]:
+    """A cluster with both sessions, whose router has routed a first command."""
+    cluster = Cluster(loop)
+    await config.ensure(cluster.client, "test", 2)
+    for session in (SICK, WELL):
+        await cluster.client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
+    running = asyncio.create_task(cluster.router().run(cluster.stop))
+    await cluster.give("first")
+    await cluster.until_routed(WELL, "first")
+    yield cluster
+    cluster.stop.set()
+    await running
 
-    run(main)
+
+with_cluster = in_virtual_time_with("cluster", routing_cluster)
 
 
-def test_commands_for_healthy_nodes_continue_while_another_node_is_silent() -> None:
-    async def body(cluster: Cluster) -> None:
-        cluster.client.silent = {"a"}
-        for number in range(300):
-            await cluster.give(f"c{number}", SICK)
-        for number in range(100):
-            await cluster.give(f"d{number}")
-            assert await cluster.until_routed(WELL, f"d{number}") < 1.0
-        assert await cluster.tokens(SICK) == []
-        cluster.client.silent = set()
-        await cluster.until_routed(SICK, *(f"c{number}" for number in range(300)))
-        assert await cluster.tokens(SICK) == [f"c{number}" for number in range(300)], "in order, each once"
-        assert await cluster.client.xlen(KEYS.commands) == 0
-
-    story(body)
+@with_cluster
+async def test_commands_for_healthy_nodes_continue_while_another_node_is_silent(cluster: Cluster) -> None:
+    cluster.client.silent = {"a"}
+    for number in range(300):
+        await cluster.give(f"c{number}", SICK)
+    for number in range(100):
+        await cluster.give(f"d{number}")
+        assert await cluster.until_routed(WELL, f"d{number}") < 1.0
+    assert await cluster.tokens(SICK) == []
+    cluster.client.silent = set()
+    await cluster.until_routed(SICK, *(f"c{number}" for number in range(300)))
+    assert await cluster.tokens(SICK) == [f"c{number}" for number in range(300)], "in order, each once"
+    assert await cluster.client.xlen(KEYS.commands) == 0
 
 
 @pytest.mark.parametrize("broken", ["claim", "events"])
-def test_command_that_met_a_silent_node_is_routed_once_when_it_answers(broken: str) -> None:
-    async def body(cluster: Cluster) -> None:
-        command_id = "sick-claim" if broken == "claim" else "c1"
-        cluster.client.silent = {"a"}
-        await cluster.give(command_id, WELL if broken == "claim" else SICK)
-        await cluster.give("later", WELL)
-        if broken == "events":
-            assert await cluster.until_routed(WELL, "later") < 1.0
-        else:
-            await asyncio.sleep(5)  # a delay: virtual time passes
-            assert "later" not in await cluster.tokens(WELL), "a session's commands keep their order"
-        cluster.client.silent = set()
-        session = WELL if broken == "claim" else SICK
-        await cluster.until_routed(session, command_id)
-        await cluster.until_routed(WELL, "later")
-        tokens = await cluster.tokens(session)
-        assert tokens.count(command_id) == 1
-        assert (await cluster.tokens(WELL))[-1] == "later"
-
-    story(body)
+@with_cluster
+async def test_command_that_met_a_silent_node_is_routed_once_when_it_answers(cluster: Cluster, broken: str) -> None:
+    command_id = "sick-claim" if broken == "claim" else "c1"
+    cluster.client.silent = {"a"}
+    await cluster.give(command_id, WELL if broken == "claim" else SICK)
+    await cluster.give("later", WELL)
+    if broken == "events":
+        assert await cluster.until_routed(WELL, "later") < 1.0
+    else:
+        await asyncio.sleep(5)  # a delay: virtual time passes
+        assert "later" not in await cluster.tokens(WELL), "a session's commands keep their order"
+    cluster.client.silent = set()
+    session = WELL if broken == "claim" else SICK
+    await cluster.until_routed(session, command_id)
+    await cluster.until_routed(WELL, "later")
+    tokens = await cluster.tokens(session)
+    assert tokens.count(command_id) == 1
+    assert (await cluster.tokens(WELL))[-1] == "later"
 
 
-def test_commands_of_one_session_keep_their_order_however_they_name_it() -> None:
-    async def body(cluster: Cluster) -> None:
-        call = "CA" + "1" * 32
-        await cluster.client.set(KEYS.call(call), WELL)
-        pipeline = cluster.client.pipeline(transaction=True)
-        for number in range(50):
-            fields = {"type": "end", "session": call if number % 3 else WELL, "id": f"c{number}"}
-            pipeline.xadd(KEYS.commands, fields)
-        delays_s = itertools.cycle((0.003, 0.0, 0.001, 0.005, 0.002))
-        cluster.client.server.latency = lambda _command: (next(delays_s), 0.001)
-        await pipeline.execute()
-        await cluster.until_routed(WELL, *(f"c{number}" for number in range(50)))
-        assert (await cluster.tokens(WELL))[1:] == [f"c{number}" for number in range(50)]
-
-    story(body)
+@with_cluster
+async def test_commands_of_one_session_keep_their_order_however_they_name_it(cluster: Cluster) -> None:
+    call = "CA" + "1" * 32
+    await cluster.client.set(KEYS.call(call), WELL)
+    pipeline = cluster.client.pipeline(transaction=True)
+    for number in range(50):
+        fields = {"type": "end", "session": call if number % 3 else WELL, "id": f"c{number}"}
+        pipeline.xadd(KEYS.commands, fields)
+    delays_s = itertools.cycle((0.003, 0.0, 0.001, 0.005, 0.002))
+    cluster.client.server.latency = lambda _command: (next(delays_s), 0.001)
+    await pipeline.execute()
+    await cluster.until_routed(WELL, *(f"c{number}" for number in range(50)))
+    assert (await cluster.tokens(WELL))[1:] == [f"c{number}" for number in range(50)]
 
 
-def test_command_waits_for_the_newest_one_of_its_session() -> None:
-    async def body(cluster: Cluster) -> None:
-        queue, gates, routed = cluster.queue(), defaultdict[str, asyncio.Event](asyncio.Event), list[str]()
+@with_cluster
+async def test_command_waits_for_the_newest_one_of_its_session(cluster: Cluster) -> None:
+    queue, gates, routed = cluster.queue(), defaultdict[str, asyncio.Event](asyncio.Event), list[str]()
 
-        async def route(entry: Entry, *, at_once: bool) -> None:
-            assert not at_once
-            await gates[entry.entry_id].wait()
-            routed.append(entry.entry_id)
+    async def route(entry: Entry, *, at_once: bool) -> None:
+        assert not at_once
+        await gates[entry.entry_id].wait()
+        routed.append(entry.entry_id)
 
-        queue._route = route  # type: ignore[method-assign]
-        first, _, third = (queue._start(Entry(f"{number}-0", {}), ["session s"], at_once=False) for number in (1, 2, 3))
-        gates["1-0"].set()
-        await first
-        fourth = queue._start(Entry("4-0", {}), ["session s"], at_once=False)
-        gates["3-0"].set()
-        gates["4-0"].set()
-        await asyncio.sleep(1)  # a delay: virtual time passes
-        assert routed == ["1-0"]
-        gates["2-0"].set()
-        await asyncio.wait({third, fourth})
-        assert routed == ["1-0", "2-0", "3-0", "4-0"]
-        assert (queue.in_progress, queue._newest) == ({}, {})
-
-    story(body)
+    queue._route = route  # type: ignore[method-assign]
+    first, _, third = (queue._start(Entry(f"{number}-0", {}), ["session s"], at_once=False) for number in (1, 2, 3))
+    gates["1-0"].set()
+    await first
+    fourth = queue._start(Entry("4-0", {}), ["session s"], at_once=False)
+    gates["3-0"].set()
+    gates["4-0"].set()
+    await asyncio.sleep(1)  # a delay: virtual time passes
+    assert routed == ["1-0"]
+    gates["2-0"].set()
+    await asyncio.wait({third, fourth})
+    assert routed == ["1-0", "2-0", "3-0", "4-0"]
+    assert (queue.in_progress, queue._newest) == ({}, {})
 
 
-def test_same_id_given_for_two_sessions_belongs_to_the_first() -> None:
-    async def body(cluster: Cluster) -> None:
-        pipeline = cluster.client.pipeline(transaction=True)
-        for session in (SICK, WELL, SICK):
-            pipeline.xadd(KEYS.commands, {"type": "end", "session": session, "id": "c1"})
-        ways_s = itertools.chain((1.0,), itertools.repeat(0.0))
-        cluster.client.server.latency = lambda name: (next(ways_s) if name == "claim_command" else 0.0, 0.001)
-        await pipeline.execute()
-        await cluster.until_routed(SICK, "c1")
-        assert await cluster.tokens(WELL) == ["first"]
-        assert await cluster.tokens(SICK) == ["c1"]
-
-    story(body)
+@with_cluster
+async def test_same_id_given_for_two_sessions_belongs_to_the_first(cluster: Cluster) -> None:
+    pipeline = cluster.client.pipeline(transaction=True)
+    for session in (SICK, WELL, SICK):
+        pipeline.xadd(KEYS.commands, {"type": "end", "session": session, "id": "c1"})
+    ways_s = itertools.chain((1.0,), itertools.repeat(0.0))
+    cluster.client.server.latency = lambda name: (next(ways_s) if name == "claim_command" else 0.0, 0.001)
+    await pipeline.execute()
+    await cluster.until_routed(SICK, "c1")
+    assert await cluster.tokens(WELL) == ["first"]
+    assert await cluster.tokens(SICK) == ["c1"]
 
 
-def test_command_that_waits_for_others_at_its_node_is_routed_right_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+@with_cluster
+async def test_command_that_waits_for_others_at_its_node_is_routed_right_after_them(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(routing_module, "NODE_CONCURRENCY_MAX", 1)
-
-    async def body(cluster: Cluster) -> None:
-        for number in range(4):
-            await cluster.give(f"c{number}")
-        assert await cluster.until_routed(WELL, *(f"c{number}" for number in range(4))) < routing_module.PAUSE_S
-
-    story(body)
+    for number in range(4):
+        await cluster.give(f"c{number}")
+    assert await cluster.until_routed(WELL, *(f"c{number}" for number in range(4))) < routing_module.PAUSE_S
 
 
-def test_commands_in_progress_are_not_read_again() -> None:
-    async def body(cluster: Cluster) -> None:
-        reads: list[float] = []
-        cluster.client.server.fault = lambda name: reads.append(cluster.loop.time()) if name == "XREAD" else None
-        cluster.client.silent = {"a"}
-        await cluster.give("c1", SICK)
-        await asyncio.sleep(60)  # a delay: virtual time passes
-        assert 0 < len(reads) < 35, "one every two seconds, and no second one that returns what is known"
-        cluster.client.silent = set()
-
-    story(body)
+@with_cluster
+async def test_commands_in_progress_are_not_read_again(cluster: Cluster) -> None:
+    reads: list[float] = []
+    cluster.client.server.fault = lambda name: reads.append(cluster.loop.time()) if name == "XREAD" else None
+    cluster.client.silent = {"a"}
+    await cluster.give("c1", SICK)
+    await asyncio.sleep(60)  # a delay: virtual time passes
+    assert 0 < len(reads) < 35, "one every two seconds, and no second one that returns what is known"
+    cluster.client.silent = set()
 
 
-def test_idle_router_only_waits_for_commands() -> None:
-    async def body(cluster: Cluster) -> None:
-        sent: Counter[str] = Counter()
-        cluster.client.server.fault = lambda name: sent.update([name])
-        await asyncio.sleep(60)  # a delay: virtual time passes
-        assert sent["XLEN"] < sent["XREAD"] / 2, "the stream's length is for the gauge, not for each read"
-
-    story(body)
+@with_cluster
+async def test_idle_router_only_waits_for_commands(cluster: Cluster) -> None:
+    sent: Counter[str] = Counter()
+    cluster.client.server.fault = lambda name: sent.update([name])
+    await asyncio.sleep(60)  # a delay: virtual time passes
+    assert sent["XLEN"] < sent["XREAD"] / 2, "the stream's length is for the gauge, not for each read"
 
 
-def test_entry_with_an_id_below_the_last_read_one_is_not_skipped() -> None:
+@with_cluster
+async def test_entry_with_an_id_below_the_last_read_one_is_not_skipped(cluster: Cluster) -> None:
     """A failover may set ids back."""
-
-    async def body(cluster: Cluster) -> None:
-        cluster.client.silent = {"a"}
-        await cluster.client.xadd(KEYS.commands, {"type": "end", "session": SICK, "id": "c1"}, id=f"{EPOCH_MS * 2}-0")
-        await asyncio.sleep(1)  # a delay: virtual time passes
-        await cluster.client.xdel(KEYS.commands, f"{EPOCH_MS * 2}-0")
-        await cluster.client.delete(KEYS.commands)
-        await cluster.client.xadd(KEYS.commands, {"type": "end", "session": WELL, "id": "c2"}, id=f"{EPOCH_MS}-0")
-        await cluster.client.xadd(KEYS.commands, {"type": "end", "session": SICK, "id": "c1"}, id=f"{EPOCH_MS * 2}-0")
-        assert await cluster.until_routed(WELL, "c2") < 5.0
-
-    story(body)
+    cluster.client.silent = {"a"}
+    await cluster.client.xadd(KEYS.commands, {"type": "end", "session": SICK, "id": "c1"}, id=f"{EPOCH_MS * 2}-0")
+    await asyncio.sleep(1)  # a delay: virtual time passes
+    await cluster.client.xdel(KEYS.commands, f"{EPOCH_MS * 2}-0")
+    await cluster.client.delete(KEYS.commands)
+    await cluster.client.xadd(KEYS.commands, {"type": "end", "session": WELL, "id": "c2"}, id=f"{EPOCH_MS}-0")
+    await cluster.client.xadd(KEYS.commands, {"type": "end", "session": SICK, "id": "c1"}, id=f"{EPOCH_MS * 2}-0")
+    assert await cluster.until_routed(WELL, "c2") < 5.0
 
 
-def test_no_more_is_read_than_may_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
+@with_cluster
+async def test_no_more_is_read_than_may_be_held(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(router_module, "IN_PROGRESS_MAX", 150)
-
-    async def body(cluster: Cluster) -> None:
-        cluster.client.silent = {"a"}
-        for number in range(400):
-            await cluster.give(f"c{number}", SICK)
-        await asyncio.sleep(10)  # a delay: virtual time passes
-        assert await cluster.client.xlen(KEYS.commands) == 400
-        cluster.client.silent = set()
-        await cluster.until_routed(SICK, *(f"c{number}" for number in range(400)))
-
-    story(body)
+    cluster.client.silent = {"a"}
+    for number in range(400):
+        await cluster.give(f"c{number}", SICK)
+    await asyncio.sleep(10)  # a delay: virtual time passes
+    assert await cluster.client.xlen(KEYS.commands) == 400
+    cluster.client.silent = set()
+    await cluster.until_routed(SICK, *(f"c{number}" for number in range(400)))
 
 
-def test_error_that_no_code_foresaw_costs_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+@with_cluster
+async def test_error_that_no_code_foresaw_costs_one_command(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     resolve = routing_module.resolve_destinations
 
     def fail(parsed: Any, *given: Any) -> Any:
@@ -279,63 +263,53 @@ def test_error_that_no_code_foresaw_costs_one_command(monkeypatch: pytest.Monkey
         return resolve(parsed, *given)
 
     monkeypatch.setattr(routing_module, "resolve_destinations", fail)
-
-    async def body(cluster: Cluster) -> None:
-        with capture_logs() as lines:
-            await cluster.give("c1", SICK)
-            await cluster.give("c2")
-            await cluster.until_routed(WELL, "c2")
-        assert await cluster.client.xlen(KEYS.dead) == 1
-        outcome = await cluster.client.hmget(KEYS.command("c1"), "status", "reason")
-        assert outcome == [b"failed", b"dead-lettered: unexpected ZeroDivisionError"]
-        assert any(line["event"] == "unexpected_error" for line in lines)
-        assert await cluster.client.xlen(KEYS.commands) == 0
-
-    story(body)
+    with capture_logs() as lines:
+        await cluster.give("c1", SICK)
+        await cluster.give("c2")
+        await cluster.until_routed(WELL, "c2")
+    assert await cluster.client.xlen(KEYS.dead) == 1
+    outcome = await cluster.client.hmget(KEYS.command("c1"), "status", "reason")
+    assert outcome == [b"failed", b"dead-lettered: unexpected ZeroDivisionError"]
+    assert any(line["event"] == "unexpected_error" for line in lines)
+    assert await cluster.client.xlen(KEYS.commands) == 0
 
 
-def test_silent_node_is_logged_once_a_minute() -> None:
-    async def body(cluster: Cluster) -> None:
-        cluster.client.silent = {"a"}
-        with capture_logs() as lines:
-            for number in range(50):
-                await cluster.give(f"c{number}", SICK)
-            await asyncio.sleep(110)  # a delay: virtual time passes
-        assert len([line for line in lines if line["event"] == "store_unreachable"]) == 2
-
-    story(body)
-
-
-def test_router_that_can_not_read_a_new_schema_hands_over_at_once() -> None:
-    async def body(cluster: Cluster) -> None:
-        too_old, cluster.schema = cluster.schema, SchemaVersion()
-        stop = asyncio.Event()
-        newer = asyncio.create_task(cluster.router("two").run(stop))
-        too_old.written = too_old.supported + 1
-        await cluster.give("c1")
-        await cluster.until_routed(WELL, "c1")  # by the older one, which waited for it
-        await asyncio.sleep(2 * router_module.PAUSE_S)  # a delay: virtual time passes
-        assert (await cluster.client.hget(KEYS.commands_lease, "holder")).endswith(b":two")
-        stop.set()
-        await newer
-
-    story(body)
-
-
-def test_lease_that_is_lost_leaves_the_rest_to_the_next_router() -> None:
-    async def body(cluster: Cluster) -> None:
-        cluster.client.silent = {"a"}
-        for number in range(100):
+@with_cluster
+async def test_silent_node_is_logged_once_a_minute(cluster: Cluster) -> None:
+    cluster.client.silent = {"a"}
+    with capture_logs() as lines:
+        for number in range(50):
             await cluster.give(f"c{number}", SICK)
-        await asyncio.sleep(3)  # a delay: virtual time passes
-        assert "conferral_commands_waiting 0.0" not in cluster.metrics.exposition().decode()
-        await cluster.client.hset(KEYS.commands_lease, "holder", "999:another")
-        async with asyncio.timeout(5):  # they wait for another router
-            while "conferral_commands_waiting 0.0" not in cluster.metrics.exposition().decode():
-                await asyncio.sleep(0.1)  # a delay: virtual time passes
-        cluster.client.silent = set()
-        await cluster.client.delete(KEYS.commands_lease)
-        await cluster.until_routed(SICK, *(f"c{number}" for number in range(100)))
-        assert await cluster.tokens(SICK) == [f"c{number}" for number in range(100)]
+        await asyncio.sleep(110)  # a delay: virtual time passes
+    assert len([line for line in lines if line["event"] == "store_unreachable"]) == 2
 
-    story(body)
+
+@with_cluster
+async def test_router_that_can_not_read_a_new_schema_hands_over_at_once(cluster: Cluster) -> None:
+    too_old, cluster.schema = cluster.schema, SchemaVersion()
+    stop = asyncio.Event()
+    newer = asyncio.create_task(cluster.router("two").run(stop))
+    too_old.written = too_old.supported + 1
+    await cluster.give("c1")
+    await cluster.until_routed(WELL, "c1")  # by the older one, which waited for it
+    await asyncio.sleep(2 * router_module.PAUSE_S)  # a delay: virtual time passes
+    assert (await cluster.client.hget(KEYS.commands_lease, "holder")).endswith(b":two")
+    stop.set()
+    await newer
+
+
+@with_cluster
+async def test_lease_that_is_lost_leaves_the_rest_to_the_next_router(cluster: Cluster) -> None:
+    cluster.client.silent = {"a"}
+    for number in range(100):
+        await cluster.give(f"c{number}", SICK)
+    await asyncio.sleep(3)  # a delay: virtual time passes
+    assert "conferral_commands_waiting 0.0" not in cluster.metrics.exposition().decode()
+    await cluster.client.hset(KEYS.commands_lease, "holder", "999:another")
+    async with asyncio.timeout(5):  # they wait for another router
+        while "conferral_commands_waiting 0.0" not in cluster.metrics.exposition().decode():
+            await asyncio.sleep(0.1)  # a delay: virtual time passes
+    cluster.client.silent = set()
+    await cluster.client.delete(KEYS.commands_lease)
+    await cluster.until_routed(SICK, *(f"c{number}" for number in range(100)))
+    assert await cluster.tokens(SICK) == [f"c{number}" for number in range(100)]

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -219,3 +220,18 @@ class WorkerCluster:
         """How often each partition has had a new holder (counts)."""
         found = [await self.client.hget(self.keys.lease(number), "holder") for number in range(self.keys.partitions)]
         return [int((holder or b"0:").decode().partition(":")[0]) for holder in found]
+
+
+@asynccontextmanager
+async def running_cluster(
+    loop: VirtualLoop, partitions: int = 16, node_of: Callable[[str], str] = lambda _key: ""
+) -> AsyncIterator[WorkerCluster]:
+    """A cluster in which nothing fails unnoticed; workers that still live at the end are killed."""
+    team = WorkerCluster(loop, partitions, node_of)
+    try:
+        yield team
+        assert loop.faults == []
+        team.assert_all_work()
+    finally:
+        for member in list(team.alive.values()):
+            team.kill(member)

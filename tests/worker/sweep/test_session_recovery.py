@@ -1,10 +1,10 @@
 """Sessions that no one knows are searched for at Twilio as soon as something arrives for them; in virtual time."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -26,9 +26,10 @@ from conferral.storage.keys import Keys
 from conferral.telephony.lost_conferences import LostConference
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.sweep.session_recovery import SessionRecovery
-from tests.simulation.virtual_loop import VirtualLoop, run
+from tests.simulation.virtual_loop import VirtualLoop
 from tests.support.each import each
 from tests.worker.cores import core_of
+from tests.worker.virtual_setup import in_virtual_time_with
 
 SETTLE_S, PAUSE_S, RETRY_AFTER_S, ATTEMPTS_MAX, WAITING_MAX = 2.0, 0.2, 3.0, 4, 1_000
 LOST, AGENT_CALL, CONFERENCE = "CA" + "1" * 32, "CA" + "2" * 32, "CF" + "3" * 32
@@ -94,62 +95,53 @@ class World:
             self.lost.record_unknown([Decision(event, step(unknown, event, 1), unknown)])
 
 
-def story(scenario: Callable[[World], Coroutine[Any, Any, None]], found: LostConference | None = BOTH) -> None:
-    """Play it in virtual time."""
+@asynccontextmanager
+async def searching_world(loop: VirtualLoop) -> AsyncIterator[World]:
+    system, stop = World(loop), asyncio.Event()
+    running = asyncio.ensure_future(system.lost.run(stop))
+    yield system
+    stop.set()
+    await running
 
-    async def main(loop: VirtualLoop) -> None:
-        system, stop = World(loop, found), asyncio.Event()
-        running = asyncio.ensure_future(system.lost.run(stop))
-        await scenario(system)
-        stop.set()
-        await running
 
-    run(main)
+with_world = in_virtual_time_with("system", searching_world)
 
 
 async def passes(seconds: float) -> None:
     await asyncio.sleep(seconds)  # a delay: virtual time
 
 
-def test_conference_that_a_callback_names_is_adopted_once() -> None:
-    async def scenario(system: World) -> None:
-        system.arrives(LEFT, COMPLETED)
-        await passes(10.0)
-        (found,) = system.adopted
-        assert (found.session_id, found.conference_sid, found.conference_name) == (LOST, CONFERENCE, LOST)
-        assert found.participants == (CUSTOMER, AGENT)
-        ((at_s, asked),) = system.asked
-        assert asked == CONFERENCE
-        assert SETTLE_S <= at_s <= SETTLE_S + 2 * PAUSE_S
-
-    story(scenario)
+@with_world
+async def test_conference_that_a_callback_names_is_adopted_once(system: World) -> None:
+    system.arrives(LEFT, COMPLETED)
+    await passes(10.0)
+    (found,) = system.adopted
+    assert (found.session_id, found.conference_sid, found.conference_name) == (LOST, CONFERENCE, LOST)
+    assert found.participants == (CUSTOMER, AGENT)
+    ((at_s, asked),) = system.asked
+    assert asked == CONFERENCE
+    assert SETTLE_S <= at_s <= SETTLE_S + 2 * PAUSE_S
 
 
 @pytest.mark.parametrize("can_publish", [True, False])
-def test_adopted_conference_is_counted_and_logged_once_it_is_published(can_publish: bool) -> None:
-    async def scenario(system: World) -> None:
-        system.can_publish = can_publish
-        with capture_logs() as lines:
-            system.arrives(COMPLETED)
-            await passes(10.0)
-        recovered = [line["session_id"] for line in lines if line["event"] == "conference_recovered"]
-        assert recovered == ([LOST] if can_publish else [])
-        counted = system.metrics.registry.get_sample_value(
-            "conferral_sweep_findings_total", {"kind": "conference-unknown"}
-        )
-        assert counted == (1.0 if can_publish else None)
-
-    story(scenario)
-
-
-def test_callback_that_names_no_conference_leads_to_the_one_of_the_name() -> None:
-    async def scenario(system: World) -> None:
+@with_world
+async def test_adopted_conference_is_counted_and_logged_once_it_is_published(system: World, can_publish: bool) -> None:
+    system.can_publish = can_publish
+    with capture_logs() as lines:
         system.arrives(COMPLETED)
         await passes(10.0)
-        assert [asked for _, asked in system.asked] == [LOST]
-        assert [one.session_id for one in system.adopted] == [LOST]
+    recovered = [line["session_id"] for line in lines if line["event"] == "conference_recovered"]
+    assert recovered == ([LOST] if can_publish else [])
+    counted = system.metrics.registry.get_sample_value("conferral_sweep_findings_total", {"kind": "conference-unknown"})
+    assert counted == (1.0 if can_publish else None)
 
-    story(scenario)
+
+@with_world
+async def test_callback_that_names_no_conference_leads_to_the_one_of_the_name(system: World) -> None:
+    system.arrives(COMPLETED)
+    await passes(10.0)
+    assert [asked for _, asked in system.asked] == [LOST]
+    assert [one.session_id for one in system.adopted] == [LOST]
 
 
 @each(
@@ -165,91 +157,81 @@ def test_callback_that_names_no_conference_leads_to_the_one_of_the_name() -> Non
         (LEFT, replace(BOTH, has_started=False, participants=(CUSTOMER,))),
     ],
 )
-def test_everything_else_is_left_alone(event: Event, found: LostConference | None) -> None:
-    async def scenario(system: World) -> None:
-        system.arrives(event)
-        await passes(20.0)
-        assert system.adopted == []
-        assert len(system.asked) <= 1
+@with_world
+async def test_everything_else_is_left_alone(system: World, event: Event, found: LostConference | None) -> None:
+    system.found = found
+    system.arrives(event)
+    await passes(20.0)
+    assert system.adopted == []
+    assert len(system.asked) <= 1
 
-    story(scenario, found)
 
-
-def test_conference_with_the_name_of_a_chosen_id_is_adopted() -> None:
-    async def scenario(system: World) -> None:
-        system.arrives(replace(LEFT, session_id="shop"))
-        await passes(10.0)
-        assert [one.conference_name for one in system.adopted] == ["shop-4a"]
-
-    story(scenario, replace(BOTH, name="shop-4a"))
+@with_world
+async def test_conference_with_the_name_of_a_chosen_id_is_adopted(system: World) -> None:
+    system.found = replace(BOTH, name="shop-4a")
+    system.arrives(replace(LEFT, session_id="shop"))
+    await passes(10.0)
+    assert [one.conference_name for one in system.adopted] == ["shop-4a"]
 
 
 @pytest.mark.parametrize("alone", [AGENT, replace(CUSTOMER, came_in=False)])
-def test_anyone_else_who_is_alone_is_not_left_so(alone: ParticipantFound) -> None:
-    async def scenario(system: World) -> None:
-        system.arrives(LEFT)
-        await passes(10.0)
-        assert [one.participants for one in system.adopted] == [(alone,)]
-
-    story(scenario, replace(BOTH, has_started=False, participants=(alone,)))
+@with_world
+async def test_anyone_else_who_is_alone_is_not_left_so(system: World, alone: ParticipantFound) -> None:
+    system.found = replace(BOTH, has_started=False, participants=(alone,))
+    system.arrives(LEFT)
+    await passes(10.0)
+    assert [one.participants for one in system.adopted] == [(alone,)]
 
 
 @pytest.mark.parametrize(("has_started", "participants"), [(True, (CUSTOMER,)), (False, (CUSTOMER, AGENT))])
-def test_caller_who_does_not_wait_for_the_first_agent_is_adopted(
-    has_started: bool, participants: tuple[ParticipantFound, ...]
+@with_world
+async def test_caller_who_does_not_wait_for_the_first_agent_is_adopted(
+    system: World, has_started: bool, participants: tuple[ParticipantFound, ...]
 ) -> None:
-    async def scenario(system: World) -> None:
-        system.arrives(LEFT)
-        await passes(10.0)
-        assert [one.participants for one in system.adopted] == [participants]
-
-    story(scenario, replace(BOTH, has_started=has_started, participants=participants))
+    system.found = replace(BOTH, has_started=has_started, participants=participants)
+    system.arrives(LEFT)
+    await passes(10.0)
+    assert [one.participants for one in system.adopted] == [participants]
 
 
-def test_session_that_was_only_late_is_not_searched_for() -> None:
-    async def scenario(system: World) -> None:
-        system.arrives(LEFT)
-        system.known.add(LOST)
-        await passes(10.0)
-        assert system.asked == []
-
-    story(scenario)
+@with_world
+async def test_session_that_was_only_late_is_not_searched_for(system: World) -> None:
+    system.arrives(LEFT)
+    system.known.add(LOST)
+    await passes(10.0)
+    assert system.asked == []
 
 
-def test_commands_and_what_is_over_say_nothing_of_a_live_conference() -> None:
-    async def scenario(system: World) -> None:
-        system.arrives(Convert(session_id=LOST), ConferenceEnded(session_id=LOST, token="3", conference_sid=CONFERENCE))
-        await passes(10.0)
-        assert system.asked == []
-
-    story(scenario)
+@with_world
+async def test_commands_and_what_is_over_say_nothing_of_a_live_conference(system: World) -> None:
+    system.arrives(Convert(session_id=LOST), ConferenceEnded(session_id=LOST, token="3", conference_sid=CONFERENCE))
+    await passes(10.0)
+    assert system.asked == []
 
 
 @pytest.mark.parametrize("error", [OutcomeUnknownError(), StoreUnreachableError("away")])
-def test_search_that_fails_is_repeated_a_few_times(error: ProviderError | StoreUnreachableError) -> None:
-    async def scenario(system: World) -> None:
-        system.errors = [error] * (ATTEMPTS_MAX - 1)
-        system.arrives(LEFT)
-        await passes(60.0)
-        assert (len(system.asked), len(system.adopted)) == (ATTEMPTS_MAX, 1)
-        times = [at_s for at_s, _ in system.asked]
-        waits_s = [later - earlier for earlier, later in pairwise(times)]
-        assert all(RETRY_AFTER_S <= wait_s <= RETRY_AFTER_S + 2 * PAUSE_S for wait_s in waits_s)
-        system.errors = [error] * ATTEMPTS_MAX
-        system.arrives(LEFT)
-        await passes(60.0)
-        assert (len(system.asked), len(system.adopted), len(system.errors)) == (2 * ATTEMPTS_MAX, 1, 0)
+@with_world
+async def test_search_that_fails_is_repeated_a_few_times(
+    system: World, error: ProviderError | StoreUnreachableError
+) -> None:
+    system.errors = [error] * (ATTEMPTS_MAX - 1)
+    system.arrives(LEFT)
+    await passes(60.0)
+    assert (len(system.asked), len(system.adopted)) == (ATTEMPTS_MAX, 1)
+    times = [at_s for at_s, _ in system.asked]
+    waits_s = [later - earlier for earlier, later in pairwise(times)]
+    assert all(RETRY_AFTER_S <= wait_s <= RETRY_AFTER_S + 2 * PAUSE_S for wait_s in waits_s)
+    system.errors = [error] * ATTEMPTS_MAX
+    system.arrives(LEFT)
+    await passes(60.0)
+    assert (len(system.asked), len(system.adopted), len(system.errors)) == (2 * ATTEMPTS_MAX, 1, 0)
 
-    story(scenario)
 
-
-def test_many_are_searched_for_one_after_the_other() -> None:
-    async def scenario(system: World) -> None:
-        for number in range(WAITING_MAX + 5):
-            system.arrives(replace(LEFT, session_id=f"CA{number:032x}"))
-        await passes(SETTLE_S + 100 * PAUSE_S)
-        assert 90 <= len(system.asked) <= 101
-        await passes(WAITING_MAX * PAUSE_S * 1.1)
-        assert len(system.asked) == WAITING_MAX
-
-    story(scenario)
+@with_world
+async def test_many_are_searched_for_one_after_the_other(system: World) -> None:
+    for number in range(WAITING_MAX + 5):
+        system.arrives(replace(LEFT, session_id=f"CA{number:032x}"))
+    await passes(SETTLE_S + 100 * PAUSE_S)
+    assert 90 <= len(system.asked) <= 101
+    await passes(WAITING_MAX * PAUSE_S * 1.1)
+    assert len(system.asked) == WAITING_MAX
