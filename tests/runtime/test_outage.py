@@ -7,8 +7,9 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import count_outages, log_unreachable
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-from tests.worker.worker_cluster import WorkerCluster
+from tests.simulation.virtual_loop import in_virtual_time
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import WorkerCluster, cluster_of_one
 
 
 def shown(lines: list[Any]) -> list[tuple[str, int]]:
@@ -49,11 +50,8 @@ async def test_outages_that_follow_each_other_have_lines_of_their_own() -> None:
     assert shown(lines) == [("store_unreachable", 1), ("store_reachable", 3)] * 2
 
 
-@in_virtual_time
-async def test_worker_whose_redis_is_away_for_two_minutes_logs_four_lines(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop)
-    member = team.join()
-    await team.until_fair(1.0)
+@in_virtual_time_with("team, member", cluster_of_one)
+async def test_worker_whose_redis_is_away_for_two_minutes_logs_four_lines(team: WorkerCluster) -> None:
     with capture_logs() as lines:
         team.server.stop()
         await team.passes(125.0)
@@ -63,5 +61,3 @@ async def test_worker_whose_redis_is_away_for_two_minutes_logs_four_lines(loop: 
     assert events == ["store_unreachable"] * 3 + ["store_reachable"]
     others = {line["event"] for line in lines if line["log_level"] != "info"} - {*events}
     assert others <= {"lease_lost"}
-    team.assert_all_work()
-    await team.leave(member)

@@ -4,6 +4,7 @@ In virtual time, on a Redis in memory. What a partition asks of Redis is counted
 """
 
 from collections.abc import Iterator
+from functools import partial
 from inspect import iscoroutinefunction
 from itertools import cycle
 from typing import Any
@@ -14,12 +15,15 @@ from structlog.testing import capture_logs
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import event_codec
 from conferral.worker.consumer import batch_processor as module
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.strange_errors import ANY_ERRORS
-from tests.worker.worker_cluster import WorkerCluster
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one
 
 #: How long a partition may take to be held again after an error: its lease runs out, and the next is taken.
 AGAIN_S = 8.0
+
+
+of_one = in_virtual_time_with("team, member", partial(cluster_of_one, partitions=2))
 
 
 async def publish(team: WorkerCluster, session_id: str) -> None:
@@ -32,9 +36,9 @@ async def undecided(team: WorkerCluster) -> int:
     return sum([await team.client.xlen(team.keys.events(number)) for number in range(team.keys.partitions)])
 
 
-@in_virtual_time
+@of_one
 async def test_any_error_in_a_decision_costs_its_entry_alone(
-    monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop
+    monkeypatch: pytest.MonkeyPatch, team: WorkerCluster, member: ClusterMember
 ) -> None:
     errors = {f"bad-{name}": make for name, make in ANY_ERRORS.items()}
     decide = module.decide
@@ -47,9 +51,6 @@ async def test_any_error_in_a_decision_costs_its_entry_alone(
         return decide(events, *rest)
 
     monkeypatch.setattr(module, "decide", stumbles)
-    team = WorkerCluster(loop, partitions=2)
-    member = team.join()
-    await team.until_fair(1.0)
     with capture_logs() as lines:
         for session_id in errors:
             await publish(team, session_id)
@@ -63,9 +64,6 @@ async def test_any_error_in_a_decision_costs_its_entry_alone(
     assert {(line["where"], line["session_id"]) for line in logged} == {("decision", name) for name in errors}
     assert len(logged) == len(errors)
     assert [line for line in lines if line["event"] == "lease_lost"] == []
-    assert loop.faults == []
-    team.assert_all_work()
-    await team.leave(member)
 
 
 class Stumbling:
@@ -89,11 +87,10 @@ class Stumbling:
         setattr(owner, name, asked)
 
 
-@in_virtual_time
-async def test_any_error_around_a_decision_costs_no_entry(monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop, partitions=2)
-    member = team.join()
-    await team.until_fair(1.0)
+@of_one
+async def test_any_error_around_a_decision_costs_no_entry(
+    monkeypatch: pytest.MonkeyPatch, team: WorkerCluster, member: ClusterMember
+) -> None:
     stumbling = Stumbling()
     around = member.keeper.consumers[0]._context
     for owner in (around.partition_store, around.session_store):
@@ -111,17 +108,13 @@ async def test_any_error_around_a_decision_costs_no_entry(monkeypatch: pytest.Mo
     found = [line for line in lines if line["event"] == "unexpected_error"]
     assert {line["where"] for line in found} <= {"decision", "timer", "task"}
     assert len(found) >= 5
-    assert loop.faults == []
-    team.assert_all_work()
-    await team.leave(member)
 
 
-@in_virtual_time
-async def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error(loop: VirtualLoop) -> None:
+@in_virtual_time_with("team, member", partial(cluster_of_one, partitions=1))
+async def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error(
+    team: WorkerCluster, member: ClusterMember
+) -> None:
     """The next holder must verify effects, so the lease expires instead of being released."""
-    team = WorkerCluster(loop, partitions=1)
-    member = team.join()
-    await team.until_fair(1.0)
     before = member.keeper.consumers[0]
     stumbling = Stumbling()
     stumbling.around(before._context.partition_store, "read")
@@ -131,4 +124,3 @@ async def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error(loo
     after = member.keeper.consumers[0]
     assert after is not before
     assert not after.lease.was_released
-    await team.leave(member)

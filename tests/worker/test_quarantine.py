@@ -7,6 +7,7 @@ import asyncio
 import gc
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from conferral.runtime.metrics import Metrics
@@ -16,8 +17,8 @@ from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.consumer.quarantine import REASON, SUSPECT_AFTER_DEATHS, EffectQuarantine
 from conferral.worker.executor.job import Job
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster, running_cluster
 
 #: A dead worker's leases run out, and the next one takes them.
 TAKE_OVER_S = 8.0
@@ -69,9 +70,18 @@ async def letters(team: WorkerCluster) -> list[dict[bytes, bytes]]:
     return [letter for _, letter in await team.client.xrange(team.keys.dead)]
 
 
-@in_virtual_time
-async def test_effect_that_killed_five_workers_is_dead_lettered_and_reported(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop, partitions=1)
+async def assert_carried_out(team: WorkerCluster, *names: str) -> None:
+    """The next worker is given all of these effects, and none is a dead letter."""
+    work = Deadly()
+    await lives(team, work)
+    assert (sorted(work.taken), work.reported, await letters(team)) == ([*names], {}, [])
+
+
+of_team = in_virtual_time_with("team", partial(running_cluster, partitions=1))
+
+
+@of_team
+async def test_effect_that_killed_five_workers_is_dead_lettered_and_reported(team: WorkerCluster) -> None:
     effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
     effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1,
                              with_conference=False))  # fmt: skip
@@ -91,13 +101,11 @@ async def test_effect_that_killed_five_workers_is_dead_lettered_and_reported(loo
     assert letter[b"dead_entry"] == b"killer"
     assert letter[b"session"] == b"s2"
     assert effect_codec.decode(letter[b"effect"]) == OutboxEntry(effects[1], 1)
-    await team.leave(member)
 
 
-@in_virtual_time
-async def test_innocent_effects_survive_any_number_of_deaths(loop: VirtualLoop) -> None:
+@of_team
+async def test_innocent_effects_survive_any_number_of_deaths(team: WorkerCluster) -> None:
     """Each was tried by itself once, and had its answer; so its deaths no longer count."""
-    team = WorkerCluster(loop, partitions=1)
     await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(5)))
     are_tried = []
     for _ in range(8):
@@ -105,30 +113,23 @@ async def test_innocent_effects_survive_any_number_of_deaths(loop: VirtualLoop) 
         are_tried.append({order.on_attempted is not None for order in work.orders})
         team.kill(member)
     assert are_tried == [{False}, {False}, {True}, {False}, {True}, {False}, {True}, {False}]
-    work = Deadly()
-    member = await lives(team, work)
-    assert sorted(work.taken) == [f"e{number}" for number in range(5)]
-    assert await letters(team) == []
-    await team.leave(member)
+    await assert_carried_out(team, *(f"e{number}" for number in range(5)))
 
 
-@in_virtual_time
-async def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop, partitions=1)
+@of_team
+async def test_suspect_without_an_answer_holds_up_the_next_one_for_a_second_only(team: WorkerCluster) -> None:
     await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
     for _ in range(2):
         team.kill(await lives(team, Deadly()))
     work = Deadly(is_answered=False)
-    member = await lives(team, work)
+    await lives(team, work)
     await team.passes(3.0)
     assert len(work.taken) == 3
-    await team.leave(member)
 
 
-@in_virtual_time
-async def test_suspect_whose_first_try_ends_late_is_not_taken_for_a_killer(loop: VirtualLoop) -> None:
+@of_team
+async def test_suspect_whose_first_try_ends_late_is_not_taken_for_a_killer(team: WorkerCluster) -> None:
     """Twilio may be slow while a worker dies of something else."""
-    team = WorkerCluster(loop, partitions=1)
     await put(team, hang_up("e1", "s1"), hang_up("e2", "s2"))
     for _ in range(2):
         team.kill(await lives(team, Deadly()))
@@ -139,76 +140,58 @@ async def test_suspect_whose_first_try_ends_late_is_not_taken_for_a_killer(loop:
         order.on_attempted()
     await team.passes(1.0)
     team.kill(member)
-    work = Deadly()
-    member = await lives(team, work)
-    assert (sorted(work.taken), work.reported, await letters(team)) == (["e1", "e2"], {}, [])
-    await team.leave(member)
+    await assert_carried_out(team, "e1", "e2")
 
 
-@in_virtual_time
-async def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers(loop: VirtualLoop) -> None:
+@of_team
+async def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers(team: WorkerCluster) -> None:
     """A worker that is killed while Twilio is slow costs none of them: they are marked one at a time, for a second."""
-    team = WorkerCluster(loop, partitions=1)
     await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(3)))
     for _ in range(2):
         team.kill(await lives(team, Deadly()))
     for _ in range(4):
         team.kill(await lives(team, Deadly(is_answered=False)))
-    work = Deadly()
-    member = await lives(team, work)
-    assert (sorted(work.taken), work.reported, await letters(team)) == (["e0", "e1", "e2"], {}, [])
-    await team.leave(member)
+    await assert_carried_out(team, "e0", "e1", "e2")
 
 
-@in_virtual_time
-async def test_two_accidents_during_trials_convict_no_effect(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop, partitions=1)
+@of_team
+async def test_two_accidents_during_trials_convict_no_effect(team: WorkerCluster) -> None:
     await put(team, hang_up("e1", "s1"))
     for _ in range(2):
         team.kill(await lives(team, Deadly()))
     for _ in range(2):
         await lives(team, Deadly(deadly=frozenset({"e1"})))
-    work = Deadly()
-    member = await lives(team, work)
-    assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
-    await team.leave(member)
+    await assert_carried_out(team, "e1")
 
 
-@in_virtual_time
-async def test_accidents_during_trials_count_in_a_row_only(loop: VirtualLoop) -> None:
+@of_team
+async def test_accidents_during_trials_count_in_a_row_only(team: WorkerCluster) -> None:
     """A worker survives each other trial, in which Twilio is slow, and dies later of something else."""
-    team = WorkerCluster(loop, partitions=1)
     await put(team, hang_up("e1", "s1"))
     for _ in range(2):
         team.kill(await lives(team, Deadly()))
     for _ in range(4):
         await lives(team, Deadly(deadly=frozenset({"e1"})))
         team.kill(await lives(team, Deadly(is_answered=False)))
-    work = Deadly()
-    member = await lives(team, work)
-    assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
-    await team.leave(member)
+    await assert_carried_out(team, "e1")
 
 
-@in_virtual_time
-async def test_suspects_of_several_sessions_are_tried_together_at_first(loop: VirtualLoop) -> None:
+@of_team
+async def test_suspects_of_several_sessions_are_tried_together_at_first(team: WorkerCluster) -> None:
     """They do not wait for each other while Twilio is slow."""
-    team = WorkerCluster(loop, partitions=1)
     await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(8)))
     for _ in range(2):
         team.kill(await lives(team, Deadly()))
     work = Deadly(is_answered=False)
-    member = team.join(work=work)
+    team.join(work=work)
     while not work.taken:
         await team.passes(0.1)
     await team.passes(0.1)
     assert len(work.taken) == 8
-    await team.leave(member)
 
 
-@in_virtual_time
-async def test_effect_that_killed_a_worker_is_tried_last(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop, partitions=1)
+@of_team
+async def test_effect_that_killed_a_worker_is_tried_last(team: WorkerCluster) -> None:
     await put(team, hang_up("killer", "s0"), hang_up("e1", "s1"))
     for _ in range(2):
         team.kill(await lives(team, Deadly()))
@@ -216,15 +199,13 @@ async def test_effect_that_killed_a_worker_is_tried_last(loop: VirtualLoop) -> N
         await lives(team, Deadly(deadly=frozenset({"killer"})))
     await put(team, hang_up("e2", "s2"))
     work = Deadly()
-    member = await lives(team, work)
+    await lives(team, work)
     assert sorted(work.taken) == ["e1", "e2", "killer"]
     assert work.taken[-1] == "killer"
-    await team.leave(member)
 
 
-@in_virtual_time
-async def test_clean_stops_during_trials_are_no_deaths(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop, partitions=1)
+@of_team
+async def test_clean_stops_during_trials_are_no_deaths(team: WorkerCluster) -> None:
     await put(team, hang_up("e1", "s1"))
     for _ in range(2):
         team.kill(await lives(team, Deadly()))
@@ -236,15 +217,11 @@ async def test_clean_stops_during_trials_are_no_deaths(loop: VirtualLoop) -> Non
         await team.passes(0.1)
     await team.leave(member)
     team.kill(await lives(team, Deadly()))
-    work = Deadly()
-    member = await lives(team, work)
-    assert (work.taken, work.reported, await letters(team)) == (["e1"], {}, [])
-    await team.leave(member)
+    await assert_carried_out(team, "e1")
 
 
-@in_virtual_time
-async def test_after_a_clean_stop_nothing_is_suspected(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop, partitions=1)
+@of_team
+async def test_after_a_clean_stop_nothing_is_suspected(team: WorkerCluster) -> None:
     member = await lives(team, Deadly())
     await team.leave(member)
     await put(team, hang_up("e1", "s1"))

@@ -21,7 +21,7 @@ from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.memory_redis.server import MemoryServer
 from tests.worker.virtual_setup import in_virtual_time_with
-from tests.worker.worker_cluster import ClusterMember, WorkerCluster
+from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one
 
 #: How many sessions are checked at a time, and how long the pause is, seconds.
 BATCH_MAX, PAUSE_S = 5, 1.0
@@ -224,12 +224,9 @@ async def test_next_holder_checks_the_sessions_that_are_left(
     await team.leave(second)
 
 
-@in_virtual_time
-async def test_holder_on_both_servers_checks_its_sessions(loop: VirtualLoop) -> None:
+@in_virtual_time_with("team, member", cluster_of_one)
+async def test_holder_on_both_servers_checks_its_sessions(team: WorkerCluster) -> None:
     """No commit is missing, but callbacks that came after the last one may be."""
-    team = WorkerCluster(loop)
-    only = team.join()
-    await team.until_fair(10.0)
     for number in range(20):
         await team.client.sadd(team.keys.live(team.keys.partition_of(f"s{number}")), f"s{number}")
     await team.passes(10.0)
@@ -237,4 +234,3 @@ async def test_holder_on_both_servers_checks_its_sessions(loop: VirtualLoop) -> 
     with capture_logs() as lines:
         await team.passes(60.0)
     assert checked(lines) == 20
-    await team.leave(only)

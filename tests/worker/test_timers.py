@@ -9,14 +9,17 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.partition.lease import Lease
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.strange_errors import ANY_ERRORS
-from tests.worker.worker_cluster import ClusterMember, WorkerCluster
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one
 
 #: The partition with a timer, and those whose node says nothing.
 HEARD, SILENT = 9, range(8)
 #: How long nothing is said until the client gives up, seconds.
 SILENCE_S = 2.0
+
+
+of_one = in_virtual_time_with("team, member", cluster_of_one)
 
 
 async def fail_partitions(
@@ -39,11 +42,10 @@ async def fail_partitions(
         await team.client.zadd(team.keys.timers(number), {"lone|s0": 0})
 
 
-@in_virtual_time
-async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop)
-    member = team.join()
-    await team.until_fair(1.0)
+@of_one
+async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
+    team: WorkerCluster, member: ClusterMember
+) -> None:
     asked: list[int] = []
     await fail_partitions(team, member, repeat(StoreUnreachableError("no answer")), asked)
     await team.passes(3.0)
@@ -56,17 +58,11 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(loop: Vir
         assert await team.client.zcard(team.keys.timers(HEARD)) == 0
     assert set(asked) == {*SILENT}
     # Each is asked, waited for, and then left alone for a moment.
-    assert len(asked) <= len(SILENT) * (loop.time() / SILENCE_S)
-    assert loop.faults == []
-    team.assert_all_work()
-    await team.leave(member)
+    assert len(asked) <= len(SILENT) * (team.loop.time() / SILENCE_S)
 
 
-@in_virtual_time
-async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop)
-    member = team.join()
-    await team.until_fair(1.0)
+@of_one
+async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(team: WorkerCluster, member: ClusterMember) -> None:
     consumer, fired_at_ms = member.keeper.consumers[HEARD], list[int]()
     access: Any = consumer._context.partition_store
 
@@ -79,14 +75,12 @@ async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(loop: Virtua
     consumer.timers.note_set(due_ms)
     await team.passes(1.0)
     assert fired_at_ms[0] == due_ms
-    await team.leave(member)
 
 
-@in_virtual_time
-async def test_any_error_while_timers_are_fired_costs_no_other_partition_its_timers(loop: VirtualLoop) -> None:
-    team = WorkerCluster(loop)
-    member = team.join()
-    await team.until_fair(1.0)
+@of_one
+async def test_any_error_while_timers_are_fired_costs_no_other_partition_its_timers(
+    team: WorkerCluster, member: ClusterMember
+) -> None:
     asked: list[int] = []
     await fail_partitions(team, member, (make() for make in cycle(ANY_ERRORS.values())), asked)
     with capture_logs() as lines:
@@ -98,6 +92,3 @@ async def test_any_error_while_timers_are_fired_costs_no_other_partition_its_tim
     assert {line["where"] for line in logged} == {"timer"}
     expected = {type(make()).__name__ for make in ANY_ERRORS.values() if not isinstance(make(), StoreError)}
     assert expected - {line["error_type"] for line in logged} <= {"StopIteration"}  # is a RuntimeError by then
-    assert loop.faults == []
-    team.assert_all_work()
-    await team.leave(member)

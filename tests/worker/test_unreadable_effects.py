@@ -10,8 +10,7 @@ from conferral.statemachine.effects import HangUpCall
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.worker.consumer.unreadable_effects import REASON
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-from tests.worker.test_quarantine import Deadly, lives
+from tests.worker.test_quarantine import Deadly, lives, of_team
 from tests.worker.worker_cluster import WorkerCluster
 
 SESSION = "CA" + "1" * 32
@@ -37,11 +36,10 @@ def broken(**given: Any) -> bytes:
         (broken(attributes=5), SESSION),
     ],
 )
-@in_virtual_time
+@of_team
 async def test_unreadable_entry_becomes_a_dead_letter_and_leaves_the_outbox(
-    body: bytes, session_id: str, loop: VirtualLoop
+    body: bytes, session_id: str, team: WorkerCluster
 ) -> None:
-    team = WorkerCluster(loop, partitions=1)
     outbox = team.keys.outbox(0)
     good = HangUpCall(effect_id="e2", session_id="s1", call_sid="CA1")
     await team.client.hset(outbox, "e1", body)
@@ -55,4 +53,3 @@ async def test_unreadable_entry_becomes_a_dead_letter_and_leaves_the_outbox(
     assert letter.session == session_id
     registry = member.metrics.registry
     assert registry.get_sample_value("conferral_dead_letters_total", {"reason": REASON}) == 1
-    await team.leave(member)

@@ -235,3 +235,12 @@ async def running_cluster(
     finally:
         for member in list(team.alive.values()):
             team.kill(member)
+
+
+@asynccontextmanager
+async def cluster_of_one(loop: VirtualLoop, partitions: int = 16) -> AsyncIterator[tuple[WorkerCluster, ClusterMember]]:
+    """A cluster of which one worker holds everything."""
+    async with running_cluster(loop, partitions) as team:
+        member = team.join()
+        await team.until_fair(1.0)
+        yield team, member
