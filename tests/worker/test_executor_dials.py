@@ -10,7 +10,7 @@ from conferral.statemachine.effects import Dial, Effect
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters.dial import PlacedCall
-from conferral.worker.executor.executor import ExecutorPolicy, RetryPolicy
+from conferral.worker.executor.executor import ExecutorPolicy
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
@@ -21,7 +21,6 @@ from tests.worker.executor_harness import (
     UNKNOWN,
     UNWANTED,
     ExecutorHarness,
-    FakeRecords,
     Step,
     find,
     gated,
@@ -114,36 +113,6 @@ async def test_search_that_finds_the_call_of_another_session_has_found_none(syst
 # ---- straight: verified before it is repeated ------------------------------------------------------------------------
 
 
-async def test_dial_with_its_label_in_the_conference_is_not_repeated(system: ExecutorHarness) -> None:
-    system.calls.script["d"].append(UNKNOWN)
-    system.calls.reads["d"].append("CA7")
-
-    assert await system.run(straight("d")) == succeeded(straight("d"), "CA7")
-
-    assert system.calls.asked == ["d", "look d"]
-    assert system.time.sleeps == []
-    assert system.records.owners == {"CA7": "S1"}
-
-
-async def test_dial_whose_label_is_nowhere_after_two_seconds_is_sent_again(system: ExecutorHarness) -> None:
-    system.calls.script["d"].extend([UNKNOWN, PlacedCall("CA8")])
-    system.calls.reads["d"].append("")
-
-    assert await system.run(straight("d")) == succeeded(straight("d"), "CA8")
-
-    assert system.calls.asked == ["d", *["look d"] * 5, "d"]
-    assert system.time.s == 2.0
-
-
-async def test_dial_that_shows_late_is_not_repeated(system: ExecutorHarness) -> None:
-    system.calls.script["d"].append(UNKNOWN)
-    system.calls.reads["d"].extend(["", "", "", "CA7"])
-
-    assert await system.run(straight("d")) == succeeded(straight("d"), "CA7")
-
-    assert system.calls.asked.count("d") == 1
-
-
 async def test_dial_that_ended_before_verification_is_identified_by_its_callback(system: ExecutorHarness) -> None:
     """Busy at once: it has left the list of participants, but a callback has named the call to the session."""
     system.calls.script["d"].append(UNKNOWN)
@@ -205,63 +174,7 @@ async def test_unwanted_dial_is_not_sent_again(system: ExecutorHarness) -> None:
     assert system.calls.asked.count("d") == 1
 
 
-async def test_dial_that_is_never_confirmed_is_unknown_at_the_deadline(system: ExecutorHarness) -> None:
-    system.calls.script["d"].append(UNKNOWN)
-    system.calls.reads["d"].append(UNKNOWN)
-
-    assert isinstance(await system.run(straight("d")), EffectUnknown)
-
-    assert system.calls.asked.count("d") == 1
-    assert 7 < system.time.s <= 10
-
-
-async def test_hanging_dial_request_is_cut_and_verified() -> None:
-    short = RetryPolicy(deadline_s=8, request_timeout_s=0.005)
-    system = ExecutorHarness(ExecutorPolicy(create_participant=short))
-    system.calls.script["d"].append(asyncio.Event())
-    system.calls.reads["d"].append("CA7")
-
-    assert await system.run(straight("d")) == succeeded(straight("d"), "CA7")
-
-    assert system.calls.asked == ["d", "look d"]
-
-
-async def test_direct_dial_taken_over_is_verified_before_it_is_sent(system: ExecutorHarness) -> None:
-    system.calls.reads["d"].append("CA7")
-
-    assert await system.run(straight("d"), may_have_been_sent=True) == succeeded(straight("d"), "CA7")
-
-    assert system.calls.asked == ["look d"]
-
-
-async def test_straight_dial_taken_over_that_never_was_sent_is_sent_when_it_would_have_shown(
-    system: ExecutorHarness,
-) -> None:
-    system.calls.reads["d"].append("")
-
-    outcome = await system.run(straight("d"), may_have_been_sent=True, sent_until_ms=START_MS - 1_500)
-
-    assert outcome == succeeded(straight("d"), "CA-d")
-    assert system.calls.asked == ["look d", "look d", "d"]
-    assert system.time.s == 0.5
-
-
 # ---- gated: never sent a second time ---------------------------------------------------------------------------------
-
-
-async def test_gated_dial_is_marked_before_it_is_sent() -> None:
-    asked: list[list[str]] = []
-
-    async def checkpoint(point: str, _effect: Effect) -> None:
-        if point == "before_request":
-            asked.append([*system.records.written, *system.calls.asked])
-
-    system = ExecutorHarness(checkpoint=checkpoint)
-    system.calls.script["d"].extend([BUSY, PlacedCall("CA7")])
-
-    await system.run(gated("d"))
-
-    assert asked == [["mark d"], ["mark d", "d"]]
 
 
 async def test_straight_dial_and_others_are_not_marked(system: ExecutorHarness) -> None:
@@ -270,58 +183,6 @@ async def test_straight_dial_and_others_are_not_marked(system: ExecutorHarness) 
     await system.settle()
 
     assert not [line for line in system.records.written if line.startswith("mark")]
-
-
-@pytest.mark.parametrize("error", [UNKNOWN, asyncio.Event()], ids=["5xx", "hangs"])
-async def test_gated_dial_of_unknown_outcome_is_unknown_at_once(error: ProviderError | asyncio.Event) -> None:
-    short = RetryPolicy(deadline_s=10, request_timeout_s=0.005)
-    system = ExecutorHarness(ExecutorPolicy(create_call=short))
-    system.calls.script["d"].append(error)
-
-    assert isinstance(await system.run(gated("d")), EffectUnknown)
-
-    assert system.calls.asked == ["d"]
-    assert system.time.s == 0.0
-
-
-async def test_gated_dial_that_is_unknown_after_a_definite_no_is_unknown(system: ExecutorHarness) -> None:
-    system.calls.script["d"].extend([BUSY, UNKNOWN])
-
-    assert isinstance(await system.run(gated("d")), EffectUnknown)
-
-    assert system.calls.asked == ["d", "d"]
-
-
-async def test_last_request_of_a_gated_dial_is_not_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut short, its outcome would be unknown, and it may never be sent again."""
-    given: list[float | None] = []
-    timeout = asyncio.timeout
-    monkeypatch.setattr(asyncio, "timeout", lambda delay: given.append(delay) or timeout(delay))
-    system = ExecutorHarness()
-    system.calls.script["d"].append(BUSY)
-
-    await system.run(gated("d"))
-
-    assert len(given) > 3
-    assert set(given) == {10}
-
-
-async def test_gated_dial_taken_over_that_was_marked_is_unknown_without_being_sent(system: ExecutorHarness) -> None:
-    outcome = await system.run(gated("d"), may_have_been_sent=True, sent_at_ms=START_MS - 60_000)
-
-    assert isinstance(outcome, EffectUnknown)
-    assert system.calls.asked == []
-    assert system.counts == (0, 0, 1, 0)
-
-
-async def test_gated_dial_taken_over_that_was_not_marked_is_sent(system: ExecutorHarness) -> None:
-    assert await system.run(gated("d"), may_have_been_sent=True) == succeeded(gated("d"), "CA-d")
-
-
-async def test_gated_dial_whose_mark_may_be_lost_is_not_sent(system: ExecutorHarness) -> None:
-    assert isinstance(await system.run(gated("d"), may_have_been_sent=True, mark_may_be_lost=True), EffectUnknown)
-
-    assert system.calls.asked == []
 
 
 @pytest.mark.parametrize(("seen", "is_sent"), [(["", ""], True), (["", "CA-1"], False), (["CA-1"], False)])
@@ -345,40 +206,6 @@ async def test_gated_dial_that_a_lost_history_may_have_placed_is_sent_once_the_c
     else:
         assert isinstance(outcome, EffectUnknown)
         assert "d" not in system.calls.asked
-
-
-async def test_gated_dial_already_marked_is_not_sent(system: ExecutorHarness) -> None:
-    system.records.marked.add("d")
-
-    assert isinstance(await system.run(gated("d")), EffectUnknown)
-
-    assert system.calls.asked == []
-
-
-async def test_gated_dial_that_is_in_no_outbox_is_not_sent_and_has_no_outcome(system: ExecutorHarness) -> None:
-    system.records.gone.add("d")
-
-    system.submit(gated("d"))
-    system.submit(update("u"))
-    await system.settle()
-
-    assert (system.calls.asked, system.finished) == (["u"], ["u"])
-    assert system.counts == (1, 0, 0, 1)
-
-
-async def test_lease_that_is_lost_over_the_mark_keeps_the_dial_from_being_sent() -> None:
-    class Slow(FakeRecords):
-        async def mark_sent(self, effect: Effect) -> bool:
-            system.lost.add(0)
-            return True
-
-    system = ExecutorHarness(outbox=Slow())
-
-    system.submit(gated("d"))
-    await system.settle()
-
-    assert system.calls.asked == []
-    assert system.dropped == 1
 
 
 # ---- all at once -----------------------------------------------------------------------------------------------------

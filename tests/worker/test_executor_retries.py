@@ -19,7 +19,6 @@ from tests.worker.executor_harness import (
     OVER,
     REFUSED,
     RINGING,
-    START_MS,
     UNKNOWN,
     ExecutorHarness,
     gated,
@@ -208,36 +207,6 @@ async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_se
 # ---- a redirect in doubt ---------------------------------------------------------------------------------------------
 
 
-async def test_redirect_found_in_the_conference_is_not_repeated(system: ExecutorHarness) -> None:
-    system.calls.script["a"].append(UNKNOWN)
-    system.calls.reads["a"].append(IN_CONFERENCE)
-
-    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
-
-    assert system.calls.asked == ["a", "look a"]
-    assert system.time.sleeps == []
-
-
-async def test_redirect_is_repeated_when_its_label_is_nowhere_after_two_seconds(system: ExecutorHarness) -> None:
-    system.calls.script["a"].extend([UNKNOWN, None])
-    system.calls.reads["a"].append(ELSEWHERE)
-
-    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
-
-    assert system.calls.asked == ["a", *["look a"] * 5, "a"]
-    assert system.time.s == 2.0
-    assert system.counts == (1, 1, 0, 0)
-
-
-async def test_redirect_that_shows_late_is_not_repeated(system: ExecutorHarness) -> None:
-    system.calls.script["a"].append(UNKNOWN)
-    system.calls.reads["a"].extend([ELSEWHERE, ELSEWHERE, ELSEWHERE, IN_CONFERENCE])
-
-    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
-
-    assert system.calls.asked.count("a") == 1
-
-
 async def test_unconfirmed_redirect_of_a_call_that_is_over_fails_as_gone(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
     system.calls.reads["a"].append(OVER)
@@ -305,17 +274,6 @@ async def test_refused_verification_leaves_the_outcome_unknown(system: ExecutorH
     assert isinstance(await system.run(redirect("a")), EffectUnknown)
 
 
-async def test_hanging_request_is_cut_off_and_verified() -> None:
-    system = ExecutorHarness(quick())
-    system.calls.script["a"].append(asyncio.Event())
-    system.calls.reads["a"].append(IN_CONFERENCE)
-
-    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
-
-    assert system.calls.asked == ["a", "look a"]
-    assert system.calls.at_once == 0
-
-
 async def test_hanging_verification_is_cut_off_and_repeated() -> None:
     system = ExecutorHarness(quick())
     system.calls.script["a"].append(UNKNOWN)
@@ -325,36 +283,6 @@ async def test_hanging_verification_is_cut_off_and_repeated() -> None:
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
     assert system.calls.asked == ["a", "look a", "look a"]
-
-
-async def test_effect_taken_over_is_verified_before_it_is_sent(system: ExecutorHarness) -> None:
-    system.calls.reads["a"].append(IN_CONFERENCE)
-
-    assert isinstance(await system.run(redirect("a"), may_have_been_sent=True), EffectSucceeded)
-
-    assert system.calls.asked == ["look a"]
-
-
-async def test_order_taken_over_that_never_was_sent_is_sent_after_two_seconds(system: ExecutorHarness) -> None:
-    system.calls.reads["a"].append(ELSEWHERE)
-
-    assert isinstance(await system.run(redirect("a"), may_have_been_sent=True), EffectSucceeded)
-
-    assert system.calls.asked[-1] == "a"
-    assert system.time.s == 2.0
-
-
-@pytest.mark.parametrize(("ago_ms", "sent_at_s"), [(2_000, 0.0), (1_999, 0.5), (-500, 2.0)])
-async def test_effect_of_a_stopped_worker_is_sent_two_seconds_after_its_last_moment(
-    system: ExecutorHarness, ago_ms: int, sent_at_s: float
-) -> None:
-    system.calls.reads["a"].append(ELSEWHERE)
-
-    outcome = await system.run(redirect("a"), may_have_been_sent=True, sent_until_ms=START_MS - ago_ms)
-
-    assert isinstance(outcome, EffectSucceeded)
-    assert system.calls.asked[-1] == "a"
-    assert system.time.s == sent_at_s
 
 
 async def test_ending_taken_over_is_simply_sent(system: ExecutorHarness) -> None:

@@ -1,0 +1,145 @@
+"""What may never happen twice is marked before it is sent: dials to the gate, and announcements."""
+
+import asyncio
+
+import pytest
+
+from conferral.runtime.errors import ProviderError
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import EffectUnknown
+from conferral.worker.executor.executor import ExecutorPolicy, RetryPolicy
+from tests.worker.executor_harness import (
+    AWAY,
+    BUSY,
+    START_MS,
+    UNKNOWN,
+    ExecutorHarness,
+    FakeRecords,
+    announcement,
+    gated,
+    succeeded,
+    update,
+)
+
+DIAL, ANNOUNCEMENT = gated("e"), announcement("e")
+#: What becomes of each if it is sent.
+SENT = {DIAL.kind: succeeded(DIAL, "CA-e"), ANNOUNCEMENT.kind: succeeded(ANNOUNCEMENT)}
+each_kind = pytest.mark.parametrize("effect", [DIAL, ANNOUNCEMENT], ids=lambda effect: effect.kind)
+
+
+@each_kind
+async def test_effect_is_marked_before_it_is_sent(effect: Effect) -> None:
+    asked: list[list[str]] = []
+
+    async def checkpoint(point: str, _effect: Effect) -> None:
+        if point == "before_request":
+            asked.append([*system.records.written, *system.calls.asked])
+
+    system = ExecutorHarness(checkpoint=checkpoint)
+    system.calls.script["e"].extend([BUSY, AWAY, None])
+
+    assert await system.run(effect) == SENT[effect.kind]
+
+    assert asked == [["mark e"], ["mark e", "e"], ["mark e", "e", "e"]]
+
+
+@each_kind
+@pytest.mark.parametrize("error", [UNKNOWN, asyncio.Event()], ids=["5xx", "hangs"])
+async def test_effect_of_unknown_outcome_is_unknown_at_once(
+    effect: Effect, error: ProviderError | asyncio.Event
+) -> None:
+    short = RetryPolicy(deadline_s=5, request_timeout_s=0.005)
+    system = ExecutorHarness(ExecutorPolicy(create_call=short, play_announcement=short))
+    system.calls.script["e"].append(error)
+
+    assert isinstance(await system.run(effect), EffectUnknown)
+
+    assert system.calls.asked == ["e"]
+    assert system.time.s == 0.0
+
+
+@each_kind
+async def test_effect_that_is_unknown_after_a_definite_no_is_unknown(system: ExecutorHarness, effect: Effect) -> None:
+    system.calls.script["e"].extend([BUSY, UNKNOWN])
+
+    assert isinstance(await system.run(effect), EffectUnknown)
+
+    assert system.calls.asked == ["e", "e"]
+
+
+@pytest.mark.parametrize(("effect", "timeout_s"), [(DIAL, 10), (ANNOUNCEMENT, 5)], ids=[DIAL.kind, ANNOUNCEMENT.kind])
+async def test_last_request_is_not_cut_short(monkeypatch: pytest.MonkeyPatch, effect: Effect, timeout_s: int) -> None:
+    """Cut short, its outcome would be unknown, and it may never be sent again."""
+    given: list[float | None] = []
+    timeout = asyncio.timeout
+    monkeypatch.setattr(asyncio, "timeout", lambda delay: given.append(delay) or timeout(delay))
+    system = ExecutorHarness()
+    system.calls.script["e"].append(BUSY)
+
+    await system.run(effect)
+
+    assert len(given) > 2
+    assert set(given) == {timeout_s}
+
+
+@each_kind
+async def test_effect_taken_over_that_was_marked_is_unknown_without_being_sent(
+    system: ExecutorHarness, effect: Effect
+) -> None:
+    outcome = await system.run(effect, may_have_been_sent=True, sent_at_ms=START_MS - 60_000)
+
+    assert isinstance(outcome, EffectUnknown)
+    assert system.calls.asked == []
+    assert system.counts == (0, 0, 1, 0)
+
+
+@each_kind
+async def test_effect_taken_over_that_was_not_marked_is_sent(system: ExecutorHarness, effect: Effect) -> None:
+    assert await system.run(effect, may_have_been_sent=True) == SENT[effect.kind]
+
+
+@each_kind
+async def test_effect_whose_mark_may_be_lost_is_not_sent(system: ExecutorHarness, effect: Effect) -> None:
+    assert isinstance(await system.run(effect, may_have_been_sent=True, mark_may_be_lost=True), EffectUnknown)
+
+    assert system.calls.asked == []
+
+
+@each_kind
+async def test_effect_already_marked_is_not_sent(system: ExecutorHarness, effect: Effect) -> None:
+    system.records.marked.add("e")
+
+    assert isinstance(await system.run(effect), EffectUnknown)
+
+    assert system.calls.asked == []
+
+
+@each_kind
+async def test_effect_that_is_in_no_outbox_is_not_sent_and_has_no_outcome(
+    system: ExecutorHarness, effect: Effect
+) -> None:
+    """Its session has ended."""
+    system.records.gone.add("e")
+
+    system.submit(effect)
+    system.submit(update("u"))
+    await system.settle()
+
+    assert (system.calls.asked, system.finished) == (["u"], ["u"])
+    assert system.counts == (1, 0, 0, 1)
+
+
+@each_kind
+async def test_lease_that_is_lost_over_the_mark_keeps_the_effect_from_being_sent(effect: Effect) -> None:
+    class Slow(FakeRecords):
+        async def mark_sent(self, effect: Effect) -> bool:
+            system.lost.add(0)
+            return True
+
+    system = ExecutorHarness(outbox=Slow())
+
+    system.submit(effect)
+    await system.settle()
+
+    assert system.calls.asked == []
+    assert system.dropped == 1

@@ -1,0 +1,131 @@
+"""A request of unknown outcome is verified before it is repeated: redirects, dials into a conference, recordings."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import EffectSucceeded, EffectUnknown
+from tests.worker.executor_harness import (
+    ELSEWHERE,
+    IN_CONFERENCE,
+    START_MS,
+    UNKNOWN,
+    ExecutorHarness,
+    Step,
+    quick,
+    recording,
+    redirect,
+    straight,
+    succeeded,
+)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An effect, and what a verification shows of it."""
+
+    effect: Effect
+    #: What shows that it has happened, and that it has not.
+    there: Step
+    nowhere: Step
+    #: The outcome if it is there, and if it is sent.
+    found: EffectSucceeded
+    sent: EffectSucceeded
+    #: The sessions of the calls that are there.
+    owners: dict[str, str] = field(default_factory=dict)
+
+
+REDIRECT, DIAL, RECORDING = redirect("e"), straight("e"), recording("e")
+KINDS = [
+    Verified(REDIRECT, IN_CONFERENCE, ELSEWHERE, succeeded(REDIRECT), succeeded(REDIRECT)),
+    Verified(DIAL, "CA7", "", succeeded(DIAL, "CA7"), succeeded(DIAL, "CA-e"), {"CA7": "S1"}),
+    Verified(
+        RECORDING, "RE7", "", succeeded(RECORDING, recording_sid="RE7"), succeeded(RECORDING, recording_sid="RE-e")
+    ),
+]
+each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.effect.kind)
+
+
+@each_kind
+async def test_effect_that_is_found_is_not_repeated(system: ExecutorHarness, kind: Verified) -> None:
+    system.calls.script["e"].append(UNKNOWN)
+    system.calls.reads["e"].append(kind.there)
+
+    assert await system.run(kind.effect) == kind.found
+
+    assert system.calls.asked == ["e", "look e"]
+    assert system.time.sleeps == []
+    assert system.records.owners == kind.owners
+
+
+@each_kind
+async def test_effect_that_shows_late_is_not_repeated(system: ExecutorHarness, kind: Verified) -> None:
+    system.calls.script["e"].append(UNKNOWN)
+    system.calls.reads["e"].extend([kind.nowhere, kind.nowhere, kind.nowhere, kind.there])
+
+    assert await system.run(kind.effect) == kind.found
+
+    assert system.calls.asked == ["e", *["look e"] * 4]
+
+
+@each_kind
+async def test_effect_that_is_nowhere_after_two_seconds_is_sent_again(system: ExecutorHarness, kind: Verified) -> None:
+    system.calls.script["e"].extend([UNKNOWN, None])
+    system.calls.reads["e"].append(kind.nowhere)
+
+    assert await system.run(kind.effect) == kind.sent
+
+    assert system.calls.asked == ["e", *["look e"] * 5, "e"]
+    assert system.time.s == 2.0
+    assert system.counts == (1, 1, 0, 0)
+
+
+@each_kind
+async def test_effect_that_is_never_confirmed_is_unknown_at_the_deadline(
+    system: ExecutorHarness, kind: Verified
+) -> None:
+    system.calls.script["e"].append(UNKNOWN)
+    system.calls.reads["e"].append(UNKNOWN)
+
+    assert isinstance(await system.run(kind.effect), EffectUnknown)
+
+    assert system.calls.asked.count("e") == 1
+    assert 5 < system.time.s <= 10
+
+
+@pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.effect.kind)
+async def test_hanging_request_is_cut_off_and_verified(kind: Verified) -> None:
+    system = ExecutorHarness(quick())
+    system.calls.script["e"].append(asyncio.Event())
+    system.calls.reads["e"].append(kind.there)
+
+    assert await system.run(kind.effect) == kind.found
+
+    assert system.calls.asked == ["e", "look e"]
+    assert system.calls.at_once == 0
+
+
+@each_kind
+async def test_effect_taken_over_is_verified_before_it_is_sent(system: ExecutorHarness, kind: Verified) -> None:
+    system.calls.reads["e"].append(kind.there)
+
+    assert await system.run(kind.effect, may_have_been_sent=True) == kind.found
+
+    assert system.calls.asked == ["look e"]
+
+
+@each_kind
+@pytest.mark.parametrize(("ago_ms", "sent_at_s"), [(None, 2.0), (2_000, 0.0), (1_999, 0.5), (1_500, 0.5), (-500, 2.0)])
+async def test_effect_of_a_stopped_worker_is_sent_two_seconds_after_its_last_moment(
+    system: ExecutorHarness, kind: Verified, ago_ms: int | None, sent_at_s: float
+) -> None:
+    system.calls.reads["e"].append(kind.nowhere)
+
+    until_ms = None if ago_ms is None else START_MS - ago_ms
+    outcome = await system.run(kind.effect, may_have_been_sent=True, sent_until_ms=until_ms)
+
+    assert outcome == kind.sent
+    assert system.calls.asked == [*["look e"] * (1 + int(2 * sent_at_s)), "e"]
+    assert system.time.s == sent_at_s
