@@ -7,7 +7,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer
-from tests.worker.executor_harness import ExecutorHarness, in_flight, waiting
+from tests.worker.executor_harness import ExecutorHarness, Paced, in_flight, waiting
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -25,3 +25,12 @@ async def system() -> AsyncIterator[ExecutorHarness]:
     system = ExecutorHarness()
     yield system
     assert (in_flight(system.executor), waiting(system.executor), system.executor._out_of_band) == (0, 0, {})
+
+
+@pytest.fixture
+async def paced() -> AsyncIterator[Paced]:
+    """An executor whose dials wait for their turn, with nothing left to do at the end of the test."""
+    system = Paced()
+    yield system
+    assert (in_flight(system.executor), waiting(system.executor), system.executor._out_of_band) == (0, 0, {})
+    assert system.limiter.waiting == {}

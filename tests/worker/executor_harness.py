@@ -6,6 +6,8 @@ from collections import defaultdict, deque
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderBusyError,
@@ -354,6 +356,12 @@ class ExecutorHarness:
             self.executor.cancel_session(effect.session_id)
         self.executor.submit(Job(effect=effect, partition=partition, committed_at_ms=START_MS, **more))
 
+    def hold_answer(self, name: str) -> asyncio.Event:
+        """Twilio answers the effect when the event is set."""
+        answer = asyncio.Event()
+        self.calls.script[name].append(answer)
+        return answer
+
     async def settle(self) -> None:
         """Lets everything run that can run."""
         for _ in range(60):
@@ -419,3 +427,7 @@ def quick(**more: Any) -> ExecutorPolicy:
     """A policy whose requests are cut at once, for requests that hang."""
     short = RetryPolicy(deadline_s=8, request_timeout_s=0.005)
     return ExecutorPolicy(redirect=short, read=short, create_participant=short, update_participant=short, **more)
+
+
+#: Dials into a conference, and to the gate.
+both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)

@@ -34,8 +34,7 @@ from tests.worker.executor_harness import (
 
 
 async def test_effects_of_one_session_run_one_after_the_other(system: ExecutorHarness) -> None:
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
 
     for effect in (redirect("a"), update("b"), redirect("c")):
         system.submit(effect)
@@ -49,8 +48,7 @@ async def test_effects_of_one_session_run_one_after_the_other(system: ExecutorHa
 
 
 async def test_sessions_run_side_by_side(system: ExecutorHarness) -> None:
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
 
     system.submit(redirect("a", "S1"))
     system.submit(redirect("b", "S2"))
@@ -94,8 +92,7 @@ async def test_requests_at_the_same_time_are_bounded_and_endings_have_slots_of_t
 
 async def test_endings_come_before_others_that_have_waited_longer() -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
 
     for effect in (redirect("a", "S1"), redirect("b", "S2"), hang_up("h", "S3"), hang_up("i", "S4")):
         system.submit(effect)
@@ -184,8 +181,7 @@ async def test_checkpoints_surround_every_request() -> None:
 
 
 async def test_drain_waits_for_everything_taken_on(system: ExecutorHarness) -> None:
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
     system.submit(redirect("a"))
     system.submit(redirect("b"))
     await system.settle()

@@ -22,16 +22,14 @@ from tests.worker.executor_harness import (
     UNWANTED,
     ExecutorHarness,
     Step,
+    both_ways,
     find,
     gated,
-    say,
+    recording,
     straight,
     succeeded,
     update,
 )
-
-both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
-
 
 # ---- outcomes ------------------------------------------------------------------------------------------------------
 
@@ -51,15 +49,15 @@ async def test_index_learns_the_call_before_the_outcome_is_written(system: Execu
     assert system.records.owners == {"CA-d": "S1"}
 
 
-@both_ways
+@pytest.mark.parametrize("effect", [straight("d"), gated("d"), recording("d")], ids=lambda effect: effect.kind)
 @pytest.mark.parametrize("error", [REFUSED, GONE, DENIED])
-async def test_refusal_is_final(system: ExecutorHarness, dial: Dial, error: ProviderError) -> None:
+async def test_refusal_is_final(system: ExecutorHarness, effect: Effect, error: ProviderError) -> None:
     system.calls.script["d"].append(error)
 
-    outcome = await system.run(dial)
+    outcome = await system.run(effect)
 
     assert isinstance(outcome, EffectFailed)
-    assert (outcome.http_status, outcome.code) == (error.http_status, error.code)
+    assert (outcome.http_status, outcome.code, outcome.gone) == (error.http_status, error.code, error is GONE)
     assert system.calls.asked == ["d"]
 
 
@@ -73,26 +71,6 @@ async def test_dial_that_certainly_did_not_happen_is_retried(
     assert await system.run(dial) == succeeded(dial, "CA7")
 
     assert system.calls.asked == ["d", "d", "d"]
-
-
-@both_ways
-async def test_busy_until_the_deadline_is_a_failure(system: ExecutorHarness, dial: Dial) -> None:
-    system.calls.script["d"].append(BUSY)
-
-    outcome = await system.run(dial)
-
-    assert isinstance(outcome, EffectFailed)
-    assert outcome.http_status == 429
-    assert 5 < system.time.s <= 10
-
-
-@pytest.mark.parametrize("effect", [update("e"), say("e"), find("e")])
-async def test_idempotent_effect_is_simply_retried(system: ExecutorHarness, effect: Effect) -> None:
-    system.calls.script["e"].extend([UNKNOWN, UNKNOWN, None])
-
-    assert await system.run(effect, may_have_been_sent=True) == succeeded(effect, "")
-
-    assert system.calls.asked == ["e", "e", "e"]
 
 
 async def test_search_returns_the_call_it_found(system: ExecutorHarness) -> None:

@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import EffectSucceeded
 from conferral.telephony.parameters.dial import PlacedCall
@@ -12,21 +10,18 @@ from tests.worker.executor_harness import (
     DENIED,
     UNKNOWN,
     ExecutorHarness,
-    gated,
+    both_ways,
     hang_up,
     straight,
     update,
 )
-
-both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
 
 
 @both_ways
 async def test_dial_that_was_not_sent_before_the_session_ended_is_never_sent(
     system: ExecutorHarness, dial: Dial
 ) -> None:
-    answer = asyncio.Event()
-    system.calls.script["u"].append(answer)
+    answer = system.hold_answer("u")
     system.submit(update("u"))
     system.submit(dial)
     await system.settle()

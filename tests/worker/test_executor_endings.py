@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectFailed
@@ -27,8 +29,7 @@ from tests.worker.executor_harness import (
 
 
 async def test_ending_runs_beside_what_is_in_flight_and_drops_what_is_unsent(system: ExecutorHarness) -> None:
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
     for effect in (redirect("a"), redirect("b"), update("c")):
         system.submit(effect)
     await system.settle()
@@ -78,8 +79,7 @@ async def test_ending_drops_what_waits_for_its_next_try(system: ExecutorHarness)
 
 async def test_ending_drops_what_waits_for_a_slot() -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=2, reserved_for_endings=1))
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
     system.submit(redirect("a", "S1"))
     system.submit(redirect("b", "S2"))
     await system.settle()
@@ -93,8 +93,7 @@ async def test_ending_drops_what_waits_for_a_slot() -> None:
 
 
 async def test_ending_leaves_other_sessions_alone(system: ExecutorHarness) -> None:
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
     system.submit(redirect("a", "S1"))
     system.submit(read("b", "S1"))
 
@@ -105,10 +104,11 @@ async def test_ending_leaves_other_sessions_alone(system: ExecutorHarness) -> No
     assert sorted(system.finished) == ["a", "b", "h"]
 
 
-async def test_request_in_flight_is_not_repeated_after_an_ending(system: ExecutorHarness) -> None:
+@pytest.mark.parametrize("effect", [redirect("a"), read("a")], ids=lambda effect: effect.kind)
+async def test_request_in_flight_is_not_repeated_after_an_ending(system: ExecutorHarness, effect: Effect) -> None:
     answer = asyncio.Event()
     system.calls.script["a"].extend([answer, BUSY])
-    system.submit(redirect("a"))
+    system.submit(effect)
     await system.settle()
 
     system.submit(hang_up("h"))

@@ -1,7 +1,6 @@
 """Queues of effects: reads bypass them, and a queued dial is checked before it is sent: it may be withdrawn."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -15,12 +14,12 @@ from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor.executor import ExecutorPolicy, RetryPolicy
 from tests.worker.executor_harness import (
-    BUSY,
     IN_CONFERENCE,
     UNWANTED,
     ExecutorHarness,
     FakeRecords,
     Paced,
+    both_ways,
     find,
     gated,
     hang_up,
@@ -33,7 +32,6 @@ from tests.worker.executor_harness import (
     waiting,
 )
 
-both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
 both_reads = pytest.mark.parametrize("read_effect", [read("look"), find("look")], ids=lambda one: one.kind)
 
 
@@ -53,14 +51,6 @@ unwanted = pytest.mark.parametrize(
 
 def review(system: ExecutorHarness, *sessions: Session) -> None:
     system.executor.cancel_unwanted_dials({one.id: one for one in sessions})
-
-
-@pytest.fixture
-async def paced() -> AsyncIterator[Paced]:
-    system = Paced()
-    yield system
-    assert (in_flight(system.executor), waiting(system.executor), system.executor._out_of_band) == (0, 0, {})
-    assert system.limiter.waiting == {}
 
 
 # ---- reads bypass the queues -----------------------------------------------------------------------------------------
@@ -120,8 +110,7 @@ async def test_verifications_leave_reserved_slots_to_hang_ups() -> None:
 @both_reads
 async def test_read_not_sent_by_the_end_of_the_session_is_never_sent(read_effect) -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
-    answer = asyncio.Event()
-    system.calls.script["u"].append(answer)
+    answer = system.hold_answer("u")
     system.submit(update("u", "S2"))
     await system.settle()
     system.submit(read_effect)
@@ -135,20 +124,6 @@ async def test_read_not_sent_by_the_end_of_the_session_is_never_sent(read_effect
     assert system.counts == (1, 0, 0, 1)
 
 
-async def test_read_in_flight_is_not_repeated_after_the_session_ended(system: ExecutorHarness) -> None:
-    answer = asyncio.Event()
-    system.calls.script["r"].extend([answer, BUSY])
-    system.submit(read("r"))
-    await system.settle()
-
-    system.executor.cancel_session("S1")
-    answer.set()
-    await system.settle()
-
-    assert system.calls.asked == ["r"]
-    assert isinstance(system.outcomes[0], EffectFailed)
-
-
 # ---- dials that have waited ------------------------------------------------------------------------------------------
 
 
@@ -157,8 +132,7 @@ async def test_read_in_flight_is_not_repeated_after_the_session_ended(system: Ex
 async def test_dial_that_stood_in_line_is_sent_only_if_it_is_still_wanted(
     system: ExecutorHarness, dial: Dial, is_wanted: bool
 ) -> None:
-    answer = asyncio.Event()
-    system.calls.script["u"].append(answer)
+    answer = system.hold_answer("u")
     system.submit(update("u"))
     system.submit(dial)
     await system.settle()
@@ -177,8 +151,7 @@ async def test_dial_that_stood_in_line_is_sent_only_if_it_is_still_wanted(
 @both_ways
 async def test_dial_that_waited_for_a_slot_is_rechecked(dial: Dial) -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
-    answer = asyncio.Event()
-    system.calls.script["r"].append(answer)
+    answer = system.hold_answer("r")
     system.submit(read("r", "S2"))
     system.submit(dial)
     await system.settle()
@@ -193,8 +166,7 @@ async def test_dial_that_waited_for_a_slot_is_rechecked(dial: Dial) -> None:
 
 @both_ways
 async def test_dial_that_did_not_wait_is_sent_without_another_question(system: ExecutorHarness, dial: Dial) -> None:
-    slow = asyncio.Event()
-    system.calls.script["r"].append(slow)
+    slow = system.hold_answer("r")
     system.submit(read("r"))
     system.submit(dial)
     await system.settle()
@@ -232,8 +204,7 @@ async def test_unwanted_dial_fails_without_waiting_for_its_turn(paced: Paced, di
 async def test_unwanted_dial_fails_before_its_queue_has_moved(
     system: ExecutorHarness, dial: Dial, changed: Session
 ) -> None:
-    answer = asyncio.Event()
-    system.calls.script["u"].append(answer)
+    answer = system.hold_answer("u")
     for effect in (update("u"), dial, update("v")):
         system.submit(effect)
     await system.settle()

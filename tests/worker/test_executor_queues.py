@@ -1,9 +1,6 @@
 """Dials wait for their turn where a pace is set, and nothing and no one else waits with them."""
 
 import asyncio
-from collections.abc import AsyncIterator
-
-import pytest
 
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import EffectFailed, EffectUnknown
@@ -15,6 +12,7 @@ from tests.worker.executor_harness import (
     UNKNOWN,
     UNWANTED,
     Paced,
+    both_ways,
     gated,
     hang_up,
     in_flight,
@@ -24,15 +22,6 @@ from tests.worker.executor_harness import (
     update,
     waiting,
 )
-
-both_ways = pytest.mark.parametrize("dial", [straight("d"), gated("d")], ids=lambda dial: dial.kind)
-
-
-@pytest.fixture
-async def paced() -> AsyncIterator[Paced]:
-    system = Paced()
-    yield system
-    assert (in_flight(system.executor), waiting(system.executor), system.limiter.waiting) == (0, 0, {})
 
 
 @both_ways

@@ -1,4 +1,4 @@
-"""Recordings, announcements and customers who are sent away: what is verified, what is repeated, and what never is."""
+"""Recordings, announcements and customers who are sent away: their outcomes, and their order."""
 
 import asyncio
 
@@ -23,37 +23,13 @@ from tests.worker.executor_harness import (
     succeeded,
 )
 
-# ---- the start of a recording: verified before it is repeated --------------------------------------------------------
+# ---- recordings ------------------------------------------------------------------------------------------------------
 
 
 async def test_started_recording_is_reported(system: ExecutorHarness) -> None:
     assert await system.run(recording("r")) == succeeded(recording("r"), recording_sid="RE-r")
 
     assert system.records.written == ["outcome r"]
-
-
-@pytest.mark.parametrize("error", [REFUSED, GONE])
-async def test_recording_that_is_refused_has_failed(system: ExecutorHarness, error: ProviderError) -> None:
-    system.calls.script["r"].append(error)
-
-    outcome = await system.run(recording("r"))
-
-    assert isinstance(outcome, EffectFailed)
-    assert outcome.gone == (error is GONE)
-
-
-# ---- its changes: simply repeated ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", ["paused", "in-progress", "stopped"])
-async def test_change_of_a_recording_is_simply_repeated(system: ExecutorHarness, status: str) -> None:
-    system.calls.script["c"].extend([UNKNOWN, BUSY, None])
-
-    assert await system.run(change("c", status=status), may_have_been_sent=True) == succeeded(
-        change("c", status=status)
-    )
-
-    assert system.calls.asked == ["c", "c", "c"]
 
 
 @pytest.mark.parametrize(
@@ -88,12 +64,11 @@ async def test_recording_change_retries_only_briefly(system: ExecutorHarness) ->
     assert system.time.s <= 4
 
 
-# ---- announcements: never heard twice --------------------------------------------------------------------------------
+# ---- order, and the end ----------------------------------------------------------------------------------------------
 
 
 async def test_announcements_to_several_are_played_in_their_order(system: ExecutorHarness) -> None:
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
     for name in ("a", "b"):
         system.submit(announcement(name, call_sid=f"CA-{name}"))
     await system.settle()
@@ -104,13 +79,9 @@ async def test_announcements_to_several_are_played_in_their_order(system: Execut
     assert system.finished == ["a", "b"]
 
 
-# ---- order, and the end ----------------------------------------------------------------------------------------------
-
-
 async def test_session_does_what_was_ordered_first_first(system: ExecutorHarness) -> None:
     """A consult: the recording is paused before anyone is dialed."""
-    answer = asyncio.Event()
-    system.calls.script["c"].append(answer)
+    answer = system.hold_answer("c")
     for effect in (change("c"), straight("d"), recording("r"), redirect("other", "S2")):
         system.submit(effect)
     await system.settle()
@@ -122,8 +93,7 @@ async def test_session_does_what_was_ordered_first_first(system: ExecutorHarness
 
 
 async def test_customer_is_sent_away_beside_whatever_is_in_flight(system: ExecutorHarness) -> None:
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
     for effect in (announcement("a"), recording("r"), change("c")):
         system.submit(effect)
     await system.settle()

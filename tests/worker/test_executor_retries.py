@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError
-from conferral.statemachine.effects import Effect
+from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from conferral.worker.executor.executor import ExecutorPolicy
+from tests.support.each import each
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
@@ -21,11 +22,17 @@ from tests.worker.executor_harness import (
     RINGING,
     UNKNOWN,
     ExecutorHarness,
+    change,
+    find,
     gated,
     hang_up,
     quick,
     read,
     redirect,
+    say,
+    straight,
+    succeeded,
+    update,
 )
 from tests.worker.test_retry import Highest
 
@@ -63,25 +70,38 @@ async def test_failure_caps_an_absurd_retry_after(system: ExecutorHarness) -> No
 
 
 @pytest.mark.parametrize("error", [BUSY, AWAY])
-async def test_definite_no_until_the_deadline_is_a_failure(system: ExecutorHarness, error: ProviderError) -> None:
+@pytest.mark.parametrize(("effect", "deadline_s"), [(redirect("a"), 8), (straight("a"), 10), (gated("a"), 10)])
+async def test_definite_no_until_the_deadline_is_a_failure(
+    system: ExecutorHarness, effect: Effect, deadline_s: float, error: ProviderError
+) -> None:
     system.calls.script["a"].append(error)
 
-    outcome = await system.run(redirect("a"))
+    outcome = await system.run(effect)
 
     assert isinstance(outcome, EffectFailed)
     assert outcome.http_status == error.http_status
-    assert system.time.s <= 8
+    assert 5 < system.time.s <= deadline_s
     assert system.counts == (0, len(system.calls.asked) - 1, 1, 0)
     assert len(system.calls.asked) > 3
 
 
-@pytest.mark.parametrize("effect", [hang_up("a"), read("a")])
-async def test_effect_that_may_happen_twice_is_simply_repeated(system: ExecutorHarness, effect: Effect) -> None:
-    system.calls.script["a"].extend([UNKNOWN, UNKNOWN, None])
+@pytest.mark.parametrize("may_have_been_sent", [False, True])
+@each(
+    "effect",
+    [
+        hang_up("a"), read("a"), update("a"), say("a"), find("a"),
+        *(change("a", status=status) for status in ("paused", "in-progress", "stopped")),
+    ],
+)  # fmt: skip
+async def test_effect_that_may_happen_twice_is_simply_repeated(effect: Effect, may_have_been_sent: bool) -> None:
+    for script in ([UNKNOWN, UNKNOWN, None], [UNKNOWN, BUSY, None]):
+        system = ExecutorHarness()
+        system.calls.script["a"].extend(script)
 
-    assert isinstance(await system.run(effect), EffectSucceeded | CallsRead)
+        outcome = await system.run(effect, may_have_been_sent=may_have_been_sent)
 
-    assert system.calls.asked == ["a", "a", "a"]
+        assert isinstance(outcome, CallsRead) if isinstance(effect, ReadCalls) else outcome == succeeded(effect)
+        assert system.calls.asked == ["a", "a", "a"]
 
 
 async def test_outcome_counts_the_requests_and_their_failures(system: ExecutorHarness) -> None:
@@ -190,8 +210,7 @@ async def test_redirect_of_a_call_that_is_over_fails_as_gone(system: ExecutorHar
 
 async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_sent() -> None:
     system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
-    answer = asyncio.Event()
-    system.calls.script["a"].append(answer)
+    answer = system.hold_answer("a")
     system.submit(redirect("a", "S1"))
     system.submit(redirect("b", "S2"))
     await system.settle()
@@ -283,9 +302,3 @@ async def test_hanging_verification_is_cut_off_and_repeated() -> None:
     assert isinstance(await system.run(redirect("a")), EffectSucceeded)
 
     assert system.calls.asked == ["a", "look a", "look a"]
-
-
-async def test_ending_taken_over_is_simply_sent(system: ExecutorHarness) -> None:
-    assert isinstance(await system.run(hang_up("h"), may_have_been_sent=True), EffectSucceeded)
-
-    assert system.calls.asked == ["h"]

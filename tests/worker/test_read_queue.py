@@ -158,8 +158,7 @@ async def test_read_that_waits_while_twilio_is_away_is_neither_given_up_nor_logg
 
 async def test_read_that_waited_for_long_has_its_whole_time_once_it_is_sent() -> None:
     system = few_slots()
-    hangs = asyncio.Event()
-    system.calls.script["a"].append(hangs)
+    hangs = system.hold_answer("a")
     system.calls.script["b"].extend([AWAY, AWAY, None])
     system.submit(read("a", "S1"))
     system.submit(read("b", "S2"))
