@@ -18,7 +18,8 @@ from conferral.statemachine.events import (
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party
 from conferral.statemachine.transfer import DialOptions
-from tests.statemachine.command_scenarios import LAWYER, Orders, added, ordering
+from tests.statemachine.call_legs import unanswered
+from tests.statemachine.command_scenarios import LAWYER, Orders, added, ordering, refused_because
 from tests.statemachine.scenario import ALICE, CAROL, CONFERENCE, CUSTOMER_CALL, CUSTOMER_NUMBER, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, outbound
 
@@ -170,11 +171,7 @@ def test_lone_customer_gets_company_by_an_add():
 # ---- the dial ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "status, sip, reason",
-    [("busy", 486, "busy"), ("busy", 603, "rejected"), ("no-answer", 0, "no-answer"), ("failed", 404, "failed"),
-     ("canceled", 0, "failed")],
-)  # fmt: skip
+@unanswered
 def test_unanswered_phone_fails_the_command_and_the_two_keep_talking(status, sip, reason):
     story = rings().call("lawyer", status, sip=sip).expect("conferenced").expect_timers()
     story.expect_command("add-1", "accepted", "failed", reason=reason).expect_no_orders()
@@ -341,12 +338,6 @@ def test_agent_and_target_who_leave_a_consult_leave_customer_and_lawyer_together
 
 
 # ---- refused -----------------------------------------------------------------------------------------------------
-
-
-def refused_because(story: Orders, command_id: str, why: str) -> None:
-    assert story.last.outcome == "refused"
-    story.expect_command(command_id, "rejected")
-    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
 
 
 @pytest.mark.parametrize("begin", [clearing, rings, added], ids=lambda begin: begin.__name__)

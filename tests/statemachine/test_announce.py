@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import LoneOverdue, PendingCommandOverdue
-from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
+from tests.statemachine.command_scenarios import Orders, added, ordering, refused_because, supervised
 from tests.statemachine.scenario import CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, talking
 
@@ -25,12 +25,6 @@ def refuse(story: Orders, number: int, *, gone: bool = False) -> Orders:
     effect = [one for one in story.effects if one.kind == "play_announcement"][number]
     status = 404 if gone else 400
     return story.fails(effect.kind, effect.party, gone=gone, status=status, effect_id=effect.effect_id)
-
-
-def refused_because(story: Orders, command_id: str, why: str) -> None:
-    assert story.last.outcome == "refused"
-    story.expect_command(command_id, "rejected")
-    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
 
 
 # ---- to all ------------------------------------------------------------------------------------------------------

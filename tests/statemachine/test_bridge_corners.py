@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
-from tests.statemachine.command_scenarios import LAWYER, ordering, recorded
+from tests.statemachine.command_scenarios import LAWYER, ordering, recorded, refused_because
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CUSTOMER_NUMBER, OUTBOUND, Scenario
 
@@ -53,13 +53,6 @@ def test_party_can_not_be_added_to_a_full_call():
         "agent", "in-progress"
     )
     story.add().expect_refused("add-1", "the conference is full", "convert", "transfer", "end")
-
-
-def refused_because(story, command_id: str, why: str) -> None:
-    assert story.last.outcome == "refused"
-    assert story.last.effects == ()
-    story.expect_command(command_id, "rejected")
-    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
 
 
 def test_recording_over_the_bridge_is_neither_started_nor_resumed_while_it_runs():

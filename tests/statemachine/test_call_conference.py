@@ -4,6 +4,7 @@ import pytest
 
 from conferral.statemachine.events import DialOverdue, LoneOverdue
 from conferral.statemachine.policy import Policy
+from tests.statemachine.call_legs import unanswered
 from tests.statemachine.conference_scenarios import called_in, calling
 from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_NUMBER, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS
@@ -35,15 +36,12 @@ def test_join_may_be_reported_before_the_gate_result(sequence):
 # ---- the agent ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status, sip, reason", [
-    ("busy",      486, "agent-busy"),
-    ("busy",      603, "agent-rejected"),
-    ("no-answer", 487, "agent-no-answer"),
-    ("failed",    404, "agent-failed"),
-])  # fmt: skip
+@unanswered
 def test_unanswered_agent_ends_the_call_and_no_one_else_is_dialed(status, sip, reason):
     story = calling().placed("agent").call("agent", "ringing").call("agent", status, sip=sip)
-    story.expect("ended", reason=reason).expect_command("call-1", "accepted", "failed", reason=reason)
+    story.expect("ended", reason=f"agent-{reason}").expect_command(
+        "call-1", "accepted", "failed", reason=f"agent-{reason}"
+    )
 
 
 @pytest.mark.parametrize("decision, reason", [
@@ -100,15 +98,11 @@ def test_end_before_the_agents_dial_was_placed_is_done_at_once():
 # ---- the customer ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status, sip, reason", [
-    ("busy",      486, "customer-busy"),
-    ("busy",      603, "customer-rejected"),
-    ("no-answer", 487, "customer-no-answer"),
-])  # fmt: skip
+@unanswered
 def test_customer_who_is_not_reached_ends_it(status, sip, reason):
     story = called_in().placed("customer").call("customer", status, sip=sip)
-    story.expect("ended", "say goodbye to agent", reason=reason)
-    story.expect_command("call-1", "accepted", "failed", reason=reason)
+    story.expect("ended", "say goodbye to agent", reason=f"customer-{reason}")
+    story.expect_command("call-1", "accepted", "failed", reason=f"customer-{reason}")
 
 
 @pytest.mark.parametrize("decision, reason", [

@@ -4,6 +4,7 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialOverdue, LoneOverdue, OpeningOverdue
+from tests.statemachine.call_legs import unanswered
 from tests.statemachine.conference_scenarios import CLIENT_SESSION, ConferenceScenario, browser, browser_talks
 from tests.statemachine.scenario import AGENT_CALL, BOB, CONFERENCE, CUSTOMER_NUMBER, OTHER_CONFERENCE
 
@@ -58,15 +59,10 @@ def test_repeated_request_of_the_first_call_changes_nothing():
 # ---- the callee --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status, sip, reason", [
-    ("busy",      603, "customer-rejected"),
-    ("busy",      486, "customer-busy"),
-    ("no-answer", 487, "customer-no-answer"),
-    ("failed",    404, "customer-failed"),
-])  # fmt: skip
+@unanswered
 def test_callee_who_does_not_take_it_ends_it(status, sip, reason):
     story = browser().placed("customer").call("customer", status, sip=sip)
-    story.expect("ended", "say goodbye to agent", reason=reason)
+    story.expect("ended", "say goodbye to agent", reason=f"customer-{reason}")
 
 
 def test_failed_closing_message_hangs_up_only_the_caller():

@@ -4,7 +4,7 @@ import pytest
 
 from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import ConfirmOverdue, LoneOverdue, PendingCommandOverdue, StageOverdue
-from tests.statemachine.command_scenarios import Orders, added, ordering, supervised
+from tests.statemachine.command_scenarios import Orders, added, ordering, refused_because, supervised
 from tests.statemachine.scenario import CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import conferenced, converted, dialing, talking
 
@@ -19,12 +19,6 @@ def held(name: str = "customer") -> Orders:
 def muted(name: str = "customer") -> Orders:
     story = ordering().mute(name).expect("conferenced", f"mute {name}").confirms(name)
     return story.expect_command("mute-1", "accepted", "done").expect_muted(name).expect_timers()
-
-
-def refused_because(story: Orders, command_id: str, why: str) -> None:
-    assert story.last.outcome == "refused"
-    story.expect_command(command_id, "rejected")
-    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
 
 
 # ---- as it should go ---------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import DialOverdue, End, LeaveOverdue, RingOverdue
+from tests.statemachine.call_legs import unanswered
 from tests.statemachine.conference_scenarios import as_conference, called_in
 from tests.statemachine.scenario import AGENT_CALL, ALICE, CUSTOMER_NUMBER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, outbound
@@ -54,14 +55,11 @@ def test_session_that_exists_is_not_opened_twice():
     story.expect_refused("call-2", "the session already exists", "end")
 
 
-@pytest.mark.parametrize("status, sip, reason", [
-    ("busy", 486, "agent-busy"), ("busy", 603, "agent-rejected"), ("no-answer", 0, "agent-no-answer"),
-    ("failed", 0, "agent-failed"), ("canceled", 0, "agent-failed"),
-])  # fmt: skip
+@unanswered
 def test_agent_who_is_not_reached_ends_it_before_the_customer_is_rung(status, sip, reason):
     story = called().placed("agent").call("agent", "ringing").call("agent", status, sip=sip).expect("ended")
-    assert story.session.end_reason == reason
-    story.expect_command("call-1", "accepted", "failed", reason=reason)
+    assert story.session.end_reason == f"agent-{reason}"
+    story.expect_command("call-1", "accepted", "failed", reason=f"agent-{reason}")
 
 
 @pytest.mark.parametrize("decision, reason", [
@@ -199,18 +197,17 @@ def test_agent_who_hangs_up_while_the_customer_is_rung_ends_it():
     story.expect("ended", "hang up customer", reason="agent-left").expect_command("call-1", "accepted", "failed")
 
 
-@pytest.mark.parametrize("status, sip, reason", [
-    ("busy", 486, "customer-busy"), ("busy", 603, "customer-rejected"), ("no-answer", 0, "customer-no-answer"),
-    ("failed", 0, "customer-failed"),
-])  # fmt: skip
 @pytest.mark.parametrize("action_first", [True, False], ids=["action-first", "callback-first"])
+@unanswered
 def test_customer_who_is_not_reached_ends_it(status, sip, reason, action_first):
     story = taken().call("customer", "ringing")
     if action_first:
         story.dial_ends(status, party="agent").call("customer", status, sip=sip)
     else:
         story.call("customer", status, sip=sip).dial_ends(status, party="agent")
-    story.expect("ended", reason=reason).expect_command("call-1", "accepted", "failed", reason=reason)
+    story.expect("ended", reason=f"customer-{reason}").expect_command(
+        "call-1", "accepted", "failed", reason=f"customer-{reason}"
+    )
 
 
 @pytest.mark.parametrize("leaver, reason", [("agent", "agent-left"), ("customer", "customer-left")])

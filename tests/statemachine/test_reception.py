@@ -5,6 +5,7 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AgeOverdue, CallProgressed, DialOverdue, LoneOverdue, OpeningOverdue
 from conferral.statemachine.policy import Policy
+from tests.statemachine.call_legs import unanswered
 from tests.statemachine.conference_scenarios import DAVE, called, received, waiting
 from tests.statemachine.scenario import ALICE, BOB, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS
@@ -63,17 +64,12 @@ def test_agent_who_leaves_or_caller_who_leaves_ends_it_after_the_grace():
 # ---- an agent who can't be reached -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status, sip, reason", [
-    ("busy",      486, "agent-busy"),
-    ("busy",      603, "agent-rejected"),
-    ("no-answer", 487, "agent-no-answer"),
-    ("failed",    404, "agent-failed"),
-])  # fmt: skip
+@unanswered
 def test_caller_hears_why_and_is_hung_up_when_the_only_agent_is_not_reached(status, sip, reason):
     story = waiting().placed("agent").call("agent", status, sip=sip)
-    story.expect("ended", "say goodbye to customer", reason=reason)
+    story.expect("ended", "say goodbye to customer", reason=f"agent-{reason}")
     assert story.last.effects[0].sentence == "nobody-reached"
-    story.expect_concluded(("session", "ended", reason))
+    story.expect_concluded(("session", "ended", f"agent-{reason}"))
 
 
 def test_agents_of_the_directory_are_dialed_one_after_the_other():

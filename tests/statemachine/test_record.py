@@ -12,6 +12,7 @@ from tests.statemachine.command_scenarios import (
     ordering,
     recorded,
     recorded_conference,
+    refused_because,
 )
 from tests.statemachine.scenario import CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, outbound, talking
@@ -26,12 +27,6 @@ def running() -> Orders:
 def consult(story: Orders) -> Orders:
     """A consult begins, and the customer is on hold."""
     return story.transfer("consult").confirms("agent").confirms("customer")
-
-
-def refused_because(story: Orders, command_id: str, why: str) -> None:
-    assert story.last.outcome == "refused"
-    story.expect_command(command_id, "rejected")
-    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
 
 
 # ---- by command --------------------------------------------------------------------------------------------------

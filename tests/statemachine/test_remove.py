@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import LoneOverdue, Park, PendingCommandOverdue
-from tests.statemachine.command_scenarios import Orders, added, ordering
+from tests.statemachine.command_scenarios import added, ordering, refused_because
 from tests.statemachine.conference_scenarios import called, waiting, waiting_at_gate
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import (
@@ -15,13 +15,6 @@ from tests.statemachine.transfer_scenarios import (
     succeeds_all,
     talking,
 )
-
-
-def refused_because(story: Orders, command_id: str, why: str) -> None:
-    assert story.last.outcome == "refused"
-    story.expect_command(command_id, "rejected")
-    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
-
 
 # ---- over the bridge and on the way ------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, OpeningOverdue, ParkOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
+from tests.statemachine.call_legs import unanswered
 from tests.statemachine.conference_scenarios import (
     DAVE,
     as_conference,
@@ -112,9 +113,7 @@ def test_call_received_in_a_conference_can_be_parked_and_retrieved():
 
 
 @BOTH
-@pytest.mark.parametrize("status, sip, reason", [
-    ("busy", 486, "busy"), ("busy", 603, "rejected"), ("no-answer", 487, "no-answer"), ("failed", 404, "failed"),
-])  # fmt: skip
+@unanswered
 def test_retriever_who_is_not_reached_leaves_the_call_parked(begin, status, sip, reason):
     story = retrieving(begin).placed("agent").call("agent", "ringing").call("agent", status, sip=sip)
     story.expect("conferenced", phase="parked").expect_timers("park")

@@ -4,7 +4,8 @@ import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, LoneOverdue, PendingCommandOverdue
 from conferral.statemachine.policy import Policy
-from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, supervised
+from tests.statemachine.call_legs import unanswered
+from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, refused_because, supervised
 from tests.statemachine.scenario import CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, converted, dialing, talking
 
@@ -19,12 +20,6 @@ def dialed(mode: str = "monitor", **options) -> Orders:
 def joined(mode: str) -> Orders:
     """A supervisor has come in, muted, and Twilio was asked for the mode."""
     return dialed(mode).takes_part("supervisor").expect("conferenced", f"{mode} supervisor")
-
-
-def refused_because(story: Orders, command_id: str, why: str) -> None:
-    assert story.last.outcome == "refused"
-    story.expect_command(command_id, "rejected")
-    assert story.reports[command_id][0][1].startswith(f"{why}; allowed now: ")
 
 
 # ---- as it should go ---------------------------------------------------------------------------------------------
@@ -167,8 +162,7 @@ def test_uncleared_flag_fails_supervise_and_no_one_is_dialed():
     assert "supervisor" not in story.session.parties
 
 
-@pytest.mark.parametrize("status, sip, reason", [("busy", 486, "busy"), ("busy", 603, "rejected"),
-                                                 ("no-answer", 0, "no-answer")])  # fmt: skip
+@unanswered
 def test_supervisor_who_does_not_answer_fails_the_command_and_the_flags_come_back(status, sip, reason):
     story = dialed().placed("supervisor").call("supervisor", "ringing").call("supervisor", status, sip=sip)
     story.expect("conferenced", "flag customer", "flag agent")

@@ -3,6 +3,7 @@
 import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, End, StageOverdue
+from tests.statemachine.call_legs import unanswered
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, dialing, ringing, talking
 
@@ -58,10 +59,7 @@ def test_transfer_whose_conversion_is_refused_leaves_the_two_talking():
     story.transfer("warm", command_id="transfer-2").expect("converting", "move agent")
 
 
-@pytest.mark.parametrize("status, sip, reason", [
-    ("busy", 486, "busy"), ("busy", 603, "rejected"), ("no-answer", 0, "no-answer"), ("failed", 404, "failed"),
-    ("canceled", 0, "failed"),
-])  # fmt: skip
+@unanswered
 def test_target_who_is_not_reached_leaves_agent_and_customer_talking(status, sip, reason):
     story = ringing("warm").call("target", status, sip=sip).expect("conferenced", "flag agent")
     story.expect_command("transfer-1", "accepted", "failed", reason=reason).expect_transfer("failed", reason)
