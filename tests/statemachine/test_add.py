@@ -271,12 +271,6 @@ def test_one_who_was_left_hears_ringing_until_another_joins_without_having_answe
     story.expect("conferenced", "unhold customer")
 
 
-def test_one_whom_a_command_holds_stays_on_hold():
-    story = rings().hold("customer").confirms("customer").leaves("agent").expect("conferenced").expect_timers("dial")
-    story.call("lawyer", "in-progress").joins("lawyer").expect("conferenced")
-    assert story.session.parties["customer"].held
-
-
 def test_one_who_was_left_can_be_taken_off_hold_but_not_put_on_hold():
     story = rings().leaves("agent").confirms("customer").hold("customer").expect_command("hold-1", "rejected")
     story.unhold("customer").expect("conferenced", "unhold customer")
@@ -396,10 +390,6 @@ def test_conference_without_a_limit_of_its_own_takes_250(guests, status):
     crowd = {f"guest-{number}": Party(f"guest-{number}", "") for number in range(guests)}
     story.session = replace(story.session, parties={**story.session.parties, **crowd})
     assert story.add().reports["add-1"][0][0] == status
-
-
-def test_no_one_is_added_before_the_agent_has_answered():
-    refused_because(ordering(Scenario().comes_in).add(), "add-1", "no one has answered yet")
 
 
 def test_no_one_is_added_during_a_transfer():

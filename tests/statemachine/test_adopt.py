@@ -115,16 +115,11 @@ def test_ringing_party_is_waited_for_and_tracked():
     story = found(Scenario(), "customer", "agent", customer={"start_on_enter": False}, agent={"is_ringing": True})
     story.expect("conferenced").expect_parties(customer="connected", agent="ringing").expect_timers("dial")
     assert story.session.parties["customer"].waits_for_start
+    assert story.session.parties["customer"].wait_audio == "music"
     assert not story.session.parties["agent"].answered
     assert story.session.timers["dial"] - story.now_ms == 40_000
     answered = story.call("agent", "in-progress").joins("agent").expect("conferenced")
     answered.expect_parties(customer="connected", agent="connected").expect_timers()
-
-
-def test_customer_found_waiting_keeps_the_music():
-    waits = {"start_on_enter": False}
-    story = found(Scenario(), "customer", "agent", customer=waits, agent={"is_ringing": True})
-    assert story.session.parties["customer"].wait_audio == "music"
 
 
 def test_customer_found_on_hold_while_a_phone_rings_is_held_until_it_is_answered():

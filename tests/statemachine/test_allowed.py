@@ -71,15 +71,6 @@ def test_commands_that_are_allowed(name):
     assert sorted(allowed_commands(begin().session)) == sorted(allowed.split())
 
 
-@each("name", SITUATIONS)
-def test_asking_what_is_allowed_changes_nothing(name):
-    story = SITUATIONS[name][0]()
-    before = story.session
-    allowed_commands(story.session)
-
-    assert story.session == before
-
-
 def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):
     """In a conference of hundreds, all that could be asked for of everyone would stop the process for seconds."""
     taken = []

@@ -87,8 +87,10 @@ def test_announcement_that_fails_fails_the_command():
     story.expect_command("announce-1", "accepted", "failed", reason="the announcement could not be played (not found)")
 
 
-def test_announcement_that_is_not_heard_of_fails_the_command():
-    story = playing().fires(PendingCommandOverdue).expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
+def test_announcement_that_is_not_heard_of_for_a_minute_fails_the_command():
+    story = playing()
+    assert story.session.timers["pending_command"] - story.now_ms == 60_000
+    story.fires(PendingCommandOverdue).expect_command("announce-1", "accepted", "failed", reason=UNKNOWN)
     story.expect_no_orders()
 
 
@@ -97,13 +99,10 @@ def test_command_given_during_an_announcement_is_overdue_before_it():
     story.expect_command("mute-1", "accepted", "failed", reason=UNKNOWN).expect_command("announce-1", "accepted")
 
 
-def test_announcement_is_given_a_minute():
-    story = playing()
-    assert story.session.timers["pending_command"] - story.now_ms == 60_000
-
-
-def test_announcement_that_twilio_refuses_fails_the_command():
-    story = refuse(playing(), 0).expect_no_orders()
+@pytest.mark.parametrize("begin", [conferenced, lambda: talking("warm")])
+def test_announcement_that_twilio_refuses_fails_the_command(begin):
+    state = begin().session.state.value
+    story = refuse(ordering(begin).announce(), 0).expect(state).expect_no_orders()
     story.expect_command("announce-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
 
 
@@ -123,11 +122,6 @@ def test_end_of_an_unknown_announcement_changes_nothing_in_a_transfer():
     story = ordering(talking, "warm").announce().played("agent").expect("transferring", outcome="stayed")
     story.expect_command("announce-1", "accepted").played().expect_command("announce-1", "accepted", "done")
     story.played().expect("transferring").expect_no_orders()
-
-
-def test_announcement_in_a_transfer_that_twilio_refuses_fails_the_command():
-    story = refuse(ordering(talking, "warm").announce(), 0).expect("transferring", phase="warm").expect_no_orders()
-    story.expect_command("announce-1", "accepted", "failed", reason="Twilio refused (HTTP 400, code 0)")
 
 
 def test_duplicate_end_is_reported_once():

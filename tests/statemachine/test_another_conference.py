@@ -74,6 +74,7 @@ def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is
 
 def test_customer_who_is_missing_in_another_conference_is_moved_there():
     story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
+    assert not any(party.end_on_exit for party in story.session.parties.values())
     story.fires(StageOverdue).reads(customer="in-progress", agent="completed")
     story.expect("transferring", "move customer", phase="blind")
 
@@ -93,11 +94,6 @@ def test_former_conference_is_entered_again_only_if_twilio_keeps_listing_it():
     story.fires(StageOverdue).reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
     assert story.session.conference_sid == CONFERENCE
     assert [party.name for party in story.session.participants] == ["customer"]
-
-
-def test_no_one_is_flagged_in_a_conference_that_is_over():
-    story = conferenced().transfer("warm").conference_ends(by="agent").expect("transferring", phase="blind")
-    assert not any(party.end_on_exit for party in story.session.parties.values())
 
 
 @each("begin, is_kept", [

@@ -3,7 +3,6 @@
 import pytest
 
 from conferral.statemachine.events import ConfirmOverdue, DialOverdue, StageOverdue
-from conferral.statemachine.policy import Policy
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, dialing, outbound
 
@@ -88,11 +87,6 @@ def test_customer_who_does_not_arrive_is_moved_once_then_hung_up():
     story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress")
     story.expect("ended", "hang up customer", reason="convert-failed")
     story.expect_command("transfer-1", "accepted", "failed", reason="convert-failed")
-
-
-def test_customer_who_is_moved_once_more_arrives():
-    story = Scenario().answered().transfer("blind").call("agent", "completed").fires(StageOverdue)
-    story.reads(customer="in-progress").joins("customer", starts=False).expect("transferring", "dial target")
 
 
 def test_customer_hang_up_before_joining_is_found_by_a_read():
@@ -273,11 +267,6 @@ def test_second_transfer_is_refused_while_a_blind_one_runs():
 def test_end_on_the_way_hangs_up_the_customer():
     story = Scenario().answered().transfer("blind").call("agent", "completed").end()
     story.expect("ended", "hang up customer", reason="command")
-
-
-def test_customers_number_is_shown_where_the_settings_say_so():
-    story = blind_from_bridge(policy=Policy(shows_customer_number=True), call_token="token")
-    assert (story.last.effects[0].caller_id, story.last.effects[0].call_token) == ("+14155550123", "token")
 
 
 def refused_since_the_conference_is_over():

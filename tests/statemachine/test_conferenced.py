@@ -82,11 +82,6 @@ def test_one_who_comes_back_within_the_grace_keeps_the_call():
     story.confirms("agent").expect("conferenced").expect_timers()
 
 
-def test_leg_moved_away_by_a_third_party_is_not_hung_up():
-    story = conferenced().leaves("customer", status="in-progress", reason="participant_updated_via_api")
-    story.fires(LoneOverdue).expect("ended", "end room")
-
-
 def test_end_takes_a_guest_out_of_our_conference_and_does_not_hang_up_their_call():
     story = as_conference(conferenced().joins("guest").end()).expect("ended", "end room")
     hung_up = {effect.call_sid for effect in story.last.effects if isinstance(effect, HangUpCall)}

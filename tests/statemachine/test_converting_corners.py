@@ -1,7 +1,5 @@
 """Rare events while both are moved into the conference."""
 
-import pytest
-
 from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue, RepairOverdue
 from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded
 from tests.statemachine.conference_scenarios import as_conference
@@ -83,13 +81,6 @@ def test_recording_whose_start_is_unknown_fails_the_command_and_nothing_else():
 def test_guest_is_removed_while_the_two_are_on_their_way():
     story = converting().joins("guest").remove("guest-1").expect("converting", "hang up guest-1")
     story.leaves("guest").expect("converting").expect_command("remove-1", "accepted", "done").expect_no_orders()
-
-
-@pytest.mark.parametrize("command", ["remove", "hold", "mute"])
-def test_command_about_a_party_who_is_not_there_is_refused(command):
-    story = getattr(converting(), command)("lawyer", "late").expect("converting")
-    why = "no such party; parties: customer, agent"
-    story.expect_refused("late", why, "convert", "transfer", "end").expect_timers("convert")
 
 
 def test_recording_is_neither_started_nor_resumed_while_it_runs():

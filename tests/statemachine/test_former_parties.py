@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from conferral.statemachine.effects import Dial
 from conferral.statemachine.policy import Policy
 from conferral.storage.codecs import session_codec
 from tests.statemachine.call_legs import Leg
@@ -102,6 +103,8 @@ def test_number_of_a_name_is_never_given_twice():
         assert story.session.parties[f"agent-{number}"].is_gone
     assert "agent-1" not in story.session.parties
     assert story.session.name_numbers == {"agent": LATER_DEPARTURES_MAX + 2}
+    labels = [effect.label for effect in story.effects if isinstance(effect, Dial)]
+    assert len(labels) == len(set(labels)) == LATER_DEPARTURES_MAX + 2
 
 
 def test_targets_of_earlier_transfers_stay_and_their_numbers_are_not_given_twice():

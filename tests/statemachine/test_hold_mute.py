@@ -163,7 +163,7 @@ def test_hold_or_mute_of_an_unknown_party_is_refused(command):
     refused_because(story, "late", "no such party; parties: customer, agent")
 
 
-@pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute"])
+@pytest.mark.parametrize("command", ["hold", "unhold", "mute", "unmute", "remove"])
 def test_hold_or_mute_of_an_unknown_party_is_refused_in_a_conversion(command):
     story = getattr(ordering(Scenario().answered).convert(), command)("lawyer", "late")
     refused_because(story, "late", "no such party; parties: customer, agent")
@@ -325,11 +325,6 @@ def test_party_that_leaves_before_its_hold_begins_does_not_count_as_the_last_unh
     story = ordering(lambda: Scenario().answered()).convert().joins("guest").hold("agent", "hold-agent")
     story.hold("guest-1").leaves("guest").dial_ends("answered").joins("agent").joins("customer")
     story.expect_command("hold-1", "accepted", "failed", reason="hung-up")
-
-
-def test_held_customer_is_alone_when_the_agent_leaves():
-    story = held().leaves("agent").expect("conferenced").expect_timers("lone").fires(LoneOverdue)
-    story.expect("ended", "end room", reason="agent-left")
 
 
 def test_agent_alone_with_a_held_party_is_not_alone():

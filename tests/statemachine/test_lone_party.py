@@ -95,13 +95,10 @@ def test_end_of_the_agents_dial_sends_no_customer_elsewhere():
 
 
 @BEGINNINGS
-def test_held_party_is_company(begin):
-    assert "lone" not in with_held_customer(begin).session.timers
-
-
-@BEGINNINGS
 def test_held_customer_is_alone_when_the_agent_leaves(begin):
-    story = with_held_customer(begin).leaves("agent").expect("conferenced")
+    story = with_held_customer(begin)
+    assert "lone" not in story.session.timers, "a held party is company"
+    story.leaves("agent").expect("conferenced")
     assert "lone" in story.session.timers
     story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 

@@ -122,10 +122,6 @@ def test_end_after_a_rollback_is_done_when_the_search_finds_no_call():
     story.expect("ended").expect_command("end-1", "accepted", "done")
 
 
-def test_end_soon_after_a_dial_searches_for_no_call():
-    called().end().expect("ended")
-
-
 @pytest.mark.parametrize("is_reported_before", [True, False])
 def test_agent_whose_call_a_rollback_has_lost_is_searched_for_while_the_two_talk(is_reported_before):
     """Redis has lost all of the gate's events; only the customer's answer arrives after that."""

@@ -67,11 +67,6 @@ def test_browser_may_park_too():
     story.expect("transferring", "hang up agent").leaves("agent").expect("conferenced", phase="parked")
 
 
-@BOTH
-def test_parked_customer_does_not_count_as_alone(begin):
-    begin().expect_timers("park")
-
-
 # ---- the agent ---------------------------------------------------------------------------------------------------
 
 

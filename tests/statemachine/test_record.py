@@ -16,6 +16,7 @@ from tests.statemachine.command_scenarios import (
 )
 from tests.statemachine.scenario import CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, outbound, talking
+from tests.support.each import each
 
 
 def running() -> Orders:
@@ -27,6 +28,11 @@ def running() -> Orders:
 def consult(story: Orders) -> Orders:
     """A consult begins, and the customer is on hold."""
     return story.transfer("consult").confirms("agent").confirms("customer")
+
+
+def pausing() -> Orders:
+    """A consult begins, and Twilio was asked to pause the conference's recording."""
+    return consult(recorded_conference())
 
 
 # ---- by command --------------------------------------------------------------------------------------------------
@@ -271,7 +277,7 @@ def test_recording_being_started_over_the_bridge_is_stopped_for_the_conference_r
 
 
 def test_recording_pauses_in_a_consult():
-    story = consult(recorded_conference()).expect("transferring", "paused recording").expect_timers("stage")
+    story = pausing().expect("transferring", "paused recording").expect_timers("stage")
     story.recorded().expect("transferring", "dial target").expect_recording("paused")
 
 
@@ -281,45 +287,32 @@ def goes_on(story: Orders) -> Orders:
     return story.recorded().expect_recording("in-progress")
 
 
-def test_recording_resumes_when_all_talk():
-    goes_on(consulting_recorded().merge().confirms("customer"))
-
-
-def test_recording_resumes_when_the_target_has_left():
-    goes_on(consulting_recorded().cancel().leaves("target").confirms("customer"))
-
-
-def test_recording_resumes_when_the_agent_has_transferred_the_call():
-    goes_on(consulting_recorded().complete().confirms("customer").leaves("agent"))
-
-
-def test_recording_resumes_when_the_agent_has_hung_up():
-    goes_on(consulting_recorded().leaves("agent").confirms("customer"))
-
-
-def test_recording_resumes_when_no_one_answers():
-    story = consult(recorded_conference()).recorded().placed("target").call("target", "busy")
-    goes_on(story.confirms("customer"))
-
-
-def test_recording_resumes_when_the_agent_leaves_before_the_answer():
-    goes_on(consult(recorded_conference()).recorded().leaves("agent"))
+@each("how, ending", [
+    ("all talk", lambda: consulting_recorded().merge().confirms("customer")),
+    ("the target has left", lambda: consulting_recorded().cancel().leaves("target").confirms("customer")),
+    ("the call is transferred", lambda: consulting_recorded().complete().confirms("customer").leaves("agent")),
+    ("the agent has hung up", lambda: consulting_recorded().leaves("agent").confirms("customer")),
+    ("no one answers", lambda: pausing().recorded().placed("target").call("target", "busy").confirms("customer")),
+    ("the agent leaves before the answer", lambda: pausing().recorded().leaves("agent")),
+])  # fmt: skip
+def test_recording_resumes_when_a_consult_is_over(how, ending):
+    goes_on(ending())
 
 
 def test_recording_being_paused_resumes_when_the_agent_leaves():
-    story = consult(recorded_conference()).leaves("agent").expect("transferring", "dial target").recorded()
+    story = pausing().leaves("agent").expect("transferring", "dial target").recorded()
     story.expect("transferring", "in-progress recording").recorded().expect_recording("in-progress")
 
 
 def test_recording_that_can_not_be_paused_is_stopped():
-    story = consult(recorded_conference()).not_recorded().expect("transferring", "stopped recording").recorded()
+    story = pausing().not_recorded().expect("transferring", "stopped recording").recorded()
     story.expect("transferring", "dial target").takes_part("target").merge().confirms("customer")
     story.expect("transferring").expect_recording("stopped")
 
 
 @pytest.mark.parametrize("how", ["not_recorded", "not_known_to_be_recorded"])
 def test_recording_that_can_neither_be_paused_nor_stopped_fails_the_transfer(how):
-    story = getattr(getattr(consult(recorded_conference()), how)(), how)().expect("transferring").fires(StageOverdue)
+    story = getattr(getattr(pausing(), how)(), how)().expect("transferring").fires(StageOverdue)
     story.expect("transferring", "unhold customer").expect_attempts()
     story.expect_command("transfer-1", "accepted", "failed", reason="recording-failed").confirms("customer")
     story.expect("conferenced", "flag customer", "flag agent").expect_concluded(
@@ -328,13 +321,13 @@ def test_recording_that_can_neither_be_paused_nor_stopped_fails_the_transfer(how
 
 
 def test_unanswered_pause_fails_the_transfer_and_recording_resumes_once_paused():
-    story = consult(recorded_conference()).fires(StageOverdue).expect("transferring", "unhold customer")
+    story = pausing().fires(StageOverdue).expect("transferring", "unhold customer")
     story.confirms("customer").expect("conferenced", "flag customer", "flag agent").recorded()
     story.expect("conferenced", "in-progress recording")
 
 
 def test_recording_that_is_gone_is_no_reason_not_to_dial():
-    consult(recorded_conference()).not_recorded(gone=True).expect("transferring", "dial target")
+    pausing().not_recorded(gone=True).expect("transferring", "dial target")
 
 
 def test_recording_paused_by_command_is_left_paused_after_a_consult():
@@ -417,12 +410,12 @@ def test_callback_reports_that_the_conference_is_recorded():
 
 
 def test_customer_who_leaves_while_the_recording_is_being_paused():
-    story = consult(recorded_conference()).leaves("customer").expect("ended", "end room", reason="customer-left")
+    story = pausing().leaves("customer").expect("ended", "end room", reason="customer-left")
     story.recorded().expect("ended").recording("completed").expect_recording("completed")
 
 
 def test_end_while_the_recording_is_being_paused():
-    consult(recorded_conference()).end().expect("ended", "end room", reason="command")
+    pausing().end().expect("ended", "end room", reason="command")
 
 
 def test_lone_customer_of_a_recorded_conference_is_released():

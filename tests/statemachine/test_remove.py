@@ -262,12 +262,6 @@ def test_end_completes_a_pending_remove():
     added().remove("lawyer").end().expect("ended", "end room").expect_command("remove-1", "accepted", "done")
 
 
-def test_second_remove_of_a_party_is_done_with_the_first():
-    story = added().remove("lawyer").remove("lawyer", "again").expect("conferenced").leaves("lawyer")
-    for command in ("remove-1", "again"):
-        story.expect_command(command, "accepted", "done")
-
-
 # ---- in a transfer -----------------------------------------------------------------------------------------------
 
 
@@ -316,7 +310,7 @@ def test_one_of_several_who_is_removed_stops_ringing_and_the_other_may_still_tak
 def test_all_of_several_who_are_removed_fail_the_transfer():
     story = ordering(dialing, "warm", BOB, CAROL).placed("target-1").placed("target-2")
     story.remove("target-1").remove("target-2", "remove-2").call("target-1", "canceled").call("target-2", "canceled")
-    story.expect("conferenced", "flag agent").expect_command("transfer-1", "accepted", "failed")
+    story.expect("conferenced", "flag agent").expect_command("transfer-1", "accepted", "failed", reason="cancelled")
     story.expect_command("remove-1", "accepted", "done").expect_command("remove-2", "accepted", "done")
 
 

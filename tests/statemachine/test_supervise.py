@@ -213,10 +213,6 @@ def test_supervisor_is_no_company(mode, leaver):
     story.expect("ended", "end room", reason=f"{leaver}-left")
 
 
-def test_lone_supervisor_is_released():
-    supervised().leaves("customer").leaves("agent").expect("ended", "end room", reason="customer-left")
-
-
 def test_supervisor_who_leaves_first_is_not_the_one_who_ends_it():
     story = supervised().leaves("supervisor").leaves("agent").fires(LoneOverdue)
     story.expect("ended", "end room", reason="agent-left")
@@ -270,12 +266,6 @@ def test_removed_agent_leaves_when_the_supervisor_is_muted():
 def test_removed_agent_leaves_when_a_whisper_that_just_begins_is_muted():
     story = added().supervise("whisper").takes_part("supervisor").remove("agent")
     story.expect("conferenced", "monitor supervisor").confirms("supervisor").expect("conferenced", "hang up agent")
-
-
-def test_removed_agent_leaves_when_callbacks_hide_the_coached_party():
-    story = whispering_in_company().remove("agent")
-    story.legs["supervisor"].hides_coaching = True
-    story.confirms("supervisor").expect("conferenced", "hang up agent")
 
 
 def test_agent_is_removed_once_their_leaving_does_not_end_the_conference_for_the_supervisor():
@@ -452,10 +442,6 @@ def test_supervisor_released_while_ringing_fails_the_command():
     story.call("supervisor", "canceled").expect_command("remove-1", "accepted", "done")
     story.expect_command("supervise-1", "accepted", "failed", reason="cancelled")
     story.expect("conferenced", "flag customer", "flag agent")
-
-
-def test_no_one_supervises_a_session_without_a_conference():
-    assert ordering(conferenced).session.parties.keys() == {"customer", "agent"}
 
 
 def test_refusals_are_counted_from_the_last_mode_that_worked():

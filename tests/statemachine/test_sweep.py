@@ -2,7 +2,6 @@
 
 import pytest
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import LeaveOverdue, LoneOverdue
 from tests.statemachine.conference_scenarios import (
     ConferenceScenario,
@@ -183,14 +182,6 @@ def test_conference_that_is_live_after_the_end_is_completed():
         .expect("ended", "end room")
     )
     assert story.last.effects[0].conference_sid == OTHER_CONFERENCE
-
-
-def test_customer_who_was_sent_on_is_left_alone():
-    story = ConferenceScenario().comes_in(
-        attributes=ConferenceAttributes(after_url="https://example.com/survey"), mode="conference"
-    )
-    story.joins("customer", starts=False).takes_part("agent").confirms("customer").leaves("agent").fires(LoneOverdue)
-    later(story.expect("ended", "send away customer")).sweep_finds("call-live", "customer").expect("ended")
 
 
 def test_leg_moved_away_by_a_third_party_is_ignored_by_the_sweep():

@@ -249,10 +249,6 @@ def test_recalled_agent_is_dialed_without_the_targets_digits_even_from_another_n
     assert (recall.kind, recall.digits, recall.caller_id) == ("create_call", "", "")
 
 
-def test_call_reported_by_a_dial_after_the_end_is_hung_up():
-    dialing("warm", BOB).end().expect("ended", "end room").placed("target").expect("ended", "hang up a call")
-
-
 def test_directly_dialed_target_that_answered_but_is_missing_is_searched_for():
     story = dialing("warm").placed("target").call("target", "in-progress")
     for _ in range(3):
@@ -273,10 +269,6 @@ def test_hold_that_is_not_wanted_any_more_is_undone_before_it_was_confirmed():
 def test_targets_that_still_ring_when_another_has_the_call_count_as_cancelled():
     story = dialing("warm", BOB, CAROL).placed("target-1").placed("target-2").takes_part("target-1")
     story.complete().leaves("agent").expect_attempts((BOB, "answered"), (CAROL, "cancelled"))
-
-
-def test_transfer_fails_when_the_session_grows_too_old():
-    talking("warm").fires(AgeOverdue).expect_transfer("failed", "too-old")
 
 
 def test_transfers_of_a_session_are_numbered():

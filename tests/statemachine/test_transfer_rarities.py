@@ -58,7 +58,8 @@ def test_whispering_that_twilio_refuses_twice_during_a_transfer_becomes_listenin
 
 
 def test_transfer_that_is_too_old_ends():
-    talking("warm").fires(AgeOverdue).expect("ended", "end room", reason="too-old")
+    story = talking("warm").fires(AgeOverdue).expect("ended", "end room", reason="too-old")
+    story.expect_transfer("failed", "too-old")
 
 
 def test_recording_that_was_refused_over_the_bridge_is_started_in_the_conference():
