@@ -79,10 +79,3 @@ def test_refused_add_does_not_take_the_name(address):
 def test_end_of_a_dial_into_a_conference_does_not_end_the_bridge():
     story = Scenario().answered().dial_ends("completed", call_status="completed", dial="conference")
     story.expect("bridged", outcome="stayed", phase="connected").expect_timers()
-
-
-@pytest.mark.parametrize("command", ["remove", "hold", "mute"])
-def test_command_about_a_party_who_is_not_there_is_refused(command):
-    story = getattr(ordering(Scenario().answered), command)("lawyer", "late").expect("bridged", phase="connected")
-    why = "no such party; parties: customer, agent"
-    story.expect_refused("late", why, "convert", "transfer", "end").expect_timers()

@@ -1,7 +1,7 @@
 """Rare events while both are moved into the conference."""
 
 from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue, RepairOverdue
-from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded
+from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded, refused_because
 from tests.statemachine.conference_scenarios import as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import outbound
@@ -85,18 +85,14 @@ def test_guest_is_removed_while_the_two_are_on_their_way():
 
 def test_recording_is_neither_started_nor_resumed_while_it_runs():
     story = ordering(Scenario().answered).record("start").recorded().convert()
-    story.record("start", "again")
-    assert story.last.outcome == "refused"
-    assert story.reports["again"][0][1].startswith("already recording; allowed now: ")
+    refused_because(story.record("start", "again"), "again", "already recording")
     story.record("resume").expect("converting").expect_command("record-resume", "done")
 
 
 def test_conference_recording_that_has_failed_is_not_started_again():
     story = recorded("true").convert().joins("agent").recording("failed", sid=RECORDING).expect_recording("failed")
-    story.record("start")
-    assert story.last.outcome == "refused"
-    reported = "the conference's recording was stopped and can't be restarted; allowed now: "
-    assert story.reports["record-start"][0][1].startswith(reported)
+    why = "the conference's recording was stopped and can't be restarted"
+    refused_because(story.record("start"), "record-start", why)
 
 
 def test_change_of_a_party_that_is_in_already_is_taken():
@@ -168,6 +164,6 @@ def test_agent_who_will_be_released_is_not_released_again(command):
     """The second command would fail the first, which is carried out."""
     story = converting().transfer("warm").complete()
     story = story.complete("late") if command == "complete" else story.remove("agent", "late")
-    story.expect("converting", outcome="refused").expect_command("complete-1", "accepted")
-    assert story.reports["late"][0][1].startswith("complete is still in progress; allowed now: ")
+    refused_because(story.expect("converting"), "late", "complete is still in progress")
+    story.expect_command("complete-1", "accepted")
     assert "complete" not in story.reports["late"][0][1].partition("allowed now:")[2]

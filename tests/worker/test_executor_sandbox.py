@@ -104,6 +104,11 @@ class Scene:
                 await asyncio.sleep(0.001)
         return self.outcomes[-1]
 
+    def disturb(self, path: str, fault: dict[str, Any]) -> None:
+        """The next such request meets the fault, if there is one."""
+        if fault:
+            self.sandbox.faults.next_rest("POST", path, **fault)
+
     async def conference_sid(self) -> str:
         """SID of the conference in which both are."""
         await self.carry_out(self.redirect)
@@ -204,8 +209,7 @@ FAULTS: list[dict[str, Any]] = [
 async def test_one_redirect_brings_both_into_the_conference_whatever_happens_to_it(
     scene: Scene, fault: dict[str, Any]
 ) -> None:
-    if fault:
-        scene.sandbox.faults.next_rest("POST", "/Calls/", **fault)
+    scene.disturb("/Calls/", fault)
 
     assert isinstance(await scene.carry_out(scene.redirect), EffectSucceeded)
 
@@ -229,8 +233,7 @@ async def test_redirect_of_a_call_that_is_over_fails_as_gone(scene: Scene) -> No
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_hang_up_ends_the_call_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
-    if fault:
-        scene.sandbox.faults.next_rest("POST", "/Calls/", **fault)
+    scene.disturb("/Calls/", fault)
 
     hang_up = HangUpCall(effect_id="e2", session_id="S1", party="agent", call_sid=scene.agent.sid)
     assert isinstance(await scene.carry_out(hang_up), EffectSucceeded)
@@ -281,8 +284,7 @@ async def test_straight_dial_is_one_call_ever_whatever_happens_to_the_request(
     scene: Scene, fault: dict[str, Any]
 ) -> None:
     conference_sid = await scene.conference_sid()
-    if fault:
-        scene.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
+    scene.disturb("/Conferences/*/Participants.json", fault)
 
     outcome = await scene.carry_out(straight(conference_sid))
 
@@ -314,8 +316,7 @@ async def test_straight_dial_into_a_conference_that_is_over_fails_as_gone(scene:
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_gated_dial_is_at_most_one_call_and_a_search_finds_it(scene: Scene, fault: dict[str, Any]) -> None:
-    if fault:
-        scene.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
+    scene.disturb("/Calls.json", fault)
 
     outcome = await scene.carry_out(gated())
 
@@ -327,12 +328,6 @@ async def test_gated_dial_is_at_most_one_call_and_a_search_finds_it(scene: Scene
     found = await scene.carry_out(search)
     assert isinstance(found, EffectSucceeded)
     assert [found.call_sid] == (scene.dialed() or [""])
-
-
-async def test_gated_dial_taken_over_that_was_marked_is_not_sent(scene: Scene) -> None:
-    assert isinstance(await scene.carry_out(gated(), may_have_been_sent=True, sent_at_ms=1), EffectUnknown)
-
-    assert scene.dialed() == []
 
 
 async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(scene: Scene) -> None:
@@ -359,8 +354,7 @@ async def test_disallowed_address_is_refused_before_any_request_to_twilio(scene:
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_customer_is_held_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
     conference_sid = await scene.conference_sid()
-    if fault:
-        scene.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", **fault)
+    scene.disturb("/Conferences/*/Participants/*", fault)
 
     hold = UpdateParticipant(
         effect_id="u1", session_id="S1", party="customer", call_sid=scene.caller.sid,
@@ -395,8 +389,7 @@ def recording(scene: Scene) -> StartRecording:
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_call_has_one_recording_ever_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
     await scene.conference_sid()
-    if fault:
-        scene.sandbox.faults.next_rest("POST", "/Calls/*/Recordings.json", **fault)
+    scene.disturb("/Calls/*/Recordings.json", fault)
 
     outcome = await scene.carry_out(recording(scene))
 
@@ -424,8 +417,7 @@ async def test_recording_is_paused_resumed_and_stopped_under_any_request_fault(
     (made,) = scene.sandbox.recordings()
     seen = []
     for number, status in enumerate(("paused", "in-progress", "stopped")):
-        if fault:
-            scene.sandbox.faults.next_rest("POST", "/Calls/*/Recordings/*", **fault)
+        scene.disturb("/Calls/*/Recordings/*", fault)
         change = ChangeRecording(
             effect_id=f"c{number}", session_id="S1", party="customer", recording_sid=made.sid if number else "",
             call_sid=scene.caller.sid, status=status,
@@ -440,8 +432,7 @@ async def test_recording_is_paused_resumed_and_stopped_under_any_request_fault(
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_announcement_is_requested_at_most_once_whatever_happens(scene: Scene, fault: dict[str, Any]) -> None:
     conference_sid = await scene.conference_sid()
-    if fault:
-        scene.sandbox.faults.next_rest("POST", "/Conferences/*", **fault)
+    scene.disturb("/Conferences/*", fault)
 
     announcement = PlayAnnouncement(effect_id="a1", session_id="S1", conference_sid=conference_sid, command_id="c1")
     outcome = await scene.carry_out(announcement)
@@ -453,20 +444,10 @@ async def test_announcement_is_requested_at_most_once_whatever_happens(scene: Sc
     assert sum(entry.applied for entry in asked) == took_effect
 
 
-async def test_announcement_taken_over_that_was_marked_is_not_sent(scene: Scene) -> None:
-    conference_sid = await scene.conference_sid()
-    announcement = PlayAnnouncement(effect_id="a1", session_id="S1", conference_sid=conference_sid, command_id="c1")
-
-    assert isinstance(await scene.carry_out(announcement, may_have_been_sent=True, sent_at_ms=1), EffectUnknown)
-
-    assert scene.sandbox.request_log.requests("POST", "/Conferences/") == []
-
-
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 async def test_customer_is_sent_away_whatever_happens_to_the_request(scene: Scene, fault: dict[str, Any]) -> None:
     await scene.conference_sid()
-    if fault:
-        scene.sandbox.faults.next_rest("POST", "/Calls/", **fault)
+    scene.disturb("/Calls/", fault)
     survey = RedirectToUrl(
         effect_id="s1", session_id="S1", party="customer", call_sid=scene.caller.sid, url=scene.survey_url
     )

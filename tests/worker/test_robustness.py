@@ -9,6 +9,7 @@ import pytest
 from conferral.operations.dead_letters import DeadLetters
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.effects import HangUpCall, ReadCalls
+from conferral.worker.consumer import batch_processor
 from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.executor.execution import Job
 from tests.support.local_system import LocalSystem
@@ -32,20 +33,23 @@ async def dead_reasons(system: LocalSystem) -> list[bytes]:
     return [fields[b"dead_reason"] for _, fields in await system.client.xrange(system.keys.dead)]
 
 
-async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, monkeypatch):
-    """It used to stop the process, which gave its leases back, so that the next one died of the same entry."""
-    from conferral.worker.consumer import batch_processor as module
-
-    customer, agent = await system.talking()
-    healthy, _ = await system.talking()
-    decide = module.decide
+def stumble_over(monkeypatch, is_bad) -> None:
+    """From now on, a decision of such an event is a mistake of ours."""
+    decide = batch_processor.decide
 
     def stumbles(events, *rest):
-        if any(event.name == "convert" and event.session_id == customer.sid for event in events):
+        if any(map(is_bad, events)):
             raise KeyError("a mistake of ours")
         return decide(events, *rest)
 
-    monkeypatch.setattr(module, "decide", stumbles)
+    monkeypatch.setattr(batch_processor, "decide", stumbles)
+
+
+async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, monkeypatch):
+    """It used to stop the process, which gave its leases back, so that the next one died of the same entry."""
+    customer, agent = await system.talking()
+    healthy, _ = await system.talking()
+    stumble_over(monkeypatch, lambda event: event.name == "convert" and event.session_id == customer.sid)
     await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "c1"})
     assert (await system.command("convert", healthy.sid)).status == "done"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
@@ -60,17 +64,8 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, mo
 
 
 async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypatch):
-    from conferral.worker.consumer import batch_processor as module
-
     customer, agent = await system.talking()
-    decide = module.decide
-
-    def stumbles(events, *rest):
-        if any(event.name == "convert" for event in events):
-            raise KeyError("a mistake of ours")
-        return decide(events, *rest)
-
-    monkeypatch.setattr(module, "decide", stumbles)
+    stumble_over(monkeypatch, lambda event: event.name == "convert")
     assert (await system.command("convert", customer.sid, id="c1")).status == "failed"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
     letters = DeadLetters(system.client, system.keys)
@@ -87,17 +82,8 @@ async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypat
 
 async def test_dead_lettered_outcome_leaves_nothing_in_the_outbox(system, monkeypatch):
     """It used to leave its effect there for ever."""
-    from conferral.worker.consumer import batch_processor as module
-
     customer, _ = await system.talking()
-    decide = module.decide
-
-    def stumbles(events, *rest):
-        if any(event.name == "effect_succeeded" for event in events):
-            raise KeyError("a mistake of ours")
-        return decide(events, *rest)
-
-    monkeypatch.setattr(module, "decide", stumbles)
+    stumble_over(monkeypatch, lambda event: event.name == "effect_succeeded")
     assert (await system.command("convert", customer.sid)).status == "done"
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
     monkeypatch.undo()
