@@ -6,7 +6,7 @@ A failure shows the shortest sequence that hypothesis found, and the line that r
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.redis_comparison import IN_SCRIPTS, KEYS, Words, compare, limits
@@ -119,6 +119,7 @@ any_command = st.one_of(plain_command, plain_command, plain_command, scripted)
 
 @limits(EXAMPLES)
 @given(commands=st.lists(any_command, min_size=1, max_size=25))
+@example(commands=[("HSET", b"a", b"f", b"1"), ("INCRBY", b"a", b"x")])
 def test_random_commands_get_the_same_replies_and_leave_the_same_keys(real, commands):
     compare(real, commands, KEYS)
 

@@ -192,8 +192,8 @@ def _expiry_of(db: Keyspace, option: bytes, time: bytes) -> int:
 
 @command("INCRBY", 3, grows=True)
 def increment_by(db: Keyspace, argv: list[bytes]) -> Reply:
-    before = db.string(argv[1])
-    number = integer(b"0" if before is None else before) + integer(argv[2])
+    by, before = integer(argv[2]), db.string(argv[1])
+    number = integer(b"0" if before is None else before) + by
     if not -(2**63) <= number < 2**63:
         raise Refusal("ERR increment or decrement would overflow")
     db.values[argv[1]] = b"%d" % number
