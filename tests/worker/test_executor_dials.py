@@ -10,7 +10,8 @@ from conferral.statemachine.effects import Dial, Effect
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters.dial import PlacedCall
-from conferral.worker.executor.executor import ExecutorPolicy
+from conferral.worker.executor.executor import ExecutorPolicy, JobOutcome
+from conferral.worker.executor.job import unknown
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
@@ -184,6 +185,23 @@ async def test_gated_dial_that_a_lost_history_may_have_placed_is_sent_once_the_c
     else:
         assert isinstance(outcome, EffectUnknown)
         assert "d" not in system.calls.asked
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(UNWANTED, unknown(gated("d"))), (DialStatus(is_wanted=True, call_sid="CA-1"), succeeded(gated("d"), "CA-1"))],
+)
+async def test_search_for_a_gated_dial_ends_once_the_session_does_not_want_it_or_knows_its_call(
+    system: ExecutorHarness, status: DialStatus, outcome: JobOutcome
+) -> None:
+    system.calls.reads["d"].append("")
+    system.records.standings["d"] = status
+    lost = {"may_have_been_sent": True, "mark_may_be_lost": True, "lost_since_ms": START_MS - 90_000}
+
+    assert await system.run(gated("d"), **lost) == outcome
+
+    assert system.calls.asked == ["look d"]
+    assert system.time.monotonic_s() == 0.0
 
 
 # ---- all at once -----------------------------------------------------------------------------------------------------

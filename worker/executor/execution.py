@@ -18,7 +18,7 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
 )
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.effects import ChangeRecording, Dial, Effect, FindCall, ReadCalls
+from conferral.statemachine.effects import ChangeRecording, CreateCall, Dial, Effect, FindCall, ReadCalls
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters.dial import PlacedCall
@@ -204,10 +204,8 @@ class Execution:
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
         """Mark an at-most-once effect; return an outcome if it must not be sent."""
-        if isinstance(effect, Dial):
-            outcome = await self._check_before_dial(effect, has_waited=has_waited)
-            if outcome is not None:
-                return outcome
+        if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):
+            return known
         if self._is_at_most_once and not self._is_marked_sent:
             self._is_marked_sent = True
             if not await self.context.outbox.mark_sent(effect):
@@ -293,6 +291,9 @@ class Execution:
                 self.state = ExecutionState.UNSENT
                 return None
             case Verdict.WAIT:
+                # An unwanted call hears no one in the gate, and the session searches for it: don't wait for the list.
+                if isinstance(effect, CreateCall) and (known := await self._check_before_dial(effect, has_waited=True)):
+                    return known
                 if context.policy.verify_interval_s >= self._remaining_s():
                     return self._give_up()
                 await context.sleep(context.policy.verify_interval_s)
