@@ -146,17 +146,27 @@ async def test_entries_from_before_a_takeover_are_known_unless_it_was_clean(
 
 
 @pytest.mark.parametrize(
-    ("redis", "redis_before", "verifies"),
-    [("a", "a", False), ("b", "a", True), ("a", "", True), ("", "", True), ("a", f"-{START_MS}:a", True)],
-    ids=["same server", "another server", "server not stored", "server unknown", "soon after a rollback"],
-)
+    ("redis", "redis_before", "has_all_commits", "verifies"),
+    [
+        ("a", "a", False, False),
+        ("b", "a", False, True),
+        ("a", "", False, True),
+        ("", "", False, True),
+        ("a", f"-{START_MS}:a", False, True),
+        ("a", f"={START_MS}:a:3", True, False),
+    ],
+    ids=[
+        "same server", "another server", "server not stored", "server unknown", "soon after a rollback",
+        "sessions not checked since a rollback",
+    ],
+)  # fmt: skip
 async def test_entry_on_the_stream_of_a_dead_holder_was_not_acted_on_if_its_server_is_still_there(
-    redis: str, redis_before: str, verifies: bool
+    redis: str, redis_before: str, has_all_commits: bool, verifies: bool
 ) -> None:
     """A commit removes its entry before anything is sent, and only another server can lack that commit."""
     lease = Lease(
         "lease", "8:worker", 3, math.inf, expired_at_ms=1, acquired_at_ms=START_MS, requested_at_s=0.0, redis=redis,
-        redis_before=redis_before,
+        redis_before=redis_before, has_all_commits=has_all_commits,
     )  # fmt: skip
     taken_over = dispatcher(lease, [])
     store: Any = SimpleNamespace(newest_id=AsyncMock(return_value=(7, 1)), outbox=AsyncMock(return_value={}))

@@ -54,8 +54,8 @@ class Dispatcher:
         self._quarantine = EffectQuarantine(
             partition, context.partition_store, lambda job: context.executor.submit(job), context.metrics
         )
-        #: The newest stream entry at a takeover from a dead worker on an unknown or other server, or after a rollback.
-        #: On the same server, whatever was sent was committed, and so left the stream.
+        #: The newest stream entry after a rollback, or at a takeover from a dead worker if the server may lack commits.
+        #: With all commits, whatever was sent was committed, and so left the stream.
         self._newest_at_takeover = (0, 0)
 
     def stop(self) -> None:
@@ -74,7 +74,8 @@ class Dispatcher:
     async def read_outbox(self) -> dict[str, bytes]:
         """Return the last holder's outbox; note the newest entry of its time."""
         store = self._context.partition_store
-        if self._is_soon_after_rollback or not (self._lease.was_released or self._lease.is_on_same_server):
+        has_all_commits = self._lease.is_on_same_server or self._lease.has_all_commits
+        if self._is_soon_after_rollback or not (self._lease.was_released or has_all_commits):
             self._newest_at_takeover = await store.newest_id(self._partition)
         return await store.outbox(self._partition)
 
