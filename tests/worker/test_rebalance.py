@@ -69,9 +69,9 @@ async def decided(
         (1, {"b": 2}, {"free": 1}, 1, False),
         (1, {"b": 1}, {"free": 2}, 1, False),
         (1, {"b": 1}, {"free": 2, "refused": [1]}, 1, False),
-        (2, {"b": 0}, {"free": 2, "free_s": 1.9}, 0, False),
-        (2, {"b": 0}, {"free": 2, "free_s": 2.0}, 1, False),
-        (3, {"b": 0}, {"free": 3, "free_s": 2.0}, 2, False),
+        (2, {"b": 0}, {"free": 2, "free_s": 0.9}, 0, False),
+        (2, {"b": 0}, {"free": 2, "free_s": 1.0}, 1, False),
+        (3, {"b": 0}, {"free": 3, "free_s": 1.0}, 2, False),
         (2, {"b": 0}, {"free": 2, "free_s": 0.3, "holder_probably_died": True}, 0, False),
         (2, {"b": 0}, {"free": 2, "free_s": 0.4, "holder_probably_died": True}, 1, False),
         # A surplus is for workers that are there to take it.
