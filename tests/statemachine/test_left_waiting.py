@@ -288,6 +288,6 @@ def test_recording_that_twilio_never_resumes_stays_paused():
 def test_target_who_may_have_been_heard_is_read_soon_after_complete():
     story = dialing("consult", policy=Policy()).placed("target").call("target", "ringing")
     story.fires(DialOverdue).reads(target="ringing").fires(DialOverdue).reads(target="ringing")
-    assert story.session.timers["dial"] > story.session.updated_at_ms + 20_000
+    assert story.session.timers["dial"] > story.session.updated_at_ms + 10_000
     story.complete().expect("transferring", "hang up agent")
     assert story.session.timers["dial"] == story.session.updated_at_ms + 3_000

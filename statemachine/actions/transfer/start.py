@@ -274,7 +274,7 @@ def _next_read_ms(draft: Draft, party: Party) -> int:
         return draft.policy.dial_read_wait_ms
     # Who joins directly would hear no one on hold; the gate itself reports an answer.
     is_awaited = not party.is_gated and party_held_for(draft, party.name) is not None
-    return draft.policy.ring_read_ms if is_awaited else 2 * (draft.now_ms - party.dialed_at_ms)
+    return draft.policy.ring_read_ms if is_awaited else 2 * draft.policy.ring_read_ms
 
 
 def _is_past(draft: Draft, at_ms: int) -> bool:
