@@ -13,7 +13,6 @@ class LostWorkers:
     """Workers without recent heartbeats that held partitions."""
 
     names: list[str]
-    #: The partitions that they held.
     partitions: list[int]
     #: Those that still wait for another worker.
     waiting: list[int]
@@ -49,13 +48,12 @@ class LostWorkerDetector:
         waiting = {number for number, (_, until) in enumerate(leases) if int_of(until) <= now_ms}
         before, self._seen = self._seen, {}
         lost = {}
-        earliest_ms, latest_ms = heartbeat_window(now_ms)
         for name, sent_ms in ((name.decode(errors="replace"), sent_ms) for name, sent_ms in heartbeats):
             held = {number for number, holder in enumerate(holders) if holder == name}
             seen = before.get(name, (0, held, held))
             self._seen[name] = seen if seen[0] == sent_ms else (sent_ms, held, seen[1])
             partitions = self._seen[name][1] | self._seen[name][2]
-            if partitions and held <= waiting and not earliest_ms <= sent_ms <= latest_ms:
+            if partitions and held <= waiting and sent_ms < heartbeat_window(now_ms)[0]:
                 lost[name] = partitions
         if not lost:
             return None

@@ -1,11 +1,10 @@
 """Command stream: publish and route commands, read their outcomes."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-
-import msgspec
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import Event
@@ -92,7 +91,7 @@ def digest_of(fields: Mapping[str, str]) -> str:
     True
     """
     request = sorted((name, text) for name, text in fields.items() if text and name not in ("id", "by"))
-    return hashlib.sha256(msgspec.json.encode(request)).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(request).encode()).hexdigest()[:16]
 
 
 def sender_of(fields: Mapping[str, str]) -> str:

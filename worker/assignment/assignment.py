@@ -35,8 +35,7 @@ CONCURRENCY_MAX = 64
 LEASE_MARGIN = 0.2
 #: How long a handover waits for a partition's running jobs, seconds.
 HANDOVER_TIMEOUT_S = 2.0
-#: How long a free partition is reserved for workers with a deficit, seconds: two ticks, as they may have died or just
-#: started. Shorter after its holder died, since its callers wait.
+#: How long a free partition is reserved for workers with a deficit (two ticks), and after its holder died, seconds.
 UNCLAIMED_S = 1.0
 UNCLAIMED_AFTER_DEATH_S = 0.4
 #: Attempts to release a lease while Redis is unreachable, count, and the pause between them, seconds.
