@@ -3,7 +3,7 @@
 import pytest
 
 from tests.flows.conference_starts import some
-from tests.flows.flow_helpers import CAROL, TARGET
+from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, refuses, rings, unreachable
 from tests.support.redis_server import RedisServer
@@ -92,18 +92,6 @@ async def test_caller_who_gives_up_stops_the_phone_that_rings_and_no_other_does(
         await system.ended_by_hang_up(customer, customer.sid, "customer-left")
         assert tried(system) == list(AGENTS[: AGENTS.index(while_rings) + 1])
         assert leg.record.answered_at_s is None
-
-
-@MODES
-async def test_commands_while_the_second_rings_are_rejected_and_end_works(redis_server, tmp_path, mode):
-    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
-        system.agent_phone.script_in_turn(busy())
-        system.not_answered_by(BOB)
-        customer = await system.customer_calls()
-        await system.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": BOB})
-        await system.rejected("no one has answered yet", "transfer", customer.sid, to=CAROL, mode="warm")
-        await system.ended_by_command(customer.sid)
-        assert tried(system) == [AGENT, BOB]
 
 
 @MODES

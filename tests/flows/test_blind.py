@@ -103,27 +103,6 @@ async def test_target_who_hangs_up_after_taking_the_call_ends_it(system, directi
     await system.everyone_is_gone(talk.session, "agent-left")
 
 
-@STARTS
-async def test_nothing_of_a_running_one_can_be_undone_and_the_sentence_says_so(system, direction, conferenced):
-    talk = await talking(system, direction, conferenced=conferenced)
-    system.not_answered_by(TARGET)
-    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
-    await system.until(talk.session, **{"transfer.status": "ringing"})
-    before = await system.session(talk.session)
-    for kind in ("complete", "cancel", "swap", "merge"):
-        await system.rejected("the agent has left or is leaving; allowed now: ", kind, talk.session)
-    await system.rejected(
-        "another transfer is in progress; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind"
-    )
-    after = await system.session(talk.session)
-    for name in ("state", "phase", "dials", "transfer.mode", "transfer.to", "transfer.status", "transfer.reason"):
-        assert after[name] == before[name]
-    await system.done("end", talk.session)
-    assert (await system.outcome_of(command)).reason == "command"
-    await system.everyone_is_gone(talk.session, "command")
-    assert (system.dials_to(TARGET), system.dials_to(SECOND)) == (1, 0)
-
-
 async def test_one_that_comes_while_the_two_are_being_converted_begins_when_both_are_in(system):
     talk = await talking(system)
     system.answered_by(TARGET)

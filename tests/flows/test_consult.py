@@ -5,7 +5,6 @@ import pytest
 from tests.flows.flow_helpers import TARGET
 from tests.flows.three_party_call import (
     STARTS,
-    Halt,
     ThreePartyCall,
     dials,
     held,
@@ -238,57 +237,3 @@ async def test_target_who_answers_and_leaves_at_once_gives_the_customer_back(sys
     assert (await system.outcome_of(trio.transfer_id)).status in ("done", "failed")
     await talks_again(trio)
     await trio.ended_by_hang_up(trio.agent, "agent-left")
-
-
-# ---- refused steps -----------------------------------------------------------------------------------------------
-
-
-async def test_steps_before_a_transfer_are_refused(system):
-    trio = await two(system, "conferenced")
-    for step in ("complete", "cancel", "swap", "merge"):
-        await system.rejected("no transfer is in progress; allowed now: ", step, trio.id)
-    await system.ended_by_command(trio.id)
-
-
-async def test_swap_and_merge_before_the_answer_are_refused(system):
-    trio = await dials(await two(system), "consult", rings())
-    for step in ("swap", "merge"):
-        await system.rejected("the target has not answered yet; allowed now: ", step, trio.id)
-    await system.rejected("another transfer is in progress; allowed now: ", "transfer", trio.id, to=TARGET, mode="warm")
-    assert system.dials_to(TARGET) == 1
-    await system.ended_by_command(trio.id)
-
-
-async def test_swap_and_merge_of_merged_people_are_refused(system):
-    trio = await three(system, "consult")
-    await trio.done("merge")
-    for step in ("swap", "merge"):
-        await system.rejected("no consult is in progress: all parties are talking; allowed now: ", step, trio.id)
-    await trio.all_talk()
-    await trio.done("complete")
-    await system.rejected("no transfer is in progress; allowed now: ", "complete", trio.id)
-    await system.ended_by_command(trio.id)
-
-
-async def test_step_while_another_one_is_carried_out_is_refused(system):
-    trio = await three(system, "consult")
-    for running, refused in (("swap", "merge"), ("swap", "swap"), ("complete", "complete")):
-        halt = Halt(trio, f"unhold {'target' if (running, refused) == ('swap', 'swap') else 'customer'}")
-        command_id = await system.begins(running, trio.id)
-        await halt.has_come()
-        await system.rejected(f"{running} is still in progress; allowed now: ", refused, trio.id)
-        halt.go()
-        assert (await system.outcome_of(command_id)).status == "done"
-    await trio.ended_by_hang_up(trio.customer, "customer-left")
-
-
-async def test_cancel_during_target_hang_up_is_refused(system):
-    trio = await three(system, "consult")
-    halt = Halt(trio, "hang up target")
-    command_id = await system.begins("cancel", trio.id)
-    await halt.has_come()
-    for step in ("cancel", "complete", "swap", "merge"):
-        await system.rejected("the transfer is already ending; allowed now: ", step, trio.id)
-    halt.go()
-    assert (await system.outcome_of(command_id)).status == "done"
-    await system.ended_by_command(trio.id)

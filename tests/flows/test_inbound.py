@@ -103,15 +103,6 @@ async def test_convert_of_one_of_six_calls_moves_that_one_alone(system):
     await system.settled()
 
 
-async def test_convert_before_the_answer_is_rejected_with_allowed_commands(system):
-    system.agent_phone.script(answer_after_s=None)
-    customer = await system.customer_calls()
-    await system.until(customer.sid, **{"party.agent.status": "ringing"})
-    outcome = await system.rejected("", "convert", customer.sid)
-    assert outcome.reason == "no one has answered yet; allowed now: remove, end"
-    await system.ended_by_command(customer.sid)
-
-
 async def test_convert_that_comes_too_late_ends_the_call(system):
     """The agent hangs up between the commit and the redirect: 21220."""
     customer, agent = await system.talking()

@@ -90,34 +90,6 @@ async def test_parked_customer_is_not_released_for_being_alone(system):
     await customer_leaves(system, talk)
 
 
-@BOTH_PLACES
-async def test_command_that_needs_another_party_is_rejected_while_a_call_is_parked(system, conferenced):
-    talk = await parked(system, conferenced=conferenced)
-    for kind, fields in {
-        "transfer": {"to": TARGET, "mode": "blind"},
-        "park": {},
-        "add": {"to": TARGET, "party": "carol"},
-        "hold": {"party": "customer"},
-        "unhold": {"party": "customer"},
-        "supervise": {"to": TARGET, "mode": "monitor"},
-    }.items():
-        outcome = await system.rejected("the call is parked; allowed now: ", kind, talk.session, **fields)
-        assert "retrieve" in outcome.reason
-    for kind in ("complete", "cancel", "swap", "merge"):
-        await system.rejected("no transfer is in progress; allowed now: ", kind, talk.session)
-    await is_parked(system, talk)
-    assert system.dials_to(TARGET) == 0
-    await system.ended_by_command(talk.session)
-
-
-@BOTH_PLACES
-async def test_retrieve_is_rejected_where_nothing_is_parked(system, conferenced):
-    talk = await talking(system, conferenced=conferenced)
-    await system.rejected("" if not conferenced else "the call is not parked", "retrieve", talk.session, to=TARGET)
-    assert system.dials_to(TARGET) == 0
-    await system.ended_by_command(talk.session)
-
-
 # ---- retrieve ----------------------------------------------------------------------------------------------------
 
 

@@ -198,20 +198,7 @@ async def test_phone_that_rings_is_stopped_when_both_have_left(system):
     assert bob.status in ("canceled", "completed")
 
 
-# ---- refused -----------------------------------------------------------------------------------------------------
-
-
-async def test_taken_and_unknown_party_names_are_refused(system):
-    crowd = await two(system)
-    await crowd.add("bob", BOB)
-    before = len(system.sandbox.request_log.requests("POST"))
-    for name in ("bob", "customer", "agent", "target", "supervisor", "agent-1"):
-        await crowd.rejected("", "add", to=EVE, party=name)
-    for kind in ("remove", "hold", "unhold", "mute", "unmute"):
-        await crowd.rejected("", kind, party="nobody")
-    assert len(system.sandbox.request_log.requests("POST")) == before
-    assert system.dials_to(EVE) == 0
-    await crowd.let_go()
+# ---- given twice -------------------------------------------------------------------------------------------------
 
 
 async def test_same_name_and_same_command_at_once_dial_once(system):
@@ -223,24 +210,6 @@ async def test_same_name_and_same_command_at_once_dial_once(system):
     assert await crowd.outcome(first) == await crowd.outcome(again) == ("done", "")
     assert (await crowd.outcome(other))[0] == "rejected"
     assert system.dials_to(BOB) == 1
-    await crowd.let_go()
-
-
-async def test_no_one_is_added_before_an_answer_or_during_a_transfer(system):
-    system.agent_phone.script_in_turn(rings())
-    customer = await system.customer_calls()
-    await system.until(customer.sid, phase="ringing", **{"party.agent.status": "ringing"})
-    crowd = GroupCall(system, customer.sid, {"customer": customer})
-    await crowd.rejected("no one has answered yet", "add", to=BOB, party="bob")
-    (agent,) = system.sandbox.calls_of("client:alice")
-    agent.answer()
-    await crowd.wait_until(phase="connected")
-    system.answered_by(EVE)
-    await crowd.done("transfer", to=EVE, mode="consult")
-    await crowd.rejected("", "add", to=BOB, party="bob")
-    assert system.dials_to(BOB) == 0
-    await crowd.done("cancel")
-    await crowd.add("bob", BOB)
     await crowd.let_go()
 
 

@@ -161,21 +161,6 @@ async def test_agent_who_is_back_may_hand_the_call_over_once_more(system):
     assert results == [("recalled", "busy"), ("completed", ""), ("ended", "agent-left")]
 
 
-async def test_nothing_but_the_end_is_allowed_while_the_agent_is_rung_again(system):
-    talk = await talking(system)
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    system.agent_phone.script_in_turn(rings())
-    await fails(system, talk, "busy")
-    await system.until(talk.session, phase="recall", **{"party.agent.status": "ringing"})
-    for kind in ("complete", "cancel", "swap", "merge"):
-        await system.rejected("the agent has left or is leaving; allowed now: ", kind, talk.session)
-    await system.rejected(
-        "another transfer is in progress; allowed now: ", "transfer", talk.session, to=SECOND, mode="blind"
-    )
-    await system.ended_by_command(talk.session)
-    assert system.sandbox.calls_of(AGENT)[-1].record.answered_at_s is None
-
-
 # ---- the customer hangs up -------------------------------------------------------------------------------------------
 
 

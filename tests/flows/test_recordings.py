@@ -375,14 +375,6 @@ async def test_command_that_twilio_refuses_has_failed_and_leaves_everything_as_i
     await system.ended_by_command(talk.session)
 
 
-async def test_recording_is_rejected_before_anyone_has_answered(system):
-    system.agent_phone.script_in_turn(rings())
-    customer = await system.customer_calls()
-    await system.dialed("client:alice")
-    await system.rejected("no one has answered yet; allowed now: ", "record", customer.sid, action="start")
-    await system.ended_by_command(customer.sid)
-
-
 @OF_CUSTOMER
 async def test_recording_continues_while_the_call_is_parked_and_retrieved(system):
     system.answered_by(TARGET)

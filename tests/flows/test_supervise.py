@@ -6,7 +6,6 @@ from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.request_log import RestEntry
 from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, EVE, STARTS, GroupCall, two
-from tests.flows.three_party_call import Halt, ThreePartyCall
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy, presses, refuses, unreachable
 
@@ -278,6 +277,31 @@ async def test_supervised_consult_is_unheard_by_the_customer(system, mode):
     await crowd.let_go()
 
 
+@pytest.mark.parametrize("phase", ["ringing", "talking"])
+@pytest.mark.parametrize("mode", ["whisper", "monitor"])
+async def test_supervisor_who_comes_in_the_middle_of_a_consult_is_heard_by_the_agent_at_most(system, mode, phase):
+    crowd = await two(system)
+    system.not_answered_by(CAROL)
+    moved = await crowd.say("transfer", to=CAROL, mode="consult")
+    await crowd.wait_until(**{"transfer.status": "ringing"})
+    carol = crowd.people["target"] = await system.dialed(CAROL)
+    if phase == "talking":
+        carol.answer()
+        assert await crowd.outcome(moved) == ("done", "")
+    await crowd.supervise(mode)
+    carol.answer()
+    assert await crowd.outcome(moved) == ("done", "")
+    await crowd.expect_heard(customer="music", supervisor=["agent", "target"], target="agent")
+    await crowd.expect_heard(agent=["target", *(["supervisor"] if mode == "whisper" else [])])
+    await crowd.done("complete")
+    agent = crowd.people["agent-1"] = crowd.people.pop("agent")
+    crowd.people["agent"] = crowd.people.pop("target")
+    assert agent.status == "completed"
+    await is_heard_as(crowd, mode)
+    assert crowd.never_heard("customer", "supervisor"), crowd.heard()
+    await crowd.let_go()
+
+
 # ---- Twilio ------------------------------------------------------------------------------------------------------
 
 
@@ -328,59 +352,4 @@ async def test_supervisors_dial_of_unknown_outcome_is_not_repeated(system):
     await crowd.supervise("whisper")
     await is_heard_as(crowd, "whisper")
     assert system.dials_to(EVE) == 1
-    await crowd.let_go()
-
-
-# ---- refused -----------------------------------------------------------------------------------------------------
-
-
-async def test_second_supervisor_and_changes_of_the_supervisor_are_refused(system):
-    crowd = await two(system)
-    await crowd.supervise("monitor")
-    await crowd.rejected("", "supervise", to=BOB, mode="barge")
-    for kind in ("hold", "unhold", "mute", "unmute"):
-        await crowd.rejected("", kind, party="supervisor")
-    await crowd.rejected("mode", "supervise", to=EVE, mode="shout")
-    assert system.dials_to(BOB) == 0
-    await is_heard_as(crowd, "monitor")
-    await crowd.let_go()
-
-
-async def test_agent_may_not_be_hung_up_before_the_mute_is_confirmed(system):
-    crowd = await two(system)
-    await crowd.add("bob", BOB)
-    await crowd.supervise("whisper")
-    trio = ThreePartyCall(system, crowd["customer"], crowd["agent"], id=crowd.id)
-    halt = Halt(trio, "hang up agent")
-    given = await crowd.say("remove", party="agent")
-    await halt.has_come()
-    assert (await crowd.member("supervisor")).muted
-    halt.go()
-    assert await crowd.outcome(given) == ("done", "")
-    assert crowd.never_heard("customer", "supervisor")
-    await crowd.let_go()
-
-
-@pytest.mark.parametrize("phase", ["ringing", "talking"])
-@pytest.mark.parametrize("mode", ["whisper", "monitor"])
-async def test_supervisor_who_comes_in_the_middle_of_a_consult_is_heard_by_the_agent_at_most(system, mode, phase):
-    crowd = await two(system)
-    system.not_answered_by(CAROL)
-    moved = await crowd.say("transfer", to=CAROL, mode="consult")
-    await crowd.wait_until(**{"transfer.status": "ringing"})
-    carol = crowd.people["target"] = await system.dialed(CAROL)
-    if phase == "talking":
-        carol.answer()
-        assert await crowd.outcome(moved) == ("done", "")
-    await crowd.supervise(mode)
-    carol.answer()
-    assert await crowd.outcome(moved) == ("done", "")
-    await crowd.expect_heard(customer="music", supervisor=["agent", "target"], target="agent")
-    await crowd.expect_heard(agent=["target", *(["supervisor"] if mode == "whisper" else [])])
-    await crowd.done("complete")
-    agent = crowd.people["agent-1"] = crowd.people.pop("agent")
-    crowd.people["agent"] = crowd.people.pop("target")
-    assert agent.status == "completed"
-    await is_heard_as(crowd, mode)
-    assert crowd.never_heard("customer", "supervisor"), crowd.heard()
     await crowd.let_go()

@@ -97,27 +97,6 @@ async def test_waiting_party_that_hangs_up_stops_the_other_phone(system, way):
     assert called is None or (called.status, called.reason) == ("failed", f"{opening.way.waiter}-left")
 
 
-@by_way("client")
-async def test_commands_that_need_company_are_rejected_while_one_waits_and_end_works(system, way):
-    opening, _ = await ringing(system, way)
-    before = await opening.session()
-    for kind, fields in (
-        ("transfer", {"to": "client:carol", "mode": "warm"}),
-        ("transfer", {"to": "client:carol", "mode": "blind"}),
-        ("park", {}),
-        ("add", {"to": "client:carol", "party": "expert"}),
-        ("hold", {"party": opening.way.waiter}),
-        ("mute", {"party": opening.way.waiter}),
-        ("supervise", {"to": "client:carol", "mode": "monitor"}),
-    ):
-        await system.rejected("no one has answered yet", kind, opening.id, **fields)
-    for kind in ("complete", "cancel", "swap", "merge"):
-        await system.rejected("", kind, opening.id)
-    changed = {name for name, value in (await opening.session()).items() if before.get(name) != value}
-    assert changed <= {"version", "updated_at", "seen"}, changed
-    await opening.ended_by_command()
-
-
 @by_way("call")
 @pytest.mark.parametrize("whom", some(["waiter", "awaited"], "awaited"))
 async def test_removing_either_party_while_one_waits_ends_the_call(system, way, whom):

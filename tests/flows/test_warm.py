@@ -185,29 +185,3 @@ async def test_call_is_handed_on_three_times_in_a_row(system):
     await system.everyone_is_gone(trio.id, "agent-left")
     entries = [(entry["kind"], entry["result"]) for entry in await published(system, 4)]
     assert entries == [*[("transfer", "completed")] * 3, ("session", "ended")]
-
-
-@pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
-async def test_second_transfer_while_one_runs_is_rejected_and_changes_nothing(system, mode):
-    trio = await dials(await two(system), "warm", rings())
-    await trio.until(transfer_status="ringing")
-    await system.rejected("another transfer is in progress; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
-    assert system.dials_to(SECOND) == 0
-    trio.target.answer()
-    assert (await system.outcome_of(trio.transfer_id)).status == "done"
-    await system.rejected("another transfer is in progress; allowed now: ", "transfer", trio.id, to=SECOND, mode=mode)
-    await trio.all_talk()
-    await trio.done("complete")
-    await trio.ended_by_hang_up(trio.customer, "customer-left")
-
-
-async def test_swap_and_merge_of_a_warm_transfer_are_refused(system):
-    trio = await dials(await two(system), "warm", rings())
-    await trio.until(transfer_status="ringing")
-    for step in ("swap", "merge"):
-        await system.rejected("the target has not answered yet; allowed now: ", step, trio.id)
-    trio.target.answer()
-    await trio.until(transfer_status="merged")
-    for step in ("swap", "merge"):
-        await system.rejected("no consult is in progress: all parties are talking; allowed now: ", step, trio.id)
-    await system.ended_by_command(trio.id)
