@@ -216,13 +216,6 @@ async def test_the_fallback_bridges_to_the_first_agent_of_the_directory(open_cli
     assert [(event.mode, event.token) for event in ingest.events] == [("bridge", "call_received:")]
 
 
-async def test_the_fallback_bridges_without_redis(client, ingest):
-    ingest.away = True
-    form = fields("call_arrives", ErrorUrl=f"{PUBLIC_URL}/voice/conference")
-
-    assert dial_of((await post(client, "/voice/fallback", form))[1]).find("Number").text == "+14155550123"
-
-
 @pytest.mark.parametrize(
     "is_late",
     [

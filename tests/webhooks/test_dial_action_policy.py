@@ -143,21 +143,24 @@ def test_agent_of_an_outbound_session_hears_why_the_customer_was_not_reached(sta
 def test_party_that_is_to_leave_is_hung_up_in_every_state(state, dial, status, wait_audio, old, attributes):
     given = facts(state, attributes=attributes, customer=customer(is_leaving=True, wait_audio=wait_audio))
 
-    assert decide(outcome(dial, status), given, may_be_old=old) is HANG_UP
+    assert decide(outcome(dial, status, more=True), given, may_be_old=old) is HANG_UP
 
 
 @each("state", State)
 @each("dial", DialKind)
+@each("status", ["completed", "busy"])
 @each("call", ["completed", "busy", "failed", "no-answer", "canceled"])
-def test_a_party_that_is_gone_is_never_answered_with_more_than_a_hangup(state, dial, call):
-    assert decide(outcome(dial, call=call), facts(state), may_be_old=True) is HANG_UP
-    assert decide_without_redis(outcome(dial, call=call)) is HANG_UP
+def test_a_party_that_is_gone_is_never_answered_with_more_than_a_hangup(state, dial, status, call):
+    gone = outcome(dial, status, call=call, more=True)
+
+    assert decide(gone, facts(state), may_be_old=True) is HANG_UP
+    assert decide_without_redis(gone) is HANG_UP
 
 
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("dial", DialKind)
 def test_a_call_that_is_not_the_partys_is_hung_up(state, dial):
-    stranger = outcome(dial, sid="CA" + "9" * 32)
+    stranger = outcome(dial, "busy", sid="CA" + "9" * 32, more=True)
 
     assert decide(stranger, facts(state), may_be_old=False) is HANG_UP
 

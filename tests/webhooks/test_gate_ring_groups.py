@@ -4,8 +4,8 @@ import pytest
 
 from conferral.statemachine.events import GateDecided
 from conferral.storage.codecs.session_view import PartyView
-from tests.webhooks.documents import follow, next_url, said, verbs
-from tests.webhooks.gate_helpers import GATE, OTHER, OTHER_DIAL, TARGET, answered, at, events_of, pressed, target
+from tests.webhooks.documents import next_url, said, verbs
+from tests.webhooks.gate_helpers import GATE, OTHER, OTHER_DIAL, TARGET, answered, at, events_of, target
 from tests.webhooks.webhook_helpers import CALLER, DIAL, facts, post
 
 
@@ -27,26 +27,6 @@ async def briefed(client, dial, call_sid):
 
 def decisions(ingest):
     return [(event.dial, event.decision) for event in ingest.events if isinstance(event, GateDecided)]
-
-
-@pytest.mark.parametrize("first", [DIAL, OTHER_DIAL])
-async def test_first_to_accept_wins_and_the_others_hear_so(client, ingest, first):
-    ingest.facts = facts(
-        "transferring",
-        target_1=target(label="target-1", confirm=True, ring_group="word"),
-        target_2=target(label="target-2", confirm=True, ring_group="word", dial_id=OTHER_DIAL),
-    )
-    calls = {DIAL: TARGET, OTHER_DIAL: OTHER}
-    second = OTHER_DIAL if first == DIAL else DIAL
-    for dial, call_sid in calls.items():
-        await post(client, at(1, dial), answered(CallSid=call_sid))
-
-    _, won = await post(client, at(2, first), pressed("1", CallSid=calls[first]))
-    _, lost = await post(client, at(2, second), pressed("1", CallSid=calls[second]))
-
-    assert (verbs(won), verbs(lost)) == (["Dial"], ["Say", "Hangup"])
-    assert "Somebody else" in said(lost)
-    assert decisions(ingest) == [(first, "accepted"), (second, "taken")]
 
 
 async def test_ring_group_target_wins_nothing_until_the_brief_is_over(client, ingest, lines):
@@ -167,14 +147,3 @@ async def test_without_redis_after_the_brief_it_waits_and_then_lets_in_without_a
     _, document = await post(client, url, answered())
     assert verbs(document) == ["Dial"]
     assert events_of(ingest) == ["gate_reached", "accepted"]
-
-
-async def test_without_redis_after_the_brief_it_gives_up_in_the_end(client, ingest):
-    ingest.facts = facts("transferring", **two_targets())
-    url = await briefed(client, DIAL, TARGET)
-    ingest.away = True
-
-    documents = await follow(client, url, answered(), "Redirect")
-
-    assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 2 + [["Say", "Hangup"]]
-    assert decisions(ingest) == []

@@ -4,11 +4,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call
 from conferral.webhooks import responses
 from tests.webhooks.documents import action_of, dial_of, follow, next_url, rung, said, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, PUBLIC_URL, facts, fields, post
+from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, facts, fields, post
 
 AGENTS = ("client:alice", "client:bob", "+14155550124")
 DIRECTORY = '[inbound."+14155550100"]\nagents = ["client:alice", "client:bob", "+14155550124"]\n'
@@ -106,31 +105,6 @@ async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
     assert action_of(document).agent_number == 2
     (line,) = [line for line in lines if line["event"] == "destination_not_allowed"]
     assert refused not in str(line)
-
-
-@pytest.mark.parametrize(
-    ("known", "form"),
-    [
-        (facts("bridged", agents=AGENTS), unanswered("completed")),
-        (facts("bridged", agents=AGENTS), unanswered("canceled")),
-        (facts("bridged", agents=AGENTS), unanswered(CallStatus="completed")),           # the caller is gone
-        (facts("bridged", agents=AGENTS), unanswered(CallSid="CA" + "9" * 32)),          # a stranger
-        (facts("ended", agents=AGENTS, end_reason="command"), unanswered()),
-        (facts("bridged", agents=AGENTS, customer=PartyView(CALLER, is_leaving=True)), unanswered()),
-    ],
-)  # fmt: skip
-async def test_no_agent_is_rung_for_a_caller_who_is_not_waiting(client, ingest, known, form):
-    ingest.facts = known
-
-    assert "Dial" not in verbs((await post(client, target_of(0), form))[1])
-
-
-async def test_the_fallback_of_an_action_rings_the_next_agent_too(client, ingest):
-    ingest.facts = facts("bridged", agents=AGENTS)
-
-    _, document = await post(client, "/voice/fallback", unanswered(ErrorUrl=PUBLIC_URL + target_of(1)))
-
-    assert rung(document) == "+14155550124"
 
 
 @pytest.mark.parametrize("number", ["100", "-1", "x", ""])

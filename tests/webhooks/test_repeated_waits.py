@@ -6,7 +6,6 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
-from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, facts, fields, post
@@ -39,16 +38,6 @@ async def test_a_wait_url_that_fails_costs_the_music_and_not_the_call(client, in
     assert conference.get("startConferenceOnEnter") == ("true" if party == "agent" else "false")
     assert action_of(document).attempt == 2
     assert [event.dial for event in ingest.events] == ["conference"]
-
-
-@pytest.mark.parametrize(("party", "sid", "direction"), [CUSTOMER_WAITS, AGENT_WAITS])
-async def test_anyone_who_comes_out_of_twilios_music_too_is_hung_up(client, ingest, party, sid, direction):
-    ingest.facts = facts("conferenced", direction=direction, mode="conference", opening="dialing-party")
-    _, document = await post(client, left(party), form(sid))
-
-    _, document = await post(client, next_url(document, "Dial", "action"), form(sid))
-
-    assert verbs(document) == ["Hangup"]
 
 
 @pytest.mark.parametrize(("party", "starts"), [("customer", "false"), ("agent", "true")])
@@ -96,24 +85,6 @@ async def test_while_it_is_waited_for_the_session_may_turn_up(client, ingest):
     assert conference_of(document).get("participantLabel") == "customer-1"
 
 
-async def test_caller_leaving_is_reported_and_not_sent_back(client, ingest):
-    ingest.facts = facts("conferenced", mode="conference", opening="dialing-party")
-
-    _, document = await post(client, left("customer"), form(CallStatus="completed"))
-
-    assert verbs(document) == ["Hangup"]
-    assert ingest.events[0].party_is_gone
-
-
-@pytest.mark.parametrize("party", ["customer", "agent"])
-async def test_conference_end_after_both_have_talked_hangs_up(client, ingest, party):
-    ingest.facts = facts("conferenced", mode="conference")
-
-    _, document = await post(client, left(party), form(CALLER if party == "customer" else AGENT))
-
-    assert verbs(document) == ["Hangup"]
-
-
 # ---- parked ------------------------------------------------------------------------------------------------------
 
 
@@ -129,17 +100,6 @@ async def test_a_parked_customer_goes_back_to_the_music_then_to_twilios(client, 
     assert "audio=music" in music.get("waitUrl")
     assert "audio=music" not in twilios.get("waitUrl", "")
     assert verbs(last) == ["Hangup"]
-
-
-async def test_a_customer_who_is_parked_from_a_bridge_waits_with_music(client, ingest):
-    ingest.facts = facts(
-        "conferenced", phase="parked", conference_sid="", customer=PartyView(CALLER, wait_audio=WaitAudio.MUSIC)
-    )
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    assert (conference_of(document).text, conference_of(document).get("startConferenceOnEnter")) == (CALLER, "false")
-    assert "audio=music" in conference_of(document).get("waitUrl")
 
 
 # ---- after the others have left ----------------------------------------------------------------------------------
@@ -165,18 +125,6 @@ async def test_customer_continues_where_the_directory_says(client, ingest, state
 
     assert verbs(document) == ["Redirect"]
     assert ET.fromstring(document).find("Redirect").text == SURVEY
-
-
-@pytest.mark.parametrize("child", ["completed", "in-progress"])
-async def test_after_a_restart_of_redis_twilio_says_first_whether_the_agent_has_left(
-    client, ingest, child_lookup, child
-):
-    ingest.old, ingest.facts = True, facts("bridged", attributes=ConferenceAttributes(after_url=SURVEY))
-    child_lookup.status = child
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    assert verbs(document) == (["Redirect"] if child == "completed" else ["Dial"])
 
 
 # ---- late joins ------------------------------------------------------------------------------------------------------

@@ -215,15 +215,6 @@ async def test_both_parties_start_the_conference_while_a_transfer_is_converted(c
     assert (joined.get("startConferenceOnEnter"), joined.get("waitUrl")) == ("true", "")
 
 
-async def test_an_agent_who_was_handed_out_of_an_outbound_call_is_hung_up(client, ingest):
-    ingest.facts = facts("transferring", direction="outbound", agent=PartyView(AGENT, is_leaving=True))
-
-    _, document = await post(client, AGENTS_ACTION, fields("dial_ends_answered", CallSid=AGENT))
-
-    assert verbs(document) == ["Hangup"]
-    assert [event.party for event in ingest.events] == ["agent"]
-
-
 async def test_outbound_call_reads_the_agents_child_call_at_twilio(client, ingest, child_lookup):
     ingest.old, ingest.facts, child_lookup.status = True, facts("bridged", direction="outbound"), "in-progress"
 

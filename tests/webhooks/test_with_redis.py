@@ -108,7 +108,7 @@ async def test_after_a_restart_of_redis_the_dial_action_asks_twilio(real_client,
 
 # ---- the gate ----------------------------------------------------------------------------------------------------
 
-ONE, TWO, ANOTHER = "CA" + "4" * 32, "CA" + "5" * 32, "CA" + "6" * 32
+ONE, TWO = "CA" + "4" * 32, "CA" + "5" * 32
 DIALS = {ONE: "d" * 20, TWO: "e" * 20}
 
 
@@ -142,21 +142,6 @@ async def at_gate(client, call_sid, asked, key="", *, dial=""):
 
 async def decided(store):
     return sorted((event.name, event.call_sid, getattr(event, "decision", "")) for event in await stored(store))
-
-
-@pytest.mark.usefixtures("transferring")
-@pytest.mark.parametrize(("first", "second"), [(ONE, ANOTHER), (ANOTHER, ONE)])
-async def test_first_of_two_calls_with_one_dial_is_prompted_and_the_second_hung_up(real_client, store, first, second):
-    dial = DIALS[ONE]
-    for _ in range(2):  # a repeated request gets the same answer
-        assert verbs(await at_gate(real_client, first, 1, dial=dial)) == ["Gather"]
-        assert verbs(await at_gate(real_client, second, 1, dial=dial)) == ["Hangup"]
-        assert verbs(await at_gate(real_client, second, 2, "1", dial=dial)) == ["Hangup"]
-    assert verbs(await at_gate(real_client, first, 2, "1", dial=dial)) == ["Dial"]
-
-    assert {event.call_sid for event in await stored(store)} == {first}
-    assert await store.get(KEYS.call(first)) == CALLER.encode()
-    assert not await store.exists(KEYS.call(second))
 
 
 @pytest.mark.usefixtures("transferring")
@@ -238,16 +223,6 @@ async def test_one_of_several_browsers_opens_the_same_new_session(real_client, s
     for call, first in zip(calls, heard, strict=True):
         _, document = await post(real_client, "/voice/client", form[call])
         assert verbs(document)[0] == first
-
-
-@pytest.mark.parametrize("state", ["bridged", "ended"])
-async def test_a_browser_is_refused_a_session_that_exists(real_client, store, state):
-    await store.hset(KEYS.session("order-17"), mapping={"state": state, "party.agent.call_sid": AGENT})
-
-    _, document = await post(real_client, "/voice/client", fields("browser_calls_somebody", SessionID="order-17"))
-
-    assert verbs(document) == ["Say", "Hangup"]
-    assert await store.keys() == [KEYS.session("order-17").encode()]
 
 
 async def test_an_announcement_is_read_from_the_session(real_client, store):
