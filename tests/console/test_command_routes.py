@@ -76,43 +76,6 @@ async def test_invalid_command_is_refused_with_the_shared_messages(console, redi
     assert published(redis) == []
 
 
-@pytest.mark.parametrize(
-    ("data", "headers", "status"),
-    [
-        (b"{}", {"Content-Type": "text/plain"}, 400),
-        (b"{", {"Content-Type": "application/json"}, 400),
-        (b"\xff", {"Content-Type": "application/json"}, 400),
-        (b'{"type":"' + b"x" * 70_000 + b'"}', {"Content-Type": "application/json"}, 413),
-        (b"", {"Content-Type": "application/json", "Content-Encoding": "gzip"}, 400),
-    ],
-)
-async def test_a_body_that_is_no_json_is_refused(console, redis, data, headers, status):
-    assert (await console.post("/commands", data=data, headers=headers)).status == status
-
-
-async def test_the_same_id_is_no_other_command(console, redis, bridged):
-    end = {"type": "end", "session": CALL, "id": "once"}
-    redis.hset(
-        KEYS.command("once"), mapping={"status": "done", "digest": command_stream.digest_of({**end, "type": "park"})}
-    )
-
-    status, error = await refusal(await console.post("/commands", json=end))
-
-    assert (status, error["type"]) == (409, "id-conflict")
-    assert published(redis) == []
-
-
-async def test_a_command_that_is_given_again_under_its_id_is_the_same_one(console, redis, bridged):
-    end = {"type": "end", "session": CALL, "id": "once"}
-
-    first = await console.post("/commands", json=end)
-    redis.hset(KEYS.command("once"), "entry", "1-0")  # it was processed
-    again = await console.post("/commands", json=end)
-
-    assert [(one.status, await one.json()) for one in (first, again)] == [(202, {"command": "once"})] * 2
-    assert len(published(redis)) == 1
-
-
 async def test_command_outcome_is_sent_only_as_redis_reports_it(console, redis, quick_ticks, bridged):
     page = await Page.open(console)
     answer = await console.post("/commands", json={"type": "end", "session": CALL})
@@ -259,13 +222,3 @@ async def test_health_reports_partitions_and_processes_and_follows_their_changes
     assert len(first["unassigned"]) == 15
     assert (first["dead"], first["rates"]) == (0, None)
     assert second["rates"]["events"] == 0
-
-
-async def test_a_command_is_refused_while_too_many_wait_for_a_worker(console, bridged, monkeypatch):
-    monkeypatch.setattr(command_stream, "COMMANDS_MAX", 0)
-
-    answer = await console.post("/commands", json={"type": "end", "session": CALL})
-
-    reported = (await answer.json())["error"]
-    assert (answer.status, reported["type"], answer.headers["Retry-After"]) == (503, "full", "5")
-    assert "commands are waiting to be routed" in reported["reason"]
