@@ -58,22 +58,15 @@ def torn_by(server: RedisServer, whole: Path, count: int) -> dict[str, object]:
         return everything(client)
 
 
-async def test_fault_15_commit_in_a_torn_file_is_whole_or_absent(durable_redis, tmp_path):
-    """Of every length of the tear the ends and some between; `make soak` tries each byte."""
+EVERY_BYTE = pytest.param(True, id="every-byte", marks=[pytest.mark.soak, pytest.mark.timeout(300)])
+
+
+@pytest.mark.parametrize("at_every_byte", [pytest.param(False, id="ends-and-middle"), EVERY_BYTE])
+async def test_fault_15_commit_in_a_torn_file_is_whole_or_absent(durable_redis, tmp_path, at_every_byte):
     size, before, after = await commit_one(durable_redis)
     whole = copy_of(durable_redis, tmp_path / "whole")
     assert torn_by(durable_redis, whole, 0) == after
-    for count in (1, size // 2, size):
-        assert torn_by(durable_redis, whole, count) == before, f"{count} of {size} bytes were cut off"
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(300)
-async def test_fault_15_commit_in_a_file_that_is_torn_at_every_byte(durable_redis, tmp_path):
-    size, before, after = await commit_one(durable_redis)
-    whole = copy_of(durable_redis, tmp_path / "whole")
-    assert torn_by(durable_redis, whole, 0) == after
-    for count in range(1, size + 1):
+    for count in range(1, size + 1) if at_every_byte else (1, size // 2, size):
         assert torn_by(durable_redis, whole, count) == before, f"{count} of {size} bytes were cut off"
 
 

@@ -10,11 +10,12 @@ from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.redis_rollback import AWAY_S, SWEEP_S, Life, comes_to_rest, no_one_is_in_silence
 from tests.flows.flow_helpers import TARGET
+from tests.flows.readiness import readiness, worker_lacks
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 
-pytestmark = [pytest.mark.redis, pytest.mark.soak]
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]
 
 
 @pytest.fixture
@@ -44,6 +45,7 @@ def promote(replica: RedisServer) -> None:
 FAILOVERS = [(back, lost) for lost in range(1, len(Life.STEPS)) for back in range(max(0, lost - 2), lost)]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("back, lost", [(Life.STEPS[back], Life.STEPS[lost]) for back, lost in FAILOVERS])
 async def test_fault_17_failover_loses_what_was_acknowledged_last(pair, back, lost):
     """The replica is cut off after one step of a call and takes over after a later one."""
@@ -71,7 +73,9 @@ async def test_fault_17_failover_loses_what_was_acknowledged_last(pair, back, lo
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
 
 
-@pytest.mark.parametrize("step", ["bridged", "ringing", "all talk"])
+@pytest.mark.parametrize("step", [
+    pytest.param("bridged", marks=pytest.mark.soak), "ringing", pytest.param("all talk", marks=pytest.mark.soak),
+])  # fmt: skip
 async def test_fault_18_old_primary_is_demoted_and_connections_stay_open(pair, step):
     """It goes on answering reads and refuses writes; no one closes the connections that lead to it."""
     primary, replica = pair
@@ -94,7 +98,13 @@ async def test_fault_18_old_primary_is_demoted_and_connections_stay_open(pair, s
         await system.eventually(is_known_as_primary, "everybody asks the new primary")
         await life.go_to(Life.STEPS[Life.STEPS.index(step) + 1])
         assert (system.redirects_of(life.agent), system.dials_to(TARGET)) == (1, int(step != "bridged"))
+        assert (await readiness(system), await worker_lacks(system)) == ((200, []), [])
+        await system.eventually(lambda: all_are_held(system), "the worker sees a holder of every partition")
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
+
+
+async def all_are_held(system: FaultSystem) -> bool:
+    return system.workers[0].metrics.registry.get_sample_value("conferral_partitions_unassigned") == 0
 
 
 async def takes_writes(system: FaultSystem) -> bool:

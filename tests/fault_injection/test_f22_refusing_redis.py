@@ -22,7 +22,7 @@ from conferral.storage.connection.client import make_client
 from conferral.worker.process import Worker
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.test_redis_errors import asks, readiness, talk, worker_lacks
+from tests.flows.readiness import readiness, talk, worker_lacks
 from tests.support.local_system import AGENT, settings_for
 from tests.support.redis_server import RedisServer
 
@@ -210,9 +210,17 @@ def fails_to_save(server: RedisServer) -> None:
             pass
 
 
+def replica_of(host: str, port: str) -> Setting:
+    def replicate(server: RedisServer) -> None:
+        with server.client() as client:
+            client.replicaof(host, port)
+
+    return replicate
+
+
 @pytest.mark.soak
 async def test_fault_24_redis_is_a_replica(own_redis):
-    begin, end = asks("replicaof", "127.0.0.1", 1), asks("replicaof", "NO", "ONE")
+    begin, end = replica_of("127.0.0.1", "1"), replica_of("NO", "ONE")
     await call_goes_on(own_redis, begin, end, "read-only (READONLY)", lasts_s=0.2)
 
 

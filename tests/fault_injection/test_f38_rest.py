@@ -17,7 +17,6 @@ from tests.support.outcomes import wait_for_outcome
 pytestmark = pytest.mark.redis
 _T = TypeVar("_T")
 BOB, EVE = "client:bob", "client:eve"
-CUSTOMER = "+14155550145"
 #: The sandbox's fault for the first request, and whether the request took effect.
 TROUBLES: dict[str, tuple[dict[str, Any], bool]] = {
     "429": ({"status": 429, "retry_after_s": 1}, False),
@@ -38,61 +37,48 @@ def redirects(system: FaultSystem, call: CallHandle) -> list[RestEntry]:
     return [entry for entry in system.sandbox.request_log.requests("POST", f"/Calls/{call.sid}") if entry.get("Twiml")]
 
 
-async def calls_bob_and_eve(system: FaultSystem, fault: dict[str, Any]) -> str:
-    """A `call` whose first dial meets a fault; returns the command's outcome."""
+async def calls_bob_and_eve(system: FaultSystem, cut: str) -> str:
+    """A `call` whose first dial is cut off; returns the command's outcome."""
     system.answered_by(BOB, EVE)
-    system.sandbox.faults.next_rest("POST", "/Calls.json", To=BOB, **fault)
+    system.sandbox.faults.next_rest("POST", "/Calls.json", To=BOB, cut=cut)
     return (await system.command("call", "", agent=BOB, customer=EVE)).status
+
+
+async def three_requests_are_cut(system: FaultSystem, cut: str) -> tuple[CallHandle, str, str]:
+    """A redirect, a dial into a conference, and a dial by `POST /Calls` at once, each cut off once.
+
+    Returns the redirected call, and what became of the two dials.
+    """
+    (converted, agent), (joined, _) = await many_talk(system, 2)
+    await system.done("convert", joined.sid)
+    system.answered_by(TARGET)
+    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", cut=cut)
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut=cut)
+    transfer, called, _ = await asyncio.gather(
+        system.command("transfer", joined.sid, to=TARGET, mode="warm"),
+        calls_bob_and_eve(system, cut),
+        system.done("convert", converted.sid),
+    )
+    return agent, transfer.status, called
 
 
 async def test_fault_38_request_that_never_arrived_is_verified_and_sent_once_more(system: FaultSystem) -> None:
     """A dial by `POST /Calls` can't be verified, so it is never sent again."""
-    (converted, agent), (joined, _) = await many_talk(system, 2)
-    await system.done("convert", joined.sid)
-    system.answered_by(TARGET)
-    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", cut="before")
-    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="before")
-
-    transfer, called, _ = await asyncio.gather(
-        system.command("transfer", joined.sid, to=TARGET, mode="warm"),
-        calls_bob_and_eve(system, {"cut": "before"}),
-        system.done("convert", converted.sid),
-    )
+    agent, transferred, called = await three_requests_are_cut(system, "before")
 
     assert [entry.applied for entry in redirects(system, agent)] == [False, True]
-    assert transfer.status == "done"
+    assert transferred == "done"
     assert [entry.applied for entry in system.dial_requests(TARGET)] == [False, True]
     assert (called, [entry.applied for entry in system.dial_requests(BOB)]) == ("failed", [False])
     await all_hang_up(system)
 
 
 async def test_fault_39_request_whose_answer_is_lost_is_found_and_not_repeated(system: FaultSystem) -> None:
-    (converted, agent), (joined, _) = await many_talk(system, 2)
-    await system.done("convert", joined.sid)
-    system.answered_by(TARGET)
-    system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", cut="after")
-    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after")
-
-    transfer, called, _ = await asyncio.gather(
-        system.command("transfer", joined.sid, to=TARGET, mode="warm"),
-        calls_bob_and_eve(system, {"cut": "after"}),
-        system.done("convert", converted.sid),
-    )
+    agent, transferred, called = await three_requests_are_cut(system, "after")
 
     assert [entry.applied for entry in redirects(system, agent)] == [True]
-    assert transfer.status == "done"
-    assert called == "done"
+    assert (transferred, called) == ("done", "done")
     assert [system.sandbox.request_log.dials_to(address) for address in (TARGET, BOB, EVE)] == [1, 1, 1]
-    await all_hang_up(system)
-
-
-async def test_fault_39_dial_without_callbacks_is_found_in_the_call_list(system: FaultSystem) -> None:
-    """Neither the answer nor any callback of the call arrives."""
-    system.sandbox.faults.lose_callbacks("*", count=3, To=BOB)
-
-    assert await calls_bob_and_eve(system, {"cut": "after"}) == "done"
-
-    assert [system.sandbox.request_log.dials_to(address) for address in (BOB, EVE)] == [1, 1]
     await all_hang_up(system)
 
 

@@ -21,22 +21,6 @@ async def found(system: LocalSystem, session_id: str, **fields: str) -> dict[str
     return session
 
 
-async def test_two_talking_parties_are_found_after_data_loss_and_continue(system: LocalSystem) -> None:
-    customer, agent = await system.converted()
-    await forget(system)
-    session = await found(system, customer.sid, state="conferenced")
-    assert session["party.agent.call_sid"] == agent.sid
-    assert session["direction"] == "inbound"
-    assert {customer.status, agent.status} == {"in-progress"}
-
-    target = system.sandbox.phone(TARGET).script(answer_after_s=0.02)
-    await system.done("transfer", customer.sid, to=TARGET, mode="warm")
-    await system.done("complete", customer.sid)
-    assert len(target.call_sids) == 1
-    customer.hang_up()
-    await system.settled()
-
-
 async def test_party_found_alone_after_a_rollback_is_released(system: LocalSystem) -> None:
     system.end_calls_in_test()
     customer, agent = await system.converted()

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from conferral.sandbox.call_handle import CallHandle
 from conferral.worker.executor import adaptive_limit
-from tests.flows.test_redis_errors import readiness, talk, worker_lacks
+from tests.flows.readiness import readiness, talk, worker_lacks
 from tests.support.local_system import LocalSystem
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(120)]

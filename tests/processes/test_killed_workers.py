@@ -116,39 +116,6 @@ async def test_lone_customer_is_released_even_when_the_worker_dies(system, tmp_p
             assert first.was_killed
 
 
-async def test_timer_falling_due_without_workers_fires_once_after_takeover(system, tmp_path):
-    system.end_calls_in_test()
-    with start(system, tmp_path, "first") as first:
-        customer, agent = await system.converted()
-        first.signal(signal.SIGKILL)
-        first.wait()
-        agent.hang_up()
-        with start(system, tmp_path, "second"):
-            await system.everyone_is_gone(customer.sid, "agent-left")
-        log = await system.log(customer.sid)
-        assert [entry["event"] for entry in log].count("lone_overdue") == 1
-
-
-@pytest.mark.soak
-async def test_entry_that_kills_three_workers_is_dead_lettered(system, tmp_path):
-    """Poison is counted by workers' deaths, never by deliveries."""
-    customer = None
-    for number in range(4):
-        with start(system, tmp_path, f"worker-{number}", die_at="after_read", nth=1) as worker:
-            worker.arm()
-            if customer is None:
-                customer = await system.customer_calls()
-            if number == 3:
-                await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
-                break
-            await asyncio.to_thread(worker.wait, 20)
-            assert worker.was_killed
-    letters = await system.client.xrange(system.keys.dead)
-    assert letters[0][1][b"dead_reason"] == b"workers crashed processing it"
-    assert letters[0][1][b"type"] == b"call_received"
-    customer.hang_up()
-
-
 async def test_worker_that_stops_cleanly_hands_over_within_a_second(system, tmp_path):
     """Leases last a minute here, so that only the hand-over can have freed them."""
     clock = SystemClock()
@@ -173,24 +140,3 @@ async def test_worker_that_stops_cleanly_hands_over_within_a_second(system, tmp_
 
 async def _second_is_up(system: LocalSystem) -> bool:
     return await system.client.zcard(system.keys.workers) == 2
-
-
-@pytest.mark.soak
-async def test_paused_worker_that_wakes_sends_nothing_for_what_it_lost(system, tmp_path):
-    """SIGSTOP for longer than the lease, with another worker taking over in between."""
-    system.end_calls_in_test()
-    with start(system, tmp_path, "first") as first:
-        await holds_everything(system)
-        with start(system, tmp_path, "second") as second:
-            customer, agent = await system.talking()
-            await system.eventually(lambda: _second_is_up(system), "two workers are alive")
-            first.signal(signal.SIGSTOP)
-            outcome = await system.command("convert", customer.sid, timeout_s=30)
-            assert outcome.status == "done", second.text()
-            first.signal(signal.SIGCONT)
-            await system.ended_by_hang_up(agent, customer.sid, "agent-left")
-            assert system.redirects_of(agent) == 1
-            ends = [one for one in system.sandbox.request_log.requests("POST", "/Conferences/") if one.get("Status")]
-            assert len(ends) == 1
-            versions = [int(entry["version"]) for entry in await system.log(customer.sid)]
-            assert versions == list(range(1, len(versions) + 1))
