@@ -1,11 +1,8 @@
 """Browsers that call someone through `/voice/client`: whose session it is, who hears what, and who may leave."""
 
-import asyncio
-
 import pytest
 
 from tests.flows.conference_starts import APP, BROWSER, in_conference, opened, some, waits
-from tests.flows.flow_helpers import CAROL
 from tests.support.local_system import CUSTOMER, LocalSystem
 from tests.support.phones import answers, rings
 from tests.support.redis_server import RedisServer
@@ -71,78 +68,12 @@ async def test_session_that_exists_is_refused_and_not_disturbed(system, has_ende
         await opening.ended_by_command()
 
 
-async def test_one_of_two_concurrent_requests_for_one_session_gets_it(system):
-    both = [await calls(system, SessionID="order-7") for _ in range(2)]
-    session = await system.until("order-7", state="conferenced", phase="")
-    first = next(call for call in both if call.sid == session["party.agent.call_sid"])
-    (other,) = [call for call in both if call is not first]
-    await refused(system, other)
-    customer = await system.leg("order-7", "customer")
-    await system.until_hears(customer, [first])
-    assert system.dials_to(CUSTOMER) == 1
-    await system.ended_by_hang_up(first, "order-7", "agent-left")
-
-
-@pytest.mark.parametrize(
-    "session_id",
-    ["a{b}", "a b", "x" * 65, "14155550123"],
-    ids=["braces", "blank", "long", "number"],
-)
-async def test_invalid_session_id_is_refused(system, session_id):
-    await refused(system, await calls(system, SessionID=session_id))
-    assert not system.sandbox.request_log.dials
-
-
 @pytest.mark.parametrize(
     "to", some(["+19005550123", "+442071234567", "4155550123", "", "sip:x@elsewhere.example"], "+19005550123", "")
 )
 async def test_call_to_a_disallowed_destination_is_refused(system, to):
     await refused(system, await calls(system, to))
     assert not system.sandbox.request_log.dials
-
-
-async def test_one_app_user_calls_another(system):
-    system.answered_by(CAROL)
-    call = await calls(system, CAROL)
-    carol = await system.dialed(CAROL)
-    await system.until_hears(carol, [call])
-    await system.until(call.sid, state="conferenced", phase="")
-    await system.ended_by_hang_up(carol, call.sid, "customer-left")
-
-
-# ---- who may leave ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("leaver", some(["agent", "customer", "expert"], "customer"))
-async def test_any_of_three_may_leave_and_call_continues_until_one_is_left(system, leaver):
-    opening, customer = await in_conference(system, "client")
-    system.answered_by(CAROL)
-    await system.done("add", opening.id, to=CAROL, party="expert")
-    legs = {"agent": opening.waiter, "customer": customer, "expert": await system.dialed(CAROL)}
-    for name, leg in legs.items():
-        await system.until_hears(leg, [other for one, other in legs.items() if one != name])
-    legs.pop(leaver).hang_up()
-    one, other = legs.values()
-    await system.until_talk(one, other)
-    assert not [
-        entry for entry in system.sandbox.request_log.requests("POST") if entry.get("EndConferenceOnExit") == "true"
-    ]
-    next_name, leg = next(iter(legs.items()))
-    leg.hang_up()
-    ended = await system.until(opening.id, state="ended")
-    # Who left first by Twilio's account; an expert has no word of his own.
-    expected = {"agent": "agent-left", "customer": "customer-left"}.get(leaver, f"{next_name}-left")
-    assert ended["end_reason"] in (expected, "alone"), (ended["end_reason"], leaver, next_name)
-    await system.everyone_is_gone(opening.id, ended["end_reason"])
-
-
-async def test_browser_that_loses_its_conference_is_not_redialed(system):
-    """Commands that open a session by a name that exists are refused, and its own call is found by it."""
-    opening, _ = await in_conference(system, "client")
-    fields = {"agent": "client:alice", "customer": CAROL, "mode": "conference"}
-    await system.rejected("session: this id is already in use", "call", opening.id, **fields)
-    assert not system.sandbox.calls_of("client:alice")
-    await opening.ended_by_hang_up(opening.waiter, "agent-left")
 
 
 # ---- without Redis ---------------------------------------------------------------------------------------------------
@@ -212,11 +143,3 @@ async def test_redis_crash_and_restart_costs_no_one_the_call(own_redis, way, mom
         own_redis.start()
         await opening.talks()
         await opening.ended_by_hang_up(leg, f"{opening.way.awaited}-left")
-
-
-async def test_end_requested_twice_is_reported_to_others_once(system):
-    opening, customer = await in_conference(system, "client")
-    await asyncio.gather(system.done("end", opening.id, id="once"), system.done("end", opening.id, id="once"))
-    await opening.ends("command")
-    assert len(await system.outcomes()) == 1
-    assert customer.status == opening.waiter.status == "completed"

@@ -143,15 +143,3 @@ async def test_unknown_recording_parameters_are_also_kept(system):
     await system.done("record", customer.sid, action="pause")
     await system.ended_by_command(customer.sid)
     assert await system.client.xlen(system.keys.dead) == 0
-
-
-async def test_too_many_parameters_are_counted(system):
-    customer, _ = await system.converted()
-    conference = (await system.session(customer.sid))["conference_sid"]
-    system.sandbox.send_callback(conference, "conference-hums", {f"Tone{number:03}": "x" * 50 for number in range(200)})
-    (entry,) = await log_entries(system, customer.sid, "conference_event_ignored")
-    assert len(entry["other"].encode()) <= 1024
-    name, words = json.loads(entry["other"]).popitem()
-    assert name == "…"
-    assert words.endswith(" more")
-    await system.ended_by_command(customer.sid)

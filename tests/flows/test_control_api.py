@@ -5,10 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from twilio.jwt import Jwt, JwtDecodeError
-from twilio.jwt.access_token import AccessToken
 
-from conferral.storage.codecs.timestamps import from_iso
 from conferral.storage.commands.command_stream import session_id_of
 from tests.flows.command_channels import TOKEN, HttpChannel, ReportedOutcome, api_of
 from tests.flows.flow_helpers import TARGET
@@ -98,16 +95,6 @@ async def test_session_requested_again_under_the_same_id_is_opened_once(system, 
     assert system.dials_to(AGENT) == 1
     await system.done("end", "order-7")
     await system.everyone_is_gone("order-7", "command")
-
-
-async def test_session_with_a_busy_agent_reports_it(system, api):
-    system.sandbox.phone(AGENT).script_in_turn(busy())
-    _, body = await api.ask("POST", "/sessions", json={"agent": AGENT, "customer": CUSTOMER})
-    assert await api.outcome(body["command"]) == ReportedOutcome("failed", "agent-busy")
-    ended = await found(api, f"/sessions/{body['session']}")
-    assert (ended["state"], ended["end_reason"]) == ("ended", "agent-busy")
-    assert system.sandbox.calls_of(CUSTOMER) == []
-    await system.everyone_is_gone(body["session"], "agent-busy")
 
 
 # ---- listed ----------------------------------------------------------------------------------------------------------
@@ -232,26 +219,6 @@ async def test_command_that_no_worker_takes_up_is_done_when_one_comes(system, ap
     status, body = await waiting
     assert (status, body["status"]) == (200, "done")
     await system.everyone_is_gone(customer.sid, "command")
-
-
-# ---- tokens ----------------------------------------------------------------------------------------------------------
-
-
-class Read(Jwt):
-    """An access token as Twilio's library reads any of its tokens."""
-
-    ALGORITHM = AccessToken.ALGORITHM
-
-
-async def test_token_passes_twilios_own_check_and_no_other_secret_has_made_it(system, api):
-    status, body = await api.ask("POST", "/tokens", json={"identity": "alice"})
-    assert status == 200
-    read = Read.from_jwt(body["token"], SECRET)
-    assert (read.issuer, read.subject) == (SETTINGS["TWILIO_API_KEY"], system.settings.account_sid)
-    assert read.payload["grants"]["identity"] == body["identity"] == "alice"
-    assert read.valid_until * 1000 == from_iso(body["expires_at"])
-    with pytest.raises(JwtDecodeError):
-        Read.from_jwt(body["token"], "t" * 32)
 
 
 # ---- the examples of the page ----------------------------------------------------------------------------------------

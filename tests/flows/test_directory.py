@@ -4,7 +4,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.flows.conference_starts import APP
 from tests.flows.flow_helpers import CAROL, TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, rings
@@ -68,27 +67,6 @@ async def test_directory_name_is_dialed_and_the_session_shows_the_address(redis_
         await system.ended_by_command(customer.sid)
 
 
-async def test_first_of_several_who_are_named_takes_the_call(redis_server, path):
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        system.answered_by(CAROL)
-        customer, _ = await system.talking()
-        await system.done("transfer", customer.sid, to="billing,expert", mode="blind")
-        await system.until_hears(customer, [await system.dialed(CAROL)])
-        assert system.dials_to(TARGET) == system.dials_to(CAROL) == 1
-        await system.ended_by_command(customer.sid)
-
-
-async def test_agent_and_customer_of_a_call_are_named(redis_server, path):
-    path.write_text(f'{NAMES}visitor = "{CUSTOMER}"\n')
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.answered_by(CUSTOMER)
-        outcome = await system.done("call", "", agent="desk", customer="visitor")
-        session = await system.until(outcome.session, phase="connected")
-        assert (session["party.agent.address"], session["party.customer.address"]) == ("client:alice", CUSTOMER)
-        await system.ended_by_command(outcome.session)
-
-
 async def test_named_fallback_goes_to_the_current_holder_of_the_name(redis_server, path):
     settings = {"CONFERRAL_DIRECTORY": path, "CONFERRAL_TRANSFER_FALLBACK": "billing"}
     async with LocalSystem(redis_server.url, **settings) as system:
@@ -101,35 +79,6 @@ async def test_named_fallback_goes_to_the_current_holder_of_the_name(redis_serve
         await system.until_hears(customer, [await system.dialed("client:dora")])
         assert system.dials_to(TARGET) == 0
         await system.ended_by_command(customer.sid)
-
-
-# ---- every command -----------------------------------------------------------------------------------------------
-
-
-async def test_retrieve_add_and_supervise_accept_directory_names(redis_server, path):
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.answered_by(TARGET, CAROL)
-        customer, _ = await system.talking()
-        for kind, fields in (("add", {"party": "dora"}), ("supervise", {"mode": "monitor"}), ("retrieve", {})):
-            await system.rejected("to: no destination is named sales", kind, customer.sid, to="sales", **fields)
-        await system.done("park", customer.sid)
-        await system.done("retrieve", customer.sid, to="billing")
-        await system.done("add", customer.sid, to="expert", party="dora")
-        await system.done("supervise", customer.sid, to="desk", mode="monitor")
-        session = await system.session(customer.sid)
-        addresses = {name: session[f"party.{name}.address"] for name in ("agent", "dora", "supervisor")}
-        assert addresses == {"agent": TARGET, "dora": CAROL, "supervisor": AGENT}
-        await system.ended_by_command(customer.sid)
-
-
-async def test_browser_may_call_a_destination_by_name(redis_server, path):
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.answered_by(TARGET)
-        system.sandbox.add_application(APP, voice_url=f"{system.public_url}/voice/client")
-        browser = await system.sandbox.call_from_browser("bea", "billing")
-        await system.until_hears(browser, [await system.dialed(TARGET)])
-        assert (await system.session(browser.sid))["party.customer.address"] == TARGET
-        await system.ended_by_command(browser.sid)
 
 
 # ---- what is said of the number that is called -------------------------------------------------------------------
@@ -272,13 +221,17 @@ async def test_sweep_ignores_a_customer_that_continues_elsewhere(redis_server, p
     after(path, survey)
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path, CONFERRAL_SWEEP_INTERVAL=0.5) as system:
         customer, agent = await system.converted()
+        system.sandbox.faults.lose_callbacks("*", count=10_000)
         agent.hang_up()
         await system.until_hears(customer, SURVEY)
+        await system.until(customer.sid, state="ended")
+        asked = len(system.sandbox.request_log.requests("POST"))
 
         async def is_swept() -> bool:
             return any(entry["event"] == "account_swept" for entry in await system.log(customer.sid))
 
         await system.eventually(is_swept, "the sweep finds a call of a session that has ended")
+        assert len(system.sandbox.request_log.requests("POST")) == asked
         await hears_the_survey(system, survey, customer, [agent])
 
 

@@ -11,7 +11,7 @@ from yarl import URL
 from conferral.sandbox.connection_overrides import parse_target
 from conferral.telephony.phrases import Phrase, sentence_in
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET, goes_on_and_ends, talks_and_ends
-from tests.support.phones import answers, busy, presses, unreachable, voicemail
+from tests.support.phones import answers, presses, voicemail
 
 #: Sentences take a twentieth of their time, and no one rings for long.
 pytestmark = [pytest.mark.redis, pytest.mark.system(speed=20, CONFERRAL_RING_TIMEOUT=30)]
@@ -26,11 +26,6 @@ def said(phrase):
 
 def gate_requests(system, call):
     return [entry for entry in system.sandbox.request_log.voice_requests("/voice/gate") if entry.call_sid == call.sid]
-
-
-async def ask_again(system, request, **changes):
-    """The same request once more, signed, as Twilio puts it again when the answer got lost; gives the answer."""
-    return await put(system, request.url, dict(request.params) | changes)
 
 
 async def put(system, target, form):
@@ -112,14 +107,6 @@ async def test_target_that_does_not_accept_never_meets_the_caller(system, mode, 
         await goes_on_and_ends(system, customer, agent)
     else:  # the agent is rung again
         await system.ended_by_command(customer.sid)
-
-
-async def test_target_who_hangs_up_at_the_gate_was_not_reached(system):
-    system.sandbox.phone(TARGET).script_in_turn(answers(hangs_up_after_s=2))
-    customer, agent = await system.converted()
-    await system.failed("hung-up", "transfer", customer.sid, to=TARGET, mode="consult", confirm="true")
-    assert system.dials_to(TARGET) == 1
-    await goes_on_and_ends(system, customer, agent)
 
 
 @IN_REAL_TIME
@@ -289,52 +276,7 @@ async def test_target_still_hearing_the_brief_does_not_join_after_another_took_t
     await talks_and_ends(system, customer, agent, quick)
 
 
-async def test_when_all_of_several_fail_the_last_ones_reason_counts(system):
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    system.sandbox.phone(SECOND).script_in_turn(unreachable(0.5))
-    system.sandbox.phone(CAROL).script_in_turn(presses("9"))
-    customer, agent = await system.converted()
-    await system.failed("rejected", "transfer", customer.sid, to=ALL, mode="consult", confirm="true")
-    await goes_on_and_ends(system, customer, agent)
-
-
 # ---- requests that come again, and Redis that is away ------------------------------------------------------------
-
-
-async def test_same_request_gets_the_same_answer_however_often_it_is_put(system):
-    system.not_answered_by(TARGET, SECOND)
-    customer, agent = await system.converted()
-    both = f"{TARGET},{SECOND}"
-    command = await system.begins("transfer", customer.sid, to=both, mode="warm", confirm="true", brief=BRIEF)
-    winner = await system.dialed(TARGET)
-    loser = await system.dialed(SECOND)
-    for call, number in ((winner, 1), (loser, 2)):
-        call.answer()
-        await system.until(customer.sid, **{f"party.target-{number}.status": "confirming"})
-    await system.sandbox.wait_until(lambda: winner.record.gather and loser.record.gather)
-    (asked,) = gate_requests(system, winner)
-    assert BRIEF.partition("<")[0] in await ask_again(system, asked)
-    winner.press("1")
-    assert (await system.outcome_of(command)).status == "done"
-    taken = gate_requests(system, winner)[-1]
-    answered = [await ask_again(system, taken) for _ in range(3)]
-    assert len(set(answered)) == 1
-    assert "<Conference" in answered[0]
-    (lost,) = gate_requests(system, loser)
-    assert "<Conference" not in await ask_again(system, lost, Digits="1")
-    assert len((await system.sandbox_conference()).participants) == 3
-    await talks_and_ends(system, customer, agent, winner)
-
-
-async def test_second_call_of_the_same_dial_is_turned_away(system):
-    system.sandbox.phone(TARGET).script_in_turn(presses("1"))
-    customer, agent = await system.converted()
-    await system.done("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    target = await system.dialed(TARGET)
-    answer = await ask_again(system, gate_requests(system, target)[-1], CallSid="CA" + "9" * 32)
-    assert "<Hangup" in answer
-    assert "<Conference" not in answer
-    await talks_and_ends(system, customer, agent, target)
 
 
 async def test_failed_gate_request_is_repeated_through_the_fallback(system):

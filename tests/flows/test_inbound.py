@@ -80,14 +80,6 @@ async def test_caller_who_gives_up_while_it_rings_stops_the_agents_phone(system)
     await system.ended_by_hang_up(customer, customer.sid, "customer-left")
 
 
-async def test_end_hangs_up_everyone(system):
-    customer, agent = await system.talking()
-    await system.done("end", agent.sid)
-    session = await system.session(customer.sid)
-    assert (session["state"], session["end_reason"]) == ("ended", "command")
-    await system.settled()
-
-
 async def test_convert_of_one_of_six_calls_moves_that_one_alone(system):
     calls = [await system.talking() for _ in range(6)]
     _, agent = calls[2]
@@ -214,18 +206,6 @@ async def test_number_and_names_of_people_are_in_no_key_and_no_conference_name(s
     for delivery in system.sandbox.request_log.deliveries:
         assert CUSTOMER not in delivery.get("FriendlyName")
         assert CUSTOMER[1:] not in delivery.url
-    await system.ended_by_command(customer.sid)
-
-
-async def test_rejected_commands_change_nothing_and_say_why(system):
-    customer, _ = await system.talking()
-    before = await system.session(customer.sid)
-    await system.rejected("no call ", "convert", "CA" + "0" * 32)
-    outcome = await system.rejected("", "transfer", customer.sid)
-    assert outcome.reason == 'transfer: missing field "to" (address to dial)'
-    await system.rejected("", "convert", customer.sid, to="x")
-    await system.rejected("", "convert", "a{b}", id="odd")
-    assert await system.session(customer.sid) == before
     await system.ended_by_command(customer.sid)
 
 

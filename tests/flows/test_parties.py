@@ -141,16 +141,6 @@ async def test_gated_party_is_heard_by_no_one_before_passing_the_gate(system, fi
     await crowd.let_go()
 
 
-async def test_digits_are_sent_to_an_extension_and_to_no_client(system):
-    crowd = await two(system)
-    await crowd.add("bob", BOB, digits="ww42")
-    (dial,) = system.dial_requests(BOB)
-    assert dial.get("SendDigits") == "ww42"
-    await crowd.rejected("to: a client has no keypad", "add", to=CAROL, party="carol", digits="42")
-    assert system.dials_to(CAROL) == 0
-    await crowd.let_go()
-
-
 async def test_party_is_dialed_only_after_no_leave_can_end_the_conference(system):
     crowd = await two(system)
     system.sandbox.faults.next_rest(

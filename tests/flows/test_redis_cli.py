@@ -79,32 +79,3 @@ async def test_group_shows_committed_position_and_lag_and_the_length_what_is_und
     ahead = pairs(await redis_cli(system, "XINFO", "GROUPS", stream))
     assert ahead["last-delivered-id"] >= undecided[0]
     await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.parametrize("fields, reason", [
-    (("type", "dance", "session", "x"),
-     ("unknown type 'dance'; one of: add, announce, call, cancel, complete, convert, end, hold, "
-     "merge, mute, park, record, remove, retrieve, supervise, swap, transfer, unhold, unmute")),
-    (("type", "convert"), "convert: missing field \"session\" (a session's id or a call SID)"),
-    (("type", "convert", "session", "CA404"), "no call CA404 found"),
-    (("type", "convert", "session", "14155550123"), "no call (digits alone) found"),
-    (("type", "convert", "session", "CA404", "mode", "x"), "convert has no field 'mode'; it takes session and id"),
-])  # fmt: skip
-async def test_wrong_command_is_rejected_with_the_reason(system, fields, reason):
-    entry = await redis_cli(system, "XADD", "conferral:commands", "*", *fields)
-
-    async def is_decided() -> bool:
-        return bool(await redis_cli(system, "HEXISTS", system.keys.command(entry[0]), "status") == ["1"])
-
-    await system.eventually(is_decided, "the command is decided")
-    outcome = pairs(await redis_cli(system, "HGETALL", system.keys.command(entry[0])))
-    assert (outcome["status"], outcome["reason"]) == ("rejected", reason)
-    assert await redis_cli(system, "XLEN", system.keys.dead) == ["0"]
-
-
-async def test_entry_that_is_no_command_at_all_goes_to_the_dead_letters(system):
-    await redis_cli(system, "XADD", "conferral:commands", "*", "hello", "world")
-    await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
-    customer, _ = await system.talking()
-    await system.done("convert", customer.sid)
-    await system.ended_by_command(customer.sid)

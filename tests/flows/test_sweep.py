@@ -1,12 +1,11 @@
 """The account's lists find lone parties when callbacks are lost, and no one else is touched."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
-from aiohttp import web
 
 from conferral.sandbox import CallHandle
 from conferral.storage.codecs.session_hash import all_fields
@@ -17,7 +16,7 @@ from tests.flows.flow_helpers import TARGET, talking
 from tests.flows.group_call import BOB, EVE, GroupCall
 from tests.flows.three_party_call import ThreePartyCall, joined_by_target
 from tests.support.forked_worker import ForkedWorker
-from tests.support.local_system import AGENT, CUSTOMER, FAST, NUMBER, LocalSystem
+from tests.support.local_system import AGENT, CUSTOMER, FAST, LocalSystem
 from tests.support.phones import answers, rings
 
 INTERVAL_S = 0.4
@@ -56,14 +55,17 @@ def foreigners(system: LocalSystem) -> Foreigners:
 # ---- flows -----------------------------------------------------------------------------------------------------------
 
 
-async def inbound(system: LocalSystem) -> GroupCall:
-    talk = await talking(system, "inbound", conferenced=True)
+async def talk_of(system: LocalSystem, direction: str = "inbound", *, conferenced: bool = True) -> GroupCall:
+    talk = await talking(system, direction, conferenced=conferenced)
     return GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
+
+
+async def inbound(system: LocalSystem) -> GroupCall:
+    return await talk_of(system)
 
 
 async def outbound(system: LocalSystem) -> GroupCall:
-    talk = await talking(system, "outbound", conferenced=True)
-    return GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
+    return await talk_of(system, "outbound")
 
 
 def from_the_start(way: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
@@ -104,10 +106,7 @@ async def supervised(system: LocalSystem) -> GroupCall:
 
 def parked(start: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
     async def begin(system: LocalSystem) -> GroupCall:
-        talk = await talking(system, start, conferenced=False)
-        crowd = GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
-        if start == "inbound":
-            await crowd.done("convert")
+        crowd = await talk_of(system, start, conferenced=start == "inbound")
         await crowd.done("park")
         return crowd
 
@@ -270,8 +269,7 @@ async def test_those_who_still_have_company_talk_on_when_a_third_is_found_gone(s
 
 async def test_bridged_call_with_all_end_callbacks_lost_is_ended(system):
     """Both legs are over at Twilio; here they would talk on for a day."""
-    talk = await talking(system)
-    crowd = GroupCall(system, talk.session, {"customer": talk.customer, "agent": talk.agent})
+    crowd = await talk_of(system, conferenced=False)
     lose_everything(system)
     await swept(system, 1)
 
@@ -296,47 +294,6 @@ async def test_phone_stops_ringing_when_the_waiting_party_is_found_gone(system, 
     await system.settled()
     assert leg.status in ("no-answer", "canceled", "completed")
     assert system.dials_to(opening.way.phone) == 1
-
-
-async def test_customer_who_was_sent_on_is_left_alone(redis_server, tmp_path):
-    """He is in no conference and no session is live, and he may stay there as long as he likes."""
-    heard = "What did you think of us?"
-    async with survey(heard) as url:
-        directory = tmp_path / "directory.toml"
-        directory.write_text(f'[inbound."{NUMBER}"]\nagents = ["{AGENT}"]\nafter = "{url}"\n')
-        settings: dict[str, Any] = {"CONFERRAL_SWEEP_INTERVAL": INTERVAL_S, "CONFERRAL_DIRECTORY": directory}
-        async with LocalSystem(redis_server.url, **settings) as system:
-            crowd = await inbound(system)
-            await waits_for_nothing(system, crowd.id)
-            system.sandbox.faults.lose_callbacks("*", count=10_000)
-
-            crowd["agent"].hang_up()
-
-            await crowd.wait_until(state="ended", end_reason="agent-left")
-            await system.until_hears(crowd["customer"], f"said {heard}")
-            asked = len(system.sandbox.request_log.requests("POST"))
-            await swept(system, 3)
-            assert len(system.sandbox.request_log.requests("POST")) == asked
-            assert crowd["customer"].status == "in-progress"
-            crowd["customer"].hang_up()
-            await nothing_is_left(crowd, "agent-left")
-
-
-@asynccontextmanager
-async def survey(sentence: str) -> AsyncIterator[str]:
-    """Someone else's TwiML, with which a customer goes on: a question, then a minute for the answer."""
-
-    async def ask(_request: web.Request) -> web.Response:
-        document = f"<Response><Say loop='0'>{sentence}</Say></Response>"
-        return web.Response(text=document, content_type="text/xml")
-
-    app = web.Application()
-    app.router.add_post("/survey", ask)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/survey"
-    await runner.cleanup()
 
 
 @pytest.mark.soak
