@@ -11,8 +11,6 @@ from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 TARGET = "+14155550177"
 SECOND = "+14155550178"
 CAROL = "client:carol"
-#: Twilio's code for a `<Conference>` whose SID is that of one that is over.
-CONFERENCE_OVER = 13236
 #: The longest that a customer may hear nothing between one voice or audio and the next, real seconds: a REST request, a
 #: webhook or two, and a margin for a busy machine.
 GAP_MAX_S = 0.5

@@ -42,24 +42,11 @@ async def test_customer_hears_ringing_from_the_agents_leaving_until_the_target_a
     assert (session["transfer.mode"], session["transfer.status"]) == ("blind", "completed")
     assert system.dials_to(TARGET) == 1
     assert system.redirects_of(talk.agent) == (conferenced and direction == "inbound")
+    assert system.redirects_of(talk.customer) == (direction == "outbound")
 
     await system.ended_by_hang_up(target, talk.session, "agent-left")
     transfer = (await system.outcomes())[0]
     assert (transfer["kind"], transfer["result"], transfer["to"]) == ("transfer", "completed", TARGET)
-
-
-async def test_target_is_dialed_directly_into_the_conference_without_audible_ringing(system):
-    """The waiting party hears our ringback. By the conference's SID, so that a late leg can't open a second one."""
-    talk = await talking(system)
-    system.answered_by(TARGET)
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    session = await system.session(talk.session)
-    (request,) = system.sandbox.request_log.requests("POST", "/Participants.json")
-    assert request.path == f"/Conferences/{session['conference_sid']}/Participants.json"
-    assert request.get("EarlyMedia") == "false"
-    assert request.get("Label") == session["party.agent.label"]
-    assert system.redirects_of(talk.customer) == 0
-    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
 @pytest.mark.parametrize("direction", ["inbound", "outbound"])
@@ -87,20 +74,6 @@ async def test_conference_agent_is_hung_up_after_customer_hold_and_before_target
     assert steps == sorted(steps), asked
     assert system.listening.never_heard(talk.agent, target)
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
-
-
-@STARTS
-async def test_target_who_hangs_up_after_taking_the_call_ends_it(system, direction, conferenced):
-    talk = await talking(system, direction, conferenced=conferenced)
-    system.not_answered_by(TARGET)
-    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
-    await system.until(talk.session, **{"transfer.status": "ringing", "party.agent.status": "left"})
-    (target,) = system.sandbox.calls_of(TARGET)
-    target.answer()
-    await system.until_hears(talk.customer, [target])
-    target.hang_up()
-    assert (await system.outcome_of(command)).status == "done"
-    await system.everyone_is_gone(talk.session, "agent-left")
 
 
 async def test_one_that_comes_while_the_two_are_being_converted_begins_when_both_are_in(system):

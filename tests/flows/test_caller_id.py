@@ -77,21 +77,6 @@ async def test_caller_who_withholds_the_number_is_shown_as_us(redis_server, call
         await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
-@pytest.mark.system(CONFERRAL_TRANSFER_CALLER_ID="customer")
-async def test_dial_of_unknown_outcome_is_searched_for_by_its_caller_id(system):
-    system.not_answered_by(TARGET)
-    customer, agent = await system.converted()
-    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
-    system.sandbox.faults.lose_callbacks("*", count=2, To=TARGET)
-    command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-    target = await system.dialed(TARGET)
-    await system.until(customer.sid, **{"party.target.call_sid": target.sid})
-    target.answer()
-    assert (await system.outcome_of(command)).status == "done"
-    assert shown(system) == [(CUSTOMER, True)]
-    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
-
-
 async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end(redis_server):
     lines = io.StringIO()
     log.configure("json", lines, "debug", cache_loggers=False)
@@ -170,22 +155,13 @@ async def test_customers_number_that_twilio_refuses_gives_way_to_the_number_that
         await target_sees(system, customer, agent, [(CUSTOMER, True), (SECOND, False)])
 
 
-async def test_caller_who_has_no_number_to_show_is_shown_to_the_agent_as_the_number_that_was_called(
-    redis_server, directory
-):
-    async with with_numbers(redis_server, directory) as system:
-        customer, agent = await called(system, from_=WITHHELD[0])
-        assert seen_by(system, agent) == SECOND
-        assert (await system.session(customer.sid))["party.customer.address"] == WITHHELD[0]
-        await system.ended_by_command(customer.sid)
-
-
 COMMANDS = {
     "warm": ("transfer", {"mode": "warm"}),
     "gated": ("transfer", {"mode": "warm", "confirm": "true"}),
     "blind": ("transfer", {"mode": "blind"}),
     "add": ("add", {"party": "expert"}),
     "supervise": ("supervise", {"mode": "barge"}),
+    "retrieve": ("retrieve", {}),
 }
 
 
@@ -195,20 +171,12 @@ async def test_caller_id_of_a_command_is_shown_if_it_is_in_the_account(redis_ser
     async with with_numbers(redis_server, directory) as system:
         system.sandbox.phone(TARGET).script_in_turn(presses("1"))
         customer, _ = await called(system)
+        if kind == "retrieve":
+            await system.done("park", customer.sid)
         why = "caller_id: not a number in the account"
         await system.rejected(why, kind, customer.sid, to=TARGET, caller_id="+14155550199", **fields)
         assert shown(system) == []
         await system.done(kind, customer.sid, to=TARGET, caller_id=THIRD, **fields)
-        assert shown(system) == [(THIRD, False)]
-        await system.ended_by_command(customer.sid)
-
-
-async def test_parked_call_is_retrieved_under_the_caller_id_of_the_command(redis_server, directory):
-    async with with_numbers(redis_server, directory) as system:
-        system.answered_by(TARGET)
-        customer, _ = await called(system)
-        await system.done("park", customer.sid)
-        await system.done("retrieve", customer.sid, to=TARGET, caller_id=THIRD)
         assert shown(system) == [(THIRD, False)]
         await system.ended_by_command(customer.sid)
 

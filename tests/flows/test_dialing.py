@@ -7,8 +7,8 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET, goes_on_and_ends, talks_and_ends
-from tests.support.local_system import NUMBER, LocalSystem
-from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
+from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
+from tests.support.phones import answers, busy, presses
 
 pytestmark = pytest.mark.redis
 
@@ -34,7 +34,7 @@ async def test_target_is_dialed_directly_into_the_conference_by_its_sid(system, 
     assert request.get("From") == NUMBER
     assert request.get("Timeout") == "30"
     assert request.get("EndConferenceOnExit") == "false"
-    assert request.get("Label").startswith("target-")
+    assert request.get("Label") == session[f"party.{'agent' if mode == 'blind' else 'target'}.label"]
     assert not request.get("CallToken")
     await system.ended_by_command(customer.sid)
 
@@ -55,15 +55,6 @@ async def test_target_with_brief_key_or_digits_is_dialed_to_our_gate(system, mod
     # Every join but the first names the conference by its SID, so that no one can open a second one.
     assert len(system.sandbox.model.state.conferences) == 1
     await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.parametrize("options", [{}, {"confirm": "true"}])
-async def test_ring_timeout_of_the_command_is_sent_to_twilio(system, options):
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    customer, agent = await system.converted()
-    await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="warm", timeout="17", **options)
-    assert system.dial_requests(TARGET)[0].get("Timeout") == "17"
-    await goes_on_and_ends(system, customer, agent)
 
 
 async def test_agent_hears_it_ring_before_the_target_answers(system):
@@ -92,31 +83,10 @@ async def test_early_media_that_counts_as_a_join_is_no_answer(redis_server):
         await talks_and_ends(system, customer, agent, target)
 
 
-@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
-@pytest.mark.parametrize("script, reason", [
-    (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"), (rings(), "no-answer"),
-], ids=["busy", "refuses", "unreachable", "rings"])  # fmt: skip
-async def test_target_who_is_not_reached_leaves_the_two_talking(redis_server, options, script, reason):
-    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5) as system:
-        system.sandbox.phone(TARGET).script_in_turn(script)
-        customer, agent = await system.converted()
-        await system.failed(reason, "transfer", customer.sid, to=TARGET, mode="consult", **options)
-        assert system.dials_to(TARGET) == 1
-        await goes_on_and_ends(system, customer, agent)
-
-
 # ---- requests whose outcome no one knows -------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize("fault", [
-    {"cut": "after"}, {"status": 500, "moment": "after"}, {"cut": "before"},
-], ids=["cut-after", "500-after", "cut-before"])  # fmt: skip
-async def test_direct_dial_of_unknown_outcome_is_verified_before_it_is_repeated(system, fault):
-    customer, agent = await system.converted()
-    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
-    await system.done("transfer", customer.sid, to=TARGET, mode="warm")
-    assert system.sandbox.request_log.dials_to(TARGET) == 1
-    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
+#: The setting of whose number is shown, and that number.
+CALLER_IDS = pytest.mark.parametrize("caller_id, shown", [("business", NUMBER), ("customer", CUSTOMER)])
 
 
 @pytest.mark.parametrize("fault", [{"cut": "after"}, {"status": 500, "moment": "after"}], ids=["cut", "500"])
@@ -128,28 +98,22 @@ async def test_gated_dial_of_unknown_outcome_is_known_by_its_callbacks_and_never
     await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
-@pytest.mark.parametrize("fault", [{"cut": "before"}, {"status": 500}], ids=["cut", "500"])
-async def test_gated_dial_that_was_never_placed_is_given_up_and_never_repeated(system, fault):
-    customer, agent = await system.converted()
-    system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
-    await system.failed("unknown", "transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    assert len(system.dial_requests(TARGET)) == 1
-    assert system.sandbox.request_log.dials_to(TARGET) == 0
-    await goes_on_and_ends(system, customer, agent)
-
-
-async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_the_list_of_calls(system):
-    system.not_answered_by(TARGET)
-    customer, agent = await system.converted()
-    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
-    system.sandbox.faults.lose_callbacks("*", count=3, To=TARGET)
-    command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
-    target = await system.dialed(TARGET)
-    await system.until(customer.sid, **{"party.target.call_sid": target.sid})
-    target.answer()
-    assert (await system.outcome_of(command)).status == "done"
-    assert len(system.dial_requests(TARGET)) == 1
-    await talks_and_ends(system, customer, agent, target)
+@CALLER_IDS
+async def test_gated_dial_of_unknown_outcome_without_any_callback_is_found_in_the_list_of_calls(
+    redis_server, caller_id, shown
+):
+    async with LocalSystem(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID=caller_id) as system:
+        system.not_answered_by(TARGET)
+        customer, agent = await system.converted()
+        system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
+        system.sandbox.faults.lose_callbacks("*", count=3, To=TARGET)
+        command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", brief="Hi.")
+        target = await system.dialed(TARGET)
+        await system.until(customer.sid, **{"party.target.call_sid": target.sid})
+        target.answer()
+        assert (await system.outcome_of(command)).status == "done"
+        assert [request.get("From") for request in system.dial_requests(TARGET)] == [shown]
+        await talks_and_ends(system, customer, agent, target)
 
 
 async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
@@ -230,8 +194,8 @@ async def test_call_that_shows_up_after_its_dial_was_refused_is_hung_up(system, 
 
 
 @REFUSALS
-@pytest.mark.parametrize("caller_id", ["business", "customer"])
-async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_server, path, options, caller_id):
+@CALLER_IDS
+async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_server, path, options, caller_id, shown):
     async with LocalSystem(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID=caller_id) as system:
         system.not_answered_by(TARGET)
         customer, agent = await system.converted()
@@ -247,7 +211,7 @@ async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_serve
         await system.sandbox.wait_until(lambda: system.dial_requests(TARGET)[0].status == 400)
         target.answer()
         assert (await system.outcome_of(command)).status == "done"
-        assert len(system.dial_requests(TARGET)) == 1
+        assert [request.get("From") for request in system.dial_requests(TARGET)] == [shown]
         await talks_and_ends(system, customer, agent, target)
 
 

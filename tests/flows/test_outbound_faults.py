@@ -46,27 +46,21 @@ async def test_agent_dial_without_callbacks_is_found_in_the_call_list(system):
     await is_a_call(system, session)
 
 
-async def test_agent_who_was_perhaps_never_called_is_not_called_again(system):
-    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="before")
-    command = await system.begins("call", "", **PAIR)
-    assert (await system.outcome_of(command)).reason == "agent-failed"
-    await system.everyone_is_gone(session_id_of(command), "agent-failed")
-    assert system.dials_to(AGENT) == 0
-
-
-@pytest.mark.parametrize("status", [400, 401, 404])
-async def test_refusal_of_the_agents_dial_ends_it(system, status):
-    system.sandbox.faults.next_rest("POST", "/Calls.json", status=status)
+@pytest.mark.parametrize("fault", [{"cut": "before"}, {"status": 400}, {"status": 401}, {"status": 404}], ids=str)
+async def test_agent_who_was_not_or_perhaps_not_called_is_not_called_again(system, fault):
+    system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
     command = await system.begins("call", "", **PAIR)
     assert (await system.outcome_of(command)).reason == "agent-failed"
     await system.everyone_is_gone(session_id_of(command), "agent-failed")
     assert not system.sandbox.request_log.dials
 
 
+@pytest.mark.parametrize("of", [OF_AGENT, OF_CUSTOMER], ids=["agent", "customer"])
 @pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "*"])
-async def test_callbacks_of_the_agent_that_are_lost_change_nothing(system, event):
-    """The gate reports that the agent has answered."""
-    system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **OF_AGENT)
+@pytest.mark.examples(2)
+async def test_lost_callbacks_of_either_party_change_nothing(system, of, event):
+    """The gate reports that the agent has answered; a read shows it of the customer."""
+    system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **of)
     await is_a_call(system, (await system.done("call", "", **PAIR)).session)
 
 
@@ -79,12 +73,6 @@ async def test_busy_agent_without_callbacks_is_found(system):
 
 
 # ---- the customer's dial ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "*"])
-async def test_lost_customer_callbacks_are_recovered_by_a_read(system, event):
-    system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **OF_CUSTOMER)
-    await is_a_call(system, (await system.done("call", "", **PAIR)).session)
 
 
 @pytest.mark.system(speed=20)
@@ -138,16 +126,6 @@ async def test_every_number_that_is_called_must_press_one_where_the_setting_says
 
 
 # ---- the way into a conference ---------------------------------------------------------------------------------------
-
-
-async def test_conversion_that_is_refused_leaves_the_two_talking(system):
-    talk = await talking(system, "outbound")
-    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
-    await system.failed("Twilio refused (HTTP 400, code 20001)", "convert", talk.session)
-    session = await system.session(talk.session)
-    assert (session["state"], session["phase"]) == ("bridged", "connected")
-    await system.done("convert", talk.session)
-    await is_a_call(system, talk.session)
 
 
 @pytest.mark.parametrize("leaver, moment", [("agent", "before"), ("customer", "before"), ("agent", "after")])

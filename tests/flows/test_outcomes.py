@@ -7,7 +7,7 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET
-from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.local_system import CUSTOMER, LocalSystem
 from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
@@ -144,64 +144,6 @@ async def test_cancelled_transfer_is_reported(system, taken):
     assert short(entry) == wanted
     assert [one["result"] for one in attempts_of(entry)] == ["answered" if taken else "cancelled"]
     await system.ended_by_command(customer.sid)
-
-
-async def test_target_who_leaves_again_has_cancelled_the_transfer(system):
-    system.answered_by(TARGET)
-    customer, _ = await system.converted()
-    await system.done("transfer", customer.sid, to=TARGET, mode="warm")
-    (await system.dialed(TARGET)).hang_up()
-    await system.until(customer.sid, state="conferenced")
-    (entry,) = await published(system)
-    assert (entry["result"], entry["reason"]) == ("cancelled", "target-left")
-    await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.system(speed=20)
-async def test_recalled_transfer_is_reported_with_the_attempts_to_reach_the_agent(system):
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    system.agent_phone.script_in_turn(answers(), busy(), answers())
-    customer, _ = await system.talking()
-    await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="blind")
-    await system.until(customer.sid, state="conferenced")
-    (entry,) = await published(system)
-    assert short(entry) | {"reason": ""} == {
-        "kind": "transfer", "result": "recalled", "reason": "", "mode": "blind", "to": TARGET,
-    }  # fmt: skip
-    assert entry["reason"] == "busy, recall busy"
-    results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(entry)]
-    assert results == [(TARGET, "busy"), (AGENT, "busy"), (AGENT, "answered")]
-    back = await system.dialed(AGENT, 3)
-    await system.until_hears(back, [customer])
-    await system.ended_by_hang_up(back, customer.sid, "agent-left")
-
-
-@pytest.mark.system(speed=20, CONFERRAL_TRANSFER_FALLBACK=SECOND)
-async def test_transfer_failing_for_good_is_reported_before_the_end_it_causes(system):
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    system.sandbox.phone(SECOND).script_in_turn(refuses())
-    customer, _ = await system.talking()
-    await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="blind")
-    session = await system.until(customer.sid, state="ended")
-    await system.settled()
-    transfer, ended = await published(system)
-    assert (transfer["result"], transfer["reason"]) == ("failed", "busy, fallback rejected")
-    results = [(attempt["to"], attempt["result"]) for attempt in attempts_of(transfer)]
-    assert results == [(TARGET, "busy"), (SECOND, "rejected")]
-    assert (ended["kind"], ended["reason"]) == ("session", session["end_reason"])
-
-
-async def test_customer_who_leaves_a_running_transfer_makes_it_fail(system):
-    system.not_answered_by(TARGET)
-    customer, _ = await system.converted()
-    command = await system.begins("transfer", customer.sid, to=TARGET, mode="consult")
-    await system.until(customer.sid, **{"transfer.status": "ringing"})
-    customer.hang_up()
-    await system.has_failed(command, "customer-left")
-    await system.everyone_is_gone(customer.sid, "customer-left")
-    assert [(entry["kind"], entry["result"], entry["reason"]) for entry in await published(system)] == [
-        ("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"),
-    ]  # fmt: skip
 
 
 async def test_dial_that_is_repeated_with_our_own_number_is_one_attempt(redis_server):

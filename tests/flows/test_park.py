@@ -198,14 +198,21 @@ async def test_retrieve_that_fails_leaves_the_call_parked(system, conferenced, s
 
 
 @BOTH_PLACES
-async def test_customer_hanging_up_during_a_retrieve_dial_stops_the_phone(system, conferenced):
+@pytest.mark.parametrize(
+    "result, reason", [("failed", "customer-left"), ("cancelled", "command")], ids=["leaves", "end"]
+)
+@pytest.mark.examples(2)
+async def test_end_of_the_call_during_a_retrieve_dial_stops_the_phone(system, conferenced, result, reason):
     talk = await parked(system, conferenced=conferenced)
     system.not_answered_by(TARGET)
     command = await system.begins("retrieve", talk.session, to=TARGET)
     await system.until(talk.session, **{"transfer.status": "ringing"})
-    await customer_leaves(system, talk)
-    await system.has_failed(command, "customer-left")
-    assert (await transfers(system))[1:] == [("retrieve", TARGET, "failed", "customer-left")]
+    if reason == "command":
+        await system.ended_by_command(talk.session)
+    else:
+        await customer_leaves(system, talk)
+    await system.has_failed(command, reason)
+    assert (await transfers(system))[1:] == [("retrieve", TARGET, result, reason)]
     assert system.dials_to(TARGET) == 1
 
 
@@ -218,17 +225,6 @@ async def test_one_of_two_concurrent_retrieves_is_carried_out(system):
     await system.rejected("the call is not parked; allowed now: ", "retrieve", talk.session, to=SECOND)
     assert (system.dials_to(TARGET), system.dials_to(SECOND)) == (1, 0)
     await customer_leaves(system, talk)
-
-
-@BOTH_PLACES
-async def test_end_of_a_parked_call_during_a_dial_hangs_up_everyone(system, conferenced):
-    talk = await parked(system, conferenced=conferenced)
-    system.not_answered_by(TARGET)
-    command = await system.begins("retrieve", talk.session, to=TARGET)
-    await system.until(talk.session, **{"transfer.status": "ringing"})
-    await system.ended_by_command(talk.session)
-    assert (await system.outcome_of(command)).reason == "command"
-    assert (await transfers(system))[1:] == [("retrieve", TARGET, "cancelled", "command")]
 
 
 # ---- no one takes it up ------------------------------------------------------------------------------------------

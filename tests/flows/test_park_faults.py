@@ -10,7 +10,7 @@ from conferral.sandbox.model.behavior import Behavior
 from conferral.storage.commands import command_stream
 from tests.flows.flow_helpers import BOTH_DIRECTIONS, GAP_MAX_S, STARTS, TARGET
 from tests.flows.interruptions import Command, SmallSystem, Stage, gives, hangs_up, nothing, one_by_one, says
-from tests.flows.test_park import BOTH_PLACES, heard_audio, is_parked, parked, talking, transfers
+from tests.flows.test_park import BOTH_PLACES, is_parked, parked, talking, transfers
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers
 
@@ -84,40 +84,6 @@ async def test_flag_that_is_not_cleared_parks_nothing(system):
     await system.until(talk.session, state="conferenced", phase="")
     await system.until_hears(talk.customer, [talk.agent])
     await system.ended_by_command(talk.session)
-
-
-@pytest.mark.soak  # as in test_blind_faults.py
-@BOTH_PLACES
-@pytest.mark.parametrize("fault", [
-    {"status": 503}, {"status": 429}, {"cut": "before"}, {"cut": "after"}, {"status": 500, "moment": "after"},
-], ids=["503", "429", "cut-before", "cut-after", "500-after"])  # fmt: skip
-async def test_agent_hang_up_that_fails_at_first_is_repeated(system, conferenced, fault):
-    talk = await talking(system, conferenced=conferenced)
-    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.agent.sid}", Status="completed", **fault)
-    await system.done("park", talk.session)
-    await is_taken_up(system, talk)
-
-
-@pytest.mark.soak  # as in test_blind_faults.py
-async def test_redirect_that_is_refused_leaves_the_two_of_an_outbound_call_talking(system):
-    talk = await talking(system, "outbound")
-    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
-    since_s = system.listening.now()
-    await system.failed("Twilio refused (HTTP 400, code 20001)", "park", talk.session)
-    await system.until(talk.session, state="bridged", phase="connected")
-    assert heard_audio(system, talk.customer, since_s) == [frozenset({talk.agent.sid})]
-    await system.done("park", talk.session)
-    await is_taken_up(system, talk)
-
-
-@pytest.mark.soak  # as in test_blind_faults.py
-@pytest.mark.parametrize("fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}])
-async def test_redirect_without_an_answer_moves_the_customer_once(system, fault):
-    talk = await talking(system, "outbound")
-    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", **fault)
-    await system.done("park", talk.session)
-    assert system.redirects_of(talk.customer) == 1
-    await is_taken_up(system, talk)
 
 
 @BOTH_DIRECTIONS

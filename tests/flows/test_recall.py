@@ -106,9 +106,10 @@ async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hea
 
     await system.ended_by_hang_up(back, talk.session, "agent-left")
     transfer = (await system.outcomes())[0]
+    assert (transfer["mode"], transfer["to"]) == ("blind", TARGET)
     assert (transfer["result"], transfer["reason"]) == ("recalled", "busy, recall busy")
-    assert [(one["party"], one["result"]) for one in json.loads(transfer["attempts"])] == [
-        ("target", "busy"), ("agent", "busy"), ("agent", "answered"),
+    assert [(one["party"], one["to"], one["result"]) for one in json.loads(transfer["attempts"])] == [
+        ("target", TARGET, "busy"), ("agent", AGENT, "busy"), ("agent", AGENT, "answered"),
     ]  # fmt: skip
 
 
@@ -256,6 +257,9 @@ async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_se
     assert system.sounds(talk.customer, began_s)[-1] == SORRY
     assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
     assert (system.dials_to(SECOND), system.sandbox.request_log.dials_to(AGENT)) == (1, 1)
+    transfer, session = await system.outcomes()
+    assert (transfer["result"], transfer["reason"]) == ("failed", "no-answer, fallback rejected")
+    assert (session["kind"], session["reason"]) == ("session", "fallback-failed")
 
 
 @STARTS

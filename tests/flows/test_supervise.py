@@ -344,12 +344,3 @@ async def test_mode_is_done_though_every_callback_about_the_supervisor_is_lost(s
     await crowd.done("supervise", to=EVE, mode=mode)
     await is_heard_as(crowd, mode)
     await crowd.let_go()
-
-
-async def test_supervisors_dial_of_unknown_outcome_is_not_repeated(system):
-    crowd = await two(system)
-    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", cut="after", To=EVE)
-    await crowd.supervise("whisper")
-    await is_heard_as(crowd, "whisper")
-    assert system.dials_to(EVE) == 1
-    await crowd.let_go()

@@ -106,13 +106,6 @@ async def test_removing_either_party_while_one_waits_ends_the_call(system, way, 
     await system.everyone_is_gone(opening.id, ended["end_reason"])
 
 
-async def test_agent_hanging_up_before_the_customer_answers_stops_the_customer_phone(system):
-    opening, customer = await ringing(system, "call", brief="This is a call.", session="order-7")
-    assert system.sounds(opening.waiter)[0] == "said This is a call."
-    await opening.ended_by_hang_up(opening.waiter, "agent-left")
-    assert customer.record.answered_at_s is None
-
-
 @pytest.mark.system(speed=5, CONFERRAL_GREETING="Welcome to us.")
 async def test_greeting_is_said_once_and_then_the_music_plays(system):
     system.agent_phone.script_in_turn(rings())

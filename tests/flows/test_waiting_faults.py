@@ -3,8 +3,8 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, ringing, some, waits
-from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, ringing, some
+from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(policy={"ring_timeout_ms": 1_000})]
@@ -180,19 +180,3 @@ async def test_party_left_alone_is_released_when_the_flag_fails(system, way):
     await opening.ended_by_hang_up(leg, f"{opening.way.awaited}-left")
     # The lone grace is 0.3 s here.
     assert system.listening.seconds(opening.waiter, "silence", left_s) < 2
-
-
-async def test_agent_is_dialed_once_although_the_response_is_lost(system):
-    system.answered_by(CUSTOMER)
-    system.sandbox.faults.next_rest("POST", "/Calls.json", cut="after")
-    opening = await opened(system, "call")
-    await opening.is_a_conference()
-    assert system.dials_to(AGENT) == 1
-
-
-async def test_gate_that_fails_once_lets_the_agent_of_a_call_in_by_the_fallback(system):
-    system.sandbox.faults.fail_fetches("/voice/gate", status=503)
-    opening, _ = await ringing(system, "call")
-    await waits(opening)
-    assert system.dials_to(AGENT) == 1
-    await opening.ended_by_command(debugger=frozenset({11200}))

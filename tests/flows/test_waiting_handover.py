@@ -3,7 +3,7 @@
 import pytest
 
 from tests.flows.conference_starts import by_way, in_conference, some
-from tests.flows.flow_helpers import CAROL, SECOND, TARGET
+from tests.flows.flow_helpers import CAROL, TARGET
 from tests.flows.three_party_call import dials, joined_by_target, published
 from tests.support.phones import busy
 
@@ -104,18 +104,6 @@ async def test_customer_hanging_up_during_a_transfer_hangs_up_everyone(system, w
     transfer, _ = await published(system, 2)
     assert (transfer["result"], transfer["reason"]) == ("failed", "customer-left")
     assert trio.target.record.answered_at_s is None
-
-
-@by_way("waiting")
-async def test_two_transfers_one_after_the_other(system, way):
-    trio = await starts(system, way)
-    for address, mode in ((TARGET, "blind"), (SECOND, "blind")):
-        system.answered_by(address)
-        await system.done("transfer", trio.id, to=address, mode=mode)
-        await system.until_hears(trio.customer, [await system.dialed(address)])
-        await trio.until(state="conferenced", phase="")
-    assert system.dials_to(TARGET) == system.dials_to(SECOND) == 1
-    await system.ended_by_command(trio.id)
 
 
 async def test_group_of_three_transfers_and_continues_until_one_is_left(system):

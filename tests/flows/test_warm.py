@@ -67,17 +67,6 @@ async def test_warm_transfer_is_completed_and_the_call_ends_when_either_leaves(s
     assert entries == [("transfer", "completed", ""), ("session", "ended", reason)]
 
 
-@pytest.mark.parametrize("leaver, reason", [("target", "agent-left"), ("customer", "customer-left")])
-async def test_agent_who_hangs_up_has_completed_and_the_call_ends_when_either_leaves(system, leaver, reason):
-    trio = await three(system, "warm")
-    trio.agent.hang_up()
-    session = await trio.until(state="conferenced", transfer_status="completed")
-    assert parties(session)["agent"] == ("target-1", "connected")
-    await trio.only_two_talk("customer", "target")
-    assert trio.customer_was_never_in_silence(), trio.heard()
-    await trio.ended_by_hang_up(getattr(trio, leaver), reason)
-
-
 async def test_warm_transfer_of_a_call_that_we_placed_is_completed(system):
     trio = await joined_by_target(await two_outbound(system), "warm")
     await trio.all_talk()
@@ -129,17 +118,6 @@ async def test_customer_and_agent_talk_on_when_the_target_is_not_reached(system,
     await system.failed(reason, "transfer", trio.id, to=TARGET, mode="warm")
     await talk_on(trio, status="failed", reason=reason)
     await trio.ended_by_hang_up(trio.agent, "agent-left")
-
-
-async def test_target_who_answers_and_leaves_at_once_leaves_customer_and_agent_talking(system):
-    trio = await dials(await two(system), "warm", answers(hangs_up_after_s=0.0))
-    session = await trio.until(state="conferenced")
-    assert (session["transfer.status"], session["transfer.reason"]) in (
-        ("cancelled", "target-left"),
-        ("failed", "hung-up"),
-    )
-    await talk_on(trio)
-    await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
 @pytest.mark.parametrize("answered", [False, True], ids=["ringing", "talking"])
