@@ -83,7 +83,7 @@ def test_dial_that_is_given_up_is_the_first_failure() -> None:
     def agent_too() -> Scenario:
         return Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue).fires(DialOverdue)
 
-    for play in (lambda: rings_long().fires(DialOverdue).fires(DialOverdue), agent_too):
+    for play in (lambda: rings_long().fires(DialOverdue).fires(DialOverdue).fires(DialOverdue), agent_too):
         *_, last = (one for one in timeline.build_timeline(recorded(play)[0]) if one.event == "dial_overdue")
         found = explained(play).first_failure
 

@@ -133,7 +133,7 @@ async def test_time_continues_after_the_clock_went_back_while_all_workers_were_s
 async def test_timer_is_overdue_after_the_clock_went_forward_while_all_workers_were_stopped(
     team: WorkerCluster,
 ) -> None:
-    """That can't be told from time that passed."""
+    """This looks like time that passed."""
     await set_timer(team, 600.0)
     for member in list(team.alive.values()):
         await team.leave(member)
