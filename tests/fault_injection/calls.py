@@ -1,4 +1,4 @@
-"""What the tests of faults share: calls that go on while a fault comes, and everyone hanging up in the end."""
+"""Shared by the tests of faults: calls that continue during a fault, and the end, when everyone hangs up."""
 
 import asyncio
 from collections.abc import Iterable
@@ -12,13 +12,13 @@ from tests.flows.flow_helpers import TARGET
 
 
 async def all_hang_up(system: FaultSystem, **expected: Any) -> None:
-    """Everyone hangs up; nothing is left of any call, and every law was kept. `expected` goes to `assert_laws`."""
+    """Everyone hangs up; no call is left, and every invariant held. `expected` goes to `assert_invariants`."""
     await hang_up(system)
     await assert_invariants(system, **expected)
 
 
 async def hang_up(system: FaultSystem) -> None:
-    """Everyone hangs up, and nothing is left of any call."""
+    """Everyone hangs up, and no call is left."""
     for call in system.sandbox.live_calls():
         call.hang_up()
     await system.settled()

@@ -1,4 +1,4 @@
-"""A world whose history is kept, for faults: what Redis carried out, what was decided, and who was how long alone."""
+"""A local system that records, for faults: what Redis executed, what was decided, and who was alone for how long."""
 
 from contextlib import AsyncExitStack
 from dataclasses import asdict, replace
@@ -19,24 +19,24 @@ from tests.support.redis_server import RedisServer
 SHORT_LEASE_MS = 1_000
 #: For a second worker that takes over all that a first one has: with one partition, the first keeps it until then.
 TWO_WORKERS = {"workers": 0, "CONFERRAL_PARTITIONS": 1, "CONFERRAL_CONVERT_TIMEOUT": 20}
-#: `CONFERRAL_SWEEP_INTERVAL` of these worlds, seconds.
+#: `CONFERRAL_SWEEP_INTERVAL` of these systems, seconds.
 SWEEP_S = 2
 
 
 class FaultSystem(LocalSystem):
-    """A `World` that keeps what is needed to hold it against the laws.
+    """A `LocalSystem` that records what `assert_invariants` needs.
 
-        async with FaultWorld(server) as world:
-            customer, agent = await world.talking()
+        async with FaultSystem(server) as system:
+            customer, agent = await system.talking()
             ...                                         # the fault, and everyone hangs up
-            await assert_laws(world)
+            await assert_invariants(system)
 
     Args:
         server: The Redis, or a cluster.
-        redis_url: How webhooks, workers and the test itself reach it; directly where none is given.
-        worker_url: How workers of this process reach it; as everyone does where none is given.
-        webhooks_url: How what webhooks write and read reaches it; as everyone does where none is given.
-        options: Those of a `World`.
+        redis_url: How webhooks, workers, and the test reach it; by default directly.
+        worker_url: How workers of this process reach it; by default as all do.
+        webhooks_url: How webhooks' writes and reads reach it; by default as all do.
+        options: Those of a `LocalSystem`.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class Held:
             self.taken.set()
             await self._go.wait()
 
-    def prune(self) -> None:
+    def release(self) -> None:
         self._go.set()
 
 
@@ -50,7 +50,7 @@ async def test_fault_58_list_that_is_older_than_a_call_does_not_end_it(system: F
     target = await transferred(system, customer)
     before = await swept(system)
 
-    lists.prune()
+    lists.release()
 
     async def has_swept() -> bool:
         return await swept(system) >= before + 2
@@ -75,7 +75,7 @@ async def test_fault_58_read_older_than_a_leave_brings_no_one_back(system: Fault
     target.hang_up()
     left = await system.until(customer.sid, **{"party.target.status": "left"})
 
-    reads.prune()
+    reads.release()
 
     async def is_read() -> bool:
         read = events_of(await system.log(customer.sid), "calls_read")
