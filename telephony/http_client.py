@@ -213,7 +213,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         try:
             async with self._open_session().request(
                 method.upper(),
-                URL(url, encoded=True).extend_query(_pairs(params)),
+                URL(url).extend_query(_pairs(params)),
                 data=URL.build(query=_pairs(data)).raw_query_string.encode() or None,  # in C, unlike urllib's
                 headers=headers,
                 allow_redirects=False,

@@ -98,15 +98,17 @@ REDIRECT = RedirectCall(
 HANG_UP = HangUpCall(effect_id="e2", session_id="CA0", party="agent", call_sid="CA1")
 
 
-async def test_base_url_is_replaced_and_path_and_query_are_kept(twilio: ScriptedTwilio, metrics: Metrics) -> None:
+async def test_base_url_is_replaced_and_path_query_and_form_are_kept(twilio: ScriptedTwilio, metrics: Metrics) -> None:
     client = PooledHttpClient(api_url=twilio.url + "/twilio/", clock=SystemClock(), metrics=metrics)
+    form = {"Twiml": "a+b &%41;=é", "Event": ["x", "y"], "Muted": True}
 
-    await client.request("GET", URI + "?Page=1&PageToken=a%2Bb", params={"PageSize": 50})
+    # A compatible provider's paging link may hold a space, which would end the request's target.
+    await client.request("POST", URI + "?Page=1&PageToken=a%2Bb c", params={"PageSize": 50}, data=form)
     await client.close()
 
-    assert twilio.requests[0].target == (
-        "/twilio/2010-04-01/Accounts/AC1/Calls/CA1.json?Page=1&PageToken=a%2Bb&PageSize=50"
-    )
+    (request,) = twilio.requests
+    assert request.target == ("/twilio/2010-04-01/Accounts/AC1/Calls/CA1.json?Page=1&PageToken=a%2Bb+c&PageSize=50")
+    assert parse_qsl(request.body) == [("Twiml", "a+b &%41;=é"), ("Event", "x"), ("Event", "y"), ("Muted", "True")]
 
 
 async def test_host_other_than_twilio_receives_no_request(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
