@@ -74,6 +74,11 @@ async def test_partitions_that_no_worker_takes_wait_even_if_the_console_started_
     assert found == LostWorkers(["one", "two"], [0, 1, 2], [0, 1, 2], [])
 
 
+async def test_partition_that_was_released_before_the_death_is_not_counted(observer):
+    observer.redis.hset(KEYS.lease(0), "until", 0)
+    assert await observer.after(60_000) == LostWorkers(["one", "two"], [1, 2], [1, 2], [])
+
+
 @pytest.mark.parametrize("is_renewed", [True, False])
 async def test_silent_worker_is_not_lost_while_its_leases_last(observer, is_renewed):
     observer.now_ms += HEARTBEAT_TIMEOUT_MS + 1

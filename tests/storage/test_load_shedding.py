@@ -75,6 +75,14 @@ def test_number_of_tracked_sessions_is_limited(monkeypatch):
     assert len(rates._buckets) == 10
 
 
+def test_deciding_events_count_toward_the_rate_of_their_session():
+    metrics = Metrics()
+    watched = LoadShedding(Hands(), metrics)
+    assert not any(watched.should_shed(deciding(number), 0, is_overloaded=False) for number in range(50))
+    assert watched.should_shed(noted(), 0, is_overloaded=False)
+    assert shed(metrics) == {"session": 1}
+
+
 @pytest.mark.parametrize("event", [deciding(), noted()], ids=lambda event: event.name)
 @pytest.mark.parametrize("reason", Reason)
 def test_deciding_events_are_never_shed(event, reason, monkeypatch):
