@@ -40,7 +40,7 @@ _STATUSES = _NOT_REACHED | {
 #: For statuses read from Twilio, which are states rather than changes.
 _LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
 CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is being asked to press 1"}
-#: Reason of a command that an operator took back. Twilio spells a call's status `canceled`.
+#: Reason of a command that an operator canceled. Twilio spells a call's status `canceled`.
 CANCELED = "cancelled"
 #: How the reason of a command begins that an operator overrode with another.
 SUPERSEDED = "superseded by "

@@ -195,7 +195,7 @@ def _fields() -> tuple[str, ...]:
         "by": "Who gave the command; empty if it did not say.",
         "status": f"One of {_words(TransferStatus)}. It stays `failed` if the agent is called back or a fallback "
         "answers, because the customer did not reach the target.",
-        "reason": "Empty, or why it failed or was cancelled: a reason of "
+        "reason": "Empty, or why it failed or was canceled: a reason of "
         "[a failed command](../commands.md#why-a-command-fails), `command`, or `target-left`; after a comma, what "
         "followed, such as `busy, recall no-answer` or `busy, fallback answered`.",
     }

@@ -51,7 +51,7 @@ class Transfer:
     mode: str
     #: Its progress: `dialing` … `completed`, `failed`, `cancelled`.
     status: str
-    #: Why it failed or was cancelled.
+    #: Why it failed or was canceled.
     reason: str = ""
     #: The destinations; of names from the directory, the addresses.
     to: tuple[str, ...] = field(default=(), repr=False)
@@ -233,7 +233,7 @@ class OutcomeRecord:
     session: str
     #: For a transfer `completed`, `failed`, `recalled`, or `cancelled`; for a session `ended`.
     result: str
-    #: Why a transfer failed or was cancelled; for a session, its `end_reason`.
+    #: Why a transfer failed or was canceled; for a session, its `end_reason`.
     reason: str = ""
     #: Who gave the command for the transfer, or for the session; empty if unknown.
     by: str = ""
