@@ -194,6 +194,11 @@ def test_supervisor_who_leaves_changes_nothing_but_the_flags(mode):
     story.call("supervisor", "completed").expect("conferenced", outcome="stale")
 
 
+def test_supervisor_who_leaves_a_transfer_or_one_lone_party_sets_no_flag():
+    supervised(begin=lambda: talking("warm")).leaves("supervisor").expect("transferring")
+    supervised().leaves("agent").leaves("supervisor").expect("conferenced")
+
+
 def test_supervisor_who_has_left_gets_a_number_when_the_next_takes_the_name():
     story = supervised("barge").leaves("supervisor").confirms("customer", "agent")
     story.legs["former supervisor"] = story.legs["supervisor"]
