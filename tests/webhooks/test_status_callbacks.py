@@ -58,18 +58,20 @@ async def test_the_end_of_a_browsers_call_goes_to_the_session_that_the_browser_h
 
 
 @pytest.mark.parametrize(
-    ("target", "moment"),
+    ("target", "form"),
     [
-        (AGENT_CALL, "agent_rings"),
-        ("/voice/status", "caller_has_hung_up"),
-        (CONFERENCE_URL, "agent_joins"),
-        (RECORDING, "conference_is_recorded"),
+        (AGENT_CALL, fields("agent_rings")),
+        ("/voice/status", fields("caller_has_hung_up")),
+        ("/voice/status", fields("caller_has_hung_up", From="client:alice")),
+        (CONFERENCE_URL, fields("agent_joins")),
+        (RECORDING, fields("conference_is_recorded")),
     ],
+    ids=["call", "caller", "browser", "conference", "recording"],
 )
-async def test_callback_that_cannot_be_stored_is_requested_again(client, ingest, metrics, lines, target, moment):
+async def test_callback_that_cannot_be_stored_is_requested_again(client, ingest, metrics, lines, target, form):
     ingest.away = True
 
-    status, _ = await post(client, target, fields(moment))
+    status, _ = await post(client, target, form)
 
     assert status == 503
     assert metrics.webhook_store_errors.labels(target.partition("?")[0])._value.get() == 1
