@@ -16,7 +16,7 @@ class LostWorkers:
     partitions: list[int]
     #: Those that still wait for another worker.
     waiting: list[int]
-    #: The workers that hold the others.
+    #: The workers that acquired the others.
     successors: list[str]
 
 
@@ -29,6 +29,7 @@ class LostWorkerDetector:
     def __init__(self) -> None:
         #: By worker: its newest heartbeat, its partitions then, and at the one before, since some may be taken already.
         self._seen: dict[str, tuple[float, set[int], set[int]]] = {}
+        self._successors: dict[int, str] = {}  # the first ones: a later holder got the partition from them
 
     async def read(self, reader: SessionQueries) -> LostWorkers | None:
         """Return the lost workers, None without any; may raise StoreError."""
@@ -55,8 +56,7 @@ class LostWorkerDetector:
             partitions = self._seen[name][1] | self._seen[name][2]
             if partitions and held <= waiting and sent_ms < heartbeat_window(now_ms)[0]:
                 lost[name] = partitions
-        if not lost:
-            return None
         all_held = set().union(*lost.values())
-        successors = {holders[number] for number in all_held - waiting}
-        return LostWorkers(sorted(lost), sorted(all_held), sorted(all_held & waiting), sorted(successors))
+        self._successors = {number: self._successors.get(number) or holders[number] for number in all_held - waiting}
+        names = sorted({*self._successors.values()})
+        return LostWorkers(sorted(lost), sorted(all_held), sorted(all_held & waiting), names) if lost else None

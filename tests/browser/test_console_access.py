@@ -1,12 +1,15 @@
 """Who is let into the console, what a reader may do, and what a page says when no one answers it."""
 
 import asyncio
+import json
 import re
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
+from conferral.storage.queries import process_stats
+from conferral.storage.queries.process_stats import ProcessStats
 from tests.browser import browser_actions
 from tests.browser.browser_environment import TOKEN, Console
 from tests.browser.many_sessions import crowd, put_all, session_id
@@ -112,9 +115,21 @@ async def test_a_lost_worker_is_named_with_the_one_that_took_over(redis, console
     page = await browser_actions.signed_in(windows, console)
     banner = page.get_by_text("1 of 1 partition is waiting for another worker.")
     await expect(banner).to_be_visible()
-    await expect(page.get_by_text("1 worker stopped: worker-1.")).to_be_visible()
+    await expect(page.get_by_text("1 worker died: worker-1.")).to_be_visible()
     redis.hset(KEYS.lease(0), mapping={"holder": "8:worker-2", "until": 1_900_000_000_000})
     await expect(page.get_by_text("worker-2 took over 1 partition and all its calls.")).to_be_visible()
+
+
+async def test_failed_requests_of_all_processes_are_counted_by_code(redis, console, windows):
+    for name, failures in (("one", {"20429": 1200, "no-answer": 1}), ("two", {"20429": 34})):
+        stats = process_stats.to_json(ProcessStats(failures=failures))
+        record = {"kind": "worker", "schema_version": 1, "version": "1", "stats": stats}
+        redis.hset(KEYS.processes, name, f"{redis.time()[0]}000 {json.dumps(record)}")
+    page = await browser_actions.signed_in(windows, console)
+    await page.goto(f"{console.address}#health")
+    rows = page.get_by_role("region", name="Failed Twilio requests").get_by_role("row")
+    await expect(rows.nth(1)).to_contain_text("1,234")
+    await expect(rows.nth(2)).to_contain_text("no reply from Twilio")
 
 
 @pytest.mark.soak

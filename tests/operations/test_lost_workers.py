@@ -55,6 +55,8 @@ async def test_worker_that_died_is_named_with_its_successor_until_its_heartbeat_
     assert await observer.after(1_000) is None
     observer.beat("two")
     assert await observer.after(HEARTBEAT_TIMEOUT_MS) == LostWorkers(["one"], [0, 1], [], ["two"])
+    observer.hold(new=[1])  # by rebalancing
+    assert await observer.after(0) == LostWorkers(["one"], [0, 1], [], ["two"])
     observer.redis.zrem(KEYS.workers, "one")
     assert await observer.after(0) is None
 

@@ -42,11 +42,11 @@ function LostWorkers({ found }) {
   }
   const all = counted(found.partitions.length, "partition");
   return html`<p class="banner is-note">
-    <strong>${counted(found.names.length, "worker")} stopped: <${Text} value=${found.names.join(", ")} class="mono" />.</strong>
+    <strong>${counted(found.names.length, "worker")} died: <${Text} value=${found.names.join(", ")} class="mono" />.</strong>
     <span>
       ${found.waiting.length
         ? `${found.waiting.length} of ${all} ${found.waiting.length === 1 ? "is" : "are"} waiting for another worker.`
-        : html`<${Text} value=${found.successors.join(", ")} class="mono" /> took over ${all} and all ${found.partitions.length === 1 ? "its" : "their"} calls.`}
+        : html`<${Text} value=${found.successors.join(" and ")} class="mono" /> took over ${all} and all ${found.partitions.length === 1 ? "its" : "their"} calls.`}
     </span>
   </p>`;
 }

@@ -178,8 +178,8 @@ function Failed({ code }) {
 /** Failed and unanswered requests since the processes' start, by Twilio's code, with rates. */
 function Failures({ health: of }) {
   const totals = new Map();
-  for (const { figures } of of.processes) {
-    for (const [code, count] of Object.entries(figures?.failures ?? {})) {
+  for (const { stats } of of.processes) {
+    for (const [code, count] of Object.entries(stats?.failures ?? {})) {
       totals.set(code, (totals.get(code) ?? 0) + count);
     }
   }
