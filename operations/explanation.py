@@ -283,7 +283,7 @@ def _useful_commands(session: SessionView) -> list[tuple[str, str, str]]:
 def _commands_in_transfer(stage: str) -> list[tuple[str, str, str]]:
     if stage != TransferStage.TALKING:
         return [
-            ("cancel", "stops dialing the target; customer and agent keep talking", ""),
+            ("cancel", "stops dialing the target; customer and agent talk again", ""),
             ("complete", "disconnects the agent; the target keeps ringing", ""),
         ]
     return [

@@ -323,12 +323,12 @@ def _calls_read(entry: LogEntry) -> str:
     found = parse_object(entry["details"])
     calls, inside = (found[name] if isinstance(found.get(name), dict) else {} for name in ("calls", "participants"))
     parts: list[str] = []
-    if inside:
-        parts.append(f"{join_names(list(inside))} {'are' if len(inside) > 1 else 'is'} in the conference")
-        for who, flags in inside.items():
-            if marks := [word for flag, word in _FLAGS.items() if isinstance(flags, list) and flag in flags]:
-                parts.append(f"{who} is {' and '.join(marks)}")
-    elif found.get("conference_sid"):
+    if present := [who for who in inside if calls.get(who, "in-progress") == "in-progress"]:
+        parts.append(f"{join_names(present)} {'are' if len(present) > 1 else 'is'} in the conference")
+    for who, flags in inside.items():
+        if marks := [word for flag, word in _FLAGS.items() if isinstance(flags, list) and flag in flags]:
+            parts.append(f"{who} is {' and '.join(marks)}")
+    if not inside and found.get("conference_sid"):
         parts.append("the conference is empty")
     for who, status in calls.items():
         if who not in inside or status != "in-progress":  # participants are always on the line

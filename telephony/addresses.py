@@ -91,7 +91,7 @@ def parse_address(text: str) -> Address:
         if _parse_valid(text) is not None:  # some countries have complete numbers this short
             return Address(AddressKind.NUMBER, text)
         raise AddressError("short and emergency numbers are never dialed")
-    raise AddressError(f"must be +, country code, and number, such as {EXAMPLE}, client:NAME, or sip:URI")
+    raise AddressError(f"must be a number with + and country code (such as {EXAMPLE}), client:NAME, or sip:URI")
 
 
 def is_caller_id(text: str) -> bool:

@@ -63,7 +63,7 @@ _SENTENCES = {
         Phrase.RECALL_REJECTED: "Your call is coming back to you. It was declined.",
         Phrase.RECALL_NO_CONFIRMATION: "Your call is coming back to you. Nobody has taken it.",
         Phrase.RECALL_FAILED: "Your call is coming back to you. The transfer has failed.",
-        Phrase.RECALL_PARKED: "The call that you have parked is coming back to you. Nobody has taken it up.",
+        Phrase.RECALL_PARKED: "The call you parked is coming back to you. No one picked it up.",
     },
     "de": {
         Phrase.BUSY: "Ihr Gesprächspartner ist gerade im Gespräch. Bitte rufen Sie später wieder an. Auf Wiederhören.",

@@ -106,7 +106,7 @@ def _wait_option(default: str) -> Any:
     return Annotated[float | None, typer.Option(metavar="SECONDS", help=text, callback=_check_wait)]
 
 
-WAIT, WAIT_FOR_DIAL = _wait_option("30 s"), _wait_option("the ring time plus 15 s, at least 30 s")
+WAIT, WAIT_FOR_DIAL = _wait_option("30 s"), _wait_option("15 s beyond the ring time of each phone, at least 30 s")
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the command's id and don't wait.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
 CommandId = Annotated[

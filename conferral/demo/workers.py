@@ -44,13 +44,13 @@ class DemoWorkers:
             others = [one.name for one in self._workers if not one.has_ended]
             pause_s = RESTART_AFTER_S if others else RESTART_ALONE_AFTER_S
             code = worker.process.returncode or 0
-            how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with {code}"
+            how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"exited with code {code}"
             await self._report(
                 f"{worker.name} (process {pid}) {how}; "
                 f"{' and '.join(others) or 'no other worker'} takes over. {worker.name} restarts in {pause_s:g} s."
             )
             if others and await poll_until(partial(self._is_taken_over, pid), pause_s):
-                await self._report(f"Every call has a worker again, {clock() - died_s:.1f} s after process {pid} died.")
+                await self._report(f"Every call has a worker again, {clock() - died_s:.1f} s after process {pid} ended.")
             await asyncio.sleep(max(0.0, pause_s - (clock() - died_s)))
             worker.restart()
             await self._report(f"{worker.name} runs again (process {worker.process.pid}).")

@@ -19,7 +19,7 @@ const opened = signal(new Set());
 
 const isGood = (entry) => entry.status >= 200 && entry.status < 300;
 const STATUSES = {
-  "": { label: "every answer", fits: () => true },
+  "": { label: "every response", fits: () => true },
   good: { label: "2xx", fits: isGood },
   bad: { label: "refused or failed", fits: (entry) => entry.attempts.length > 0 && !isGood(entry) },
   none: { label: "not sent", fits: (entry) => entry.attempts.length === 0 },
@@ -48,7 +48,7 @@ export function Deliveries() {
     ${hello.value?.keeps && html`<p class="muted small">Keeps the latest <${MaskedText} value=${hello.value.keeps} />; older ones are discarded.</p>`}
     <div class="filters">
       <label class="wide">
-        <span class="unseen">Show those that hold</span>
+        <span class="unseen">Show only entries containing</span>
         <input type="search" placeholder="call SID, session, number, event…" onInput=${choose("text")} />
       </label>
       <label>
@@ -118,7 +118,7 @@ function answerClass(entry) {
 }
 
 function fault(entry) {
-  return entry.fault === "again" ? `again, of no. ${entry.again_of}` : entry.fault;
+  return entry.fault === "again" ? `repeat of no. ${entry.again_of}` : entry.fault;
 }
 
 function Details({ entry }) {

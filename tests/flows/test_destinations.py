@@ -34,9 +34,9 @@ NEVER = {
     "+16045550123": "country CA is not on the allow-list",
     "+442079460123": "country GB is not on the allow-list",
     "sip:bob@example.com": "the allow-list does not name this SIP domain",
-    "+1 415 555 0123": "must be +, country code, and number, such as +12025550145, client:NAME, or sip:URI",
-    "14155550123": "must be +, country code, and number, such as +12025550145, client:NAME, or sip:URI",
-    "client:": "must be +, country code, and number, such as +12025550145, client:NAME, or sip:URI",
+    "+1 415 555 0123": "must be a number with + and country code (such as +12025550145), client:NAME, or sip:URI",
+    "14155550123": "must be a number with + and country code (such as +12025550145), client:NAME, or sip:URI",
+    "client:": "must be a number with + and country code (such as +12025550145), client:NAME, or sip:URI",
 }
 
 

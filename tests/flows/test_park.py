@@ -231,7 +231,7 @@ async def test_one_of_two_concurrent_retrieves_is_carried_out(system):
 
 #: Calls go back soon; sentences take time, so the local Twilio's clock runs faster.
 SHORT = {"speed": 20, "CONFERRAL_PARK_TIMEOUT": 0.5, "CONFERRAL_RING_TIMEOUT": 20}
-COMING_BACK = "said The call that you have parked is coming back to you. Nobody has taken it up."
+COMING_BACK = "said The call you parked is coming back to you. No one picked it up."
 SORRY = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
 
 

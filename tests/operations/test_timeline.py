@@ -240,10 +240,10 @@ def test_refusal_shows_the_example_number_of_its_text_and_masks_others() -> None
     """The example is what the operator should type; it belongs to no one."""
 
     def play() -> Scenario:
-        refused = f"to: must be +, country code, and number, such as {EXAMPLE}, not +14155550123"
+        refused = f"to: must be a number with + and country code (such as {EXAMPLE}), not +14155550123"
         return conferenced().command(Transfer, "transfer-1", to="", mode="warm", refused=refused)
 
-    shown = "to: must be +, country code, and number, such as +12025550145, not +…23"
+    shown = "to: must be a number with + and country code (such as +12025550145), not +…23"
     assert timeline.build_timeline(recorded(play)[0])[-1].reason == shown
     failure = explained(play).first_failure
     assert failure is not None

@@ -177,6 +177,11 @@ def test_overdue_stage_is_described_by_its_effects(ordered, shown):
             {"calls": {"agent": "completed"}, "participants": {"customer": []}},
             "Twilio reports: customer is in the conference, agent's call ended",
         ),
+        (
+            "calls_read",
+            {"calls": {"target": "ringing"}, "participants": {"customer": ["held"], "target": []}},
+            "Twilio reports: customer is in the conference, customer is on hold, target is ringing",
+        ),
         # A former agent is not described as the agent, and a party that is not known is called that.
         ("participant_left", {"party": "agent-1"}, "agent-1 left the conference"),
         ("gate_reached", {}, "the called party answered; call screening started"),

@@ -72,7 +72,7 @@ def test_everything_else_is_refused_in_words_without_the_address(text):
     assert not re.search(r"\d{3}", caught.value.reason.replace("+12025550145", ""))
 
 
-FORMAT = r"^must be \+, country code, and number, such as \+12025550145, "
+FORMAT = r"^must be a number with \+ and country code \(such as \+12025550145\), "
 NEVER_DIALED = r"^short and emergency numbers are never dialed$"
 
 

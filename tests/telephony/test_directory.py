@@ -174,9 +174,9 @@ def test_name_or_address(text, found):
     ("sales", "no destination is named sales in the directory; an address is"),
     ("desk-4155550123", "no destination has that name in the directory; an address is"),
     ("jamaica", "country JM is not on the allow-list"),
-    ("4155550123", "must be +, country code, and number"),
+    ("4155550123", "must be a number with + and country code"),
     ("911", "short and emergency numbers are never dialed"),
-    ("two words", "must be +, country code, and number"),
+    ("two words", "must be a number with + and country code"),
 ])  # fmt: skip
 def test_reason_repeats_no_number(text, reason):
     with pytest.raises(AddressError) as refused:

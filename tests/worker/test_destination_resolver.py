@@ -59,7 +59,7 @@ def test_commands_without_a_dial_pass_unchanged():
 
 
 @each("to, reason", [
-    ("4155550123", "to: must be +, country code, and number, such as +12025550145, client:NAME, or sip:URI"),
+    ("4155550123", "to: must be a number with + and country code (such as +12025550145), client:NAME, or sip:URI"),
     ("sales", f"to: no destination is named sales in the directory; {ADDRESSES}"),
     ("bob,desk-4155550123", f"to, destination 2 of 2: no destination has that name in the directory; {ADDRESSES}"),
     ("jamaica", "to: country JM is not on the allow-list"),

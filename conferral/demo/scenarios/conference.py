@@ -107,7 +107,7 @@ async def park_timeout(runner: ScenarioRunner) -> None:
         await play.submit("park")
         await play.expect_heard(customer="music")
         await play.narrator.announce("no one retrieves the call")
-        why = '"The call that you have parked is coming back to you. Nobody has taken it up."'
+        why = '"The call you parked is coming back to you. No one picked it up."'
         await play.expect_heard(customer="music", alice=why)
         await play.wait_until("the recall", lambda it: it.state == State.CONFERENCED and not it.phase)
         await play.expect_heard(customer="alice", alice="the customer")
