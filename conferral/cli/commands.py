@@ -100,7 +100,7 @@ def _command_function(command: type[CommandEvent]) -> Callable[..., None]:
         fields = {one.name: "true" if given[one.name] is True else given[one.name] or "" for one in own}
         session = given["session"] or ""
         if given["no_wait"] and given["wait"] is not None:
-            raise typer.BadParameter("not with --wait", param_hint="--no-wait")
+            raise typer.BadParameter("can't be used with --wait", param_hint="--no-wait")
         if name in _QUESTIONS and not given["yes"]:
             session = confirm_hang_up(name, _QUESTIONS[name], session, fields.get("party", ""))
         options = SubmitOptions(given["wait"], given["no_wait"], given["command_id"], given["as_json"])

@@ -118,7 +118,7 @@ def console(
     from conferral.runtime.web.pages import host_name
 
     if read_only and token_in_lines:
-        raise typer.BadParameter("not with --read-only", param_hint="--token-in-lines")
+        raise typer.BadParameter("can't be used with --read-only", param_hint="--token-in-lines")
     for name in allow_host or ():
         # A URL is rejected: its scheme would be taken for the host name, and the console would refuse the real host.
         if "/" in name or not host_name(name):

@@ -38,7 +38,7 @@ def print_history(named: str, as_of: str | None, save: str | None, *, full: bool
         save: The new file for the whole history; None to print.
     """
     if save is not None and as_of is not None:
-        raise typer.BadParameter("not with --as-of", param_hint="--save")
+        raise typer.BadParameter("can't be used with --as-of", param_hint="--save")
     history = _read_history(named)
     if save is not None:
         save_history(history, save)

@@ -170,9 +170,9 @@ def test_wrong_usage_ends_with_2_and_says_why_on_standard_error(run, arguments):
         (("convert", CALL, "--wait", "abc"), "'--wait': must be a number\n"),
         (("webhooks", "--port", "abc"), "'--port': must be a whole number\n"),
         (("dead", "--limit", "x"), "'--limit': must be a whole number\n"),
-        (("convert", CALL, "--wait", "5", "--no-wait"), "--no-wait: not with --wait\n"),
-        (("replay", CALL, "--as-of", "3", "--save", "call.json"), "--save: not with --as-of\n"),
-        (("console", "--read-only", "--token-in-lines"), "--token-in-lines: not with --read-only\n"),
+        (("convert", CALL, "--wait", "5", "--no-wait"), "--no-wait: can't be used with --wait\n"),
+        (("replay", CALL, "--as-of", "3", "--save", "call.json"), "--save: can't be used with --as-of\n"),
+        (("console", "--read-only", "--token-in-lines"), "--token-in-lines: can't be used with --read-only\n"),
         (
             ("announce", CALL, "--say", "x", "--url", "y"),
             ": announce needs one of the fields url and say, and not both\n",
