@@ -104,8 +104,8 @@ def metrics_page() -> str:
     intro = _prose(
         "`GET /metrics` answers in the Prometheus text format: always on the webhooks' port, and on a worker's "
         "`--port`. Labels never contain ids or addresses. Times are in seconds. Each process counts separately; sum "
-        "over processes. Only workers export the gauges below. [Operating](../operating.md#alerts) says what to watch, and what "
-        "to do."
+        "over processes. Only workers export the gauges below. [Operating](../operating.md#alerts) says what to "
+        "watch, and what to do."
     )
     outro = "Each process also exports the Prometheus client's own `process_*` and `python_info`.\n"
     return _page("runtime/metrics.py", "# Metrics\n", intro, _table(("Name", "Kind", "Labels", "Meaning"), rows), outro)

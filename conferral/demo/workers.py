@@ -50,7 +50,7 @@ class DemoWorkers:
                 f"{' and '.join(others) or 'no other worker'} takes over. {worker.name} restarts in {pause_s:g} s."
             )
             if others and await poll_until(partial(self._is_taken_over, pid), pause_s):
-                await self._report(f"Every call has a worker again, {clock() - died_s:.1f} s after process {pid} ended.")
+                await self._report(f"Every call has a worker again {clock() - died_s:.1f} s after process {pid} ended.")
             await asyncio.sleep(max(0.0, pause_s - (clock() - died_s)))
             worker.restart()
             await self._report(f"{worker.name} runs again (process {worker.process.pid}).")
