@@ -24,7 +24,7 @@ export function PendingList({ waits, isOver }) {
     <p>${first.for === CONVERSATION ? html`<strong>${others.length ? "In conversation" : "In conversation; nothing pending"}</strong>` : html`<strong>${first.by === "timer" ? "Next:" : "Waiting for"}</strong> <${One} wait=${first} />`}</p>
     ${others.length
       ? html`<details>
-          <summary>${others.length} more pending</summary>
+          <summary>Also pending: ${others.length}</summary>
           <ul>
             ${others.map((wait) => html`<li key=${wait.for}><${One} wait=${wait} /></li>`)}
           </ul>

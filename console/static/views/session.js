@@ -152,7 +152,7 @@ function Suggestions({ suggestions }) {
     <ul>
       ${suggestions.map(
         (one) => html`<li key=${one.line}>
-          <strong><${Text} value=${one.command} /></strong> <span><${Text} value=${one.why} /></span>
+          <strong><${Text} value=${one.command} />:</strong> <span><${Text} value=${one.why} /></span>
           <${Copyable} value=${one.line} what="the command" />
         </li>`,
       )}
