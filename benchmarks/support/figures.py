@@ -1,6 +1,7 @@
 """Figures: one value per round for each name, their medians and spread."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import sub, truediv
 from statistics import median
 
 
@@ -26,13 +27,15 @@ class Figures:
 
     def add_ratio(self, name: str, value: str, base: str) -> None:
         """Add each round's ratio of two figures of that round."""
-        pairs = zip(self.rounds[value], self.rounds[base], strict=True)
-        self.rounds[name] = [one / other for one, other in pairs]
+        self._combine(name, truediv, value, base)
 
     def add_difference(self, name: str, value: str, base: str) -> None:
         """Add each round's difference of two figures of that round."""
+        self._combine(name, sub, value, base)
+
+    def _combine(self, name: str, combine: Callable[[float, float], float], value: str, base: str) -> None:
         pairs = zip(self.rounds[value], self.rounds[base], strict=True)
-        self.rounds[name] = [one - other for one, other in pairs]
+        self.rounds[name] = [combine(one, other) for one, other in pairs]
 
     def lines(self) -> list[str]:
         """Return a table: name, median, and the rounds' minimum and maximum."""

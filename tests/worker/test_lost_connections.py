@@ -19,17 +19,29 @@ SOON_S = 1.8
 SETTLED_S = 5.0
 
 
+async def _join_two(team: WorkerCluster) -> tuple[ClusterMember, ClusterMember]:
+    """Start two workers, and wait until each could know the other's connection."""
+    first, second = team.join(), team.join()
+    await team.until_fair(2.0)
+    await team.passes(SETTLED_S)
+    return first, second
+
+
 @asynccontextmanager
 async def cluster_of_two(loop: VirtualLoop) -> AsyncIterator[tuple[WorkerCluster, ClusterMember, ClusterMember]]:
     """Two workers that know each other's connections."""
     async with running_cluster(loop) as team:
-        first, second = team.join(), team.join()
-        await team.until_fair(2.0)
-        await team.passes(SETTLED_S)
-        yield team, first, second
+        yield team, *await _join_two(team)
 
 
 of_two = in_virtual_time_with("team, first, second", cluster_of_two)
+
+
+async def _kill_unnoticed(team: WorkerCluster, killed: ClusterMember, other: ClusterMember) -> None:
+    """Kill a worker; its leases outlast its connection, so the other waits."""
+    team.kill(killed)
+    await team.passes(3.0)
+    assert len(other.keeper.consumers) == 8
 
 
 async def _assert_kept(team: WorkerCluster, time_s: float) -> None:
@@ -163,12 +175,8 @@ async def test_where_redis_refuses_client_commands_leases_alone_count(refused: s
         raise Refusal(f"NOPERM this user has no permissions to run the '{refused.lower()}' command")
 
     team.server._table[refused.encode()] = type(handler)(refused, refuse, handler.arity)  # type: ignore[arg-type]
-    first, second = team.join(), team.join()
-    await team.until_fair(2.0)
-    await team.passes(SETTLED_S)
-    team.kill(first)
-    await team.passes(3.0)
-    assert len(second.keeper.consumers) == 8
+    first, second = await _join_two(team)
+    await _kill_unnoticed(team, first, second)
     await team.until_fair(5.0)
     assert second.metrics.leases_acquired.labels("expired")._value.get() == 8
     if refused == "CLIENT LIST":
@@ -181,12 +189,8 @@ async def test_connection_that_redis_never_listed_is_no_evidence(loop: VirtualLo
     """A proxy answers CLIENT ID with an id of its own."""
     team = WorkerCluster(loop)
     team.server.connection_ids = list  # type: ignore[method-assign]
-    first, second = team.join(), team.join()
-    await team.until_fair(2.0)
-    await team.passes(SETTLED_S)
-    team.kill(first)
-    await team.passes(3.0)
-    assert len(second.keeper.consumers) == 8
+    first, second = await _join_two(team)
+    await _kill_unnoticed(team, first, second)
     team.kill(second)
 
 

@@ -15,7 +15,14 @@ from conferral.worker.process import Worker
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
 from tests.support.memory_redis import Fault, MemoryServer
-from tests.worker.worker_cluster import EPOCH_MS, ClusterClock, WorkerCluster
+from tests.worker.worker_cluster import EPOCH_MS, ClusterClock, ClusterMember, WorkerCluster
+
+
+async def _stop_while_busy(member: ClusterMember, partitions: set[int]) -> None:
+    """End a worker's tasks while these partitions have jobs."""
+    member.work.busy_partitions = partitions
+    member.stop.set()
+    await asyncio.wait(member.tasks)
 
 
 class SilentAssigner:
@@ -81,9 +88,7 @@ async def test_partition_lost_during_the_stop_is_given_up(loop: VirtualLoop) -> 
     team = WorkerCluster(loop, partitions=4)
     member = team.join()
     await team.until_fair(1.0)
-    member.work.busy_partitions = {0, 1, 2, 3}
-    member.stop.set()
-    await asyncio.wait(member.tasks)
+    await _stop_while_busy(member, {0, 1, 2, 3})
     member.keeper.consumers[2].mark_lost()
     is_over, work = asyncio.Event(), cast("Executor", member.work)
     winding = member.process.start(member.keeper.drain(is_over, work))
@@ -102,9 +107,7 @@ async def test_stopping_worker_leaves_unsent_requests_to_the_others(loop: Virtua
     member, other = team.join(), team.join()
     await team.until_fair(4.0)
     held = set(member.keeper.consumers)
-    member.work.busy_partitions = held
-    member.stop.set()
-    await asyncio.wait(member.tasks)
+    await _stop_while_busy(member, held)
     is_over, work = asyncio.Event(), cast("Executor", member.work)
     winding = member.process.start(member.keeper.drain(is_over, work))
     await team.passes(2 * RENEW_EVERY_S)
@@ -121,9 +124,7 @@ async def test_leases_that_redis_does_not_take_back_now_are_offered_again_with_p
     team = WorkerCluster(loop, partitions=4)
     member = team.join()
     await team.until_fair(1.0)
-    member.work.busy_partitions = {0, 1, 2, 3}
-    member.stop.set()
-    await asyncio.wait(member.tasks)
+    await _stop_while_busy(member, {0, 1, 2, 3})
     assert len(member.keeper.consumers) == 4
     member.work.busy_partitions = {3}
     offers: list[str] = []
