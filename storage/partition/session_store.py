@@ -16,6 +16,7 @@ from conferral.storage.codecs.session_hash import LOADED
 from conferral.storage.connection.client import Client, raise_refusals, run_all, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.scripts import Argument
 
 LOG_ENTRIES_MAX = 5_000
@@ -51,6 +52,8 @@ class Batch:
     """What a commit stores, and the entries that it acknowledges (XDEL)."""
 
     entry_ids: list[str] = field(default_factory=list)
+    #: Whether the stream holds no older entries; the ids are then in its order.
+    has_oldest: bool = False
     #: The time of all log entries, as in their field `at`.
     logged_at: str = ""
     sessions: list[SessionChange] = field(default_factory=list)
@@ -152,9 +155,15 @@ class SessionStore:
             names += (keys.session(change.after.id), keys.log(change.after.id))
             _add_session(values, change)
         numbers = (lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX)
+        trim_to = _id_after(batch.entry_ids[-1]) if batch.has_oldest else ""
         packed = (change.packed for change in batch.sessions)
         # Few arguments instead of thousands: both sides handle them in a fraction of the time.
-        return names, [lease.holder, *numbers, batch.logged_at, _ENCODER.encode(values), *packed]
+        return names, [lease.holder, *numbers, batch.logged_at, _ENCODER.encode(values), trim_to, *packed]
+
+
+def _id_after(entry_id: str) -> str:
+    ms, number = parse_entry_id(entry_id)
+    return f"{ms}-{number + 1}"
 
 
 def _indexed(changes: Sequence[SessionChange]) -> Iterator[Sequence[str | int]]:

@@ -27,7 +27,8 @@
     then for each session: three numbers of values: fields and values to set, fields to remove, log entries; the fields
     and values; the fields; for each log entry its number of values, and those: event, from, to, outcome, version,
     reason, and effects, and its other fields, each with its name
-  ARGV[7 ..]  for each session its field `packed`
+  ARGV[7]  if the entries are the stream's oldest: the first id after them, so that one command removes all; else empty
+  ARGV[8 ..]  for each session its field `packed`
 
   Returns  {1}        stored
            {2}        already: this same commit was stored before
@@ -90,7 +91,7 @@ end
 
 local entries, put, done, set, unset, opened, closed, closed_places, versions = take(9)
 -- The rest of the list is read between the writes; these counts show that the sender meant the same sessions.
-if #KEYS ~= 8 + 2 * #versions or #ARGV ~= 6 + #versions then return redis.error_reply('ERR wrong number of sessions') end
+if #KEYS ~= 8 + 2 * #versions or #ARGV ~= 7 + #versions then return redis.error_reply('ERR wrong number of sessions') end
 local conflicts, log_lengths = {5}, {}
 for i = 1, #versions do
   local found = try('HGET', KEYS[7 + 2 * i], 'version')
@@ -102,7 +103,8 @@ end
 if #conflicts > 1 then return conflicts end
 
 -- From here on nothing can fail.
-write_list('XDEL', events, entries)
+-- XDEL searches for each entry from the start of its block of a hundred.
+if ARGV[7] ~= '' then call('XTRIM', events, 'MINID', ARGV[7]) else write_list('XDEL', events, entries) end
 call('HDEL', suspects, '', 'last')
 if counts[suspects] > 0 then
   write_list('HDEL', suspects, entries)
@@ -111,7 +113,7 @@ end
 call('HSET', lease, 'commit', number)
 local is_new_log_used = false
 for i = 1, #versions do
-  local hash, log, packed = KEYS[7 + 2 * i], KEYS[8 + 2 * i], 6 + i
+  local hash, log, packed = KEYS[7 + 2 * i], KEYS[8 + 2 * i], 7 + i
   local fields, removed, added = take(3)
   local first = math.min(fields, 1000)
   call('HSET', hash, 'packed', ARGV[packed], take(first))

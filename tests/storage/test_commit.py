@@ -86,11 +86,12 @@ async def everything(client, keys):
     return found
 
 
+@pytest.mark.parametrize("has_oldest", [True, False])
 async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entries(
-    store, client, keys, partition, lease
+    store, client, keys, partition, lease, has_oldest
 ):
     ids = await add(client, keys, partition, 3)
-    batch = Batch(entry_ids=ids[:2], sessions=[opened()], outbox_put={"effect": b"{}"}, timers={f"ring|{SESSION}": 5})
+    batch = Batch(ids[:2], has_oldest, sessions=[opened()], outbox_put={"effect": b"{}"}, timers={f"ring|{SESSION}": 5})
     assert await store.commit(partition, lease, batch) is CommitResult.OK
     assert [entry_id.decode() for entry_id, _ in await client.xrange(keys.events(partition))] == ids[2:]
     loaded = (await store.load([SESSION]))[SESSION]
@@ -101,6 +102,12 @@ async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entr
     assert len(await client.xrange(keys.log(SESSION))) == 1
     assert await client.ttl(keys.session(SESSION)) == -1
     assert lease.commit == 1
+
+
+async def test_commit_of_younger_entries_leaves_the_older_ones(store, client, keys, partition, lease):
+    ids = await add(client, keys, partition, 3)
+    await store.commit(partition, lease, Batch(entry_ids=ids[1:2]))
+    assert [entry_id.decode() for entry_id, _ in await client.xrange(keys.events(partition))] == [ids[0], ids[2]]
 
 
 async def test_commit_with_too_few_arguments_is_refused_and_changes_nothing(store, client, keys, partition, lease):

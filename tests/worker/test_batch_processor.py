@@ -81,14 +81,15 @@ class Store:
     """Commits everything, except for the first commit of one entry."""
 
     def __init__(self, conflicting: str) -> None:
-        self.commits: list[list[str]] = []
+        #: The entries, and whether they were taken for the oldest.
+        self.commits: list[tuple[list[str], bool]] = []
         self._conflicting = conflicting
 
     async def load(self, session_ids: list[str]) -> dict[str, Session]:
         return {name: Session(name) for name in session_ids}
 
     async def commit(self, _partition: int, _lease: object, one: Batch) -> CommitResult:
-        self.commits.append(one.entry_ids)
+        self.commits.append((one.entry_ids, one.has_oldest))
         if self._conflicting in one.entry_ids:
             self._conflicting = ""
             raise CommitConflictError((one.sessions[0].after.id,))
@@ -126,7 +127,7 @@ async def test_entry_that_can_not_be_decided_costs_no_other_entry_of_its_session
     events = [replace(received(1), entry_id=entry_id) for entry_id in ("1-0", "2-0", "3-0")]
     store = Store("")
     assert await process(store, *events) == (["1-0", "3-0"], ["2-0"])
-    assert store.commits == [["1-0"], ["2-0"], ["3-0"]]
+    assert store.commits == [(["1-0"], False), (["2-0"], False), (["3-0"], False)]
 
 
 @pytest.mark.parametrize("conflicting", ["1-0", "2-0", "3-0"])
@@ -136,4 +137,5 @@ async def test_committed_parts_are_not_decided_again_when_a_later_one_fails(monk
     assert await process(store, *map(received, (1, 2, 3))) == (["1-0", "2-0", "3-0"], [])
     done = ["1-0", "2-0", "3-0"]
     at = done.index(conflicting)
-    assert store.commits == [[one] for one in (*done[: at + 1], *done[at:])]
+    together = [([one], True) for one in done[: at + 1]]
+    assert store.commits == [*together, *(([one], False) for one in done[at:])]

@@ -63,7 +63,7 @@ class BatchProcessor:
         """Decide entries together; if that fails, session by session."""
         events, sessions = await self._load_sessions(await self._parse(entries))
         try:
-            await self._decide_and_commit(events, sessions)
+            await self._decide_and_commit(events, sessions, are_oldest=True)
         except (CommitConflictError, DecisionFailedError) as error:
             if isinstance(error, CommitConflictError):
                 log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
@@ -112,14 +112,21 @@ class BatchProcessor:
             self._cache.drop({event.session_id for _, event in events})
             await self.dead_letter([entry for entry, _ in events], "the session can't be committed")
 
-    async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
-        """Decide together, commit in parts; `events` keeps what is uncommitted."""
+    async def _decide_and_commit(
+        self, events: Events, sessions: dict[str, Session], *, are_oldest: bool = False
+    ) -> None:
+        """Decide together, commit in parts; `events` keeps what is uncommitted.
+
+        Args:
+            are_oldest: Whether no older entry of the stream is undecided, and the entries are in its order.
+        """
         now_ms = self._clock.now_ms()
         with _deciding():
             decisions = decide([event for _, event in events], sessions, now_ms, self._context.policy())
         for part in split_into_commits(decisions):
             with _deciding():
                 decided = encode(part, sessions, now_ms, self._dispatcher.open_effects_of)
+                decided.batch.has_oldest = are_oldest
             await self._context.checkpoint("before_commit", self._partition)
             await self._commit(decided.batch)
             del events[: len(part)]
