@@ -14,6 +14,7 @@ from collections.abc import Hashable, MutableMapping
 from contextlib import suppress
 from typing import Any, Literal, TextIO, cast
 
+import orjson
 import structlog
 
 from conferral.runtime.clock import Clock
@@ -66,12 +67,11 @@ def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
     return line
 
 
-#: `json.dumps` would create an encoder for each line.
-_ENCODER = json.JSONEncoder(default=repr)
-
-
 def _render_json(_logger: Any, _method: str, line: Event) -> str:
-    return _ENCODER.encode(line)
+    try:
+        return orjson.dumps(line, default=repr).decode()
+    except TypeError:  # a lone surrogate, of a file name that is not UTF-8, or an integer of more than 64 bits
+        return json.dumps(line, default=repr)
 
 
 def _format_exception(exc_info: Any) -> str:

@@ -44,7 +44,7 @@ def prune_former_parties(session: Session, before: Session, changed: Collection[
     former = session.former_calls
     if session.parties is not before.parties:
         parties, departures = _number_departures(session, changed)
-        if any(name not in before.parties for name in changed):
+        if not before.parties.keys() >= {*changed}:
             numbers = _highest_numbers(session.name_numbers, parties)
             if numbers != session.name_numbers:
                 changes["name_numbers"] = numbers

@@ -233,7 +233,9 @@ def _changed_since(before: Session, draft: Draft) -> tuple[str, ...]:
 
 
 def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[TimerChange, ...]:
-    changed = {name for name, _ in after.items() ^ before.items()} if after is not before else ()
+    if after is before:
+        return ()
+    changed = {name for name, _ in after.items() ^ before.items()}
     return tuple([TimerChange(name, after.get(name)) for name in sorted(changed)])
 
 

@@ -7,7 +7,6 @@ from itertools import compress
 from operator import is_not
 
 from msgspec import field
-from msgspec.structs import force_setattr
 
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.deduplication import SeenEvents
@@ -282,10 +281,6 @@ class Session(BaseRecord, frozen=True, dict=True):
     #: Due times by timer name.
     timers: Mapping[str, int] = field(default_factory=dict)
     seen: SeenEvents = field(default_factory=SeenEvents)
-
-    def __post_init__(self) -> None:
-        if not self.conference_name:
-            force_setattr(self, "conference_name", self.id)
 
     @property
     def conference_to_join(self) -> str:

@@ -229,17 +229,17 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         elif may_have_called(party):
             find_dialed_call(draft, party)
         mark_released(draft, party)
-    draft.reason = reason.value
-    report_converts(draft, CommandStatus.FAILED, reason.value)
-    report_call(draft, CommandStatus.FAILED, reason.value)
-    fail_commands(draft, reason.value)
-    conclude_session(draft, reason.value)
+    draft.reason = end_reason = reason.value
+    report_converts(draft, CommandStatus.FAILED, end_reason)
+    report_call(draft, CommandStatus.FAILED, end_reason)
+    fail_commands(draft, end_reason)
+    conclude_session(draft, end_reason)
     draft.change(
         opening=Opening.OVER,
         parked_by="",
         parked_until_ms=0,
         phase=Phase.NONE,
-        end_reason=reason.value,
+        end_reason=end_reason,
         call_token="",
         open_redirects=(),
         ended_at_ms=draft.now_ms,

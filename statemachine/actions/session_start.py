@@ -52,7 +52,7 @@ def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
         is_group=True,
-        conference_name=event.conference_name,
+        conference_name=event.conference_name or draft.session.id,
     )
     draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
 
@@ -75,7 +75,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
         by=event.by,
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
-        conference_name=event.conference_name,
+        conference_name=event.conference_name or draft.session.id,
     )
     dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True)
     draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
@@ -104,5 +104,5 @@ def _open_inbound(draft: Draft, *, customer: str, agent: str) -> None:
         ),
         AGENT: Party(AGENT, first_label(AGENT), address=agent, status=PartyStatus.DIALING),
     }
-    draft.change(created_at_ms=draft.now_ms, parties=parties)
+    draft.change(created_at_ms=draft.now_ms, parties=parties, conference_name=session_id)
     draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)

@@ -56,7 +56,8 @@ def changes(session: Session, before: Session, changed: Collection[str] | None =
         _FINDERS.recording.add_changes(session.recording, before.recording, found, "recording.")
     if session.parties is not before.parties:
         changed = changed_parties(session.parties, before.parties) if changed is None else changed
-        if len(before.parties) + sum(name not in before.parties for name in changed) > len(session.parties):
+        known = sum(map(before.parties.__contains__, changed))
+        if len(before.parties) + len(changed) - known > len(session.parties):
             for name in [name for name in before.parties if name not in session.parties]:
                 _FINDERS.party.add_changes(None, before.parties[name], found, f"party.{name}.")
         for name in changed:

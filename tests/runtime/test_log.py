@@ -54,6 +54,12 @@ def test_log_key_not_on_the_allow_list_is_omitted(lines):
     assert "phone" not in lines()[0]
 
 
+@pytest.mark.parametrize("value", ["/etc/\udcff", 2**64, "é", "Ω"])
+def test_any_value_is_written_as_json(lines, value):
+    structlog.get_logger().info("setting_read", setting=value)
+    assert lines()[0]["setting"] == value
+
+
 @pytest.mark.parametrize("key", ["call_token", "to", "agent", "customer", "brief", "digits", "caller_id", "fields"])
 def test_contents_of_commands_and_dials_are_not_logged(lines, key):
     structlog.get_logger().info("dial_ordered", **{key: "+14155550123"}, session_id="CA1")

@@ -261,6 +261,7 @@ def test_session_reads_as_people_expect():
         "CA1",
         version=3,
         created_at_ms=1_795_165_380_677,
+        conference_name="CA1",
         by="desk 7",
         parties={"agent": Party("agent", "agent-1", "CA2", "client:alice", PartyStatus.RINGING)},
     )
