@@ -9,13 +9,14 @@ changed since then are in the packed session.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
+from itertools import chain, compress, repeat
+from operator import eq, is_not
 from typing import NamedTuple
 
 import msgspec
 
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import Party, Session, changed_parties
+from conferral.statemachine.session import RESTLESS, Party, Session
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.codecs.session_view import is_session
@@ -45,11 +46,11 @@ class Apart(NamedTuple):
 
     #: The session's version when they were packed.
     number: int
-    parties: Mapping[str, Party]
+    parties: Sequence[Party]
     packed: bytes
 
 
-_NONE_APART = Apart(0, {}, b"")
+_NONE_APART = Apart(0, (), b"")
 
 
 class _Packed(msgspec.Struct, array_like=True, frozen=True):
@@ -57,20 +58,22 @@ class _Packed(msgspec.Struct, array_like=True, frozen=True):
     session: Session
     #: The number of the parties apart; 0 if there are none.
     apart: int = 0
+    #: Of a session with parties apart: its `RESTLESS`, by that name.
+    notes: Mapping[str, Sequence[str]] = {}
 
 
 class _PackedParties(msgspec.Struct, array_like=True, frozen=True):
     number: int
-    parties: Mapping[str, Party]
+    parties: Sequence[Party]
 
 
 _DECODER = msgspec.json.Decoder(_Packed)
 _PARTIES_DECODER = msgspec.json.Decoder(_PackedParties)
 
 
-def pack(session: Session, apart: int = 0) -> bytes:
-    """Return a session in packed form, with the number of its parties apart."""
-    return _ENCODER.encode(_Packed(LAYOUT, session, apart) if apart else (LAYOUT, session))
+def pack(session: Session) -> bytes:
+    """Return a session in packed form, with all its parties."""
+    return _ENCODER.encode((LAYOUT, session))
 
 
 def pack_changes(session: Session, before: Session) -> tuple[bytes, dict[str, str | None]]:
@@ -79,15 +82,18 @@ def pack_changes(session: Session, before: Session) -> tuple[bytes, dict[str, st
     if len(parties) <= TOGETHER_MAX:
         return pack(session), {PACKED_PARTIES: None} if apart.number else {}
     written: dict[str, str | None] = {}
-    changed = changed_parties(parties, apart.parties)
-    # When a session is loaded, they come first.
-    are_first = [*islice(parties, len(apart.parties))] == [*apart.parties]
-    if len(changed) > TOGETHER_MAX or not are_first:
-        apart = Apart(session.version, parties, _ENCODER.encode(_PackedParties(session.version, parties)))
-        changed, written = (), {PACKED_PARTIES: apart.packed.decode()}
+    # As in `changed_parties`, but place by place: when a session is loaded, those apart come first.
+    differ = [*map(is_not, parties.values(), chain(apart.parties, repeat(None)))]
+    changed, replaced = [*compress(parties, differ)], compress(apart.parties, differ)
+    is_in_place = len(parties) >= len(apart.parties) and all(map(eq, changed, (party.name for party in replaced)))
+    if len(changed) > TOGETHER_MAX or not is_in_place:
+        stored = [*parties.values()]
+        apart = Apart(session.version, stored, _ENCODER.encode(_PackedParties(session.version, stored)))
+        changed, written = [], {PACKED_PARTIES: apart.packed.decode()}
     session.__dict__[_APART] = apart
     together = replace(session, parties={name: parties[name] for name in changed})
-    return pack(together, apart.number), written
+    notes = {RESTLESS: session.__dict__[RESTLESS]} if RESTLESS in session.__dict__ else {}
+    return _ENCODER.encode(_Packed(LAYOUT, together, apart.number, notes)), written
 
 
 def apart_of(session: Session) -> Apart:
@@ -113,8 +119,14 @@ def unpack(packed: bytes, packed_parties: bytes | None = None) -> Session:
         raise CorruptHashError(PACKED_PARTIES) from None
     if apart.number != found.apart:
         raise CorruptHashError(PACKED_PARTIES)
-    session = replace(found.session, parties={**apart.parties, **found.session.parties})
+    parties = {party.name: party for party in apart.parties}
+    parties |= found.session.parties
+    session = replace(found.session, parties=parties)
     session.__dict__[_APART] = Apart(apart.number, apart.parties, packed_parties or b"")
+    if (restless := found.notes.get(RESTLESS)) is not None:
+        if not parties.keys() >= set(restless):
+            raise CorruptHashError(PACKED)
+        session.__dict__[RESTLESS] = restless
     return session
 
 
