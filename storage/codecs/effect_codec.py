@@ -72,6 +72,8 @@ class OutboxEntry:
     sent_at_ms: int | None = None
     #: An effect's place in its session: version, and number within. A hash keeps no order; times may repeat.
     place: tuple[int, int] = (0, 0)
+    #: Since when a history that Redis lost may have sent it, Unix milliseconds; 0: never; None: not known.
+    lost_since_ms: int | None = None
 
 
 class _Header(msgspec.Struct):
@@ -79,6 +81,7 @@ class _Header(msgspec.Struct):
     committed_at_ms: int
     sent_at_ms: int | None = None
     place: tuple[int, int] = (0, 0)
+    lost_since_ms: int | None = None
 
 
 _HEADER = msgspec.json.Decoder(_Header)
@@ -91,8 +94,9 @@ def encode(entry: OutboxEntry) -> bytes:
     # The mark comes first, where the `mark_sent` script puts it.
     mark = {} if entry.sent_at_ms is None else {"sent_at_ms": entry.sent_at_ms}
     place = {"place": entry.place} if any(entry.place) else {}
+    lost = {} if entry.lost_since_ms is None else {"lost_since_ms": entry.lost_since_ms}
     work = {"kind": entry.work.kind, **msgspec.to_builtins(entry.work)}
-    return msgspec.json.encode({**mark, "committed_at_ms": entry.committed_at_ms, **place, **work})
+    return msgspec.json.encode({**mark, "committed_at_ms": entry.committed_at_ms, **place, **lost, **work})
 
 
 def decode(body: bytes) -> OutboxEntry | None:
@@ -102,6 +106,6 @@ def decode(body: bytes) -> OutboxEntry | None:
     try:
         header = _HEADER.decode(body)
         work = _DECODERS[header.kind].decode(body)
-        return OutboxEntry(work, header.committed_at_ms, header.sent_at_ms, header.place)
+        return OutboxEntry(work, header.committed_at_ms, header.sent_at_ms, header.place, header.lost_since_ms)
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         raise BadEntryError("an outbox entry can't be decoded") from None

@@ -45,8 +45,8 @@ VERIFY_AFTER_FAILOVER_S = 60.0
 VERIFY_AT_MOST_S = 180.0
 _CONNECTION_SEPARATOR = " "
 #: What a lease names after a rollback instead of a server, so that the next holder verifies, too: `-`, the rollback's
-#: time (Unix milliseconds of Redis's clock), and the run id. If the server lacks no commit, or only sessions are still
-#: to be checked: `=`, the same, and the last commit's number. It holds only for that server and commit.
+#: time (Unix milliseconds of Redis's clock), and the run id. If the server lacks no commit: `=`, the same, and the last
+#: commit's number. Both hold only for that server, and `=` only for that commit.
 _ROLLED_BACK = re.compile(r"(?:-|(?P<all>=))(?P<at_ms>[0-9]{1,15}):(?P<run_id>\w+)(?(all):(?P<commit>[0-9]{1,15}))")
 
 
@@ -96,12 +96,12 @@ class Lease:
         return self.expired_at_ms == 0
 
     @property
-    def is_on_same_server(self) -> bool:
-        """Whether Redis is known to have all commits: no other server followed.
+    def lacks_no_commit(self) -> bool:
+        """Whether Redis has all commits: no other server followed, or none was lost.
 
         A failover and its reverse while no worker runs look like no failover.
         """
-        return bool(self.redis) and self.redis == self.redis_before
+        return self.has_all_commits or (bool(self.redis) and self.redis == self.redis_before)
 
     @property
     def rollback(self) -> str:
@@ -112,6 +112,15 @@ class Lease:
     def sent_until_ms(self) -> int:
         """When the previous holder could last send, Unix ms of partition time."""
         return (self.expired_at_ms or self.acquired_at_ms) + self.clock_offset_ms
+
+    @property
+    def lost_until_ms(self) -> int:
+        """When a history that Redis lost could last send, Unix ms of partition time.
+
+        It ends with the rollback, however many holders follow. Any change of the clock only makes this later.
+        """
+        rolled_back_at_ms = (self.rolled_back_at_ms or self.acquired_at_ms) + max(0, self.clock_offset_ms)
+        return min(self.sent_until_ms, rolled_back_at_ms)
 
     def note_redis(self, redis: str, now_s: float, now_ms: int, *, has_all_commits: bool) -> None:
         """Store the server's run id, if known; a new server may lack writes.
@@ -280,7 +289,7 @@ def _continue_verification(lease: Lease) -> None:
 
 def _may_lack_writes_until_s(lease: Lease) -> float:
     """Return until when Redis may lack writes, monotonic seconds, or 0."""
-    if lease.is_on_same_server:
+    if lease.redis and lease.redis == lease.redis_before:
         return 0.0
     if lease.redis_before and lease.redis:
         passed_s = max(0, lease.acquired_at_ms - lease.rolled_back_at_ms) / 1000
@@ -418,12 +427,10 @@ def _server_to_store(lease: Lease, now_s: float) -> str:
     """Return a run id, or the form `_ROLLED_BACK`, for the next holder."""
     if not lease.redis:
         return ""
-    is_doubted = lease.may_lack_writes_until_s > now_s
-    if not (is_doubted or lease.has_unchecked_sessions):
+    if lease.may_lack_writes_until_s <= now_s and not lease.has_unchecked_sessions:
         return lease.redis
-    if is_doubted and not lease.has_all_commits:
+    if not lease.has_all_commits:  # entries from before the rollback may still wait
         return f"-{lease.rolled_back_at_ms}:{lease.redis}"
-    # What was sent before is known by now; the next holder continues the check of the sessions.
     return f"={lease.rolled_back_at_ms}:{lease.redis}:{lease.commit}"
 
 

@@ -118,9 +118,9 @@ def test_every_field_of_an_event_has_a_codec(event):
     assert event_codec._codec(event.name).columns.keys() == fields
 
 
-@given(st.one_of([built(effect) for effect in EFFECTS]), MS)
-def test_every_effect_can_be_read_back(effect, committed_at_ms):
-    entry = OutboxEntry(effect, committed_at_ms)
+@given(st.one_of([built(effect) for effect in EFFECTS]), MS, st.none() | MS)
+def test_every_effect_can_be_read_back(effect, committed_at_ms, lost_since_ms):
+    entry = OutboxEntry(effect, committed_at_ms, lost_since_ms=lost_since_ms)
     assert effect_codec.decode(effect_codec.encode(entry)) == entry
 
 

@@ -148,8 +148,8 @@ async def test_lease_of_another_server_is_taken_with_care_and_stays_unknown_mean
     assert await client.hget(KEY, "redis") == f"-{lease.acquired_at_ms}:{lease.redis}".encode()
     lease.may_lack_writes_until_s = 0.0
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
-    noted = f"={lease.acquired_at_ms}:{lease.redis}:{lease.commit}"
-    assert await client.hget(KEY, "redis") == noted.encode(), "sessions are still to be checked"
+    noted = f"-{lease.acquired_at_ms}:{lease.redis}"
+    assert await client.hget(KEY, "redis") == noted.encode(), "sessions are still to be checked, and entries may wait"
     lease.has_unchecked_sessions = False
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
     assert await client.hget(KEY, "redis") == first.redis.encode()

@@ -143,3 +143,25 @@ def test_previous_holder_could_send_until_its_lease_expired() -> None:
     assert lease(expired_at_ms=0, clock_offset_ms=5).sent_until_ms == 1_000_005
     assert lease().sent_until_ms == 1_000_000
     assert [lease(expired_at_ms=at_ms).was_released for at_ms in (0, 1)] == [True, False]
+
+
+@each(
+    "noted, until_ms",
+    [
+        ("another", 999_000),  # the first holder after the rollback
+        ("-960000:this", 960_000),
+        ("=960000:this:4", 960_000),
+        ("-999500:this", 999_000),
+        ("-960000:third", 999_000),  # another rollback followed
+    ],
+)
+def test_lost_history_could_send_until_the_rollback_however_many_holders_followed(noted: str, until_ms: int) -> None:
+    taken = lease(redis_before=noted, redis="this", expired_at_ms=999_000)
+    leases._continue_verification(taken)
+    assert (taken.lost_until_ms, taken.sent_until_ms) == (until_ms, 999_000)
+
+
+@each("offset_ms, until_ms", [(5_000, 965_000), (0, 960_000), (-5_000, 960_000), (-3_600_000, 999_000 - 3_600_000)])
+def test_lost_history_sends_no_shorter_by_a_clock_that_was_set(offset_ms: int, until_ms: int) -> None:
+    """Redis's clock may have been set after the rollback, and its time then looks as if it were long ago."""
+    assert lease(expired_at_ms=999_000, rolled_back_at_ms=960_000, clock_offset_ms=offset_ms).lost_until_ms == until_ms

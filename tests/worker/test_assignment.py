@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from conferral.statemachine.events import AccountSwept
 from conferral.storage.connection.client import COMMAND_TIMEOUT_S
 from conferral.storage.partition.lease import RENEW_EVERY_S, VERIFY_AFTER_FAILOVER_S
+from conferral.storage.partition.partition_store import append_events
 from conferral.worker.assignment.handover import pick_partition
 from conferral.worker.assignment.rebalance import target_counts
 from conferral.worker.assignment.renewal import LeaseRenewer
@@ -211,6 +213,34 @@ async def test_worker_started_after_a_redis_rollback_verifies_before_sending(tea
     fourth = team.join()
     await team.until_fair(TAKE_OVER_S)
     assert not any(held._dispatcher._is_soon_after_rollback for held in fourth.keeper.consumers.values())
+
+
+@of_team
+async def test_rollback_that_a_holder_notices_counts_from_then_whatever_the_lease_says(team: WorkerCluster) -> None:
+    """A copy of the same server names an earlier rollback, which had lost no commit."""
+    first = team.join()
+    await team.until_fair(2 * AT_ONCE_S)
+    await team.passes(2 * RENEW_EVERY_S)
+    team.server.restart()
+    await team.passes(2 * RENEW_EVERY_S)
+    copy = team.server.snapshot()
+    names = [f"s{number}" for number in range(100)]
+    events = [AccountSwept(session_id=name, token="lost", finding="lost") for name in names]
+    await append_events(team.client, team.keys, events)
+    await team.passes(10.0)
+    before = {number: held.lease.rolled_back_at_ms for number, held in first.keeper.consumers.items()}
+    team.server.db.roll_back(copy)
+    await team.passes(2 * RENEW_EVERY_S)
+    await team.until_fair(TAKE_OVER_S)
+    for number, held in first.keeper.consumers.items():
+        assert held._dispatcher._is_soon_after_rollback
+        assert held.lease.rolled_back_at_ms == held.lease.acquired_at_ms > before[number] + 5_000
+        assert not held.lease.lacks_no_commit
+    await team.passes(2 * RENEW_EVERY_S)
+    team.kill(first)
+    second = team.join()
+    await team.until_fair(TAKE_OVER_S)
+    assert all(held._dispatcher._is_soon_after_rollback for held in second.keeper.consumers.values())
 
 
 @of_team

@@ -106,6 +106,7 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
     )  # fmt: skip
     dispatcher: Any = SimpleNamespace(
         open_effects_of=lambda _: {},
+        lost_since_ms=lambda *_: None,
         dispatch=lambda one: dispatched.extend(decision.event.entry_id for decision in one.decisions),
     )
     lease: Any = None

@@ -190,6 +190,70 @@ def test_mark_of_an_effect_committed_before_the_rollback_may_be_lost_although_no
     assert job.mark_may_be_lost is (has_all_commits and not after_ms)
 
 
+@pytest.mark.parametrize(
+    ("noted_ms", "after_ms", "sent_at_ms", "lost_since_ms", "may_be_lost"),
+    [
+        (0, 1, None, None, False),
+        (START_MS, 1, None, START_MS, True),
+        (None, 1, None, None, True),
+        (0, 0, None, None, True),
+        (START_MS, 0, None, None, True),
+        (START_MS, 1, START_MS, None, True),
+    ],
+    ids=[
+        "known as new", "may be a repeat", "nothing is noted", "new then, but its mark may be lost",
+        "a repeat then, and its mark may be lost", "marked",
+    ],
+)  # fmt: skip
+def test_restored_dial_is_doubted_as_it_was_when_it_was_committed_after_the_rollback(
+    noted_ms: int | None, after_ms: int, sent_at_ms: int | None, lost_since_ms: int | None, may_be_lost: bool
+) -> None:
+    """A mark set on this server is there, so only the history that was lost may have sent it, before the rollback."""
+    lease = later_lease()
+    committed_ms = START_MS + 5_000 + CLOCK_JUMP_MS + after_ms
+    entry = OutboxEntry(gated("d"), committed_ms, sent_at_ms, lost_since_ms=noted_ms)
+
+    job = dispatcher(lease, [], verifies=True)._restored_job(gated("d"), entry)
+
+    assert (job.lost_since_ms, job.mark_may_be_lost) == (lost_since_ms, may_be_lost)
+    assert job.sent_until_ms == (START_MS if lost_since_ms else lease.sent_until_ms)
+    calm = dispatcher(lease, [])._restored_job(gated("d"), entry)
+    assert (calm.lost_since_ms, calm.mark_may_be_lost) == (lost_since_ms, False)
+
+
+async def test_entry_that_a_lost_history_may_have_decided_was_last_sent_before_the_rollback() -> None:
+    """Holders of this server remove an entry before they send. So each takeover adds nothing to the doubt."""
+    lease = later_lease()
+    event = CallsRead(**NEW, effect_id="r", read_version=1, calls=())
+
+    job = dispatched(lease, event, verifies=True)
+
+    assert (job.may_have_been_sent, job.mark_may_be_lost) == (True, True)
+    assert (job.sent_until_ms, lease.sent_until_ms) == (START_MS, START_MS + 30_000)
+
+
+@pytest.mark.parametrize(
+    ("verifies", "is_unchecked", "due_ms", "since_ms"),
+    [
+        (True, True, START_MS, START_MS + 2_000 - 5_000),
+        (True, True, START_MS + 60_000, 0),
+        (False, True, START_MS, 0),
+        (False, False, START_MS, None),
+    ],
+    ids=["may be a repeat", "new", "later", "no rollback"],
+)
+def test_outbox_says_since_when_a_lost_history_may_have_dialed(
+    verifies: bool, is_unchecked: bool, due_ms: int, since_ms: int | None
+) -> None:
+    lease = later_lease()
+    lease.has_unchecked_sessions = is_unchecked
+    session = Session(id="S1", created_at_ms=START_MS + 2_000)
+    lost_since_ms = dispatcher(lease, [], verifies=verifies).lost_since_ms
+
+    assert lost_since_ms(gated("d"), StageOverdue(**NEW, due_ms=due_ms), session) == since_ms
+    assert lost_since_ms(find("f"), StageOverdue(**NEW, due_ms=due_ms), session) == (None if since_ms else since_ms)
+
+
 def later_lease(*, has_all_commits: bool = False) -> Lease:
     """The lease of a holder who took over 30 s after the rollback."""
     acquired_ms = START_MS + 30_000

@@ -279,7 +279,8 @@ class PartitionAssigner:
             verify_until_s = max(verify_until_s, lease.may_lack_writes_until_s)
         if partition in self._unchecked_partitions:
             self._unchecked_partitions.discard(partition)
-            lease.has_unchecked_sessions = True
+            lease.has_unchecked_sessions, lease.has_all_commits = True, False
+            lease.rolled_back_at_ms = lease.acquired_at_ms  # the same server, or its copy, may name an earlier one
         consumer = PartitionConsumer(
             partition, lease, context, self.timers_changed.set, self.renew, verify_until_s=verify_until_s
         )

@@ -24,6 +24,8 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
 
+#: Returns what an effect's outbox entry says about a rollback.
+LostSinceMs = Callable[[Effect, Event, Session], int | None]
 _EFFECT_ID = b"effect_id"
 #: Most values that one commit's script handles. Each value blocks Redis for up to half a microsecond.
 WEIGHT_MAX = 2_000
@@ -105,13 +107,14 @@ def encode(
     sessions: Mapping[str, Session],
     now_ms: int,
     open_effects: Callable[[str], Mapping[str, Effect]],
+    lost_since_ms: LostSinceMs,
 ) -> DecidedBatch:
     """Encode decisions for one commit; `sessions` are as stored in Redis."""
     decided = DecidedBatch(decisions, Batch(logged_at=to_iso(now_ms)))
     changed: dict[str, list[Decision]] = {}
     for decision in decisions:
         decided.batch.entry_ids.append(decision.event.entry_id)
-        _add_decision(decided, decision, now_ms)
+        _add_decision(decided, decision, now_ms, lost_since_ms)
         if decision.is_stored:
             changed.setdefault(decision.event.session_id, []).append(decision)
             if decision.ends_session:
@@ -136,7 +139,7 @@ def discard(entries: Iterable[Entry]) -> Batch:
     return batch
 
 
-def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
+def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int, lost_since_ms: LostSinceMs) -> None:
     batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
     if (effect_id := getattr(event, "effect_id", None)) is not None:
         batch.outbox_del.append(effect_id)
@@ -146,7 +149,8 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> Non
         batch.outbox_del.append(before.open_read_id)
         decided.effects = [pair for pair in decided.effects if pair[0].effect_id != before.open_read_id]
     for number, effect in enumerate(result.effects):
-        entry = OutboxEntry(effect, now_ms, place=(result.session.version, number))
+        place, since_ms = (result.session.version, number), lost_since_ms(effect, event, result.session)
+        entry = OutboxEntry(effect, now_ms, place=place, lost_since_ms=since_ms)
         batch.outbox_put[effect.effect_id] = effect_codec.encode(entry)
         decided.effects.append((effect, event))
     for report in result.reports:

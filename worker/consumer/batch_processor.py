@@ -125,7 +125,8 @@ class BatchProcessor:
             decisions = decide([event for _, event in events], sessions, now_ms, self._context.policy())
         for part in split_into_commits(decisions):
             with _deciding():
-                decided = encode(part, sessions, now_ms, self._dispatcher.open_effects_of)
+                dispatcher = self._dispatcher
+                decided = encode(part, sessions, now_ms, dispatcher.open_effects_of, dispatcher.lost_since_ms)
                 decided.batch.has_oldest = are_oldest
             await self._context.checkpoint("before_commit", self._partition)
             await self._commit(decided.batch)

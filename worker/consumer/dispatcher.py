@@ -74,8 +74,7 @@ class Dispatcher:
     async def read_outbox(self) -> dict[str, bytes]:
         """Return the last holder's outbox; note the newest entry of its time."""
         store = self._context.partition_store
-        has_all_commits = self._lease.is_on_same_server or self._lease.has_all_commits
-        if self._is_soon_after_rollback or not (self._lease.was_released or has_all_commits):
+        if self._is_soon_after_rollback or not (self._lease.was_released or self._lease.lacks_no_commit):
             self._newest_at_takeover = await store.newest_id(self._partition)
         return await store.outbox(self._partition)
 
@@ -99,15 +98,19 @@ class Dispatcher:
         # Redis may lack sent marks even with all commits. The clocks of two servers may drift apart unseen.
         rolled_back_at_ms = self._lease.rolled_back_at_ms + self._clock.offset_ms + CLOCK_JUMP_MS
         is_older = entry.committed_at_ms <= rolled_back_at_ms
+        # A mark set since then is not lost, so without one, only the lost history may have sent it.
+        lost_since_ms = None if is_older or entry.sent_at_ms is not None else entry.lost_since_ms
+        is_doubted = self._is_soon_after_rollback and lost_since_ms != 0
         return Job(
             effect=self._in_twilio_time(effect),
             partition=self._partition,
             committed_at_ms=entry.committed_at_ms,
             may_have_been_sent=True,
-            sent_until_ms=self._lease.sent_until_ms,
+            sent_until_ms=self._lease.lost_until_ms if lost_since_ms else self._lease.sent_until_ms,
             sent_since_ms=self._search_from_ms(entry.committed_at_ms),
             sent_at_ms=entry.sent_at_ms,
-            mark_may_be_lost=self._is_soon_after_rollback or (self._lease.has_all_commits and is_older),
+            mark_may_be_lost=is_doubted or (self._lease.has_all_commits and is_older),
+            lost_since_ms=lost_since_ms or None,
         )
 
     def dispatch(self, decided: DecidedBatch) -> None:
@@ -132,18 +135,19 @@ class Dispatcher:
     def _decided_job(self, effect: Effect, event: Event, session: Session | None) -> Job:
         # Convert Redis's own time to partition time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
-        mark_may_be_lost = self._is_soon_after_rollback and self._may_be_redelivered(event, session)
+        lost_since_ms = self.lost_since_ms(effect, event, session)
         return Job(
             effect=self._in_twilio_time(effect),
             partition=self._partition,
             committed_at_ms=self._clock.now_ms(),
             command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
             may_have_been_sent=self._may_have_been_sent(event),
-            sent_until_ms=self._lease.sent_until_ms,
+            # It was not committed before on this server, so no holder since the rollback has sent it.
+            sent_until_ms=self._lease.lost_until_ms,
             # In any history, nothing was sent before its entry existed.
             sent_since_ms=self._search_from_ms(parse_entry_id(event.entry_id)[0] + self._clock.offset_ms),
-            mark_may_be_lost=mark_may_be_lost,
-            lost_since_ms=self._lost_since_ms(effect, session) if mark_may_be_lost else None,
+            mark_may_be_lost=self._is_soon_after_rollback and lost_since_ms != 0,
+            lost_since_ms=lost_since_ms or None,
         )
 
     def _in_twilio_time(self, effect: Effect) -> Effect:
@@ -186,8 +190,15 @@ class Dispatcher:
         added_ms = parse_entry_id(event.entry_id)[0]
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
 
-    def _lost_since_ms(self, effect: Effect, session: Session | None) -> int | None:
-        """Return since when a lost history may hold this gated dial; else None."""
+    def lost_since_ms(self, effect: Effect, event: Event, session: Session | None) -> int | None:
+        """Return since when a lost history may have sent it; 0: never; None: not known.
+
+        Only for gated dials is it known. Without a rollback, nothing is noted.
+        """
+        if not (self._is_soon_after_rollback or self._lease.has_unchecked_sessions):
+            return None
+        if not (self._is_soon_after_rollback and self._may_be_redelivered(event, session)):
+            return 0
         if not isinstance(effect, CreateCall) or session is None:
             return None
         transfer = session.running_transfer
