@@ -44,10 +44,10 @@ VERIFY_AFTER_FAILOVER_S = 60.0
 #: The same, from the rollback, for all later holders together: if workers keep dying, verification must end.
 VERIFY_AT_MOST_S = 180.0
 _CONNECTION_SEPARATOR = " "
-#: What a lease names after a rollback instead of a server, so that the next holder verifies, too: `-`, the rollback's
-#: time (Unix milliseconds of Redis's clock), and the run id. If the server lacks no commit: `=`, the same, and the last
-#: commit's number. Both hold only for that server, and `=` only for that commit.
-_ROLLED_BACK = re.compile(r"(?:-|(?P<all>=))(?P<at_ms>[0-9]{1,15}):(?P<run_id>\w+)(?(all):(?P<commit>[0-9]{1,15}))")
+#: What a lease names after a rollback instead of a server, so that the next holder verifies, too: `-`, or `=` if the
+#: server lacks no commit; the rollback's time (Unix milliseconds of Redis's clock), the run id, and the last commit's
+#: number, which an older version leaves out after `-`. It holds only for that server and commit.
+_ROLLED_BACK = re.compile(r"(?:-|(?P<all>=))(?P<at_ms>[0-9]{1,15}):(?P<run_id>\w+)(?::(?P<commit>[0-9]{1,15}))?")
 
 
 @dataclass(slots=True)
@@ -429,9 +429,8 @@ def _server_to_store(lease: Lease, now_s: float) -> str:
         return ""
     if lease.may_lack_writes_until_s <= now_s and not lease.has_unchecked_sessions:
         return lease.redis
-    if not lease.has_all_commits:  # entries from before the rollback may still wait
-        return f"-{lease.rolled_back_at_ms}:{lease.redis}"
-    return f"={lease.rolled_back_at_ms}:{lease.redis}:{lease.commit}"
+    kind = "=" if lease.has_all_commits else "-"  # for `-`, entries from before the rollback may still wait
+    return f"{kind}{lease.rolled_back_at_ms}:{lease.redis}:{lease.commit}"
 
 
 async def release(client: Client, lease: Lease, partition_now_ms: int | None = None) -> bool:

@@ -8,8 +8,8 @@
   ARGV[1]  duration of the leases           ms
   ARGV[2]  the connection of this renewal   text, stored with the holders; empty: not stored
   ARGV[3 ..]  for each lease: its holder, text, in full; the partition's time, ms, from the holder, empty for a task;
-              the Redis server, text, stored for the next holder: its run id, or `-TIME:RUN_ID` while it may lack
-              earlier writes, or `=TIME:RUN_ID:COMMIT` while it may lack all but the commits; TIME is that of the
+              the Redis server, text, stored for the next holder: its run id, or `-TIME:RUN_ID:COMMIT` while it may
+              lack earlier writes, or `=TIME:RUN_ID:COMMIT` while it may lack all but the commits; TIME is that of the
               rollback, Unix milliseconds; empty: not stored
 
   Returns  {now_ms, redis, {commit, next_due_ms, waiting}, ...}

@@ -145,10 +145,10 @@ async def test_lease_of_another_server_is_taken_with_care_and_stays_unknown_mean
     lease = await take(client, clock, "two")
     assert lease.may_lack_writes_until_s == pytest.approx(clock.monotonic_s() + leases.VERIFY_AFTER_FAILOVER_S, abs=5)
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
-    assert await client.hget(KEY, "redis") == f"-{lease.acquired_at_ms}:{lease.redis}".encode()
+    noted = f"-{lease.acquired_at_ms}:{lease.redis}:{lease.commit}"
+    assert await client.hget(KEY, "redis") == noted.encode()
     lease.may_lack_writes_until_s = 0.0
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
-    noted = f"-{lease.acquired_at_ms}:{lease.redis}"
     assert await client.hget(KEY, "redis") == noted.encode(), "sessions are still to be checked, and entries may wait"
     lease.has_unchecked_sessions = False
     await leases.renew(client, lease, clock, 5_000, lease.acquired_at_ms)
@@ -169,7 +169,7 @@ async def test_holder_that_meets_another_server_does_not_note_it_at_once(client,
 async def test_only_a_holder_of_the_lease_on_both_servers_knows_that_no_commit_is_missing(client, clock, before):
     first = await take(client, clock, "one")
     at_ms = first.acquired_at_ms - 1_000
-    noted = {"=": f"={at_ms}:{first.redis}:0", "-": f"-{at_ms}:{first.redis}"}.get(before, before)
+    noted = before if before == "another" else f"{before}{at_ms}:{first.redis}:0"
     await client.hset(KEY, mapping={"redis": noted, "until": 1})
     lease = await take(client, clock, "two")
     assert lease.has_all_commits is (before == "=")

@@ -111,6 +111,8 @@ def test_new_server_is_doubted_for_a_minute(had_all: bool, unknown_for_s: float)
         ("-820000:this", False, 820_000, 50.0),
         ("-700000:this", False, 700_000, 50.0),
         ("-1000000000:this", False, 1_000_000_000, 110.0),
+        ("-990000:this:4", False, 990_000, 110.0),
+        ("-990000:this:5", False, 1_000_000, 110.0),
         ("-990000:third", False, 1_000_000, 110.0),
         ("-700000:third", False, 1_000_000, 110.0),
         ("=990000:this:4", True, 990_000, 110.0),
@@ -149,10 +151,11 @@ def test_previous_holder_could_send_until_its_lease_expired() -> None:
     "noted, until_ms",
     [
         ("another", 999_000),  # the first holder after the rollback
-        ("-960000:this", 960_000),
+        ("-960000:this:4", 960_000),
+        ("-960000:this:5", 999_000),  # another rollback followed: a commit is missing
         ("=960000:this:4", 960_000),
-        ("-999500:this", 999_000),
-        ("-960000:third", 999_000),  # another rollback followed
+        ("-999500:this:4", 999_000),
+        ("-960000:third:4", 999_000),
     ],
 )
 def test_lost_history_could_send_until_the_rollback_however_many_holders_followed(noted: str, until_ms: int) -> None:

@@ -230,6 +230,7 @@ async def test_rollback_that_a_holder_notices_counts_from_then_whatever_the_leas
     await team.passes(10.0)
     before = {number: held.lease.rolled_back_at_ms for number, held in first.keeper.consumers.items()}
     team.server.db.roll_back(copy)
+    await append_events(team.client, team.keys, events)  # so that a commit is refused before the next renewal
     await team.passes(2 * RENEW_EVERY_S)
     await team.until_fair(TAKE_OVER_S)
     for number, held in first.keeper.consumers.items():
