@@ -97,7 +97,7 @@ class Lease:
 
     @property
     def lacks_no_commit(self) -> bool:
-        """Whether Redis has all commits: no other server followed, or none was lost.
+        """Whether Redis has all commits: it is the same server, or lost none.
 
         A failover and its reverse while no worker runs look like no failover.
         """
@@ -115,7 +115,7 @@ class Lease:
 
     @property
     def lost_until_ms(self) -> int:
-        """When a history that Redis lost could last send, Unix ms of partition time.
+        """When a lost history could last send, Unix ms of partition time.
 
         It ends with the rollback, however many holders follow. Any change of the clock only makes this later.
         """

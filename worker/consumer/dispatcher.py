@@ -191,9 +191,9 @@ class Dispatcher:
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
 
     def lost_since_ms(self, effect: Effect, event: Event, session: Session | None) -> int | None:
-        """Return since when a lost history may have sent it; 0: never; None: not known.
+        """Return since when a lost history may have sent it; 0 for never.
 
-        Only for gated dials is it known. Without a rollback, nothing is noted.
+        None: not a gated dial, or no rollback is on record.
         """
         if not (self._is_soon_after_rollback or self._lease.has_unchecked_sessions):
             return None
