@@ -72,7 +72,7 @@ class OutboxEntry:
     sent_at_ms: int | None = None
     #: An effect's place in its session: version, and number within. A hash keeps no order; times may repeat.
     place: tuple[int, int] = (0, 0)
-    #: Since when a history that Redis lost may have sent it, Unix milliseconds; 0: never; None: unknown, or no rollback.
+    #: Since when a history that Redis lost may have sent it, Unix milliseconds; 0: never; None: unknown or no rollback.
     lost_since_ms: int | None = None
 
 
