@@ -71,13 +71,6 @@ class Keys:
         """Hash: the session."""
         return self._partition_key(self.partition_of(session_id), f"session:{session_id}")
 
-    def session_and_log(self, session_id: str) -> tuple[str, str]:
-        """The hash and the log; takes half as long as asking for each."""
-        partition = self.partition_of(session_id)
-        return self._partition_key(partition, f"session:{session_id}"), self._partition_key(
-            partition, f"log:{session_id}"
-        )
-
     def log(self, session_id: str) -> str:
         """Stream: the session's log."""
         return self._partition_key(self.partition_of(session_id), f"log:{session_id}")

@@ -152,7 +152,7 @@ class SessionStore:
             *_indexed(batch.sessions),
         ]
         for change in batch.sessions:
-            names += keys.session_and_log(change.after.id)
+            names += (keys.session(change.after.id), keys.log(change.after.id))
             _add_session(values, change)
         numbers = (lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX)
         trim_to = _id_after(batch.entry_ids[-1]) if batch.has_oldest else ""
