@@ -27,12 +27,12 @@ from conferral.worker.consumer.log_entry import log_entry
 #: Returns what an effect's outbox entry says about a rollback.
 LostSinceMs = Callable[[Effect, Event, Session], int | None]
 _EFFECT_ID = b"effect_id"
-#: Most values that one commit's script handles. Each value blocks Redis for up to half a microsecond.
-WEIGHT_MAX = 2_000
-#: Values of every decision: its log entry, and its session's keys and numbers.
-_OWN_WEIGHT = 15
-#: What a session's end adds: its index moves, and its keys expire.
-_END_WEIGHT = 15
+#: Maximum weight of a commit. A weight of one blocks Redis for about a quarter of a microsecond.
+WEIGHT_MAX = 4_500
+#: Weights, in values that take as long: of every decision, for its log entry and its packed session; of a session's
+#: end, since its index moves and its keys expire.
+_OWN_WEIGHT = 70
+_END_WEIGHT = 45
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Decision:
 
     @property
     def weight(self) -> int:
-        """About how many values the commit's script handles; see `WEIGHT_MAX`."""
+        """About how long the commit's script takes for it; see `WEIGHT_MAX`."""
         step = self.step
         writes = len(step.effects) + len(step.timers) + len(step.reports) + len(step.outcome_records)
         return _OWN_WEIGHT + 2 * (len(self.changes.readable) + writes) + self.ends_session * _END_WEIGHT
