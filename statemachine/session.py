@@ -32,8 +32,8 @@ LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,
 
 # Looked up once: a look-up in an enumeration takes longer than a comparison.
 _RINGING, _LEFT, _RINGBACK = PartyStatus.RINGING, PartyStatus.LEFT, WaitAudio.RINGBACK
-#: In a session's `__dict__`: the names of its restless parties. Large sessions are stored with it, so if a version's
-#: `restless_parties` is to find others, change this word: what is stored under another is ignored.
+#: In a session's `__dict__`: the names of its restless parties. Large sessions are stored with it. Rename this key when
+#: `restless_parties` changes: stored names under an unknown key are ignored.
 RESTLESS = "restless"
 
 

@@ -26,7 +26,7 @@ from conferral.statemachine.transfer import TransferState
 
 def open_found_session(draft: Draft, event: events.ConferenceFound) -> None:
     """Start a session for a conference that Redis has lost."""
-    draft.change(created_at_ms=draft.now_ms, conference_name=event.conference_name)
+    draft.change(created_at_ms=draft.now_ms, conference_name=event.conference_name or draft.session.id)
 
 
 def leave_bridge(draft: Draft, _event: events.CallsRead) -> None:

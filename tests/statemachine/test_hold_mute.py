@@ -282,6 +282,14 @@ def test_callback_from_before_a_mute_does_not_confirm_its_unmute():
     story.expect_command("unmute-1", "accepted", "done").expect_timers()
 
 
+def test_callback_from_the_second_of_a_confirmed_hold_does_not_undo_it():
+    """Undoing it sends an unhold and a hold, so a held customer would hear a consult."""
+    story = ordering().hold("customer").update_answered("customer").expect_held("customer")
+    story.legs["customer"].held, story.legs["customer"].end_on_exit = False, True
+    story.changes("customer", occurred_at_ms=story.now_ms - 500)
+    story.expect("conferenced", outcome="stale").expect_held("customer")
+
+
 def test_late_callback_from_before_changes_nothing():
     story = held().unhold("customer").confirms("customer")
     story.legs["customer"].held = True
