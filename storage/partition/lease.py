@@ -96,7 +96,7 @@ class Lease:
         return self.expired_at_ms == 0
 
     @property
-    def lacks_no_commit(self) -> bool:
+    def is_redis_complete(self) -> bool:
         """Whether Redis has all commits: it is the same server, or lost none.
 
         A failover and its reverse while no worker runs look like no failover.
@@ -117,7 +117,8 @@ class Lease:
     def lost_until_ms(self) -> int:
         """When a lost history could last send, Unix ms of partition time.
 
-        It ends with the rollback, however many holders follow. Any change of the clock only makes this later.
+        It ends with the rollback, however many holders follow. A change of Redis's clock only makes this later, unless
+        the clock was behind at the rollback and was set before the next takeover.
         """
         rolled_back_at_ms = (self.rolled_back_at_ms or self.acquired_at_ms) + max(0, self.clock_offset_ms)
         return min(self.sent_until_ms, rolled_back_at_ms)

@@ -49,10 +49,10 @@ class SessionChange:
 
 @dataclass(slots=True)
 class Batch:
-    """What a commit stores, and the entries that it acknowledges (XDEL)."""
+    """What a commit stores, and the entries that it removes."""
 
     entry_ids: list[str] = field(default_factory=list)
-    #: Whether the stream holds no older entries; the ids are then in its order.
+    #: Whether the stream held no older entries when these were read; the ids are then in its order.
     has_oldest: bool = False
     #: The time of all log entries, as in their field `at`.
     logged_at: str = ""

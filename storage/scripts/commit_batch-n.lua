@@ -27,7 +27,7 @@
     then for each session: three numbers of values: fields and values to set, fields to remove, log entries; the fields
     and values; the fields; for each log entry its number of values, and those: event, from, to, outcome, version,
     reason, and effects, and its other fields, each with its name
-  ARGV[7]  if the entries are the stream's oldest: the first id after them, so that one command removes all; else empty
+  ARGV[7]  if the entries were the stream's oldest when read: the first id after them, so that one command removes all
   ARGV[8 ..]  for each session its field `packed`
 
   Returns  {1}        stored
@@ -103,8 +103,14 @@ end
 if #conflicts > 1 then return conflicts end
 
 -- From here on nothing can fail.
--- XDEL searches for each entry from the start of its block of a hundred.
-if ARGV[7] ~= '' then call('XTRIM', events, 'MINID', ARGV[7]) else write_list('XDEL', events, entries) end
+-- XDEL searches for each entry from the start of its block of a hundred. A server that followed another may lack the
+-- batch's last entries, and hold younger ones with lower ids. If it has the last one, it has no others below.
+local newest = entries[#entries]
+if ARGV[7] ~= '' and call('XDEL', events, newest) == 1 then
+  call('XTRIM', events, 'MINID', ARGV[7])
+else
+  write_list('XDEL', events, entries)
+end
 call('HDEL', suspects, '', 'last')
 if counts[suspects] > 0 then
   write_list('HDEL', suspects, entries)
@@ -150,7 +156,6 @@ write_list('ZADD', timers, set)
 
 -- The group is for operators: its position is the last entry decided. From that, Redis 7 computes the number of
 -- undecided entries, its lag; it is empty while an older entry is undecided.
-local newest = entries[#entries]
 if newest then
   local answer = try('XGROUP', 'SETID', events, 'workers', newest)
   if type(answer) == 'table' and answer.err then

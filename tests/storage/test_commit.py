@@ -110,6 +110,16 @@ async def test_commit_of_younger_entries_leaves_the_older_ones(store, client, ke
     assert [entry_id.decode() for entry_id, _ in await client.xrange(keys.events(partition))] == [ids[0], ids[2]]
 
 
+async def test_commit_on_a_server_without_the_last_entry_leaves_what_no_one_has_read(
+    store, client, keys, partition, lease
+):
+    """A replica that lacks the end of the stream was promoted, and its clock is behind."""
+    await client.xadd(keys.events(partition), {"type": "x"}, id="100-0")
+    await client.xadd(keys.events(partition), {"type": "x"}, id="150-0")
+    await store.commit(partition, lease, Batch(["100-0", "200-0"], has_oldest=True))
+    assert [entry_id for entry_id, _ in await client.xrange(keys.events(partition))] == [b"150-0"]
+
+
 async def test_commit_with_too_few_arguments_is_refused_and_changes_nothing(store, client, keys, partition, lease):
     batch = Batch(entry_ids=await add(client, keys, partition), sessions=[opened()])
     names, arguments = store._script_call(partition, lease, batch)

@@ -93,6 +93,7 @@ STREAMS = [
     words("XADD", key, b"NOMKSTREAM", entry_id, pairs(field, value)),
     words("XADD", key, b"MAXLEN", options([b"="]), number, entry_id, pairs(field, value)),
     words("XLEN", key), words("XDEL", key, some(entry_id)), words("XTRIM", key, b"MAXLEN", number),
+    words("XTRIM", key, b"MINID", entry_id),
     words("XRANGE", key, interval, interval, count()), words("XREVRANGE", key, interval, interval, count()),
     words("XREAD", count(), b"STREAMS", key, entry_id),
     words("XREAD", b"COUNT", b"2", b"BLOCK", b"1", b"STREAMS", key, key, entry_id, entry_id),
