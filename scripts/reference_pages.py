@@ -253,7 +253,7 @@ def _example() -> Session:
     }
     return Session(
         session_id, State.CONFERENCED, Phase.NONE, version=9, created_at_ms=start_ms, updated_at_ms=start_ms + 21_500,
-        conference_sid="CF" + "0" * 30 + "c3", parties=parties,
+        conference_sid="CF" + "0" * 30 + "c3", conference_name=session_id, parties=parties,
     )  # fmt: skip
 
 

@@ -146,7 +146,7 @@ def ends(request, monkeypatch):
 def open_after(decided: batch.DecidedBatch, earlier: list[Effect], batch: str) -> set[str]:
     """Effects that are in the outbox after the commit."""
     put = {effect_id for effect_id in decided.batch.outbox_put if ":" not in effect_id}
-    assert put == {effect.effect_id for effect, _ in decided.effects}
+    assert put == {effect.effect_id for effect, *_ in decided.effects}
     assert not put & set(decided.batch.outbox_del)
     before = {effect.effect_id for effect in earlier} if batch == "a later batch" else set()
     return put | before - set(decided.batch.outbox_del)
@@ -193,7 +193,7 @@ def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
     session = replace(SESSION, open_read_id="overdue", open_read_since_ms=old_ms, timers={"leave": NOW_MS})
     event = LeaveOverdue(session_id="CA1", token="leave:1", entry_id="1-0", due_ms=NOW_MS)
     found = decided_of([event], session)
-    assert any(isinstance(effect, ReadCalls) for effect, _ in found.effects)
+    assert any(isinstance(effect, ReadCalls) for effect, *_ in found.effects)
     assert found.batch.outbox_del == ["overdue"]
 
 

@@ -11,13 +11,14 @@ from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import FindCall
 from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State, TransferMode
 from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.lease import Lease
-from conferral.storage.partition.session_store import SessionChange
-from conferral.worker.consumer.batch import DecidedBatch
+from conferral.storage.partition.session_store import Batch, SessionChange
+from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.executor.job import Job
 from tests.worker.executor_harness import START_MS, FakeTime, find, gated
@@ -268,10 +269,13 @@ def dispatched(
 ) -> Job:
     """The job of a dial that the event caused."""
     jobs = list[Job]()
-    decided = DecidedBatch([], effects=[(gated("d"), event)])
-    if session is not None:
-        decided.batch.sessions.append(SessionChange(session, session))
-    dispatcher(lease, jobs, verifies=verifies, ahead_ms=ahead_ms).dispatch(decided)
+    one = dispatcher(lease, jobs, verifies=verifies, ahead_ms=ahead_ms)
+    session = session or Session("S1", created_at_ms=START_MS)
+    lost_since_ms = one.lost_since_ms(gated("d"), event, session)
+    # What later events of the batch did to the session changes nothing.
+    later = replace(session, transfer=TransferState(number=9, mode=TransferMode.WARM, to="", started_at_ms=10**15))
+    changed = Batch(sessions=[SessionChange(session, later)])
+    one.dispatch(DecidedBatch([], changed, [DecidedEffect(gated("d"), event, lost_since_ms)]))
 
     (job,) = jobs
     return job

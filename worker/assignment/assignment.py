@@ -280,7 +280,9 @@ class PartitionAssigner:
         if partition in self._unchecked_partitions:
             self._unchecked_partitions.discard(partition)
             lease.has_unchecked_sessions, lease.has_all_commits = True, False
-            lease.rolled_back_at_ms = lease.acquired_at_ms  # the same server, or its copy, may name an earlier one
+            # The same server, or its copy, may name an earlier rollback, or none.
+            lease.redis_before, lease.rolled_back_at_ms = "", lease.acquired_at_ms
+            lease.may_lack_writes_until_s = max(lease.may_lack_writes_until_s, verify_until_s)
         consumer = PartitionConsumer(
             partition, lease, context, self.timers_changed.set, self.renew, verify_until_s=verify_until_s
         )

@@ -74,7 +74,7 @@ class Dispatcher:
     async def read_outbox(self) -> dict[str, bytes]:
         """Return the last holder's outbox; note the newest entry of its time."""
         store = self._context.partition_store
-        if self._is_soon_after_rollback or not (self._lease.was_released or self._lease.lacks_no_commit):
+        if self._is_soon_after_rollback or not (self._lease.was_released or self._lease.is_redis_complete):
             self._newest_at_takeover = await store.newest_id(self._partition)
         return await store.outbox(self._partition)
 
@@ -96,11 +96,11 @@ class Dispatcher:
 
     def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
         # Redis may lack sent marks even with all commits. The clocks of two servers may drift apart unseen.
-        rolled_back_at_ms = self._lease.rolled_back_at_ms + self._clock.offset_ms + CLOCK_JUMP_MS
+        rolled_back_at_ms = self._lease.rolled_back_at_ms + max(0, self._clock.offset_ms) + CLOCK_JUMP_MS
         is_older = entry.committed_at_ms <= rolled_back_at_ms
         # A mark set since then is not lost, so without one, only the lost history may have sent it.
         lost_since_ms = None if is_older or entry.sent_at_ms is not None else entry.lost_since_ms
-        is_doubted = self._is_soon_after_rollback and lost_since_ms != 0
+        may_be_lost = self._is_soon_after_rollback and lost_since_ms != 0
         return Job(
             effect=self._in_twilio_time(effect),
             partition=self._partition,
@@ -109,7 +109,7 @@ class Dispatcher:
             sent_until_ms=self._lease.lost_until_ms if lost_since_ms else self._lease.sent_until_ms,
             sent_since_ms=self._search_from_ms(entry.committed_at_ms),
             sent_at_ms=entry.sent_at_ms,
-            mark_may_be_lost=is_doubted or (self._lease.has_all_commits and is_older),
+            mark_may_be_lost=may_be_lost or (self._lease.has_all_commits and is_older),
             lost_since_ms=lost_since_ms or None,
         )
 
@@ -118,9 +118,9 @@ class Dispatcher:
         sessions = {change.after.id: change.after for change in decided.batch.sessions}
         for session_id in decided.ended_session_ids:
             self._context.executor.cancel_session(session_id)
-        for effect, event in decided.effects:
+        for effect, event, lost_since_ms in decided.effects:
             self._open_effects[effect.session_id][effect.effect_id] = effect
-            self._context.executor.submit(self._decided_job(effect, event, sessions.get(event.session_id)))
+            self._context.executor.submit(self._decided_job(effect, event, lost_since_ms))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
         self._writes.start(decided.post_commit_writes)
@@ -132,10 +132,9 @@ class Dispatcher:
         now_ms = self._clock.store_now_ms()
         call_after_requests(log_decisions, decided.decisions, self._partition, self._context.metrics, now_ms)
 
-    def _decided_job(self, effect: Effect, event: Event, session: Session | None) -> Job:
+    def _decided_job(self, effect: Effect, event: Event, lost_since_ms: int | None) -> Job:
         # Convert Redis's own time to partition time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
-        lost_since_ms = self.lost_since_ms(effect, event, session)
         return Job(
             effect=self._in_twilio_time(effect),
             partition=self._partition,
@@ -172,7 +171,7 @@ class Dispatcher:
         """Whether a lost history may have sent the entry's effects (the same ids)."""
         return self._is_soon_after_rollback or (not self._lease.was_released and self._predates_takeover(event))
 
-    def _may_be_redelivered(self, event: Event, session: Session | None) -> bool:
+    def _may_be_redelivered(self, event: Event, session: Session) -> bool:
         """Whether a lost history may have decided the entry.
 
         A timer due well after the rollback, or a command submitted then, repeats nothing. Nor does a transfer that
@@ -183,14 +182,14 @@ class Dispatcher:
             return False
         if isinstance(event, Command) and event.occurred_at_ms > new_from_ms:
             return False
-        transfer = session.running_transfer if session is not None else None
+        transfer = session.running_transfer
         began_ms = transfer.started_at_ms - self._clock.offset_ms if transfer is not None else 0
         if began_ms > new_from_ms + REDELIVERY_WINDOW_MS:
             return False
         added_ms = parse_entry_id(event.entry_id)[0]
         return self._predates_takeover(event) or added_ms <= self._lease.acquired_at_ms + REDELIVERY_WINDOW_MS
 
-    def lost_since_ms(self, effect: Effect, event: Event, session: Session | None) -> int | None:
+    def lost_since_ms(self, effect: Effect, event: Event, session: Session) -> int | None:
         """Return since when a lost history may have sent it; 0 for never.
 
         None: not a gated dial, or no rollback is on record.
@@ -199,7 +198,7 @@ class Dispatcher:
             return None
         if not (self._is_soon_after_rollback and self._may_be_redelivered(event, session)):
             return 0
-        if not isinstance(effect, CreateCall) or session is None:
+        if not isinstance(effect, CreateCall):
             return None
         transfer = session.running_transfer
         return self._search_from_ms(session.created_at_ms if transfer is None else transfer.started_at_ms)

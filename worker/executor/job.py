@@ -26,7 +26,7 @@ class Job:
     #: Restored from another worker, which may have sent it: verify first.
     may_have_been_sent: bool = False
     command_published_at_ms: int | None = None
-    #: For a restored job: when the other worker may last have sent it, Unix milliseconds of partition time; None: now.
+    #: When another worker may last have sent it, Unix milliseconds of partition time; None: now.
     sent_until_ms: int | None = None
     #: The earliest that any history could have sent it, Unix milliseconds; None: its commit. For searches of calls.
     sent_since_ms: int | None = None
