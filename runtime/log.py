@@ -68,10 +68,10 @@ def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
 
 
 def _render_json(_logger: Any, _method: str, line: Event) -> str:
-    try:
-        return orjson.dumps(line, default=repr).decode()
-    except TypeError:  # a lone surrogate, of a file name that is not UTF-8, or an integer of more than 64 bits
-        return json.dumps(line, default=repr)
+    with suppress(TypeError):  # a lone surrogate, of a file name that is not UTF-8, or an integer of more than 64 bits
+        if (text := orjson.dumps(line, default=repr, option=orjson.OPT_PASSTHROUGH_DATACLASS)).isascii():
+            return text.decode()
+    return json.dumps(line, default=repr)  # escapes what the stream's encoding may lack
 
 
 def _format_exception(exc_info: Any) -> str:
