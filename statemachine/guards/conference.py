@@ -35,7 +35,7 @@ def is_older_than_known(draft: Draft, event: ParticipantJoined | ParticipantLeft
 def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
     """Whether the change precedes the party's latest requested update.
 
-    In the second of an update that is confirmed, only an earlier change differs from it: requests are sent in order.
+    In the second of a hold that is confirmed, a change that shows no hold is earlier: requests are sent in order.
     """
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None or not event.occurred_at_ms:
@@ -43,8 +43,8 @@ def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
     # If Twilio's clock is behind, a read or the response replaces the callback.
     if event.occurred_at_ms + _WHOLE_SECOND_MS <= party.pending_since_ms:
         return True
-    shown, known = (event.held, event.muted, event.end_on_exit), (party.held, party.muted, party.end_on_exit)
-    return not party.pending_update and event.occurred_at_ms <= party.pending_since_ms and shown != known
+    is_held = party.held and not party.pending_update
+    return is_held and not event.held and event.occurred_at_ms <= party.pending_since_ms
 
 
 def is_of_former_conference(draft: Draft, event: ParticipantJoined) -> bool:
