@@ -128,11 +128,12 @@ def delete(db: Keyspace, argv: list[bytes]) -> Reply:
 def trim(db: Keyspace, argv: list[bytes]) -> Reply:
     """XTRIM key MAXLEN [= | ~] count, or MINID [= | ~] id"""
     if argv[2].upper() == b"MINID":
-        about = argv[3] == b"~"
-        aged = db.stream(argv[1])
-        older = 0 if aged is None else sum(entry_id < entry_id_of(argv[-1]) for entry_id in aged.entries)
+        about, first = argv[3] == b"~", entry_id_of(argv[-1])
+        if (aged := db.stream(argv[1])) is None:
+            return 0
+        older = sum(entry_id < first for entry_id in aged.entries)
         # About: whole pieces of 100 entries.
-        return 0 if aged is None else aged.trim(len(aged.entries) - older + (older % 100 if about else 0))
+        return aged.trim(len(aged.entries) - older + (older % 100 if about else 0))
     bound, at = _trim_of(argv, 2)
     if at != len(argv):
         raise Refusal(SYNTAX)
