@@ -96,12 +96,17 @@ class Lease:
         return self.expired_at_ms == 0
 
     @property
-    def is_redis_complete(self) -> bool:
-        """Whether Redis has all commits: it is the same server, or lost none.
+    def is_on_same_server(self) -> bool:
+        """Whether no other server followed the one that the lease names.
 
         A failover and its reverse while no worker runs look like no failover.
         """
-        return self.has_all_commits or (bool(self.redis) and self.redis == self.redis_before)
+        return bool(self.redis) and self.redis == self.redis_before
+
+    @property
+    def is_redis_complete(self) -> bool:
+        """Whether Redis has all commits: it is the same server, or lost none."""
+        return self.has_all_commits or self.is_on_same_server
 
     @property
     def rollback(self) -> str:
@@ -290,7 +295,7 @@ def _continue_verification(lease: Lease) -> None:
 
 def _may_lack_writes_until_s(lease: Lease) -> float:
     """Return until when Redis may lack writes, monotonic seconds, or 0."""
-    if lease.redis and lease.redis == lease.redis_before:
+    if lease.is_on_same_server:
         return 0.0
     if lease.redis_before and lease.redis:
         passed_s = max(0, lease.acquired_at_ms - lease.rolled_back_at_ms) / 1000

@@ -16,7 +16,6 @@ from conferral.storage.codecs.session_hash import LOADED
 from conferral.storage.connection.client import Client, raise_refusals, run_all, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
-from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.scripts import Argument
 
 LOG_ENTRIES_MAX = 5_000
@@ -155,15 +154,9 @@ class SessionStore:
             names += (keys.session(change.after.id), keys.log(change.after.id))
             _add_session(values, change)
         numbers = (lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX)
-        trim_to = _id_after(batch.entry_ids[-1]) if batch.has_oldest else ""
         packed = (change.packed for change in batch.sessions)
         # Few arguments instead of thousands: both sides handle them in a fraction of the time.
-        return names, [lease.holder, *numbers, batch.logged_at, _ENCODER.encode(values), trim_to, *packed]
-
-
-def _id_after(entry_id: str) -> str:
-    ms, number = parse_entry_id(entry_id)
-    return f"{ms}-{number + 1}"
+        return names, [lease.holder, *numbers, batch.logged_at, _ENCODER.encode(values), int(batch.has_oldest), *packed]
 
 
 def _indexed(changes: Sequence[SessionChange]) -> Iterator[Sequence[str | int]]:

@@ -27,7 +27,7 @@
     then for each session: three numbers of values: fields and values to set, fields to remove, log entries; the fields
     and values; the fields; for each log entry its number of values, and those: event, from, to, outcome, version,
     reason, and effects, and its other fields, each with its name
-  ARGV[7]  if the entries were the stream's oldest when read: the first id after them, so that one command removes all
+  ARGV[7]  1 if the entries were the stream's oldest when read, so that two commands remove them; else 0
   ARGV[8 ..]  for each session its field `packed`
 
   Returns  {1}        stored
@@ -106,8 +106,8 @@ if #conflicts > 1 then return conflicts end
 -- XDEL searches for each entry from the start of its block of a hundred. A server that followed another may lack the
 -- batch's last entries, and hold younger ones with lower ids. If it has the last one, it has no others below.
 local newest = entries[#entries]
-if ARGV[7] ~= '' and call('XDEL', events, newest) == 1 then
-  call('XTRIM', events, 'MINID', ARGV[7])
+if ARGV[7] == '1' and call('XDEL', events, newest) == 1 then
+  call('XTRIM', events, 'MINID', newest)
 else
   write_list('XDEL', events, entries)
 end
