@@ -28,8 +28,8 @@ from conferral.worker.consumer.log_entry import log_entry
 #: Returns what an effect's outbox entry says about a rollback.
 LostSinceMs = Callable[[Effect, Event, Session], int | None]
 _EFFECT_ID = b"effect_id"
-#: Maximum weight of a commit. A weight of one blocks Redis for 0.2 to 0.4 µs. Most full reads fit into one commit:
-#: dividing them costs the worker and Redis a tenth more.
+#: Maximum weight of a commit. A weight of one blocks Redis for 0.2 to 0.4 µs. Most full reads fit into one commit,
+#: since each further commit costs the worker and Redis time.
 WEIGHT_MAX = 6_000
 #: Weights, in values that take as long: of every decision, for its log entry and its packed session; of a session's
 #: end, since its index moves and its keys expire.
