@@ -86,10 +86,13 @@ class TwilioQueries:
         # Twilio's call list has no labels, so another app may have placed them.
         return tuple(call.sid for call in placed if call.sid and call.status in FINAL_CALL_STATUSES)
 
-    async def has_dialed_since(self, effect: CreateCall, since_ms: int) -> bool:
-        """Return whether Twilio lists calls that a gated dial may have placed."""
+    async def has_dialed_between(self, effect: CreateCall, since_ms: int, until_ms: int) -> bool:
+        """Return whether Twilio lists calls that a gated dial may have placed then (Unix ms)."""
+        latest = datetime.fromtimestamp(until_ms / 1000, UTC) + SEARCH_SLACK
         with label_requests("verify"):
-            return bool(await self.calls_placed_since(effect.to, effect.caller_id, since_ms))
+            placed = await self.calls_placed_since(effect.to, effect.caller_id, since_ms)
+        # A full page may lack older calls.
+        return len(placed) >= SEARCH_RESULTS_MAX or any(_created_at(call) <= latest for call in placed)
 
     async def find_recording(self, effect: StartRecording) -> str:
         """Return the SID of the call's running recording; empty for none."""

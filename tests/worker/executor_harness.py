@@ -177,6 +177,7 @@ class FakeCalls:
         self.gone_calls: tuple[str, ...] = ()
         #: Since when it was asked for them, Unix milliseconds.
         self.gone_since_ms: list[int] = []
+        self.answered_until_ms: list[int] = []
         self.asked: list[str] = []
         self.at_once = 0
         self.at_once_max = 0
@@ -212,8 +213,9 @@ class FakeCalls:
         self.gone_since_ms.append(since_ms)
         return self.gone_calls
 
-    async def has_dialed_since(self, effect: CreateCall, since_ms: int) -> bool:
+    async def has_dialed_between(self, effect: CreateCall, since_ms: int, until_ms: int) -> bool:
         self.gone_since_ms.append(since_ms)
+        self.answered_until_ms.append(until_ms)
         return bool(await self._verify(effect))
 
     async def find_recording(self, effect: StartRecording) -> str:

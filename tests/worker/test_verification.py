@@ -32,6 +32,13 @@ async def test_verdict_on_a_redirect(
     calls = FakeCalls()
     calls.reads["a"].append(RedirectSeen(call_status=call_status, in_conference=in_conference))
 
-    found = await verify(redirect("a"), calls, elapsed_s, ExecutorPolicy().settle_s, START_MS)
+    found = await verify(
+        redirect("a"),
+        calls,
+        elapsed_s=elapsed_s,
+        settle_s=ExecutorPolicy().settle_s,
+        sent_since_ms=START_MS,
+        answered_until_ms=START_MS,
+    )
 
     assert found == Verification(expected)

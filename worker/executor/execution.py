@@ -271,7 +271,12 @@ class Execution:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(lambda: context.is_ours(self.job.partition)):
                         found = await verify(
-                            effect, context.twilio, elapsed_s, context.policy.settle_s, self.job.first_sent_at_ms
+                            effect,
+                            context.twilio,
+                            elapsed_s=elapsed_s,
+                            settle_s=context.policy.settle_s,
+                            sent_since_ms=self.job.first_sent_at_ms,
+                            answered_until_ms=self._answered_until_ms(),
                         )
             except TimeoutError:
                 raise OutcomeUnknownError from None
@@ -336,6 +341,12 @@ class Execution:
 
     def _remaining_s(self) -> float:
         return self._deadline_s - self.context.clock.monotonic_s()
+
+    def _answered_until_ms(self) -> int:
+        """Return when Twilio can last have executed another holder's request, Unix ms."""
+        until_ms = self.job.sent_until_ms
+        until_ms = self.context.now_ms(self.job.partition) if until_ms is None else until_ms
+        return until_ms + round(self._policy.request_timeout_s * 1000)
 
     def _request_timeout_s(self) -> float:
         return min(self._policy.request_timeout_s, max(self._policy.last_request_s, self._remaining_s()))

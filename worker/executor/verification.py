@@ -45,7 +45,13 @@ CALL_LIST_LAG_S = 5.0
 
 
 async def verify(
-    effect: effects.Effect, twilio: TwilioQueries, elapsed_s: float, settle_s: float, sent_since_ms: int
+    effect: effects.Effect,
+    twilio: TwilioQueries,
+    *,
+    elapsed_s: float,
+    settle_s: float,
+    sent_since_ms: int,
+    answered_until_ms: int,
 ) -> Verification:
     """Ask Twilio once whether a `VERIFIABLE` effect's request took effect.
 
@@ -53,6 +59,7 @@ async def verify(
         elapsed_s: Since the request could last have been sent.
         settle_s: After which Twilio's answers show an executed request.
         sent_since_ms: When it could first have been sent, Unix milliseconds.
+        answered_until_ms: When Twilio can last have executed it, Unix milliseconds.
     """
     match effect:
         case effects.RedirectCall():
@@ -66,7 +73,8 @@ async def verify(
             # A target that was busy, or left, is in no conference any more, and must not be rung again.
             return Verification(Verdict.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, sent_since_ms))
         case effects.CreateCall():
-            if await twilio.has_dialed_since(effect, sent_since_ms):
+            # Later calls to the address are other dials': an agent is called again and again.
+            if await twilio.has_dialed_between(effect, sent_since_ms, answered_until_ms):
                 return Verification(Verdict.HAPPENED)
             return Verification(_verdict_if_absent(elapsed_s, max(settle_s, CALL_LIST_LAG_S)))
         case effects.StartRecording():
