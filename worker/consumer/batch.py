@@ -30,7 +30,7 @@ LostSinceMs = Callable[[Effect, Event, Session], int | None]
 _EFFECT_ID = b"effect_id"
 #: Maximum weight of a commit. A weight of one blocks Redis for 0.2 to 0.4 µs. Most full reads fit into one commit,
 #: since each further commit costs the worker and Redis time.
-WEIGHT_MAX = 6_000
+WEIGHT_MAX = 6_600
 #: Weights, in values that take as long: of every decision, for its log entry and its packed session; of a session's
 #: end, since its index moves and its keys expire.
 _OWN_WEIGHT = 70

@@ -27,8 +27,8 @@ from conferral.worker.consumer.worker_context import WorkerContext
 
 log = structlog.get_logger()
 
-#: Entries decided in one batch, count; of ordinary calls, about as many as fit into one commit (`batch.WEIGHT_MAX`).
-BATCH_MAX = 72
+#: Entries decided in one batch, count; of callbacks during calls, as many as fit into one commit (`batch.WEIGHT_MAX`).
+BATCH_MAX = 80
 #: Entries decided one by one after a worker's death, count: the largest batch of any version.
 SUSPECTS_MAX = 200
 
