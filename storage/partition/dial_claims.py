@@ -48,7 +48,7 @@ class DialClaims:
         self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
 
     async def mark_sent(self, partition: int, lease: Lease, effect_id: str, now_ms: int) -> MarkResult:
-        """Mark an effect right before it is sent."""
+        """Mark an at-most-once effect right before it is sent."""
         keys = [self._keys.lease(partition), self._keys.outbox(partition)]
         with store_errors():
             return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, now_ms])))

@@ -65,8 +65,6 @@ class Lease:
     #: Redis's time at acquisition, Unix milliseconds.
     acquired_at_ms: int
     requested_at_s: float
-    #: When this and the last holders acquired it, Unix milliseconds of partition time, oldest first.
-    acquisitions_ms: Sequence[int] = ()
     #: How far a partition's time was ahead of Redis's at acquisition, milliseconds.
     clock_offset_ms: int = 0
     #: Run id of the previous holders' server; empty if none of them stored it.
@@ -119,14 +117,6 @@ class Lease:
     def sent_until_ms(self) -> int:
         """When the previous holder could last send, Unix ms of partition time."""
         return (self.expired_at_ms or self.acquired_at_ms) + self.clock_offset_ms
-
-    def held_until_ms(self, at_ms: int) -> int:
-        """When the holder of that time could last send, both Unix ms of partition time.
-
-        Not after the next holder's acquisition. A holder's own estimate of the time is never behind its acquisition.
-        """
-        later_ms = (acquired_ms for acquired_ms in self.acquisitions_ms if acquired_ms > at_ms)
-        return min(next(later_ms, self.sent_until_ms), self.sent_until_ms)
 
     @property
     def lost_until_ms(self) -> int:
@@ -268,7 +258,7 @@ async def acquire(
             monitor.update(info, requested_at_s, until_ms - now_ms)
         return info, now_ms
     commit, now_ms, expired_at_ms, clock_offset_ms = map(int, answer[:4])
-    redis_before, redis, redis_up_s, acquired = (one.decode(errors="replace") for one in answer[4:])
+    redis_before, redis, redis_up_s = (one.decode(errors="replace") for one in answer[4:])
     if expired_at_ms and monitor is not None and has_expired:
         expired_at_ms = now_ms - max(0, round((requested_at_s - monitor.expires_at_s) * 1000))
     lease = Lease(
@@ -279,7 +269,6 @@ async def acquire(
         expired_at_ms=expired_at_ms,
         acquired_at_ms=now_ms,
         requested_at_s=requested_at_s,
-        acquisitions_ms=tuple(map(int, acquired.split())),
         clock_offset_ms=clock_offset_ms,
         redis_before=redis_before,
         redis=redis,

@@ -1,7 +1,7 @@
 --[[
   Acquires a lease that is free or has expired, or returns its holder.
 
-  KEYS[1]  lease hash: holder, until, commit, acquired; for a partition's lease also clock_offset, at, redis,
+  KEYS[1]  lease hash: holder, until, commit; for a partition's lease also clock_offset, at, redis,
            connection
 
   ARGV[1]  name of the worker that asks   text, random and unique; it may re-acquire its own lease, since an earlier
@@ -11,13 +11,11 @@
   ARGV[4]  whether it has expired since, by the worker's own clock  1 or 0
   ARGV[5]  connection over which the worker will renew it        text; empty: unknown
 
-  Returns  {1, holder, commit, now_ms, until_ms, clock_offset_ms, before, redis, up_s, acquired}
+  Returns  {1, holder, commit, now_ms, until_ms, clock_offset_ms, before, redis, up_s}
                                            acquired; until_ms is when it expired, 0 when it was released;
                                            clock_offset_ms is how far the partition's time is ahead of this clock;
                                            before is the server that the previous holders used, redis is this one,
-                                           empty if unknown; up_s is its uptime;
-                                           acquired is when the last holders acquired it, by the partition's
-                                           time (ms), oldest first, separated by spaces
+                                           empty if unknown; up_s is its uptime
            {0, holder, until_ms, now_ms}   another worker holds it
   The holder is a growing epoch and the name: an epoch alone can be issued twice after a failover.
   A worker that has read the lease before times it by its own monotonic clock: a changed `until` means a renewal. On
@@ -54,13 +52,6 @@ local info = redis.pcall('INFO', 'server')
 if type(info) ~= 'string' then info = '' end
 local server = string.match(info, 'run_id:(%w+)') or ''
 local before = redis.call('HGET', lease, 'redis') or ''
-clock_offset_ms = math.max(clock_offset_ms, at_ms - now_ms)
-local acquired = {}
-for time_ms in string.gmatch(redis.call('HGET', lease, 'acquired') or '', '%d+') do acquired[#acquired + 1] = time_ms end
-acquired[#acquired + 1] = string.format('%.0f', now_ms + clock_offset_ms)
--- Older ones matter to no effect: each is tried within a minute.
-acquired = table.concat(acquired, ' ', math.max(1, #acquired - 15))
-redis.call('HSET', lease, 'acquired', acquired)
 return {1, taken, commit, tostring(now_ms), string.format('%.0f', until_ms),
-  string.format('%.0f', clock_offset_ms), before, server,
-  string.match(info, 'uptime_in_seconds:(%d+)') or '', acquired}
+  string.format('%.0f', math.max(clock_offset_ms, at_ms - now_ms)), before, server,
+  string.match(info, 'uptime_in_seconds:(%d+)') or ''}

@@ -1,5 +1,5 @@
 --[[
-  Marks an effect as possibly sent, right before it is sent.
+  Marks an at-most-once effect as possibly sent, right before it is sent.
 
   KEYS[1]  lease hash of the partition
   KEYS[2]  outbox hash
@@ -10,7 +10,7 @@
 
   Returns  1  marked
            0  not marked: another holder, already done, or no longer in the outbox; it must not be sent
-           2  it was marked before; the new mark replaces the old one
+           2  it was marked before
   The mark is the first member of the effect's JSON. The script does not parse the JSON: Lua writes empty lists as
   objects.
   Why one script: between checking the lease and marking, the next holder could have restored the effect as unsent.
@@ -20,8 +20,9 @@ local holder, effect_id, now_ms = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('HGET', lease, 'holder') ~= holder then return 0 end
 local body = redis.call('HGET', outbox, effect_id)
 if not body or string.sub(body, 1, 1) ~= '{' then return 0 end
-local unmarked = string.match(body, '^{"sent_at_ms":%d+,(.*)$')
+local mark = '{"sent_at_ms":'
+if string.sub(body, 1, #mark) == mark then return 2 end
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', outbox, '')
-redis.call('HSET', outbox, effect_id, '{"sent_at_ms":' .. now_ms .. ',' .. (unmarked or string.sub(body, 2)))
-return unmarked and 2 or 1
+redis.call('HSET', outbox, effect_id, mark .. now_ms .. ',' .. string.sub(body, 2))
+return 1

@@ -49,12 +49,12 @@ async def entry(client, keys) -> OutboxEntry | None:
 
 
 @pytest.mark.usefixtures("ordered")
-async def test_mark_is_what_the_codec_writes_and_a_second_replaces_it_and_is_reported(client, keys, dials, lease):
-    for now_ms, result in ((7_000, MarkResult.MARKED), (8_000, MarkResult.ALREADY_MARKED)):
-        assert await dials.mark_sent(PARTITION, lease, "d1", now_ms) is result
+async def test_first_mark_is_what_the_codec_writes_and_a_second_is_reported(client, keys, dials, lease):
+    assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.MARKED
+    assert await dials.mark_sent(PARTITION, lease, "d1", 8_000) is MarkResult.ALREADY_MARKED
 
-        body = await client.hget(keys.outbox(PARTITION), "d1")
-        assert body == effect_codec.encode(replace(ENTRY, sent_at_ms=now_ms))
+    body = await client.hget(keys.outbox(PARTITION), "d1")
+    assert body == effect_codec.encode(replace(ENTRY, sent_at_ms=7_000))
 
 
 @pytest.mark.usefixtures("ordered")

@@ -59,18 +59,6 @@ async def test_released_lease_is_taken_at_once_and_known_as_clean(client, clock)
     assert other.sent_until_ms == other.acquired_at_ms
 
 
-async def test_lease_lists_the_latest_acquisitions_in_the_partitions_time(client, clock):
-    times_ms: list[int] = []
-    for number in range(20):
-        lease = await take(client, clock, f"worker-{number}")
-        times_ms.append(lease.acquired_at_ms + lease.clock_offset_ms)
-        assert lease.acquisitions_ms == tuple(times_ms[-16:])
-        # Redis's clock is set back an hour while no one holds it: the partition's time goes on.
-        await leases.release(client, lease, times_ms[-1] + 3_600_000 * (number == 9))
-    assert times_ms == sorted(times_ms)
-    assert times_ms[-1] >= times_ms[9] + 3_600_000
-
-
 async def test_commit_number_continues_under_the_next_holder(client, clock):
     lease = await take(client, clock, "one")
     await client.hset(KEY, "commit", 41)
@@ -295,7 +283,7 @@ async def test_lease_of_no_partition_has_no_time(client, clock):
     lease = await take(client, clock, "one")
     await leases.renew(client, lease, clock)
     await leases.release(client, lease)
-    assert set(await client.hkeys(KEY)) == {b"holder", b"until", b"commit", b"acquired"}
+    assert set(await client.hkeys(KEY)) == {b"holder", b"until", b"commit"}
 
 
 async def test_standings_are_read_in_one_go_and_senseless_ones_left_to_take(client, clock):

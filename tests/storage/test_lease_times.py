@@ -148,25 +148,6 @@ def test_previous_holder_could_send_until_its_lease_expired() -> None:
 
 
 @each(
-    "at_ms, until_ms",
-    [
-        (899_999, 900_000),
-        (900_000, 950_000),  # a holder may commit in the moment of its acquisition
-        (949_999, 950_000),
-        (950_000, 999_000),
-        (2_000_000, 999_000),  # a holder's estimate of the time may be ahead
-        (1_000, 900_000),  # older acquisitions are forgotten
-    ],
-)
-def test_holder_of_a_time_could_send_until_the_next_acquisition_but_not_after_the_last_lease(
-    at_ms: int, until_ms: int
-) -> None:
-    taken = lease(expired_at_ms=999_000, acquisitions_ms=(900_000, 950_000, 1_000_000))
-    assert taken.held_until_ms(at_ms) == until_ms
-    assert lease(expired_at_ms=999_000).held_until_ms(at_ms) == 999_000
-
-
-@each(
     "noted, until_ms",
     [
         ("another", 999_000),  # the first holder after the rollback

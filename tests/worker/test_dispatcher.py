@@ -21,7 +21,7 @@ from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.executor.job import Job
-from tests.worker.executor_harness import START_MS, FakeTime, find, gated, straight
+from tests.worker.executor_harness import START_MS, FakeTime, find, gated
 
 #: How long lost entries may be redelivered, milliseconds.
 REDELIVERY_WINDOW_MS = 10_000
@@ -220,34 +220,6 @@ def test_restored_dial_is_doubted_as_it_was_when_it_was_committed_after_the_roll
     assert job.sent_until_ms == (START_MS if lost_since_ms else lease.sent_until_ms)
     calm = dispatcher(lease, [])._restored_job(gated("d"), entry)
     assert (calm.lost_since_ms, calm.mark_may_be_lost) == (lost_since_ms, False)
-
-
-@pytest.mark.parametrize(
-    ("committed_ms", "sent_at_ms", "until_ms"),
-    [
-        (START_MS + 10_000, None, START_MS + 20_000),
-        (START_MS + 10_000, START_MS + 21_000, START_MS + 25_000),
-        (START_MS + 26_000, None, START_MS + 30_000),
-    ],
-    ids=["never marked", "marked by the second holder", "of the last holder"],
-)
-def test_holder_that_died_before_it_sent_a_restored_effect_adds_no_doubt(
-    committed_ms: int, sent_at_ms: int | None, until_ms: int
-) -> None:
-    acquired_ms = [START_MS + after_ms for after_ms in (0, 20_000, 25_000, 31_000)]
-    lease = later_lease()
-    lease.acquisitions_ms, lease.redis_before, lease.redis = acquired_ms, "this", "this"
-    entry = OutboxEntry(straight("d"), committed_ms, sent_at_ms)
-
-    assert dispatcher(lease, [])._restored_job(straight("d"), entry).sent_until_ms == until_ms
-
-    lease.has_unchecked_sessions = True
-    assert dispatcher(lease, [])._restored_job(straight("d"), entry).sent_until_ms == lease.sent_until_ms
-    lease.has_unchecked_sessions, lease.redis = False, "another"
-    assert dispatcher(lease, [])._restored_job(straight("d"), entry).sent_until_ms == lease.sent_until_ms
-    lease.redis = "this"
-    verifying = dispatcher(lease, [], verifies=True)
-    assert verifying._restored_job(straight("d"), entry).sent_until_ms == lease.sent_until_ms
 
 
 async def test_entry_that_a_lost_history_may_have_decided_was_last_sent_before_the_rollback() -> None:

@@ -8,7 +8,6 @@ import pytest
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectSucceeded, EffectUnknown
 from tests.worker.executor_harness import (
-    AWAY,
     ELSEWHERE,
     IN_CONFERENCE,
     START_MS,
@@ -115,29 +114,6 @@ async def test_effect_taken_over_is_verified_before_it_is_sent(system: ExecutorH
     assert await system.run(kind.effect, may_have_been_sent=True) == kind.found
 
     assert system.calls.asked == ["look e"]
-
-
-@each_kind
-async def test_effect_taken_over_is_marked_once_before_it_is_sent(system: ExecutorHarness, kind: Verified) -> None:
-    """Then the next holder knows whether this one sent it."""
-    system.calls.script["e"].extend([AWAY, AWAY, None])
-    system.calls.reads["e"].append(kind.nowhere)
-    system.records.marked.add("e")  # by an earlier holder: what was sent is verified, so it may be sent again
-
-    until_ms = START_MS - 2_000
-    assert await system.run(kind.effect, may_have_been_sent=True, sent_until_ms=until_ms) == kind.sent
-
-    assert system.records.written.count("mark e") == 1
-    assert system.calls.asked == ["look e", "e", "e", "e"]
-
-
-@each_kind
-async def test_effect_taken_over_that_has_happened_needs_no_mark(system: ExecutorHarness, kind: Verified) -> None:
-    system.calls.reads["e"].append(kind.there)
-
-    assert await system.run(kind.effect, may_have_been_sent=True) == kind.found
-
-    assert "mark e" not in system.records.written
 
 
 @each_kind

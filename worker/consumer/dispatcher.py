@@ -106,21 +106,12 @@ class Dispatcher:
             partition=self._partition,
             committed_at_ms=entry.committed_at_ms,
             may_have_been_sent=True,
-            sent_until_ms=self._lease.lost_until_ms if lost_since_ms else self._sent_until_ms(entry),
+            sent_until_ms=self._lease.lost_until_ms if lost_since_ms else self._lease.sent_until_ms,
             sent_since_ms=self._search_from_ms(entry.committed_at_ms),
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=may_be_lost or (self._lease.has_all_commits and is_older),
             lost_since_ms=lost_since_ms or None,
         )
-
-    def _sent_until_ms(self, entry: OutboxEntry) -> int:
-        """Return when a restored effect could last be sent, Unix ms of partition time.
-
-        Its first holder sends it unmarked, later ones mark it. So a holder that died before it sent adds no doubt.
-        """
-        if self._is_soon_after_rollback or self._lease.has_unchecked_sessions or not self._lease.is_on_same_server:
-            return self._lease.sent_until_ms  # a mark may be lost
-        return self._lease.held_until_ms(entry.committed_at_ms if entry.sent_at_ms is None else entry.sent_at_ms)
 
     def dispatch(self, decided: DecidedBatch) -> None:
         """Act on a commit: effects first, because callers wait for them."""

@@ -111,8 +111,6 @@ class Execution:
         self._unknown_since_s: float
         #: Whether the outbox marks the effect as possibly sent, or may by now.
         self._is_marked_sent = job.sent_at_ms is not None
-        #: Whether to mark it before its first request: it is sent once, or this is not its first holder.
-        self._must_be_marked = self._is_at_most_once or (job.may_have_been_sent and isinstance(job.effect, VERIFIABLE))
         if job.lost_since_ms is not None or (job.may_have_been_sent and not self._is_at_most_once):
             now_ms = context.now_ms(job.partition)
             until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
@@ -126,7 +124,7 @@ class Execution:
     @property
     def can_be_left(self) -> bool:
         """Whether the next holder can continue; a mark makes the outcome unknown."""
-        return self.is_between_requests and not (self._is_at_most_once and self._is_marked_sent)
+        return self.is_between_requests and not self._is_marked_sent
 
     async def run(self) -> JobOutcome:
         """Return the outcome, or raise LeaseLostError or JobObsoleteError."""
@@ -205,12 +203,12 @@ class Execution:
                 return succeeded(self.job.effect, is_confirmed=bool(found))
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
-        """Mark the effect if it needs a mark; return an outcome if it must not be sent."""
+        """Mark an at-most-once effect; return an outcome if it must not be sent."""
         if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):
             return known
-        if self._must_be_marked:
-            self._must_be_marked, self._is_marked_sent = False, True
-            if not await self.context.outbox.mark_sent(effect) and self._is_at_most_once:
+        if self._is_at_most_once and not self._is_marked_sent:
+            self._is_marked_sent = True
+            if not await self.context.outbox.mark_sent(effect):
                 return unknown(self.job.effect)
         if isinstance(effect, Dial) or self._is_at_most_once:
             # Redis may have been slow, and the lease may be another worker's.

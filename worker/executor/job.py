@@ -30,7 +30,7 @@ class Job:
     sent_until_ms: int | None = None
     #: The earliest that any history could have sent it, Unix milliseconds; None: its commit. For searches of calls.
     sent_since_ms: int | None = None
-    #: When it was last marked as possibly sent, Unix milliseconds of partition time; None: no mark.
+    #: When an at-most-once effect was marked as possibly sent, Unix milliseconds of partition time; None: no mark.
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
