@@ -1,5 +1,6 @@
 """Twilio REST API: reads, and verification of effects before a retry."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -29,6 +30,8 @@ CALLS_READ_MAX = 21
 SEARCH_RESULTS_MAX = 50
 #: How much older than the dial its call may be: clocks differ, and Twilio's dates are whole seconds.
 SEARCH_SLACK = timedelta(seconds=2)
+#: How much later than a dial was last sent its call may be: a request takes ten seconds at most, and clocks differ.
+SEARCH_AFTER = timedelta(seconds=30)
 #: Most conferences of one session that are read; there is one, or two if a late leg opened a second.
 CONFERENCES_MAX = 20
 #: Twilio's limit of participants in a conference. Source: Twilio docs, TwiML `<Conference>`, maxParticipants.
@@ -88,11 +91,11 @@ class TwilioQueries:
 
     async def has_dialed_between(self, effect: CreateCall, since_ms: int, until_ms: int) -> bool:
         """Return whether Twilio lists calls that a gated dial may have placed then (Unix ms)."""
-        latest = datetime.fromtimestamp(until_ms / 1000, UTC) + SEARCH_SLACK
+        earliest, latest = _utc(since_ms) - SEARCH_SLACK, _utc(until_ms) + SEARCH_AFTER
         with label_requests("verify"):
-            placed = await self.calls_placed_since(effect.to, effect.caller_id, since_ms)
-        # A full page may lack older calls.
-        return len(placed) >= SEARCH_RESULTS_MAX or any(_created_at(call) <= latest for call in placed)
+            listed = await self._calls_to(effect.to, effect.caller_id)
+        lacks_older = len(listed) >= SEARCH_RESULTS_MAX and _created_at(listed[-1]) >= earliest
+        return lacks_older or any(_created_at(call) <= latest for call in _placed_since(listed, earliest))
 
     async def find_recording(self, effect: StartRecording) -> str:
         """Return the SID of the call's running recording; empty for none."""
@@ -146,11 +149,12 @@ class TwilioQueries:
 
     async def calls_placed_since(self, to: str, caller_id: str, since_ms: int) -> list[CallInstance]:
         """Return REST calls to an address since a time (Unix ms), newest first."""
-        earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - SEARCH_SLACK
+        return _placed_since(await self._calls_to(to, caller_id), _utc(since_ms) - SEARCH_SLACK)
+
+    async def _calls_to(self, to: str, caller_id: str) -> list[CallInstance]:
+        """Return an address's latest calls from this number, newest first."""
         shown = caller_id or self._own_number
-        page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX)
-        placed = [call for call in await list_page(page) if call.direction == "outbound-api"]
-        return [call for call in placed if _created_at(call) >= earliest]
+        return await list_page(partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX))
 
     async def _read_call(self, call_sid: str) -> CallSeen:
         """Return one call; `completed` if Twilio no longer knows it."""
@@ -249,6 +253,14 @@ def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
     return CallSeen(
         call_sid=text_of(child.sid), status=text_of(child.status), parent_call_sid=parent_call_sid, to=text_of(child.to)
     )
+
+
+def _placed_since(calls: Iterable[CallInstance], earliest: datetime) -> list[CallInstance]:
+    return [call for call in calls if call.direction == "outbound-api" and _created_at(call) >= earliest]
+
+
+def _utc(unix_ms: int) -> datetime:
+    return datetime.fromtimestamp(unix_ms / 1000, UTC)
 
 
 def _created_at(call: CallInstance) -> datetime:

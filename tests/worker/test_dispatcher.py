@@ -233,6 +233,19 @@ async def test_entry_that_a_lost_history_may_have_decided_was_last_sent_before_t
     assert (job.sent_until_ms, lease.sent_until_ms) == (START_MS, START_MS + 30_000)
 
 
+@pytest.mark.parametrize("offset_ms", [0, 60_000, -60_000])
+async def test_search_for_a_lost_dial_ends_at_the_rollback_by_the_clock_that_is_ahead(offset_ms: int) -> None:
+    """Twilio's time is Redis's or the partition's, whichever clock is right."""
+    lease = later_lease()
+    lease.clock_offset_ms = offset_ms
+    job = dispatched(lease, CallsRead(**NEW, effect_id="r", read_version=1, calls=()), verifies=True)
+
+    assert job.search_until_ms >= max(START_MS, START_MS + offset_ms)
+    entry = OutboxEntry(gated("d"), START_MS + 5_000 + CLOCK_JUMP_MS + 60_001, lost_since_ms=START_MS)
+    restored = dispatcher(lease, [], verifies=True)._restored_job(gated("d"), entry)
+    assert restored.search_until_ms == job.search_until_ms
+
+
 @pytest.mark.parametrize(
     ("verifies", "is_unchecked", "due_ms", "since_ms"),
     [

@@ -38,7 +38,7 @@ async def test_verdict_on_a_redirect(
         elapsed_s=elapsed_s,
         settle_s=ExecutorPolicy().settle_s,
         sent_since_ms=START_MS,
-        answered_until_ms=START_MS,
+        sent_until_ms=START_MS,
     )
 
     assert found == Verification(expected)

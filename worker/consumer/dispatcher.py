@@ -111,6 +111,7 @@ class Dispatcher:
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=may_be_lost or (self._lease.has_all_commits and is_older),
             lost_since_ms=lost_since_ms or None,
+            search_until_ms=self._search_until_ms(),
         )
 
     def dispatch(self, decided: DecidedBatch) -> None:
@@ -147,6 +148,7 @@ class Dispatcher:
             sent_since_ms=self._search_from_ms(parse_entry_id(event.entry_id)[0] + self._clock.offset_ms),
             mark_may_be_lost=self._is_soon_after_rollback and lost_since_ms != 0,
             lost_since_ms=lost_since_ms or None,
+            search_until_ms=self._search_until_ms(),
         )
 
     def _in_twilio_time(self, effect: Effect) -> Effect:
@@ -158,6 +160,10 @@ class Dispatcher:
         """Return when a search of calls begins: in Redis's time if that is behind."""
         ahead_ms = self._clock.offset_ms
         return partition_ms - ahead_ms if ahead_ms >= CLOCK_JUMP_MS else partition_ms
+
+    def _search_until_ms(self) -> int:
+        """Return when a search for a lost dial ends: in Redis's time if that is ahead."""
+        return self._lease.lost_until_ms + max(0, -self._lease.clock_offset_ms)
 
     def _forget_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:
         for session_id in session_ids & self._open_effects.keys():

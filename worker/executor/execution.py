@@ -267,6 +267,7 @@ class Execution:
             await self._require_lease()
             # Before the request: its answer may be as old as its start.
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
+            until_ms = self.job.search_until_ms
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(lambda: context.is_ours(self.job.partition)):
@@ -276,7 +277,7 @@ class Execution:
                             elapsed_s=elapsed_s,
                             settle_s=context.policy.settle_s,
                             sent_since_ms=self.job.first_sent_at_ms,
-                            answered_until_ms=self._answered_until_ms(),
+                            sent_until_ms=context.now_ms(self.job.partition) if until_ms is None else until_ms,
                         )
             except TimeoutError:
                 raise OutcomeUnknownError from None
@@ -341,12 +342,6 @@ class Execution:
 
     def _remaining_s(self) -> float:
         return self._deadline_s - self.context.clock.monotonic_s()
-
-    def _answered_until_ms(self) -> int:
-        """Return when Twilio can last have executed another holder's request, Unix ms."""
-        until_ms = self.job.sent_until_ms
-        until_ms = self.context.now_ms(self.job.partition) if until_ms is None else until_ms
-        return until_ms + round(self._policy.request_timeout_s * 1000)
 
     def _request_timeout_s(self) -> float:
         return min(self._policy.request_timeout_s, max(self._policy.last_request_s, self._remaining_s()))

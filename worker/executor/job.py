@@ -36,6 +36,8 @@ class Job:
     mark_may_be_lost: bool = False
     #: Since when a lost history could have placed this gated dial, Unix milliseconds; None: don't search for it.
     lost_since_ms: int | None = None
+    #: When it could last have placed the dial, Unix milliseconds; None: now. For searches of calls.
+    search_until_ms: int | None = None
     #: How long a dial waited for its permit: it may no longer be wanted.
     dial_wait_ms: int = 0
     #: A dial that waited in its session's queue may no longer be wanted.

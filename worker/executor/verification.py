@@ -51,7 +51,7 @@ async def verify(
     elapsed_s: float,
     settle_s: float,
     sent_since_ms: int,
-    answered_until_ms: int,
+    sent_until_ms: int,
 ) -> Verification:
     """Ask Twilio once whether a `VERIFIABLE` effect's request took effect.
 
@@ -59,7 +59,7 @@ async def verify(
         elapsed_s: Since the request could last have been sent.
         settle_s: After which Twilio's answers show an executed request.
         sent_since_ms: When it could first have been sent, Unix milliseconds.
-        answered_until_ms: When Twilio can last have executed it, Unix milliseconds.
+        sent_until_ms: When it could last have been sent, Unix milliseconds.
     """
     match effect:
         case effects.RedirectCall():
@@ -74,7 +74,7 @@ async def verify(
             return Verification(Verdict.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, sent_since_ms))
         case effects.CreateCall():
             # Later calls to the address are other dials': an agent is called again and again.
-            if await twilio.has_dialed_between(effect, sent_since_ms, answered_until_ms):
+            if await twilio.has_dialed_between(effect, sent_since_ms, sent_until_ms):
                 return Verification(Verdict.HAPPENED)
             return Verification(_verdict_if_absent(elapsed_s, max(settle_s, CALL_LIST_LAG_S)))
         case effects.StartRecording():
