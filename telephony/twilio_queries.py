@@ -90,7 +90,10 @@ class TwilioQueries:
         return tuple(call.sid for call in placed if call.sid and call.status in FINAL_CALL_STATUSES)
 
     async def has_dialed_between(self, effect: CreateCall, since_ms: int, until_ms: int) -> bool:
-        """Return whether Twilio lists calls that a gated dial may have placed then (Unix ms)."""
+        """Return whether Twilio lists calls that a gated dial may have placed.
+
+        `since_ms` and `until_ms` say when it may have been sent, Unix milliseconds.
+        """
         earliest, latest = _utc(since_ms) - SEARCH_SLACK, _utc(until_ms) + SEARCH_AFTER
         with label_requests("verify"):
             listed = await self._calls_to(effect.to, effect.caller_id)

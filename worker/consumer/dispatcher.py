@@ -162,7 +162,7 @@ class Dispatcher:
         return partition_ms - ahead_ms if ahead_ms >= CLOCK_JUMP_MS else partition_ms
 
     def _search_until_ms(self) -> int:
-        """Return when a search for a lost dial ends: in Redis's time if that is ahead."""
+        """Return when a search of calls ends: in Redis's time if that is ahead."""
         return self._lease.lost_until_ms + max(0, -self._lease.clock_offset_ms)
 
     def _forget_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:
