@@ -1,4 +1,4 @@
-"""How many callbacks, events, and REST requests does a call lead to?"""
+"""How many callbacks, events, and REST requests does a call lead to, and how much of Redis's memory does it keep?"""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -59,6 +59,18 @@ KINDS: dict[str, Callable[[LocalSystem], Awaitable[str]]] = {
 }  # fmt: skip
 
 
+async def _memory(world: LocalSystem, session_id: str) -> tuple[int, int]:
+    """Return the bytes of an ended session with its log, and those of its entries in the index of calls."""
+    client, index = world.client, world.keys.call("")
+    names = {key.decode() async for key in client.scan_iter(f"{world.keys.prefix}:*")}  # a scan may repeat keys
+    calls = [name for name in names if name.startswith(index) and await client.get(name) == session_id.encode()]
+    own = [name for name in names if not name.startswith(index) and name.endswith(f":{session_id}")]
+    session_bytes, index_bytes = [
+        sum([await client.memory_usage(name, samples=0) for name in found]) for found in (own, calls)
+    ]
+    return session_bytes, index_bytes
+
+
 async def measure(size: Size, _chance: Random) -> Figures:
     """Play each kind of call against the local Twilio, and count."""
     figures = Figures()
@@ -74,4 +86,7 @@ async def measure(size: Size, _chance: Random) -> Figures:
                     figures.add(f"{name}.events", len(await world.log(session_id)))
                     figures.add(f"{name}.requests", len(ledger.rest) - before[0])
                     figures.add(f"{name}.callbacks", len(ledger.deliveries) - before[1])
+                    session_bytes, index_bytes = await _memory(world, session_id)
+                    figures.add(f"{name}.redis_bytes", session_bytes)
+                    figures.add(f"{name}.index_bytes", index_bytes)
     return figures

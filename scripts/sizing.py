@@ -12,8 +12,8 @@ CALL_S = 180
 MIX = {"bridged": 0.7, "converted": 0.2, "transferred": 0.1}
 #: Calls placed by REST for a call of each kind: a transfer dials its target.
 REST_DIALS = {"bridged": 0, "converted": 0, "transferred": 1}
-#: Share of a core that a process may use on average: the other half is for peaks and takeovers.
-BUSY_MAX = 0.5
+#: Share of its highest rate at which a process may be loaded on average: the other half is for peaks and takeovers.
+LOAD_MAX = 0.5
 SCALES = (1_000, 10_000, 100_000)
 #: Partitions for each worker, so that shares are even.
 PARTITIONS_PER_WORKER = 4
@@ -34,16 +34,24 @@ CPS_DEFAULT, CPS_MOST = 1, 30
 
 @dataclass(frozen=True)
 class Costs:
-    """Averages of one call of the mix, at half of the highest rate."""
+    """Averages of one call of the mix: CPU time at the highest rate, and memory."""
 
     events: float
+    #: By kind of call.
+    events_of: dict[str, float]
     callbacks: float
     requests: float
     rest_dials: float
     worker_us: float
     webhooks_us: float
+    #: At half of the workers' highest rate: their smaller commits cost Redis more.
     redis_us: float
-    redis_bytes: float
+    #: How many times as much CPU an event costs a worker at half of its highest rate.
+    small_batches_times: float
+    #: Of a live session; of an ended one, with its whole log; and of its calls in the index.
+    live_bytes: float
+    ended_bytes: float
+    index_bytes: float
     worker_bytes: float
 
     @classmethod
@@ -67,14 +75,12 @@ class Costs:
             events, callbacks = of_mix("events"), of_mix("callbacks")
             return cls(
                 events=events,
+                events_of={kind: median("calls", f"{kind}.events") for kind in MIX},
                 callbacks=callbacks,
                 requests=of_mix("requests"),
                 rest_dials=sum(share * REST_DIALS[kind] for kind, share in MIX.items()),
-                worker_us=smaller_batches("cpu_us")
-                * (
-                    ordinary * median("worker", "ordinary.cpu_us")
-                    + (events - ordinary) * median("worker", "conference.cpu_us")
-                ),
+                worker_us=ordinary * median("worker", "ordinary.cpu_us")
+                + (events - ordinary) * median("worker", "conference.cpu_us"),
                 webhooks_us=callbacks * median("webhooks", "webhooks.loaded_cpu_us"),
                 redis_us=smaller_batches("redis_us")
                 * (
@@ -82,7 +88,10 @@ class Costs:
                     + (events - ordinary) * median("worker", "conference.redis_us")
                 )
                 + callbacks * median("webhooks", "webhooks.redis_us"),
-                redis_bytes=median("sessions", "redis_bytes"),
+                small_batches_times=smaller_batches("cpu_us"),
+                live_bytes=max(median("sessions", "redis_bytes"), of_mix("redis_bytes")),
+                ended_bytes=of_mix("redis_bytes"),
+                index_bytes=of_mix("index_bytes"),
                 worker_bytes=median("sessions", "worker_bytes"),
             )
         except KeyError:
@@ -90,8 +99,8 @@ class Costs:
 
 
 def _concurrent(us_per_call: float) -> float:
-    """Return the concurrent calls that half a core carries."""
-    return BUSY_MAX * 1e6 / us_per_call * CALL_S
+    """Return the concurrent calls that a process carries at half of its highest rate."""
+    return LOAD_MAX * 1e6 / us_per_call * CALL_S
 
 
 def _bytes(count: float) -> str:
@@ -119,12 +128,15 @@ def assumptions(results: Results) -> str:
     if costs is None:
         return "Not measured yet."
     mix = ", ".join(f"{share:.0%} {kind}" for kind, share in MIX.items())
+    by_kind = ", ".join(f"{kind} {costs.events_of[kind]:.0f}" for kind in MIX)
     return (
-        f"A call lasts {CALL_S} s. Of all calls, {mix} (by a consult that is completed). A process may use "
-        f"{BUSY_MAX:.0%} of a core on average. Measured: such a call leads to {costs.callbacks:.1f} callbacks, "
-        f"{costs.events:.1f} events, and {costs.requests:.1f} REST requests on average, and costs "
-        f"{costs.worker_us / 1e3:.1f} ms of CPU in a worker, {costs.webhooks_us / 1e3:.1f} ms in webhooks, and "
-        f"{costs.redis_us / 1e3:.2f} ms in Redis."
+        f"A call lasts {CALL_S} s. Of all calls, {mix} (by a consult that is completed). On average, a process is "
+        f"loaded to {LOAD_MAX:.0%} of its highest rate. Measured: such a call leads to {costs.callbacks:.1f} "
+        f"callbacks, {costs.events:.1f} events ({by_kind}), and {costs.requests:.1f} REST requests on average. It "
+        f"costs a worker at its highest rate {costs.worker_us / 1e3:.2f} ms of CPU, webhooks "
+        f"{costs.webhooks_us / 1e3:.2f} ms, and Redis {costs.redis_us / 1e3:.2f} ms. At half of its highest rate, a "
+        f"worker commits smaller batches, so an event costs it {costs.small_batches_times:.1f} times as much: its core "
+        "is busy, although it can decide twice as many events."
     )
 
 
@@ -137,7 +149,8 @@ def capacity(results: Results) -> str:
         ("One worker", costs.worker_us, f"{_bytes(costs.worker_bytes)} of memory for each session in its memory"),
         ("One webhooks process", costs.webhooks_us, "no memory per call"),
         ("One Redis, or one primary of a cluster", costs.redis_us,
-         f"{_bytes(costs.redis_bytes)} of memory for each session, live or ended"),
+         (f"{_bytes(costs.ended_bytes)} of memory for each session, live or ended, and {costs.index_bytes:.0f} bytes "
+          "for its calls in the index")),
     ]  # fmt: skip
     cells = [(name, _rounded(_concurrent(us) / CALL_S), _rounded(_concurrent(us)), memory) for name, us, memory in rows]
     return table(["Process", "Calls per second", "Concurrent calls", "Memory"], cells)
@@ -155,7 +168,7 @@ def scale(results: Results) -> str:
 
 def _installation(costs: Costs, calls: int) -> dict[str, str]:
     per_s = calls / CALL_S
-    ttl_s = int(ServiceSettings.model_fields["session_ttl_s"].default)
+    ttl_s, window_s = (int(ServiceSettings.model_fields[name].default) for name in ("session_ttl_s", "replay_window_s"))
     workers = math.ceil(calls / _concurrent(costs.worker_us))
     dials = per_s * costs.rest_dials
     return {
@@ -165,11 +178,14 @@ def _installation(costs: Costs, calls: int) -> dict[str, str]:
         "Workers, and one spare": f"{workers} + 1",
         "Webhooks processes, and one spare": f"{math.ceil(calls / _concurrent(costs.webhooks_us))} + 1",
         "Redis primaries, by CPU": f"{math.ceil(calls / _concurrent(costs.redis_us))}",
-        "Redis memory, live sessions": _bytes(calls * costs.redis_bytes),
+        "Redis memory, live sessions": _bytes(calls * costs.live_bytes),
         f"Redis memory, ended sessions of {ttl_s // 3600} h (`CONFERRAL_SESSION_TTL`)":
-            _bytes(per_s * ttl_s * costs.redis_bytes),
-        "Redis memory, ended sessions of 1 h": _bytes(per_s * 3600 * costs.redis_bytes),
-        "`CONFERRAL_PARTITIONS`, at least": str(max(16, PARTITIONS_PER_WORKER * (workers + 1))),
+            _bytes(per_s * ttl_s * costs.ended_bytes),
+        "Redis memory, ended sessions of 1 h": _bytes(per_s * 3600 * costs.ended_bytes),
+        f"Redis memory, index of the calls of {window_s // 86_400} days (`CONFERRAL_REPLAY_WINDOW`)":
+            _bytes(per_s * window_s * costs.index_bytes),
+        "`CONFERRAL_PARTITIONS`, at least (a multiple of 64 for a cluster)":
+            str(max(16, PARTITIONS_PER_WORKER * (workers + 1))),
         "REST requests to Twilio per second": _rounded(per_s * costs.requests),
         "Of these, dials (Twilio's calls per second)": f"{_rounded(dials)}: {_cps(dials)}",
     }  # fmt: skip

@@ -35,7 +35,9 @@ def measured() -> Results:
     """Round figures for the calculation: bridged calls cost nothing but their events."""
     kinds = {"bridged": 10, "converted": 20, "transferred": 50}
     return results(
-        calls={f"{kind}.{what}": [n] for kind, n in kinds.items() for what in ("events", "callbacks", "requests")},
+        calls={f"{kind}.{what}": [n] for kind, n in kinds.items() for what in ("events", "callbacks", "requests")}
+        | {f"{kind}.redis_bytes": [1_000.0 * n] for kind, n in kinds.items()}
+        | {f"{kind}.index_bytes": [100.0] for kind in kinds},
         worker={"ordinary.cpu_us": [50.0], "conference.cpu_us": [100.0], "ordinary.redis_us": [10.0],
                 "conference.redis_us": [20.0]},
         webhooks={"webhooks.loaded_cpu_us": [40.0], "webhooks.redis_us": [5.0]},
@@ -90,19 +92,26 @@ def test_figures_show_median_and_spread():
 
 def test_calculation_follows_from_the_measurements(measured):
     costs = sizing.Costs.of(measured)
-    # 0.7 x 10 + 0.2 x 20 + 0.1 x 50 = 16 events; 10 of them at 50 us, 6 at 100 us; at half load 1.5 times as much.
+    # 0.7 x 10 + 0.2 x 20 + 0.1 x 50 = 16 events; 10 of them at 50 us, 6 at 100 us.
     assert costs.events == pytest.approx(16)
-    assert costs.worker_us == pytest.approx(1.5 * 1_100)
+    assert costs.worker_us == pytest.approx(1_100)
+    assert costs.small_batches_times == pytest.approx(1.5)
     assert costs.webhooks_us == pytest.approx(640)
     assert costs.redis_us == pytest.approx(2 * (10 * 10 + 6 * 20) + 16 * 5)
     assert costs.rest_dials == pytest.approx(0.1)
 
     table = [line.strip("| ").split(" | ") for line in sizing.scale(measured).splitlines()]
     rows = {row[0]: row[1:] for row in table}
-    # 100,000 calls of 180 s are 556 new ones a second: 0.92 cores, so two workers at half a core.
+    # 100,000 calls of 180 s are 556 new ones a second, 0.61 of a worker's highest rate: two workers at half of it.
     assert rows["New calls per second (concurrent calls / duration)"] == ["5.6", "56", "560"]
     assert rows["Workers, and one spare"] == ["1 + 1", "1 + 1", "2 + 1"]
-    assert rows["Redis memory, live sessions"] == ["6.0 MB", "60.0 MB", "600 MB"]
+    assert rows["Redis memory, live sessions"] == ["16.0 MB", "160 MB", "1.6 GB"]
+    assert rows["Redis memory, ended sessions of 1 h"] == ["320 MB", "3.2 GB", "32.0 GB"]
+    assert rows["Redis memory, index of the calls of 7 days (`CONFERRAL_REPLAY_WINDOW`)"] == [
+        "336 MB",
+        "3.4 GB",
+        "33.6 GB",
+    ]
     dials = rows["Of these, dials (Twilio's calls per second)"]
     assert [text.partition(": ")[2] for text in dials] == [
         "the default is enough", "set it in Twilio's Console", "more than you can set yourself; ask Twilio",
