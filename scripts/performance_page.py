@@ -133,16 +133,16 @@ ROWS = (
         ("99 % of scripts", f"{name}script_p99_ms"),
     )) for calls, benchmark, name in (
         ("bridged calls", "worker", "ordinary."),
-        ("many parties and a long log", "parties", ""),
+        ("100 parties and a long log", "parties", ""),
     )),
     Row("Redis: memory of a live session", "sessions", "redis_bytes", _KB, factor=1e-3),
     Row("Worker: memory of a live session", "sessions", "worker_bytes", _KB, factor=1e-3),
-    Row("Both with so many sessions", "sessions", "sessions_count", "sessions"),
+    Row("Live sessions while both were measured", "sessions", "sessions_count", "sessions"),
     Row("Worker: longest pause of the garbage collector", "sessions", "collector_pause_ms", _MS),
     Row("Worker: idle", "idle", "worker.percent", "% of a core", (
         ("taskiq", "taskiq.percent"), ("arq", "arq.percent"),
     )),
-    Row("An event with many parties, against two", "parties", "many_to_two_cpu_us_times", _TIMES),
+    Row("An event in a session of 100 parties, against one of two", "parties", "many_to_two_cpu_us_times", _TIMES),
     Row("The same, the session's first after a takeover", "parties", "many_to_two_load_us_times", _TIMES),
     Row("Callback next to 200 speaker events a second, against none: p50", "neighbours", "noisy_to_quiet_p50_times",
         _TIMES),
@@ -152,7 +152,7 @@ ROWS = (
 def _figures(results: Results) -> str:
     commit, ingest = results.figure("worker", "ordinary.redis_us"), results.figure("webhooks", "webhooks.redis_us")
     shown = f"{number(commit.median + ingest.median)} {_CPU}" if commit and ingest else UNMEASURED
-    redis = ["Redis: an event of a bridged call, from ingest to commit", shown, "the sum of the two figures above"]
+    redis = ["Redis: an event of a bridged call, from ingest to commit", shown, "its commit and its ingest together"]
     rows = [*(row.cells(results) for row in ROWS), redis, *_takeovers(results)]
     return sizing.table(["Figure", "Median of the rounds (least to most)", "For comparison"], rows)
 
