@@ -30,6 +30,7 @@ from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.worker.executor.verification import Verification, verify
 from conferral.worker.wiring import make_twilio_api
+from tests.model_checking.canonical_values import NOW_MS
 from tests.model_checking.twilio_states import Fetch, Visit
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
 
@@ -256,4 +257,12 @@ class ServicePath:
         self, effect: Effect, visit: Visit, since_s: float, settle_s: float, committed_at_ms: int
     ) -> Verification:
         """Verifies whether an effect that may have been sent has happened."""
-        return self._run(verify(effect, self.calls, since_s, settle_s, committed_at_ms), visit)
+        verifying = verify(
+            effect,
+            self.calls,
+            elapsed_s=since_s,
+            settle_s=settle_s,
+            sent_since_ms=committed_at_ms,
+            sent_until_ms=NOW_MS,
+        )
+        return self._run(verifying, visit)

@@ -52,7 +52,7 @@ def found(begin: Begin, flow: Flow, left: Left, faults: tuple[str, ...]) -> tupl
 
 
 def test_model_check_finds_a_dial_repeated_without_verification(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing_found(*_args: object) -> Verification:
+    async def nothing_found(*_args: object, **_kwargs: object) -> Verification:
         return Verification(Verdict.NOT_HAPPENED)
 
     monkeypatch.setattr(entry_points, "verify", nothing_found)
