@@ -76,7 +76,7 @@ async def test_caller_hanging_up_at_the_agent_gate_leaves_the_agent_without_a_ca
 @pytest.mark.soak
 async def test_key_pressed_after_the_conference_failed_still_leads_to_the_caller(system):
     """The music failed while the agent was asked: the agent joins the conference that exists by then."""
-    system.sandbox.phone(PHONE).script_in_turn(presses("", "1", key_after_s=4.5))
+    system.sandbox.phone(PHONE).script_in_turn(presses("", "1", key_after_s=4.0))
     customer = await system.customer_calls()
     agent = await system.dialed(PHONE)
     await system.until(customer.sid, **{"party.agent.status": "confirming"})
