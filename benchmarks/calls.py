@@ -65,10 +65,11 @@ async def _memory(world: LocalSystem, session_id: str) -> tuple[int, int]:
     names = {key.decode() async for key in client.scan_iter(f"{world.keys.prefix}:*")}  # a scan may repeat keys
     calls = [name for name in names if name.startswith(index) and await client.get(name) == session_id.encode()]
     own = [name for name in names if not name.startswith(index) and name.endswith(f":{session_id}")]
-    session_bytes, index_bytes = [
-        sum([await client.memory_usage(name, samples=0) for name in found]) for found in (own, calls)
-    ]
-    return session_bytes, index_bytes
+
+    async def size(found: list[str]) -> int:
+        return sum([await client.memory_usage(name, samples=0) for name in found])
+
+    return await size(own), await size(calls)
 
 
 async def measure(size: Size, _chance: Random) -> Figures:

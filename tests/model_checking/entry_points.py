@@ -262,7 +262,7 @@ class ServicePath:
             self.calls,
             elapsed_s=since_s,
             settle_s=settle_s,
-            sent_since_ms=committed_at_ms,
-            sent_until_ms=NOW_MS,
+            search_from_ms=committed_at_ms,
+            search_until_ms=NOW_MS,
         )
         return self._run(verifying, visit)

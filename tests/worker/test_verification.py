@@ -37,8 +37,8 @@ async def test_verdict_on_a_redirect(
         calls,
         elapsed_s=elapsed_s,
         settle_s=ExecutorPolicy().settle_s,
-        sent_since_ms=START_MS,
-        sent_until_ms=START_MS,
+        search_from_ms=START_MS,
+        search_until_ms=START_MS,
     )
 
     assert found == Verification(expected)

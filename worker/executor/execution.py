@@ -276,8 +276,8 @@ class Execution:
                             context.twilio,
                             elapsed_s=elapsed_s,
                             settle_s=context.policy.settle_s,
-                            sent_since_ms=self.job.first_sent_at_ms,
-                            sent_until_ms=context.now_ms(self.job.partition) if until_ms is None else until_ms,
+                            search_from_ms=self.job.first_sent_at_ms,
+                            search_until_ms=context.now_ms(self.job.partition) if until_ms is None else until_ms,
                         )
             except TimeoutError:
                 raise OutcomeUnknownError from None

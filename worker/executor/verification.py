@@ -50,16 +50,16 @@ async def verify(
     *,
     elapsed_s: float,
     settle_s: float,
-    sent_since_ms: int,
-    sent_until_ms: int,
+    search_from_ms: int,
+    search_until_ms: int,
 ) -> Verification:
     """Ask Twilio once whether a `VERIFIABLE` effect's request took effect.
 
     Args:
         elapsed_s: Since the request could last have been sent.
         settle_s: After which Twilio's answers show an executed request.
-        sent_since_ms: When it could first have been sent, Unix milliseconds.
-        sent_until_ms: When it could last have been sent, Unix milliseconds.
+        search_from_ms: When it could first have been sent, for searches of calls, Unix milliseconds.
+        search_until_ms: When it could last have been sent, the same.
     """
     match effect:
         case effects.RedirectCall():
@@ -71,10 +71,10 @@ async def verify(
             if _verdict_if_absent(elapsed_s, settle_s) is Verdict.WAIT:
                 return Verification(Verdict.WAIT)
             # A target that was busy, or left, is in no conference any more, and must not be rung again.
-            return Verification(Verdict.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, sent_since_ms))
+            return Verification(Verdict.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, search_from_ms))
         case effects.CreateCall():
             # Later calls to the address are other dials': an agent is called again and again.
-            if await twilio.has_dialed_between(effect, sent_since_ms, sent_until_ms):
+            if await twilio.has_dialed_between(effect, search_from_ms, search_until_ms):
                 return Verification(Verdict.HAPPENED)
             return Verification(_verdict_if_absent(elapsed_s, max(settle_s, CALL_LIST_LAG_S)))
         case effects.StartRecording():
