@@ -79,14 +79,19 @@ class TwilioApi(TwilioQueries):
         """Move a call into its session's conference."""
         await self._update_call(effect.call_sid, twiml=self._setup.twiml.join_redirected(effect))
 
-    async def _hang_up(self, effect: HangUpCall) -> None:
-        """Hang up with `completed`: `canceled` would spare a call just answered."""
-        await self._complete(effect.call_sid)
+    async def _hang_up(self, effect: HangUpCall) -> bool:
+        """Hang up with `completed`: `canceled` would spare a call just answered.
 
-    async def _complete(self, call_sid: str) -> None:
-        """End a call; a call that is already over is as requested."""
+        Returns whether the call was over already.
+        """
+        return await self._complete(effect.call_sid)
+
+    async def _complete(self, call_sid: str) -> bool:
+        """End a call; return whether it was over already, which is as requested."""
         with _ignore_ended():
             await send(self._client.calls(call_sid).update_async(status="completed"))
+            return False
+        return True
 
     async def _update_call(self, call_sid: str, **new_twiml: str) -> None:
         """Redirect a call; calls placed by REST have no other fallback URL."""

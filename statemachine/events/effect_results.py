@@ -38,7 +38,8 @@ class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
     #: Dials: time spent in the rate limiter plus Twilio's expected queue time, milliseconds.
     queue_ms: int = 0
     recording_sid: str = ""
-    #: Holds, mutes, and their opposites: the response shows the participant as requested.
+    #: Holds, mutes, and their opposites: the response shows the participant as requested. Hangups: the call was over
+    #: already (21220, 20404).
     is_confirmed: bool = False
 
 

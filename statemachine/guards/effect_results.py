@@ -123,6 +123,12 @@ def agent_hang_up_was_refused(draft: Draft, event: EffectFailed) -> bool:
     return agent.is_leaving and agent.hang_up_has_outcome
 
 
+def missed_end_of_call(draft: Draft, event: EffectSucceeded) -> bool:
+    """Whether a hangup found its call over, but the party has not left."""
+    is_over = event.kind == effects.HangUpCall.kind and event.is_confirmed
+    return is_over and draft.session.present_party(event.party) is not None
+
+
 def is_awaited_hang_up(draft: Draft, event: EffectOutcome) -> bool:
     """Whether this is the outcome of a hangup that an `end` waits for."""
     return event.effect_id in draft.session.end_effect_ids

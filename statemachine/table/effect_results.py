@@ -32,7 +32,6 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(B|C|T,             on.EffectFailed,    when.caller_id_was_refused,                                         STAY, do.redial_with_business_number),
     Row(C|T,               on.EffectFailed,    when.is_dial_result,                                                STAY, do.note_dial_failed),
     Row(B,                 on.EffectFailed,    when.is_dial_result,                                                E,    do.end_agent_not_dialed),
-    Row(E,                 NOT_DONE,           None,                                                               STAY, do.log_only),
     Row(B|C|T,             on.EffectUnknown,   when.is_dial_result,                                                STAY, do.note_dial_unknown),
     Row(B,                 ANY,                when.search_misses_talking_agent,                                   STAY, do.find_agent_later),
     Row(B,                 ANY,                when.call_was_not_found,                                            E,    do.end_agent_not_dialed),
@@ -48,6 +47,8 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               on.EffectFailed,    when.supervisor_update_was_refused,                                 STAY, do.note_supervisor_refused),
     Row(C|T,               ANY,                when.is_result_of(effects.UpdateParticipant),                       STAY, do.note_update_result),
     Row(V|C|T,             on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY, do.note_redirected),
+    # Its callback is late or lost, and others may wait for the party to leave.
+    Row(LIVE,              on.EffectSucceeded, when.missed_end_of_call,                                            STAY, do.read_calls),
     Row(LIVE,              on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_done),
     Row(LIVE|E,            on.EffectSucceeded, None,                                                               STAY, do.log_only),
     Row(S.RELEASING_AGENT, on.EffectFailed,    when.agent_hang_up_was_refused,                                     S.TALKING, (do.keep_agent, do.undo_complete)),
@@ -60,6 +61,6 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(LIVE,              NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_failed),
     Row(C|T,               NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                        STAY, do.note_announcement_failed),
     Row(B|C|T,             NOT_DONE,           when.is_result_of(effects.ReadCalls),                               STAY, do.read_again),
-    Row(LIVE,              NOT_DONE,           None,                                                               STAY, do.log_only),
+    Row(LIVE|E,            NOT_DONE,           None,                                                               STAY, do.log_only),
 )
 # fmt: on

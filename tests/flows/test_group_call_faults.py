@@ -139,6 +139,23 @@ async def test_callbacks_may_come_twice_late_or_in_another_order(system, kind):
     assert await played(crowd) == DONE
 
 
+@pytest.mark.system(policy={"leave_timeout_ms": 600_000}, CONFERRAL_SWEEP_INTERVAL=3_600)
+async def test_hang_up_of_a_call_whose_end_no_callback_reported_is_settled_by_a_read(system):
+    """Twilio answers 21220. The timer and the sweep that read after lost callbacks are far away."""
+    system.answered_by(BOB)
+    crowd = await two(system)
+    bob = await crowd.add("bob", BOB)
+    faults = system.sandbox.faults
+    faults.lose_callbacks("completed", CallSid=bob.sid)
+    faults.lose_callbacks("participant-leave", CallSid=bob.sid)
+    bob.hang_up()
+    await system.sandbox.wait_until(lambda: not faults.pending_count())
+    del crowd.people["bob"]
+    await crowd.done("remove", party="bob")
+    await crowd.party("bob", status="left")
+    await crowd.let_go()
+
+
 # ---- workers -----------------------------------------------------------------------------------------------------
 
 

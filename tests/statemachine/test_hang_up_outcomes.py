@@ -46,6 +46,24 @@ def test_removal_waits_for_the_end_of_the_call(state: str, outcome: str):
     story.expect_command("remove-1", "accepted", "done").expect_no_orders()
 
 
+@pytest.mark.parametrize("state", REMOVALS)
+def test_call_that_was_over_before_its_hang_up_is_read_at_once(state: str):
+    """No callback may follow: its own may be lost."""
+    story = REMOVALS[state]()
+    name = "agent" if state == "bridged" else "guest-1"
+    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    story.succeeds("hang_up_call", name, effect_id=hang_up.effect_id, is_confirmed=True)
+    story.expect(state, "look", outcome="stayed").expect_command("remove-1", "accepted")
+    assert story.session.parties[name].is_leaving
+
+
+def test_call_that_was_over_before_its_hang_up_is_not_read_once_its_callback_came():
+    story = removing_guest(conferenced, "conferenced")
+    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    story.leaves("guest").succeeds("hang_up_call", "guest-1", effect_id=hang_up.effect_id, is_confirmed=True)
+    story.expect("conferenced", outcome="stayed").expect_no_orders()
+
+
 def test_outcome_of_a_hang_up_says_nothing_of_another_one():
     story = added().remove("lawyer").expect("conferenced", "hang up lawyer")
     (first,) = story.last.effects
