@@ -42,7 +42,10 @@ async def measure(size: Size, chance: Random) -> Figures:
     plans["calm"] = replace(calm, **CALM)
     figures = Figures()
     with ProcessPoolExecutor(
-        mp_context=get_context("spawn"), initializer=machine.allow_cores, initargs=(machine.ALLOWED_CORES,)
+        max_workers=len(machine.ALLOWED_CORES) or None,  # by default one for each core to which this process is pinned
+        mp_context=get_context("spawn"),
+        initializer=machine.allow_cores,
+        initargs=(machine.ALLOWED_CORES,),
     ) as pool:
         for played in pool.map(_play, plans, plans.values()):
             figures.rounds |= played.rounds

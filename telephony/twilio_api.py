@@ -88,10 +88,12 @@ class TwilioApi(TwilioQueries):
 
     async def _complete(self, call_sid: str) -> bool:
         """End a call; return whether it was over already, which is as requested."""
-        with _ignore_ended():
-            await send(self._client.calls(call_sid).update_async(status="completed"))
-            return False
-        return True
+        try:
+            with ignore_not_found():
+                await send(self._client.calls(call_sid).update_async(status="completed"))
+        except ProviderGoneError:
+            return True
+        return False
 
     async def _update_call(self, call_sid: str, **new_twiml: str) -> None:
         """Redirect a call; calls placed by REST have no other fallback URL."""

@@ -241,11 +241,11 @@ class Simulation:
         self.workers.remove(entry)
         held = dict(self._holders_of(entry.process.name))
         self._note_disturbance("killed", entry)
-        # Anywhere in the middle of what it does next, or now.
-        entry.process.kill_after(chance.choice((0, chance.randrange(10), chance.randrange(300))))
         self._deaths.fallen.add(entry.process.name)
         self.run.counts["workers killed"] += 1
         entry.process.when_dead(lambda: self._after_death(chance, held))
+        # Anywhere in the middle of what it does next, or now.
+        entry.process.kill_after(chance.choice((0, chance.randrange(10), chance.randrange(300))))
 
     def _note_disturbance(self, words: str, entry: WorkerProcess | None = None) -> None:
         """Remember what happened, for the waits that it explains."""

@@ -159,6 +159,21 @@ async def test_paused_process_resumes_where_it_stopped(loop) -> None:
 
 
 @in_virtual_time
+async def test_paused_process_is_killed_at_once(loop) -> None:
+    """As by SIGKILL after SIGSTOP."""
+    seen: list[float] = []
+    process = Process(loop, "one")
+    process.start(ticking(loop, seen))
+    await asyncio.sleep(1.5)
+    process.pause()
+    process.kill_after(5)
+    assert process.is_dead
+    process.wake()
+    await asyncio.sleep(3.0)
+    assert seen == [1.0]
+
+
+@in_virtual_time
 async def test_request_to_a_process_that_dies_raises(loop) -> None:
     async def answer() -> str:
         await asyncio.sleep(1.0)

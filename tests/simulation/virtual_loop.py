@@ -283,7 +283,9 @@ class Process:
         return True
 
     def kill_after(self, steps: int) -> None:
-        """Lets it die after so many more of its callbacks."""
+        """Lets it die after so many more of its callbacks; at once if it is paused, since SIGKILL does not wait."""
+        if self._is_paused:
+            self.kill()
         self._steps_left = steps
 
     def when_dead(self, on_death: Callable[[], None]) -> None:
