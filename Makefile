@@ -108,7 +108,7 @@ bench: $(VENV)/dev.done $(VENV)/peers.done   ## run the benchmarks (15 minutes),
 bench-quick: $(VENV)/dev.done $(VENV)/peers.done   ## run small benchmarks (two minutes), and write nothing
 	@$(BIN)/python -m benchmarks --size quick
 
-bench-simulation: $(VENV)/dev.done   ## measure what callers hear in the simulated world (hours)
+bench-simulation: $(VENV)/dev.done   ## measure what callers hear in the simulated world (half an hour)
 	@$(BIN)/python -m benchmarks simulation --write
 	@$(BIN)/python scripts/generate_docs.py
 

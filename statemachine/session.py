@@ -146,6 +146,8 @@ class Party(BaseRecord, frozen=True, gc=False):
     held_since_ms: int = 0
     #: Id of the update's effect; empty once it has an outcome.
     update_effect_id: str = ""
+    #: Id of the effect that clears `end_on_exit` before that update, a hold; empty if there was none.
+    clearing_effect_id: str = ""
     #: When a conversion's repair last moved this party, or got an outcome for it.
     repair_moved_at_ms: int = 0
     #: Its `<Dial>` into the conference ended once, and the action's document joined it again.

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import ClassVar
 
 from twilio.rest import Client
@@ -48,7 +49,16 @@ from conferral.telephony.twilio_queries import TwilioQueries
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
 _QUEUE_DIGITS_MAX = 9
 
-_Result = CallsRead | PlacedCall | StartedRecording | bool | None
+
+@dataclass(frozen=True, slots=True)
+class HangUpResult:
+    """The result of a hangup, after which the call is over."""
+
+    #: Whether it was over before.
+    was_over: bool
+
+
+_Result = CallsRead | HangUpResult | PlacedCall | StartedRecording | bool | None
 
 
 class TwilioApi(TwilioQueries):
@@ -64,8 +74,8 @@ class TwilioApi(TwilioQueries):
     async def perform(self, effect: Effect) -> _Result:
         """Execute an effect with one attempt.
 
-        Return the result of a read, the call placed or found, the recording started, or whether the response shows an
-        updated participant as requested; None for all other effects, which then have happened.
+        Return the result of a read, the call placed, found, or hung up, the recording started, or whether the response
+        shows an updated participant as requested; None for all other effects, which then have happened.
         """
         method = self._METHODS.get(type(effect))
         if method is None:
@@ -79,12 +89,9 @@ class TwilioApi(TwilioQueries):
         """Move a call into its session's conference."""
         await self._update_call(effect.call_sid, twiml=self._setup.twiml.join_redirected(effect))
 
-    async def _hang_up(self, effect: HangUpCall) -> bool:
-        """Hang up with `completed`: `canceled` would spare a call just answered.
-
-        Returns whether the call was over already.
-        """
-        return await self._complete(effect.call_sid)
+    async def _hang_up(self, effect: HangUpCall) -> HangUpResult:
+        """Hang up with `completed`: `canceled` would spare a call just answered."""
+        return HangUpResult(was_over=await self._complete(effect.call_sid))
 
     async def _complete(self, call_sid: str) -> bool:
         """End a call; return whether it was over already, which is as requested."""

@@ -20,7 +20,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 #: Task queues to compare with, and their environments, which `make bench` creates.
 PEERS = ("taskiq", "arq")
 PEER_PROGRAMS = Path(sys.prefix) / "peers"
-LIBRARIES = ("aiohttp", "redis", "hiredis", "orjson", "transitions", "structlog", "prometheus-client", "uvloop")
+LIBRARIES = (
+    "aiohttp", "redis", "hiredis", "orjson", "msgspec", "twilio", "transitions", "structlog", "prometheus-client",
+    "uvloop",
+)  # fmt: skip
 
 Result = TypeVar("Result")
 

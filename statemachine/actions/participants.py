@@ -112,10 +112,12 @@ def reconcile(draft: Draft, _event: Event) -> None:
 
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:
+    clearing_effect_id = ""
     if update is ParticipantUpdate.HOLD and (
         party.end_on_exit or party.pending_update == ParticipantUpdate.SET_END_ON_EXIT
     ):
-        _emit_update(draft, party, end_on_exit=False)  # Twilio ignores this flag once the party is on hold
+        # Twilio ignores this flag once the party is on hold.
+        clearing_effect_id = _emit_update(draft, party, end_on_exit=False)
     changes = dict([_VALUE_AFTER[update]] if update in _VALUE_AFTER else ())
     effect_id = _emit_update(
         draft,
@@ -127,7 +129,13 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
         supervises=update.value if update in _SUPERVISE_UPDATES else "",
         coaches=draft.session.agent.call_sid if update is ParticipantUpdate.WHISPER else "",
     )
-    draft.change_party(party, pending_update=update.value, pending_since_ms=draft.now_ms, update_effect_id=effect_id)
+    draft.change_party(
+        party,
+        pending_update=update.value,
+        pending_since_ms=draft.now_ms,
+        update_effect_id=effect_id,
+        clearing_effect_id=clearing_effect_id,
+    )
 
 
 def _emit_update(draft: Draft, party: Party, **changes: Any) -> str:

@@ -31,16 +31,17 @@ class EffectOutcome(Event, frozen=True, kw_only=True):
 class EffectSucceeded(EffectOutcome, frozen=True, kw_only=True):
     """Twilio did what the effect requested."""
 
-    logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "recording_sid")
+    logged: ClassVar[tuple[str, ...]] = ("kind", "party", "detail", "recording_sid", "was_over")
 
     #: Dials: SID of the call that was placed or found. Empty for all others, and if a search found none.
     call_sid: str = ""
     #: Dials: time spent in the rate limiter plus Twilio's expected queue time, milliseconds.
     queue_ms: int = 0
     recording_sid: str = ""
-    #: Holds, mutes, and their opposites: the response shows the participant as requested. Hangups: the call was over
-    #: already (21220, 20404).
+    #: Holds, mutes, and their opposites: the response shows the participant as requested.
     is_confirmed: bool = False
+    #: Hangups: Twilio refused it because the call was over (21220, 20404).
+    was_over: bool = False
 
 
 class EffectFailed(EffectOutcome, frozen=True, kw_only=True):

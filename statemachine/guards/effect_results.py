@@ -125,8 +125,9 @@ def agent_hang_up_was_refused(draft: Draft, event: EffectFailed) -> bool:
 
 def missed_end_of_call(draft: Draft, event: EffectSucceeded) -> bool:
     """Whether a hangup found its call over, but the party has not left."""
-    is_over = event.kind == effects.HangUpCall.kind and event.is_confirmed
-    return is_over and draft.session.present_party(event.party) is not None
+    party = draft.session.present_party(event.party) if event.was_over else None
+    # A later party of that name has no hangup, or one that still waits for its own outcome.
+    return party is not None and party.hang_up_has_outcome
 
 
 def is_awaited_hang_up(draft: Draft, event: EffectOutcome) -> bool:

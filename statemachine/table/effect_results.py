@@ -48,7 +48,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               ANY,                when.is_result_of(effects.UpdateParticipant),                       STAY, do.note_update_result),
     Row(V|C|T,             on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY, do.note_redirected),
     # Its callback is late or lost, and others may wait for the party to leave.
-    Row(LIVE,              on.EffectSucceeded, when.missed_end_of_call,                                            STAY, do.read_calls),
+    Row(C|T,               on.EffectSucceeded, when.missed_end_of_call,                                            STAY, do.read_until_known),
     Row(LIVE,              on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_done),
     Row(LIVE|E,            on.EffectSucceeded, None,                                                               STAY, do.log_only),
     Row(S.RELEASING_AGENT, on.EffectFailed,    when.agent_hang_up_was_refused,                                     S.TALKING, (do.keep_agent, do.undo_complete)),

@@ -15,13 +15,15 @@ from conferral.storage.codecs.text_codec import parse_object
 
 _T = TypeVar("_T")
 
+_PARTY_ORDER = "party_order"
+
 
 def encode(session: Session) -> dict[str, str]:
     """Return all fields of the session."""
     fields = _encode(_ALL, session)
     names = list(session.parties)
     if names != sorted(names, key=_default_position):
-        fields["party_order"] = " ".join(names)
+        fields[_PARTY_ORDER] = " ".join(names)
     return fields
 
 
@@ -106,7 +108,7 @@ def _party_names(fields: Mapping[str, str]) -> list[str]:
     # A step numbers its effects in this order, so a repeated decision needs it; Redis keeps no field order.
     statuses = (name for name in fields if name.startswith("party.") and name.endswith(".status"))
     names = {name.removeprefix("party.").removesuffix(".status") for name in statuses}
-    stored = [name for name in fields.get("party_order", "").split() if name in names]
+    stored = [name for name in fields.get(_PARTY_ORDER, "").split() if name in names]
     return stored + sorted(names - set(stored), key=_default_position)
 
 
@@ -212,6 +214,12 @@ def decode_logged_changes(text: str) -> dict[str, str | None]:
 def is_readable(name: str) -> bool:
     """Whether other programs may read a field of the hash."""
     return _have_field(_READABLE, name)
+
+
+@lru_cache(4_096)
+def is_known(name: str) -> bool:
+    """Whether `encode` may return the field; a newer version may have others."""
+    return name == _PARTY_ORDER or _have_field(_ALL, name)
 
 
 def is_logged(name: str) -> bool:

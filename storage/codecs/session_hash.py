@@ -163,7 +163,8 @@ def encode(session: Session) -> dict[str, str | bytes]:
 def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
     """Return all fields as text, those of the hash and of the packed session.
 
-    Accepts any hash. If the two disagree, the hash's value is returned, and the field `damaged` names it.
+    Accepts any hash. If the two disagree, the field `damaged` names the first difference. The hash's value is returned
+    if other programs may read the field, else the packed session's.
     """
     readable = decode_fields({name: value for name, value in record.items() if name not in (_PACKED, _PACKED_PARTIES)})
     if not is_session(readable):
@@ -173,8 +174,11 @@ def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
     except CorruptHashError as error:
         return {**readable, DAMAGED: error.field}
     expected = session_codec.encode(session)
-    # An older version's worker leaves out empty fields of the newest transfer.
-    for name, value in expected.items():
-        if readable.get(name, "") != value and session_codec.is_readable(name):
-            return {**expected, **readable, DAMAGED: name}
-    return {**expected, **readable}
+    only_packed = {name for name in readable if session_codec.is_known(name) and not session_codec.is_readable(name)}
+    shown = expected | {name: value for name, value in readable.items() if name not in only_packed}
+    for name in {**expected, **readable}:
+        # An older version's worker leaves out empty fields of the newest transfer.
+        is_equal = readable.get(name, "") == expected.get(name, "") or not session_codec.is_readable(name)
+        if name in only_packed or not is_equal:
+            return {**shown, DAMAGED: name}
+    return shown

@@ -1,6 +1,6 @@
 """A redis-py client whose commands share one pipelining connection.
 
-redis-py needs three to five times as much CPU time for a command, most of what a nearly idle process uses. Commands,
+redis-py needs several times as much CPU time for a command, most of what a nearly idle process uses. Commands,
 their arguments, and the form of their answers stay redis-py's.
 """
 

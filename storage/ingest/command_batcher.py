@@ -1,6 +1,6 @@
 """Command batcher: one pipeline per iteration of the event loop.
 
-Every callback takes this path, which carries 1.7 times as much as individual awaited writes (`make bench`). After a
+Every callback takes this path, which carries more of them than individual awaited writes. After a
 broken connection, commands are retried within their deadline, so they must be safe to repeat.
 """
 

@@ -12,6 +12,7 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster, run_all, run_each, store_errors
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
@@ -24,6 +25,8 @@ TIMERS_PER_CALL_MAX = 200
 #: Concurrent post-commit writes per Redis node, count: decisions need connections, too.
 POST_COMMIT_WRITES_MAX = 32
 EVENTS_PER_PIPELINE_MAX = 200
+#: The fields of parties and of the recording that name the updates for which a session waits.
+_UPDATE_FIELDS = (".update_effect_id", ".clearing_effect_id")
 #: Maximum size of an entry, bytes; larger ones are dead-lettered.
 ENTRY_BYTES_MAX = 64 * 1024
 
@@ -147,6 +150,13 @@ class PartitionStore:
         with store_errors():
             found = await self._client.hgetall(self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
+
+    async def awaits_update(self, session_id: str, effect_id: str) -> bool:
+        """Whether a session waits for an update; False once a later one replaced it."""
+        with store_errors():
+            record = await self._client.hgetall(self._keys.session(session_id))
+        fields = all_fields(record).items()
+        return any(value == effect_id for name, value in fields if name.endswith(_UPDATE_FIELDS))
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
         """Append an effect's outcome and mark it done; False if done before."""

@@ -122,8 +122,13 @@ def session_renamed(session: Session, names: Mapping[str, str]) -> Session:
         "end_effect_ids": tuple(map(of, session.end_effect_ids)),
         "open_read_id": of(session.open_read_id),
         "parties": {
-            name: replace(party, dial_id=of(party.dial_id), update_effect_id=of(party.update_effect_id))
-            if party.dial_id in names or party.update_effect_id in names
+            name: replace(
+                party,
+                dial_id=of(party.dial_id),
+                update_effect_id=of(party.update_effect_id),
+                clearing_effect_id=of(party.clearing_effect_id),
+            )
+            if not names.keys().isdisjoint((party.dial_id, party.update_effect_id, party.clearing_effect_id))
             else party
             for name, party in session.parties.items()
         },

@@ -14,6 +14,7 @@ from conferral.statemachine.effects import (
     FindCall,
     HangUpCall,
     ReadCalls,
+    UpdateParticipant,
     effect_id,
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded
@@ -22,6 +23,7 @@ from conferral.statemachine.states import State
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import JobOutcome, failed, succeeded, unknown
 from conferral.worker.executor.retry import ExecutorPolicy
 from conferral.worker.executor.verification import AT_MOST_ONCE, CALL_LIST_LAG_S, VERIFIABLE, Verdict, Verification
@@ -95,8 +97,16 @@ def dial_status(session: Session, dial_id: str) -> DialStatus:
     return DialStatus(is_wanted=False, known_calls=known)
 
 
+def awaited_updates(session: Session) -> set[str]:
+    """The updates for which the session waits, as `PartitionStore.awaits_update` reads them."""
+    found = {name for one in session.parties.values() for name in (one.update_effect_id, one.clearing_effect_id)}
+    return found | ({session.recording.update_effect_id} if session.recording is not None else set())
+
+
 def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) -> JobOutcome | None:
-    """What is known of a dial before anything is sent: it was placed, or no one wants it. None: it is sent."""
+    """What is known of a dial or an update before anything is sent, or that no one wants it. None: it is sent."""
+    if isinstance(order.effect, UpdateParticipant | ChangeRecording) and order.maybe_done:
+        return None if order.effect.effect_id in awaited_updates(session) else unknown(order.effect)
     if not isinstance(order.effect, Dial) or not (order.to_be_asked or order.maybe_done or is_withdrawn):
         return None
     standing = dial_status(session, order.effect.effect_id)
@@ -108,7 +118,7 @@ def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) 
 
 
 def outcome_of(
-    order: Job, result: CallsRead | PlacedCall | StartedRecording | ProviderError | bool | None
+    order: Job, result: CallsRead | HangUpResult | PlacedCall | StartedRecording | ProviderError | bool | None
 ) -> JobOutcome:
     """The outcome that follows from Twilio's answer."""
     effect = order.effect
@@ -119,6 +129,8 @@ def outcome_of(
             return succeeded(effect, result.call_sid, result.queue_ms)
         case StartedRecording():
             return succeeded(effect, recording_sid=result.recording_sid)
+        case HangUpResult():
+            return succeeded(effect, was_over=result.was_over)
         case ProviderRefusedError():
             # What is paused can't be paused: that it is refused may mean that an earlier request was carried out.
             is_unclear = order.maybe_done and isinstance(effect, ChangeRecording)

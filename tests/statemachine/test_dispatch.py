@@ -58,9 +58,16 @@ def test_the_last_action_of_a_compiled_row_enters_the_stages_to_which_it_leads(n
 
 
 def test_the_process_uses_rows_compiled_from_such_a_machine():
-    assert {(name, state, len(rows)) for name, states in dispatch._ROWS.items() for state, rows in states.items()} == {
-        (name, state, len(rows)) for (name, state), rows in ROWS.items()
-    }
+    used = {(name, state): rows for name, states in dispatch._ROWS.items() for state, rows in states.items()}
+    assert used.keys() == ROWS.keys()
+    for place, rows in used.items():
+        compiled = COMPILED[place[0]][place[1]]
+        assert [conditions for conditions, _ in rows] == [row.conditions for row in compiled]
+        assert [row.target for _, row in rows] == [row.target for row in compiled]
+        # An action that enters stages is another object in each machine; the test above compares what it enters.
+        assert [[action.__qualname__ for action in row.actions] for _, row in rows] == [
+            [action.__qualname__ for action in row.actions] for row in compiled
+        ]
 
 
 def test_the_library_decides_recorded_events_as_the_compiled_rows_do(monkeypatch):

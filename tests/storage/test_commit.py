@@ -8,6 +8,7 @@ from redis.exceptions import ResponseError
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.events import CallReceived, ConferenceFound, EffectSucceeded, End, ParticipantFound
 from conferral.statemachine.machine import step
+from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.session import ParticipantUpdate, Party, Session
 from conferral.statemachine.states import PartyStatus, WaitAudio
 from conferral.storage import scripts
@@ -415,6 +416,23 @@ async def test_broken_record_differs_from_a_missing_one(store, client, keys):
     assert isinstance(loaded["odd"], CorruptHashError)
     assert isinstance(loaded["bytes"], CorruptHashError)
     assert loaded["none"] == Session("none")
+
+
+AGENT = Party("agent", "agent-1", update_effect_id="hold", clearing_effect_id="clear")
+
+
+@pytest.mark.parametrize("session, effect_id, is_awaited", [
+    (Session("S1", version=1, parties={"agent": AGENT}), "hold", True),
+    (Session("S1", version=1, parties={"agent": AGENT}), "clear", True),
+    (Session("S1", version=1, parties={"agent": AGENT}), "unhold", False),
+    (Session("S1", version=1, recording=Recording(update_effect_id="pause")), "pause", True),
+    (Session("S1", version=1, recording=Recording(update_effect_id="pause")), "resume", False),
+    (None, "hold", False),
+], ids=["update", "flag-before-a-hold", "replaced", "recording", "replaced-recording", "no-session"])  # fmt: skip
+async def test_update_is_awaited_until_another_one_replaces_it(access, client, keys, session, effect_id, is_awaited):
+    if session is not None:
+        await client.hset(keys.session("S1"), mapping=session_hash.encode(session))
+    assert await access.awaits_update("S1", effect_id) is is_awaited
 
 
 async def test_finished_effect_is_written_once(access, client, keys, partition):

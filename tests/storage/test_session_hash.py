@@ -187,6 +187,28 @@ def test_field_that_contradicts_the_packed_session_is_shown_and_named():
     assert (found["party.agent.held"], found["damaged"]) == ("perhaps", "party.agent.held")
 
 
+@pytest.mark.parametrize("name, value", [
+    ("mode", "conference"),
+    ("parked_until", "2027-01-15T08:00:00.000Z"),
+    ("recording.sid", "RE1"),
+    ("party.customer.supervises", "agent"),
+    ("party.nobody.held", "false"),
+    ("transfer.stage", "over"),
+    ("party.agent.is_leaving", "true"),
+    ("party_order", "agent customer"),
+])  # fmt: skip
+def test_field_that_the_packed_session_lacks_is_damage(name, value):
+    found = session_hash.all_fields(as_read({**session_hash.encode(SESSION), name: value}))
+    assert found["damaged"] == name
+    # What only the packed session may say is not taken from the hash.
+    assert found.get(name) == (value if session_codec.is_readable(name) else session_codec.encode(SESSION).get(name))
+
+
+def test_field_of_a_newer_version_is_shown_and_no_damage():
+    found = session_hash.all_fields(as_read({**session_hash.encode(SESSION), "party.agent.mood": "good"}))
+    assert found == {**session_codec.encode(SESSION), "party.agent.mood": "good"}
+
+
 def test_hash_without_the_empty_fields_that_an_older_worker_leaves_out_is_whole():
     stored = {name: value for name, value in session_hash.encode(SESSION).items() if not name.startswith("transfer.")}
     assert session_hash.all_fields(as_read(stored)) == session_codec.encode(SESSION)

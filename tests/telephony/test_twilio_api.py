@@ -27,6 +27,7 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.telephony.errors import from_status
+from conferral.telephony.twilio_api import HangUpResult
 from conferral.telephony.twilio_queries import RedirectSeen
 from tests.telephony.scripted_http import (
     FALLBACK,
@@ -70,7 +71,7 @@ READ_CALLS_ONLY = ReadCalls(
 async def test_effect_is_one_request(effect: Effect, name: str, data: dict[str, str]) -> None:
     calls, http = calls_with({name: {"sid": "X"}})
 
-    assert not await calls.perform(effect)
+    assert await calls.perform(effect) == (HangUpResult(was_over=False) if effect is HANG_UP else None)
 
     assert http.requests == [(name, data)]
 
@@ -123,7 +124,7 @@ async def test_end_that_is_refused_for_another_reason_fails() -> None:
 async def test_ending_what_is_over_already_has_succeeded(effect: Effect, name: str, error: ProviderError) -> None:
     calls, _ = calls_with({name: error})
 
-    assert await calls.perform(effect) is (True if effect is HANG_UP else None)
+    assert await calls.perform(effect) == (HangUpResult(was_over=True) if effect is HANG_UP else None)
 
 
 async def test_redirect_of_a_call_that_is_over_has_not_succeeded() -> None:

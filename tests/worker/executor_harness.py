@@ -262,6 +262,8 @@ class FakeRecords:
         self.gone: set[str] = set()
         self.owners: dict[str, str] = {}
         self.standings: dict[str, DialStatus] = {}
+        #: Updates that a later one of the same participant or recording has replaced.
+        self.replaced: set[str] = set()
         #: What was written, in order.
         self.written: list[str] = []
         self.asked_status: list[str] = []
@@ -294,6 +296,9 @@ class FakeRecords:
     async def dial_status(self, effect: Dial) -> DialStatus:
         self.asked_status.append(effect.effect_id)
         return self.standings.get(effect.effect_id, DialStatus(is_wanted=True))
+
+    async def awaits_update(self, effect: Effect) -> bool:
+        return effect.effect_id not in self.replaced
 
 
 def in_flight(executor: Executor) -> int:

@@ -104,6 +104,20 @@ async def test_effect_that_may_happen_twice_is_simply_repeated(effect: Effect, m
         assert system.calls.asked == ["a", "a", "a"]
 
 
+@each("effect", [update("a"), change("a", status="in-progress")])
+async def test_update_that_a_later_one_replaced_is_not_repeated(effect: Effect) -> None:
+    """The request may have worked long ago, and a consult may have begun since."""
+    restored, retried = ExecutorHarness(), ExecutorHarness()
+    restored.records.replaced.add("a")
+    assert isinstance(await restored.run(effect, may_have_been_sent=True), EffectUnknown)
+    assert restored.calls.asked == []
+
+    retried.calls.script["a"].append(UNKNOWN)
+    retried.records.replaced.add("a")
+    assert isinstance(await retried.run(effect), EffectUnknown)
+    assert retried.calls.asked == ["a"]
+
+
 async def test_outcome_counts_the_requests_and_their_failures(system: ExecutorHarness) -> None:
     system.calls.script["a"].extend([UNKNOWN, BUSY, UNKNOWN, AWAY, None])
 

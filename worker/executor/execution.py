@@ -18,12 +18,20 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
 )
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.effects import ChangeRecording, CreateCall, Dial, Effect, FindCall, ReadCalls
+from conferral.statemachine.effects import (
+    ChangeRecording,
+    CreateCall,
+    Dial,
+    Effect,
+    FindCall,
+    ReadCalls,
+    UpdateParticipant,
+)
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
-from conferral.telephony.twilio_api import TwilioApi
+from conferral.telephony.twilio_api import HangUpResult, TwilioApi
 from conferral.worker.executor import retry
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
 from conferral.worker.executor.job import Job, JobOutcome, failed, log_fields, succeeded, unknown
@@ -34,6 +42,7 @@ from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, Ver
 
 log = structlog.get_logger()
 
+_UPDATES = (UpdateParticipant, ChangeRecording)
 #: Kinds of failed attempts in an outcome, count: an answer may carry any code.
 FAILED_ATTEMPT_KINDS_MAX = 6
 
@@ -179,7 +188,7 @@ class Execution:
             self._count_request()
             self.state = ExecutionState.SENDING
             error: ProviderError | None = None
-            found: CallsRead | PlacedCall | StartedRecording | bool | None = None
+            found: CallsRead | HangUpResult | PlacedCall | StartedRecording | bool | None = None
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(self._may_send_now):
@@ -197,6 +206,8 @@ class Execution:
                 return await self._succeeded_with_call(found.call_sid, found.queue_ms)
             case StartedRecording():
                 return succeeded(self.job.effect, recording_sid=found.recording_sid)
+            case HangUpResult():
+                return succeeded(self.job.effect, was_over=found.was_over)
             case CallsRead():
                 return found
             case _:
@@ -206,6 +217,10 @@ class Execution:
         """Mark an at-most-once effect; return an outcome if it must not be sent."""
         if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):
             return known
+        # It may have worked long ago: sent again after a later hold, an unhold would let a consult be overheard.
+        may_be_replaced = isinstance(effect, _UPDATES) and self._may_have_happened
+        if may_be_replaced and not await self.context.outbox.awaits_update(effect):
+            return self._give_up()
         if self._is_at_most_once and not self._is_marked_sent:
             self._is_marked_sent = True
             if not await self.context.outbox.mark_sent(effect):

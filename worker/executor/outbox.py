@@ -121,6 +121,12 @@ class OutboxWriter:
             effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
         )
 
+    async def awaits_update(self, effect: Effect) -> bool:
+        """Whether the session waits for this update of a participant or recording."""
+        return await self._with_retries(
+            effect.session_id, lambda: self._store.awaits_update(effect.session_id, effect.effect_id)
+        )
+
     async def _with_retries(self, session_id: str, action: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat an action after Redis's errors while the partition is held."""
         partition = self._keys.partition_of(session_id)
