@@ -17,7 +17,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.participants import confirmed_supervise_mode, next_update
 from conferral.statemachine.guards.transfer import kept_party
 from conferral.statemachine.guards.waiting_party import silent_party, someone_is_being_dialed
-from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, ParticipantUpdate, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, ParticipantUpdate, Party
 from conferral.statemachine.states import Phase, WaitAudio
 
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
@@ -113,10 +113,8 @@ def reconcile(draft: Draft, _event: Event) -> None:
 
 def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> None:
     clearing_effect_id = ""
-    if update is ParticipantUpdate.HOLD and (
-        party.end_on_exit or party.pending_update == ParticipantUpdate.SET_END_ON_EXIT
-    ):
-        # Twilio ignores this flag once the party is on hold.
+    if update is ParticipantUpdate.HOLD and (party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES):
+        # Twilio ignores this flag once the party is on hold. The hold replaces an update that clears it.
         clearing_effect_id = _emit_update(draft, party, end_on_exit=False)
     changes = dict([_VALUE_AFTER[update]] if update in _VALUE_AFTER else ())
     effect_id = _emit_update(

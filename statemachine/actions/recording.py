@@ -98,8 +98,8 @@ def pause_for_consult(draft: Draft, event: Event) -> bool:
     if consult_is_unrecorded(draft, event):
         return False
     recording = not_none(draft.session.recording)  # it records the consult
-    # A pause that a command requested outlasts the consult.
-    if recording.pending_update != RecordAction.PAUSE:
+    # A pause or stop that a command requested outlasts the consult.
+    if recording.pending_update not in (RecordAction.PAUSE, RecordAction.STOP):
         _change_recording(draft, is_paused_for_consult=True)
         _request_change(draft, RecordAction.PAUSE)
     return True

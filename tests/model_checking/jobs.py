@@ -14,12 +14,13 @@ from conferral.statemachine.effects import (
     FindCall,
     HangUpCall,
     ReadCalls,
+    StartRecording,
     UpdateParticipant,
     effect_id,
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State
+from conferral.statemachine.states import RecordingStatus, State
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
@@ -103,10 +104,21 @@ def awaited_updates(session: Session) -> set[str]:
     return found | ({session.recording.update_effect_id} if session.recording is not None else set())
 
 
+def _may_be_replaced(order: Job) -> bool:
+    match order.effect:
+        case StartRecording():
+            return order.to_be_asked
+        case ChangeRecording(status=RecordingStatus.STOPPED):
+            return False
+        case UpdateParticipant() | ChangeRecording():
+            return order.maybe_done
+    return False
+
+
 def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) -> JobOutcome | None:
     """What is known of a dial or an update before anything is sent, or that no one wants it. None: it is sent."""
-    if isinstance(order.effect, UpdateParticipant | ChangeRecording) and order.maybe_done:
-        return None if order.effect.effect_id in awaited_updates(session) else unknown(order.effect)
+    if _may_be_replaced(order) and order.effect.effect_id not in awaited_updates(session):
+        return unknown(order.effect) if order.maybe_done else failed(order.effect, None)
     if not isinstance(order.effect, Dial) or not (order.to_be_asked or order.maybe_done or is_withdrawn):
         return None
     standing = dial_status(session, order.effect.effect_id)
@@ -160,7 +172,9 @@ def new(effect: Effect, *, may_be_sent: bool = False) -> Job:
     """An order that was just committed; after a rollback, it may have been sent before."""
     order = Job(effect, committed_at_ms=NOW_MS if isinstance(effect, CreateParticipant) else 0)
     if may_be_sent and isinstance(effect, VERIFIABLE):
-        return order._replace(stage=JobState.VERIFYING, since_ms=NOW_MS, maybe_done=True)
+        return order._replace(stage=JobState.VERIFYING, since_ms=NOW_MS, maybe_done=True, to_be_asked=True)
+    if may_be_sent and isinstance(effect, UpdateParticipant | ChangeRecording):
+        return order._replace(maybe_done=True)
     return order
 
 

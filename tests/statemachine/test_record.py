@@ -81,6 +81,12 @@ def test_end_of_the_first_recording_is_not_taken_for_the_end_of_the_second():
     story.recording("completed", of_conference=False).expect_recording("in-progress")
 
 
+def test_consult_waits_for_a_requested_stop_of_the_recording_which_stays_stopped():
+    story = recorded_conference().record("stop").expect("conferenced", "stopped recording")
+    consult(story).expect("transferring").expect_timers("stage")
+    story.recorded().expect("transferring", "dial target").expect_recording("stopped")
+
+
 def test_customers_own_recording_is_paused_and_resumed_during_a_consult():
     story = consult(running()).takes_part("target").record("pause").recorded().record("resume")
     story.expect("transferring", "in-progress recording").recorded()

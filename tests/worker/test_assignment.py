@@ -317,6 +317,12 @@ async def test_partition_whose_jobs_end_soon_is_handed_over_and_otherwise_the_sm
     began_s = loop.time()
     assert await pick_partition(lambda: held, executor, clock) is held[0]
     assert 0.5 <= loop.time() - began_s <= 0.521
+    work.verifying_partitions = {0}
+    assert await pick_partition(lambda: held, executor, clock) is held[1], "a verification would begin again"
+    work.verifying_partitions = {0, 1, 2}
+    began_s = loop.time()
+    assert await pick_partition(lambda: held, executor, clock) is held[0]
+    assert 5.0 <= loop.time() - began_s <= 5.021
     began_s = loop.time()
     assert await pick_partition(list, executor, clock) is None
     assert loop.time() == began_s

@@ -20,6 +20,7 @@ from tests.worker.executor_harness import (
     OVER,
     REFUSED,
     RINGING,
+    START_MS,
     UNKNOWN,
     ExecutorHarness,
     change,
@@ -28,6 +29,7 @@ from tests.worker.executor_harness import (
     hang_up,
     quick,
     read,
+    recording,
     redirect,
     say,
     straight,
@@ -116,6 +118,22 @@ async def test_update_that_a_later_one_replaced_is_not_repeated(effect: Effect) 
     retried.records.replaced.add("a")
     assert isinstance(await retried.run(effect), EffectUnknown)
     assert retried.calls.asked == ["a"]
+
+
+async def test_stop_of_a_recording_is_repeated_although_the_session_has_forgotten_it(system: ExecutorHarness) -> None:
+    """The conference's recording takes its place, and no command could stop it later."""
+    system.records.replaced.add("a")
+    stop = change("a", status="stopped")
+    assert await system.run(stop, may_have_been_sent=True) == succeeded(stop)
+    assert system.calls.asked == ["a"]
+
+
+async def test_recording_that_another_one_replaced_is_not_started_late(system: ExecutorHarness) -> None:
+    system.records.replaced.add("a")
+    system.calls.reads["a"].append("")
+    outcome = await system.run(recording("a"), may_have_been_sent=True, sent_until_ms=START_MS - 60_000)
+    assert isinstance(outcome, EffectFailed)
+    assert system.calls.asked == ["look a"], "it was verified only"
 
 
 async def test_outcome_counts_the_requests_and_their_failures(system: ExecutorHarness) -> None:

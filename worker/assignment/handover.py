@@ -9,6 +9,8 @@ from conferral.worker.executor.executor import Executor
 
 #: How long to wait for a partition without jobs before handing over a busy one, seconds.
 IDLE_WAIT_S = 0.5
+#: How long to wait for a partition without verifications, which the next holder would begin again, seconds.
+VERIFICATION_WAIT_S = 5.0
 IDLE_POLL_S = 0.02
 #: First and maximum pause after a handover that no worker accepted, seconds; it doubles each time.
 HANDOVER_BACKOFF_S = 4.0
@@ -47,10 +49,15 @@ async def pick_partition(
     candidates: Callable[[], list[PartitionConsumer]], executor: Executor, clock: Clock
 ) -> PartitionConsumer | None:
     """Return the partition with the fewest sessions, if possible without jobs."""
-    deadline_s = clock.monotonic_s() + IDLE_WAIT_S
+    started_s = clock.monotonic_s()
     while True:
-        active, busy = candidates(), executor.busy_partitions
-        idle = [consumer for consumer in active if consumer.number not in busy]
-        if idle or not active or clock.monotonic_s() >= deadline_s:
-            return min(idle or active, key=lambda consumer: len(consumer.session_gauge.states), default=None)
+        active, waited_s = candidates(), clock.monotonic_s() - started_s
+        avoided: set[int] = set()
+        if waited_s < IDLE_WAIT_S:
+            avoided = executor.busy_partitions
+        elif waited_s < VERIFICATION_WAIT_S:
+            avoided = executor.verifying_partitions
+        found = [consumer for consumer in active if consumer.number not in avoided]
+        if found or not active:
+            return min(found, key=lambda consumer: len(consumer.session_gauge.states), default=None)
         await asyncio.sleep(IDLE_POLL_S)

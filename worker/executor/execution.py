@@ -25,9 +25,11 @@ from conferral.statemachine.effects import (
     Effect,
     FindCall,
     ReadCalls,
+    StartRecording,
     UpdateParticipant,
 )
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
+from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
@@ -42,7 +44,6 @@ from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, Ver
 
 log = structlog.get_logger()
 
-_UPDATES = (UpdateParticipant, ChangeRecording)
 #: Kinds of failed attempts in an outcome, count: an answer may carry any code.
 FAILED_ATTEMPT_KINDS_MAX = 6
 
@@ -217,9 +218,7 @@ class Execution:
         """Mark an at-most-once effect; return an outcome if it must not be sent."""
         if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):
             return known
-        # It may have worked long ago: sent again after a later hold, an unhold would let a consult be overheard.
-        may_be_replaced = isinstance(effect, _UPDATES) and self._may_have_happened
-        if may_be_replaced and not await self.context.outbox.awaits_update(effect):
+        if self._may_be_replaced and not await self.context.outbox.awaits_update(effect):
             return self._give_up()
         if self._is_at_most_once and not self._is_marked_sent:
             self._is_marked_sent = True
@@ -229,6 +228,21 @@ class Execution:
             # Redis may have been slow, and the lease may be another worker's.
             await self._require_lease()
         return None
+
+    @property
+    def _may_be_replaced(self) -> bool:
+        """Whether the session may not wait for this change any more.
+
+        Repeated after a later hold, an unhold that worked long ago would let a consult be overheard.
+        """
+        match self.job.effect:
+            case StartRecording():
+                return self.job.may_have_been_sent or self.job.was_queued
+            case ChangeRecording(status=RecordingStatus.STOPPED):
+                return False  # final: a session may forget a recording that it stops
+            case UpdateParticipant() | ChangeRecording():
+                return self._may_have_happened
+        return False
 
     async def _check_before_dial(self, effect: Dial, *, has_waited: bool) -> JobOutcome | None:
         """Return the outcome of a dial that has a call or is unwanted, else None."""

@@ -66,6 +66,15 @@ class Executor:
         jobs += [job for queue in self._queues.values() for job in queue.waiting]
         return {job.partition for job in jobs}
 
+    @property
+    def verifying_partitions(self) -> set[int]:
+        """Partitions with effects whose requests may have taken effect."""
+        return {
+            execution.job.partition
+            for execution in self._executions.values()
+            if execution.state is ExecutionState.VERIFYING
+        }
+
     def submit(self, job: Job) -> None:
         """Start or queue a job; once `drain` runs, leave it to the next holder."""
         effect = job.effect

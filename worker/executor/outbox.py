@@ -123,9 +123,16 @@ class OutboxWriter:
 
     async def awaits_update(self, effect: Effect) -> bool:
         """Whether the session waits for this update of a participant or recording."""
-        return await self._with_retries(
-            effect.session_id, lambda: self._store.awaits_update(effect.session_id, effect.effect_id)
-        )
+
+        async def read() -> bool:
+            try:
+                return await self._store.awaits_update(effect.session_id, effect.effect_id)
+            except StoreUnreachableError:
+                raise
+            except StoreError:  # a foreign type at the key: no session waits
+                return False
+
+        return await self._with_retries(effect.session_id, read)
 
     async def _with_retries(self, session_id: str, action: Callable[[], Awaitable[_T]]) -> _T:
         """Repeat an action after Redis's errors while the partition is held."""
