@@ -1,4 +1,4 @@
-"""Parser of usual POSTs that arrive whole, at a fraction of the usual cost.
+"""Parser of usual POSTs that arrive whole, at less than the usual cost.
 
 It accepts only what can be read in one way, a small part of RFC 9112; the caller gives aiohttp the rest. A test
 compares both parsers.

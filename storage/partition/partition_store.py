@@ -152,7 +152,7 @@ class PartitionStore:
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
     async def awaits_update(self, session_id: str, effect_id: str) -> bool:
-        """Whether a session waits for an update; False once a later one replaced it."""
+        """Whether a session waits for an update: no later one replaced it."""
         with store_errors():
             record = await self._client.hgetall(self._keys.session(session_id))
         fields = all_fields(record).items()

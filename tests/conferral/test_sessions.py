@@ -222,7 +222,7 @@ def test_an_open_attempt_without_its_log_ends_with_its_session(run, redis):
 
 @pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "--json"), ("show", CALL), ("show", CALL, "--json")])
 def test_call_token_is_shown_to_no_one(run, redis, arguments):
-    consult(redis, call_token="secret-token")
+    put(redis, make_session(call_token="secret-token"))
 
     ran = run(*arguments, "--full") if "--json" not in arguments else run(*arguments)
 

@@ -194,12 +194,12 @@ async def test_need_for_attention_is_shown_when_it_appears_changes_and_ends(read
     lines = AttentionView(reader, Selection(), as_json=False)
     await lines.show_initial([])
     assert capsys.readouterr().out == ""
-    redis.hset(KEYS.session("S1"), "timers", "ring=1")
+    put(redis, make_session("S1", timers={"ring": 1}))
     await lines.show_changes([])
     await lines.show_changes([])  # the same trouble, for longer: nothing new
     (lines_shown,) = capsys.readouterr().out.splitlines()
     assert re.match(r"\d\d:\d\d:\d\d\.\d{3}  S1  overdue by ", lines_shown)
-    redis.hset(KEYS.session("S1"), "timers", f"age={NEVER_MS}")
+    put(redis, fine("S1"))
     await lines.show_changes([])
     assert capsys.readouterr().out.endswith("  S1  no longer needs attention, or has ended\n")
 

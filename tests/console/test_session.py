@@ -12,6 +12,8 @@ from conferral.console.views import session as session_view
 from conferral.operations.command_forms import command_forms
 from conferral.operations.history import replay, timeline
 from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import TransferMode
+from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import view_of
 from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, log_entry, make_session, put, stored_fields
@@ -265,8 +267,12 @@ async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):
 
 
 async def test_numbers_in_sip_and_client_names_are_redacted_everywhere(console, redis, bridged):
-    attempts = '[{"to":"sip:14155550145@pbx.example","started_at_ms":1800000000000},{"to":"client:14155550145"}]'
-    redis.hset(KEYS.session(CALL), mapping={"transfer.attempts": attempts, "party.agent.address": "sip:14155550145@a"})
+    attempts = (
+        Attempt("target", "sip:14155550145@pbx.example", "d1", 1_800_000_000_000),
+        Attempt("target", "client:14155550145", "d2", 0),
+    )
+    put(redis, make_session(transfer=TransferState(1, TransferMode.BLIND, "client:bob", attempts=attempts)))
+    redis.hset(KEYS.session(CALL), "party.agent.address", "sip:14155550145@a")
     redis.xadd(KEYS.log(CALL), log_entry("transfer", details='{"mode": "sip:14155550145@pbx.example"}'))
     page = await Page.open(console, SESSION)
     await page.next("log")
@@ -287,7 +293,7 @@ async def test_hidden_fields_are_never_sent_to_the_console(console, redis):
 
 
 async def test_a_record_that_cant_be_understood_is_shown_without_buttons(console, redis, bridged):
-    redis.hset(KEYS.session(CALL), mapping={"pending_commands": "{", "seen": "x", "timers": "ring=now"})
+    redis.hset(KEYS.session(CALL), mapping={"packed": "{", "pending_commands": "{", "timers": "ring=now"})
     page = await Page.open(console, SESSION)
 
     reported = await page.next("session")

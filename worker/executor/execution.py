@@ -231,16 +231,14 @@ class Execution:
 
     @property
     def _may_be_replaced(self) -> bool:
-        """Whether the session may not wait for this change any more.
-
-        Repeated after a later hold, an unhold that worked long ago would let a consult be overheard.
-        """
+        """Whether a later change may have replaced this one, such as a hold."""
         match self.job.effect:
             case StartRecording():
                 return self.job.may_have_been_sent or self.job.was_queued
             case ChangeRecording(status=RecordingStatus.STOPPED):
                 return False  # final: a session may forget a recording that it stops
             case UpdateParticipant() | ChangeRecording():
+                # Sent again after a later hold, an unhold would let a consult be overheard.
                 return self._may_have_happened
         return False
 
