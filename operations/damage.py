@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from conferral.statemachine.states import State
 from conferral.storage.codecs.hash_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import decode
+from conferral.storage.codecs.session_codec import decode, is_readable
 from conferral.storage.codecs.session_hash import DAMAGED, LOADED, WRONG_TYPE
 from conferral.storage.codecs.session_view import SessionView
 
@@ -16,6 +16,10 @@ _REPAIR = (
 _RESTORE = (
     "another program changed this field; workers do not read it, so the call continues, but programs that read "
     "the hash see a wrong value until a later event changes the field"
+)
+_REMOVE = (
+    "another program added this field; nothing reads it, so the call continues; remove it (HDEL), since no later event "
+    "does"
 )
 _ERASE = (
     "another program replaced the key; workers skip the session until it is erased (conferral forget SESSION); its "
@@ -43,7 +47,9 @@ def repair_of(field: str) -> str:
     """Return what a damaged field means for the session, and its repair."""
     if field == WRONG_TYPE:
         return _ERASE
-    return _REPAIR if field in LOADED else _RESTORE
+    if field in LOADED:
+        return _REPAIR
+    return _RESTORE if is_readable(field) else _REMOVE
 
 
 def has_unknown_state(session: SessionView) -> bool:

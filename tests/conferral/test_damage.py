@@ -39,6 +39,16 @@ def test_invalid_boolean_of_a_party_is_damage_as_well(redis, bridged, run, check
     assert (line["status"], "(field party.customer.held)" in line["found"]) == ("fail", True)
 
 
+def test_field_that_another_program_added_is_to_be_removed(redis, bridged, run, checked):
+    redis.hset(KEYS.session(CALL), "party.agent.is_leaving", "true")
+
+    for command in ("show", "explain"):
+        out = shown(run, command)
+        assert "party.agent.is_leaving" in out
+        assert "remove it (HDEL)" in out
+    assert "(field party.agent.is_leaving)" in checked()[1]["sessions"]["found"]
+
+
 def test_check_fails_and_names_the_session(damaged, checked):
     code, lines = checked()
 
