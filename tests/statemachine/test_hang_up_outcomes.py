@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import LoneOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import Scenario
@@ -20,6 +21,12 @@ def removing_guest(begin: Callable[[], Scenario], state: str) -> Orders:
     return story
 
 
+def only_hang_up(story: Scenario) -> Effect:
+    """The hang-up that the last event ordered."""
+    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    return hang_up
+
+
 REMOVALS = {
     "bridged": removing_agent,
     "converting": lambda: removing_guest(lambda: Scenario().answered().convert(), "converting"),
@@ -33,7 +40,7 @@ REMOVALS = {
 def test_removal_waits_for_the_end_of_the_call(state: str, outcome: str):
     story = REMOVALS[state]()
     name = "agent" if state == "bridged" else "guest-1"
-    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    hang_up = only_hang_up(story)
     assert story.session.parties[name].hang_up_effect_id == hang_up.effect_id
     getattr(story, outcome)("hang_up_call", name, effect_id=hang_up.effect_id)
     story.expect(state, outcome="stayed").expect_command("remove-1", "accepted")
@@ -51,7 +58,7 @@ def test_call_in_a_conference_that_was_over_before_its_hang_up_is_read_at_once(s
     """No callback may follow: its own may be lost. The action of a bridge's `<Dial>` shows the end, and why."""
     story = REMOVALS[state]()
     name = "agent" if state == "bridged" else "guest-1"
-    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    hang_up = only_hang_up(story)
     story.succeeds("hang_up_call", name, effect_id=hang_up.effect_id, was_over=True)
     reads = ["look"] if state in ("conferenced", "transferring") else []
     story.expect(state, *reads, outcome="stayed").expect_command("remove-1", "accepted")
@@ -60,14 +67,14 @@ def test_call_in_a_conference_that_was_over_before_its_hang_up_is_read_at_once(s
 
 def test_read_of_a_call_that_was_over_before_its_hang_up_ends_the_removal():
     story = removing_guest(conferenced, "conferenced")
-    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    hang_up = only_hang_up(story)
     story.succeeds("hang_up_call", "guest-1", effect_id=hang_up.effect_id, was_over=True).expect("conferenced", "look")
     story.reads(guest="completed").expect("conferenced").expect_command("remove-1", "accepted", "done")
 
 
 def test_read_of_a_call_that_was_over_is_repeated_if_a_callback_overtook_it():
     story = removing_guest(lambda: talking("warm"), "transferring")
-    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    hang_up = only_hang_up(story)
     story.succeeds("hang_up_call", "guest-1", effect_id=hang_up.effect_id, was_over=True).expect("transferring", "look")
     before = story.session.version
     story.leaves("guest").reads(guest="completed", version=before).expect("transferring", "look")
@@ -83,7 +90,7 @@ def test_hang_up_of_an_earlier_party_starts_no_read_for_a_later_one_of_its_name(
 
 def test_call_that_was_over_before_its_hang_up_is_not_read_once_its_callback_came():
     story = removing_guest(conferenced, "conferenced")
-    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    hang_up = only_hang_up(story)
     story.leaves("guest").succeeds("hang_up_call", "guest-1", effect_id=hang_up.effect_id, was_over=True)
     story.expect("conferenced", outcome="stayed").expect_no_orders()
 
@@ -98,7 +105,7 @@ def test_outcome_of_a_hang_up_says_nothing_of_another_one():
 
 
 def refuses_to_hang_up_agent(story: Scenario) -> Scenario:
-    (hang_up,) = (effect for effect in story.last.effects if effect.kind == "hang_up_call")
+    hang_up = only_hang_up(story)
     return story.fails("hang_up_call", "agent", effect_id=hang_up.effect_id)
 
 

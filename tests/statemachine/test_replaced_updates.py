@@ -4,7 +4,6 @@ from tests.statemachine.command_scenarios import ordering
 
 
 def test_session_waits_for_the_update_before_a_hold_until_the_next_one():
-    """A worker's successor repeats only updates for which the session waits."""
     story = ordering().hold("customer")
     clear, hold = (effect.effect_id for effect in story.last.effects if effect.party == "customer")
     customer = story.session.parties["customer"]
