@@ -344,6 +344,12 @@ class Session(BaseRecord, frozen=True, dict=True):
         """The parties dialed by the newest transfer; earlier ones have left."""
         return tuple(party for party in self.parties.values() if party.is_target and not party.is_former_target)
 
+    def awaits(self, effect_id: str) -> bool:
+        """Whether the session waits for this redirect or update: none replaced it."""
+        if effect_id in self.open_redirects or (self.recording and self.recording.update_effect_id == effect_id):
+            return True
+        return any(effect_id in (one.update_effect_id, one.clearing_effect_id) for one in self.parties.values())
+
     def is_former_conference(self, conference_sid: str) -> bool:
         """Whether the session has left a conference, and not come back to it."""
         return conference_sid in self.former_conferences and conference_sid != self.conference_sid

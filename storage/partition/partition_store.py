@@ -10,9 +10,8 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import Event
 from conferral.statemachine.states import State
 from conferral.storage import scripts
-from conferral.storage.codecs import effect_codec, event_codec
+from conferral.storage.codecs import effect_codec, event_codec, session_hash
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster, run_all, run_each, store_errors
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
@@ -25,8 +24,6 @@ TIMERS_PER_CALL_MAX = 200
 #: Concurrent post-commit writes per Redis node, count: decisions need connections, too.
 POST_COMMIT_WRITES_MAX = 32
 EVENTS_PER_PIPELINE_MAX = 200
-#: The fields of parties and of the recording that name the updates for which a session waits.
-_UPDATE_FIELDS = (".update_effect_id", ".clearing_effect_id")
 #: Maximum size of an entry, bytes; larger ones are dead-lettered.
 ENTRY_BYTES_MAX = 64 * 1024
 
@@ -151,12 +148,11 @@ class PartitionStore:
             found = await self._client.hgetall(self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
-    async def awaits_update(self, session_id: str, effect_id: str) -> bool:
-        """Whether a session waits for an update: no later one replaced it."""
+    async def session_awaits(self, session_id: str, effect_id: str) -> bool:
+        """Whether a session waits for a redirect or an update: none replaced it."""
         with store_errors():
-            record = await self._client.hgetall(self._keys.session(session_id))
-        fields = all_fields(record).items()
-        return any(value == effect_id for name, value in fields if name.endswith(_UPDATE_FIELDS))
+            record = await self._client.hmget(self._keys.session(session_id), session_hash.LOADED)
+        return session_hash.load(session_id, record).awaits(effect_id)
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
         """Append an effect's outcome and mark it done; False if done before."""

@@ -14,6 +14,7 @@ from conferral.statemachine.effects import (
     FindCall,
     HangUpCall,
     ReadCalls,
+    RedirectCall,
     StartRecording,
     UpdateParticipant,
     effect_id,
@@ -98,16 +99,12 @@ def dial_status(session: Session, dial_id: str) -> DialStatus:
     return DialStatus(is_wanted=False, known_calls=known)
 
 
-def awaited_updates(session: Session) -> set[str]:
-    """The updates for which the session waits, as `PartitionStore.awaits_update` reads them."""
-    found = {name for one in session.parties.values() for name in (one.update_effect_id, one.clearing_effect_id)}
-    return found | ({session.recording.update_effect_id} if session.recording is not None else set())
-
-
 def _may_be_replaced(order: Job) -> bool:
     match order.effect:
         case StartRecording():
             return order.to_be_asked
+        case RedirectCall():
+            return order.to_be_asked or order.maybe_done
         case ChangeRecording(status=RecordingStatus.STOPPED):
             return False
         case UpdateParticipant() | ChangeRecording():
@@ -117,8 +114,9 @@ def _may_be_replaced(order: Job) -> bool:
 
 def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) -> JobOutcome | None:
     """What is known of a dial or an update before anything is sent, or that no one wants it. None: it is sent."""
-    if _may_be_replaced(order) and order.effect.effect_id not in awaited_updates(session):
-        return unknown(order.effect) if order.maybe_done else failed(order.effect, None)
+    if _may_be_replaced(order) and not session.awaits(order.effect.effect_id):
+        is_unclear = order.maybe_done or isinstance(order.effect, RedirectCall)
+        return unknown(order.effect) if is_unclear else failed(order.effect, None)
     if not isinstance(order.effect, Dial) or not (order.to_be_asked or order.maybe_done or is_withdrawn):
         return None
     standing = dial_status(session, order.effect.effect_id)

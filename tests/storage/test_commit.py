@@ -425,14 +425,19 @@ AGENT = Party("agent", "agent-1", update_effect_id="hold", clearing_effect_id="c
     (Session("S1", version=1, parties={"agent": AGENT}), "hold", True),
     (Session("S1", version=1, parties={"agent": AGENT}), "clear", True),
     (Session("S1", version=1, parties={"agent": AGENT}), "unhold", False),
+    (Session("S1", version=1, open_redirects=("move", "again")), "move", True),
+    (Session("S1", version=1, open_redirects=("again",)), "move", False),
     (Session("S1", version=1, recording=Recording(update_effect_id="pause")), "pause", True),
     (Session("S1", version=1, recording=Recording(update_effect_id="pause")), "resume", False),
     (None, "hold", False),
-], ids=["update", "flag-before-a-hold", "replaced", "recording", "replaced-recording", "no-session"])  # fmt: skip
-async def test_update_is_awaited_until_another_one_replaces_it(access, client, keys, session, effect_id, is_awaited):
+], ids=[
+    "update", "flag-before-a-hold", "replaced", "redirect", "replaced-redirect", "recording", "replaced-recording",
+    "no-session",
+])  # fmt: skip
+async def test_change_is_awaited_until_another_one_replaces_it(access, client, keys, session, effect_id, is_awaited):
     if session is not None:
         await client.hset(keys.session("S1"), mapping=session_hash.encode(session))
-    assert await access.awaits_update("S1", effect_id) is is_awaited
+    assert await access.session_awaits("S1", effect_id) is is_awaited
 
 
 async def test_finished_effect_is_written_once(access, client, keys, partition):

@@ -262,7 +262,7 @@ class FakeRecords:
         self.gone: set[str] = set()
         self.owners: dict[str, str] = {}
         self.standings: dict[str, DialStatus] = {}
-        #: Updates that a later one of the same participant or recording has replaced.
+        #: Redirects and updates for which the session waits no longer.
         self.replaced: set[str] = set()
         #: What was written, in order.
         self.written: list[str] = []
@@ -297,7 +297,7 @@ class FakeRecords:
         self.asked_status.append(effect.effect_id)
         return self.standings.get(effect.effect_id, DialStatus(is_wanted=True))
 
-    async def awaits_update(self, effect: Effect) -> bool:
+    async def session_awaits(self, effect: Effect) -> bool:
         return effect.effect_id not in self.replaced
 
 

@@ -120,6 +120,27 @@ async def test_update_that_a_later_one_replaced_is_not_repeated(effect: Effect) 
     assert retried.calls.asked == ["a"]
 
 
+async def test_redirect_is_not_repeated_once_the_session_has_moved_on() -> None:
+    """The leg may have left the conference on purpose since, and would be pulled back."""
+    restored, retried, refused = ExecutorHarness(), ExecutorHarness(), ExecutorHarness()
+    for system in (restored, retried, refused):
+        system.records.replaced.add("a")
+
+    restored.calls.reads["a"].append(ELSEWHERE)
+    outcome = await restored.run(redirect("a"), may_have_been_sent=True, sent_until_ms=START_MS - 60_000)
+    assert isinstance(outcome, EffectUnknown)
+    assert restored.calls.asked == ["look a"], "it was verified only"
+
+    retried.calls.script["a"].append(UNKNOWN)
+    retried.calls.reads["a"].extend([ELSEWHERE] * 30)
+    assert isinstance(await retried.run(redirect("a")), EffectUnknown)
+    assert retried.calls.asked.count("a") == 1
+
+    refused.calls.script["a"].append(BUSY)
+    assert isinstance(await refused.run(redirect("a")), EffectUnknown)
+    assert refused.calls.asked == ["a"]
+
+
 async def test_stop_of_a_recording_is_repeated_although_the_session_has_forgotten_it(system: ExecutorHarness) -> None:
     """The conference's recording takes its place, and no command could stop it later."""
     system.records.replaced.add("a")

@@ -25,6 +25,7 @@ from conferral.statemachine.effects import (
     Effect,
     FindCall,
     ReadCalls,
+    RedirectCall,
     StartRecording,
     UpdateParticipant,
 )
@@ -218,8 +219,9 @@ class Execution:
         """Mark an at-most-once effect; return an outcome if it must not be sent."""
         if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):
             return known
-        if self._may_be_replaced and not await self.context.outbox.awaits_update(effect):
-            return self._give_up()
+        if self._may_be_replaced and not await self.context.outbox.session_awaits(effect):
+            # A failure would return a later conversion to the bridge.
+            return unknown(effect) if isinstance(effect, RedirectCall) else self._give_up()
         if self._is_at_most_once and not self._is_marked_sent:
             self._is_marked_sent = True
             if not await self.context.outbox.mark_sent(effect):
@@ -231,10 +233,13 @@ class Execution:
 
     @property
     def _may_be_replaced(self) -> bool:
-        """Whether a later change may have replaced this one, such as a hold."""
+        """Whether the session may not want it anymore: a hold replaces an unhold."""
         match self.job.effect:
             case StartRecording():
                 return self.job.may_have_been_sent or self.job.was_queued
+            case RedirectCall():
+                # Moved once more, a leg that has left the conference on purpose would be pulled back.
+                return self.job.may_have_been_sent or self.job.was_queued or self.attempts > 0
             case ChangeRecording(status=RecordingStatus.STOPPED):
                 return False  # final: a session may forget a recording that it stops
             case UpdateParticipant() | ChangeRecording():

@@ -121,15 +121,15 @@ class OutboxWriter:
             effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
         )
 
-    async def awaits_update(self, effect: Effect) -> bool:
-        """Whether the session waits for this update of a participant or recording."""
+    async def session_awaits(self, effect: Effect) -> bool:
+        """Whether the session waits for this redirect or update."""
 
         async def read() -> bool:
             try:
-                return await self._store.awaits_update(effect.session_id, effect.effect_id)
+                return await self._store.session_awaits(effect.session_id, effect.effect_id)
             except StoreUnreachableError:
                 raise
-            except StoreError:  # a foreign type at the key: no session waits
+            except StoreError:  # damage: no session waits
                 return False
 
         return await self._with_retries(effect.session_id, read)
