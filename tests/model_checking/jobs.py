@@ -101,9 +101,7 @@ def dial_status(session: Session, dial_id: str) -> DialStatus:
 
 def _may_be_replaced(order: Job) -> bool:
     match order.effect:
-        case StartRecording():
-            return order.to_be_asked
-        case RedirectCall():
+        case StartRecording() | RedirectCall():
             return order.to_be_asked or order.maybe_done
         case ChangeRecording(status=RecordingStatus.STOPPED):
             return False

@@ -220,7 +220,7 @@ class Execution:
         if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):
             return known
         if self._may_be_replaced and not await self.context.outbox.session_awaits(effect):
-            # A failure would return a later conversion to the bridge.
+            # A failure of a redirect would undo a later conversion.
             return unknown(effect) if isinstance(effect, RedirectCall) else self._give_up()
         if self._is_at_most_once and not self._is_marked_sent:
             self._is_marked_sent = True
@@ -235,10 +235,8 @@ class Execution:
     def _may_be_replaced(self) -> bool:
         """Whether the session may not want it anymore: a hold replaces an unhold."""
         match self.job.effect:
-            case StartRecording():
-                return self.job.may_have_been_sent or self.job.was_queued
-            case RedirectCall():
-                # Moved once more, a leg that has left the conference on purpose would be pulled back.
+            case StartRecording() | RedirectCall():
+                # Redirected again, a leg that has left the conference on purpose would be pulled back.
                 return self.job.may_have_been_sent or self.job.was_queued or self.attempts > 0
             case ChangeRecording(status=RecordingStatus.STOPPED):
                 return False  # final: a session may forget a recording that it stops
@@ -261,8 +259,7 @@ class Execution:
 
     def _may_send_now(self) -> bool:
         """Whether the request may leave; called right before sending."""
-        may_send = self.context.is_ours(self.job.partition)
-        self._has_been_sent = self._has_been_sent or may_send
+        self._has_been_sent |= (may_send := self.context.is_ours(self.job.partition))
         return may_send
 
     async def _require_lease(self) -> None:
