@@ -29,7 +29,7 @@ NAMES = (
     "parties",
     "sessions",
     "takeover",
-    "neighbours",
+    "neighbors",
     "libraries",
 )
 LONG = ("simulation", "endurance", "pauses")

@@ -144,7 +144,7 @@ ROWS = (
     )),
     Row("An event in a session of 100 parties, against one of two", "parties", "many_to_two_cpu_us_times", _TIMES),
     Row("The same, the session's first after a takeover", "parties", "many_to_two_load_us_times", _TIMES),
-    Row("Callback next to 200 speaker events a second, against none: p50", "neighbours", "noisy_to_quiet_p50_times",
+    Row("Callback next to 200 speaker events a second, against none: p50", "neighbors", "noisy_to_quiet_p50_times",
         _TIMES),
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from statistics import median
 
 import pytest
 
-from benchmarks import endurance, neighbours
+from benchmarks import endurance, neighbors
 from benchmarks.__main__ import LONG, NAMES, main
 from benchmarks.support import machine
 from benchmarks.support.figures import Figures, percentile
@@ -64,20 +64,21 @@ def test_terminated_run_leaves_no_process():
         process.kill()
         process.wait()
 
-    assert [child for child in children if Path(f"/proc/{child}").exists()] == []
+    # A child that was killed while it started is listed until init, its new parent, reaps it.
+    until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "no child is left")
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-def test_neighbours_of_a_noisy_session_wait_hardly_longer(report_figure: Callable[[str], None]) -> None:
+def test_neighbors_of_a_noisy_session_wait_hardly_longer(report_figure: Callable[[str], None]) -> None:
     """Side by side in one run: what else the machine does slows both down. The ratio should be below two.
 
     The bounds allow for a busy machine, on which the noise itself takes the CPU that both are measured with.
     """
-    figures = machine.run(neighbours.measure(neighbours.Size(rounds=3, samples=80), random.Random(1)))
+    figures = machine.run(neighbors.measure(neighbors.Size(rounds=3, samples=80), random.Random(1)))
     found = {name: median(rounds) for name, rounds in figures.rounds.items()}
     report_figure(
-        f"neighbours of 200 speaker events a second: p50 x {found['noisy_to_quiet_p50_times']:.2f}, "
+        f"neighbors of 200 speaker events a second: p50 x {found['noisy_to_quiet_p50_times']:.2f}, "
         f"p95 x {found['noisy_to_quiet_p95_times']:.2f}; {found['noisy.stored_per_s']:.0f} of them stored a second"
     )
     assert found["unshed.stored_per_s"] > 150, "there was noise"

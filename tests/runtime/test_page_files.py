@@ -33,7 +33,7 @@ def name_of(path: Path) -> str:
 
 
 def served_as(path: Path) -> list[Path]:
-    """Where a file may be found by its neighbours: on a page, `shared/` is next to the page's own files."""
+    """Where a file may be found by its neighbors: on a page, `shared/` is next to the page's own files."""
     if path.exists():
         return [path]
     parts = path.parts

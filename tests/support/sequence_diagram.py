@@ -10,7 +10,7 @@ What races in the real world would differ from run to run, so it is put in order
 - status callbacks, music and the documents that play it are left out; what follows from them is drawn
 - what nothing waits for stands at the end of its scene: that `endConferenceOnExit` is set, which is a second net, and
   what Twilio asks about a leg that is only to be hung up
-- neighbouring dials and hang-ups, which leave side by side, stand in alphabetical order
+- neighboring dials and hang-ups, which leave side by side, stand in alphabetical order
 """
 
 from __future__ import annotations
@@ -382,8 +382,8 @@ def _wait_audio(url: str) -> str:
 def _ordered(lines: list[Line]) -> list[Line]:
     now = [line for line in lines if not line.is_last]
     ordered: list[Line] = []
-    for kind, neighbours in groupby(now, key=lambda line: line.kind):
-        group = list(neighbours)
+    for kind, neighbors in groupby(now, key=lambda line: line.kind):
+        group = list(neighbors)
         ordered += sorted(group, key=lambda line: line.drawn) if kind else group
     return ordered + sorted((line for line in lines if line.is_last), key=lambda line: line.drawn)
 

@@ -31,7 +31,7 @@ class Size:
 
     rounds: int
     samples: int
-    neighbours: int = 10
+    neighbors: int = 10
     #: Mean pause between two samples, in seconds.
     pause_s: float = 0.02
     #: Rate of the noisy session's speaker events, per second.
@@ -41,7 +41,7 @@ class Size:
 SIZES = {
     "full": Size(rounds=5, samples=60),
     "quick": Size(rounds=1, samples=80),
-    "tiny": Size(rounds=1, samples=3, neighbours=2),
+    "tiny": Size(rounds=1, samples=3, neighbors=2),
 }
 
 
@@ -125,7 +125,7 @@ async def _sample(client: Client, requests: "asyncio.Queue[bytes]", number: int,
 
 async def _round(kind: str, redis_url: str, client: Client, size: Size, figures: Figures) -> None:
     await client.flushall()
-    numbers = backlog.of_one_partition(size.neighbours + 1)
+    numbers = backlog.of_one_partition(size.neighbors + 1)
     port = free_port()
     async with (
         Child("worker", redis_url=redis_url, api_url=backlog.NO_API) as worker,
@@ -140,7 +140,7 @@ async def _round(kind: str, redis_url: str, client: Client, size: Size, figures:
             before, began_s = await client.xlen(log), time.monotonic()
             for count in range(size.samples):
                 await asyncio.sleep(size.pause_s)
-                samples.append(await _sample(client, requests, numbers[1 + count % size.neighbours], 10 + count))
+                samples.append(await _sample(client, requests, numbers[1 + count % size.neighbors], 10 + count))
             stored = await client.xlen(log) - before
             figures.add(f"{kind}.stored_per_s", stored / (time.monotonic() - began_s))
         requests.put_nowait(b"")
