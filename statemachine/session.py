@@ -10,6 +10,7 @@ from msgspec import field
 
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.deduplication import SeenEvents
+from conferral.statemachine.effects import Effect
 from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
@@ -344,9 +345,13 @@ class Session(BaseRecord, frozen=True, dict=True):
         """The parties dialed by the newest transfer; earlier ones have left."""
         return tuple(party for party in self.parties.values() if party.is_target and not party.is_former_target)
 
-    def awaits(self, effect_id: str) -> bool:
+    def awaits(self, effect: Effect) -> bool:
         """Whether the session waits for this redirect or update: none replaced it."""
-        if effect_id in self.open_redirects or (self.recording and self.recording.update_effect_id == effect_id):
+        effect_id = effect.effect_id
+        if effect_id in self.open_redirects:
+            party = self.find_party(call_sid=effect.target)
+            return party is None or not party.is_gone
+        if self.recording is not None and self.recording.update_effect_id == effect_id:
             return True
         return any(effect_id in (one.update_effect_id, one.clearing_effect_id) for one in self.parties.values())
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from redis.exceptions import ResponseError
 
 from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
 from conferral.statemachine.states import State
 from conferral.storage import scripts
@@ -148,11 +149,11 @@ class PartitionStore:
             found = await self._client.hgetall(self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
-    async def session_awaits(self, session_id: str, effect_id: str) -> bool:
-        """Whether a session waits for a redirect or an update: none replaced it."""
+    async def session_awaits(self, effect: Effect) -> bool:
+        """Whether its session waits for a redirect or an update: none replaced it."""
         with store_errors():
-            record = await self._client.hmget(self._keys.session(session_id), session_hash.LOADED)
-        return session_hash.load(session_id, record).awaits(effect_id)
+            record = await self._client.hmget(self._keys.session(effect.session_id), session_hash.LOADED)
+        return session_hash.load(effect.session_id, record).awaits(effect)
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
         """Append an effect's outcome and mark it done; False if done before."""

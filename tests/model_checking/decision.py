@@ -53,7 +53,7 @@ def decided(system: ModelInputs, place: Place, event: Event, *, was_taken: bool 
     for effect in decision.effects:
         order = new(effect, may_be_sent=place.was_rolled_back)
         if order.stands_in_line:
-            line.append(order._replace(to_be_asked=bool(line)))
+            line.append(order._replace(to_be_asked=order.to_be_asked or bool(line)))
         else:
             asides.append(order)
     line, asides = _reviewed(line, asides, system.sessions.known[decision.session], len(stream))

@@ -112,7 +112,7 @@ def _may_be_replaced(order: Job) -> bool:
 
 def settled_before(order: Job, session: Session, *, is_withdrawn: bool = False) -> JobOutcome | None:
     """What is known of a dial or an update before anything is sent, or that no one wants it. None: it is sent."""
-    if _may_be_replaced(order) and not session.awaits(order.effect.effect_id):
+    if _may_be_replaced(order) and not session.awaits(order.effect):
         is_unclear = order.maybe_done or isinstance(order.effect, RedirectCall)
         return unknown(order.effect) if is_unclear else failed(order.effect, None)
     if not isinstance(order.effect, Dial) or not (order.to_be_asked or order.maybe_done or is_withdrawn):

@@ -452,6 +452,18 @@ def test_customer_and_lawyer_continue_although_no_one_answers(fallback, tried):
     story.leaves("lawyer").fires(LoneOverdue).expect("ended", "end room")
 
 
+def test_customer_on_the_way_back_is_redirected_although_the_transfer_has_failed():
+    """Twilio refuses the redirect as busy; it is repeated only if the session still waits for it."""
+    story = handing_over_blindly(Policy(fallback="end")).leaves("customer", status="in-progress")
+    story.dial_ends("completed", dial="conference").later(6_000).call("target", "ringing").fires(DialOverdue)
+    story.reads(customer="in-progress", target="ringing", conference=CONFERENCE, inside=("lawyer",))
+    (effect,) = story.expect("transferring", "move customer").last.effects
+    story.call("target", "busy").expect("conferenced")
+    assert story.session.awaits(effect)
+    story.joins("customer")
+    assert not story.session.running_transfer
+
+
 def test_customer_left_by_the_lawyer_too_hears_that_no_one_was_reached():
     story = handing_over_blindly(Policy(fallback="end")).leaves("lawyer").expect("transferring", "hold customer")
     story.call("target", "busy").expect("ended", "say goodbye to customer", reason="transfer-failed")

@@ -3,11 +3,11 @@
 import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
-from conferral.statemachine.events import ConferenceStarted, DialOverdue, LoneOverdue
+from conferral.statemachine.events import ConferenceStarted, ConvertOverdue, DialOverdue, LoneOverdue
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import as_conference, calling, received, received_with_survey, waiting
-from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE
+from tests.statemachine.scenario import CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced, converted
 
 
@@ -16,6 +16,20 @@ def test_customer_continuing_to_the_survey_leaves_the_agent_alone():
     customer = story.session.parties["customer"]
     assert (customer.in_conference, customer.left_reason) == (False, "redirected-away")
     story.expect_timers("lone").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
+
+
+def test_customer_continuing_to_the_survey_is_not_redirected_back():
+    """The redirect that was to repair the conversion may still wait for its next attempt."""
+    story = Scenario().comes_in(attributes=ConferenceAttributes(after_url="https://e.com/x"))
+    story.call("agent", "initiated").call("agent", "ringing").call("agent", "in-progress").convert()
+    story.joins("agent").succeeds("redirect_call", "agent", *story.session.open_redirects)
+    story.fires(ConvertOverdue).later(3_000)
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
+    (effect,) = story.expect("converting", "move customer").last.effects
+    story.joins("customer").joins("guest")
+    assert story.session.awaits(effect)
+    story.dial_ends("completed", dial="conference").expect("conferenced")
+    assert not story.session.awaits(effect)
 
 
 @pytest.mark.parametrize("how", ["callback", "read"])

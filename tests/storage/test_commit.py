@@ -6,6 +6,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.statemachine.effects import ChangeRecording
 from conferral.statemachine.events import CallReceived, ConferenceFound, EffectSucceeded, End, ParticipantFound
 from conferral.statemachine.machine import step
 from conferral.statemachine.pending_command import Recording
@@ -419,6 +420,7 @@ async def test_broken_record_differs_from_a_missing_one(store, client, keys):
 
 
 AGENT = Party("agent", "agent-1", update_effect_id="hold", clearing_effect_id="clear")
+GONE = Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.LEFT)
 
 
 @pytest.mark.parametrize("session, effect_id, is_awaited", [
@@ -427,17 +429,19 @@ AGENT = Party("agent", "agent-1", update_effect_id="hold", clearing_effect_id="c
     (Session("S1", version=1, parties={"agent": AGENT}), "unhold", False),
     (Session("S1", version=1, open_redirects=("move", "again")), "move", True),
     (Session("S1", version=1, open_redirects=("again",)), "move", False),
+    (Session("S1", version=1, parties={"agent": GONE}, open_redirects=("move",)), "move", False),
     (Session("S1", version=1, recording=Recording(update_effect_id="pause")), "pause", True),
     (Session("S1", version=1, recording=Recording(update_effect_id="pause")), "resume", False),
     (None, "hold", False),
 ], ids=[
-    "update", "flag-before-a-hold", "replaced", "redirect", "replaced-redirect", "recording", "replaced-recording",
-    "no-session",
+    "update", "flag-before-a-hold", "replaced", "redirect", "replaced-redirect", "gone", "recording",
+    "replaced-recording", "no-session",
 ])  # fmt: skip
 async def test_change_is_awaited_until_another_one_replaces_it(access, client, keys, session, effect_id, is_awaited):
     if session is not None:
         await client.hset(keys.session("S1"), mapping=session_hash.encode(session))
-    assert await access.session_awaits("S1", effect_id) is is_awaited
+    effect = ChangeRecording(effect_id=effect_id, session_id="S1", call_sid="CA2", status="paused")
+    assert await access.session_awaits(effect) is is_awaited
 
 
 async def test_finished_effect_is_written_once(access, client, keys, partition):

@@ -126,7 +126,7 @@ class OutboxWriter:
 
         async def read() -> bool:
             try:
-                return await self._store.session_awaits(effect.session_id, effect.effect_id)
+                return await self._store.session_awaits(effect)
             except StoreUnreachableError:
                 raise
             except StoreError:  # damage: no session waits

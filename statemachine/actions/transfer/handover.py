@@ -72,8 +72,15 @@ def return_to_agent(draft: Draft, _event: Event) -> None:
 
 def settle_after_transfer(draft: Draft) -> None:
     """Settle the conference after a transfer: two or more parties talk."""
+    session = draft.session
     draft.change(
-        phase=Phase.NONE, first_to_leave="", open_redirects=(), repair_attempted=False, parked_by="", parked_until_ms=0
+        phase=Phase.NONE,
+        first_to_leave="",
+        # A customer who is not back yet still needs it.
+        open_redirects=() if session.customer.in_conference else session.open_redirects,
+        repair_attempted=False,
+        parked_by="",
+        parked_until_ms=0,
     )
     note_conference_recording(draft)
     set_end_on_exit(draft)
