@@ -1,8 +1,9 @@
 """What do callers hear in the simulated world of docs/reliability.md?"""
 
+import asyncio
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from random import Random
 
 from benchmarks.support import machine
@@ -40,16 +41,22 @@ async def measure(size: Size, chance: Random) -> Figures:
     }
     calm = Plan(seed=fresh, sessions=size.calm_sessions, arrivals_per_s=ARRIVALS_PER_S)
     plans["calm"] = replace(calm, **CALM)
-    figures = Figures()
+    figures, loop = Figures(), asyncio.get_running_loop()
     with ProcessPoolExecutor(
         max_workers=len(machine.ALLOWED_CORES) or None,  # by default one for each core to which this process is pinned
         mp_context=get_context("spawn"),
         initializer=machine.allow_cores,
         initargs=(machine.ALLOWED_CORES,),
     ) as pool:
-        for played in pool.map(_play, plans, plans.values()):
-            figures.rounds |= played.rounds
-            figures.problems += played.problems
+        try:
+            results = await asyncio.gather(*(loop.run_in_executor(pool, _play, *plan) for plan in plans.items()))
+        except asyncio.CancelledError:
+            for process in active_children():  # or the pool would wait until their worlds end
+                process.terminate()
+            raise
+    for played in results:
+        figures.rounds |= played.rounds
+        figures.problems += played.problems
     return figures
 
 

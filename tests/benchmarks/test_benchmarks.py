@@ -50,9 +50,10 @@ def test_benchmark_names_its_question_and_measures(name):
 
 @pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the children of a process from /proc")
-def test_terminated_run_leaves_no_process():
+@pytest.mark.parametrize("name", ["sessions", "simulation"])
+def test_terminated_run_leaves_no_process(name):
     """As a background job of a shell, which ignores SIGINT."""
-    run = f"trap '' INT; exec {sys.executable} -m benchmarks sessions --size full"
+    run = f"trap '' INT; exec {sys.executable} -m benchmarks {name} --size full"
     process = subprocess.Popen(["sh", "-c", run], cwd=machine.REPOSITORY, stdout=subprocess.DEVNULL)
     listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     try:
