@@ -1,4 +1,4 @@
-"""How much of a core does an idle worker use, compared with two task queues?"""
+"""How much of a core, and how much memory, does an idle worker use, compared with two task queues?"""
 
 import asyncio
 import time
@@ -53,6 +53,8 @@ async def measure(size: Size, _chance: Random) -> Figures:
                         await stopped.enter_async_context(children[other].paused())
                     await asyncio.sleep(size.settle_s)  # one that was stopped catches up
                     figures.add(f"{name}.percent", await _percent(children[name], size.round_s))
+        for name, child in children.items():
+            figures.add(f"{name}.memory_bytes", (await child.used())["memory_bytes"])
     return figures
 
 

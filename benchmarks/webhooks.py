@@ -110,6 +110,8 @@ async def measure(size: Size, _chance: Random) -> Figures:
         for _ in range(size.rounds):
             for kind, child in (("bare", bare), ("webhooks", webhooks)):
                 await _round(kind, ports[kind], child, client, ready_made, size, figures)
+        for kind, child in (("bare", bare), ("webhooks", webhooks)):
+            figures.add(f"{kind}.memory_bytes", (await child.used())["memory_bytes"])
     figures.add_ratio("webhooks.of_bare_cpu_times", "bare.cpu_us", "webhooks.cpu_us")
     figures.add_ratio("webhooks.of_bare_p99_times", "webhooks.loaded_p99_ms", "bare.loaded_p99_ms")
     return figures

@@ -112,10 +112,11 @@ ROWS = (
         ("taskiq", "taskiq.cpu_us"), ("arq", "arq.cpu_us"), ("only reading and removing it", "reader.cpu_us"),
     )),
     Row("The same, on one core", "worker", "ordinary.core_events_per_s", "events/s"),
-    Row("The same, CPU of taskiq against it", "worker", "ordinary.against_taskiq_times", _TIMES),
+    Row("taskiq's CPU for an event, against the worker's", "worker", "ordinary.against_taskiq_times", _TIMES),
     Row("Worker: a conference's callback (join, speech, mute, hold, leave)", "worker", "conference.cpu_us", _CPU),
     Row("Webhooks: a callback", "webhooks", "webhooks.cpu_us", _CPU, (("aiohttp that answers 204", "bare.cpu_us"),)),
-    Row("The same, CPU of aiohttp against it", "webhooks", "webhooks.of_bare_cpu_times", _TIMES),
+    Row("aiohttp's CPU for a request, against webhooks' for a callback", "webhooks", "webhooks.of_bare_cpu_times",
+        _TIMES),
     Row("Webhooks: p99 at 80 % of its highest rate", "webhooks", "webhooks.loaded_p99_ms", _MS, (
         ("aiohttp at 80 % of its own", "bare.loaded_p99_ms"),
     )),
@@ -142,10 +143,12 @@ ROWS = (
     Row("Worker: idle", "idle", "worker.percent", "% of a core", (
         ("taskiq", "taskiq.percent"), ("arq", "arq.percent"),
     )),
+    Row("Worker: memory without sessions", "idle", "worker.memory_bytes", "MB", factor=1e-6),
+    Row("Webhooks: memory", "webhooks", "webhooks.memory_bytes", "MB", factor=1e-6),
     Row("An event in a session of 100 parties, against one of two", "parties", "many_to_two_cpu_us_times", _TIMES),
     Row("The same, the session's first after a takeover", "parties", "many_to_two_load_us_times", _TIMES),
-    Row("Callback next to 200 speaker events a second, against none: p50", "neighbors", "noisy_to_quiet_p50_times",
-        _TIMES),
+    Row("Callback to commit while another session sends 200 speaker events a second, against none: p50", "neighbors",
+        "noisy_to_quiet_p50_times", _TIMES),
 )  # fmt: skip
 
 
@@ -262,7 +265,7 @@ def _pauses(results: Results) -> str:
         return f"- Paused workers and stepped clocks: {UNMEASURED}."
     return (
         f"- Three workers for {number(duration.median / 60)} minutes, {pauses.median:.0f} pauses of up to 2 s, "
-        f"{steps.median:.0f} clock steps of up to 48 h: false takeovers {takeovers.median:.0f}."
+        f"{steps.median:.0f} clock steps of up to 48 h: {takeovers.median:.0f} false takeovers."
     )
 
 

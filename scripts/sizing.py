@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from benchmarks.support.results import Results
 from conferral.runtime.settings import ServiceSettings
@@ -17,6 +17,8 @@ LOAD_MAX = 0.5
 SCALES = (1_000, 10_000, 100_000)
 #: Partitions for each worker, so that shares are even.
 PARTITIONS_PER_WORKER = 4
+#: So that a few workers can be added later: the number can't change.
+PARTITIONS_MIN = 16
 
 _CALLS = "https://www.twilio.com/docs/voice/api/call-resource"
 _CPS = "https://www.twilio.com/docs/glossary/cps"
@@ -33,25 +35,41 @@ CPS_DEFAULT, CPS_MOST = 1, 30
 
 
 @dataclass(frozen=True)
-class Costs:
-    """Averages of one call of the mix: CPU time at the highest rate, and memory."""
+class CallCosts:
+    """What one call costs: CPU time of each process, and memory of Redis."""
 
-    events: float
-    #: By kind of call.
-    events_of: dict[str, float]
     callbacks: float
+    events: float
     requests: float
     rest_dials: float
+    #: At a worker's highest rate.
     worker_us: float
     webhooks_us: float
     #: At half of the workers' highest rate: their smaller commits cost Redis more.
     redis_us: float
-    #: How many times as much CPU an event costs a worker at half of its highest rate.
-    small_batches_times: float
-    #: Of a live session; of an ended one, with its whole log; and of its calls in the index.
-    live_bytes: float
-    ended_bytes: float
+    #: Of the ended session, with its whole log.
+    session_bytes: float
+    #: Of its calls in the index.
     index_bytes: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What calls cost, and the figures that this was calculated from."""
+
+    #: By kind of call.
+    kinds: dict[str, CallCosts]
+    #: The average of the mix.
+    mix: CallCosts
+    #: CPU time for each event of a bridged call, and for each event beyond these.
+    event_us: tuple[float, float]
+    redis_event_us: tuple[float, float]
+    callback_us: float
+    redis_callback_us: float
+    #: How many times as much CPU an event costs a worker, and Redis, at half of the worker's highest rate.
+    small_batches_times: float
+    redis_small_batches_times: float
+    live_bytes: float
     worker_bytes: float
 
     @classmethod
@@ -67,31 +85,44 @@ class Costs:
         def smaller_batches(cost: str) -> float:
             return max(1.0, median("busy", f"load_50.{cost}") / median("busy", f"highest.{cost}"))
 
-        def of_mix(name: str) -> float:
-            return sum(share * median("calls", f"{kind}.{name}") for kind, share in MIX.items())
+        def of_events(count: float, us: tuple[float, float]) -> float:
+            ordinary = median("calls", "bridged.events")
+            return ordinary * us[0] + (count - ordinary) * us[1]
 
         try:
-            ordinary = median("calls", "bridged.events")
-            events, callbacks = of_mix("events"), of_mix("callbacks")
-            return cls(
-                events=events,
-                events_of={kind: median("calls", f"{kind}.events") for kind in MIX},
-                callbacks=callbacks,
-                requests=of_mix("requests"),
-                rest_dials=sum(share * REST_DIALS[kind] for kind, share in MIX.items()),
-                worker_us=ordinary * median("worker", "ordinary.cpu_us")
-                + (events - ordinary) * median("worker", "conference.cpu_us"),
-                webhooks_us=callbacks * median("webhooks", "webhooks.loaded_cpu_us"),
-                redis_us=smaller_batches("redis_us")
-                * (
-                    ordinary * median("worker", "ordinary.redis_us")
-                    + (events - ordinary) * median("worker", "conference.redis_us")
+            event_us = (median("worker", "ordinary.cpu_us"), median("worker", "conference.cpu_us"))
+            redis_event_us = (median("worker", "ordinary.redis_us"), median("worker", "conference.redis_us"))
+            callback_us = median("webhooks", "webhooks.loaded_cpu_us")
+            redis_callback_us, redis_times = median("webhooks", "webhooks.redis_us"), smaller_batches("redis_us")
+            kinds = {}
+            for kind in MIX:
+                callbacks, events = median("calls", f"{kind}.callbacks"), median("calls", f"{kind}.events")
+                kinds[kind] = CallCosts(
+                    callbacks=callbacks,
+                    events=events,
+                    requests=median("calls", f"{kind}.requests"),
+                    rest_dials=REST_DIALS[kind],
+                    worker_us=of_events(events, event_us),
+                    webhooks_us=callbacks * callback_us,
+                    redis_us=redis_times * of_events(events, redis_event_us) + callbacks * redis_callback_us,
+                    session_bytes=median("calls", f"{kind}.redis_bytes"),
+                    index_bytes=median("calls", f"{kind}.index_bytes"),
                 )
-                + callbacks * median("webhooks", "webhooks.redis_us"),
+            averages = {
+                one.name: sum(share * getattr(kinds[kind], one.name) for kind, share in MIX.items())
+                for one in fields(CallCosts)
+            }
+            mix = CallCosts(**averages)
+            return cls(
+                kinds=kinds,
+                mix=mix,
+                event_us=event_us,
+                redis_event_us=redis_event_us,
+                callback_us=callback_us,
+                redis_callback_us=redis_callback_us,
                 small_batches_times=smaller_batches("cpu_us"),
-                live_bytes=max(median("sessions", "redis_bytes"), of_mix("redis_bytes")),
-                ended_bytes=of_mix("redis_bytes"),
-                index_bytes=of_mix("index_bytes"),
+                redis_small_batches_times=redis_times,
+                live_bytes=max(median("sessions", "redis_bytes"), mix.session_bytes),
                 worker_bytes=median("sessions", "worker_bytes"),
             )
         except KeyError:
@@ -123,20 +154,37 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def assumptions(results: Results) -> str:
-    """Return the assumptions, and what a call of the mix leads to."""
+    """Return the assumptions, what a call of each kind costs, and how that was calculated."""
     costs = Costs.of(results)
     if costs is None:
         return "Not measured yet."
     mix = ", ".join(f"{share:.0%} {kind}" for kind, share in MIX.items())
-    by_kind = ", ".join(f"{kind} {costs.events_of[kind]:.0f}" for kind in MIX)
+    columns = [*costs.kinds.values(), costs.mix]
+    rows = [
+        ("Callbacks", *(f"{one.callbacks:.1f}" for one in columns)),
+        ("Events", *(f"{one.events:.1f}" for one in columns)),
+        ("REST requests", *(f"{one.requests:.1f}" for one in columns)),
+        ("Of these, dials", *(f"{one.rest_dials:.1f}" for one in columns)),
+        ("CPU of a worker", *(f"{one.worker_us / 1e3:.2f} ms" for one in columns)),
+        ("CPU of webhooks", *(f"{one.webhooks_us / 1e3:.2f} ms" for one in columns)),
+        ("CPU of Redis", *(f"{one.redis_us / 1e3:.2f} ms" for one in columns)),
+        ("Redis memory of the session", *(f"{one.session_bytes / 1e3:.1f} KB" for one in columns)),
+        ("Redis memory of its calls in the index", *(f"{one.index_bytes:.0f} bytes" for one in columns)),
+    ]
+    header = ["One call", *(f"{kind}" for kind in costs.kinds), "average"]
+    (event, more), (redis_event, redis_more) = costs.event_us, costs.redis_event_us
     return (
         f"A call lasts {CALL_S} s. Of all calls, {mix} (by a consult that is completed). On average, a process is "
-        f"loaded to {LOAD_MAX:.0%} of its highest rate. Measured: such a call leads to {costs.callbacks:.1f} "
-        f"callbacks, {costs.events:.1f} events ({by_kind}), and {costs.requests:.1f} REST requests on average. It "
-        f"costs a worker at its highest rate {costs.worker_us / 1e3:.2f} ms of CPU, webhooks "
-        f"{costs.webhooks_us / 1e3:.2f} ms, and Redis {costs.redis_us / 1e3:.2f} ms. At half of its highest rate, a "
-        f"worker commits smaller batches, so an event costs it {costs.small_batches_times:.1f} times as much: its core "
-        "is busy, although it can decide twice as many events."
+        f"loaded to {LOAD_MAX:.0%} of its highest rate.\n\n{table(header, rows)}\n\n"
+        f"- **Worker**, at its highest rate: {event:.1f} µs for each event of a bridged call, {more:.1f} µs for each "
+        f"further event. At half of its highest rate, it commits smaller batches, so an event costs it "
+        f"{costs.small_batches_times:.1f} times as much: its core is busy, although it can decide twice as many "
+        f"events.\n"
+        f"- **Webhooks**, at 80% of its highest rate: {costs.callback_us:.1f} µs for each callback.\n"
+        f"- **Redis**: {redis_event:.1f} µs and {redis_more:.1f} µs for the commit of these events, times "
+        f"{costs.redis_small_batches_times:.1f} because of the smaller batches, and {costs.redis_callback_us:.1f} µs "
+        f"for the ingest of each callback.\n"
+        "- **Memory** of a session is that of an ended one, with its whole log; a live one needs no more."
     )
 
 
@@ -146,11 +194,9 @@ def capacity(results: Results) -> str:
     if costs is None:
         return "Not measured yet."
     rows = [
-        ("One worker", costs.worker_us, f"{_bytes(costs.worker_bytes)} of memory for each session in its memory"),
-        ("One webhooks process", costs.webhooks_us, "no memory per call"),
-        ("One Redis, or one primary of a cluster", costs.redis_us,
-         (f"{_bytes(costs.ended_bytes)} of memory for each session, live or ended, and {costs.index_bytes:.0f} bytes "
-          "for its calls in the index")),
+        ("One worker", costs.mix.worker_us, f"{_bytes(costs.worker_bytes)} of memory for each session in its memory"),
+        ("One webhooks process", costs.mix.webhooks_us, "no memory per call"),
+        ("One Redis, or one primary of a cluster", costs.mix.redis_us, "that of its sessions and their calls, above"),
     ]  # fmt: skip
     cells = [(name, _rounded(_concurrent(us) / CALL_S), _rounded(_concurrent(us)), memory) for name, us, memory in rows]
     return table(["Process", "Calls per second", "Concurrent calls", "Memory"], cells)
@@ -169,24 +215,24 @@ def scale(results: Results) -> str:
 def _installation(costs: Costs, calls: int) -> dict[str, str]:
     per_s = calls / CALL_S
     ttl_s, window_s = (int(ServiceSettings.model_fields[name].default) for name in ("session_ttl_s", "replay_window_s"))
-    workers = math.ceil(calls / _concurrent(costs.worker_us))
-    dials = per_s * costs.rest_dials
+    workers = math.ceil(calls / _concurrent(costs.mix.worker_us))
+    dials = per_s * costs.mix.rest_dials
     return {
         "New calls per second (concurrent calls / duration)": _rounded(per_s),
-        "Callbacks per second (times callbacks per call)": _rounded(per_s * costs.callbacks),
-        "Events per second (times events per call)": _rounded(per_s * costs.events),
+        "Callbacks per second (times callbacks per call)": _rounded(per_s * costs.mix.callbacks),
+        "Events per second (times events per call)": _rounded(per_s * costs.mix.events),
         "Workers, and one spare": f"{workers} + 1",
-        "Webhooks processes, and one spare": f"{math.ceil(calls / _concurrent(costs.webhooks_us))} + 1",
-        "Redis primaries, by CPU": f"{math.ceil(calls / _concurrent(costs.redis_us))}",
+        "Webhooks processes, and one spare": f"{math.ceil(calls / _concurrent(costs.mix.webhooks_us))} + 1",
+        "Redis primaries, by CPU": f"{math.ceil(calls / _concurrent(costs.mix.redis_us))}",
         "Redis memory, live sessions": _bytes(calls * costs.live_bytes),
         f"Redis memory, ended sessions of {ttl_s // 3600} h (`CONFERRAL_SESSION_TTL`)":
-            _bytes(per_s * ttl_s * costs.ended_bytes),
-        "Redis memory, ended sessions of 1 h": _bytes(per_s * 3600 * costs.ended_bytes),
+            _bytes(per_s * ttl_s * costs.mix.session_bytes),
+        "Redis memory, ended sessions of 1 h": _bytes(per_s * 3600 * costs.mix.session_bytes),
         f"Redis memory, index of the calls of {window_s // 86_400} days (`CONFERRAL_REPLAY_WINDOW`)":
-            _bytes(per_s * window_s * costs.index_bytes),
-        "`CONFERRAL_PARTITIONS`, at least (a multiple of 64 for a cluster)":
-            str(max(16, PARTITIONS_PER_WORKER * (workers + 1))),
-        "REST requests to Twilio per second": _rounded(per_s * costs.requests),
+            _bytes(per_s * window_s * costs.mix.index_bytes),
+        (f"`CONFERRAL_PARTITIONS`: {PARTITIONS_PER_WORKER} for each worker, at least {PARTITIONS_MIN} "
+         "(a multiple of 64 for a cluster)"): str(max(PARTITIONS_MIN, PARTITIONS_PER_WORKER * (workers + 1))),
+        "REST requests to Twilio per second": _rounded(per_s * costs.mix.requests),
         "Of these, dials (Twilio's calls per second)": f"{_rounded(dials)}: {_cps(dials)}",
     }  # fmt: skip
 

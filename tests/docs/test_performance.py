@@ -93,12 +93,16 @@ def test_figures_show_median_and_spread():
 def test_calculation_follows_from_the_measurements(measured):
     costs = sizing.Costs.of(measured)
     # 0.7 x 10 + 0.2 x 20 + 0.1 x 50 = 16 events; 10 of them at 50 us, 6 at 100 us.
-    assert costs.events == pytest.approx(16)
-    assert costs.worker_us == pytest.approx(1_100)
+    assert costs.mix.events == pytest.approx(16)
+    assert costs.mix.worker_us == pytest.approx(1_100)
     assert costs.small_batches_times == pytest.approx(1.5)
-    assert costs.webhooks_us == pytest.approx(640)
-    assert costs.redis_us == pytest.approx(2 * (10 * 10 + 6 * 20) + 16 * 5)
-    assert costs.rest_dials == pytest.approx(0.1)
+    assert costs.mix.webhooks_us == pytest.approx(640)
+    assert costs.mix.redis_us == pytest.approx(2 * (10 * 10 + 6 * 20) + 16 * 5)
+    assert costs.mix.rest_dials == pytest.approx(0.1)
+
+    assert costs.kinds["transferred"].worker_us == pytest.approx(10 * 50 + 40 * 100)
+    shown = sizing.assumptions(measured)
+    assert "| Redis memory of the session | 10.0 KB | 20.0 KB | 50.0 KB | 16.0 KB |" in shown
 
     table = [line.strip("| ").split(" | ") for line in sizing.scale(measured).splitlines()]
     rows = {row[0]: row[1:] for row in table}
