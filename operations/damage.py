@@ -15,7 +15,7 @@ _REPAIR = (
 )
 _RESTORE = (
     "another program changed this field; workers do not read it, so the call continues, but programs that read "
-    "the hash see a wrong value until a later event changes the field"
+    "the hash see a wrong value until a later event changes the field; the session's log has the right one"
 )
 _REMOVE = (
     "another program added this field; nothing reads it, so the call continues; remove it (HDEL), since no later event "
@@ -41,6 +41,11 @@ def damaged_field(fields: Mapping[str, str]) -> str:
 def describe_damage(field: str) -> str:
     """Name what is damaged, from the result of `damaged_field`."""
     return "the Redis type of the key" if field == WRONG_TYPE else f"field {field}"
+
+
+def stops_workers(field: str) -> bool:
+    """Whether workers skip a session for the damage: they read only the fields of `LOADED`."""
+    return field == WRONG_TYPE or field in LOADED
 
 
 def repair_of(field: str) -> str:

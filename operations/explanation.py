@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from conferral.operations import attention, pending, session_summary, wording
 from conferral.operations.command_submission import allowed_commands_of
-from conferral.operations.damage import damaged_field, describe_damage, repair_of
+from conferral.operations.damage import damaged_field, describe_damage, repair_of, stops_workers
 from conferral.operations.history import timeline
 from conferral.operations.history.timeline import TimelineEntry
 from conferral.operations.pending import Wait, changes_of, last_changed_ms
@@ -107,11 +107,12 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
     retry = Suggestion("dead", why, f"{command_line} dead retry --all")
     line = f"{command_line} forget {session.id or 'SESSION'}"
     forget = Suggestion("forget", "erases the session; its calls continue", line)
+    suggestions = (forget,) if field == WRONG_TYPE else (retry, forget)
     return Explanation(
         summary=(f"The stored state of this session is damaged: {describe_damage(field)} is not what Conferral wrote.",
                   f"{repair[0].upper()}{repair[1:]}."),
         waits=(), upcoming=(), first_failure=None,
-        suggestions=(forget,) if field == WRONG_TYPE else (retry, forget),
+        suggestions=suggestions if stops_workers(field) else (),
     )  # fmt: skip
 
 

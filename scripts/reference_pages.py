@@ -126,9 +126,10 @@ def redis_page() -> str:
         "returns one version of the session. The field `packed` holds the whole session as workers load it, with what "
         "only they need; of more than 16 parties, those that have not changed lately are in `packed_parties`. Their "
         "format may change with every version, so do not read them: `conferral show ID --json` shows "
-        "all of it. Do not write to the hash either: workers do not read the other fields, except for `version` and "
-        "`state`, and treat a contradiction as damage. `conferral show` and `conferral check` compare all fields. An "
-        "example without these two:"
+        "all of it, except for `call_token`, which Twilio means for Conferral only. Do not write to the hash either: "
+        "workers do not read the other fields, except for `version` and `state`, and treat a contradiction as damage. "
+        "`conferral show`, `conferral check`, and a background check compare all fields; in JSON, `damaged` names the "
+        "first one that differs. They ignore fields that Conferral has no name for. An example without these two:"
     )
     example = "\n".join(
         f"{name:<29}{value}".rstrip() for name, value in session_codec.encode_readable(_example()).items()

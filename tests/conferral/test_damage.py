@@ -34,6 +34,8 @@ def test_invalid_boolean_of_a_party_is_damage_as_well(redis, bridged, run, check
         out = shown(run, command)
         assert "party.customer.held" in out
         assert "workers do not read it" in out.replace("Workers", "workers")
+        assert "forget" not in out, "the call continues, and nothing waits for a repair"
+        assert "dead retry" not in out
     assert run("sessions").code == 0
     line = checked()[1]["sessions"]
     assert (line["status"], "(field party.customer.held)" in line["found"]) == ("fail", True)
@@ -46,6 +48,7 @@ def test_field_that_another_program_added_is_to_be_removed(redis, bridged, run, 
         out = shown(run, command)
         assert "party.agent.is_leaving" in out
         assert "remove it (HDEL)" in out
+        assert "forget" not in out
     assert "(field party.agent.is_leaving)" in checked()[1]["sessions"]["found"]
 
 
