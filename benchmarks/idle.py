@@ -1,4 +1,4 @@
-"""How much of a core, and how much memory, does an idle worker use, compared with two task queues?"""
+"""How much CPU and memory does an idle worker use, compared with two task queues?"""
 
 import asyncio
 import time

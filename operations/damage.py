@@ -44,7 +44,7 @@ def describe_damage(field: str) -> str:
 
 
 def stops_workers(field: str) -> bool:
-    """Whether workers skip a session for the damage: they read only the fields of `LOADED`."""
+    """Whether workers skip a session for it: they read only `LOADED` fields."""
     return field == WRONG_TYPE or field in LOADED
 
 
