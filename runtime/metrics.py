@@ -49,6 +49,11 @@ class Metrics:
             "conferral_lone_conferences_cleaned_total", "Conferences ended because one participant was left alone"
         )
         self.dead_letters = self._counter("conferral_dead_letters_total", "Dead letters, by reason", ["reason"])
+        self.damaged_sessions = self._counter(
+            "conferral_damaged_sessions_found_total",
+            "Damaged sessions found, by what read them (decision, sweep); each sweep counts those that are left",
+            ["where"],
+        )
         self.store_failures = self._counter(
             "conferral_store_failures_total",
             "Redis requests of this process that failed because Redis was unreachable or refused",

@@ -118,7 +118,7 @@ class WorkerParts:
         self.session_recovery = SessionRecovery(
             core,
             finder=LostConferences(rest, lists, self._own_numbers),
-            store=SweepStore(client, keys),
+            store=SweepStore(client, keys, core.metrics),
             session_of=names.session_of,
         )
         is_dead = self.assigner.membership.is_dead

@@ -93,6 +93,7 @@ async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
     assert (await system.command("convert", healthy.sid)).status == "done"
     (letter,) = await letters(system)
     assert letter[b"dead_reason"] == b"the session's stored state is damaged"
+    assert b'conferral_damaged_sessions_found_total{where="decision"} 1.0' in system.workers[0].metrics.exposition()
     await system.client.hset(system.keys.session(broken.sid), name, valid)
     await system.command("end", broken.sid)
     await ends_well(system, healthy)

@@ -8,6 +8,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.storage.keys import Keys
 from conferral.worker.assignment import renewal
@@ -69,7 +70,7 @@ async def test_worker_that_can_not_learn_its_connection_has_none(monkeypatch: py
 async def test_owners_are_asked_for_on_the_nodes_that_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep_store, "grouped_by_node", lambda _client, keys: [[key] for key in keys])
     monkeypatch.setattr(sweep_store, "node_of", lambda _client, key: key[-1])
-    store, asked = SweepStore(NOTHING, KEYS), list[str]()
+    store, asked = SweepStore(NOTHING, KEYS, Metrics()), list[str]()
     store._silent_nodes.add("1")
 
     async def sessions_of_calls(call_sids: Any) -> dict[str, str]:

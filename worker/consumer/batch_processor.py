@@ -153,6 +153,7 @@ class BatchProcessor:
         if missing:
             for session_id, loaded in (await self._context.session_store.load(missing)).items():
                 if isinstance(loaded, CorruptHashError):
+                    self._context.metrics.damaged_sessions.labels("decision").inc()
                     log.error(
                         "session_hash_corrupt", session_id=session_id, partition=self._partition, reason=loaded.field
                     )

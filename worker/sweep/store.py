@@ -8,6 +8,7 @@ from typing import TypeVar
 import structlog
 
 from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept, ConferenceFound
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
 from conferral.statemachine.states import PartyStatus
@@ -36,9 +37,10 @@ _UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 class SweepStore:
     """Reads the state to compare, and publishes the differences."""
 
-    def __init__(self, client: Client, keys: Keys) -> None:
+    def __init__(self, client: Client, keys: Keys, metrics: Metrics) -> None:
         self._client = client
         self._keys = keys
+        self._metrics = metrics
         self._reader = SessionReader(client, keys)
         #: Of session times from Redis's clock, by partition.
         self._clock_offset_ms: dict[int, int] = {}
@@ -92,11 +94,12 @@ class SweepStore:
         return sorted(name.decode(errors="replace") for name in names)
 
     async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
-        """Return those sessions that are live and readable; log damaged ones."""
+        """Return those sessions that are live and readable; report damaged ones."""
         sessions = await self._reader.views(session_ids)
         for name, session in sessions.items():
             if field := session.fields.get(DAMAGED):
                 partition = self._keys.partition_of(name)
+                self._metrics.damaged_sessions.labels("sweep").inc()
                 log.error("session_hash_corrupt", session_id=name, partition=partition, reason=field)
         live = {name: session for name, session in sessions.items() if session.is_live and session.updated_at_ms}
         return [_live_session(name, session, self._clock_offset_of(name)) for name, session in live.items()]

@@ -90,7 +90,7 @@ class Sweeper:
         self._clock = core.clock
         self._metrics = core.metrics
         self._times = times
-        self._store = SweepStore(core.client, core.keys)
+        self._store = SweepStore(core.client, core.keys, core.metrics)
         self._lease = SweepLease(core, is_dead, self._plan_first_sweep)
         #: Monotonic seconds; planned after each acquisition of the lease.
         self._next_sweep_s = math.inf

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from conferral.runtime.metrics import Metrics
 from conferral.storage.keys import Keys
 from conferral.worker.sweep.store import SweepStore
 from tests.support.memory_redis import MemoryServer
@@ -32,13 +33,13 @@ async def test_partition_lags_by_its_oldest_entry_and_endlessly_without_a_holder
     if oldest_ms is not None:
         for at_ms in (oldest_ms, NOW_MS):
             await client.xadd(KEYS.events(2), {"type": "end"}, id=f"{at_ms}-7")
-    assert await SweepStore(client, KEYS).lag_ms(2, NOW_MS) == lag_ms
+    assert await SweepStore(client, KEYS, Metrics()).lag_ms(2, NOW_MS) == lag_ms
     await client.aclose()
 
 
 async def test_next_holder_knows_five_hundred_unknown_conferences() -> None:
     client = client_of(MemoryServer(lambda: NOW_MS))
-    store = SweepStore(client, KEYS)
+    store = SweepStore(client, KEYS, Metrics())
     assert await store.unknown_since_ms(0) == {}
     since_ms = {f"CF{number}": NOW_MS + number for number in range(501)}
     await store.save_unknown(since_ms, offset_ms=0)
@@ -51,7 +52,7 @@ async def test_next_holder_knows_five_hundred_unknown_conferences() -> None:
 async def test_next_holder_reads_these_times_in_its_own_time() -> None:
     """After Redis's clock was set back an hour: only workers that ran before keep their time."""
     client = client_of(MemoryServer(lambda: NOW_MS))
-    store = SweepStore(client, KEYS)
+    store = SweepStore(client, KEYS, Metrics())
     await store.save_unknown({"CF1": NOW_MS + 3_600_000}, offset_ms=3_600_000)
     assert await store.unknown_since_ms(0) == {"CF1": NOW_MS}
     assert await store.unknown_since_ms(3_600_000) == {"CF1": NOW_MS + 3_600_000}

@@ -324,6 +324,7 @@ async def test_field_that_another_program_changed_is_reported(sea: SweepHarness)
 
     found = [(line["session_id"], line["reason"]) for line in lines if line["event"] == "session_hash_corrupt"]
     assert found == [("s2", "party.p0.held")]
+    assert sea.metrics.damaged_sessions.labels("sweep")._value.get() == 1
 
 
 async def test_sweep_is_counted(sea: SweepHarness) -> None:
