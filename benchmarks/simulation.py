@@ -50,10 +50,9 @@ async def measure(size: Size, chance: Random) -> Figures:
     ) as pool:
         try:
             results = await asyncio.gather(*(loop.run_in_executor(pool, _play, *plan) for plan in plans.items()))
-        except asyncio.CancelledError:
-            for process in active_children():  # or the pool would wait until their worlds end
+        finally:
+            for process in active_children():  # or an interrupted pool would wait until their worlds end
                 process.terminate()
-            raise
     for played in results:
         figures.rounds |= played.rounds
         figures.problems += played.problems

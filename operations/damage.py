@@ -14,8 +14,8 @@ _REPAIR = (
     "SESSION); its calls continue until someone hangs up"
 )
 _RESTORE = (
-    "another program changed this field; workers do not read it, so the call continues, but programs that read "
-    "the hash see a wrong value until a later event changes the field; the session's log has the right one"
+    "another program changed this field; workers do not read it, so the call continues, but programs that read the "
+    "hash see a wrong value until a later event changes the field; of most fields, the session's log has the right one"
 )
 _REMOVE = (
     "another program added this field; nothing reads it, so the call continues; remove it (HDEL), since no later event "

@@ -144,7 +144,7 @@ ROWS = (
         ("taskiq", "taskiq.percent"), ("arq", "arq.percent"),
     )),
     Row("Worker: memory without sessions", "idle", "worker.memory_bytes", "MB", factor=1e-6),
-    Row("Webhooks: memory", "webhooks", "webhooks.memory_bytes", "MB", factor=1e-6),
+    Row("Webhooks: memory, with the worker's code loaded, too", "webhooks", "webhooks.memory_bytes", "MB", factor=1e-6),
     Row("An event in a session of 100 parties, against one of two", "parties", "many_to_two_cpu_us_times", _TIMES),
     Row("The same, the session's first after a takeover", "parties", "many_to_two_load_us_times", _TIMES),
     Row("Callback to commit while another session sends 200 speaker events a second, against none: p50", "neighbors",

@@ -138,7 +138,7 @@ def _bytes(count: float) -> str:
     for unit, size in (("GB", 1e9), ("MB", 1e6)):
         if count >= size:
             return f"{count / size:,.1f} {unit}" if count < 100 * size else f"{count / size:,.0f} {unit}"
-    return f"{count / 1e3:,.0f} KB"
+    return f"{count / 1e3:,.1f} KB"
 
 
 def _rounded(value: float) -> str:
@@ -182,9 +182,9 @@ def assumptions(results: Results) -> str:
         f"events.\n"
         f"- **Webhooks**, at 80% of its highest rate: {costs.callback_us:.1f} µs for each callback.\n"
         f"- **Redis**: {redis_event:.1f} µs and {redis_more:.1f} µs for the commit of these events, times "
-        f"{costs.redis_small_batches_times:.1f} because of the smaller batches, and {costs.redis_callback_us:.1f} µs "
-        f"for the ingest of each callback.\n"
-        "- **Memory** of a session is that of an ended one, with its whole log; a live one needs no more."
+        f"{costs.redis_small_batches_times:.1f} because of the smaller batches (measured with callbacks that repeat "
+        f"what is known), and {costs.redis_callback_us:.1f} µs for the ingest of each callback.\n"
+        "- **Memory** of a session is that of an ended one, with its whole log; a live one is taken to need as much."
     )
 
 

@@ -168,7 +168,7 @@ def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
     """
     readable = decode_fields({name: value for name, value in record.items() if name not in (_PACKED, _PACKED_PARTIES)})
     if not is_session(readable):
-        return readable
+        return {**readable, DAMAGED: "state" if "id" in readable else "id"} if _PACKED in record else readable
     try:
         session = unpack(record.get(_PACKED, b""), record.get(_PACKED_PARTIES))
     except CorruptHashError as error:
@@ -176,7 +176,8 @@ def all_fields(record: Mapping[bytes, bytes]) -> dict[str, str]:
     expected = session_codec.encode(session)
     only_packed = {name for name in readable if session_codec.is_known(name) and not session_codec.is_readable(name)}
     shown = expected | {name: value for name, value in readable.items() if name not in only_packed}
-    for name in {**expected, **readable}:
+    # First those without which workers skip the session.
+    for name in dict.fromkeys(("version", "state", *expected, *readable)):
         # An older version's worker leaves out empty fields of the newest transfer.
         is_equal = readable.get(name, "") == expected.get(name, "") or not session_codec.is_readable(name)
         if name in only_packed or not is_equal:

@@ -41,6 +41,14 @@ def test_invalid_boolean_of_a_party_is_damage_as_well(redis, bridged, run, check
     assert (line["status"], "(field party.customer.held)" in line["found"]) == ("fail", True)
 
 
+def test_damage_that_stops_workers_is_named_before_any_other(redis, bridged, run):
+    redis.hset(KEYS.session(CALL), mapping={"phase": "parked", "version": "77"})
+
+    out = shown(run, "explain")
+    assert "field version is not what Conferral wrote" in out
+    assert "dead retry --all" in out
+
+
 def test_field_that_another_program_added_is_to_be_removed(redis, bridged, run, checked):
     redis.hset(KEYS.session(CALL), "party.agent.is_leaving", "true")
 

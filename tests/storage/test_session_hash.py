@@ -181,6 +181,13 @@ def test_packed_session_of_another_session_is_not_loaded():
         session_hash.load("other", values)
 
 
+@pytest.mark.parametrize("name", ["id", "state"])
+def test_missing_field_that_makes_a_hash_a_session_is_damage(name):
+    record = as_read(session_hash.encode(SESSION))
+    del record[name.encode()]
+    assert session_hash.all_fields(record)["damaged"] == name
+
+
 def test_field_that_contradicts_the_packed_session_is_shown_and_named():
     stored = {**session_hash.encode(SESSION), "party.agent.held": "perhaps"}
     found = session_hash.all_fields(as_read(stored))

@@ -73,11 +73,12 @@ def return_to_agent(draft: Draft, _event: Event) -> None:
 def settle_after_transfer(draft: Draft) -> None:
     """Settle the conference after a transfer: two or more parties talk."""
     session = draft.session
+    is_back = session.customer.in_conference
     draft.change(
         phase=Phase.NONE,
         first_to_leave="",
-        # A customer who is not back yet still needs it.
-        open_redirects=() if session.customer.in_conference else session.open_redirects,
+        # A customer who is not back yet still needs it, and a late repair may briefly take them out.
+        open_redirects=() if is_back and not session.repair_attempted else session.open_redirects,
         repair_attempted=False,
         parked_by="",
         parked_until_ms=0,
