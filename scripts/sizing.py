@@ -171,7 +171,7 @@ def assumptions(results: Results) -> str:
         ("Redis memory of the session", *(f"{one.session_bytes / 1e3:.1f} KB" for one in columns)),
         ("Redis memory of its calls in the index", *(f"{one.index_bytes:.0f} bytes" for one in columns)),
     ]
-    header = ["One call", *(f"{kind}" for kind in costs.kinds), "average"]
+    header = ["One call", *costs.kinds, "average"]
     (event, more), (redis_event, redis_more) = costs.event_us, costs.redis_event_us
     return (
         f"A call lasts {CALL_S} s. Of all calls, {mix} (by a consult that is completed). On average, a process is "
