@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection
 
-from conferral.check.result import CheckResult, ok, warn
+from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
 from conferral.storage.connection.client import Client, run_each, server_time_ms, store_errors
@@ -50,12 +50,13 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     dead = f"; not running: {', '.join(silent)}" if silent else ""
     if not running:
         found = f"none running: calls are answered, but nothing else happens{dead}"
-        return [warn("workers", found, "start one: conferral worker"), *backlog]
+        return [fail("workers", found, "start one: conferral worker"), *backlog]
     found = f"{len(running)} running: {', '.join(running.values())}{dead}"
-    fix = "if a worker was not stopped on purpose, read its log"
+    fixes = ["start a second worker: if the only one dies, no call is transferred or cleaned up"] * (len(running) == 1)
+    fixes += ["if a worker was not stopped on purpose, read its log"] * bool(silent)
     free = [str(number) for number, lease in enumerate(leases) if not _is_held(lease, now_ms, running)]
     return [
-        warn("workers", found, fix) if silent else ok("workers", found),
+        warn("workers", found, "; ".join(fixes)) if fixes else ok("workers", found),
         warn("partitions", f"no running worker holds: {', '.join(free)}", _AGAIN)
         if free
         else ok("partitions", f"all {keys.partitions} assigned"),

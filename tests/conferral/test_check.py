@@ -18,11 +18,11 @@ pytestmark = pytest.mark.redis
 
 @pytest.fixture
 def alive(redis):
-    """What a worker leaves that holds everything."""
+    """What two workers leave, one of which holds everything."""
     set_up(redis)
     now_ms = int(time.time() * 1000)
-    # A slow run of the check must not find the worker dead.
-    redis.zadd(KEYS.workers, {"host-1-abc": now_ms + 2_000})
+    # A slow run of the check must not find the workers dead.
+    redis.zadd(KEYS.workers, {"host-1-abc": now_ms + 2_000, "host-3-ghi": now_ms + 2_000})
     for key in (*map(KEYS.lease, range(KEYS.partitions)), KEYS.commands_lease):
         redis.hset(key, mapping={"holder": "1:host-1-abc", "until": now_ms + 60_000})
 
@@ -296,12 +296,23 @@ def test_a_newer_level_fails(checked, redis, alive):
 
 
 @pytest.mark.parametrize("age_ms", [20_000, -3_600_000])  # in the future: Redis's clock went back
-def test_dead_workers_do_not_count(checked, redis, alive, age_ms):
-    redis.zadd(KEYS.workers, {"host-1-abc": int(time.time() * 1000) - age_ms})
+def test_without_a_live_worker_the_check_fails(checked, redis, alive, age_ms):
+    redis.zadd(KEYS.workers, dict.fromkeys(("host-1-abc", "host-3-ghi"), int(time.time() * 1000) - age_ms))
+
+    code, lines = checked()
+
+    assert (code, lines["workers"]["status"]) == (1, "fail")
+    assert lines["workers"]["fix"] == "start one: conferral worker"
+
+
+def test_single_worker_is_warned_of(checked, redis, alive):
+    redis.zrem(KEYS.workers, "host-3-ghi")
 
     code, lines = checked()
 
     assert (code, lines["workers"]["status"]) == (0, "warn")
+    assert lines["workers"]["found"] == f"1 running: host-1-abc (partitions: {KEYS.partitions})"
+    assert lines["workers"]["fix"].startswith("start a second worker")
 
 
 def test_worker_that_renews_its_leases_is_running_though_its_heartbeats_are_late(checked, redis, alive):
@@ -316,7 +327,8 @@ def test_workers_are_reported_with_their_partition_counts(checked, redis, alive)
         redis.hset(KEYS.lease(number), "holder", f"{number + 1}:host-1-abc" if number % 4 else "9:another")
 
     held = KEYS.partitions - len(range(0, KEYS.partitions, 4))
-    assert checked()[1]["workers"]["found"] == f"1 running: host-1-abc (partitions: {held})"
+    found = checked()[1]["workers"]["found"]
+    assert found == f"2 running: host-1-abc (partitions: {held}), host-3-ghi (partitions: 0)"
 
 
 @pytest.mark.parametrize(("silent_ms", "expired"), [(4_000, False), (100, True)])
@@ -332,7 +344,7 @@ def test_partitions_of_a_dead_worker_are_held_by_none(checked, redis, alive, sil
 
     assert (lines["workers"]["status"], lines["partitions"]["status"]) == ("warn", "warn")
     found = lines["workers"]["found"]
-    assert f"1 running: host-1-abc (partitions: {KEYS.partitions - 1}" in found
+    assert f"2 running: host-1-abc (partitions: {KEYS.partitions - 1}" in found
     assert "; not running: host-2-def (partitions: 1" in found
     assert expired or "partitions: 1, last heard from " in found
     assert lines["partitions"]["found"] == "no running worker holds: 3"

@@ -79,7 +79,7 @@ def test_lease_or_heartbeat_of_another_program_is_no_worker(checked, redis, writ
 
     code, lines = checked()
 
-    assert (code, lines["workers"]["status"], lines["Redis"]["status"]) == (0, "warn", "ok")
+    assert (code, lines["workers"]["status"], lines["Redis"]["status"]) == (1, "fail", "ok")
 
 
 @pytest.mark.redis
