@@ -10,22 +10,22 @@ from pathlib import Path
 import pytest
 
 from conferral.console.websocket import HEARTBEAT_S
+from conferral.runtime.metrics import Metrics
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH
-from conferral.webhooks.api.parameters import WAIT_S_MAX
 from conferral.webhooks.api.routes import ROUTES
+from conferral.webhooks.app import make_app
 from conferral.webhooks.audio_files import PATHS
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
 from tests.docs.test_blocks import TREE, parsed
+from tests.webhooks.webhook_helpers import settings
 
 PAGE = ROOT / "docs" / "going-live.md"
 #: Where the page has the repository.
 FOLDER = "/srv/conferral"
 #: What each unit is started for.
 INSTANCES = {"conferral": ("webhooks", "console"), "conferral-worker": ("9100", "9101")}
-#: What asks for no credentials, and the beginnings under which the webhooks answer it.
-INSIDE, PREFIXES = {"/healthz", "/readyz", "/metrics"}, ("", "/conferral")
-#: Seconds that a process takes to stop at most, and that nginx waits for an answer or a word on a socket by itself.
+#: Seconds that a process takes to stop at most, and that nginx waits for a word on a socket by itself.
 STOPS_WITHIN_S, NGINX_WAITS_S = 10, 60
 #: Fewest files that a process may open (count).
 FILES_LEAST = 65_536
@@ -102,28 +102,34 @@ def test_the_proxies_lead_to_the_ports_that_are_listened_on() -> None:
         assert re.findall(r"127\.0\.0\.1:(\d+)", text) == [port_of("webhooks"), port_of("console")]
 
 
-def test_the_proxies_shut_what_asks_for_no_credentials_and_nothing_else() -> None:
-    location, consoles = re.findall(r"location ~ (\S+) \{ return 404; \}", NGINX)
-    patterns, consoles_patterns = re.findall(r"@inside path (.+)\n\trespond @inside 404\n", CADDY)
-    paths = {route.path for route in ROUTES} | {*PATHS.values(), GATE_PATH, FALLBACK_PATH}
-    assert paths > INSIDE
+def test_the_proxies_pass_what_twilio_requests_and_no_more() -> None:
+    webhooks, consoles = re.findall(r"location ~ (\S+) \{", NGINX)
+    (patterns,) = re.findall(r"@twilio path (.+)\n\treverse_proxy @twilio 127", CADDY)
+    for rest in ("    location / { return 404; }\n", "\trespond 404\n"):
+        assert (NGINX + CADDY).count(rest) == 1
+    twilios = {path for path in webhook_paths() if path.split("/")[1] in ("voice", "callbacks", "media")}
+    assert twilios > {*PATHS.values(), GATE_PATH, FALLBACK_PATH}
 
-    for path in paths:
-        for asked in (prefix + path for prefix in PREFIXES):
-            assert bool(re.search(location, asked)) is (path in INSIDE), asked
-            assert any(fnmatch.fnmatchcase(asked, one) for one in patterns.split()) is (path in INSIDE), asked
-    # The console has no metrics.
-    assert consoles == location.replace("|metrics", "")
-    assert consoles_patterns == patterns.removesuffix(" */metrics")
+    for path in webhook_paths():
+        assert bool(re.search(webhooks, path)) is (path in twilios), path
+        assert any(fnmatch.fnmatchcase(path, one) for one in patterns.split()) is (path in twilios), path
+    assert {path for path in ("/healthz", "/readyz", "/", "/ws") if re.search(consoles, path)} == {"/healthz", "/readyz"}
+    assert "\t@inside path */healthz */readyz\n\trespond @inside 404\n" in CADDY
 
 
-def test_nginx_passes_the_headers_the_console_needs_and_allows_long_waits() -> None:
-    webhooks, console = NGINX.split("server {")[1:]
+def webhook_paths() -> set[str]:
+    """Every path that the webhooks answer; an id is the word that a careless pattern would take for Twilio's."""
+    app = make_app(settings(), None, None, Metrics(), None)
+    ours = {route.resource.canonical for route in app.router.routes() if route.resource is not None}
+    return {re.sub(r"\{\w+\}", "voice", path) for path in ours | {route.path for route in ROUTES}}
+
+
+def test_nginx_passes_the_headers_the_console_needs() -> None:
+    console = NGINX.split("server {")[2]
 
     for header in ("Host $http_host", "X-Forwarded-Proto $scheme", "Upgrade $http_upgrade"):
         assert f"proxy_set_header {header};" in console
     assert "proxy_set_header Connection $connection_upgrade;" in console
-    assert int(re.findall(r"proxy_read_timeout (\d+)s;", webhooks)[0]) > WAIT_S_MAX
     # A socket on which nothing is said is not closed: a heartbeat is sent in time.
     assert HEARTBEAT_S < NGINX_WAITS_S
 
