@@ -8,6 +8,7 @@ import structlog
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
 from conferral.runtime.web.json_requests import RequestError
+from conferral.statemachine.events.field_values import SENDER
 from conferral.storage.commands import command_parser, command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
 
@@ -18,16 +19,19 @@ TOKEN_NAME = "api"  # noqa: S105  # a name, not a token
 
 
 def parse_command(fields: Mapping[str, Any]) -> ParsedCommand:
-    """Return a body's command without its `by`, or raise RequestError."""
+    """Return a body's command, or raise RequestError."""
     try:
-        return command_parser.parse({name: value for name, value in fields.items() if name != "by"})
+        parsed = command_parser.parse(fields)
     except BadCommandError as error:
         raise RequestError("invalid", str(error)) from None
+    if "/" in parsed.by:  # only the token's name may precede one
+        raise RequestError("invalid", f"by {SENDER.rule}")
+    return parsed
 
 
 async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand) -> SubmittedCommand:
     """Publish a command, or raise RequestError; StoreError leaves it unknown."""
-    fields = parsed.entry() | {"by": TOKEN_NAME}
+    fields = parsed.entry() | {"by": f"{TOKEN_NAME}/{parsed.by}" if parsed.by else TOKEN_NAME}
     try:
         submitted = await submitter.submit(fields, parsed.id, check_session=True)
     except (CommandIdConflict, SessionExists) as error:

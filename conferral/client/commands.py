@@ -1,8 +1,7 @@
 """The client's methods: one per command, with the command's fields."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any, Literal, TypedDict, Unpack
 
 from conferral.client.handle import Command
@@ -83,7 +82,7 @@ class CommandMethods(ABC):
         self,
         session: SessionRef,
         *,
-        to: str | Sequence[str],
+        to: str,
         mode: Literal["warm", "consult", "blind"],
         **how: Unpack[DialOptions],
     ) -> Command:
@@ -92,11 +91,11 @@ class CommandMethods(ABC):
         Done when the target joins; for `blind`, when customer and target talk.
 
         Args:
-            to: Addresses to dial; several ring at once, and the first to answer gets the call.
+            to: Address to dial. With several, separated by commas, all ring, and the first to answer gets the call.
             mode: `warm`: all three talk; `consult`: the customer is held while agent and target talk; `blind`: the
                 agent leaves at once.
         """
-        return await self._dial("transfer", session, {"to": _joined(to), "mode": mode}, how)
+        return await self._dial("transfer", session, {"to": to, "mode": mode}, how)
 
     async def complete(self, session: SessionRef, **how: Unpack[CommandOptions]) -> Command:
         """During a transfer: release the agent; customer and target stay."""
@@ -181,13 +180,6 @@ class CommandMethods(ABC):
         dialed = {_DIAL_FIELDS[name]: value for name, value in command_options.items() if name in _DIAL_FIELDS}
         rest: dict[str, Any] = {name: value for name, value in command_options.items() if name not in _DIAL_FIELDS}
         return await self._submit(kind, session, {**fields, **dialed}, CommandOptions(**rest))  # type: ignore[typeddict-item]
-
-
-def _joined(to: object) -> object:
-    """Join several destinations; the parser reports anything invalid."""
-    with suppress(TypeError):
-        return to if isinstance(to, str) else ",".join(to)  # type: ignore[arg-type]
-    return to
 
 
 _DIAL_FIELDS = {

@@ -173,7 +173,9 @@ _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NU
 SESSION = _Text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
 NEW_ID = _NewId(ID_PATTERN.pattern, ID_RULE, metavar="ID")
 #: The sender of a command appears in a log line.
-AUTHOR = _Text(rf"[^{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters", 64)
+SENDER = _Text(rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters without /", 64)
+#: In the stream, where the API and the console put their token's name before the sender.
+AUTHOR = _Text(rf"(?:{SENDER.pattern}/)?{SENDER.pattern}", SENDER.rule, 129)
 DESTINATION = _Text(
     rf"{_ONE}+", "must be one destination", _DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
 )

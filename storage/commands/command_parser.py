@@ -140,6 +140,5 @@ def _field_schema(described: CommandField) -> dict[str, Any]:
                 form["pattern"] = f"^(?:{form['pattern'][1:-1]})?$"
             if "enum" in form:
                 form["enum"] = [*form["enum"], ""]
-        if described.default is False or described.default:  # the others mean "absent"
-            schema["default"] = described.default
+        # No default: generators of clients take a field that has one for required.
     return schema

@@ -54,7 +54,7 @@ GIVEN = {
         {"agent": "client:alice", "customer": "+14155550123", "mode": "conference", "session": "order-7", **DIALED},
     ),
     "transfer": (
-        {"session": CALL, "to": ["+14155550145", "client:bob"], "mode": "blind", **DIAL},
+        {"session": CALL, "to": "+14155550145,client:bob", "mode": "blind", **DIAL},
         {"session": CALL, "to": "+14155550145,client:bob", "mode": "blind", **DIALED},
     ),
     **{
@@ -197,9 +197,8 @@ async def test_a_wait_whose_time_is_up_is_no_failure(client, redis, status):
     [
         ("transfer", {"session": CALL, "to": "+14155550145", "mode": "cold"}),
         ("transfer", {"session": CALL, "to": "+14155550145,+14155550145", "mode": "warm"}),
-        ("transfer", {"session": CALL, "to": [], "mode": "warm"}),
+        ("transfer", {"session": CALL, "to": ["client:bob"], "mode": "warm"}),
         ("transfer", {"session": CALL, "to": 5, "mode": "warm"}),
-        ("transfer", {"session": CALL, "to": [5], "mode": "warm"}),
         ("transfer", {"session": CALL, "to": b"client:bob", "mode": "warm"}),
         ("transfer", {"session": CALL, "to": "client:bob", "mode": ["warm"]}),
         ("retrieve", {"session": CALL, "to": ["client:bob"]}),

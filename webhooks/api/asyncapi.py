@@ -152,7 +152,4 @@ def _as_text(schema: dict[str, Any]) -> dict[str, Any]:
         fields[name] = {key: value for key, value in field.items() if key != "anyOf"}
         for form in forms:
             fields[name] |= form
-    for field in fields.values():
-        if not isinstance(field.get("default", ""), str):
-            field["default"] = str(field["default"]).lower()
     return {**schema, "properties": fields}

@@ -55,7 +55,9 @@ class CommandOutcome(CommandAccepted):
     )
     reason: str = Field(description="why it was rejected or failed, or additional information")
     session: str = Field(description="the command's session; empty until it is known")
-    by: str = Field(description="who gave it; empty if the command did not say, or no worker has processed it yet")
+    by: str = Field(
+        description="who gave it, such as `api/alice`; empty if it is unknown, or no worker has processed it yet"
+    )
 
 
 class Session(BaseModel):

@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 from conferral.runtime.redaction import without_login
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import Command
+from conferral.statemachine.events.field_values import SENDER
 from conferral.storage.commands.command_parser import schema_of
 from conferral.webhooks.api import models
 from conferral.webhooks.api.errors import ErrorType
@@ -17,6 +18,7 @@ from conferral.webhooks.api.routes import ROUTES, ResponseSpec, Route
 #: Version of the API, not of the program: increases when clients would have to change.
 VERSION = "1"
 _REF = "#/components/schemas/"
+_BY = "who sends the command, without /; the session's log shows it after the token's name"
 _STATUS_DESCRIPTIONS = {
     400: "The body is not JSON",
     401: "The token is missing or wrong",
@@ -130,6 +132,7 @@ def _schemas() -> dict[str, Any]:
         if isinstance(route.body, tuple):
             for command in route.body:
                 schema = schema_of(command, without=route.body_without, needs_type=len(route.body) > 1)
-                schema["properties"]["by"] = {"description": "ignored: the session's log names the token"}
+                sender = {**SENDER.schema(), "pattern": f"^(?:{SENDER.pattern})?$", "description": _BY}
+                schema["properties"]["by"] = sender
                 schemas[command_name(command)] = schema
     return dict(sorted(schemas.items()))

@@ -114,13 +114,25 @@ async def test_a_session_of_a_command_that_can_be_none_is_a_wrong_field(api, sto
     assert await store.keys() == []
 
 
-@pytest.mark.parametrize("by", ["night shift", "x" * 65, None, {"name": "api"}])
-async def test_by_is_the_tokens_name_whatever_the_request_says(api, store, by):
+@pytest.mark.parametrize(
+    ("given", "published_as"), [({}, "api"), ({"by": ""}, "api"), ({"by": "Zoë, night shift"}, "api/Zoë, night shift")]
+)
+async def test_the_tokens_name_precedes_who_sent_the_command(api, store, given, published_as):
     await put(store, session())
 
-    assert (await ask(api, COMMANDS, {"type": "end", "by": by}))[0] == 202
+    assert (await ask(api, COMMANDS, {"type": "end", **given}))[0] == 202
 
-    assert [one["by"] for one in await published(store)] == ["api"]
+    assert [one["by"] for one in await published(store)] == [published_as]
+
+
+@pytest.mark.parametrize("by", ["desk/alice", "/alice", "alice/", "x" * 65, "bell\a", {"name": "api"}])
+async def test_sender_that_could_be_taken_for_a_token_or_breaks_a_line_is_refused(api, store, by):
+    await put(store, session())
+
+    status, body = await ask(api, COMMANDS, {"type": "end", "by": by})
+
+    assert (status, body["error"]["reason"].partition(" must be ")[0]) == (422, "by")
+    assert await published(store) == []
 
 
 @pytest.mark.parametrize(
