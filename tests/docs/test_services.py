@@ -113,7 +113,7 @@ def test_the_proxies_pass_what_twilio_requests_and_no_more() -> None:
     for path in webhook_paths():
         assert bool(re.search(webhooks, path)) is (path in twilios), path
         assert any(fnmatch.fnmatchcase(path, one) for one in patterns.split()) is (path in twilios), path
-    assert [path for path in ("/healthz", "/readyz", "/", "/ws") if re.search(consoles, path)] == ["/healthz", "/readyz"]
+    assert [one for one in ("/healthz", "/readyz", "/", "/ws") if re.search(consoles, one)] == ["/healthz", "/readyz"]
     assert "\t@inside path */healthz */readyz\n\trespond @inside 404\n" in CADDY
 
 
