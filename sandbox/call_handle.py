@@ -1,5 +1,6 @@
 """A handle on one leg: act on it, and check what it heard."""
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from conferral.sandbox.model import inputs
@@ -52,6 +53,18 @@ class CallHandle:
     def has_heard(self, other: "CallHandle") -> bool:
         """Whether this leg ever heard the other one."""
         return self._sandbox.model.audibility.has_heard(self.sid, other.sid)
+
+    def move(self, *, url: str = "", twiml: str = "") -> None:
+        """Move the leg to other TwiML, as another program does by REST.
+
+        Raise ValueError if Twilio would refuse it. The request log doesn't show it.
+        """
+        if bool(url) == bool(twiml):
+            raise ValueError("give either url or twiml")
+        params = (("Url", url),) if url else (("Twiml", twiml),)
+        answer = self._sandbox.apply(inputs.RestRequest("POST", f"/Calls/{self.sid}.json", params)).rest
+        if answer is not None and answer.status != HTTPStatus.OK:
+            raise ValueError((answer.body or {})["message"])
 
     def answer(self) -> None:
         """Answer; ignored unless it was dialed and is unanswered."""

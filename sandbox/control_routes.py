@@ -134,11 +134,12 @@ class ControlRoutes:
         return json_response({"text": text}, 201)
 
     async def call_in(self, request: web.Request) -> web.Response:
-        """Call one of the account's numbers, as `SandboxRuntime.call_in` does."""
-        body = await read_json_object(request, ("from", "to"), ("custom", "url"))
+        """Call a number or a SIP domain, as `SandboxRuntime.call_in` does."""
+        body = await read_json_object(request, ("from", "to"), ("custom", "headers", "url"))
         _require_texts(body, ("from", "to"))
-        custom = tuple(_texts(body, "custom").items())
-        call = await self._sandbox.call_in(body["from"], body["to"], custom, url=str(body.get("url", "")))
+        custom, headers = tuple(_texts(body, "custom").items()), _texts(body, "headers")
+        url = str(body.get("url", ""))
+        call = await self._sandbox.call_in(body["from"], body["to"], custom, url=url, headers=headers)
         return json_response(describe(call), 201)
 
     async def browser_calls(self, request: web.Request) -> web.Response:
@@ -183,7 +184,7 @@ class ControlRoutes:
         return json_response({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
 
     async def call_action(self, request: web.Request) -> web.Response:
-        """Act on a leg: answer, hang up, reject, speak, fall silent, or press."""
+        """Act on a leg: answer, press, move, hang up, and so on."""
         sid, act = request.match_info["sid"], request.match_info["act"]
         if sid not in self._sandbox.model.state.calls:
             raise ControlError(404, f"no call {sid}")
@@ -197,10 +198,16 @@ class ControlRoutes:
         }
         if act == "press":
             call.press(str((await read_json_object(request, ("digits",)))["digits"]))
+        elif act == "move":
+            body = await read_json_object(request, (), ("url", "twiml"))
+            try:
+                call.move(**{name: str(value) for name, value in body.items()})
+            except ValueError as error:
+                raise ControlError(422, str(error)) from error
         elif act in acts:
             acts[act]()
         else:
-            raise ControlError(404, f"no such act: {act}; there are press, {', '.join(acts)}")
+            raise ControlError(404, f"no such act: {act}; there are press, move, {', '.join(acts)}")
         return json_response(describe(call))
 
     async def conferences(self, request: web.Request) -> web.Response:

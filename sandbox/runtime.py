@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 import structlog
@@ -135,7 +136,7 @@ class SandboxRuntime:
         return self._epoch_s + (time.monotonic() - self._started) * self.speed
 
     def add_number(self, number: str, *, voice_url: str, **others: str) -> Number:
-        """Add a number, SIP address, or application; `others` are its fields."""
+        """Add a number, SIP domain, or application; `others` are its fields."""
         added = Number(number, voice_url, **others)
         self.model.add_number(added)
         return added
@@ -147,12 +148,20 @@ class SandboxRuntime:
             self.phones[address] = Phone(address, self.default_script)
         return self.phones[address]
 
-    async def call_in(self, from_: str, to: str, custom: Params = (), *, url: str = "") -> CallHandle:
-        """Call a number or browser application, or raise UnknownNumberError.
+    async def call_in(
+        self,
+        from_: str,
+        to: str,
+        custom: Params = (),
+        *,
+        url: str = "",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> CallHandle:
+        """Call a number, SIP URI, or application; UnknownNumberError if none.
 
-        `custom` are a browser's own parameters; `url` replaces the number's voice URL.
+        `custom` are a browser's own parameters, `headers` a SIP caller's (`X-…`); `url` replaces the voice URL.
         """
-        sid = self.apply(InboundCall(from_, to, custom, url)).call_sid
+        sid = self.apply(InboundCall(from_, to, custom, tuple(headers.items()), url)).call_sid
         self.phone(from_).placed_call_sids.append(sid)
         return CallHandle(self, sid)
 

@@ -2,11 +2,12 @@
 
 import math
 
-from conferral.sandbox.model.formats import boolean, country, is_number, rfc2822
+from conferral.sandbox.model.formats import boolean, country, is_number, make_sid, rfc2822, sip_host
 from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.state import Call, Conference, Participant, Recording
+from conferral.sandbox.model.state import Call, Conference, Number, Participant, Recording
 
 API_VERSION = "2010-04-01"
+SIP_SOURCE = "203.0.113.10"  #: Where SIP calls come from: an address for documentation.
 
 _ORDER = (
     "Called", "ToState", "CallerCountry", "Direction", "CallerState", "ToZip", "CallSid", "To", "CallerZip",
@@ -53,6 +54,20 @@ def _place_fields(prefixes: tuple[str, str], address: str) -> dict[str, str]:
         for prefix in prefixes
         for part in ("City", "State", "Zip", "Country")
     }
+
+
+def sip_request(call: Call, domain: Number, headers: Params) -> Params:
+    """Return what a request about a call to a SIP domain has in addition.
+
+    Source: Twilio docs, SIP and TwiML Interaction.
+    """
+    return (
+        ("SipCallId", f"{call.sid[2:]}@{SIP_SOURCE}"),
+        ("SipDomain", sip_host(call.to)),
+        ("SipDomainSid", make_sid("SD", domain.number, 0)),
+        ("SipSourceIp", SIP_SOURCE),
+        *((f"SipHeader_{name}", value) for name, value in headers),
+    )
 
 
 def dial_action(status: str, child: Call | None, duration_s: float | None, bridged: bool | None) -> Params:

@@ -38,6 +38,12 @@ def is_address(address: str) -> bool:
     return is_number(address) or bool(re.match(r"^(client:|sips?:|app:).+", address))
 
 
+def sip_host(address: str) -> str:
+    """Return a SIP URI's host without its port; empty for others."""
+    match = re.match(r"^sips?:[^@]+@([^:;?]+)", address)
+    return match[1].lower() if match else ""
+
+
 def split_url(text: str) -> SplitResult:
     """Split a URL; an invalid one, such as `http://[`, has only a path."""
     try:

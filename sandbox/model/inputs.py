@@ -17,11 +17,12 @@ class Immutable:
 
 @dataclass(frozen=True, slots=True)
 class InboundCall:
-    """A caller dials a number, or a browser calls through an application."""
+    """A caller dials a number or SIP URI, or a browser an application."""
 
     from_: str
     to: str
     custom: Params = ()  #: A browser's own parameters, which arrive alongside Twilio's.
+    headers: Params = ()  #: Of a SIP call, `X-…`; Twilio docs, SIP and TwiML Interaction.
     url: str = ""  #: This call's voice URL, if it differs from the number's.
 
 

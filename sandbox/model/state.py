@@ -1,13 +1,16 @@
 """The model's state as plain data. Times are in sandbox time."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from conferral.sandbox.model.formats import sip_host
 from conferral.sandbox.model.inputs import Immutable, Params
 from conferral.sandbox.model.outputs import FetchPurpose
 from conferral.sandbox.model.timers import Timers
 from conferral.sandbox.model.twiml_parser import Verb
 
+SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.
 FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})  #: Call resource, Status values.
 STATUSES = FINAL | {"queued", "ringing", "in-progress"}
 
@@ -31,6 +34,11 @@ class Number(Immutable):
     status_callback_method: str = "POST"
     application_sid: str = ""  #: Of a browser application. A browser dials `number`; `To` is its own value, or empty.
     name: str = ""  #: Display name.
+
+    @property
+    def is_sip_domain(self) -> bool:
+        """Whether it is a SIP domain, such as `acme.sip.twilio.com`."""
+        return self.number.endswith(SIP_DOMAINS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,3 +323,9 @@ class State:
     created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.
     fetch_count: int = 0
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
+
+    def called(self, to: str) -> Number | None:
+        """Return the number, SIP domain, or application that `to` reaches."""
+        # A localized name, `acme.sip.ashburn.twilio.com`, is the same domain.
+        domain = re.sub(r"\.sip\.[a-z0-9-]+\.twilio\.com$", SIP_DOMAINS, sip_host(to))
+        return self.numbers.get(to) or self.numbers.get(domain)

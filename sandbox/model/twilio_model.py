@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import assert_never, cast
 
 from conferral.sandbox.model import (
+    callback_parameters,
     calls,
     conferences,
     dialing,
@@ -51,7 +52,7 @@ class TwilioModel:
         return copy.deepcopy(self)
 
     def add_number(self, number: Number) -> None:
-        """Add a number, SIP address, or application, replacing a namesake."""
+        """Add a number, SIP domain, or application, replacing a namesake."""
         self.state.numbers[number.number] = number
 
     def live_calls(self) -> list[Call]:
@@ -76,7 +77,7 @@ class TwilioModel:
 
         Raise UnknownNumberError for a call to an unknown number, NoSubscriberError for a callback without a URL.
         """
-        if isinstance(input_, inputs.InboundCall) and input_.to not in self.state.numbers:
+        if isinstance(input_, inputs.InboundCall) and self.state.called(input_.to) is None:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
         if isinstance(input_, inputs.UnknownCallback):
             unknown_callbacks.subscription_of(self.state, input_.sid)  # raises before anything changes
@@ -171,12 +172,15 @@ class TwilioModel:
             twiml_interpreter.on_answered(transaction, call)
 
     def _on_inbound_call(self, transaction: Transaction, input_: inputs.InboundCall) -> str:
-        number = self.state.numbers[input_.to]
+        number = self.state.called(input_.to)
+        assert number is not None  # checked by handle()
         # A browser calls an application; its `To` is one of its own parameters.
         to = dict(input_.custom).get("To", "") if number.application_sid else input_.to
         call = calls.new_call(transaction, input_.from_, to, "inbound")
         call.application_sid = number.application_sid
         call.custom = input_.custom
+        if number.is_sip_domain:
+            call.custom = callback_parameters.sip_request(call, number, input_.headers) + input_.custom
         call.fallback_url = number.voice_fallback_url
         call.fallback_method = number.voice_fallback_method
         if is_number(input_.from_):

@@ -2,6 +2,7 @@
 
 from conferral.sandbox.model import calls, conferences, dialing, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
+from conferral.sandbox.model.inputs import Params
 from conferral.sandbox.model.outputs import AskForKeys
 from conferral.sandbox.model.state import Call, Gather, Source, TwimlProgram
 from conferral.sandbox.model.transaction import Transaction
@@ -209,7 +210,8 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
     """Disconnect a live call from its peers, then run new TwiML.
 
     A bridged child leaves its parent's Dial, whose action follows. A bridged parent loses its child; its old action is
-    still requested, a moment later, and the new TwiML after that, so the new one wins.
+    still requested, a moment later, and the new TwiML after that, so the new one wins. Source: Twilio changelog,
+    2021-05-24, "Changes to <Dial> behavior for Enhanced Programmable SIP Feature Accounts".
     """
     old_action = None
     if call.activity == "conference" or call.conference_sid:
@@ -220,7 +222,7 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
         child = dialing.hang_up_children(transaction, call)
         status = "completed" if call.dial.winner_sid else "canceled"
         if transaction.rules.old_action_on_redirect:
-            old_action = dialing.action_request(transaction, call, status, child)
+            old_action = dialing.action_request(transaction, call, status, child) or _next_redirect(call)
     elif call.parent_sid:
         dialing.on_child_left(transaction, call)
     call.dial = None
@@ -238,3 +240,14 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
     call.redirect_target = source
     transaction.set_timer(call.sid, "old-action", transaction.rules.old_action_after_s)
     transaction.set_timer(call.sid, "redirect", transaction.rules.redirect_target_after_s)
+
+
+def _next_redirect(call: Call) -> tuple[Source, Params] | None:
+    """Return the Redirect after a Dial, which Twilio requests in vain."""
+    program = call.program
+    if program is None or program.position >= len(program.verbs):
+        return None
+    verb = program.verbs[program.position]
+    if verb.name != "Redirect":
+        return None
+    return Source(resolve(program.base_url, verb.text), verb.get("method", "POST").upper()), ()

@@ -10,10 +10,11 @@ CONFERENCES_MAX = 50
 
 
 def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
-    """Return the numbers, SIP addresses, and browser applications to call."""
+    """Return the numbers and browser applications, but no SIP domains."""
     return [
         {"number": it.number, "name": it.name, "application": it.application_sid, "voice_url": it.voice_url}
         for it in sandbox.model.state.numbers.values()
+        if not it.is_sip_domain
     ]
 
 

@@ -95,6 +95,17 @@ def test_old_action_of_a_redirected_parent_can_be_left_out() -> None:
     assert "/action" not in story.asked_paths()
 
 
+def test_redirect_after_the_dial_of_a_moved_parent_is_requested_in_vain(story: ModelScenario) -> None:
+    parent = story.call_in(bridge_twiml(attributes="").replace("</Dial>", "</Dial><Redirect>/next</Redirect>"))
+    story.answers(story.rings[-1].call_sid)
+
+    story.redirect(parent, conference_twiml())
+    story.passes(1.0)
+    story.serve("/next", "<Response><Hangup/></Response>")
+
+    assert (story.status(parent), story.call(parent).activity) == ("in-progress", "conference")
+
+
 @pytest.mark.parametrize("goes", [ModelScenario.hangs_up, ModelScenario.complete])
 def test_child_that_goes_sends_the_parent_to_its_action(story: ModelScenario, goes: Goes) -> None:
     parent, child = story.bridged()
