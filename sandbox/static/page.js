@@ -9,7 +9,6 @@ import { Guide } from "./guide.js";
 import { retryNow } from "./socket.js";
 import { isShown, NewPhone, Phone } from "./phone.js";
 import { copied } from "./shared/copy.js";
-import { Jump } from "./shared/jump.js";
 import { clock, now, span } from "./shared/time.js";
 import { counted } from "./shared/text.js";
 import { alone, debug, sentences, hello, link, more, notice, only, phones, rooms, whole } from "./store.js";
@@ -24,14 +23,6 @@ const PANELS = {
   debugger: { label: "Debugger", Panel: Debugger },
 };
 const panel = signal("deliveries");
-/** Navigation targets on small screens. */
-const PARTS = [
-  ["hearing", "Who hears whom"],
-  ["phones", "Phones"],
-  ["guide", "Guide"],
-  ["wires", "Behind the scenes"],
-];
-
 /** The whole page. */
 export function Page() {
   const isOne = only.value !== "";
@@ -40,12 +31,11 @@ export function Page() {
     <${Header} />
     <${Link} />
     <p role="status" class=${notice.value ? "link" : "unseen"}><${MaskedText} value=${notice.value} /></p>
-    ${!isOne && html`<${Jump} parts=${PARTS} />`}
     <main class=${isOne ? "one" : "all"}>
       <div class="playing">
         ${!isOne && html`<${Guide} />`}
         <${AudibilityPanel} />
-        <div class="phones" id="phones">
+        <div class="phones">
           ${shown.map((phone) => html`<${Phone} key=${phone.address} phone=${phone} alone=${isOne} />`)}
           ${isOne ? shown.length === 0 && html`<${Unknown} />` : html`<${NewPhone} />`}
         </div>
@@ -75,11 +65,6 @@ function Header() {
       />
       Show full numbers
     </label>
-    <nav aria-label="As JSON" class="small">
-      <a href="./sandbox/calls">calls</a> <a href="./sandbox/conferences">conferences</a>${" "}
-      <a href="./sandbox/recordings">recordings</a> <a href="./sandbox/hearing">hearing</a>${" "}
-      <a href="./sandbox/ledger">ledger</a>
-    </nav>
   </header>`;
 }
 
@@ -156,7 +141,7 @@ function Alone() {
 /** Traffic, one kind at a time. */
 function Wires() {
   const { Panel } = PANELS[panel.value];
-  return html`<div class="wires panel" id="wires">
+  return html`<div class="wires panel">
     <nav aria-label="Behind the scenes" class="panels">
       ${Object.entries(PANELS).map(
         ([name, { label }]) =>
@@ -173,6 +158,11 @@ function Wires() {
       )}
     </nav>
     <${Panel} />
+    <nav aria-label="As JSON" class="small">
+      ${["calls", "conferences", "recordings", "hearing", "ledger"].map(
+        (name) => html`<a key=${name} href=${`./sandbox/${name}`}>${name}</a> `,
+      )}
+    </nav>
   </div>`;
 }
 

@@ -1,10 +1,11 @@
 // One phone: its status, what it hears, and its buttons, which never move.
 
 import { signal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { html } from "htm/preact";
 
 import { Act, ask } from "./action.js";
+import { isSmall } from "./shared/jump.js";
 import { Time } from "./shared/time.js";
 import { numbers, only, tabOf } from "./store.js";
 import { hide, MaskedText } from "./masking.js";
@@ -16,6 +17,8 @@ const FREE = "no call";
 const chosen = signal({});
 /** The number to call, or the application's `To`, by phone address. */
 const wishes = signal({});
+/** Addresses of the phones that show everything on a small screen. */
+const unfolded = signal(new Set());
 
 /** Returns the call that a phone's buttons act on: the selected one, a ringing one, or the newest. */
 function current(phone) {
@@ -31,8 +34,21 @@ function current(phone) {
 export function Phone({ phone, alone }) {
   const leg = current(phone);
   const id = `phone-${encodeURIComponent(phone.address)}`;
-  useTitle(alone, phone, leg);
-  return html`<section class=${`phone panel${leg ? ` sounds-${leg.sound}` : ""}`} aria-labelledby=${id}>
+  const rings = leg?.sound === "ring";
+  const card = useRef(null);
+  useTitle(alone, phone, rings);
+  // The screen may show other phones: bring this one in, so that it can be answered.
+  useEffect(() => {
+    rings && card.current.querySelector(".buttons").scrollIntoView({ block: "nearest" });
+  }, [rings]);
+  // A phone that asks for a key shows its keys.
+  const isWhole = alone || !isSmall.value || leg?.wants_keys || unfolded.value.has(phone.address);
+  const fold = () => {
+    const next = new Set(unfolded.value);
+    next.delete(phone.address) || next.add(phone.address);
+    unfolded.value = next;
+  };
+  return html`<section ref=${card} class=${`phone panel${leg ? ` sounds-${leg.sound}` : ""}`} aria-labelledby=${id}>
     <header>
       <h2 id=${id}><${MaskedText} value=${phone.name} /></h2>
       <span class="muted small"><${MaskedText} value=${phone.address} /></span>
@@ -43,20 +59,28 @@ export function Phone({ phone, alone }) {
               >Own tab<span class="unseen"> for ${hide(phone.name)}</span></a
             >`
       }
+      ${
+        !alone &&
+        isSmall.value &&
+        html`<button type="button" class="small" aria-expanded=${isWhole ? "true" : "false"} onClick=${fold}>
+          Keys and log<span class="unseen"> of ${hide(phone.name)}</span>
+        </button>`
+      }
     </header>
     <${Screen} phone=${phone} leg=${leg} alone=${alone} />
-    <${Buttons} phone=${phone} leg=${leg} />
-    <${Calling} phone=${phone} />
-    <${Keypad} phone=${phone} leg=${leg} />
-    <${Hand} phone=${phone} />
-    <${Story} phone=${phone} open=${alone} />
+    <div class="acts">${leg ? html`<${Buttons} phone=${phone} leg=${leg} />` : html`<${Calling} phone=${phone} />`}</div>
+    ${
+      isWhole &&
+      html`<${Keypad} phone=${phone} leg=${leg} />
+        <${Hand} phone=${phone} />
+        <${Story} phone=${phone} open=${alone} />`
+    }
   </section>`;
 }
 
 /** Shows in the tab's title that the phone rings. */
-function useTitle(alone, phone, leg) {
+function useTitle(alone, phone, rings) {
   const name = hide(phone.name);
-  const rings = leg?.sound === "ring";
   useEffect(() => {
     if (alone) {
       document.title = rings ? `☎ ring ring! ${name}` : name;
@@ -107,15 +131,15 @@ function doing(leg) {
 
 function Buttons({ phone, leg }) {
   const act = (what) => () => ask(`/calls/${leg.sid}/${what}`);
-  const why = (what) => (leg ? leg.cannot[what] : FREE);
+  const why = (what) => leg.cannot[what];
   return html`<div class="buttons">
     <${Act} label="Answer" about=${phone.name} class="main" cannot=${why("answer")} onAct=${act("answer")} />
     <${Act} label="Decline" about=${phone.name} cannot=${why("reject")} onAct=${act("reject")} />
     <${Act}
-      label=${leg?.is_speaking ? "Stop speaking" : "Speak"}
+      label=${leg.is_speaking ? "Stop speaking" : "Speak"}
       about=${phone.name}
       cannot=${why("speak")}
-      onAct=${act(leg?.is_speaking ? "fall-silent" : "speak")}
+      onAct=${act(leg.is_speaking ? "fall-silent" : "speak")}
     />
     <${Act} label="Hang up" about=${phone.name} class="danger" cannot=${why("hangup")} onAct=${act("hangup")} />
   </div>`;
@@ -157,7 +181,7 @@ function Calling({ phone }) {
           ...(wish.to && { to: wish.to }),
         })
       : ask("/calls", { from: phone.address, to: target.number });
-  const cannot = phone.cannot_call || (target ? "" : "the account has no number yet");
+  const cannot = target ? "" : "the account has no number yet";
   return html`<div class="calling">
     <label>
       <span class="unseen">What ${hide(phone.name)} calls</span>
@@ -234,12 +258,14 @@ export function NewPhone() {
       form.reset();
     }
   };
-  return html`<form class="new-phone panel" onSubmit=${add}>
-    <h2>Another phone</h2>
-    <label>Address <input name="address" required placeholder="client:bob or +1…" autocomplete="off" /></label>
-    <label>Name (optional) <input name="called" maxlength="60" autocomplete="off" /></label>
-    <button>Add phone</button>
-  </form>`;
+  return html`<details class="new-phone panel">
+    <summary>Another phone</summary>
+    <form onSubmit=${add}>
+      <label>Address <input name="address" required placeholder="client:bob or +1…" autocomplete="off" /></label>
+      <label>Name (optional) <input name="called" maxlength="60" autocomplete="off" /></label>
+      <button>Add phone</button>
+    </form>
+  </details>`;
 }
 
 /** Whether this tab shows the phone. */

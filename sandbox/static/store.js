@@ -44,7 +44,7 @@ export const whole = kept("phones.whole", false);
 /** Delay in seconds, for everything that can be delayed. */
 export const lateS = kept("phones.late_s", 5);
 /** Whether the guide is open; initially on screens where the phones remain visible. */
-export const guided = kept("phones.guided", matchMedia("(min-width: 40rem)").matches);
+export const guided = kept("phones.guided", matchMedia("(min-width: 64rem)").matches);
 
 /** Returns a signal that this browser persists. */
 function kept(name, usual) {

@@ -73,7 +73,6 @@ def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, 
         "does": str(script) if script.has_actions else "",  # unless a person plays it
         "legs": [_leg_view(sandbox, call) for call in live],
         "story": story[-LINES_MAX:],
-        "cannot_call": "already on a call" if live else "",
     }
 
 

@@ -1,7 +1,9 @@
 """The page of phones: a person plays customer, agent and target, each in a window of their own."""
 
+import re
 from urllib.parse import quote
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser import browser_actions
@@ -31,3 +33,33 @@ async def test_a_call_is_played_in_three_windows(stage, windows):
     for page in (customer, alice, everyone):
         await expect(page.locator("body")).to_contain_text("Not in a call")
     await stage.settled()
+
+
+SIZES = [{"width": 720, "height": 800}, {"width": 390, "height": 844}]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size["width"]))
+async def test_the_ringing_phone_can_be_answered_without_scrolling(stage, windows, size):
+    for name in ("bob", "carol", "erin", "frank"):
+        stage.sandbox.phone(f"client:{name}").script()
+    page = await windows.open(stage.phones_url, size=size)
+    await browser_actions.call_alice(page)
+    await page.evaluate("scrollTo(0, 0)")
+    call = stage.sandbox.live_calls()[0].sid
+    # The third phone is on the screen; the last is brought there when it rings.
+    for name in ("dave", "frank"):
+        await stage.begins("transfer", call, to=f"client:{name}", mode="consult")
+        answer = browser_actions.key(browser_actions.phone(page, name), "Answer")
+        await expect(answer).not_to_have_attribute("aria-disabled", "true")
+        await expect(answer).to_be_in_viewport(ratio=1)
+        assert name != "dave" or await page.evaluate("scrollY") == 0
+        await stage.done("cancel", call)
+    assert await page.evaluate("document.documentElement.scrollHeight") < 2_500
+
+
+async def test_the_keys_stand_as_on_a_phone(stage, windows):
+    page = await windows.open(f"{stage.phones_url}#phone={quote(AGENT)}", size=SIZES[1])
+    keys = browser_actions.phone(page, "alice").get_by_role("button", name=re.compile("^Key "))
+    await expect(keys).to_have_count(12)
+    places = [await key.bounding_box() for key in await keys.all()]
+    assert [len({round(place[side]) for place in places}) for side in ("x", "y")] == [3, 4]

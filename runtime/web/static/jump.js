@@ -4,7 +4,8 @@ import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
 const small = matchMedia("(max-width: 760px)");
-const isSmall = signal(small.matches);
+/** Whether the screen is small. */
+export const isSmall = signal(small.matches);
 small.addEventListener("change", () => {
   isSmall.value = small.matches;
 });
