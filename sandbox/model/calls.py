@@ -89,8 +89,12 @@ def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) ->
 
 
 def hang_up(transaction: Transaction, call: Call) -> None:
-    """Hang up the leg: completed if it was answered, else canceled."""
-    end(transaction, call, "completed" if call.answered_at_s is not None else "canceled")
+    """Hang up the leg; its status says whether it was answered.
+
+    Source: TwiML changelog, August 2024: an inbound call that was never in progress ends as `no-answer`.
+    """
+    unanswered = "no-answer" if call.direction == "inbound" else "canceled"
+    end(transaction, call, "completed" if call.answered_at_s is not None else unanswered)
 
 
 def send_call_event(transaction: Transaction, call: Call, event: str, status: str = "") -> None:

@@ -138,6 +138,15 @@ def test_finished_call_cannot_be_updated(story: ModelScenario, status: str) -> N
     assert (code, body["code"]) == (400, 21220)
 
 
+@pytest.mark.parametrize("status", ["completed", "canceled"])
+def test_inbound_call_that_was_never_in_progress_ends_as_no_answer(story: ModelScenario, status: str) -> None:
+    sid = story.call_in("<Response><Pause length='60'/></Response>")
+
+    story.rest("POST", f"/Calls/{sid}.json", ("Status", status))
+
+    assert (story.status(sid), story.event("completed", CallSid=sid)["CallStatus"]) == ("no-answer", "no-answer")
+
+
 def test_canceled_ends_only_what_was_not_answered(story: ModelScenario) -> None:
     ringing, talking = story.dial(), story.dial()
     story.answers(talking)
