@@ -7,7 +7,7 @@ from typing import Any
 from conferral.operations.attention import OVERDUE_AFTER_MS
 from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.storage.codecs.text_codec import int_of
-from conferral.storage.connection.client import Client, run_each, store_errors
+from conferral.storage.connection.client import Client, raise_refusals, run_each, store_errors
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_stats import FAILURES_MAX, ProcessStats
@@ -106,7 +106,9 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
         pipeline.hmget(keys.sweep_lease, "holder", "until")
         pipeline.xlen(keys.dead)
         pipeline.xlen(keys.commands)
-        router, sweep, dead, commands = await pipeline.execute()
+        # Another program's key must not hide the rest.
+        router, sweep, dead, commands = raise_refusals(await pipeline.execute(raise_on_error=False))
+        router, sweep = router or (None, None), sweep or (None, None)
     return Health(
         at_ms=now_ms,
         partitions=tuple(partitions),
@@ -118,8 +120,8 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
             )
             for one in found
         ),
-        dead=int(dead),
-        commands=int(commands),
+        dead=int(dead or 0),
+        commands=int(commands or 0),
     )
 
 

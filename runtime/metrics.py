@@ -49,6 +49,17 @@ class Metrics:
             "conferral_lone_conferences_cleaned_total", "Conferences ended because one participant was left alone"
         )
         self.dead_letters = self._counter("conferral_dead_letters_total", "Dead letters, by reason", ["reason"])
+        self.writes_refused = self._counter(
+            "conferral_writes_refused_total",
+            "Entries that a stream refused for good (dead: the letter is lost; outcomes: tried again)",
+            ["stream"],
+        )
+        self.redis_warnings = self._gauge(
+            "conferral_redis_warnings",
+            "1 for each state of Redis that loses calls or results (eviction; commands, outcomes, dead: the stream "
+            "takes no entries), checked once a minute",
+            ["kind"],
+        )
         self.damaged_sessions = self._counter(
             "conferral_damaged_sessions_found_total",
             "Damaged sessions found, by what read them (decision, sweep); each sweep counts those that are left",

@@ -9,6 +9,7 @@ from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.errors import URL_ERRORS
 from conferral.storage.keys import Keys, config_key
+from conferral.storage.queries.redis_warnings import eviction_policy, evicts
 from conferral.storage.schema import SCHEMA_VERSION
 
 
@@ -33,6 +34,8 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
             await client.hsetnx(key, "partitions", partitions)
             await client.hsetnx(key, "schema", schema_version)
             found, schema = await client.hmget(key, ["partitions", "schema"])
+    if found is None or schema is None:
+        raise StoreUnreachableError(f"{key} was removed from Redis while it was read")
     count, found_version = _parse_number(found), _parse_number(schema)
     if count is None or found_version is None:
         raise SettingsError((_foreign_values_message(key),))
@@ -66,18 +69,10 @@ async def check_eviction_policy(client: Client) -> None:
 
     Raise SettingsError for that, or a wrong `REDIS_URL`. Pass if Redis forbids INFO: `conferral check` reports that.
     """
-    try:
-        with _url_errors(), store_errors():
-            info = await client.info("memory")
-    except StoreUnreachableError:
-        raise
-    except StoreError:
-        return
-    nodes = [info, *(node for node in info.values() if isinstance(node, dict))]  # a cluster answers per node
-    for policy in (str(node.get("maxmemory_policy", "")) for node in nodes):
-        if policy.startswith("allkeys-"):
-            problem = f"REDIS_URL: with maxmemory-policy {policy} a full Redis forgets live calls; set it to noeviction"
-            raise SettingsError((problem,))
+    with _url_errors():
+        policy = await eviction_policy(client)
+    if policy:
+        raise SettingsError((f"REDIS_URL: {evicts(policy)}",))
 
 
 class NotInitializedError(StoreError):

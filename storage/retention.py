@@ -6,8 +6,14 @@ from conferral.storage.keys import Keys
 TRIM_EVERY_S = 60.0
 
 
-async def trim(client: Client, keys: Keys, now_ms: int, *, outcomes_ttl_s: int, session_ttl_s: int) -> None:
-    """Remove what is older than its lifetime; of streams, whole nodes only."""
+async def trim(
+    client: Client, keys: Keys, store_now_ms: int, wall_now_ms: int, *, outcomes_ttl_s: int, session_ttl_s: int
+) -> None:
+    """Remove what is older than its lifetime; of streams, whole nodes only.
+
+    Both Redis's clock and this machine's must say so: one clock that is years ahead must not empty the streams.
+    """
+    now_ms = min(store_now_ms, wall_now_ms)
     with store_errors():
         pipeline = client.pipeline()
         for stream in (keys.outcomes, keys.dead):

@@ -24,6 +24,7 @@ class HealthRoutes:
         self._schema = schema
         # Anyone may poll as often as they like, so Redis and the metrics are read at most once a second.
         self._redis_error = SharedResult(self._read_redis_error)
+        self._warnings = SharedResult(self._read_warnings)
         self._exposition = SharedResult(self._render)
 
     async def alive(self, _request: web.Request) -> web.Response:
@@ -31,12 +32,14 @@ class HealthRoutes:
         return web.Response(text="ok\n")
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """Return whether callbacks can be stored; if not, list the problems."""
+        """Return whether callbacks can be stored, with problems and warnings."""
         redis_error = await self._redis_error()
         missing = [f"redis: {redis_error}"] if redis_error else []
         if self._schema.problem:
             missing.append(self._schema.problem)
-        return web.json_response({"ready": not missing, "missing": missing}, status=503 if missing else 200)
+        warnings = [] if redis_error else await self._warnings()
+        body = {"ready": not missing, "missing": missing, "warnings": warnings}
+        return web.json_response(body, status=503 if missing else 200)
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Return the metrics in Prometheus's format."""
@@ -49,6 +52,14 @@ class HealthRoutes:
                 return await self._ingest.redis_error()
         except StoreError:
             return NO_ANSWER
+
+    async def _read_warnings(self) -> list[str]:
+        """Return what else operators must change in Redis."""
+        try:
+            async with store_timeout(_READY_DEADLINE_S):
+                return await self._ingest.redis_warnings()
+        except StoreError:
+            return []
 
     async def _render(self) -> bytes:
         return self._metrics.exposition()

@@ -47,6 +47,10 @@ class NoRedisIngest:
         """Return no error; there is no Redis to ask."""
         return ""
 
+    async def redis_warnings(self) -> list[str]:
+        """Return no warnings; there is no Redis to ask."""
+        return []
+
 
 class Rescue(Routes):
     """Answers instead of a handler that has failed."""

@@ -12,21 +12,30 @@ from conferral.runtime.web.shared_result import SharedResult
 SHUTDOWN_S = 1.0
 
 
-def make_monitoring_app(metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]) -> web.Application:
-    """Return the app with `/healthz` (no Redis), `/readyz`, and `/metrics`."""
+#: Returns lines about the worker's state.
+Lines = Callable[[], Awaitable[list[str]]]
+
+
+def make_monitoring_app(metrics: Metrics, problems: Lines, warnings: Lines) -> web.Application:
+    """Return the app with `/healthz` (no Redis), `/readyz`, and `/metrics`.
+
+    `problems` make the worker unready; `warnings` are only shown.
+    """
 
     async def render_metrics() -> bytes:
         return metrics.exposition()
 
     # Anyone may poll as often as they like, so concurrent requests share one result.
-    shared_problems, shared_metrics = SharedResult(problems), SharedResult(render_metrics)
+    shared_problems, shared_warnings = SharedResult(problems), SharedResult(warnings)
+    shared_metrics = SharedResult(render_metrics)
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok")
 
     async def readyz(_request: web.Request) -> web.Response:
         found = await shared_problems()
-        return web.json_response({"ready": not found, "missing": found}, status=503 if found else 200)
+        body = {"ready": not found, "missing": found, "warnings": await shared_warnings()}
+        return web.json_response(body, status=503 if found else 200)
 
     async def exposition(_request: web.Request) -> web.Response:
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
@@ -38,9 +47,9 @@ def make_monitoring_app(metrics: Metrics, problems: Callable[[], Awaitable[list[
 
 
 async def serve_monitoring(
-    stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Callable[[], Awaitable[list[str]]]
+    stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Lines, warnings: Lines
 ) -> None:
     """Serve until the process stops; raise SettingsError if the port is taken."""
-    app = make_monitoring_app(metrics, problems)
+    app = make_monitoring_app(metrics, problems, warnings)
     async with run_server(app, host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
         await stop.wait()

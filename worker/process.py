@@ -19,7 +19,7 @@ from conferral.statemachine.states import State
 from conferral.storage import config, retention
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
-from conferral.storage.queries import process_registry
+from conferral.storage.queries import process_registry, redis_warnings
 from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory.model import Directory, DirectoryFile, load_directory
@@ -39,6 +39,7 @@ STOP_S = 8.5
 RELEASE_S = 1.5
 CONFIG_CHECK_EVERY_S = 1.0
 GAUGES_EVERY_S = 2.0
+WARN_EVERY_S = 60.0
 
 
 def make_policy(settings: ServiceSettings, directory: Directory | None = None) -> Policy:
@@ -81,6 +82,7 @@ class Worker:
         self.executor: Executor | None = None
         self.assigner: PartitionAssigner | None = None
         self._find_problems: Callable[[], Awaitable[list[str]]] | None = None
+        self._find_warnings: Callable[[], Awaitable[list[str]]] | None = None
         #: Why the worker has not started.
         self._start_problem = "redis: not reached yet"
 
@@ -126,13 +128,17 @@ class Worker:
         """Start the monitoring server, before Redis answers; its end sets `stop`."""
         if port is None:
             return {}
-        serving = asyncio.create_task(serve_monitoring(stop, host, port, self.metrics, self.problems))
+        serving = asyncio.create_task(serve_monitoring(stop, host, port, self.metrics, self.problems, self.warnings))
         serving.add_done_callback(lambda _task: stop.set())
         return {"monitoring": serving}
 
     async def problems(self) -> list[str]:
         """Return why the worker is not ready, one line each; empty if it is."""
         return await self._find_problems() if self._find_problems is not None else [self._start_problem]
+
+    async def warnings(self) -> list[str]:
+        """Return what else a person must change, one line each."""
+        return await self._find_warnings() if self._find_warnings is not None else []
 
     def _make_parts(self, connections: Connections, keys: Keys) -> WorkerParts:
         core = WorkerCore(
@@ -147,6 +153,7 @@ class Worker:
         )
         parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self._current_policy)
         self.assigner, self.executor, self._find_problems = parts.assigner, parts.executor, parts.find_problems
+        self._find_warnings = parts.find_warnings
         return parts
 
     def _with_restarts(self, stop: asyncio.Event, name: str, work: Callable[[], Awaitable[None]]) -> Awaitable[None]:
@@ -210,6 +217,7 @@ class Worker:
 
     async def _maintain_config(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
         trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
+        warned_s = float("-inf")
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
@@ -217,16 +225,30 @@ class Worker:
                 if self._clock.monotonic_s() - registered_s >= process_registry.REGISTER_EVERY_S:
                     registered_s = self._clock.monotonic_s()
                     await process_registry.register(client, keys, replace(self._process, stats=stats_of(self.metrics)))
+                if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
+                    warned_s = self._clock.monotonic_s()
+                    await self._check_redis(client, keys)
                 if self._clock.monotonic_s() - trimmed_s >= retention.TRIM_EVERY_S:
                     trimmed_s = self._clock.monotonic_s()
-                    now_ms = self._store_clock.store_now_ms()
-                    outcomes_ttl_s, session_ttl_s = self._settings.outcomes_ttl_s, self._settings.session_ttl_s
                     await retention.trim(
-                        client, keys, now_ms, outcomes_ttl_s=outcomes_ttl_s, session_ttl_s=session_ttl_s
+                        client,
+                        keys,
+                        self._store_clock.store_now_ms(),
+                        self._clock.wall_ms(),
+                        outcomes_ttl_s=self._settings.outcomes_ttl_s,
+                        session_ttl_s=self._settings.session_ttl_s,
                     )
             except StoreError as error:
                 log_unreachable(error, task="config")
             await pause(stop, until_tick_s(CONFIG_CHECK_EVERY_S))
+
+    async def _check_redis(self, client: Client, keys: Keys) -> None:
+        """Log and count the states of Redis that a person must change."""
+        found = {one.kind: one.text for one in await redis_warnings.read_warnings(client, keys)}
+        for kind in redis_warnings.KINDS:
+            self.metrics.redis_warnings.labels(kind).set(kind in found)
+        for text in found.values():
+            log.error("redis_warning", reason=text)
 
     async def _update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         labelled: set[int] = set()

@@ -6,6 +6,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.client import store_errors
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LeaseMonitor
+from conferral.storage.queries.redis_warnings import read_warnings
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit
@@ -45,6 +46,14 @@ class PartitionCoverage:
         """Partitions without a holder for longer than a lease."""
         now_s, lease_s = self._core.clock.monotonic_s(), self._core.lease_ms / 1000
         return sorted(number for number, since_s in self._unassigned_since_s.items() if now_s - since_s > lease_s)
+
+
+async def find_warnings(core: WorkerCore) -> list[str]:
+    """Return what else a person must change in Redis, one line each."""
+    try:
+        return [one.text for one in await read_warnings(core.client, core.keys)]
+    except StoreError:
+        return []  # `find_problems` reports it
 
 
 async def find_problems(

@@ -34,7 +34,7 @@ from conferral.worker.executor.dial_rate import DialRateLimiter
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_shares import RequestShares
-from conferral.worker.readiness import PartitionCoverage, find_problems
+from conferral.worker.readiness import PartitionCoverage, find_problems, find_warnings
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.router.routing_queue import CommandRules
@@ -113,6 +113,7 @@ class WorkerParts:
         connections.http.observe(limit.observe)
         self.coverage = PartitionCoverage(core)
         self.find_problems = partial(find_problems, core, self.assigner.consumers, self.coverage, limit)
+        self.find_warnings = partial(find_warnings, core)
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
         self.session_recovery = SessionRecovery(

@@ -17,6 +17,7 @@ from conferral.storage.connection.errors import (
     SILENT_STATES,
 )
 from conferral.storage.keys import Keys, config_key
+from conferral.storage.queries.redis_warnings import read_stream_warnings
 from conferral.storage.schema import SCHEMA_VERSION
 from conferral.storage.scripts import SCRIPTS
 
@@ -27,6 +28,11 @@ VERSION_WITH_LAG = (7, 0)
 CHECKED_MAX = 5_000
 LISTED_MAX = 5
 FOREIGN_KEY_FIX = "check whether another program uses this prefix"
+STREAM_FIXES = {
+    "commands": "if a worker is running and this persists, delete the key",
+    "outcomes": "rename the key (RENAME), and tell the programs that read it: entries start again",
+    "dead": "rename the key (RENAME): until then, entries that can't be processed are lost",
+}
 FIXES = {
     LOGIN_REFUSED: "correct the user and password in REDIS_URL",
     NO_SUCH_DATABASE: "correct the database number in REDIS_URL",
@@ -174,6 +180,14 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         fix = "once every process is updated, run: conferral upgrade"
         return warn("setup", f"{found}; this Conferral supports {SCHEMA_VERSION}", fix), keys
     return ok("setup", found), keys
+
+
+async def check_streams(client: Client, keys: Keys) -> list[CheckResult]:
+    """Check that the shared streams take entries."""
+    found = await read_stream_warnings(client, keys)
+    if not found:
+        return [ok("streams", "commands, outcomes, and dead letters take entries")]
+    return [fail("streams", one.text, STREAM_FIXES[one.kind]) for one in found]
 
 
 async def check_sessions(client: Client, keys: Keys) -> CheckResult:

@@ -48,6 +48,7 @@ async def _check_store(client: object, settings: ServiceSettings, place: str) ->
         if keys is not None:
             lines += await check_cluster(client, keys)
             lines += await check_workers(client, keys)
+            lines += await redis_server.check_streams(client, keys)
             lines.append(await redis_server.check_sessions(client, keys))
     except StoreError as error:
         fix = redis_server.fix_for(error, WRONGTYPE=redis_server.FOREIGN_KEY_FIX)

@@ -22,6 +22,8 @@ from conferral.storage.partition.partition_store import COMMAND_TTL_S, Entry
 
 #: Commands that may wait to be routed (count). Beyond this, commands are refused: no worker routes them.
 COMMANDS_MAX = 100_000
+#: How far ahead of Redis's clock the stream's last id may be, milliseconds.
+LAST_ID_AHEAD_MAX_MS = 86_400_000
 
 
 class CommandsFullError(StoreError):
@@ -177,6 +179,15 @@ async def count_waiting(client: Client, keys: Keys) -> int:
     """Return how many commands wait to be routed."""
     with store_errors():
         return int(await client.xlen(keys.commands))
+
+
+async def restart_if_ahead(client: Client, keys: Keys) -> bool:
+    """Delete the empty stream if its last id is far ahead; say whether.
+
+    Only the router reads this stream, and always from its beginning.
+    """
+    with store_errors():
+        return bool(int(await scripts.restart_commands(client, [keys.commands], [LAST_ID_AHEAD_MAX_MS])))
 
 
 async def require_capacity(client: Client, keys: Keys) -> None:

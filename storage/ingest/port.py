@@ -65,3 +65,6 @@ class Ingest(Protocol):
 
     async def redis_error(self) -> str:
         """Return why Redis refuses writes, for operators; empty if it doesn't."""
+
+    async def redis_warnings(self) -> list[str]:
+        """Return what else operators must change in Redis, one line each."""

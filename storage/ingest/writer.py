@@ -25,6 +25,7 @@ from conferral.storage.ingest.load_shedding import LoadShedding
 from conferral.storage.ingest.port import GateClaim, ReplayedCallError
 from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
+from conferral.storage.queries.redis_warnings import read_warnings
 
 #: Concurrent gate claims per node, count: a claim that finds no connection in the client's pool fails at once.
 CLAIMS_MAX = 2
@@ -127,6 +128,10 @@ class BatchingIngest:
         except StoreError as error:
             return error.state
         return ""
+
+    async def redis_warnings(self) -> list[str]:
+        """See `Ingest.redis_warnings`."""
+        return [one.text for one in await read_warnings(self._probe_client, self._keys)]
 
     async def watch_server(self, stop: asyncio.Event) -> None:
         """Detect restarts and failovers until the process stops."""

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import structlog
 from redis.exceptions import ResponseError
 
-from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
 from conferral.statemachine.states import State
@@ -15,10 +16,13 @@ from conferral.storage.codecs import effect_codec, event_codec, session_hash
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster, run_all, run_each, store_errors
+from conferral.storage.connection.errors import STATES
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
 from conferral.storage.partition.lease import Lease, parse_due_ms
+
+log = structlog.get_logger()
 
 #: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
@@ -267,10 +271,13 @@ class PartitionStore:
 
     async def dead_letter_effect(
         self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
-    ) -> None:
-        """Dead-letter an effect or write with its `body`; the outbox keeps it."""
+    ) -> bool:
+        """Dead-letter an effect or write with its `body`; the outbox keeps it.
+
+        Return False if Redis refuses the letter.
+        """
         entry = Entry(effect_id, {b"type": b"effect", b"session": session_id.encode(), b"effect": body})
-        await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
+        return await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
 
     async def remove_from_outbox(self, partition: int, name: str) -> None:
         """Remove an effect that can't be executed, or a write that is done."""
@@ -281,9 +288,12 @@ class PartitionStore:
         """Store a command's status at once, for a command that no commit reports."""
         await report_command(self._client, self._keys, write)
 
-    async def dead_letter(self, partition: int, entry: Entry, reason: str) -> None:
-        """Append an entry to the dead letters; the next commit removes it."""
-        await dead_letter(self._client, self._keys, self._keys.events(partition), entry, reason)
+    async def dead_letter(self, partition: int, entry: Entry, reason: str) -> bool:
+        """Append an entry to the dead letters; the next commit removes it.
+
+        Return False if Redis refuses the letter.
+        """
+        return await dead_letter(self._client, self._keys, self._keys.events(partition), entry, reason)
 
 
 #: How long a command's outcome is kept, seconds.
@@ -318,13 +328,23 @@ async def report_command(client: Client, keys: Keys, write: effect_codec.ReportC
         await scripts.report_command(client, [keys.command(report.command_id)], arguments)
 
 
-async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> None:
-    """Append an entry to the dead letters, with its origin and the reason."""
+async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> bool:
+    """Append an entry to the dead letters, with its origin and the reason.
+
+    Return False if Redis refuses it for good. The caller then drops the entry: kept, it would stop all others.
+    """
     origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
     letter = dict(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
     parts = [part for pair in letter.items() for part in pair]
-    with store_errors():
-        if len(parts) > SCRIPT_ARGUMENTS_MAX:
-            await client.xadd(keys.dead, letter, maxlen=DEAD_LETTERS_MAX, approximate=True)
-        else:
-            await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *parts])
+    try:
+        with store_errors():
+            if len(parts) > SCRIPT_ARGUMENTS_MAX:
+                await client.xadd(keys.dead, letter, maxlen=DEAD_LETTERS_MAX, approximate=True)
+            else:
+                await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *parts])
+    except StoreError as error:
+        if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
+            raise
+        log.error("dead_letter_refused", entry_id=entry.entry_id, reason=str(error))
+        return False
+    return True

@@ -47,7 +47,7 @@ def test_a_good_set_up_passes(checked, redis, alive):
     assert set(lines) == {
         "sources", "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API",
         "browsers", "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
-        "setup", "workers", "partitions", "commands", "sessions",
+        "setup", "workers", "partitions", "commands", "streams", "sessions",
     }  # fmt: skip
 
 
@@ -117,6 +117,22 @@ def test_eviction_policies_are_judged(checked, redis, alive, policy, status, cod
         ended_with, lines = checked()
 
     assert (lines["eviction"]["status"], ended_with) == (status, code)
+
+
+@pytest.mark.parametrize("name", ["commands", "outcomes", "dead"])
+@pytest.mark.parametrize("how", ["foreign", "exhausted"])
+def test_streams_that_take_no_entries_fail(checked, redis, alive, name, how):
+    if how == "foreign":
+        redis.set(f"conferral:{name}", "another program's")
+    else:
+        redis.xadd(f"conferral:{name}", {"type": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
+
+    code, lines = checked()
+
+    assert code == 1
+    if (name, how) != ("commands", "foreign"):  # that one stops the check before
+        assert lines["streams"]["status"] == "fail"
+        assert lines["streams"]["found"].startswith(f"conferral:{name} takes no entries: ")
 
 
 def test_appendfsync_no_is_warned_of(checked, redis, alive):

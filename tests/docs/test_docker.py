@@ -176,7 +176,7 @@ def test_a_health_check_asks_for_a_route_that_exists_on_the_port_that_is_listene
     service = OURS[name]
     text = " ".join(service["healthcheck"]["test"])
     port, path = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)'", text).groups()
-    app = make_monitoring_app(Metrics(), None) if name in WORKERS else APPS[name]()
+    app = make_monitoring_app(Metrics(), None, None) if name in WORKERS else APPS[name]()
 
     assert option(name, "--port") == port
     assert path in {route.resource.canonical for route in app.router.routes()}

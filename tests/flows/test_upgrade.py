@@ -91,7 +91,7 @@ async def test_worker_that_is_too_old_from_the_start_takes_nothing_and_says_so(
         except aiohttp.ClientConnectionError:
             return False
         problem = f"schema: Redis has version {OLD}, this release supports {OLD - 1}: update it"
-        return answer.status == 503 and reported == {"ready": False, "missing": [problem]}
+        return answer.status == 503 and reported == {"ready": False, "missing": [problem], "warnings": []}
 
     await system.eventually(says_so, "it says that it is too old")
     customer, _ = await system.converted()

@@ -131,6 +131,9 @@ class _Ingest(Ingest):
     async def redis_error(self) -> str:
         return ""
 
+    async def redis_warnings(self) -> list[str]:
+        return []
+
 
 def _directory_of(settings: ServiceSettings, agents: tuple[str, ...]) -> DirectoryFile:
     """The directory, which may name several agents for the number that is called."""

@@ -111,7 +111,7 @@ async def worker(metrics: Metrics) -> AsyncIterator[int]:
     async def missing() -> list[str]:
         return []
 
-    async with running(lambda port, stop: serve_monitoring(stop, "127.0.0.1", port, metrics, missing)) as port:
+    async with running(lambda port, stop: serve_monitoring(stop, "127.0.0.1", port, metrics, missing, missing)) as port:
         yield port
 
 

@@ -12,6 +12,7 @@ from conferral.storage import config
 from conferral.storage.connection.client import make_client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
+from conferral.storage.queries.redis_warnings import read_warnings
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.schema import SCHEMA_VERSION
 
@@ -71,6 +72,34 @@ async def test_redis_that_forgets_any_key_is_refused(client, policy, is_refused)
         assert refused.value.problems[0].startswith(f"REDIS_URL: with maxmemory-policy {policy} a full Redis forgets")
     finally:
         await client.config_set("maxmemory-policy", "noeviction")
+
+
+async def test_policy_set_at_run_time_and_streams_that_refuse_are_warned_of(client, keys):
+    assert await read_warnings(client, keys) == []
+    await client.set(keys.dead, "another program's")
+    await client.xadd(keys.outcomes, {"id": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    await client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        found = {one.kind: one.text for one in await read_warnings(client, keys)}
+    finally:
+        await client.config_set("maxmemory-policy", "noeviction")
+    assert found == {
+        "eviction": "with maxmemory-policy allkeys-lru a full Redis forgets live calls; set it to noeviction",
+        "outcomes": f"{keys.outcomes} takes no entries: it has had the highest possible id",
+        "dead": f"{keys.dead} takes no entries: it belongs to another program",
+    }
+
+
+@pytest.mark.parametrize("gone", [[None, None], [b"8", None]])
+async def test_configuration_that_vanishes_while_it_is_read_is_no_setting_error(gone):
+    class Vanishing:
+        async def hmget(self, *_arguments):
+            return gone
+
+        async def hsetnx(self, *_arguments): ...
+
+    with pytest.raises(StoreUnreachableError, match="test:config was removed"):
+        await config.ensure(Vanishing(), "test", 8)
 
 
 async def test_level_never_goes_back(client):

@@ -125,6 +125,7 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
             "write_heartbeat",
             "register_process",
             "read_processes",
+            "restart_commands",
         }
 
 

@@ -26,7 +26,7 @@ async def test_the_process_is_alive_whatever_redis_does(client, ingest):
 
 
 async def test_ready_means_that_redis_takes_writes(client):
-    assert await read(client, "/readyz") == (200, "application/json", '{"ready": true, "missing": []}')
+    assert await read(client, "/readyz") == (200, "application/json", '{"ready": true, "missing": [], "warnings": []}')
 
 
 @pytest.mark.parametrize("fault, state", [("away", "full (OOM)"), ("hangs", "no answer")])
@@ -37,8 +37,16 @@ async def test_not_ready_names_what_is_missing(client, ingest, monkeypatch, faul
     assert await read(client, "/readyz") == (
         503,
         "application/json",
-        f'{{"ready": false, "missing": ["redis: {state}"]}}',
+        f'{{"ready": false, "missing": ["redis: {state}"], "warnings": []}}',
     )
+
+
+async def test_warnings_do_not_make_it_unready(client, ingest):
+    ingest.warnings = ["conferral:dead takes no entries: it belongs to another program"]
+
+    status, _, body = await read(client, "/readyz")
+
+    assert (status, json.loads(body)) == (200, {"ready": True, "missing": [], "warnings": ingest.warnings})
 
 
 async def test_metrics_are_in_prometheus_text_form(client):
@@ -96,4 +104,5 @@ async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest
     assert json.loads(ready.text) == {
         "ready": False,
         "missing": ["schema: Redis has version 2, this release supports 1: update it"],
+        "warnings": [],
     }

@@ -132,6 +132,7 @@ class FakeIngest:
         #: What is raised while it is away.
         self.error = StoreUnreachableError
         self.hangs = False
+        self.warnings: list[str] = []
         self.old = False
         #: Which call has which dial, which dial has won which contest, and which have lost one.
         self.gates = {}
@@ -192,6 +193,9 @@ class FakeIngest:
         if self.hangs:
             await asyncio.Event().wait()
         return "full (OOM)" if self.away else ""
+
+    async def redis_warnings(self):
+        return self.warnings
 
     async def _reach(self):
         if self.hangs:

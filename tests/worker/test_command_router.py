@@ -15,6 +15,7 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import server_time_ms
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
@@ -124,6 +125,42 @@ async def test_a_repetition_does_not_change_who_gave_the_command(routing):
         await routing.give(**TRANSFER, id="c1", by=by)
 
     assert (await command_stream.read_outcome(routing.client, routing.keys, "c1")).by == "first"
+
+
+@pytest.mark.parametrize(
+    "entry_id",
+    [f"{2**64 - 1}-{2**64 - 1}", f"{2**64 - 1}-0", "4000000000000-7"],
+    ids=["highest", "last-ms", "year-2096"],
+)
+async def test_stream_whose_last_id_is_far_ahead_starts_again(routing, entry_id):
+    await routing.know(CALL_SID)
+
+    with capture_logs() as logs:
+        await routing.give(entry_id, **TRANSFER, id="first")
+
+        async def has_restarted():
+            return not await routing.client.exists(routing.keys.commands)
+
+        await routing.run(has_restarted)
+    given = await routing.give(**TRANSFER, id="second")
+
+    now_ms = await server_time_ms(routing.client, routing.keys.commands)
+    assert abs(int(given.partition("-")[0]) - now_ms) < 60_000
+    assert [event.command_id for event in await routing.events()] == ["first", "second"]
+    assert any(line["event"] == "command_stream_restarted" for line in logs)
+
+
+async def test_stream_that_is_not_far_ahead_or_not_empty_is_kept(routing):
+    day_ms = command_stream.LAST_ID_AHEAD_MAX_MS
+    now_ms = await server_time_ms(routing.client, routing.keys.commands)
+    assert not await command_stream.restart_if_ahead(routing.client, routing.keys)
+    await routing.client.xadd(routing.keys.commands, TRANSFER, id=f"{now_ms + day_ms // 2}-0")
+    assert not await command_stream.restart_if_ahead(routing.client, routing.keys)
+    await routing.client.xadd(routing.keys.commands, TRANSFER, id=f"{now_ms + 2 * day_ms}-0")
+    assert not await command_stream.restart_if_ahead(routing.client, routing.keys)
+    for entry_id, _ in await routing.client.xrange(routing.keys.commands):
+        await routing.client.xdel(routing.keys.commands, entry_id)
+    assert await command_stream.restart_if_ahead(routing.client, routing.keys)
 
 
 @pytest.mark.parametrize(("most", "count"), [(2, [3]), (3, [])])

@@ -3,6 +3,7 @@
 import asyncio
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite
 from conferral.worker.consumer.post_commit import PostCommitWrites
 
@@ -30,7 +31,7 @@ class Access:
 
 
 def writes_of(access: Access) -> PostCommitWrites:
-    return PostCommitWrites(0, access, session_ttl_s=60)
+    return PostCommitWrites(0, access, Metrics(), session_ttl_s=60)
 
 
 async def test_write_is_done_again_after_redis_was_away(monkeypatch):

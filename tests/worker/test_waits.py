@@ -103,7 +103,7 @@ async def test_post_commit_write_is_tried_five_times_a_second(loop: VirtualLoop)
             return []
 
     access: Any = Access()
-    writes = PostCommitWrites(0, access, session_ttl_s=60)
+    writes = PostCommitWrites(0, access, Metrics(), session_ttl_s=60)
     writes.start([ExpireCalls("s", ("CA1",))])
     began_s = loop.time()
     await writes.wait_finished()
@@ -210,7 +210,7 @@ async def test_waiting_commands_are_counted_every_five_seconds_and_too_many_logg
     counting = router(time)
     while time.s < 75.0:
         with capture_logs() as lines:
-            await counting._count_waiting()
+            await counting._check_stream()
         logged += [time.s for line in lines if line["event"] == "command_limit_exceeded" and line["count"] == waiting]
         time.s += 0.25
     assert counted_at_s == [5.0 * number for number in range(15)]

@@ -79,9 +79,11 @@ class BatchProcessor:
     async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
         """Dead-letter entries, and report their commands as failed."""
         for entry in entries:
-            await self._context.partition_store.dead_letter(self._partition, entry, reason)
-            self._context.metrics.dead_letters.labels(reason).inc()
-            log.error("entry_dead_lettered", partition=self._partition, entry_id=entry.entry_id, reason=reason)
+            if await self._context.partition_store.dead_letter(self._partition, entry, reason):
+                self._context.metrics.dead_letters.labels(reason).inc()
+                log.error("entry_dead_lettered", partition=self._partition, entry_id=entry.entry_id, reason=reason)
+            else:
+                self._context.metrics.writes_refused.labels("dead").inc()
             await self._report_dead_letter(entry, reason)
         await self._commit(discard(entries))
 

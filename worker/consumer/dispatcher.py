@@ -50,7 +50,9 @@ class Dispatcher:
         self._verify_until_s = verify_until_s
         #: In the outbox, by session id and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
-        self._writes = PostCommitWrites(partition, context.partition_store, session_ttl_s=context.session_ttl_s)
+        self._writes = PostCommitWrites(
+            partition, context.partition_store, context.metrics, session_ttl_s=context.session_ttl_s
+        )
         self._quarantine = EffectQuarantine(
             partition, context.partition_store, lambda job: context.executor.submit(job), context.metrics
         )

@@ -7,13 +7,17 @@ from collections.abc import Coroutine, Sequence
 import structlog
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.metrics import Metrics
 from conferral.runtime.retry import retry_unreachable
-from conferral.storage.codecs.effect_codec import PostCommitWrite
+from conferral.storage.codecs.effect_codec import PostCommitWrite, PublishOutcome
 from conferral.storage.partition.partition_store import PartitionStore
 
 log = structlog.get_logger()
 
 PAUSE_S = 0.2
+#: How long outcomes that Redis refuses wait for the next attempt, seconds.
+REFUSED_PAUSE_S = 30.0
 #: Writes per pipeline, count: bounds Redis's time.
 TOGETHER_MAX = 200
 
@@ -21,12 +25,15 @@ TOGETHER_MAX = 200
 class PostCommitWrites:
     """One partition's writes. Unfinished ones stay in the outbox."""
 
-    def __init__(self, partition: int, store: PartitionStore, *, session_ttl_s: int) -> None:
+    def __init__(self, partition: int, store: PartitionStore, metrics: Metrics, *, session_ttl_s: int) -> None:
         self._partition = partition
         self._store = store
+        self._metrics = metrics
         self._session_ttl_s = session_ttl_s
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_stopping = False
+        self._stopping = asyncio.Event()
+        #: Outcomes that Redis refused, for the next attempt.
+        self._refused: list[PublishOutcome] = []
 
     def start(self, writes: Sequence[PostCommitWrite]) -> None:
         """Start writes, together if possible: a request costs as much as a write."""
@@ -40,7 +47,7 @@ class PostCommitWrites:
 
     def stop(self) -> None:
         """Stop retrying: give up a write when Redis is unreachable."""
-        self._is_stopping = True
+        self._stopping.set()
 
     async def wait_finished(self) -> None:
         """Wait for the running writes."""
@@ -66,7 +73,7 @@ class PostCommitWrites:
             )
 
     def _check_not_stopping(self, error: StoreError) -> None:
-        if self._is_stopping:
+        if self._stopping.is_set():
             raise error
 
     async def _finish_or_dead_letter(self, write: PostCommitWrite) -> None:
@@ -75,8 +82,30 @@ class PostCommitWrites:
         except StoreUnreachableError:
             raise
         except StoreError as error:
+            if isinstance(write, PublishOutcome):
+                self._keep(write, str(error))
+                return
             # A key holds a foreign type, so a retry would fail too.
             log.error(
                 "post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error)
             )
             await self._store.dead_letter_write(self._partition, write, "Redis refuses one of its keys")
+
+    def _keep(self, outcome: PublishOutcome, reason: str) -> None:
+        """Keep an outcome until its stream takes entries again."""
+        self._metrics.writes_refused.labels("outcomes").inc()
+        self._refused.append(outcome)
+        if len(self._refused) == 1:
+            self._start(self._retry_refused(reason))
+
+    async def _retry_refused(self, reason: str) -> None:
+        while not self._stopping.is_set():
+            log.error("outcomes_refused", partition=self._partition, count=len(self._refused), reason=reason)
+            await pause(self._stopping, REFUSED_PAUSE_S)
+            try:
+                await self._store.finish_write(self._partition, self._refused[0], session_ttl_s=self._session_ttl_s)
+            except StoreError:
+                continue
+            outcomes, self._refused = self._refused[1:], []
+            self.start(outcomes)
+            return

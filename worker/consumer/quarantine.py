@@ -100,9 +100,11 @@ class EffectQuarantine:
 
     async def _dead_letter(self, job: Job, body: bytes) -> None:
         effect = job.effect
-        await self._store.dead_letter_effect(self._partition, effect.effect_id, effect.session_id, body, REASON)
-        self._metrics.dead_letters.labels(REASON).inc()
-        log.error("effect_dead_lettered", partition=self._partition, **log_fields(effect), reason=REASON)
+        if await self._store.dead_letter_effect(self._partition, effect.effect_id, effect.session_id, body, REASON):
+            self._metrics.dead_letters.labels(REASON).inc()
+            log.error("effect_dead_lettered", partition=self._partition, **log_fields(effect), reason=REASON)
+        else:
+            self._metrics.writes_refused.labels("dead").inc()
 
     def _run_in_background(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         # A function, because a task canceled before it begins would never await a coroutine.

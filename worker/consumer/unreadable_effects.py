@@ -44,7 +44,7 @@ async def dead_letter_unreadable(
         outcome = _unknown_outcome(name, body)
         session_id = outcome.session_id if outcome is not None else ""
         try:
-            await store.dead_letter_effect(partition, name, session_id, body, REASON)
+            is_kept = await store.dead_letter_effect(partition, name, session_id, body, REASON)
             if outcome is None:
                 await store.remove_from_outbox(partition, name)
             else:
@@ -52,8 +52,11 @@ async def dead_letter_unreadable(
         except StoreError as error:  # the next takeover finds the entry again
             log_unreachable(error, partition=partition)
             continue
-        metrics.dead_letters.labels(REASON).inc()
-        log.error("effect_dead_lettered", partition=partition, effect_id=name, session_id=session_id, reason=REASON)
+        if is_kept:
+            metrics.dead_letters.labels(REASON).inc()
+            log.error("effect_dead_lettered", partition=partition, effect_id=name, session_id=session_id, reason=REASON)
+        else:
+            metrics.writes_refused.labels("dead").inc()
 
 
 def _unknown_outcome(effect_id: str, body: bytes) -> EffectUnknown | None:

@@ -31,7 +31,7 @@ IN_PROGRESS_MAX = 10_000
 PAUSE_S = 0.5
 #: The lease is renewed below this remainder: after each idle read.
 RENEW_BELOW_S = 3.25
-#: Intervals at which waiting commands are counted, and an excess is logged.
+#: Intervals at which the stream is checked, and an excess is logged.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
 
@@ -73,7 +73,7 @@ class CommandRouter:
             try:
                 queue = await self._current_queue(stop)
                 if queue is not None:
-                    await self._count_waiting()
+                    await self._check_stream()
                 if queue is None or len(queue.in_progress) >= IN_PROGRESS_MAX:
                     await pause(stop, until_tick_s(PAUSE_S))
                 else:
@@ -122,8 +122,11 @@ class CommandRouter:
             self._last_read_id = "0"
         return entries
 
-    async def _count_waiting(self) -> None:
-        """Update the gauge of waiting commands; log an excess published by XADD."""
+    async def _check_stream(self) -> None:
+        """Count waiting commands, and restart a stream whose last id is far ahead.
+
+        Log an excess: XADD has no limit.
+        """
         now_s = self._core.clock.monotonic_s()
         if self._counted_at_s is not None and now_s - self._counted_at_s < COUNT_EVERY_S:
             return
@@ -132,3 +135,5 @@ class CommandRouter:
         is_exceeded = waiting > command_stream.COMMANDS_MAX
         if is_exceeded and self._log_limit.count("command_limit_exceeded", LOG_EVERY_S):
             log.warning("command_limit_exceeded", count=waiting, task="router")
+        if not waiting and await command_stream.restart_if_ahead(self._core.client, self._core.keys):
+            log.error("command_stream_restarted", task="router")

@@ -221,9 +221,12 @@ class RoutingQueue:
 
     async def _dead_letter(self, entry: Entry, reason: str) -> None:
         async with self._node_permit(self._keys.dead):
-            await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
-        self._metrics.dead_letters.labels(reason).inc()
-        log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, task="router")
+            is_kept = await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
+        if is_kept:
+            self._metrics.dead_letters.labels(reason).inc()
+            log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, task="router")
+        else:
+            self._metrics.writes_refused.labels("dead").inc()
 
     async def _report_failed(self, entry: Entry, reason: str) -> None:
         """Report a dead letter's command as failed; a retry replaces that."""
