@@ -24,19 +24,38 @@ def process_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+class Draining:
+    """The time after SIGTERM in which a process still serves."""
+
+    def __init__(self, duration_s: float) -> None:
+        self.duration_s = duration_s
+        self.has_begun = False
+
+    def begin(self, stop: asyncio.Event) -> None:
+        """Set `stop` after the time; at once if it has begun before."""
+        if self.has_begun:
+            stop.set()
+        self.has_begun = True
+        asyncio.get_running_loop().call_later(self.duration_s, stop.set)
+
+
 def run(
-    main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *, on_hangup: Callable[[], None] | None = None
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, int]],
+    *,
+    on_hangup: Callable[[], None] | None = None,
+    draining: Draining | None = None,
 ) -> int:
     """Run a process until it ends or gets SIGTERM or SIGINT; return its code.
 
     Uses uvloop if installed. A signal only sets the event that `main` gets, so a running commit or REST call finishes.
-    `on_hangup` runs in a thread on SIGHUP, so that disk access delays no one; without it, SIGHUP ends the process.
+    With `draining`, SIGTERM sets it later. `on_hangup` runs in a thread on SIGHUP, so that disk access delays no one;
+    without it, SIGHUP ends the process.
     """
     # Objects loaded so far live forever, so the collector can skip them.
     gc.freeze()
     collect_rarely()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_run_with_signals(main, on_hangup))
+        return runner.run(_run_with_signals(main, on_hangup, draining))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -48,7 +67,9 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _run_with_signals(
-    main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], on_hangup: Callable[[], None] | None
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, int]],
+    on_hangup: Callable[[], None] | None,
+    draining: Draining | None,
 ) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -68,12 +89,15 @@ async def _run_with_signals(
 
     loop.set_exception_handler(on_loop_error)
 
-    def on_signal(name: str) -> None:
-        log.info("stop_requested", signal=name)
-        stop.set()
+    def on_signal(number: signal.Signals) -> None:
+        log.info("stop_requested", signal=number.name)
+        if draining is not None and number is signal.SIGTERM:
+            draining.begin(stop)
+        else:
+            stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number.name)
+        loop.add_signal_handler(number, on_signal, number)
     if on_hangup is not None:
         loop.add_signal_handler(signal.SIGHUP, _run_in_thread, on_hangup, set())
     try:

@@ -51,8 +51,8 @@ class Metrics:
         self.dead_letters = self._counter("conferral_dead_letters_total", "Dead letters, by reason", ["reason"])
         self.writes_refused = self._counter(
             "conferral_writes_refused_total",
-            "Entries that a stream refused for good (dead: the letter is lost; outcomes: tried again)",
-            ["stream"],
+            "Entries that a stream refused for good, by kind (dead: the letter is lost; outcomes: tried again)",
+            ["kind"],
         )
         self.redis_warnings = self._gauge(
             "conferral_redis_warnings",

@@ -302,6 +302,13 @@ class ServiceSettings(CommandSettings):
         ge=60,
         le=315_360_000,
     )
+    drain_s: float = setting(
+        "CONFERRAL_DRAIN",
+        "seconds for which `webhooks` keeps serving after SIGTERM, so that a load balancer can take it out",
+        3.0,
+        ge=0,
+        le=8,
+    )
     replay_window_s: int = setting(
         "CONFERRAL_REPLAY_WINDOW",
         "seconds for which the call SIDs of ended sessions are remembered, so that a captured voice request can't "

@@ -12,6 +12,7 @@ from prometheus_client import Histogram
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.lifecycle import Draining
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
@@ -67,6 +68,7 @@ def make_app(
     clock: Clock,
     directory: DirectoryFile | None = None,
     schema: SchemaVersion | None = None,
+    draining: Draining | None = None,
 ) -> web.Application:
     """Return the application; the caller opens and closes its dependencies.
 
@@ -75,7 +77,7 @@ def make_app(
     app = web.Application()
     dependencies = Dependencies.of(settings, ingest, twilio, metrics, directory or DirectoryFile(settings))
     signed = signed_routes(dependencies)
-    health = HealthRoutes(ingest, metrics, schema or SchemaVersion())
+    health = HealthRoutes(ingest, metrics, schema or SchemaVersion(), draining)
     rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
     shared = _Shared(dependencies, rescue, clock)
     direct: dict[str, DirectHandler] = {}

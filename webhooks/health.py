@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import Draining
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.shared_result import SharedResult
 from conferral.storage.connection.errors import NO_ANSWER
@@ -18,10 +19,13 @@ _READY_DEADLINE_S = 2.0
 class HealthRoutes:
     """Answers `/healthz`, `/readyz`, and `/metrics`, without a signature."""
 
-    def __init__(self, ingest: Ingest, metrics: Metrics, schema: SchemaVersion) -> None:
+    def __init__(
+        self, ingest: Ingest, metrics: Metrics, schema: SchemaVersion, draining: Draining | None = None
+    ) -> None:
         self._ingest = ingest
         self._metrics = metrics
         self._schema = schema
+        self._draining = draining
         # Anyone may poll as often as they like, so Redis and the metrics are read at most once a second.
         self._redis_error = SharedResult(self._read_redis_error)
         self._warnings = SharedResult(self._read_warnings)
@@ -37,6 +41,8 @@ class HealthRoutes:
         missing = [f"redis: {redis_error}"] if redis_error else []
         if self._schema.problem:
             missing.append(self._schema.problem)
+        if self._draining is not None and self._draining.has_begun:
+            missing.append("draining")
         warnings = [] if redis_error else await self._warnings()
         body = {"ready": not missing, "missing": missing, "warnings": warnings}
         return web.json_response(body, status=503 if missing else 200)

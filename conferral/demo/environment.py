@@ -107,6 +107,7 @@ def settings_of(
         "TWILIO_API_URL": sandbox_url,
         "CONFERRAL_PUBLIC_URL": webhooks_url,
         "CONFERRAL_AGENT": characters.ALICE,
+        "CONFERRAL_DRAIN": "0",
         "CONFERRAL_API_TOKEN": API_TOKEN,
         "CONFERRAL_PREFIX": PREFIX,
         "CONFERRAL_PARTITIONS": str(PARTITIONS),

@@ -40,10 +40,22 @@ def serve_webhooks(host: str, port: int) -> int:
     require_free_port(host, port)
     configure_log(settings)
     warn_of_weak_token(settings.api_token)
-    return lifecycle.run(lambda stop: _serve(settings, directory, host, port, stop), on_hangup=directory.reload)
+    draining = lifecycle.Draining(settings.drain_s)
+    return lifecycle.run(
+        lambda stop: _serve(settings, directory, host, port, stop, draining),
+        on_hangup=directory.reload,
+        draining=draining,
+    )
 
 
-async def _serve(settings: ServiceSettings, directory: DirectoryFile, host: str, port: int, stop: asyncio.Event) -> int:
+async def _serve(
+    settings: ServiceSettings,
+    directory: DirectoryFile,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    draining: lifecycle.Draining,
+) -> int:
     metrics, clock = Metrics(is_worker=False), SystemClock()
     count_outages(metrics)
     client = make_redis_client(settings.redis_url)
@@ -55,7 +67,7 @@ async def _serve(settings: ServiceSettings, directory: DirectoryFile, host: str,
     refused: list[SettingsError] = []
 
     async def server(app: web.Application) -> None:
-        await serve(app, host, port, stop, metrics)
+        await serve(app, host, port, stop, metrics, drain_s=settings.drain_s)
 
     async def agree_with_redis() -> None:
         try:
@@ -77,7 +89,9 @@ async def _serve(settings: ServiceSettings, directory: DirectoryFile, host: str,
             metrics=metrics,
         )
         twilio = TwilioQueries(rest_client(settings, http), settings.number)
-        app = make_app(settings, publisher, twilio, metrics, clock, directory=directory, schema=schema)
+        app = make_app(
+            settings, publisher, twilio, metrics, clock, directory=directory, schema=schema, draining=draining
+        )
         add_api(app, settings, api_client, keys, metrics, clock)
         code = await lifecycle.run_until_stopped(
             stop,

@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -82,6 +83,49 @@ def test_process_serves_and_exits_0_when_stopped(redis, redis_server, tmp_path, 
     assert program.returncode == 0, err
     assert out == ""
     assert "Traceback" not in err
+
+
+def not_ready_for(url):
+    """What `/readyz` lacks; None while no one listens."""
+    try:
+        with urllib.request.urlopen(f"{url}/readyz", timeout=5):
+            return []
+    except urllib.error.HTTPError as error:
+        with error:
+            return json.load(error)["missing"] if error.code == 503 else [error.code]
+    except OSError:
+        return None
+
+
+@pytest.mark.parametrize("drain_s", [2, pytest.param(8, marks=pytest.mark.soak)])
+def test_webhooks_serve_on_after_sigterm_while_readyz_says_draining(redis, redis_server, tmp_path, drain_s):
+    with running("webhooks", tmp_path, redis_server.url, CONFERRAL_DRAIN=str(drain_s)) as (program, url):
+        until(lambda: not_ready_for(url) == [], "webhooks are not ready", program)
+
+        began_s = time.monotonic()
+        program.send_signal(signal.SIGTERM)
+        until(lambda: not_ready_for(url) == ["draining"], "webhooks do not drain", program)
+        served_until_s = began_s
+        while (answered := status(f"{url}/voice/inbound")) != 0:
+            assert answered == 405  # a new caller's request would be answered
+            served_until_s = time.monotonic()
+        _, err = program.communicate(timeout=60)
+
+    assert program.returncode == 0, err
+    assert served_until_s - began_s >= drain_s - 0.2
+    assert time.monotonic() - began_s < 10
+
+
+def test_webhooks_stop_at_once_on_sigint(redis, redis_server, tmp_path):
+    with running("webhooks", tmp_path, redis_server.url, CONFERRAL_DRAIN="8") as (program, url):
+        until(lambda: not_ready_for(url) == [], "webhooks are not ready", program)
+
+        began_s = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=60)
+
+    assert program.returncode == 0, err
+    assert time.monotonic() - began_s < 6
 
 
 def test_the_sandbox_takes_the_app_and_the_api_key_of_the_settings(redis, redis_server, tmp_path):

@@ -192,7 +192,7 @@ async def test_the_stop_refuses_new_connections_and_answers_what_was_begun(make)
 
 
 async def test_a_request_that_never_ends_does_not_hold_up_the_stop(make, monkeypatch):
-    monkeypatch.setattr(server_module, "_SHUTDOWN_S", 0.05)
+    monkeypatch.setattr(server_module, "_SHUTDOWN_MAX_S", 0.05)
     ingest = SlowIngest()
 
     async with serving(make(ingest)) as (port, stop, server):

@@ -49,7 +49,7 @@ async def test_refused_dead_letters_stop_no_partition(system, how):
     assert len(refused) == len(streams) + 1
     assert not [line for line in lines if line["event"] in ("lease_lost", "partition_abandoned")]
     metrics = system.workers[0].metrics.registry
-    assert metrics.get_sample_value("conferral_writes_refused_total", {"stream": "dead"}) == len(refused)
+    assert metrics.get_sample_value("conferral_writes_refused_total", {"kind": "dead"}) == len(refused)
     assert any(system.keys.dead in line for line in await system.workers[0].warnings())
     await ends_well(system, customer)
 
