@@ -19,14 +19,20 @@ from conferral.storage.queries.session_reader import SessionReader
 class SessionQueries(SessionReader):
     """Read-only queries for operators and programs."""
 
-    async def all_sessions(self, state: str | None, *, with_ended: bool) -> list[SessionView]:
-        """Return the sessions in one state (None: all), oldest first."""
+    async def all_sessions(self, state: str | None, *, with_ended: bool, party: str = "") -> list[SessionView]:
+        """Return the sessions in one state, or with one party, oldest first.
+
+        By default, all. With `party`, an address or a call SID, only live sessions in which it takes part now.
+        """
         names, with_ended = await self.live_ids(), with_ended or state == "ended"
         if with_ended:
             names += await self.ended_ids()
         found = (await self.views(dict.fromkeys(names))).values()
         # A session may end after its id was read.
-        chosen = [one for one in found if state in (None, one.state) and (with_ended or not one.is_ended)]
+        matches = session_search.takes_part(party) if party else lambda _session: True
+        chosen = [
+            one for one in found if state in (None, one.state) and (with_ended or not one.is_ended) and matches(one)
+        ]
         return sorted(chosen, key=lambda session: (session.created_at_ms, session.id))
 
     async def find_exact(self, named: str, run: RequestRunner = cancellable) -> str:

@@ -42,6 +42,19 @@ def matcher(named: str) -> Callable[[SessionView], bool]:
     return matches
 
 
+def takes_part(party: str) -> Callable[[SessionView], bool]:
+    """Return a predicate: whether this address or call SID takes part now."""
+    wanted, number = party.lower(), number_of(party)
+
+    def matches(session: SessionView) -> bool:
+        return not session.is_ended and any(
+            party == one.call_sid or wanted == one.address.lower() or (number and number == number_of(one.address))
+            for one in session.present.values()
+        )
+
+    return matches
+
+
 def number_of(address: str) -> str:
     """Return a phone number's digits, also in a SIP address; or empty."""
     number = _NUMBER.fullmatch(address)

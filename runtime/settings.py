@@ -160,6 +160,17 @@ class StoreSettings(BaseSettings):
     )
 
 
+class DirectorySettings(StoreSettings):
+    """Settings of operator commands that take names of the directory."""
+
+    directory: Path | None = setting(
+        "CONFERRAL_DIRECTORY",
+        "a TOML file with named destinations and options for each called number; a relative path starts at the "
+        "working directory of the process",
+        None,
+    )
+
+
 class CommandSettings(StoreSettings):
     """Settings of CLI commands that wait: the ring time bounds the wait."""
 
@@ -190,7 +201,7 @@ class ConsoleSettings(StoreSettings):
     )
 
 
-class ServiceSettings(CommandSettings):
+class ServiceSettings(CommandSettings, DirectorySettings):
     """Settings of the webhooks, the worker, and `check`."""
 
     account_sid: str = setting(
@@ -228,12 +239,6 @@ class ServiceSettings(CommandSettings):
     agent: str | None = setting(
         "CONFERRAL_AGENT",
         "who an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI`, or a name from the directory",
-        None,
-    )
-    directory: Path | None = setting(
-        "CONFERRAL_DIRECTORY",
-        "a TOML file with named destinations and options for each called number; a relative path starts at the "
-        "working directory of the process",
         None,
     )
     api_token: Annotated[SecretStr, AfterValidator(_valid_bearer_token)] | None = setting(

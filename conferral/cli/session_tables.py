@@ -20,11 +20,11 @@ from conferral.storage.connection.errors import FOREIGN
 COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
 
 
-def print_sessions(state: str | None, *, everything: bool, full: bool, as_json: bool) -> None:
+def print_sessions(state: str | None, party: str, *, everything: bool, full: bool, as_json: bool) -> None:
     """Print sessions in a state, or live ones; `everything`: ended ones too."""
     with_ended = everything or state == "ended"
     found, times, missing = run_query(
-        lambda reader: _read_sessions(reader, state, with_ended=with_ended), is_partial=True
+        lambda reader: _read_sessions(reader, state, party, with_ended=with_ended), is_partial=True
     )
     if as_json:
         output.print_json([one.fields for one in found])
@@ -34,15 +34,17 @@ def print_sessions(state: str | None, *, everything: bool, full: bool, as_json: 
         output.print_table(COLUMNS, rows, ("state", "attention"), entries)
     else:
         every = "no calls" if everything else "no live calls (use --all for ended ones)"
-        output.print_note(f"no {state} calls" if state else every)
+        chosen = f"no {state} calls" if state else every
+        shown = f"no call in which {wording.display_address(party, full=full)} takes part now"
+        output.print_note(shown if party else chosen)
     require_complete(missing)
 
 
 async def _read_sessions(
-    reader: SessionQueries, state: str | None, *, with_ended: bool
+    reader: SessionQueries, state: str | None, party: str, *, with_ended: bool
 ) -> tuple[list[SessionView], PartitionClocks, list[str]]:
     """Read sessions, most urgent first, clocks, and why some are missing."""
-    found = await reader.all_sessions(state, with_ended=with_ended)
+    found = await reader.all_sessions(state, with_ended=with_ended, party=party)
     times = await read_partition_clocks(reader)
     ordered = sorted(found, key=lambda one: sort_key(one, times.now_of(one.id)))
     foreign = [f"{key} {FOREIGN}" for key in sorted(reader.foreign_keys)]

@@ -15,6 +15,13 @@ def sessions(
             metavar="STATE", help=f"Only sessions in this state: {', '.join(STATES)}.", autocompletion=choices(*STATES)
         ),
     ] = None,
+    party: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|NAME|SID",
+            help="Only sessions in which this address, name of the directory, or call takes part now.",
+        ),
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Include ended sessions.")] = False,
     full: Full = False,
     as_json: AsStored = False,
@@ -25,6 +32,7 @@ def sessions(
     Examples:
       conferral sessions
       conferral sessions --state conferenced
+      conferral sessions --party client:alice
       conferral sessions --all --json | jq -r '.[].end_reason'
 
     A session needs attention if a timer is overdue, if one party was left alone, or if its transfer has just failed and
@@ -34,7 +42,16 @@ def sessions(
         raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
     from conferral.cli.session_tables import print_sessions
 
-    print_sessions(state, everything=everything, full=full, as_json=as_json)
+    print_sessions(state, _address_of(party) if party else "", everything=everything, full=full, as_json=as_json)
+
+
+def _address_of(party: str) -> str:
+    """Return the directory's address for a name; anything else as it is."""
+    from conferral.runtime.settings import DirectorySettings, load
+    from conferral.telephony.directory.file import read_destinations
+
+    path = load(DirectorySettings).directory
+    return read_destinations(path).get(party, party) if path else party
 
 
 def show(session: SessionName, full: Full = False, as_json: AsStored = False) -> None:

@@ -120,16 +120,18 @@ class Client(CommandMethods):
 
         return note
 
-    async def sessions(self, state: str | None = None, *, with_ended: bool = False) -> list[Session]:
+    async def sessions(self, state: str | None = None, *, party: str = "", with_ended: bool = False) -> list[Session]:
         """Return the live sessions, oldest first.
 
         Args:
             state: Only sessions in this state, such as `conferenced` or `ended`; an unknown state raises ValueError.
+            party: Only live sessions in which this address or call SID takes part now.
             with_ended: Whether to include ended sessions that Redis still holds.
         """
         if state is not None and state not in tuple(State):
             raise ValueError(f"state must be one of {', '.join(State)}")
-        return [Session.of(view) for view in await self._run(self._reader.all_sessions(state, with_ended=with_ended))]
+        found = await self._run(self._reader.all_sessions(state, with_ended=with_ended, party=party))
+        return [Session.of(view) for view in found]
 
     async def session(self, named: str) -> Session:
         """Return a session by its id or a call's SID, or raise UnknownSession."""

@@ -92,7 +92,7 @@ async def _serve(
         app = make_app(
             settings, publisher, twilio, metrics, clock, directory=directory, schema=schema, draining=draining
         )
-        add_api(app, settings, api_client, keys, metrics, clock)
+        add_api(app, settings, api_client, keys, metrics, clock, directory)
         code = await lifecycle.run_until_stopped(
             stop,
             {

@@ -25,6 +25,8 @@ SCANNED_MAX = 2_000
 HIDDEN = frozenset({"call_token"})
 
 Fields = dict[str, str]
+#: Accepts some sessions; None accepts all.
+Where = Callable[[SessionView], bool] | None
 _T = TypeVar("_T")
 _I = TypeVar("_I", int, str)
 
@@ -184,31 +186,40 @@ class SessionReader:
                 found[number] |= {name: raw.decode(errors="replace") for name, raw in answered if raw}
         return found
 
-    async def list_sessions(self, *, state: State | None = None, limit: int, cursor: str = "") -> Page[Fields]:
+    async def list_sessions(
+        self,
+        *,
+        state: State | None = None,
+        live_where: Where = None,
+        limit: int,
+        cursor: str = "",
+    ) -> Page[Fields]:
         """Return a page of sessions: live ones, then ended ones, newest first.
+
+        With `live_where`, only live ones that it accepts.
 
         All pages show every session that exists throughout; one that ends meanwhile may appear twice. A page may hold
         fewer items than the limit: only an empty cursor marks the end. Raise BadCursorError for a foreign cursor.
         """
         _check_limit(limit)
         place = read_cursor(cursor, OF_SESSIONS) if cursor else LiveCursor(0, "")
-        found, following = await self._page(place, state, limit)
-        if following is not None and len(found) == limit and await self._page(following, state, 1) == ([], None):
-            following = None
+        found, following = await self._page(place, state, live_where, limit)
+        if following is not None and len(found) == limit:
+            following = following if await self._page(following, state, live_where, 1) != ([], None) else None
         return Page(found, following.text if following is not None else "")
 
     async def _page(
-        self, place: LiveCursor | EndedCursor, state: State | None, limit: int
+        self, place: LiveCursor | EndedCursor, state: State | None, live_where: Where, limit: int
     ) -> tuple[list[Fields], LiveCursor | EndedCursor | None]:
         """Return sessions, and the next position; None after the last."""
         found: list[Fields] = []
         if isinstance(place, LiveCursor):
             if state is not State.ENDED:
-                found, following = await self._live_page(place, state, limit)
+                found, following = await self._live_page(place, state, live_where, limit)
                 if following is not None:
                     return found, following
             place = EndedCursor(None, "")
-        if state is not None and state is not State.ENDED:
+        if live_where or (state is not None and state is not State.ENDED):
             return found, None
         if len(found) == limit:
             return found, place
@@ -216,20 +227,25 @@ class SessionReader:
         return found + ended, next_place
 
     async def _live_page(
-        self, place: LiveCursor, state: State | None, limit: int
+        self, place: LiveCursor, state: State | None, live_where: Where, limit: int
     ) -> tuple[list[Fields], LiveCursor | None]:
         found: list[Fields] = []
         scanned = 0
         while place.partition < self.keys.partitions:
             names = [name for name in await self._live_ids_in(place.partition) if name > place.after]
             while names and scanned < SCANNED_MAX and len(found) < limit:
-                # Without a state filter, read no more than needed.
-                count = CHUNK if state else min(CHUNK, limit - len(found))
+                # Without a filter, read no more than needed.
+                count = CHUNK if state or live_where else min(CHUNK, limit - len(found))
                 some, names = names[:count], names[count:]
                 matching = await self._in_state(some, state)
                 wanted = matching[: limit - len(found)]
                 records = await self.read_hashes(wanted)
-                found += (record for record in records.values() if state is None or record.get("state") == state)
+                found += (
+                    record
+                    for record in records.values()
+                    if (state is None or record.get("state") == state)
+                    and (live_where is None or live_where(view_of(record)))
+                )
                 scanned += len(some)
                 is_cut = len(wanted) < len(matching)
                 place = LiveCursor(place.partition, wanted[-1] if is_cut else some[-1])

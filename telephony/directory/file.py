@@ -135,15 +135,19 @@ class _File(_Table):
     inbound: dict[Annotated[str, AfterValidator(_valid_number)], DirectoryEntry] = {}
 
 
+def read_destinations(path: Path) -> dict[str, str]:
+    """Return the addresses by name as they are written, for look-ups only.
+
+    Raises:
+        SettingsError: the file is unreadable.
+    """
+    destinations = _content_of(path).get("destinations")
+    return {} if not isinstance(destinations, dict) else {str(name): str(one) for name, one in destinations.items()}
+
+
 def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str, DirectoryEntry]]:
     """Return addresses by name, and entries by number; raise SettingsError."""
-    text = _text_of(path)
-    try:
-        content = tomllib.loads(text)
-    except ValueError as error:  # besides the parser's own error, Python's for an overlong number
-        raise SettingsError((_syntax_error(path, text, str(error)),)) from None
-    except RecursionError:
-        raise SettingsError((f"CONFERRAL_DIRECTORY: {path}: tables and arrays lie too deep in each other",)) from None
+    content = _content_of(path)
     named = content.get("destinations")
     named = named if isinstance(named, dict) else {}
     context = _Context(allowed, {name: one for name, one in named.items() if isinstance(one, str)})
@@ -153,6 +157,16 @@ def read_file(path: Path, allowed: AllowList) -> tuple[dict[str, str], dict[str,
         problems = error.errors()
         raise SettingsError(tuple(f"CONFERRAL_DIRECTORY: {path}, {_message(one)}" for one in problems)) from None
     return file.destinations, file.inbound
+
+
+def _content_of(path: Path) -> dict[str, Any]:
+    text = _text_of(path)
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # besides the parser's own error, Python's for an overlong number
+        raise SettingsError((_syntax_error(path, text, str(error)),)) from None
+    except RecursionError:
+        raise SettingsError((f"CONFERRAL_DIRECTORY: {path}: tables and arrays lie too deep in each other",)) from None
 
 
 def _text_of(path: Path) -> str:

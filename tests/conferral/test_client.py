@@ -353,6 +353,8 @@ async def test_sessions_are_chosen_by_state_and_oldest_first(client, redis):
     assert await ids("conferenced") == ["NEWER"]
     assert await ids("ended") == ["GONE"]
     assert sorted(await ids(with_ended=True)) == [CALL, "GONE", "NEWER"]
+    assert await ids(party="client:alice", with_ended=True) == [CALL, "NEWER"]
+    assert await ids(party="client:bob") == []
 
 
 @pytest.mark.parametrize("state", ["foo", "", 5])

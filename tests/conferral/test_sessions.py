@@ -63,6 +63,20 @@ def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newes
     assert [one["id"] for one in run("sessions", "--json").json] == [overdue, OTHER, CALL, failed]
 
 
+@pytest.mark.parametrize("party", ["client:alice", "front-desk", "+14155550123", CALL])
+def test_sessions_are_found_by_who_takes_part_now(run, redis, tmp_path, monkeypatch, party):
+    directory = tmp_path / "directory.toml"
+    directory.write_text('[destinations]\nfront-desk = "client:alice"\n')
+    monkeypatch.setenv("CONFERRAL_DIRECTORY", str(directory))
+    put(redis, make_session())
+    bob = replace(make_session().parties["agent"], address="client:bob", call_sid=TARGET_CALL)
+    put(redis, make_session(OTHER, parties={"agent": bob}))
+    put(redis, ended("CA" + "4" * 32))
+
+    assert [one["id"] for one in run("sessions", "--party", party, "--json").json] == [CALL]
+    assert run("sessions", "--party", "+14155559999").err == "no call in which +…99 takes part now\n"
+
+
 def test_sessions_that_another_program_replaced_are_named_and_the_others_listed(run, redis):
     put(redis, make_session("replaced"))
     put(redis, make_session("readable"))

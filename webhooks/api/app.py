@@ -19,6 +19,7 @@ from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, read_
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import BadCursorError
+from conferral.telephony.directory.model import DirectoryFile
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
 from conferral.webhooks.api.parameters import idempotency_key_of, parse_query
@@ -35,12 +36,23 @@ CONCURRENT_MAX = 8
 
 
 def add_api(
-    app: web.Application, settings: ServiceSettings, client: Client, keys: Keys, metrics: Metrics, clock: Clock
+    app: web.Application,
+    settings: ServiceSettings,
+    client: Client,
+    keys: Keys,
+    metrics: Metrics,
+    clock: Clock,
+    directory: DirectoryFile | None = None,
 ) -> None:
-    """Mount the control API next to the application's other routes."""
+    """Mount the control API next to the application's other routes.
+
+    Load the directory once, unless the caller reloads a given one.
+    """
     # The caller closes the client after the application. It needs twice as many connections as the limit.
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
-    handlers = Handlers(settings, SessionQueries(client, keys), limiter, keys, clock)
+    handlers = Handlers(
+        settings, directory or DirectoryFile(settings), SessionQueries(client, keys), limiter, keys, clock
+    )
     bearer = BearerAuthenticator(settings.api_token, clock) if settings.api_token else None
     paths: dict[str, dict[str, Route]] = {}
     for route in ROUTES:

@@ -1,5 +1,6 @@
 """Handlers of the control API's routes, for authorized requests."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from conferral.operations.command_submission import CommandSubmitter, SubmittedC
 from conferral.operations.errors import CommandIdConflict
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_search import takes_part
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
@@ -26,6 +28,7 @@ from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import LogEntry
+from conferral.telephony.directory.model import DirectoryFile
 from conferral.webhooks.api import asyncapi, models, openapi
 from conferral.webhooks.api.access_tokens import issue_token
 from conferral.webhooks.api.errors import ErrorType
@@ -58,8 +61,15 @@ class Handlers:
     """Answers requests; each route has the name of its method."""
 
     def __init__(
-        self, settings: ServiceSettings, reader: SessionQueries, limiter: RedisLimiter, keys: Keys, clock: Clock
+        self,
+        settings: ServiceSettings,
+        directory: DirectoryFile,
+        reader: SessionQueries,
+        limiter: RedisLimiter,
+        keys: Keys,
+        clock: Clock,
     ) -> None:
+        self._directory = directory
         self._reader = reader
         self._limiter = limiter
         self._submitter = CommandSubmitter(reader, limiter, _log_unreachable)
@@ -75,8 +85,13 @@ class Handlers:
         self._is_closing = True
 
     async def list_sessions(self, request: ApiRequest) -> web.Response:
-        """List sessions, optionally in one state."""
-        page = await self._limiter(self._reader.list_sessions(**request.query))
+        """List sessions, optionally in one state or with one party."""
+        query = dict(request.query)
+        # In a query, a plus that is not percent-encoded is a space.
+        party = re.sub(r"^ (?=[0-9])", "+", query.pop("party"))
+        address = self._directory.current.address_of(party) or party
+        where = takes_part(address) if party else None
+        page = await self._limiter(self._reader.list_sessions(**query, live_where=where))
         sessions = [models.Session.model_validate(fields) for fields in page.items if is_session(fields)]
         return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))
 

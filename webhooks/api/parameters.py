@@ -16,6 +16,8 @@ from conferral.webhooks.api.errors import ErrorType
 #: Maximum time to wait for an outcome (seconds): proxies give up at about a minute.
 WAIT_S_MAX = 60
 LIMIT_DEFAULT = 50
+#: Maximum length of an address (characters).
+PARTY_LENGTH_MAX = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Parameter:
     @property
     def schema(self) -> dict[str, Any]:
         """The value's JSON Schema."""
-        named = ("type", "enum", "minimum", "maximum", "pattern")
+        named = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern")
         schema = {key: value for key, value in self.type.json_schema().items() if key in named}
         return schema | ({"default": self.default} if isinstance(self.default, int) else {})
 
@@ -57,6 +59,13 @@ STATE = Parameter(
     f"must be one of {', '.join(State)}",
     TypeAdapter(State),
     None,
+)
+PARTY = Parameter(
+    "party",
+    "only live sessions in which this address, name of the directory, or call SID takes part now",
+    f"must be an address, a name of the directory, or a call SID, of at most {PARTY_LENGTH_MAX} characters",
+    TypeAdapter(Annotated[str, Field(min_length=1, max_length=PARTY_LENGTH_MAX)]),
+    "",
 )
 LIMIT = Parameter(
     "limit",

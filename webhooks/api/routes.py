@@ -11,7 +11,7 @@ from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import COMMANDS, Call, Command
 from conferral.webhooks.api import models
 from conferral.webhooks.api.errors import ErrorType
-from conferral.webhooks.api.parameters import CURSOR, LIMIT, STATE, WAIT, Parameter
+from conferral.webhooks.api.parameters import CURSOR, LIMIT, PARTY, STATE, WAIT, Parameter
 
 #: A request body: one of our models, or one of several commands, without fields given elsewhere.
 Body = type[models.TokenRequest] | tuple[type[Command], ...]
@@ -93,9 +93,10 @@ ROUTES = (
         "/sessions",
         "list_sessions",
         "List sessions",
-        "All, or those in one state. A page may have fewer than `limit`; only a null `cursor` marks the last.",
+        "All, or those in one state, or with one party. A page may have fewer than `limit`; only a null `cursor` marks "
+        "the last.",
         {200: ResponseSpec(models.SessionPage, "Some of the sessions")},
-        query=(STATE, LIMIT, CURSOR),
+        query=(STATE, PARTY, LIMIT, CURSOR),
     ),
     Route(
         hdrs.METH_GET,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from conferral.statemachine.states import Phase, State
+from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs import session_codec
 from conferral.storage.queries.cursors import LogCursor
 from tests.support.each import each
@@ -28,6 +28,38 @@ async def all_pages(client, query):
         cursor, pages = page["cursor"], pages + 1
         if not cursor:
             return found, pages
+
+
+NOBODY = {"+14155559999", "client:bob", "client", "alice", "CA" + "f" * 32}
+HERE = {
+    CUSTOMER_NUMBER.replace("+", "%2B"), CUSTOMER_NUMBER, "client:alice", "client:Alice", ALICE, "front-desk",
+    f"sip:{CUSTOMER_NUMBER.replace('+', '%2B')}@carrier.example.com",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("party", sorted(NOBODY | HERE))
+async def test_sessions_can_be_asked_for_by_who_takes_part(store, open_api, tmp_path, party):
+    directory = tmp_path / "directory.toml"
+    directory.write_text('[destinations]\nfront-desk = "client:alice"\n')
+    api = await open_api(CONFERRAL_DIRECTORY=str(directory))
+    agent = session().parties["agent"]
+    gone = replace(agent, status=PartyStatus.LEFT)
+    for number in range(5):
+        await put(store, session(f"other-{number}", parties={"agent": replace(agent, address=f"client:{number}", call_sid=f"CA{number}")}))
+    await put(store, session("left", parties={"agent": gone}))
+    await put(store, session("over", state=State.ENDED, phase=Phase.NONE, ended_at_ms=1_795_000_009_000))
+    await put(store, session())
+
+    found, _ = await all_pages(api, f"party={party}&limit=2")
+
+    assert found == ([CALLER] if party in HERE else [])
+    assert (await all_pages(api, f"party={party}&state=ended"))[0] == []
+
+
+async def test_party_without_text_or_too_long_is_refused(api):
+    for party in ("", "x" * 513):
+        status, body = await get(api, f"/sessions?party={party}")
+        assert (status, body["error"]["reason"].partition(" must be ")[0]) == (422, "party")
 
 
 # ---- one ---------------------------------------------------------------------------------------------------------
