@@ -31,7 +31,7 @@ KEYS = REDACTED_KEYS | frozenset(
     {
         "session_id", "partition", "call_sid", "conference_sid", "event_id", "entry_id", "event_name", "state_from",
         "state_to", "outcome", "effect", "effect_id", "attempt", "duration_ms", "wait_s", "error_type", "status",
-        "code", "request_id", "process", "version", "host", "port", "url_path", "reason", "holder", "count", "party",
+        "code", "request_id", "version", "host", "port", "url_path", "reason", "holder", "count", "party",
         "method", "command_id", "command", "setting", "task", "signal", "entries", "sessions", "bytes", "calls",
         "conferences", "pages", "findings", "behind", "destinations", "numbers", "where", "library",
     }
@@ -65,6 +65,16 @@ def _mask_numbers(_logger: Any, _method: str, line: Event) -> Event:
         if value and isinstance(value, str):
             line[key] = mask_numbers(value)
     return line
+
+
+def _add_context(process: str) -> structlog.typing.Processor:
+    """Return a step that names the process, and adds what log viewers show."""
+
+    def add(_logger: Any, _method: str, line: Event) -> Event:
+        line["process"], line["message"] = process, str(line["event"]).replace("_", " ")
+        return line
+
+    return add
 
 
 def _render_json(_logger: Any, _method: str, line: Event) -> str:
@@ -146,6 +156,7 @@ def configure(
     stream: TextIO | None = None,
     level: str = "info",
     *,
+    process: str,
     cache_loggers: bool = True,
 ) -> None:
     """Set up logging for the process.
@@ -153,6 +164,7 @@ def configure(
     Args:
         log_format: `console` for people, `json` for machines; None chooses by whether the stream is a terminal.
         stream: By default standard error, so that standard output carries only results.
+        process: What runs, such as `worker`; every line in JSON names it.
         cache_loggers: False if the configuration may change later.
     """
     stream = stream or sys.stderr
@@ -167,6 +179,7 @@ def configure(
             _redact_addresses,
             structlog.processors.ExceptionRenderer(_format_exception),
             _mask_numbers,
+            *([_add_context(process)] if as_json else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

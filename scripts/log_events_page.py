@@ -135,7 +135,8 @@ def log_events_page() -> str:
     )
     about_keys = _prose(
         "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list; any other "
-        "is removed before the line is written."
+        "is removed before the line is written. In JSON, `process` says what runs, such as `worker`, and `message` is "
+        "the event in words, for log viewers."
     )
     personal = "These hold personal data, and are cut to their last two digits: "
     return _page(

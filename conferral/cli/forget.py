@@ -54,7 +54,7 @@ def forget(
         raise CommandNotDoneError("without a terminal, forget needs --yes; nothing was erased")
     # The log line about the erasure is its only record; on a terminal, no one keeps it.
     level = "warning" if sys.stderr.isatty() else "info"
-    log.configure(load(StoreSettings).log_format, level=level, cache_loggers=False)
+    log.configure(load(StoreSettings).log_format, level=level, process="forget", cache_loggers=False)
     plan = run_query(lambda reader: SessionErasure(reader).plan(session))
     traces = plan.traces
     if not plan.is_empty and not dry_run:

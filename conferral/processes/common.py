@@ -35,9 +35,9 @@ def warn_of_weak_token(token: SecretStr | None) -> None:
         log.warning("api_token_weak", setting="CONFERRAL_API_TOKEN", reason=weakness)
 
 
-def configure_log(settings: StoreSettings) -> None:
+def configure_log(settings: StoreSettings, process: str) -> None:
     """Configure logging, and warn of unknown settings: they have no effect."""
-    logging_setup.configure(settings.log_format)
+    logging_setup.configure(settings.log_format, process=process)
     for name, nearest in unknown_settings().items():
         reason = f"no setting has this name; did you mean {nearest}?" if nearest else "no setting has this name"
         log.warning("setting_unknown", setting=name, reason=reason)

@@ -33,7 +33,7 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     """Run the web console; return the exit code, or raise SettingsError."""
     settings = load(ConsoleSettings)
     require_free_port(host, port)
-    configure_log(settings)
+    configure_log(settings, "console")
     make_redis_client(settings.redis_url)  # an invalid URL is a settings error
     warn_of_weak_token(settings.api_token)
     if sys.stderr.isatty():

@@ -18,7 +18,7 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
         raise SettingsError((f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost",))
     require_free_port(host, port)
     _require_own_token(settings, host, port)
-    configure_log(settings)
+    configure_log(settings, "sandbox")
     return lifecycle.run(
         lambda stop: _serve(settings, host, port, stop, console_url=console_url, command_line=command_line)
     )

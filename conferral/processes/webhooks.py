@@ -38,7 +38,7 @@ def serve_webhooks(host: str, port: int) -> int:
     settings = load(ServiceSettings)
     directory = DirectoryFile(settings)
     require_free_port(host, port)
-    configure_log(settings)
+    configure_log(settings, "webhooks")
     warn_of_weak_token(settings.api_token)
     draining = lifecycle.Draining(settings.drain_s)
     return lifecycle.run(

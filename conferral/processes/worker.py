@@ -14,7 +14,7 @@ def run_worker(host: str, port: int | None) -> int:
     directory = DirectoryFile(settings)
     if port is not None:
         require_free_port(host, port)
-    configure_log(settings)
+    configure_log(settings, "worker")
     make_redis_client(settings.redis_url)  # an invalid URL is a settings error
     return lifecycle.run(
         lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reload

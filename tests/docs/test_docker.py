@@ -166,6 +166,13 @@ def test_docker_services_run_existing_commands_and_options(name, commands):
     assert {argument for argument in arguments if argument.startswith("--")} <= known
 
 
+@pytest.mark.parametrize("name", WORKERS)
+def test_prometheus_reaches_the_metrics_of_workers_from_their_network_alone(name):
+    assert option(name, "--host") == "0.0.0.0"
+    assert "outside" in SERVICES[name]["networks"]
+    assert "ports" not in SERVICES[name]
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_a_process_gets_longer_to_stop_than_it_takes(name):
     assert int(OURS[name]["stop_grace_period"].removesuffix("s")) > 10

@@ -79,7 +79,7 @@ async def test_caller_who_withholds_the_number_is_shown_as_us(redis_server, call
 
 async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end(redis_server):
     lines = io.StringIO()
-    log.configure("json", lines, "debug", cache_loggers=False)
+    log.configure("json", lines, "debug", process="test", cache_loggers=False)
     try:
         async with showing_customers(redis_server, accept_call_tokens=False) as system:
             system.sandbox.phone(TARGET).script_in_turn(presses("1"))

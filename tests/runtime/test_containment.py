@@ -17,7 +17,7 @@ from tests.support.strange_errors import ANY_ERRORS, SECRET
 @pytest.fixture
 def lines():
     stream = io.StringIO()
-    log.configure("json", stream, cache_loggers=False)
+    log.configure("json", stream, process="test", cache_loggers=False)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     plain_log.configure()
 

@@ -22,7 +22,7 @@ ELSEWHERE = "+18765550199"
 @pytest.fixture
 def lines():
     stream = io.StringIO()
-    log.configure("json", stream, level="debug", cache_loggers=False)
+    log.configure("json", stream, level="debug", process="test", cache_loggers=False)
     yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     plain_log.configure()
 
@@ -47,6 +47,11 @@ def test_address_under_a_known_key_is_redacted(lines):
     assert line["session_id"] == "CA1"
     assert line["event"] == "call_came_in"
     assert line["level"] == "info"
+
+
+def test_line_in_json_names_the_process_and_has_a_message_for_log_viewers(lines):
+    structlog.get_logger().info("call_came_in", session_id="CA1")
+    assert (lines()[0]["process"], lines()[0]["message"]) == ("test", "call came in")
 
 
 def test_log_key_not_on_the_allow_list_is_omitted(lines):
@@ -143,7 +148,8 @@ async def test_whole_life_of_a_call_puts_no_number_and_no_name_into_the_log(line
         system.sandbox.auth_token,
     ):
         assert secret not in text
-    assert all(line.keys() <= log.KEYS | {"event", "level", "timestamp", "exception"} for line in lines())
+    common = {"event", "level", "timestamp", "exception", "process", "message"}
+    assert all(line.keys() <= log.KEYS | common for line in lines())
 
 
 class NoSpaceLeft(io.StringIO):
@@ -158,7 +164,7 @@ class NoSpaceLeft(io.StringIO):
 
 @pytest.mark.parametrize("says", [structlog.get_logger().error, logging.getLogger("aiohttp.server").error])
 def test_unwritable_log_blocks_no_one(says, capsys):
-    log.configure("json", NoSpaceLeft(), cache_loggers=False)
+    log.configure("json", NoSpaceLeft(), process="test", cache_loggers=False)
     try:
         says("something_happened")
     finally:

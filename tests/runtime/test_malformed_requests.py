@@ -160,7 +160,7 @@ Server = Callable[[Metrics], AbstractAsyncContextManager[int]]
 @pytest.mark.parametrize("server", [webhooks, console, worker, sandbox, failing])
 async def test_malformed_requests_are_answered_and_leave_nothing_in_the_log(server: Server, capfd) -> None:
     stream, metrics = io.StringIO(), Metrics()
-    log.configure("json", stream, level="debug", cache_loggers=False)
+    log.configure("json", stream, level="debug", process="test", cache_loggers=False)
     try:
         async with server(metrics) as port:
             answers = await asyncio.gather(*(send(port, request) for request in MALFORMED.values()))
@@ -180,7 +180,7 @@ async def test_malformed_requests_are_answered_and_leave_nothing_in_the_log(serv
 @pytest.mark.parametrize("name", ["aiohttp.server", "asyncio", "twilio", "urllib3.connectionpool"])
 def test_library_that_logs_is_named_and_not_quoted(name: str) -> None:
     stream = io.StringIO()
-    log.configure("json", stream, cache_loggers=False)
+    log.configure("json", stream, process="test", cache_loggers=False)
     try:
         try:
             int(SECRET)  # its error quotes it

@@ -17,6 +17,7 @@ BOUNDED = {
     "route",
     "code",
     "where",
+    "stream",
 }
 
 

@@ -45,7 +45,8 @@ async def test_sessions_can_be_asked_for_by_who_takes_part(store, open_api, tmp_
     agent = session().parties["agent"]
     gone = replace(agent, status=PartyStatus.LEFT)
     for number in range(5):
-        await put(store, session(f"other-{number}", parties={"agent": replace(agent, address=f"client:{number}", call_sid=f"CA{number}")}))
+        another = replace(agent, address=f"client:{number}", call_sid=f"CA{number}")
+        await put(store, session(f"other-{number}", parties={"agent": another}))
     await put(store, session("left", parties={"agent": gone}))
     await put(store, session("over", state=State.ENDED, phase=Phase.NONE, ended_at_ms=1_795_000_009_000))
     await put(store, session())
