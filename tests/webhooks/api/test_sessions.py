@@ -30,14 +30,14 @@ async def all_pages(client, query):
             return found, pages
 
 
-NOBODY = {"+14155559999", "client:bob", "client", "alice", "CA" + "f" * 32}
-HERE = {
+ABSENT = {"+14155559999", "client:bob", "client", "alice", "CA" + "f" * 32}
+PRESENT = {
     CUSTOMER_NUMBER.replace("+", "%2B"), CUSTOMER_NUMBER, "client:alice", "client:Alice", ALICE, "front-desk",
     f"sip:{CUSTOMER_NUMBER.replace('+', '%2B')}@carrier.example.com",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("party", sorted(NOBODY | HERE))
+@pytest.mark.parametrize("party", sorted(ABSENT | PRESENT))
 async def test_sessions_can_be_asked_for_by_who_takes_part(store, open_api, tmp_path, party):
     directory = tmp_path / "directory.toml"
     directory.write_text('[destinations]\nfront-desk = "client:alice"\n')
@@ -53,7 +53,7 @@ async def test_sessions_can_be_asked_for_by_who_takes_part(store, open_api, tmp_
 
     found, _ = await all_pages(api, f"party={party}&limit=2")
 
-    assert found == ([CALLER] if party in HERE else [])
+    assert found == ([CALLER] if party in PRESENT else [])
     assert (await all_pages(api, f"party={party}&state=ended"))[0] == []
 
 
