@@ -92,6 +92,26 @@ class StoreClock:
         return int(self._clock.monotonic_s() * 1000 + self._store_offset_ms)
 
 
+class RemoteClock:
+    """Another system's clock: its latest reading plus the time since.
+
+    A reading in whole seconds makes it up to a second late. It is never compared with another clock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: Its time minus our monotonic clock's, milliseconds.
+        self._offset_ms: float | None = None
+
+    def observe(self, reading_ms: int) -> None:
+        """Note a reading that has just arrived, Unix milliseconds."""
+        self._offset_ms = reading_ms - self._clock.monotonic_s() * 1000
+
+    def now_ms(self) -> int | None:
+        """Return its time, Unix milliseconds; None without a reading."""
+        return None if self._offset_ms is None else int(self._clock.monotonic_s() * 1000 + self._offset_ms)
+
+
 def until_tick_s(wait_s: float) -> float:
     """Return about `wait_s`, but end at a tick; less than a tick stays as is.
 

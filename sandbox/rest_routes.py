@@ -4,6 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from urllib.parse import parse_qsl, unquote
 
 import orjson
@@ -103,7 +104,12 @@ def _send_fault(sandbox: SandboxRuntime, request: web.Request, plan: RestPlan, e
         return web.Response()  # never sent: the connection is closed
     entry.status = plan.status or 200
     if plan.corruption:
-        return web.Response(status=entry.status, text="<html>Please stand by</html>", content_type="text/html")
+        return web.Response(
+            status=entry.status,
+            text="<html>Please stand by</html>",
+            content_type="text/html",
+            headers={"Date": formatdate(sandbox.now_s, usegmt=True)},
+        )
     usual_code, message = ERRORS.get(plan.status, (plan.status, "Refused on demand"))
     entry.code = plan.code or usual_code
     headers = {"Retry-After": str(plan.retry_after_s)} if plan.status == 429 and plan.retry_after_s else None
@@ -123,7 +129,12 @@ async def _send_half(request: web.Request, answer: RestAnswer) -> web.StreamResp
 
 def _respond(sandbox: SandboxRuntime, answer: RestAnswer, headers: dict[str, str] | None = None) -> web.Response:
     number = sandbox.request_log.rest.total
-    all_headers = {"Twilio-Request-Id": f"RQ{number:032x}", "Twilio-Concurrent-Requests": "1", **(headers or {})}
+    all_headers = {
+        "Date": formatdate(sandbox.now_s, usegmt=True),
+        "Twilio-Request-Id": f"RQ{number:032x}",
+        "Twilio-Concurrent-Requests": "1",
+        **(headers or {}),
+    }
     if answer.body is None:
         return web.Response(status=answer.status, headers=all_headers)
     body = orjson.dumps(answer.body)

@@ -1,6 +1,6 @@
 """Error translation; Twilio's messages are dropped, as they quote numbers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -79,15 +79,26 @@ def parse_json_object(body: bytes) -> dict[str, object] | None:
     return content if isinstance(content, dict) else None
 
 
-def retry_after_s(header: str | None, now_ms: int) -> float:
-    """Return a Retry-After header's seconds; 0.0 if absent or invalid."""
-    # Source: RFC 9110, section 10.2.3: seconds, or an HTTP date.
-    text = (header or "").strip()
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """Return a Retry-After header's seconds; 0.0 if absent or invalid.
+
+    Source: RFC 9110, section 10.2.3: seconds, or a date, which the same server's `Date` turns into seconds.
+    """
+    text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:_RETRY_AFTER_DIGITS_MAX])
+    until_ms, now_ms = _date_ms(text), sent_at_ms(headers)
+    return 0.0 if until_ms is None or now_ms is None else max(0.0, (until_ms - now_ms) / 1000)
+
+
+def sent_at_ms(headers: Mapping[str, str]) -> int | None:
+    """Return a response's `Date` (RFC 9110, section 6.6.1), Unix milliseconds."""
+    return _date_ms(headers.get("Date", ""))
+
+
+def _date_ms(text: str) -> int | None:
     try:
         moment = parsedate_to_datetime(text)
-        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return max(0.0, moment.timestamp() - now_ms / 1000)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, TypeError, IndexError, OverflowError):  # all seen for invalid dates
-        return 0.0
+        return None

@@ -20,7 +20,7 @@ from twilio.http.response import Response
 from twilio.rest import Client
 from yarl import URL
 
-from conferral.runtime.clock import Clock
+from conferral.runtime.clock import Clock, RemoteClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
@@ -132,6 +132,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         super().__init__(logging.getLogger("twilio"), True, total_timeout_s)
         self._api_url = api_url.rstrip("/")
         self._clock = clock
+        #: Twilio's clock, by the `Date` of its answers; a proxy's own answers don't count.
+        self.twilio_clock = RemoteClock(clock)
         self._metrics = metrics
         self._timeout = aiohttp.ClientTimeout(
             total=total_timeout_s, connect=connect_timeout_s, sock_connect=connect_timeout_s, sock_read=read_timeout_s
@@ -171,10 +173,13 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
                 if not 200 <= status < 300:
                     code = errors.code_of(answer.body)
-                    wait_s = errors.retry_after_s(answer.headers.get("Retry-After"), self._clock.wall_ms())
+                    wait_s = errors.retry_after_s(answer.headers)
+                    if code:
+                        self._note_time(answer)
                     raise errors.from_status(status, code, wait_s)
                 if answer.body and errors.parse_json_object(answer.body) is None:
                     raise OutcomeUnknownError(http_status=status)
+                self._note_time(answer)
             except _SendCancelledError:
                 is_inconclusive = True
                 raise
@@ -188,6 +193,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     if self._observer is not None:
                         self._observer(RequestResult(status, code, wait_s, started_s))
         return Response(status, answer.body.decode(), answer.headers)
+
+    def _note_time(self, answer: "HttpAnswer") -> None:
+        if (sent_at_ms := errors.sent_at_ms(answer.headers)) is not None:
+            self.twilio_clock.observe(sent_at_ms)
 
     async def close(self) -> None:
         """Close the connections. Open requests fail with `OutcomeUnknownError`."""

@@ -28,9 +28,9 @@ CONCURRENT_READS_MAX = 2
 CALLS_READ_MAX = 21
 #: Most calls to one address that a search reads, newest first.
 SEARCH_RESULTS_MAX = 50
-#: How much older than the dial its call may be: clocks differ, and Twilio's dates are whole seconds.
-SEARCH_SLACK = timedelta(seconds=2)
-#: How much later than a dial was last sent its call may be: a request takes ten seconds at most, and clocks differ.
+#: How much older than its dial a call may seem: Twilio's dates are whole seconds, and its servers' clocks may differ.
+SEARCH_SLACK = timedelta(seconds=3)
+#: How much later than a dial was last sent its call may be: a request takes ten seconds at most.
 SEARCH_AFTER = timedelta(seconds=30)
 #: Most conferences of one session that are read; there is one, or two if a late leg opened a second.
 CONFERENCES_MAX = 20
@@ -83,7 +83,10 @@ class TwilioQueries:
         return next((seen.call_sid for seen in inside if seen.label == effect.label), "")
 
     async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
-        """Return SIDs, newest first, of ended calls that a dial may have placed."""
+        """Return SIDs, newest first, of ended calls that a dial may have placed.
+
+        `since_ms` is Twilio's time of the dial, Unix milliseconds.
+        """
         with label_requests("verify"):
             placed = await self.calls_placed_since(effect.to, effect.caller_id, since_ms)
         # Twilio's call list has no labels, so another app may have placed them.
@@ -92,7 +95,7 @@ class TwilioQueries:
     async def has_dialed_between(self, effect: CreateCall, since_ms: int, until_ms: int) -> bool:
         """Return whether Twilio lists calls that a gated dial may have placed.
 
-        `since_ms` and `until_ms` say when it may have been sent, Unix milliseconds.
+        `since_ms` and `until_ms` say when it may have been sent, Unix milliseconds of Twilio's time.
         """
         earliest, latest = _utc(since_ms) - SEARCH_SLACK, _utc(until_ms) + SEARCH_AFTER
         with label_requests("verify"):

@@ -25,6 +25,7 @@ from conferral.telephony.http_client import PooledHttpClient, rest_client
 from conferral.telephony.lost_conferences import LostConferences
 from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
+from conferral.telephony.twilio_time import TwilioTime
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.worker_context import WorkerContext
@@ -107,6 +108,8 @@ class WorkerParts:
             dead_workers=lambda: self.assigner.membership.dead,
         )
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
+        by_token = rest_client(settings, connections.http, by_token=True)
+        self._twilio_time = TwilioTime(connections.http.twilio_clock, by_token, settings.account_sid)
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(client, twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
         limit = self.executor.adaptive_limit
@@ -161,6 +164,7 @@ class WorkerParts:
             may_send=assigner.may_send,
             clock=core.clock,
             now_ms=assigner.now_ms,
+            twilio_now_ms=self._twilio_time.now_ms,
             metrics=core.metrics,
             policy=ExecutorPolicy(),
             rng=self._environment.rng,

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 
+from conferral.check.clocks import twilio_ahead_s
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.check.settings import redacted_url
 from conferral.runtime.clock import SystemClock
@@ -27,8 +28,11 @@ _STATUS_PATH = "/voice/status"
 _LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
 
 
-async def check_account(settings: ServiceSettings, number: str = "") -> list[CheckResult]:
-    """Check the account and a number in E.164; empty for `TWILIO_NUMBER`."""
+async def check_account(settings: ServiceSettings, number: str = "") -> tuple[list[CheckResult], float | None]:
+    """Check the account and a number in E.164; empty for `TWILIO_NUMBER`.
+
+    Also return how far Twilio's clock is ahead of this machine's, seconds; None if unknown.
+    """
     metrics = Metrics()
     http = PooledHttpClient(api_url=settings.api_url, clock=SystemClock(), metrics=metrics, total_timeout_s=DEADLINE_S)
     try:
@@ -38,7 +42,11 @@ async def check_account(settings: ServiceSettings, number: str = "") -> list[Che
             )
     finally:
         await http.close()
-    return [account, *number_results]
+    ahead_s = twilio_ahead_s(http.twilio_clock.now_ms())
+    if ahead_s is None and account.status == "ok":
+        why = "its answers have no date, so a dial whose answer is lost can't be found: no one is dialed"
+        account = fail("account", why, "check TWILIO_API_URL: a proxy must not remove the header Date")
+    return [account, *number_results], ahead_s
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import asyncio
 
 from conferral.check import redis_server
 from conferral.check.account import check_account
+from conferral.check.clocks import check_clocks
 from conferral.check.cluster import check_cluster
 from conferral.check.libraries import check_libraries
 from conferral.check.public_url import check_round_trip
@@ -13,29 +14,33 @@ from conferral.check.workers import check_workers
 from conferral.cli.redis_access import make_redis_client, redacted_url
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
+from conferral.storage.keys import config_key
 
 
 async def run_checks(settings: ServiceSettings, *, offline: bool, number: str) -> list[CheckResult]:
     """Check everything; `offline` skips Twilio and the public URL."""
     client = make_redis_client(settings.redis_url)
     try:
+        outside, twilio_s = ([], None) if offline else await _check_reachability(settings, number)
         return [
             *check_sources(),
             *check_settings(settings),
-            *([] if offline else await _check_reachability(settings, number)),
+            *outside,
             *check_libraries(),
-            *await _check_store(client, settings, redacted_url(settings.redis_url)),
+            *await _check_store(client, settings, redacted_url(settings.redis_url), twilio_s),
         ]
     finally:
         await client.aclose()
 
 
-async def _check_reachability(settings: ServiceSettings, number: str) -> list[CheckResult]:
-    account, round_trip = await asyncio.gather(check_account(settings, number), check_round_trip(settings))
-    return [*account, round_trip]
+async def _check_reachability(settings: ServiceSettings, number: str) -> tuple[list[CheckResult], float | None]:
+    (account, twilio_s), round_trip = await asyncio.gather(check_account(settings, number), check_round_trip(settings))
+    return [*account, round_trip], twilio_s
 
 
-async def _check_store(client: object, settings: ServiceSettings, place: str) -> list[CheckResult]:
+async def _check_store(
+    client: object, settings: ServiceSettings, place: str, twilio_s: float | None
+) -> list[CheckResult]:
     reachable, info = await redis_server.check_reachable(client, place)
     lines = [reachable]
     if not info:
@@ -43,6 +48,7 @@ async def _check_store(client: object, settings: ServiceSettings, place: str) ->
     try:
         lines += await redis_server.check_server(client, info)
         lines.append(await redis_server.check_scripts(client))
+        lines.append(await check_clocks(client, config_key(settings.prefix), twilio_s))
         set_up, keys = await redis_server.check_keys(client, settings)
         lines.append(set_up)
         if keys is not None:

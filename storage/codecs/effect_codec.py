@@ -68,7 +68,7 @@ class OutboxEntry:
     work: Effect | PostCommitWrite = field(repr=False)
     #: Redis's time of the commit, Unix milliseconds.
     committed_at_ms: int
-    #: Redis's time of the mark as possibly sent, Unix milliseconds; None without one. Only at-most-once effects get it.
+    #: When a dial or announcement was first sent, Unix milliseconds of Twilio's time; None: not yet, if marks are kept.
     sent_at_ms: int | None = None
     #: An effect's place in its session: version, and number within. A hash keeps no order; times may repeat.
     place: tuple[int, int] = (0, 0)

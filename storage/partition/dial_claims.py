@@ -47,11 +47,11 @@ class DialClaims:
         self._keys = keys
         self._call_ttl_s = CALL_INDEX_TTL_S + session_ttl_s
 
-    async def mark_sent(self, partition: int, lease: Lease, effect_id: str, now_ms: int) -> MarkResult:
-        """Mark an at-most-once effect right before it is sent."""
+    async def mark_sent(self, partition: int, lease: Lease, effect_id: str, sent_at_ms: int) -> MarkResult:
+        """Mark an effect right before it is sent, with Twilio's time."""
         keys = [self._keys.lease(partition), self._keys.outbox(partition)]
         with store_errors():
-            return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, now_ms])))
+            return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, sent_at_ms])))
 
     async def acquire_dial_permit(self, worker_name: str, per_second: float, *, urgent: bool) -> float:
         """Request a permit to place a call, from the rate limit of all workers.

@@ -1,12 +1,12 @@
 --[[
-  Marks an at-most-once effect as possibly sent, right before it is sent.
+  Marks a dial or announcement as possibly sent, right before it is sent.
 
   KEYS[1]  lease hash of the partition
   KEYS[2]  outbox hash
 
   ARGV[1]  lease holder  text, in full
   ARGV[2]  effect id
-  ARGV[3]  now           ms
+  ARGV[3]  Twilio's time ms
 
   Returns  1  marked
            0  not marked: another holder, already done, or no longer in the outbox; it must not be sent
@@ -16,7 +16,7 @@
   Why one script: between checking the lease and marking, the next holder could have restored the effect as unsent.
 ]]
 local lease, outbox = KEYS[1], KEYS[2]
-local holder, effect_id, now_ms = ARGV[1], ARGV[2], ARGV[3]
+local holder, effect_id, sent_at_ms = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('HGET', lease, 'holder') ~= holder then return 0 end
 local body = redis.call('HGET', outbox, effect_id)
 if not body or string.sub(body, 1, 1) ~= '{' then return 0 end
@@ -24,5 +24,5 @@ local mark = '{"sent_at_ms":'
 if string.sub(body, 1, #mark) == mark then return 2 end
 -- A full Redis accepts a script whose first write needs no memory.
 redis.call('HDEL', outbox, '')
-redis.call('HSET', outbox, effect_id, mark .. now_ms .. ',' .. string.sub(body, 2))
+redis.call('HSET', outbox, effect_id, mark .. sent_at_ms .. ',' .. string.sub(body, 2))
 return 1

@@ -47,7 +47,7 @@ def test_a_good_set_up_passes(checked, redis, alive):
     assert set(lines) == {
         "sources", "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API",
         "browsers", "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
-        "setup", "workers", "partitions", "commands", "streams", "sessions",
+        "clocks", "setup", "workers", "partitions", "commands", "streams", "sessions",
     }  # fmt: skip
 
 

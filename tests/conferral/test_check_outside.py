@@ -1,11 +1,16 @@
 """`check` asks Twilio and the public URL: here a sandbox and webhooks, or whatever else may answer there."""
 
+import time
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
+
 import pytest
 import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
 from conferral.check.account import check_account
+from conferral.check.clocks import check_clocks
 from conferral.check.public_url import check_round_trip
 from conferral.check.result import CheckResult
 from conferral.runtime.settings import ServiceSettings, load
@@ -68,10 +73,36 @@ async def served():
 
 
 async def asked(settings) -> dict[str, CheckResult]:
-    lines = await check_account(settings)
+    lines, _ = await check_account(settings)
     assert NUMBER not in str(lines)
     assert AUTH_TOKEN not in str(lines)
     return {line.name: line for line in lines}
+
+
+@pytest.mark.parametrize("redis_s, twilio_s, status, found", [
+    (0, 0.0, "ok", "Redis and this machine within 3 s of Twilio"),
+    (0, None, "ok", "Redis within 3 s of this machine"),
+    (100, 100.0, "warn", "this machine is 100 s behind Twilio"),
+    (-100, None, "warn", "Redis is 100 s behind this machine"),
+    (3_600, -10.0, "warn", "Redis is 3610 s ahead of Twilio; this machine is 10 s ahead of Twilio"),
+])  # fmt: skip
+async def test_clocks_that_are_apart_are_warned_of(redis_s, twilio_s, status, found):
+    client = SimpleNamespace(time=AsyncMock(return_value=(int(time.time()) + redis_s, 500_000)))
+    line = await check_clocks(client, "c:config", twilio_s)
+    assert (line.status, line.found) == (status, found)
+
+
+async def test_twilio_s_clock_is_read_from_its_answers(sandbox):
+    add(sandbox)
+    sandbox._epoch_s += 3_600
+    _, ahead_s = await check_account(settings_of(sandbox))
+    assert ahead_s == pytest.approx(3_600, abs=5)
+
+
+async def test_answers_without_a_date_fail(sandbox, monkeypatch):
+    add(sandbox)
+    monkeypatch.setattr("conferral.telephony.errors.sent_at_ms", lambda _headers: None)
+    assert "no date" in (await asked(settings_of(sandbox)))["account"].found
 
 
 async def test_number_that_leads_here_is_well(sandbox):
@@ -118,8 +149,8 @@ async def test_other_number_of_the_account_can_be_checked_and_is_named(sandbox):
     add(sandbox, voice_url="https://else.example/voice")
     sandbox.add_number("+14155550177", voice_url=f"{PUBLIC}/voice/inbound")
 
-    lines = {line.name: line for line in await check_account(settings_of(sandbox), "+14155550177")}
-    unknown = {line.name: line for line in await check_account(settings_of(sandbox), "+14155550188")}
+    lines = {line.name: line for line in (await check_account(settings_of(sandbox), "+14155550177"))[0]}
+    unknown = {line.name: line for line in (await check_account(settings_of(sandbox), "+14155550188"))[0]}
 
     assert (lines["number"].status, lines["number"].found) == (
         "ok",

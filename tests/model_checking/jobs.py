@@ -26,9 +26,9 @@ from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.twilio_api import HangUpResult
-from conferral.worker.executor.job import JobOutcome, failed, succeeded, unknown
+from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
 from conferral.worker.executor.retry import ExecutorPolicy
-from conferral.worker.executor.verification import AT_MOST_ONCE, CALL_LIST_LAG_S, VERIFIABLE, Verdict, Verification
+from conferral.worker.executor.verification import CALL_LIST_LAG_S, VERIFIABLE, Verdict, Verification
 from tests.model_checking.canonical_values import NOW_MS, OLD, since
 
 #: After how long a read that shows nothing counts, milliseconds.

@@ -102,6 +102,15 @@ class Plan:
         return Random(f"{self.seed}:{what}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrongClocks:
+    """By how much clocks are ahead of the world's time, seconds; None: of each process by less than two."""
+
+    redis_s: float = 0.0
+    workers_s: float | None = None
+    twilio_s: float = 0.0
+
+
 #: What is the harshest world that promises still hold in.
 HARSH: dict[str, float] = {
     "worker_killed_every_s": 4.0,

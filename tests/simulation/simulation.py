@@ -23,7 +23,7 @@ from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from tests.simulation import random_people
 from tests.simulation.invariants import QUIETING, InvariantChecker
-from tests.simulation.plan import Plan
+from tests.simulation.plan import Plan, WrongClocks
 from tests.simulation.redis_network import Network
 from tests.simulation.replay import Replays
 from tests.simulation.run_result import Run
@@ -55,10 +55,10 @@ LONE_SLACK_S = 18.0
 class VirtualClock:
     """A process's clocks: its own zero, and a wall clock that is wrong by seconds."""
 
-    def __init__(self, loop: VirtualLoop, chance: Random) -> None:
+    def __init__(self, loop: VirtualLoop, chance: Random, wrong_s: float | None = None) -> None:
         self._loop = loop
         self._zero_s = chance.uniform(1_000.0, 1_000_000.0)
-        self._wrong_ms = chance.randrange(-2_000, 2_000)
+        self._wrong_ms = chance.randrange(-2_000, 2_000) if wrong_s is None else round(wrong_s * 1000)
 
     def monotonic_s(self) -> float:
         """Seconds that only grow."""
@@ -82,8 +82,9 @@ class WorkerProcess:
 class Simulation:
     """One world."""
 
-    def __init__(self, loop: VirtualLoop, plan: Plan) -> None:
+    def __init__(self, loop: VirtualLoop, plan: Plan, wrong: WrongClocks | None = None) -> None:
         self.loop = loop
+        self._wrong = wrong = wrong or WrongClocks()
         self.plan = plan
         self.settings: ServiceSettings = settings_for(
             "redis://memory", None, PUBLIC_URL,
@@ -92,7 +93,7 @@ class Simulation:
         )  # fmt: skip
         self.keys = Keys(self.settings.prefix, self.settings.partitions)
         self.run = Run(plan)
-        self.network = Network(loop, plan, lambda: round((EPOCH_S + loop.time()) * 1000))
+        self.network = Network(loop, plan, lambda: round((EPOCH_S + wrong.redis_s + loop.time()) * 1000))
         self.workers: list[WorkerProcess] = []
         self.webhooks: list[tuple[Process, Doors]] = []
         self.given = SubmittedCommands(lambda: self.network.values, self.keys)
@@ -109,7 +110,7 @@ class Simulation:
         self.twilio = VirtualTwilio(
             loop,
             self._ask_webhooks,
-            epoch_s=EPOCH_S,
+            epoch_s=EPOCH_S + wrong.twilio_s,
             seed=f"simulation {plan.seed}",
             chance=plan.chance("travel"),
             faults=faults_of(plan),
@@ -163,11 +164,11 @@ class Simulation:
         chance = self.plan.chance(name)
         outside = Environment(
             name=lambda: name,
-            clock=VirtualClock(self.loop, chance),
+            clock=VirtualClock(self.loop, chance, self._wrong.workers_s),
             rng=chance,
             redis=lambda _url, *, blocking=False, max_connections=64: self.network.client(process, blocking=blocking),
             http=lambda settings, *, clock, metrics: ExchangeHttp(
-                self.twilio.rest, settings, clock, metrics, change=self._odd.change
+                self.twilio.rest, settings, clock, metrics, change=self._odd.change, now_s=lambda: self.twilio.now_s
             ),
         )
         worker = Worker(self.settings, environment=outside)

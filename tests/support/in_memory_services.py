@@ -5,6 +5,7 @@ Nothing in here waits: a coroutine that only uses these can be run to its end wi
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -52,6 +53,7 @@ class ExchangeHttp(PooledHttpClient):
         metrics: Metrics,
         *,
         change: Callable[[HttpAnswer], HttpAnswer] = lambda answer: answer,
+        now_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Binds who answers.
 
@@ -61,10 +63,12 @@ class ExchangeHttp(PooledHttpClient):
             clock: For durations.
             metrics: Where is counted.
             change: What becomes of an answer on its way.
+            now_s: Twilio's clock, seconds since 1970.
         """
         super().__init__(api_url=settings.api_url, clock=clock, metrics=metrics)
         self._answer = answer
         self._change = change
+        self._now_s = now_s
 
     async def _send(
         self,
@@ -80,9 +84,11 @@ class ExchangeHttp(PooledHttpClient):
         path = "/" + "/".join(unquote(part) for part in rest.split("/"))
         sent = parts.query + "&" + urlencode(data or params or {}, doseq=True)
         answer = await self._answer(RestRequest(method.upper(), path, tuple(parse_qsl(sent, keep_blank_values=True))))
-        retry = {"Retry-After": "1"} if answer.status == 429 else {}
+        headers = {"Date": formatdate(int(self._now_s()), usegmt=True)}
+        if answer.status == 429:
+            headers["Retry-After"] = "1"
         body = b"" if answer.body is None else orjson.dumps(answer.body)
-        return self._change(HttpAnswer(answer.status, retry, body))
+        return self._change(HttpAnswer(answer.status, headers, body))
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -216,7 +216,7 @@ class SequenceRecorder:
         ledger = self.system.sandbox.request_log
         rest, answers, dials = self._seen
         new = [
-            *(self._request(entry) for entry in ledger.rest[rest:] if not _is_of_sweep(entry)),
+            *(self._request(entry) for entry in ledger.rest[rest:] if not _is_of_account(entry)),
             *(self._document(entry, body) for entry, body in self._answers[answers:] if self._is_drawn(entry)),
         ]
         lines = sorted(new, key=lambda line: line.at_s)
@@ -396,6 +396,6 @@ def _id(name: str) -> str:
     return name.replace(" ", "")
 
 
-def _is_of_sweep(entry: RestEntry) -> bool:
-    """Whether a request reads the account's lists, whatever flow runs at the time."""
-    return entry.method == "GET" and entry.get("PageSize") == str(PAGE_SIZE)
+def _is_of_account(entry: RestEntry) -> bool:
+    """Whether a request reads the account or its lists, whatever flow runs at the time."""
+    return entry.method == "GET" and (entry.path == ".json" or entry.get("PageSize") == str(PAGE_SIZE))

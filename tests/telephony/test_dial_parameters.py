@@ -268,7 +268,7 @@ def placed(sid: str, direction: str = "outbound-api", created: str = LATELY) -> 
     return call(sid, "ringing", "client:alice", created) | {"direction": direction, "from": OWN}
 
 
-OLD, JUST_BEFORE = "Fri, 20 Nov 2026 07:59:57 +0000", "Fri, 20 Nov 2026 07:59:58 +0000"
+OLD, JUST_BEFORE = "Fri, 20 Nov 2026 07:59:56 +0000", "Fri, 20 Nov 2026 07:59:57 +0000"
 
 
 @pytest.mark.parametrize("listed, expected", [

@@ -53,6 +53,8 @@ ELSEWHERE = RedirectSeen(call_status="in-progress", in_conference=False)
 OVER = RedirectSeen(call_status="completed", in_conference=False)
 RINGING = RedirectSeen(call_status="ringing", in_conference=False)
 START_MS = 1_000_000
+#: Twilio's clock shows so much more than the partition's.
+TWILIO_AHEAD_MS = 7_200_000
 UNWANTED = DialStatus(is_wanted=False)
 
 
@@ -281,7 +283,8 @@ class FakeRecords:
         self.follow_ups += 1
         return replace(hang_up(f"stray {outcome.call_sid}", effect.session_id), call_sid=outcome.call_sid)
 
-    async def mark_sent(self, effect: Effect) -> bool:
+    async def mark_sent(self, effect: Effect, sent_at_ms: int) -> bool:
+        assert sent_at_ms >= START_MS + TWILIO_AHEAD_MS
         if effect.effect_id in self.gone:
             raise JobObsoleteError
         self.written.append(f"mark {effect.effect_id}")
@@ -337,6 +340,7 @@ class ExecutorHarness:
                 "may_send": self.may_send,
                 "clock": self.time,
                 "now_ms": lambda _partition: self.time.now_ms(),
+                "twilio_now_ms": self.twilio_now_ms,
                 "metrics": self.metrics,
                 "policy": policy or ExecutorPolicy(),
                 "rng": random.Random(7),
@@ -352,6 +356,9 @@ class ExecutorHarness:
     def _count_job(self, job: Job) -> None:
         self.submitted += 1
         self._submit_job(job)
+
+    async def twilio_now_ms(self) -> int:
+        return self.time.now_ms() + TWILIO_AHEAD_MS
 
     async def may_send(self, partition: int) -> bool:
         self.permissions += 1

@@ -9,7 +9,6 @@ from functools import partial
 
 import pytest
 
-from conferral.statemachine.effects import FindCall
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import WorkerCluster, running_cluster
@@ -212,21 +211,3 @@ async def test_worker_that_was_stopped_takes_that_for_no_step_of_redis_s_clock(
     member.process.wake()
     assert await fired_at(team, 60.0) == pytest.approx(due_s, abs=0.6)
     assert member.keeper.consumers[1].clock.offset_ms == pytest.approx(0, abs=5)
-
-
-@pytest.mark.parametrize("by_s, earlier_s", [(-HOUR_S, HOUR_S), (HOUR_S, 0.0), (0.0, 0.0)])
-@of_team
-async def test_call_search_starts_at_the_earlier_of_two_times(
-    team: WorkerCluster, by_s: float, earlier_s: float
-) -> None:
-    """Twilio's list goes by Twilio's clock; no one knows whether ours or Redis's agrees with it."""
-    member = team.join()
-    await team.until_fair(3.0)
-    await set_timer(team, 60.0)
-    team.set_clock(by_s)
-    await team.passes(3.0)
-    held = member.keeper.consumers[1]
-    find = FindCall(effect_id="f", session_id="s1", dial_id="d", to="+1", since_ms=held.clock.now_ms())
-    sent = held._dispatcher._in_twilio_time(find)
-    assert isinstance(sent, FindCall)
-    assert find.since_ms - sent.since_ms == pytest.approx(earlier_s * 1000, abs=5)

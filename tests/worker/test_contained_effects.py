@@ -18,7 +18,7 @@ from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
-from conferral.worker.executor.verification import AT_MOST_ONCE
+from conferral.worker.executor.job import AT_MOST_ONCE
 from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.executor_harness import (
     BUSY,

@@ -19,6 +19,7 @@ from tests.worker.executor_harness import (
     GONE,
     REFUSED,
     START_MS,
+    TWILIO_AHEAD_MS,
     UNKNOWN,
     UNWANTED,
     ExecutorHarness,
@@ -27,6 +28,7 @@ from tests.worker.executor_harness import (
     find,
     gated,
     recording,
+    redirect,
     straight,
     succeeded,
     update,
@@ -114,6 +116,33 @@ async def test_dial_that_has_come_and_gone_is_known_by_the_list_of_calls(system:
     assert system.records.owners == {"CA7": "S1"}
 
 
+async def test_dial_without_twilio_s_time_is_not_sent(system: ExecutorHarness) -> None:
+    """Without it, a search could miss the call if the answer is lost."""
+    answers: list[ProviderError | None] = [AWAY, REFUSED]
+    system = ExecutorHarness(twilio_now_ms=lambda: _raises(answers.pop(0)))
+
+    outcome = await system.run(straight("d"))
+
+    assert isinstance(outcome, EffectFailed)
+    assert (outcome.code, answers, system.calls.asked) == (REFUSED.code, [], [])
+
+
+async def test_restored_dial_is_searched_for_since_it_was_sent(system: ExecutorHarness) -> None:
+    """However wrong the partition's time is: it may have been set back while its worker died."""
+    system.calls.reads["d"].extend([""] * 9)
+    system.calls.gone_calls = ("CA7",)
+    dial = straight("d")
+
+    assert await system.run(dial, may_have_been_sent=True, sent_at_ms=12_345) == succeeded(dial, "CA7")
+
+    assert system.calls.gone_since_ms == [12_345]
+
+
+async def _raises(error: ProviderError | None) -> int:
+    assert error is not None
+    raise error
+
+
 @pytest.mark.parametrize("since_ms, asked_ms", [(None, START_MS), (START_MS - 9_000, START_MS - 9_000)])
 async def test_dial_lost_in_a_rollback_is_searched_for_since_its_entry_time(
     system: ExecutorHarness, since_ms: int | None, asked_ms: int
@@ -124,7 +153,7 @@ async def test_dial_lost_in_a_rollback_is_searched_for_since_its_entry_time(
     dial = straight("d")
     assert await system.run(dial, may_have_been_sent=True, sent_since_ms=since_ms) == succeeded(dial, "CA7")
 
-    assert system.calls.gone_since_ms == [asked_ms]
+    assert system.calls.gone_since_ms == [asked_ms + TWILIO_AHEAD_MS]
     assert "d" not in system.calls.asked
 
 
@@ -156,8 +185,8 @@ async def test_unwanted_dial_is_not_sent_again(system: ExecutorHarness) -> None:
 # ---- gated: never sent a second time ---------------------------------------------------------------------------------
 
 
-async def test_straight_dial_and_others_are_not_marked(system: ExecutorHarness) -> None:
-    for effect in (straight("a"), update("b"), find("c")):
+async def test_only_dials_and_announcements_are_marked(system: ExecutorHarness) -> None:
+    for effect in (update("b"), find("c"), redirect("e", "S2"), recording("f", "S3")):
         system.submit(effect)
     await system.settle()
 
@@ -178,8 +207,8 @@ async def test_gated_dial_that_a_lost_history_may_have_placed_is_sent_once_the_c
         sent_until_ms=START_MS - 4_000,
     )
 
-    assert set(system.calls.gone_since_ms) == {START_MS - 90_000}
-    assert set(system.calls.sought_until_ms) == {START_MS - 3_000}
+    assert set(system.calls.gone_since_ms) == {START_MS - 90_000 + TWILIO_AHEAD_MS}
+    assert set(system.calls.sought_until_ms) == {START_MS - 3_000 + TWILIO_AHEAD_MS}
     if is_sent:
         assert outcome == succeeded(gated("d"), "CA-d")
         assert system.records.marked == {"d"}

@@ -84,9 +84,12 @@ async def test_dial_of_unknown_outcome_and_ended_session_is_searched_for_and_hun
 
 
 async def test_hang_up_of_an_unwanted_dial_affects_nothing_else(system: ExecutorHarness) -> None:
-    system.records.gone.add("d")
+    answer = system.hold_answer("d")
     system.submit(straight("d"))
     system.submit(update("u"))
+    await system.settle()
+    system.records.gone.add("d")
+    answer.set()
     await system.settle()
 
     assert sorted(system.finished) == ["d", "stray CA-d", "u"]
@@ -96,9 +99,9 @@ async def test_hang_up_of_an_unwanted_dial_affects_nothing_else(system: Executor
 async def test_drain_waits_for_such_a_hang_up_too(system: ExecutorHarness) -> None:
     answer = asyncio.Event()
     system.calls.script["d"].extend([answer, PlacedCall("CA7")])
-    system.records.gone.add("d")
     system.submit(straight("d"))
     await system.settle()
+    system.records.gone.add("d")
 
     drain = asyncio.create_task(system.executor.drain(5))
     await system.settle()

@@ -13,6 +13,7 @@ from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox.call_handle import CallHandle
+from conferral.sandbox.runtime import RestHookEvent
 from conferral.sandbox.service import Sandbox
 from conferral.statemachine.effects import (
     ChangeRecording,
@@ -44,6 +45,7 @@ from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.parameters.dial import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
+from conferral.telephony.twilio_time import TwilioTime
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
 from tests.support.fair_time import LoopSandbox
@@ -184,6 +186,7 @@ async def scene() -> AsyncIterator[Scene]:
             may_send=may_send,
             clock=clock,
             now_ms=lambda _partition: store_clock.now_ms(),
+            twilio_now_ms=TwilioTime(http.twilio_clock, rest_client(settings, http), sandbox.account_sid).now_ms,
             metrics=metrics,
             policy=POLICY,
             rng=random.Random(1),
@@ -331,10 +334,15 @@ async def test_gated_dial_is_at_most_one_call_and_a_search_finds_it(scene: Scene
 
 
 async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(scene: Scene) -> None:
-    scene.records.gone.add("d" * 20)
     conference_sid = await scene.conference_sid()
+    dial = straight(conference_sid)
 
-    await scene.carry_out(straight(conference_sid))
+    async def end_session(event: RestHookEvent) -> None:
+        if event.step == "after":
+            scene.records.gone.add(dial.effect_id)
+
+    scene.sandbox.on_rest = end_session
+    await scene.carry_out(dial)
     await scene.sandbox.wait_until(lambda: all(c.status == "canceled" for c in scene.sandbox.calls_of(TARGET)))
 
     assert len(scene.dialed()) == 1

@@ -58,6 +58,10 @@ class Flaky:
         return lost
 
 
+#: Twilio's time of a dial, Unix milliseconds.
+SENT_MS = 7_000
+
+
 class Desk:
     """A recorder on a real Redis, with session S1 in partition 0."""
 
@@ -163,41 +167,41 @@ async def test_nothing_is_hung_up_where_no_call_is_known(desk: Desk) -> None:
 async def test_mark_says_whether_it_is_the_first(desk: Desk) -> None:
     await desk.order(gated("d"))
 
-    assert await desk.recorder().mark_sent(gated("d"))
-    assert not await desk.recorder().mark_sent(gated("d"))
+    assert await desk.recorder().mark_sent(gated("d"), SENT_MS)
+    assert not await desk.recorder().mark_sent(gated("d"), SENT_MS)
 
-    assert await desk.outbox() == {"d": OutboxEntry(gated("d"), 1_000, sent_at_ms=7_000)}
+    assert await desk.outbox() == {"d": OutboxEntry(gated("d"), 1_000, sent_at_ms=SENT_MS)}
 
 
 async def test_announcement_is_marked_like_a_dial(desk: Desk) -> None:
     await desk.order(announcement("a"))
 
-    assert await desk.recorder().mark_sent(announcement("a"))
-    assert not await desk.recorder().mark_sent(announcement("a"))
+    assert await desk.recorder().mark_sent(announcement("a"), SENT_MS)
+    assert not await desk.recorder().mark_sent(announcement("a"), SENT_MS)
 
-    assert await desk.outbox() == {"a": OutboxEntry(announcement("a"), 1_000, sent_at_ms=7_000)}
+    assert await desk.outbox() == {"a": OutboxEntry(announcement("a"), 1_000, sent_at_ms=SENT_MS)}
 
 
 async def test_mark_whose_answer_was_lost_is_our_own(desk: Desk) -> None:
     await desk.order(gated("d"))
 
-    assert await desk.recorder("mark_sent").mark_sent(gated("d"))
+    assert await desk.recorder("mark_sent").mark_sent(gated("d"), SENT_MS)
 
 
 async def test_order_that_is_in_no_outbox_is_not_to_be_sent(desk: Desk) -> None:
     with pytest.raises(JobObsoleteError):
-        await desk.recorder().mark_sent(gated("d"))
+        await desk.recorder().mark_sent(gated("d"), SENT_MS)
 
 
 async def test_effect_of_a_partition_held_by_another_worker_is_not_sent(desk: Desk) -> None:
     await desk.order(gated("d"))
     await desk.client.hset(desk.keys.lease(0), "holder", "2:two")
     with pytest.raises(JobObsoleteError):
-        await desk.recorder().mark_sent(gated("d"))
+        await desk.recorder().mark_sent(gated("d"), SENT_MS)
 
     desk.held.clear()
     with pytest.raises(LeaseLostError):
-        await desk.recorder().mark_sent(gated("d"))
+        await desk.recorder().mark_sent(gated("d"), SENT_MS)
     assert await desk.outbox() == {"d": OutboxEntry(gated("d"), 1_000)}
 
 
@@ -239,6 +243,6 @@ async def test_worker_that_stops_leaves_what_it_can_not_write_to_the_successor(d
     with pytest.raises(LeaseLostError):
         await recorder.dial_status(straight("d"))
     with pytest.raises(LeaseLostError):
-        await recorder.mark_sent(gated("d"))
+        await recorder.mark_sent(gated("d"), SENT_MS)
     with pytest.raises(LeaseLostError):
         await recorder.finish(straight("d"), outcome(straight("d")))

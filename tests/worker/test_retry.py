@@ -15,8 +15,8 @@ from conferral.runtime.errors import (
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
 from conferral.worker.executor.adaptive_limit import RequestSlots
+from conferral.worker.executor.job import AT_MOST_ONCE
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy, backoff_s
-from conferral.worker.executor.verification import AT_MOST_ONCE
 from tests.support.each import each
 from tests.worker.executor_harness import announcement, away, change, find, gated, recording, say, straight, update
 

@@ -3,11 +3,10 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 
 from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
 from conferral.runtime.lifecycle import call_after_requests
-from conferral.statemachine.effects import CreateCall, Effect, FindCall
+from conferral.statemachine.effects import CreateCall, Effect
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry
@@ -104,16 +103,15 @@ class Dispatcher:
         lost_since_ms = None if is_older or entry.sent_at_ms is not None else entry.lost_since_ms
         may_be_lost = self._is_soon_after_rollback and lost_since_ms != 0
         return Job(
-            effect=self._in_twilio_time(effect),
+            effect=effect,
             partition=self._partition,
             committed_at_ms=entry.committed_at_ms,
             may_have_been_sent=True,
             sent_until_ms=self._lease.lost_until_ms if lost_since_ms else self._lease.sent_until_ms,
-            sent_since_ms=self._search_from_ms(entry.committed_at_ms),
             sent_at_ms=entry.sent_at_ms,
             mark_may_be_lost=may_be_lost or (self._lease.has_all_commits and is_older),
             lost_since_ms=lost_since_ms or None,
-            search_until_ms=self._search_until_ms(),
+            search_until_ms=self._lease.lost_until_ms,
         )
 
     def dispatch(self, decided: DecidedBatch) -> None:
@@ -139,7 +137,7 @@ class Dispatcher:
         # Convert Redis's own time to partition time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
         return Job(
-            effect=self._in_twilio_time(effect),
+            effect=effect,
             partition=self._partition,
             committed_at_ms=self._clock.now_ms(),
             command_published_at_ms=(isinstance(event, Command) and published_at_ms) or None,
@@ -147,25 +145,11 @@ class Dispatcher:
             # It was not committed before on this server, so no holder since the rollback has sent it.
             sent_until_ms=self._lease.lost_until_ms,
             # In any history, nothing was sent before its entry existed.
-            sent_since_ms=self._search_from_ms(parse_entry_id(event.entry_id)[0] + self._clock.offset_ms),
+            sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
             mark_may_be_lost=self._is_soon_after_rollback and lost_since_ms != 0,
             lost_since_ms=lost_since_ms or None,
-            search_until_ms=self._search_until_ms(),
+            search_until_ms=self._lease.lost_until_ms,
         )
-
-    def _in_twilio_time(self, effect: Effect) -> Effect:
-        if isinstance(effect, FindCall):
-            return replace(effect, since_ms=self._search_from_ms(effect.since_ms))
-        return effect
-
-    def _search_from_ms(self, partition_ms: int) -> int:
-        """Return when a search of calls begins: in Redis's time if that is behind."""
-        ahead_ms = self._clock.offset_ms
-        return partition_ms - ahead_ms if ahead_ms >= CLOCK_JUMP_MS else partition_ms
-
-    def _search_until_ms(self) -> int:
-        """Return when a search of calls ends: in Redis's time if that is ahead."""
-        return self._lease.lost_until_ms + max(0, -self._lease.clock_offset_ms)
 
     def _forget_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:
         for session_id in session_ids & self._open_effects.keys():
@@ -209,7 +193,7 @@ class Dispatcher:
         if not isinstance(effect, CreateCall):
             return None
         transfer = session.running_transfer
-        return self._search_from_ms(session.created_at_ms if transfer is None else transfer.started_at_ms)
+        return session.created_at_ms if transfer is None else transfer.started_at_ms
 
     def _predates_takeover(self, event: Event) -> bool:
         return parse_entry_id(event.entry_id) <= self._newest_at_takeover

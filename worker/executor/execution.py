@@ -37,11 +37,12 @@ from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
 from conferral.worker.executor import retry
 from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
-from conferral.worker.executor.job import Job, JobOutcome, failed, log_fields, succeeded, unknown
+from conferral.worker.executor.job import AT_MOST_ONCE, Job, JobOutcome, failed, log_fields, succeeded, unknown
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.priority_limiter import PriorityLimiter
 from conferral.worker.executor.retry import ExecutorPolicy
-from conferral.worker.executor.verification import AT_MOST_ONCE, VERIFIABLE, Verdict, verify
+from conferral.worker.executor.twilio_times import TwilioTimes
+from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
 
 log = structlog.get_logger()
 
@@ -68,6 +69,8 @@ class ExecutionContext:
     clock: Clock
     #: A partition's time, Unix milliseconds.
     now_ms: Callable[[int], int]
+    #: Twilio's time, Unix milliseconds; raises a `ProviderError` if that is not known yet.
+    twilio_now_ms: Callable[[], Awaitable[int]]
     metrics: Metrics
     policy: ExecutorPolicy
     rng: random.Random
@@ -120,8 +123,9 @@ class Execution:
         self._has_been_sent = False
         #: The latest time at which the unverified request could have left, monotonic seconds.
         self._unknown_since_s: float
-        #: Whether the outbox marks the effect as possibly sent, or may by now.
-        self._is_marked_sent = job.sent_at_ms is not None
+        #: Twilio's time of the first request, if the outbox has it, or may have it by now; Unix milliseconds.
+        self._sent_at_ms = job.sent_at_ms
+        self._times = TwilioTimes(job, context.now_ms, context.twilio_now_ms)
         if job.lost_since_ms is not None or (job.may_have_been_sent and not self._is_at_most_once):
             now_ms = context.now_ms(job.partition)
             until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
@@ -135,7 +139,7 @@ class Execution:
     @property
     def can_be_left(self) -> bool:
         """Whether the next holder can continue; a mark makes the outcome unknown."""
-        return self.is_between_requests and not self._is_marked_sent
+        return self.is_between_requests and not self._must_not_be_sent
 
     async def run(self) -> JobOutcome:
         """Return the outcome, or raise LeaseLostError or JobObsoleteError."""
@@ -151,7 +155,7 @@ class Execution:
     async def _run(self) -> JobOutcome:
         """Send, verify, and retry; never repeat what can't be verified."""
         is_unsent = self.state is ExecutionState.UNSENT
-        if is_unsent and self._is_at_most_once and (self._is_marked_sent or self.job.mark_may_be_lost):
+        if is_unsent and (self._must_not_be_sent or (self._is_at_most_once and self.job.mark_may_be_lost)):
             self.state = ExecutionState.FINISHED
             return unknown(self.job.effect)
         while True:
@@ -186,6 +190,8 @@ class Execution:
                 outcome = self._give_up()  # Redis may have used up the time
             if outcome is not None:
                 return outcome
+            if isinstance(effect, FindCall):
+                effect = replace(effect, since_ms=await self._times.of(effect.since_ms))
             await context.checkpoint("before_request", effect)
             self._count_request()
             self.state = ExecutionState.SENDING
@@ -216,34 +222,22 @@ class Execution:
                 return succeeded(self.job.effect, is_confirmed=bool(found))
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
-        """Mark an at-most-once effect; return an outcome if it must not be sent."""
+        """Mark a dial or announcement; return an outcome if not to be sent."""
         if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):
             return known
-        if self._may_be_replaced and not await self.context.outbox.session_awaits(effect):
+        if _may_be_replaced(
+            self.job, self.attempts, self._may_have_happened
+        ) and not await self.context.outbox.session_awaits(effect):
             # A failure of a redirect would undo a later conversion.
             return unknown(effect) if isinstance(effect, RedirectCall) else self._give_up()
-        if self._is_at_most_once and not self._is_marked_sent:
-            self._is_marked_sent = True
-            if not await self.context.outbox.mark_sent(effect):
-                return unknown(self.job.effect)
         if isinstance(effect, Dial) or self._is_at_most_once:
+            if self._sent_at_ms is None:
+                self._sent_at_ms = await self.context.twilio_now_ms()
+                if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
+                    return unknown(self.job.effect)
             # Redis may have been slow, and the lease may be another worker's.
             await self._require_lease()
         return None
-
-    @property
-    def _may_be_replaced(self) -> bool:
-        """Whether the session may not want it anymore: a hold replaces an unhold."""
-        match self.job.effect:
-            case StartRecording() | RedirectCall():
-                # Redirected again, a leg that has left the conference on purpose would be pulled back.
-                return self.job.may_have_been_sent or self.job.was_queued or self.attempts > 0
-            case ChangeRecording(status=RecordingStatus.STOPPED):
-                return False  # final: a session may forget a recording that it stops
-            case UpdateParticipant() | ChangeRecording():
-                # Sent again after a later hold, an unhold would let a consult be overheard.
-                return self._may_have_happened
-        return False
 
     async def _check_before_dial(self, effect: Dial, *, has_waited: bool) -> JobOutcome | None:
         """Return the outcome of a dial that has a call or is unwanted, else None."""
@@ -279,6 +273,11 @@ class Execution:
         """Whether it must not be repeated once it may have been sent."""
         return isinstance(self.job.effect, AT_MOST_ONCE)
 
+    @property
+    def _must_not_be_sent(self) -> bool:
+        """Whether it may have been sent, and can't be verified."""
+        return self._is_at_most_once and self._sent_at_ms is not None
+
     def _mark_unknown(self, since_s: float) -> None:
         """Note that a request, sent by `since_s`, may have taken effect."""
         self._may_have_happened = True
@@ -296,7 +295,7 @@ class Execution:
             await self._require_lease()
             # Before the request: its answer may be as old as its start.
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
-            until_ms = self.job.search_until_ms
+            sent_ms = await self._times.sent_between_ms(self._sent_at_ms) if isinstance(effect, Dial) else (0, 0)
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(lambda: context.is_ours(self.job.partition)):
@@ -305,8 +304,8 @@ class Execution:
                             context.twilio,
                             elapsed_s=elapsed_s,
                             settle_s=context.policy.settle_s,
-                            search_from_ms=self.job.first_sent_at_ms,
-                            search_until_ms=context.now_ms(self.job.partition) if until_ms is None else until_ms,
+                            search_from_ms=sent_ms[0],
+                            search_until_ms=sent_ms[1],
                         )
             except TimeoutError:
                 raise OutcomeUnknownError from None
@@ -379,8 +378,8 @@ class Execution:
         """Return the outcome after an unexpected error: unknown or failed."""
         self.state = ExecutionState.FINISHED
         self.internal_error = reason
-        is_unknown = self._has_been_sent or self._may_have_happened or self._is_marked_sent or self.job.mark_may_be_lost
-        effect = self.job.effect
+        effect, is_marked = self.job.effect, self._must_not_be_sent
+        is_unknown = self._has_been_sent or self._may_have_happened or is_marked or self.job.mark_may_be_lost
         outcome = unknown(effect) if is_unknown else replace(failed(effect, self._last_error), reason=reason)
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
@@ -396,6 +395,20 @@ class Execution:
                 call_sid = ""  # another session dialed the same address
         # The wait for a permit counts as queue time, like Twilio's own queue.
         return succeeded(self.job.effect, call_sid, queue_ms + self.job.dial_wait_ms)
+
+
+def _may_be_replaced(job: Job, attempts: int, may_have_happened: bool) -> bool:
+    """Whether the session may not want it anymore: a hold replaces an unhold."""
+    match job.effect:
+        case StartRecording() | RedirectCall():
+            # Redirected again, a leg that has left the conference on purpose would be pulled back.
+            return job.may_have_been_sent or job.was_queued or attempts > 0
+        case ChangeRecording(status=RecordingStatus.STOPPED):
+            return False  # final: a session may forget a recording that it stops
+        case UpdateParticipant() | ChangeRecording():
+            # Sent again after a later hold, an unhold would let a consult be overheard.
+            return may_have_happened
+    return False
 
 
 def _may_be_done(effect: Effect, error: ProviderError) -> bool:

@@ -87,7 +87,7 @@ class Executor:
             self._read_queue.start(self._run_out_of_band)
         elif isinstance(effect, FindCall):
             self._run_out_of_band(job)
-        elif self._acquire_dial_permit is not None and isinstance(effect, Dial) and job.sent_at_ms is None:
+        elif self._acquire_dial_permit is not None and isinstance(effect, Dial) and not job.is_unknown:
             self._dials.add(effect, job, self._acquire_dial_permit)
         else:
             self._enqueue(job)

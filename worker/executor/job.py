@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from conferral.runtime.errors import ConferralError, ProviderError, ProviderGoneError
-from conferral.statemachine.effects import Effect
+from conferral.statemachine.effects import CreateCall, Effect, PlayAnnouncement
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from conferral.worker.executor.retry import RETRY_AFTER_MAX_S
+
+#: Never repeated after a request: a phone would ring, or a caller hear a message, again. All others may be repeated.
+AT_MOST_ONCE = (CreateCall, PlayAnnouncement)
 
 JobOutcome = EffectSucceeded | EffectFailed | EffectUnknown | CallsRead
 
@@ -30,7 +33,7 @@ class Job:
     sent_until_ms: int | None = None
     #: The earliest that any history could have sent it, Unix milliseconds; None: its commit. For searches of calls.
     sent_since_ms: int | None = None
-    #: When an at-most-once effect was marked as possibly sent, Unix milliseconds of partition time; None: no mark.
+    #: When it was marked as possibly sent, Unix milliseconds of Twilio's time; None: no mark.
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
@@ -50,8 +53,13 @@ class Job:
     on_attempted: Callable[[], None] | None = None
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether it may have been sent, and is not sent again."""
+        return self.sent_at_ms is not None and isinstance(self.effect, AT_MOST_ONCE)
+
+    @property
     def first_sent_at_ms(self) -> int:
-        """From when on to search Twilio's calls for it, Unix milliseconds."""
+        """When it could first have been sent, for searches of Twilio's calls."""
         bounds = (self.committed_at_ms, self.sent_since_ms, self.lost_since_ms)
         return min(bound_ms for bound_ms in bounds if bound_ms is not None)
 

@@ -74,10 +74,10 @@ class OutboxWriter:
         )
         return stray
 
-    async def mark_sent(self, effect: Effect) -> bool:
-        """Mark an effect before it is sent; return False if it may have been.
+    async def mark_sent(self, effect: Effect, sent_at_ms: int) -> bool:
+        """Store when an effect is sent; return False if it may have been before.
 
-        Raises JobObsoleteError if it must not be sent.
+        `sent_at_ms` is Twilio's time, Unix milliseconds. Raises JobObsoleteError if it must not be sent.
         """
         partition = self._keys.partition_of(effect.session_id)
         is_unknown = False
@@ -88,8 +88,7 @@ class OutboxWriter:
             if held is None or held.is_lost:
                 raise LeaseLostError("the partition is not ours any more")
             try:
-                now_ms = self._now_ms(partition)
-                return await self._dial_claims.mark_sent(partition, held.lease, effect.effect_id, now_ms)
+                return await self._dial_claims.mark_sent(partition, held.lease, effect.effect_id, sent_at_ms)
             except StoreUnreachableError:
                 is_unknown = True
                 raise

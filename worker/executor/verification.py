@@ -38,8 +38,6 @@ class Verification:
 
 #: `CreateCall` only before its first request, if a lost history may have sent it: the call list shows no dial's id.
 VERIFIABLE = (effects.RedirectCall, effects.CreateParticipant, effects.CreateCall, effects.StartRecording)
-#: Never repeated after a request: a phone would ring, or a caller hear a message, again. All others may be repeated.
-AT_MOST_ONCE = (effects.CreateCall, effects.PlayAnnouncement)
 #: How long Twilio's call list may lack a new call.
 CALL_LIST_LAG_S = 5.0
 
@@ -58,7 +56,7 @@ async def verify(
     Args:
         elapsed_s: Since the request could last have been sent.
         settle_s: After which Twilio's answers show an executed request.
-        search_from_ms: When it could first have been sent, for searches of calls, Unix milliseconds.
+        search_from_ms: When a dial could first have been sent, Unix milliseconds of Twilio's time.
         search_until_ms: When it could last have been sent, the same.
     """
     match effect:
