@@ -1,5 +1,6 @@
 """Twilio REST API: reads, and verification of effects before a retry."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from conferral.telephony.rest_requests import gather, if_found, list_page, read_
 #: SID of a conference, and its participants.
 _Conference = tuple[str, tuple[ParticipantSeen, ...]]
 
+#: SID of a conference. The names of Conferral's begin with another kind's letters, or have a hyphen.
+_SID = re.compile(r"CF[0-9a-f]+")
 #: Most children of one call that are read: one per agent that rang.
 CHILDREN_MAX = 50
 #: Calls read concurrently by SID, as many as a read has other parts at the same time.
@@ -78,9 +81,12 @@ class TwilioQueries:
 
     async def find_dial(self, effect: CreateParticipant) -> str:
         """Return the SID of a dial's call, by its label; empty for none."""
+        conference = effect.conference
         with label_requests("verify"):
-            inside = await self.participants_in(effect.conference)
-        return next((seen.call_sid for seen in inside if seen.label == effect.label), "")
+            # Twilio lists the participants of a SID. It answers 405 for a name, which says nothing about participants.
+            sids = [conference] if _SID.fullmatch(conference) else await self._live_conferences(conference)
+            inside = await gather(*(self.participants_in(sid) for sid in sids))
+        return next((seen.call_sid for each in inside for seen in each if seen.label == effect.label), "")
 
     async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
         """Return SIDs, newest first, of ended calls that a dial may have placed.

@@ -29,6 +29,8 @@ class Behavior(Immutable):
     #: only in a request that also sets Hold, and unless on hold afterwards.
     end_on_exit_update: Literal["unless-held", "taken", "with-hold"] = "unless-held"
     end_before_start: Literal["refused", "taken"] = "refused"  #: Ending a conference via REST; 16001 says no.
+    #: What REST shows for a conference of two who don't start it; one account showed `in-progress`.
+    unstarted_conference: Literal["init", "in-progress"] = "init"
     #: Updates and removals of participants via REST; Twilio's page on error 16099 says no.
     update_before_start: Literal["refused", "taken"] = "refused"
     add_before_start: Literal["taken", "refused"] = "taken"  #: Dialing in: 16099 says no, Twilio's samples do it.
@@ -43,6 +45,7 @@ class Behavior(Immutable):
     calls_per_second: float = 0.0  #: At which REST dials leave the queue; 0 starts each at once.
     ring_buffer_s: float = 0.0  #: Added to a REST dial's `Timeout`; Twilio adds 5, at least in some flows.
     list_delay_s: float = 0.0  #: How long the API's lists miss a new call or conference, which can be fetched.
+    dial_errors_reported: bool = True  #: Whether the action of a failed Dial has ErrorCode and ErrorMessage.
     verify_callers: bool = True  #: Whether the caller ID must be the account's or a CallToken's (21210, 13214).
     accept_call_tokens: bool = True  #: Whether a CallToken lets a REST dial show the original caller's number.
     call_limit_s: float = 14_400.0  #: Default maximum duration of a call (TwiML <Dial>, timeLimit).

@@ -9,13 +9,15 @@ from conferral.sandbox.model.state import Call, Conference, Number, Participant,
 API_VERSION = "2010-04-01"
 SIP_SOURCE = "203.0.113.10"  #: Where SIP calls come from: an address for documentation.
 
+_PLACES = (("NOVATO", "CA", "94949"), ("", "", ""), ("Vancouver", "WA", "98660"), ("", "IN", ""))
+"""Cities, states, and ZIP codes: captured requests have them in capitals, mixed case, or not at all."""
 _ORDER = (
     "Called", "ToState", "CallerCountry", "Direction", "CallerState", "ToZip", "CallSid", "To", "CallerZip",
     "ToCountry", "CallToken", "ParentCallSid", "CalledVia", "ForwardedFrom", "ApplicationSid", "CalledZip",
     "ApiVersion", "CalledCity", "CallStatus", "From", "AccountSid", "CalledCountry", "CallerCity", "ToCity",
     "FromCountry", "Caller", "FromCity", "CalledState", "FromZip", "FromState",
 )  # fmt: skip
-"""The order seen on the wire: neither alphabetical nor grouped, so that no code relies on an order."""
+"""The order seen on the wire, except for actions: neither alphabetical nor grouped."""
 
 
 def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
@@ -46,14 +48,12 @@ def voice_request(call: Call, account_sid: str, parent: Call | None) -> Params:
 
 
 def _place_fields(prefixes: tuple[str, str], address: str) -> dict[str, str]:
-    """Return a number's place, such as `FromCity`; only countries are known."""
+    """Return a number's place, such as `FromCity`; often, parts are unknown."""
     if not is_number(address):
         return {}
-    return {
-        f"{prefix}{part}": country(address) if part == "Country" else ""
-        for prefix in prefixes
-        for part in ("City", "State", "Zip", "Country")
-    }
+    where = _PLACES[int(address[-1]) % len(_PLACES)] if country(address) == "US" else ("", "", "")
+    parts = dict(zip(("City", "State", "Zip", "Country"), (*where, country(address)), strict=True))
+    return {f"{prefix}{part}": value for prefix in prefixes for part, value in parts.items()}
 
 
 def sip_request(call: Call, domain: Number, headers: Params) -> Params:
@@ -70,11 +70,17 @@ def sip_request(call: Call, domain: Number, headers: Params) -> Params:
     )
 
 
-def dial_action(status: str, child: Call | None, duration_s: float | None, bridged: bool | None) -> Params:
+def dial_action(
+    status: str, child: Call | None, duration_s: float | None, bridged: bool | None, error: tuple[int, str] | None
+) -> Params:
     """Return the extra parameters of a `<Dial>`'s action; None omits one."""
     out = [("DialCallStatus", status)]
+    if error is not None:
+        out += [("ErrorCode", str(error[0])), ("ErrorMessage", error[1])]
     if child is not None:
         out.append(("DialCallSid", child.sid))
+    if child is not None and sip_host(child.to):  # Twilio docs, TwiML <Sip>
+        out += [("DialSipCallId", f"{child.sid[2:]}@0.0.0.0"), ("DialSipResponseCode", str(child.sip_code or 200))]
     if duration_s is not None:
         out.append(("DialCallDuration", str(int(duration_s))))
     if bridged is not None:

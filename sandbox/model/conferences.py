@@ -30,9 +30,10 @@ REASON_TEXTS = {
     "conference-ended-via-api": "Conference ended via API",
     "last-participant-left": "The last participant left",
     "last-participant-kicked": "The last participant was removed",
-    "participant-with-end-conference-on-exit-left": "A participant with endConferenceOnExit left",
-    "participant-with-end-conference-on-exit-kicked": "A participant with endConferenceOnExit was removed",
+    "participant-with-end-conference-on-exit-left": "Participant {} with endConferenceOnExit left the conference",
+    "participant-with-end-conference-on-exit-kicked": "Participant {} with endConferenceOnExit was removed",
 }
+"""By ReasonConferenceEnded; braces stand for the participant's CallSid."""
 
 
 def send_conference_event(
@@ -69,6 +70,12 @@ def find_or_create(transaction: Transaction, name: str) -> Conference:
     transaction.state.conference_sids[name] = conference.sid
     transaction.changed_sids.add(conference.sid)
     return conference
+
+
+def shown_status(transaction: Transaction, conference: Conference) -> str:
+    """Return the status that the API shows (`unstarted_conference`)."""
+    is_unstarted = conference.status == "init" and len(conference.joined()) > 1
+    return transaction.rules.unstarted_conference if is_unstarted else conference.status
 
 
 def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, str] | None:
@@ -269,7 +276,10 @@ def finish(transaction: Transaction, conference: Conference, reason: str, ended_
     conference.announcement = None
     transaction.stop_timer(conference.sid, "announce")
     transaction.state.conference_sids.pop(conference.name, None)
-    extra = [("ReasonConferenceEnded", reason), ("Reason", REASON_TEXTS[reason])]
+    extra = [
+        ("ReasonConferenceEnded", reason),
+        ("Reason", REASON_TEXTS[reason].format(ended_by.call_sid if ended_by else "")),
+    ]
     if ended_by is not None:
         conference.call_sid_ending = ended_by.call_sid
         extra.append(("CallSidEndingConference", ended_by.call_sid))

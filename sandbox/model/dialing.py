@@ -37,17 +37,13 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     to = address(noun)
     from_ = verb.get("callerId") or parent.from_
     if noun.name == "Number" and not is_number(to):
-        transaction.add_debugger_entry(13223, "Dial: invalid phone number format", parent.sid)
-        return None
+        return _refuse(transaction, parent, 13223, "Dial: invalid phone number format")
     if noun.name == "Number" and not verb.get("callerId") and not is_number(from_):
-        transaction.add_debugger_entry(13214, "Dial: a callerId is needed to dial a number", parent.sid)
-        return None
+        return _refuse(transaction, parent, 13214, "Dial: a callerId is needed to dial a number")
     known = (parent.from_, parent.to, *transaction.state.numbers)
     if noun.name == "Number" and transaction.rules.verify_callers and from_ not in known:
-        transaction.add_debugger_entry(
-            13214, "Dial: callerId is neither the caller's, the called, nor one of the account's", parent.sid
-        )
-        return None
+        why = "Dial: callerId is neither the caller's, the called, nor one of the account's"
+        return _refuse(transaction, parent, 13214, why)
     child = calls.new_call(transaction, from_, to, "outbound-dial")
     child.parent_sid = parent.sid
     child.ring_s = verb.number("timeout", RING_S)
@@ -56,6 +52,13 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     if noun.get("url"):
         child.start = Source(resolve(base_url, noun.get("url")), noun.get("method", "POST").upper())
     return child
+
+
+def _refuse(transaction: Transaction, parent: Call, code: int, message: str) -> None:
+    """Report that a noun can't be dialed; a Dial that fails names it, too."""
+    transaction.add_debugger_entry(code, message, parent.sid)
+    if parent.dial is not None:
+        parent.dial.error = code, message
 
 
 def join_settings(noun: Verb, base_url: str) -> JoinSettings:
@@ -158,6 +161,8 @@ def on_child_left(transaction: Transaction, child: Call) -> None:
     if child.sid == dial.winner_sid:
         finish(transaction, parent, "completed", child)
     elif not dial.children and not dial.winner_sid:
+        if child.status == "failed" and is_number(child.to):
+            dial.error = 13224, "Dial: Twilio does not support calling this number or the number is invalid"
         finish(transaction, parent, child.status, child)
 
 
@@ -201,7 +206,8 @@ def action_request(
         if child.answered_at_s is not None:
             lasted_s = (child.ended_at_s if child.ended_at_s is not None else transaction.now_s) - child.answered_at_s
     source = Source(url, dial.verb.get("method", "POST").upper())
-    return source, callback_parameters.dial_action(status, child, lasted_s, bridged)
+    error = dial.error if status == "failed" and transaction.rules.dial_errors_reported else None
+    return source, callback_parameters.dial_action(status, child, lasted_s, bridged, error)
 
 
 def finish(transaction: Transaction, call: Call, status: str, child: Call | None = None) -> None:
@@ -216,9 +222,9 @@ def finish(transaction: Transaction, call: Call, status: str, child: Call | None
         return
     source, extra = action
     if call.is_final:
-        transaction.fetch(call, source, "ignored", extra)
+        transaction.fetch(call, source, "ignored", extra, is_action=True)
         return
     call.generation += 1
     call.program = None  # verbs after a Dial with an action are never reached
     call.activity = "fetching"
-    transaction.fetch(call, source, "program", extra)
+    transaction.fetch(call, source, "program", extra, is_action=True)

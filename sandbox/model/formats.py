@@ -28,6 +28,11 @@ def country(address: str) -> str:
     return next((name for prefix, name in _COUNTRIES if address.startswith(prefix)), "")
 
 
+def national(address: str) -> str:
+    """Return a US number as `(415) 555-0123`; other addresses as they are."""
+    return re.sub(r"^\+1(\d{3})(\d{3})(\d{4})$", r"(\1) \2-\3", address)
+
+
 def is_number(address: str) -> bool:
     """Whether the address is a phone number in E.164."""
     return E164.match(address) is not None

@@ -78,6 +78,7 @@ class Dial:
     children: list[str] = field(default_factory=list)  #: Legs that ring, hear a whisper, or talk.
     winner_sid: str = ""  #: The leg that answered first.
     bridged_at_s: float | None = None
+    error: tuple[int, str] | None = None  #: Twilio's code and message of why it fails.
 
 
 @dataclass(slots=True)

@@ -106,6 +106,7 @@ class Transaction:
         generation: int | None = None,
         conference_sid: str = "",
         is_fallback: bool = False,
+        is_action: bool = False,
     ) -> None:
         """Request a document for a call, with its voice parameters and `extra`.
 
@@ -116,7 +117,11 @@ class Transaction:
         generation = call.generation if generation is None else generation
         fetch = Fetch(fetch_id, call.sid, purpose, generation, source.url, conference_sid, is_fallback)
         self.state.fetches[fetch_id] = fetch
-        form = self.voice_params(call) + extra
+        voice = self.voice_params(call)
+        if purpose == "wait" and (call.from_ if call.direction == "inbound" else call.to).startswith("client:"):
+            voice = tuple((name, "" if name in {"Called", "Caller", "From", "To"} else value) for name, value in voice)
+        # The form of a Dial's or a Gather's action arrives sorted by name; others don't.
+        form = tuple(sorted(voice + extra)) if is_action else voice + extra
         is_get = source.method == "GET"
         url = with_query(source.url, form) if is_get else source.url
         self.emit(FetchRequest(fetch_id, call.sid, url, source.method, () if is_get else form, purpose))

@@ -240,7 +240,7 @@ class TwilioModel:
                 twiml_interpreter.on_verb_over(transaction, call)
             case "old-action" if call.old_action is not None:
                 (source, extra), call.old_action = call.old_action, None
-                transaction.fetch(call, source, "ignored", extra)
+                transaction.fetch(call, source, "ignored", extra, is_action=bool(extra))
             case "redirect" if call.redirect_target is not None:
                 source, call.redirect_target = call.redirect_target, None
                 twiml_interpreter.begin(transaction, call, source)

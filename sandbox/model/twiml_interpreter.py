@@ -202,8 +202,8 @@ def _finish_gather(transaction: Transaction, call: Call, gather: Gather, finishe
     whisper = call.program is not None and call.program.whisper
     source = Source(resolve(gather.base_url, gather.verb.get("action")), gather.verb.get("method", "POST").upper())
     call.generation += 1
-    extra = (("Digits", gather.digits), ("FinishedOnKey", finished_on))
-    transaction.fetch(call, source, "whisper" if whisper else "program", extra)
+    extra = (("Digits", gather.digits), ("FinishedOnKey", finished_on), ("msg", "Gather End"))
+    transaction.fetch(call, source, "whisper" if whisper else "program", extra, is_action=True)
 
 
 def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:

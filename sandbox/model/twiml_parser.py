@@ -55,7 +55,9 @@ class Verb(Immutable):
 def parse_twiml(content_type: str, body: bytes) -> tuple[Verb, ...]:
     """Return a document's verbs; raise TwimlError if it is invalid."""
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type not in {"text/xml", "application/xml", "text/html", ""} and not media_type.endswith("+xml"):
+    if media_type not in {"text/xml", "application/xml", "text/html", "text/plain", ""} and not media_type.endswith(
+        "+xml"
+    ):
         raise TwimlError(12300, f"Invalid Content-Type: {media_type}")
     if len(body) > SIZE_MAX:
         raise TwimlError(11750, "TwiML response body too large")

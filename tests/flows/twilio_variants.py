@@ -14,6 +14,7 @@ READINGS: Mapping[str, Mapping[str, Any]] = {
     "flags_with_hold": {"end_on_exit_update": "with-hold"},
     "start_awaited": {"add_before_start": "refused", "failed_wait": "hung-up"},
     "start_ignored": {"end_before_start": "taken", "update_before_start": "taken"},
+    "start_shown_early": {"unstarted_conference": "in-progress"},
 }
 #: Marks a reading in a test's id.
 PREFIX = "twilio:"

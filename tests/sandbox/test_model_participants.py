@@ -15,9 +15,10 @@ def test_participant_is_listed_while_it_rings_and_connected_when_it_answers(stor
 
     _, listed = story.rest("GET", story.participants())
     assert [(it["label"], it["status"]) for it in listed["participants"]] == [
-        (None, "connected"),
         ("target", "ringing"),
+        (None, "connected"),
     ]
+    assert not any("queue_time" in it for it in listed["participants"])
     story.answers(sid)
     assert story.rest("GET", story.participants("target"))[1]["status"] == "connected"
     assert story.event("participant-join")["ParticipantLabel"] == "target"

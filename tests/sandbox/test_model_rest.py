@@ -3,6 +3,8 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.inputs import InboundCall
+from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, bridge_twiml
 from tests.support.each import each
 
@@ -21,12 +23,34 @@ def test_call_is_shown_as_twilio_describes_it(story: ModelScenario) -> None:
         "sid", "date_created", "date_updated", "parent_call_sid", "account_sid", "to", "to_formatted", "from",
         "from_formatted", "phone_number_sid", "status", "start_time", "end_time", "duration", "price", "price_unit",
         "direction", "answered_by", "api_version", "forwarded_from", "group_sid", "caller_name", "queue_time",
-        "trunk_sid", "uri", "subresource_uris",
+        "trunk_sid", "uri", "subresource_uris", "annotation",
     }  # fmt: skip
     assert (body["status"], body["direction"], body["queue_time"]) == ("queued", "outbound-api", "0")
     assert (body["start_time"], body["end_time"], body["duration"]) == (None, None, None)
     assert body["date_created"] == "Thu, 01 Jan 1970 00:16:40 +0000"
     assert body["uri"].endswith(f"/Calls/{body['sid']}.json")
+
+
+def test_numbers_of_calls_are_shown_in_national_form_with_the_accounts_number() -> None:
+    story = ModelScenario()
+    story.exchange.add_number(Number("+14155550100", f"{APP}/voice"))
+    sid = story.happens(InboundCall("+14155550123", "+14155550100")).call_sid
+
+    _, body = story.rest("GET", f"/Calls/{sid}.json")
+    _, numbers = story.rest("GET", "/IncomingPhoneNumbers.json", ("PhoneNumber", "+14155550100"))
+
+    assert (body["from"], body["from_formatted"]) == ("+14155550123", "(415) 555-0123")
+    assert (body["to"], body["to_formatted"]) == ("+14155550100", "(415) 555-0100")
+    assert body["phone_number_sid"] == numbers["incoming_phone_numbers"][0]["sid"]
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_participants_of_a_name_can_only_be_created(story: ModelScenario, method: str) -> None:
+    sid = story.member()
+
+    assert story.refused(method, "/Conferences/room/Participants.json") == (405, 20004)
+    assert story.refused("GET", "/Conferences/elsewhere/Participants.json") == (405, 20004)
+    assert [it["call_sid"] for it in story.rest("GET", story.participants())[1]["participants"]] == [sid]
 
 
 def test_finished_call_returns_its_times_as_text(story: ModelScenario) -> None:
@@ -105,7 +129,8 @@ def test_status_callback_may_be_requested_by_get(story: ModelScenario) -> None:
 
 def test_unknown_resources_are_not_found(story: ModelScenario) -> None:
     paths = (
-        "/Calls/CA1.json", "/Conferences/CF1.json", "/Conferences/CF1/Participants.json", "/Recordings/RE1.json",
+        "/Calls/CA1.json", "/Conferences/CF1.json", f"/Conferences/CF{'0' * 32}/Participants.json",
+        "/Recordings/RE1.json",
         "/Calls/Recordings.json", "/Conferences/Participants.json",
     )  # fmt: skip
     for path in paths:

@@ -52,7 +52,7 @@ async def test_participants_are_created_listed_held_and_removed(sandbox: Sandbox
 
     (conference,) = await twilio.conferences.list_async(friendly_name="room", status="in-progress")
     members = twilio.conferences(conference.sid).participants
-    assert [it.label for it in await members.list_async()] == ["agent", "target one"]
+    assert [it.label for it in await members.list_async()] == ["target one", "agent"]
     held = await twilio.conferences(conference.sid).participants("target%20one").update_async(hold=True)
     assert (held.hold, held.muted, held.status) == (True, False, "connected")
     assert (await twilio.conferences(conference.sid).participants(alice.call_sid).fetch_async()).label == "agent"

@@ -256,6 +256,22 @@ async def test_dial_is_searched_for_by_its_label(inside: Answer, expected: str) 
     assert len(http.requests) == 1
 
 
+@pytest.mark.parametrize("conference, expected", [("CF2", "CA7"), ("CF3", "")])
+async def test_dial_by_name_is_searched_for_in_the_conferences_of_that_name(conference: str, expected: str) -> None:
+    """Twilio lists no participants of a name: 405."""
+    by_name = replace(PARTICIPANT, conference="CA5")
+    calls, http = calls_with({
+        "GET Conferences/CA5/Participants": from_status(405, 20004),
+        "GET Conferences": page("conferences", {"sid": conference, "status": "in-progress"}),
+        "GET Conferences/CF2/Participants": page("participants", {"call_sid": "CA7", "label": "target-3"}),
+        "GET Conferences/CF3/Participants": page("participants", {"call_sid": "CA8", "label": "agent-1"}),
+    })  # fmt: skip
+
+    assert await calls.find_dial(by_name) == expected
+
+    assert "GET Conferences/CA5/Participants" not in [asked for asked, _ in http.requests]
+
+
 async def test_failed_read_is_not_taken_as_no_dial() -> None:
     error = from_status(503)
     calls, _ = calls_with({"GET Conferences/CF1/Participants": error})

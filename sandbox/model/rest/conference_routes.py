@@ -3,6 +3,8 @@
 Source: Twilio docs: Conference resource; Participant resource; Error and Warning Dictionary.
 """
 
+from typing import Any
+
 from conferral.sandbox.model import calls, conferences, participant_updates
 from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
 from conferral.sandbox.model.inputs import RestRequest
@@ -32,14 +34,20 @@ def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnsw
         conference
         for conference in (state.conferences[sid] for sid in scanned)
         if (not name or conference.name == name)
-        and (not status or conference.status == status)
+        and (not status or conferences.shown_status(transaction, conference) == status)
         and conference.created_at_s <= newest_s
         and created(conference.created_at_s)
         and updated(conference.updated_at_s)
     ]
     return resources.list_page(
-        state, request, "conferences", found, resources.conference_resource, lambda it: it.number
+        state, request, "conferences", found, lambda _, it: conference_resource(transaction, it), lambda it: it.number
     )
+
+
+def conference_resource(transaction: Transaction, conference: Conference) -> dict[str, Any]:
+    """Return a Conference resource as an account shows it."""
+    shown = resources.conference_resource(transaction.state, conference)
+    return shown | {"status": conferences.shown_status(transaction, conference)}
 
 
 def update(transaction: Transaction, conference: Conference, form: Form) -> RestAnswer:
@@ -48,7 +56,8 @@ def update(transaction: Transaction, conference: Conference, form: Form) -> Rest
     if status not in {"", "completed"}:
         raise RestError(400, 20001, f"Invalid Status: {status}")
     url = form.url("AnnounceUrl")
-    if status and conference.status == "init" and transaction.rules.end_before_start == "refused":
+    shown = conferences.shown_status(transaction, conference)
+    if status and shown == "init" and transaction.rules.end_before_start == "refused":
         raise RestError(400, 16001, "Conference is not bridged")
     if conference.status == "completed":
         raise RestError(400, 16022, "Conference does not exist or is completed")
@@ -57,11 +66,12 @@ def update(transaction: Transaction, conference: Conference, form: Form) -> Rest
         participant_updates.announce_to_all(transaction, conference, url, form.method("AnnounceMethod"))
     if status:
         conferences.finish(transaction, conference, "conference-ended-via-api")
-    return RestAnswer(200, resources.conference_resource(transaction.state, conference))
+    return RestAnswer(200, conference_resource(transaction, conference))
 
 
 def _check_is_in_progress(transaction: Transaction, conference: Conference) -> None:
-    if conference.status != "in-progress" and transaction.rules.update_before_start == "refused":
+    shown = conferences.shown_status(transaction, conference)
+    if shown != "in-progress" and transaction.rules.update_before_start == "refused":
         raise RestError(400, 16099, "Unexpected conference status")
 
 
@@ -81,7 +91,8 @@ def create_participant(transaction: Transaction, name_or_sid: str, form: Form) -
     live = transaction.live_conference(name_or_sid)
     if CONFERENCE_SID.match(name_or_sid) and live is None:
         raise RestError(400, 16022, "Conference does not exist or is completed")
-    if live is not None and live.status == "init" and transaction.rules.add_before_start == "refused":
+    is_unstarted = live is not None and conferences.shown_status(transaction, live) == "init"
+    if is_unstarted and transaction.rules.add_before_start == "refused":
         raise RestError(400, 16099, "Unexpected conference status")
     refused = conferences.join_error(transaction, settings)
     if refused is not None:
@@ -174,12 +185,12 @@ def delete_participant(transaction: Transaction, conference: Conference, partici
 
 
 def list_participants(transaction: Transaction, conference: Conference, request: RestRequest) -> RestAnswer:
-    """List participants, joined or on their way, by Muted, Hold, and Coaching."""
+    """List participants, newest first, joined or on their way, by their flags."""
     form = Form(request.params)
     attributes = {"Muted": "muted", "Hold": "is_held", "Coaching": "coaching"}
     wanted = {attributes[name]: form.flag(name, default=False) for name in attributes if form.has(name)}
     members = conference.participants.values()
-    found = [it for it in members if all(getattr(it, name) == value for name, value in wanted.items())]
+    found = [it for it in reversed(members) if all(getattr(it, name) == value for name, value in wanted.items())]
     return resources.list_page(
         transaction.state,
         request,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from conferral.sandbox.model import callback_parameters
-from conferral.sandbox.model.formats import rfc2822
+from conferral.sandbox.model.formats import is_number, make_sid, national, rfc2822
 from conferral.sandbox.model.inputs import RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
 from conferral.sandbox.model.rest.form import Form, RestError
@@ -29,7 +29,8 @@ def account_uri(state: State) -> str:
 def call_resource(state: State, call: Call) -> dict[str, Any]:
     """Return a Call resource."""
     uri = f"{account_uri(state)}/Calls/{call.sid}"
-    unused = ("answered_by", "caller_name", "forwarded_from", "group_sid", "phone_number_sid", "price", "trunk_sid")
+    unused = ("annotation", "answered_by", "caller_name", "forwarded_from", "group_sid", "price", "trunk_sid")
+    own = call.to if call.direction == "inbound" else call.from_
     return {
         **dict.fromkeys(unused),
         "sid": call.sid,
@@ -38,9 +39,10 @@ def call_resource(state: State, call: Call) -> dict[str, Any]:
         "parent_call_sid": call.parent_sid or None,
         "account_sid": state.account_sid,
         "to": call.to,
-        "to_formatted": call.to,
+        "to_formatted": national(call.to),
         "from": call.from_,
-        "from_formatted": call.from_,
+        "from_formatted": national(call.from_),
+        "phone_number_sid": make_sid("PN", own, 0) if own in state.numbers and is_number(own) else None,
         "status": call.status,
         "start_time": rfc2822(call.answered_at_s),
         "end_time": rfc2822(call.ended_at_s),
@@ -74,7 +76,7 @@ def conference_resource(state: State, conference: Conference) -> dict[str, Any]:
 
 
 def participant_resource(state: State, conference: Conference, participant: Participant) -> dict[str, Any]:
-    """Return a Participant resource."""
+    """Return a Participant resource; only that of a new one has `queue_time`."""
     return {
         "account_sid": state.account_sid,
         "call_sid": participant.call_sid,
@@ -89,7 +91,6 @@ def participant_resource(state: State, conference: Conference, participant: Part
         "hold": participant.is_held,
         "start_conference_on_enter": participant.settings.start_on_enter,
         "status": participant.status,
-        "queue_time": None,
         "uri": f"{account_uri(state)}/Conferences/{conference.sid}/Participants/{participant.call_sid}.json",
     }
 

@@ -3,6 +3,7 @@
 import re
 
 from conferral.sandbox.model import recordings
+from conferral.sandbox.model.formats import CONFERENCE_SID
 from conferral.sandbox.model.inputs import RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
 from conferral.sandbox.model.rest import account_routes, call_routes, conference_routes, resources
@@ -71,6 +72,8 @@ def _route_conference(
         return conference_routes.list_conferences(transaction, request) if request.method == "GET" else None
     if part == "Participants" and not key and request.method == "POST":
         return conference_routes.create_participant(transaction, sid, form)
+    if part == "Participants" and not key and not CONFERENCE_SID.match(sid):
+        return None  # a name takes a new participant, and nothing else
     if sid not in transaction.state.conferences:
         raise not_found(request.path)
     conference = transaction.conference(sid)
@@ -79,7 +82,7 @@ def _route_conference(
     if part == "Recordings":
         return _route_recording(transaction, request, key, conference.sid)
     if request.method == "GET":
-        return RestAnswer(200, resources.conference_resource(transaction.state, conference))
+        return RestAnswer(200, conference_routes.conference_resource(transaction, conference))
     return conference_routes.update(transaction, conference, form) if request.method == "POST" else None
 
 
