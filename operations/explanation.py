@@ -209,13 +209,25 @@ def _first_failure(
         if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
             begin = max((version for version in begins if version <= some[-1][1].version), default=0)
             entry, moment = some[-1] if are_refused else next(pair for pair in some if pair[1].version >= begin)
-            return replace(_failure(entry, moment, full=full), is_earlier=moment.version < newest)
+            failure = _failure(entry, moment, full=full)
+            if entry["event"] == "call_progressed" and not are_refused:
+                failure = _with_code_of_dial(failure, log[log.index(entry) + 1 :])
+            return replace(failure, is_earlier=moment.version < newest)
     return None
 
 
 def _begins_transfer(entry: LogEntry) -> bool:
     changed = changes_of(entry, "transfer.status", "transfer.number")
     return "transfer.number" in changed or changed.get("transfer.status") == TransferStatus.COMPLETED
+
+
+def _with_code_of_dial(failure: Failure, later: Sequence[LogEntry]) -> Failure:
+    """Add why a call failed: only the action of its `<Dial>` has the code."""
+    ended = next((entry for entry in later if entry["event"] == "dial_ended"), None)
+    code = timeline.twilio_code(ended) if ended is not None else 0
+    if not code:
+        return failure
+    return replace(failure, twilio_code=code, link=f"{_TWILIO_ERRORS}/{code}", guard=wording.dial_error(str(code)))
 
 
 def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:

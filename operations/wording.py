@@ -28,6 +28,15 @@ _NOT_REACHED = {
     "failed": "{who} could not be reached",
     "no-confirmation": "{who} did not press 1",
 }
+#: Why a `<Dial>` failed, by the code in its action request. Source: Twilio docs, Error and Warning Dictionary.
+_DIAL_ERRORS = {
+    "13214": "Twilio refused the caller ID",
+    "13223": "Twilio found the number malformed",
+    "13224": "Twilio can't call the number",
+    "13227": "the geo permissions lack the number's country",
+    "13236": "the conference was over",
+    "16020": "the conference was full",
+}
 #: Statuses of a call, as they change.
 _STATUSES = _NOT_REACHED | {
     "queued": "{who} is queued to be dialed",
@@ -306,11 +315,19 @@ def _call_status(who: str, status: str, sentences: Mapping[str, str] = _STATUSES
     return known.format(who=who) if known else f"{who} {status}"
 
 
+def dial_error(code: str) -> str:
+    """Return why Twilio failed a `<Dial>`; empty without a code."""
+    return _DIAL_ERRORS.get(code, code and f"Twilio's error {code}")
+
+
 def _dial_ended(of: Details) -> str:
+    cause = dial_error(of["code"])
     if of["dial"] == "bridge":
-        return _with_notes(f"{of['party']}'s <Dial> ended", of["status"], agent_position(of) or _agent_number(of))
+        agent = agent_position(of) or _agent_number(of)
+        return _with_notes(f"{of['party']}'s <Dial> ended", of["status"], cause, agent)
     # For a conference, "answered" says only that there was one.
-    return _with_notes(f"{of['party']}'s conference <Dial> ended", "" if of["status"] == "answered" else of["status"])
+    status = "" if of["status"] == "answered" else of["status"]
+    return _with_notes(f"{of['party']}'s conference <Dial> ended", status, cause)
 
 
 def _participant_left(of: Details) -> str:

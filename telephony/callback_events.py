@@ -55,8 +55,8 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.unknown_parameters import summarize_unknown
 
-#: Longest address kept; longer ones can't be dialed.
-_ADDRESS_LENGTH_MAX = 256
+#: Longest address kept: a `sip:` address has up to 342 characters, and a `client:` address 263.
+_ADDRESS_LENGTH_MAX = 342
 #: Longest URL of an announcement (characters), as for commands.
 _ANNOUNCE_URL_MAX = 2_000
 #: Percent-encoded JSON of 1 or 2 KiB; without it, a call only loses the caller's number. Source: Twilio docs, Call.
@@ -80,7 +80,7 @@ FIELDS_READ = frozenset(
     {
         "AccountSid", "AnnounceUrl", "CallSid", "CallSidEndingConference", "CallSidToCoach", "CallStatus",
         "CallToken", "Coaching", "ConferenceSid", "DialCallStatus", "Digits", "Direction", "EndConferenceOnExit",
-        "ErrorUrl", "From", "Hold", "Muted", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel",
+        "ErrorCode", "ErrorUrl", "From", "Hold", "Muted", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel",
         "ReasonAnnouncementFailed", "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration",
         "RecordingSid", "RecordingSource", "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID",
         "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
@@ -92,7 +92,7 @@ VOICE_FIELDS_READ = frozenset(
 )
 #: Documented parameters, also those that repeat facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource.
 _KNOWN_FIELDS = FIELDS_READ | {
-    "ErrorCode", "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
+    "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
     "RecordingStartTime", "RecordingTrack",
 }  # fmt: skip
 
@@ -238,6 +238,7 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
     """Parse a `<Dial>`'s action request (Twilio docs, TwiML `<Dial>`)."""
     # Requests that follow a `<Redirect>` carry the same token: they report the same end.
     call_sid, call_status = call_sid_of(fields), word(fields, "CallStatus")
+    code = fields.get("ErrorCode", "")
     agent = f":{action.agent_number}" if action.agent_number else ""
     return DialEnded(
         session_id=action.session_id,
@@ -248,6 +249,7 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
         dial_call_status=optional_word(fields, "DialCallStatus") or action.dial_call_status,
         call_status=call_status,
         agent_number=action.agent_number,
+        code=int(code) if is_number(code) else 0,
     )
 
 

@@ -222,8 +222,8 @@ def is_transfer_failure(entry: LogEntry) -> bool:
 
 
 def twilio_code(entry: LogEntry) -> int:
-    """Return a failed effect's Twilio error code; 0 for none."""
-    code = wording.details(entry)["code"] if entry["event"] == "effect_failed" else ""
+    """Return Twilio's error code of a failed effect or `<Dial>`; 0 for none."""
+    code = wording.details(entry)["code"] if entry["event"] in ("effect_failed", "dial_ended") else ""
     return int(code) if _TWILIO_CODE.fullmatch(code) else 0
 
 

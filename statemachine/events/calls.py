@@ -73,7 +73,7 @@ class CallProgressed(Event, frozen=True, kw_only=True):
 class DialEnded(Event, frozen=True, kw_only=True):
     """A `<Dial>` of Conferral's ended. Source: Twilio docs, `<Dial>` `action`."""
 
-    logged: ClassVar[tuple[str, ...]] = ("dial",)
+    logged: ClassVar[tuple[str, ...]] = ("dial", "code")
 
     party: str
     call_sid: str
@@ -88,6 +88,8 @@ class DialEnded(Event, frozen=True, kw_only=True):
     agent_number: int = 0
     #: The dial failed at once with the caller's number; a phone is redialed with Conferral's number.
     failed_with_callers_number: bool = False
+    #: Twilio's error code, if the `<Dial>` failed and the request has one; else 0. Undocumented, so only shown.
+    code: int = 0
 
     @property
     def party_is_gone(self) -> bool:

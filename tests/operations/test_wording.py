@@ -168,6 +168,16 @@ def test_overdue_stage_is_described_by_its_effects(ordered, shown):
             "agent's conference <Dial> ended (failed)",
         ),
         (
+            "dial_ended",
+            {"party": "customer", "dial": "bridge", "status": "failed", "code": 13224},
+            "customer's <Dial> ended (failed, Twilio can't call the number)",
+        ),
+        (
+            "dial_ended",
+            {"party": "customer", "dial": "bridge", "status": "failed", "code": 13999},
+            "customer's <Dial> ended (failed, Twilio's error 13999)",
+        ),
+        (
             "calls_read",
             {"calls": {"CA1": "in-progress"}, "conference_sid": "CF1"},
             "Twilio reports: the conference is empty, CA1 is connected",

@@ -119,7 +119,7 @@ def test_browser_caller_is_the_agent_of_a_session_they_may_name(named, session_i
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("to, expected", [("+14155550177", "+14155550177"), (None, ""), ("x" * 999, "x" * 256)])
+@pytest.mark.parametrize("to, expected", [("+14155550177", "+14155550177"), (None, ""), ("x" * 999, "x" * 342)])
 def test_callee_of_a_browser_call_is_what_the_browser_sent(to, expected):
     assert callee_of(fields("browser_calls_somebody", To=to)) == expected
 
@@ -208,6 +208,26 @@ def test_a_dial_that_ends_keeps_both_statuses_and_is_the_same_if_the_action_is_r
         dial="bridge", dial_call_status="completed", call_status="in-progress",
     )  # fmt: skip
     assert dial_ended(fields("dial_ends_answered", DialCallStatus=None), action.next_request("completed")) == event
+
+
+@each("sent, code", [("13224", 13224), ("", 0), (None, 0), ("soon", 0), ("1" * 10, 0)])
+def test_dial_that_fails_keeps_twilios_error_code(sent, code):
+    form = fields("dial_ends_busy", DialCallStatus="failed", ErrorCode=sent, ErrorMessage="can't call +14155550123")
+
+    event = dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE))
+
+    assert (event.dial_call_status, event.code) == ("failed", code)
+    assert "4155550123" not in repr(event)
+
+
+def test_longest_identity_of_a_caller_is_kept():
+    caller = "client:" + "a" * 256
+
+    event = client_call_received(
+        fields("browser_calls_somebody", From=caller), session_id=CALLER, customer_address="client:bob"
+    )
+
+    assert event.agent_address == caller
 
 
 def test_the_dials_to_several_agents_end_each_by_itself():
