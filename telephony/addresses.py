@@ -16,8 +16,8 @@ from conferral.runtime.redaction import EXAMPLE
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 #: Fewest digits of a complete number (count): fewer are meant as a short or emergency number.
 _COMPLETE_DIGITS_MIN = 7
-#: No delimiters, spaces, or control characters. Source: Twilio docs, TwiML `<Client>` and access tokens.
-_CLIENT = re.compile(r"client:([A-Za-z0-9_.@-]{1,128})")
+#: No delimiters, spaces, or control characters. Source: Twilio docs, TwiML `<Client>` and access tokens; error 31105.
+_CLIENT = re.compile(r"client:([A-Za-z0-9_.@-]{1,256})")
 #: Source: RFC 3261, section 19.1.1, restricted: no passwords, no headers, one known parameter.
 _SIP = re.compile(
     r"sip:([A-Za-z0-9._~!$&'()*+,=/%-]{1,64})@([A-Za-z0-9][A-Za-z0-9.-]{0,252})(?::([1-9][0-9]{0,4}))?"

@@ -28,6 +28,7 @@ _BY_CODE: dict[int, type[ProviderError]] = {
     20429: ProviderBusyError,  # Too many requests, not processed.
     # The participant label is in use. Labels are never reused, so an earlier copy of the request may have taken effect.
     16026: OutcomeUnknownError,
+    16030: OutcomeUnknownError,  # Twilio failed to add the participant: "try your request again later".
     16114: OutcomeUnknownError,  # Twilio can't act on the recording now.
 }
 

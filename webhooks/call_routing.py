@@ -19,7 +19,7 @@ log = structlog.get_logger()
 #: Prefixes of `From`. Source: Twilio docs, "TwiML for Programmable Voice", `From`.
 _CLIENT, _SIP = "client:", "sip:"
 #: Another browser's identity, without `client:`. Without a letter, it could be a mistyped number.
-_BARE_CLIENT = re.compile(r"(?=[^@]*[A-Za-z])[A-Za-z0-9_.-]{1,128}")
+_BARE_CLIENT = re.compile(r"(?=[^@]*[A-Za-z])[A-Za-z0-9_.-]{1,256}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 #: The number that a SIP phone dialed: the part before the host. Source: RFC 3261, section 19.1.1.
 _SIP_USER = re.compile(r"sip:([^@;?]{1,128})@")

@@ -17,8 +17,8 @@ from conferral.telephony.addresses import AddressError, AllowList, parse_address
 
 #: Most agents per number (count).
 AGENTS_MAX = 10
-#: Not us2: callers and moved legs join by TwiML. Source: Twilio docs, TwiML `<Conference>`, `region`.
-REGIONS = ("us1", "ie1", "de1", "sg1", "br1", "au1", "jp1")
+#: Source: Twilio docs, TwiML `<Conference>`, `region`; twilio-python 9.6.3, which added `us2`.
+REGIONS = ("us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1")
 
 _NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")

@@ -153,3 +153,18 @@ def applied(system: LocalSystem, conference_sid: str) -> list[tuple[str, str]]:
             changes.append(("Hold", entry.get("Hold")))
             (held.add if entry.get("Hold") == "true" else held.discard)(entry.path)
     return changes
+
+
+async def test_participant_that_twilio_failed_to_add_is_looked_for_and_dialed_again(system: LocalSystem):
+    """Error 16030 asks for another try later; nothing shows that the first one rang no phone."""
+    system.answered_by("client:bob")
+    customer, _agent = await system.converted()
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=400, code=16030)
+    await system.done("transfer", customer.sid, to="client:bob", mode="warm")
+    assert len(system.sandbox.calls_of("client:bob")) == 1
+    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=400, code=16030, moment="after")
+    await system.done("complete", customer.sid)
+    system.answered_by("client:carol")
+    await system.done("add", customer.sid, to="client:carol", party="guest")
+    assert len(system.sandbox.calls_of("client:carol")) == 1
+    await system.ended_by_command(customer.sid)

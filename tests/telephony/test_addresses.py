@@ -42,6 +42,7 @@ def allows(allow_list, address):
         ("+14155550123", AddressKind.NUMBER, "+14155550123"),
         ("client:alice", AddressKind.CLIENT, "alice"),
         ("client:alice.b@example.com", AddressKind.CLIENT, "alice.b@example.com"),
+        ("client:" + "a" * 256, AddressKind.CLIENT, "a" * 256),
         ("sip:bob@example.com", AddressKind.SIP, "sip:bob@example.com"),
         ("sip:bob@example.com:5061;transport=tls", AddressKind.SIP, "sip:bob@example.com:5061;transport=tls"),
         ("sip:bob@example.com:65535", AddressKind.SIP, "sip:bob@example.com:65535"),
@@ -58,6 +59,7 @@ def test_an_address_is_a_number_a_client_or_a_sip_uri(text, kind, noun):
     [
         "", " ", "14155550123", "(415) 555-0123", "+0123456789", "+1415555012345678", "+14155550123\n", " +14155550123",
         "911", "112", "+1911", "client:", "client:a b", "client:a\r\nb", "client:a?x=1", "sip:", "sip:bob",
+        "client:" + "a" * 257,
         "sip:@example.com", "sip:bob@example.com\r\nX: y", "sips:bob@example.com", "tel:+14155550123",
         "sip:bob@example.com?header=x", "+١٤١٥٥٥٥٠١٢٣", "CLIENT:alice", "sip:bob@example.com:0",
         "sip:bob@example.com:65536", "sip:bob%40evil.example@example.com", "sip:bob%00@example.com",

@@ -43,7 +43,7 @@ mode = "conference"
 record = "customer"
 beep = "onEnter"
 jitter_buffer_size = "small"
-region = "ie1"
+region = "us2"
 trim = "do-not-trim"
 wait_url = "https://cdn.example.com/tune.mp3?key=a%20b#rc=2"
 max_participants = 10
@@ -98,7 +98,7 @@ def test_everything_that_a_file_may_say(path, settings):
         record="customer",
         beep="onEnter",
         jitter_buffer_size="small",
-        region="ie1",
+        region="us2",
         trim="do-not-trim",
         wait_url="https://cdn.example.com/tune.mp3?key=a%20b#rc=2",
         greeting="Grüß Gott.",
@@ -241,8 +241,8 @@ agents = "client:x"
     ("record", '"yes"', "must be true, false, or customer"),
     ("record", "1", "must be true, false, or customer"),
     ("jitter_buffer_size", '"tiny"', "must be off, small, medium, or large"),
-    ("region", '"eu"', "must be us1, ie1, de1, sg1, br1, au1, or jp1"),
-    ("region", '"us2"', "must be us1, ie1, de1, sg1, br1, au1, or jp1"),
+    ("region", '"eu"', "must be us1, us2, ie1, de1, sg1, br1, au1, or jp1"),
+    ("region", '"us3"', "must be us1, us2, ie1, de1, sg1, br1, au1, or jp1"),
     ("trim", "true", "must be trim-silence or do-not-trim"),
     ("wait_url", '"tune.mp3"', "must be an http:// or https:// URL"),
     ("wait_url", '"https://example.com/a b"', "must be an http:// or https:// URL"),

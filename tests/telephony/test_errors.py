@@ -56,6 +56,7 @@ NUMBER = "+14155550123"
         (400, 16022, ProviderGoneError),
         *((400, code, ProviderRefusedError) for code in (16023, 16024, 16025)),
         (400, 16026, OutcomeUnknownError),
+        (400, 16030, OutcomeUnknownError),
         (400, 20429, ProviderBusyError),
         (499, 0,     ProviderRefusedError),
     ],

@@ -43,16 +43,16 @@ def test_token_expires_after_an_hour_of_whole_seconds():
     assert repr(token) == "IssuedToken(expires_at='2027-01-15T09:00:00.000Z')", "neither the token nor the identity"
 
 
-@pytest.mark.parametrize("identity", ["a", "Alice_7", "x" * 121])
+@pytest.mark.parametrize("identity", ["a", "Alice_7", "x" * 256])
 async def test_an_identity_is_letters_digits_and_underscores(api, identity):
     assert (await ask(api, "POST", "/tokens", json={"identity": identity}))[0] == 200
 
 
-@each("identity", ["", "x" * 122, "al ice", "al-ice", "alice\n", "älice", "+14155550199", None, 7, True])
+@each("identity", ["", "x" * 257, "al ice", "al-ice", "alice\n", "älice", "+14155550199", None, 7, True])
 async def test_any_other_identity_is_refused_and_not_repeated(api, identity):
     status, reported = await ask(api, "POST", "/tokens", json={"identity": identity})
 
-    assert (status, reported["error"]["reason"]) == (422, "identity must be 1 to 121 letters, digits, or _")
+    assert (status, reported["error"]["reason"]) == (422, "identity must be 1 to 256 letters, digits, or _")
 
 
 @pytest.mark.parametrize(
