@@ -36,14 +36,10 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     verb, base_url = parent.dial.verb, parent.dial.base_url
     to = address(noun)
     from_ = verb.get("callerId") or parent.from_
-    if noun.name == "Number" and not is_number(to):
-        return _refuse(transaction, parent, 13223, "Dial: invalid phone number format")
-    if noun.name == "Number" and not verb.get("callerId") and not is_number(from_):
-        return _refuse(transaction, parent, 13214, "Dial: a callerId is needed to dial a number")
-    known = (parent.from_, parent.to, *transaction.state.numbers)
-    if noun.name == "Number" and transaction.rules.verify_callers and from_ not in known:
-        why = "Dial: callerId is neither the caller's, the called, nor one of the account's"
-        return _refuse(transaction, parent, 13214, why)
+    if noun.name == "Number" and (error := _dial_error(transaction, parent, verb, to)) is not None:
+        transaction.add_debugger_entry(*error, parent.sid)
+        parent.dial.error = error
+        return None
     child = calls.new_call(transaction, from_, to, "outbound-dial")
     child.parent_sid = parent.sid
     child.ring_s = verb.number("timeout", RING_S)
@@ -54,11 +50,17 @@ def _make_child(transaction: Transaction, parent: Call, noun: Verb) -> Call | No
     return child
 
 
-def _refuse(transaction: Transaction, parent: Call, code: int, message: str) -> None:
-    """Report that a noun can't be dialed; a Dial that fails names it, too."""
-    transaction.add_debugger_entry(code, message, parent.sid)
-    if parent.dial is not None:
-        parent.dial.error = code, message
+def _dial_error(transaction: Transaction, parent: Call, verb: Verb, to: str) -> tuple[int, str] | None:
+    """Return Twilio's code and message if a number can't be dialed, else None."""
+    from_ = verb.get("callerId") or parent.from_
+    known = (parent.from_, parent.to, *transaction.state.numbers)
+    if not is_number(to):
+        return 13223, "Dial: invalid phone number format"
+    if not verb.get("callerId") and not is_number(from_):
+        return 13214, "Dial: a callerId is needed to dial a number"
+    if transaction.rules.verify_callers and from_ not in known:
+        return 13214, "Dial: callerId is neither the caller's, the called, nor one of the account's"
+    return None
 
 
 def join_settings(noun: Verb, base_url: str) -> JoinSettings:
