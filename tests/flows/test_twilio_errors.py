@@ -155,7 +155,7 @@ def applied(system: LocalSystem, conference_sid: str) -> list[tuple[str, str]]:
     return changes
 
 
-async def test_participant_that_twilio_failed_to_add_is_looked_for_and_dialed_again(system: LocalSystem):
+async def test_participant_that_twilio_failed_to_add_is_verified_and_dialed_again(system: LocalSystem):
     """Error 16030 asks for another try later; nothing shows that the first one rang no phone."""
     system.answered_by("client:bob")
     customer, _agent = await system.converted()
