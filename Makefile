@@ -19,9 +19,12 @@ $(VENV)/python.done:
 	@$(PYTHON) -m venv $(VENV) || { echo "Can't create a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 	@touch $@
 
-$(VENV)/runtime.done: requirements.lock pyproject.toml $(VENV)/python.done
+$(VENV)/libraries.done: requirements.lock $(VENV)/python.done
 	@echo "installing the libraries ..." >&2
 	@$(BIN)/python scripts/install.py requirements.lock || exit 2
+	@touch $@
+
+$(VENV)/runtime.done: pyproject.toml $(VENV)/libraries.done
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable . || exit 2
 	@touch $@
 
@@ -40,7 +43,11 @@ $(VENV)/dev.done: requirements-dev.lock $(VENV)/runtime.done $(VENV)/redis.done
 	@$(BIN)/python scripts/install.py requirements-dev.lock || exit 2
 	@touch $@
 
-install: $(VENV)/runtime.done   ## install only the command: .venv/bin/conferral
+# A copy, so that a later `git pull` changes no running process. `make demo` and `make test` use the checkout again.
+install: $(VENV)/libraries.done   ## install the command for a server: .venv/bin/conferral
+	@rm -rf build $(VENV)/runtime.done
+	@$(PIP) install --no-deps --no-build-isolation --no-index --force-reinstall . || exit 2
+	@rm -rf build
 	@echo "installed: $(BIN)/conferral"
 
 demo: $(VENV)/demo.done   ## narrate a simulated call on this machine, then leave a second one running for you to transfer
