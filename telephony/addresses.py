@@ -6,11 +6,18 @@ from enum import StrEnum
 from urllib.parse import unquote
 
 import phonenumbers
-from phonenumbers import PhoneNumber, PhoneNumberType, ValidationResult
+from phonenumbers import PhoneNumber, ValidationResult
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import ConferralError, SettingsError
 from conferral.runtime.redaction import EXAMPLE
+from conferral.telephony.forbidden_numbers import (
+    forbidden_in_user,
+    is_emergency,
+    kind_of_costly,
+    kind_of_forbidden,
+    lies_in_costly_range,
+)
 
 #: Source: Twilio docs, "Format phone numbers" (E.164): a plus sign and at most 15 digits, the first not 0.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -25,17 +32,20 @@ _SIP = re.compile(
 )
 #: An unescaped user part: none of these characters ends it or starts another escape.
 _SIP_USER = re.compile(r"[A-Za-z0-9._~!$&'()*+,=/-]+")
-#: Start of a user part that a gateway may dial as a phone number: `+`, or no letters other than pauses (`p`, `w`) up to
-#: its end or to what a gateway may cut off. Source: RFC 3601, for pauses.
-_DIALABLE_USER = re.compile(r"\+|[^A-Za-z]+(?:[pPwW][^A-Za-z]*)*(?:$|[,/=&])")
 _PORT_MAX = 65535
 #: Ports of SIP, unless an entry of the list has another. Source: RFC 3261, section 19.1.2.
 _SIP_PORTS = frozenset({None, "5060", "5061"})
 _SIP_DOMAIN = re.compile(r"sip:([A-Za-z0-9][A-Za-z0-9.-]{0,252}(?::([1-9][0-9]{0,4}))?)")
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _REGION = re.compile(r"[A-Z]{2}")
-#: Numbers that cost extra or share the cost: never dialed, whatever the list allows.
-_FORBIDDEN_TYPES = {PhoneNumberType.PREMIUM_RATE: "premium-rate", PhoneNumberType.SHARED_COST: "shared-cost"}
+#: A Twilio SIP domain under the name of an edge, public or private. Source: Twilio docs, "Localized URIs", SIP URIs.
+_LOCALIZED = re.compile(r"(?P<domain>.+\.sip)\.[a-z0-9-]+\.twilio\.com", re.IGNORECASE)
+#: Address with a user part, as carriers, PBXs, and SIP phones send it. Source: RFC 3261, section 19.1.1; RFC 3966.
+_URI = re.compile(r"<?(?:sips?:|tel:)(?P<user>[^@;?>]{1,128})(?:@(?P<host>[A-Za-z0-9.-]{1,253}))?", re.IGNORECASE)
+#: Visual separators in a number.
+_SEPARATORS = re.compile(r"[\s().\-]+")
+#: A number as someone dials it, and the digits of North American ones.
+_DIALED, _DIALED_IN_AMERICA = re.compile(r"\+?[0-9]{7,18}"), re.compile(r"1?[0-9]{10}")
 #: What Twilio shows for a withheld number: ANONYMOUS, UNAVAILABLE, BLOCKED, UNKNOWN, RESTRICTED on a keypad.
 #: Source: Twilio support, "Why am I getting calls from these strange numbers?".
 _WITHHELD = frozenset({"+266696687", "+86282452253", "+2562533", "+8656696", "+7378742833"})
@@ -85,7 +95,7 @@ def parse_address(text: str) -> Address:
             raise AddressError("the part before the @ of a sip: address has an escape that changes its meaning")
         if int(sip[3] or 0) > _PORT_MAX:
             raise AddressError("the port of a sip: address is too high")
-        return Address(AddressKind.SIP, text)
+        return Address(AddressKind.SIP, text[: sip.start(2)] + global_domain(sip[2]) + text[sip.end(2) :])
     digits = text.removeprefix("+")
     if digits.isdigit() and len(digits) < _COMPLETE_DIGITS_MIN:
         if _parse_valid(text) is not None:  # some countries have complete numbers this short
@@ -147,11 +157,73 @@ def _region(parsed: PhoneNumber) -> str:
     return str(phonenumbers.region_code_for_number(assignable) or "")
 
 
-def _is_emergency(parsed: PhoneNumber, region: str) -> bool:
-    """Whether it is an emergency number, even after an area code (+49 30 112)."""
-    national = phonenumbers.national_significant_number(parsed)  # keeps Italy's leading zeros
-    subscriber = national[phonenumbers.length_of_geographical_area_code(parsed) :]
-    return bool(region) and any(phonenumbers.is_emergency_number(digits, region) for digits in (national, subscriber))
+@dataclass(frozen=True, slots=True)
+class Uri:
+    """A `sip:`, `sips:`, or `tel:` URI, as far as it says who is meant."""
+
+    #: Decoded, without parameters.
+    user: str
+    #: Lower case, under its global name if it is a Twilio domain; empty for `tel:`.
+    domain: str
+
+
+def parse_uri(text: str) -> Uri | None:
+    """Return the parts of a `sip:`, `sips:`, or `tel:` URI; None for others."""
+    found = _URI.match(text)
+    return Uri(unquote(found["user"]), global_domain((found["host"] or "").lower())) if found else None
+
+
+def global_domain(host: str) -> str:
+    """Return a SIP domain's global name, which Twilio wants dialed.
+
+    >>> global_domain("acme.sip.us1.twilio.com")
+    'acme.sip.twilio.com'
+    """
+    # Source: Twilio docs, Errors, 32220.
+    localized = _LOCALIZED.fullmatch(host)
+    return f"{localized['domain']}.twilio.com" if localized else host
+
+
+def number_in(address: str, own_number: str) -> str:
+    """Return the number in an address, or in its user part; empty for none.
+
+    SIP carriers, BYOC trunks, and PBXs send numbers as URIs, also without a plus sign. `own_number` says in which
+    region a number without country code is.
+    """
+    if _E164.fullmatch(address):
+        return address
+    uri = parse_uri(address)
+    return dialed_number(uri.user if uri else address, own_number) if uri or not address.startswith("client:") else ""
+
+
+def dialed_number(text: str, own_number: str) -> str:
+    """Return E.164 for a number as phones dial it; empty if it is none.
+
+    >>> dialed_number("011 44 20 7946 0123", "+14155550100"), dialed_number("(415) 555-0123", "+14155550100")
+    ('+442079460123', '+14155550123')
+    """
+    digits = _SEPARATORS.sub("", text)
+    if not _DIALED.fullmatch(digits):
+        return ""
+    if digits.startswith("+"):
+        return digits if _E164.fullmatch(digits) else ""
+    region = region_of(own_number)
+    national = _parse_possible(digits, region if _REGION.fullmatch(region) else None)
+    international = _parse_possible(f"+{digits}", None)
+    is_american = own_number.startswith("+1") and _DIALED_IN_AMERICA.fullmatch(digits)
+    readings = [one for one in (national, international) if one is not None]
+    if not is_american or national is None:  # a new area code must not be read as a country code
+        readings.sort(key=lambda one: not phonenumbers.is_valid_number(one))
+    return str(phonenumbers.format_number(readings[0], phonenumbers.PhoneNumberFormat.E164)) if readings else ""
+
+
+def _parse_possible(text: str, region: str | None) -> PhoneNumber | None:
+    """Return the complete number that a text is in a region, or None."""
+    try:
+        parsed = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    return parsed if _is_possible(parsed) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +233,10 @@ class AllowList:
     regions: frozenset[str] = frozenset()
     prefixes: tuple[str, ...] = ()
     clients: bool = False
+    #: Under their global names, with a port if the entry has one.
     sip_domains: frozenset[str] = frozenset()
+    #: Region of `TWILIO_NUMBER`, in which a SIP user without country code may be dialed; empty if unknown.
+    own_region: str = ""
 
     @classmethod
     def from_setting(cls, text: str | None, own_number: str) -> "AllowList":
@@ -169,10 +244,11 @@ class AllowList:
 
         None allows the region of `own_number`, and `client:`. A SIP domain without a port allows only SIP's own ports.
         """
+        own_region = region_of(own_number)
+        if not _REGION.fullmatch(own_region):
+            own_region = ""  # toll-free and satellite numbers of the world share 001, which is not a region
         if text is None:
-            own_region = region_of(own_number)
-            # Toll-free and satellite numbers of the world share 001, which is not a region.
-            return cls(regions=frozenset({own_region} if _REGION.fullmatch(own_region) else ()), clients=True)
+            return cls(regions=frozenset({own_region} - {""}), clients=True, own_region=own_region)
         regions, prefixes, domains, clients = set(), [], set(), False
         for position, entry in enumerate((part.strip() for part in text.split(",")), start=1):
             if _REGION.fullmatch(entry) and entry in phonenumbers.SUPPORTED_REGIONS:
@@ -182,12 +258,12 @@ class AllowList:
             elif entry == "client:":
                 clients = True
             elif (domain := _SIP_DOMAIN.fullmatch(entry)) and int(domain[2] or 0) <= _PORT_MAX:
-                domains.add(domain[1].lower())
+                domains.add(_global_entry(domain[1].lower()))
             elif entry:
                 why = f"entry {position} is wrong"
                 problem = setting_errors.describe_invalid("CONFERRAL_ALLOWED_DESTINATIONS", entry, None, why)
                 raise SettingsError((problem,))
-        return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains))
+        return cls(frozenset(regions), tuple(prefixes), clients, frozenset(domains), own_region)
 
     def check(self, address: Address) -> None:
         """Raise AddressError unless the address is allowed."""
@@ -199,37 +275,78 @@ class AllowList:
         else:
             self._check_sip(address.text)
 
+    def check_signed(self, text: str) -> None:
+        """Raise AddressError unless a party can be called back where Twilio says.
+
+        The party has called in from there, so any form and domain will do. Emergency and costly numbers stay refused.
+        """
+        uri = parse_uri(text)
+        if uri is not None:
+            self.check_sip_user(uri.user.removeprefix("+"))
+        elif not text.startswith("client:"):
+            self.check(parse_address(text))
+
     def _check_sip(self, uri: str) -> None:
         """Check the domain, and a user part that a gateway may dial."""
         sip = _SIP.fullmatch(uri)
-        host = sip[2].lower() if sip is not None else ""
+        host = global_domain(sip[2].lower()) if sip is not None else ""
         if sip is None or not (
             f"{host}:{sip[3]}" in self.sip_domains or (sip[3] in _SIP_PORTS and host in self.sip_domains)
         ):
             raise AddressError("the allow-list does not name this SIP domain")
-        user = unquote(sip[1])
-        if not _DIALABLE_USER.match(user):
+        self.check_sip_user(unquote(sip[1]))
+
+    def check_sip_user(self, user: str) -> None:
+        """Raise AddressError if a gateway may dial the user part, and must not.
+
+        An international number must pass as a number. Other digits may be an extension: only what no one may dial is
+        refused.
+        """
+        if user.startswith("+"):
+            if not _E164.fullmatch(user):
+                raise AddressError("the part before the @ of a sip: address is not +, country code, and number")
+            self._check_number(user)
             return
-        if not _E164.fullmatch(user):
-            raise AddressError(
-                "the part before the @ of a sip: address is a number, but not +, country code, and number; short and "
-                "emergency numbers are never dialed"
-            )
-        self._check_number(user)
+        forbidden, costly = forbidden_in_user(user, {self.own_region, *self.regions})
+        if forbidden:
+            raise AddressError(f"the part before the @ of a sip: address may be dialed, and {_never(forbidden)}")
+        for parsed in costly:
+            self._check_cost(parsed)
 
     def _check_number(self, number: str) -> None:
-        """Check the kind first (costly, emergency), then the region."""
+        """Check the kind first (forbidden, emergency), then region and cost."""
         parsed = _parse_e164(number)
         is_valid = _parse_valid(number) is not None
         if parsed is None or not (is_valid or _is_possible(parsed)):
             raise AddressError("is not a complete phone number; short and emergency numbers are never dialed")
-        if forbidden := _FORBIDDEN_TYPES.get(phonenumbers.number_type(parsed)):
-            raise AddressError(f"{forbidden} numbers are never dialed")
+        if forbidden := kind_of_forbidden(parsed):
+            raise AddressError(_never(forbidden))
         region = _region(parsed)
-        if _is_emergency(parsed, region):
-            raise AddressError("emergency numbers are never dialed")
+        if is_emergency(parsed, region):
+            raise AddressError(_never("emergency"))
         if region not in self.regions and not number.startswith(self.prefixes):
             which = f"country {region} is not" if region else "has no country"
             raise AddressError(f"{which} on the allow-list")
-        if not is_valid:
+        # The library learns new area codes months after they come into use, so an entry that names one counts.
+        country_code = f"+{parsed.country_code}"
+        if not is_valid and not any(number.startswith(one) and len(one) > len(country_code) for one in self.prefixes):
             raise AddressError("is not a valid phone number in its region")
+        self._check_cost(parsed)
+
+    def _check_cost(self, parsed: PhoneNumber) -> None:
+        """Refuse a costly number unless an entry lies inside its range."""
+        if not (kind := kind_of_costly(parsed)):
+            return
+        number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+        if not any(number.startswith(one) and lies_in_costly_range(one) for one in self.prefixes):
+            raise AddressError(f"{kind} numbers cost extra; only an entry for a prefix of their own allows them")
+
+
+def _never(kind: str) -> str:
+    return f"{kind} numbers are never dialed"
+
+
+def _global_entry(domain: str) -> str:
+    """Return an entry's domain under its global name, with its port if any."""
+    host, colon, port = domain.partition(":")
+    return global_domain(host) + colon + port

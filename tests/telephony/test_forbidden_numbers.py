@@ -1,0 +1,192 @@
+"""Numbers that no one may dial, new area codes, and costly ranges: whole classes, by enumeration and generation."""
+
+import phonenumbers
+from hypothesis import given
+from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from tests.support.each import each
+
+OWN_NUMBER = "+14155550100"
+PREMIUM, COSTLY = (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST), (
+    PhoneNumberType.PERSONAL_NUMBER, PhoneNumberType.PAGER)  # fmt: skip
+#: Area codes with a service of their own, so none of them is a new one: toll-free, premium-rate, personal, machines.
+SERVICES = {"500", "521", "522", "523", "524", "525", "526", "527", "528", "529", "532", "533", "535", "538", "542",
+            "543", "544", "545", "546", "547", "549", "550", "552", "553", "554", "556", "566", "558", "569", "577",
+            "578", "588", "589", "600", "622", "633", "644", "655", "677", "688", "700", "710", "800", "822", "833",
+            "844", "855", "866", "877", "888", "880", "881", "882", "883", "900"}  # fmt: skip
+
+
+def allows(setting, address):
+    try:
+        AllowList.from_setting(setting, OWN_NUMBER).check(parse_address(address))
+    except AddressError:
+        return False
+    return True
+
+
+def unknown_area_codes():
+    """The North American area codes that the library does not know, without services and codes such as 911."""
+    codes = [str(code) for code in range(200, 1000) if str(code)[1] != "9" and not str(code).endswith("11")]
+    return [
+        code
+        for code in codes
+        if code not in SERVICES
+        and not any(
+            phonenumbers.is_valid_number(phonenumbers.parse(f"+1{code}{number}")) for number in ("2345678", "5550123")
+        )
+    ]
+
+
+def examples(types):
+    """The library's example numbers of some types, in E.164."""
+    found = [phonenumbers.example_number_for_type(region, kind)
+             for region in sorted(phonenumbers.SUPPORTED_REGIONS) for kind in types]  # fmt: skip
+    return [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in found if number is not None]
+
+
+# ---- new area codes ----------------------------------------------------------------------------------------------
+
+
+def test_prefix_of_a_new_area_code_admits_a_possible_number():
+    codes = unknown_area_codes()
+    assert len(codes) > 20
+    assert {"624", "565"} <= set(codes)
+    assert [code for code in codes if not allows(f"US,+1{code}", f"+1{code}5550123")] == []
+    assert [code for code in codes if allows("US,+1", f"+1{code}5550123")] == []
+
+
+@each("number", ["+1624555012", "+16245550123456", "+1624911", "+16249761234", "+16245551212"])
+def test_new_area_code_admits_no_incomplete_and_no_costly_number(number):
+    assert not allows("US,+1624", number)
+
+
+def test_prefix_admits_no_premium_or_shared_cost_number_of_any_length():
+    admitted = []
+    for number in examples(PREMIUM):
+        code = phonenumbers.parse(number).country_code
+        for digits in (number, *(number + extra for extra in ("0", "5", "9", "00", "99"))):
+            prefix = digits[: len(str(code)) + 3]  # longer than the country code
+            if 8 <= len(digits) <= 16 and allows(prefix, digits):
+                admitted.append(digits)
+    assert admitted == []
+
+
+@each("number", ["+19001550143", "+19000000000", "+4490012345670", "+49900123456789", "+4495012345678"])
+def test_invalid_number_in_a_premium_range_stays_refused_under_its_own_prefix(number):
+    assert not allows(number[:5], number)
+
+
+# ---- costly numbers ----------------------------------------------------------------------------------------------
+
+
+def test_costly_number_needs_a_prefix_inside_its_range():
+    numbers = [*examples(COSTLY), "+447012345678", "+39199123456", "+14159761234", "+16509761234", "+14155551212"]
+    everywhere = ",".join(sorted(phonenumbers.SUPPORTED_REGIONS))
+    assert len(numbers) > 70
+    assert [number for number in numbers if allows(everywhere, number)] == []
+    by_code = [f"+{phonenumbers.parse(number).country_code}" for number in numbers]
+    assert [number for number, code in zip(numbers, by_code, strict=True) if allows(code, number)] == []
+    # In Japan, longer numbers that begin with these digits are mobile numbers.
+    assert [number for number in numbers if not allows(number, number)] == ["+81601234567"]
+
+
+@each(
+    "setting, number, allowed",
+    [
+        ("GB,+4470", "+447012345678", True),
+        ("GB,+44", "+447012345678", False),
+        ("GB,+447", "+447012345678", False),
+        ("GB,+4476", "+447601123456", False),  # +44 7624 are mobile numbers
+        ("GB,+447601", "+447601123456", True),
+        ("IT,+39199", "+39199123456", True),
+        ("US,+1415", "+14159761234", False),
+        ("US,+1415976", "+14159761234", True),
+        ("US,+1415555", "+14155551212", False),
+        ("US,+14155551212", "+14155551212", True),
+        ("US,+4470,sip:example.com", "sip:447012345678@example.com", True),
+        ("US,sip:example.com", "sip:447012345678@example.com", False),
+        ("GB,+44,sip:example.com", "sip:+447012345678@example.com", False),
+    ],
+)
+def test_which_prefix_lies_inside_a_costly_range(setting, number, allowed):
+    assert allows(setting, number) is allowed
+
+
+# ---- numbers in SIP users ----------------------------------------------------------------------------------------
+
+#: What a gateway in the US may dial, and no one may: emergency, premium-rate, costly; as digits and on a keypad.
+NUMBERS = ("911", "112", "999", "19005550143", "9005550143", "01119005550143", "0019005550143",
+           "190055501430", "4155551212", "14159761234", "448712345678", "011447012345678")  # fmt: skip
+pauses = st.text("pwPW", max_size=3)
+separators = st.text("().-_~!$'", max_size=2)
+
+
+@st.composite
+def dialed_users(draw):
+    """A user part that a gateway may dial as one of `NUMBERS`."""
+    number = draw(st.sampled_from(NUMBERS))
+    spaced = "".join(digit + draw(separators) for digit in number)
+    lead = draw(st.sampled_from(["", "*67", "*82", "*31*", "(", ".", "-"]))
+    tail = draw(st.sampled_from(["", "*x", "*", "a", "x", "/x", "=a", ",bob", "w1", "&1", "p9"]))
+    start = draw(pauses)
+    return start + lead + spaced + tail
+
+
+@given(dialed_users())
+def test_user_part_that_may_be_dialed_as_a_forbidden_number_is_refused(user):
+    assert not allows("US,GB,+1,+44,sip:example.com", f"sip:{user}@example.com")
+
+
+@given(dialed_users())
+def test_so_it_is_under_any_escape(user):
+    escaped = "".join(f"%{ord(letter):02X}" for letter in user)[:60]
+    escaped = escaped[: len(escaped) // 3 * 3]
+    whole = len(escaped) == 3 * len(user)
+    assert not (whole and allows("US,sip:example.com", f"sip:{escaped}@example.com"))
+
+
+@each("user", ["1900FLOWERS", "1-900-FLOWERS", "p1900flowers", "900FLOWERS", "1900FLOWERSX", "p911", "w911", "911a",
+               "19005550143*x", "9w1w1", "1167911", "+1911", "+1900bob", "+1-900-555-0143"])  # fmt: skip
+def test_letters_count_as_on_a_keypad(user):
+    assert not allows("US,+1,sip:example.com", f"sip:{user}@example.com")
+
+
+@given(st.integers(1_000, 99_999), st.sampled_from(["", "a", "-desk", "*1", "~"]))
+def test_extension_is_judged_by_its_domain_alone(extension, tail):
+    assert allows("sip:example.com", f"sip:{extension}{tail}@example.com")
+    assert not allows("sip:example.com", f"sip:{extension}{tail}@elsewhere.example")
+
+
+@given(st.from_regex(r"[A-Za-oq-vx-z][A-Za-z0-9._-]{0,20}", fullmatch=True))
+def test_name_is_judged_by_its_domain_alone(name):
+    assert allows("sip:example.com", f"sip:{name}@example.com")
+
+
+@each("user", ["14155550123", "4155550123", "442079460123", "719", "1001", "p1", "watson", "alice911", "w.smith"])
+def test_other_digits_are_judged_by_their_domain_alone(user):
+    assert allows("sip:example.com", f"sip:{user}@example.com")
+
+
+# ---- localized domains -------------------------------------------------------------------------------------------
+
+EDGES = [edge + private for private in ("", "-ix") for edge in (
+    "ashburn", "umatilla", "dublin", "frankfurt", "singapore", "tokyo", "sao-paulo", "sydney", "us1", "us2", "ie1",
+    "de1", "sg1", "jp1", "br1", "au1")]  # fmt: skip
+
+
+@each("edge", EDGES)
+def test_localized_name_is_the_same_domain_and_the_global_one_is_dialed(edge):
+    localized = f"acme.sip.{edge}.twilio.com"
+    for setting in ("sip:acme.sip.twilio.com", f"sip:{localized}"):
+        assert allows(setting, f"sip:bob@{localized}")
+        assert allows(setting, "sip:bob@acme.sip.twilio.com")
+        assert not allows(setting, f"sip:bob@other.sip.{edge}.twilio.com")
+    assert parse_address(f"sip:bob@{localized};transport=tls").text == "sip:bob@acme.sip.twilio.com;transport=tls"
+
+
+@each("host", ["acme.sip.twilio.com.evil.example", "acme.sip.us1.twilio.com.evil.example", "sip.twilio.com",
+               "acme.pstn.us1.twilio.com", "acme.sip.us1.twilio.example"])  # fmt: skip
+def test_no_other_host_passes_for_the_domain(host):
+    assert not allows("sip:acme.sip.twilio.com", f"sip:bob@{host}")

@@ -1,0 +1,102 @@
+"""Numbers as carriers, PBXs, and phones write them: in URIs, without plus sign, with separators, as dialed."""
+
+import phonenumbers
+from hypothesis import given
+from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+
+from conferral.telephony.addresses import dialed_number, number_in, parse_uri
+from tests.support.each import each
+
+OWN_NUMBER, NUMBER = "+14155550100", "+14155550101"
+HOST = "acme.sip.twilio.com"
+
+
+def fixed_lines():
+    """An example number of each region, with the number of a business there."""
+    kinds = (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE)
+    found = [phonenumbers.example_number_for_type(region, kind)
+             for region in sorted(phonenumbers.SUPPORTED_REGIONS) for kind in kinds]  # fmt: skip
+    return [phonenumbers.format_number(number, PhoneNumberFormat.E164) for number in found if number is not None]
+
+
+NUMBERS = fixed_lines()
+
+
+@st.composite
+def uris(draw, number):
+    """A URI with that number as its user part."""
+    digits = draw(st.sampled_from([number, number[1:], number.replace("+", "%2B")]))
+    position = draw(st.integers(2, len(digits) - 2))
+    if digits[position - 2 : position + 1].find("%") < 0:
+        digits = digits[:position] + draw(st.sampled_from(["", "-", ".", "%20", " "])) + digits[position:]
+    scheme = draw(st.sampled_from(["sip:", "sips:", "SIP:", "tel:"]))
+    host = "" if scheme == "tel:" else draw(st.sampled_from([f"@{HOST}", "@192.0.2.7:5080", "@pbx.example"]))
+    return scheme + digits + host + draw(st.sampled_from(["", ";user=phone", ";transport=tcp;user=phone"]))
+
+
+@given(st.data())
+def test_every_form_of_a_carriers_uri_shows_the_number(data):
+    number = data.draw(st.sampled_from([NUMBER, "+442079460123", "+493012345678", "+390612345678"]))
+    assert number_in(data.draw(uris(number)), OWN_NUMBER) == number
+
+
+@each("number", NUMBERS)
+def test_number_without_plus_is_read_as_international_or_national(number):
+    # A business abroad, whose own numbers are too short or too long to be confused with it.
+    found = number_in(f"sip:{number[1:]}@{HOST}", number)
+    assert phonenumbers.parse(found).country_code == phonenumbers.parse(number).country_code
+
+
+@each("number", NUMBERS)
+def test_number_is_dialed_as_in_its_own_country_and_from_abroad(number):
+    parsed = phonenumbers.parse(number)
+    national = phonenumbers.format_number(parsed, PhoneNumberFormat.NATIONAL)
+    # Shorter numbers, in small countries, could be extensions.
+    if sum(letter.isdigit() for letter in national) >= 7 and not set(national) - set("0123456789 ()-."):
+        assert phonenumbers.parse(dialed_number(national, number)) == parsed
+    assert dialed_number(f"011{number[1:]}", OWN_NUMBER) == number
+
+
+@each(
+    "text, number",
+    [
+        ("4155550123", "+14155550123"),
+        ("14155550123", "+14155550123"),
+        ("(415) 555-0123", "+14155550123"),
+        ("415.555.0123", "+14155550123"),
+        ("011442079460123", "+442079460123"),
+        ("+442079460123", "+442079460123"),
+        ("6245550123", "+16245550123"),  # an area code that the library does not know, not Indonesia
+        ("911", ""),
+        ("1911", ""),
+        ("112", ""),
+        ("1001", ""),
+        ("5550123", ""),
+        ("+0123456789", ""),
+        ("4155550123x5", ""),
+        ("alice", ""),
+        ("", ""),
+    ],
+)
+def test_what_a_phone_in_america_dials(text, number):
+    assert dialed_number(text, OWN_NUMBER) == number
+
+
+@each("address", ["client:4155550123", "client:alice", "anonymous", "sip:alice@pbx.example", "sip:1001@pbx.example", "",
+                  "sip:@pbx.example", "tel:911", "sip:911@pbx.example"])  # fmt: skip
+def test_no_number_is_seen_in_other_addresses(address):
+    assert number_in(address, OWN_NUMBER) == ""
+
+
+@each("own_number", ["+80012345678", "+15550100"])
+def test_without_a_region_only_international_numbers_are_seen(own_number):
+    assert number_in(f"sip:442079460123@{HOST}", own_number) == "+442079460123"
+
+
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_parsers(text):
+    found = number_in(text, OWN_NUMBER)
+    assert found == "" or found.startswith("+")
+    uri = parse_uri(text)
+    assert uri is None or "@" not in uri.domain
