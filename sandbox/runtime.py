@@ -141,6 +141,10 @@ class SandboxRuntime:
         self.model.add_number(added)
         return added
 
+    def verify_caller_id(self, number: str) -> None:
+        """Add another carrier's number to the account's verified caller IDs."""
+        self.model.add_number(Number(number, "", origin="verified"))
+
     def phone(self, address: str) -> Phone:
         """Return the phone at `+1…`, `client:…`, or `sip:…`; it may be new."""
         address = phone_address(address)

@@ -58,7 +58,9 @@ def _dial_error(transaction: Transaction, parent: Call, verb: Verb, to: str) -> 
         return 13223, "Dial: invalid phone number format"
     if not verb.get("callerId") and not is_number(from_):
         return 13214, "Dial: a callerId is needed to dial a number"
-    if transaction.rules.verify_callers and from_ not in known:
+    called = transaction.state.called(parent.to)
+    is_checked = transaction.rules.verify_callers and not (called is not None and called.byoc_trunk_sid)
+    if is_checked and from_ not in known:
         return 13214, "Dial: callerId is neither the caller's, the called, nor one of the account's"
     return None
 

@@ -34,6 +34,13 @@ class Number(Immutable):
     status_callback_method: str = "POST"
     application_sid: str = ""  #: Of a browser application. A browser dials `number`; `To` is its own value, or empty.
     name: str = ""  #: Display name.
+    byoc_trunk_sid: str = ""  #: Of a SIP domain: calls come in over this BYOC trunk. Source: Twilio docs, SIP Domain.
+    origin: str = "twilio"  #: `verified` for another carrier's number that is a verified caller ID.
+
+    @property
+    def is_verified_only(self) -> bool:
+        """Whether it is a verified caller ID, and no number of the account."""
+        return self.origin == "verified"
 
     @property
     def is_sip_domain(self) -> bool:
@@ -329,4 +336,5 @@ class State:
         """Return the number, SIP domain, or application that `to` reaches."""
         # A localized name, `acme.sip.ashburn.twilio.com`, is the same domain.
         domain = re.sub(r"\.sip\.[a-z0-9-]+\.twilio\.com$", SIP_DOMAINS, sip_host(to))
-        return self.numbers.get(to) or self.numbers.get(domain)
+        number = self.numbers.get(to) or self.numbers.get(domain)
+        return None if number is not None and number.is_verified_only else number

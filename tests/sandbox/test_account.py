@@ -9,8 +9,11 @@ from twilio.base.exceptions import TwilioException, TwilioRestException
 from twilio.rest import Client
 from twilio.rest.api.v2010.account import AccountInstance
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance
+from twilio.rest.api.v2010.account.outgoing_caller_id import OutgoingCallerIdInstance
+from twilio.rest.api.v2010.account.sip.domain import DomainInstance
 
 from conferral.sandbox import ACCOUNT_SID, Sandbox
+from conferral.sandbox.model.formats import make_sid
 from conferral.sandbox.model.rest import account_routes
 from conferral.sandbox.model.state import Number, State
 from tests.sandbox.model_scenario import BUSINESS
@@ -29,6 +32,20 @@ def test_resources_have_the_properties_that_twilio_describes(sandbox: Sandbox) -
     assert account_routes.number_resource(state, Number(BUSINESS, "")).keys() == properties_of(
         IncomingPhoneNumberInstance
     )
+    assert account_routes.caller_id_resource(state, Number(OTHER, "")).keys() == properties_of(OutgoingCallerIdInstance)
+    assert account_routes.domain_resource(state, Number("a.sip.twilio.com", "")).keys() == properties_of(DomainInstance)
+
+
+async def test_verified_caller_ids_and_sip_domains_are_readable(sandbox: Sandbox, twilio: Client) -> None:
+    sandbox.verify_caller_id(OTHER)
+    domain = sandbox.add_number("acme.sip.twilio.com", voice_url="http://127.0.0.1:9", byoc_trunk_sid="BY" + "1" * 32)
+    assert [one.phone_number for one in await twilio.outgoing_caller_ids.list_async(phone_number=OTHER)] == [OTHER]
+    assert not await twilio.incoming_phone_numbers.list_async(phone_number=OTHER)
+    fetched = await twilio.api.v2010.account.sip.domains(make_sid("SD", domain.number, 0)).fetch_async()
+    assert (fetched.domain_name, fetched.byoc_trunk_sid) == ("acme.sip.twilio.com", "BY" + "1" * 32)
+    with pytest.raises(TwilioRestException) as unknown:
+        await twilio.api.v2010.account.sip.domains("SD" + "f" * 32).fetch_async()
+    assert unknown.value.status == 404
 
 
 async def test_account_is_readable_only_with_its_credentials(sandbox: Sandbox, twilio: Client) -> None:
