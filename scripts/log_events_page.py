@@ -17,6 +17,7 @@ MEANINGS = {
     "api_tokens_limited": "An address sent too many wrong API tokens; further ones get 429.",
     "call_index_conflict": "The index key of a call holds a foreign value, so the call could not be indexed.",
     "call_not_stored": "Redis could not store a call, which was answered all the same; no command finds it.",
+    "caller_id_lookup_failed": "Twilio did not say in time whether a phone may be shown a SIP caller's number.",
     "child_lookup_failed": "Twilio did not say in time whether the other side of a `<Dial>` is still on the line.",
     "client_call_refused": "A browser or app user's call was refused with a spoken sentence; `reason` says why.",
     "client_list_unavailable": "Redis refuses CLIENT LIST; a killed worker's leases must expire before a takeover.",

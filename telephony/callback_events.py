@@ -29,11 +29,12 @@ from conferral.statemachine.events import (
 )
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import SessionMode
-from conferral.telephony.addresses import is_caller_id
+from conferral.telephony.addresses import is_caller_id, number_in
 from conferral.telephony.callback_fields import (
     CALL_SID,
     CONFERENCE_SID,
     RECORDING_SID,
+    SIP_DOMAIN_SID,
     flag,
     is_number,
     moment_ms,
@@ -83,13 +84,16 @@ FIELDS_READ = frozenset(
         "ErrorCode", "ErrorUrl", "From", "Hold", "Muted", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel",
         "ReasonAnnouncementFailed", "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration",
         "RecordingSid", "RecordingSource", "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID",
-        "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
+        "SipDomainSid", "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
     }
 )  # fmt: skip
 #: Those that decide how a new call is answered.
 VOICE_FIELDS_READ = frozenset(
-    {"AccountSid", "CallSid", "CallStatus", "CallToken", "Direction", "ErrorUrl", "From", "SessionID", "To"}
-)
+    {
+        "AccountSid", "CallSid", "CallStatus", "CallToken", "Direction", "ErrorUrl", "From", "SessionID",
+        "SipDomainSid", "To",
+    }
+)  # fmt: skip
 #: Documented parameters, also those that repeat facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource.
 _KNOWN_FIELDS = FIELDS_READ | {
     "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
@@ -132,6 +136,12 @@ def callee_of(fields: Fields) -> str:
     return fields.get("To", "")[:_ADDRESS_LENGTH_MAX]
 
 
+def sip_domain_sid_of(fields: Fields) -> str:
+    """Return the SID of the SIP domain that was called; empty if it was none."""
+    sid = fields.get("SipDomainSid", "")
+    return sid if SIP_DOMAIN_SID.fullmatch(sid) else ""
+
+
 def session_id_of(fields: Fields) -> str:
     """Return the id of an app's session: its `SessionID`, else the CallSid."""
     given = fields.get("SessionID", "")
@@ -150,20 +160,22 @@ def call_received(
     other_agents: tuple[str, ...] = (),
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     called_number: str = "",
+    caller: str = "",
 ) -> CallReceived:
     """Parse an inbound call's request (Twilio docs, request parameters).
 
-    If the agent fails, `other_agents` ring next, in order. `called_number` is empty for `TWILIO_NUMBER`.
+    If the agent fails, `other_agents` ring next, in order. `called_number` is empty for `TWILIO_NUMBER`. `caller` is
+    the number in the caller's SIP address, if there is one.
     """
-    call_sid, caller = call_sid_of(fields), caller_of(fields)
+    call_sid, from_ = call_sid_of(fields), caller_of(fields)
     return CallReceived(
         session_id=call_sid,
         token=f"{CallReceived.name}:",  # no id of a command has a colon
         call_sid=call_sid,
-        customer_address=caller,
+        customer_address=caller or from_,
         agent_address=agent_address,
         # Twilio accepts a call token only together with the caller's number as caller ID.
-        call_token=_call_token(fields) if is_caller_id(caller) else "",
+        call_token=_call_token(fields) if is_caller_id(from_) else "",
         called_number=called_number,
         mode=mode.value,
         other_agents=other_agents,
@@ -205,6 +217,8 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
     caller, callee = caller_of(fields), callee_of(fields)
     # An inbound leg is the caller's own; an outbound leg goes to the party and shows the caller.
     is_outbound = is_outbound_leg(fields)
+    if callback.party == CUSTOMER and not is_outbound and own_numbers:
+        caller = number_in(caller, own_numbers[0]) or caller  # as when the call came in
     return CallProgressed(
         session_id=callback.session_id,
         token="" if sequence is not None else f"{CallProgressed.name}:{call_sid}:{status}",

@@ -12,7 +12,9 @@ from conferral.telephony.unknown_parameters import without_urls
 Fields = Mapping[str, str]
 
 #: Source: Twilio docs, "What is a String Identifier (SID)?".
-CALL_SID, CONFERENCE_SID, RECORDING_SID = (re.compile(f"{kind}[0-9a-f]{{32}}") for kind in ("CA", "CF", "RE"))
+CALL_SID, CONFERENCE_SID, RECORDING_SID, SIP_DOMAIN_SID = (
+    re.compile(f"{kind}[0-9a-f]{{32}}") for kind in ("CA", "CF", "RE", "SD")
+)
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 #: Removed from Twilio's texts, apart from URLs: phone numbers and control characters.

@@ -37,6 +37,8 @@ SEARCH_SLACK = timedelta(seconds=3)
 SEARCH_AFTER = timedelta(seconds=30)
 #: Most conferences of one session that are read; there is one, or two if a late leg opened a second.
 CONFERENCES_MAX = 20
+#: Records read when a number is looked up, count: Twilio also matches parts of numbers.
+NUMBERS_FOUND_MAX = 20
 #: Twilio's limit of participants in a conference. Source: Twilio docs, TwiML `<Conference>`, maxParticipants.
 PARTICIPANTS_MAX = 250
 
@@ -54,7 +56,8 @@ class RedirectSeen:
 class TwilioQueries:
     """Reads from Twilio. Every method raises only `ProviderError`.
 
-    Source: Twilio docs, Call, Conference, Participants, and Recordings resources.
+    Source: Twilio docs, Call, Conference, Participants, Recordings, IncomingPhoneNumber, OutgoingCallerIds, and SIP
+    Domain resources.
     """
 
     def __init__(self, client: Client, own_number: str) -> None:
@@ -123,6 +126,28 @@ class TwilioQueries:
         # Twilio lists the newest first, and `max` keeps the first of equal elements.
         newest = max(children, key=_created_at, default=None)
         return text_of(newest.status) if newest is not None else None
+
+    async def may_show(self, number: str, sip_domain_sid: str) -> bool:
+        """Whether Twilio shows phones this number, from a SIP caller's address.
+
+        That is so if it is in the account or verified, or if the call came in over a BYOC trunk.
+        """
+        page_size = NUMBERS_FOUND_MAX
+        owned = partial(self._client.incoming_phone_numbers.page_async, phone_number=number, page_size=page_size)
+        verified = partial(self._client.outgoing_caller_ids.page_async, phone_number=number, page_size=page_size)
+        with label_requests("caller_id"):
+            *found, has_trunk = await gather(
+                list_page(owned), list_page(verified), self._has_byoc_trunk(sip_domain_sid)
+            )
+        return has_trunk or any(record.phone_number == number for records in found for record in records)
+
+    async def _has_byoc_trunk(self, sip_domain_sid: str) -> bool:
+        """Whether a SIP domain belongs to a BYOC trunk, by its `ByocTrunkSid`."""
+        if not sip_domain_sid:
+            return False
+        domain = self._client.api.v2010.account.sip.domains(sip_domain_sid)
+        found = await if_found(read_with_retry(domain.fetch_async))
+        return found is not None and bool(text_of(found.byoc_trunk_sid))
 
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
         """Whether this call is alone in a conference; ringing ones count."""

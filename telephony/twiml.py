@@ -13,7 +13,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.effects import RedirectCall, Sentence
 from conferral.statemachine.session import AGENT, CUSTOMER
-from conferral.telephony.addresses import Address, AddressKind, is_caller_id
+from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_urls import (
     CallbackUrls,
     CallCallback,
@@ -200,7 +200,7 @@ class TwimlBuilder(PromptBuilder):
 
         The caller hears real ringing and is not billed for it: the call is answered when the agent answers. Without an
         action from the start, a bridged call can't be moved without losing the caller. The agent sees `own_number` if
-        `caller` is no valid number, or `own_number_from_agent` is not 0.
+        `caller` is empty, or `own_number_from_agent` is not 0.
         """
         response = VoiceResponse()
         action = DialAction(
@@ -215,7 +215,7 @@ class TwimlBuilder(PromptBuilder):
             method="POST",
             answer_on_bridge=True,
             timeout=ring_timeout_s,
-            caller_id=caller if is_caller_id(caller) and not own_number_from_agent else own_number,
+            caller_id=caller if caller and not own_number_from_agent else own_number,
         )
         self._add_callee(dial, agent, CallCallback(session_id, AGENT, agent_number=agent_number))
         return str(response)

@@ -3,26 +3,37 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import unquote
 
 import structlog
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import SessionMode
-from conferral.telephony.addresses import Address, AddressError, AllowList, parse_address
+from conferral.telephony.addresses import (
+    Address,
+    AddressError,
+    AddressKind,
+    AllowList,
+    Uri,
+    dialed_number,
+    is_caller_id,
+    number_in,
+    parse_address,
+    parse_uri,
+)
 from conferral.telephony.callback_events import Fields, call_received, callee_of, caller_of
 from conferral.telephony.directory.model import DirectoryFile, InboundRoute, resolve_address
 
 log = structlog.get_logger()
 
 #: Prefixes of `From`. Source: Twilio docs, "TwiML for Programmable Voice", `From`.
-_CLIENT, _SIP = "client:", "sip:"
+_CLIENT, _SIP = "client:", ("sip:", "sips:")
 #: Another browser's identity, without `client:`. Without a letter, it could be a mistyped number.
 _BARE_CLIENT = re.compile(r"(?=[^@]*[A-Za-z])[A-Za-z0-9_.-]{1,256}")
-_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
-#: The number that a SIP phone dialed: the part before the host. Source: RFC 3261, section 19.1.1.
-_SIP_USER = re.compile(r"sip:([^@;?]{1,128})@")
+#: Parameters of a SIP URI that don't say where to send the call.
+_OTHER_PARAMETERS = re.compile(r"[;?](?!transport=).*")
+#: Every call to a Twilio SIP domain comes from its phones. Source: Twilio docs, SIP Domain resource.
+_TWILIO_DOMAINS = ".sip.twilio.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +59,29 @@ class CallRouting:
     def inbound(self, form: Fields) -> InboundRoute:
         """Return who answers an inbound call, how, and in which conference."""
         # A browser chooses its own `To`, so it can't select another number's routing.
-        called = "" if caller_of(form).startswith(_CLIENT) else callee_of(form)
-        is_another = called != self._own_number and _NUMBER.fullmatch(called) is not None
-        return replace(self._directory.current.inbound(called), called_number=called if is_another else "")
+        called = "" if caller_of(form).startswith(_CLIENT) else number_in(callee_of(form), self._own_number)
+        directory = self._directory.current
+        # SIP callers write any number into the URI: only a number of the directory is the business's.
+        is_ours = called == callee_of(form) or called in directory.numbers
+        is_another = called != self._own_number and is_ours
+        return replace(directory.inbound(called), called_number=called if is_another else "")
+
+    def caller(self, form: Fields) -> str:
+        """Return who calls: the number in a SIP address if there is one."""
+        return number_in(caller_of(form), self._own_number) or caller_of(form)
+
+    def business_number(self, form: Fields, agent: Address) -> str:
+        """Return the number that represents the business to an agent."""
+        # Twilio may not know a number that came in a SIP address, and then refuses it as caller ID.
+        is_unknown = agent.kind is AddressKind.NUMBER and parse_uri(callee_of(form)) is not None
+        return (not is_unknown and self.inbound(form).called_number) or self._own_number
+
+    def presentable_number(self, form: Fields, agent: Address) -> str:
+        """Return the caller's number if that agent can be shown it; else empty."""
+        number = self.caller(form)
+        # Its own number, as caller, may open the voicemail of the agent's phone.
+        is_the_agents = number == number_in(agent.text, self._own_number)
+        return number if not is_the_agents and is_caller_id(number) else ""
 
     def outbound(self) -> InboundRoute:
         """Return the settings' route, for a call that came in on no number."""
@@ -58,18 +89,42 @@ class CallRouting:
 
     def callee(self, form: Fields) -> Address:
         """Return whom a browser, app, or SIP phone calls, or raise AddressError."""
-        caller, callee, names = caller_of(form), callee_of(form), self._directory.current.destinations
-        if not caller.startswith((_CLIENT, _SIP)):
+        caller, callee = caller_of(form), callee_of(form)
+        if caller.startswith(_CLIENT):
+            return self._named(callee)
+        if not caller.startswith(_SIP):
             raise AddressError("who calls is no browser, app or SIP phone")
-        if caller.startswith(_CLIENT) and callee not in names and _BARE_CLIENT.fullmatch(callee):
+        return self._dialed_on_phone(callee, parse_uri(caller))
+
+    def _named(self, callee: str) -> Address:
+        """Return whom a text names; raise AddressError if there is no one."""
+        names = self._directory.current.destinations
+        if callee not in names and _BARE_CLIENT.fullmatch(callee):
             callee = _CLIENT + callee  # Twilio's samples omit it
+        return resolve_address(callee, names, self._allowed)
+
+    def _dialed_on_phone(self, callee: str, phone: Uri | None) -> Address:
+        """Return whom a SIP phone calls; raise AddressError if no one may be."""
+        dialed = parse_uri(callee)
+        if dialed is None or not dialed.domain:
+            user = dialed.user if dialed else callee
+            return self._named(dialed_number(user, self._own_number) or user)
+        # A phone sends an address at its own domain, whatever it dials. Colleagues are at that domain, too.
+        colleague = f"sip:{_OTHER_PARAMETERS.sub('', callee.partition(':')[2])}"
+        is_at_home = dialed.domain.endswith(_TWILIO_DOMAINS) or (phone is not None and dialed.domain == phone.domain)
+        if number := dialed_number(dialed.user, self._own_number):
+            if is_at_home or not self._is_allowed(colleague):
+                return self._named(number)
+        elif (is_at_home and dialed.user in self._directory.current.destinations) or not self._is_allowed(colleague):
+            return self._named(dialed.user)
+        return parse_address(colleague)
+
+    def _is_allowed(self, text: str) -> bool:
         try:
-            return resolve_address(callee, names, self._allowed)
-        except AddressError:  # a SIP phone sends an address at its own domain, whatever it dials
-            dialed = _SIP_USER.match(callee) if caller.startswith(_SIP) else None
-            if dialed is None:
-                raise
-        return resolve_address(unquote(dialed[1]), names, self._allowed)
+            self._allowed.check(parse_address(text))
+        except AddressError:
+            return False
+        return True
 
     def next_agent(self, session_id: str, agents: Sequence[str], number: int) -> NextAgent | None:
         """Return the agent after the one at index `number`; None if none is left."""
@@ -84,7 +139,7 @@ class CallRouting:
         return None
 
 
-def call_received_event(form: Fields, inbound: InboundRoute, mode: SessionMode) -> CallReceived:
+def call_received_event(form: Fields, inbound: InboundRoute, mode: SessionMode, caller: str) -> CallReceived:
     """Return the event that opens a session, or raise MalformedCallbackError."""
     return call_received(
         form,
@@ -93,4 +148,5 @@ def call_received_event(form: Fields, inbound: InboundRoute, mode: SessionMode) 
         other_agents=inbound.agents[1:],
         attributes=inbound.attributes,
         called_number=inbound.called_number,
+        caller=caller,
     )

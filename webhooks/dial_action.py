@@ -18,7 +18,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, first_label
 from conferral.statemachine.states import CallStatus, Phase, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.connection.errors import SILENT_STATES
-from conferral.telephony.addresses import is_caller_id
+from conferral.telephony.addresses import is_caller_id, parse_address
 from conferral.telephony.callback_events import caller_of, dial_ended
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind
 from conferral.telephony.phrases import Phrase
@@ -41,6 +41,7 @@ from conferral.webhooks.responses import (
     store_timeout,
     twiml_response,
 )
+from conferral.webhooks.shown_number import shown_number
 
 log = structlog.get_logger()
 
@@ -70,7 +71,7 @@ class DialActionRoutes(Routes):
     async def answer(self, form: Form, action: DialAction, route: str) -> web.Response:
         """Publish that a `<Dial>` has ended; return its party's next TwiML."""
         event = dial_ended(form, action)
-        event = replace(event, failed_with_callers_number=_failed_with_callers_number(form, action, event))
+        event = replace(event, failed_with_callers_number=await self._failed_with_callers_number(form, action, event))
         may_be_old = self._ingest.restarted_recently()
         view: SessionView | None = None
         to_publish = bool(event.dial_call_status) and may_be_old
@@ -107,10 +108,10 @@ class DialActionRoutes(Routes):
             attempt=action.request_number,
         )
         if chosen is DialActionAnswer.DIAL_NEXT_AGENT and next_agent is not None:
-            twiml = self._dial_agent(form, action, next_agent, own_number_from_agent=action.own_number_from_agent)
-            return twiml_response(twiml)
+            own_from = action.own_number_from_agent
+            return twiml_response(await self._dial_agent(form, action, next_agent, own_number_from_agent=own_from))
         if chosen is DialActionAnswer.REDIAL_AGENT and (agent := self._same_agent(form, action, view)) is not None:
-            return twiml_response(self._dial_agent(form, action, agent, own_number_from_agent=agent.number))
+            return twiml_response(await self._dial_agent(form, action, agent, own_number_from_agent=agent.number))
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
 
     async def _read_despite(self, error: StoreError, action: DialAction) -> SessionView | None:
@@ -155,16 +156,30 @@ class DialActionRoutes(Routes):
         agents = (*agents[: number + 1], *agents[number:])
         return self._routing.next_agent(action.session_id, agents, number)
 
-    def _dial_agent(self, form: Form, action: DialAction, agent: NextAgent, *, own_number_from_agent: int) -> str:
+    async def _dial_agent(self, form: Form, action: DialAction, agent: NextAgent, *, own_number_from_agent: int) -> str:
+        shows_business = bool(own_number_from_agent)
         return self._documents.bridge_to_agent(
             action.session_id,
             agent.address,
-            caller=caller_of(form),
-            own_number=self._routing.inbound(form).called_number or self._settings.number,
+            caller="" if shows_business else await shown_number(form, agent.address, self._routing, self._twilio),
+            own_number=self._routing.business_number(form, agent.address),
             ring_timeout_s=self._settings.ring_timeout_s,
             agent_number=agent.number,
             own_number_from_agent=own_number_from_agent,
         )
+
+    async def _failed_with_callers_number(self, form: Form, action: DialAction, event: DialEnded) -> bool:
+        """Whether an agent's dial failed while it presented the caller's number."""
+        # A network may refuse that number. Twilio reports only `failed`; no phone rang. Twilio docs, Errors, 13214.
+        is_to_agent = action.dial is DialKind.BRIDGE and action.party == CUSTOMER
+        has_failed = event.dial_call_status == CallStatus.FAILED
+        if not (has_failed and is_to_agent) or action.own_number_from_agent:
+            return False
+        agents, number = self._routing.inbound(form).agents, action.agent_number
+        # The number last: its check takes a tenth of the answer's time.
+        if number >= len(agents):
+            return is_caller_id(caller_of(form))
+        return bool(await shown_number(form, parse_address(agents[number]), self._routing, self._twilio))
 
     def _attributes(self, form: Form, view: SessionView | None) -> ConferenceAttributes:
         return view.attributes if view else self._routing.inbound(form).attributes
@@ -209,15 +224,6 @@ class DialActionRoutes(Routes):
             except (ProviderError, TimeoutError) as error:
                 log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
         return None
-
-
-def _failed_with_callers_number(form: Form, action: DialAction, event: DialEnded) -> bool:
-    """Whether an agent's dial failed while it presented the caller's number."""
-    # A network may refuse that number. Twilio then reports only `failed`; no phone rang. Twilio docs, Errors, 13214.
-    is_to_agent = action.dial is DialKind.BRIDGE and action.party == CUSTOMER
-    has_failed = event.dial_call_status == CallStatus.FAILED
-    # The number last: its check takes a tenth of the answer's time.
-    return has_failed and is_to_agent and not action.own_number_from_agent and is_caller_id(caller_of(form))
 
 
 def _starts_alone(name: str, view: SessionView | None) -> bool:

@@ -24,6 +24,7 @@ from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.responses import read_undecided, record_unstored, store_deadline, twiml_response
+from conferral.webhooks.shown_number import shown_number
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 
 log = structlog.get_logger()
@@ -73,7 +74,7 @@ class VoiceRoutes(Routes):
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         mode = inbound.mode or mode
-        event = call_received_event(form, inbound, mode)
+        event = call_received_event(form, inbound, mode, self._routing.caller(form))
         try:
             async with store_deadline():
                 await self._ingest.publish(event, call_sid=event.call_sid)
@@ -82,14 +83,14 @@ class VoiceRoutes(Routes):
             mode = SessionMode.BRIDGE
         if mode is SessionMode.CONFERENCE:
             return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes))
-        return twiml_response(self._bridge(event, inbound))
+        return twiml_response(await self._bridge(form, event, inbound))
 
     async def _fallback_document(self, form: Form) -> web.Response:
         """Bridge the caller, unless the session is known and has moved on."""
         inbound = self._routing.inbound(form)
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
-        event = call_received_event(form, inbound, SessionMode.BRIDGE)
+        event = call_received_event(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         view: SessionView | None = None
         try:
             async with store_deadline():
@@ -97,7 +98,7 @@ class VoiceRoutes(Routes):
         except StoreError as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
         if view is None or view.state == State.BRIDGED:
-            return twiml_response(self._bridge(event, inbound))
+            return twiml_response(await self._bridge(form, event, inbound))
         if view.state == State.ENDED:  # what failed is the TwiML after the session, which is not ours
             return twiml_response(self._documents.hang_up())
         if view.state == State.CONFERENCED and view.opening == Opening.ARRIVING:  # the caller did not get this TwiML
@@ -111,13 +112,14 @@ class VoiceRoutes(Routes):
         view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
         return view or await read_undecided(self._ingest, event.session_id, _READ_EVERY_S)
 
-    def _bridge(self, event: CallReceived, inbound: InboundRoute) -> str:
+    async def _bridge(self, form: Form, event: CallReceived, inbound: InboundRoute) -> str:
         """Dial the first agent; the directory has checked the allow-list."""
+        agent = parse_address(inbound.agents[0])
         return self._documents.bridge_to_agent(
             event.session_id,
-            parse_address(inbound.agents[0]),
-            caller=event.customer_address,
-            own_number=event.called_number or self._settings.number,
+            agent,
+            caller=await shown_number(form, agent, self._routing, self._twilio),
+            own_number=self._routing.business_number(form, agent),
             ring_timeout_s=self._settings.ring_timeout_s,
         )
 

@@ -116,7 +116,8 @@ class WaitRoutes(Routes):
         inbound = self._routing.inbound(form)
         try:
             conference = conference_sid_of(form)
-            event = call_received_event(form, inbound, SessionMode.CONFERENCE) if inbound.agents else None
+            caller = self._routing.caller(form)
+            event = call_received_event(form, inbound, SessionMode.CONFERENCE, caller) if inbound.agents else None
         except MalformedCallbackError:
             return  # without caller and callee there is nothing to publish
         if event is None or event.session_id != session_id:

@@ -210,6 +210,8 @@ class FakeTwilioQueries:
     def __init__(self):
         self.status = None
         self.alone = True
+        #: Whether a phone may be shown a SIP caller's number.
+        self.shows = False
         self.error = None
         self.asked = []
 
@@ -218,6 +220,12 @@ class FakeTwilioQueries:
         if self.error:
             raise self.error
         return self.status
+
+    async def may_show(self, number, sip_domain_sid):
+        self.asked.append((number, sip_domain_sid))
+        if self.error:
+            raise self.error
+        return self.shows
 
     async def is_alone(self, conference_sid, call_sid):
         self.asked.append((conference_sid, call_sid))
