@@ -84,6 +84,8 @@ class Dial(Effect, frozen=True, kw_only=True):
     call_token: Hidden[str] = ""
     #: A party is waiting for this dial, which takes precedence in the rate limiter.
     is_urgent: bool = True
+    #: Twilio signed the address for a party that called in, so it is dialed as it is.
+    is_signed_address: bool = False
 
 
 class CreateParticipant(Dial, frozen=True, kw_only=True):

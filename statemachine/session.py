@@ -231,6 +231,8 @@ class Session(BaseRecord, frozen=True, dict=True):
     pending_commands: tuple[PendingCommand, ...] = ()
     #: Address of the agent who parked the call; empty if it is not parked.
     parked_by: Hidden[str] = ""
+    #: Address of the browser, app, or SIP phone that called in, as Twilio signed it; empty for others.
+    signed_address: Hidden[str] = ""
     #: When a parked call goes back to that agent; 0 if not parked, and once it is sent back.
     parked_until_ms: int = 0
 

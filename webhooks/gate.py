@@ -15,7 +15,7 @@ from conferral.statemachine.session import CUSTOMER, first_label
 from conferral.statemachine.states import State, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.ingest.port import GateClaim
-from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
 from conferral.telephony.callback_events import call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import GATE_PATH, Gate
 from conferral.telephony.phrases import Phrase
@@ -129,11 +129,16 @@ class GateRoutes(Routes):
         return GateDecision.ACCEPTED, self._documents.bridge_to_customer(
             gate.session_id,
             customer,
-            own_number=view.options.caller_id or self._settings.number,
+            own_number=self._number_for(customer, view.options.caller_id),
             ring_timeout_s=self._settings.ring_timeout_s,
             brief=_briefing(gate, view)["brief"],
             conference_name=view.conference_name,
         )
+
+    def _number_for(self, customer: Address, caller_id: str) -> str:
+        """Return the number that the customer sees: not the customer's own."""
+        is_own = caller_id == number_in(customer.text, self._settings.number)
+        return self._settings.number if is_own or not caller_id else caller_id
 
     def _retry_later(self, gate: Gate, pressed: str) -> tuple[str, str]:
         return "waited", self._documents.retry(gate.next_request(pressed))

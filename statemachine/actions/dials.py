@@ -20,6 +20,8 @@ from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: Source: Twilio docs, "Format phone numbers" (E.164).
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+#: A destination that is a number, or a SIP address whose user part is one.
+_NUMBER_DIALED = re.compile(r"(?:\+|sip:(?:\+|%2[Bb])?)(?P<digits>[0-9]{7,15})(?:@.*)?")
 #: Longest speaking time per character.
 _MS_PER_CHARACTER = 100
 #: Length of the longest sentence that a recalled agent hears, in any language (characters).
@@ -63,7 +65,7 @@ def dial(
         digits=options.digits,
         ring_group=ring_group,
         recall_reason=recall_reason,
-        caller_id=options.caller_id or _default_caller_id(draft),
+        caller_id=_caller_id(draft, to, options),
         supervises=supervises,
     )
     _place_dial(draft, party)
@@ -135,6 +137,7 @@ def _place_dial(draft: Draft, party: Party) -> None:
         "party": party.name, "to": party.address, "timeout_s": party.ring_timeout_s, "caller_id": party.caller_id,
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
         "is_urgent": _does_caller_wait(draft, party),
+        "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
     }  # fmt: skip
     if party.is_gated:
         dial_id = draft.emit(CreateCall, **dialed, digits=party.digits)
@@ -153,6 +156,13 @@ def _ring_due_ms(draft: Draft, party: Party) -> int:
     if party.left_reason:  # the conference could not add it: the end of its call is due
         return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_check_ms
     return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.dial_slack_ms
+
+
+def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
+    """Return the number that a party sees; its own might open its voicemail."""
+    number = _NUMBER_DIALED.fullmatch(to)
+    shown = (options.caller_id or _default_caller_id(draft), draft.session.called_number)
+    return next((one for one in shown if number is None or one != f"+{number['digits']}"), "")
 
 
 def _default_caller_id(draft: Draft) -> str:
@@ -209,7 +219,9 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
     party = dialed_party(draft, event)
     if party.call_sid:
         return  # a callback has already reported the call: an earlier copy of the request took effect
-    note_gone(draft, party.name, "failed")
+    # Only such an address may have a form that Twilio does not dial, although it called in from there.
+    is_signed = party.name == AGENT and party.address == draft.session.signed_address
+    note_gone(draft, party.name, "refused" if is_signed else "failed")
     set_dial_timer(draft)
 
 

@@ -52,6 +52,7 @@ def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
         is_group=True,
+        signed_address=event.agent_address,
         conference_name=event.conference_name or draft.session.id,
     )
     draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)

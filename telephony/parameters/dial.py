@@ -42,7 +42,10 @@ class PlacedCall:
 def check_dial_allowed(effect: Dial, setup: CallSetup) -> None:
     """Raise ProviderRefusedError if the allow-list does not permit a dial."""
     try:
-        setup.allowed.check(parse_address(effect.to))
+        if effect.is_signed_address:
+            setup.allowed.check_signed(effect.to)
+        else:
+            setup.allowed.check(parse_address(effect.to))
     except AddressError as error:
         log.warning(
             "destination_not_allowed",
