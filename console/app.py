@@ -1,7 +1,7 @@
 """The web console's stateless server: page, static files, and sockets."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -57,6 +57,8 @@ class ConsoleOptions:
     show_token: bool = False
     #: Accepted host names besides this machine's; None for any.
     allowed_hosts: tuple[str, ...] | None = ()
+    #: Returns the directory's names, which forms suggest.
+    directory_names: Callable[[], Sequence[str]] = tuple
 
 
 def make_app(
@@ -76,8 +78,8 @@ def make_app(
     """
     redis = RedisAccess(client, settings.prefix)
     access = AccessControl(settings.api_token, clock, read_only=options.read_only)
-    feed = SessionFeed(redis, clock)
-    views = ViewFactory(feed, redis, Dashboard(feed, redis, clock), clock, command_line=options.command_line)
+    feed = SessionFeed(redis, clock, options.directory_names)
+    views = ViewFactory(feed, redis, Dashboard(feed, redis, clock), clock)
     greeting = encode_message(
         "hello",
         version=version("conferral"),

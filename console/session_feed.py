@@ -7,9 +7,9 @@ cost nothing.
 import asyncio
 import re
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import structlog
 
@@ -42,6 +42,8 @@ CLOCK_EVERY_S = 5.0
 #: Ended sessions shown, newest first, and the interval for listing them again: some expire.
 ENDED_MAX = 500
 ENDED_EVERY_S = 30.0
+#: Newest ended sessions read for every page (count): they fill a list without live calls.
+ENDED_SHOWN = 20
 #: Live sessions from which destinations are collected, and the interval.
 DESTINATION_SESSIONS_MAX = 500
 DESTINATIONS_EVERY_S = 10.0
@@ -91,8 +93,9 @@ class SessionChanges:
 class SessionFeed:
     """Polls, caches sessions, and wakes subscribers."""
 
-    def __init__(self, redis: RedisAccess, clock: Clock) -> None:
+    def __init__(self, redis: RedisAccess, clock: Clock, directory_names: Callable[[], Sequence[str]] = tuple) -> None:
         self._redis = redis
+        self._directory_names = directory_names
         self._local_clock = clock
         self._clock = StoreClock(clock)
         #: Subscribers, and whether each wants ended sessions.
@@ -168,17 +171,22 @@ class SessionFeed:
         clocks = self._partition_clocks
         return 0 if clocks is None else clocks.now_of(session_id) - clocks.now_ms
 
+    @property
+    def has_live(self) -> bool:
+        """Whether any session is live."""
+        return bool(self._live)
+
     def live(self) -> Iterable[CachedSession]:
         """Return the live sessions."""
         return self._live.values()
 
     def known_destinations(self, *, full: bool) -> list[str]:
-        """Return agents' and targets' addresses from a sample of live sessions."""
+        """Return what forms suggest: directory names, and addresses in use lately."""
         now_s = self._local_clock.monotonic_s()
         until_s, found = self._known_destinations.get(full, (0.0, []))
         if now_s >= until_s and self.is_loaded:
-            some = islice(self._live.values(), DESTINATION_SESSIONS_MAX)
-            found = _addresses_in_use((one.session for one in some), full=full)
+            some = islice(chain(self._live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
+            found = [*self._directory_names(), *_addresses_in_use((one.session for one in some), full=full)]
             self._known_destinations[full] = (now_s + DESTINATIONS_EVERY_S, found)
         return found
 
@@ -305,17 +313,15 @@ class SessionFeed:
             self._mark_changed(name)
 
     def _cache_ended(self, name: str, session: SessionView) -> None:
-        if any(self._subscribers.values()) and session.is_known and session.is_ended:
+        if session.is_known and session.is_ended:
             self._ended[name] = CachedSession(session, self._attention_of(session))
 
     async def _list_ended(self) -> None:
-        if not any(self._subscribers.values()):
-            self._ended.clear()
-            return
         now_s = self._local_clock.monotonic_s()
         if now_s - self._ended_listed_s < ENDED_EVERY_S:
             return
-        page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=ENDED_MAX))
+        limit = ENDED_MAX if any(self._subscribers.values()) else ENDED_SHOWN
+        page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=limit))
         found = {fields["id"]: fields for fields in page.items if "id" in fields}
         for name in [name for name in self._ended if name not in found]:
             del self._ended[name]

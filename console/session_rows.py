@@ -9,12 +9,12 @@ from conferral.operations import session_summary, wording
 from conferral.operations.attention import Attention, is_lone
 from conferral.operations.session_search import number_of
 from conferral.operations.session_summary import held_call
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
+from conferral.statemachine.session import CUSTOMER
 from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.timestamps import to_iso
 
 #: Last digits of a number that the search matches (count): what customers say on the phone.
 SEARCHABLE_DIGITS = 4
-_SHOWN_ROLES = (CUSTOMER, AGENT, TARGET)
 _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
@@ -31,20 +31,27 @@ def row(session: SessionView, attention: Attention | None, *, full: bool) -> byt
         "since": fields.get("state_since") or fields.get("updated_at") or None,
         "held": None if held is None else {"kind": held.kind, "since": held.since or None},
         "people": _parties(session, full=full),
-        **{name: session_summary.connected_address(session, name, full=full) for name in _SHOWN_ROLES},
         "transfer": session_summary.transfer_line(session, full=full),
         "transfer_status": session.transfer.status,
-        "more": "; ".join(session_summary.short_notes(session)),
-        "now": "" if session.is_ended else session_summary.participants_line(session, full=full),
+        "title": session_summary.people_line(session, full=full),
+        "now": _now(session),
         **_search_terms(session, full=full),
     }
     return orjson.dumps(values)
 
 
+def _now(session: SessionView) -> str:
+    """Return what goes on, or why it ended, with times in ISO 8601."""
+    if session.is_ended:
+        return wording.END_REASONS.get(session.end_reason, session.end_reason)
+    doing = session_summary.participants_line(session, addresses=False)
+    return "; ".join(filter(None, (doing, *session_summary.session_notes(session, to_iso))))
+
+
 def _parties(session: SessionView, *, full: bool) -> list[list[str]]:
     """Return name, address, status, and search key of all but the customer."""
     found: list[list[str]] = []
-    for name, party in session.present.items():
+    for name, party in (session.parties if session.is_ended else session.present).items():
         if name != CUSTOMER and party.address:
             shown = wording.display_address(party.address, full=full)
             found.append([name, shown, party.status, f"{shown} {_searchable_digits(party.address, full=full)}"])

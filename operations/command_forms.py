@@ -24,6 +24,17 @@ _ALREADY_IN_EFFECT = {
 }
 
 
+#: What an option means, by command and option.
+_MEANINGS = {
+    ("transfer", "warm"): "the target joins the call, and all three talk",
+    ("transfer", "consult"): "the customer hears music while agent and target talk first",
+    ("transfer", "blind"): "the agent leaves immediately; the customer waits for the target",
+    ("supervise", "monitor"): "hears everyone, and is heard by no one",
+    ("supervise", "whisper"): "hears everyone, and is heard by the agent only",
+    ("supervise", "barge"): "hears everyone, and is heard by everyone",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class FormField:
     """One field of a command."""
@@ -33,6 +44,8 @@ class FormField:
     #: Choices, without values that would be rejected; empty for free text.
     options: tuple[str, ...] = ()
     required: bool = False
+    #: What each option means; empty where the word says it.
+    meanings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +110,8 @@ def _form_field(kind: str, described: CommandField, allowed: Sequence[str], view
         options = allowed or value.words
     elif value.form == "party":
         options = _suggested_parties(kind, allowed, view)
-    return FormField(described.name, value.form, tuple(options), described.is_required)
+    meanings = tuple(_MEANINGS.get((kind, one), "") for one in options)
+    return FormField(described.name, value.form, tuple(options), described.is_required, meanings)
 
 
 def _suggested_parties(kind: str, parties: Sequence[str], view: SessionView) -> tuple[str, ...]:

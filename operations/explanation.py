@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from conferral.operations import attention, pending, session_summary, wording
@@ -61,8 +61,8 @@ class Suggestion:
 
     command: str
     why: str
-    #: The command line; words in capitals are placeholders.
-    line: str
+    #: Arguments of the command line; words in capitals are placeholders.
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +84,31 @@ def explain(
     *,
     moments: Sequence[TimelineEntry] | None = None,  # the log's timeline, if built already with the same `full`
     full: bool = False,
-    command_line: str = "conferral",
+    clock: Callable[[int], str] = wording.utc_clock,
 ) -> Explanation:
-    """Explain a session at a time of Redis's clock; `log` is oldest first."""
+    """Explain a session at a time of Redis's clock; `log` is oldest first.
+
+    `clock` puts the times in sentences into words.
+    """
     moments = timeline.build_timeline(log, full=full) if moments is None else moments
     waits = pending.list_waits(session, now_ms, timeline.unfinished_effects(moments), log)
     failure = _first_failure(session, log, moments, full=full)
     return Explanation(
-        summary=tuple(_summary(session, log, moments, now_ms, full=full)),
+        summary=tuple(_summary(session, log, moments, now_ms, full=full, clock=clock)),
         waits=waits,
-        upcoming=tuple(_upcoming_line(wait, now_ms) for wait in waits if wait.by != "person"),
+        upcoming=tuple(_upcoming_line(wait, now_ms, clock) for wait in waits if wait.by != "person"),
         first_failure=failure,
-        suggestions=_suggestions(session, now_ms, full=full, command_line=command_line),
+        suggestions=_suggestions(session, now_ms, full=full),
     )
 
 
-def explain_damage(session: SessionView, *, command_line: str = "conferral") -> Explanation | None:
+def explain_damage(session: SessionView) -> Explanation | None:
     """Explain a hash that can't be decoded (no field is reliable), or None."""
     if not (field := damaged_field(session.fields)):
         return None
     repair, why = repair_of(field), "processes what has arrived in the meantime, once the field is repaired"
-    retry = Suggestion("dead", why, f"{command_line} dead retry --all")
-    line = f"{command_line} forget {session.id or 'SESSION'}"
-    forget = Suggestion("forget", "erases the session; its calls continue", line)
+    retry = Suggestion("dead", why, "dead retry --all")
+    forget = Suggestion("forget", "erases the session; its calls continue", f"forget {session.id or 'SESSION'}")
     suggestions = (forget,) if field == WRONG_TYPE else (retry, forget)
     return Explanation(
         summary=(f"The stored state of this session is damaged: {describe_damage(field)} is not what Conferral wrote.",
@@ -117,15 +119,21 @@ def explain_damage(session: SessionView, *, command_line: str = "conferral") -> 
 
 
 def _summary(
-    session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], now_ms: int, *, full: bool
+    session: SessionView,
+    log: Sequence[LogEntry],
+    moments: Sequence[TimelineEntry],
+    now_ms: int,
+    *,
+    full: bool,
+    clock: Callable[[int], str],
 ) -> list[str]:
     if session.is_ended:
-        return _summary_of_ended(session, log, moments, full=full)
+        return _summary_of_ended(session, log, moments, full=full, clock=clock)
     since_ms = last_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
     lasts = wording.format_age(since_ms, now_ms)
     phase = f" ({session.phase})" if session.phase else ""
     state = _STATES.get(session.state, "Unknown state") + phase
-    sentences = [f"{state} for {lasts} (since {wording.format_clock(since_ms)} UTC)." if lasts else f"{state}."]
+    sentences = [f"{state} for {lasts} (since {clock(since_ms)})." if lasts else f"{state}."]
     if in_trouble := attention.attention_of(session, now_ms):
         recovers = "Recovering" if session.phase == Phase.RECALL else "Recovered"
         mark = "Needs attention" if in_trouble.needs_attention else recovers
@@ -136,11 +144,16 @@ def _summary(
         if words := _TRANSFER_STATUSES.get(status := session.transfer.status):
             transfer = f"{transfer.removesuffix(f' {status}')}; {words}"
         sentences.append(f"Last transfer: {transfer}.")
-    return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session)]
+    return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session, clock)]
 
 
 def _summary_of_ended(
-    session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
+    session: SessionView,
+    log: Sequence[LogEntry],
+    moments: Sequence[TimelineEntry],
+    *,
+    full: bool,
+    clock: Callable[[int], str],
 ) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
     why = wording.END_REASONS.get(reason, reason) or "no reason was recorded"
@@ -148,7 +161,7 @@ def _summary_of_ended(
     if removal:
         why = f"an operator removed the {removed_party}"
     lasted = f" after {wording.format_age(created_ms, ended_ms)}" if created_ms and ended_ms else ""
-    sentences = [f"Ended at {wording.format_clock(ended_ms)} UTC{lasted}: {why}." if ended_ms else f"Ended: {why}."]
+    sentences = [f"Ended at {clock(ended_ms)}{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
         sentences.append(f"{_ended_by(by, reason, removal)}.")
     if session.transfer.mode:
@@ -183,7 +196,7 @@ def _capitalized(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _upcoming_line(wait: Wait, now_ms: int) -> str:
+def _upcoming_line(wait: Wait, now_ms: int, clock: Callable[[int], str]) -> str:
     if wait.by == "sweep":
         return "If a callback was lost, the next sweep detects it by comparing with Twilio's lists."
     if wait.by == "twilio":
@@ -194,7 +207,7 @@ def _upcoming_line(wait: Wait, now_ms: int) -> str:
     until = wording.format_age(now_ms, wait.comes_at_ms)
     if wait.comes_at_ms - now_ms > _SAME_DAY_MS:
         return f"In {until}: {wait.for_}."
-    return f"At {wording.format_clock(wait.comes_at_ms)} UTC, in {until}: {wait.for_}."
+    return f"At {clock(wait.comes_at_ms)}, in {until}: {wait.for_}."
 
 
 def _first_failure(
@@ -249,21 +262,21 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     )
 
 
-def _suggestions(session: SessionView, now_ms: int, *, full: bool, command_line: str) -> tuple[Suggestion, ...]:
+def _suggestions(session: SessionView, now_ms: int, *, full: bool) -> tuple[Suggestion, ...]:
     allowed = allowed_commands_of(session)
     found = [
-        Suggestion(kind, why, " ".join(filter(None, (command_line, kind, session.id, more))))
+        Suggestion(kind, why, " ".join(filter(None, (kind, session.id, more))))
         for kind, why, more in _useful_commands(session)
         if kind in allowed
     ]
     in_trouble = attention.attention_of(session, now_ms)
     if in_trouble is not None and in_trouble.rank == attention.OVERDUE:
         why = "shows whether a worker holds the session's partition; without one, nothing is processed"
-        found.insert(0, Suggestion("check", why, f"{command_line} check"))
+        found.insert(0, Suggestion("check", why, "check"))
     if session.is_ended and in_trouble is not None:
         who = " ".join(f"--{name} {_shell_address(session, name, full=full)}" for name in ("agent", "customer"))
-        found.append(Suggestion("call", "calls back the agent, then the customer", f"{command_line} call {who}"))
-    found.append(Suggestion("replay", "replays the call step by step", f"{command_line} replay {session.id}"))
+        found.append(Suggestion("call", "calls back the agent, then the customer", f"call {who}"))
+    found.append(Suggestion("replay", "replays the call step by step", f"replay {session.id}"))
     return tuple(found)
 
 

@@ -10,6 +10,7 @@ from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, raise_refusals, run_each, store_errors
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry
+from conferral.storage.queries.process_registry import STOPPED_AFTER_MS
 from conferral.storage.queries.process_stats import FAILURES_MAX, ProcessStats
 
 
@@ -71,6 +72,8 @@ class Health:
     dead: int
     #: Unrouted commands (count).
     commands: int
+    #: Processes that died in the last hour: they neither stopped nor sent a heartbeat since.
+    died: tuple[ProcessHealth, ...] = ()
 
     @property
     def unassigned(self) -> tuple[int, ...]:
@@ -94,7 +97,7 @@ class Rates:
 async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     """Read the system's health at a time of Redis's clock; 0 for now."""
     client, keys = reader.client, reader.keys
-    seen_at_ms, found = await process_registry.read_all(client, keys)
+    seen_at_ms, found = await process_registry.read_listed(client, keys)
     now_ms = now_ms or seen_at_ms
     partitions: list[PartitionHealth] = []
     for start in range(0, keys.partitions, CHUNK):
@@ -109,19 +112,20 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
         # Another program's key must not hide the rest.
         router, sweep, dead, commands = raise_refusals(await pipeline.execute(raise_on_error=False))
         router, sweep = router or (None, None), sweep or (None, None)
+    # If the clock was set back, a process that is long gone must not appear to run.
+    listed = [
+        ProcessHealth(one.name, one.kind, one.version, one.schema_version, seen_at_ms - one.last_seen_ms, one.stats)
+        for one in found
+    ]
     return Health(
         at_ms=now_ms,
         partitions=tuple(partitions),
         router=lease_holder(router[0], router[1], now_ms),
         sweep=lease_holder(sweep[0], sweep[1], now_ms),
-        processes=tuple(
-            ProcessHealth(
-                one.name, one.kind, one.version, one.schema_version, max(0, now_ms - one.last_seen_ms), one.stats
-            )
-            for one in found
-        ),
+        processes=tuple(one for one in listed if abs(one.seen_ms_ago) <= STOPPED_AFTER_MS),
         dead=int(dead or 0),
         commands=int(commands or 0),
+        died=tuple(one for one in listed if one.seen_ms_ago > STOPPED_AFTER_MS),
     )
 
 

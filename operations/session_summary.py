@@ -1,7 +1,7 @@
 """A session in words: who talks, who waits, and the transfer's progress."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from conferral.operations import wording
@@ -33,12 +33,25 @@ def next_dialed_party(session: SessionView) -> str:
     return CUSTOMER if agent.status in wording.CONNECTING and not is_dialed else ""
 
 
-def participants_line(session: SessionView, *, full: bool = False) -> str:
+def people_line(session: SessionView, *, full: bool = False) -> str:
+    """Name a call by its people, such as `+…23, alice, and bob`."""
+    there = session.parties if session.is_ended else session.present
+    # Those who were never reached are part of an ended call's history, not of its people.
+    reached = {
+        name: party
+        for name, party in there.items()
+        if name in (CUSTOMER, AGENT) or party.left_reason not in wording.UNREACHED
+    }
+    found = (wording.person(party.address, name, full=full) for name, party in reached.items())
+    return wording.join_names([*dict.fromkeys(found)])
+
+
+def participants_line(session: SessionView, *, full: bool = False, addresses: bool = True) -> str:
     """Describe who talks to whom, and what others do; empty if all left."""
     together, apart, following = [], [], []
     dialed_next = next_dialed_party(session)
     for name, party in session.present.items():
-        who = f"{name} {wording.display_address(party.address, full=full)}".strip()
+        who = f"{name} {wording.display_address(party.address, full=full) if addresses else ''}".strip()
         if name == dialed_next:
             following.append(f"{who} {_NEXT_NOTE}")
         elif doing := _activity_note(session, party):
@@ -122,11 +135,11 @@ def short_notes(session: SessionView) -> list[str]:
     return wording.limit_notes(found, SHORT_NOTES_MAX) + session_notes(session)
 
 
-def session_notes(session: SessionView) -> list[str]:
+def session_notes(session: SessionView, clock: Callable[[int], str] = wording.utc_clock) -> list[str]:
     """Return notes on parking, agents, the recording, and pending commands."""
     found = []
     if session.parked_until_ms and not session.is_ended:
-        found.append(f"parked until {wording.format_clock(session.parked_until_ms)} UTC")
+        found.append(f"parked until {clock(session.parked_until_ms)}")
     if len(session.agents) > 1 and session.phase == Phase.RINGING:
         found.append(f"agent {session.agent_number + 1} of {len(session.agents)}")
     status = session.recording.status

@@ -37,6 +37,8 @@ _DIAL_ERRORS = {
     "13236": "the conference was over",
     "16020": "the conference was full",
 }
+#: Why a party was never reached.
+UNREACHED = frozenset({*_NOT_REACHED, "taken", "cancelled"})
 #: Statuses of a call, as they change.
 _STATUSES = _NOT_REACHED | {
     "queued": "{who} is queued to be dialed",
@@ -203,9 +205,19 @@ def format_age(since_ms: int, now_ms: int) -> str:
     return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} days"
 
 
+def person(address: str, name: str, *, full: bool = False) -> str:
+    """Name a party as people do: by user or number; else by its role."""
+    return display_address(address, full=full).removeprefix("client:") or name
+
+
 def format_clock(at_ms: int) -> str:
     """Return a time of day, UTC, such as `08:01:01`."""
     return to_iso(at_ms)[11:19]
+
+
+def utc_clock(at_ms: int) -> str:
+    """Return a time of day with its zone, such as `08:01:01 UTC`."""
+    return f"{format_clock(at_ms)} UTC"
 
 
 def entry_clock(entry: LogEntry) -> str:
@@ -364,6 +376,12 @@ def _announcement_ended(of: Details) -> str:
     if not of["failed"]:
         return f"{whom} heard the announcement"
     return _with_notes(f"the announcement could not be played to {whom}", of["reason"])
+
+
+def is_flag_change(entry: LogEntry) -> bool:
+    """Whether a callback confirms a conference flag: no one hears it."""
+    of = details(entry)
+    return entry["event"] == "participant_changed" and of["kind"] == "participant-modify" and not of["coaches"]
 
 
 def _participant_changed(of: Details) -> str:

@@ -183,7 +183,7 @@ class CommandSettings(StoreSettings):
     )
 
 
-class ConsoleSettings(StoreSettings):
+class ConsoleSettings(DirectorySettings):
     """Settings of the web console."""
 
     api_token: Annotated[SecretStr, AfterValidator(_valid_bearer_token)] = setting(

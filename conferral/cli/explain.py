@@ -6,6 +6,7 @@ from conferral import output
 from conferral.cli.history_source import read_history
 from conferral.cli.redis_access import run_query
 from conferral.cli.submission import own_command_line
+from conferral.demo.programs import called_as, own_command
 from conferral.operations import explanation, wording
 from conferral.operations.explanation import Explanation, Failure
 from conferral.operations.partition_clock import read_session_time_ms
@@ -20,7 +21,7 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
     """Print what a session waits for, and what failed."""
     session_id, explained, now_ms = run_query(lambda reader: _read_explanation(reader, named, full=full))
     if as_json:
-        output.print_json(explanation_json(session_id, explained))
+        output.print_json(explanation_json(session_id, explained, own_command_line(load(StoreSettings))))
         return
     output.print_line(f"session         {session_id}")
     output.print_line()
@@ -31,7 +32,9 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
     output.print_section("Automatic next steps", explained.upcoming)
     if explained.first_failure is not None:
         _print_failure(explained.first_failure)
-    suggested = [line for one in explained.suggestions for line in (one.line, f"  {one.why}")]
+    program = called_as() or own_command()
+    # Without REDIS_URL: the next command finds Redis where this one did.
+    suggested = [line for one in explained.suggestions for line in (f"{program} {one.arguments}", f"  {one.why}")]
     output.print_section("Suggested actions", suggested)
 
 
@@ -39,10 +42,7 @@ async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -
     history = await read_history(reader, named)
     session = view_of(history.fields)
     now = await read_session_time_ms(reader, session.id)
-    line = own_command_line(load(StoreSettings))
-    explained = explanation.explain_damage(session, command_line=line) or explanation.explain(
-        session, history.log, now, full=full, command_line=line
-    )
+    explained = explanation.explain_damage(session) or explanation.explain(session, history.log, now, full=full)
     return session.id or named, explained, now
 
 
@@ -59,14 +59,14 @@ def _print_failure(failure: Failure) -> None:
         output.print_line(f"{line}: {failure.guard}" if failure.guard else line)
         return
     output.print_heading("Earlier failure (none since)" if failure.is_earlier else "First failure")
-    output.print_failure(line)
+    (output.print_line if failure.is_earlier else output.print_failure)(line)
     if failure.guard and failure.guard not in failure.text:
         output.print_line(f"  because: {failure.guard}")
     if failure.twilio_code:
         output.print_line(f"  Twilio error {failure.twilio_code}: {failure.link}")
 
 
-def explanation_json(session_id: str, explanation: Explanation) -> dict[str, Any]:
+def explanation_json(session_id: str, explanation: Explanation, command_line: str) -> dict[str, Any]:
     """Return an explanation as JSON; unknown values are null."""
     failure = explanation.first_failure
     return {
@@ -84,7 +84,10 @@ def explanation_json(session_id: str, explanation: Explanation) -> dict[str, Any
             "twilio_code": failure.twilio_code or None,
             "link": failure.link or None,
         },
-        "suggestions": [{"command": one.command, "why": one.why, "line": one.line} for one in explanation.suggestions],
+        "suggestions": [
+            {"command": one.command, "why": one.why, "line": f"{command_line} {one.arguments}"}
+            for one in explanation.suggestions
+        ],
     }
 
 

@@ -93,7 +93,7 @@ def _duration(session: SessionView) -> str:
     return wording.format_age(session.created_at_ms, session.ended_at_ms or SystemClock().wall_ms())
 
 
-def print_session(named: str, *, full: bool, as_json: bool) -> None:
+def print_session(named: str, *, everything: bool, full: bool, as_json: bool) -> None:
     """Print a session and its log."""
     history = run_query(lambda reader: read_history(reader, named))
     if as_json:
@@ -103,7 +103,7 @@ def print_session(named: str, *, full: bool, as_json: bool) -> None:
     print_fields(found, full=full)
     print_parties(found, full=full)
     _print_attempts(found, history.log, full=full)
-    _print_log(history.log, full=full)
+    _print_log(history.log, everything=everything, full=full)
 
 
 _NAME_WIDTH = 15
@@ -177,20 +177,29 @@ def _print_attempts(session: SessionView, log: Sequence[LogEntry], *, full: bool
         output.print_table(("attempt", "to", "result", ">waited", ">talked"), rows)
 
 
-def _print_log(log: Sequence[LogEntry], *, full: bool) -> None:
-    rows = log_rows(log, full=full)
+def _print_log(log: Sequence[LogEntry], *, everything: bool, full: bool) -> None:
+    rows = log_rows(log, everything=everything, full=full)
     output.print_line()
     if rows:
         output.print_table(LOG_COLUMNS, rows, styled=("",))
+        if folded := len(log) - len(rows):
+            output.print_note(f"{folded} confirmation{'s' if folded > 1 else ''} not shown (use --all)")
     else:
         output.print_note("its log is empty")
 
 
-def log_rows(log: Sequence[LogEntry], *, full: bool) -> list[tuple[str, ...]]:
-    """Return the session's log as table rows, oldest first."""
+def log_rows(log: Sequence[LogEntry], *, everything: bool = False, full: bool) -> list[tuple[str, ...]]:
+    """Return the session's log as table rows, oldest first.
+
+    Without `everything`, entries that only confirm what others say are left out.
+    """
     rows: list[tuple[str, ...]] = []
+    before_ms = 0
     for entry, moment in zip(log, timeline.build_timeline(log, full=full), strict=True):
-        gap = wording.format_gap(moment.gap_ms) if rows else ""
+        if moment.is_confirmation and not everything:
+            continue
+        gap = wording.format_gap(max(0, moment.at_ms - before_ms)) if before_ms and moment.at_ms else ""
+        before_ms = moment.at_ms or before_ms
         answers = timeline.effect_results(moment)
         followed = f"{moment.consequence} [{answers}]" if answers else moment.consequence
         mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""

@@ -54,7 +54,14 @@ def _address_of(party: str) -> str:
     return read_destinations(path).get(party, party) if path else party
 
 
-def show(session: SessionName, full: Full = False, as_json: AsStored = False) -> None:
+def show(
+    session: SessionName,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Include log entries that only confirm what others say.")
+    ] = False,
+    full: Full = False,
+    as_json: AsStored = False,
+) -> None:
     """Show a session and its log.
 
     \b
@@ -66,7 +73,7 @@ def show(session: SessionName, full: Full = False, as_json: AsStored = False) ->
     """
     from conferral.cli.session_tables import print_session
 
-    print_session(session, full=full, as_json=as_json)
+    print_session(session, everything=everything, full=full, as_json=as_json)
 
 
 def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -> None:

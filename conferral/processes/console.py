@@ -2,7 +2,10 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -20,8 +23,10 @@ from conferral.processes.common import (
 )
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ConsoleSettings, load
 from conferral.runtime.web.server import run_server
+from conferral.telephony.directory.file import read_destinations
 
 log = structlog.get_logger()
 
@@ -35,6 +40,9 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     require_free_port(host, port)
     configure_log(settings, "console")
     make_redis_client(settings.redis_url)  # an invalid URL is a settings error
+    if settings.directory is not None:
+        # Read again for each suggestion, so that no reload is needed.
+        options = replace(options, directory_names=partial(_directory_names, settings.directory))
     warn_of_weak_token(settings.api_token)
     if sys.stderr.isatty():
         # Browsers never send the fragment, and the page removes it from the address bar. Never log it.
@@ -44,6 +52,14 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
         # A console that listens elsewhere is reached by host names that only its operator knows.
         options = replace(options, allowed_hosts=options.allowed_hosts or None)
     return lifecycle.run(lambda stop: _serve(settings, host, port, stop, options))
+
+
+def _directory_names(path: Path) -> Sequence[str]:
+    """Return the directory's names; none if it can't be read."""
+    try:
+        return tuple(read_destinations(path))
+    except SettingsError:
+        return ()
 
 
 async def _serve(settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions) -> int:

@@ -34,6 +34,11 @@ export function filterOf(choices) {
   };
 }
 
+/** Whether ended rows are shown: if asked for, or if nothing else is there. */
+export function showsEnded(rows, filter) {
+  return filter.ended || !(filter.states.size || filter.only || rows.some((row) => row.state !== "ended"));
+}
+
 /**
  * Returns the visible rows, those that need attention first, then the newest; and how many rows each filter hides.
  *
@@ -47,8 +52,10 @@ export function filterAndSort(rows, filter) {
   const hidden = { state: 0, only: 0, find: 0 };
   const shown = [];
   const known = new Set();
-  for (const row of rows) {
-    if (row.state === "ended" && !filter.ended) {
+  const all = [...rows];
+  const withEnded = showsEnded(all, filter);
+  for (const row of all) {
+    if (row.state === "ended" && !withEnded) {
       continue; // an ended row that the server sent before it applied the filter
     }
     known.add(row.id);
@@ -103,7 +110,7 @@ function matches(row, word) {
   if (isDigits(word)) {
     return endsWith(row, word);
   }
-  const shown = `${row.state} ${row.phase} ${row.end_reason} ${row.trouble?.words ?? ""}`.toLowerCase();
+  const shown = `${row.state} ${row.phase} ${row.now} ${row.end_reason} ${row.trouble?.words ?? ""}`.toLowerCase();
   return row.find.includes(word) || shown.includes(word);
 }
 

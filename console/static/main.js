@@ -91,11 +91,11 @@ function Top({ view }) {
 
 const NAMES = { sessions: "Calls", agents: "Agents", health: "Health", dead: "Dead letters" };
 
-/** Title: the view, and how many calls need attention, for users who see only the tab. */
+/** Title: the view, and how many calls need attention, for users who see only the tab. No full number: it is kept. */
 effect(() => {
   const { view, id } = route.value;
   const troubled = summary.value?.counts.troubled;
-  const place = view === "session" ? `${session.value?.fields?.state ?? ""} ${id}`.trim() : NAMES[view];
+  const place = view === "session" ? `${session.value?.fields?.state ?? ""} ${(!full.value && session.value?.people) || id}`.trim() : NAMES[view];
   const mark = link.value.state === "lost" ? "(disconnected) " : troubled ? `(${troubled}) ` : "";
   document.title = printable(`${mark}${place} – Conferral`);
 });

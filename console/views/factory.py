@@ -19,15 +19,12 @@ from conferral.storage.queries.dead_letters import REASON_MAX
 class ViewFactory:
     """Creates views."""
 
-    def __init__(
-        self, feed: SessionFeed, redis: RedisAccess, dashboard: Dashboard, clock: Clock, *, command_line: str
-    ) -> None:
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, dashboard: Dashboard, clock: Clock) -> None:
         self.feed = feed
         self.redis = redis
         self._dashboard = dashboard
         self._clock = clock
         self._log_cache = LogCache()
-        self._command_line = command_line
 
     def make(self, message: Mapping[str, Any]) -> View:
         """Return the requested view with the summary, or raise BadMessageError."""
@@ -51,7 +48,6 @@ class ViewFactory:
                     after=read_text(message, "after"),
                     as_of=read_count(message, "as_of"),
                     full=full,
-                    command_line=self._command_line,
                 )
             case "health":
                 return HealthView(self._dashboard)

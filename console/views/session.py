@@ -19,6 +19,7 @@ from conferral.operations.pending import Wait
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.clock import Clock
 from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.timestamps import to_iso
 
 #: Read interval without commits in its partition: sentences with times grow stale.
 READ_EVERY_S = 2.0
@@ -45,7 +46,6 @@ class SessionDetailView(View):
         after: str,
         as_of: int | None,
         full: bool,
-        command_line: str,
     ) -> None:
         self._feed = feed
         self._redis = redis
@@ -58,7 +58,6 @@ class SessionDetailView(View):
         #: The version to show; None for the current one.
         self._as_of = as_of
         self._full = full
-        self._command_line = command_line
         self._id = ""
         self._partition = 0
         self._seen_revision = -1
@@ -129,8 +128,8 @@ class SessionDetailView(View):
         if self._as_of is not None:
             return self._past_message(session, self._as_of)
         now_ms, history = self._feed.now_of(session.id), self._log
-        explained = explanation.explain_damage(session, command_line=self._command_line) or explanation.explain(
-            session, history.log, now_ms, moments=history.entries, full=self._full, command_line=self._command_line
+        explained = explanation.explain_damage(session) or explanation.explain(
+            session, history.log, now_ms, moments=history.entries, full=self._full, clock=to_iso
         )
         # Pages count down in Redis's time, which every tick sends.
         ahead_ms = self._feed.clock_offset_ms(session.id)
@@ -143,7 +142,7 @@ class SessionDetailView(View):
         then = view_of(replay.at_version(history.log, version, session.fields))
         log = [entry for entry, one in zip(history.log, history.entries, strict=True) if one.version <= version]
         at_ms = wording.parse_time_ms(log[-1]["at"]) if log else self._feed.now_ms()
-        explained = replace(explanation.explain(then, log, at_ms, full=self._full), suggestions=())
+        explained = replace(explanation.explain(then, log, at_ms, full=self._full, clock=to_iso), suggestions=())
         return self._encode(then, explained, buttons=(), attention=None)
 
     def _encode(
@@ -163,9 +162,9 @@ class SessionDetailView(View):
             as_of=self._as_of,
             fields=redact_fields(session.fields, full=self._full),
             parties=_parties(session, full=self._full),
+            people=session_summary.people_line(session, full=self._full),
             summary=explained.summary,
             waits=explained.waits,
-            upcoming=explained.upcoming,
             first_failure=explained.first_failure,
             suggestions=explained.suggestions,
             buttons=buttons,

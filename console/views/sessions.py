@@ -19,19 +19,23 @@ class SessionListView(View):
         self._feed = feed
         self._full = full
         self._seen_revision = -1
+        self._has_ended = with_ended
 
     async def new_messages(self) -> list[bytes]:
         """Return changed rows, and which are gone; at first, all rows."""
         if not self._feed.is_loaded:
             return []
         messages = []
-        changes = self._feed.changes(self._seen_revision, with_ended=self.with_ended)
+        # The newest ended calls fill an empty list.
+        has_ended = self.with_ended or not self._feed.has_live
+        since = self._seen_revision if has_ended == self._has_ended else -1
+        changes = self._feed.changes(since, with_ended=has_ended)
         if changes.is_complete or changes.sessions or changes.removed:
             rows = await self._rows(changes.sessions)
             messages.append(
                 encode_message_with_lists("sessions", {"rows": rows}, whole=changes.is_complete, gone=changes.removed)
             )
-        self._seen_revision = changes.revision
+        self._seen_revision, self._has_ended = changes.revision, has_ended
         return messages
 
     async def _rows(self, kept: Sequence[CachedSession]) -> list[bytes]:

@@ -75,6 +75,8 @@ class TimelineEntry:
     effects: tuple[EffectRequest, ...]
     #: For an effect's outcome: the entry that emitted the effect.
     requested_by: str = ""
+    #: Whether it only confirms what the timeline says elsewhere, and nothing follows from it.
+    is_confirmation: bool = False
     #: Outcomes of commands that this entry reports, in words; a refused one has its reason instead.
     reports: tuple[str, ...] = ()
     failed_commands: tuple[str, ...] = ()
@@ -138,9 +140,19 @@ def _timeline_entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: s
         is_failure=is_failure(entry),
         effects=_effect_requests(entry, at_ms),
         requested_by=requested_by,
+        is_confirmation=_is_confirmation(entry),
         reports=tuple(wording.mask_numbers(one, full=full) for one in wording.describe_reports(entry)),
         failed_commands=_failed_commands(entry),
     )
+
+
+def _is_confirmation(entry: LogEntry) -> bool:
+    """Whether it repeats what a request's result says, or changes nothing."""
+    follows = entry["from"] != entry["to"] or parse_rows(entry["effects"]) or parse_rows(entry["reports"])
+    if follows or is_failure(entry):
+        return False
+    is_repeated = entry["event"] == "effect_succeeded" and not attempts.effect_attempt_count(entry) > 1
+    return is_repeated or entry["outcome"] == "stale" or wording.is_flag_change(entry)
 
 
 def _failed_commands(entry: LogEntry) -> tuple[str, ...]:

@@ -50,14 +50,20 @@ async def deregister(client: Client, keys: Keys, name: str) -> None:
 
 
 async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
-    """Return Redis's time, Unix milliseconds; and the processes, by name."""
+    """Return Redis's time, Unix milliseconds; and the running processes."""
+    now_ms, found = await read_listed(client, keys)
+    # If the clock was set back, a process that is long gone must not appear to run.
+    return now_ms, [one for one in found if abs(now_ms - one.last_seen_ms) <= STOPPED_AFTER_MS]
+
+
+async def read_listed(client: Client, keys: Keys) -> tuple[int, list[Process]]:
+    """Return Redis's time; and all processes that didn't stop, by name."""
     with store_errors():
         now_ms, *found = await scripts.read_processes(client, [keys.processes], [])
     found_processes = []
     for name, body in zip(found[::2], found[1::2], strict=True):
         seen_ms, _, info = body.partition(b" ")
-        # If the clock was set back, a process that is long gone must not appear to run.
-        if seen_ms.isdigit() and abs(int(now_ms) - int(seen_ms)) <= STOPPED_AFTER_MS:
+        if seen_ms.isdigit():
             found_processes.append(_parse_process(name.decode(errors="replace"), info, int(seen_ms)))
     return int(now_ms), sorted(found_processes, key=lambda process: process.name)
 

@@ -48,7 +48,7 @@ def sessions(page: Page) -> Locator:
 async def open_session(page: Page, session: str) -> None:
     """Opens a session from the list."""
     await sessions(page).filter(has_text=session).get_by_role("link").click()
-    await expect(page.get_by_role("heading", level=1)).to_contain_text(session)
+    await expect(page.get_by_role("button", name=f"Copy the call's id {session}")).to_be_visible()
 
 
 async def give(page: Page, label: str, *, to: str = "", choices: Sequence[str] = ()) -> None:

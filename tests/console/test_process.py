@@ -150,7 +150,7 @@ def test_a_token_that_can_be_guessed_is_warned_of_at_the_start(monkeypatch, tmp_
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONFERRAL_API_TOKEN", token)
     monkeypatch.setattr(console_process.lifecycle, "run", lambda _work, **_more: 0)
-    monkeypatch.setattr(common.logging_setup, "configure", lambda _form: None)
+    monkeypatch.setattr(common.logging_setup, "configure", lambda _form, **_more: None)
 
     with lines_of(monkeypatch, common) as lines:
         assert console_process.run_console("127.0.0.1", free_port(), ConsoleOptions()) == 0

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 from dataclasses import replace
 
 import orjson
@@ -87,6 +88,30 @@ async def test_form_suggests_destinations_of_other_sessions_but_no_masked_number
     assert shown["destinations"] == ["client:carol"]
 
 
+async def test_form_suggests_directory_names_and_explains_each_mode(open_console, redis):
+    consult(redis)
+    console = await open_console(directory_names=lambda: ("billing",))
+    page = await Page.open(console, SESSION)
+
+    shown = await page.next("session", lambda message: message["destinations"])
+
+    assert shown["destinations"][0] == "billing"
+    (transfer,) = (one for one in shown["buttons"] if one["type"] == "transfer")
+    (mode,) = (field for field in transfer["fields"] if field["name"] == "mode")
+    assert mode["options"] == ["warm", "consult", "blind"]
+    assert all(mode["meanings"])
+
+
+async def test_a_call_is_named_by_its_people_and_its_times_are_in_iso(console, redis):
+    consult(redis)
+    page = await Page.open(console, SESSION)
+
+    reported = await page.next("session")
+
+    assert reported["people"].startswith("+…23, ")
+    assert re.search(r"\(since \d{4}-\d\d-\d\dT[\d:.]+Z\)", reported["summary"][0])
+
+
 async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_console, redis):
     consult(redis)
     console = await open_console(command_line="REDIS_URL=unix:///x .venv/bin/conferral")
@@ -96,9 +121,8 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
 
     assert hello["public_command"] == "REDIS_URL=unix:///x .venv/bin/conferral"
     assert hello["shown_token"] == ""
-    assert {one["line"].partition("conferral ")[0] for one in reported["suggestions"]} == {
-        "REDIS_URL=unix:///x .venv/bin/"
-    }
+    assert reported["suggestions"][0]["arguments"] == f"complete {CALL}"
+    assert "REDIS_URL" not in str(reported)
 
 
 @pytest.mark.parametrize(("read_only", "expected"), [(False, TOKEN), (True, "")])

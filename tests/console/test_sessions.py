@@ -60,8 +60,22 @@ async def test_ended_sessions_are_shown_on_request(console, redis):
     await page.until(lambda page: page.rows[CALL]["state"] == "ended")
     assert page.rows[CALL]["ended_at"] == "2027-01-15T08:01:01.000Z"
 
+    commit(redis, replace(make_session(name(2)), version=2))
     await page.say(**SESSIONS)
-    await page.until(lambda page: not page.rows)
+    await page.until(lambda page: page.rows.keys() == {name(2)})
+
+
+async def test_newest_ended_calls_fill_a_list_without_live_ones(console, redis):
+    put(redis, ended(name(1)))
+    put(redis, make_session())
+    page = await Page.open(console, SESSIONS)
+    await page.until(lambda page: page.rows.keys() == {CALL})
+
+    commit(redis, replace(ended(), version=5))
+    await page.until(lambda page: page.rows.keys() == {CALL, name(1)})
+
+    commit(redis, make_session(name(2)))
+    await page.until(lambda page: page.rows.keys() == {name(2)})
 
 
 async def test_eight_pages_receive_the_same(console, redis):
@@ -263,9 +277,22 @@ def sent(session, *, full=False, **changes):
 def test_row_describes_parties_in_command_line_wording():
     reported = sent(make_session())
 
-    assert reported["now"] == "customer +…23 and agent client:alice are talking"
-    assert (reported["customer"], reported["agent"], reported["target"]) == ("+…23", "client:alice", "")
+    assert (reported["title"], reported["now"]) == ("+…23 and alice", "customer and agent are talking")
     assert (reported["created_at"], reported["ended_at"]) == ("2027-01-15T08:00:00.000Z", None)
+
+
+def test_what_a_party_does_is_said_once():
+    waiting = replace(make_session().parties["customer"], waits_for_start=True, in_conference=True)
+    session = make_session(state=State.CONFERENCED, parties={"customer": waiting})
+
+    assert sent(session)["now"] == "customer is waiting"
+
+
+def test_an_ended_row_says_in_words_why_and_lists_its_people():
+    reported = sent(ended())
+
+    assert reported["now"] == "the agent hung up"
+    assert [person[:2] for person in reported["people"]] == [["agent", "client:alice"]]
 
 
 def test_lone_party_is_also_shown_when_something_worse_is_wrong():
@@ -283,7 +310,7 @@ def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_
     assert "4155550123" not in str(sent(make_session()))
     assert sent(make_session())["digits"] == ["0123"]
     assert sent(make_session(), full=True)["digits"] == ["14155550123"]
-    assert sent(make_session(), full=True)["customer"] == "+14155550123"
+    assert sent(make_session(), full=True)["title"] == "+14155550123 and alice"
 
 
 def test_a_row_is_found_by_sids_labels_and_names():
@@ -301,7 +328,7 @@ def test_hostile_names_arrive_as_data():
     agent = replace(make_session().parties["agent"], address=hostile)
     session = make_session(parties={**make_session().parties, "agent": agent})
 
-    assert sent(session)["agent"] == hostile
+    assert sent(session)["title"] == f"+…23 and {hostile.removeprefix('client:')}"
 
 
 @pytest.mark.parametrize("version", ["", "x", "9" * 30, "٣", "-1"])

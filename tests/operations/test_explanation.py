@@ -1,12 +1,16 @@
 """What an explanation makes of commands (a cancel, a removal, one that is pending), and of a phone that rings long."""
 
+from conferral.operations.explanation import explain
 from conferral.operations.history import timeline
 from conferral.statemachine.events import DialOverdue, LoneOverdue, Remove
 from conferral.statemachine.policy import Policy
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.session_view import view_of
 from tests.operations.test_timeline import explained
 from tests.statemachine.command_scenarios import ordering, supervised
+from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import OUTBOUND, Scenario
-from tests.statemachine.transfer_scenarios import blind_from_bridge, ringing
+from tests.statemachine.transfer_scenarios import blind_from_bridge, ringing, talking
 from tests.support.sample_logs import recorded
 
 
@@ -88,3 +92,24 @@ def test_dial_that_is_given_up_is_the_first_failure() -> None:
         found = explained(play).first_failure
 
         assert (found.entry_id, found.text) == (last.entry_id, "no callback about a dialed call arrived in time")
+
+
+def test_times_in_sentences_are_written_as_the_surface_wants_them() -> None:
+    log, sessions = recorded(parked)
+    session, now_ms = view_of(session_codec.encode(sessions[-1])), sessions[-1].updated_at_ms
+
+    sentences = " ".join(explain(session, log, now_ms, clock=lambda at_ms: f"<{at_ms}>").summary)
+
+    assert f"Parked until <{session.parked_until_ms}>." in sentences
+    assert "UTC" not in sentences
+
+
+def test_entries_that_only_confirm_are_marked_and_those_with_consequences_are_not() -> None:
+    log, _ = recorded(lambda: talking("consult"))
+    moments = timeline.build_timeline(log)
+
+    confirmations = [one for one in moments if one.is_confirmation]
+    assert {one.event for one in confirmations} >= {"effect_succeeded"}
+    assert not any(one.effects or one.reports or one.is_failure for one in confirmations)
+    assert not any(one.state_before != one.state_after for one in confirmations)
+    assert not {"transfer", "participant_joined"} & {one.event for one in confirmations}

@@ -125,3 +125,17 @@ def test_figures_are_those_of_the_metrics():
     )  # fmt: skip
     assert list(reported.failures) == [str(20_000 + number) for number in range(14, 4, -1)]
     assert process_stats.from_json(process_stats.to_json(reported)) == reported
+
+
+@pytest.mark.redis
+async def test_worker_that_died_is_named_and_one_that_stopped_is_not(client):
+    now_ms = (await client.time())[0] * 1000
+    info = b'{"kind": "worker", "schema_version": 1, "version": "0.1.0"}'
+    for name, ago_ms in (("alive", 1_000), ("dead", 60_000), ("stopped", 1_000)):
+        await client.hset(KEYS.processes, name, b"%d %b" % (now_ms - ago_ms, info))
+    await process_registry.deregister(client, KEYS, "stopped")
+
+    found = await read_health(SessionQueries(client, KEYS))
+
+    assert [one.name for one in found.processes] == ["alive"]
+    assert [(one.name, one.kind, one.seen_ms_ago // 10_000) for one in found.died] == [("dead", "worker", 6)]

@@ -111,6 +111,28 @@ def test_addresses_are_cut_unless_they_are_wanted_whole():
 
 
 @pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        (TALKING, "customer and agent"),
+        (TALKING | {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}, "+…23 and alice"),
+        (
+            TALKING | parties(target="ringing") | {"party.target.address": "sip:desk@pbx.example"},
+            "customer, agent, and sip:desk@pbx.example",
+        ),
+        (parties(customer="connected", agent="left") | {"party.agent.address": "client:alice"}, "customer"),
+        (
+            {"state": "ended", **parties(customer="left", agent="left", target="left", agent_1="left")}
+            | {"party.target.left_reason": "busy", "party.agent-1.address": "client:alice"},
+            "customer, agent, and alice",
+        ),
+        ({}, ""),
+    ],
+)
+def test_a_call_is_named_by_its_people(fields, named):
+    assert session_summary.people_line(view_of(fields)) == named
+
+
+@pytest.mark.parametrize(
     ("more", "reported"),
     [
         ({"transfer.to": "+14155550145"}, "warm to +…45 ringing"),

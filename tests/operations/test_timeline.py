@@ -292,7 +292,7 @@ def test_held_parties_are_waited_for_since_the_first_hold() -> None:
 
 
 def lines(found: Explanation) -> list[str]:
-    return [one.line.partition(" CA")[0] for one in found.suggestions]
+    return [one.arguments.partition(" CA")[0] for one in found.suggestions]
 
 
 def busy() -> Scenario:
@@ -309,7 +309,7 @@ def test_first_failure_is_never_a_refused_command() -> None:
 
     assert (found.first_failure.text, found.first_failure.guard) == ("target was busy", "")
     assert "Recovered. Transfer failed: target was busy." in found.summary
-    assert lines(found) == ["conferral transfer", "conferral end", "conferral replay"]
+    assert lines(found) == ["transfer", "end", "replay"]
 
 
 def test_agent_who_is_called_back_has_not_recovered_the_call_yet() -> None:
@@ -415,17 +415,15 @@ def test_overdue_timer_says_so_and_suggests_check() -> None:
     found = explained(lambda: Scenario().answered().convert(), later_ms=60_000)
 
     assert "Overdue by 55 s: Conferral moves the missing party into the conference again." in found.upcoming
-    assert found.suggestions[0].line == "conferral check"
+    assert found.suggestions[0].arguments == "check"
 
 
 def test_suggestions_are_commands_the_session_would_accept() -> None:
-    assert lines(explained(parked)) == ["conferral retrieve", "conferral end", "conferral replay"]
-    assert lines(explained(lambda: talking("consult")))[:4] == [
-        "conferral complete", "conferral merge", "conferral swap", "conferral cancel",
-    ]  # fmt: skip
-    assert lines(explained(lambda: conferenced().leaves("agent")))[0] == "conferral add"
-    on_hold = explained(lambda: ordering().hold("customer").confirms("customer")).suggestions[0].line
-    assert re.fullmatch(r"conferral unhold CA\w+ --party customer", on_hold)
+    assert lines(explained(parked)) == ["retrieve", "end", "replay"]
+    assert lines(explained(lambda: talking("consult")))[:4] == ["complete", "merge", "swap", "cancel"]
+    assert lines(explained(lambda: conferenced().leaves("agent")))[0] == "add"
+    on_hold = explained(lambda: ordering().hold("customer").confirms("customer")).suggestions[0].arguments
+    assert re.fullmatch(r"unhold CA\w+ --party customer", on_hold)
 
 
 @pytest.mark.parametrize(
@@ -469,8 +467,8 @@ def test_call_back_suggestion_is_shell_quoted_and_omits_numbers() -> None:
     def call_back(*, full: bool) -> Suggestion:
         return next(one for one in explain(view_of(fields), [], 0, full=full).suggestions if one.command == "call")
 
-    assert call_back(full=False).line == "conferral call --agent 'client:a;reboot' --customer ADDRESS"
-    assert call_back(full=True).line.endswith("--customer +14155550123")
+    assert call_back(full=False).arguments == "call --agent 'client:a;reboot' --customer ADDRESS"
+    assert call_back(full=True).arguments.endswith("--customer +14155550123")
 
 
 def test_the_transfer_of_an_ended_session_has_whole_numbers_where_they_are_wanted() -> None:

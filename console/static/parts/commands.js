@@ -19,9 +19,8 @@ const GROUPS = [
 ];
 const LAST = "end";
 
-/** Command type and initial values of the open form; an empty type means that none is open. */
-const CLOSED = { type: "", filledIn: {} };
-const open = signal(CLOSED);
+/** Command type of the open form; empty if none is open. */
+const open = signal("");
 
 /**
  * A session's buttons, and the status of submitted commands.
@@ -32,7 +31,7 @@ export function Commands({ id, buttons, isPast }) {
   const known = new Map(buttons.map((button) => [button.type, button]));
   const placed = new Set([...GROUPS.flatMap(([, types]) => types), LAST]);
   const others = buttons.map((button) => button.type).filter((type) => !placed.has(type));
-  const chosen = known.get(open.value.type);
+  const chosen = known.get(open.value);
   const common = commonWhy(buttons, isPast);
   return html`
     ${common ? html`<p class="small muted">No commands available: <span id="why-all"><${Text} value=${common} /></span></p>` : null}
@@ -60,11 +59,10 @@ export function Commands({ id, buttons, isPast }) {
           id=${id}
           button=${chosen}
           why=${whyNot(chosen, isPast)}
-          filledIn=${open.value.filledIn}
-          onClose=${() => (open.value = CLOSED)}
+          onClose=${() => (open.value = "")}
         />`
       : null}
-    <${Given} id=${id} known=${known} />
+    <${Given} id=${id} />
   `;
 }
 
@@ -104,7 +102,7 @@ function One({ id, type, button, isPast, isSaid }) {
       return;
     }
     if (needsForm) {
-      open.value = { type, filledIn: {} };
+      open.value = type;
     } else if (press(name)) {
       void give({ type, session: id });
     }
@@ -150,7 +148,7 @@ function become({ type, status, fields }) {
 }
 
 /** Commands submitted on this page for this session, with the status that the server reports. */
-function Given({ id, known }) {
+function Given({ id }) {
   const mine = commands.value.filter((one) => one.session === id || one.asked === id);
   const failed = mine.find(cameToNothing);
   return html`
@@ -163,7 +161,6 @@ function Given({ id, known }) {
                 <span><${Text} value=${one.type} /> <span class="muted small"><${Time} at=${one.atMs} as="clock" /></span></span>
                 <${Mark} kind=${kindOfStatus(one.status)}>${become(one)}<//>
                 <${Why} command=${one.command} reason=${one.reason} />
-                ${cameToNothing(one) && one.fields && hasForm(known.get(one.type)) ? html`<${Again} fields=${one.fields} />` : null}
               </li>`,
             )}
           </ul>`
@@ -172,13 +169,6 @@ function Given({ id, known }) {
 }
 
 const cameToNothing = ({ status }) => status === "failed" || status === "rejected";
-
-/** Reopens the form with the same values, to fix a typo. */
-function Again({ fields: { type, session, ...filledIn } }) {
-  return html`<button type="button" class="small" aria-haspopup="dialog" onClick=${() => (open.value = { type, filledIn })}>
-    Edit and retry…
-  </button>`;
-}
 
 /** Links a failure's reason to its log entry; plain text if the log has none. */
 function Why({ command, reason }) {

@@ -2,11 +2,11 @@
 
 import { useSignal } from "@preact/signals";
 import { html } from "htm/preact";
-import { useMemo } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 
 import { RefusedError, giveCommand, intendedCommand, press, pressed } from "../actions.js";
 import { cliLine, curlLine } from "../command-lines.js";
-import { hello, session } from "../store.js";
+import { commands, hello, session } from "../store.js";
 import { Text } from "../shared/text.js";
 import { Dialog } from "./dialog.js";
 import { CommandLine } from "./command-line.js";
@@ -38,13 +38,24 @@ const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id"]);
  * @param {string} props.id The session's id.
  * @param {object} props.button The command.
  * @param {string} props.why Why it is disabled, which may happen while the form is open.
- * @param {Record<string, string>} props.filledIn Initial values, from an earlier submission.
  * @param {() => void} props.onClose
  */
-export function CommandForm({ id, button, why, filledIn, onClose }) {
-  const values = useSignal({ ...firstValues(button), ...filledIn });
+export function CommandForm({ id, button, why, onClose }) {
+  const values = useSignal(firstValues(button));
   const failure = useSignal("");
-  const idOf = useMemo(intendedCommand, []); // for as long as the form is open
+  const idOf = useRef(intendedCommand()); // until the command is refused
+  /** The sent command's id; empty before. The form stays open until a worker has decided. */
+  const sent = useSignal("");
+  const outcome = commands.value.find((one) => one.command === sent.value);
+  useEffect(() => {
+    if (outcome?.status === "rejected") {
+      failure.value = outcome.reason;
+      sent.value = "";
+      idOf.current = intendedCommand();
+    } else if (["accepted", "done", "failed"].includes(outcome?.status)) {
+      onClose();
+    }
+  }, [outcome?.status]);
   const name = `${id} ${button.type}`;
   const fields = { type: button.type, session: id, ...filled(button, values.value) };
   const submit = async (event) => {
@@ -52,9 +63,11 @@ export function CommandForm({ id, button, why, filledIn, onClose }) {
     if (why || !press(name)) {
       return;
     }
+    failure.value = "";
+    const command = idOf.current(fields);
     try {
-      await giveCommand(fields, idOf(fields));
-      onClose();
+      await giveCommand(fields, command);
+      sent.value = command;
     } catch (error) {
       if (!(error instanceof RefusedError)) {
         throw error;
@@ -77,7 +90,8 @@ export function CommandForm({ id, button, why, filledIn, onClose }) {
       <div role="alert">${failure.value ? html`<p class="error"><${Text} value=${failure.value} /></p>` : null}</div>
       ${why ? html`<p class="error" id="form-why">Not available now: <${Text} value=${why} /></p>` : null}
       <div class="form-end">
-        <button type="button" onClick=${onClose}>Cancel</button>
+        <span class="small muted" role="status">${sent.value ? "Sent. No worker has answered yet." : ""}</span>
+        <button type="button" onClick=${onClose}>${sent.value ? "Close" : "Cancel"}</button>
         <button
           type="submit"
           class=${button.danger ? "main danger" : "main"}
@@ -106,10 +120,9 @@ function filled(button, values) {
 }
 
 function Input({ field, value, onChange }) {
-  const { name, kind, options, required } = field;
+  const { name, kind, options, required, meanings } = field;
   const label = LABELS[name] ?? name;
   const hint = HINTS[kind] ?? HINTS[name];
-  // The live sessions' destinations; only the workers' router knows the directory's names.
   const known = kind === "destination" ? (session.value?.destinations ?? []) : [];
   if (kind === "flag") {
     return html`<label class="field is-flag">
@@ -121,16 +134,19 @@ function Input({ field, value, onChange }) {
     return html`<fieldset class="field options">
       <legend>${label}</legend>
       ${options.map(
-        (option) => html`<label key=${option}>
+        (option, place) => html`<label key=${option}>
           <input
             type="radio"
             name=${`field-${name}`}
             value=${option}
             required=${required}
             checked=${value === option}
+            aria-label=${option}
+            aria-description=${meanings[place] || undefined}
             onChange=${() => onChange(name, option)}
           />
           <span><${Text} value=${option} /></span>
+          ${meanings[place] ? html`<span class="muted small" aria-hidden="true">${meanings[place]}</span>` : null}
         </label>`,
       )}
     </fieldset>`;
@@ -141,7 +157,6 @@ function Input({ field, value, onChange }) {
       id=${`field-${name}`}
       name=${name}
       aria-describedby=${hint ? `hint-${name}` : undefined}
-      list=${known.length ? `known-${name}` : undefined}
       value=${value}
       required=${required}
       inputmode=${kind === "seconds" ? "decimal" : undefined}
@@ -150,10 +165,12 @@ function Input({ field, value, onChange }) {
       spellcheck=${name === "say" || name === "brief"}
       onInput=${(event) => onChange(name, event.target.value)}
     />
-    ${known.length
-      ? html`<datalist id=${`known-${name}`}>${known.map((one) => html`<option key=${one} value=${one} />`)}</datalist>`
-      : null}
     ${hint ? html`<span class="muted small" id=${`hint-${name}`}>${hint}</span>` : null}
+    ${known.length
+      ? html`<div class="options" role="group" aria-label="Suggestions">
+          ${known.map((one) => html`<button key=${one} type="button" onClick=${() => onChange(name, one)}><${Text} value=${one} /></button>`)}
+        </div>`
+      : null}
   </div>`;
 }
 

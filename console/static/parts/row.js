@@ -5,18 +5,17 @@ import { Component } from "preact";
 
 import { to } from "../route.js";
 import { Text, printable } from "../shared/text.js";
-import { Time } from "../shared/time.js";
+import { Lasts, Sentence, Time, localTimes } from "../shared/time.js";
 import { State, Trouble } from "./badges.js";
 
 /** The columns: a CSS key, and the heading. */
 export const COLUMNS = [
+  ["call", "Call"],
   ["state", "State"],
   ["what", "Now"],
-  ["customer", "Customer"],
-  ["agent", "Agent"],
   ["transfer", "Transfer"],
+  ["start", "Started"],
   ["age", "Duration"],
-  ["id", "Call ID"],
 ];
 
 /**
@@ -47,23 +46,28 @@ export class Row extends Component {
 }
 
 function Gone({ id }) {
-  return html`<div role="cell" class="cell cell-what muted">no longer in this list</div>
-    <div role="cell" class="cell cell-id mono"><a href=${to("session", id)} tabindex="-1"><${Text} value=${id} /></a></div>`;
+  return html`<div role="cell" class="cell cell-call mono"><a href=${to("session", id)} tabindex="-1"><${Text} value=${id} /></a></div>
+    <div role="cell" class="cell cell-what muted">no longer in this list</div>`;
 }
 
 function Cells({ row, isEntry }) {
-  const what = row.state === "ended" ? `ended: ${row.end_reason}` : [row.now, row.more].filter(Boolean).join("; ");
+  const isOver = row.state === "ended";
+  const title = [row.trouble?.words, localTimes(row.now)].filter(Boolean).join(". ");
   return html`
-    <div role="cell" class="cell cell-state"><${State} state=${row.state} phase=${row.phase} /></div>
-    <div role="cell" class="cell cell-what" title=${printable([row.trouble?.words, what].filter(Boolean).join(". "))}>
-      ${row.trouble ? html`<${Trouble} trouble=${row.trouble} /> ` : null}<${Text} value=${what} class="muted" />
+    <div role="cell" class="cell cell-call">
+      <a href=${to("session", row.id)} tabindex=${isEntry ? 0 : -1}><${Text} value=${row.title || row.id} /></a>
+      <${Text} value=${row.id} class="mono muted" />
     </div>
-    <div role="cell" class="cell cell-customer"><${Text} value=${row.customer} /></div>
-    <div role="cell" class="cell cell-agent"><${Text} value=${row.agent} /></div>
+    <div role="cell" class="cell cell-state">
+      <${State} state=${row.state} phase=${row.phase} />
+      ${isOver ? null : html`<span class="muted">for <${Time} at=${row.since} as="age" /></span>`}
+    </div>
+    <div role="cell" class="cell cell-what" title=${printable(title)}>
+      ${row.trouble ? html`<${Trouble} trouble=${row.trouble} /> ` : null}<${Sentence} value=${row.now} class="muted" />
+      ${row.held ? html` <span class="muted">(${row.held.kind} for <${Time} at=${row.held.since} as="age" />)</span>` : null}
+    </div>
     <div role="cell" class="cell cell-transfer" title=${printable(row.transfer)}><${Text} value=${row.transfer} /></div>
-    <div role="cell" class="cell cell-age number"><${Time} at=${row.ended_at ?? row.held?.since ?? row.since} as="age" /></div>
-    <div role="cell" class="cell cell-id mono">
-      <a href=${to("session", row.id)} tabindex=${isEntry ? 0 : -1}><${Text} value=${row.id} /></a>
-    </div>
+    <div role="cell" class="cell cell-start number"><${Time} at=${row.created_at} as="clock" /></div>
+    <div role="cell" class="cell cell-age number"><${Lasts} from=${row.created_at} to=${row.ended_at} /></div>
   `;
 }

@@ -5,11 +5,14 @@ import { html } from "htm/preact";
 
 import { newestFirst } from "../store.js";
 import { counted, Text, printable } from "../shared/text.js";
-import { Time, shortSpan } from "../shared/time.js";
+import { Time, shortSpan, toMs } from "../shared/time.js";
 import { Mark, State } from "./badges.js";
 
 /** Entries rendered initially, and with each press of the button (count): a log may have thousands. */
 const DRAWN = 200;
+
+/** Whether entries are shown that only confirm what the timeline says elsewhere. */
+export const confirmationsShown = signal(false);
 
 const drawn = signal(DRAWN);
 let drawnOf = "";
@@ -29,8 +32,9 @@ export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
     drawnOf = of;
     drawn.value = DRAWN;
   }
-  const hidden = Math.max(0, moments.length - drawn.value);
-  const shown = moments.slice(hidden);
+  const wanted = moments.filter((one) => confirmationsShown.value || !one.is_confirmation || one.version === asOf);
+  const hidden = Math.max(0, wanted.length - drawn.value);
+  const shown = wanted.slice(hidden);
   const earlier = hidden
     ? html`<li key="earlier" class="moment-more">
         <button type="button" onClick=${() => (drawn.value += DRAWN)}>
@@ -39,9 +43,10 @@ export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
       </li>`
     : null;
   const items = shown.map(
-    (moment) => html`<${Moment}
+    (moment, place) => html`<${Moment}
       key=${moment.entry_id}
       moment=${moment}
+      gapMs=${place ? toMs(moment.at) - toMs(shown[place - 1].at) : 0}
       isFirstFailure=${moment.entry_id === firstFailure}
       isLooked=${asOf !== null && moment.version === asOf}
       isLater=${asOf !== null && moment.version > asOf}
@@ -67,12 +72,11 @@ export function showMoment(entryId, moments) {
   }
 }
 
-function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
+function Moment({ moment, gapMs, isFirstFailure, isLooked, isLater, onLook }) {
   const marks = {
     "is-failure": moment.is_failure,
-    "is-refusal": moment.outcome === "refused",
     "is-first": isFirstFailure,
-    "is-stale": moment.outcome === "stale" || moment.requested_by,
+    "is-stale": moment.is_confirmation,
     "is-looked": isLooked,
     "is-later": isLater,
   };
@@ -90,7 +94,7 @@ function Moment({ moment, isFirstFailure, isLooked, isLater, onLook }) {
         <span class="unseen">version </span>${moment.version}
       </button>
       <${Time} at=${moment.at} as="fine" />
-      <span class="gap">${moment.gap_ms ? `+${shortSpan(moment.gap_ms)}` : ""}</span>
+      <span class="gap">${gapMs > 0 ? `+${shortSpan(gapMs)}` : ""}</span>
     </div>
     <div class="moment-what">
       <p>
@@ -110,7 +114,7 @@ function Came({ moment, isFirstFailure }) {
   if (moment.outcome === "refused") {
     return html`<${Mark} kind="warn">refused<//> `;
   }
-  return moment.is_failure ? html`<${Mark} kind="bad">${isFirstFailure ? "first failure" : "failed"}<//> ` : null;
+  return moment.is_failure ? html`<${Mark} kind="warn">${isFirstFailure ? "first failure" : "failed"}<//> ` : null;
 }
 
 /** Shows the reason, and the outcomes of commands. */
@@ -119,14 +123,14 @@ function More({ moment }) {
   return said.length ? html`<p class="small muted"><${Text} value=${said.join("; ")} /></p>` : null;
 }
 
-const KINDS = { succeeded: "good", failed: "bad", unknown: "warn" };
+const KINDS = { succeeded: "good", failed: "warn", unknown: "warn" };
 const WORDS = { succeeded: "done", failed: "not done", unknown: "no response" };
 
 function Effect({ effect }) {
   const { outcome, took_ms: tookMs } = effect;
   const word = effect.is_refused ? "refused by Twilio" : WORDS[outcome] ?? printable(outcome);
   const took = tookMs === null ? "" : ` after ${shortSpan(tookMs)}`;
-  return html`<li class=${outcome === "failed" ? "effect is-failure" : "effect"}>
+  return html`<li class="effect">
     <span>asks Twilio to <${Text} value=${effect.text} /></span>
     <${Mark} kind=${KINDS[outcome] ?? "plain"}>${outcome ? `${word}${took}` : "no response yet"}<//>
     <${Code} code=${effect.twilio_code} />

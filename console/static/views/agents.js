@@ -6,17 +6,19 @@ import { State } from "../parts/badges.js";
 import { to } from "../route.js";
 import { isStale, rows, rowsKnown, rowsRevision } from "../store.js";
 import { Text, counted } from "../shared/text.js";
-import { Time } from "../shared/time.js";
+import { Lasts, Time } from "../shared/time.js";
 
 /** The view. */
 export function Agents() {
   void rowsRevision.value;
-  const found = agents(rows.values());
+  const all = [...rows.values()];
+  const live = agents(all.filter((row) => row.state !== "ended"));
+  const found = live.length ? live : agents(all);
+  const nothing = found.length ? "No one is on a call. On the newest ended calls:" : "No one is on a call.";
   return html`<div class=${isStale.value ? "is-blind" : ""}>
     <div class="view-head"><h1>Agents</h1><p class="small muted">Everyone on a live call except customers.</p></div>
-    ${found.length
-      ? html`<ul class="agents">${found.map((agent) => html`<${Agent} key=${agent.key} agent=${agent} />`)}</ul>`
-      : html`<p class="nothing muted">${rowsKnown.value ? "No one is on a call." : "Loading calls…"}</p>`}
+    ${live.length ? null : html`<p class="nothing muted">${rowsKnown.value ? nothing : "Loading calls…"}</p>`}
+    <ul class="agents">${found.map((agent) => html`<${Agent} key=${agent.key} agent=${agent} />`)}</ul>
   </div>`;
 }
 
@@ -26,10 +28,10 @@ function Agent({ agent }) {
     <ul>
       ${agent.calls.map(
         ({ row, party, status }) => html`<li key=${row.id}>
+          <a href=${to("session", row.id)}><${Text} value=${row.title || row.id} /></a>
           <${State} state=${row.state} phase=${row.phase} />
-          <span><${Text} value=${`${party}, ${status}`} class="muted" /></span>
-          <span class="number"><${Time} at=${row.since} as="age" /></span>
-          <a class="mono" href=${to("session", row.id)}><${Text} value=${row.id} /></a>
+          <span class="muted"><${Text} value=${`${party}, ${status}`} /></span>
+          <span class="number"><${Time} at=${row.created_at} as="clock" />, <${Lasts} from=${row.created_at} to=${row.ended_at} /></span>
         </li>`,
       )}
     </ul>
@@ -44,7 +46,7 @@ function Agent({ agent }) {
 function agents(all) {
   const found = new Map();
   for (const row of all) {
-    for (const [party, address, status, key] of row.state === "ended" ? [] : row.people) {
+    for (const [party, address, status, key] of row.people) {
       const agent = found.get(key) ?? { key, address, calls: [] };
       agent.calls.push({ row, party, status });
       found.set(key, agent);

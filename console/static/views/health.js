@@ -39,7 +39,7 @@ export function Health() {
 
 /** Lists the problems, one per line; or says that there are none. */
 function Verdict({ health: of }) {
-  const { partitions, processes } = of;
+  const { partitions, processes, died } = of;
   const overdue = sum(partitions, "overdue_timers");
   const wrong = [
     of.unassigned.length && `${counted(of.unassigned.length, "partition")} unassigned: ${of.unassigned.join(", ")}`,
@@ -49,9 +49,15 @@ function Verdict({ health: of }) {
     !processes.some((one) => one.kind === "worker") && "no worker is running",
     !processes.some((one) => one.kind === "webhooks") && "no webhooks process is running",
   ].filter(Boolean);
-  return wrong.length
-    ? html`<ul class="verdict">${wrong.map((one) => html`<li key=${one}><${Mark} kind="bad">${one}<//></li>`)}</ul>`
-    : html`<p class="verdict"><${Mark} kind="good">All partitions assigned; nothing overdue<//></p>`;
+  return html`<ul class="verdict">
+    ${wrong.map((one) => html`<li key=${one}><${Mark} kind="bad">${one}<//></li>`)}
+    ${wrong.length ? null : html`<li><${Mark} kind="good">All partitions assigned; nothing overdue<//></li>`}
+    ${died.map(
+      (one) => html`<li key=${one.name}>
+        <${Mark} kind="warn"><${Text} value=${`${one.kind} ${one.name}`} /> died: last seen ${shortSpan(one.seen_ms_ago)} ago<//>
+      </li>`,
+    )}
+  </ul>`;
 }
 
 const sum = (rows, name) => rows.reduce((total, row) => total + row[name], 0);

@@ -9,7 +9,7 @@ import { Diagram } from "../parts/diagram.js";
 import { readLines } from "../command-lines.js";
 import { Parties } from "../parts/parties.js";
 import { Slider } from "../parts/slider.js";
-import { Code, Timeline, showMoment } from "../parts/timeline.js";
+import { Code, Timeline, confirmationsShown, showMoment } from "../parts/timeline.js";
 import { CommandLine } from "../parts/command-line.js";
 import { PendingList } from "../parts/pending.js";
 import { choose, go, route } from "../route.js";
@@ -17,13 +17,12 @@ import { full, hello, isStale, moments, newestFirst, past, session } from "../st
 import { Copyable } from "../shared/copy.js";
 import { Jump } from "../shared/jump.js";
 import { counted, Text } from "../shared/text.js";
-import { Time } from "../shared/time.js";
+import { Lasts, Sentence, Time } from "../shared/time.js";
 
 /** Navigation targets on small screens. */
 const PARTS = [
   ["parties-title", "Who hears whom"],
   ["commands-title", "Commands"],
-  ["diagram-title-here", "State"],
   ["log-title", "Timeline"],
 ];
 
@@ -77,7 +76,7 @@ function Known({ now }) {
           </p>`
         : html`<${PendingList} waits=${now.waits} isOver=${fields.state === "ended"} />`}
     </div>
-    <${FirstFailure} failure=${now.first_failure} />
+    <${FirstFailure} failure=${now.first_failure} needsPerson=${now.trouble?.attention} />
     <div class="columns">
       <div class="column">
         <section class="panel" aria-labelledby="parties-title">
@@ -92,11 +91,13 @@ function Known({ now }) {
         </section>
       </div>
       <div class="column">
-        <section class="panel" aria-labelledby="diagram-title-here">
-          <h2 id="diagram-title-here">State: <${Text} value=${state} /></h2>
-          <${Diagram} state=${state} move=${lastMove(moments.value, asOf)} />
-        </section>
         <${Log} of=${now} asOf=${asOf} />
+        <section class="panel" aria-labelledby="diagram-title-here">
+          <details>
+            <summary><h2 id="diagram-title-here">State: <${Text} value=${state} /></h2></summary>
+            <${Diagram} state=${state} move=${lastMove(moments.value, asOf)} />
+          </details>
+        </section>
       </div>
     </div>
   `;
@@ -104,14 +105,15 @@ function Known({ now }) {
 
 function Head({ session: of, links, state, phase }) {
   const { fields } = of;
-  const end = fields.ended_at ? html`, ended <${Time} at=${fields.ended_at} /> (<${Text} value=${fields.end_reason} />)` : "";
+  const end = fields.ended_at ? html`, ended <${Time} at=${fields.ended_at} />, lasted ` : ", lasts ";
   const conference = fields.conference_sid;
   return html`<header class="session-head">
-    <h1><span class="unseen">Call </span><${Copyable} value=${of.id} what="the call's id" /></h1>
+    <h1><span class="unseen">Call: </span><${Text} value=${of.people || of.id} /></h1>
     <${State} state=${state} phase=${phase} />
     <${Trouble} trouble=${of.trouble} />
     <p class="small muted">
-      ${fields.direction}, started <${Time} at=${fields.created_at} />${end}
+      ${fields.direction}, started <${Time} at=${fields.created_at} as="clock" />${end}
+      <${Lasts} from=${fields.created_at} to=${fields.ended_at} />, id <${Copyable} value=${of.id} what="the call's id" />
       ${conference ? html`, conference <${Copyable} value=${conference} what="the conference SID" />` : null}
       ${links[conference]
         ? html` <a href=${links[conference]} target="_blank" rel="noopener noreferrer">view in Twilio</a>`
@@ -122,17 +124,18 @@ function Head({ session: of, links, state, phase }) {
 
 function SessionSummary({ sentences }) {
   return sentences.length
-    ? html`<ul class="summary-lines">${sentences.map((one) => html`<li key=${one}><${Text} value=${one} /></li>`)}</ul>`
+    ? html`<ul class="summary-lines">${sentences.map((one) => html`<li key=${one}><${Sentence} value=${one} /></li>`)}</ul>`
     : null;
 }
 
-function FirstFailure({ failure }) {
+/** Red only while a person has to act. */
+function FirstFailure({ failure, needsPerson }) {
   if (!failure) {
     return null;
   }
   const isRefusal = failure.is_refusal;
   const what = isRefusal ? "Last refused command:" : failure.is_earlier ? "Earlier failure (none since):" : "First failure:";
-  return html`<p class=${isRefusal ? "first-failure is-refusal" : "first-failure"}>
+  return html`<p class=${needsPerson && !isRefusal ? "first-failure is-bad" : "first-failure"}>
     <strong>${what}</strong>
     <button type="button" class="linklike" onClick=${() => showMoment(failure.entry_id, moments.value)}>
       <${Text} value=${isRefusal && failure.guard ? `${failure.text}:` : failure.text} />
@@ -151,9 +154,13 @@ function Suggestions({ suggestions }) {
     <h3 class="small muted">Suggested actions</h3>
     <ul>
       ${suggestions.map(
-        (one) => html`<li key=${one.line}>
+        (one) => html`<li key=${one.arguments}>
           <strong><${Text} value=${one.command} />:</strong> <span><${Text} value=${one.why} /></span>
-          <${Copyable} value=${one.line} what="the command" />
+          <${Copyable}
+            value=${`${hello.value.public_command || "conferral"} ${one.arguments}`}
+            shown=${`conferral ${one.arguments}`}
+            what="the command"
+          />
         </li>`,
       )}
     </ul>
@@ -164,9 +171,15 @@ function Log({ of, asOf }) {
   const all = moments.value;
   const download = `./sessions/${encodeURIComponent(of.id)}.json${full.value ? "?full=true" : ""}`;
   const first = of.first_failure?.entry_id ?? "";
+  const folded = all.filter((moment) => moment.is_confirmation).length;
   return html`<section class="panel" aria-labelledby="log-title">
     <div class="panel-head">
       <h2 id="log-title">Timeline <span class="muted small">${counted(all.length, "event")}</span></h2>
+      ${folded
+        ? html`<button type="button" aria-pressed=${confirmationsShown.value} onClick=${() => (confirmationsShown.value = !confirmationsShown.value)}>
+            ${counted(folded, "confirmation")}
+          </button>`
+        : null}
       <button type="button" aria-pressed=${newestFirst.value} onClick=${() => (newestFirst.value = !newestFirst.value)}>
         Newest first
       </button>

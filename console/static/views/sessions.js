@@ -2,14 +2,14 @@
 
 import { html } from "htm/preact";
 
-import { ONLY, SORTS, filterOf } from "../filtering.js";
+import { ONLY, SORTS, filterOf, showsEnded } from "../filtering.js";
 import { useKeys } from "../keys.js";
 import { listLines } from "../command-lines.js";
 import { HealthStrip } from "../parts/health-strip.js";
 import { visibleRows, move, openChosen, Rows } from "../parts/rows.js";
 import { CommandLine } from "../parts/command-line.js";
 import { choose, route, to } from "../route.js";
-import { hello, pausedSince, rowsKnown, summary } from "../store.js";
+import { hello, pausedSince, rows, rowsKnown, summary } from "../store.js";
 import { counted, printable } from "../shared/text.js";
 import { age, nowMs } from "../shared/time.js";
 import { State } from "../parts/badges.js";
@@ -144,7 +144,9 @@ function Hidden() {
   const { ids, total, hidden } = visibleRows.value;
   const filter = filterOf(route.value.choices);
   if (!hidden.length) {
-    return html`<p class="shown small muted">${rowsKnown.value ? `${counted(total, "call")}` : ""}</p>`;
+    const isFilled = ids.length && !filter.ended && showsEnded([...rows.values()], filter);
+    const text = isFilled ? "No live calls. The newest ended calls:" : counted(total, "call");
+    return html`<p class="shown small muted">${rowsKnown.value ? text : ""}</p>`;
   }
   const parts = hidden.map(({ by, count }) => `${count.toLocaleString("en")} ${HIDERS[by](filter)}`);
   return html`<p class="shown small">

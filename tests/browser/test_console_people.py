@@ -1,0 +1,146 @@
+"""The console for people: calls by name, true times, quiet history, and a form that helps."""
+
+import json
+import re
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from playwright.async_api import expect
+
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import PartyStatus, State, TransferMode, TransferStage, TransferStatus
+from conferral.statemachine.transfer import TransferState
+from tests.browser.browser_actions import open_session, sessions, signed_in
+from tests.browser.many_sessions import put_all, session_id
+from tests.conferral.cli_helpers import KEYS, conferenced, log_entry, make_session, put
+
+UTC_ON_HOVER = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def now_ms(redis) -> int:
+    return redis.time()[0] * 1000
+
+
+def begun(session: Session, at_ms: int) -> Session:
+    return replace(session, created_at_ms=at_ms, state_since_ms=at_ms + 60_000, updated_at_ms=at_ms + 60_000)
+
+
+def over(session: Session, at_ms: int, *, lasted_ms: int) -> Session:
+    return replace(
+        begun(session, at_ms), state=State.ENDED, end_reason="customer-left", ended_at_ms=at_ms + lasted_ms, timers={}
+    )
+
+
+async def test_a_call_is_named_by_its_people_and_shows_its_start_and_true_duration(redis, console, windows):
+    live, ended = conferenced(session_id(1)), make_session(session_id(2))
+    at_ms = now_ms(redis)
+    put_all(redis, [begun(live, at_ms - 600_000), over(ended, at_ms - 900_000, lasted_ms=75_000)])
+    context = await windows.profile()
+    page = await signed_in(windows, console, context=context)
+    await page.get_by_role("button", name="include ended").click()
+    row = sessions(page).filter(has_text=live.id)
+    await expect(row.get_by_role("link", name="+…23 and alice")).to_be_visible()
+    await expect(row.locator(".cell-age")).to_have_text(re.compile(r"^10 min \d\d s$"))  # since the start of the call
+    await expect(row.locator(".cell-state")).to_contain_text(re.compile(r"for 9 min"))
+    await expect(row.locator(".cell-start time")).to_have_attribute("title", UTC_ON_HOVER)
+    await expect(sessions(page).filter(has_text=ended.id).locator(".cell-age")).to_have_text("1 min 15 s")
+    await open_session(page, live.id)
+    await expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\+…23 and alice"))
+
+
+async def test_every_time_of_a_call_is_local_with_utc_on_hover(redis, console, windows):
+    at_ms = now_ms(redis)
+    put_all(redis, [begun(conferenced(session_id(1)), at_ms - 120_000)])
+    page = await signed_in(windows, console)
+    devtools = await page.context.new_cdp_session(page)
+    await devtools.send("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})  # half an hour off
+    await open_session(page, session_id(1))
+    since = page.locator(".summary-lines time").first
+    await expect(since).to_have_attribute("title", UTC_ON_HOVER)
+    on_hover = datetime.fromisoformat(await since.get_attribute("title"))
+    await expect(since).to_have_text(re.compile(f"{on_hover + timedelta(hours=5, minutes=30):%H:%M:%S}$"))
+    await expect(page.get_by_role("main")).not_to_contain_text("UTC")
+    await devtools.detach()
+
+
+async def test_only_what_needs_a_person_is_red(redis, console, windows):
+    at_ms = now_ms(redis)
+    failed = TransferState(
+        1, TransferMode.CONSULT, "client:dave", TransferStatus.FAILED, "busy", TransferStage.OVER, started_at_ms=at_ms
+    )
+    busy = log_entry(
+        "call_progressed", at_ms, details='{"party": "target", "status": "busy"}', before="transferring",
+        after="conferenced", outcome="moved",
+    )  # fmt: skip
+    recovered = replace(begun(conferenced(session_id(1)), at_ms - 5_000), transfer=failed)
+    there = recovered.parties
+    lone = {**there, "agent": replace(there["agent"], status=PartyStatus.LEFT, in_conference=False)}
+    alone = replace(recovered, id=session_id(2), parties=lone)
+    for session in (recovered, alone):
+        put(redis, session, log=[busy])
+    page = await signed_in(windows, console)
+    for session, is_red in ((alone, True), (recovered, False)):
+        await page.goto(f"{console.address}#session/{session.id}")
+        failure = page.locator(".first-failure")
+        await expect(failure).to_contain_text("target was busy")
+        await expect(failure).to_have_class(re.compile(r"is-bad" if is_red else r"^first-failure$"))
+        await expect(page.locator(".timeline .is-bad")).to_have_count(0)
+
+
+async def test_the_timeline_folds_confirmations_and_shows_them_on_request(redis, console, windows):
+    asked = log_entry("hold", effects=json.dumps([{"id": "e1", "kind": "update_participant", "detail": "hold"}]))
+    details = json.dumps({"kind": "update_participant", "party": "customer", "detail": "hold"})
+    put(redis, make_session(), log=[asked, log_entry("effect_succeeded", effect="e1", details=details)])
+    page = await signed_in(windows, console)
+    await open_session(page, make_session().id)
+    timeline = page.get_by_role("list", name="Timeline")
+    await expect(timeline).to_contain_text("done after")
+    await expect(timeline).not_to_contain_text("Twilio confirmed")
+    await page.get_by_role("button", name="1 confirmation").click()
+    await expect(timeline).to_contain_text("Twilio confirmed: hold customer")
+
+
+async def test_the_form_suggests_whom_to_transfer_to(redis, console, windows):
+    other = conferenced(session_id(2))
+    parties = {**other.parties, "agent": replace(other.parties["agent"], address="client:bob")}
+    put_all(redis, [conferenced(session_id(1)), replace(other, parties=parties)])
+    page = await signed_in(windows, console)
+    await open_session(page, session_id(1))
+    await page.get_by_role("button", name="Transfer…").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("group", name="Suggestions").get_by_role("button", name="client:bob").click()
+    await expect(dialog.get_by_label("To", exact=True)).to_have_value("client:bob")
+
+
+async def test_suggested_actions_repeat_no_redis_url(redis, console, windows):
+    put_all(redis, [conferenced(session_id(1))])
+    page = await signed_in(windows, console)
+    await open_session(page, session_id(1))
+    await expect(page.locator(".suggestions")).to_contain_text(f"conferral transfer {session_id(1)}")
+    await expect(page.locator(".suggestions")).not_to_contain_text("redis")
+
+
+async def test_without_live_calls_list_and_agents_show_the_newest_ended(redis, console, windows):
+    at_ms = now_ms(redis)
+    put_all(redis, [over(make_session(session_id(1)), at_ms - 90_000, lasted_ms=60_000)])
+    page = await signed_in(windows, console)
+    await expect(page.get_by_text("No live calls. The newest ended calls:")).to_be_visible()
+    await expect(sessions(page)).to_have_count(1)
+    await expect(sessions(page)).to_contain_text("the customer hung up")
+    await page.get_by_role("link", name="Agents", exact=True).click()
+    await expect(page.get_by_role("heading", name="client:alice")).to_be_visible()
+    await page.get_by_role("link", name="Calls", exact=True).click()
+    put_all(redis, [conferenced(session_id(2))])
+    await expect(sessions(page)).to_have_count(1)
+    await expect(sessions(page).first).to_have_attribute("data-id", session_id(2))
+
+
+async def test_health_names_the_worker_that_died(redis, console, windows):
+    info = json.dumps({"kind": "worker", "schema_version": 1, "version": "0.1.0"})
+    for name, ago_ms in (("worker-a", 1_000), ("worker-b", 60_000)):
+        redis.hset(KEYS.processes, name, f"{now_ms(redis) - ago_ms} {info}")
+    page = await signed_in(windows, console)
+    await page.get_by_role("link", name="Health", exact=True).click()
+    died = page.get_by_role("listitem").filter(has_text="died: last seen")
+    await expect(died).to_contain_text("worker worker-b")
+    await expect(died).to_have_count(1)
