@@ -18,12 +18,14 @@ from conferral.runtime.errors import (
     ProviderBusyError,
     ProviderError,
     ProviderGoneError,
+    ProviderRefusedError,
     ProviderUnreachableError,
 )
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound
 from conferral.statemachine.states import CallStatus
 from conferral.telephony.callback_urls import is_conference_name
+from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.parameters.participant import parse_participant
 from conferral.telephony.rest_requests import send, text_of
@@ -44,8 +46,6 @@ REFUSED_WAIT_S = 1.0
 REFUSED_WAIT_MAX_S = 15.0
 #: In the order of a call's life: a call that advances meanwhile is in one list. Source: Twilio docs, Call resource.
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
-#: In the same order; in an `init` conference, a party waits. Source: Twilio docs, Conference resource.
-LIVE_CONFERENCE_STATUSES = ("init", "in-progress")
 #: Most records read of one page (count), in case a page never ends.
 RECORDS_MAX = 10 * PAGE_SIZE
 #: Records read before yielding to other tasks (count).
@@ -129,7 +129,11 @@ class AccountListReader:
         conference_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
         for status in LIVE_CONFERENCE_STATUSES:
             first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
-            await conference_lists.read_list(first, add_conference)
+            try:
+                await conference_lists.read_list(first, add_conference)
+            except ProviderRefusedError:
+                if status != NOT_STARTED:
+                    raise
         return AccountSnapshot(
             calls=frozenset(calls),
             answered=frozenset(answered),

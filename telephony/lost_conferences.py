@@ -7,11 +7,11 @@ from typing import Any
 from twilio.rest import Client
 
 from conferral.statemachine.events import ParticipantFound
-from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES, AccountListReader, OwnCall
-from conferral.telephony.errors import translate_errors
+from conferral.telephony.account_lists import AccountListReader, OwnCall
+from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, live_conferences
 from conferral.telephony.http_client import label_requests
 from conferral.telephony.rest_requests import if_found, send, text_of
-from conferral.telephony.twilio_queries import CALLS_READ_MAX, CONFERENCES_MAX
+from conferral.telephony.twilio_queries import CALLS_READ_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,10 @@ class LostConferences:
             return await self._read(record)
 
     async def by_name(self, name: str) -> LostConference | None:
-        """Return the newest live conference of a name; None if there is none."""
+        """Return the newest listed live conference of a name; None for none."""
         with label_requests("lost_session"):
-            with translate_errors():
-                page = await self._client.conferences.page_async(friendly_name=name, page_size=CONFERENCES_MAX)
-                records = list(page)
-            return await self._read(next((one for one in records if one.status in LIVE_CONFERENCE_STATUSES), None))
+            records = await live_conferences(self._client, name)
+            return await self._read(next(iter(records), None))
 
     async def _read(self, record: Any) -> LostConference | None:
         """Read participants and their addresses; None if it is not live."""

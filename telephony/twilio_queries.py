@@ -1,6 +1,5 @@
 """Twilio REST API: reads, and verification of effects before a retry."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,7 @@ from twilio.rest.api.v2010.account.call import CallInstance
 from conferral.statemachine.effects import CreateCall, CreateParticipant, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
-from conferral.telephony.account_lists import LIVE_CONFERENCE_STATUSES
+from conferral.telephony.conference_lists import is_conference_sid, is_live, live_conferences
 from conferral.telephony.http_client import label_requests
 from conferral.telephony.parameters import recording
 from conferral.telephony.parameters.participant import is_label, parse_participant
@@ -21,8 +20,6 @@ from conferral.telephony.rest_requests import gather, if_found, list_page, read_
 #: SID of a conference, and its participants.
 _Conference = tuple[str, tuple[ParticipantSeen, ...]]
 
-#: SID of a conference. The names of Conferral's begin with another kind's letters, or have a hyphen.
-_SID = re.compile(r"CF[0-9a-f]+")
 #: Most children of one call that are read: one per agent that rang.
 CHILDREN_MAX = 50
 #: Calls read concurrently by SID, as many as a read has other parts at the same time.
@@ -35,8 +32,6 @@ SEARCH_RESULTS_MAX = 50
 SEARCH_SLACK = timedelta(seconds=3)
 #: How much later than a dial was last sent its call may be: a request takes ten seconds at most.
 SEARCH_AFTER = timedelta(seconds=30)
-#: Most conferences of one session that are read; there is one, or two if a late leg opened a second.
-CONFERENCES_MAX = 20
 #: Records read when a number is looked up, count: Twilio also matches parts of numbers.
 NUMBERS_FOUND_MAX = 20
 #: Twilio's limit of participants in a conference. Source: Twilio docs, TwiML `<Conference>`, maxParticipants.
@@ -84,22 +79,22 @@ class TwilioQueries:
 
     async def find_dial(self, effect: CreateParticipant) -> str:
         """Return the SID of a dial's call, by its label; empty for none."""
-        conference = effect.conference
         with label_requests("verify"):
-            # Twilio lists the participants of a SID. It answers 405 for a name, which says nothing about participants.
-            sids = [conference] if _SID.fullmatch(conference) else await self._live_conferences(conference)
-            inside = await gather(*(self.participants_in(sid) for sid in sids))
+            conferences = await self._conferences_named(effect.conference)
+            inside = await gather(*(self.participants_in(conference) for conference in conferences))
         return next((seen.call_sid for each in inside for seen in each if seen.label == effect.label), "")
 
-    async def find_ended_dials(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
-        """Return SIDs, newest first, of ended calls that a dial may have placed.
+    async def find_lone_calls(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
+        """Return SIDs of calls that a dial may have placed, newest first.
 
+        Ended ones, and live ones if the conference is known by name only: lists may lack one that has not started.
         `since_ms` is Twilio's time of the dial, Unix milliseconds.
         """
         with label_requests("verify"):
             placed = await self.calls_placed_since(effect.to, effect.caller_id, since_ms)
         # Twilio's call list has no labels, so another app may have placed them.
-        return tuple(call.sid for call in placed if call.sid and call.status in FINAL_CALL_STATUSES)
+        by_name = not is_conference_sid(effect.conference)
+        return tuple(call.sid for call in placed if call.sid and (by_name or call.status in FINAL_CALL_STATUSES))
 
     async def has_dialed_between(self, effect: CreateCall, since_ms: int, until_ms: int) -> bool:
         """Return whether Twilio lists calls that a gated dial may have placed.
@@ -161,22 +156,22 @@ class TwilioQueries:
         Twilio lists only live participants. The calls that its list lacks are read singly, up to a limit.
         """
         parent_call_sid = effect.parent_call_sid
-        if effect.with_conference and effect.conference_sid and not parent_call_sid:
+        known: tuple[_Conference, ...] = ()
+        if effect.with_conference and effect.conference_sid:
+            known = ((effect.conference_sid, await self.participants_in(effect.conference_sid)),)
+        if known and not parent_call_sid:
             # A search by name would double most reads' requests. With a second conference, a live call is missing.
-            participants = await self.participants_in(effect.conference_sid)
-            known = (effect.conference_sid, participants)
-            missing = _missing_calls(effect, known, [])
+            missing = _missing_calls(effect, known[0], [])
             calls = await self._read_each(missing[:CALLS_READ_MAX])
-            inside = {seen.call_sid for seen in participants}
-            if participants and all(seen.status != CallStatus.IN_PROGRESS or seen.call_sid in inside for seen in calls):
-                return _calls_read(effect, known, calls, missing[CALLS_READ_MAX:])
-            conferences = await self._conferences_of(effect, known)
+            inside = {seen.call_sid for seen in known[0][1]}
+            if inside and all(seen.status != CallStatus.IN_PROGRESS or seen.call_sid in inside for seen in calls):
+                return _calls_read(effect, known[0], calls, missing[CALLS_READ_MAX:])
         else:
             parents, children = await gather(
                 self._read_each([parent_call_sid] if parent_call_sid else []), self._children_of(parent_call_sid)
             )
-            conferences = await self._conferences_of(effect)
             calls = [*parents, *(_child_seen(child, parent_call_sid) for child in children)]
+        conferences = await self._conferences_of(effect, *known)
         conference = _pick_conference(conferences, effect, {*(seen.call_sid for seen in calls), *effect.call_sids})
         missing = _missing_calls(effect, conference, calls)
         calls += await self._read_each(missing[:CALLS_READ_MAX])
@@ -218,12 +213,11 @@ class TwilioQueries:
             return []
         return await list_page(partial(self._client.calls.page_async, parent_call_sid=call_sid, page_size=CHILDREN_MAX))
 
-    async def _live_conferences(self, name: str) -> list[str]:
-        """Return SIDs of the live conferences of that name, started ones first."""
-        page = partial(self._client.conferences.page_async, friendly_name=name, page_size=CONFERENCES_MAX)
-        live = [conference for conference in await list_page(page) if conference.status in LIVE_CONFERENCE_STATUSES]
-        live.sort(key=lambda conference: conference.status != "in-progress")
-        return [text_of(conference.sid) for conference in live]
+    async def _conferences_named(self, name_or_sid: str) -> list[str]:
+        """Return the SIDs of a name's listed live conferences; a SID is returned."""
+        if is_conference_sid(name_or_sid):
+            return [name_or_sid]
+        return [text_of(conference.sid) for conference in await live_conferences(self._client, name_or_sid)]
 
     async def participants_in(self, conference_sid: str) -> tuple[ParticipantSeen, ...]:
         """Return a conference's participants, also ringing; empty if it is over."""
@@ -232,21 +226,23 @@ class TwilioQueries:
         return tuple(parse_participant(seen) for seen in await if_found(list_page(page)) or ())
 
     async def _conferences_of(self, effect: ReadCalls, *known: _Conference) -> list[_Conference]:
-        """Return live conferences of the session's name; `known` is not read."""
+        """Return the session's live conferences; `known` are not read again."""
         if not effect.with_conference:
             return []
         before = dict(known)
-        conferences = await self._live_conferences(effect.conference_name or effect.session_id)
+        conferences = await self._conferences_named(effect.conference_name or effect.session_id)
+        # What no list shows may have not started, or be new.
+        unlisted = [(sid, inside) for sid, inside in known if sid not in conferences]
+        conferences += [sid for sid, inside in unlisted if inside or await is_live(self._client, sid)]
         others = [conference for conference in conferences if conference not in before]
         before |= zip(others, await gather(*(self.participants_in(conference) for conference in others)), strict=True)
         return [(conference, before[conference]) for conference in conferences]
 
     async def _conferences_after(self, effect: RedirectCall) -> list[_Conference]:
         """Return all conferences that the redirect could have led to."""
-        name = effect.conference_name or effect.session_id
-        conferences = await self._live_conferences(name)
-        if effect.conference not in (name, *conferences):
-            conferences.append(effect.conference)  # a known SID, which a list by name may briefly miss
+        conferences = await self._conferences_named(effect.conference_name or effect.session_id)
+        if is_conference_sid(effect.conference) and effect.conference not in conferences:
+            conferences.append(effect.conference)
         inside = await gather(*(self.participants_in(conference) for conference in conferences))
         return list(zip(conferences, inside, strict=True))
 

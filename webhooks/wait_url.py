@@ -58,7 +58,7 @@ class WaitRoutes(Routes):
         """Return the greeting, or audio for the session's current state."""
         params = Wait.parse(query)
         view = await self._load_view(params.session_id, form, opens=params.opens_session)
-        if view is not None and view.opening == Opening.ARRIVING:
+        if view is not None and view.is_live:
             await self._report_arrival(params, view, form)
         if params.with_greeting:
             text = view.attributes.greeting if view else ""
@@ -85,15 +85,22 @@ class WaitRoutes(Routes):
         return view
 
     async def _report_arrival(self, params: Wait, view: SessionView, form: Form) -> None:
-        """Publish that the party has joined: its callback may be lost."""
+        """Publish which conference the party has joined: its callback may be lost.
+
+        No list need show a conference that has not started, so its SID may be known from here only.
+        """
         party = view.parties.get(params.party)
         if party is None or party.in_conference or party.is_gone or party.call_sid != call_sid_of(form):
             return
         try:
-            async with store_timeout(_STORE_DEADLINE_S):
-                await self._ingest.publish(participant_waits(form, params.session_id, party.label))
+            event = participant_waits(form, params.session_id, party.label)
         except MalformedCallbackError:
             return  # the party is in no conference
+        if view.opening == Opening.OVER and event.conference_sid == view.conference_sid:
+            return  # a late request: a read of that conference shows who is in it
+        try:
+            async with store_timeout(_STORE_DEADLINE_S):
+                await self._ingest.publish(event)
         except StoreError as error:
             log_unreachable(error, url_path=WAIT_PATH, session_id=params.session_id)
 

@@ -44,6 +44,10 @@ class Behavior(Immutable):
     recording_of_a_child: Literal["parents", "own", "refused"] = "parents"
     calls_per_second: float = 0.0  #: At which REST dials leave the queue; 0 starts each at once.
     ring_buffer_s: float = 0.0  #: Added to a REST dial's `Timeout`; Twilio adds 5, at least in some flows.
+    #: What a list of conferences without `Status` shows; `all` was Twilio's rule before October 2026.
+    conference_list: Literal["in-progress", "all"] = "in-progress"
+    #: What one with `Status=init` shows; Twilio doesn't say. `refused` is error 20001.
+    init_conference_list: Literal["nothing", "all", "refused"] = "nothing"
     list_delay_s: float = 0.0  #: How long the API's lists miss a new call or conference, which can be fetched.
     dial_errors_reported: bool = True  #: Whether the action of a failed Dial has ErrorCode and ErrorMessage.
     verify_callers: bool = True  #: Whether the caller ID must be the account's or a CallToken's (21210, 13214).

@@ -75,6 +75,11 @@ def shows_agent_left_early(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
+    """Whether a redirect is to bring in the customer, whose call is live."""
+    return not draft.session.repair_attempted and _is_customer_missing(draft, event)
+
+
+def _is_customer_missing(draft: Draft, event: CallsRead) -> bool:
     """Whether the customer's call is live but not in the conference."""
     customer, stage = draft.session.customer, draft.transfer.stage
     is_expected = draft.session.phase in WITHOUT_AGENT and stage in _AFTER_MOVE
@@ -103,14 +108,19 @@ def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_customer_still_missing(draft: Draft, event: CallsRead) -> bool:
-    """Whether the customer is still missing after a second redirect."""
-    return draft.session.repair_attempted and shows_customer_missing(draft, event)
+    """Whether the conference lacks the customer after a second redirect."""
+    # Without a conference, the read shows nothing: no list need have one that has not started.
+    return bool(event.conference_sid) and _is_missing_after_repair(draft, event)
+
+
+def _is_missing_after_repair(draft: Draft, event: CallsRead) -> bool:
+    return draft.session.repair_attempted and _is_customer_missing(draft, event)
 
 
 def shows_customer_still_bridged(draft: Draft, event: CallsRead) -> bool:
     """Whether a second redirect left the customer in the bridge."""
     agent_is_there = event.status_of(draft.session.agent.call_sid) == CallStatus.IN_PROGRESS
-    return agent_is_there and outbound_is_still_bridged(draft, event) and shows_customer_still_missing(draft, event)
+    return agent_is_there and outbound_is_still_bridged(draft, event) and _is_missing_after_repair(draft, event)
 
 
 def child_in_read(draft: Draft, event: CallsRead) -> CallSeen | None:

@@ -312,6 +312,11 @@ def waiting_party_joined_another_conference(draft: Draft, event: events.Particip
 
 
 def shows_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a redirect is to bring in the waiting party, whose call is live."""
+    return not draft.session.repair_attempted and _is_waiting_party_missing(draft, event)
+
+
+def _is_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the waiting party's call is live but not in the conference."""
     found = waiting_party(draft)
     return (
@@ -358,8 +363,9 @@ def shows_waiting_conference_over(draft: Draft, event: events.CallsRead) -> bool
 
 
 def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the waiting party is still missing after a second redirect."""
-    return draft.session.repair_attempted and shows_waiting_party_missing(draft, event)
+    """Whether the conference lacks the waiting party after a second redirect."""
+    # Without a conference, the read shows nothing: no list need have one that has not started.
+    return bool(event.conference_sid) and draft.session.repair_attempted and _is_waiting_party_missing(draft, event)
 
 
 def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:

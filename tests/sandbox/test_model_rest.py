@@ -1,5 +1,7 @@
 """The REST API's Calls, Conferences, recordings: forms, refusals, filters, pages."""
 
+from typing import Any
+
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
@@ -288,7 +290,7 @@ def test_calls_are_listed_by_their_time(story: ModelScenario) -> None:
 
 def test_lists_may_lag_behind() -> None:
     story = ModelScenario(Behavior(list_delay_s=2.0))
-    sid = story.member()
+    sid, _ = story.member(), story.member(from_="+14155550124")
     assert story.rest("GET", "/Conferences.json")[1]["conferences"] == []
     assert story.rest("GET", "/Calls.json")[1]["calls"] == []
     assert story.rest("GET", f"/Calls/{sid}.json")[0] == 200
@@ -296,3 +298,28 @@ def test_lists_may_lag_behind() -> None:
     story.passes(2.0)
 
     assert len(story.rest("GET", "/Conferences.json")[1]["conferences"]) == 1
+
+
+@pytest.mark.parametrize("behavior, listed", [
+    (Behavior(), {"": ["started"], "init": [], "in-progress": ["started"], "completed": ["over"]}),
+    (
+        Behavior(conference_list="all", init_conference_list="all"),
+        {"": ["over", "started", "room"], "init": ["room"], "in-progress": ["started"], "completed": ["over"]},
+    ),
+    (Behavior(init_conference_list="refused"), {"": ["started"], "init": (400, 20001)}),
+])  # fmt: skip
+def test_list_of_conferences_shows_one_status(behavior: Behavior, listed: dict[str, Any]) -> None:
+    story = ModelScenario(behavior)
+    story.member()
+    names = {}
+    for name in ("started", "over"):
+        names[name] = story.add_foreign_conference(name)
+    story.rest("POST", f"/Conferences/{names['over']}.json", ("Status", "completed"))
+
+    for status, expected in listed.items():
+        parameters = [("Status", status)] if status else []
+        if isinstance(expected, tuple):
+            assert story.refused("GET", "/Conferences.json", *parameters) == expected
+            continue
+        found = story.rest("GET", "/Conferences.json", *parameters)[1]["conferences"]
+        assert [one["friendly_name"] for one in found] == expected

@@ -85,7 +85,9 @@ def test_customer_who_does_not_arrive_is_moved_once_then_hung_up():
     assert move.wait_audio == "ringback"
     story.succeeds("redirect_call", "customer", move.effect_id)
     story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress")
-    story.expect("ended", "hang up customer", reason="convert-failed")
+    story.expect("transferring").expect_timers("stage")  # no list need show the conference that they wait in
+    story.fires(StageOverdue).expect("transferring", "look").reads(customer="in-progress", conference=CONFERENCE)
+    story.expect("ended", "end room", "hang up customer", reason="convert-failed")
     story.expect_command("transfer-1", "accepted", "failed", reason="convert-failed")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conferral.statemachine.events import OpeningOverdue
 from tests.statemachine.conference_scenarios import called, received, waiting
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS
@@ -88,3 +89,14 @@ def test_caller_who_was_received_hears_no_music_and_may_be_moved_away():
     assert {party.wait_audio for party in story.session.parties.values()} == {""}
     story.leaves("customer", status="in-progress", reason="participant_updated_via_api")
     assert story.session.parties["customer"].is_gone
+
+
+def test_caller_in_a_conference_that_no_list_shows_is_left_there():
+    """Twilio need not list one that has not started: a read that finds none proves nothing."""
+    story = waiting().placed("agent").conference_ends().expect("conferenced", "hang up agent").call("agent", "canceled")
+    story.fires(OpeningOverdue).reads(customer="in-progress").expect("conferenced", "move customer")
+    story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
+    for _ in range(3):
+        story.fires(OpeningOverdue).expect("conferenced", "look").reads(customer="in-progress")
+        story.expect("conferenced").expect_timers("opening")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced", "dial agent")

@@ -220,7 +220,9 @@ def test_customer_who_does_not_arrive_is_moved_once_then_hung_up():
     story.expect("transferring", "look").reads(customer="in-progress").expect("transferring", "move customer")
     assert story.last.effects[0].wait_audio == "music"
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(StageOverdue)
-    story.reads(customer="in-progress").expect("ended", "hang up customer", reason="convert-failed")
+    story.reads(customer="in-progress").expect("transferring").expect_timers("stage")  # no list need show them
+    story.fires(StageOverdue).reads(customer="in-progress", conference=CONFERENCE)
+    story.expect("ended", "end room", "hang up customer", reason="convert-failed")
     story.expect_command("park-1", "accepted", "failed", reason="convert-failed")
 
 
@@ -300,7 +302,9 @@ def test_parked_customer_who_does_not_return_is_moved_then_hung_up(begin):
     story = begin().conference_ends().fires(OpeningOverdue).expect("conferenced", "look")
     story.reads(customer="in-progress").expect("conferenced", "move customer")
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(OpeningOverdue)
-    story.reads(customer="in-progress").expect("ended", "hang up customer", reason="convert-failed")
+    story.reads(customer="in-progress").expect("conferenced").expect_timers("opening", "park")
+    story.fires(OpeningOverdue).reads(customer="in-progress", conference=OTHER_CONFERENCE)
+    story.expect("ended", "hang up customer", reason="convert-failed")
 
 
 @BOTH

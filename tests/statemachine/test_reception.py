@@ -231,14 +231,14 @@ def test_caller_is_moved_even_if_their_join_was_event_number_0():
 def test_caller_who_can_not_be_brought_in_is_not_left_in_silence():
     story = moved()
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
-    story.fires(OpeningOverdue).expect("conferenced", "look").reads(customer="in-progress")
+    story.fires(OpeningOverdue).expect("conferenced", "look").reads(customer="in-progress", conference=CONFERENCE)
     story.expect("ended", "hang up customer", reason="convert-failed")
 
 
 def test_move_that_has_come_to_nothing_ends_it():
     story = moved()
     story.fails("redirect_call", "customer", status=500, effect_id=story.last.effects[0].effect_id)
-    story.expect("conferenced", "look").reads(customer="in-progress")
+    story.expect("conferenced", "look").reads(customer="in-progress", conference=CONFERENCE)
     story.expect("ended", "hang up customer", reason="convert-failed")
 
 

@@ -245,8 +245,9 @@ def test_customer_not_returning_during_retrieve_is_searched_for_and_moved(begin)
         "dial", "stage"
     )
     story.succeeds("redirect_call", "customer", story.last.effects[0].effect_id).fires(StageOverdue)
-    story.reads(customer="in-progress", agent="ringing")
-    story.expect("ended", "hang up customer", "hang up agent", reason="convert-failed")
+    story.reads(customer="in-progress", agent="ringing").expect("transferring")
+    story.fires(StageOverdue).reads(customer="in-progress", agent="ringing", conference=OTHER_CONFERENCE)
+    story.expect("ended", "end room", "hang up customer", "hang up agent", reason="convert-failed")
 
 
 def test_retriever_is_not_left_alone_with_a_customer_who_is_nowhere():

@@ -26,7 +26,7 @@ Answer = dict[str, Any] | ProviderError
 
 
 class ScriptedHttp(AsyncHttpClient):
-    """Answers by method and path.
+    """Answers by method and path; of conferences, those with the `Status` of the request.
 
     A request that is not in the script is a failure of the test, and so is a field that Twilio does not describe.
     """
@@ -54,6 +54,8 @@ class ScriptedHttp(AsyncHttpClient):
         answer = self.first_answers.pop(name, None) or self.answers[name]
         if isinstance(answer, ProviderError):
             raise answer
+        if "conferences" in answer and (status := (params or {}).get("Status")):
+            answer = answer | {"conferences": [one for one in answer["conferences"] if one["status"] == status]}
         return Response(200, orjson.dumps(answer).decode())
 
 

@@ -43,6 +43,8 @@ class ListingHttp(ScriptedHttp):
         self.lists = lists or {}
         self.faults: deque[ProviderError] = deque()
         self.asked: list[tuple[str, str, int]] = []
+        #: The list that is refused.
+        self.refused: tuple[str, str] | None = None
 
     async def request(
         self, method: str, uri: str, params: Mapping[str, object] | None = None, *_args: Any, **_others: Any
@@ -53,6 +55,8 @@ class ListingHttp(ScriptedHttp):
         number, size = int(query.get("Page", 0)), int(query["PageSize"])
         assert size <= 1_000, "Twilio's longest page"
         self.asked.append((kind, query["Status"], number))
+        if (kind, query["Status"]) == self.refused:
+            raise ProviderRefusedError(http_status=400, code=20001)
         if self.faults:
             raise self.faults.popleft()
         records = self.lists.get((kind, query["Status"]), [])
@@ -107,6 +111,19 @@ async def test_lists_of_everything_live_are_read_in_the_order_of_a_calls_life() 
     assert account.answered == {"CAp0"}
     assert account.conferences == {"CFi": "one", "CFp": "two"}
     assert http.asked == [(kind, status, 0) for kind, status in LISTS]
+
+
+async def test_refused_list_of_conferences_that_have_not_started_ends_no_sweep() -> None:
+    http = ListingHttp({("Conferences", "in-progress"): [{"sid": "CFp", "friendly_name": "two"}]})
+    http.refused = ("Conferences", "init")
+    reader, _ = reader_of(http)
+
+    account = await reader.read()
+
+    assert (account.conferences, account.has_all_conferences) == ({"CFp": "two"}, True)
+    http.refused = ("Conferences", "in-progress")
+    with pytest.raises(ProviderRefusedError):
+        await reader.read()
 
 
 async def test_live_calls_of_own_numbers_are_kept_with_their_other_end() -> None:

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.errors import OutcomeUnknownError
+from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.events import CallsRead
 from conferral.storage.codecs import event_codec
 from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX
-from tests.telephony.scripted_http import call, calls_with, page, read_with
+from tests.telephony.scripted_http import Answer, call, calls_with, page, read_with
 
 
 def _participants(number: int, of: int = 250) -> dict[str, Any]:
@@ -36,13 +37,15 @@ READ_ALL = ReadCalls(
 )
 
 
-async def test_full_conference_is_read_in_two_requests_and_fits_into_an_entry() -> None:
+async def test_full_conference_is_read_in_three_requests_and_fits_into_an_entry() -> None:
     read, http = await read_with(
         {"GET Conferences": page("conferences", CONFERENCE), INSIDE: _participants(250)}, READ_ALL
     )
 
     assert http.requests == [
-        ("GET Conferences", {"FriendlyName": "S1", "PageSize": 20}), (INSIDE, {"PageSize": 250}),
+        ("GET Conferences", {"FriendlyName": "S1", "Status": "init", "PageSize": 20}),
+        ("GET Conferences", {"FriendlyName": "S1", "Status": "in-progress", "PageSize": 20}),
+        (INSIDE, {"PageSize": 250}),
     ]  # fmt: skip
     assert {read.status_of(sid) for sid in EVERYONE} == {"in-progress"}
     assert (read.calls, read.unread) == ((), ())
@@ -60,7 +63,7 @@ async def test_bounded_number_of_absent_parties_is_read_and_the_rest_are_listed(
 
     assert [seen.call_sid for seen in read.calls] == list(EVERYONE[1:22])
     assert read.unread == EVERYONE[22:]
-    assert len(http.requests) == 23
+    assert len(http.requests) == 24
     assert {read.status_of(sid) for sid in read.unread} == {""}
 
 
@@ -130,10 +133,65 @@ async def test_live_call_outside_the_known_conference_causes_a_search_for_anothe
     assert {read.status_of(sid) for sid in EVERYONE[:3]} == {"in-progress"}
 
 
+UNLISTED = {"GET Conferences": page("conferences"), f"GET Calls/{_sid(1)}": call(_sid(1), "in-progress")}
+
+
+async def test_known_conference_that_no_list_shows_is_still_the_sessions() -> None:
+    """It has not started: one waits in it, while the other is in the gate."""
+    read, _ = await read_with(
+        UNLISTED | {INSIDE: _participants(1)}, replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1")
+    )
+
+    assert (read.conference_sid, [seen.call_sid for seen in read.participants]) == ("CF1", [_sid(0)])
+
+
+async def test_known_conference_of_a_bridge_that_no_list_shows_is_still_the_sessions() -> None:
+    children = {"GET Calls": page("calls"), f"GET Calls/{_sid(0)}": call(_sid(0), "in-progress")}
+    read, _ = await read_with(
+        UNLISTED | children | {INSIDE: _participants(1)},
+        replace(READ_ALL, parent_call_sid=_sid(0), call_sids=EVERYONE[1:2], conference_sid="CF1"),
+    )
+
+    assert (read.conference_sid, [seen.call_sid for seen in read.participants]) == ("CF1", [_sid(0)])
+
+
+@pytest.mark.parametrize("status, expected", [("init", "CF1"), ("in-progress", "CF1"), ("completed", ""), (None, "")])
+async def test_known_conference_without_participants_is_over_only_if_it_says_so(
+    status: str | None, expected: str
+) -> None:
+    shown: Answer = CONFERENCE | {"status": status} if status else ProviderGoneError(http_status=404, code=20404)
+    read, _ = await read_with(
+        UNLISTED | {INSIDE: page("participants"), "GET Conferences/CF1": shown},
+        replace(READ_ALL, call_sids=EVERYONE[1:2], conference_sid="CF1"),
+    )
+
+    assert (read.conference_sid, read.participants) == (expected, ())
+
+
+async def test_refused_list_of_conferences_that_have_not_started_shows_none() -> None:
+    answers = {INSIDE: _participants(1), "GET Conferences": page("conferences", CONFERENCE)}
+    calls, http = calls_with(answers)
+    http.first_answers["GET Conferences"] = ProviderRefusedError(http_status=400, code=20001)
+
+    read = await calls.perform(replace(READ_ALL, call_sids=EVERYONE[:1]))
+
+    assert isinstance(read, CallsRead)
+    assert read.conference_sid == "CF1"
+
+
+async def test_refused_list_of_conferences_in_progress_fails_the_read() -> None:
+    calls, http = calls_with({"GET Conferences": ProviderRefusedError(http_status=400)})
+    http.first_answers["GET Conferences"] = page("conferences")
+
+    with pytest.raises(ProviderRefusedError):
+        await calls.perform(replace(READ_ALL, call_sids=()))
+
+
 async def test_known_conference_that_is_over_is_not_the_last_word() -> None:
     read, _ = await read_with(
         {"GET Conferences": page("conferences", CONFERENCE | {"sid": "CF2"}), INSIDE: page("participants")}
-        | {f"GET Calls/{_sid(0)}": call(_sid(0), "completed"), "GET Conferences/CF2/Participants": _participants(2)},
+        | {f"GET Calls/{_sid(0)}": call(_sid(0), "completed"), "GET Conferences/CF2/Participants": _participants(2)}
+        | {"GET Conferences/CF1": CONFERENCE | {"status": "completed"}},
         replace(READ_ALL, call_sids=EVERYONE[:1], conference_sid="CF1"),
     )
 

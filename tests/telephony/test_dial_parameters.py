@@ -306,7 +306,11 @@ async def test_a_call_is_found_where_it_can_only_be_this_one(listed: list[dict[s
     assert http.requests == [("GET Calls", {"To": "client:alice", "From": OWN, "PageSize": 50})]
 
 
-async def test_ended_calls_that_may_belong_to_a_dial_are_listed() -> None:
+@pytest.mark.parametrize("conference, found", [("CF1", ("CA2", "CA3")), ("S1", ("CA1", "CA2", "CA3"))])
+async def test_calls_without_a_participant_that_may_belong_to_a_dial_are_listed(
+    conference: str, found: tuple[str, ...]
+) -> None:
+    """Live ones as well if only the conference's name is known: no list may show a conference that has not started."""
     listed = [
         placed("CA1"),
         placed("CA2") | {"status": "busy"},
@@ -316,7 +320,7 @@ async def test_ended_calls_that_may_belong_to_a_dial_are_listed() -> None:
     ]
     calls, http = calls_with({"GET Calls": page("calls", *listed)}, SETUP)
 
-    assert await calls.find_ended_dials(PARTICIPANT, EIGHT_O_CLOCK_MS) == ("CA2", "CA3")
+    assert await calls.find_lone_calls(replace(PARTICIPANT, conference=conference), EIGHT_O_CLOCK_MS) == found
 
     assert http.requests == [("GET Calls", {"To": TARGET, "From": OWN, "PageSize": 50})]
 

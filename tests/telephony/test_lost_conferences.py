@@ -85,7 +85,8 @@ async def test_live_conference_is_chosen_among_several_of_one_name() -> None:
     found = await reader.by_name(NAME)
     assert found is not None
     assert (found.conference_sid, found.has_started) == (CONFERENCE_SID, False)
-    assert http.requests[0][1] == {"FriendlyName": NAME, "PageSize": 20}
+    asked = [fields for name, fields in http.requests if name == "GET Conferences"]
+    assert asked == [{"FriendlyName": NAME, "Status": status, "PageSize": 20} for status in ("init", "in-progress")]
 
 
 async def test_no_live_conference_of_a_name_is_none() -> None:

@@ -189,7 +189,7 @@ async def test_read_returns_calls_and_conference() -> None:
     )
     asked = dict(http.requests)
     assert asked["GET Calls"] == {"ParentCallSid": "CA1", "PageSize": 50}
-    assert asked["GET Conferences"] == {"FriendlyName": "S1", "PageSize": 20}
+    assert asked["GET Conferences"] == {"FriendlyName": "S1", "Status": "in-progress", "PageSize": 20}
 
 
 async def test_read_of_calls_only_asks_for_no_conference() -> None:
@@ -218,7 +218,7 @@ async def test_read_returns_each_other_call_once() -> None:
         CallSeen(call_sid="CA6", status="queued", to="+15550100001"),
     )
     asked = [name for name, _ in http.requests]
-    assert len(asked) == len(set(asked)) == 8
+    assert (len(asked), len(set(asked))) == (9, 8)  # one list for each live status
 
 
 async def test_read_without_a_parent_asks_for_none() -> None:
@@ -290,7 +290,7 @@ async def test_conference_is_ours_by_its_sid_or_its_legs_and_never_by_its_name_a
     )
 
     assert (read.conference_sid, len(read.participants)) == (("CF1", 1) if is_ours else ("", 0))
-    assert ("GET Conferences", {"FriendlyName": "lunch-1", "PageSize": 20}) in http.requests
+    assert ("GET Conferences", {"FriendlyName": "lunch-1", "Status": "init", "PageSize": 20}) in http.requests
 
 
 async def test_conference_ending_between_reads_has_no_participants() -> None:

@@ -347,7 +347,8 @@ async def test_workers_search_for_the_unknown_session_of_a_held_party(client, in
             awaited(customer=PartyView(CALLER, in_conference=True)), waiting("music"), {}, id="known-to-be-in"
         ),
         pytest.param(awaited(customer=PartyView(CALLER, status="left")), waiting("music"), {}, id="gone"),
-        pytest.param(awaited(opening="dialing-party"), waiting("music"), {}, id="not-awaited"),
+        pytest.param(awaited(opening="", conference_sid=CONFERENCE), waiting("music"), {}, id="known-conference"),
+        pytest.param(facts("ended"), waiting("music"), {}, id="ended"),
         pytest.param(awaited(), waiting("music"), {"CallSid": "CA" + "9" * 32}, id="other-call"),
         pytest.param(awaited(), waiting("music"), {"ConferenceSid": ""}, id="no-conference"),
     ],
@@ -386,6 +387,17 @@ async def test_request_of_an_awaited_party_reports_that_it_has_joined(client, in
     assert not joined.start_on_enter
     await post(client, waiting("music"), FORM)
     assert ingest.events[1].token == joined.token
+
+
+@pytest.mark.parametrize("known", ["", "CF" + "9" * 32])
+async def test_request_reports_to_a_session_which_conference_it_comes_from(client, ingest, known):
+    """No list need show a conference that has not started, and its callbacks may be lost."""
+    ingest.facts = facts("transferring", phase="blind", conference_sid=known)
+
+    await post(client, waiting("music"), FORM)
+
+    (joined,) = ingest.events
+    assert (joined.name, joined.conference_sid, joined.call_sid) == ("participant_joined", CONFERENCE, CALLER)
 
 
 async def test_awaited_party_hears_music_even_if_its_arrival_can_not_be_stored(client, ingest, monkeypatch):

@@ -32,8 +32,8 @@ class Verification:
     #: Of a direct dial that took effect.
     call_sid: str = ""
     recording_sid: str = ""
-    #: Ended calls that a dial without a participant may have placed.
-    ended_calls: tuple[str, ...] = ()
+    #: Calls that a dial without a participant may have placed.
+    lone_calls: tuple[str, ...] = ()
 
 
 #: `CreateCall` only before its first request, if a lost history may have sent it: the call list shows no dial's id.
@@ -69,7 +69,7 @@ async def verify(
             if _verdict_if_absent(elapsed_s, settle_s) is Verdict.WAIT:
                 return Verification(Verdict.WAIT)
             # A target that was busy, or left, is in no conference any more, and must not be rung again.
-            return Verification(Verdict.NOT_HAPPENED, ended_calls=await twilio.find_ended_dials(effect, search_from_ms))
+            return Verification(Verdict.NOT_HAPPENED, lone_calls=await twilio.find_lone_calls(effect, search_from_ms))
         case effects.CreateCall():
             # Later calls to the address are other dials': an agent is called again and again.
             if await twilio.has_dialed_between(effect, search_from_ms, search_until_ms):

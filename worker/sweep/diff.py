@@ -59,6 +59,8 @@ class LiveSession:
     calls: Mapping[str, int]
     #: Those not answered, as far as is known.
     ringing_sids: tuple[str, ...] = ()
+    #: Whether two are in the conference: no list need show one that has not started.
+    is_listed: bool = True
 
 
 class EndedSession(NamedTuple):
@@ -121,7 +123,7 @@ class AccountDiff:
 
     def _find_other(self, session: LiveSession) -> Finding | None:
         """Return the first other difference that is old or repeated."""
-        account, conference_sid = self._account, session.conference_sid
+        account, conference_sid = self._account, session.conference_sid if session.is_listed else ""
         finding = None
         if answered := [call_sid for call_sid in session.ringing_sids if call_sid in account.answered]:
             finding = Finding(Difference.CALL_ANSWERED, session.session_id, answered[0])

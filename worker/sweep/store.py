@@ -193,4 +193,5 @@ def _live_session(session_id: str, session: SessionView, offset_ms: int) -> Live
         session.conference_sid,
         {party.call_sid: since_ms(party) - offset_ms for party in parties},
         ringing,
+        is_listed=sum(party.in_conference for party in parties) > 1,
     )

@@ -25,16 +25,21 @@ _REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}  #: By the TwiML error 
 def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnswer:
     """List conferences, newest first, by name, status, and dates."""
     form = Form(request.params)
-    state = transaction.state
+    state, rules = transaction.state, transaction.rules
     name, status = form.get("FriendlyName"), form.get("Status")
+    if not status and rules.conference_list == "in-progress":
+        status = "in-progress"
+    if status == "init" and rules.init_conference_list == "refused":
+        raise RestError(400, 20001, "Invalid Status: init")
     created, updated = (form.time_filter(name, days_only=True) for name in ("DateCreated", "DateUpdated"))
-    newest_s = transaction.now_s - transaction.rules.list_delay_s
+    newest_s = transaction.now_s - rules.list_delay_s
     scanned = reversed(state.conferences if status in {"", "completed"} else state.conference_sids.values())
     found = [
         conference
         for conference in (state.conferences[sid] for sid in scanned)
         if (not name or conference.name == name)
         and (not status or conferences.shown_status(transaction, conference) == status)
+        and not (status == "init" and rules.init_conference_list == "nothing")
         and conference.created_at_s <= newest_s
         and created(conference.created_at_s)
         and updated(conference.updated_at_s)

@@ -89,7 +89,10 @@ class SweepHarness:
 
     def session(self, name: str, *calls: str, conference: str = "", **more: Any) -> Session:
         """One that has been quiet for a minute."""
-        parties = {f"p{number}": Party(f"p{number}", f"p{number}-1", call_sid=sid) for number, sid in enumerate(calls)}
+        parties = {
+            f"p{number}": Party(f"p{number}", f"p{number}-1", call_sid=sid, in_conference=bool(conference))
+            for number, sid in enumerate(calls)
+        }
         updated_at_ms = self.store_clock.now_ms() - LONG_AGO_MS
         values = {
             "state": State.CONFERENCED,

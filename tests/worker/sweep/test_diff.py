@@ -46,6 +46,11 @@ def test_session_missing_something_is_reported_once(account: AccountSnapshot, mi
     assert compared(account, SESSION).findings == [Finding(difference, "s1", sid)]
 
 
+def test_conference_of_one_is_not_missing_because_no_list_need_show_it_before_its_start() -> None:
+    account = replace(IN_ORDER, conferences={})
+    assert compared(account, replace(SESSION, is_listed=False)).findings == []
+
+
 def test_answered_call_still_ringing_in_the_session_is_reported() -> None:
     rings = replace(SESSION, conference_sid="", ringing_sids=("CA2",))
     both = frozenset({"CA1", "CA2"})

@@ -126,14 +126,14 @@ async def test_continuously_active_session_is_reported_after_missing_its_confere
     sea: SweepHarness,
 ) -> None:
     """With speaker events, something changes with every sentence."""
-    sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
+    sea.account.account = AccountSnapshot(calls=frozenset({"CA1", "CA2"}))
     stop = asyncio.Event()
     sweeper = sea.sweeper(times=SweepTimes(interval_s=0.05, quiet_s=0.5, settle_s=0.0))
     running = asyncio.create_task(sweeper.run(stop))
 
     async def speaks_until(moment_s: float) -> None:
         while sea.clock.monotonic_s() < moment_s and not await sea.reported():
-            await sea.store(sea.session("s1", "CA1", conference="CF1", updated_at_ms=sea.store_clock.now_ms()))
+            await sea.store(sea.session("s1", "CA1", "CA2", conference="CF1", updated_at_ms=sea.store_clock.now_ms()))
             await asyncio.sleep(0.01)
 
     began_s = sea.clock.monotonic_s()
@@ -245,8 +245,8 @@ async def test_missing_calls_count_unless_a_partition_is_far_behind(
 ) -> None:
     """Someone may be alone, and takeovers may follow each other; the rest of the differences can wait."""
     first, second, third, *_ = (name for name in (f"s{n}" for n in range(40)) if sea.keys.partition_of(name) == 1)
-    await sea.store(sea.session(first, "CA1"), sea.session(second, "CA2", conference="CF2"))
-    sea.account.account = AccountSnapshot(calls=frozenset({"CA2"}))
+    await sea.store(sea.session(first, "CA1"), sea.session(second, "CA2", "CA3", conference="CF2"))
+    sea.account.account = AccountSnapshot(calls=frozenset({"CA2", "CA3"}))
     waiting = event_codec.encode(AccountSwept(session_id=third, finding="rolled-back"))
     await sea.client.xadd(sea.keys.events(1), waiting, id=f"{sea.store_clock.now_ms() - lag_ms}-0")
 
