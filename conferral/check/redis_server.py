@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from conferral.check.redis_versions import ServerVersion, check_version
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.operations.damage import damaged_field, describe_damage, repair_of
 from conferral.operations.session_queries import CHUNK, SessionQueries
@@ -21,9 +22,6 @@ from conferral.storage.queries.redis_warnings import read_stream_warnings
 from conferral.storage.schema import SCHEMA_VERSION
 from conferral.storage.scripts import SCRIPTS
 
-VERSION_MIN = (6, 2)
-#: First version that reports replication and consumer group lag.
-VERSION_WITH_LAG = (7, 0)
 #: Maximum number of sessions decoded, so that the check answers within seconds.
 CHECKED_MAX = 5_000
 LISTED_MAX = 5
@@ -75,27 +73,18 @@ async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult
             continue  # hosted Redis often forbids CONFIG; INFO has to do
     policy = _decoded(settings.get("maxmemory-policy") or info.get("maxmemory_policy"))
     appends = _decoded(settings.get("appendonly")) or ("yes" if info.get("aof_enabled") else "no")
+    version = ServerVersion.of(info)
     return [
-        _check_version(info),
+        check_version(version),
         _check_eviction(policy),
         _check_persistence(appends, _decoded(settings.get("appendfsync"))),
+        *(await _check_default_user(client) if info.get("aof_enabled") and version.loses_scripts_writes else ()),
         _check_replicas(info, _decoded(settings.get("min-replicas-to-write"))),
     ]
 
 
 def _decoded(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else "" if value is None else str(value)
-
-
-def _check_version(info: dict[str, Any]) -> CheckResult:
-    name = "Valkey" if "valkey_version" in info else "Redis"
-    text = str(info.get("valkey_version") or info.get("redis_version", ""))
-    version = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
-    if version < VERSION_MIN:
-        return fail("version", f"{name} {text or 'unknown'}", "use Redis 6.2 or newer, or Valkey")
-    if version < VERSION_WITH_LAG:
-        return warn("version", f"{name} {text} does not report consumer lag", "use 7.0 or newer")
-    return ok("version", f"{name} {text}")
 
 
 def _check_eviction(policy: str) -> CheckResult:
@@ -120,6 +109,28 @@ def _check_persistence(appends: str, fsync: str) -> CheckResult:
         found = "appendfsync no: a power failure loses about 30 s"
         return warn("persistence", found, "CONFIG SET appendfsync everysec")
     return ok("persistence", f"appendonly yes, appendfsync {fsync or 'unknown'}")
+
+
+async def _check_default_user(client: Client) -> list[CheckResult]:
+    """Check that the default user may replay the append-only file.
+
+    Redis replays it as this user, and drops what the user may not do inside transactions: what scripts wrote. Return no
+    line if the user may do everything.
+    """
+    try:
+        with store_errors():
+            user = await client.acl_getuser("default")
+    except StoreError:
+        found = "the ACL can't be read: if the user default is off, a restart of this version hangs up live calls"
+        return [warn("default user", found, "add the rule +acl|getuser for this user")]
+    flags = user["flags"]
+    is_unrestricted = "+@all" in user["categories"] and bool({b"*", "~*", b"~*", "*"} & {*user["keys"]})
+    if "on" in flags and is_unrestricted:
+        return []
+    state = "off" if "off" in flags else "restricted"
+    found = f"the user default is {state}: a restart of this version loses what scripts wrote, and hangs up live calls"
+    fix = "ACL SETUSER default on >PASSWORD ~* &* +@all, with a password of its own, or update Redis"
+    return [fail("default user", found, fix)]
 
 
 def _check_replicas(info: dict[str, Any], least: str) -> CheckResult:
@@ -183,11 +194,8 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
 
 
 async def check_streams(client: Client, keys: Keys) -> list[CheckResult]:
-    """Check that the shared streams take entries."""
-    found = await read_stream_warnings(client, keys)
-    if not found:
-        return [ok("streams", "commands, outcomes, and dead letters take entries")]
-    return [fail("streams", one.text, STREAM_FIXES[one.kind]) for one in found]
+    """Check the shared streams; return a line for each that takes no entries."""
+    return [fail("streams", one.text, STREAM_FIXES[one.kind]) for one in await read_stream_warnings(client, keys)]
 
 
 async def check_sessions(client: Client, keys: Keys) -> CheckResult:

@@ -47,7 +47,7 @@ def test_a_good_set_up_passes(checked, redis, alive):
     assert set(lines) == {
         "sources", "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API",
         "browsers", "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
-        "clocks", "setup", "workers", "partitions", "commands", "streams", "sessions",
+        "clocks", "setup", "workers", "partitions", "commands", "sessions",
     }  # fmt: skip
 
 
@@ -138,20 +138,6 @@ def test_streams_that_take_no_entries_fail(checked, redis, alive, name, how):
 def test_appendfsync_no_is_warned_of(checked, redis, alive):
     with configured(redis, "appendonly", "yes"), configured(redis, "appendfsync", "no"):
         assert checked()[1]["persistence"]["status"] == "warn"
-
-
-@pytest.mark.parametrize(
-    ("info", "status"),
-    [
-        ({"redis_version": "6.0.16"}, "fail"),
-        ({"redis_version": "6.2.14"}, "warn"),
-        ({"redis_version": "7.0.0"}, "ok"),
-        ({"redis_version": "7.2.4", "valkey_version": "8.1.0"}, "ok"),
-        ({}, "fail"),
-    ],
-)
-def test_versions_are_judged(info, status):
-    assert redis_server._check_version(info).status == status
 
 
 def test_replicas_without_acknowledged_writes_raise_a_warning():
