@@ -38,7 +38,9 @@ class Dispatcher:
         """Open the HTTP client."""
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        self.webhooks = WebhookDelivery(self._session, self._sandbox.auth_token, lambda: self._sandbox.now_s)
+        sorts_queries = self._sandbox.model.behavior.sorted_queries
+        token, now = self._sandbox.auth_token, lambda: self._sandbox.now_s
+        self.webhooks = WebhookDelivery(self._session, token, now, sorts_queries=sorts_queries)
 
     def clear(self) -> None:
         """Drop the requests held back or in progress."""

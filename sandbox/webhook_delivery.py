@@ -35,8 +35,16 @@ class WebhookResponse:
 class WebhookDelivery:
     """Delivers requests for one account; the caller owns the session."""
 
-    def __init__(self, session: aiohttp.ClientSession, auth_token: str, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        auth_token: str,
+        now_s: Callable[[], float],
+        *,
+        sorts_queries: bool = False,
+    ) -> None:
         self._session = session
+        self._sorts_queries = sorts_queries
         self._validator = RequestValidator(auth_token)
         self._now_s = now_s
         self._sent_count = 0
@@ -78,7 +86,7 @@ class WebhookDelivery:
         connect_s, read_s = overrides.connect_ms / 1000, overrides.read_ms / 1000
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
         try:
-            parsed = URL(url, encoded=True)  # exactly as signed
+            parsed = URL(_sorted(url) if self._sorts_queries else url, encoded=True)  # else exactly as signed
         except ValueError:
             raise aiohttp.InvalidURL(url) from None
         async with self._session.request(
@@ -118,6 +126,12 @@ class WebhookDelivery:
     def signature(self, url: str, params: Params) -> str:
         """Return the signature for this URL (without fragment) and form."""
         return str(self._validator.compute_signature(url, dict(params)))
+
+
+def _sorted(url: str) -> str:
+    """Return the URL with its query sorted by name, otherwise unchanged."""
+    base, mark, query = url.partition("?")
+    return base + mark + "&".join(sorted(query.split("&"), key=lambda pair: pair.partition("=")[0]))
 
 
 def _response_for(error: Exception) -> WebhookResponse:

@@ -63,6 +63,11 @@ _REQUEST = _query("request", "[1-9]", int)
 _AGENT = _query("agent", "[0-9]{1,2}", int)
 
 
+#: The last field of each query, whose value is fixed. Signatures join the URL and the form's names and values without
+#: separators: in a captured request, the form's first field could otherwise become part of an open value.
+_LAST, _LAST_VALUE = "v", "1"
+
+
 @dataclass(frozen=True, slots=True)
 class UrlFields:
     """Fields of a callback URL; the query omits default values."""
@@ -74,7 +79,7 @@ class UrlFields:
         """Return the query, without the question mark."""
         values = ((one, getattr(self, one.name)) for one in fields(self))
         given = {one.metadata["name"]: value for one, value in values if value != one.default}
-        return urlencode({name: 1 if value is True else value for name, value in given.items()})
+        return _query_of({name: 1 if value is True else value for name, value in given.items()})
 
     @classmethod
     def parse(cls, query: str) -> Self:
@@ -213,11 +218,11 @@ class CallbackUrls:
 
     def conference(self, session_id: str) -> str:
         """Return the status callback URL of a conference."""
-        return f"{self._base}{CONFERENCE_PATH}?{urlencode({'session': session_id})}{_STATUS_OVERRIDES}"
+        return f"{self._base}{CONFERENCE_PATH}?{_query_of({'session': session_id})}{_STATUS_OVERRIDES}"
 
     def recording(self, session_id: str) -> str:
         """Return the status callback URL of a recording."""
-        return f"{self._base}{RECORDING_PATH}?{urlencode({'session': session_id})}{_STATUS_OVERRIDES}"
+        return f"{self._base}{RECORDING_PATH}?{_query_of({'session': session_id})}{_STATUS_OVERRIDES}"
 
     def fallback(self) -> str:
         """Return the fallback URL, which Twilio requests when another one fails."""
@@ -262,8 +267,14 @@ def is_id(text: str) -> bool:
     return ID_PATTERN.fullmatch(text) is not None
 
 
+def _query_of(given: Mapping[str, Any]) -> str:
+    """Return a query in alphabetical order, with its last field."""
+    # Some requests arrive sorted, though the signature covers the order that we gave.
+    return urlencode([*sorted(given.items()), (_LAST, _LAST_VALUE)])
+
+
 def _split_query(query: str) -> dict[str, str]:
-    """Return a query's parameters; raise CallbackUrlError if one is repeated."""
+    """Return a query's parameters; raise CallbackUrlError if it isn't ours."""
     # Values in these URLs never need escaping, so nothing is unescaped; escaped values match no pattern.
     given: dict[str, str] = {}
     for part in query.split("&"):
@@ -271,4 +282,8 @@ def _split_query(query: str) -> dict[str, str]:
         if name in given:
             raise CallbackUrlError("query")
         given[name] = value
+    # Queries of earlier releases began with the session, and had no last field.
+    is_earlier = _LAST not in given and query.startswith("session=")
+    if given.get(_LAST) != _LAST_VALUE and not is_earlier:
+        raise CallbackUrlError(_LAST)
     return given

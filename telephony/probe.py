@@ -7,13 +7,13 @@ By replaying it, an attacker could only hide that same request.
 import hmac
 from collections.abc import Sequence
 
-from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH
+from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, Announcement
 
 HEADER = "X-Conferral-Probe"
 #: The requested session, which does not exist.
 SESSION = "conferral-check"
 #: Path and query of both requests.
-TARGET = f"{ANNOUNCEMENT_PATH}?session={SESSION}&command={SESSION}"
+TARGET = f"{ANNOUNCEMENT_PATH}?{Announcement(SESSION, SESSION).query()}"
 #: Most clock skew between both sides, seconds.
 CLOCK_SKEW_MAX_S = 300
 

@@ -49,6 +49,8 @@ class Behavior(Immutable):
     #: What one with `Status=init` shows; Twilio doesn't say. `refused` is error 20001.
     init_conference_list: Literal["nothing", "all", "refused"] = "nothing"
     list_delay_s: float = 0.0  #: How long the API's lists miss a new call or conference, which can be fetched.
+    #: Whether webhook requests arrive with their query sorted by name. The signature covers the original order.
+    sorted_queries: bool = False
     dial_errors_reported: bool = True  #: Whether the action of a failed Dial has ErrorCode and ErrorMessage.
     verify_callers: bool = True  #: Whether the caller ID must be the account's or a CallToken's (21210, 13214).
     accept_call_tokens: bool = True  #: Whether a CallToken lets a REST dial show the original caller's number.

@@ -2,6 +2,7 @@
 
 import pytest
 
+from conferral.sandbox.model.behavior import Behavior
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER
 
 pytestmark = pytest.mark.redis
@@ -232,3 +233,15 @@ async def test_twilio_that_answers_nothing_leaves_the_two_talking(system):
     await system.done("convert", customer.sid)
     assert system.redirects_of(agent) == 1
     await system.ended_by_command(customer.sid)
+
+
+@pytest.mark.system(rules=Behavior(sorted_queries=True))
+async def test_call_whose_callbacks_arrive_with_sorted_queries_is_served_in_full(system):
+    """Twilio signs the order that it was given; some accounts get another one."""
+    system.answered_by("client:bob")
+    customer, _agent = await system.converted()
+    await system.done("transfer", customer.sid, to="client:bob", mode="consult", brief="Hello")
+    await system.done("complete", customer.sid)
+    await system.ended_by_command(customer.sid)
+    statuses = {delivery.status for delivery in system.sandbox.request_log.deliveries}
+    assert statuses <= {200, 204}, statuses

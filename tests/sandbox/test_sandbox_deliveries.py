@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 from aiohttp import web
+from twilio.request_validator import RequestValidator
 
-from conferral.sandbox import Sandbox
+from conferral.sandbox import Behavior, Sandbox
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
+from tests.support.fair_time import LoopSandbox
 
 HANG_UP = "<Response><Hangup/></Response>"
 
@@ -148,3 +150,20 @@ async def test_invalid_address_is_logged_in_the_debugger(
 async def test_waiting_in_vain_says_what_there_is(sandbox: Sandbox) -> None:
     with pytest.raises(TimeoutError, match="live calls: none"):
         await sandbox.wait_until(lambda: False, timeout_s=0.01)
+
+
+@pytest.mark.parametrize("is_sorted", [False, True])
+async def test_query_may_arrive_sorted_though_the_signature_covers_the_order_given(
+    app: WebhookApp, is_sorted: bool
+) -> None:
+    app.on("/voice", HANG_UP)
+    async with LoopSandbox(behavior=Behavior(sorted_queries=is_sorted)) as sandbox:
+        sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice?b=2&a=1&c=%203#rc=1")
+        await called(sandbox)
+
+    (asked,) = app.at("/voice")
+    given = f"{app.url}/voice?b=2&a=1&c=%203"
+    assert asked.raw_url == (f"{app.url}/voice?a=1&b=2&c=%203" if is_sorted else given)
+    assert asked.is_signed is not is_sorted
+    signature = RequestValidator(sandbox.auth_token).compute_signature(given, asked.params)
+    assert asked.headers["X-Twilio-Signature"] == signature

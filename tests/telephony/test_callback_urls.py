@@ -71,6 +71,38 @@ def test_a_callback_is_read_back_as_it_was_built(parse, data):
         assert URLS.parse(url, type(callback)) == callback
 
 
+@pytest.mark.parametrize("parse", WRITTEN)
+@given(st.data())
+def test_query_is_sorted_by_name_and_ends_with_a_fixed_value(parse, data):
+    query = urlsplit(URLS.of(data.draw(WRITTEN[parse]))).query
+
+    names = [pair.partition("=")[0] for pair in query.split("&")]
+    assert names == sorted(names)
+    assert query.endswith("&v=1")
+
+
+@pytest.mark.parametrize("url", [URLS.conference("CA1"), URLS.recording("CA1")])
+def test_query_of_a_conference_or_a_recording_ends_with_a_fixed_value(url):
+    assert urlsplit(url).query == "session=CA1&v=1"
+
+
+@pytest.mark.parametrize("parse", WRITTEN)
+@given(st.data())
+def test_query_that_was_cut_or_continued_is_not_ours(parse, data):
+    query = urlsplit(URLS.of(data.draw(WRITTEN[parse]))).query
+
+    for changed in (f"{query}AccountSidAC1", f"{query}1", query.removesuffix("&v=1"), query[:-1], f"{query}&v=1"):
+        with pytest.raises(CallbackUrlError):
+            parse(changed)
+
+
+def test_urls_of_the_release_before_stay_valid():
+    query = "session=CA1&party=customer&dial=bridge&attempt=2"
+
+    assert DialAction.parse(query) == DialAction("CA1", "customer", DialKind.BRIDGE, 2)
+    assert parse_session("session=CA1") == "CA1"
+
+
 def test_repeated_dial_action_counts_requests_and_remembers_the_status():
     action = DialAction("CA1", "customer", DialKind.BRIDGE)
 
@@ -114,7 +146,11 @@ def test_no_query_raises_anything_but_our_error(parse, query):
 @each(
     "parse, query, field",
     [
-        (DialAction.parse, "party=customer&dial=bridge", "session"),
+        (DialAction.parse, "dial=bridge&party=customer&v=1", "session"),
+        (DialAction.parse, "dial=bridge&party=customer&session=a", "v"),
+        (DialAction.parse, "dial=bridge&party=customer&session=a&v=", "v"),
+        (DialAction.parse, "dial=bridge&party=customer&session=a&v=1AccountSidAC1", "v"),
+        (DialAction.parse, "session=a&party=customer&dial=bridge&v=11", "v"),
         (DialAction.parse, "session=&party=customer&dial=bridge", "session"),
         (DialAction.parse, "session=a{b}&party=customer&dial=bridge", "session"),
         (DialAction.parse, "session=a%0Ab&party=customer&dial=bridge", "session"),
@@ -133,7 +169,7 @@ def test_no_query_raises_anything_but_our_error(parse, query):
         (parse_call, "session=a&party=agent&dial=", "dial"),
         (parse_call, "session=a&party=agent&dial={d}", "dial"),
         (parse_call, "session=a&party=agent&agent=x", "agent"),
-        (Gate.parse, "dial=d", "session"),
+        (Gate.parse, "dial=d&v=1", "session"),
         (Gate.parse, "session=a", "dial"),
         (Gate.parse, "session=a&dial=d%0A", "dial"),
         (Gate.parse, "session=a&dial=d&question=0", "question"),
@@ -144,16 +180,18 @@ def test_no_query_raises_anything_but_our_error(parse, query):
         (Gate.parse, "session=a&dial=d&key=12", "key"),
         (Gate.parse, "session=a&dial=d&briefed=0", "briefed"),
         (Gate.parse, "session=a&dial=d&briefed=", "briefed"),
-        (Wait.parse, "party=customer&audio=music", "session"),
+        (Wait.parse, "audio=music&party=customer&v=1", "session"),
         (Wait.parse, "session=a&audio=music", "party"),
         (Wait.parse, "session=a&party=customer", "audio"),
         (Wait.parse, "session=a&party=customer&audio=", "audio"),
         (Wait.parse, "session=a&party=customer&audio=jazz", "audio"),
         (Wait.parse, "session=a&party=customer&audio=music&greeting=0", "greeting"),
-        (Announcement.parse, "command=c", "session"),
+        (Announcement.parse, "command=c&v=1", "session"),
         (Announcement.parse, "session=a", "command"),
         (Announcement.parse, "session=a&command=hello%20all", "command"),
-        (parse_session, "", "session"),
+        (parse_session, "v=1", "session"),
+        (parse_session, "", "v"),
+        (parse_session, "session=CA1&v=1AccountSidAC1", "v"),
         (parse_session, "session={a}", "session"),
     ],
 )
@@ -214,6 +252,7 @@ def test_every_url_asks_for_retries_that_fit_into_15_seconds(url):
 def test_urls_leave_out_the_first_number_and_a_dial_that_there_is_not():
     action, call = URLS.of(DialAction("CA1", "customer", DialKind.BRIDGE)), URLS.of(CallCallback("CA1", "agent"))
 
-    assert action.startswith("https://example.com/conferral/voice/dial-action?session=CA1&party=customer&dial=bridge#")
-    assert call.startswith("https://example.com/conferral/callbacks/call?session=CA1&party=agent#")
+    at = "https://example.com/conferral"
+    assert action.startswith(f"{at}/voice/dial-action?dial=bridge&party=customer&session=CA1&v=1#")
+    assert call.startswith(f"{at}/callbacks/call?party=agent&session=CA1&v=1#")
     assert "request=" not in URLS.of(Gate("CA1", "d1"))

@@ -52,7 +52,7 @@ def test_second_join_needs_no_library(monkeypatch) -> None:
     join(documents, NAMES[0], "agent", {})
     monkeypatch.setattr(documents, "_join", None)
     document = join(documents, NAMES[1], "agent", {})
-    assert "session=CA2&amp;party=agent" in document
+    assert "party=agent&amp;session=CA2&amp;v=1" in document
     assert ">CF2<" in document
 
 

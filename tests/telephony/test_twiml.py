@@ -239,7 +239,7 @@ def test_a_sentence_that_does_not_exist_is_a_fault():
 
 
 def test_ampersands_of_urls_are_escaped():
-    assert "&amp;party=customer&amp;dial=conference" in DOCUMENTS.join_conference(
+    assert "?dial=conference&amp;party=customer&amp;session=" in DOCUMENTS.join_conference(
         SESSION, "customer", label="customer-1", conference=SESSION
     )
 

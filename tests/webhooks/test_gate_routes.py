@@ -224,7 +224,7 @@ async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(c
     assert (verbs(document), said(document)) == (["Say", "Dial"], "A call back.")
     assert (joined.text, joined.get("participantLabel")) == (CALLER, "agent-1")
     assert joined.get("startConferenceOnEnter") == "true"
-    assert f"/voice/wait?session={CALLER}&party=agent&audio=ringback" in joined.get("waitUrl")
+    assert f"/voice/wait?audio=ringback&party=agent&session={CALLER}&v=1" in joined.get("waitUrl")
     assert (joined.get("record"), joined.get("jitterBufferSize")) == ("record-from-start", "small")
     assert events_of(ingest) == ["gate_reached", "accepted"]
 

@@ -155,7 +155,7 @@ async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, i
     joined = conference_of(document)
     assert (joined.text, joined.get("participantLabel")) == (expected, "customer-1")
     assert joined.get("startConferenceOnEnter") == "false"
-    assert f"/voice/wait?session={CALLER}&party=customer&audio={wait_audio.value}" in joined.get("waitUrl")
+    assert f"/voice/wait?audio={wait_audio.value}&party=customer&session={CALLER}&v=1" in joined.get("waitUrl")
     assert action_of(document).attempt == 1
 
 

@@ -31,10 +31,10 @@ FORM = {"AccountSid": ACCOUNT, "CallSid": CALLER, "ConferenceSid": CONFERENCE, "
 
 
 def waiting(wait_audio="ringback", party="customer"):
-    return f"/voice/wait?session={CALLER}&party={party}&audio={wait_audio}"
+    return f"/voice/wait?audio={wait_audio}&party={party}&session={CALLER}&v=1"
 
 
-GREETING = waiting("music") + "&greeting=1"
+GREETING = f"/voice/wait?audio=music&greeting=1&party=customer&session={CALLER}&v=1"
 
 
 def greeted(document):

@@ -1,0 +1,78 @@
+"""A captured request whose first field became part of the URL, or the other way round: both have one signature."""
+
+from urllib.parse import urlencode, urlsplit
+
+from conferral.statemachine.states import WaitAudio
+from conferral.telephony.callback_urls import (
+    Announcement,
+    CallbackUrls,
+    CallCallback,
+    DialAction,
+    DialKind,
+    Gate,
+    UrlFields,
+    Wait,
+)
+from tests.support.each import each
+from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, DIAL, PUBLIC_URL, facts, fields, post, signed
+
+BOTH_WAYS = True
+_URLS = CallbackUrls(PUBLIC_URL)
+#: Every kind of URL with a query that Twilio gets, and a form that it sends there.
+GIVEN = [
+    (_URLS.of(DialAction(CALLER, "customer", DialKind.BRIDGE)), "dial_ends_busy"),
+    (_URLS.of(CallCallback(CALLER, "agent")), "agent_rings"),
+    (_URLS.of(Gate(CALLER, DIAL)), "agent_rings"),
+    (_URLS.of(Wait(CALLER, "customer", WaitAudio.MUSIC)), "customer_waits"),
+    (_URLS.of(Announcement(CALLER, "c1")), "agent_rings"),
+    (_URLS.conference(CALLER), "agent_joins"),
+    (_URLS.recording(CALLER), "agent_joins"),
+]
+
+
+def target_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.path}?{parts.query}"
+
+
+def test_every_kind_of_url_is_given() -> None:
+    paths = {urlsplit(url).path for url, _ in GIVEN}
+    assert {kind.path for kind in UrlFields.__subclasses__()} <= paths
+
+
+@each("url, moment", GIVEN)
+async def test_form_field_that_was_moved_into_the_url_is_refused(client, ingest, url, moment):
+    target, form = target_of(url), fields(moment, AccountSid=ACCOUNT)
+    assert min(form) == "AccountSid"
+    captured = signed(target, form)
+    moved = f"{target}AccountSid{form.pop('AccountSid')}"
+    assert signed(moved, form) == captured, "the signature is valid"
+
+    async with client.post(moved, data=urlencode(form), headers=captured) as answer:
+        status = answer.status
+
+    assert status in (200, 400)  # a caller who waits for TwiML gets a document in any case
+    assert ingest.events == []
+
+
+@each("cut", [len("&v=1"), len("1&v=1"), 1])
+async def test_end_of_the_url_that_was_moved_into_the_form_is_refused(client, ingest, cut):
+    target, form = target_of(_URLS.of(CallCallback(CALLER, "agent"))), fields("agent_rings", AccountSid=ACCOUNT)
+    captured = signed(target, form)
+    form[f"{target[-cut:]}AccountSid"] = form.pop("AccountSid")
+    assert signed(target[:-cut], form) == captured, "the signature is valid"
+
+    async with client.post(target[:-cut], data=urlencode(form), headers=captured) as answer:
+        assert answer.status == 400
+
+    assert ingest.events == []
+
+
+@each("url, moment", GIVEN[:2])
+async def test_unchanged_request_is_served(client, ingest, url, moment):
+    ingest.session = facts("bridged")
+    ingest.events.clear()
+
+    assert (await post(client, target_of(url), fields(moment)))[0] in (200, 204)
+
+    assert len(ingest.events) == 1
