@@ -9,7 +9,8 @@ from conferral.statemachine.states import Phase, State, TransferMode, TransferSt
 from conferral.storage.codecs.session_view import SessionView
 
 #: Ranks, worst first. RECOVERED: the caller is talking again, so the session is marked, but no one has to act.
-OVERDUE, LONE, FAILING, RECOVERED = 1, 2, 3, 4
+#: REFUSED: a transfer command was refused, and nothing has changed.
+OVERDUE, LONE, FAILING, RECOVERED, REFUSED = 1, 2, 3, 4, 5
 #: A timer counts as overdue this long after its due time, in milliseconds. Workers poll due timers every second.
 OVERDUE_AFTER_MS = 2_000
 #: How long a failed transfer is reported, in milliseconds.
@@ -44,6 +45,8 @@ def attention_of(session: SessionView, now_ms: int) -> Attention | None:
         return Attention(LONE, f"alone in the conference: {_participants(session)[0]}")
     if failure := _describe_failed_transfer(session, now_ms):
         return Attention(RECOVERED if _has_recovered(session) else FAILING, failure)
+    if session.refused_transfer and 0 <= now_ms - session.refused_transfer_at_ms <= RECENT_FAILURE_MS:
+        return Attention(REFUSED, f"transfer refused: {session.refused_transfer}")
     return None
 
 

@@ -134,7 +134,8 @@ def _summary(
     phase = f" ({session.phase})" if session.phase else ""
     state = _STATES.get(session.state, "Unknown state") + phase
     sentences = [f"{state} for {lasts} (since {clock(since_ms)})." if lasts else f"{state}."]
-    if in_trouble := attention.attention_of(session, now_ms):
+    in_trouble = attention.attention_of(session, now_ms)
+    if in_trouble and in_trouble.rank != attention.REFUSED:  # that is no trouble, and shown as the last refused command
         recovers = "Recovering" if session.phase == Phase.RECALL else "Recovered"
         mark = "Needs attention" if in_trouble.needs_attention else recovers
         sentences.append(f"{mark}. {_capitalized(in_trouble.text)}.")

@@ -55,7 +55,8 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         return _decide(session, event, now_ms, policy, before=session)
     if isinstance(event, events.Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
-        return replace(_ignoring_step(session, event, Outcome.REFUSED, event.refused), reports=(report,))
+        noted = _note_transfer(session, event, event.refused, now_ms)
+        return replace(_ignoring_step(noted, event, Outcome.REFUSED, event.refused), reports=(report,))
     if isinstance(event, _EFFECT_RESULTS) and event.effect_id == session.open_read_id:
         return _decide(_close_read(session, event), event, now_ms, policy, before=session)
     if isinstance(event, events.EffectOutcome) and event.kind == HangUpCall.kind:
@@ -166,15 +167,23 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
     assert row, (session.state, event.name)
     if draft.refusal:
         allowed = ", ".join(allowed_commands(before, policy))
-        draft.session = session
+        draft.session = _note_transfer(session, event, draft.refusal, now_ms)
         draft.reason = f"{draft.refusal}; " + (f"allowed now: {allowed}" if allowed else "no commands are allowed")
         draft.reports = [CommandReport(event.token, CommandStatus.REJECTED, draft.reason)]
         draft.outcome = Outcome.REFUSED
     else:
+        draft.session = _note_transfer(draft.session, event, "", now_ms)
         _take_automatic_rows(draft)
         if draft.state is not before.state or before.version == 0:
             draft.outcome = Outcome.MOVED
     return _build_step(draft, before, event)
+
+
+def _note_transfer(session: Session, event: Event, refusal: str, now_ms: int) -> Session:
+    """Note why a transfer was refused, or that a later one was accepted."""
+    if type(event) is not events.Transfer or refusal == session.refused_transfer == "":
+        return session
+    return replace(session, refused_transfer=refusal, refused_transfer_at_ms=now_ms if refusal else 0)
 
 
 def _take_automatic_rows(draft: Draft) -> None:

@@ -278,6 +278,9 @@ class Session(BaseRecord, frozen=True, dict=True):
     moved_at_ms: int = 0
     #: Version at which a fact about a party last changed.
     facts_version: int = 0
+    #: Why the last transfer command was refused, and when; empty after one that was accepted.
+    refused_transfer: str = ""
+    refused_transfer_at_ms: int = 0
     #: Ids of the commands waiting for both parties to be in the conference.
     convert_command_ids: tuple[str, ...] = ()
     #: Id of the `end` command waiting for Twilio's confirmation.

@@ -124,6 +124,8 @@ class SessionView:
     former_conferences: tuple[str, ...] = ()
     open_read_id: str = ""
     open_read_since_ms: int = 0
+    refused_transfer: str = ""
+    refused_transfer_at_ms: int = 0
     timers: Mapping[str, int] = field(default_factory=dict)
     fields: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 

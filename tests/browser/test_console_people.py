@@ -112,6 +112,15 @@ async def test_the_form_suggests_whom_to_transfer_to(redis, console, windows):
     await expect(dialog.get_by_label("To", exact=True)).to_have_value("client:bob")
 
 
+async def test_a_refused_transfer_leaves_a_quiet_mark_in_the_list(redis, console, windows):
+    refused = {"refused_transfer": "another transfer is in progress", "refused_transfer_at_ms": now_ms(redis)}
+    put_all(redis, [replace(conferenced(session_id(1)), **refused)])
+    page = await signed_in(windows, console)
+    await expect(sessions(page).locator(".mark.is-plain")).to_have_text(
+        "transfer refused: another transfer is in progress"
+    )
+
+
 async def test_suggested_actions_repeat_no_redis_url(redis, console, windows):
     put_all(redis, [conferenced(session_id(1))])
     page = await signed_in(windows, console)

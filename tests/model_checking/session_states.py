@@ -34,7 +34,7 @@ from tests.model_checking.canonical_values import (
 AGE_MS = NOW_MS + 86_400_000
 #: What an entry is called until it is known which names its effects are to have.
 _ENTRY = "entry"
-_NOT_COUNTING = {"version", "seen", "updated_at_ms"}
+_NOT_COUNTING = {"version", "seen", "updated_at_ms", "refused_transfer", "refused_transfer_at_ms"}
 _counting = attrgetter(*(field.name for field in fields(Session) if field.name not in _NOT_COUNTING))
 
 
@@ -228,6 +228,8 @@ def normal(session: Session) -> Session:
         pending_commands=tuple(replace(one, due_ms=_due(one.due_ms)) for one in session.pending_commands),
         transfer=transfer,
         seen=SeenEvents(),
+        refused_transfer="",
+        refused_transfer_at_ms=0,
     )
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from conferral.operations import attention, statistics
-from conferral.operations.attention import LONE, OVERDUE, RECOVERED, attention_of, sort_key
+from conferral.operations.attention import LONE, OVERDUE, RECOVERED, REFUSED, attention_of, sort_key
+from conferral.statemachine.events import Transfer
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
@@ -79,6 +80,16 @@ def test_failed_transfer_is_shown_for_five_minutes() -> None:
 
     assert (found.rank, found.text) == (RECOVERED, "transfer failed: target was busy")
     assert attention_of(view_of(fields), now_ms + attention.RECENT_FAILURE_MS + 1) is None
+
+
+def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
+    story = conferenced().command(Transfer, "transfer-1", to="client:bob", mode="warm", refused="to: is unknown")
+    fields, _ = of(story)
+
+    found = attention_of(view_of(fields), story.now_ms)
+
+    assert (found.rank, found.text, found.needs_attention) == (REFUSED, "transfer refused: to: is unknown", False)
+    assert attention_of(view_of(fields), story.now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 
 def test_agent_recall_is_shown() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conferral.statemachine import machine
-from conferral.statemachine.events import Transfer
+from conferral.statemachine.events import Remove, Transfer
 from conferral.statemachine.machine import allowed_commands
 from conferral.statemachine.session import Party
 from tests.statemachine.command_scenarios import added, consulting_recorded, ordering, supervised
@@ -108,4 +108,16 @@ def test_command_that_was_refused_before_it_came_is_noted_and_changes_nothing_el
     story.command(Transfer, "transfer-1", to="+441632960123", mode="warm", by="api", refused=refused)
     assert (story.last.outcome, story.last.reason, story.last.effects) == ("refused", refused, ())
     story.expect_command("transfer-1", "rejected", reason=refused)
-    assert replace(story.session, version=before.version, seen=before.seen) == before
+    noted = {"refused_transfer": refused, "refused_transfer_at_ms": story.now_ms}
+    assert story.session == replace(before, version=story.session.version, seen=story.session.seen, **noted)
+
+
+def test_refused_transfer_is_noted_until_a_later_one_is_accepted():
+    story = conferenced().command(Transfer, "transfer-1", to="client:bob", mode="warm", refused="to: is unknown")
+    assert story.session.refused_transfer == "to: is unknown"
+    story.command(Transfer, "transfer-2", to="client:bob", mode="warm")
+    assert (story.session.refused_transfer, story.session.refused_transfer_at_ms) == ("", 0)
+    story.command(Transfer, "transfer-3", to="client:carol", mode="warm")
+    assert story.session.refused_transfer == "another transfer is in progress"
+    story.command(Remove, "remove-1", party="nobody")
+    assert story.session.refused_transfer == "another transfer is in progress"
