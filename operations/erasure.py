@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from conferral.operations.errors import AmbiguousSession
 from conferral.operations.partition_clock import read_partition_clocks
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import ConferralError
-from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.ids import ID_PATTERN, VISITS_MAX, call_of_visit, visit_id
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.erasure import ErasureReport, SessionEraser
 
@@ -45,6 +46,23 @@ class SessionErasure:
     def __init__(self, reader: SessionQueries) -> None:
         self._reader = reader
         self._eraser = SessionEraser(reader.client, reader.keys)
+
+    async def plans(self, named: str) -> list[ErasurePlan]:
+        """Plan as `plan` does; a call's SID or customer means all its sessions."""
+        try:
+            first = await self.plan(named)
+        except AmbiguousSession as error:
+            (call_sid, *others) = {call_of_visit(one) for one in error.session_ids}
+            if others or not call_sid:
+                raise
+        else:
+            session_id = first.traces.session_id
+            call_sid = call_of_visit(session_id)
+            if not call_sid or named == session_id != call_sid:  # a later session's id means only that one
+                return [first]
+        ids = [visit_id(call_sid, number) for number in range(1, VISITS_MAX + 1)]
+        stored = await self._reader.read_hashes(ids)
+        return [await self.plan(one) for one in dict.fromkeys((call_sid, *stored))]
 
     async def plan(self, named: str) -> ErasurePlan:
         """Find everything about a session, named as for `SessionQueries.find`.

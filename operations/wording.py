@@ -80,6 +80,7 @@ END_REASONS = {
     "convert-failed": "customer and agent could not be moved into a conference",
     "command": "an operator ended it",
     "too-old": "it reached the 24 h limit",
+    "moved": "another program moved the caller",
 }
 TRANSFER_FAILURES = {word: text.format(who="target") for word, text in _NOT_REACHED.items()} | {
     "hung-up": "target hung up",

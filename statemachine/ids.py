@@ -6,6 +6,10 @@ import re
 NAME_PATTERN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 #: New ids: not 7 to 15 digits alone, which could be a phone number in keys, logs, and conference names.
 ID_PATTERN = re.compile(r"(?![0-9]{7,15}(?![A-Za-z0-9_-]))[A-Za-z0-9_-]{1,64}")
+#: Sessions that one call may open, count: it may come back to a voice URL again and again.
+VISITS_MAX = 20
+#: A session's id that is made from its caller's call SID: the SID, with `-2`, `-3`... on further visits.
+_VISIT = re.compile(r"(CA[0-9a-fA-F]{32})(?:-([0-9]{1,2}))?")
 _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
 ID_RULE = "must be 1 to 64 letters, digits, _, or -"
 NO_PHONE_NUMBER_RULE = "must not be 7 to 15 digits alone, which could be a phone number"
@@ -20,3 +24,24 @@ def id_error(text: str) -> str:
     if ID_PATTERN.fullmatch(text):
         return ""
     return NO_PHONE_NUMBER_RULE if _PHONE_NUMBER.fullmatch(text) else ID_RULE
+
+
+def call_of_visit(session_id: str) -> str:
+    """Return the call SID that a session's id is made from; empty for others.
+
+    >>> call_of_visit(f"CA{'1' * 32}-2") == f"CA{'1' * 32}", call_of_visit("order-7")
+    (True, '')
+    """
+    match = _VISIT.fullmatch(session_id)
+    return match[1] if match else ""
+
+
+def visit_number(session_id: str) -> int:
+    """Return which visit of its call a session is, from 1; 1 for other ids."""
+    match = _VISIT.fullmatch(session_id)
+    return int(match[2]) if match and match[2] else 1
+
+
+def visit_id(call_sid: str, number: int) -> str:
+    """Return the id of a call's visit, from 1."""
+    return call_sid if number == 1 else f"{call_sid}-{number}"

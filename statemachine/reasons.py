@@ -57,6 +57,8 @@ class EndReason(StrEnum):
     CONVERT_FAILED = "convert-failed"
     COMMAND = "command"
     TOO_OLD = "too-old"
+    #: Another program gave the caller's call another document; it is left alone.
+    MOVED = "moved"
 
 
 def reported_reason(reason: str) -> str:

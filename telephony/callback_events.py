@@ -27,6 +27,7 @@ from conferral.statemachine.events import (
     ParticipantLeft,
     RecordingChanged,
 )
+from conferral.statemachine.ids import visit_number
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import is_caller_id, number_in
@@ -147,7 +148,7 @@ def session_id_of(fields: Fields) -> str:
     given = fields.get("SessionID", "")
     if not given:
         return call_sid_of(fields)
-    if not is_id(given):
+    if not is_id(given) or visit_number(given) > 1:  # a later session of another call would have the same id
         raise MalformedCallbackError("SessionID")
     return given
 

@@ -228,6 +228,10 @@ class CallbackUrls:
         """Return the fallback URL, which Twilio requests when another one fails."""
         return f"{self._base}{FALLBACK_PATH}{_TWIML_OVERRIDES}"
 
+    def voice(self, path: str, request_number: int) -> str:
+        """Return a voice URL that counts the caller's requests."""
+        return f"{self._base}{path}?request={request_number}{_TWIML_OVERRIDES}"
+
     def parse(self, url: str, kind: type[_Fields]) -> _Fields | None:
         """Return the fields of a full URL (ErrorUrl); None if of another kind."""
         base, _, query = url.partition("#")[0].partition("?")

@@ -144,6 +144,11 @@ class TwilioQueries:
         found = await if_found(read_with_retry(domain.fetch_async))
         return found is not None and bool(text_of(found.byoc_trunk_sid))
 
+    async def is_live(self, call_sid: str) -> bool:
+        """Whether a call is not over; False if Twilio does not know it."""
+        with label_requests("is_live"):
+            return (await self._read_call(call_sid)).status not in FINAL_CALL_STATUSES
+
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
         """Whether this call is alone in a conference; ringing ones count."""
         with label_requests("is_alone"):

@@ -119,6 +119,13 @@ class PromptBuilder:
         response.redirect(self._urls.of(next_request), method="POST")
         return str(response)
 
+    def retry_voice_url(self, path: str, request_number: int) -> str:
+        """Pause, then request a voice URL again."""
+        response = VoiceResponse()
+        response.pause(length=_RETRY_AFTER_S)
+        response.redirect(self._urls.voice(path, request_number), method="POST")
+        return str(response)
+
     def wait(self, wait: Wait, *, audio_url: str | None) -> str:
         """Play `audio_url` once to a waiting or held party; None for silence.
 

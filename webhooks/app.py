@@ -47,6 +47,7 @@ from conferral.webhooks.health import HealthRoutes
 from conferral.webhooks.rescue import VOICE_URL_PATHS, Action, NoRedisIngest, Rescue
 from conferral.webhooks.responses import STORED, twiml_response
 from conferral.webhooks.status_callbacks import CALLBACK_PATHS, STATUS_PATH, CallbackRoutes
+from conferral.webhooks.visits import TooManyVisitsError, Visits
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 from conferral.webhooks.wait_url import WaitRoutes
@@ -57,7 +58,9 @@ log = structlog.get_logger()
 _GET_PATHS = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
 #: Interval of log lines about rejected requests, each with a count, by path and reason, seconds: anyone can send many.
 REJECTIONS_LOG_EVERY_S = 60.0
-_EXPECTED_ERRORS = (RejectedError, ReplayedCallError, CallbackUrlError, MalformedCallbackError)
+_EXPECTED_ERRORS = (
+    RejectedError, ReplayedCallError, TooManyVisitsError, CallbackUrlError, MalformedCallbackError
+)  # fmt: skip
 
 
 def make_app(
@@ -101,8 +104,9 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
     """Return the handlers of authenticated requests from Twilio, by path."""
     gate = GateRoutes(dependencies)
     actions = DialActionRoutes(dependencies)
-    client = ClientRoutes(dependencies)
-    voice = VoiceRoutes(dependencies, actions=actions, gate=gate, client=client)
+    visits = Visits(dependencies)
+    client = ClientRoutes(dependencies, visits=visits)
+    voice = VoiceRoutes(dependencies, actions=actions, gate=gate, client=client, visits=visits)
     callbacks = CallbackRoutes(dependencies)
     return {
         INBOUND_PATH: voice.inbound,
@@ -199,6 +203,8 @@ class _SignedRoute:
         except ReplayedCallError:
             log.warning("webhook_replayed", url_path=path)
             response = twiml_response(shared.documents.hang_up())
+        except TooManyVisitsError:
+            response = twiml_response(shared.documents.say_and_hang_up(Phrase.UNREACHABLE))
         except CallbackUrlError:
             response = self._answer_malformed(Rejection.MALFORMED_URL)
         except MalformedCallbackError:

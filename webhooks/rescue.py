@@ -37,7 +37,8 @@ class NoRedisIngest:
     async def _refuse(self, *_args: Any, **_options: Any) -> Any:
         raise StoreUnaskedError("answered without Redis")
 
-    publish = publish_and_read = read = session_of = claim_gate = exceeds_call_limit = uncount_call = _refuse
+    publish = publish_and_read = read = session_of = newest_session = claim_visit = _refuse
+    claim_gate = exceeds_call_limit = uncount_call = _refuse
 
     def restarted_recently(self) -> bool:
         """Return False; there is no Redis to ask."""

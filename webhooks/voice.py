@@ -4,6 +4,8 @@ Without Redis, no worker would dial an agent into a conference, so the caller is
 is lost until a callback or a read from Twilio replaces it.
 """
 
+from dataclasses import replace
+
 import structlog
 from aiohttp import web
 
@@ -25,6 +27,7 @@ from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.responses import read_undecided, record_unstored, store_deadline, twiml_response
 from conferral.webhooks.shown_number import shown_number
+from conferral.webhooks.visits import Visits
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 
 log = structlog.get_logger()
@@ -39,24 +42,31 @@ class VoiceRoutes(Routes):
     """Answers `/voice/inbound`, `/voice/conference`, and `/voice/fallback`."""
 
     def __init__(
-        self, dependencies: Dependencies, *, actions: DialActionRoutes, gate: GateRoutes, client: ClientRoutes
+        self,
+        dependencies: Dependencies,
+        *,
+        actions: DialActionRoutes,
+        gate: GateRoutes,
+        client: ClientRoutes,
+        visits: Visits,
     ) -> None:
         super().__init__(dependencies)
+        self._visits = visits
         self._urls = CallbackUrls(dependencies.settings.public_url)
         self._client_url = dependencies.settings.public_url.rstrip("/") + CLIENT_PATH
         self._actions = actions
         self._gate = gate
         self._client = client
 
-    async def inbound(self, form: Form, _query: str) -> web.Response:
+    async def inbound(self, form: Form, query: str) -> web.Response:
         """Answer an inbound call: dial the agent, or follow the directory."""
-        return await self._receive(form, SessionMode.BRIDGE, INBOUND_PATH)
+        return await self._receive(form, query, SessionMode.BRIDGE, INBOUND_PATH)
 
-    async def conference(self, form: Form, _query: str) -> web.Response:
+    async def conference(self, form: Form, query: str) -> web.Response:
         """Answer an inbound call: wait in a conference, or follow the directory."""
-        return await self._receive(form, SessionMode.CONFERENCE, CONFERENCE_START_PATH)
+        return await self._receive(form, query, SessionMode.CONFERENCE, CONFERENCE_START_PATH)
 
-    async def fallback(self, form: Form, _query: str) -> web.Response:
+    async def fallback(self, form: Form, query: str) -> web.Response:
         """Answer for our URL that failed: hang up dialed legs, bridge callers."""
         error_url = error_url_of(form)
         if action := self._urls.parse(error_url, DialAction):
@@ -66,16 +76,20 @@ class VoiceRoutes(Routes):
         if is_outbound_leg(form):
             return twiml_response(self._documents.hang_up())  # a party that we dialed, not a caller for the agent
         if error_url.partition("#")[0].partition("?")[0] == self._client_url:
-            return await self._client.answer(form, FALLBACK_PATH)
-        return await self._fallback_document(form)
+            return await self._client.answer(form, "", FALLBACK_PATH)
+        return await self._fallback_document(form, query)
 
-    async def _receive(self, form: Form, mode: SessionMode, route: str) -> web.Response:
+    async def _receive(self, form: Form, query: str, mode: SessionMode, route: str) -> web.Response:
         inbound = self._routing.inbound(form)
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         mode = inbound.mode or mode
         event = call_received_event(form, inbound, mode, self._routing.caller(form))
         try:
+            visit = await self._visits.of(form)
+            if visit.has_run:
+                return self._visits.ask_again(route, query, visit)
+            event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
             async with store_deadline():
                 await self._ingest.publish(event, call_sid=event.call_sid)
         except StoreError as error:
@@ -85,22 +99,24 @@ class VoiceRoutes(Routes):
             return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes))
         return twiml_response(await self._bridge(form, event, inbound))
 
-    async def _fallback_document(self, form: Form) -> web.Response:
-        """Bridge the caller, unless the session is known and has moved on."""
+    async def _fallback_document(self, form: Form, query: str) -> web.Response:
+        """Bridge the caller, unless the session is live and has moved on."""
         inbound = self._routing.inbound(form)
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         event = call_received_event(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         view: SessionView | None = None
         try:
+            visit = await self._visits.of(form)
+            event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
             async with store_deadline():
                 view = await self._store_and_read(event)
+            if view is not None and (view.is_ended or (visit.has_run and view.state == State.BRIDGED)):
+                return self._visits.ask_again(FALLBACK_PATH, query, visit)
         except StoreError as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
         if view is None or view.state == State.BRIDGED:
             return twiml_response(await self._bridge(form, event, inbound))
-        if view.state == State.ENDED:  # what failed is the TwiML after the session, which is not ours
-            return twiml_response(self._documents.hang_up())
         if view.state == State.CONFERENCED and view.opening == Opening.ARRIVING:  # the caller did not get this TwiML
             return twiml_response(self._wait_for_agent(event.session_id, view.attributes))
         customer_left_conference = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)

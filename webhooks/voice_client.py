@@ -13,9 +13,10 @@ from aiohttp import web
 
 from conferral.runtime.errors import ConferralError, StoreError
 from conferral.statemachine.events import ClientCallReceived
+from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import AGENT, first_label
 from conferral.statemachine.states import WaitAudio
-from conferral.storage.ingest.port import GateClaim, ReplayedCallError
+from conferral.storage.ingest.port import GateClaim
 from conferral.telephony.addresses import Address, AddressError
 from conferral.telephony.callback_events import (
     MalformedCallbackError,
@@ -25,9 +26,10 @@ from conferral.telephony.callback_events import (
     session_id_of,
 )
 from conferral.telephony.phrases import Phrase
-from conferral.webhooks.dependencies import Routes
+from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import record_unstored, store_deadline, twiml_response
+from conferral.webhooks.visits import Visit, Visits
 
 log = structlog.get_logger()
 
@@ -47,27 +49,45 @@ class _CallRefusedError(ConferralError):
 class ClientRoutes(Routes):
     """Answers `/voice/client`."""
 
-    async def client(self, form: Form, _query: str) -> web.Response:
-        """Answer a browser or app user who places a call."""
-        return await self.answer(form, CLIENT_PATH)
+    def __init__(self, dependencies: Dependencies, *, visits: Visits) -> None:
+        super().__init__(dependencies)
+        self._visits = visits
 
-    async def answer(self, form: Form, route: str) -> web.Response:
+    async def client(self, form: Form, query: str) -> web.Response:
+        """Answer a browser or app user who places a call."""
+        return await self.answer(form, query, CLIENT_PATH)
+
+    async def answer(self, form: Form, query: str, route: str) -> web.Response:
         """Return the caller's TwiML; `route` is the requested path, for metrics."""
-        call_sid, attributes = call_sid_of(form), self._routing.outbound().attributes
+        call_sid = call_sid_of(form)
         try:
             customer, session_id = self._callee(form), _session_id(form)
-            event = client_call_received(
-                form,
-                session_id=session_id,
-                customer_address=customer.text,
-                attributes=attributes,
-                conference_name=self._conferences.make(session_id, call_sid) if session_id != call_sid else "",
-            )
-            is_stored = await self._store(event, route)
+            event = self._event(form, customer, Visit(session_id))
+            try:
+                visit = await self._visits.of(form, session_id)
+                if visit.has_run:
+                    return self._visits.ask_again(CLIENT_PATH, query, visit)
+                event = self._event(form, customer, visit)
+                async with store_deadline():
+                    await self._store(event)
+            except StoreError as error:
+                record_unstored(self._metrics, route, event, error)
+                return twiml_response(self._bridge(call_sid, customer))
         except _CallRefusedError as refusal:
             log.warning("client_call_refused", call_sid=call_sid, reason=str(refusal))
             return twiml_response(self._documents.say_and_hang_up(refusal.phrase))
-        return twiml_response(self._join(event) if is_stored else self._bridge(call_sid, customer))
+        return twiml_response(self._join(event))
+
+    def _event(self, form: Form, customer: Address, visit: Visit) -> ClientCallReceived:
+        session_id, call_sid = visit.session_id, call_sid_of(form)
+        is_chosen = call_of_visit(session_id) != call_sid
+        return client_call_received(
+            form,
+            session_id=session_id,
+            customer_address=customer.text,
+            attributes=self._routing.outbound().attributes,
+            conference_name=self._conferences.make(session_id, call_sid) if is_chosen else "",
+        )
 
     def _callee(self, form: Form) -> Address:
         if is_outbound_leg(form):
@@ -77,26 +97,15 @@ class ClientRoutes(Routes):
         except AddressError as error:
             raise _CallRefusedError(error.reason) from None
 
-    async def _store(self, event: ClientCallReceived, route: str) -> bool:
-        """Open the session; return whether Redis stored it."""
-        try:
-            async with store_deadline():
-                calls_max = self._settings.dials_per_identity
-                if calls_max and await self._ingest.exceeds_call_limit(event.agent_address, event.call_sid, calls_max):
-                    raise _CallRefusedError("the identity has placed too many calls", Phrase.TOO_MANY_CALLS)
-                try:
-                    await self._open(event)
-                except (_CallRefusedError, ReplayedCallError):
-                    with suppress(StoreError):  # the call is refused either way
-                        await self._ingest.uncount_call(event.agent_address, event.call_sid)
-                    raise
-        except StoreError as error:
-            record_unstored(self._metrics, route, event, error)
-            return False
-        return True
-
-    async def _open(self, event: ClientCallReceived) -> None:
-        if event.session_id != event.call_sid and not await self._is_new(event):
+    async def _store(self, event: ClientCallReceived) -> None:
+        """Open the session; may raise StoreError."""
+        calls_max = self._settings.dials_per_identity
+        if calls_max and await self._ingest.exceeds_call_limit(event.agent_address, event.call_sid, calls_max):
+            raise _CallRefusedError("the identity has placed too many calls", Phrase.TOO_MANY_CALLS)
+        # A name of its own means that the browser chose the session's id.
+        if event.conference_name and not await self._is_new(event):
+            with suppress(StoreError):  # the call is refused either way
+                await self._ingest.uncount_call(event.agent_address, event.call_sid)
             raise _CallRefusedError("the session already exists")
         await self._ingest.publish(event, call_sid=event.call_sid)
 

@@ -14,9 +14,9 @@ from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import SILENCE
 from conferral.statemachine.events import AccountSwept
+from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio
 from conferral.storage.codecs.session_view import SessionView
-from conferral.storage.ingest.port import ReplayedCallError
 from conferral.telephony.callback_events import (
     MalformedCallbackError,
     call_sid_of,
@@ -123,12 +123,12 @@ class WaitRoutes(Routes):
         inbound = self._routing.inbound(form)
         try:
             conference = conference_sid_of(form)
-            caller = self._routing.caller(form)
-            event = call_received_event(form, inbound, SessionMode.CONFERENCE, caller) if inbound.agents else None
+            if not inbound.agents or call_of_visit(session_id) != call_sid_of(form):
+                return
+            received = call_received_event(form, inbound, SessionMode.CONFERENCE, self._routing.caller(form))
+            event = replace(received, session_id=session_id)
         except MalformedCallbackError:
             return  # without caller and callee there is nothing to publish
-        if event is None or event.session_id != session_id:
-            return
         # The music plays even if Twilio's answer can't be parsed.
         with contain(ItemKind.WEBHOOK, self._metrics, session_id=session_id):
             try:
@@ -138,7 +138,7 @@ class WaitRoutes(Routes):
                         return
                     # If the opening event is only late, it opens the session, and this one changes nothing.
                     await self._ingest.publish(event, call_sid=event.call_sid)
-            except (ProviderError, StoreError, TimeoutError, ReplayedCallError) as error:
+            except (ProviderError, StoreError, TimeoutError) as error:
                 log.warning("session_not_found", session_id=session_id, error_type=type(error).__name__)
             else:
                 log.warning("session_reopened", session_id=session_id)

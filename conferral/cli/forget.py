@@ -10,7 +10,7 @@ from conferral.cli.options import AsJson, SessionName, Yes
 from conferral.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
-    from conferral.operations.erasure import ErasurePlan
+    from conferral.operations.erasure import ErasurePlan, SessionErasure
 
 _TRACE_NAMES = {
     "session": ("session record", "session records"),
@@ -43,6 +43,7 @@ def forget(
     Erases the session record, log, index of calls, outcomes, the dead letters that name it, and the content of its
     command records; command ids are kept so that no command runs twice. Refuses a live session, unless it is damaged,
     and one that ended less than a minute ago. Run it again to erase anything left.
+    A call's SID, or its customer, names all sessions of a call that came back.
     Does not delete recordings at Twilio.
     """
     from conferral.cli.redis_access import run_query
@@ -55,18 +56,26 @@ def forget(
     # The log line about the erasure is its only record; on a terminal, no one keeps it.
     level = "warning" if sys.stderr.isatty() else "info"
     log.configure(load(StoreSettings).log_format, level=level, process="forget", cache_loggers=False)
-    plan = run_query(lambda reader: SessionErasure(reader).plan(session))
-    traces = plan.traces
-    if not plan.is_empty and not dry_run:
+    plans = run_query(lambda reader: SessionErasure(reader).plans(session))
+    found = [plan for plan in plans if not plan.is_empty]
+    if found and not dry_run:
         if not yes:
-            output.require_confirmation(f"{_plan_lines(plan)} will be deleted permanently. Continue?")
-        run_query(lambda reader: SessionErasure(reader).erase(plan))
-    if as_json:
-        output.print_json({"session": traces.session_id, "dry_run": dry_run, "erased": traces.counts})
-    elif plan.is_empty:
-        output.print_line(f"Redis holds nothing about {traces.session_id}")
-    else:
-        output.print_line(f"{'would be erased' if dry_run else 'erased'}: {_plan_lines(plan)}")
+            about = "; ".join(map(_plan_lines, found))
+            output.require_confirmation(f"{about} will be deleted permanently. Continue?")
+        run_query(lambda reader: _erase(SessionErasure(reader), found))
+    for plan in plans:
+        traces = plan.traces
+        if as_json:
+            output.print_json({"session": traces.session_id, "dry_run": dry_run, "erased": traces.counts})
+        elif plan.is_empty:
+            output.print_line(f"Redis holds nothing about {traces.session_id}")
+        else:
+            output.print_line(f"{'would be erased' if dry_run else 'erased'}: {_plan_lines(plan)}")
+
+
+async def _erase(erasure: "SessionErasure", plans: "list[ErasurePlan]") -> None:
+    for plan in plans:
+        await erasure.erase(plan)
 
 
 def _plan_lines(plan: "ErasurePlan") -> str:

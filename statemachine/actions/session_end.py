@@ -126,6 +126,14 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     end_session(draft, end_reason_of(child, child.left_reason))
 
 
+def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
+    """End the session: its caller is elsewhere, and stays there."""
+    session = draft.session
+    caller = AGENT if session.direction == OUTBOUND else CUSTOMER
+    draft.change_party(session.parties[caller], status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
+    end_session(draft, EndReason.MOVED)
+
+
 def end_customer_gone(draft: Draft, _event: Event) -> None:
     """End the session: the customer left during a transfer."""
     session = draft.session

@@ -6,6 +6,7 @@ from conferral.statemachine.actions.dials import dial, dial_options
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
 from conferral.statemachine.states import CallStatus, PartyStatus, SessionMode, WaitAudio
 from conferral.statemachine.step import CommandStatus, Outcome
@@ -25,8 +26,9 @@ def open_conference(draft: Draft, event: events.CallReceived) -> None:
 
 
 def _open_for_caller(draft: Draft, event: events.CallReceived) -> None:
-    _open_inbound(draft, customer=event.customer_address, agent=event.agent_address)
+    _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=event.agent_address)
     draft.change(
+        former_calls=event.former_calls,
         call_token=event.call_token,
         called_number=event.called_number,
         agents=(event.agent_address, *event.other_agents),
@@ -91,19 +93,20 @@ def open_outbound_conference(draft: Draft, event: events.Call) -> None:
 
 def rebuild_session(draft: Draft, event: events.CallProgressed) -> None:
     """Rebuild, from the agent's callback, a session that was never stored."""
-    _open_inbound(draft, customer=event.customer_address, agent=event.address)
+    session_id = draft.session.id
+    customer_call = call_of_visit(session_id) or session_id
+    _open_inbound(draft, customer_call, customer=event.customer_address, agent=event.address)
     set_ring_timer(draft)
     note_progress = note_answer if event.status == CallStatus.IN_PROGRESS else note_child_ringing
     note_progress(draft, event)
 
 
-def _open_inbound(draft: Draft, *, customer: str, agent: str) -> None:
-    session_id = draft.session.id
+def _open_inbound(draft: Draft, call_sid: str, *, customer: str, agent: str) -> None:
     parties = {
         CUSTOMER: Party(
-            CUSTOMER, first_label(CUSTOMER), call_sid=session_id, address=customer, status=PartyStatus.RINGING
+            CUSTOMER, first_label(CUSTOMER), call_sid=call_sid, address=customer, status=PartyStatus.RINGING
         ),
         AGENT: Party(AGENT, first_label(AGENT), address=agent, status=PartyStatus.DIALING),
     }
-    draft.change(created_at_ms=draft.now_ms, parties=parties, conference_name=session_id)
+    draft.change(created_at_ms=draft.now_ms, parties=parties, conference_name=draft.session.id)
     draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)

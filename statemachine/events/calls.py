@@ -30,6 +30,8 @@ class CallReceived(Event, frozen=True, kw_only=True):
     other_agents: Hidden[tuple[str, ...]] = ()
     #: What the directory sets for the called number.
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
+    #: Calls of the same caller's earlier visits; Twilio lists them among those that a `<Dial>` made.
+    former_calls: tuple[str, ...] = ()
 
 
 class ClientCallReceived(Event, frozen=True, kw_only=True):

@@ -3,9 +3,10 @@
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallSeen, CallsRead, Event
 from conferral.statemachine.guards.conversion import outbound_is_still_bridged, was_moved_recently
-from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT
-from conferral.statemachine.session import Party
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferStage
+from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT, has_reached_conference
+from conferral.statemachine.ids import visit_number
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, Phase, State, TransferStage
 
 #: Stages of a transfer without the agent, past the customer's move into the conference.
 _AFTER_MOVE = (TransferStage.DIALING, TransferStage.UNHOLDING_CUSTOMER, TransferStage.PARKING)
@@ -40,6 +41,22 @@ def shows_child_answered(draft: Draft, event: CallsRead) -> bool:
     """Whether the child's call is in progress while the session rings."""
     seen = child_in_read(draft, event)
     return seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING
+
+
+def shows_visitor_elsewhere(draft: Draft, event: CallsRead) -> bool:
+    """Whether a caller who came back never got this session's TwiML.
+
+    The voice request was an earlier one, sent again while the call continues elsewhere.
+    """
+    session = draft.session
+    caller = session.parties[CUSTOMER if session.direction == INBOUND else AGENT]
+    is_due = draft.now_ms - session.created_at_ms >= draft.policy.ring_timeout_ms
+    if visit_number(session.id) == 1 or not is_due or event.status_of(caller.call_sid) in ("", *FINAL_CALL_STATUSES):
+        return False
+    if draft.state is State.BRIDGED:
+        return session.phase is Phase.RINGING and not session.child.call_sid and child_in_read(draft, event) is None
+    is_waiting = session.opening is Opening.ARRIVING and not has_reached_conference(draft, caller)
+    return is_waiting and all(seen.call_sid != caller.call_sid for seen in event.participants)
 
 
 def shows_next_agent(draft: Draft, event: CallsRead) -> bool:
@@ -129,9 +146,10 @@ def child_in_read(draft: Draft, event: CallsRead) -> CallSeen | None:
     if child.call_sid:
         status = event.status_of(child.call_sid)
         return CallSeen(child.call_sid, status) if status else None
-    # The newest child is listed first.
-    former = draft.session.former_calls
-    return next((call for call in event.calls if call.parent_call_sid and call.call_sid not in former), None)
+    # The newest child is listed first. One that is over may be an earlier visit's, even if that is not known.
+    former, is_return = draft.session.former_calls, visit_number(draft.session.id) > 1
+    children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in former)
+    return next((call for call in children if not (is_return and call.status in FINAL_CALL_STATUSES)), None)
 
 
 def _shows_ended(draft: Draft, event: CallsRead, party: Party) -> bool:

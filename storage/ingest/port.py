@@ -1,6 +1,7 @@
 """Ingest port: what webhooks need from Redis."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -21,7 +22,17 @@ class GateClaim(Enum):
 
 
 class ReplayedCallError(ConferralError):
-    """A voice request would reopen a session for an old or ended call."""
+    """A voice request is sent again for a call that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewestSession:
+    """A call's newest session."""
+
+    session_id: str
+    #: None if it is not decided yet, or no longer stored.
+    view: SessionView | None
+    has_ended: bool
 
 
 class Ingest(Protocol):
@@ -33,7 +44,7 @@ class Ingest(Protocol):
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """Store an event, after indexing `call_sid`, if given, to its session.
 
-        Under load, drop an event that decides nothing. Raise ReplayedCallError if it opens a session for an old call.
+        Under load, drop an event that decides nothing.
         """
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
@@ -44,6 +55,12 @@ class Ingest(Protocol):
 
     async def session_of(self, call_sid: str) -> str | None:
         """Return the id of a call's session from the call index; None if unknown."""
+
+    async def newest_session(self, call_sid: str) -> NewestSession | None:
+        """Return a call's newest session; None if the call is new."""
+
+    async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
+        """Make `wanted` a call's newest session if that is `ended`; return it."""
 
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", released_dials: Sequence[str] = ()

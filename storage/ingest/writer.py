@@ -8,12 +8,13 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.retry import retry_unreachable
-from conferral.statemachine.events import CallReceived, ClientCallReceived, Event
+from conferral.statemachine.events import Event
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_hash import all_fields
@@ -22,7 +23,7 @@ from conferral.storage.connection.client import Client, is_transient, store_erro
 from conferral.storage.connection.node_limits import NodeLimits
 from conferral.storage.ingest.command_batcher import DEADLINE_S, RETRY_AFTER_S, CommandBatcher
 from conferral.storage.ingest.load_shedding import LoadShedding
-from conferral.storage.ingest.port import GateClaim, ReplayedCallError
+from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 from conferral.storage.queries.redis_warnings import read_warnings
@@ -36,7 +37,6 @@ IDENTITY_WINDOW_S = 60
 NEW_CALL_S = 900
 #: How long a session's gate claims are kept, seconds: the longest session, counted from the last claim.
 GATES_TTL_S = 86_400
-_OPENING_EVENTS = (CallReceived, ClientCallReceived)
 
 
 class BatchingIngest:
@@ -72,8 +72,6 @@ class BatchingIngest:
         partition = self._keys.partition_of(event.session_id)
         if self._shedding.should_shed(event, partition, is_overloaded=self._batcher.is_overloaded):
             return
-        if isinstance(event, _OPENING_EVENTS):
-            await self._check_not_replayed(event)
         writes = self._write_commands(event, call_sid, partition)
         reads_backlog = self._shedding.backlogs.is_due(partition)
         if reads_backlog:
@@ -84,8 +82,6 @@ class BatchingIngest:
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
         """See `Ingest.publish_and_read`."""
-        if isinstance(event, _OPENING_EVENTS):
-            await self._check_not_replayed(event)
         writes = self._write_commands(event, call_sid, self._keys.partition_of(event.session_id))
         answers = await self._batcher.run([*writes, ("HGETALL", self._keys.session(event.session_id))])
         return _view_of(answers[-1])
@@ -99,17 +95,38 @@ class BatchingIngest:
         found = (await self._batcher.run([("GET", self._keys.call(call_sid))]))[0]
         return None if found is None else str(found.decode(errors="replace"))
 
+    async def newest_session(self, call_sid: str) -> NewestSession | None:
+        """See `Ingest.newest_session`.
+
+        A session that Redis lacks is new, or has ended long ago: the index keeps a call for a fixed time, and for less
+        once its session has ended. So the remaining time tells which.
+        """
+        key = self._keys.call(call_sid)
+        found, left_ms = await self._batcher.run([("GET", key), ("PTTL", key)])
+        if found is None:
+            return None
+        session_id = found.decode(errors="replace")
+        view = await self.read(session_id)
+        is_old = 0 <= int(left_ms) < (self._call_ttl_s - NEW_CALL_S) * 1000
+        return NewestSession(session_id, view, is_old if view is None else view.is_ended)
+
+    async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
+        """See `Ingest.claim_visit`."""
+        arguments: list[scripts.Argument] = [ended, wanted, self._call_ttl_s]
+        claimed: bytes = await self._run_script(scripts.claim_visit, self._keys.call(call_sid), arguments)
+        return claimed.decode(errors="replace")
+
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", released_dials: Sequence[str] = ()
     ) -> GateClaim:
         """See `Ingest.claim_gate`."""
         arguments: list[scripts.Argument] = [dial_id, call_sid, ring_group, GATES_TTL_S, *released_dials]
-        return GateClaim(await self._run_script(scripts.claim_gate, self._keys.gates(session_id), arguments))
+        return GateClaim(int(await self._run_script(scripts.claim_gate, self._keys.gates(session_id), arguments)))
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
         """See `Ingest.exceeds_call_limit`."""
         arguments: list[scripts.Argument] = [call_sid, limit, IDENTITY_WINDOW_S]
-        return not await self._run_script(scripts.count_call, self._identity_key(identity), arguments)
+        return not int(await self._run_script(scripts.count_call, self._identity_key(identity), arguments))
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """See `Ingest.uncount_call`."""
@@ -141,14 +158,14 @@ class BatchingIngest:
         """Wait for running flushes."""
         await self._batcher.close()
 
-    async def _run_script(self, script: scripts.Script, key: str, arguments: Sequence[scripts.Argument]) -> int:
+    async def _run_script(self, script: scripts.Script, key: str, arguments: Sequence[scripts.Argument]) -> Any:
         """Run a repeatable script; a cluster's pipeline would take none."""
         deadline_s = asyncio.get_running_loop().time() + self._deadline_s
 
-        async def run_once() -> int:
+        async def run_once() -> Any:
             with store_errors():
                 async with asyncio.timeout_at(deadline_s), self._script_limits.permit(key):
-                    return int(await script(self._client, [key], arguments))
+                    return await script(self._client, [key], arguments)
 
         def note_failure(error: StoreError) -> None:
             if not is_transient(error.__cause__):
@@ -162,18 +179,6 @@ class BatchingIngest:
     def _identity_key(self, identity: str) -> str:
         # An identity may contain a phone number or a name, which must not appear in a key.
         return self._keys.identity(hashlib.sha256(identity.encode()).hexdigest()[:32])
-
-    async def _check_not_replayed(self, event: CallReceived | ClientCallReceived) -> None:
-        """Raise ReplayedCallError unless the call can be new.
-
-        Voice requests carry no timestamp. The call index keeps a call for a fixed time, less after its session ended.
-        So the remaining time shows how long the call has been known.
-        """
-        is_known, left_ms = await self._batcher.run(
-            [("EXISTS", self._keys.session(event.session_id)), ("PTTL", self._keys.call(event.call_sid))]
-        )
-        if not int(is_known) and 0 <= int(left_ms) < (self._call_ttl_s - NEW_CALL_S) * 1000:
-            raise ReplayedCallError("the call is not new")
 
     def _write_commands(self, event: Event, call_sid: str, partition: int) -> list[tuple[str, ...]]:
         """Return commands that append an event, and index its call if given."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from conferral.statemachine.effects import Effect
+from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
@@ -91,6 +92,16 @@ class DialClaims:
         with store_errors():
             state = await self._client.hget(self._keys.session(session_id), "state")
         return bool(state == State.ENDED.value.encode())
+
+    async def has_come_back(self, session_id: str, call_sid: str) -> bool:
+        """Whether a call has opened a later session than this, and that is live."""
+        with store_errors():
+            found = await self._client.get(self._keys.call(call_sid))
+            newest = (found or b"").decode(errors="replace")
+            if newest in ("", session_id) or call_of_visit(newest) != call_sid or visit_number(newest) == 1:
+                return False
+            state = await self._client.hget(self._keys.session(newest), "state")
+        return bool(state != State.ENDED.value.encode())
 
     async def append_effect(self, partition: int, effect: Effect, now_ms: int) -> None:
         """Add an effect that no event caused; keep an entry that exists."""

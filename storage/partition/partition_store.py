@@ -15,7 +15,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec, session_hash
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, is_cluster, run_all, run_each, store_errors
+from conferral.storage.connection.client import Client, is_cluster, run_all, store_errors
 from conferral.storage.connection.errors import STATES
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
@@ -167,7 +167,7 @@ class PartitionStore:
             return bool(int(await scripts.finish_effect(self._client, keys, [effect_id, *fields])))
 
     async def finish_writes(
-        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite], *, session_ttl_s: int
+        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite]
     ) -> list[effect_codec.PostCommitWrite]:
         """Perform post-commit writes in one pipeline; return those left over.
 
@@ -180,9 +180,7 @@ class PartitionStore:
         #: The write of each command: a write may take several.
         owners: list[effect_codec.PostCommitWrite] = []
         for write in writes:
-            if isinstance(write, effect_codec.ExpireCalls):
-                commands += [("EXPIRE", self._keys.call(call_sid), session_ttl_s) for call_sid in write.call_sids]
-            elif isinstance(write, effect_codec.PublishOutcome):
+            if isinstance(write, effect_codec.PublishOutcome):
                 fields = [part for pair in encode_outcome(write.outcome_record).items() for part in pair]
                 commands.append(("XADD", self._keys.outcomes, "MAXLEN", "~", self._outcomes_kept, "*", *fields))
             owners += [write] * (len(commands) - len(owners))
@@ -207,16 +205,18 @@ class PartitionStore:
                 await report_command(self._client, self._keys, write)
         elif isinstance(write, effect_codec.ExpireCalls):
             by_node = grouped_by_node(self._client, map(self._keys.call, write.call_sids))
-            await asyncio.gather(*(self._expire(keys, session_ttl_s) for keys in by_node))
+            await asyncio.gather(*(self._expire(keys, write.session_id, session_ttl_s) for keys in by_node))
         else:
             async with self._write_limits.permit(self._keys.outcomes):
                 await publish_outcome(self._client, self._keys, write.outcome_record, max_entries=self._outcomes_kept)
         async with self._write_limits.permit(self._keys.outbox(partition)):
             await self.remove_from_outbox(partition, write.write_id)
 
-    async def _expire(self, keys: Sequence[str], ttl_s: int) -> None:
+    async def _expire(self, keys: Sequence[str], session_id: str, ttl_s: int) -> None:
         async with self._write_limits.permit(keys[0]):
-            await run_each(self._client, keys, lambda pipeline, key: pipeline.expire(key, ttl_s))
+            for key in keys:
+                with store_errors():
+                    await scripts.expire_call(self._client, [key], [session_id, ttl_s])
 
     async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> None:
         """Dead-letter a write that Redis permanently refuses."""

@@ -292,3 +292,28 @@ def test_more_than_one_that_fits_is_named_and_none_goes(run, redis):
     fill(redis)
     put(redis, over(redis, "CA" + "6" * 32))
     refused(run, redis, "2 ended calls do: ", NUMBER[-4:])
+
+
+@pytest.mark.parametrize("named", [CALL, NUMBER[-4:]])
+def test_call_means_all_its_sessions(run, redis, named):
+    for session_id in (CALL, f"{CALL}-2", f"{CALL}-3"):
+        put(redis, over(redis, session_id))
+    redis.set(KEYS.call(CALL), f"{CALL}-3")
+    assert run("forget", named, "--yes").out.count("erased: ") == 3
+    assert not [text for text in everything_in(redis) if CALL in text]
+
+
+def test_id_of_a_later_session_means_that_one(run, redis):
+    for session_id in (CALL, f"{CALL}-2"):
+        put(redis, over(redis, session_id))
+    run("forget", f"{CALL}-2", "--yes")
+    assert redis.exists(KEYS.session(CALL))
+    assert not redis.exists(KEYS.session(f"{CALL}-2"))
+
+
+def test_call_with_a_live_session_is_refused(run, redis):
+    put(redis, over(redis))
+    put(redis, make_session(f"{CALL}-2"))
+    redis.set(KEYS.call(CALL), f"{CALL}-2")
+    assert run("forget", CALL, "--yes").code == 1
+    assert redis.exists(KEYS.session(CALL))

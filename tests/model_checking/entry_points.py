@@ -22,7 +22,7 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_view import SessionView
-from conferral.storage.ingest.port import GateClaim, Ingest
+from conferral.storage.ingest.port import GateClaim, Ingest, NewestSession
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory.model import DirectoryFile, load_directory
 from conferral.telephony.parameters.dial import PlacedCall
@@ -92,6 +92,8 @@ class _Ingest(Ingest):
         self.published: list[Event] = []
         #: Whether Redis was restarted a moment ago.
         self.was_restarted = False
+        #: Whether the call has opened a session before, which has ended.
+        self.comes_back = False
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         self.published.append(event)
@@ -105,6 +107,14 @@ class _Ingest(Ingest):
 
     async def session_of(self, call_sid: str) -> str | None:
         return None
+
+    async def newest_session(self, call_sid: str) -> NewestSession | None:
+        if self.facts is not None:
+            return None if self.facts.is_ended else NewestSession(self.facts.id, self.facts, has_ended=False)
+        return NewestSession(call_sid, None, has_ended=True) if self.comes_back else None
+
+    async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
+        return wanted
 
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", gone: Sequence[str] = ()
@@ -157,6 +167,10 @@ class _TwilioQueries(TwilioQueries):
         self.was_asked = True
         return await self._way.calls.child_status(parent_call_sid)
 
+    async def is_live(self, call_sid: str) -> bool:
+        self.was_asked = True
+        return await self._way.calls.is_live(call_sid)
+
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
         self.was_asked = True
         return await self._way.calls.is_alone(conference_sid, call_sid)
@@ -177,7 +191,7 @@ class Served:
 class ServicePath:
     """Everything between the decisions and Twilio."""
 
-    def __init__(self, settings: ServiceSettings, agents: tuple[str, ...] = ()) -> None:
+    def __init__(self, settings: ServiceSettings, agents: tuple[str, ...] = (), *, comes_back: bool = False) -> None:
         self._loop = InstantLoop()
         clock, metrics = SystemClock(), Metrics()
         self._visit: Visit | None = None
@@ -185,6 +199,7 @@ class ServicePath:
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         self.calls = make_twilio_api(settings, http, allowed)
         self._ingest = _Ingest()
+        self._ingest.comes_back = comes_back
         self._lookup = _TwilioQueries(self)
         self._doors = Doors(settings, self._ingest, self._lookup, metrics, _directory_of(settings, agents))
         self._callbacks: dict[CallbackRequest, Event] = {}

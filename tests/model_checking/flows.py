@@ -61,6 +61,8 @@ class Flow:
     about: str
     #: Who begins: `inbound`, `conference` (a caller who waits in one), `client` (a browser), or a command `call`.
     begins: str = "inbound"
+    #: Whether the caller's call has opened a session before.
+    comes_back: bool = False
     #: The first command of an outbound call.
     call: Making | None = None
     #: What has happened before the exploration begins, in order and without any fault: acts of people at phones as
@@ -181,6 +183,12 @@ ALL: tuple[Flow, ...] = (
     Flow("call-convert", "an outbound call is moved", call=command(Call, agent=AGENT, customer=CUSTOMER),
          before=(f"answer {AGENT}", f"answer {CUSTOMER}"), first="convert", commands={**_CONVERSION, **_END}),
 )  # fmt: skip
+#: The same for a caller who comes back during the call.
+RETURNS = tuple(
+    replace(flow, name=f"{flow.name}-return", about=f"{flow.about}, on a second visit", comes_back=True)
+    for flow in ALL
+    if flow.name in ("inbound", "next-agent", "waiting", "browser")
+)
 #: The same where Twilio adds no one before a conference starts, and a failed wait document resembles a hang-up.
 AWAITED = tuple(
     replace(
@@ -192,4 +200,4 @@ AWAITED = tuple(
     for flow in ALL
     if flow.name in ("waiting", "call-room", "blind", "park")
 )
-FLOWS = {flow.name: flow for flow in (*ALL, *AWAITED)}
+FLOWS = {flow.name: flow for flow in (*ALL, *RETURNS, *AWAITED)}

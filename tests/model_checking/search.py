@@ -15,6 +15,7 @@ from typing import Self
 
 from conferral.sandbox.model.formats import make_sid
 from conferral.sandbox.model.inputs import InboundCall, PhoneAnswers
+from conferral.statemachine.ids import visit_id
 from conferral.statemachine.session import Session
 from tests.model_checking.configuration import Left, ModelInputs, Move, Place, Table
 from tests.model_checking.decision import BrokenLawError, decided
@@ -98,7 +99,7 @@ class Exploration:
             place = Place(first, system.sessions.number_of(Session(system.session_id)))
             place, _ = decided(system, place, flow.call(system.session_id, "call"))
         else:
-            system.session_id = make_sid("CA", "0", 0)
+            system.session_id = visit_id(make_sid("CA", "0", 0), 2 if flow.comes_back else 1)
             caller, custom = (BROWSER, (("To", CUSTOMER),)) if flow.begins == "client" else (CUSTOMER, ())
             followed = system.exchanges.follow(first, InboundCall(caller, NUMBER, custom))
             place = Place(followed.exchange, system.sessions.number_of(Session(system.session_id)))

@@ -13,7 +13,7 @@ from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView, TransferView
 from conferral.storage.connection.client import make_client
 from conferral.storage.ingest.command_batcher import _make_settler, _Operation
-from conferral.storage.ingest.port import GateClaim, ReplayedCallError
+from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.writer import BatchingIngest
 from tests.support.entries import SESSION, event_in, ringing
 from tests.support.redis_clients import full
@@ -43,11 +43,9 @@ OPENING = [
 ]
 
 
-@pytest.mark.parametrize("opening", OPENING, ids=["inbound", "browser"])
 @pytest.mark.parametrize(
-    "left_s, is_replayed",
+    "left_s, has_ended",
     [
-        (None, False),
         (math.inf, False),
         (864_000, False),
         (864_000 - 900 + 2, False),
@@ -55,27 +53,30 @@ OPENING = [
         (604_800, True),
         (1, True),
     ],
-    ids=["unknown", "not-ours", "new", "fresh", "old", "ended", "long-ended"],
+    ids=["not-ours", "new", "fresh", "old", "ended", "long-ended"],
 )
-async def test_call_opens_a_session_only_while_it_can_be_new(publisher, client, keys, opening, left_s, is_replayed):
-    if left_s is not None:
-        await client.set(keys.call(SESSION), opening.session_id, ex=left_s if left_s < math.inf else None)
-    for publish in (publisher.publish, publisher.publish_and_read):
-        if is_replayed:
-            with pytest.raises(ReplayedCallError):
-                await publish(opening, call_sid=SESSION)
-        else:
-            await publish(opening, call_sid=SESSION)
-    stream = keys.events(keys.partition_of(opening.session_id))
-    assert await client.xlen(stream) == (0 if is_replayed else 2)
+async def test_session_that_is_not_stored_has_ended_unless_the_call_is_new(publisher, client, keys, left_s, has_ended):
+    await client.set(keys.call(SESSION), "order-7", ex=left_s if left_s < math.inf else None)
+    assert await publisher.newest_session(SESSION) == NewestSession("order-7", None, has_ended)
 
 
-async def test_session_that_is_still_kept_decides_for_itself_what_is_old(publisher, client, keys):
+@pytest.mark.parametrize("state", ["bridged", "ended"])
+async def test_session_that_is_still_stored_says_itself_whether_it_has_ended(publisher, client, keys, state):
     await client.set(keys.call(SESSION), SESSION, ex=60)
-    await client.hset(keys.session(SESSION), mapping={"id": SESSION, "state": "ended"})
-    facts = await publisher.publish_and_read(OPENING[0], call_sid=SESSION)
-    assert facts is not None
-    assert facts.state == "ended"
+    await client.hset(keys.session(SESSION), mapping={"id": SESSION, "state": state})
+    newest = await publisher.newest_session(SESSION)
+    assert (newest.session_id, newest.view.state, newest.has_ended) == (SESSION, state, state == "ended")
+
+
+async def test_call_without_a_session_is_new(publisher):
+    assert await publisher.newest_session(SESSION) is None
+
+
+async def test_of_two_claims_at_once_both_get_the_first_ones_session(publisher, client, keys):
+    await client.set(keys.call(SESSION), SESSION, ex=60)
+    claims = [publisher.claim_visit(SESSION, SESSION, f"{SESSION}-{number}") for number in (2, 3)]
+    assert len(set(await asyncio.gather(*claims))) == 1
+    assert await client.ttl(keys.call(SESSION)) == 864_000
 
 
 async def test_calls_of_an_identity_are_counted_once_and_over_all_processes(publisher, client, keys, clock):

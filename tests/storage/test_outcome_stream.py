@@ -143,6 +143,15 @@ async def test_calls_expire_with_their_session(access, client, keys):
 
 
 @pytest.mark.redis
+async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(access, client, keys):
+    await client.set(keys.call("CA1"), "CA1-2", ex=900)
+    await client.lpush(keys.call("CA2"), "another program's")
+    await access.finish_write(0, ExpireCalls("CA1", ("CA1", "CA2")), session_ttl_s=60)
+    assert await client.ttl(keys.call("CA1")) > 60
+    assert await client.ttl(keys.call("CA2")) == -1
+
+
+@pytest.mark.redis
 async def test_writes_of_a_batch_are_finished_together(ordered, access, client, keys):
     await client.set(keys.call("CA1"), "CA1")
     expiry, report = ExpireCalls("CA1", ("CA1",)), ReportCommand("CA1", CommandReport("c", CommandStatus.DONE, ""))
@@ -150,11 +159,11 @@ async def test_writes_of_a_batch_are_finished_together(ordered, access, client, 
         await client.hset(keys.outbox(0), write.write_id, encode(OutboxEntry(write, 5)))
     writes = [PublishOutcome(TRANSFER), expiry, report, PublishOutcome(SESSION)]
 
-    left = await access.finish_writes(0, writes, session_ttl_s=60)
+    left = await access.finish_writes(0, writes)
     for write in left:
         await access.finish_write(0, write, session_ttl_s=60)
 
-    assert left == (writes if isinstance(client, ClusterClient) else [report])
+    assert left == (writes if isinstance(client, ClusterClient) else [expiry, report])
     assert await published(client, keys) == [b"CA1:transfer:1", b"CA1:session"]
     assert 0 < await client.ttl(keys.call("CA1")) <= 60
     assert await client.hget(keys.command("c"), "status") == b"done"
@@ -164,18 +173,13 @@ async def test_writes_of_a_batch_are_finished_together(ordered, access, client, 
 @pytest.mark.redis
 async def test_refused_write_of_a_batch_stays_in_the_outbox_alone(ordered, access, client, keys):
     await client.set(keys.outcomes, "another program's")
-    expiry = ExpireCalls("CA1", ("CA1",))
-    await client.hset(keys.outbox(0), expiry.write_id, encode(OutboxEntry(expiry, 5)))
-    left = await access.finish_writes(0, [PublishOutcome(SESSION), expiry], session_ttl_s=60)
-    if not isinstance(client, ClusterClient):
-        assert left == [PublishOutcome(SESSION)]
-        assert expiry.write_id not in await access.outbox(0)
+    assert await access.finish_writes(0, [PublishOutcome(SESSION)]) == [PublishOutcome(SESSION)]
     assert PublishOutcome(SESSION).write_id in await access.outbox(0)
 
 
 @pytest.mark.redis
 async def test_writes_of_a_batch_stay_in_the_outbox_while_redis_is_full(ordered, single, access, client, keys):
     async with full(client):
-        left = await access.finish_writes(0, [PublishOutcome(SESSION), PublishOutcome(TRANSFER)], session_ttl_s=60)
+        left = await access.finish_writes(0, [PublishOutcome(SESSION), PublishOutcome(TRANSFER)])
     assert len(left) == len(await access.outbox(0)) == 2
     assert await published(client, keys) == []

@@ -16,7 +16,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox.model.inputs import Params, RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
-from conferral.storage.ingest.port import Ingest
+from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError
 from conferral.telephony.directory.model import DirectoryFile
@@ -129,6 +129,8 @@ class Doors:
             return Answered(error.status, "", b"")
         except (CallbackUrlError, MalformedCallbackError):
             return Answered(400, "", b"")
+        except ReplayedCallError:
+            return Answered(200, "text/xml", b"<Response><Hangup/></Response>")
         body = response.body
         assert body is None or isinstance(body, bytes)
         return Answered(response.status, response.content_type, body or b"")

@@ -245,10 +245,11 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
     assert "audio=music" in conference_of(document).get("waitUrl")
 
 
-async def test_the_fallback_does_not_ring_the_agent_when_what_came_after_the_session_has_failed(client, ingest):
-    ingest.facts = facts("ended", end_reason="agent-left", attributes=WHOLE)
+async def test_the_fallback_opens_another_session_when_what_came_after_the_first_has_failed(client, ingest):
+    ingest.ended = {CALLER: CALLER}
     form = fields("call_arrives", CallStatus="in-progress", ErrorUrl="https://example.com/survey")
 
     _, document = await post(client, "/voice/fallback", form)
 
-    assert verbs(document) == ["Hangup"]
+    assert verbs(document) == ["Dial"]
+    assert [event.session_id for event in ingest.events] == [f"{CALLER}-2"]

@@ -88,7 +88,13 @@ def test_answers_do_not_wait_long_for_redis_or_twilio() -> None:
             # Five reads of a session that may not be decided yet, then what is published.
             (WaitRoutes(unknown)._load_view(CALLER, form, opens=False), 0.25 + 0.5, None),
             (WaitRoutes(unknown)._load_view(CALLER, form, opens=True), 0.25 + 3.0, None),
-            (VoiceRoutes(unknown, actions=NOTHING, gate=NOTHING, client=NOTHING)._store_and_read(CALL), 0.5, None),
+            (
+                VoiceRoutes(unknown, actions=NOTHING, gate=NOTHING, client=NOTHING, visits=NOTHING)._store_and_read(
+                    CALL
+                ),
+                0.5,
+                None,
+            ),
         ]
         for answer, most_s, expected in answers:
             began_s = loop.time()

@@ -358,8 +358,8 @@ async def test_any_other_fallback_bridges_the_caller(client, ingest, error_url):
 
 
 async def test_the_url_handed_out_is_accepted_when_twilio_asks_it(client, ingest):
-    ingest.facts = facts("bridged")
     _, document = await post(client, "/voice/inbound", fields("call_arrives"))
+    ingest.facts = facts("bridged")
     action, progress = next_url(document, "Dial", "action"), next_url(document, "Dial/Number", "statusCallback")
 
     answered, _ = await post(client, action, fields("dial_ends_answered"))
@@ -389,8 +389,8 @@ async def test_voice_request_that_is_malformed_gets_a_sentence(client, ingest, l
         ("/voice/client", "browser_calls_somebody"),
     ],
 )
-async def test_call_that_can_not_be_new_is_hung_up_and_opens_nothing(client, ingest, lines, route, moment):
-    ingest.replayed = {CALLER}
+async def test_call_that_is_over_is_hung_up_and_opens_nothing(client, ingest, child_lookup, lines, route, moment):
+    ingest.ended, child_lookup.live = {CALLER: CALLER}, False
 
     status, document = await post(client, route, fields(moment))
 

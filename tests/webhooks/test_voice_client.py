@@ -199,7 +199,7 @@ async def test_call_that_is_refused_stays_refused_when_redis_fails_meanwhile(cli
         raise StoreUnreachableError("Redis is away")
 
     monkeypatch.setattr(ingest, "uncount_call", fails)
-    ingest.facts = facts("conferenced", agent=PartyView(call_sid=AGENT))
+    ingest.facts = facts("conferenced", agent=PartyView(call_sid=AGENT), customer=PartyView())
 
     _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
 
@@ -290,6 +290,7 @@ async def test_first_of_two_calls_gets_the_new_session_id(client, ingest):
 async def test_the_call_that_has_opened_the_session_gets_the_same_answer_again(client, ingest):
     first = await post(client, "/voice/client", calls(SessionID=NAMED))
     ingest.facts = facts("conferenced", agent=PartyView(call_sid=CALLER), customer=PartyView(), opening="arriving")
+    ingest.sessions[CALLER] = NAMED
 
     assert await post(client, "/voice/client", calls(SessionID=NAMED)) == first
     assert len(set(ingest.events)) == 1

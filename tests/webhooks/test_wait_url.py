@@ -10,7 +10,6 @@ from conferral.runtime.errors import ProviderUnreachableError, SettingsError, St
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
-from conferral.storage.ingest.port import ReplayedCallError
 from conferral.webhooks import wait_url
 from tests.webhooks.documents import next_url
 from tests.webhooks.webhook_helpers import (
@@ -298,7 +297,6 @@ async def test_caller_without_a_session_reopens_it(client, ingest, child_lookup)
         (ProviderUnreachableError(), ["session_not_found"]),
         (StoreUnreachableError("away"), ["session_not_found"]),
         (TimeoutError(), ["session_not_found"]),
-        (ReplayedCallError(), ["session_not_found"]),
     ],
 )
 async def test_no_one_is_dialed_again_if_a_dial_may_already_exist(

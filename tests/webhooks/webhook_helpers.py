@@ -11,9 +11,8 @@ from twilio.request_validator import RequestValidator
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.runtime.web.connection import DIRECT_HANDLERS, DirectConnection
-from conferral.statemachine.events import CallReceived, ClientCallReceived
 from conferral.storage.codecs.session_view import PartyView, SessionView
-from conferral.storage.ingest.port import GateClaim, ReplayedCallError
+from conferral.storage.ingest.port import GateClaim, NewestSession
 
 ACCOUNT = "AC" + "0" * 32
 CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32
@@ -138,13 +137,11 @@ class FakeIngest:
         self.gates = {}
         #: Calls counted, by who has placed them.
         self.counted = {}
-        #: Calls that can't be new.
-        self.replayed = set()
+        #: Calls whose last session has ended, by SID: its id.
+        self.ended = {}
 
     async def publish(self, event, *, call_sid=""):
         await self._reach()
-        if isinstance(event, CallReceived | ClientCallReceived) and event.call_sid in self.replayed:
-            raise ReplayedCallError("the call is not new")
         self.events.append(event)
         if call_sid:
             self.indexed.append((call_sid, event.session_id))
@@ -161,6 +158,20 @@ class FakeIngest:
     async def session_of(self, call_sid):
         await self._reach()
         return self.sessions.get(call_sid)
+
+    async def newest_session(self, call_sid):
+        await self._reach()
+        if call_sid in self.ended:
+            return NewestSession(self.ended[call_sid], self.facts, has_ended=True)
+        is_party = self.facts is not None and self.facts.party_of(call_sid)
+        session_id = self.sessions.get(call_sid) or (call_sid if is_party else "")
+        return NewestSession(session_id, self.facts, has_ended=False) if session_id else None
+
+    async def claim_visit(self, call_sid, ended, wanted):
+        await self._reach()
+        if self.ended.get(call_sid) == ended:
+            self.ended[call_sid] = wanted
+        return self.ended[call_sid]
 
     async def claim_gate(self, session_id, dial_id, call_sid, ring_group="", released_dials=()):
         await self._reach()
@@ -212,6 +223,7 @@ class FakeTwilioQueries:
         self.alone = True
         #: Whether a phone may be shown a SIP caller's number.
         self.shows = False
+        self.live = True
         self.error = None
         self.asked = []
 
@@ -226,6 +238,12 @@ class FakeTwilioQueries:
         if self.error:
             raise self.error
         return self.shows
+
+    async def is_live(self, call_sid):
+        self.asked.append(call_sid)
+        if self.error:
+            raise self.error
+        return self.live
 
     async def is_alone(self, conference_sid, call_sid):
         self.asked.append((conference_sid, call_sid))

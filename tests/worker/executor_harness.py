@@ -18,6 +18,7 @@ from conferral.runtime.errors import (
 )
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import (
+    CallEffect,
     ChangeRecording,
     CreateCall,
     CreateParticipant,
@@ -266,6 +267,8 @@ class FakeRecords:
         self.standings: dict[str, DialStatus] = {}
         #: Redirects and updates for which the session waits no longer.
         self.replaced: set[str] = set()
+        #: Calls that have opened a later session.
+        self.come_back: set[str] = set()
         #: What was written, in order.
         self.written: list[str] = []
         self.asked_status: list[str] = []
@@ -299,6 +302,9 @@ class FakeRecords:
     async def dial_status(self, effect: Dial) -> DialStatus:
         self.asked_status.append(effect.effect_id)
         return self.standings.get(effect.effect_id, DialStatus(is_wanted=True))
+
+    async def has_come_back(self, effect: CallEffect) -> bool:
+        return effect.call_sid in self.come_back
 
     async def session_awaits(self, effect: Effect) -> bool:
         return effect.effect_id not in self.replaced

@@ -15,7 +15,7 @@ class Access:
         self.errors = list(errors)
         self.done = 0
 
-    async def finish_writes(self, _partition, writes, *, session_ttl_s: int) -> list[PostCommitWrite]:
+    async def finish_writes(self, _partition, writes) -> list[PostCommitWrite]:
         """Leaves one in two, as if Redis had refused it."""
         if self.errors and isinstance(self.errors[-1], StoreUnreachableError):
             raise self.errors.pop()

@@ -59,7 +59,7 @@ class PostCommitWrites:
     async def _run_together(self, writes: Sequence[PostCommitWrite]) -> None:
         with contextlib.suppress(StoreError):  # the writes stay in the outbox
             unfinished = await retry_unreachable(
-                lambda: self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s),
+                lambda: self._store.finish_writes(self._partition, writes),
                 PAUSE_S,
                 on_error=self._check_not_stopping,
             )

@@ -19,6 +19,7 @@ from conferral.runtime.errors import (
 )
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import (
+    CallEffect,
     ChangeRecording,
     CreateCall,
     Dial,
@@ -193,7 +194,8 @@ class Execution:
             if isinstance(effect, FindCall):
                 effect = replace(effect, since_ms=await self._times.of(effect.since_ms))
             await context.checkpoint("before_request", effect)
-            self._count_request()
+            self.attempts += 1
+            _count_request(context, self.job, self.attempts)
             self.state = ExecutionState.SENDING
             error: ProviderError | None = None
             found: CallsRead | HangUpResult | PlacedCall | StartedRecording | bool | None = None
@@ -223,6 +225,9 @@ class Execution:
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
         """Mark a dial or announcement; return an outcome if not to be sent."""
+        if effect.is_ending and isinstance(effect, CallEffect) and await self.context.outbox.has_come_back(effect):
+            log.warning("call_left_alone", **log_fields(effect), party=effect.party, call_sid=effect.call_sid)
+            return succeeded(effect, was_over=True)  # for this session, it is
         if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):
             return known
         if _may_be_replaced(
@@ -259,14 +264,6 @@ class Execution:
     async def _require_lease(self) -> None:
         if not await self.context.may_send(self.job.partition):
             raise LeaseLostError
-
-    def _count_request(self) -> None:
-        context, published_ms = self.context, self.job.command_published_at_ms
-        self.attempts += 1
-        if self.attempts > 1:
-            context.metrics.effect_retries.labels(self.job.effect.kind).inc()
-        elif published_ms is not None:
-            context.metrics.command_to_rest.observe(max(0, context.now_ms(self.job.partition) - published_ms) / 1000)
 
     @property
     def _is_at_most_once(self) -> bool:
@@ -409,6 +406,14 @@ def _may_be_replaced(job: Job, attempts: int, may_have_happened: bool) -> bool:
             # Sent again after a later hold, an unhold would let a consult be overheard.
             return may_have_happened
     return False
+
+
+def _count_request(context: ExecutionContext, job: Job, attempt: int) -> None:
+    published_ms = job.command_published_at_ms
+    if attempt > 1:
+        context.metrics.effect_retries.labels(job.effect.kind).inc()
+    elif published_ms is not None:
+        context.metrics.command_to_rest.observe(max(0, context.now_ms(job.partition) - published_ms) / 1000)
 
 
 def _may_be_done(effect: Effect, error: ProviderError) -> bool:

@@ -9,7 +9,7 @@ import structlog
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.retry import retry_unreachable
-from conferral.statemachine.effects import Dial, Effect, FindCall, HangUpCall, effect_id
+from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import EffectSucceeded
 from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims, DialStatus, MarkResult
@@ -118,6 +118,12 @@ class OutboxWriter:
         """Return the call that the session knows, and whether the dial is wanted."""
         return await self._with_retries(
             effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
+        )
+
+    async def has_come_back(self, effect: CallEffect) -> bool:
+        """Whether the call has opened a later session than the effect's."""
+        return await self._with_retries(
+            effect.session_id, lambda: self._dial_claims.has_come_back(effect.session_id, effect.call_sid)
         )
 
     async def session_awaits(self, effect: Effect) -> bool:

@@ -13,8 +13,8 @@ from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import OwnCall
 from conferral.telephony.parameters.participant import is_label
 
-#: A CallSid, or `CS` and the hash of a command's id.
-_NAME = re.compile(r"C[AS][0-9a-f]{32}", re.ASCII)
+#: A CallSid (with the visit's number), or `CS` and the hash of a command's id.
+_NAME = re.compile(r"CA[0-9a-f]{32}(-[0-9]{1,2})?|CS[0-9a-f]{32}", re.ASCII)
 
 
 def has_own_name(name: str) -> bool:

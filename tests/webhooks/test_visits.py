@@ -1,0 +1,123 @@
+"""Voice requests of a call that has opened a session before."""
+
+import pytest
+
+from conferral.runtime.errors import ProviderUnreachableError
+from conferral.storage.codecs.session_view import PartyView
+from conferral.webhooks import visits
+from tests.webhooks.documents import action_of, said, verbs
+from tests.webhooks.webhook_helpers import AGENT, CALLER, facts, fields, post
+
+ROUTES = pytest.mark.parametrize(
+    ("route", "moment"),
+    [
+        ("/voice/inbound", "call_arrives"),
+        ("/voice/conference", "call_arrives"),
+        ("/voice/client", "browser_calls_somebody"),
+        ("/voice/fallback", "call_arrives"),
+    ],
+)
+
+
+@ROUTES
+async def test_call_whose_session_has_ended_opens_the_next(client, ingest, child_lookup, route, moment):
+    ingest.ended = {CALLER: CALLER}
+    status, document = await post(client, route, fields(moment))
+
+    (event,) = ingest.events
+    assert (status, event.session_id, event.call_sid) == (200, f"{CALLER}-2", CALLER)
+    assert action_of(document).session_id == f"{CALLER}-2"
+    assert child_lookup.asked == [CALLER]
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [(CALLER, "2"), (f"{CALLER}-2", "3"), (f"{CALLER}-19", "20"), ("order-7", "2"), (AGENT, "2"), (f"{AGENT}-4", "2")],
+)
+async def test_id_counts_the_visits_of_the_call(client, ingest, last, expected):
+    ingest.ended = {CALLER: last}
+    await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert ingest.ended == {CALLER: f"{CALLER}-{expected}"}
+
+
+@ROUTES
+async def test_twenty_first_visit_is_turned_away_with_a_message(client, ingest, lines, route, moment):
+    ingest.ended = {CALLER: f"{CALLER}-20"}
+    status, document = await post(client, route, fields(moment))
+
+    assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
+    assert [line["call_sid"] for line in lines if line["event"] == "visit_limit_reached"] == [CALLER]
+
+
+@pytest.mark.parametrize("error", [ProviderUnreachableError(), TypeError(), TimeoutError()])
+async def test_visit_opens_if_twilio_does_not_answer(client, ingest, child_lookup, error):
+    ingest.ended, child_lookup.error = {CALLER: CALLER}, error
+    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert action_of(document).session_id == f"{CALLER}-2"
+
+
+async def test_calls_of_earlier_sessions_are_known_to_the_next(client, ingest):
+    former = ("CA" + "7" * 32,)
+    ingest.ended, ingest.facts = {CALLER: CALLER}, facts("ended", former_calls=former)
+    # The id is free: only the last session is stored.
+    ingest.read = lambda _session_id: _none()
+    await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert ingest.events[0].former_calls == (*former, AGENT)
+
+
+async def _none():
+    return None
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/fallback"])
+async def test_caller_who_has_left_a_live_session_for_the_url_asks_again_until_it_ends(client, ingest, route):
+    ingest.facts = facts("bridged", phase="connected")
+    status, document = await post(client, route, fields("call_arrives"))
+
+    assert (status, verbs(document)) == (200, ["Pause", "Redirect"])
+    assert f"{route}?request=2#" in document
+    _, document = await post(client, f"{route}?request=5", fields("call_arrives"))
+    assert verbs(document) == ["Say", "Hangup"]
+    assert "can not be reached" in said(document)
+
+
+@pytest.mark.parametrize(
+    ("session", "repeats"),
+    [
+        (facts("bridged", phase="ringing", agent=PartyView()), True),
+        (facts("conferenced", phase="ringing", opening="arriving", agent=PartyView()), True),
+        (facts("bridged", phase="ringing"), False),
+        (facts("bridged", phase="ringing", agent=PartyView(), agent_number=1), False),
+        (facts("conferenced", phase="ringing", opening="dialing"), False),
+        (facts("transferring"), False),
+    ],
+)
+async def test_request_gets_the_same_answer_until_its_document_runs(client, ingest, session, repeats):
+    first = (await post(client, "/voice/inbound", fields("call_arrives")))[1]
+    ingest.facts = session
+    _, second = await post(client, "/voice/inbound", fields("call_arrives"))
+
+    assert (second == first) is repeats
+    assert verbs(second) == (["Dial"] if repeats else ["Pause", "Redirect"])
+
+
+async def test_party_that_has_left_a_live_session_opens_its_own(client, ingest):
+    ingest.facts = facts("conferenced", customer=PartyView(call_sid=CALLER, status="left"))
+    ingest.ended = {}
+    claimed = []
+
+    async def claim(call_sid, ended, wanted):
+        claimed.append((call_sid, ended, wanted))
+        return wanted
+
+    ingest.claim_visit, ingest.read = claim, lambda _session_id: _none()
+    await post(client, "/voice/inbound", fields("call_arrives"))
+    assert claimed == [(CALLER, CALLER, f"{CALLER}-2")]
+
+
+@pytest.mark.parametrize("query", ["", "request=x", "request=0", "request=12", "a=b"])
+def test_url_without_a_count_is_the_first_request(query):
+    assert visits._request_number(query) == 1

@@ -1,0 +1,136 @@
+"""Visits: which session a voice request opens.
+
+A caller may come back to a voice URL during the same call: from `after`, a menu, or a REST update of another program.
+Each visit is a session of its own. A request of a call whose last session has ended may also be a captured one that is
+sent again, so Twilio is asked whether the call is live. If Twilio doesn't answer in time, the visit opens: a caller is
+never turned away, and no one is dialed by REST before the caller's own leg joins or waits.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+import structlog
+from aiohttp import web
+
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import ConferralError, ProviderError
+from conferral.statemachine.ids import VISITS_MAX, call_of_visit, visit_id, visit_number
+from conferral.statemachine.session import AGENT
+from conferral.statemachine.states import Opening, Phase, State
+from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.ingest.port import NewestSession, ReplayedCallError
+from conferral.telephony.callback_events import call_sid_of
+from conferral.telephony.phrases import Phrase
+from conferral.webhooks.dependencies import Routes
+from conferral.webhooks.form import Form
+from conferral.webhooks.responses import store_deadline, twiml_response
+
+log = structlog.get_logger()
+
+#: Timeout for asking Twilio whether a call is live, seconds; the caller hears nothing meanwhile.
+_LOOKUP_DEADLINE_S = 2.0
+#: How often a caller whose last session is still live asks again, one second apart.
+_REQUESTS_MAX = 5
+
+
+class TooManyVisitsError(ConferralError):
+    """The call has opened as many sessions as one call may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The session that a voice request opens, or repeats."""
+
+    session_id: str
+    #: Calls of the call's earlier sessions.
+    former_calls: tuple[str, ...] = ()
+    #: Whether that session's TwiML has run: the caller came from elsewhere, and the session has not noticed yet.
+    has_run: bool = False
+
+
+class Visits(Routes):
+    """Finds the session of a voice request."""
+
+    async def of(self, form: Form, first_id: str = "") -> Visit:
+        """Return the visit; `first_id` names the call's first session.
+
+        Raise StoreError, ReplayedCallError for a call that is over, or TooManyVisitsError.
+        """
+        call_sid = call_sid_of(form)
+        async with store_deadline():
+            newest = await self._ingest.newest_session(call_sid)
+        if newest is None:
+            return Visit(first_id or call_sid)
+        if not newest.has_ended and not _has_left(newest.view, call_sid):
+            return Visit(newest.session_id, has_run=newest.view is not None and _has_run(newest.view))
+        await self._check_live(call_sid)
+        async with store_deadline():
+            return await self._claim_next(call_sid, newest)
+
+    async def _check_live(self, call_sid: str) -> None:
+        """Raise ReplayedCallError if Twilio says that the call is over."""
+        # An unexpected answer must not cost the caller the TwiML.
+        with contain(ItemKind.WEBHOOK, self._metrics, passing=(ReplayedCallError,), call_sid=call_sid):
+            try:
+                async with asyncio.timeout(_LOOKUP_DEADLINE_S):
+                    is_live = await self._twilio.is_live(call_sid)
+            except (ProviderError, TimeoutError) as error:
+                log.warning("call_lookup_failed", call_sid=call_sid, error_type=type(error).__name__)
+                return
+            if not is_live:
+                raise ReplayedCallError("the call is over")
+
+    async def _claim_next(self, call_sid: str, newest: NewestSession) -> Visit:
+        number = visit_number(newest.session_id) if call_of_visit(newest.session_id) == call_sid else 1
+        while (number := number + 1) <= VISITS_MAX:
+            wanted = visit_id(call_sid, number)
+            # The call may have been in another caller's session since an earlier visit.
+            if await self._ingest.read(wanted) is None:
+                break
+        else:
+            log.warning("visit_limit_reached", call_sid=call_sid, count=VISITS_MAX)
+            raise TooManyVisitsError("the call has opened too many sessions")
+        claimed = await self._ingest.claim_visit(call_sid, newest.session_id, wanted)
+        log.info("visit_opened", session_id=claimed, call_sid=call_sid, count=number)
+        return Visit(claimed, _calls_of(newest.view, call_sid))
+
+    def ask_again(self, path: str, query: str, visit: Visit) -> web.Response:
+        """Answer a caller whose last session is about to end: ask again soon."""
+        number = _request_number(query)
+        log.info("visit_delayed", session_id=visit.session_id, url_path=path, attempt=number)
+        if number >= _REQUESTS_MAX:
+            return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
+        return twiml_response(self._documents.retry_voice_url(path, number + 1))
+
+
+def _has_left(view: SessionView | None, call_sid: str) -> bool:
+    """Whether a live session has seen the call leave."""
+    party = view.parties.get(view.party_of(call_sid)) if view is not None else None
+    return party is not None and party.is_gone
+
+
+def _has_run(view: SessionView) -> bool:
+    """Whether a session shows that its TwiML runs: Twilio repeats no request."""
+    if view.opening == Opening.ARRIVING:
+        return False
+    if view.state != State.BRIDGED or view.phase != Phase.RINGING:
+        return True
+    agent = view.parties.get(AGENT)
+    return view.agent_number > 0 or (agent is not None and bool(agent.call_sid))
+
+
+def _calls_of(view: SessionView | None, call_sid: str) -> tuple[str, ...]:
+    """Return the other calls that a session knows."""
+    if view is None:
+        return ()
+    calls = (*view.former_calls, *(party.call_sid for party in view.parties.values()))
+    return tuple(dict.fromkeys(sid for sid in calls if sid not in ("", call_sid)))
+
+
+def _request_number(query: str) -> int:
+    """Return how often the caller has asked, from 1."""
+    # The URL may have a query of its own.
+    given = parse_qs(query).get("request", ["1"])[0]
+    return int(given) if re.fullmatch("[1-9]", given) else 1
