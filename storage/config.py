@@ -1,8 +1,9 @@
-"""Configuration shared in Redis: partition count and schema version."""
+"""Configuration shared in Redis: partition count, account, schema version."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.storage import scripts
@@ -22,19 +23,23 @@ class Config:
     schema_version: int
 
 
-async def ensure(client: Client, prefix: str, partitions: int, *, schema_version: int = SCHEMA_VERSION) -> Config:
-    """Store partition count and schema version if Redis lacks them.
+async def ensure(
+    client: Client, prefix: str, partitions: int, *, account_sid: str, schema_version: int = SCHEMA_VERSION
+) -> Config:
+    """Store partition count, account, and schema version if Redis lacks them.
 
-    Raise SettingsError if Redis has another partition count, or `REDIS_URL` is wrong.
+    Raise SettingsError if Redis has another count or account, or `REDIS_URL` is wrong.
     """
-    key = config_key(prefix)
+    key, account = config_key(prefix), account_digest(account_sid)
+    fields = {"partitions": partitions, "account": account, "schema": schema_version}
     with _url_errors(), store_errors():
-        found, schema = await client.hmget(key, ["partitions", "schema"])
-        if found is None or schema is None:  # write only if absent: a full Redis refuses writes
-            await client.hsetnx(key, "partitions", partitions)
-            await client.hsetnx(key, "schema", schema_version)
-            found, schema = await client.hmget(key, ["partitions", "schema"])
-    if found is None or schema is None:
+        values = await client.hmget(key, [*fields])
+        if None in values:  # write only if absent: a full Redis refuses writes
+            for field, value in fields.items():
+                await client.hsetnx(key, field, value)
+            values = await client.hmget(key, [*fields])
+    found, found_account, schema = values
+    if None in values:
         raise StoreUnreachableError(f"{key} was removed from Redis while it was read")
     count, found_version = _parse_number(found), _parse_number(schema)
     if count is None or found_version is None:
@@ -42,7 +47,19 @@ async def ensure(client: Client, prefix: str, partitions: int, *, schema_version
     if count != partitions:
         problem = f"CONFERRAL_PARTITIONS: {partitions}, but {key} in Redis was set up with {count}; use that"
         raise SettingsError((problem,))
+    if found_account != account.encode():
+        raise SettingsError((f"TWILIO_ACCOUNT_SID: {other_account(key)}; set another CONFERRAL_PREFIX or REDIS_URL",))
     return Config(Keys(prefix, partitions), found_version)
+
+
+def account_digest(account_sid: str) -> str:
+    """Return the digest of an account's SID that Redis holds."""
+    return sha256(account_sid.encode()).hexdigest()[:16]
+
+
+def other_account(key: str) -> str:
+    """Say that the configuration is another account's."""
+    return f"{key} in Redis was set up with another account, whose calls this one can't see"
 
 
 @contextmanager

@@ -114,7 +114,7 @@ class Keys:
 
     @property
     def config(self) -> str:
-        """Hash: partition count and schema version."""
+        """Hash: partition count, a digest of the account's SID, schema version."""
         return config_key(self.prefix)
 
 

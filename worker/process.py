@@ -89,7 +89,7 @@ class Worker:
     async def run(self, stop: asyncio.Event, monitoring_port: int | None = None, host: str = "127.0.0.1") -> int:
         """Run until the process is asked to stop; return the exit code.
 
-        Raises SettingsError if Redis has another partition count, or may evict live calls.
+        Raises SettingsError if Redis has another partition count or account, or may evict live calls.
         """
         count_outages(self.metrics)
         connections = Connections.open(self._settings, self._environment, self.metrics)
@@ -175,7 +175,11 @@ class Worker:
         """Check or write the configuration in Redis; update the schema version."""
         # If Redis was emptied, keep the last version: older processes may be running.
         config_found = await config.ensure(
-            client, self._settings.prefix, self._settings.partitions, schema_version=self.schema.writes_at
+            client,
+            self._settings.prefix,
+            self._settings.partitions,
+            account_sid=self._settings.account_sid,
+            schema_version=self.schema.writes_at,
         )
         was_too_new, self.schema.written = self.schema.is_too_new, config_found.schema_version
         if self.schema.is_too_new and not was_too_new:

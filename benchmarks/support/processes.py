@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from benchmarks.support.settings import ENVIRON, KEYS
+from benchmarks.support.settings import ACCOUNT_SID, ENVIRON, KEYS
 from benchmarks.support.usage import Usage
 from conferral.runtime import lifecycle, log
 from conferral.runtime.clock import SystemClock
@@ -158,7 +158,7 @@ async def reader(stop: asyncio.Event, order: dict[str, Any]) -> int:
 async def relay(stop: asyncio.Event, order: dict[str, Any]) -> int:
     """The latency's floor: takes a command off its stream and sends a request at once, without any guarantees."""
     blocking = make_client(order["redis_url"], blocking=True)
-    await config.ensure(blocking, KEYS.prefix, KEYS.partitions)
+    await config.ensure(blocking, KEYS.prefix, KEYS.partitions, account_sid=ACCOUNT_SID)
 
     async def work() -> None:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:

@@ -8,6 +8,7 @@ from conferral.operations.damage import damaged_field, describe_damage, repair_o
 from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
+from conferral.storage.config import account_digest, other_account
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
@@ -163,7 +164,7 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
     key = config_key(settings.prefix)
     try:
         with store_errors():
-            found, schema = await client.hmget(key, ["partitions", "schema"])
+            found, account, schema = await client.hmget(key, ["partitions", "account", "schema"])
     except StoreError as error:
         fix = fix_for(
             error,
@@ -181,6 +182,8 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
     if partitions != settings.partitions:
         why = f"CONFERRAL_PARTITIONS is {settings.partitions}, but Redis was set up with {partitions}"
         return fail("setup", why, f"set CONFERRAL_PARTITIONS={partitions}"), None
+    if account not in (None, account_digest(settings.account_sid).encode()):
+        return fail("setup", other_account(key), "set TWILIO_ACCOUNT_SID to it, or another CONFERRAL_PREFIX"), None
     if schema_version > SCHEMA_VERSION:
         return fail(
             "setup", f"Redis has schema version {schema_version}, this Conferral {SCHEMA_VERSION}", "update Conferral"

@@ -117,7 +117,7 @@ async def _ensure_config(
 ) -> None:
     """Compare the configuration with Redis, then watch the schema version.
 
-    Raises SettingsError if Redis has other partitions or an unsupported schema version, or evicts keys.
+    Raises SettingsError if Redis has other partitions, another account, or an unsupported schema, or evicts keys.
     """
     keys = Keys(settings.prefix, settings.partitions)
     own = process_registry.Process(lifecycle.process_name(), "webhooks", schema.supported, version("conferral"))
@@ -127,7 +127,13 @@ async def _ensure_config(
             if is_first:
                 await config.check_eviction_policy(client)
                 is_first = False
-            setup = await config.ensure(client, settings.prefix, settings.partitions, schema_version=schema.writes_at)
+            setup = await config.ensure(
+                client,
+                settings.prefix,
+                settings.partitions,
+                account_sid=settings.account_sid,
+                schema_version=schema.writes_at,
+            )
             schema.written = setup.schema_version
             await process_registry.register(client, keys, replace(own, stats=stats_of(metrics)))
         except StoreError as error:

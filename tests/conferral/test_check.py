@@ -291,6 +291,15 @@ def test_another_number_of_partitions_fails(checked, redis, alive):
     assert lines["setup"]["fix"] == "set CONFERRAL_PARTITIONS=16"
 
 
+def test_another_account_fails(checked, redis, alive):
+    redis.hset(KEYS.config, "account", "another's")
+
+    code, lines = checked()
+
+    assert (code, lines["setup"]["status"]) == (1, "fail")
+    assert "another account" in lines["setup"]["found"]
+
+
 def test_a_newer_level_fails(checked, redis, alive):
     redis.hset(KEYS.config, "schema", 99)
 

@@ -14,6 +14,7 @@ import pytest
 
 from conferral.processes.common import require_free_port
 from conferral.runtime.errors import SettingsError
+from conferral.storage.config import account_digest
 from tests.conferral.cli_helpers import KEYS, SERVICE, Ran, start, until
 from tests.support.each import each
 from tests.support.ports import free_port
@@ -182,6 +183,18 @@ def test_another_number_of_partitions_stops_the_process_with_2(redis, redis_serv
 
     assert program.returncode == 2
     assert "CONFERRAL_PARTITIONS: 16, but conferral:config in Redis was set up with 4; use that" in err
+
+
+@pytest.mark.parametrize("command", ["webhooks", "worker"])
+def test_another_account_stops_the_process_with_2(redis, redis_server, tmp_path, command):
+    """It would read 404 for this account's live calls, and the other installation would end them."""
+    redis.hset(KEYS.config, mapping={"partitions": 16, "account": account_digest("AC" + "9" * 32), "schema": 1})
+
+    with running(command, tmp_path, redis_server.url) as (program, _):
+        _, err = program.communicate(timeout=60)
+
+    assert program.returncode == 2
+    assert "TWILIO_ACCOUNT_SID: conferral:config in Redis was set up with another account" in err
 
 
 @pytest.mark.parametrize("command", ["webhooks", "worker"])

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config, schema
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
@@ -28,7 +29,7 @@ async def client(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch):
 
 
 async def at_level(client: object, level: int, **running: int) -> None:
-    keys = (await config.ensure(client, "conferral", 4, schema_version=level)).keys
+    keys = (await config.ensure(client, "conferral", 4, schema_version=level, account_sid=ACCOUNT_SID)).keys
     for name, known in running.items():
         await process_registry.register(client, keys, process_registry.Process(name, "worker", known, "0.1.0"))
 

@@ -9,6 +9,7 @@ import pytest
 from twilio.rest import Client as TwilioClient
 
 from conferral.runtime.clock import SystemClock
+from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import make_client
@@ -46,7 +47,7 @@ def nodes_of(client: ClusterClient, session: str, command_id: str) -> set[str]:
 
 async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(cluster) -> None:
     client, blocking = make_client(cluster.url), make_client(cluster.url, blocking=True)
-    await config.ensure(client, "silence", 64)
+    await config.ensure(client, "silence", 64, account_sid=ACCOUNT_SID)
     needed = {client.node_of(key) for key in (KEYS.commands, KEYS.commands_lease, KEYS.dead)}
     silent = next(node for node in cluster.primaries() if not any(name.endswith(f":{node.port}") for name in needed))
     sick, well = {}, {}

@@ -11,6 +11,7 @@ from redis.asyncio.cluster import ClusterNode
 from conferral.operations.partition_clock import read_partition_clocks, read_session_time_ms
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.sandbox import ACCOUNT_SID
 from conferral.statemachine.events import CallProgressed
 from conferral.storage import config
 from conferral.storage.connection import cluster as cluster_client
@@ -255,7 +256,7 @@ async def test_cluster_that_is_not_there_is_out_of_reach_and_no_mistake_of_ours(
     client = make_client("redis://127.0.0.1:9/?cluster=true")
     publisher = BatchingIngest(client, KEYS, SystemClock(), deadline_s=0.3)
     with pytest.raises(StoreUnreachableError):
-        await config.ensure(client, "test", 64)
+        await config.ensure(client, "test", 64, account_sid=ACCOUNT_SID)
     with pytest.raises(StoreUnreachableError):
         await server_identity(client)
     with pytest.raises(StoreUnreachableError):

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio.cluster import RedisCluster
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
+from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection.client import make_client, store_errors
 from conferral.storage.keys import Keys
@@ -20,38 +21,50 @@ pytestmark = pytest.mark.redis
 
 
 async def test_number_of_partitions_is_fixed_at_first_use(client):
-    assert (await config.ensure(client, "test", 8)).keys.partitions == 8
-    assert (await config.ensure(client, "test", 8)).keys.partitions == 8
+    assert (await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)).keys.partitions == 8
+    assert (await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)).keys.partitions == 8
     with pytest.raises(SettingsError) as refused:
-        await config.ensure(client, "test", 16)
+        await config.ensure(client, "test", 16, account_sid=ACCOUNT_SID)
     assert refused.value.problems[0].startswith("CONFERRAL_PARTITIONS: 16, but test:config in Redis was set up with 8")
     assert (await config.load(client, "test")).partitions == 8
 
 
+async def test_account_is_fixed_at_first_use(client):
+    await client.hset("test:config", mapping={"partitions": 8, "schema": SCHEMA_VERSION})  # as an older release
+    for _ in range(2):
+        await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)
+    with pytest.raises(SettingsError) as refused:
+        await config.ensure(client, "test", 8, account_sid="AC" + "9" * 32)
+    assert refused.value.problems[0].startswith("TWILIO_ACCOUNT_SID: test:config in Redis was set up with another")
+    assert ACCOUNT_SID not in str(await client.hgetall("test:config"))
+
+
 async def test_schema_version_of_the_first_process_persists(client):
     older = SCHEMA_VERSION - 1
-    assert (await config.ensure(client, "test", 8, schema_version=older)).schema_version == older
-    assert (await config.ensure(client, "test", 8)).schema_version == older
+    assert (
+        await config.ensure(client, "test", 8, schema_version=older, account_sid=ACCOUNT_SID)
+    ).schema_version == older
+    assert (await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)).schema_version == older
     assert await config.read_schema_version(client, "test") == older
-    assert (await config.ensure(client, "fresh", 8)).schema_version == SCHEMA_VERSION
+    assert (await config.ensure(client, "fresh", 8, account_sid=ACCOUNT_SID)).schema_version == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize("left", ["partitions", "schema"])
 async def test_half_of_the_configuration_is_completed(client, left):
     await client.hset("test:config", left, 8)
-    found = await config.ensure(client, "test", 8, schema_version=8)
+    found = await config.ensure(client, "test", 8, schema_version=8, account_sid=ACCOUNT_SID)
     assert (found.keys.partitions, found.schema_version) == (8, 8)
 
 
 async def test_newer_schema_version_is_returned(client):
     await client.hset("test:config", mapping={"partitions": 8, "schema": 99})
-    assert (await config.ensure(client, "test", 8)).schema_version == 99
+    assert (await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)).schema_version == 99
 
 
 async def test_foreign_configuration_is_refused(client):
     await client.hset("test:config", mapping={"partitions": "many", "schema": 1})
     with pytest.raises(SettingsError, match="does another program use this prefix"):
-        await config.ensure(client, "test", 8)
+        await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)
     for partitions in ("many", "", "-1", "0"):
         await client.hset("test:config", "partitions", partitions)
         with pytest.raises(StoreError, match="does another program use this prefix"):
@@ -94,16 +107,16 @@ async def test_policy_set_at_run_time_and_streams_that_refuse_are_warned_of(clie
 async def test_configuration_that_vanishes_while_it_is_read_is_no_setting_error(gone):
     class Vanishing:
         async def hmget(self, *_arguments):
-            return gone
+            return [gone[0], None, gone[1]]
 
         async def hsetnx(self, *_arguments): ...
 
     with pytest.raises(StoreUnreachableError, match="test:config was removed"):
-        await config.ensure(Vanishing(), "test", 8)
+        await config.ensure(Vanishing(), "test", 8, account_sid=ACCOUNT_SID)
 
 
 async def test_level_never_goes_back(client):
-    await config.ensure(client, "test", 8, schema_version=1)
+    await config.ensure(client, "test", 8, schema_version=1, account_sid=ACCOUNT_SID)
     assert await config.raise_schema_version(client, "test", 2) == 2
     assert await config.raise_schema_version(client, "test", 1) == 2
     assert await config.read_schema_version(client, "test") == 2

@@ -14,6 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.check.redis_server import check_reachable
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
+from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection import client as connection_client
 from conferral.storage.connection.client import make_client, store_errors, to_store_error
@@ -151,7 +152,10 @@ async def server_that_answers(answer: bytes) -> AsyncIterator[str]:
 async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(options, answer, correction) -> None:
     async with server_that_answers(answer) as url:
         client = make_client(f"{url}{options}")
-        for start in (config.check_eviction_policy(client), config.ensure(client, "conferral", 64)):
+        for start in (
+            config.check_eviction_policy(client),
+            config.ensure(client, "conferral", 64, account_sid=ACCOUNT_SID),
+        ):
             with pytest.raises(SettingsError, match=correction):
                 await start
         with pytest.raises(StoreError, match=correction):

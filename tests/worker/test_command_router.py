@@ -9,6 +9,7 @@ from twilio.rest import Client
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
+from conferral.sandbox import ACCOUNT_SID
 from conferral.statemachine.events import Call, Transfer
 from conferral.storage import config
 from conferral.storage.codecs import event_codec
@@ -90,7 +91,7 @@ class Routing:
 @pytest.fixture
 async def routing(any_redis):
     routing = Routing(any_redis)
-    await config.ensure(routing.client, "test", 4)
+    await config.ensure(routing.client, "test", 4, account_sid=ACCOUNT_SID)
     yield routing
     await routing.client.aclose()
     await routing.blocking.aclose()

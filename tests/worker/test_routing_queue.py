@@ -13,6 +13,7 @@ from twilio.rest import Client as TwilioClient
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
+from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.blocking_reads import BlockingReads
@@ -97,7 +98,7 @@ class Cluster:
 async def routing_cluster(loop: VirtualLoop) -> AsyncIterator[Cluster]:
     """A cluster with both sessions, whose router has routed a first command."""
     cluster = Cluster(loop)
-    await config.ensure(cluster.client, "test", 2)
+    await config.ensure(cluster.client, "test", 2, account_sid=ACCOUNT_SID)
     for session in (SICK, WELL):
         await cluster.client.hset(KEYS.session(session), mapping={"id": session, "version": "1"})
     running = asyncio.create_task(cluster.router().run(cluster.stop))
