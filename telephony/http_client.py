@@ -39,8 +39,10 @@ TOTAL_TIMEOUT_S = 10.0
 REQUESTS_MAX = 96
 #: Close idle connections before a load balancer does: the outcome of a POST on a closing connection is unknown.
 KEEPALIVE_TIMEOUT_S = 15.0
-#: A page of 1,000 calls is smaller than 2 MiB.
-BODY_MAX_BYTES = 8 * 1024 * 1024
+#: Maximum size of an answer, decompressed: a call has 2 KiB, and a page without `PageSize` 50 records.
+BODY_MAX_BYTES = 256 * 1024
+#: In addition, for each record of a requested `PageSize`.
+RECORD_MAX_BYTES = 4 * 1024
 
 #: Distinct failure labels in metrics (count), more than occur in one process.
 FAILURES_MAX = 50
@@ -141,12 +143,12 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self._requests_max = requests_max
         self._slots = asyncio.Semaphore(requests_max)
         self._session: aiohttp.ClientSession | None = None
-        self._observer: Callable[[RequestResult], None] | None = None
+        self._observers: list[Callable[[RequestResult], None]] = []
         self._failures: set[str] = set()
 
     def observe(self, observer: Callable[[RequestResult], None]) -> None:
         """Call an observer once a sent request was answered, failed, or timed out."""
-        self._observer = observer
+        self._observers.append(observer)
 
     async def request(
         self,
@@ -168,6 +170,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             started_s = self._clock.monotonic_s()
             status, code, wait_s, request_id = 0, 0, 0.0, ""
             is_inconclusive = False  # whether it says nothing about Twilio, so it does not count
+            is_readable = True
             try:
                 answer = await self._send(method, target, params, data, _with_auth(headers, auth))
                 status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
@@ -177,7 +180,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                     if code:
                         self._note_time(answer)
                     raise errors.from_status(status, code, wait_s)
-                if answer.body and errors.parse_json_object(answer.body) is None:
+                is_readable = not answer.body or errors.parse_json_object(answer.body) is not None
+                if not is_readable:
                     raise OutcomeUnknownError(http_status=status)
                 self._note_time(answer)
             except _SendCancelledError:
@@ -189,9 +193,12 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 raise
             finally:
                 if not is_inconclusive:
-                    self._record(method, status, code, request_id, self._clock.monotonic_s() - started_s)
-                    if self._observer is not None:
-                        self._observer(RequestResult(status, code, wait_s, started_s))
+                    duration_s = self._clock.monotonic_s() - started_s
+                    self._record(method, status, code, request_id, duration_s, is_readable=is_readable)
+                    # HTML or cut JSON with 200 is no answer of Twilio's.
+                    result = RequestResult(status if is_readable else 0, code, wait_s, started_s)
+                    for observer in self._observers:
+                        observer(result)
         return Response(status, answer.body.decode(), answer.headers)
 
     def _note_time(self, answer: "HttpAnswer") -> None:
@@ -219,15 +226,18 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         headers: dict[str, str],
     ) -> "HttpAnswer":
         """Send a request; an error says whether it may have reached Twilio."""
+        target = URL(url).extend_query(_pairs(params))
         try:
             async with self._open_session().request(
                 method.upper(),
-                URL(url).extend_query(_pairs(params)),
+                target,
                 data=URL.build(query=_pairs(data)).raw_query_string.encode() or None,  # in C, unlike urllib's
                 headers=headers,
                 allow_redirects=False,
             ) as response:
-                return HttpAnswer(response.status, response.headers, await _read_body(response))
+                return HttpAnswer(
+                    response.status, response.headers, await _read_body(response, _body_max_bytes(target))
+                )
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ProviderUnreachableError from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -245,13 +255,17 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             )
         return self._session
 
-    def _record(self, method: str, status: int, code: int, request_id: str, duration_s: float) -> None:
+    def _record(
+        self, method: str, status: int, code: int, request_id: str, duration_s: float, *, is_readable: bool
+    ) -> None:
         """Count and log a request; status 0 means no response."""
         kind = _label.get()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
         expected_codes = _expected_codes.get()
         is_expected = expected_codes is not None and (code in expected_codes or errors.is_gone_error(status, code))
-        if not (200 <= status < 300 or is_expected):
+        if not is_readable:
+            self._metrics.rest_failures.labels("unreadable").inc()
+        elif not (200 <= status < 300 or is_expected):
             self._metrics.rest_failures.labels(self._failure_of(status, code)).inc()
         log.debug(
             "rest_completed",
@@ -281,14 +295,21 @@ class HttpAnswer:
     body: bytes
 
 
-async def _read_body(response: aiohttp.ClientResponse) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     """Read a response's body; raise ClientPayloadError if it is too long."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > BODY_MAX_BYTES:
+        if len(body) > max_bytes:
             raise aiohttp.ClientPayloadError("body too long")
     return bytes(body)
+
+
+def _body_max_bytes(url: URL) -> int:
+    """Return an answer's maximum size; parsing needs 60 times that."""
+    records = url.query.get("PageSize", "")
+    count = int(records) if records.isascii() and records.isdigit() and len(records) <= 4 else 0
+    return BODY_MAX_BYTES + count * RECORD_MAX_BYTES
 
 
 def _pairs(fields: Mapping[str, object] | None) -> list[tuple[str, str]]:
