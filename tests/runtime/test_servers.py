@@ -81,3 +81,26 @@ async def test_port_that_is_taken_is_named_so(app) -> None:
         with pytest.raises(SettingsError, match="in use"):
             async with run_server(web.Application(), "127.0.0.1", port, shutdown_s=1):
                 pytest.fail("two servers have one port")
+
+
+@pytest.mark.xfail(strict=True, raises=TimeoutError, reason="S1: a client that asks and never reads is held forever")
+async def test_client_that_never_reads_its_answers_is_disconnected(deadline) -> None:
+    """Unauthenticated requests for a large answer, all sent at once, fill the connection's buffers."""
+    transports = []
+
+    async def answer(request: web.Request) -> web.Response:
+        transports.append(request.transport)
+        return web.Response(body=b"x" * 1_000_000)
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=0.1) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
+        try:
+            async with asyncio.timeout(3):
+                while not transports or not transports[0].is_closing():
+                    await asyncio.sleep(0.01)
+            assert len(transports) < 50, "it was disconnected for its silence, not once it had all answers"
+        finally:
+            writer.transport.abort()
