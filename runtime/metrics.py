@@ -125,13 +125,17 @@ class Metrics:
         )
         self.rest_failures = self._counter(
             "conferral_rest_failures_total",
-            "REST requests to Twilio that failed, by Twilio's error code, or else by HTTP status (http-500, "
-            "no-answer); hanging up or reading a call that has already ended does not count",
+            "REST requests to Twilio that failed, by Twilio's error code, or else by HTTP status (http-500), "
+            "no-answer, or unreadable; hanging up or reading a call that has already ended does not count",
             ["code"],
         )
         self.rest_concurrency_limit = self._gauge(
             "conferral_rest_concurrency_limit",
             "Maximum number of concurrent Twilio requests of this worker, except hang-ups: fewer after a 429",
+        )
+        self.worker_standby = self._gauge(
+            "conferral_worker_standby",
+            "1 while this worker takes no partitions: Twilio refuses its credentials, but not another worker's",
         )
         self.rest_breaker_open = self._gauge(
             "conferral_rest_breaker_open",

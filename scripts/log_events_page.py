@@ -87,6 +87,8 @@ MEANINGS = {
     "session_reopened": "A session that Redis had lost was reopened from its caller's request.",
     "setting_unknown": "An environment variable looks like a setting but is none; `reason` suggests a name.",
     "signed_in": "Someone signed in to the console.",
+    "standby_begun": "Twilio refuses this worker's credentials, but not another's; it hands its partitions over.",
+    "standby_ended": "Twilio accepts this worker's credentials again, or no other's; it takes partitions again.",
     "stop_requested": "The process received a signal and is stopping.",
     "store_reachable": "Redis answers again after an outage of `duration_ms`.",
     "store_unreachable": "Redis did not answer or refused a write; `count` errors since the last line.",

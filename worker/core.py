@@ -1,6 +1,6 @@
 """What the parts of a worker share: name, clocks, and Redis."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
@@ -8,6 +8,13 @@ from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import LEASE_MS
 from conferral.storage.schema import SchemaVersion
+
+
+@dataclass(slots=True)
+class Standby:
+    """Whether another worker should do this one's work (`worker.credentials`)."""
+
+    is_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +30,9 @@ class WorkerCore:
     #: If this version can't read the schema, the worker holds no lease and is no member.
     schema: SchemaVersion
     lease_ms: int = LEASE_MS
+    standby: Standby = field(default_factory=Standby)
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether it must hold no lease, and is no member."""
+        return self.schema.is_too_new or self.standby.is_on

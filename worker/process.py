@@ -26,6 +26,7 @@ from conferral.telephony.directory.model import Directory, DirectoryFile, load_d
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.timers import fire_timers
 from conferral.worker.core import WorkerCore
+from conferral.worker.credentials import CredentialsWatch
 from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
 from conferral.worker.monitoring_server import serve_monitoring
@@ -83,6 +84,7 @@ class Worker:
         self.assigner: PartitionAssigner | None = None
         self._find_problems: Callable[[], Awaitable[list[str]]] | None = None
         self._find_warnings: Callable[[], Awaitable[list[str]]] | None = None
+        self._credentials: CredentialsWatch | None = None
         #: Why the worker has not started.
         self._start_problem = "redis: not reached yet"
 
@@ -99,6 +101,7 @@ class Worker:
             if keys is None:
                 return await run_until_stopped(stop, monitoring)
             parts = self._make_parts(connections, keys)
+            await parts.credentials.check_first()
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
             log.info("worker_started", holder=self.name, count=keys.partitions)
             work: dict[str, Callable[[], Awaitable[None]]] = {
@@ -108,6 +111,7 @@ class Worker:
                 "heartbeat": lambda: parts.assigner.membership.heartbeat(stop),
                 "rebalance_channel": lambda: parts.assigner.membership.listen(stop),
                 "config": lambda: self._maintain_config(stop, connections.client, keys),
+                "credentials": lambda: parts.credentials.run(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self._update_gauges(stop, parts),
@@ -153,7 +157,7 @@ class Worker:
         )
         parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self._current_policy)
         self.assigner, self.executor, self._find_problems = parts.assigner, parts.executor, parts.find_problems
-        self._find_warnings = parts.find_warnings
+        self._find_warnings, self._credentials = parts.find_warnings, parts.credentials
         return parts
 
     def _with_restarts(self, stop: asyncio.Event, name: str, work: Callable[[], Awaitable[None]]) -> Awaitable[None]:
@@ -228,7 +232,7 @@ class Worker:
                 await self._ensure_config(client)
                 if self._clock.monotonic_s() - registered_s >= process_registry.REGISTER_EVERY_S:
                     registered_s = self._clock.monotonic_s()
-                    await process_registry.register(client, keys, replace(self._process, stats=stats_of(self.metrics)))
+                    await process_registry.register(client, keys, self._registration())
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
                     warned_s = self._clock.monotonic_s()
                     await self._check_redis(client, keys)
@@ -245,6 +249,10 @@ class Worker:
             except StoreError as error:
                 log_unreachable(error, task="config")
             await pause(stop, until_tick_s(CONFIG_CHECK_EVERY_S))
+
+    def _registration(self) -> process_registry.Process:
+        twilio = "" if self._credentials is None else self._credentials.last
+        return replace(self._process, stats=stats_of(self.metrics), twilio=twilio)
 
     async def _check_redis(self, client: Client, keys: Keys) -> None:
         """Log and count the states of Redis that a person must change."""

@@ -30,6 +30,7 @@ from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.core import WorkerCore
+from conferral.worker.credentials import AccountReader, CredentialsWatch
 from conferral.worker.environment import Environment
 from conferral.worker.executor.dial_rate import DialRateLimiter
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy
@@ -113,7 +114,11 @@ class WorkerParts:
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(client, twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
         limit = self.executor.adaptive_limit
+        is_by_key = bool(settings.api_key and settings.api_secret)
+        account = AccountReader(rest_client(settings, connections.http), settings.account_sid, is_by_key=is_by_key)
+        self.credentials = CredentialsWatch(core, account.read)
         connections.http.observe(limit.observe)
+        connections.http.observe(self.credentials.observe)
         self.coverage = PartitionCoverage(core)
         self.find_problems = partial(find_problems, core, self.assigner.consumers, self.coverage, limit)
         self.find_warnings = partial(find_warnings, core)

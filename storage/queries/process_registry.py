@@ -31,12 +31,15 @@ class Process:
     stats: ProcessStats | None = field(default=None, compare=False)
     #: When it last registered, Unix milliseconds of Redis's clock; 0 if unknown.
     last_seen_ms: int = field(default=0, compare=False)
+    #: What Twilio last said about a worker's credentials: `accepted` or `refused`; empty if unknown.
+    twilio: str = field(default="", compare=False)
 
 
 async def register(client: Client, keys: Keys, process: Process) -> None:
     """Register a running process."""
     entry = orjson.dumps({
         "kind": process.kind, "schema_version": process.schema_version, "version": process.version,
+        **({"twilio": process.twilio} if process.twilio else {}),
         **({} if process.stats is None else {"stats": process_stats.to_json(process.stats)}),
     })  # fmt: skip
     with store_errors():
@@ -75,4 +78,5 @@ def _parse_process(name: str, data: bytes, seen_ms: int) -> Process:
         kind, schema_version, version = str(fields["kind"]), int(fields["schema_version"]), str(fields["version"])
     except (ValueError, KeyError, TypeError):
         return Process(name, "", 0, "", last_seen_ms=seen_ms)
-    return Process(name, kind, schema_version, version, process_stats.from_json(fields.get("stats")), seen_ms)
+    stats, twilio = process_stats.from_json(fields.get("stats")), str(fields.get("twilio", ""))
+    return Process(name, kind, schema_version, version, stats, seen_ms, twilio)

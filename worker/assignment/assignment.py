@@ -160,10 +160,10 @@ class PartitionAssigner:
     async def _rebalance(self, context: WorkerContext, executor: Executor) -> None:
         """Acquire unassigned (free) partitions up to the share, or hand one over.
 
-        Long-unclaimed partitions are acquired even above the share. If this version can't read the schema, acquire
-        nothing and hand everything over.
+        Long-unclaimed partitions are acquired even above the share. If this version can't read the schema, or another
+        worker's credentials work and this one's don't, acquire nothing and hand everything over.
         """
-        if self._core.schema.is_too_new:
+        if self._core.takes_nothing:
             if self.consumers and self._handover_task is None:
                 self._handover_task = asyncio.get_running_loop().create_task(self._hand_over_partition(executor))
             return

@@ -119,8 +119,8 @@ class Membership:
             log_unreachable(error, task="heartbeat")
 
     async def _send_heartbeat(self) -> None:
-        """Send a heartbeat and read all; leave while the schema is too new."""
-        if self._core.schema.is_too_new:
+        """Send a heartbeat and read all; leave while this worker takes nothing."""
+        if self._core.takes_nothing:
             await self._leave()
             return
         requested_at_s = self._clock.monotonic_s()

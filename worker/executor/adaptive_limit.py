@@ -34,7 +34,7 @@ WINDOW_MIN = 2
 #: What a 429 leaves of the window. Half, as in older TCP, would leave 9 of 13 slots at 2 % of chance 429s.
 KEPT_AFTER_429 = 0.7
 #: Wrong credentials. Source: Twilio docs, Errors, 20003.
-_PERMISSION_DENIED_CODE = 20003
+PERMISSION_DENIED_CODE = 20003
 
 
 class BreakerReason(StrEnum):
@@ -48,7 +48,7 @@ class BreakerReason(StrEnum):
 
 def refuses_credentials(answer: RequestResult) -> bool:
     """Whether an answer means wrong credentials, not one refused destination."""
-    return answer.status == 401 or (answer.status == 403 and answer.code in (0, _PERMISSION_DENIED_CODE))
+    return answer.status == 401 or (answer.status == 403 and answer.code in (0, PERMISSION_DENIED_CODE))
 
 
 class RequestSlots(NamedTuple):
@@ -112,7 +112,7 @@ class AdaptiveLimit:
         """The breaker's reason as `/readyz` reports it; empty when it is closed."""
         match self.breaker_reason:
             case BreakerReason.CREDENTIALS:
-                return f"twilio: credentials refused ({_PERMISSION_DENIED_CODE})"
+                return f"twilio: credentials refused ({PERMISSION_DENIED_CODE})"
             case BreakerReason.UNREACHABLE:
                 return "twilio: no answer"
             case None:

@@ -97,7 +97,7 @@ class CommandRouter:
 
     async def _ensure_lease(self) -> bool:
         lease = self._lease
-        if self._core.schema.is_too_new:
+        if self._core.takes_nothing:
             await lease.release()
             return False
         if lease.held is None:

@@ -49,7 +49,7 @@ class SweepLease(TaskLease):
             await pause(stop, until_tick_s(min(RENEW_EVERY_S, self._lease_ms / 1000 / 3) if self.held else TICK_S))
 
     async def _acquire_or_renew(self) -> None:
-        if self._core.schema.is_too_new:
+        if self._core.takes_nothing:
             await self.release()
         elif self.held is not None:
             await self.renew(self.held)

@@ -1,0 +1,60 @@
+"""Twilio refuses one worker's credentials: it gives its partitions up if another worker's are accepted."""
+
+from functools import partial
+
+import pytest
+from pydantic import SecretStr
+
+from conferral.telephony.http_client import RequestResult
+from conferral.worker.credentials import ACCEPTED, REFUSED, last_answer
+from tests.support.each import each
+from tests.support.local_system import LocalSystem
+from tests.support.redis_server import RedisServer
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import WorkerCluster, running_cluster
+
+
+@each("status, code, expected", [
+    (200, 0, ACCEPTED), (404, 20404, ACCEPTED), (429, 20429, ACCEPTED), (401, 20003, REFUSED), (403, 20003, REFUSED),
+    (401, 0, REFUSED), (403, 0, ""), (403, 21215, ACCEPTED), (404, 0, ""), (500, 20500, ""), (0, 0, ""),
+])  # fmt: skip
+def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: int, expected: str) -> None:
+    assert last_answer(RequestResult(status, code, 0.0, 0.0)) == expected
+
+
+@in_virtual_time_with("team", partial(running_cluster, partitions=4))
+async def test_worker_on_standby_holds_nothing_until_it_is_accepted_again(team: WorkerCluster) -> None:
+    first = team.join()
+    await team.until_fair(3.0)
+    second = team.join()
+    await team.until_fair(5.0)
+
+    first.keeper._core.standby.is_on = True
+    await team.passes(15.0)
+    assert (len(first.keeper.consumers), len(second.keeper.consumers)) == (0, 4)
+
+    first.keeper._core.standby.is_on = False
+    await team.until_fair(15.0)
+
+
+@pytest.mark.redis
+async def test_worker_with_wrong_credentials_leaves_its_partitions_to_one_that_is_accepted(
+    redis_server: RedisServer,
+) -> None:
+    """One wrong replica of several: it holds everything while it is alone, and nothing afterward."""
+    async with LocalSystem(redis_server.url, workers=0) as system:
+        right = system.settings
+        system.settings = right.model_copy(update={"auth_token": SecretStr("wrong")})
+        wrong = system.start_worker()
+        await system.eventually(system.all_held, "the only worker holds every partition")
+        system.settings = right
+        system.start_worker()
+
+        async def holds_nothing() -> bool:
+            return wrong.assigner is not None and not wrong.assigner.consumers and await system.all_held()
+
+        await system.eventually(holds_nothing, "the other worker holds every partition")
+        assert wrong.metrics.worker_standby._value.get() == 1
+        customer, _ = await system.converted()
+        await system.done("end", customer.sid)
+        await system.settled()

@@ -1,0 +1,113 @@
+"""Standby while Twilio refuses this worker's credentials, but not others'."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from twilio.rest import Client
+
+from conferral.runtime.errors import ProviderError, StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.outage import log_unreachable
+from conferral.storage.queries import process_registry
+from conferral.telephony.http_client import RequestResult, label_requests
+from conferral.telephony.rest_requests import send
+from conferral.worker.core import WorkerCore
+from conferral.worker.executor.adaptive_limit import CREDENTIALS_PAUSE_S, PERMISSION_DENIED_CODE
+
+log = structlog.get_logger()
+
+#: Between two looks at this worker's last answer, seconds.
+CHECK_EVERY_S = 1.0
+#: How long a start waits for the first answer, seconds: without Twilio, a worker takes its partitions all the same.
+FIRST_ANSWER_S = 2.0
+#: A worker that has not registered for this long doesn't count as live, milliseconds.
+LIVE_MS = round(3 * process_registry.REGISTER_EVERY_S * 1000)
+#: What a process reports about its last request, if Twilio answered it.
+ACCEPTED, REFUSED = "accepted", "refused"
+
+
+def last_answer(answer: RequestResult) -> str:
+    """Return what an answer says about the credentials; empty for nothing."""
+    if answer.status == 401 or (answer.status == 403 and answer.code == PERMISSION_DENIED_CODE):
+        return REFUSED
+    # Anything else from Twilio itself was authenticated first.
+    return ACCEPTED if 200 <= answer.status < 300 or (400 <= answer.status < 500 and answer.code) else ""
+
+
+@dataclass(slots=True)
+class AccountReader:
+    """Reads what the credentials in use may read."""
+
+    client: Client
+    account_sid: str
+    #: A standard API key may not read the account, but its calls. Source: Twilio docs, API keys.
+    is_by_key: bool
+
+    async def read(self) -> None:
+        """Raise a `ProviderError` if Twilio refuses, or does not answer."""
+        with label_requests("account"):
+            if self.is_by_key:
+                await send(self.client.calls.page_async(page_size=1))
+            else:
+                await send(self.client.api.v2010.accounts(self.account_sid).fetch_async())
+
+
+class CredentialsWatch:
+    """Gives the work up while Twilio refuses this worker, but not another."""
+
+    def __init__(self, core: WorkerCore, read_account: Callable[[], Awaitable[None]]) -> None:
+        self._core = core
+        self._read_account = read_account
+        #: What the last answer said.
+        self.last = ""
+        self._is_refused = False
+
+    def observe(self, answer: RequestResult) -> None:
+        """Note an answer of Twilio's."""
+        self.last = last_answer(answer)
+
+    async def check_first(self) -> None:
+        """Ask once, before this worker takes partitions; don't wait for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_ANSWER_S):
+                await self._check()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Check after each refusal, and while the credentials are refused."""
+        while not stop.is_set():
+            if self._is_refused or self.last == REFUSED:
+                await self._check()
+            await pause(stop, CREDENTIALS_PAUSE_S if self._core.standby.is_on else CHECK_EVERY_S)
+
+    async def _check(self) -> None:
+        """Confirm a refusal by a read that these credentials allow."""
+        try:
+            await self._read_account()
+        except ProviderError:
+            self._is_refused = self.last == REFUSED
+        else:
+            self._is_refused = False
+        is_on = self._is_refused and await self._is_other_accepted()
+        if is_on != self._core.standby.is_on:
+            self._core.standby.is_on = is_on
+            self._core.metrics.worker_standby.set(is_on)
+            if is_on:
+                log.error("standby_begun", holder=self._core.name)
+            else:
+                log.info("standby_ended", holder=self._core.name)
+
+    async def _is_other_accepted(self) -> bool:
+        """Whether a live worker's last request was accepted."""
+        try:
+            now_ms, processes = await process_registry.read_all(self._core.client, self._core.keys)
+        except StoreError as error:
+            log_unreachable(error, task="credentials")
+            return self._core.standby.is_on
+        return any(
+            one.kind == "worker" and one.twilio == ACCEPTED and abs(now_ms - one.last_seen_ms) <= LIVE_MS
+            for one in processes
+            if one.name != self._core.name
+        )
