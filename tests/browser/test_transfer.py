@@ -73,11 +73,11 @@ async def test_a_consult_transfer_is_played_by_clicks_alone(stage, windows: Wind
 async def take_moment(camera: Camera, console: Page, phones: Page) -> None:
     """Console left: state and who hears whom. Phones right: what is heard in each, and its first buttons."""
     head = console.locator("main header")
-    panels = [console.get_by_role("region", name=name) for name in ("State:", "Who hears whom")]
+    panel = console.get_by_role("region", name="Who hears whom")
     cards = [browser_actions.phone(phones, name) for name in ("customer", "alice", "dave")]
     await camera.frame(
-        [Part(head, head), *(Part(panel, panel) for panel in panels)],
-        [Part(card, card.locator(".buttons")) for card in cards],
+        [Part(head, head), Part(panel, panel)],
+        [Part(card, card.locator(".acts")) for card in cards],
     )
 
 

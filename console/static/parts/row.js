@@ -64,7 +64,7 @@ function Cells({ row, isEntry }) {
     </div>
     <div role="cell" class="cell cell-what" title=${printable(title)}>
       ${row.trouble ? html`<${Trouble} trouble=${row.trouble} /> ` : null}<${Sentence} value=${row.now} class="muted" />
-      ${row.held ? html` <span class="muted">(${row.held.kind} for <${Time} at=${row.held.since} as="age" />)</span>` : null}
+      ${row.held?.since ? html` <span class="muted">(${row.held.kind} for <${Time} at=${row.held.since} as="age" />)</span>` : null}
     </div>
     <div role="cell" class="cell cell-transfer" title=${printable(row.transfer)}><${Text} value=${row.transfer} /></div>
     <div role="cell" class="cell cell-start number"><${Time} at=${row.created_at} as="clock" /></div>
