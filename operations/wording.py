@@ -64,6 +64,7 @@ LEFT_REASONS = {
     "released": "disconnected by Conferral",
     "redirected-away": "continues with your app",
     "not-ours": "continues outside this session",
+    "participant_updated_via_api": "moved out of the conference by another program",
     "taken": "someone else took the call",
     "cancelled": "no longer needed",
 }
@@ -78,9 +79,9 @@ END_REASONS = {
     "park-timeout": "no one retrieved the parked call in time",
     "alone": "only one party was left in the conference",
     "convert-failed": "customer and agent could not be moved into a conference",
+    "moved": "another program gave the call another document; it continues there",
     "command": "an operator ended it",
     "too-old": "it reached the 24 h limit",
-    "moved": "another program moved the caller",
 }
 TRANSFER_FAILURES = {word: text.format(who="target") for word, text in _NOT_REACHED.items()} | {
     "hung-up": "target hung up",

@@ -11,11 +11,14 @@ HUNG_UP = "participant_hung_up"
 REDIRECTED_AWAY = "redirected-away"
 #: Why a guest's call continues: another app brought it into the conference, and only the conference ended.
 NOT_OURS = "not-ours"
-CONTINUES_ELSEWHERE = frozenset({REDIRECTED_AWAY, NOT_OURS, "participant_updated_via_api"})
-#: Reported as one.
-_HANG_UP_REASONS = frozenset({"completed", "answered", "in-progress", HUNG_UP})
+#: Twilio's ReasonParticipantLeft if another app moved the call out of the conference, and Conferral did not.
+MOVED_OUT = "participant_updated_via_api"
 #: Twilio's ReasonParticipantLeft: removed by the end of the conference.
 REMOVED_BY_END = "moderator_ended_conference"
+#: If a call that left for one of these is live, it is in another app's hands.
+CONTINUES_ELSEWHERE = frozenset({REDIRECTED_AWAY, NOT_OURS, MOVED_OUT, REMOVED_BY_END})
+#: Reported as one.
+_HANG_UP_REASONS = frozenset({"completed", "answered", "in-progress", HUNG_UP})
 #: Reported as one: ReasonParticipantLeft, or ReasonConferenceEnded if only that was reported.
 _CONFERENCE_END_REASONS = frozenset({
     REMOVED_BY_END, "conference_ended_via_api",
@@ -55,10 +58,10 @@ class EndReason(StrEnum):
     #: One party was left in the conference and Conferral does not know who hung up first.
     ALONE = "alone"
     CONVERT_FAILED = "convert-failed"
+    #: Another app gave the call other TwiML. Conferral leaves it alone.
+    MOVED = "moved"
     COMMAND = "command"
     TOO_OLD = "too-old"
-    #: Another program gave the caller's call another document; it is left alone.
-    MOVED = "moved"
 
 
 def reported_reason(reason: str) -> str:
@@ -66,6 +69,19 @@ def reported_reason(reason: str) -> str:
     if reason in _CONFERENCE_END_REASONS:
         return "left"
     return "hung-up" if reason in _HANG_UP_REASONS else reason
+
+
+def is_beyond_bridge(session: Session, party: Party) -> bool:
+    """Whether Twilio ends a party's call of a bridge, or another app moved it.
+
+    The child ends with its parent, and the action's answer ends the parent. Either call, if it is live after that, is
+    in another app's hands.
+    """
+    if session.conference_sid or session.former_conferences:
+        return False
+    if party.name == session.parent.name:
+        return bool(session.dial_call_status)
+    return party.name == session.child.name and not party.dial_id
 
 
 def is_of_another_app(session: Session, party: Party) -> bool:

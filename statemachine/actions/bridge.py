@@ -2,14 +2,15 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_accepted, set_dial_timer
-from conferral.statemachine.actions.parties import note_call_ended
-from conferral.statemachine.actions.reads import read_calls
+from conferral.statemachine.actions.parties import note_call_ended, note_gone
+from conferral.statemachine.actions.reads import read_calls, read_later
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.draft import Draft, not_none
-from conferral.statemachine.guards.calls import party_of_call
+from conferral.statemachine.events import Event
+from conferral.statemachine.guards.calls import TALKED, dial_reached_no_one, party_of_call
 from conferral.statemachine.guards.reads import child_in_read, next_agent_call
 from conferral.statemachine.session import AGENT, Party, first_label
-from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, WaitAudio
+from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
 from conferral.statemachine.step import CommandStatus
 
 
@@ -82,8 +83,36 @@ def read_agent_dial(draft: Draft, event: events.DialOverdue) -> None:
 def note_child_ended(draft: Draft, event: events.CallProgressed) -> None:
     """Record the child's end; the `<Dial>` action will say who was first."""
     note_call_ended(draft, draft.session.child, event)
+    if not draft.session.dial_call_status:
+        _await_parent_of_bridge(draft)
+
+
+def note_child_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
+    """Record the child's end; a later read shows what became of the parent."""
+    seen, is_bridged = child_in_read(draft, event), draft.state is State.BRIDGED
+    if seen is not None and not draft.session.child.is_gone:
+        draft.change_party(draft.session.child, call_sid=seen.call_sid)
+        note_gone(draft, draft.session.child.name, seen.status)
+        if is_bridged:
+            _await_parent_of_bridge(draft)
+    elif is_bridged:
+        read_later(draft, event)
+    if not (is_bridged or events.ConvertOverdue.timer in draft.session.timers):
+        await_parent(draft, event)
+
+
+def _await_parent_of_bridge(draft: Draft) -> None:
+    """Wait for the parent's end by the action's answer, or after a message."""
+    session = draft.session
+    has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *TALKED)
     draft.cancel_timers(events.RingOverdue)
-    draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms)
+    wait_ms = draft.policy.leave_check_ms if has_talked else draft.policy.reread_interval_ms
+    draft.set_timer(events.LeaveOverdue, wait_ms)
+
+
+def await_parent(draft: Draft, _event: Event) -> None:
+    """Wait for the parent to join or hang up; then a read shows where it is."""
+    draft.set_timer(events.ConvertOverdue, draft.policy.leave_check_ms)
 
 
 def note_parent_ended(draft: Draft, event: events.CallProgressed) -> None:
@@ -92,11 +121,12 @@ def note_parent_ended(draft: Draft, event: events.CallProgressed) -> None:
 
 
 def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
-    """Record that no one answered the `<Dial>`."""
+    """Record that the `<Dial>` has ended; the action's answer ends its call."""
     draft.change(dial_call_status=event.dial_call_status)
-    draft.cancel_timers(events.RingOverdue)
-    # Only the child's callback distinguishes busy from declined.
-    draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms)
+    _await_parent_of_bridge(draft)
+    if dial_reached_no_one(draft, event):
+        # Only the child's callback distinguishes busy from declined.
+        draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms)
 
 
 def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:

@@ -13,17 +13,24 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.guards.calls import TALKED
 from conferral.statemachine.guards.ended_session import is_being_searched, may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
-from conferral.statemachine.reasons import NOT_OURS, REDIRECTED_AWAY, EndReason, guests_may_remain, is_of_another_app
+from conferral.statemachine.reasons import (
+    MOVED_OUT,
+    NOT_OURS,
+    REDIRECTED_AWAY,
+    REMOVED_BY_END,
+    EndReason,
+    guests_may_remain,
+    is_of_another_app,
+)
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, OUTBOUND, Party
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase, TransferMode
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase, State, TransferMode
 from conferral.statemachine.step import CommandStatus, Outcome
 
 #: The final status of a call or `<Dial>`, as a word about the called party.
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
-#: DialCallStatus of a bridge in which both parties talked.
-_TALKED = frozenset({"completed", "answered"})
 #: The gate's decision, as a word about the called party.
 _GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"}
 
@@ -102,7 +109,7 @@ def end_by_child_reason(draft: Draft, _event: Event) -> None:
     reason = end_reason_of(child, child_status)
     note_gone(draft, child.name, child_status)
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
-    continues = parent.name == CUSTOMER and child_status in _TALKED and bool(draft.session.attributes.after_url)
+    continues = parent.name == CUSTOMER and child_status in TALKED and bool(draft.session.attributes.after_url)
     draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
     end_session(draft, reason)
 
@@ -112,6 +119,9 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     apply_conference(draft, event)
     parent, child = draft.session.parent, draft.session.child
     parent_status = event.status_of(parent.call_sid)
+    if draft.state is State.BRIDGED and draft.session.dial_call_status:
+        _end_after_dial(draft, event)
+        return
     if shows_parent_ended(draft, event):
         note_gone(draft, parent.name, parent_status)
     seen = child_in_read(draft, event)
@@ -134,6 +144,31 @@ def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
     end_session(draft, EndReason.MOVED)
 
 
+def _end_after_dial(draft: Draft, event: events.CallsRead) -> None:
+    """End the session: the `<Dial>` ended first, then its parent's call."""
+    seen = child_in_read(draft, event)
+    if seen is not None and seen.status == CallStatus.IN_PROGRESS:  # another app moved it out of the bridge
+        child = draft.session.child
+        draft.change_party(child, call_sid=seen.call_sid, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
+        is_moved = child.name == CUSTOMER
+        end_session(draft, EndReason.MOVED if is_moved else end_reason_of(child, draft.session.dial_call_status))
+        return
+    note_gone(draft, draft.session.parent.name, event.status_of(draft.session.parent.call_sid))
+    end_by_child_reason(draft, event)
+
+
+def end_moved(draft: Draft, event: events.CallsRead) -> None:
+    """End the session: another app moved the parent, and maybe the child."""
+    apply_conference(draft, event)
+    seen = child_in_read(draft, event)
+    if seen is not None and seen.status in FINAL_CALL_STATUSES:
+        note_gone(draft, draft.session.child.name, seen.status)
+    for party in (draft.session.parent, draft.session.child):
+        if not party.is_gone:
+            draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
+    end_session(draft, EndReason.MOVED)
+
+
 def end_customer_gone(draft: Draft, _event: Event) -> None:
     """End the session: the customer left during a transfer."""
     session = draft.session
@@ -143,7 +178,7 @@ def end_customer_gone(draft: Draft, _event: Event) -> None:
     ended_conference = draft.transfer.mode is TransferMode.PARK and bool(session.former_conferences)
     agent_left_first = session.first_to_leave == AGENT and not session.conference_sid
     agent_ended_call = agent_left_first and (ended_bridge or ended_conference)
-    end_session(draft, EndReason.AGENT_LEFT if agent_ended_call else EndReason.CUSTOMER_LEFT)
+    end_session(draft, EndReason.AGENT_LEFT if agent_ended_call else reason_of_leaving(session.customer))
 
 
 def hang_up_after_failed_sentence(draft: Draft, event: events.EffectFailed | events.EffectUnknown) -> None:
@@ -203,6 +238,9 @@ def _end_without_conference(draft: Draft) -> None:
     if draft.session.attributes.after_url and others_left and not customer.is_gone:
         # The customer's `<Dial>` action redirects the call to the `after` URL.
         draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
+    # The answer to a member's `<Dial>` action ends the call, unless another app moved it.
+    for party in draft.session.participants:
+        draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason=REMOVED_BY_END)
     end_session(draft, reason, end_conference=False)  # it is over already
 
 
@@ -227,10 +265,17 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     # A read may be open for a session without a conference; effects emitted earlier stay in front.
     if session.conference_sid and end_conference:
         draft.emit(EndConference, conference_sid=session.conference_sid)
+    # Twilio ends the child of a bridge with its parent; the action's answer ends the parent.
+    bridge_is_over = draft.state is State.BRIDGED and (
+        session.dial_call_status or session.parent.is_gone or session.child.is_gone
+    )
     for party in session.parties.values():
         if party.is_gone:
             if is_being_searched(party, draft.now_ms):
                 find_dialed_call(draft, party)  # effects emitted before the end are dropped
+            continue
+        if bridge_is_over and party.call_sid and not party.in_conference:
+            draft.change_party(party, status=PartyStatus.LEFT, left_reason="released")
             continue
         if party.call_sid and not is_of_another_app(session, party):
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
@@ -258,8 +303,15 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
 
 def reason_by_first_to_leave(draft: Draft) -> EndReason:
     """Return the end reason by the party that left first."""
-    by_party = {CUSTOMER: EndReason.CUSTOMER_LEFT, AGENT: EndReason.AGENT_LEFT}
-    return by_party.get(draft.session.first_to_leave, EndReason.ALONE)
+    first = draft.session.parties.get(draft.session.first_to_leave)
+    return EndReason.ALONE if first is None else reason_of_leaving(first)
+
+
+def reason_of_leaving(party: Party) -> EndReason:
+    """Return the end reason by the customer or the agent, who left first."""
+    if party.name == CUSTOMER and party.left_reason == MOVED_OUT:
+        return EndReason.MOVED
+    return EndReason(f"{party.name}-left")
 
 
 #: Why a call is hung up after the end of its session.

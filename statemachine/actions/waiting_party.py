@@ -14,7 +14,7 @@ from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import RedirectToUrl, Sentence
 from conferral.statemachine.events import DialEnded, Event, GateDecision, LoneOverdue, OpeningOverdue
 from conferral.statemachine.guards.waiting_party import expected_party, waiting_party
-from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason
+from conferral.statemachine.reasons import MOVED_OUT, REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import CUSTOMER, Party
 from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -72,7 +72,8 @@ def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
     """End the session: the waiting party hung up, and no phone rings on."""
     found = not_none(waiting_party(draft))
     was_reached = not found.dial_id or (found.answered and found.left_reason not in _GATE_REJECTIONS)
-    end_session(draft, EndReason(f"{found.name}-left") if was_reached else end_reason_of(found, found.left_reason))
+    reason = session_end.reason_of_leaving(found) if was_reached else end_reason_of(found, found.left_reason)
+    end_session(draft, reason)
 
 
 def end_no_one_reached(draft: Draft, _event: Event) -> None:
@@ -146,6 +147,11 @@ def stop_lone_grace(draft: Draft, _event: Event) -> None:
 def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:
     """Hang up the lone party, which ends its billing."""
     draft.ended_lone_conference = True
+    for party in tuple(draft.session.parties.values()):
+        # No callback has reported it, but another app has moved the call, if it goes on.
+        was_in = party.status is PartyStatus.CONNECTED and (party.answered or not party.dial_id)
+        if was_in and not (party.in_conference or party.is_leaving):
+            note_gone(draft, party.name, MOVED_OUT)
     end_session(draft, session_end.reason_by_first_to_leave(draft))
 
 

@@ -3,12 +3,14 @@
 from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed, DialEnded, EffectOutcome, Event
-from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS
+from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS, is_beyond_bridge
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
 
 #: DialCallStatus of a party that was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
 _UNREACHED = frozenset({"busy", "no-answer", "failed"})
+#: DialCallStatus of a bridge in which both parties talked.
+TALKED = frozenset({"completed", "answered"})
 _RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
 
 
@@ -34,8 +36,9 @@ def opens_session_by_callback(draft: Draft, event: CallProgressed) -> bool:
 
 def is_connected(draft: Draft, _event: Event) -> bool:
     """Whether customer and agent talk, so there is a bridge to convert."""
-    sides = (draft.session.parent, draft.session.child)
-    return draft.session.phase is Phase.CONNECTED and all(side.call_sid and not side.is_gone for side in sides)
+    session = draft.session
+    is_bridge = session.phase is Phase.CONNECTED and not session.dial_call_status
+    return is_bridge and all(side.call_sid and not side.is_gone for side in (session.parent, session.child))
 
 
 def is_ringing(draft: Draft, _event: Event) -> bool:
@@ -79,9 +82,9 @@ def child_answers(draft: Draft, event: CallProgressed) -> bool:
     return event.status == CallStatus.IN_PROGRESS and _is_child(draft, event)
 
 
-def child_ended_after_dial(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the child's call is over, and the `<Dial>` action came before."""
-    return bool(draft.session.dial_call_status) and child_ended(draft, event)
+def unreached_child_ended(draft: Draft, event: CallProgressed) -> bool:
+    """Whether the child's call is over, and the `<Dial>` did not reach it."""
+    return dial_reached_no_one(draft, event) and child_ended(draft, event)
 
 
 def child_ended(draft: Draft, event: CallProgressed) -> bool:
@@ -96,7 +99,7 @@ def parent_ended(draft: Draft, event: CallProgressed) -> bool:
 
 def parent_ended_after_child(draft: Draft, event: CallProgressed) -> bool:
     """Whether both calls are over; who hung up first is unknown."""
-    return parent_ended(draft, event) and draft.session.child.is_gone
+    return parent_ended(draft, event) and draft.session.child.is_gone and not draft.session.dial_call_status
 
 
 def party_ended(draft: Draft, event: CallProgressed) -> bool:
@@ -133,14 +136,28 @@ def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
 
 
 def dial_result_is_final(draft: Draft, event: DialEnded) -> bool:
-    """Whether the `<Dial>` was answered, or the child's callback has come."""
-    # If no one answered, the child's callback may still distinguish a refusal from busy.
-    return event.dial_call_status in ("completed", "answered") or draft.session.child.is_gone
+    """Whether it is known why the `<Dial>` ended, and what follows for its parent.
+
+    Otherwise, another app may have moved a party. If no one answered, the child's callback may still distinguish a
+    refusal from busy.
+    """
+    session = draft.session
+    # Only a call in progress can be moved.
+    if event.dial_call_status in _UNREACHED or event.call_status != CallStatus.IN_PROGRESS:
+        return event.dial_call_status in TALKED or session.child.is_gone
+    continues = session.parent.name == CUSTOMER and bool(session.attributes.after_url)
+    is_hung_up = session.parent.is_gone or session.child.hang_up_requested
+    return is_hung_up or (continues and event.dial_call_status in TALKED)
 
 
 def dial_has_ended(draft: Draft, _event: Event) -> bool:
     """Whether the action of the bridge's `<Dial>` was requested before."""
     return bool(draft.session.dial_call_status)
+
+
+def dial_reached_no_one(draft: Draft, _event: Event) -> bool:
+    """Whether the bridge's `<Dial>` ended because no one answered it."""
+    return draft.session.dial_call_status in _UNREACHED
 
 
 def is_of_unknown_party(draft: Draft, event: DialEnded) -> bool:
@@ -219,7 +236,10 @@ def _is_released(draft: Draft, call_sid: str) -> bool:
     """Whether a dialed call was hung up or continues elsewhere."""
     known = draft.session.find_party(call_sid=call_sid)
     # A call that looked like a guest is the session's after all: the URL names its dial.
-    return known is not None and (known.hang_up_requested or known.left_reason in CONTINUES_ELSEWHERE - {NOT_OURS})
+    if known is None:
+        return False
+    continues = known.left_reason in CONTINUES_ELSEWHERE - {NOT_OURS} or is_beyond_bridge(draft.session, known)
+    return known.hang_up_requested or continues
 
 
 def shows_live_leg(draft: Draft, event: events.EffectSucceeded) -> bool:

@@ -57,6 +57,25 @@ def agent_leaves_during_conversion(draft: Draft, event: CallProgressed | DialEnd
     return over and party is not None and party.name == AGENT
 
 
+def child_leaves_parent_outside(draft: Draft, event: CallProgressed | ParticipantLeft) -> bool:
+    """Whether the child hung up, and the parent is not in the conference.
+
+    The parent may be on its way there. If another app moved it, Twilio hung up the child.
+    """
+    session = draft.session
+    if isinstance(event, CallProgressed):
+        over, party = event.is_final, session.find_party(call_sid=event.call_sid, name=event.party)
+    else:
+        over = event.hung_up and not event.call_continues
+        party = session.find_party(call_sid=event.call_sid, label=event.label)
+    return over and party == session.child and not (session.parent.is_gone or session.parent.in_conference)
+
+
+def parent_joined_alone(draft: Draft, _event: Event) -> bool:
+    """Whether the parent joined the conference after the child had hung up."""
+    return draft.session.child.is_gone and draft.session.parent.in_conference
+
+
 def agent_left_early(draft: Draft, event: Event) -> bool:
     """Whether only the agent is gone while a transfer awaits the conversion."""
     session = draft.session

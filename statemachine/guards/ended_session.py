@@ -4,7 +4,13 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import FindCall, SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.guards.calls import shows_live_leg
-from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, guests_may_remain, is_label_of_dial, is_of_another_app
+from conferral.statemachine.reasons import (
+    CONTINUES_ELSEWHERE,
+    guests_may_remain,
+    is_beyond_bridge,
+    is_label_of_dial,
+    is_of_another_app,
+)
 from conferral.statemachine.session import Party
 
 #: Values of `dial_check` if a dial may have placed an unknown call: no outcome, or Redis was rolled back.
@@ -29,7 +35,10 @@ def is_being_searched(party: Party, now_ms: int) -> bool:
 def call_continues_elsewhere(draft: Draft, event: AccountSwept) -> bool:
     """Whether the live call was redirected elsewhere, or is another app's."""
     party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
-    return party is not None and (party.left_reason in CONTINUES_ELSEWHERE or is_of_another_app(draft.session, party))
+    if party is None:
+        return False
+    is_theirs = is_of_another_app(draft.session, party) or is_beyond_bridge(draft.session, party)
+    return party.left_reason in CONTINUES_ELSEWHERE or is_theirs
 
 
 def concerns_whole_session(event: AccountSwept) -> bool:

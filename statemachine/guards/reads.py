@@ -1,7 +1,7 @@
 """Guards on what a read of Twilio shows."""
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import CallSeen, CallsRead, Event
+from conferral.statemachine.events import CallSeen, CallsRead, ConvertOverdue, Event, LeaveOverdue
 from conferral.statemachine.guards.conversion import outbound_is_still_bridged, was_moved_recently
 from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT, has_reached_conference
 from conferral.statemachine.ids import visit_number
@@ -35,6 +35,31 @@ def shows_child_ended(draft: Draft, event: CallsRead) -> bool:
 def shows_either_ended(draft: Draft, event: CallsRead) -> bool:
     """Whether the call of either party is over."""
     return shows_parent_ended(draft, event) or shows_child_ended(draft, event)
+
+
+def shows_parent_moved(draft: Draft, event: CallsRead) -> bool:
+    """Whether the parent's call goes on, well after its `<Dial>` has ended.
+
+    The action's answer would have ended it, so another app has moved it. No one is moved into our conference alone.
+    """
+    session = draft.session
+    # In a conversion, the `<Dial>` ends because Conferral moved the child.
+    has_ended = session.child.is_gone or (draft.state is State.BRIDGED and bool(session.dial_call_status))
+    # While a timer runs, the end is news, and the action's answer may still be on its way.
+    is_old = not any(timer.timer in session.timers for timer in (LeaveOverdue, ConvertOverdue))
+    goes_on = event.status_of(session.parent.call_sid) == CallStatus.IN_PROGRESS
+    return has_ended and is_old and not session.reread_wanted and goes_on and not shows_parent_inside(draft, event)
+
+
+def shows_parent_inside(draft: Draft, event: CallsRead) -> bool:
+    """Whether the parent's call is in our conference."""
+    return any(seen.call_sid == draft.session.parent.call_sid for seen in event.participants)
+
+
+def shows_child_ended_alone(draft: Draft, event: CallsRead) -> bool:
+    """Whether only the child's call is over, and the parent's is elsewhere."""
+    is_alone = shows_child_ended(draft, event) and not shows_parent_ended(draft, event)
+    return is_alone and not shows_parent_inside(draft, event)
 
 
 def shows_child_answered(draft: Draft, event: CallsRead) -> bool:

@@ -21,6 +21,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(T,           on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
     Row(B|V|T,       on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
     Row(V,           on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_without_agent),
+    Row(V,           on.Automatic, when.parent_joined_alone,          E,                      do.end_by_first_to_leave),
     Row(B|V,         on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
     Row(T,           on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
     Row(B|V|T,       on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),

@@ -40,6 +40,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,       on.ParticipantChanged,                       None,                                         STAY,              do.note_participant_changed),
 
     Row(V,           on.ParticipantLeft,                          when.agent_leaves_during_conversion,          STAY,              do.note_left),
+    Row(V,           on.ParticipantLeft,                          when.child_leaves_parent_outside,             STAY,              (do.note_left, do.await_parent)),
     Row(V,           on.ParticipantLeft,                          when.party_hung_up,                           E,                 (do.note_left, do.end_by_first_to_leave)),
     Row(V|C|T,       OF_ANY_CONFERENCE,                           when.is_another_conference,                   STAY,              do.log_only),
 

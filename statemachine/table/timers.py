@@ -9,7 +9,8 @@ from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, S, T, V
 # fmt: off
 TIMERS: tuple[Row, ...] = (
     #   in    event                              when                             to                 do
-    Row(B,    on.LeaveOverdue,                   when.dial_has_ended,             E,                 do.end_by_child_reason),
+    # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
+    Row(B,    on.LeaveOverdue,                   when.dial_reached_no_one,        E,                 do.end_by_child_reason),
     Row(B,    (on.RingOverdue, on.LeaveOverdue), None,                            STAY,              do.read_calls),
     Row(C|T,  on.LeaveOverdue,                   None,                            STAY,              do.read_until_known),
     Row(V,    on.ConvertOverdue,                 None,                            STAY,              do.read_missing_leg),

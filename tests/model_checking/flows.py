@@ -78,6 +78,8 @@ class Flow:
     keys: tuple[str, ...] = ("1", "2")
     #: The agents to be tried, in their order, where the directory names several.
     agents: tuple[str, ...] = ()
+    #: Whose call another program may move by REST, by address; counts as a hang-up.
+    moved: tuple[str, ...] = ()
     policy: Policy = POLICY
     rules: Behavior = RULES
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -129,6 +131,12 @@ ALL: tuple[Flow, ...] = (
     Flow("next-agent", "two agents are to be tried, one after the other", phones={AGENT: _ANSWERS, CAROL: _ANSWERS},
          commands={**_CONVERSION, **_END}, agents=(AGENT, CAROL)),
     _flow("convert", "two who talk over a bridge are moved", "bridged", "convert", {}),
+    Flow("moved", "another program moves the customer of a bridge", before=BOTH_TALK, commands=_CONVERSION,
+         moved=(CUSTOMER,)),
+    Flow("moved-agent", "another program moves the agent of a bridge", before=BOTH_TALK, moved=(AGENT,)),
+    Flow("call-moved", "another program moves one of two in an outbound call",
+         call=command(Call, agent=AGENT, customer=CUSTOMER), before=(f"answer {AGENT}", f"answer {CUSTOMER}"),
+         moved=(CUSTOMER, AGENT)),
     _flow("warm", "a warm transfer of a bridged call", "bridged", "warm", {**_WARM, **_STEPS}, phones=_BOB_MAY),
     _flow("warm-room", "a warm transfer in a conference", "room", "warm", {**_WARM, **_STEPS}, phones=_BOB_MAY),
     _flow("consult", "a consult that begins in a conference", "room", "consult", _CONSULTING, phones=_BOB_MAY),

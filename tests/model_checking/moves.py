@@ -123,6 +123,7 @@ class Moves:
             yield from self._decisions(place)
             yield from self._orders(place)
         yield from self._people(place)
+        yield from self._programs(place)
         if works:
             yield from self._commands(place)
         yield from self._time(place, is_busy=bool(fetches))
@@ -233,6 +234,15 @@ class Moves:
             if place.left.hang_ups and leg.hears:
                 hangs_up = place._replace(left=place.left.but_one("hang_ups"))
                 yield self._person(hangs_up, leg, "hang up", PhoneHangsUp(leg.sid))
+
+    def _programs(self, place: Place) -> Iterator[tuple[Move, Callable[[], Place | None]]]:
+        """Another program of the account gives a call other TwiML."""
+        for leg in self.system.exchanges.legs[place.exchange] if place.left.hang_ups else ():
+            if leg.party in self.system.flow.moved and leg.status == "in-progress" and not leg.is_foreign:
+                after = place._replace(left=place.left.but_one("hang_ups"))
+                yield Move("program", leg.sid, "move"), lambda after=after, leg=leg: self._followed(  # type: ignore[misc]
+                    after, self.system.exchanges.move(after.exchange, leg.sid)
+                )
 
     def _person(self, place: Place, leg: Leg, act: str, happened: Input) -> tuple[Move, Callable[[], Place]]:
         return Move("person", leg.sid, act), lambda: self._followed(

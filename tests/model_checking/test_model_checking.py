@@ -13,7 +13,10 @@ from tests.model_checking.traces import describe
 #: Flows that come to an end within a second, whatever goes wrong once: all of it is seen in every run.
 WHOLE = ("inbound",)
 #: Those of which in every run only the beginning is seen: the usual order of things, with one disturbance.
-BEGUN = ("three", "convert", "warm", "consulting", "blind", "park", "waiting", "inbound-return", "waiting-return")
+BEGUN = (
+    "three", "convert", "warm", "consulting", "blind", "park", "waiting", "inbound-return", "waiting-return", "moved",
+    "call-moved",
+)  # fmt: skip
 #: Places that are searched then (count): about half a second each. `make soak` searches the whole of each for 30 s.
 PLACES_MAX = 300
 #: Those in which Redis is rolled back at any moment of the usual order, by up to four changes of the session.

@@ -103,6 +103,8 @@ def said(system: ModelInputs, place: Place, move: Move) -> str:
             return _order(system, place, move)
         case "person":
             return f"{_who(system, place, str(move.what))}: {move.how}"
+        case "program":
+            return f"another program moves {_who(system, place, str(move.what))}"
         case "command":
             return f"the operator commands {move.what}"
         case "timer":

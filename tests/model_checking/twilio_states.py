@@ -27,6 +27,8 @@ _T = TypeVar("_T")
 #: What is due later than this never is: the longest call, an hour of music.
 NEVER_S = 3_600.0
 _FAR_S = NOW_S + 10 * NEVER_S
+#: What another program lets a moved call hear; it ends by itself.
+ELSEWHERE = '<Response><Pause length="60"/></Response>'
 #: The documents that someone who waits or is held listens to.
 WAIT_AUDIO = frozenset({"wait", "hold"})
 
@@ -59,6 +61,10 @@ class Leg:
     conference_sid: str
     held: bool = False
     muted: bool = False
+    #: Whether another program has moved it.
+    is_foreign: bool = False
+    #: Who is at its other end: for one that came in, the caller.
+    party: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,15 @@ class TwilioStates:
         value = act(visit)
         return self._end(visit), value
 
+    def move(self, number: int, call_sid: str) -> Followed:
+        """What follows when another program moves a call; from then on the call is that program's."""
+
+        def act(visit: Visit) -> None:
+            visit.take(RestRequest("POST", f"/Calls/{call_sid}.json", (("Twiml", ELSEWHERE),)))
+            visit.exchange.state.calls[call_sid].is_foreign = True
+
+        return self.visit(number, act)[0]
+
     def state(self, number: int) -> State:
         """A copy of a state, for reading."""
         return self._load(number)[0].state
@@ -191,6 +206,9 @@ class Visit:
 
     async def answer(self, request: RestRequest) -> RestAnswer:
         """Answers a request of the REST API."""
+        ends = request.method == "POST" and ("Status", "completed") in request.params
+        call = self.exchange.state.calls.get(request.path.removeprefix("/Calls/").removesuffix(".json"))
+        assert not (ends and call is not None and call.is_foreign), "a call that another program moved is completed"
         answer = self.take(request)
         assert answer is not None
         return answer
@@ -332,4 +350,6 @@ def _leg(state: State, sid: str) -> Leg:
         conference_sid=call.conference_sid if is_in else "",
         held=participant is not None and is_in and participant.is_held,
         muted=participant is not None and is_in and participant.muted,
+        is_foreign=call.is_foreign,
+        party=call.from_ if call.direction == "inbound" else call.to,
     )

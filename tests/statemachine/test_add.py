@@ -143,7 +143,7 @@ def test_flag_that_is_just_being_set_is_cleared_before_the_dial():
 
 def test_customer_leaving_before_the_dial_ends_conference_and_command():
     story = clearing().leaves("customer").conference_ends(by="customer")
-    story.expect("ended", "hang up agent", reason="customer-left")
+    story.expect("ended", reason="customer-left")
     story.expect_command("add-1", "accepted", "failed", reason="customer-left")
 
 

@@ -49,6 +49,8 @@ def test_agent_who_does_not_take_the_call_ends_the_session(status, sip, dial_sta
     else:
         story.call("agent", status, sip=sip).expect("bridged").expect_timers("leave")
         story.dial_ends(dial_status, call_status="ringing")
+    if status == "canceled" and action_first:  # by whom is not known
+        story.expect("bridged").call("customer", "completed")
     story.expect("ended", reason=reason)
     assert story.session.timers == {}
 
@@ -68,7 +70,7 @@ def test_dial_action_alone_ends_the_session_when_every_callback_is_lost():
 def test_caller_who_hangs_up_while_it_rings_ends_the_session(call_status):
     story = Scenario().comes_in().call("agent", "ringing")
     story.dial_ends("canceled", call_status=call_status)
-    story.expect("ended", "hang up agent", reason="customer-left")
+    story.expect("ended", reason="customer-left")  # Twilio stops the agent's phone itself
 
 
 def test_dial_action_distinguishes_caller_hang_up_from_agent_hang_up():
@@ -78,15 +80,63 @@ def test_dial_action_distinguishes_caller_hang_up_from_agent_hang_up():
     story.dial_ends("completed", call_status="completed").expect("ended", reason="customer-left")
 
 
-def test_agent_who_hangs_up_ends_the_session_by_the_dial_action():
+def test_agent_who_hangs_up_ends_the_session_once_the_actions_answer_has_ended_the_call():
     story = Scenario().answered()
-    story.dial_ends("completed").expect("ended", reason="agent-left")
-    story.call("agent", "completed").expect("ended", outcome="stale")
+    story.dial_ends("completed").expect("bridged").expect_timers("leave")
+    story.convert().expect("bridged", outcome="refused")
+    story.call("agent", "completed").expect("bridged")
+    story.call("customer", "completed").expect("ended", reason="agent-left")
+
+
+def test_customer_who_goes_on_after_the_dial_action_was_moved_by_another_app():
+    """No request names the call, at the end or when the sweep finds it live."""
+    story = Scenario().answered().call("agent", "completed").dial_ends("completed").expect("bridged")
+    story.fires(LeaveOverdue).expect("bridged", "look")
+    story.reads(customer="in-progress", agent="completed").expect("ended", reason="moved")
+    assert story.session.parties["customer"].left_reason == "redirected-away"
+    story = as_conference(story).sweep_finds("call-live", "customer").expect("ended")
+    story.sweep_finds("call-live", "agent").expect("ended")
+
+
+def test_both_parties_who_go_on_after_the_dial_action_were_moved_by_another_app():
+    story = Scenario().answered().dial_ends("completed").fires(LeaveOverdue)
+    story.reads(customer="in-progress", agent="in-progress").expect("ended", reason="moved")
+    as_conference(story).sweep_finds("call-live", "agent").expect("ended")
+
+
+def test_agent_who_goes_on_after_the_customers_end_was_moved_by_another_app():
+    story = Scenario().answered().dial_ends("completed").fires(LeaveOverdue)
+    story.reads(customer="completed", agent="in-progress").expect("ended", reason="agent-left")
+    assert story.session.parties["agent"].left_reason == "redirected-away"
+
+
+def test_end_after_the_dial_action_leaves_the_call_to_the_actions_answer():
+    story = Scenario().answered().dial_ends("completed").end().expect("ended", reason="command")
+    story.expect_command("end-1", "accepted", "done")
+
+
+def test_call_of_a_bridge_is_not_moved_before_a_second_read_shows_it():
+    """The sweep reads first: the action's answer may be on its way."""
+    story = as_conference(Scenario().answered()).sweep_finds("call-missing", "agent").expect("bridged", "look")
+    story.reads(customer="in-progress", agent="completed").expect("bridged").expect_timers("leave")
+    story.fires(LeaveOverdue).reads(customer="completed", agent="completed").expect("ended", reason="agent-left")
+
+
+def test_message_of_the_action_is_spoken_to_its_end_before_the_call_counts_as_moved():
+    story = Scenario().comes_in().call("agent", "ringing").dial_ends("canceled").expect("bridged")
+    assert story.session.timers["leave"] == story.now_ms + story.policy.reread_interval_ms
+    story.fires(LeaveOverdue).reads(customer="in-progress", agent="canceled").expect("ended", reason="moved")
+
+
+def test_read_that_a_later_one_replaces_shows_no_one_moved():
+    story = as_conference(Scenario().answered()).sweep_finds("call-missing", "agent").call("agent", "completed")
+    story.fires(LeaveOverdue).expect("bridged")
+    story.reads(customer="in-progress", agent="completed").expect("bridged", "look")
 
 
 def test_caller_who_hangs_up_is_known_by_the_numbers_status_callback_alone():
     story = Scenario().answered().call("customer", "completed")
-    story.expect("ended", "hang up agent", reason="customer-left")
+    story.expect("ended", reason="customer-left")
 
 
 def test_both_callbacks_without_the_dial_action_are_settled_by_a_read():
@@ -95,10 +145,10 @@ def test_both_callbacks_without_the_dial_action_are_settled_by_a_read():
     story.reads(customer="completed", agent="completed").expect("ended", reason="agent-left")
 
 
-def test_lost_action_after_the_agent_left_lets_the_customer_go():
+def test_customer_who_goes_on_without_an_action_was_moved_by_another_app():
     story = Scenario().answered().call("agent", "completed").fires(LeaveOverdue).expect("bridged", "look")
     story.reads(customer="in-progress", agent="completed")
-    story.expect("ended", "hang up customer", reason="agent-left")
+    story.expect("ended", reason="moved")
 
 
 def test_failed_read_is_repeated():
@@ -125,9 +175,9 @@ def test_call_that_vanished_while_ringing_is_found_by_a_read():
     story.reads(customer="completed").expect("ended", reason="customer-left")
 
 
-def test_agent_whose_call_only_that_read_shows_is_hung_up():
+def test_agent_whose_call_only_that_read_shows_is_left_to_twilio():
     story = Scenario().comes_in().fires(RingOverdue).reads(customer="completed", agent="in-progress")
-    story.expect("ended", "hang up agent", reason="customer-left")
+    story.expect("ended", reason="customer-left")
 
 
 def test_read_older_than_the_bridged_session_is_discarded():
@@ -141,7 +191,7 @@ def test_read_counts_if_nothing_but_the_recording_has_changed_since():
     story = as_conference(Scenario().answered().later(30_000)).sweep_finds("call-missing", "customer")
     version = story.expect("bridged", "look").session.version
     ordering(lambda: story).record("start").expect("bridged", "record customer")
-    story.reads(customer="completed", version=version).expect("ended", "hang up agent", reason="customer-left")
+    story.reads(customer="completed", version=version).expect("ended", reason="customer-left")
 
 
 def test_late_and_doubled_callbacks_change_nothing():
@@ -247,7 +297,10 @@ def test_end_of_unknown_outcome_has_failed():
 def test_parent_of_a_bridge_that_is_over_continues_only_after_a_talk_and_with_a_url(begin, party, left_reason):
     story = begin()
     status = "busy" if story.session.child.is_gone else "completed"
-    story.dial_ends(status, party=party).expect("ended")
+    story.dial_ends(status, party=party)
+    if story.session.state == "bridged":
+        story.call(party, "completed")
+    story.expect("ended")
     assert story.session.parties[party].left_reason == left_reason
 
 
@@ -258,4 +311,6 @@ def with_survey(status: str) -> Scenario:
 
 def test_call_that_a_read_shows_over_is_known_by_its_sid():
     story = Scenario().comes_in().fires(RingOverdue).reads(customer="in-progress", agent="busy")
-    assert story.expect("ended", "hang up customer").session.parties["agent"].call_sid == AGENT_CALL
+    assert story.expect("bridged").session.parties["agent"].call_sid == AGENT_CALL
+    story.call("customer", "completed").fires(LeaveOverdue).reads(customer="completed", agent="busy")
+    story.expect("ended", reason="agent-busy")

@@ -126,9 +126,16 @@ def test_externally_added_guest_counts_as_company():
     story.leaves("guest").expect("conferenced").expect_timers("lone")
 
 
-def test_ended_conference_hangs_up_everyone():
+def test_ended_conference_leaves_everyone_to_the_dial_action():
     story = conferenced().conference_ends(reason="conference-ended-via-api")
-    story.expect("ended", "hang up customer", "hang up agent", reason="alone")
+    story.expect("ended", reason="alone")
+
+
+def test_customer_whose_move_by_another_app_ended_the_conference_is_left_alone():
+    """Twilio's callbacks come in any order: that the call goes on is not yet known."""
+    story = conferenced().conference_ends(by="customer").expect("ended", reason="customer-left")
+    story.leaves("customer", status="in-progress", reason="participant_updated_via_api").expect("ended")
+    as_conference(story).sweep_finds("call-live", "customer").expect("ended")
 
 
 def test_conference_ended_by_its_last_participant_names_the_party():

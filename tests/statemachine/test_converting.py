@@ -65,11 +65,30 @@ def test_second_convert_meanwhile_is_done_with_the_first():
 
 
 def test_convert_that_comes_too_late_asks_who_hung_up_and_ends_the_call():
-    """21220: the agent's leg is gone. The read costs one request and shows who left; no one waits for a grace."""
+    """21220: the agent's leg is gone. The read shows who left, and the customer is on the way into the conference."""
     story = converting().fails("redirect_call", "agent", gone=True, code=21220).expect("converting", "look")
-    story.reads(customer="in-progress", agent="completed")
-    story.expect("ended", "hang up customer", reason="agent-left")
+    story.reads(customer="in-progress", agent="completed").expect("converting")
+    story.joins("customer").expect("ended", "end room", "hang up customer", reason="agent-left")
     assert story.reports["convert-1"][-1] == ("failed", "agent-left")
+
+
+@pytest.mark.parametrize("how", ["callback", "read"])
+def test_customer_who_does_not_follow_into_the_conference_was_moved_by_another_app(how):
+    story = converting()
+    if how == "callback":
+        story.call("agent", "completed").expect("converting")
+    else:
+        story.fails("redirect_call", "agent", gone=True, code=21220).expect("converting", "look")
+        story.reads(customer="in-progress", agent="completed").expect("converting")
+    story.fires(ConvertOverdue).expect("converting", "look")
+    story.reads(customer="in-progress", agent="completed").expect("ended", reason="moved")
+    assert story.reports["convert-1"][-1] == ("failed", "moved")
+
+
+def test_customer_found_alone_in_the_conference_of_a_conversion_is_hung_up():
+    story = converting().fails("redirect_call", "agent", gone=True, code=21220)
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",))
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
 def test_convert_that_comes_too_late_because_the_customer_left():
@@ -176,14 +195,14 @@ def test_customer_hanging_up_before_anyone_joins_hangs_up_the_agent():
 
 
 @pytest.mark.parametrize("how", ["callback", "leave"])
-def test_agent_who_hangs_up_while_converting_ends_it_at_once(how):
+def test_agent_who_hangs_up_while_converting_ends_it_once_the_customer_is_there(how):
     story = converting().joins("agent")
     if how == "callback":
         story.call("agent", "completed")
     else:
         story.leaves("agent")
-    hang_ups = ("end room", "hang up customer")
-    story.expect("ended", *hang_ups, reason="agent-left")
+    story.expect("converting").joins("customer")
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
 
 
 def test_leg_that_leaves_the_conference_without_hanging_up_is_waited_for():
@@ -320,7 +339,7 @@ def test_lost_conversion_continues_when_twilio_reports_the_agent_live():
 
 def test_caller_leaving_during_a_lost_conversion_ends_it():
     story = Scenario().answered().dial_ends("completed", call_status="completed", other_side_is_live=True)
-    story.expect("ended", "hang up agent", reason="customer-left")
+    story.expect("ended", reason="customer-left")
 
 
 def test_read_of_an_earlier_attempt_moves_no_one_during_a_redirect():

@@ -130,12 +130,15 @@ def test_what_is_waited_for_is_due_so_much_later(begin, timer, due_ms):
 @each("begin, elapsed_ms, effects", [
     # An open read is waited for; a list of Twilio's may lag behind what was just moved.
     (lambda ms: swept(swept(conferenced(), after_ms=10_000), after_ms=ms), 30_000, ["look"]),
-    (lambda ms: swept(conferenced(), after_ms=ms).reads(customer="in-progress", agent="in-progress"), 10_000,
-     ["hang up customer", "hang up agent"]),
 ])  # fmt: skip
 def test_what_is_recent_is_waited_for_to_the_millisecond(begin, elapsed_ms, effects):
     assert begin(elapsed_ms - 1).words() == []
     assert begin(elapsed_ms).words() == effects
+
+
+@pytest.mark.parametrize("elapsed_ms, state", [(9_999, "conferenced"), (10_000, "ended")])
+def test_conference_is_over_if_it_is_missing_after_ten_seconds(elapsed_ms, state):
+    swept(conferenced(), after_ms=elapsed_ms).reads(customer="in-progress", agent="in-progress").expect(state)
 
 
 @pytest.mark.parametrize("elapsed_ms, conference", [(9_999, CONFERENCE), (10_000, "")])

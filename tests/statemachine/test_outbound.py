@@ -190,7 +190,7 @@ def test_agent_without_callbacks_is_read_and_given_up():
 
 def test_agent_who_hangs_up_while_the_customer_is_rung_ends_it():
     story = taken().call("customer", "ringing").call("agent", "completed")
-    story.expect("ended", "hang up customer", reason="agent-left").expect_command("call-1", "accepted", "failed")
+    story.expect("ended", reason="agent-left").expect_command("call-1", "accepted", "failed")
 
 
 @pytest.mark.parametrize("action_first", [True, False], ids=["action-first", "callback-first"])
@@ -201,6 +201,8 @@ def test_customer_who_is_not_reached_ends_it(status, sip, reason, action_first):
         story.dial_ends(status, party="agent").call("customer", status, sip=sip)
     else:
         story.call("customer", status, sip=sip).dial_ends(status, party="agent")
+    if status == "canceled":  # another app may have moved the agent; by the action's answer, the call ends
+        story.expect("bridged").call("agent", "completed")
     story.expect("ended", reason=f"customer-{reason}").expect_command(
         "call-1", "accepted", "failed", reason=f"customer-{reason}"
     )
@@ -210,15 +212,27 @@ def test_customer_who_is_not_reached_ends_it(status, sip, reason, action_first):
 def test_either_may_hang_up_first(leaver, reason):
     story = outbound()
     if leaver == "agent":
-        story.dial_ends("completed", party="agent", call_status="completed").expect("ended", "hang up customer")
+        story.dial_ends("completed", party="agent", call_status="completed").expect("ended")
     else:
-        story.call("customer", "completed").dial_ends("completed", party="agent").expect("ended")
+        story.call("customer", "completed").dial_ends("completed", party="agent").expect("bridged")
+        story.call("agent", "completed").expect("ended")
     assert story.session.end_reason == reason
 
 
 def test_customer_hang_up_is_found_by_a_read_when_the_action_is_lost():
     story = outbound().call("customer", "completed").fires(LeaveOverdue).expect("bridged", "look")
-    story.reads(agent="in-progress", customer="completed").expect("ended", "hang up agent", reason="customer-left")
+    story.reads(agent="completed", customer="completed").expect("ended", reason="customer-left")
+
+
+def test_agent_who_goes_on_after_the_dial_was_moved_by_another_app():
+    story = outbound().dial_ends("completed", party="agent").expect("bridged").fires(LeaveOverdue)
+    story.reads(agent="in-progress", customer="completed").expect("ended", reason="moved")
+    story.call("agent", "in-progress").expect("ended", outcome="stale")
+
+
+def test_customer_who_goes_on_after_the_agents_end_was_moved_by_another_app():
+    story = outbound().dial_ends("completed", party="agent").expect("bridged").fires(LeaveOverdue)
+    story.reads(agent="completed", customer="in-progress").expect("ended", reason="moved")
 
 
 def test_customer_answer_without_callback_is_found_by_a_read():

@@ -447,8 +447,8 @@ def test_caller_who_leaves_first_is_not_sent_anywhere():
     with_survey().leaves("customer").fires(LoneOverdue).expect("ended", "end room", reason="customer-left")
 
 
-def test_caller_without_a_survey_is_hung_up_when_the_conference_ends_with_the_agent():
-    received().conference_ends(by="agent").expect("ended", "hang up customer", "hang up agent", reason="agent-left")
+def test_caller_without_a_survey_is_left_to_the_dial_action_when_the_conference_ends_with_the_agent():
+    received().conference_ends(by="agent").expect("ended", reason="agent-left")
 
 
 @pytest.mark.parametrize("text", ["conference end", "nothing"])

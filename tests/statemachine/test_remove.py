@@ -34,7 +34,7 @@ def test_removing_the_agent_hangs_them_up_and_ends_the_bridge():
 
 def test_agent_of_an_outbound_call_who_is_removed_takes_the_customer_along():
     story = ordering(outbound).remove("agent").expect("bridged", "hang up agent").call("agent", "completed")
-    story.expect("ended", "hang up customer", reason="agent-left").expect_command("remove-1", "accepted", "done")
+    story.expect("ended", reason="agent-left").expect_command("remove-1", "accepted", "done")
 
 
 def test_ringing_agent_is_hung_up_once_the_call_is_known():
@@ -91,7 +91,8 @@ def test_agent_who_is_removed_while_the_caller_loses_the_conference_is_not_diale
 
 def test_agent_who_is_removed_while_it_converts_ends_it():
     story = ordering(Scenario().answered().convert).remove("agent").expect("converting", "hang up agent")
-    story.call("agent", "completed").expect("ended", "hang up customer")
+    story.call("agent", "completed").expect("converting").joins("customer")
+    story.expect("ended", "end room", "hang up customer")
     story.expect_command("remove-1", "accepted", "done").expect_command("convert-1", "accepted", "failed")
 
 

@@ -186,7 +186,7 @@ def test_agent_leave_may_be_reported_before_the_conference_end():
 def test_customer_moved_away_externally_leaves_no_one_in_silence():
     """The customer's call continues elsewhere, controlled by another app: it is left alone; all others are hung up."""
     story = ringing("warm").leaves("customer", status="in-progress", reason="participant_updated_via_api")
-    story.expect("ended", "end room", "hang up target", reason="customer-left")
+    story.expect("ended", "end room", "hang up target", reason="moved")
 
 
 def test_second_transfer_after_a_completed_one_is_the_new_agents():
