@@ -8,6 +8,7 @@ from conferral.statemachine.events import Cancel, Command, Complete, Convert, Re
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, OutcomeRecord
+from conferral.statemachine.transfer import TransferState
 
 
 def report_done(draft: Draft, event: Convert) -> None:
@@ -97,7 +98,12 @@ def conclude_transfer(draft: Draft, result: str) -> None:
 def conclude_session(draft: Draft, reason: str) -> None:
     """Write the session's outcome record, and close a running transfer."""
     transfer = draft.session.running_transfer
-    if transfer is not None:
+    if transfer is not None and _has_handed_over(transfer, reason):
+        if transfer.step_name == Complete.name:
+            report_step(draft, CommandStatus.DONE)
+        report_step(draft, CommandStatus.FAILED, reason)
+        succeed_transfer(draft)
+    elif transfer is not None:
         was_cancelled = transfer.status is TransferStatus.CANCELLED
         if transfer.status is TransferStatus.FAILED:  # and reported as such; another party was being dialed
             if reason in (EndReason.CUSTOMER_LEFT, EndReason.COMMAND):
@@ -114,6 +120,12 @@ def conclude_session(draft: Draft, reason: str) -> None:
         conclude_transfer(draft, "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed")
     by, started_at_ms = draft.session.by, draft.session.created_at_ms
     _add_record(draft, "session", kind="session", result="ended", reason=reason, by=by, started_at_ms=started_at_ms)
+
+
+def _has_handed_over(transfer: TransferState, reason: str) -> bool:
+    """Whether the target had the customer before the customer left."""
+    all_talked = transfer.status is TransferStatus.MERGED or transfer.stage is TransferStage.RELEASING_AGENT
+    return all_talked and reason in (EndReason.CUSTOMER_LEFT, EndReason.MOVED)
 
 
 def _add_record(draft: Draft, subject: str, **fields: Any) -> None:

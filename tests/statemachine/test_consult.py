@@ -226,10 +226,18 @@ def test_agent_who_hangs_up_while_the_customer_is_being_held():
     )
 
 
-@pytest.mark.parametrize("begin", [lambda: talking("consult"), swapped, merged], ids=["talking", "swapped", "merged"])
-def test_customer_hanging_up_releases_everyone(begin):
+@pytest.mark.parametrize(
+    "begin, transfer",
+    [
+        (lambda: talking("consult"), ("failed", "customer-left")),
+        (swapped, ("failed", "customer-left")),
+        (merged, ("completed", "")),
+    ],
+    ids=["talking", "swapped", "merged"],
+)
+def test_customer_hanging_up_releases_everyone(begin, transfer):
     story = begin().leaves("customer").expect("ended", "end room", reason="customer-left")
-    story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
+    story.expect_concluded(("transfer", *transfer), ("session", "ended", "customer-left"))
 
 
 @pytest.mark.parametrize("options", [{}, {"confirm": True}], ids=["dialed directly", "past the gate"])

@@ -79,8 +79,19 @@ def test_agent_who_hangs_up_counts_as_complete():
 
 
 def test_customer_hanging_up_releases_everyone():
+    """The target had the customer, so the transfer is completed."""
     story = talking("warm").leaves("customer").expect("ended", "end room", reason="customer-left")
-    story.expect_transfer("failed", "customer-left")
+    story.expect_transfer("completed").expect_concluded(COMPLETED, ("session", "ended", "customer-left"))
+
+
+def test_customer_hanging_up_while_the_agent_is_released_completes_the_transfer():
+    story = talking("warm").complete().leaves("customer").expect("ended", "end room")
+    story.expect_command("complete-1", "accepted", "done")
+    story.expect_concluded(COMPLETED, ("session", "ended", "customer-left"))
+
+
+def test_customer_hanging_up_while_the_target_is_released_fails_the_transfer():
+    story = talking("warm").cancel().leaves("customer")
     story.expect_concluded(("transfer", "failed", "customer-left"), ("session", "ended", "customer-left"))
 
 
