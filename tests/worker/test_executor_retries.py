@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError
+from conferral.runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError, ProviderRefusedError
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from conferral.worker.executor.executor import ExecutorPolicy
@@ -17,6 +17,7 @@ from tests.worker.executor_harness import (
     ELSEWHERE,
     GONE,
     IN_CONFERENCE,
+    OF_A_PROXY,
     OVER,
     REFUSED,
     RINGING,
@@ -227,11 +228,12 @@ async def test_unknown_once_and_busy_ever_after_stays_unknown(system: ExecutorHa
     assert isinstance(await system.run(hang_up("h")), EffectUnknown)
 
 
+@pytest.mark.parametrize("refusal", [DENIED, OF_A_PROXY])
 @pytest.mark.parametrize("effect, requests", [(redirect("a"), 1), (read("a"), 1), (hang_up("a"), 3)])
-async def test_denied_credentials_are_tried_again_only_to_end_something(
-    system: ExecutorHarness, effect: Effect, requests: int
+async def test_refusal_that_may_pass_is_tried_again_only_to_end_something(
+    system: ExecutorHarness, effect: Effect, requests: int, refusal: ProviderRefusedError
 ) -> None:
-    system.calls.script["a"].extend([DENIED, DENIED, None])
+    system.calls.script["a"].extend([refusal, refusal, None])
 
     outcome = await system.run(effect)
 

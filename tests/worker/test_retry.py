@@ -75,12 +75,15 @@ def test_absurd_retry_after_is_cut() -> None:
         (ProviderRefusedError(http_status=401, code=20003), True,  True),
         (ProviderRefusedError(http_status=403),             True,  True),
         (ProviderRefusedError(http_status=403),             False, False),
+        (ProviderRefusedError(http_status=302),             True,  True),
+        (ProviderRefusedError(http_status=404),             True,  True),
+        (ProviderRefusedError(http_status=407),             False, False),
     ],
 )  # fmt: skip
-def test_refusal_is_repeated_only_where_credentials_may_be_changing(
+def test_refusal_is_repeated_only_where_it_may_pass(
     error: ProviderError, repeats_denied: bool, is_repeated: bool
 ) -> None:
-    policy = RetryPolicy(deadline_s=8, request_timeout_s=4, retries_denied=repeats_denied)
+    policy = RetryPolicy(deadline_s=8, request_timeout_s=4, retries_passing_refusals=repeats_denied)
 
     assert (backoff_s(1, error, policy, random.Random(1)) is not None) is is_repeated
 
@@ -110,7 +113,7 @@ def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: f
     assert (policy.deadline_s, policy.request_timeout_s) == (deadline_s, request_s)
     assert policy.last_request_s == (request_s if is_at_most_once else 1)
     assert (policy.first_wait_s, policy.wait_max_s) == (0.25, 30 if effect.is_ending else 2)
-    assert policy.retries_denied is effect.is_ending
+    assert policy.retries_passing_refusals is effect.is_ending
 
 
 def test_eight_of_forty_eight_requests_are_for_endings() -> None:

@@ -27,7 +27,8 @@ class RetryPolicy:
     wait_max_s: float = 2.0
     #: Upper bound of the first backoff: most refusals under load end soon.
     first_wait_s: float = 0.25
-    retries_denied: bool = False
+    #: Refusals of the credentials, and those without a Twilio code, which a proxy answered.
+    retries_passing_refusals: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class ExecutorPolicy:
     #: Reads of calls, and searches for one.
     read: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
     #: A call costs money until it is hung up, and Twilio may be away for minutes.
-    ending: RetryPolicy = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_denied=True)
+    ending: RetryPolicy = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)
     #: Concurrent effects of all workers together. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
     requests_max: int = 48
     #: Reserved, so hung requests never keep a caller in a conference.
@@ -99,8 +100,8 @@ def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: rand
 
     Source: AWS Architecture Blog, "Exponential Backoff And Jitter"; Twilio docs, Errors, 20429.
     """
-    is_denial_to_retry = error.http_status in DENIED_STATUSES and policy.retries_denied
-    if isinstance(error, ProviderRefusedError) and not is_denial_to_retry:
+    may_pass = error.http_status in DENIED_STATUSES or (error.http_status > 0 and not error.code)
+    if isinstance(error, ProviderRefusedError) and not (may_pass and policy.retries_passing_refusals):
         return None
     if error.retry_after_s > 0:
         return min(error.retry_after_s, RETRY_AFTER_MAX_S) + rng.uniform(0, policy.first_wait_s)
