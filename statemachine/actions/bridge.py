@@ -116,7 +116,7 @@ def await_parent(draft: Draft, _event: Event) -> None:
 
 
 def note_parent_ended(draft: Draft, event: events.CallProgressed) -> None:
-    """Record both ends; the `<Dial>` action or a read will say who was first."""
+    """Record the end; the `<Dial>` action or a read shows the rest."""
     note_call_ended(draft, not_none(party_of_call(draft, event)), event)
 
 

@@ -26,11 +26,21 @@ from conferral.statemachine.reasons import (
     is_of_another_app,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, OUTBOUND, Party
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, PartyStatus, Phase, State, TransferMode
+from conferral.statemachine.states import (
+    FINAL_CALL_STATUSES,
+    CallStatus,
+    Opening,
+    PartyStatus,
+    Phase,
+    State,
+    TransferMode,
+)
 from conferral.statemachine.step import CommandStatus, Outcome
 
 #: The final status of a call or `<Dial>`, as a word about the called party.
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
+#: Why a child of a bridge that was not reached is gone; it is `canceled` if another app moves the parent.
+_NOT_REACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED, "rejected"})
 #: The gate's decision, as a word about the called party.
 _GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"}
 
@@ -166,7 +176,10 @@ def end_moved(draft: Draft, event: events.CallsRead) -> None:
     for party in (draft.session.parent, draft.session.child):
         if not party.is_gone:
             draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
-    end_session(draft, EndReason.MOVED)
+    child = draft.session.child
+    # A caller whom no one answered hears our message, as far as is known.
+    was_reached = child.left_reason not in _NOT_REACHED
+    end_session(draft, EndReason.MOVED if was_reached else end_reason_of(child, child.left_reason))
 
 
 def end_customer_gone(draft: Draft, _event: Event) -> None:

@@ -82,9 +82,13 @@ def child_answers(draft: Draft, event: CallProgressed) -> bool:
     return event.status == CallStatus.IN_PROGRESS and _is_child(draft, event)
 
 
-def unreached_child_ended(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the child's call is over, and the `<Dial>` did not reach it."""
-    return dial_reached_no_one(draft, event) and child_ended(draft, event)
+def child_ended_last(draft: Draft, event: CallProgressed) -> bool:
+    """Whether the child's call is over, and the parent's fate is known.
+
+    The `<Dial>` did not reach the child, or has ended, and so has the parent's call.
+    """
+    is_over = bool(draft.session.dial_call_status) and draft.session.parent.is_gone
+    return (is_over or dial_reached_no_one(draft, event)) and child_ended(draft, event)
 
 
 def child_ended(draft: Draft, event: CallProgressed) -> bool:
@@ -97,9 +101,14 @@ def parent_ended(draft: Draft, event: CallProgressed) -> bool:
     return event.is_final and _is_parent(draft, event)
 
 
-def parent_ended_after_child(draft: Draft, event: CallProgressed) -> bool:
-    """Whether both calls are over; who hung up first is unknown."""
-    return parent_ended(draft, event) and draft.session.child.is_gone and not draft.session.dial_call_status
+def parent_ended_unclearly(draft: Draft, event: CallProgressed) -> bool:
+    """Whether the parent ended, but who was first, or the child, is unknown."""
+    session = draft.session
+    if session.dial_call_status:
+        is_open = session.dial_call_status in TALKED and not (session.child.is_gone or session.child.hang_up_requested)
+    else:
+        is_open = session.child.is_gone
+    return is_open and parent_ended(draft, event)
 
 
 def party_ended(draft: Draft, event: CallProgressed) -> bool:
@@ -136,7 +145,7 @@ def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
 
 
 def dial_result_is_final(draft: Draft, event: DialEnded) -> bool:
-    """Whether it is known why the `<Dial>` ended, and what follows for its parent.
+    """Whether it is known why the `<Dial>` ended, and what follows.
 
     Otherwise, another app may have moved a party. If no one answered, the child's callback may still distinguish a
     refusal from busy.

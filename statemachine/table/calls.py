@@ -52,9 +52,9 @@ CALLS: tuple[Row, ...] = (
     Row(B,          on.CallProgressed,                   when.child_rings,                    STAY,       do.note_child_ringing),
     Row(B,          on.CallProgressed,                   when.child_answers,                  STAY,       do.note_answer),
     # Twilio hangs up the child when the parent leaves, so the child's end alone does not show who left first.
-    Row(B,          on.CallProgressed,                   when.unreached_child_ended,          E,          do.end_by_unreached_child),
+    Row(B,          on.CallProgressed,                   when.child_ended_last,               E,          do.end_by_unreached_child),
     Row(B,          on.CallProgressed,                   when.child_ended,                    STAY,       do.note_child_ended),
-    Row(B,          on.CallProgressed,                   when.parent_ended_after_child,       STAY,       do.note_parent_ended),
+    Row(B,          on.CallProgressed,                   when.parent_ended_unclearly,         STAY,       do.note_parent_ended),
     Row(B,          on.CallProgressed,                   when.parent_ended,                   E,          do.end_parent_left),
     Row(V,          on.CallProgressed,                   when.child_leaves_parent_outside,    STAY,       (do.note_left, do.await_parent)),
     Row(V,          on.CallProgressed,                   when.party_ended,                    E,          (do.note_left, do.end_by_first_to_leave)),

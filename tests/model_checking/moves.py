@@ -240,8 +240,11 @@ class Moves:
         for leg in self.system.exchanges.legs[place.exchange] if place.left.hang_ups else ():
             if leg.party in self.system.flow.moved and leg.status == "in-progress" and not leg.is_foreign:
                 after = place._replace(left=place.left.but_one("hang_ups"))
-                yield Move("program", leg.sid, "move"), lambda after=after, leg=leg: self._followed(  # type: ignore[misc]
-                    after, self.system.exchanges.move(after.exchange, leg.sid)
+                yield (
+                    Move("program", leg.sid, "move"),
+                    lambda after=after, leg=leg: self._followed(  # type: ignore[misc]
+                        after, self.system.exchanges.move(after.exchange, leg.sid)
+                    ),
                 )
 
     def _person(self, place: Place, leg: Leg, act: str, happened: Input) -> tuple[Move, Callable[[], Place]]:

@@ -299,7 +299,7 @@ def test_parent_of_a_bridge_that_is_over_continues_only_after_a_talk_and_with_a_
     status = "busy" if story.session.child.is_gone else "completed"
     story.dial_ends(status, party=party)
     if story.session.state == "bridged":
-        story.call(party, "completed")
+        story.call(party, "completed").call("agent" if party == "customer" else "customer", "completed")
     story.expect("ended")
     assert story.session.parties[party].left_reason == left_reason
 

@@ -231,7 +231,8 @@ def test_agent_who_goes_on_after_the_dial_was_moved_by_another_app():
 
 
 def test_customer_who_goes_on_after_the_agents_end_was_moved_by_another_app():
-    story = outbound().dial_ends("completed", party="agent").expect("bridged").fires(LeaveOverdue)
+    story = outbound().dial_ends("completed", party="agent").expect("bridged").call("agent", "completed")
+    story.expect("bridged").fires(LeaveOverdue)
     story.reads(agent="completed", customer="in-progress").expect("ended", reason="moved")
 
 

@@ -62,7 +62,9 @@ POLICY = ExecutorPolicy(
     play_announcement=RetryPolicy(deadline_s=5, request_timeout_s=5, first_wait_s=0.01, wait_max_s=0.02),
     start_recording=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
     change_recording=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02),
-    ending=RetryPolicy(deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02, retries_passing_refusals=True),
+    ending=RetryPolicy(
+        deadline_s=5, request_timeout_s=1, first_wait_s=0.01, wait_max_s=0.02, retries_passing_refusals=True
+    ),
     settle_s=0.05,
     verify_interval_s=0.02,
 )

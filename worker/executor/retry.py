@@ -52,7 +52,9 @@ class ExecutorPolicy:
     #: Reads of calls, and searches for one.
     read: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
     #: A call costs money until it is hung up, and Twilio may be away for minutes.
-    ending: RetryPolicy = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)
+    ending: RetryPolicy = RetryPolicy(
+        deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True
+    )
     #: Concurrent effects of all workers together. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
     requests_max: int = 48
     #: Reserved, so hung requests never keep a caller in a conference.
