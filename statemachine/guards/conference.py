@@ -63,11 +63,14 @@ def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
 
 
 def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
-    """Whether the join is known, but not from a callback."""
+    """Whether the join is known, but not from a callback; or this is none."""
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None or event.conference_sid != draft.session.conference_sid:
         return False
-    return party.in_conference and party.conference_sequence < 0 and (party.answered or not party.dial_id)
+    is_reported = party.conference_sequence >= 0
+    if is_reported and event.sequence is None:
+        return party.in_conference  # a request for wait audio, on its way together with the callback
+    return party.in_conference and not is_reported and (party.answered or not party.dial_id)
 
 
 def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:

@@ -100,3 +100,12 @@ def test_caller_in_a_conference_that_no_list_shows_is_left_there():
         story.fires(OpeningOverdue).expect("conferenced", "look").reads(customer="in-progress")
         story.expect("conferenced").expect_timers("opening")
     story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced", "dial agent")
+
+
+@pytest.mark.parametrize("first, second", [(1, None), (None, 1)])
+def test_join_reported_by_callback_and_wait_request_leaves_the_customer_waiting(first, second):
+    """A customer who were taken for one in a started conference would be held, which Twilio refuses."""
+    story = Scenario().answered().transfer("blind").call("agent", "completed")
+    story.joins("customer", starts=False, sequence=first).expect("transferring", "dial target")
+    story.joins("customer", starts=False, sequence=second).expect("transferring")
+    assert story.session.parties["customer"].waits_for_start
