@@ -9,9 +9,10 @@ from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.pending_commands import fail_queued_commands
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_converts
-from conferral.statemachine.draft import Draft
+from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import RedirectCall
 from conferral.statemachine.events import Event
+from conferral.statemachine.guards.conversion import leg_to_repair
 from conferral.statemachine.session import AGENT, Party
 from conferral.statemachine.states import PartyStatus, Phase, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -20,7 +21,9 @@ from conferral.statemachine.step import CommandStatus
 def begin_conversion(draft: Draft, _event: Event) -> None:
     """Redirect the child's leg; the parent follows by its `<Dial>` action."""
     # Twilio hangs up the child if the parent is moved first. Source: Twilio docs, modifying calls in progress.
-    draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0)
+    draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0, presence_reads=0)
+    for party in tuple(draft.session.parties.values()):
+        draft.change_party(party, repair_moved_at_ms=0)
     redirect_leg(draft, draft.session.child)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
@@ -71,14 +74,14 @@ def finish_conversion(draft: Draft, _event: Event) -> None:
 
 
 def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
-    """Redirect the missing leg once: the child's, unless it has joined."""
-    apply_conference(draft, event)
-    draft.change(repair_attempted=True)
+    """Redirect a missing leg, once each; the child's first."""
+    missing = not_none(leg_to_repair(draft, event))
+    if event.conference_sid:
+        apply_conference(draft, event)
+    draft.change(repair_attempted=True, presence_reads=0)
     draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)
-    # The parent's `<Dial>` action follows the child's redirect.
-    missing = draft.session.parent if draft.session.child.in_conference else draft.session.child
-    redirect_leg(draft, missing)
-    draft.change_party(missing, repair_moved_at_ms=draft.now_ms)
+    redirect_leg(draft, draft.session.parties[missing.name])
+    draft.change_party(draft.session.parties[missing.name], repair_moved_at_ms=draft.now_ms)
 
 
 def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE, left_conference: str = "") -> None:

@@ -102,3 +102,10 @@ def read_missing_leg(draft: Draft, event: events.ConvertOverdue) -> None:
     read_calls(draft, event)
     if events.RepairOverdue.timer not in draft.session.timers:
         draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)
+
+
+def read_after_repair(draft: Draft, event: events.RepairOverdue) -> None:
+    """Read Twilio until it shows what became of a conversion."""
+    draft.change(presence_reads=draft.session.presence_reads + 1)
+    read_calls(draft, event)
+    draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)

@@ -1,8 +1,8 @@
 """Guards on a running conversion."""
 
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantLeft
-from conferral.statemachine.session import AGENT, OUTBOUND
+from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, Event, ParticipantLeft
+from conferral.statemachine.session import AGENT, OUTBOUND, Party
 
 
 def was_moved_recently(draft: Draft, _event: Event) -> bool:
@@ -33,9 +33,30 @@ def awaits_redirect(draft: Draft, event: Event) -> bool:
     return has_open_redirect(draft, event) and both_are_still_bridged(draft, event)
 
 
-def repair_is_available(draft: Draft, _event: Event) -> bool:
-    """Whether the conversion's one repair has not been used."""
-    return not draft.session.repair_attempted
+def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
+    """Return the leg to redirect next, once each; None if none is left.
+
+    A read without a conference does not show which leg is missing: one of them may wait where no list shows it.
+    """
+    session = draft.session
+    inside = {seen.call_sid for seen in event.participants}
+    if not event.conference_sid:
+        inside = {party.call_sid for party in session.participants}  # by callbacks
+    # Moving the parent ends the child's call, unless the child has been moved before.
+    legs = (session.parent, session.child) if session.dial_call_status else (session.child, session.parent)
+    missing = (leg for leg in legs if not (leg.call_sid in inside or leg.repair_moved_at_ms))
+    return next(missing, None)
+
+
+def repair_is_available(draft: Draft, event: CallsRead) -> bool:
+    """Whether a leg that the conference lacks has not been redirected again."""
+    return leg_to_repair(draft, event) is not None
+
+
+def shows_leg_still_missing(draft: Draft, event: CallsRead) -> bool:
+    """Whether the conference lacks a leg long after its second redirect."""
+    # Without a conference, the read shows nothing: no list need have one that has not started.
+    return draft.session.presence_reads > 0 and bool(event.conference_sid)
 
 
 def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:
@@ -82,8 +103,8 @@ def agent_left_early(draft: Draft, event: Event) -> bool:
     return transfer_awaits_conversion(draft, event) and session.agent.is_gone and not session.customer.is_gone
 
 
-def only_customer_joined(draft: Draft, event: Event) -> bool:
+def shows_only_customer_joined(draft: Draft, event: CallsRead) -> bool:
     """Whether a transfer's conversion brought in the customer alone."""
-    session = draft.session
-    joined_alone = session.customer.in_conference and not session.agent.in_conference
-    return transfer_awaits_conversion(draft, event) and joined_alone
+    inside = {seen.call_sid for seen in event.participants}
+    is_missing = shows_leg_still_missing(draft, event) and transfer_awaits_conversion(draft, event)
+    return is_missing and draft.session.customer.call_sid in inside

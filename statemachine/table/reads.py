@@ -4,7 +4,7 @@ from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, T, V
+from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, S, T, V
 
 # fmt: off
 READS: tuple[Row, ...] = (
@@ -33,6 +33,8 @@ READS: tuple[Row, ...] = (
     Row(V,    on.CallsRead,       when.has_open_redirect,                 STAY, do.extend_convert_timer),
     Row(V,    on.CallsRead,       when.was_moved_recently,                STAY, do.extend_convert_timer),
     Row(V,    on.CallsRead,       when.repair_is_available,               STAY, do.redirect_missing_leg),
+    Row(V,    on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_conference, do.continue_without_agent)),
+    Row(V,    on.CallsRead,       when.shows_leg_still_missing,           E,    do.end(EndReason.CONVERT_FAILED)),
     Row(C,    on.CallsRead,       when.shows_waiting_party_still_missing, E,    do.end(EndReason.CONVERT_FAILED)),
     Row(C,    on.CallsRead,       when.shows_waiting_party_missing,       STAY, do.redirect_waiting_party),
     Row(C,    on.CallsRead,       when.shows_waiting_conference_over,     STAY, (do.await_waiting_party_rejoin, do.apply_settled_read)),

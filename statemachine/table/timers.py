@@ -17,10 +17,9 @@ TIMERS: tuple[Row, ...] = (
 
     # Twilio may be slow: while both are still bridged, they talk, and no one is hung up.
     Row(V,    on.RepairOverdue,                  when.awaits_redirect,            STAY,              do.wait_for_redirect),
-    Row(V,    on.RepairOverdue,                  when.was_moved_recently,         STAY,              do.wait_for_redirect),
     Row(V,    on.RepairOverdue,                  when.both_are_still_bridged,     B,                 do.give_up_conversion),
-    Row(V,    on.RepairOverdue,                  when.only_customer_joined,       S.MOVING_CUSTOMER, do.continue_without_agent),
-    Row(V,    on.RepairOverdue,                  None,                            E,                 do.end(EndReason.CONVERT_FAILED)),
+    # They may talk in the conference although no callback says so: only a read ends it.
+    Row(V,    on.RepairOverdue,                  None,                            STAY,              do.read_after_repair),
 
     # Callbacks may be lost: a read comes before anyone is hung up.
     Row(C,    (on.LoneOverdue, on.ParkOverdue),  when.presence_is_uncertain,      STAY,              do.read_presence),

@@ -198,6 +198,20 @@ async def test_customer_who_never_arrives_is_moved_once_and_the_call_continues(s
     await system.ended_by_command(customer.sid, debugger=frozenset({11205}))
 
 
+async def test_repaired_conversion_goes_on_although_no_join_is_reported(system):
+    """The two talk in a conference that no callback reports: what reads show counts, and no timer."""
+    customer, agent = await system.talking()
+    for event in ("participant-*", "conference-*"):
+        system.sandbox.faults.lose_callbacks(event, count=10_000)
+    system.sandbox.faults.fail_fetches("/voice/", status=0, count=8)
+    await system.done("convert", customer.sid)
+    await system.until_talk(customer, agent)
+    session = await system.until(customer.sid, state="conferenced")
+    assert session["party.customer.in_conference"] == session["party.agent.in_conference"] == "true"
+    system.sandbox.faults.clear()
+    await system.ended_by_command(customer.sid, debugger=frozenset({11205}))
+
+
 async def test_number_and_names_of_people_are_in_no_key_and_no_conference_name(system):
     customer, _ = await system.converted()
     for key in await system.client.keys("*"):

@@ -208,4 +208,15 @@ AWAITED = tuple(
     for flow in ALL
     if flow.name in ("waiting", "call-room", "blind", "park")
 )
-FLOWS = {flow.name: flow for flow in (*ALL, *RETURNS, *AWAITED)}
+#: The same under Twilio's former rule: a list of conferences shows those of every status.
+ALL_LISTED = tuple(
+    replace(
+        flow,
+        name=f"{flow.name}-all-listed",
+        about=f"{flow.about}, where lists show every conference",
+        rules=replace(flow.rules, conference_list="all", init_conference_list="all"),
+    )
+    for flow in ALL
+    if flow.name in ("convert", "call-room")
+)
+FLOWS = {flow.name: flow for flow in (*ALL, *RETURNS, *AWAITED, *ALL_LISTED)}

@@ -57,6 +57,13 @@ def test_flow_with_a_rollback_at_its_beginning() -> None:
     assert explored("hold", bounds).moves > 0
 
 
+@pytest.mark.parametrize("name", ["convert", "convert-all-listed"])
+def test_conversion_whose_callbacks_are_lost(name: str) -> None:
+    """Whichever are lost, and whatever lists show: no one who talks is hung up."""
+    bounds = Bounds(left=Left(4, 0, 0, 4), faults=("lose",), places_max=PLACES_MAX, seconds_max=50)
+    assert explored(name, bounds).moves > 0
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", FLOWS)

@@ -143,11 +143,15 @@ def test_repair_is_tried_once_and_then_everyone_is_released():
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",)).expect(
         "converting", REDIRECT_CUSTOMER
     )
-    assert story.last.effects[0].attempt == 2
+    (move,) = story.last.effects
+    assert move.attempt == 2
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",)).expect(
         "converting"
     )
-    story.fires(RepairOverdue)
+    story.succeeds("redirect_call", "customer", move.effect_id).later(5_000).fires(RepairOverdue).expect(
+        "converting", "look"
+    )
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("agent",))
     story.expect("ended", "end room", "hang up customer", reason="convert-failed")
     story.expect_command("convert-1", "accepted", "failed")
 
@@ -160,9 +164,30 @@ def test_read_some_time_after_the_repair_was_answered_changes_nothing():
     story.later(5_000).reads(**seen).expect("converting").expect_timers("repair")
 
 
-def test_conversion_ends_in_time_although_every_read_fails():
+def test_conversion_goes_on_while_every_read_fails_and_only_a_read_ends_it():
+    """The two may be talking: the callback of the last join may be lost."""
     story = converting().joins("agent").fires(ConvertOverdue).fails("read_calls", status=500).expect("converting")
-    story.fires(RepairOverdue).expect("ended", "end room", "hang up customer", reason="convert-failed")
+    for _ in range(5):
+        story.fires(RepairOverdue).expect("converting", "look").fails("read_calls", status=500).expect("converting")
+    story.fires(RepairOverdue).reads(
+        customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent")
+    )
+    story.expect("conferenced", *FLAGS)
+
+
+def test_repaired_conversion_whose_joins_are_not_reported_is_found_by_a_read():
+    """No list shows the conference of the one who waits; both are moved, and talk."""
+    story = redirected().fires(ConvertOverdue).reads(customer="in-progress", agent="in-progress")
+    story.expect("converting", REDIRECT_AGENT).succeeds("redirect_call", "agent", story.last.effects[0].effect_id)
+    story.later(5_000).fires(RepairOverdue).reads(customer="in-progress", agent="in-progress")
+    story.expect("converting", REDIRECT_CUSTOMER).succeeds("redirect_call", "customer", story.last.effects[0].effect_id)
+    for _ in range(3):
+        story.later(5_000).fires(RepairOverdue).expect("converting", "look")
+        story.reads(customer="in-progress", agent="in-progress").expect("converting").expect_timers("repair")
+    story.later(5_000).fires(RepairOverdue).reads(
+        customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent")
+    )
+    story.expect("conferenced", *FLAGS)
 
 
 def test_read_showing_a_party_gone_ends_the_call():
@@ -363,7 +388,10 @@ def test_read_requested_before_a_redirect_succeeded_is_outdated():
 def test_leg_that_was_moved_late_is_waited_for_before_the_call_is_ended():
     story = converting().fires(ConvertOverdue).later(4_500)
     story.succeeds("redirect_call", "agent", story_redirect(story)).fires(RepairOverdue).expect("converting")
-    story.fires(RepairOverdue).expect("ended", "hang up customer", "hang up agent")
+    shown = {"conference": CONFERENCE, "inside": ("customer",), "customer": "in-progress", "agent": "in-progress"}
+    story.reads(**shown).expect("converting", "look").later(2_000).reads(**shown).expect("converting", REDIRECT_AGENT)
+    story.succeeds("redirect_call", "agent", story.last.effects[0].effect_id).later(5_000)
+    story.fires(RepairOverdue).reads(**shown).expect("ended", "end room", "hang up agent")
 
 
 def test_read_showing_both_in_another_conference_resets_the_event_sequence():

@@ -233,7 +233,9 @@ def test_conversion_that_brings_only_the_customer_parks_them():
     story.fires(ConvertOverdue).expect("converting", "look")
     story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer",))
     story.expect("converting", "move agent").is_unknown("redirect_call", "agent", story.last.effects[0].effect_id)
-    story.fires(RepairOverdue).expect("transferring", "hang up agent", "move customer", phase="park")
+    story.later(5_000).fires(RepairOverdue)
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer",))
+    story.expect("transferring", "look", "hang up agent", "move customer", phase="park")
     story.joins("customer", conference=OTHER_CONFERENCE, starts=False)
     story.call("agent", "completed").expect("conferenced", phase="parked").expect_held()
 
