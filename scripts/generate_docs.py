@@ -13,6 +13,7 @@ import errors_page  # noqa: E402
 import faults_page  # noqa: E402
 import log_events_page  # noqa: E402
 import performance_page  # noqa: E402
+import redis_acl  # noqa: E402
 import reference_pages  # noqa: E402
 import statemachine_page  # noqa: E402
 from source_notes import notes_of  # noqa: E402
@@ -46,6 +47,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/api.md": lambda: api_page.api_page(_refusals()),
     "docs/performance-cost.svg": performance_page.cost_plot,
     "docs/performance-latency.svg": performance_page.latency_plot,
+    "docs/operating.md": lambda: redis_acl.filled("docs/operating.md"),
     ERRORS_PAGE: lambda: errors_page.errors_page(_refusals()),
 }
 for page in ("README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/reliability.md"):
