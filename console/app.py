@@ -23,6 +23,7 @@ from conferral.operations.history import replay
 from conferral.operations.session_queries import LogEntry
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
@@ -38,6 +39,8 @@ log = structlog.get_logger()
 STATIC = Path(__file__).parent / "static"
 STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.css")
 SOCKETS_MAX = 256
+#: Interval of log lines about refused requests, each with a count, by path and reason, seconds.
+REFUSALS_LOG_EVERY_S = 60.0
 _TWILIO = "twilio.com"
 #: Load balancers request these under any host name.
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})
@@ -91,7 +94,7 @@ def make_app(
         has_twilio_pages=_is_twilio_api(settings.api_url),
     )
     commands = CommandRoutes(redis, access)
-    app = web.Application(middlewares=[_errors_as_json, _reject_other_hosts(options.allowed_hosts)])
+    app = web.Application(middlewares=[_errors_as_json(clock), _reject_other_hosts(options.allowed_hosts)])
     app.on_response_prepare.append(add_headers)
     app.add_routes(static_routes(static))
     app.add_routes(
@@ -121,17 +124,28 @@ def _is_twilio_api(url: str) -> bool:
     return host == _TWILIO or host.endswith(f".{_TWILIO}")
 
 
-@web.middleware
-async def _errors_as_json(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except RequestError as error:
-        refused = error
-    except StoreError as error:
-        log_unreachable(error, task="console")
-        refused = RequestError("store", str(error))
-    log.info("console_refused", url_path=_route_template(request), reason=refused.type)
-    return refused.response()
+def _errors_as_json(clock: Clock) -> Middleware:
+    """Return a middleware that answers errors.
+
+    It logs each kind once a minute: anyone can cause many.
+    """
+    log_limit = LogRateLimit(clock)
+
+    @web.middleware
+    async def answer(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except RequestError as error:
+            refused = error
+        except StoreError as error:
+            log_unreachable(error, task="console")
+            refused = RequestError("store", str(error))
+        path = _route_template(request)
+        if count := log_limit.count((path, refused.type), REFUSALS_LOG_EVERY_S):
+            log.info("console_refused", url_path=path, reason=refused.type, count=count)
+        return refused.response()
+
+    return answer
 
 
 def _reject_other_hosts(hosts: Collection[str] | None) -> Middleware:

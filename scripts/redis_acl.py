@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+_WHY = "<!-- not run: rules, which tests/processes/test_redis_users.py gives to a redis-server -->"
 _BLOCK = re.compile(r"(<!-- acl -->\n).*?(<!-- /acl -->)", re.DOTALL)
 #: Commands with subcommands, of which a rule names one.
 _CONTAINERS = frozenset({"ACL", "CLIENT", "CONFIG", "SCRIPT", "XGROUP", "XINFO"})
@@ -112,4 +113,4 @@ def _allow(commands: set[str]) -> str:
 def filled(name: str) -> str:
     """Return a page with its current ACL rules."""
     lines = "\n".join(f"ACL SETUSER {user} on >PASSWORD {allowed}" for user, allowed in rules().items())
-    return _BLOCK.sub(rf"\1```text\n{lines}\n```\n\2", (ROOT / name).read_text("utf-8"))
+    return _BLOCK.sub(rf"\1{_WHY}\n```text\n{lines}\n```\n\2", (ROOT / name).read_text("utf-8"))

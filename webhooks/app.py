@@ -133,7 +133,7 @@ class _Shared:
         self.clock = clock
         #: The bound logger: structlog's proxy takes longer to find a method than to call it.
         self.log = log.bind()
-        self._log_limit = LogRateLimit(clock)
+        self.log_limit = LogRateLimit(clock)
         #: By route and status: finding a histogram's child is slow.
         self._durations: dict[tuple[str, int], Histogram] = {}
 
@@ -146,7 +146,7 @@ class _Shared:
     def record_rejection(self, path: str, status: int, reason: Rejection) -> None:
         """Count a rejected request, and log some, without any request data."""
         self.metrics.webhook_rejections.labels(path, reason.value).inc()
-        if count := self._log_limit.count((path, reason), REJECTIONS_LOG_EVERY_S):
+        if count := self.log_limit.count((path, reason), REJECTIONS_LOG_EVERY_S):
             log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
 
 
@@ -201,7 +201,8 @@ class _SignedRoute:
             else:
                 response = self._reject(error.status, error.reason)
         except ReplayedCallError:
-            log.warning("webhook_replayed", url_path=path)
+            if count := shared.log_limit.count((path, "replayed"), REJECTIONS_LOG_EVERY_S):
+                log.warning("webhook_replayed", url_path=path, count=count)
             response = twiml_response(shared.documents.hang_up())
         except TooManyVisitsError:
             response = twiml_response(shared.documents.say_and_hang_up(Phrase.UNREACHABLE))

@@ -57,6 +57,13 @@ async def test_any_other_token_is_refused(browser, given, lines):
     assert [line["event"] for line in lines] == [*counted, "console_refused"]
 
 
+async def test_refusals_of_a_kind_are_logged_once_a_minute_with_their_count(browser, lines):
+    for _ in range(50):
+        assert (await sign_in(browser, "")).status == 401
+
+    assert [(line["event"], line["count"]) for line in lines] == [("console_refused", 1)]
+
+
 async def test_signed_in_browser_may_view_and_send_commands(browser, bridged):
     await sign_in(browser)
 
