@@ -31,7 +31,7 @@ def url_of(server: RedisServer, user: str) -> str:
     return f"unix://{user}:{PASSWORD}@{server.socket}"
 
 
-#: What redis-py tells a server about itself; it ignores a refusal. Redis 6.2 names the command alone.
+#: How redis-py introduces itself; it ignores a refusal. Redis 6.2 names the command alone.
 SET_INFO = {"client", "client|setinfo"}
 
 
