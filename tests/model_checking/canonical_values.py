@@ -37,6 +37,7 @@ MOMENTS: dict[type, tuple[str, ...]] = {
         "parked_until_ms",
         "open_read_since_ms",
         "moved_at_ms",
+        "refused_transfer_at_ms",
         "state_since_ms",
     ),
     Party: (

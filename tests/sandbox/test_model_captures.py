@@ -124,7 +124,7 @@ def test_plain_text_with_valid_twiml_runs(story: ModelScenario) -> None:
 
 @pytest.mark.parametrize("shown", ["init", "in-progress"])
 def test_two_who_do_not_start_a_conference_may_be_shown_in_progress(shown: Any) -> None:
-    story = ModelScenario(replace(Behavior(), unstarted_conference=shown))
+    story = ModelScenario(replace(Behavior(), unstarted_conference=shown, init_conference_list="all"))
     first = story.member("startConferenceOnEnter='false'")
     path = f"/Conferences/{story.conference()}.json"
     assert story.rest("GET", path)[1]["status"] == "init"
