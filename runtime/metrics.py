@@ -175,8 +175,8 @@ class Metrics:
         self.sweep_findings = self._counter(
             "conferral_sweep_findings_total",
             "Differences that sweeps found between Twilio's lists and the sessions, by kind (call-missing, "
-            "conference-missing, call-answered, call-live, conference-live, conference-unknown); also sessions that "
-            "were checked because Redis was rolled back (rolled-back)",
+            "conference-missing, call-answered, call-live, conference-live, conference-unknown, "
+            "bridge-unknown); also sessions that were checked because Redis was rolled back (rolled-back)",
             ["kind"],
         )
 

@@ -15,6 +15,7 @@ MEANINGS = {
     "api_token_refused": "An address sent its first wrong API token within a minute.",
     "api_token_weak": "`CONFERRAL_API_TOKEN` is easy to guess; `reason` says why.",
     "api_tokens_limited": "An address sent too many wrong API tokens; further ones get 429.",
+    "bridge_recovered": "A sweep opened a session for a bridged call that came in while Redis was away.",
     "call_index_conflict": "The index key of a call holds a foreign value, so the call could not be indexed.",
     "call_left_alone": "An ended session's hang-up was not sent: the call has come back and opened a later session.",
     "call_lookup_failed": "Twilio did not say in time whether a call that comes back is live; its session opens.",

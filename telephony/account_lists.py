@@ -59,6 +59,17 @@ class OwnCall:
     #: Address of the other end, as Twilio names it.
     address: str = field(repr=False)
     came_in: bool
+    #: The number that was called, for a call that came in.
+    called: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCall:
+    """A live call that another call's `<Dial>` made."""
+
+    call_sid: str
+    address: str = field(repr=False)
+    caller_id: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,8 @@ class AccountSnapshot:
     conferences: Mapping[str, str] = field(default_factory=dict, repr=False)
     #: Live calls to or from Conferral's numbers, by SID.
     own_calls: Mapping[str, OwnCall] = field(default_factory=dict, repr=False)
+    #: Live calls that `<Dial>`s made, by the SID of the `<Dial>`'s call.
+    children: Mapping[str, tuple[ChildCall, ...]] = field(default_factory=dict, repr=False)
     has_all_calls: bool = True
     has_all_conferences: bool = True
     call_pages: int = 0
@@ -104,6 +117,7 @@ class AccountListReader:
         conferences: dict[str, str] = {}
         answered: set[str] = set()
         own_calls: dict[str, OwnCall] = {}
+        children: dict[str, tuple[ChildCall, ...]] = {}
         own_numbers = frozenset(self._own_numbers())
 
         def add_call(status: str, record: Any) -> None:
@@ -113,9 +127,13 @@ class AccountListReader:
                 answered.add(call_sid)
             caller = text_of(record._from)  # noqa: SLF001  # the library's public name of `from`
             if called in own_numbers:
-                own_calls[call_sid] = OwnCall(caller, came_in=True)
+                own_calls[call_sid] = OwnCall(caller, came_in=True, called=called)
             elif caller in own_numbers:
                 own_calls[call_sid] = OwnCall(called, came_in=False)
+            if parent := text_of(record.parent_call_sid):
+                child = ChildCall(call_sid, called, caller)
+                others = (one for one in children.get(parent, ()) if one.call_sid != call_sid)
+                children[parent] = (*others, child)
 
         def add_conference(record: Any) -> None:
             # The names of other apps' conferences must not be kept.
@@ -139,6 +157,7 @@ class AccountListReader:
             answered=frozenset(answered),
             conferences=conferences,
             own_calls=own_calls,
+            children=children,
             has_all_calls=call_lists.is_complete,
             has_all_conferences=conference_lists.is_complete,
             call_pages=call_lists.pages,

@@ -43,6 +43,7 @@ from conferral.worker.router.routing_queue import CommandRules
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
+from conferral.worker.sweep.unknown_bridges import is_own_dial
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +131,13 @@ class WorkerParts:
             store=SweepStore(client, keys, core.metrics),
             session_of=names.session_of,
         )
-        is_dead = self.assigner.membership.is_dead
         self.sweeper = Sweeper(
             core,
             account_lists=lists,
             names=names,
             times=SweepTimes.for_interval(settings.sweep_interval_s),
-            is_dead=is_dead,
+            is_dead=self.assigner.membership.is_dead,
+            is_own_dial=is_own_dial(lambda called: directory.current.inbound(called)),
         )
         rules = CommandRules(
             allowed=allowed,
@@ -144,7 +145,7 @@ class WorkerParts:
             conference_names=names,
             caller_ids=CallerIdChecker(rest, self._own_numbers, clock),
         )
-        self.router = CommandRouter(core, connections.reads, rules, is_dead)
+        self.router = CommandRouter(core, connections.reads, rules, self.assigner.membership.is_dead)
         self.context = WorkerContext(
             partition_store=self.partition_store,
             session_store=SessionStore(connections.reserved, keys, session_ttl_s=settings.session_ttl_s),

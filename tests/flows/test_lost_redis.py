@@ -1,10 +1,16 @@
 """Redis loses everything while people talk: the sweep finds our conferences, and no one is left alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.sandbox import CallHandle, PhoneScript
 from tests.flows.flow_helpers import TARGET
-from tests.support.local_system import CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
+from tests.flows.test_visits import move, swept
+from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
+from tests.support.phones import answers, busy
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=0.5)]
 
@@ -96,5 +102,53 @@ async def test_an_agent_who_is_rung_when_all_trace_is_lost_is_not_rung_twice(sys
     await system.until(customer.sid, **{"state": "conferenced", "party.agent.status": "connected"})
 
     assert len(system.agent_phone.call_sids) == 1
+    customer.hang_up()
+    await system.settled()
+
+
+# ---- calls that came in while Redis was away ---------------------------------------------------------------------
+
+
+@contextmanager
+def redis_away(system: LocalSystem) -> Iterator[None]:
+    """The webhooks reach no Redis, for longer than Twilio repeats a callback."""
+
+    async def refuse(*_given: object, **_named: object) -> None:
+        raise StoreUnreachableError("away")
+
+    system.sandbox.faults.lose_callbacks("*", count=1_000)
+    with pytest.MonkeyPatch.context() as away:
+        for name in ("newest_session", "publish", "publish_and_read", "read", "session_of"):
+            away.setattr(system.publisher, name, refuse)
+        yield
+    system.sandbox.faults.clear()
+
+
+async def test_bridged_call_that_came_in_while_redis_was_away_is_found_and_can_be_converted(
+    system: LocalSystem,
+) -> None:
+    with redis_away(system):
+        customer = await system.customer_calls()
+        agent = await system.dialed(AGENT)
+        await system.until_talk(customer, agent)
+        assert not await system.session(customer.sid)
+
+    session = await system.until(customer.sid, state="bridged", phase="connected")
+    assert (session["party.customer.address"], session["party.agent.call_sid"]) == (CUSTOMER, agent.sid)
+    await system.done("convert", customer.sid)
+    await system.until_talk(customer, agent)
+    await system.ended_by_hang_up(agent, customer.sid, "agent-left")
+
+
+async def test_caller_who_comes_back_while_redis_is_away_is_not_cut(system: LocalSystem) -> None:
+    system.agent_phone.script_in_turn(busy(), answers())
+    customer = await system.customer_calls()
+    await system.until(customer.sid, state="ended", end_reason="agent-busy")
+    with redis_away(system):
+        await move(system, customer, f"{system.public_url}/voice/inbound")
+        agent = await system.dialed(AGENT, 2)
+        await system.until_talk(customer, agent)
+    await swept(system, 4)
+    await system.until_talk(customer, agent)
     customer.hang_up()
     await system.settled()

@@ -23,7 +23,7 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
 )
 from conferral.runtime.metrics import Metrics
-from conferral.telephony.account_lists import AccountListReader, AccountSnapshot, OwnCall
+from conferral.telephony.account_lists import AccountListReader, AccountSnapshot, ChildCall, OwnCall
 from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp
 
 LISTS = [
@@ -135,7 +135,18 @@ async def test_live_calls_of_own_numbers_are_kept_with_their_other_end() -> None
     account = await reader.read()
 
     assert account.calls == ends.keys()
-    assert account.own_calls == {"CAin": OwnCall(other, came_in=True), "CAout": OwnCall(other, came_in=False)}
+    assert account.own_calls == {
+        "CAin": OwnCall(other, came_in=True, called=own), "CAout": OwnCall(other, came_in=False)
+    }  # fmt: skip
+    assert account.children == {}
+
+
+async def test_live_calls_that_a_dial_made_are_kept_by_its_call() -> None:
+    records = [{"sid": "CAchild", "from": "+14155550123", "to": "client:alice", "parent_call_sid": "CAin"}]
+    lists = {("Calls", "ringing"): records, ("Calls", "in-progress"): records}
+    account = await reader_of(ListingHttp(lists))[0].read()
+
+    assert account.children == {"CAin": (ChildCall("CAchild", "client:alice", "+14155550123"),)}
 
 
 async def test_ten_thousand_calls_are_ten_pages_and_their_conferences_five() -> None:
@@ -235,7 +246,7 @@ async def test_lists_without_an_end_are_read_to_their_hundredth_page() -> None:
 
 @pytest.mark.parametrize("count, is_whole", [(9_999, True), (10_000, False)])
 async def test_page_without_an_end_is_read_to_its_ten_thousandth_record(count: int, is_whole: bool) -> None:
-    named = dict.fromkeys(("to", "_from", "friendly_name"), "")
+    named = dict.fromkeys(("to", "_from", "parent_call_sid", "friendly_name"), "")
     account, _ = await account_of(PageOf(SimpleNamespace(sid=f"CA{number}", **named) for number in range(count)))
 
     assert (len(account.calls), account.has_all_calls) == (count, is_whole)

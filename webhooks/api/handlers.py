@@ -55,6 +55,8 @@ class ApiRequest:
 
 
 Handler = Callable[[ApiRequest], Awaitable[web.Response]]
+#: Likely reason why a live call has no session.
+_UNKNOWN_UNTIL = "a call that came in while Redis was away is known after two sweeps"
 
 
 class Handlers:
@@ -194,7 +196,8 @@ def _response(status: int, content: BaseModel | dict[str, Any]) -> web.Response:
 
 
 def _unknown_session(request: ApiRequest) -> RequestError:
-    return RequestError(ErrorType.UNKNOWN, command_stream.unknown_session(request.path["session"]))
+    reason = f"{command_stream.unknown_session(request.path['session'])}; {_UNKNOWN_UNTIL}"
+    return RequestError(ErrorType.UNKNOWN, reason)
 
 
 def _parsed_command(request: ApiRequest, **more: str) -> ParsedCommand:

@@ -24,6 +24,8 @@ class Difference(StrEnum):
     CONFERENCE_LIVE = "conference-live"
     #: Ours, but Redis has lost its session.
     CONFERENCE_UNKNOWN = "conference-unknown"
+    #: Ours, but it came in while Redis was away.
+    BRIDGE_UNKNOWN = "bridge-unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import structlog
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import AccountSwept, ConferenceFound
+from conferral.statemachine.events import AccountSwept, ConferenceFound, Event
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
 from conferral.statemachine.states import PartyStatus
 from conferral.storage.codecs.session_hash import DAMAGED
@@ -21,6 +21,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import append_events
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.worker.sweep.diff import EndedSession, Finding, LiveSession
+from conferral.worker.sweep.unknown_bridges import UnknownBridge
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
@@ -140,15 +141,23 @@ class SweepStore:
 
     async def recover(self, found: ConferenceFound) -> bool:
         """Publish a lost session's conference, or return False: a node is silent."""
-        calls = [self._keys.call(participant.call_sid) for participant in found.participants]
+        return await self._open(found, [participant.call_sid for participant in found.participants])
+
+    async def open_bridge(self, bridge: UnknownBridge) -> bool:
+        """Publish an unknown bridge, or return False: a node is silent."""
+        return await self._open(bridge.event(), [bridge.call_sid, bridge.child.call_sid])
+
+    async def _open(self, event: Event, call_sids: Iterable[str]) -> bool:
+        """Index a session's calls, and publish the event that opens it."""
+        calls = [self._keys.call(call_sid) for call_sid in call_sids]
         if any(node_of(self._client, key) in self._silent_nodes for key in calls):
             return False
         with store_errors():
             pipeline = self._client.pipeline()
             for key in calls:
-                pipeline.set(key, found.session_id, nx=True, ex=CALL_INDEX_TTL_S)
+                pipeline.set(key, event.session_id, nx=True, ex=CALL_INDEX_TTL_S)
             await pipeline.execute()
-        await append_events(self._client, self._keys, [found])
+        await append_events(self._client, self._keys, [event])
         return True
 
     async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:

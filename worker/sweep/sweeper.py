@@ -32,6 +32,7 @@ from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is
 from conferral.worker.sweep.session_recovery import adopt_conference
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore, chunks
 from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
+from conferral.worker.sweep.unknown_bridges import IsOwnDial, find_unknown_bridges
 
 log = structlog.get_logger()
 
@@ -83,8 +84,12 @@ class Sweeper:
         names: ConferenceNames,
         times: SweepTimes,
         is_dead: Callable[[str], bool],
+        is_own_dial: IsOwnDial = lambda _call, _child: False,
     ) -> None:
         self._core = core
+        self._is_own_dial = is_own_dial
+        #: SIDs of calls that the last sweep found bridged without a session.
+        self._unknown_bridges: set[str] = set()
         self._account_lists = account_lists
         self._names = names
         self._clock = core.clock
@@ -168,7 +173,8 @@ class Sweeper:
         interval_number = int(started_ms / 1000 / self._times.interval_s)
         behind = await self._compare(diff, interval_number, stop)
         self._unconfirmed = {sid: self._unconfirmed.get(sid, started_ms) for sid in diff.unconfirmed}
-        is_complete = await self._run_part(self._find_ended(diff, behind, stop))
+        is_complete = await self._run_part(self._find_ended(account, diff, behind, stop))
+        is_complete &= await self._run_part(self._find_bridges(account, diff, stop))
         orphans = self._find_orphans(account, diff, behind, quiet_before_ms, stop, interval_number)
         is_complete &= await self._run_part(orphans)
         findings = self._due_findings.select(diff.findings, interval_number)
@@ -247,15 +253,36 @@ class Sweeper:
                 diff.compare_live(session, is_behind=is_behind)
         return not is_behind
 
-    async def _find_ended(self, diff: AccountDiff, behind: set[int], stop: asyncio.Event) -> None:
+    async def _find_bridges(self, account: AccountSnapshot, diff: AccountDiff, stop: asyncio.Event) -> None:
+        """Open sessions for bridged calls that were unknown before, too."""
+        found = find_unknown_bridges(account, diff.unmatched_calls, self._is_own_dial)
+        known = await self._store.session_ids_of_calls(
+            [sid for one in found for sid in (one.call_sid, one.child.call_sid)]
+        )
+        unknown = [one for one in found if one.call_sid not in known and one.child.call_sid not in known]
+        before, self._unknown_bridges = self._unknown_bridges, {one.call_sid for one in unknown}
+        for one in [one for one in unknown if one.call_sid in before][:ORPHANS_MAX]:
+            self._lease.require(stop)
+            if await self._store.open_bridge(one):
+                self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
+                log.warning("bridge_recovered", session_id=one.call_sid, call_sid=one.child.call_sid)
+
+    async def _find_ended(
+        self, account: AccountSnapshot, diff: AccountDiff, behind: set[int], stop: asyncio.Event
+    ) -> None:
         """Match calls and conferences without a live session with ended ones."""
         # Sorted, so that a simulation repeats for a given seed.
+        session_ids: dict[str, str] = {}
         for calls in chunks(sorted(diff.unmatched_calls), CHUNK):
             self._lease.require(stop)
-            session_ids = await self._store.session_ids_of_calls(calls)
-            ended = await self._ended_sessions(session_ids.values(), behind)
-            for call_sid, session_id in session_ids.items():
-                if session_id in ended:
+            session_ids |= await self._store.session_ids_of_calls(calls)
+        for some in chunks(session_ids.items(), CHUNK):
+            self._lease.require(stop)
+            ended = await self._ended_sessions((session_id for _, session_id in some), behind)
+            for call_sid, session_id in some:
+                # A call that talks to a leg no session knows was bridged again, while Redis was away.
+                talks = any(child.call_sid not in session_ids for child in account.children.get(call_sid, ()))
+                if session_id in ended and not talks:
                     diff.compare_ended(session_id, ended[session_id], call_sid=call_sid)
         sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
         for conferences in chunks(sessions.items(), CHUNK):

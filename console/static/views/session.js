@@ -43,6 +43,7 @@ export function Session() {
       <h1>No such call</h1>
       <p>
         Redis has no call <${Text} value=${id} class="mono" />. Ended calls are kept for 24 hours by default.
+        A call that came in while Redis was away is known after two sweeps.
       </p>`;
   }
   return html`<div class=${isStale.value ? "is-blind" : ""}><${Known} now=${found} /></div>`;

@@ -1,0 +1,60 @@
+"""Bridged calls without a session: ours get sessions, everyone else's are left alone."""
+
+from dataclasses import replace
+
+import pytest
+
+from conferral.telephony.account_lists import AccountSnapshot, ChildCall, OwnCall
+from conferral.telephony.directory.model import InboundRoute
+from conferral.worker.sweep.unknown_bridges import find_unknown_bridges, is_own_dial
+
+PARENT, CHILD, OTHER = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32
+NUMBER, CALLER, AGENT = "+14155550100", "+14155550123", "client:alice"
+CALL, DIALED = OwnCall(CALLER, came_in=True, called=NUMBER), ChildCall(CHILD, AGENT, CALLER)
+BRIDGED = AccountSnapshot(
+    frozenset({PARENT, CHILD}), frozenset({PARENT, CHILD}), own_calls={PARENT: CALL}, children={PARENT: (DIALED,)}
+)
+IS_OURS = is_own_dial(lambda _called: InboundRoute(agents=(AGENT,)))
+
+
+def found(account: AccountSnapshot) -> list[str]:
+    return [one.call_sid for one in find_unknown_bridges(account, account.calls, IS_OURS)]
+
+
+@pytest.mark.parametrize("caller_id", [CALLER, NUMBER])
+def test_call_to_our_number_that_talks_to_our_agent_is_ours(caller_id):
+    account = replace(BRIDGED, children={PARENT: (replace(DIALED, caller_id=caller_id),)})
+    assert found(account) == [PARENT]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"own_calls": {}},
+        {"own_calls": {PARENT: replace(CALL, came_in=False)}},
+        {"children": {}},
+        {"children": {PARENT: (DIALED, ChildCall(OTHER, AGENT, CALLER))}},
+        {"children": {PARENT: (replace(DIALED, address="client:someone"),)}},
+        {"children": {PARENT: (replace(DIALED, caller_id="+14155550199"),)}},
+        {"answered": frozenset({PARENT})},
+        {"conferences": {"CF1": PARENT}},
+        {"conferences": {"CF1": f"{PARENT}-2"}},
+    ],
+    ids=[
+        "another-number",
+        "placed",
+        "no-child",
+        "two-children",
+        "another-agent",
+        "another-caller-id",
+        "ringing",
+        "conference",
+        "later-conference",
+    ],
+)
+def test_any_other_call_is_left_alone(changes):
+    assert found(replace(BRIDGED, **changes)) == []
+
+
+def test_call_with_a_session_is_left_to_it():
+    assert find_unknown_bridges(BRIDGED, {CHILD}, IS_OURS) == []
