@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 from twilio.rest import Client
 
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
@@ -71,7 +72,7 @@ class CredentialsWatch:
 
     async def check_first(self) -> None:
         """Ask once, before this worker takes partitions; don't wait for long."""
-        with suppress(TimeoutError):
+        with contain(ItemKind.TASK, self._core.metrics, task="credentials"), suppress(TimeoutError):
             async with asyncio.timeout(FIRST_ANSWER_S):
                 await self._check()
 

@@ -21,16 +21,17 @@ from conferral.worker.sweep import store as sweep_store
 from conferral.worker.sweep.store import SweepStore
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.cores import core_of
-from tests.worker.executor_harness import START_MS, ExecutorHarness, update
+from tests.worker.executor_harness import START_MS, ExecutorHarness, gated, update
 from tests.worker.worker_cluster import ClusterClock
 
 KEYS = Keys("test", 4)
 NOTHING: Any = None
 
 
-@pytest.mark.parametrize("flag", ["", "_has_been_sent", "_may_have_happened", "_is_marked_sent", "mark_may_be_lost"])
+@pytest.mark.parametrize("flag", ["", "_has_been_sent", "_may_have_happened", "_sent_at_ms", "mark_may_be_lost"])
 async def test_job_that_may_have_been_sent_is_unknown_after_an_internal_error(flag: str) -> None:
-    job = Job(effect=update("e"), partition=0, committed_at_ms=START_MS, mark_may_be_lost=flag == "mark_may_be_lost")
+    effect = gated("e") if flag == "_sent_at_ms" else update("e")
+    job = Job(effect=effect, partition=0, committed_at_ms=START_MS, mark_may_be_lost=flag == "mark_may_be_lost")
     execution = Execution(job, ExecutorHarness().executor._context)
     if flag.startswith("_"):
         setattr(execution, flag, True)
