@@ -12,6 +12,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
+from conferral.runtime.settings import ServiceSettings
 from conferral.storage.queries import process_registry
 from conferral.telephony.http_client import RequestResult, label_requests
 from conferral.telephony.rest_requests import send
@@ -43,17 +44,16 @@ class AccountReader:
     """Reads what the credentials in use may read."""
 
     client: Client
-    account_sid: str
-    #: A standard API key may not read the account, but its calls. Source: Twilio docs, API keys.
-    is_by_key: bool
+    settings: ServiceSettings
 
     async def read(self) -> None:
         """Raise a `ProviderError` if Twilio refuses, or does not answer."""
         with label_requests("account"):
-            if self.is_by_key:
+            # A standard API key may not read the account, but its calls. Source: Twilio docs, API keys.
+            if self.settings.api_key and self.settings.api_secret:
                 await send(self.client.calls.page_async(page_size=1))
             else:
-                await send(self.client.api.v2010.accounts(self.account_sid).fetch_async())
+                await send(self.client.api.v2010.accounts(self.settings.account_sid).fetch_async())
 
 
 class CredentialsWatch:

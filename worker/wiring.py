@@ -115,8 +115,7 @@ class WorkerParts:
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(client, twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
         limit = self.executor.adaptive_limit
-        is_by_key = bool(settings.api_key and settings.api_secret)
-        account = AccountReader(rest_client(settings, connections.http), settings.account_sid, is_by_key=is_by_key)
+        account = AccountReader(rest_client(settings, connections.http), settings)
         self.credentials = CredentialsWatch(core, account.read)
         connections.http.observe(limit.observe)
         connections.http.observe(self.credentials.observe)
@@ -156,6 +155,7 @@ class WorkerParts:
             session_ttl_s=call_ttl_s,
             sessions_max=environment.sessions_max // settings.partitions,
             checkpoint=environment.checkpoint,
+            twilio_now_ms=connections.http.twilio_clock.now_ms,
             on_committed=self.session_recovery.record_unknown,
         )
 

@@ -40,7 +40,7 @@ def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
     party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     if party is None or not event.occurred_at_ms:
         return False
-    # If Twilio's clock is behind, a read or the response replaces the callback.
+    # In partition time, as the worker knows it from Twilio's clock; too early a time would drop the confirmation.
     if event.occurred_at_ms + _WHOLE_SECOND_MS <= party.pending_since_ms:
         return True
     is_held = party.held and not party.pending_update

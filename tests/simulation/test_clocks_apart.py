@@ -18,6 +18,8 @@ BUSY = "client:bob"
 APART_S = (0.0, 1.0, -1.0, 3.0, -3.0, 3_600.0, -3_600.0)
 #: Twilio's callbacks are so late, seconds: the session learns of the dial's end from a search alone.
 LATE_S = 12.0
+#: Callbacks about a hold or a flag that has changed again meanwhile, however far the clocks are apart (count).
+STALE = 2
 
 
 def script_of(address: str) -> PhoneScript:
@@ -25,8 +27,8 @@ def script_of(address: str) -> PhoneScript:
     return PhoneScript(answer_after_s=0.0, outcome="busy" if address == BUSY else "answer")
 
 
-async def transfer_to_busy(loop: VirtualLoop, wrong: WrongClocks) -> tuple[int, str]:
-    """The number of times that one transfer dials Bob, and the command's outcome."""
+async def transfer_to_busy(loop: VirtualLoop, wrong: WrongClocks) -> tuple[int, str, int]:
+    """How often one transfer dials Bob, the command's outcome, and the stale callbacks (counts)."""
     plan = Plan(seed=5, **CALM | {"workers": 1, "webhooks": 1, "partitions": 1, "rest_latency_s": (0.02, 0.1)})
     world = Simulation(loop, plan, wrong)
     world.twilio._script_of = script_of
@@ -48,12 +50,19 @@ async def transfer_to_busy(loop: VirtualLoop, wrong: WrongClocks) -> tuple[int, 
     world.twilio.faults.next_rest("POST", "/Conferences/*/Participants.json", status=503, moment="after")
     await world.give({"type": "transfer", "mode": "warm", "to": BUSY, "session": caller}, plan.chance("commands"))
     outcome = await outcome_of("c1")
-    return len(world.twilio.phone(BUSY).call_sids), f"{outcome[b'status'].decode()} {outcome[b'reason'].decode()}"
+    await asyncio.sleep(LATE_S + 3.0)
+    entries = await world.client.xrange(world.keys.log(caller))
+    stale = sum(fields[b"event"] == b"participant_changed" and fields[b"outcome"] == b"stale" for _, fields in entries)
+    return (
+        len(world.twilio.phone(BUSY).call_sids),
+        f"{outcome[b'status'].decode()} {outcome[b'reason'].decode()}",
+        stale,
+    )
 
 
 def dials_once(redis_s: float, workers_s: float, twilio_s: float) -> None:
     wrong = WrongClocks(redis_s=redis_s, workers_s=workers_s, twilio_s=twilio_s)
-    assert run(lambda loop: transfer_to_busy(loop, wrong)) == (1, "failed busy")
+    assert run(lambda loop: transfer_to_busy(loop, wrong)) == (1, "failed busy", STALE)
 
 
 @each("redis_s, workers_s", product(APART_S, APART_S))

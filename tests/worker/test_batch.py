@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
-from conferral.statemachine.events import Convert, End, Event, LeaveOverdue
+from conferral.statemachine.events import Convert, End, Event, LeaveOverdue, ParticipantChanged
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
@@ -202,3 +202,13 @@ def test_other_changes_of_state_keep_the_open_effects(monkeypatch):
     monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.MOVED))
     found = decided_of([End(session_id="CA1", token="c1", entry_id="1-0")], SESSION, {"e1": HOLD})
     assert (found.batch.outbox_del, found.batch.outbox_put, found.ended_session_ids) == ([], {}, [])
+
+
+@pytest.mark.parametrize("twilio_now_ms, at_ms", [(7_200_000, 5_000 - 1_500), (None, 0)])
+def test_twilio_s_timestamp_becomes_the_partition_s_time_of_equal_age(twilio_now_ms: int | None, at_ms: int) -> None:
+    event = ParticipantChanged(
+        session_id="S1", source="CF1", sequence=1, conference_sid="CF1", call_sid="CA1", kind="participant-hold",
+        occurred_at_ms=7_200_000 - 1_500,
+    )  # fmt: skip
+    assert batch.in_partition_time(event, 5_000, twilio_now_ms) == replace(event, occurred_at_ms=at_ms)
+    assert batch.in_partition_time(replace(event, occurred_at_ms=0), 5_000, twilio_now_ms).occurred_at_ms == 0

@@ -112,7 +112,7 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
     dead_letter = AsyncMock()
     context: Any = SimpleNamespace(
         session_store=store, metrics=Metrics(), policy=Policy, checkpoint=no_checkpoint, sessions_max=10,
-        partition_store=SimpleNamespace(dead_letter=dead_letter),
+        partition_store=SimpleNamespace(dead_letter=dead_letter), twilio_now_ms=lambda: None,
     )  # fmt: skip
     dispatcher: Any = SimpleNamespace(
         open_effects_of=lambda _: {},

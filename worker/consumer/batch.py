@@ -1,11 +1,11 @@
 """Batch of decisions: steps events in order, and gathers one commit."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import Event
+from conferral.statemachine.events import Event, ParticipantChanged
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
@@ -96,6 +96,17 @@ def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int
         if decision.is_stored:
             sessions[event.session_id] = decision.step.session
     return decisions
+
+
+def in_partition_time(event: Event, now_ms: int, twilio_now_ms: int | None) -> Event:
+    """Return an event with its time as partition time: equally long ago.
+
+    Twilio's timestamps can't be compared with a session's times. Without Twilio's time, the event's is unknown (0).
+    """
+    if not isinstance(event, ParticipantChanged) or not event.occurred_at_ms:
+        return event  # no decision reads it
+    occurred_at_ms = 0 if twilio_now_ms is None else now_ms - (twilio_now_ms - event.occurred_at_ms)
+    return replace(event, occurred_at_ms=occurred_at_ms)
 
 
 def split_into_commits(decisions: Iterable[Decision]) -> Iterator[list[Decision]]:

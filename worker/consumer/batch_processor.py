@@ -21,7 +21,7 @@ from conferral.storage.codecs.hash_codec import CorruptHashError
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
-from conferral.worker.consumer.batch import decide, discard, encode, split_into_commits
+from conferral.worker.consumer.batch import decide, discard, encode, in_partition_time, split_into_commits
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.session_cache import SessionCache
@@ -122,9 +122,10 @@ class BatchProcessor:
         Args:
             are_oldest: Whether no older entry of the stream is undecided, and the entries are in its order.
         """
-        now_ms = self._clock.now_ms()
+        now_ms, twilio_now_ms = self._clock.now_ms(), self._context.twilio_now_ms()
+        timed = [in_partition_time(event, now_ms, twilio_now_ms) for _, event in events]
         with _deciding():
-            decisions = decide([event for _, event in events], sessions, now_ms, self._context.policy())
+            decisions = decide(timed, sessions, now_ms, self._context.policy())
         for part in split_into_commits(decisions):
             with _deciding():
                 dispatcher = self._dispatcher

@@ -28,4 +28,6 @@ class WorkerContext:
     sessions_max: int = SESSIONS_MAX
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
+    #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
+    twilio_now_ms: Callable[[], int | None] = lambda: None
     on_committed: Callable[[list[Decision]], None] = lambda _decisions: None
