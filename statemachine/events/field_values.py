@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, NO_PHONE_NUMBER_RULE, id_error
+from conferral.statemachine.ids import (
+    ID_PATTERN,
+    ID_RULE,
+    NAME_PATTERN,
+    NO_PHONE_NUMBER_RULE,
+    NO_SID_RULE,
+    SID_PATTERN,
+    id_error,
+)
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
 from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
 from conferral.statemachine.transfer import TARGETS_MAX
@@ -106,6 +114,15 @@ class _NewId(_Text):
         return super().parse(value)
 
 
+class _NewSessionId(_NewId):
+    """The id of a new session, which must not pass for a resource of Twilio's."""
+
+    def parse(self, value: object) -> str:
+        if isinstance(value, str) and SID_PATTERN.fullmatch(value):
+            raise ValueError(NO_SID_RULE)
+        return super().parse(value)
+
+
 class _Choice(Value):
     """One word from a closed list."""
 
@@ -172,6 +189,7 @@ _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NU
 
 SESSION = _Text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
 NEW_ID = _NewId(ID_PATTERN.pattern, ID_RULE, metavar="ID")
+NEW_SESSION_ID = _NewSessionId(rf"(?!{SID_PATTERN.pattern}$){ID_PATTERN.pattern}", ID_RULE, metavar="ID")
 #: The sender of a command appears in a log line.
 SENDER = _Text(rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters without /", 64)
 #: In the stream, where the API and the console put their token's name before the sender.

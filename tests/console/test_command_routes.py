@@ -61,9 +61,9 @@ async def test_a_call_that_opens_a_session_needs_none(console, redis):
         ({"type": "end", "session": CALL, "id": "a b"}, 422, "invalid", "id must be"),
         (
             {"type": "call", "session": CALL, "agent": "client:a", "customer": "client:b"},
-            409,
-            "id-conflict",
-            "session: this id is already in use; leave it out to generate one",
+            422,
+            "invalid",
+            "session must not have the form of a SID",
         ),
         ([], 422, "invalid", "JSON object"),
     ],

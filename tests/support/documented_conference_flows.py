@@ -29,7 +29,7 @@ async def client(flow: Flow) -> None:
 
 
 async def call_conference(flow: Flow) -> None:
-    flow.recorder.session_id = "CS" + "0" * 32
+    flow.recorder.session_id = "outbound-call"
     await flow.command("call", {}, [AGENT], agent=AGENT, customer=CUSTOMER, mode="conference")
     await flow.answers(AGENT, [CUSTOMER], Agent="ringback")
     await flow.answers(CUSTOMER, **BOTH)

@@ -152,7 +152,7 @@ class Flow:
         await self.recorder.skip("Customer and Agent talk, in a conference")
 
     async def calls_out(self) -> None:
-        self.recorder.session_id = "CS" + "0" * 32
+        self.recorder.session_id = "outbound-call"
         await self.command("call", {}, [AGENT], agent=AGENT, customer=CUSTOMER)
         await self.answers(AGENT, [CUSTOMER], Agent="a phone ringing")
         await self.answers(CUSTOMER, **BOTH)

@@ -227,8 +227,13 @@ async def test_a_call_can_not_have_the_id_of_a_session_or_call_that_there_is(api
     for named in (CALLER, ALICE):
         status, body = await ask(api, "/sessions", {"agent": "client:a", "customer": "client:b", "session": named})
 
-        assert (status, body["error"]["type"]) == (409, "id-conflict")
-        assert body["error"]["reason"].startswith("session: this id is already in use")
+        assert (status, body["error"]["type"]) == (422, "invalid")
+        assert body["error"]["reason"].startswith("session must not have the form of a SID")
+    await store.set(KEYS.call("order-7"), CALLER)
+    status, body = await ask(api, "/sessions", {"agent": "client:a", "customer": "client:b", "session": "order-7"})
+
+    assert (status, body["error"]["type"]) == (409, "id-conflict")
+    assert body["error"]["reason"].startswith("session: this id is already in use")
     assert await published(store) == []
 
 
