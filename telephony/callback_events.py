@@ -27,7 +27,7 @@ from conferral.statemachine.events import (
     ParticipantLeft,
     RecordingChanged,
 )
-from conferral.statemachine.ids import visit_number
+from conferral.statemachine.ids import SID_PATTERN, visit_number
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import is_caller_id, number_in
@@ -85,14 +85,15 @@ FIELDS_READ = frozenset(
         "ErrorCode", "ErrorUrl", "From", "Hold", "Muted", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel",
         "ReasonAnnouncementFailed", "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration",
         "RecordingSid", "RecordingSource", "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID",
-        "SipDomainSid", "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
+        "SipDomain", "SipDomainSid", "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp",
+        "To",
     }
 )  # fmt: skip
 #: Those that decide how a new call is answered.
 VOICE_FIELDS_READ = frozenset(
     {
         "AccountSid", "CallSid", "CallStatus", "CallToken", "Direction", "ErrorUrl", "From", "SessionID",
-        "SipDomainSid", "To",
+        "SipDomain", "SipDomainSid", "To",
     }
 )  # fmt: skip
 #: Documented parameters, also those that repeat facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource.
@@ -137,6 +138,11 @@ def callee_of(fields: Fields) -> str:
     return fields.get("To", "")[:_ADDRESS_LENGTH_MAX]
 
 
+def sip_domain_of(fields: Fields) -> str:
+    """Return the SIP domain that was called; empty if it was none."""
+    return fields.get("SipDomain", "")[:_ADDRESS_LENGTH_MAX].lower()
+
+
 def sip_domain_sid_of(fields: Fields) -> str:
     """Return the SID of the SIP domain that was called; empty if it was none."""
     sid = fields.get("SipDomainSid", "")
@@ -146,9 +152,10 @@ def sip_domain_sid_of(fields: Fields) -> str:
 def session_id_of(fields: Fields) -> str:
     """Return the id of an app's session: its `SessionID`, else the CallSid."""
     given = fields.get("SessionID", "")
-    if not given:
+    if given in ("", fields.get("CallSid")):
         return call_sid_of(fields)
-    if not is_id(given) or visit_number(given) > 1:  # a later session of another call would have the same id
+    # A later session of another call would have the same id as a chosen one with a visit's number.
+    if not is_id(given) or visit_number(given) > 1 or SID_PATTERN.fullmatch(given):
         raise MalformedCallbackError("SessionID")
     return given
 

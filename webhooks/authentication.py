@@ -111,8 +111,6 @@ class RequestAuthenticator:
         accounts = form.repeated.get("AccountSid", ()) if rules.is_voice else ()
         if form.get("AccountSid") not in (self._account_sid, "", None) and self._account_sid not in accounts:
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
-        if rules.is_voice:
-            _keep_one_from(form)
         if form.repeated and (rules.is_new_call or not rules.is_voice):
             read = VOICE_FIELDS_READ if rules.is_voice else FIELDS_READ
             if any(name in read and len(set(values)) > 1 for name, values in form.repeated.items()):
@@ -147,12 +145,6 @@ class RequestAuthenticator:
 
 def _is_small(body: bytes | bytearray) -> bool:
     return len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
-
-
-def _keep_one_from(form: Form) -> None:
-    """Replace a repeated `From`, which a browser may send, by `Caller`."""
-    if form.repeated.pop("From", None) and form.get("Caller") and "Caller" not in form.repeated:
-        form["From"] = form["Caller"]
 
 
 def _required_signature(head: Head) -> str:

@@ -16,12 +16,13 @@ from conferral.telephony.addresses import (
     AllowList,
     Uri,
     dialed_number,
+    global_domain,
     is_caller_id,
     number_in,
     parse_address,
     parse_uri,
 )
-from conferral.telephony.callback_events import Fields, call_received, callee_of, caller_of
+from conferral.telephony.callback_events import Fields, call_received, callee_of, caller_of, sip_domain_of
 from conferral.telephony.directory.model import DirectoryFile, InboundRoute, resolve_address
 
 log = structlog.get_logger()
@@ -86,6 +87,13 @@ class CallRouting:
     def outbound(self) -> InboundRoute:
         """Return the settings' route, for a call that came in on no number."""
         return self._directory.current.inbound("")
+
+    def identity(self, form: Fields) -> str:
+        """Return under whose name a browser or SIP phone's calls are counted."""
+        caller = caller_of(form)
+        uri = parse_uri(caller)
+        # A phone writes the rest of its address as it likes; Twilio says which domain it called.
+        return f"sip:{uri.user}@{global_domain(sip_domain_of(form) or uri.domain)}".casefold() if uri else caller
 
     def callee(self, form: Fields) -> Address:
         """Return whom a browser, app, or SIP phone calls, or raise AddressError."""

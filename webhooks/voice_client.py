@@ -1,8 +1,8 @@
 """`/voice/client`: a browser or app user calls, in a conference at once.
 
-A browser may send anything under any name. So only three fields count: `From`, which Twilio sets (if a browser sends
-another one, `Caller` or the first `From` counts); `To`, checked against the allow-list; and `SessionID`, which names
-the session that it opens, once. The conference gets a name of our own, since the id could be another conference's name.
+A browser may send anything under any name. So only three fields count: `From`, which Twilio sets (a request with a
+second one is refused); `To`, checked against the allow-list; and `SessionID`, which names the session that it opens,
+once. The conference gets a name of our own, since the id could be another conference's name.
 Without Redis, the callee is dialed by an ordinary `<Dial>`, under the call's own id.
 """
 
@@ -69,7 +69,7 @@ class ClientRoutes(Routes):
                     return self._visits.ask_again(CLIENT_PATH, query, visit)
                 event = self._event(form, customer, visit)
                 async with store_deadline():
-                    await self._store(event)
+                    await self._store(event, self._routing.identity(form))
             except StoreError as error:
                 record_unstored(self._metrics, route, event, error)
                 return twiml_response(self._bridge(call_sid, customer))
@@ -97,15 +97,15 @@ class ClientRoutes(Routes):
         except AddressError as error:
             raise _CallRefusedError(error.reason) from None
 
-    async def _store(self, event: ClientCallReceived) -> None:
-        """Open the session; may raise StoreError."""
+    async def _store(self, event: ClientCallReceived, identity: str) -> None:
+        """Open the session, and count it for the caller; may raise StoreError."""
         calls_max = self._settings.dials_per_identity
-        if calls_max and await self._ingest.exceeds_call_limit(event.agent_address, event.call_sid, calls_max):
+        if calls_max and await self._ingest.exceeds_call_limit(identity, event.call_sid, calls_max):
             raise _CallRefusedError("the identity has placed too many calls", Phrase.TOO_MANY_CALLS)
         # A name of its own means that the browser chose the session's id.
         if event.conference_name and not await self._is_new(event):
             with suppress(StoreError):  # the call is refused either way
-                await self._ingest.uncount_call(event.agent_address, event.call_sid)
+                await self._ingest.uncount_call(identity, event.call_sid)
             raise _CallRefusedError("the session already exists")
         await self._ingest.publish(event, call_sid=event.call_sid)
 

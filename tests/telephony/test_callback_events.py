@@ -456,7 +456,7 @@ def test_the_list_of_fields_read_is_complete():
             lambda form: call_received(form, "client:bob"), lambda form: digits_of(form, GATE),
             lambda form: gate_reached(form, GATE), lambda form: gate_decided(form, GATE, GateDecision.TAKEN),
             lambda form: dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE)), recording, client_call,
-            callback_events.sip_domain_sid_of,
+            callback_events.sip_domain_sid_of, callback_events.sip_domain_of,
         ):  # fmt: skip
             recorder = Recorder(fields(body.stem))
             with suppress(MalformedCallbackError):

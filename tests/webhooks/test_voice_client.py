@@ -3,11 +3,14 @@
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ClientCallReceived
 from conferral.storage.codecs.session_view import PartyView
+from conferral.telephony.callback_events import MalformedCallbackError, session_id_of
 from conferral.telephony.callback_urls import Wait, parse_call
 from conferral.webhooks import responses
 from tests.support.each import each
@@ -136,7 +139,7 @@ async def test_forbidden_caller_or_callee_hears_a_sentence_and_nothing_is_publis
 
 
 @pytest.mark.parametrize("route", ["/voice/client", "/voice/fallback"])
-@pytest.mark.parametrize("name", ["CallSid", "To", "SessionID", "Direction", "AccountSid"])
+@pytest.mark.parametrize("name", ["CallSid", "To", "SessionID", "Direction", "AccountSid", "From"])
 @pytest.mark.parametrize("is_first", [False, True], ids=["last", "first"])
 async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(
     client, ingest, lines, name, route, is_first
@@ -150,22 +153,23 @@ async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(
     assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]
 
 
-@pytest.mark.parametrize(
-    ("extra", "identity"),
-    [
-        ([("From", "client:mallory")], "client:alice"),
-        ([("From", "client:mallory"), ("Caller", "client:carol")], "client:carol"),
-        ([("From", "client:mallory"), ("Caller", "client:carol"), ("Caller", "client:dave")], "client:alice"),
-    ],
-    ids=["first", "caller", "caller-twice"],
-)
-async def test_browser_that_sends_a_from_of_its_own_is_who_twilio_says(client, ingest, extra, identity):
-    pairs = [pair for pair in calls().items() if pair[0] != "Caller"]
+@pytest.mark.parametrize("caller", ["client:alice", "client:carol", None])
+@pytest.mark.parametrize("is_first", [False, True], ids=["last", "first"])
+async def test_browser_that_sends_a_from_of_its_own_is_refused(client, ingest, lines, caller, is_first):
+    """Twilio's `Caller` doesn't say which is its own: a page may send that name, too."""
+    pairs = [*calls(Caller=caller).items()]
+    own = [("From", "client:mallory"), ("Caller", "client:mallory")]
 
-    status, document = await post(client, "/voice/client", Repeated([*pairs, *extra]))
+    status, document = await post(client, "/voice/client", Repeated([*own, *pairs] if is_first else [*pairs, *own]))
 
-    assert (status, conference_of(document) is not None) == (200, True)
-    assert [event.agent_address for event in ingest.events] == [identity]
+    assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
+    assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]
+
+
+async def test_from_that_is_repeated_with_the_same_value_is_as_good_as_one(client, ingest):
+    await post(client, "/voice/client", Repeated([*calls().items(), ("From", "client:alice")]))
+
+    assert [event.agent_address for event in ingest.events] == ["client:alice"]
 
 
 # ---- the cap of calls --------------------------------------------------------------------------------------------
@@ -182,6 +186,33 @@ async def test_identity_that_calls_too_often_hears_a_sentence(open_client, inges
     assert refusals(lines) == ["the identity has placed too many calls"]
     _, document = await post(client, "/voice/client", calls(CallSid=sids[2], From="client:bob"))
     assert verbs(document) == ["Dial"]
+
+
+async def test_sip_phone_is_counted_by_user_and_domain_whatever_else_its_address_says(open_client, ingest):
+    client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="2")
+    forms: list[str] = []
+
+    @given(
+        st.sampled_from(["sip:desk", "sips:desk", "SIP:Desk", "sip:%64esk"]),
+        st.sampled_from(
+            ["acme.sip.twilio.com", "acme.sip.us1.twilio.com", "ACME.sip.twilio.com", "192.0.2.7", "x.example"]
+        ),
+        st.sampled_from(["", ":5060", ":5080"]),
+        st.lists(st.sampled_from([";transport=tcp", ";user=phone", ";x=1", ";x=2", "?a=b"]), max_size=3),
+    )
+    def collect(user, host, port, parameters):
+        forms.append(f"{user}@{host}{port}{''.join(parameters)}")
+
+    collect()
+    answers = []
+    for number, from_ in enumerate(sorted(set(forms))):
+        form = calls(CallSid=f"CA{number:032x}", From=from_, SipDomain="acme.sip.twilio.com")
+        answers.append(verbs((await post(client, "/voice/client", form))[1]))
+
+    assert len(answers) > 10
+    assert answers.count(["Dial"]) == 2
+    other = calls(CallSid="CA" + "e" * 32, From="sip:lobby@acme.sip.twilio.com", SipDomain="acme.sip.twilio.com")
+    assert verbs((await post(client, "/voice/client", other))[1]) == ["Dial"]
 
 
 @pytest.mark.parametrize("changes", [{"To": "911"}, {"SessionID": "a b"}, {"SessionID": NAMED}, {"CallSid": CALLER}])
@@ -243,20 +274,24 @@ async def test_a_new_session_id_is_honoured(client, ingest):
     assert ingest.indexed == [(CALLER, NAMED)]
 
 
-@pytest.mark.parametrize("given", ["CF" + "3" * 32, "CA" + "4" * 32, "cs" + "aF" * 16])
-async def test_given_id_in_the_form_of_a_sid_leads_into_no_other_conference(client, ingest, given):
+@pytest.mark.parametrize("given", ["CF" + "3" * 32, AGENT, "CS" + "aF" * 16, "ZZ" + "0" * 32])
+async def test_given_id_in_the_form_of_a_sid_is_refused(client, ingest, lines, given):
     _, document = await post(client, "/voice/client", calls(SessionID=given))
 
-    assert ingest.events[0].session_id == given
-    assert conference_of(document).text == ingest.events[0].conference_name != given
+    assert (verbs(document), ingest.events, ingest.gates) == (["Say", "Hangup"], [], {})
+    assert refusals(lines) == ["SessionID is no id"]
 
 
-async def test_call_of_another_session_is_refused_as_an_id(client, ingest, lines):
-    ingest.sessions[AGENT] = NAMED
-    _, document = await post(client, "/voice/client", calls(SessionID=AGENT))
-
-    assert (verbs(document), ingest.events) == (["Say", "Hangup"], [])
-    assert refusals(lines) == ["the session already exists"]
+@given(
+    kind=st.text("ABCXYZ", min_size=2, max_size=2), digits=st.text("0123456789abcdefABCDEF", min_size=32, max_size=32)
+)
+def test_no_sid_passes_as_the_id_of_a_session(kind, digits):
+    sid = kind + digits
+    with pytest.raises(MalformedCallbackError):
+        session_id_of({"CallSid": CALLER, "SessionID": sid})
+    assert session_id_of({"CallSid": CALLER, "SessionID": CALLER}) == CALLER
+    for other in (sid.lower(), sid[:-1], sid + "0"):
+        assert session_id_of({"CallSid": CALLER, "SessionID": other}) == other
 
 
 async def test_its_own_call_sid_is_as_good_as_none(client, ingest):
