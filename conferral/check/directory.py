@@ -5,10 +5,11 @@ from urllib.parse import urlsplit
 
 from conferral.check.result import LOOPBACK, TWILIO_URL, CheckResult, fail, ok, warn
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.redaction import redact
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony.addresses import AllowList, parse_address
 from conferral.telephony.directory.file import DirectoryEntry, is_name, read_file
-from conferral.telephony.directory.model import resolve_agent, resolve_fallback
+from conferral.telephony.directory.model import load_directory, number_loops, resolve_agent, resolve_fallback
 
 _FALLBACKS = {"recall": "calls the agent back", "end": "plays a sentence to the caller and hangs up"}
 _DESTINATION_FORMS = "+E.164, client:NAME, sip:URI, or a name from the directory"
@@ -34,7 +35,21 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
         except SettingsError as error:
             return _without_directory(settings, error.problems)
         line = _check_urls(settings, names, entries)
-    return [line, _check_agent(settings, names, entries), _check_fallback(settings, names)]
+    agent, fallback = _check_agent(settings, names, entries), _check_fallback(settings, names)
+    if settings.number and "fail" not in (agent.status, fallback.status):
+        return [line, agent, fallback, *_check_loops(settings)]
+    return [line, agent, fallback]
+
+
+def _check_loops(settings: ServiceSettings) -> list[CheckResult]:
+    """Report numbers of ours that are each other's agents."""
+    fix = "give one of them an agent who is a person"
+    try:
+        loops = number_loops(settings, load_directory(settings))
+    except SettingsError as error:
+        return [fail("agent", problem, fix) for problem in error.problems]
+    named = [" → ".join(redact(number) for number in (*loop, loop[0])) for loop in loops]
+    return [fail("agent", f"your own numbers call each other without end: {loop}", fix) for loop in named]
 
 
 def _without_directory(settings: ServiceSettings, problems: Sequence[str]) -> list[CheckResult]:

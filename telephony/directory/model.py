@@ -7,7 +7,8 @@ a file, the settings apply to every called number.
 import math
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from xml.sax.saxutils import escape
@@ -16,10 +17,11 @@ import structlog
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.redaction import redact
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.states import SessionMode
-from conferral.telephony.addresses import Address, AddressError, AllowList, parse_address
+from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
 from conferral.telephony.directory.file import DirectoryEntry, is_name, read_file
 from conferral.telephony.twiml import INLINE_LENGTH_MAX, TwimlBuilder
 
@@ -109,7 +111,47 @@ def load_directory(settings: ServiceSettings) -> Directory:
     default = InboundRoute((agent.text,) if agent else (), None, ConferenceAttributes(record=settings.record))
     numbers = {number: _inbound_route(entry, default) for number, entry in entries.items()}
     _check_inline_length(settings, [one.attributes for one in (default, *numbers.values())])
-    return Directory(MappingProxyType(names), MappingProxyType(numbers), default, fallback)
+    directory = Directory(MappingProxyType(names), MappingProxyType(numbers), default, fallback)
+    if calling_themselves := [loop for loop in number_loops(settings, directory) if len(loop) == 1]:
+        raise SettingsError(tuple(_loop_problem(settings, directory, number) for (number,) in calling_themselves))
+    return directory
+
+
+def number_loops(settings: ServiceSettings, directory: Directory) -> list[tuple[str, ...]]:
+    """Return the loops in which numbers of ours are each other's agents.
+
+    A call would ring the first number of a loop again, as a new call, without end.
+    """
+    own = dict.fromkeys((settings.number, *directory.numbers))
+    called = {
+        number: [one for agent in directory.inbound(number).agents if (one := number_in(agent, settings.number)) in own]
+        for number in own
+    }
+    found = (_shortest_loop(number, called) for number in called)
+    return [loop for loop in found if loop and loop[0] == min(loop)]  # each once, from its lowest number
+
+
+def _shortest_loop(number: str, called: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Return the numbers through which a number calls itself, if it does."""
+    paths: deque[tuple[str, ...]] = deque([(number,)])
+    seen = {number}
+    while paths:
+        path = paths.popleft()
+        for following in called[path[-1]]:
+            if following == number:
+                return path
+            if following not in seen:
+                seen.add(following)
+                paths.append((*path, following))
+    return ()
+
+
+def _loop_problem(settings: ServiceSettings, directory: Directory, number: str) -> str:
+    is_default = directory.inbound(number).agents == directory.default.agents
+    where = (
+        "CONFERRAL_AGENT" if is_default else f'CONFERRAL_DIRECTORY: {settings.directory}, inbound."{redact(number)}"'
+    )
+    return f"{where}: the agent is the number that callers dial, so the call would call itself; choose another agent"
 
 
 def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:

@@ -412,3 +412,22 @@ def test_check_works_when_redis_forbids_config(checked, redis, alive):
 
     assert lines["eviction"]["found"] == "maxmemory-policy noeviction"
     assert lines["persistence"]["status"] == "warn"
+
+
+def test_own_numbers_that_name_each_other_are_reported(checked, alive):
+    directory = directory_of("""
+[inbound."+14155550100"]
+agents = ["+14155550101"]
+[inbound."+14155550101"]
+agents = ["+14155550100"]
+""")
+    code, lines = checked(**directory, CONFERRAL_AGENT="client:alice")
+    assert code == 1
+    assert lines["agent"]["status"] == "fail"
+    assert lines["agent"]["found"] == "your own numbers call each other without end: +…00 → +…01 → +…00"
+
+
+def test_number_that_is_its_own_agent_is_reported(checked, alive):
+    code, lines = checked(CONFERRAL_AGENT="+14155550100")
+    assert (code, lines["agent"]["status"]) == (1, "fail")
+    assert "the call would call itself" in lines["agent"]["found"]

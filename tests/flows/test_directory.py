@@ -4,8 +4,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from conferral.runtime.errors import SettingsError
+from conferral.telephony.directory.model import load_directory
 from tests.flows.flow_helpers import CAROL, TARGET
-from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem, settings_for
 from tests.support.phones import answers, busy, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
@@ -309,3 +311,9 @@ async def test_customer_leaves_by_a_star_where_the_number_says_so(redis_server, 
         else:
             await system.everyone_is_gone(customer.sid, "customer-left")
         assert agent.status == "completed"
+
+
+async def test_number_whose_agent_is_itself_takes_no_calls(redis_server):
+    """Each call would ring the number again, as a new call, without end."""
+    with pytest.raises(SettingsError, match="the call would call itself"):
+        load_directory(settings_for(redis_server.url, None, "http://127.0.0.1:9", CONFERRAL_AGENT=NUMBER))

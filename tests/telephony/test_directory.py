@@ -1,9 +1,12 @@
 """The directory: what a file says, which errors are reported and how, and that a broken file changes nothing."""
 
+import json
 import re
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import SettingsError
@@ -18,6 +21,7 @@ from conferral.telephony.directory.model import (
     DirectoryFile,
     InboundRoute,
     load_directory,
+    number_loops,
     resolve_address,
     resolve_fallback,
 )
@@ -431,3 +435,64 @@ def test_without_a_file_the_public_url_may_be_longer():
 
 def test_validation_context_shows_no_address_of_the_file():
     assert "+1415" not in repr(directory_file._Context(ALLOWED, {"anna": "+14155550123"}))
+
+
+# ---- numbers that call themselves --------------------------------------------------------------------------------
+
+OWN, SALES, HELP = "+14155550100", "+14155550101", "+14155550102"
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "where"),
+    [
+        ("", {"CONFERRAL_AGENT": OWN}, "CONFERRAL_AGENT"),
+        (f'[destinations]\ndesk = "{OWN}"\n', {"CONFERRAL_AGENT": "desk"}, "CONFERRAL_AGENT"),
+        (f'[inbound."{SALES}"]\nagents = ["client:alice", "{SALES}"]\n', {}, 'inbound."+…01"'),
+        (f'[destinations]\ndesk = "{SALES}"\n[inbound."{SALES}"]\nagents = ["desk"]\n', {}, 'inbound."+…01"'),
+        (f'[inbound."{SALES}"]\nmode = "conference"\n', {"CONFERRAL_AGENT": SALES}, "CONFERRAL_AGENT"),
+        (f'[inbound."{OWN}"]\nagents = ["sip:{OWN}@pbx.example"]\n', {}, 'inbound."+…00"'),
+    ],
+)
+def test_number_that_is_its_own_agent_prevents_startup(path, settings, text, changes, where):
+    path.write_text(text)
+    with pytest.raises(SettingsError) as caught:
+        load_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="US,client:,sip:pbx.example", **changes))
+    (problem,) = caught.value.problems
+    assert where in problem
+    assert "would call itself" in problem
+    assert not re.search(r"\d{3}", problem.replace(str(path), ""))
+
+
+@pytest.mark.parametrize(
+    ("entries", "loops"),
+    [
+        ({SALES: HELP, HELP: "client:bob"}, []),
+        ({SALES: HELP, HELP: SALES}, [(SALES, HELP)]),
+        ({SALES: OWN, OWN: SALES}, [(OWN, SALES)]),
+        ({OWN: SALES, SALES: HELP, HELP: OWN}, [(OWN, SALES, HELP)]),
+        ({OWN: SALES, SALES: HELP, HELP: SALES}, [(SALES, HELP)]),
+        ({OWN: SALES}, []),
+    ],
+)
+def test_longer_loops_of_own_numbers_are_found_and_do_not_prevent_startup(path, settings, entries, loops):
+    path.write_text("".join(f'[inbound."{number}"]\nagents = ["{agent}"]\n' for number, agent in entries.items()))
+    given = settings(CONFERRAL_AGENT="client:alice")
+    assert number_loops(given, load_directory(given)) == loops
+
+
+@given(st.dictionaries(st.integers(0, 9), st.lists(st.integers(0, 9), min_size=1, max_size=3), max_size=10))
+def test_there_is_a_loop_exactly_if_some_number_leads_back_to_itself(tmp_path_factory, agents):
+    numbers = [f"+1415555010{digit}" for digit in range(10)]
+    path = tmp_path_factory.mktemp("loops") / "directory.toml"
+    named = {numbers[one]: [numbers[to] for to in dict.fromkeys(tos)] for one, tos in agents.items()}
+    path.write_text("".join(f'[inbound."{one}"]\nagents = {json.dumps(tos)}\n' for one, tos in named.items()))
+    settings = load(ServiceSettings, ENVIRON | {"CONFERRAL_DIRECTORY": str(path), "CONFERRAL_AGENT": "client:alice"})
+    reached = {one: set(agents.get(one, ())) for one in range(10)}
+    for _ in range(10):
+        reached = {one: tos.union(*(reached[to] for to in tos)) for one, tos in reached.items()}
+    try:
+        loops = number_loops(settings, load_directory(settings))
+    except SettingsError:
+        assert any(one in tos for one, tos in agents.items())
+    else:
+        assert bool(loops) is any(one in tos for one, tos in reached.items())
