@@ -11,12 +11,11 @@ VISITS_MAX = 20
 #: A session's id that is made from its caller's call SID: the SID, with `-2`, `-3`... on further visits.
 _VISIT = re.compile(r"(CA[0-9a-fA-F]{32})(?:-([0-9]{1,2}))?")
 _PHONE_NUMBER = re.compile(r"[0-9]{7,15}")
-#: SIDs of Twilio's resources, and ids that Conferral makes. Source: Twilio docs, "What is a String Identifier (SID)?".
-SID_PATTERN = re.compile(r"[A-Z]{2}[0-9A-Fa-f]{32}")
+#: No one may choose the SID of a resource (Twilio docs, "What is a String Identifier (SID)?") or a visit's id.
+RESERVED_PATTERN = re.compile(r"[A-Z]{2}[0-9A-Fa-f]{32}(?:-[0-9]{1,2})?")
 ID_RULE = "must be 1 to 64 letters, digits, _, or -"
 NO_PHONE_NUMBER_RULE = "must not be 7 to 15 digits alone, which could be a phone number"
-
-NO_SID_RULE = "must not have the form of a SID: two capitals and 32 hex digits"
+NO_SID_RULE = "must not have the form of a SID (two capitals and 32 hex digits), or of one with a visit's number"
 
 
 def id_error(text: str) -> str:

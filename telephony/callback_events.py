@@ -27,7 +27,7 @@ from conferral.statemachine.events import (
     ParticipantLeft,
     RecordingChanged,
 )
-from conferral.statemachine.ids import SID_PATTERN, visit_number
+from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import is_caller_id, number_in
@@ -154,8 +154,7 @@ def session_id_of(fields: Fields) -> str:
     given = fields.get("SessionID", "")
     if given in ("", fields.get("CallSid")):
         return call_sid_of(fields)
-    # A later session of another call would have the same id as a chosen one with a visit's number.
-    if not is_id(given) or visit_number(given) > 1 or SID_PATTERN.fullmatch(given):
+    if not is_id(given) or RESERVED_PATTERN.fullmatch(given):
         raise MalformedCallbackError("SessionID")
     return given
 

@@ -13,7 +13,7 @@ from conferral.statemachine.ids import (
     NAME_PATTERN,
     NO_PHONE_NUMBER_RULE,
     NO_SID_RULE,
-    SID_PATTERN,
+    RESERVED_PATTERN,
     id_error,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
@@ -115,10 +115,10 @@ class _NewId(_Text):
 
 
 class _NewSessionId(_NewId):
-    """The id of a new session, which must not pass for a resource of Twilio's."""
+    """The id of a new session, which must not pass for a SID or a visit."""
 
     def parse(self, value: object) -> str:
-        if isinstance(value, str) and SID_PATTERN.fullmatch(value):
+        if isinstance(value, str) and RESERVED_PATTERN.fullmatch(value):
             raise ValueError(NO_SID_RULE)
         return super().parse(value)
 
@@ -189,7 +189,7 @@ _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NU
 
 SESSION = _Text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
 NEW_ID = _NewId(ID_PATTERN.pattern, ID_RULE, metavar="ID")
-NEW_SESSION_ID = _NewSessionId(rf"(?!{SID_PATTERN.pattern}$){ID_PATTERN.pattern}", ID_RULE, metavar="ID")
+NEW_SESSION_ID = _NewSessionId(rf"(?!{RESERVED_PATTERN.pattern}$){ID_PATTERN.pattern}", ID_RULE, metavar="ID")
 #: The sender of a command appears in a log line.
 SENDER = _Text(rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters without /", 64)
 #: In the stream, where the API and the console put their token's name before the sender.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ClientCallReceived
+from conferral.statemachine.ids import VISITS_MAX, visit_id
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_events import MalformedCallbackError, session_id_of
 from conferral.telephony.callback_urls import Wait, parse_call
@@ -274,7 +275,7 @@ async def test_a_new_session_id_is_honoured(client, ingest):
     assert ingest.indexed == [(CALLER, NAMED)]
 
 
-@pytest.mark.parametrize("given", ["CF" + "3" * 32, AGENT, "CS" + "aF" * 16, "ZZ" + "0" * 32])
+@pytest.mark.parametrize("given", ["CF" + "3" * 32, AGENT, "CS" + "aF" * 16, "ZZ" + "0" * 32, f"{AGENT}-2"])
 async def test_given_id_in_the_form_of_a_sid_is_refused(client, ingest, lines, given):
     _, document = await post(client, "/voice/client", calls(SessionID=given))
 
@@ -287,10 +288,11 @@ async def test_given_id_in_the_form_of_a_sid_is_refused(client, ingest, lines, g
 )
 def test_no_sid_passes_as_the_id_of_a_session(kind, digits):
     sid = kind + digits
-    with pytest.raises(MalformedCallbackError):
-        session_id_of({"CallSid": CALLER, "SessionID": sid})
+    for form in (sid, f"{sid}-1", f"{sid}-2", visit_id(sid, VISITS_MAX)):
+        with pytest.raises(MalformedCallbackError):
+            session_id_of({"CallSid": CALLER, "SessionID": form})
     assert session_id_of({"CallSid": CALLER, "SessionID": CALLER}) == CALLER
-    for other in (sid.lower(), sid[:-1], sid + "0"):
+    for other in (sid.lower(), sid[:-1], f"{sid}0", f"{sid}-", f"{sid}-x", f"order-{sid}-2"):
         assert session_id_of({"CallSid": CALLER, "SessionID": other}) == other
 
 
