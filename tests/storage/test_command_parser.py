@@ -246,7 +246,8 @@ def test_whatever_is_given_is_taken_or_refused_without_repeating_it(command, dat
     except BadCommandError as refused:
         words = str(refused)
     else:
-        words = repr(found).replace(repr(found.session), "")  # the name of an existing session is shown
+        # Names of an existing session and of the command itself are shown.
+        words = repr(found).replace(repr(found.session), "").replace(repr(found.id), "")
         assert all(type(text) is str and text.encode() for text in found.entry().values())
         assert parse(found.entry()) == found, "what one way of giving it takes, the stream takes too"
     assert number not in words

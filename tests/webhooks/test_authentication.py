@@ -439,7 +439,7 @@ async def test_an_old_request_sent_again_carries_the_same_identity(client, inges
 
 async def test_no_line_of_the_log_ever_holds_a_number_or_a_secret(open_client, ingest, fresh_logs):
     stream = io.StringIO()
-    configure("json", stream, level="debug")
+    configure("json", stream, level="debug", process="test")
     try:
         client = await open_client()
         for target in ROUTES:
