@@ -22,6 +22,7 @@ MEANINGS = {
     "call_not_stored": "Redis could not store a call, which was answered all the same; no command finds it.",
     "caller_id_lookup_failed": "Twilio did not say in time whether a phone may be shown a SIP caller's number.",
     "child_lookup_failed": "Twilio did not say in time whether the other side of a `<Dial>` is still on the line.",
+    "conference_lookup_failed": "Twilio did not say in time whether an unknown session's conference had started.",
     "client_call_refused": "A browser or app user's call was refused with a spoken sentence; `reason` says why.",
     "client_list_unavailable": "Redis refuses CLIENT LIST; a killed worker's leases must expire before a takeover.",
     "command_deduplicated": "A command arrived again with the same id and content; it ran only once.",

@@ -11,7 +11,14 @@ from twilio.rest.api.v2010.account.call import CallInstance
 from conferral.statemachine.effects import CreateCall, CreateParticipant, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
-from conferral.telephony.conference_lists import is_conference_sid, is_live, live_conferences
+from conferral.telephony.conference_lists import (
+    COMPLETED,
+    STARTED,
+    is_conference_sid,
+    is_live,
+    list_conferences,
+    live_conferences,
+)
 from conferral.telephony.http_client import label_requests
 from conferral.telephony.parameters import recording
 from conferral.telephony.parameters.participant import is_label, parse_participant
@@ -121,6 +128,12 @@ class TwilioQueries:
         # Twilio lists the newest first, and `max` keeps the first of equal elements.
         newest = max(children, key=_created_at, default=None)
         return text_of(newest.status) if newest is not None else None
+
+    async def has_started(self, conference_name: str) -> bool:
+        """Whether Twilio lists a conference of that name that has started."""
+        # In the order of a conference's life: one that ends meanwhile is in the second list.
+        with label_requests("has_started"):
+            return any([await list_conferences(self._client, conference_name, one) for one in (STARTED, COMPLETED)])
 
     async def may_show(self, number: str, sip_domain_sid: str) -> bool:
         """Whether Twilio shows phones this number, from a SIP caller's address.

@@ -29,6 +29,7 @@ from conferral.webhooks.dial_action_policy import (
     DialOutcome,
     decide,
     decide_by_child,
+    decide_by_conference,
     decide_without_redis,
     first_waiting_party,
     party_of,
@@ -97,6 +98,9 @@ class DialActionRoutes(Routes):
             child_status = await self._child_status(event.call_sid)
             chosen = decide_by_child(child_status, outcome, view, self._attributes(form, view))
             event = replace(event, other_side_is_live=chosen is DialActionAnswer.JOIN)
+        elif chosen is DialActionAnswer.READ_CONFERENCE:
+            has_started = await self._has_started(action, event.call_sid)
+            chosen = decide_by_conference(outcome, has_started=has_started)
         if to_publish:
             await self._publish(event, route)
         log.info(
@@ -223,6 +227,16 @@ class DialActionRoutes(Routes):
                     return await self._twilio.child_status(parent_call_sid)
             except (ProviderError, TimeoutError) as error:
                 log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
+        return None
+
+    async def _has_started(self, action: DialAction, call_sid: str) -> bool | None:
+        """Whether the conference has started; None without an answer in time."""
+        with contain(ItemKind.WEBHOOK, self._metrics, call_sid=call_sid):
+            try:
+                async with asyncio.timeout(_LOOKUP_DEADLINE_S):
+                    return await self._twilio.has_started(action.conference)
+            except (ProviderError, TimeoutError) as error:
+                log.warning("conference_lookup_failed", call_sid=call_sid, error_type=type(error).__name__)
         return None
 
 

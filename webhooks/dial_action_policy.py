@@ -17,6 +17,8 @@ from conferral.telephony.callback_urls import DialKind
 
 #: How often one dial action reads Redis before it asks Twilio.
 REDIS_READS_MAX = 3
+#: How often one dial action is requested while Twilio does not answer. The party hears silence, for some ten seconds.
+REQUESTS_MAX = 6
 
 
 class DialActionAnswer(StrEnum):
@@ -44,6 +46,7 @@ class DialActionAnswer(StrEnum):
     #: Wait a second and ask again.
     WAIT = "wait"
     READ_CHILD_CALL = "read-child-call"
+    READ_CONFERENCE = "read-conference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,16 @@ def decide_by_child(
     return decide_left_alone(outcome, view, attributes)
 
 
+def decide_by_conference(outcome: DialOutcome, *, has_started: bool | None) -> DialActionAnswer:
+    """Decide by Twilio's lists of conferences; None if Twilio did not answer."""
+    if has_started is None and outcome.request_number < REQUESTS_MAX:
+        return DialActionAnswer.WAIT
+    # In a conference that has started, the others have left. If one of that name is in progress, it may be another
+    # program's: no one joins strangers. Without an answer, the party would wait without end: no session knows the
+    # party, and no list need show a conference with one party.
+    return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if has_started is False else DialActionAnswer.HANG_UP
+
+
 def decide_left_alone(
     outcome: DialOutcome, view: SessionView | None, attributes: ConferenceAttributes
 ) -> DialActionAnswer:
@@ -169,7 +182,7 @@ def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAn
     if outcome.request_number < REDIS_READS_MAX:
         return DialActionAnswer.WAIT
     may_rejoin = outcome.attempt == 1 and name in (CUSTOMER, AGENT)
-    return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if may_rejoin else DialActionAnswer.HANG_UP
+    return DialActionAnswer.READ_CONFERENCE if may_rejoin else DialActionAnswer.HANG_UP
 
 
 def _decide_after_conference(outcome: DialOutcome, view: SessionView, name: str) -> DialActionAnswer:

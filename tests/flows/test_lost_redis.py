@@ -152,3 +152,15 @@ async def test_caller_who_comes_back_while_redis_is_away_is_not_cut(system: Loca
     await system.until_talk(customer, agent)
     customer.hang_up()
     await system.settled()
+
+
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=600)
+async def test_agent_of_lost_session_is_not_left_alone_with_music(system: LocalSystem) -> None:
+    customer, agent = await system.converted()
+    await forget(system)
+
+    customer.hang_up()
+
+    await system.eventually(lambda: agent.status == "completed", "the agent's call ends")
+    assert "music" not in system.sounds(agent)
+    assert len(system.sandbox.model.state.conferences) == 1, "the agent is in no second conference"

@@ -167,6 +167,10 @@ class _TwilioQueries(TwilioQueries):
         self.was_asked = True
         return await self._way.calls.child_status(parent_call_sid)
 
+    async def has_started(self, conference_name: str) -> bool:
+        self.was_asked = True
+        return await self._way.calls.has_started(conference_name)
+
     async def is_live(self, call_sid: str) -> bool:
         self.was_asked = True
         return await self._way.calls.is_live(call_sid)

@@ -391,26 +391,6 @@ async def test_paging_links_are_not_followed() -> None:
     assert len(http.requests) == 1
 
 
-EARLY, LATE = "Fri, 20 Nov 2026 08:00:00 +0000", "Fri, 20 Nov 2026 08:00:30 +0000"
-
-
-@pytest.mark.parametrize(
-    "children, expected",
-    [
-        ([], None),
-        ([call("CA2", "in-progress", created=EARLY)], "in-progress"),
-        ([call("CA2", "busy", created=EARLY), call("CA3", "in-progress", created=LATE)], "in-progress"),
-        ([call("CA3", "ringing", created=LATE), call("CA2", "busy", created=EARLY)], "ringing"),
-        ([call("CA3", "ringing", created=LATE), call("CA2", "busy", created=LATE)], "ringing"),
-        ([call("CA2", "completed")], "completed"),
-    ],
-)
-async def test_child_status_is_that_of_the_newest_child(children: list[dict[str, Any]], expected: str | None) -> None:
-    calls, _ = calls_with({"GET Calls": page("calls", *children)})
-
-    assert await calls.child_status("CA1") == expected
-
-
 @pytest.mark.parametrize(
     "inside, expected",
     [

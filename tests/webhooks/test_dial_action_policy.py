@@ -7,10 +7,12 @@ from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.callback_urls import DialKind
 from conferral.webhooks.dial_action_policy import (
     REDIS_READS_MAX,
+    REQUESTS_MAX,
     DialActionAnswer,
     DialOutcome,
     decide,
     decide_by_child,
+    decide_by_conference,
     decide_without_redis,
     first_waiting_party,
     party_of,
@@ -25,6 +27,7 @@ JOIN, BY_NAME, HANG_UP, ASK = (
     DialActionAnswer.HANG_UP,
     DialActionAnswer.READ_CHILD_CALL,
 )
+ASK_FOR_CONFERENCE = DialActionAnswer.READ_CONFERENCE
 IN_CONFERENCE, IN_ANOTHER, NO_WAIT_AUDIO = (
     DialActionAnswer.WAIT_IN_CONFERENCE,
     DialActionAnswer.WAIT_IN_NEW_CONFERENCE,
@@ -294,8 +297,8 @@ def test_a_caller_who_was_bridged_though_the_session_says_otherwise_is_answered_
     "party, attempt, asked, expected",
     [
         ("customer", 1, 1, WAIT),
-        ("customer", 1, REDIS_READS_MAX, NO_WAIT_AUDIO),
-        ("agent", 1, REDIS_READS_MAX, NO_WAIT_AUDIO),
+        ("customer", 1, REDIS_READS_MAX, ASK_FOR_CONFERENCE),
+        ("agent", 1, REDIS_READS_MAX, ASK_FOR_CONFERENCE),
         ("target", 1, REDIS_READS_MAX, HANG_UP),
         ("customer", 2, 1, WAIT),
         ("customer", 2, REDIS_READS_MAX, HANG_UP),
@@ -305,6 +308,23 @@ def test_dial_action_waits_for_an_undecided_session(party, attempt, asked, expec
     asking = outcome(CONF, "answered", party=party, attempt=attempt, asked=asked)
 
     assert decide(asking, None, may_be_old=False) is expected
+
+
+@each(
+    "asked, has_started, expected",
+    [
+        (REDIS_READS_MAX, True, HANG_UP),
+        (REDIS_READS_MAX, False, NO_WAIT_AUDIO),
+        (REDIS_READS_MAX, None, WAIT),
+        (REQUESTS_MAX - 1, None, WAIT),
+        (REQUESTS_MAX, None, HANG_UP),
+        (REQUESTS_MAX, False, NO_WAIT_AUDIO),
+    ],
+)
+def test_party_of_unknown_session_rejoins_only_if_no_conference_has_started(asked, has_started, expected):
+    asking = outcome(CONF, "answered", party="agent", asked=asked)
+
+    assert decide_by_conference(asking, has_started=has_started) is expected
 
 
 # ---- parked ------------------------------------------------------------------------------------------------------

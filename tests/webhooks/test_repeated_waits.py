@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, verbs
@@ -49,7 +49,27 @@ async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_jo
     assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 2 + [["Dial"]]
     joined = conference_of(documents[-1])
     assert (joined.get("waitUrl"), joined.get("startConferenceOnEnter")) == (None, starts)
-    assert child_lookup.asked == [], "who comes out of a conference has no child"
+    assert child_lookup.asked == [CALLER], "the conference's name; who comes out of a conference has no child"
+
+
+@pytest.mark.parametrize("party", ["customer", "agent"])
+async def test_party_of_unknown_session_whose_conference_has_started_is_hung_up(client, ingest, child_lookup, party):
+    child_lookup.started = True
+
+    documents = await follow(client, left(party) + "&conference=order-7-00ff", form(), "Redirect")
+
+    assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 2 + [["Hangup"]]
+    assert child_lookup.asked == ["order-7-00ff"]
+
+
+@pytest.mark.parametrize("error", [ProviderUnreachableError, OverflowError])
+async def test_party_of_unknown_session_is_hung_up_if_twilio_does_not_answer(client, ingest, child_lookup, error):
+    child_lookup.error = error
+
+    documents = await follow(client, left("customer"), form(), "Redirect")
+
+    assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 5 + [["Hangup"]]
+    assert len(child_lookup.asked) == 4
 
 
 class FullRedisError(StoreUnreachableError):

@@ -18,6 +18,7 @@ from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.keys import Keys
 from conferral.storage.schema import SchemaVersion
+from conferral.telephony.callback_urls import DialAction, DialKind
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.webhooks import app, server
 from conferral.webhooks.api.handlers import Handlers
@@ -49,6 +50,7 @@ def test_repeated_request_waits_less_long_for_redis() -> None:
 
 
 NOTHING: Any = None
+ACTION = DialAction(CALLER, "agent", DialKind.CONFERENCE)
 CALL = CallReceived(session_id=CALLER, call_sid=CALLER, customer_address="+14155550199", agent_address="client:alice")
 
 
@@ -68,7 +70,7 @@ class Silent:
     async def publish_and_read(self, *_given: object, **_named: object) -> None:
         await self.read("")
 
-    publish = redis_error = child_status = is_alone = _wait
+    publish = redis_error = child_status = has_started = is_alone = _wait
 
 
 def test_answers_do_not_wait_long_for_redis_or_twilio() -> None:
@@ -84,6 +86,7 @@ def test_answers_do_not_wait_long_for_redis_or_twilio() -> None:
         answers = [
             (HealthRoutes(silent.ingest, Metrics(), SchemaVersion())._read_redis_error(), 2.0, NO_ANSWER),
             (DialActionRoutes(silent)._child_status(CALLER), 1.5, None),
+            (DialActionRoutes(silent)._has_started(ACTION, CALLER), 1.5, None),
             (WaitRoutes(silent)._load_view(CALLER, form, opens=False), 0.5, None),
             # Five reads of a session that may not be decided yet, then what is published.
             (WaitRoutes(unknown)._load_view(CALLER, form, opens=False), 0.25 + 0.5, None),

@@ -221,6 +221,8 @@ class FakeTwilioQueries:
     def __init__(self):
         self.status = None
         self.alone = True
+        #: Whether a conference of the session's name has started.
+        self.started = False
         #: Whether a phone may be shown a SIP caller's number.
         self.shows = False
         self.live = True
@@ -232,6 +234,12 @@ class FakeTwilioQueries:
         if self.error:
             raise self.error
         return self.status
+
+    async def has_started(self, conference_name):
+        self.asked.append(conference_name)
+        if self.error:
+            raise self.error
+        return self.started
 
     async def may_show(self, number, sip_domain_sid):
         self.asked.append((number, sip_domain_sid))

@@ -1,0 +1,38 @@
+"""What the action of a `<Dial>` reads from Twilio: the call that it made, and the conference of its session."""
+
+from typing import Any
+
+import pytest
+
+from tests.telephony.scripted_http import call, calls_with, page
+
+EARLY, LATE = "Fri, 20 Nov 2026 08:00:00 +0000", "Fri, 20 Nov 2026 08:00:30 +0000"
+
+
+@pytest.mark.parametrize(
+    "children, expected",
+    [
+        ([], None),
+        ([call("CA2", "in-progress", created=EARLY)], "in-progress"),
+        ([call("CA2", "busy", created=EARLY), call("CA3", "in-progress", created=LATE)], "in-progress"),
+        ([call("CA3", "ringing", created=LATE), call("CA2", "busy", created=EARLY)], "ringing"),
+        ([call("CA3", "ringing", created=LATE), call("CA2", "busy", created=LATE)], "ringing"),
+        ([call("CA2", "completed")], "completed"),
+    ],
+)
+async def test_child_status_is_that_of_the_newest_child(children: list[dict[str, Any]], expected: str | None) -> None:
+    calls, _ = calls_with({"GET Calls": page("calls", *children)})
+
+    assert await calls.child_status("CA1") == expected
+
+
+@pytest.mark.parametrize(
+    "statuses, expected", [([], False), (["init"], False), (["in-progress"], True), (["init", "completed"], True)]
+)
+async def test_conference_has_started_if_listed_as_in_progress_or_completed(
+    statuses: list[str], expected: bool
+) -> None:
+    listed = [{"sid": f"CF{number}", "status": status} for number, status in enumerate(statuses)]
+    calls, _ = calls_with({"GET Conferences": page("conferences", *listed)})
+
+    assert await calls.has_started("CA1") is expected
