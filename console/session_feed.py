@@ -25,6 +25,7 @@ from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.queries.live_workers import has_live_worker
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ BACK_OFF_MAX_S = 5.0
 ATTENTION_ROUND_POLLS = 16
 #: Polls after which one partition is read even without commits, to notice hashes edited by hand.
 EXTRA_PARTITION_EVERY_POLLS = 4
-#: Interval for reading Redis's clock and the number of partitions.
+#: Interval for reading Redis's clock, the number of partitions, and whether a worker is live.
 CLOCK_EVERY_S = 5.0
 #: Ended sessions shown, newest first, and the interval for listing them again: some expire.
 ENDED_MAX = 500
@@ -124,6 +125,8 @@ class SessionFeed:
         self._polls = 0
         self._clock_read_s = -CLOCK_EVERY_S
         self._partition_clocks: PartitionClocks | None = None
+        #: Whether a worker is live, as last read with the clock.
+        self.has_worker = True
         #: Expiry, monotonic seconds, and the destinations; by whether numbers are in full.
         self._known_destinations: dict[bool, tuple[float, list[str]]] = {}
         self._ended_listed_s = -ENDED_EVERY_S
@@ -273,6 +276,7 @@ class SessionFeed:
         if now_s - self._clock_read_s >= CLOCK_EVERY_S:
             self._partition_clocks = await self._redis.run(read_partition_clocks)
             self._clock.observe(self._partition_clocks.now_ms, now_s)
+            self.has_worker = await self._redis.run(lambda reader: has_live_worker(reader.client, reader.keys))
             self._redis.reload_config()  # also detects that Redis was set up again
             self._clock_read_s = now_s
 

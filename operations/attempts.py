@@ -34,6 +34,17 @@ def describe_effect_attempts(entry: LogEntry) -> str:
     return f"{text}, but a check showed that it worked" if is_found_done else text
 
 
+def has_failed_attempt(entry: LogEntry) -> bool:
+    """Whether one of an effect's requests failed."""
+    return any(map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"])))
+
+
+def failed_attempt_code(entry: LogEntry) -> int:
+    """Return the first error code of an effect's failed requests; or 0."""
+    found = filter(None, map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"])))
+    return next((int(code) for one in found if (code := one[1].partition(" code ")[2])), 0)
+
+
 def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple[str, str]]) -> bool:
     """Whether no request succeeded, but a check found that one had worked."""
     # A request answered with 429 had no effect.

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from conferral.operations import attention, pending, session_summary, wording
+from conferral.operations import attempts, attention, pending, session_summary, wording
 from conferral.operations.command_submission import allowed_commands_of
 from conferral.operations.damage import damaged_field, describe_damage, repair_of, stops_workers
 from conferral.operations.history import timeline
@@ -31,6 +31,8 @@ _STATES = {
 #: Reasons that repeat what the text of a failure says.
 _REASONS_IN_TEXT = frozenset({"busy", "no-answer", "rejected", "failed", "no-confirmation"})
 _CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
+#: Without a worker, nothing that anyone does has an effect.
+_NO_WORKER = Wait("a worker to start: none is live", 0, 0, "worker")
 #: Beyond this distance, a time of day alone is ambiguous, in milliseconds.
 _SAME_DAY_MS = 43_200_000
 _PLAIN_ADDRESS = re.compile(r"(client|sip):")
@@ -85,20 +87,25 @@ def explain(
     moments: Sequence[TimelineEntry] | None = None,  # the log's timeline, if built already with the same `full`
     full: bool = False,
     clock: Callable[[int], str] = wording.utc_clock,
+    has_worker: bool = True,
 ) -> Explanation:
     """Explain a session at a time of Redis's clock; `log` is oldest first.
 
-    `clock` puts the times in sentences into words.
+    `clock` puts the times in sentences into words. Without a live worker (`has_worker`), a session waits for one.
     """
     moments = timeline.build_timeline(log, full=full) if moments is None else moments
     waits = pending.list_waits(session, now_ms, timeline.unfinished_effects(moments), log)
+    upcoming = tuple(_upcoming_line(wait, now_ms, clock) for wait in waits if wait.by != "person")
+    if waits and not has_worker:
+        waits = (_NO_WORKER, *(wait for wait in waits if wait.by != "person"))
+        upcoming = ("None until a worker starts: events, commands, and timers wait in Redis.",)
     failure = _first_failure(session, log, moments, full=full)
     return Explanation(
         summary=tuple(_summary(session, log, moments, now_ms, full=full, clock=clock)),
         waits=waits,
-        upcoming=tuple(_upcoming_line(wait, now_ms, clock) for wait in waits if wait.by != "person"),
+        upcoming=upcoming,
         first_failure=failure,
-        suggestions=_suggestions(session, now_ms, full=full),
+        suggestions=_suggestions(session, now_ms, full=full, has_worker=has_worker or not waits),
     )
 
 
@@ -223,10 +230,29 @@ def _first_failure(
         if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
             begin = max((version for version in begins if version <= some[-1][1].version), default=0)
             entry, moment = some[-1] if are_refused else next(pair for pair in some if pair[1].version >= begin)
+            if not are_refused:
+                entry, moment = _late_result(log, moments, moment) or (entry, moment)
             failure = _failure(entry, moment, full=full)
             if entry["event"] == "call_progressed" and not are_refused:
                 failure = _with_code_of_dial(failure, log[log.index(entry) + 1 :])
             return replace(failure, is_earlier=moment.version < newest)
+    return None
+
+
+def _late_result(
+    log: Sequence[LogEntry], moments: Sequence[TimelineEntry], timeout: TimelineEntry
+) -> tuple[LogEntry, TimelineEntry] | None:
+    """Return the failed result of a request that a timeout had waited for.
+
+    Twilio may answer every attempt with an error. The result is logged only when the attempts end.
+    """
+    if not timeout.event.endswith("_overdue"):
+        return None
+    at = next(index for index, moment in enumerate(moments) if moment is timeout)
+    earlier = {moment.entry_id for moment in moments[:at]}
+    for entry, moment in zip(log[at + 1 :], moments[at + 1 :], strict=True):
+        if moment.requested_by in earlier and (moment.is_failure or attempts.has_failed_attempt(entry)):
+            return entry, moment
     return None
 
 
@@ -250,7 +276,8 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     if not reason and timeline.is_transfer_failure(entry):
         reason = changes_of(entry, "transfer.reason").get("transfer.reason") or ""
     reason = wording.mask_numbers(reason, full=full)
-    code, is_refusal = timeline.twilio_code(entry), moment.outcome == "refused"
+    code = timeline.twilio_code(entry) or attempts.failed_attempt_code(entry)
+    is_refusal = moment.outcome == "refused"
     return Failure(
         entry_id=moment.entry_id,
         at_ms=moment.at_ms,
@@ -263,7 +290,7 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     )
 
 
-def _suggestions(session: SessionView, now_ms: int, *, full: bool) -> tuple[Suggestion, ...]:
+def _suggestions(session: SessionView, now_ms: int, *, full: bool, has_worker: bool) -> tuple[Suggestion, ...]:
     allowed = allowed_commands_of(session)
     found = [
         Suggestion(kind, why, " ".join(filter(None, (kind, session.id, more))))
@@ -271,7 +298,7 @@ def _suggestions(session: SessionView, now_ms: int, *, full: bool) -> tuple[Sugg
         if kind in allowed
     ]
     in_trouble = attention.attention_of(session, now_ms)
-    if in_trouble is not None and in_trouble.rank == attention.OVERDUE:
+    if not has_worker or (in_trouble is not None and in_trouble.rank == attention.OVERDUE):
         why = "shows whether a worker holds the session's partition; without one, nothing is processed"
         found.insert(0, Suggestion("check", why, "check"))
     if session.is_ended and in_trouble is not None:

@@ -13,7 +13,7 @@ from conferral.statemachine.states import Phase, State, TransferStage, TransferS
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.session_view import PartyView, SessionView, view_of
 
-WaitSource = Literal["timer", "twilio", "person", "sweep"]
+WaitSource = Literal["timer", "twilio", "person", "worker", "sweep"]
 
 _TIMER_EFFECTS = {
     "ring": "Conferral asks Twilio about the calls if no one has answered",

@@ -491,7 +491,7 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
     ),
     "effect_succeeded": lambda of: _effect_outcome("Twilio confirmed", of),
     "effect_failed": lambda of: _effect_outcome("Twilio refused" if of["http_status"] else "not done", of),
-    "effect_unknown": lambda of: _effect_outcome("no response from Twilio", of),
+    "effect_unknown": lambda of: _effect_outcome("outcome unknown", of),
     "transfer": lambda of: _with_notes(
         f"{of['mode']} transfer requested".strip(),
         f"{of['targets']} target{'s' if of['targets'] != '1' else ''}" if of["targets"] else "",

@@ -15,6 +15,7 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.queries.live_workers import has_live_worker
 
 
 def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
@@ -27,7 +28,7 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
     output.print_line()
     for sentence in explained.summary:
         output.print_line(sentence)
-    waits = [_wait_line(wait, now_ms) for wait in explained.waits if wait.by in ("person", "twilio")]
+    waits = [_wait_line(wait, now_ms) for wait in explained.waits if wait.by in ("person", "twilio", "worker")]
     output.print_section("Waiting for", waits)
     output.print_section("Automatic next steps", explained.upcoming)
     if explained.first_failure is not None:
@@ -42,7 +43,10 @@ async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -
     history = await read_history(reader, named)
     session = view_of(history.fields)
     now = await read_session_time_ms(reader, session.id)
-    explained = explanation.explain_damage(session) or explanation.explain(session, history.log, now, full=full)
+    has_worker = await has_live_worker(reader.client, reader.keys)
+    explained = explanation.explain_damage(session) or explanation.explain(
+        session, history.log, now, full=full, has_worker=has_worker
+    )
     return session.id or named, explained, now
 
 

@@ -248,18 +248,12 @@ async def _not_done(
             command_reason=outcome.reason,
         )
     reason = f"{kind} is still in progress{waited} (command {outcome.command_id})"
-    if not outcome.status and not await _has_worker(reader):
+    if not outcome.status and not await live_workers.has_live_worker(reader.client, reader.keys):
         reason += "; no worker is running; start one: conferral worker"
     details = (f"to follow it: {command_line} watch {outcome.session}",) if outcome.session else ()
     return CommandNotDoneError(
         reason, command_id=outcome.command_id, status=outcome.status, details=details, exit_code=3
     )
-
-
-async def _has_worker(reader: SessionQueries) -> bool:
-    with suppress(StoreError):
-        return bool(await live_workers.live_workers(reader.client, reader.keys))
-    return True  # unknown: assume that one is
 
 
 def own_command_line(settings: StoreSettings) -> str:

@@ -129,7 +129,13 @@ class SessionDetailView(View):
             return self._past_message(session, self._as_of)
         now_ms, history = self._feed.now_of(session.id), self._log
         explained = explanation.explain_damage(session) or explanation.explain(
-            session, history.log, now_ms, moments=history.entries, full=self._full, clock=to_iso
+            session,
+            history.log,
+            now_ms,
+            moments=history.entries,
+            full=self._full,
+            clock=to_iso,
+            has_worker=self._feed.has_worker,
         )
         # Pages count down in Redis's time, which every tick sends.
         ahead_ms = self._feed.clock_offset_ms(session.id)

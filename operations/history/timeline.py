@@ -172,7 +172,7 @@ def effect_result(asked: EffectRequest) -> str:
     if asked.took_ms is None:
         return ""
     failed = "refused" if asked.is_refused else "not done"
-    word = {"succeeded": "done", "failed": failed, "unknown": "no response"}.get(asked.outcome, asked.outcome)
+    word = {"succeeded": "done", "failed": failed, "unknown": "outcome unknown"}.get(asked.outcome, asked.outcome)
     more = ", ".join(filter(None, (f"code {asked.twilio_code}" if asked.twilio_code else "", asked.attempts_note)))
     when = "in" if asked.outcome == "succeeded" else "after"
     return f"{word} {when} {asked.took_ms} ms{f' ({more})' if more else ''}"

@@ -1,5 +1,8 @@
 """The live workers, by their heartbeats."""
 
+from contextlib import suppress
+
+from conferral.runtime.errors import StoreError
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 
@@ -19,3 +22,10 @@ async def live_workers(client: Client, keys: Keys) -> list[str]:
     with store_errors():
         names = await client.zrangebyscore(keys.workers, *heartbeat_window(now_ms))
     return [name.decode(errors="replace") for name in names]
+
+
+async def has_live_worker(client: Client, keys: Keys) -> bool:
+    """Return whether a worker is live; True if that can't be read."""
+    with suppress(StoreError):
+        return bool(await live_workers(client, keys))
+    return True

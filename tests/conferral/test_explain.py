@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from conferral.statemachine.events import ConvertOverdue
 from conferral.statemachine.session import Session
-from tests.conferral.cli_helpers import CALL, put, set_up
+from tests.conferral.cli_helpers import CALL, KEYS, put, set_up
 from tests.operations.test_timeline import held
 from tests.statemachine.scenario import CUSTOMER_CALL, Scenario
 from tests.statemachine.transfer_scenarios import dialing, talking
@@ -63,6 +64,45 @@ def test_refused_command_is_shown_as_refused_not_failed(run: Run, redis: Any) ->
 
 def test_explain_takes_the_sid_of_any_call(run: Run, busy_call: Session) -> None:
     assert run("explain", busy_call.parties["agent"].call_sid).out.startswith(f"session         {CUSTOMER_CALL}\n")
+
+
+def times_out() -> Scenario:
+    """A conversion that times out while Twilio answers every request with 500."""
+    story = Scenario().answered().later(5_000).convert()
+    assert story.last is not None
+    (effect,) = story.last.effects
+    story.later(5_000).fires(ConvertOverdue)
+    answers = ("500 code 20500 x13",)
+    return story.later(3_000).is_unknown(
+        "redirect_call", "agent", effect_id=effect.effect_id, attempts=13, failed_attempts=answers
+    )
+
+
+def test_errors_behind_a_timeout_are_the_first_failure(run: Run, redis: Any) -> None:
+    store(redis, times_out)
+
+    out = run("explain", CUSTOMER_CALL).out
+    found = run("explain", CUSTOMER_CALL, "--json").json["first_failure"]
+
+    cause = "outcome unknown: move agent into the conference; 13 attempts: HTTP 500 (20500) 13 times"
+    assert f"UTC  {cause}\n  Twilio error 20500: https://www.twilio.com/docs/api/errors/20500\n" in out
+    assert (found["what"], found["twilio_code"]) == (cause, 20500)
+    assert "conversion timed out" not in out
+
+
+def test_session_waits_for_a_worker_while_none_is_live(run: Run, redis: Any) -> None:
+    store(redis, lambda: Scenario().answered())
+
+    waits_for_worker = run("explain", CUSTOMER_CALL).out
+    redis.zadd(KEYS.workers, {"worker-1": int(redis.time()[0]) * 1000 + 3_000})  # a clock that may be ahead
+    has_worker = run("explain", CUSTOMER_CALL).out
+
+    assert "Waiting for\n  a worker to start: none is live\n" in waits_for_worker
+    assert "Automatic next steps\n  None until a worker starts: " in waits_for_worker
+    assert " check\n" in waits_for_worker
+    assert "a party to hang up" not in waits_for_worker
+    assert "Waiting for\n  a party to hang up" in has_worker
+    assert "a worker to start" not in has_worker
 
 
 def test_explain_json_has_times_and_null_for_unknown_values(run: Run, busy_call: Session) -> None:

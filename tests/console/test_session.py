@@ -56,6 +56,16 @@ async def test_session_message_lists_parties_audibility_and_allowed_commands(con
     assert reported["links"][CALL] == f"https://www.twilio.com/console/voice/calls/logs/{CALL}"
 
 
+async def test_session_waits_for_a_worker_while_none_is_live(console, redis):
+    consult(redis)
+    page = await Page.open(console, SESSION)
+
+    reported = await page.next("session", lambda one: one["waits"][0]["by"] == "worker")
+
+    assert reported["waits"][0]["for"] == "a worker to start: none is live"
+    assert not any(wait["by"] == "person" for wait in reported["waits"])
+
+
 async def test_crowd_is_listed_without_the_pairs_that_no_page_draws(console, redis):
     session = conferenced()
     guests = {
@@ -121,7 +131,7 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
 
     assert hello["public_command"] == "REDIS_URL=unix:///x .venv/bin/conferral"
     assert hello["shown_token"] == ""
-    assert reported["suggestions"][0]["arguments"] == f"complete {CALL}"
+    assert f"complete {CALL}" in [one["arguments"] for one in reported["suggestions"]]
     assert "REDIS_URL" not in str(reported)
 
 

@@ -58,7 +58,7 @@ def held(outcome: str, **given: object) -> Callable[[], Scenario]:
         (held("fails", status=400, code=21220), "failed", 21220, "refused after 120 ms (code 21220)"),
         (held("fails", status=404), "failed", 0, "refused after 120 ms"),
         (held("fails", status=0), "failed", 0, "not done after 120 ms"),
-        (held("is_unknown"), "unknown", 0, "no response after 120 ms"),
+        (held("is_unknown"), "unknown", 0, "outcome unknown after 120 ms"),
     ],
 )
 def test_effect_result_is_shown_where_it_was_requested(

@@ -74,7 +74,7 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
             "target answered too late: someone else had already taken the call",
         ),
         (EffectSucceeded(**EFFECT, kind="create_participant"), "Twilio confirmed: dial target into the conference"),
-        (EffectUnknown(**EFFECT, kind="create_call"), "no response from Twilio: dial target"),
+        (EffectUnknown(**EFFECT, kind="create_call"), "outcome unknown: dial target"),
         (EffectFailed(**EFFECT, kind="create_call"), "not done: dial target"),  # nothing was sent that Twilio refused
         (EffectFailed(**UPDATE, http_status=404, code=20404), "Twilio refused: update target (HTTP 404 code 20404)"),
         (EffectSucceeded(**UPDATE, detail="hold"), "Twilio confirmed: hold target"),
@@ -83,7 +83,7 @@ RECORDED = {"session_id": CALL, "recording_sid": "RE" + "1" * 32}
             "Twilio refused: switch target to whisper (HTTP 400 code 16027)",
         ),
         (EffectSucceeded(**RECORDING, detail="paused"), "Twilio confirmed: pause the recording"),
-        (EffectUnknown(**RECORDING, detail="+14155550123"), "no response from Twilio: change the recording"),
+        (EffectUnknown(**RECORDING, detail="+14155550123"), "outcome unknown: change the recording"),
         (StageOverdue(session_id=CALL, due_ms=1), "due: check on the transfer"),
         (Transfer(session_id=CALL, to="client:a,client:b", mode="warm"), "warm transfer requested (2 targets)"),
         (

@@ -371,9 +371,9 @@ class Scenario:
         )
         return self.take(event)
 
-    def is_unknown(self, kind: str, party: str = "", effect_id: str = "effect") -> "Scenario":
+    def is_unknown(self, kind: str, party: str = "", effect_id: str = "effect", **given: Any) -> "Scenario":
         effect_id = self._of_read(kind, effect_id)
-        return self.take(EffectUnknown(**self._common(), effect_id=effect_id, kind=kind, party=party))
+        return self.take(EffectUnknown(**self._common(**given), effect_id=effect_id, kind=kind, party=party))
 
     def _of_read(self, kind: str, effect_id: str) -> str:
         """A read without an answer is the open one."""

@@ -8,7 +8,7 @@ import { age, now, shortSpan, span, toMs } from "../shared/time.js";
 /** What the server reports while the parties just talk. */
 const CONVERSATION = "a party to hang up";
 /** Who or what acts next, in a word. */
-const BY = { timer: "automatic", twilio: "Twilio", person: "a person", sweep: "sweep" };
+const BY = { timer: "automatic", twilio: "Twilio", person: "a person", worker: "a worker", sweep: "sweep" };
 
 /**
  * What the session waits for; the first item is large.

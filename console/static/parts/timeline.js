@@ -124,7 +124,7 @@ function More({ moment }) {
 }
 
 const KINDS = { succeeded: "good", failed: "warn", unknown: "warn" };
-const WORDS = { succeeded: "done", failed: "not done", unknown: "no response" };
+const WORDS = { succeeded: "done", failed: "not done", unknown: "outcome unknown" };
 
 function Effect({ effect }) {
   const { outcome, took_ms: tookMs } = effect;
