@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import structlog
 from redis.exceptions import ResponseError
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
@@ -21,8 +20,6 @@ from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
 from conferral.storage.partition.lease import Lease, parse_due_ms
-
-log = structlog.get_logger()
 
 #: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
@@ -345,6 +342,9 @@ async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, rea
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
             raise
+        import structlog  # lazy: the Python client imports this module, and never gets here
+
+        log = structlog.get_logger()
         log.error("dead_letter_refused", entry_id=entry.entry_id, reason=str(error))
         return False
     return True

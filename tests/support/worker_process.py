@@ -89,7 +89,7 @@ class _Doom:
 
 def run(order: dict[str, Any]) -> int:
     """Works until it is stopped, or reaches the step at which it dies."""
-    log.configure("console", level="debug")
+    log.configure("console", level="debug", process="worker")
     settings = load(ServiceSettings, order["settings"])
     doom = _Doom(order)
     environment = Environment(

@@ -215,8 +215,8 @@ async def test_session_only_notes_a_transfer_that_is_turned_away(routing, fields
 @pytest.mark.parametrize("fields, reason", [
     ({"timeout": "1"}, "timeout must be whole seconds, 5 to 600"),
     ({"caller_id": "4155550100"}, "caller_id must be a number in the account: +, country code, and number"),
-    ({"by": "desk\a"}, "by must be 1 to 64 printable characters"),
-    ({"by": "desk\u202e7"}, "by must be 1 to 64 printable characters"),
+    ({"by": "desk\a"}, "by must be 1 to 64 printable characters without /"),
+    ({"by": "desk\u202e7"}, "by must be 1 to 64 printable characters without /"),
 ])  # fmt: skip
 async def test_nothing_is_published_of_a_transfer_with_a_wrong_field(routing, fields, reason):
     await routing.know(CALL_SID)

@@ -12,7 +12,7 @@ from conferral.statemachine.states import State
 from conferral.storage import retention
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from conferral.storage.queries import process_registry
+from conferral.storage.queries import process_registry, redis_warnings
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from conferral.worker.sweep.sweeper import Sweeper
@@ -34,26 +34,29 @@ def worker_of(loop: VirtualLoop) -> Worker:
 async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop
 ) -> None:
-    done: dict[str, list[float]] = {"read": [], "register": [], "trim": []}
+    done: dict[str, list[float]] = {"read": [], "register": [], "trim": [], "warn": []}
     worker, stop = worker_of(loop), asyncio.Event()
 
     def note(name: str) -> Any:
-        async def noted(*_given: Any, **ttls_s: int) -> None:
+        async def noted(*_given: Any, **ttls_s: int) -> list[Any]:
             done[name].append(round(loop.time(), 3))
             if name == "trim":
                 assert ttls_s == {"outcomes_ttl_s": 3600, "session_ttl_s": 86_400}
             if name == "read" and len(done[name]) == 3:
                 raise StoreUnreachableError("away")
+            return []
 
         return noted
 
     worker._ensure_config = note("read")  # type: ignore[method-assign]
     monkeypatch.setattr(process_registry, "register", note("register"))
     monkeypatch.setattr(retention, "trim", note("trim"))
+    monkeypatch.setattr(redis_warnings, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)
     await worker._maintain_config(stop, NOTHING, Keys("test", 4))
     assert done["read"] == list(range(126)), "every second"
     assert done["register"] == [0, *range(3, 126, 2)], "every other second; the third read failed"
+    assert len(done["warn"]) == 3, "once a minute"
     assert len(done["trim"]) == 2
     assert done["trim"][0] == 60
 
