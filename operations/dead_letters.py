@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from conferral.operations import wording
 from conferral.runtime.errors import ConferralError
-from conferral.runtime.redaction import mask_numbers
+from conferral.runtime.redaction import cut_text, mask_numbers
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.storage.codecs import event_codec
 from conferral.storage.connection.client import CHUNK, Client
@@ -163,12 +163,12 @@ class DeadLetters:
             reason=letter.reason,
             source=self._source_of(letter.stream),
             entry_id=letter.entry_id,
-            type=_shorten(_mask_numbers(fields.get("type", ""), full=full)),
-            session=_shorten(_mask_unless_id(fields.get("session", ""), full=full)),
+            type=_mask_numbers(fields.get("type", ""), full=full),
+            session=_mask_unless_id(fields.get("session", ""), full=full),
             not_retryable_reason=self._store.retry_problem(letter),
             fields={
-                _shorten(_mask_numbers(name, full=full)): _shorten(
-                    (_mask_unless_id if name in _ID_FIELDS else _mask_numbers)(value, full=full)
+                _mask_numbers(name, full=full): (_mask_unless_id if name in _ID_FIELDS else _mask_numbers)(
+                    value, full=full
                 )
                 for name, value in [*fields.items()][:_FIELDS_MAX]
                 if name not in _HIDDEN_FIELDS
@@ -189,12 +189,12 @@ def _mask_unless_id(text: str, *, full: bool) -> str:
 
 
 def _mask_numbers(text: str, *, full: bool) -> str:
-    """Mask phone numbers; a value that starts with + is nothing but one."""
-    if full or not text or text.startswith("+"):
-        return wording.display_address(text, full=full)
+    """Shorten a text and mask its numbers; one that starts with + is one."""
+    end = "…" if len(text) > _VALUE_MAX else ""
+    if full:
+        return text[:_VALUE_MAX] + end
+    if not text or text.startswith("+"):
+        return wording.display_address(text[:_VALUE_MAX])
     # `split` puts the matched SIDs, times, and ids at odd indexes.
-    return "".join(part if index % 2 else mask_numbers(part) for index, part in enumerate(_ID_OR_TIME.split(text)))
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= _VALUE_MAX else f"{text[:_VALUE_MAX]}…"
+    parts = enumerate(_ID_OR_TIME.split(cut_text(text, _VALUE_MAX)))
+    return "".join(part if index % 2 else mask_numbers(part) for index, part in parts) + end

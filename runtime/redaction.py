@@ -7,11 +7,15 @@ from urllib.parse import urlsplit, urlunsplit
 EXAMPLE = "+12025550145"
 #: Separators between a number's digits: spaces, brackets, dots, slashes, any dash, and the same in URL encoding.
 _SEPARATOR = r"(?:[\s().\-/+·•\u2010-\u2015\u2212]|%(?:09|20|28|29|2[BDEFbdef]|C2%A0|c2%a0))"
-#: Seven digits or more, with at most three separators between two of them.
-_LONG_DIGITS = re.compile(rf"\+?\d(?:{_SEPARATOR}{{0,3}}\d){{6,}}")
 _OCTET = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
-#: An IPv4 address, alone or followed by a path.
-_HOST = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}(?=/|$)", re.ASCII)
+#: An IPv4 address, before a path or where the digits end; or seven digits or more, with at most three separators
+#: between two of them. One pass over both, since a text from outside may hold thousands.
+_HOST_OR_NUMBER = re.compile(
+    rf"(?P<host>(?a:{_OCTET}(?:\.{_OCTET}){{3}})(?=/|(?!{_SEPARATOR}{{0,3}}\d)))"
+    rf"|\+?\d(?:{_SEPARATOR}{{0,3}}\d){{6,}}"
+)
+#: The end of a text that was cut, if it may be the beginning of a number, or of an encoded separator.
+_CUT_NUMBER = re.compile(rf"\+?\d(?:{_SEPARATOR}{{0,3}}\d)*{_SEPARATOR}{{0,3}}(?:%[0-9A-Fa-f%]{{0,4}})?$")
 
 
 def redact(address: str) -> str:
@@ -45,14 +49,21 @@ def mask_numbers(text: str) -> str:
     >>> mask_numbers("no route to +1 415 555 0123 or 4155550124 from 10.0.0.1")
     'no route to +…23 or …24 from 10.0.0.1'
     """
-    return _LONG_DIGITS.sub(_mask, text)
+    return _HOST_OR_NUMBER.sub(_mask, text)
+
+
+def cut_text(text: str, length_max: int) -> str:
+    """Return the start of a text, without a number that was cut.
+
+    Without its last digits, `mask_numbers` could not recognize it.
+
+    >>> cut_text("no route to 4155550124", 16), cut_text("no route", 16)
+    ('no route to ', 'no route')
+    """
+    return text if len(text) <= length_max else _CUT_NUMBER.sub("", text[:length_max])
 
 
 def _mask(found: re.Match[str]) -> str:
-    """Cut a number; keep the example number and a leading IPv4 address."""
+    """Cut a number; keep the example number, and IPv4 addresses."""
     text = found.group()
-    if text == EXAMPLE:
-        return text
-    if host := _HOST.match(text):
-        return host.group() + mask_numbers(text[host.end() :])
-    return _cut(text)
+    return text if found["host"] or text == EXAMPLE else _cut(text)

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import logging
+import time
 
 import pytest
 import structlog
@@ -170,3 +171,33 @@ def test_unwritable_log_blocks_no_one(says, capsys):
     finally:
         plain_log.configure()
     assert capsys.readouterr().err == "", "the standard module complains of its stream there"
+
+
+# ---- texts of any length and shape -------------------------------------------------------------------------------
+
+octets = st.integers(0, 255).map(str)
+hosts = st.tuples(octets, octets, octets, octets).map(".".join)
+numbers = st.sampled_from(["+14155550123", "4155550123", "415-555-0123", "(415) 555 0123", "%2B1%20415%205550123"])
+pieces = st.one_of(hosts, numbers, st.sampled_from(["/", "x", " refused ", ":6379", "-", "%", "+", "1", "%C2%A0"]))
+
+
+@given(st.lists(pieces, min_size=1, max_size=6).map("".join), st.integers(1, 9_000))
+def test_text_of_any_length_is_masked_in_linear_time(piece, count):
+    text = (piece * count)[: 64 * 1024]
+    started_s = time.process_time()
+    masked = redaction.mask_numbers(text)
+    assert time.process_time() - started_s < 0.5
+    assert "5550123" not in masked
+
+
+@given(numbers, st.sampled_from(["", "no route to ", "x", "10.0.0.1/"]), st.integers(0, 40))
+def test_number_that_a_cut_falls_into_shows_two_digits_at_most(number, before, length_max):
+    shown = redaction.mask_numbers(redaction.cut_text(f"{before}{number} is busy", length_max))
+    behind = shown.removeprefix(before) if shown.startswith(before) else ""
+    assert sum(letter.isdigit() for letter in behind.removeprefix("%2B")) <= 2
+
+
+def test_hosts_joined_by_slashes_are_kept():
+    text = "10.0.0.1/" * 7_000
+    assert redaction.mask_numbers(text) == text
+    assert redaction.mask_numbers(f"{text}14155550123") == f"{text}…23"
