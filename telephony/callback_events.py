@@ -274,6 +274,12 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
     )
 
 
+def child_of(fields: Fields, action: DialAction) -> str:
+    """Return the SID of the call that a `<Dial>` made; empty if unknown."""
+    # A list may lack it.
+    return optional_word(fields, "DialCallSid", CALL_SID) or action.child_call_sid
+
+
 def digits_of(fields: Fields, gate: Gate) -> str:
     """Return the key pressed at a gate, empty for none."""
     return fields.get("Digits", "") or gate.key  # a request that follows a `<Redirect>` has no Digits

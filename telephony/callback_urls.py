@@ -118,15 +118,18 @@ class DialAction(UrlFields):
     request_number: int = field(default=1, metadata=_REQUEST)
     #: DialCallStatus of the first request, because later ones, after a `<Redirect>`, lack it. Empty if unknown.
     dial_call_status: str = field(default="", metadata=_query("status", "[A-Za-z0-9_-]{0,64}"))
+    #: DialCallSid of the first request; empty if unknown.
+    child_call_sid: str = field(default="", metadata=_query("child", "(CA[0-9a-f]{32})?"))
 
     @property
     def conference(self) -> str:
         """The name with which legs join the session's conference."""
         return self.conference_name or self.session_id
 
-    def next_request(self, dial_call_status: str) -> "DialAction":
-        """Return the fields to ask again, as Redis did not answer."""
-        return replace(self, request_number=self.request_number + 1, dial_call_status=dial_call_status)
+    def next_request(self, dial_call_status: str, child_call_sid: str = "") -> "DialAction":
+        """Return the fields to ask again, as Redis or Twilio did not answer."""
+        number = self.request_number + 1
+        return replace(self, request_number=number, dial_call_status=dial_call_status, child_call_sid=child_call_sid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,9 +121,14 @@ class TwilioQueries:
         with label_requests("verify"):
             return recording.find_running(await if_found(list_page(page)) or ())
 
-    async def child_status(self, parent_call_sid: str) -> str | None:
-        """Return the status of a `<Dial>`'s newest child; None if there is none."""
+    async def child_status(self, parent_call_sid: str, child_call_sid: str = "") -> str | None:
+        """Return the status of a `<Dial>`'s child; None if no call is found.
+
+        Without its SID, that of the newest that Twilio lists: it may lack one.
+        """
         with label_requests("child_status"):
+            if child_call_sid:
+                return (await self._read_call(child_call_sid)).status
             children = await self._children_of(parent_call_sid)
         # Twilio lists the newest first, and `max` keeps the first of equal elements.
         newest = max(children, key=_created_at, default=None)

@@ -19,7 +19,7 @@ from conferral.statemachine.states import CallStatus, Phase, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id, parse_address
-from conferral.telephony.callback_events import caller_of, dial_ended
+from conferral.telephony.callback_events import caller_of, child_of, dial_ended
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.call_routing import NextAgent
@@ -71,7 +71,8 @@ class DialActionRoutes(Routes):
 
     async def answer(self, form: Form, action: DialAction, route: str) -> web.Response:
         """Publish that a `<Dial>` has ended; return its party's next TwiML."""
-        event = dial_ended(form, action)
+        event, child = dial_ended(form, action), child_of(form, action)
+        action = replace(action, child_call_sid=child)
         event = replace(event, failed_with_callers_number=await self._failed_with_callers_number(form, action, event))
         may_be_old = self._ingest.restarted_recently()
         view: SessionView | None = None
@@ -95,13 +96,13 @@ class DialActionRoutes(Routes):
             outcome, next_agent = self._outcome(form, action, event, view)
             chosen = decide(outcome, view, may_be_old=may_be_old)
         if chosen is DialActionAnswer.READ_CHILD_CALL:
-            child_status = await self._child_status(event.call_sid)
+            child_status = await self._child_status(event.call_sid, child)
             chosen = decide_by_child(child_status, outcome, view, self._attributes(form, view))
             event = replace(event, other_side_is_live=chosen is DialActionAnswer.JOIN)
         elif chosen is DialActionAnswer.READ_CONFERENCE:
             has_started = await self._has_started(action, event.call_sid)
             chosen = decide_by_conference(outcome, has_started=has_started)
-        if to_publish:
+        if to_publish and chosen is not DialActionAnswer.WAIT:
             await self._publish(event, route)
         log.info(
             "dial_action_answered",
@@ -195,7 +196,7 @@ class DialActionRoutes(Routes):
         if chosen in _PHRASES:
             return self._documents.say_and_hang_up(_PHRASES[chosen])
         if chosen is DialActionAnswer.WAIT:
-            return self._documents.retry(action.next_request(outcome.event.dial_call_status))
+            return self._documents.retry(action.next_request(outcome.event.dial_call_status, action.child_call_sid))
         if chosen is DialActionAnswer.CONTINUE:
             return self._documents.redirect(attributes.after_url)
         if chosen not in _JOINS | _WAITS:
@@ -218,13 +219,13 @@ class DialActionRoutes(Routes):
             attributes=attributes,
         )
 
-    async def _child_status(self, parent_call_sid: str) -> str | None:
+    async def _child_status(self, parent_call_sid: str, child_call_sid: str) -> str | None:
         """Return the other side's status at Twilio; None without one in time."""
         # Even an unexpected answer from Twilio must not cost the caller the TwiML.
         with contain(ItemKind.WEBHOOK, self._metrics, call_sid=parent_call_sid):
             try:
                 async with asyncio.timeout(_LOOKUP_DEADLINE_S):
-                    return await self._twilio.child_status(parent_call_sid)
+                    return await self._twilio.child_status(parent_call_sid, child_call_sid)
             except (ProviderError, TimeoutError) as error:
                 log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
         return None

@@ -146,7 +146,9 @@ def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
 def decide_by_child(
     child_status: str | None, outcome: DialOutcome, view: SessionView | None, attributes: ConferenceAttributes
 ) -> DialActionAnswer:
-    """Decide by the other side's status; None if Twilio did not answer."""
+    """Decide by the other side's status; None if Twilio doesn't say."""
+    if child_status is None and outcome.request_number < REQUESTS_MAX:
+        return DialActionAnswer.WAIT
     if child_status == CallStatus.IN_PROGRESS:  # the `<Dial>` is over: the other side was moved, so this one follows
         return DialActionAnswer.JOIN
     return decide_left_alone(outcome, view, attributes)

@@ -50,9 +50,9 @@ class SteppedClock(SystemClock):
 class NobodyAsks:
     """A stub: the benchmark's callbacks need no reads from Twilio."""
 
-    async def child_status(self, parent_call_sid: str) -> str | None:
+    async def child_status(self, parent_call_sid: str, child_call_sid: str = "") -> str | None:
         """See `telephony.twilio_queries.TwilioQueries`."""
-        raise AssertionError(parent_call_sid)
+        raise AssertionError(parent_call_sid, child_call_sid)
 
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
         """See `telephony.twilio_queries.TwilioQueries`."""

@@ -163,9 +163,9 @@ class _TwilioQueries(TwilioQueries):
         self._way = way
         self.was_asked = False
 
-    async def child_status(self, parent_call_sid: str) -> str | None:
+    async def child_status(self, parent_call_sid: str, child_call_sid: str = "") -> str | None:
         self.was_asked = True
-        return await self._way.calls.child_status(parent_call_sid)
+        return await self._way.calls.child_status(parent_call_sid, child_call_sid)
 
     async def has_started(self, conference_name: str) -> bool:
         self.was_asked = True

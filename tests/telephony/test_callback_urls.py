@@ -38,6 +38,7 @@ def actions(draw):
         request_number=asked,
         dial_call_status=draw(WORDS) if asked > 1 else "",
         agent_number=draw(st.integers(0, 99)),
+        child_call_sid=draw(st.sampled_from(["", "CA" + "2" * 32])),
         conference_name=draw(st.from_regex(r"([A-Za-z0-9_-]{65,128})?", fullmatch=True)),
     )
 
@@ -106,7 +107,9 @@ def test_urls_of_the_release_before_stay_valid():
 def test_repeated_dial_action_counts_requests_and_remembers_the_status():
     action = DialAction("CA1", "customer", DialKind.BRIDGE)
 
-    assert action.next_request("busy") == replace(action, request_number=2, dial_call_status="busy")
+    child = "CA" + "2" * 32
+    again = replace(action, request_number=2, dial_call_status="busy", child_call_sid=child)
+    assert action.next_request("busy", child) == again
 
 
 def test_the_next_question_of_a_gate_forgets_what_came_before():

@@ -36,3 +36,10 @@ async def test_conference_has_started_if_listed_as_in_progress_or_completed(
     calls, _ = calls_with({"GET Conferences": page("conferences", *listed)})
 
     assert await calls.has_started("CA1") is expected
+
+
+@pytest.mark.parametrize("status", ["in-progress", "completed"])
+async def test_child_that_a_list_lacks_is_asked_for_by_its_sid(status: str) -> None:
+    calls, _ = calls_with({"GET Calls": page("calls"), "GET Calls/CA2": call("CA2", status)})
+
+    assert await calls.child_status("CA1", "CA2") == status

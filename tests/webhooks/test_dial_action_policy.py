@@ -218,11 +218,16 @@ def test_without_redis_it_waits_a_little_and_then_asks_twilio(given, expected):
 
 @pytest.mark.parametrize(
     ("child", "expected"),
-    [("in-progress", JOIN), ("completed", HANG_UP), ("busy", HANG_UP), ("ringing", HANG_UP), (None, HANG_UP)],
+    [("in-progress", JOIN), ("completed", HANG_UP), ("busy", HANG_UP), ("ringing", HANG_UP), (None, WAIT)],
 )
 def test_an_other_side_that_lives_was_moved(child, expected):
     assert decide_by_child(child, outcome(), facts("bridged"), NOWHERE) is expected
     assert decide_by_child(child, outcome(), None, NOWHERE) is expected
+
+
+@each("asked, expected", [(REQUESTS_MAX - 1, WAIT), (REQUESTS_MAX, HANG_UP)])
+def test_twilio_is_asked_again_before_a_party_counts_as_left_alone(asked, expected):
+    assert decide_by_child(None, outcome(asked=asked), facts("bridged"), NOWHERE) is expected
 
 
 # ---- the next agent ----------------------------------------------------------------------------------------------
@@ -396,7 +401,7 @@ def test_only_the_customer_continues_elsewhere_and_only_with_a_configured_url(st
     assert decide(outcome(CONF, call="completed"), named, may_be_old=False) is HANG_UP
 
 
-@pytest.mark.parametrize(("child", "expected"), [("completed", GO_ON), (None, GO_ON), ("in-progress", JOIN)])
+@pytest.mark.parametrize(("child", "expected"), [("completed", GO_ON), (None, WAIT), ("in-progress", JOIN)])
 def test_other_leg_decides_first_whether_the_customer_continues(child, expected):
     assert decide_by_child(child, outcome(), facts("bridged", attributes=SURVEY), SURVEY) is expected
     assert decide_by_child(child, outcome(), None, SURVEY) is expected, "no worker has decided on the session yet"

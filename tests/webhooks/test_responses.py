@@ -85,7 +85,7 @@ def test_answers_do_not_wait_long_for_redis_or_twilio() -> None:
         silent, unknown = dependencies(Silent(answers_reads=False)), dependencies(Silent(answers_reads=True))
         answers = [
             (HealthRoutes(silent.ingest, Metrics(), SchemaVersion())._read_redis_error(), 2.0, NO_ANSWER),
-            (DialActionRoutes(silent)._child_status(CALLER), 1.5, None),
+            (DialActionRoutes(silent)._child_status(CALLER, ""), 1.5, None),
             (DialActionRoutes(silent)._has_started(ACTION, CALLER), 1.5, None),
             (WaitRoutes(silent)._load_view(CALLER, form, opens=False), 0.5, None),
             # Five reads of a session that may not be decided yet, then what is published.

@@ -229,8 +229,8 @@ class FakeTwilioQueries:
         self.error = None
         self.asked = []
 
-    async def child_status(self, parent_call_sid):
-        self.asked.append(parent_call_sid)
+    async def child_status(self, parent_call_sid, child_call_sid=""):
+        self.asked.append(child_call_sid or parent_call_sid)
         if self.error:
             raise self.error
         return self.status
