@@ -66,6 +66,7 @@ LEFT_REASONS = {
     "not-ours": "continues outside this session",
     "participant_updated_via_api": "moved out of the conference by another program",
     "taken": "someone else took the call",
+    "time-limit": "reached Twilio's time limit",
     "cancelled": "no longer needed",
 }
 END_REASONS = {
@@ -81,6 +82,7 @@ END_REASONS = {
     "convert-failed": "customer and agent could not be moved into a conference",
     "moved": "another program gave the call another document; it continues there",
     "command": "an operator ended it",
+    "time-limit": "it reached Twilio's time limit",
     "too-old": "it reached the 24 h limit",
 }
 TRANSFER_FAILURES = {word: text.format(who="target") for word, text in _NOT_REACHED.items()} | {
@@ -122,8 +124,7 @@ _UPDATES = {
 RECORDING = {
     "in-progress": "is in progress",
     "paused": "is paused",
-    "stopped": "was stopped",
-    "processing": "was stopped",
+    **dict.fromkeys(("stopped", "processing"), "was stopped"),
     "completed": "is available",
     "absent": "contains no audio",
     "failed": "has failed",

@@ -61,6 +61,8 @@ class EndReason(StrEnum):
     #: Another app gave the call other TwiML. Conferral leaves it alone.
     MOVED = "moved"
     COMMAND = "command"
+    #: Twilio ended the call, which was as long as it lets calls be.
+    TIME_LIMIT = "time-limit"
     TOO_OLD = "too-old"
 
 

@@ -80,13 +80,13 @@ _URL = re.compile(r"https?://[!-~]{1,2000}")
 #: Fields that Conferral reads. A form with two values for one is refused, because it is unclear which one counts.
 FIELDS_READ = frozenset(
     {
-        "AccountSid", "AnnounceUrl", "CallSid", "CallSidEndingConference", "CallSidToCoach", "CallStatus",
-        "CallToken", "Coaching", "ConferenceSid", "DialCallStatus", "Digits", "Direction", "EndConferenceOnExit",
-        "ErrorCode", "ErrorUrl", "From", "Hold", "Muted", "ParentCallSid", "ParticipantCallStatus", "ParticipantLabel",
-        "ReasonAnnouncementFailed", "ReasonConferenceEnded", "ReasonParticipantLeft", "RecordingDuration",
-        "RecordingSid", "RecordingSource", "RecordingStatus", "RecordingUrl", "SequenceNumber", "SessionID",
-        "SipDomain", "SipDomainSid", "SipResponseCode", "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp",
-        "To",
+        "AccountSid", "AnnounceUrl", "CallDuration", "CallSid", "CallSidEndingConference", "CallSidToCoach",
+        "CallStatus", "CallToken", "Coaching", "ConferenceSid", "DialCallDuration", "DialCallStatus", "Digits",
+        "Direction", "EndConferenceOnExit", "ErrorCode", "ErrorUrl", "From", "Hold", "Muted", "ParentCallSid",
+        "ParticipantCallStatus", "ParticipantLabel", "ReasonAnnouncementFailed", "ReasonConferenceEnded",
+        "ReasonParticipantLeft", "RecordingDuration", "RecordingSid", "RecordingSource", "RecordingStatus",
+        "RecordingUrl", "SequenceNumber", "SessionID", "SipDomain", "SipDomainSid", "SipResponseCode",
+        "StartConferenceOnEnter", "StatusCallbackEvent", "Timestamp", "To",
     }
 )  # fmt: skip
 #: Those that decide how a new call is answered.
@@ -236,6 +236,7 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
         call_sid=call_sid,
         status=status,
         sip_response_code=number(fields, "SipResponseCode") or 0,
+        duration_s=_seconds(fields, "CallDuration"),
         address=callee if is_outbound else caller,
         customer_address=_customer_address(callback.party, caller, callee, is_outbound, own_numbers),
         dial=callback.dial,
@@ -271,6 +272,7 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
         call_status=call_status,
         agent_number=action.agent_number,
         code=int(code) if is_number(code) else 0,
+        duration_s=_seconds(fields, "DialCallDuration"),
     )
 
 
@@ -391,7 +393,6 @@ def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
     call_sid = optional_word(fields, "CallSid", CALL_SID)
     conference_sid = conference_sid_of(fields) if fields.get("ConferenceSid") else ""
     source, url = fields.get("RecordingSource", ""), fields.get("RecordingUrl", "")
-    duration = fields.get("RecordingDuration", "")
     return RecordingChanged(
         session_id=session_id,
         token=f"{RecordingChanged.name}:{recording_sid}:{status}",  # Twilio reports each status once
@@ -401,10 +402,15 @@ def recording_changed(fields: Fields, session_id: str) -> RecordingChanged:
         call_sid=call_sid,
         conference_sid=conference_sid,
         url=url if _URL.fullmatch(url) else "",
-        # Twilio may send -1 while a recording is running.
-        duration_s=int(duration) if is_number(duration) else 0,
+        duration_s=_seconds(fields, "RecordingDuration"),
         other=summarize_unknown(fields, _KNOWN_FIELDS),
     )
+
+
+def _seconds(fields: Fields, name: str) -> int:
+    """Return a duration; 0 if absent or -1, as of a recording that runs."""
+    value = fields.get(name, "")
+    return int(value) if is_number(value) else 0
 
 
 def _call_token(fields: Fields) -> str:

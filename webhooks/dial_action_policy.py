@@ -86,7 +86,9 @@ _NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus
 #: Statuses of a `<Dial>` that was answered. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
 _ANSWERED_STATUSES = frozenset({"completed", "answered"})
 #: End reasons of sessions whose customer was left alone, or left the conference without hanging up.
-_LEFT_ALONE_REASONS = frozenset({EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, EndReason.ALONE})
+_LEFT_ALONE_REASONS = frozenset({
+    EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, EndReason.ALONE, EndReason.TIME_LIMIT,
+})  # fmt: skip
 
 
 def party_of(outcome: DialOutcome, view: SessionView | None) -> str:

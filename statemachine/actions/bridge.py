@@ -9,6 +9,7 @@ from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import TALKED, dial_reached_no_one, party_of_call
 from conferral.statemachine.guards.reads import child_in_read, next_agent_call
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, Party, first_label
 from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -123,6 +124,8 @@ def note_parent_ended(draft: Draft, event: events.CallProgressed) -> None:
 def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     """Record that the `<Dial>` has ended; the action's answer ends its call."""
     draft.change(dial_call_status=event.dial_call_status)
+    if event.reached_time_limit:  # the child's callback may be lost
+        draft.change_party(draft.session.child, left_reason=EndReason.TIME_LIMIT.value)
     _await_parent_of_bridge(draft)
     if dial_reached_no_one(draft, event):
         # Only the child's callback distinguishes busy from declined.

@@ -19,7 +19,9 @@ from conferral.statemachine.step import CommandStatus, Outcome
 def note_call_ended(draft: Draft, party: Party, event: CallProgressed) -> None:
     """Record that a party's call is over, by its own callback."""
     draft.change_party(party, call_sid=event.call_sid)
-    note_gone(draft, party.name, event.reported_status)
+    # In a conference, the leave usually comes first, and does not say how long the call was.
+    reached_limit = draft.state is State.BRIDGED and event.reached_time_limit
+    note_gone(draft, party.name, EndReason.TIME_LIMIT.value if reached_limit else event.reported_status)
 
 
 def note_gone(draft: Draft, name: str, reason: str) -> None:

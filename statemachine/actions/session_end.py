@@ -47,6 +47,8 @@ _GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"
 
 def end_reason_of(party: Party, status: str) -> EndReason:
     """Return the end reason by the final status of the called party's call."""
+    if party.left_reason == EndReason.TIME_LIMIT:
+        return EndReason.TIME_LIMIT
     word = _GATE_REJECTIONS.get(party.left_reason) or _ENDS.get(status, "failed")
     return EndReason(f"{party.name}-{word}")
 
@@ -76,15 +78,18 @@ def end_parent_left(draft: Draft, event: events.CallProgressed | events.DialEnde
         return
     if isinstance(event, events.CallProgressed):
         note_call_ended(draft, draft.session.parent, event)
-    _end_with_parent_reason(draft, event.status if isinstance(event, events.CallProgressed) else event.call_status)
+        _end_with_parent_reason(draft, event.status)
+    else:
+        _end_with_parent_reason(draft, EndReason.TIME_LIMIT if event.reached_time_limit else event.call_status)
 
 
 def _end_with_parent_reason(draft: Draft, status: str) -> None:
     parent = draft.session.parent
     note_gone(draft, parent.name, status)
     was_reached = parent.answered or not parent.dial_id
-    reason = EndReason(f"{parent.name}-left") if was_reached else end_reason_of(draft.session.parent, status)
-    end_session(draft, reason)
+    parent = draft.session.parent
+    hung_up = was_reached and parent.left_reason != EndReason.TIME_LIMIT
+    end_session(draft, EndReason(f"{parent.name}-left") if hung_up else end_reason_of(parent, status))
 
 
 def end_gate_rejected(draft: Draft, event: events.GateDecided) -> None:

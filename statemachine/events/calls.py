@@ -5,10 +5,16 @@ from typing import ClassVar
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.events.base import Event
 from conferral.statemachine.record import Hidden
-from conferral.statemachine.states import FINAL_CALL_STATUSES
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 
 #: SIP responses that mean a refusal rather than busy. Source: RFC 3261, section 21.6.2 (603); RFC 8197 (607).
 _REFUSALS = frozenset({603, 607})
+#: How long Twilio lets a call or a `<Dial>` last by default. Source: Twilio docs, TwiML `<Dial>`, `timeLimit`.
+_TIME_LIMIT_S = 14_400
+
+
+def _is_time_limit(duration_s: int) -> bool:
+    return abs(duration_s - _TIME_LIMIT_S) <= 1  # Twilio reports whole seconds
 
 
 class CallReceived(Event, frozen=True, kw_only=True):
@@ -53,6 +59,8 @@ class CallProgressed(Event, frozen=True, kw_only=True):
     status: str
     #: 0 if absent. Distinguishes a refusal (603) from busy (486).
     sip_response_code: int = 0
+    #: How long the call lasted, in whole seconds; 0 before its end, or if Twilio does not say.
+    duration_s: int = 0
     #: The party's and the caller's address, for rebuilding a session from callbacks.
     address: Hidden[str] = ""
     customer_address: Hidden[str] = ""
@@ -70,6 +78,11 @@ class CallProgressed(Event, frozen=True, kw_only=True):
     def reported_status(self) -> str:
         """The status, but `rejected` for a refusal, which Twilio calls `busy`."""
         return "rejected" if self.sip_response_code in _REFUSALS and self.is_final else self.status
+
+    @property
+    def reached_time_limit(self) -> bool:
+        """Whether Twilio ended the call, which was as long as it may be."""
+        return self.status == CallStatus.COMPLETED and _is_time_limit(self.duration_s)
 
 
 class DialEnded(Event, frozen=True, kw_only=True):
@@ -92,6 +105,13 @@ class DialEnded(Event, frozen=True, kw_only=True):
     failed_with_callers_number: bool = False
     #: Twilio's error code, if the `<Dial>` failed and the request has one; else 0. Undocumented, so only shown.
     code: int = 0
+    #: Bridge only: how long the other party's call lasted, in whole seconds; 0 if Twilio does not say.
+    duration_s: int = 0
+
+    @property
+    def reached_time_limit(self) -> bool:
+        """Whether Twilio ended the bridge, which was as long as it may be."""
+        return self.dial_call_status == CallStatus.COMPLETED and _is_time_limit(self.duration_s)
 
     @property
     def party_is_gone(self) -> bool:

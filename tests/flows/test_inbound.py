@@ -58,6 +58,13 @@ async def test_either_party_hanging_up_a_bridged_call_ends_it(system, leaver):
     await system.ended_by_hang_up({"customer": customer, "agent": agent}[leaver], customer.sid, f"{leaver}-left")
 
 
+async def test_bridge_that_twilio_ends_at_its_time_limit_says_so(system):
+    customer, agent = await system.talking()
+    system.sandbox.skip(14_400)
+    await system.everyone_is_gone(customer.sid, "time-limit")
+    assert customer.status == agent.status == "completed"
+
+
 @pytest.mark.parametrize("outcome, reason", [
     ("busy",      "agent-busy"),
     ("reject",    "agent-rejected"),

@@ -314,3 +314,48 @@ def test_call_that_a_read_shows_over_is_known_by_its_sid():
     assert story.expect("bridged").session.parties["agent"].call_sid == AGENT_CALL
     story.call("customer", "completed").fires(LeaveOverdue).reads(customer="completed", agent="busy")
     story.expect("ended", reason="agent-busy")
+
+
+@pytest.mark.parametrize("duration_s, reason", [
+    (14_398, "agent-left"), (14_399, "time-limit"), (14_400, "time-limit"), (14_401, "time-limit"),
+    (14_402, "agent-left"), (0, "agent-left"),
+])  # fmt: skip
+def test_bridge_that_twilio_ends_at_its_time_limit_names_the_limit(duration_s, reason):
+    story = Scenario().answered().call("agent", "completed", duration_s=duration_s).expect("bridged")
+    story.dial_ends("completed", duration_s=duration_s).expect("bridged")
+    story.call("customer", "completed", duration_s=duration_s).expect("ended", reason=reason)
+
+
+def at_its_limit(name, story):
+    return story.call(name, "completed", duration_s=14_400)
+
+
+LIMIT_REPORTS = {
+    "action first": lambda story: at_its_limit(
+        "customer", at_its_limit("agent", story.dial_ends("completed", duration_s=14_400))
+    ),
+    "no callback of the child": lambda story: at_its_limit(
+        "customer", story.dial_ends("completed", duration_s=14_400)
+    ).fires(LeaveOverdue).reads(customer="completed", agent="completed"),
+    "no callback of the parent": lambda story: at_its_limit(
+        "agent", story.dial_ends("completed", duration_s=14_400)
+    ).fires(LeaveOverdue).reads(customer="completed", agent="completed"),
+    "action alone": lambda story: story.dial_ends("completed", duration_s=14_400)
+    .fires(LeaveOverdue).reads(customer="completed", agent="completed"),
+    "no action": lambda story: at_its_limit("agent", story)
+    .fires(LeaveOverdue).reads(customer="completed", agent="completed"),
+    "parent's callback alone": lambda story: at_its_limit("customer", story),
+    "action of a parent that is gone": lambda story: story.dial_ends(
+        "completed", call_status="completed", duration_s=14_400
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reports", LIMIT_REPORTS.values(), ids=list(LIMIT_REPORTS))
+def test_each_report_of_a_bridge_at_its_time_limit_names_the_limit(reports):
+    reports(Scenario().answered()).expect("ended", reason="time-limit")
+
+
+def test_agent_whose_duration_is_the_limits_but_who_was_busy_was_busy():
+    story = Scenario().comes_in().call("agent", "busy", duration_s=14_400)
+    story.dial_ends("busy", call_status="ringing").expect("ended", reason="agent-busy")

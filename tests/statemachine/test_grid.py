@@ -30,6 +30,7 @@ from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced
 from tests.support.each import each
 
 STATUSES = st.sampled_from([status.value for status in CallStatus])
+DURATIONS_S = st.sampled_from([0, 60, 14_400])
 CONFERENCES = st.sampled_from([CONFERENCE, CONFERENCE, CONFERENCE, OTHER_CONFERENCE])
 REASONS = st.sampled_from(
     ["participant_hung_up", "participant_updated_via_api", "participant_add_failed", "conference_ended"]
@@ -92,13 +93,15 @@ class History:
     def call(self) -> None:
         number = self.draw(st.sampled_from([0, 0, 0, 1]))
         sip = self.draw(st.sampled_from([0, 486, 603]))
-        self.story.call(self.leg(), self.draw(STATUSES), sip=sip, agent_number=number)
+        self.story.call(
+            self.leg(), self.draw(STATUSES), sip=sip, agent_number=number, duration_s=self.draw(DURATIONS_S)
+        )
 
     def dial_ends(self) -> None:
         self.story.dial_ends(
             self.draw(STATUSES), call_status=self.draw(STATUSES), party=self.leg(),
             dial=self.draw(st.sampled_from(["bridge", "conference"])), other_side_is_live=self.draw(st.booleans()),
-            agent_number=self.draw(st.integers(min_value=0, max_value=2)),
+            agent_number=self.draw(st.integers(min_value=0, max_value=2)), duration_s=self.draw(DURATIONS_S),
         )  # fmt: skip
 
     def joins(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from conferral.runtime.clock import StoreClock, SystemClock
+from conferral.sandbox.model.inputs import TimePassed
 from conferral.sandbox.service import Sandbox
 from conferral.worker.consumer import partition_consumer
 
@@ -133,6 +134,11 @@ class LoopSandbox(Sandbox):
         A worker takes its partitions' time from Redis, once. Callbacks with an earlier time count as out of date.
         """
         self._epoch_s += max(0.0, time.time() - self.now_s)
+
+    def skip(self, seconds: float) -> None:
+        """Lets that much time pass at once; what falls due in it happens in order."""
+        self._epoch_s += seconds
+        self.apply(TimePassed())
 
     @property
     def now_s(self) -> float:

@@ -205,9 +205,20 @@ def test_a_dial_that_ends_keeps_both_statuses_and_is_the_same_if_the_action_is_r
 
     assert event == DialEnded(
         session_id=CALLER, token=f"dial_ended:bridge:{CALLER}:1:in-progress", party="customer", call_sid=CALLER,
-        dial="bridge", dial_call_status="completed", call_status="in-progress",
+        dial="bridge", dial_call_status="completed", call_status="in-progress", duration_s=295,
     )  # fmt: skip
-    assert dial_ended(fields("dial_ends_answered", DialCallStatus=None), action.next_request("completed")) == event
+    repeated = fields("dial_ends_answered", DialCallStatus=None)
+    assert dial_ended(repeated, action.next_request("completed")) == event
+
+
+@each("sent, duration_s", [("14400", 14_400), ("0", 0), ("", 0), (None, 0), ("-1", 0), ("1.5", 0), ("1" * 10, 0)])
+def test_duration_of_a_call_that_is_over_is_read_and_a_strange_one_is_ignored(sent, duration_s):
+    call = progressed(fields("agent_hangs_up", CallDuration=sent))
+    dial = dial_ended(
+        fields("dial_ends_answered", DialCallDuration=sent), DialAction(CALLER, "customer", DialKind.BRIDGE)
+    )
+
+    assert (call.duration_s, dial.duration_s) == (duration_s, duration_s)
 
 
 @each("sent, code", [("13224", 13224), ("", 0), (None, 0), ("soon", 0), ("1" * 10, 0)])

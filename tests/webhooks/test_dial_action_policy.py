@@ -372,6 +372,7 @@ def test_the_agent_who_has_parked_the_call_is_hung_up():
         ("ended",        "alone",           CONF,   "answered",  GO_ON),
         ("ended",        "customer-left",   CONF,   "answered",  GO_ON),    # by the star key, or after the time limit
         ("ended",        "agent-left",      BRIDGE, "completed", GO_ON),
+        ("ended",        "time-limit",      BRIDGE, "completed", GO_ON),
         ("ended",        "command",         CONF,   "answered",  HANG_UP),
         ("ended",        "too-old",         CONF,   "answered",  HANG_UP),
         ("ended",        "transfer-failed", CONF,   "answered",  HANG_UP),  # a sentence is said by the worker
