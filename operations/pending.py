@@ -27,7 +27,7 @@ _TIMER_EFFECTS = {
     "opening": "Conferral checks whether the waiting party has joined",
     "pending_command": "the pending command fails",
     "park": "the parked call goes back to the agent who parked it",
-    "age": "the call reaches its limit of 24 h and ends",
+    "age": "the call reaches its limit of 24 h, and Conferral asks Twilio whether it is over",
 }
 _STATUSES: dict[str, tuple[str, WaitSource]] = {
     "dialing": ("Twilio to dial {party}", "twilio"),

@@ -264,7 +264,9 @@ class Session(BaseRecord, frozen=True, dict=True):
     former_conferences: tuple[str, ...] = ()
     #: Conference SequenceNumber up to which a read has made up for missing events.
     verified_sequence: int = 0
-    #: Times that a lone party was kept until a read, since the last conclusive one (count).
+    #: Version of the session at the newest read that was as new as the known facts.
+    verified_version: int = 0
+    #: Reads since the last conclusive one (count): those that show a lone party's conference as another, or a repair's.
     presence_reads: int = 0
     #: Reads emitted for unconfirmed participant updates since Twilio last confirmed one (count).
     confirmation_reads: int = 0

@@ -18,6 +18,8 @@ from conferral.statemachine.states import CallStatus, PartyStatus, State, Transf
 
 #: A former conference counts as alive if this read of the stage, or a later one, shows it (the first is 1).
 _SHOWN_AGAIN = 2
+#: So many participants may be talking (count).
+_TWO = 2
 
 
 def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
@@ -239,9 +241,13 @@ def apply_absences(draft: Draft, event: events.CallsRead) -> None:
 
 def note_verified(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read made up for missing events of this conference."""
-    sid = draft.session.conference_sid
+    session, sid = draft.session, draft.session.conference_sid
     if event.conference_sid == sid:
-        draft.change(verified_sequence=draft.session.seen.highest(sid), presence_reads=0)
+        is_current = session.facts_version <= event.read_version
+        version = session.version + 1 if is_current else session.verified_version
+        draft.change(verified_sequence=session.seen.highest(sid), verified_version=version, presence_reads=0)
+    elif len(event.participants) < _TWO:
+        draft.change(presence_reads=session.presence_reads + 1)
 
 
 def note_left(draft: Draft, event: events.ParticipantLeft | events.CallProgressed | events.DialEnded) -> None:

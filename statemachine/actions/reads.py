@@ -75,9 +75,14 @@ def read_until_known(draft: Draft, event: Event) -> None:
 
 def read_presence(draft: Draft, event: events.TimerExpired) -> None:
     """Read who is present before the timer acts: callbacks are missing."""
-    draft.change(presence_reads=draft.session.presence_reads + 1)
     read_calls(draft, event)
     draft.set_timer(type(event), draft.policy.confirm_interval_ms)
+
+
+def read_at_age_limit(draft: Draft, event: events.AgeOverdue) -> None:
+    """Read Twilio before a session ends by age: its people may be talking."""
+    read_calls(draft, event)
+    draft.set_timer(events.AgeOverdue, draft.policy.read_timeout_ms)
 
 
 def read_later(draft: Draft, _event: Event) -> None:

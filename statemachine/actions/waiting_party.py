@@ -149,8 +149,7 @@ def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:
     draft.ended_lone_conference = True
     for party in tuple(draft.session.parties.values()):
         # No callback has reported it, but another app has moved the call, if it goes on.
-        was_in = party.status is PartyStatus.CONNECTED and (party.answered or not party.dial_id)
-        if was_in and not (party.in_conference or party.is_leaving):
+        if guards.may_be_back(party):
             note_gone(draft, party.name, MOVED_OUT)
     end_session(draft, session_end.reason_by_first_to_leave(draft))
 

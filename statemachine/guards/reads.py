@@ -165,6 +165,14 @@ def shows_customer_still_bridged(draft: Draft, event: CallsRead) -> bool:
     return agent_is_there and outbound_is_still_bridged(draft, event) and _is_missing_after_repair(draft, event)
 
 
+def shows_no_one_at_age_limit(draft: Draft, event: CallsRead) -> bool:
+    """Whether a session that reached its limit has no call that goes on."""
+    session = draft.session
+    is_due = draft.now_ms - session.created_at_ms >= draft.policy.age_max_ms
+    goes_on = event.unread or event.participants or any(one.status not in FINAL_CALL_STATUSES for one in event.calls)
+    return is_due and not goes_on and not is_outdated(draft, event)
+
+
 def child_in_read(draft: Draft, event: CallsRead) -> CallSeen | None:
     """Return the child's call as the read shows it; None if it shows none."""
     child = draft.session.child

@@ -20,7 +20,7 @@ _LONE = "lone"
 # Looked up once: every event asks several times who waits, and a look-up in an enumeration takes longer than the rest.
 _PARKED, _NONE, _CONSULT = Phase.PARKED, Phase.NONE, Phase.CONSULT
 _OVER, _LEFT, _RINGBACK = Opening.OVER, PartyStatus.LEFT, WaitAudio.RINGBACK
-#: Failing presence reads, half a minute of them, before a lone party, who is billed, counts as alone (count).
+#: Presence reads that show another conference without company before a lone party, who is billed, is alone (count).
 _PRESENCE_READS_MAX = 15
 
 
@@ -182,6 +182,12 @@ def expected_party(draft: Draft) -> Party:
     return draft.session.parties[AGENT if waiting_party_name(draft.session) == CUSTOMER else CUSTOMER]
 
 
+def may_be_back(party: Party) -> bool:
+    """Whether a party took part, left without hanging up, and may be back."""
+    took_part = party.status is PartyStatus.CONNECTED and (party.answered or not party.dial_id)
+    return took_part and not (party.in_conference or party.is_leaving)
+
+
 def is_empty(draft: Draft, _event: Event) -> bool:
     """Whether the conference has no party but supervisors, and none waits."""
     return next(iterate_present(draft.session), None) is None and waiting_party(draft) is None
@@ -200,13 +206,19 @@ def is_newly_alone(draft: Draft, _event: Event) -> bool:
 
 
 def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
-    """Whether conference events are missing, and no read filled the gap."""
-    # Callbacks get lost, and a rolled-back Redis does not know later joins. A gap only triggers a read, because Twilio
-    # does not promise gapless sequence numbers.
+    """Whether an event may be missing, and no read made up for it.
+
+    Callbacks get lost, and a rolled-back Redis does not know later joins. Missing numbers only trigger a read, because
+    Twilio does not promise gapless ones. The newest event leaves no gap: it may be the join of a party that left.
+    """
     session = draft.session
-    return session.presence_reads < _PRESENCE_READS_MAX and session.seen.has_gap(
-        session.conference_sid, session.verified_sequence
-    )
+    if session.presence_reads >= _PRESENCE_READS_MAX:
+        return False
+    if session.seen.has_gap(session.conference_sid, session.verified_sequence):
+        return True
+    waits = waiting_party(draft)
+    others = (party for party in session.parties.values() if not (party.is_supervisor or party is waits))
+    return session.facts_version > session.verified_version and any(map(may_be_back, others))
 
 
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:

@@ -9,6 +9,7 @@ from conferral.statemachine.table.row import LIVE, STAY, B, C, E, Row, S, T, V
 # fmt: off
 READS: tuple[Row, ...] = (
     #   in    event               when                                    to    do
+    Row(LIVE, on.CallsRead,       when.shows_no_one_at_age_limit,         E,    do.end(EndReason.TOO_OLD)),
     Row(C|T,  on.CallsRead,       when.is_outdated,                       STAY, do.note_outdated_read),
     Row(B,    on.CallsRead,       when.is_outdated,                       STAY, do.read_later),
     # A rollback of Redis lost the conversion.

@@ -40,6 +40,7 @@ TIMERS: tuple[Row, ...] = (
     Row(C,    on.ParkOverdue,                    None,                            S.DIALING,         do.recall_parked),
 
     Row(LIVE, on.PendingCommandOverdue,          None,                            STAY,              do.fail_overdue_commands),
-    Row(LIVE, on.AgeOverdue,                     None,                            E,                 do.end(EndReason.TOO_OLD)),
+    # Twilio ends each call after at most 24 h; parties who came later may still talk.
+    Row(LIVE, on.AgeOverdue,                     None,                            STAY,              do.read_at_age_limit),
 )
 # fmt: on

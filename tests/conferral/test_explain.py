@@ -191,7 +191,8 @@ def test_replay_as_of_a_time_of_day_is_of_the_day_of_the_call(run: Run, redis: A
 
     bridged = run("replay", CUSTOMER_CALL, "--as-of", "00:16:44.9").out
     assert "state           bridged" in bridged
-    assert "the call reaches its limit of 24 h and ends (in 24 h 00 min)\n" in bridged
+    at_limit = "the call reaches its limit of 24 h, and Conferral asks Twilio whether it is over"
+    assert f"{at_limit} (in 24 h 00 min)\n" in bridged
     assert "state           converting" in run("replay", CUSTOMER_CALL, "--as-of", "00:16:45").out
 
 

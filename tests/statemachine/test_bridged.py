@@ -270,8 +270,15 @@ def test_end_whose_hang_up_is_refused_has_failed():
     assert story.reports["end-1"][-1] == ("failed", "Twilio refused (HTTP 401, code 20003)")
 
 
-def test_session_older_than_a_day_is_ended():
-    Scenario().answered().fires(AgeOverdue).expect("ended", *HANG_UP_BOTH, reason="too-old")
+def test_session_older_than_a_day_is_ended_once_a_read_shows_no_one():
+    Scenario().answered().fires(AgeOverdue).reads().expect("ended", *HANG_UP_BOTH, reason="too-old")
+
+
+def test_people_who_talk_for_more_than_a_day_are_not_hung_up():
+    story = Scenario().answered().fires(AgeOverdue).expect("bridged", "look")
+    story.fails("read_calls").fires(AgeOverdue).expect("bridged", "look")
+    story.reads(customer="in-progress", agent="in-progress").expect("bridged")
+    assert "age" in story.session.timers
 
 
 def test_timer_that_was_cancelled_is_stale():

@@ -125,6 +125,8 @@ def test_last_party_is_released(leaver, reason):
 def test_no_one_is_left_alone_when_the_agent_is_kicked_externally():
     story = called_in().takes_part("customer").confirms("customer", "agent")
     story.leaves("agent", status="in-progress", reason="participant_kicked").expect_timers("lone")
+    story.fires(LoneOverdue).expect("conferenced", "look")
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
     story.fires(LoneOverdue).expect("ended", "end room")
 
 

@@ -155,7 +155,8 @@ def test_all_who_leave_at_once_end_it_at_once():
 def test_callee_kicked_externally_is_not_waited_for():
     """He was dialed by REST, took part, and is out of the conference: that is not being dialed."""
     story = browser_talks().leaves("customer", status="in-progress", reason="participant_kicked")
-    story.expect("conferenced").expect_timers("lone").fires(LoneOverdue)
+    story.expect("conferenced").expect_timers("lone").fires(LoneOverdue).expect("conferenced", "look")
+    story.reads(agent="in-progress", conference=CONFERENCE, inside=("agent",)).fires(LoneOverdue)
     story.expect("ended", "end room")  # the answer to the kicked party's `<Dial>` action ends the call
 
 

@@ -163,8 +163,8 @@ def test_everyone_in_a_conference_is_hung_up_by_a_request_of_their_own():
     assert kinds == [("end_conference", ""), ("hang_up_call", "customer"), ("hang_up_call", "agent")]
 
 
-def test_conference_older_than_a_day_is_ended():
-    conferenced().fires(AgeOverdue).expect("ended", "end room", reason="too-old")
+def test_conference_older_than_a_day_is_ended_once_a_read_shows_no_one():
+    conferenced().fires(AgeOverdue).reads().expect("ended", "end room", reason="too-old")
 
 
 def test_late_action_of_the_bridge_changes_nothing():

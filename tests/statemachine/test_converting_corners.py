@@ -67,7 +67,7 @@ def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
 
 
 def test_conversion_that_is_too_old_ends():
-    story = converting().fires(AgeOverdue)
+    story = converting().fires(AgeOverdue).expect("converting", "look").reads()
     story.expect("ended", "hang up customer", "hang up agent", reason="too-old")
 
 

@@ -16,7 +16,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering, recorded_conference
 from tests.statemachine.conference_scenarios import as_conference, called, parked, waiting
-from tests.statemachine.scenario import BOB, CONFERENCE, CUSTOMER_CALL, OUTBOUND, Scenario
+from tests.statemachine.scenario import BOB, CONFERENCE, CUSTOMER_CALL, OTHER_CONFERENCE, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import (
     blind_from_bridge,
     conferenced,
@@ -180,11 +180,13 @@ def alone_again() -> Scenario:
 
 
 @each("begin", [alone_without_callbacks, read_and_alone, alone_again])
-def test_lone_party_is_read_for_fifteen_times_if_callbacks_are_missing(begin):
+def test_lone_party_is_read_for_fifteen_times_if_reads_show_another_conference(begin):
     story = begin()
     for _ in range(15):
-        story.fires(LoneOverdue).expect("conferenced", "look").is_unknown("read_calls")
+        story.fires(LoneOverdue).expect("conferenced", "look").is_unknown("read_calls").expect("conferenced")
+        story.fires(LoneOverdue).expect("conferenced", "look")
         assert due_in_ms(story, "lone") == 2_000
+        story.reads(customer="in-progress", conference=OTHER_CONFERENCE).expect("conferenced")
     story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")
 
 

@@ -436,7 +436,7 @@ def test_end_while_the_agent_is_being_hung_up():
 
 
 def test_call_parked_for_a_day_is_ended():
-    parked(Policy(park_timeout_ms=10**9)).fires(AgeOverdue).expect("ended", "end room", reason="too-old")
+    parked(Policy(park_timeout_ms=10**9)).fires(AgeOverdue).reads().expect("ended", "end room", reason="too-old")
 
 
 def test_late_callbacks_of_the_agent_who_parked_change_nothing():

@@ -408,7 +408,8 @@ def test_removing_the_caller_ends_it():
 
 
 def test_call_that_waits_for_a_day_is_ended():
-    waiting().placed("agent").fires(AgeOverdue).expect("ended", "end room", "hang up agent", reason="too-old")
+    story = waiting().placed("agent").fires(AgeOverdue).reads()
+    story.expect("ended", "end room", "hang up agent", reason="too-old")
 
 
 def test_someone_who_is_no_party_does_not_count_as_the_agent():

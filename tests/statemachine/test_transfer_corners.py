@@ -126,7 +126,7 @@ def test_cancelled_transfer_stays_cancelled_when_the_agent_hangs_up_before_all_o
 
 def test_cancel_is_done_if_the_session_ends_after_the_target_has_left():
     story = talking("consult").cancel().leaves("target").expect("transferring", "unhold customer")
-    story.fires(AgeOverdue).expect_command("cancel-1", "accepted", "done")
+    story.fires(AgeOverdue).reads().expect_command("cancel-1", "accepted", "done")
 
 
 def test_target_who_need_not_confirm_is_not_confirming():

@@ -58,7 +58,7 @@ def test_whispering_that_twilio_refuses_twice_during_a_transfer_becomes_listenin
 
 
 def test_transfer_that_is_too_old_ends():
-    story = talking("warm").fires(AgeOverdue).expect("ended", "end room", reason="too-old")
+    story = talking("warm").fires(AgeOverdue).reads().expect("ended", "end room", reason="too-old")
     story.expect_transfer("failed", "too-old")
 
 
