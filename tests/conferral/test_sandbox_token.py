@@ -16,7 +16,7 @@ def starts(monkeypatch, tmp_path):
     """Whether the sandbox starts with these settings; else why not."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lifecycle, "run", lambda _start: 0)
-    monkeypatch.setattr("conferral.processes.common.logging_setup.configure", lambda _format: None)
+    monkeypatch.setattr("conferral.processes.common.logging_setup.configure", lambda _format, process: None)
 
     def start(host="127.0.0.1", port=None, **settings):
         for name in ("TWILIO_AUTH_TOKEN", "TWILIO_API_URL"):

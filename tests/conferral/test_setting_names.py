@@ -27,7 +27,7 @@ def test_every_process_names_misspelled_settings_once_when_it_starts(monkeypatch
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sandbox, "_require_own_token", lambda *_given: None)
     monkeypatch.setattr(webhooks.lifecycle, "run", lambda _work, **_more: 0)
-    monkeypatch.setattr(common.logging_setup, "configure", lambda _form: None)
+    monkeypatch.setattr(common.logging_setup, "configure", lambda _form, process: None)
 
     with lines_of(monkeypatch, common) as lines:
         assert STARTS[process](free_port()) == 0

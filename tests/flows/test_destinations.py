@@ -128,7 +128,8 @@ async def test_command_cannot_name_a_destination_that_is_not_allowed(system):
         )
     # Only that something was refused is noted.
     after = await system.session(customer.sid)
-    assert {name for name, text in after.items() if before.get(name) != text} == {"version", "seen"}
+    changed = {name for name, text in after.items() if before.get(name) != text}
+    assert changed == {"version", "seen", "refused_transfer", "refused_transfer_at"}
     assert len(system.sandbox.request_log.dials) == dials
     await system.until_hears(customer, [agent])
     await system.ended_by_command(customer.sid)

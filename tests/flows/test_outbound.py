@@ -210,8 +210,10 @@ async def test_session_has_the_id_that_is_given_and_no_other_call_may_have_it(sy
     session = await system.session("order-4711")
     taken = "session: this id is already in use"
     await system.rejected(taken, "call", "order-4711", **PAIR)
-    await system.rejected(taken, "call", session["party.agent.call_sid"], **PAIR)
-    await system.rejected(taken, "call", session["party.customer.call_sid"], **PAIR)
+    for party in ("agent", "customer"):
+        await system.rejected(
+            "session must not have the form of a SID", "call", session[f"party.{party}.call_sid"], **PAIR
+        )
     assert (system.dials_to(AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
     await system.ended_by_command("order-4711")
     # Nor may a later one, as long as it is kept.
