@@ -215,13 +215,18 @@ class PartitionStore:
                 with store_errors():
                     await scripts.expire_call(self._client, [key], [session_id, ttl_s])
 
-    async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> None:
-        """Dead-letter a write that Redis permanently refuses."""
+    async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> str:
+        """Dead-letter a write that Redis permanently refuses.
+
+        Return why Redis refuses the letter, too; empty if it doesn't.
+        """
         with store_errors():
             body = await self._client.hget(self._keys.outbox(partition), write.write_id)
-        if body is not None:
-            await self.dead_letter_effect(partition, write.write_id, write.session_id, body, reason)
-            await self.remove_from_outbox(partition, write.write_id)
+        if body is None:
+            return ""
+        refusal = await self.dead_letter_effect(partition, write.write_id, write.session_id, body, reason)
+        await self.remove_from_outbox(partition, write.write_id)
+        return refusal
 
     async def mark_suspect(self, partition: int, lease: Lease, entry_id: str) -> int:
         """Mark an entry that may kill workers; return under how many leases."""
@@ -268,10 +273,10 @@ class PartitionStore:
 
     async def dead_letter_effect(
         self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
-    ) -> bool:
+    ) -> str:
         """Dead-letter an effect or write with its `body`; the outbox keeps it.
 
-        Return False if Redis refuses the letter.
+        Return why Redis refuses the letter; empty if it doesn't.
         """
         entry = Entry(effect_id, {b"type": b"effect", b"session": session_id.encode(), b"effect": body})
         return await dead_letter(self._client, self._keys, self._keys.outbox(partition), entry, reason)
@@ -285,10 +290,10 @@ class PartitionStore:
         """Store a command's status at once, for a command that no commit reports."""
         await report_command(self._client, self._keys, write)
 
-    async def dead_letter(self, partition: int, entry: Entry, reason: str) -> bool:
+    async def dead_letter(self, partition: int, entry: Entry, reason: str) -> str:
         """Append an entry to the dead letters; the next commit removes it.
 
-        Return False if Redis refuses the letter.
+        Return why Redis refuses the letter; empty if it doesn't.
         """
         return await dead_letter(self._client, self._keys, self._keys.events(partition), entry, reason)
 
@@ -325,10 +330,11 @@ async def report_command(client: Client, keys: Keys, write: effect_codec.ReportC
         await scripts.report_command(client, [keys.command(report.command_id)], arguments)
 
 
-async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> bool:
+async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
     """Append an entry to the dead letters, with its origin and the reason.
 
-    Return False if Redis refuses it for good. The caller then drops the entry: kept, it would stop all others.
+    Return why Redis refuses it for good; empty if it doesn't. The caller drops a refused one: kept, it would stop all
+    others.
     """
     origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
     letter = dict(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
@@ -342,9 +348,5 @@ async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, rea
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
             raise
-        import structlog  # lazy: the Python client imports this module, and never gets here
-
-        log = structlog.get_logger()
-        log.error("dead_letter_refused", entry_id=entry.entry_id, reason=str(error))
-        return False
-    return True
+        return str(error)
+    return ""

@@ -26,6 +26,7 @@ from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.consumer.worker_context import WorkerContext
+from conferral.worker.dead_letters import count_dead_letter
 
 log = structlog.get_logger()
 
@@ -79,11 +80,9 @@ class BatchProcessor:
     async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
         """Dead-letter entries, and report their commands as failed."""
         for entry in entries:
-            if await self._context.partition_store.dead_letter(self._partition, entry, reason):
-                self._context.metrics.dead_letters.labels(reason).inc()
+            refusal = await self._context.partition_store.dead_letter(self._partition, entry, reason)
+            if count_dead_letter(self._context.metrics, entry.entry_id, reason, refusal):
                 log.error("entry_dead_lettered", partition=self._partition, entry_id=entry.entry_id, reason=reason)
-            else:
-                self._context.metrics.writes_refused.labels("dead").inc()
             await self._report_dead_letter(entry, reason)
         await self._commit(discard(entries))
 

@@ -12,6 +12,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.retry import retry_unreachable
 from conferral.storage.codecs.effect_codec import PostCommitWrite, PublishOutcome
 from conferral.storage.partition.partition_store import PartitionStore
+from conferral.worker.dead_letters import count_dead_letter
 
 log = structlog.get_logger()
 
@@ -89,7 +90,9 @@ class PostCommitWrites:
             log.error(
                 "post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error)
             )
-            await self._store.dead_letter_write(self._partition, write, "Redis refuses one of its keys")
+            reason = "Redis refuses one of its keys"
+            if refusal := await self._store.dead_letter_write(self._partition, write, reason):
+                count_dead_letter(self._metrics, write.write_id, reason, refusal)
 
     def _keep(self, outcome: PublishOutcome, reason: str) -> None:
         """Keep an outcome until its stream takes entries again."""

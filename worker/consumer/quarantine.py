@@ -19,6 +19,7 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.partition.partition_store import PartitionStore
+from conferral.worker.dead_letters import count_dead_letter
 from conferral.worker.executor.job import Job, log_fields
 
 log = structlog.get_logger()
@@ -100,11 +101,11 @@ class EffectQuarantine:
 
     async def _dead_letter(self, job: Job, body: bytes) -> None:
         effect = job.effect
-        if await self._store.dead_letter_effect(self._partition, effect.effect_id, effect.session_id, body, REASON):
-            self._metrics.dead_letters.labels(REASON).inc()
+        refusal = await self._store.dead_letter_effect(
+            self._partition, effect.effect_id, effect.session_id, body, REASON
+        )
+        if count_dead_letter(self._metrics, effect.effect_id, REASON, refusal):
             log.error("effect_dead_lettered", partition=self._partition, **log_fields(effect), reason=REASON)
-        else:
-            self._metrics.writes_refused.labels("dead").inc()
 
     def _run_in_background(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         # A function, because a task canceled before it begins would never await a coroutine.

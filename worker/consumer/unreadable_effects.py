@@ -14,6 +14,7 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import PartitionStore
+from conferral.worker.dead_letters import count_dead_letter
 
 log = structlog.get_logger()
 
@@ -44,7 +45,7 @@ async def dead_letter_unreadable(
         outcome = _unknown_outcome(name, body)
         session_id = outcome.session_id if outcome is not None else ""
         try:
-            is_kept = await store.dead_letter_effect(partition, name, session_id, body, REASON)
+            refusal = await store.dead_letter_effect(partition, name, session_id, body, REASON)
             if outcome is None:
                 await store.remove_from_outbox(partition, name)
             else:
@@ -52,11 +53,8 @@ async def dead_letter_unreadable(
         except StoreError as error:  # the next takeover finds the entry again
             log_unreachable(error, partition=partition)
             continue
-        if is_kept:
-            metrics.dead_letters.labels(REASON).inc()
+        if count_dead_letter(metrics, name, REASON, refusal):
             log.error("effect_dead_lettered", partition=partition, effect_id=name, session_id=session_id, reason=REASON)
-        else:
-            metrics.writes_refused.labels("dead").inc()
 
 
 def _unknown_outcome(effect_id: str, body: bytes) -> EffectUnknown | None:

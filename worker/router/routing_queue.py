@@ -34,6 +34,7 @@ from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETT
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_names import ConferenceNames
 from conferral.worker.core import WorkerCore
+from conferral.worker.dead_letters import count_dead_letter
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.destination_resolver import resolve_destinations, without_destinations
 
@@ -221,12 +222,9 @@ class RoutingQueue:
 
     async def _dead_letter(self, entry: Entry, reason: str) -> None:
         async with self._node_permit(self._keys.dead):
-            is_kept = await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
-        if is_kept:
-            self._metrics.dead_letters.labels(reason).inc()
+            refusal = await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
+        if count_dead_letter(self._metrics, entry.entry_id, reason, refusal):
             log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, task="router")
-        else:
-            self._metrics.writes_refused.labels("dead").inc()
 
     async def _report_failed(self, entry: Entry, reason: str) -> None:
         """Report a dead letter's command as failed; a retry replaces that."""
