@@ -24,7 +24,8 @@ class SessionQueries(SessionReader):
 
         By default, all. With `party`, an address or a call SID, only live sessions in which it takes part now.
         """
-        names, with_ended = await self.live_ids(), with_ended or state == "ended"
+        # No one takes part in an ended session.
+        names, with_ended = await self.live_ids(), (with_ended or state == "ended") and not party
         if with_ended:
             names += await self.ended_ids()
         found = (await self.views(dict.fromkeys(names))).values()

@@ -169,10 +169,10 @@ def _completed(prefix: str) -> Iterator[PhoneNumber]:
             yield parsed
 
 
-def _parsed(text: str, region: str | None = None) -> PhoneNumber | None:
-    """Return the possible number that a text is; None if it is none."""
+def _parsed(text: str) -> PhoneNumber | None:
+    """Return the possible international number that a text is, or None."""
     try:
-        parsed = phonenumbers.parse(text, region)
+        parsed = phonenumbers.parse(text, None)
     except phonenumbers.NumberParseException:
         return None
     return parsed if phonenumbers.is_possible_number(parsed) else None

@@ -114,17 +114,11 @@ class PromptBuilder:
 
     def retry(self, next_request: DialAction | Gate) -> str:
         """Pause, then request the same document again."""
-        response = VoiceResponse()
-        response.pause(length=_RETRY_AFTER_S)
-        response.redirect(self._urls.of(next_request), method="POST")
-        return str(response)
+        return _pause_then_request(self._urls.of(next_request))
 
     def retry_voice_url(self, path: str, request_number: int) -> str:
         """Pause, then request a voice URL again."""
-        response = VoiceResponse()
-        response.pause(length=_RETRY_AFTER_S)
-        response.redirect(self._urls.voice(path, request_number), method="POST")
-        return str(response)
+        return _pause_then_request(self._urls.voice(path, request_number))
 
     def wait(self, wait: Wait, *, audio_url: str | None) -> str:
         """Play `audio_url` once to a waiting or held party; None for silence.
@@ -346,6 +340,13 @@ class TwimlBuilder(PromptBuilder):
             status_callback_event=" ".join(CALL_EVENTS),
             status_callback_method="POST",
         )
+
+
+def _pause_then_request(url: str) -> str:
+    response = VoiceResponse()
+    response.pause(length=_RETRY_AFTER_S)
+    response.redirect(url, method="POST")
+    return str(response)
 
 
 def _customer_options(party: str, attributes: ConferenceAttributes) -> dict[str, Any]:

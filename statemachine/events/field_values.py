@@ -27,7 +27,7 @@ _SPOKEN_MAX = 500
 #: Source: Twilio docs, Call resource, `Timeout` (600 at most).
 _RING_TIME_RANGE_S = (5, 600)
 #: In characters; each kind of address has a lower limit of its own.
-_DESTINATION_MAX = 512
+DESTINATION_MAX = 512
 _URL_MAX = 2_000
 
 #: Control characters, line and paragraph separators. Source: Unicode, general categories Cc, Zl, Zp.
@@ -195,12 +195,12 @@ SENDER = _Text(rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printabl
 #: In the stream, where the API and the console put their token's name before the sender.
 AUTHOR = _Text(rf"(?:{SENDER.pattern}/)?{SENDER.pattern}", SENDER.rule, 129)
 DESTINATION = _Text(
-    rf"{_ONE}+", "must be one destination", _DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
+    rf"{_ONE}+", "must be one destination", DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
 )
 DESTINATIONS = _Text(
     rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}",
     f"must be 1 to {TARGETS_MAX} destinations, separated by commas",
-    TARGETS_MAX * _DESTINATION_MAX,
+    TARGETS_MAX * DESTINATION_MAX,
     _normalize_destinations,
     form="destination",
     metavar="ADDRESS[,…]",

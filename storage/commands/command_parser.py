@@ -18,6 +18,7 @@ from conferral.statemachine.events.commands import (
     fields_of,
     own_fields,
 )
+from conferral.statemachine.events.field_values import Value as FieldValue
 from conferral.statemachine.events.field_values import join_words
 
 Value = str | bool | int
@@ -133,12 +134,17 @@ def schema_of(command: type[Command], *, without: Collection[str] = (), needs_ty
 
 def _field_schema(described: CommandField) -> dict[str, Any]:
     """Return a field's JSON Schema; an optional field may also be empty."""
-    schema = {**described.value.schema(), "description": described.description}
-    if not described.is_required:
-        for form in schema.get("anyOf", [schema]):
-            if "pattern" in form:
-                form["pattern"] = f"^(?:{form['pattern'][1:-1]})?$"
-            if "enum" in form:
-                form["enum"] = [*form["enum"], ""]
-        # No default: generators of clients take a field that has one for required.
+    schema = described.value.schema() if described.is_required else optional_schema(described.value)
+    # No default: generators of clients take a field that has one for required.
+    return {**schema, "description": described.description}
+
+
+def optional_schema(value: FieldValue) -> dict[str, Any]:
+    """Return the JSON Schema of a value that may be empty."""
+    schema = value.schema()
+    for form in schema.get("anyOf", [schema]):
+        if "pattern" in form:
+            form["pattern"] = f"^(?:{form['pattern'][1:-1]})?$"
+        if "enum" in form:
+            form["enum"] = [*form["enum"], ""]
     return schema

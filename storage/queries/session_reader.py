@@ -205,7 +205,8 @@ class SessionReader:
         place = read_cursor(cursor, OF_SESSIONS) if cursor else LiveCursor(0, "")
         found, following = await self._page(place, state, live_where, limit)
         if following is not None and len(found) == limit:
-            following = following if await self._page(following, state, live_where, 1) != ([], None) else None
+            is_last = await self._page(following, state, live_where, 1) == ([], None)
+            following = None if is_last else following
         return Page(found, following.text if following is not None else "")
 
     async def _page(

@@ -1,6 +1,6 @@
 """The casts: who calls whom, what an operator may command, how phones may be answered, and where it begins."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -197,26 +197,31 @@ RETURNS = tuple(
     for flow in ALL
     if flow.name in ("inbound", "next-agent", "waiting", "browser")
 )
-#: The same where Twilio adds no one before a conference starts, and a failed wait document resembles a hang-up.
-AWAITED = tuple(
-    replace(
-        flow,
-        name=f"{flow.name}-start-awaited",
-        about=f"{flow.about}, where nothing is done before the start",
-        rules=replace(flow.rules, add_before_start="refused", failed_wait="hung-up"),
+
+
+def _variants(suffix: str, about: str, names: Collection[str], **rules: Any) -> tuple[Flow, ...]:
+    """The flows of these names, under other rules of Twilio's."""
+    return tuple(
+        replace(flow, name=f"{flow.name}-{suffix}", about=f"{flow.about}, {about}", rules=replace(flow.rules, **rules))
+        for flow in ALL
+        if flow.name in names
     )
-    for flow in ALL
-    if flow.name in ("waiting", "call-room", "blind", "park")
+
+
+#: A failed wait document resembles a hang-up.
+AWAITED = _variants(
+    "start-awaited",
+    "where nothing is done before the start",
+    ("waiting", "call-room", "blind", "park"),
+    add_before_start="refused",
+    failed_wait="hung-up",
 )
-#: The same under Twilio's former rule: a list of conferences shows those of every status.
-ALL_LISTED = tuple(
-    replace(
-        flow,
-        name=f"{flow.name}-all-listed",
-        about=f"{flow.about}, where lists show every conference",
-        rules=replace(flow.rules, conference_list="all", init_conference_list="all"),
-    )
-    for flow in ALL
-    if flow.name in ("convert", "call-room")
+#: Twilio's former rule.
+ALL_LISTED = _variants(
+    "all-listed",
+    "where lists show every conference",
+    ("convert", "call-room"),
+    conference_list="all",
+    init_conference_list="all",
 )
 FLOWS = {flow.name: flow for flow in (*ALL, *RETURNS, *AWAITED, *ALL_LISTED)}

@@ -9,7 +9,7 @@ from conferral.runtime.redaction import without_login
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import Command
 from conferral.statemachine.events.field_values import SENDER
-from conferral.storage.commands.command_parser import schema_of
+from conferral.storage.commands.command_parser import optional_schema, schema_of
 from conferral.webhooks.api import models
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import ID_SCHEMA, KEY_DESCRIPTION, KEY_HEADER, KEY_SCHEMA, PATH_PARAMETERS
@@ -132,7 +132,6 @@ def _schemas() -> dict[str, Any]:
         if isinstance(route.body, tuple):
             for command in route.body:
                 schema = schema_of(command, without=route.body_without, needs_type=len(route.body) > 1)
-                sender = {**SENDER.schema(), "pattern": f"^(?:{SENDER.pattern})?$", "description": _BY}
-                schema["properties"]["by"] = sender
+                schema["properties"]["by"] = {**optional_schema(SENDER), "description": _BY}
                 schemas[command_name(command)] = schema
     return dict(sorted(schemas.items()))

@@ -8,6 +8,7 @@ from aiohttp import web
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from conferral.runtime.web.json_requests import RequestError
+from conferral.statemachine.events.field_values import DESTINATION_MAX
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 from conferral.statemachine.states import State
 from conferral.storage.queries.session_reader import LIMIT_MAX
@@ -16,8 +17,6 @@ from conferral.webhooks.api.errors import ErrorType
 #: Maximum time to wait for an outcome (seconds): proxies give up at about a minute.
 WAIT_S_MAX = 60
 LIMIT_DEFAULT = 50
-#: Maximum length of an address (characters).
-PARTY_LENGTH_MAX = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,8 @@ STATE = Parameter(
 PARTY = Parameter(
     "party",
     "only live sessions in which this address, name of the directory, or call SID takes part now",
-    f"must be an address, a name of the directory, or a call SID, of at most {PARTY_LENGTH_MAX} characters",
-    TypeAdapter(Annotated[str, Field(min_length=1, max_length=PARTY_LENGTH_MAX)]),
+    f"must be an address, a name of the directory, or a call SID, of at most {DESTINATION_MAX} characters",
+    TypeAdapter(Annotated[str, Field(min_length=1, max_length=DESTINATION_MAX)]),
     "",
 )
 LIMIT = Parameter(

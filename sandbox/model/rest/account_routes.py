@@ -15,7 +15,7 @@ ACCOUNT_PATH = ".json"  #: The account's own path, after the part common to all 
 NUMBERS_PATH = "/IncomingPhoneNumbers.json"
 VERIFIED_PATH = "/OutgoingCallerIds.json"
 _DOMAIN = re.compile(r"/SIP/Domains/(SD[0-9a-f]{32})\.json")
-READ_ONLY_PATHS = (VERIFIED_PATH, "/SIP/Domains/")
+READ_ONLY_PATHS = (NUMBERS_PATH, VERIFIED_PATH, "/SIP/Domains/")
 _WANTED = re.compile(r"\+?[0-9*]{1,20}")
 
 

@@ -29,9 +29,7 @@ def respond(transaction: Transaction, request: RestRequest) -> RestAnswer:
 
 def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | None:
     """Return the response; None if the resource does not have the method."""
-    if request.path in {account_routes.ACCOUNT_PATH, account_routes.NUMBERS_PATH}:
-        return account_routes.respond(transaction.state, request) if request.method == "GET" else None
-    if request.path.startswith(account_routes.READ_ONLY_PATHS):
+    if request.path == account_routes.ACCOUNT_PATH or request.path.startswith(account_routes.READ_ONLY_PATHS):
         return account_routes.respond(transaction.state, request) if request.method == "GET" else None
     if of_account := _ACCOUNT_RECORDINGS.match(request.path):
         return _route_account_recording(transaction, request, of_account["key"] or "")
