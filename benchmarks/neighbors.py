@@ -52,7 +52,7 @@ def _speaker_request(sequence: int) -> bytes:
         "StatusCallbackEvent": "participant-speech-start", "SequenceNumber": str(sequence),
         "Timestamp": "Fri, 20 Nov 2026 08:00:00 +0000", "Muted": "false", "Hold": "false", "Coaching": "false",
     }  # fmt: skip
-    return webhooks.signed_post(f"/callbacks/conference?session={session}", form)
+    return webhooks.signed_post(f"/callbacks/conference?session={session}&v=1", form)
 
 
 async def _post(port: int, requests: "asyncio.Queue[bytes]") -> None:

@@ -55,7 +55,7 @@ def request(number: int, sequence: int, status: str) -> bytes:
     for side in ("From", "To", "Called"):
         form |= {f"{side}City": "SAN FRANCISCO", f"{side}State": "CA", f"{side}Zip": "94105", f"{side}Country": "US"}
     assert len(form) == 25
-    return signed_post(f"/callbacks/call?session={parent}&party=agent", form)
+    return signed_post(f"/callbacks/call?session={parent}&party=agent&v=1", form)
 
 
 def signed_post(target: str, form: dict[str, str]) -> bytes:

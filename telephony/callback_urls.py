@@ -66,6 +66,7 @@ _AGENT = _query("agent", "[0-9]{1,2}", int)
 #: The last field of each query, whose value is fixed. Signatures join the URL and the form's names and values without
 #: separators: in a captured request, the form's first field could otherwise become part of an open value.
 _LAST, _LAST_VALUE = "v", "1"
+_END = f"&{_LAST}={_LAST_VALUE}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ class CallbackUrls:
 
     def voice(self, path: str, request_number: int) -> str:
         """Return a voice URL that counts the caller's requests."""
-        return f"{self._base}{path}?request={request_number}{_TWIML_OVERRIDES}"
+        return f"{self._base}{path}?{_query_of({'request': request_number})}{_TWIML_OVERRIDES}"
 
     def parse(self, url: str, kind: type[_Fields]) -> _Fields | None:
         """Return the fields of a full URL (ErrorUrl); None if of another kind."""
@@ -248,6 +249,17 @@ class CallbackUrls:
 def parse_call(query: str) -> CallCallback:
     """Parse the query of a call's status callback URL."""
     return CallCallback.parse(query)
+
+
+def parse_request_number(query: str) -> int:
+    """Return how often a voice URL was requested, from 1.
+
+    Any other query is the number's own. Raise CallbackUrlError if a query of ours goes on.
+    """
+    ours = re.match(f"request=([1-9]){_END}", query)
+    if ours and ours[0] != query:
+        raise CallbackUrlError(_LAST)
+    return int(ours[1]) if ours else 1
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -283,14 +295,12 @@ def _query_of(given: Mapping[str, Any]) -> str:
 def _split_query(query: str) -> dict[str, str]:
     """Return a query's parameters; raise CallbackUrlError if it isn't ours."""
     # Values in these URLs never need escaping, so nothing is unescaped; escaped values match no pattern.
+    if not query.endswith(_END):
+        raise CallbackUrlError(_LAST)
     given: dict[str, str] = {}
     for part in query.split("&"):
         name, _, value = part.partition("=")
         if name in given:
             raise CallbackUrlError("query")
         given[name] = value
-    # Queries of earlier releases began with the session, and had no last field.
-    is_earlier = _LAST not in given and query.startswith("session=")
-    if given.get(_LAST) != _LAST_VALUE and not is_earlier:
-        raise CallbackUrlError(_LAST)
     return given

@@ -54,8 +54,6 @@ from conferral.webhooks.wait_url import WaitRoutes
 
 log = structlog.get_logger()
 
-#: Paths that also accept GET: Twilio's default for what is played on hold.
-_GET_PATHS = frozenset({WAIT_PATH, ANNOUNCEMENT_PATH})
 #: Interval of log lines about rejected requests, each with a count, by path and reason, seconds: anyone can send many.
 REJECTIONS_LOG_EVERY_S = 60.0
 _EXPECTED_ERRORS = (
@@ -164,7 +162,7 @@ class _SignedRoute:
         self._action = action
         self._shared = shared
         is_voice = path.startswith("/voice/")
-        self._rules = Rules(prefix_was_kept, path in _GET_PATHS, is_voice=is_voice, is_new_call=path in VOICE_URL_PATHS)
+        self._rules = Rules(prefix_was_kept, is_voice=is_voice, is_new_call=path in VOICE_URL_PATHS)
 
     async def handle(self, request: web.Request) -> web.Response:
         head = Head(request.method, request.raw_path, request.headers)
@@ -223,12 +221,11 @@ class _SignedRoute:
 
     def _reject(self, status: int, reason: Rejection) -> web.Response:
         self._shared.record_rejection(self._path, status, reason)
-        return _empty_response(self._path, status)
+        return _empty_response(status)
 
 
-def _empty_response(path: str, status: int) -> web.Response:
-    allowed = "GET, POST" if path in _GET_PATHS else "POST"
-    response = web.Response(status=status, headers={hdrs.ALLOW: allowed} if status == 405 else None)
+def _empty_response(status: int) -> web.Response:
+    response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)
     if status in (408, 413):
         response.force_close()  # do not wait for the rest of the body
     return response

@@ -39,8 +39,6 @@ class Rules:
 
     #: Whether its path still starts with the public URL's path.
     prefix_was_kept: bool
-    #: Whether it may be a GET, whose fields are in the query, after our own.
-    may_get: bool
     #: Whether a caller waits for the answer. Then the body may be large.
     is_voice: bool
     #: Whether a browser's parameters may have Twilio's names. In other voice requests, a repeated field's first value
@@ -84,10 +82,6 @@ class RequestAuthenticator:
 
     async def authenticate(self, request: web.Request, head: Head, rules: Rules) -> Form:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""
-        if rules.may_get and head.method == "GET":
-            self._check_signature(head, Form({}), rules)
-            query = head.target.partition("?")[2].encode(errors="surrogateescape")
-            return self._checked_form(parse_form(query, errors="surrogateescape").readable(), rules)
         _check_head(head, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
         body = await _read_body(request, bytearray(), BODY_BYTES_MAX, asyncio.timeout(_READ_DEADLINE_S))
         if request.content.at_eof() and _is_small(body):

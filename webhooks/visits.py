@@ -7,9 +7,7 @@ never turned away, and no one is dialed by REST before the caller's own leg join
 """
 
 import asyncio
-import re
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 import structlog
 from aiohttp import web
@@ -22,6 +20,7 @@ from conferral.statemachine.states import Opening, Phase, State
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.ingest.port import NewestSession, ReplayedCallError
 from conferral.telephony.callback_events import call_sid_of
+from conferral.telephony.callback_urls import parse_request_number
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.dependencies import Routes
 from conferral.webhooks.form import Form
@@ -44,6 +43,8 @@ class Visit:
     """The session that a voice request opens, or repeats."""
 
     session_id: str
+    #: How often the caller has asked, from 1.
+    request_number: int = 1
     #: Calls of the call's earlier sessions.
     former_calls: tuple[str, ...] = ()
     #: Whether that session's TwiML has run: the caller came from elsewhere, and the session has not noticed yet.
@@ -53,18 +54,19 @@ class Visit:
 class Visits(Routes):
     """Finds the session of a voice request."""
 
-    async def of(self, form: Form, first_id: str = "") -> Visit:
+    async def of(self, form: Form, query: str, first_id: str = "") -> Visit:
         """Return the visit; `first_id` names the call's first session.
 
-        Raise StoreError, ReplayedCallError for a call that is over, or TooManyVisitsError.
+        Raise StoreError, CallbackUrlError, ReplayedCallError for a call that is over, or TooManyVisitsError.
         """
-        call_sid = call_sid_of(form)
+        call_sid, request_number = call_sid_of(form), parse_request_number(query)
         async with store_deadline():
             newest = await self._ingest.newest_session(call_sid)
         if newest is None:
             return Visit(first_id or call_sid)
         if not newest.has_ended and not _has_left(newest.view, call_sid):
-            return Visit(newest.session_id, has_run=newest.view is not None and _has_run(newest.view))
+            has_run = newest.view is not None and _has_run(newest.view)
+            return Visit(newest.session_id, request_number, has_run=has_run)
         await self._check_live(call_sid)
         async with store_deadline():
             return await self._claim_next(call_sid, newest)
@@ -94,11 +96,11 @@ class Visits(Routes):
             raise TooManyVisitsError("the call has opened too many sessions")
         claimed = await self._ingest.claim_visit(call_sid, newest.session_id, wanted)
         log.info("visit_opened", session_id=claimed, call_sid=call_sid, count=number)
-        return Visit(claimed, _calls_of(newest.view, call_sid))
+        return Visit(claimed, former_calls=_calls_of(newest.view, call_sid))
 
-    def ask_again(self, path: str, query: str, visit: Visit) -> web.Response:
+    def ask_again(self, path: str, visit: Visit) -> web.Response:
         """Answer a caller whose last session is about to end: ask again soon."""
-        number = _request_number(query)
+        number = visit.request_number
         log.info("visit_delayed", session_id=visit.session_id, url_path=path, attempt=number)
         if number >= _REQUESTS_MAX:
             return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
@@ -127,10 +129,3 @@ def _calls_of(view: SessionView | None, call_sid: str) -> tuple[str, ...]:
         return ()
     calls = (*view.former_calls, *(party.call_sid for party in view.parties.values()))
     return tuple(dict.fromkeys(sid for sid in calls if sid not in ("", call_sid)))
-
-
-def _request_number(query: str) -> int:
-    """Return how often the caller has asked, from 1."""
-    # The URL may have a query of its own.
-    given = parse_qs(query).get("request", ["1"])[0]
-    return int(given) if re.fullmatch("[1-9]", given) else 1

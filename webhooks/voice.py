@@ -86,9 +86,9 @@ class VoiceRoutes(Routes):
         mode = inbound.mode or mode
         event = call_received_event(form, inbound, mode, self._routing.caller(form))
         try:
-            visit = await self._visits.of(form)
+            visit = await self._visits.of(form, query)
             if visit.has_run:
-                return self._visits.ask_again(route, query, visit)
+                return self._visits.ask_again(route, visit)
             event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
             async with store_deadline():
                 await self._ingest.publish(event, call_sid=event.call_sid)
@@ -107,12 +107,12 @@ class VoiceRoutes(Routes):
         event = call_received_event(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         view: SessionView | None = None
         try:
-            visit = await self._visits.of(form)
+            visit = await self._visits.of(form, query)
             event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
             async with store_deadline():
                 view = await self._store_and_read(event)
             if view is not None and (view.is_ended or (visit.has_run and view.state == State.BRIDGED)):
-                return self._visits.ask_again(FALLBACK_PATH, query, visit)
+                return self._visits.ask_again(FALLBACK_PATH, visit)
         except StoreError as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
         if view is None or view.state == State.BRIDGED:

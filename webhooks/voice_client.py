@@ -64,9 +64,9 @@ class ClientRoutes(Routes):
             customer, session_id = self._callee(form), _session_id(form)
             event = self._event(form, customer, Visit(session_id))
             try:
-                visit = await self._visits.of(form, session_id)
+                visit = await self._visits.of(form, query, session_id)
                 if visit.has_run:
-                    return self._visits.ask_again(CLIENT_PATH, query, visit)
+                    return self._visits.ask_again(CLIENT_PATH, visit)
                 event = self._event(form, customer, visit)
                 async with store_deadline():
                     await self._store(event, self._routing.identity(form))

@@ -10,10 +10,10 @@ from tests.telephony.test_callback_events import conference, fields
 @pytest.mark.parametrize(
     ("url", "command", "played"),
     [
-        ("https://example.com/voice/announcement?session=CS1&command=c1#rc=2", "c1", ""),
+        ("https://example.com/voice/announcement?command=c1&session=CS1&v=1#rc=2", "c1", ""),
         ("https://example.com/a.wav#rc=2", "", "https://example.com/a.wav"),
         ("https://example.com/".ljust(2_001, "a"), "", "https://example.com/".ljust(2_000, "a")),
-        ("https://example.com/voice/announcement?session=CS1", "", ""),
+        ("https://example.com/voice/announcement?session=CS1&v=1", "", ""),
         ("", "", ""),
     ],
 )

@@ -5,12 +5,12 @@ from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.webhook_helpers import CALLER, DIAL, fields
 
 TARGET, OTHER = "CA" + "4" * 32, "CA" + "5" * 32
-GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&question=1"
+GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&question=1&v=1"
 OTHER_DIAL = "e" * 20
 
 
 def at(asked, dial=DIAL):
-    return f"/voice/gate?session={CALLER}&dial={dial}&question={asked}"
+    return f"/voice/gate?session={CALLER}&dial={dial}&question={asked}&v=1"
 
 
 def answered(**changes):

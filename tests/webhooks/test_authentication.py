@@ -44,8 +44,8 @@ ROUTES = [
     DIAL_ACTION,
     AGENT_CALL,
     CONFERENCE_URL,
-    f"/callbacks/recording?session={CALLER}",
-    f"/voice/announcement?session={CALLER}&command=c1",
+    f"/callbacks/recording?session={CALLER}&v=1",
+    f"/voice/announcement?session={CALLER}&command=c1&v=1",
     GATE,
 ]
 #: New calls, and the end of a `<Dial>`.
@@ -56,7 +56,7 @@ CALLS = [
     ("/voice/client", "browser_calls_somebody"),
     (DIAL_ACTION, "call_arrives"),
 ]
-WAIT = f"/voice/wait?session={CALLER}&party=customer&audio=music"
+WAIT = f"/voice/wait?session={CALLER}&party=customer&audio=music&v=1"
 
 
 def rejections(lines):

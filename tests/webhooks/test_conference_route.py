@@ -156,7 +156,7 @@ async def test_conference_attributes_are_set_on_the_join(open_client, write_dire
     assert [conference.get(name) for name in ("beep", "jitterBufferSize", "maxParticipants", "record")] == [
         "onEnter", "small", "10", "record-from-start",
     ]  # fmt: skip
-    assert f"/callbacks/recording?session={CALLER}" in conference.get("recordingStatusCallback")
+    assert f"/callbacks/recording?session={CALLER}&v=1" in conference.get("recordingStatusCallback")
     assert Wait.parse(urlsplit(conference.get("waitUrl")).query).with_greeting
 
 

@@ -74,7 +74,7 @@ def without_date(head):
         (request(target=AGENT_CALL.replace("agent", "customer")), None, 403),
         (request(headers=SIGNED | {"Content-Type": "text/plain"}), None, 204),
         (request(body=b"\xff"), None, 403),
-        (request(target=f"/callbacks/call?session={CALLER}", headers=signed("/callbacks/call", {})), None, 403),
+        (request(target=f"/callbacks/call?session={CALLER}&v=1", headers=signed("/callbacks/call", {})), None, 403),
     ],
 )
 async def test_both_ways_write_the_same(metrics, direct, sent, error, status):

@@ -53,9 +53,9 @@ def request(path: str, number: int) -> bytes:
     if path == VOICE:
         target, form = path, fields("call_arrives", CallSid=caller, CallToken="%7B" + "t" * 3_000 + "%7D")
     elif path == "/callbacks/call":
-        target, form = f"{path}?session={caller}&party=agent", fields("agent_rings", CallSid=agent)
+        target, form = f"{path}?session={caller}&party=agent&v=1", fields("agent_rings", CallSid=agent)
     else:
-        target, form = f"{path}?session={caller}", fields("customer_speaks", CallSid=agent)
+        target, form = f"{path}?session={caller}&v=1", fields("customer_speaks", CallSid=agent)
     body = urlencode(form).encode()
     head = {"Host": "example.com", "Content-Length": str(len(body)), **signed(target, form)}
     lines = [f"POST {target} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items())]

@@ -311,7 +311,7 @@ async def test_the_fallback_of_a_gate_is_answered_as_that_gate(client, ingest):
     assert events_of(ingest) == ["gate_reached", "accepted"]
 
 
-@pytest.mark.parametrize("error_url", ["", f"{PUBLIC_URL}/voice/gate", f"{PUBLIC_URL}/voice/gate?session=1"])
+@pytest.mark.parametrize("error_url", ["", f"{PUBLIC_URL}/voice/gate", f"{PUBLIC_URL}/voice/gate?session=1&v=1"])
 async def test_a_call_that_we_placed_is_never_bridged_to_the_agent(client, ingest, error_url):
     _, document = await post(client, "/voice/fallback", answered(ErrorUrl=error_url, ErrorCode="11200"))
 
@@ -323,9 +323,9 @@ async def test_a_call_that_we_placed_is_never_bridged_to_the_agent(client, inges
     ("target_url", "form"),
     [
         ("/voice/gate", answered()),
-        (f"/voice/gate?session={CALLER}", answered()),
-        (f"/voice/gate?session=a%0Ab&dial={DIAL}", answered()),
-        (f"{GATE}&dial={DIAL}", answered()),
+        (f"/voice/gate?session={CALLER}&v=1", answered()),
+        (f"/voice/gate?session=a%0Ab&dial={DIAL}&v=1", answered()),
+        (GATE.replace("&v=1", f"&dial={DIAL}&v=1"), answered()),
         (at(4), answered()),
         (GATE, answered(CallSid=None)),
         (GATE, answered(CallSid="*")),

@@ -18,7 +18,7 @@ def unanswered(status="no-answer", **changes):
 
 
 def target_of(number):
-    return DIAL_ACTION + (f"&agent={number}" if number else "")
+    return DIAL_ACTION.replace("&v=1", f"&agent={number}&v=1") if number else DIAL_ACTION
 
 
 @pytest.mark.parametrize("status", ["busy", "no-answer", "failed"])
@@ -81,7 +81,7 @@ async def test_undecided_session_uses_the_directory(open_client, ingest, write_d
 async def test_no_one_else_rings(open_client, ingest, write_directory, known, is_away, party, call_sid):
     client = await open_client(**write_directory(DIRECTORY))
     ingest.facts, ingest.away = known, is_away
-    target = f"/voice/dial-action?session={CALLER}&party={party}&dial=bridge&attempt=1"
+    target = f"/voice/dial-action?session={CALLER}&party={party}&dial=bridge&attempt=1&v=1"
 
     assert verbs((await post(client, target, unanswered(CallSid=call_sid)))[1]) == ["Say", "Hangup"]
 
@@ -109,7 +109,7 @@ async def test_disallowed_agent_is_skipped(client, ingest, lines, refused):
 
 @pytest.mark.parametrize("number", ["100", "-1", "x", ""])
 async def test_invalid_agent_number_gets_400(client, ingest, number):
-    assert await post(client, f"{DIAL_ACTION}&agent={number}", unanswered()) == (400, "")
+    assert await post(client, DIAL_ACTION.replace("&v=1", f"&agent={number}&v=1"), unanswered()) == (400, "")
     assert ingest.events == []
 
 
@@ -158,7 +158,7 @@ async def test_the_agent_behind_it_is_rung_even_if_no_worker_has_noted_the_repet
     assert rung(document) == "bob"
 
     ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE, "client:bob"), agent_number=1)
-    _, later = await post(client, f"{DIAL_ACTION}&agent=1&own=1", unanswered("busy"))
+    _, later = await post(client, DIAL_ACTION.replace("&v=1", "&agent=1&own=1&v=1"), unanswered("busy"))
     assert later == document
 
 

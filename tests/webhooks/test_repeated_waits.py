@@ -15,7 +15,7 @@ CUSTOMER_WAITS, AGENT_WAITS = ("customer", CALLER, "inbound"), ("agent", AGENT, 
 
 
 def left(party, attempt=1):
-    return f"/voice/dial-action?session={CALLER}&party={party}&dial=conference&attempt={attempt}"
+    return f"/voice/dial-action?session={CALLER}&party={party}&dial=conference&attempt={attempt}&v=1"
 
 
 def form(call_sid=CALLER, **changes):
@@ -56,7 +56,7 @@ async def test_a_session_that_was_not_decided_upon_yet_is_waited_for_and_then_jo
 async def test_party_of_unknown_session_whose_conference_has_started_is_hung_up(client, ingest, child_lookup, party):
     child_lookup.started = True
 
-    documents = await follow(client, left(party) + "&conference=order-7-00ff", form(), "Redirect")
+    documents = await follow(client, left(party).replace("&v=1", "&conference=order-7-00ff&v=1"), form(), "Redirect")
 
     assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 2 + [["Hangup"]]
     assert child_lookup.asked == ["order-7-00ff"]
@@ -139,7 +139,7 @@ SURVEY = "https://example.com/survey?a=1&b=2"
 )
 async def test_customer_continues_where_the_directory_says(client, ingest, state, reason, ended, moment):
     ingest.facts = facts(state, end_reason=reason, attributes=ConferenceAttributes(after_url=SURVEY))
-    target = f"/voice/dial-action?session={CALLER}&party=customer&{ended}"
+    target = f"/voice/dial-action?session={CALLER}&party=customer&{ended}&v=1"
 
     _, document = await post(client, target, fields(moment, CallSid=CALLER))
 

@@ -34,8 +34,8 @@ HANDLERS = {
         *("responses", "status_callbacks", "voice", "voice_client", "wait_url"),
     )
 } | {str(path) for path in (ROOT / "conferral" / "telephony").glob("*.py")}
-GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&question=1"
-WAIT = f"/voice/wait?session={CALLER}&party=customer&audio=music"
+GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&question=1&v=1"
+WAIT = f"/voice/wait?session={CALLER}&party=customer&audio=music&v=1"
 
 AGENTS = ("+14155550123", "+14155550124")
 
@@ -61,7 +61,7 @@ REPORTS = {
     "call": (AGENT_CALL, fields("agent_rings"), facts("bridged")),
     "room": (CONFERENCE_URL, fields("agent_joins"), facts("converting")),
     "announcement": (
-        f"/voice/announcement?session={CALLER}&command=c1",
+        f"/voice/announcement?session={CALLER}&command=c1&v=1",
         fields("call_arrives"),
         facts("conferenced", pending_commands=(PendingCommand("c1", "announce", say="Hello"),)),
     ),

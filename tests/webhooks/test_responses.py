@@ -196,7 +196,7 @@ def test_body_that_trickles_in_is_refused_after_five_seconds() -> None:
     async def story(loop: VirtualLoop) -> None:
         request: Any = SimpleNamespace(content=Content())
         headers = {"x-twilio-signature": "x", "content-type": "application/x-www-form-urlencoded"}
-        rules = Rules(prefix_was_kept=False, may_get=False, is_voice=False, is_new_call=False)
+        rules = Rules(prefix_was_kept=False, is_voice=False, is_new_call=False)
         began_s = loop.time()
         with pytest.raises(RejectedError) as refused:
             await RequestAuthenticator(settings()).authenticate(request, Head("POST", "/x", headers), rules)
@@ -233,7 +233,7 @@ def test_server_collects_garbage_every_second_and_gives_open_requests_their_time
 def test_connection_is_closed_instead_of_reading_the_rest_of_a_body(
     status: int, closes: bool | None, allow: str | None
 ) -> None:
-    response = app._empty_response("/voice/inbound", status)
+    response = app._empty_response(status)
     assert (response.status, response.keep_alive, response.headers.get("Allow")) == (status, closes, allow)
 
 

@@ -16,7 +16,7 @@ from tests.webhooks.webhook_helpers import (
 )
 
 BOTH_WAYS = True
-RECORDING = f"/callbacks/recording?session={CALLER}"
+RECORDING = f"/callbacks/recording?session={CALLER}&v=1"
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ async def test_repeated_recording_status_is_reported_once(client, ingest, status
 
 
 async def test_the_callback_of_a_next_agent_says_which_it_is(client, ingest):
-    await post(client, f"{AGENT_CALL}&agent=2", fields("agent_rings"))
+    await post(client, f"/callbacks/call?agent=2&party=agent&session={CALLER}&v=1", fields("agent_rings"))
 
     assert [event.agent_number for event in ingest.events] == [2]
 
@@ -168,9 +168,9 @@ async def test_the_callback_of_a_next_agent_says_which_it_is(client, ingest):
         (RECORDING, fields("conference_is_recorded", RecordingSid=None)),
         (RECORDING, fields("conference_is_recorded", RecordingStatus="")),
         ("/callbacks/call", fields("agent_rings")),
-        (f"/callbacks/call?session={CALLER}", fields("agent_rings")),
-        (f"/callbacks/call?session={'a' * 65}&party=agent", fields("agent_rings")),
-        ("/callbacks/conference?session=", fields("agent_joins")),
+        (f"/callbacks/call?session={CALLER}&v=1", fields("agent_rings")),
+        (f"/callbacks/call?session={'a' * 65}&party=agent&v=1", fields("agent_rings")),
+        ("/callbacks/conference?session=&v=1", fields("agent_joins")),
         (AGENT_CALL, fields("agent_rings", CallStatus=None)),
         (AGENT_CALL, fields("agent_rings", SequenceNumber="one")),
         (CONFERENCE_URL, fields("agent_joins", ConferenceSid=None)),

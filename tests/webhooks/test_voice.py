@@ -25,7 +25,7 @@ from tests.webhooks.webhook_helpers import (
 )
 
 #: Where the agent goes whose call to the customer was placed for an outbound session.
-AGENTS_ACTION = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1"
+AGENTS_ACTION = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1&v=1"
 
 
 async def test_a_call_that_comes_in_rings_the_agent_and_is_published(client, ingest):
@@ -131,7 +131,7 @@ async def test_while_converting_the_caller_follows_into_the_conference(client, i
 
 async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(client, ingest):
     ingest.facts = facts("converting")
-    first = f"/voice/dial-action?session={CALLER}&party=agent&dial=conference&attempt=1"
+    first = f"/voice/dial-action?session={CALLER}&party=agent&dial=conference&attempt=1&v=1"
     form = fields("dial_into_conference_ends")
 
     joined, last = await follow(client, first, form, "Dial", "action")
@@ -165,7 +165,7 @@ async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, i
 )
 async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_music(client, ingest, wait_audio, heard):
     ingest.facts = facts("transferring", customer=PartyView(CALLER, label="customer-2", wait_audio=wait_audio))
-    url = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1"
+    url = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1&v=1"
 
     *joins, end = await follow(client, url, fields("dial_into_conference_ends", CallSid=CALLER), "Dial", "action")
 
@@ -194,7 +194,7 @@ async def test_a_customer_whose_wait_audio_always_fails_hears_twilios_music_and_
 ):
     waiting = PartyView(CALLER, label="customer-2", wait_audio=WaitAudio.MUSIC)
     ingest.facts = facts("transferring", conference_sid=sid, customer=waiting)
-    url, heard = f"/voice/dial-action?session={CALLER}&party=customer&{ended}", []
+    url, heard = f"/voice/dial-action?session={CALLER}&party=customer&{ended}&v=1", []
 
     while not heard or heard[-1]:  # Twilio asks the action of each <Dial> whose waitUrl fails
         _, document = await post(client, url, fields("dial_into_conference_ends", CallSid=CALLER))
@@ -270,7 +270,7 @@ async def test_customer_whom_no_worker_knows_yet_continues_where_the_directory_s
 
 async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis(client, ingest, child_lookup):
     ingest.away, child_lookup.status = True, "in-progress"
-    query = "session=order-7&party=agent&dial=bridge&attempt=1&conference=order-7-00ff&request=3&status="
+    query = "session=order-7&party=agent&dial=bridge&attempt=1&conference=order-7-00ff&request=3&status=&v=1"
 
     _, document = await post(client, f"/voice/dial-action?{query}", fields("dial_ends_answered", CallSid=AGENT))
 
@@ -403,7 +403,7 @@ async def test_call_that_is_over_is_hung_up_and_opens_nothing(client, ingest, ch
     ("target", "form"),
     [
         ("/voice/dial-action", fields("dial_ends_answered")),
-        ("/voice/dial-action?session=a%0Ab&party=customer&dial=bridge", fields("dial_ends_answered")),
+        ("/voice/dial-action?session=a%0Ab&party=customer&dial=bridge&v=1", fields("dial_ends_answered")),
         (DIAL_ACTION, fields("dial_ends_answered", CallStatus=None)),
         (DIAL_ACTION + "&party=agent", fields("dial_ends_answered")),
     ],

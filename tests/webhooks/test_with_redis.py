@@ -136,7 +136,7 @@ async def transferring(store):
 
 async def at_gate(client, call_sid, asked, key="", *, dial=""):
     form = fields("target_presses_a_key", CallSid=call_sid, Digits=key)
-    query = f"session={CALLER}&dial={dial or DIALS[call_sid]}&question={asked}"
+    query = f"session={CALLER}&dial={dial or DIALS[call_sid]}&question={asked}&v=1"
     _, document = await post(client, f"/voice/gate?{query}", form)
     return document
 
@@ -191,7 +191,7 @@ async def test_target_that_declines_leaves_the_call_to_the_other(real_client, st
 async def test_waiting_party_hears_the_audio_of_the_session(real_client, store):
     await store.hset(KEYS.session(CALLER), "party.customer.wait_audio", "music")
 
-    target = f"/voice/wait?session={CALLER}&party=customer&audio=ringback"
+    target = f"/voice/wait?session={CALLER}&party=customer&audio=ringback&v=1"
     _, document = await post(real_client, target, fields("customer_waits"))
 
     assert ET.fromstring(document).find("Play").text.endswith("/media/music.wav")
@@ -230,7 +230,7 @@ async def test_an_announcement_is_read_from_the_session(real_client, store):
     pending = '[{"command_id":"c1","name":"announce","say":"We close."}]'
     await store.hset(KEYS.session(CALLER), mapping={"state": "conferenced", "pending_commands": pending})
 
-    target = f"/voice/announcement?session={CALLER}&command=c1"
+    target = f"/voice/announcement?session={CALLER}&command=c1&v=1"
     _, document = await post(real_client, target, fields("customer_waits"))
 
     assert said(document) == "We close."

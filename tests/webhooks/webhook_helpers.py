@@ -29,11 +29,11 @@ ENVIRON = {
 FORM = "application/x-www-form-urlencoded; charset=UTF-8"
 BODIES = Path(__file__).parents[1] / "telephony" / "bodies"
 
-DIAL_ACTION = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1"
-AGENT_CALL = f"/callbacks/call?session={CALLER}&party=agent"
+DIAL_ACTION = f"/voice/dial-action?session={CALLER}&party=customer&dial=bridge&attempt=1&v=1"
+AGENT_CALL = f"/callbacks/call?session={CALLER}&party=agent&v=1"
 #: Id of a dial.
 DIAL = "d" * 20
-CONFERENCE_URL = f"/callbacks/conference?session={CALLER}"
+CONFERENCE_URL = f"/callbacks/conference?session={CALLER}&v=1"
 
 
 def settings(**changes):
@@ -94,14 +94,6 @@ async def post(client, target, form, *, path=None, headers=None, **options):
     """A signed POST; gives status and body."""
     given = signed(target, form, **options) | (headers or {})
     async with client.post(path or target, data=urlencode(form), headers=given, allow_redirects=False) as response:
-        return response.status, await response.text()
-
-
-async def get(client, target, form, *, token=TOKEN):
-    """A signed GET, with Twilio's own fields behind ours; gives status and body."""
-    full = f"{target}&{urlencode(form)}"
-    headers = {"X-Twilio-Signature": signed(full, {}, token=token)["X-Twilio-Signature"]}
-    async with client.get(full, headers=headers) as response:
         return response.status, await response.text()
 
 
