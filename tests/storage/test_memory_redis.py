@@ -68,7 +68,7 @@ PLAIN = [
     words("GET", key), words("GET", key, key), words("INCRBY", key, number),
     words("SET", key, value, options(
         [b"NX"], [b"xx"], [b"NX", b"XX"], [b"NX", b"EX", b"100"], [b"PX", b"0"], [b"EX", b"x"], [b"EX"], [b"KEEPTTL"],
-        [b"GET"], [b"EX", b"5000", b"PX", b"5"], [b"NX", b"GET"], [b"odd"], [b"EX", b"5000", b"NX"])),
+        [b"GET"], [b"EX", b"5000", b"PX", b"5"], [b"NX", b"GET"], [b"odd"], [b"EX", b"5000", b"NX"], [b"EX", b""])),
 ]  # fmt: skip
 HASHES = [
     words("HGET", key, field), words("HMGET", key, some(field)), words("HGETALL", key), words("HKEYS", key),
@@ -121,6 +121,7 @@ any_command = st.one_of(plain_command, plain_command, plain_command, scripted)
 @limits(EXAMPLES)
 @given(commands=st.lists(any_command, min_size=1, max_size=25))
 @example(commands=[("HSET", b"a", b"f", b"1"), ("INCRBY", b"a", b"x")])
+@example(commands=[("SET", b"a", b"v", b"EX", b"")])
 def test_random_commands_get_the_same_replies_and_leave_the_same_keys(real, commands):
     compare(real, commands, KEYS)
 

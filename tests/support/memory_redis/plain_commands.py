@@ -154,7 +154,7 @@ def get(db: Keyspace, argv: list[bytes]) -> Reply:
 def set_value(db: Keyspace, argv: list[bytes]) -> Reply:
     """SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]"""
     key, value = argv[1], argv[2]
-    only_if, asks, lasts, time = b"", False, b"", b""
+    only_if, asks, lasts, time = b"", False, b"", None
     words = iter(argv[3:])
     for word in words:
         option = word.upper()
@@ -168,7 +168,7 @@ def set_value(db: Keyspace, argv: list[bytes]) -> Reply:
             lasts, time = option, given
         else:
             raise Refusal(SYNTAX)
-    when_ms = _expiry_of(db, lasts, time) if time else None
+    when_ms = None if time is None else _expiry_of(db, lasts, time)
     before = db.string(key) if asks else None
     if only_if and (key in db.values) != (only_if == b"XX"):
         return before
