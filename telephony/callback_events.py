@@ -251,9 +251,9 @@ def _customer_address(party: str, caller: str, callee: str, is_outbound: bool, o
     return caller if is_outbound and caller not in own_numbers else ""
 
 
-def caller_callback(fields: Fields, session_id: str | None) -> CallCallback:
+def caller_callback(fields: Fields) -> CallCallback:
     """Return the fields for a number's or app's callback, whose URL has none."""
-    return CallCallback(session_id=session_id or call_sid_of(fields), party=CUSTOMER)
+    return CallCallback(session_id=call_sid_of(fields), party=CUSTOMER)
 
 
 def dial_ended(fields: Fields, action: DialAction) -> DialEnded:

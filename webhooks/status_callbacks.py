@@ -1,6 +1,7 @@
 """Status callbacks of numbers, calls, conferences, and recordings."""
 
 from collections.abc import Awaitable
+from dataclasses import replace
 
 import structlog
 from aiohttp import web
@@ -9,9 +10,7 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import Event, ParticipantJoined
 from conferral.telephony.callback_events import (
     call_progressed,
-    call_sid_of,
     caller_callback,
-    caller_of,
     conference_event,
     parent_call_sid_of,
     recording_changed,
@@ -40,17 +39,14 @@ class CallbackRoutes(Routes):
 
     async def number_status(self, form: Form, _query: str) -> web.Response:
         """Answer the number's or TwiML app's callback: the caller's call ended."""
-        event = call_progressed(form, caller_callback(form, None), *self._routing.own_numbers())
-        if caller_of(form).startswith("+"):
-            # Only a browser or SIP phone can have named its session, so no other callback waits for a lookup.
-            return await self._store(event, event.call_sid, STATUS_PATH)
+        event = call_progressed(form, caller_callback(form), *self._routing.own_numbers())
         try:
-            session_id = await self._ingest.session_of(call_sid_of(form))
+            # The call may have visited before, and a browser may have named its session.
+            newest = await self._ingest.session_of(event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, STATUS_PATH, event, error)
             return web.Response(status=503)
-        if session_id is not None and session_id != event.session_id:  # a browser may have named it
-            event = call_progressed(form, caller_callback(form, session_id), *self._routing.own_numbers())
+        event = replace(event, session_id=newest or event.session_id)
         return await self._store(event, event.call_sid, STATUS_PATH)
 
     def call(self, form: Form, query: str) -> Awaitable[web.Response]:

@@ -46,14 +46,17 @@ async def test_a_callback_is_stored_and_answered_with_nothing(client, ingest, ta
     assert ingest.indexed == indexed
 
 
-async def test_the_end_of_a_browsers_call_goes_to_the_session_that_the_browser_has_named(client, ingest):
-    ingest.sessions[CALLER] = "order-7"
+@pytest.mark.parametrize(
+    ("changes", "session_id"), [({}, f"{CALLER}-2"), ({"From": "client:alice"}, "order-7")], ids=["phone", "browser"]
+)
+async def test_end_of_a_call_goes_to_its_newest_session(client, ingest, changes, session_id):
+    ingest.sessions[CALLER] = session_id
 
-    status, _ = await post(client, "/voice/status", fields("caller_has_hung_up", From="client:alice"))
+    status, _ = await post(client, "/voice/status", fields("caller_has_hung_up", **changes))
 
     assert status == 204
     assert [(event.session_id, event.call_sid, event.status) for event in ingest.events] == [
-        ("order-7", CALLER, "completed")
+        (session_id, CALLER, "completed")
     ]
 
 

@@ -1,0 +1,80 @@
+"""Two voice requests of one call at once, in every order of what they do in Redis."""
+
+import asyncio
+from itertools import combinations
+
+import pytest
+
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.metrics import Metrics
+from conferral.storage.connection.client import make_client
+from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.keys import Keys
+from conferral.telephony.directory.model import DirectoryFile
+from conferral.webhooks.app import signed_routes
+from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.form import Form
+from tests.webhooks.documents import action_of
+from tests.webhooks.webhook_helpers import FakeTwilioQueries, fields, settings
+
+pytestmark = pytest.mark.redis
+KEYS = Keys("conferral", 16)
+#: What a request does in Redis. A second read, of the id after, waits for no turn.
+STEPS = ("newest_session", "read", "claim_visit", "publish")
+#: Every order of two requests' steps: at which places the first one's are.
+ORDERS = list(combinations(range(2 * len(STEPS)), len(STEPS)))
+
+
+class InTurn:
+    """Redis as one request sees it: each step waits for its turn, and a worker opens a published session at once."""
+
+    def __init__(self, ingest, store, name, turns):
+        self._ingest, self._store, self._name, self._turns = ingest, store, name, turns
+
+    def __getattr__(self, step):
+        async def run(*arguments, **options):
+            while self._turns and self._turns[0] != self._name:
+                await asyncio.sleep(0)
+            answer = await getattr(self._ingest, step)(*arguments, **options)
+            if step == "publish":
+                await save(
+                    self._store, arguments[0].session_id, arguments[0].call_sid, state="bridged", phase="ringing"
+                )
+            if self._name in self._turns:
+                self._turns.remove(self._name)
+            return answer
+
+        assert step in STEPS
+        return run
+
+
+async def save(store, session_id, call_sid, **known):
+    await store.hset(KEYS.session(session_id), mapping={"party.customer.call_sid": call_sid, **known})
+
+
+async def visit(ingest, store, name, turns, form):
+    given = settings()
+    dependencies = Dependencies.of(
+        given, InTurn(ingest, store, name, turns), FakeTwilioQueries(), Metrics(), DirectoryFile(given)
+    )
+    response = await signed_routes(dependencies)["/voice/inbound"](Form(form), "")
+    while name in turns:  # it has fewer steps than the other
+        turns.remove(name)
+    return action_of(response.text).session_id
+
+
+async def test_two_visits_at_once_open_one_session_in_every_order(redis_server):
+    store = make_client(redis_server.url)
+    ingest = BatchingIngest(store, KEYS, SystemClock())
+    for number, firsts in enumerate(ORDERS):
+        call_sid = f"CA{number:032x}"
+        await store.set(KEYS.call(call_sid), call_sid, ex=1_000_000)
+        await save(store, call_sid, call_sid, state="ended")
+        turns = ["first" if place in firsts else "second" for place in range(2 * len(STEPS))]
+        form = fields("call_arrives", CallSid=call_sid)
+        opened = await asyncio.gather(*(visit(ingest, store, name, turns, form) for name in ("first", "second")))
+        assert (opened, await store.get(KEYS.call(call_sid))) == (
+            [f"{call_sid}-2"] * 2, f"{call_sid}-2".encode(),
+        ), firsts  # fmt: skip
+    await ingest.close()
+    await store.aclose()
