@@ -241,6 +241,8 @@ class Session(BaseRecord, frozen=True, dict=True):
     name_numbers: Mapping[str, int] = field(default_factory=dict)
     #: Dials by REST so far (count): part of the next participant label.
     dials: int = 0
+    #: Whether the inbound caller's address is a number that others may be shown.
+    has_caller_id: bool = False
     #: The inbound call's CallToken. It contains a number: never logged or shown, removed at the end.
     call_token: Hidden[str] = ""
     #: The called number, E.164, used as caller ID of dials. Empty for `TWILIO_NUMBER`.

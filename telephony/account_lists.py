@@ -24,6 +24,7 @@ from conferral.runtime.errors import (
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound
 from conferral.statemachine.states import CallStatus
+from conferral.telephony.addresses import number_or_address, own_number_in
 from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED
 from conferral.telephony.errors import translate_errors
@@ -56,7 +57,7 @@ _RECORDS_PER_YIELD = 100
 class OwnCall:
     """A live call of one of Conferral's numbers."""
 
-    #: Address of the other end, as Twilio names it.
+    #: Address of the other end: the number in a SIP caller's address, else as Twilio names it.
     address: str = field(repr=False)
     came_in: bool
     #: The number that was called, for a call that came in.
@@ -118,7 +119,7 @@ class AccountListReader:
         answered: set[str] = set()
         own_calls: dict[str, OwnCall] = {}
         children: dict[str, tuple[ChildCall, ...]] = {}
-        own_numbers = frozenset(self._own_numbers())
+        own_numbers = dict.fromkeys(self._own_numbers())
 
         def add_call(status: str, record: Any) -> None:
             call_sid, called = text_of(record.sid), text_of(record.to)
@@ -126,9 +127,10 @@ class AccountListReader:
             if status == CallStatus.IN_PROGRESS:
                 answered.add(call_sid)
             caller = text_of(record._from)  # noqa: SLF001  # the library's public name of `from`
-            if called in own_numbers:
-                own_calls[call_sid] = OwnCall(caller, came_in=True, called=called)
-            elif caller in own_numbers:
+            if own_number := own_number_in(called, own_numbers):
+                address = number_or_address(caller, own_number)  # as when the call came in
+                own_calls[call_sid] = OwnCall(address, came_in=True, called=own_number)
+            elif own_number_in(caller, own_numbers):
                 own_calls[call_sid] = OwnCall(called, came_in=False)
             if parent := text_of(record.parent_call_sid):
                 child = ChildCall(call_sid, called, caller)

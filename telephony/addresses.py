@@ -1,6 +1,7 @@
 """Addresses to dial, and the allow-list; errors never quote a number."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote
@@ -194,6 +195,20 @@ def number_in(address: str, own_number: str) -> str:
         return address
     uri = parse_uri(address)
     return dialed_number(uri.user if uri else address, own_number) if uri or not address.startswith("client:") else ""
+
+
+def number_or_address(address: str, own_number: str) -> str:
+    """Return the number in a caller's address, or else the address."""
+    return number_in(address, own_number) or address
+
+
+def own_number_in(address: str, own_numbers: Collection[str]) -> str:
+    """Return the number of ours in an address; empty for none.
+
+    The first says in which region a number without country code is.
+    """
+    number = number_in(address, next(iter(own_numbers), ""))
+    return number if number in own_numbers else ""
 
 
 def dialed_number(text: str, own_number: str) -> str:

@@ -30,7 +30,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.ids import RESERVED_PATTERN
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import SessionMode
-from conferral.telephony.addresses import is_caller_id, number_in
+from conferral.telephony.addresses import is_caller_id, number_or_address
 from conferral.telephony.callback_fields import (
     CALL_SID,
     CONFERENCE_SID,
@@ -181,6 +181,7 @@ def call_received(
         call_sid=call_sid,
         customer_address=caller or from_,
         agent_address=agent_address,
+        has_caller_id=is_caller_id(caller or from_),
         # Twilio accepts a call token only together with the caller's number as caller ID.
         call_token=_call_token(fields) if is_caller_id(from_) else "",
         called_number=called_number,
@@ -225,7 +226,7 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
     # An inbound leg is the caller's own; an outbound leg goes to the party and shows the caller.
     is_outbound = is_outbound_leg(fields)
     if callback.party == CUSTOMER and not is_outbound and own_numbers:
-        caller = number_in(caller, own_numbers[0]) or caller  # as when the call came in
+        caller = number_or_address(caller, own_numbers[0])  # as when the call came in
     return CallProgressed(
         session_id=callback.session_id,
         token="" if sequence is not None else f"{CallProgressed.name}:{call_sid}:{status}",

@@ -8,6 +8,7 @@ from twilio.rest import Client
 
 from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import AccountListReader, OwnCall
+from conferral.telephony.addresses import number_or_address, own_number_in
 from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, live_conferences
 from conferral.telephony.http_client import label_requests
 from conferral.telephony.rest_requests import if_found, send, text_of
@@ -52,6 +53,7 @@ class LostConferences:
         if record is None or record.status not in LIVE_CONFERENCE_STATUSES:
             return None
         found = await self._reader.participants_of(text_of(record.sid), {})
+        own_numbers = self._own_numbers()
         calls: dict[str, OwnCall] = {}
         own: set[str] = set()
         # Sequentially, because no call depends on this and other requests come first.
@@ -61,8 +63,10 @@ class LostConferences:
                 continue
             caller, called = text_of(call._from), text_of(call.to)  # noqa: SLF001  # the library's public name of `from`
             came_in = text_of(call.direction).startswith("inbound")
-            calls[participant.call_sid] = OwnCall(caller if came_in else called, came_in=came_in)
-            if {caller, called} & set(self._own_numbers()):
+            own_number = own_number_in(called, own_numbers) or own_number_in(caller, own_numbers)
+            address = number_or_address(caller, own_number) if came_in else called
+            calls[participant.call_sid] = OwnCall(address, came_in=came_in)
+            if own_number:
                 own.add(participant.call_sid)
         participants = [
             replace(one, address=call.address, came_in=call.came_in) if (call := calls.get(one.call_sid)) else one

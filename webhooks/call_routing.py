@@ -19,6 +19,7 @@ from conferral.telephony.addresses import (
     global_domain,
     is_caller_id,
     number_in,
+    number_or_address,
     parse_address,
     parse_uri,
 )
@@ -69,7 +70,7 @@ class CallRouting:
 
     def caller(self, form: Fields) -> str:
         """Return who calls: the number in a SIP address if there is one."""
-        return number_in(caller_of(form), self._own_number) or caller_of(form)
+        return number_or_address(caller_of(form), self._own_number)
 
     def business_number(self, form: Fields, agent: Address) -> str:
         """Return the number that represents the business to an agent."""

@@ -136,7 +136,7 @@ class WorkerParts:
             names=names,
             times=SweepTimes.for_interval(settings.sweep_interval_s),
             is_dead=self.assigner.membership.is_dead,
-            is_own_dial=is_own_dial(lambda called: directory.current.inbound(called)),
+            is_own_dial=is_own_dial(lambda called: directory.current.inbound(called), settings.number),
         )
         rules = CommandRules(
             allowed=allowed,
@@ -159,8 +159,8 @@ class WorkerParts:
             on_committed=self.session_recovery.record_unknown,
         )
 
-    def _own_numbers(self) -> set[str]:
-        return {self._settings.number, *self._directory.current.numbers}
+    def _own_numbers(self) -> tuple[str, ...]:
+        return (self._settings.number, *self._directory.current.numbers)
 
     def _make_executor(self, client: Client, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
         core, assigner = self._core, self.assigner

@@ -14,12 +14,10 @@ from conferral.statemachine.guards.participants import may_hang_up
 from conferral.statemachine.guards.transfer import party_held_for
 from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, State, TransferStage, TransferStatus
 from conferral.statemachine.transfer import Attempt, DialOptions
 
-#: Source: Twilio docs, "Format phone numbers" (E.164).
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 #: A destination that is a number, or a SIP address whose user part is one.
 _NUMBER_DIALED = re.compile(r"(?:\+|sip:(?:\+|%2[Bb])?)(?P<digits>[0-9]{7,15})(?:@.*)?")
 #: Longest speaking time per character.
@@ -167,10 +165,9 @@ def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
 
 def _default_caller_id(draft: Draft) -> str:
     customer = draft.session.parties.get(CUSTOMER)
-    shows = draft.policy.shows_customer_number and draft.session.direction == INBOUND and draft.session.call_token
-    if shows and customer is not None and _E164.fullmatch(customer.address):
-        return customer.address
-    return draft.session.called_number
+    # Without a CallToken, Twilio decides: browsers and SIP phones see any number, phones only verified ones.
+    shows = draft.policy.shows_customer_number and draft.session.has_caller_id
+    return customer.address if shows and customer is not None else draft.session.called_number
 
 
 def _uses_customer_number(draft: Draft, party: Party) -> bool:

@@ -29,6 +29,7 @@ def _open_for_caller(draft: Draft, event: events.CallReceived) -> None:
     _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=event.agent_address)
     draft.change(
         former_calls=event.former_calls,
+        has_caller_id=event.has_caller_id,
         call_token=event.call_token,
         called_number=event.called_number,
         agents=(event.agent_address, *event.other_agents),

@@ -26,6 +26,8 @@ class CallReceived(Event, frozen=True, kw_only=True):
     #: The caller as Twilio names it: E.164, `client:`, `sip:`, or a word such as `anonymous`.
     customer_address: Hidden[str]
     agent_address: Hidden[str]
+    #: Whether the customer's address is a number that others may be shown.
+    has_caller_id: bool = False
     #: Allows showing the caller's number to others; contains a number. Source: Twilio docs, Call resource, `CallToken`.
     call_token: Hidden[str] = ""
     #: E.164; empty if it is `TWILIO_NUMBER` or not a number.

@@ -140,6 +140,18 @@ async def test_bridged_call_that_came_in_while_redis_was_away_is_found_and_can_b
     await system.ended_by_hang_up(agent, customer.sid, "agent-left")
 
 
+@pytest.mark.parametrize("user", [NUMBER, NUMBER[1:]])
+async def test_carriers_call_that_came_in_while_redis_was_away_is_found(system: LocalSystem, user: str) -> None:
+    carrier = "carrier.sip.twilio.com"
+    system.sandbox.add_number(carrier, voice_url=f"{system.public_url}/voice/inbound")
+    with redis_away(system):
+        customer = await system.sandbox.call_in(f"sip:{CUSTOMER}@pbx.example", f"sip:{user}@{carrier};user=phone")
+        await system.until_talk(customer, await system.dialed(AGENT))
+    session = await system.until(customer.sid, state="bridged", phase="connected")
+    assert session["party.customer.address"] == CUSTOMER
+    await system.ended_by_command(customer.sid)
+
+
 async def test_caller_who_comes_back_while_redis_is_away_is_not_cut(system: LocalSystem) -> None:
     system.agent_phone.script_in_turn(busy(), answers())
     customer = await system.customer_calls()

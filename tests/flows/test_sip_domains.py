@@ -4,7 +4,7 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import SECOND, TARGET
-from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, unreachable
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
@@ -78,6 +78,25 @@ async def test_network_that_refuses_the_number_gets_ours_once(redis_server):
         customer = await carrier_call(system, byoc_trunk_sid="BY" + "1" * 32)
         await system.until_talk(customer, await system.dialed(TARGET, 2))
         assert seen_by(system, TARGET) == [CUSTOMER, NUMBER]
+        await system.ended_by_command(customer.sid)
+
+
+@pytest.mark.parametrize(
+    "target, is_verified, expected",
+    [("client:sam", False, [CUSTOMER]), (f"sip:sam@{PHONES}", False, [CUSTOMER]), (TARGET, True, [CUSTOMER]),
+     (TARGET, False, [CUSTOMER, NUMBER])],
+)  # fmt: skip
+async def test_target_sees_a_carriers_caller_where_twilio_lets_it(redis_server, target, is_verified, expected):
+    options = {"CONFERRAL_TRANSFER_CALLER_ID": "customer", "rules": Behavior(verify_callers=True)}
+    async with system_with(redis_server, **options) as system:
+        system.answered_by(target, AGENT)
+        if is_verified:
+            system.sandbox.verify_caller_id(CUSTOMER)
+        customer = await carrier_call(system)
+        await system.until(customer.sid, phase="connected")
+        await system.done("transfer", customer.sid, to=target, mode="warm")
+        assert [request.get("From") for request in system.dial_requests(target)] == expected
+        assert system.sandbox.request_log.dials_to(target) == 1
         await system.ended_by_command(customer.sid)
 
 

@@ -143,14 +143,14 @@ class Scenario:
 
     def comes_in(self, **given: Any) -> "Scenario":
         call_token, agent = given.pop("call_token", ""), given.pop("agent_address", ALICE)
-        called_number = given.pop("called_number", "")
+        called_number, has_caller_id = given.pop("called_number", ""), given.pop("has_caller_id", bool(call_token))
         return self.take(
             CallReceived(
                 **self._common(**{"token": "call_received"} | given),
                 call_sid=CUSTOMER_CALL,
                 customer_address=CUSTOMER_NUMBER,
                 agent_address=agent,
-                call_token=call_token,
+                has_caller_id=has_caller_id, call_token=call_token,
                 called_number=called_number,
             )
         )

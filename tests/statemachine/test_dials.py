@@ -385,9 +385,15 @@ def test_customers_number_goes_with_its_token():
     assert (effect.caller_id, effect.call_token) == (CUSTOMER_NUMBER, "secret")
 
 
-def test_business_number_is_shown_without_a_token_and_without_the_setting():
+def test_business_number_is_shown_for_a_withheld_one_and_without_the_setting():
     for story in (blind_from_bridge(policy=SHOWS), blind_from_bridge(call_token="secret")):
         assert shown(story) == ("", "")
+
+
+def test_number_of_a_caller_without_a_token_is_tried_once():
+    story = blind_from_bridge(policy=SHOWS, has_caller_id=True, called_number=CALLED)
+    assert shown(story) == (CUSTOMER_NUMBER, "")
+    assert shown(story.refused("target", code=21210).expect("transferring", "dial target")) == (CALLED, "")
 
 
 @pytest.mark.parametrize("options, dial", [({}, "dial target"), ({"confirm": True}, "dial target to the gate")])

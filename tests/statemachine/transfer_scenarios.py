@@ -65,8 +65,8 @@ def talking(mode: str) -> Scenario:
 
 def blind_from_bridge(*to: str, policy: Policy | None = None, **options: Any) -> Scenario:
     """A blind transfer of an inbound call: the agent left, the customer waits in a conference, the target is dialed."""
-    call_token, called_number = options.pop("call_token", ""), options.pop("called_number", "")
-    story = Scenario(policy).comes_in(call_token=call_token, called_number=called_number)
+    call = {name: options.pop(name) for name in ("call_token", "called_number", "has_caller_id") if name in options}
+    story = Scenario(policy).comes_in(**call)
     story.call("agent", "ringing").call("agent", "in-progress").transfer("blind", *to, **options)
     story.expect("transferring", "hang up agent", phase="blind").dial_ends("completed").call("agent", "completed")
     return story.joins("customer", starts=False)

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import pytest
+from hypothesis import given
 from structlog.testing import capture_logs
 from twilio.http.response import Response
 from twilio.rest import Client
@@ -25,6 +26,7 @@ from conferral.runtime.errors import (
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot, ChildCall, OwnCall
 from tests.telephony.scripted_http import ACCOUNT, BASE, ScriptedHttp
+from tests.telephony.test_number_forms import uris
 
 LISTS = [
     ("Calls", "queued"), ("Calls", "ringing"), ("Calls", "in-progress"), ("Conferences", "init"),
@@ -139,6 +141,16 @@ async def test_live_calls_of_own_numbers_are_kept_with_their_other_end() -> None
         "CAin": OwnCall(other, came_in=True, called=own), "CAout": OwnCall(other, came_in=False)
     }  # fmt: skip
     assert account.children == {}
+
+
+@given(uris("+14155550101"), uris("+14155550123"))
+def test_call_to_a_number_of_ours_in_a_uri_is_ours_and_so_is_its_callers_number(called: str, caller: str) -> None:
+    lists = {("Calls", "ringing"): [{"sid": "CAin", "from": caller, "to": called}]}
+    reader, _ = reader_of(ListingHttp(lists), own_numbers=lambda: ["+14155550100", "+14155550101"])
+
+    account = asyncio.run(reader.read())
+
+    assert account.own_calls == {"CAin": OwnCall("+14155550123", came_in=True, called="+14155550101")}
 
 
 async def test_live_calls_that_a_dial_made_are_kept_by_its_call() -> None:

@@ -92,7 +92,7 @@ def test_a_call_that_arrives_is_a_session_of_its_own():
 
     assert event == CallReceived(
         session_id=CALLER, token="call_received:", call_sid=CALLER, customer_address="+14155550199",
-        agent_address="+14155550123", call_token="%7B%22parentCallInfoToken%22%3A%22abc%22%7D",
+        agent_address="+14155550123", has_caller_id=True, call_token="%7B%22parentCallInfoToken%22%3A%22abc%22%7D",
     )  # fmt: skip
 
 

@@ -74,7 +74,8 @@ async def test_the_caller_waits_in_a_conference_named_after_the_session(client, 
     assert ingest.events == [
         CallReceived(
             session_id=CALLER, token="call_received:", call_sid=CALLER, customer_address="+14155550199",
-            agent_address="+14155550123", call_token=fields("call_arrives")["CallToken"], mode="conference",
+            agent_address="+14155550123", has_caller_id=True,
+            call_token=fields("call_arrives")["CallToken"], mode="conference",
         )
     ]  # fmt: skip
     assert ingest.indexed == [(CALLER, CALLER)]

@@ -36,7 +36,7 @@ async def test_a_call_that_comes_in_rings_the_agent_and_is_published(client, ing
     assert ingest.events == [
         CallReceived(
             session_id=CALLER, token="call_received:", call_sid=CALLER, customer_address="+14155550199",
-            agent_address="+14155550123", call_token=fields("call_arrives")["CallToken"],
+            agent_address="+14155550123", has_caller_id=True, call_token=fields("call_arrives")["CallToken"],
         )
     ]  # fmt: skip
     assert ingest.indexed == [(CALLER, CALLER)]

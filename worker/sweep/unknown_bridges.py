@@ -40,11 +40,12 @@ class UnknownBridge(NamedTuple):
         )
 
 
-def is_own_dial(route_of: Callable[[str], InboundRoute]) -> IsOwnDial:
+def is_own_dial(route_of: Callable[[str], InboundRoute], own_number: str) -> IsOwnDial:
     """Return the check by the directory's route of a called number."""
 
     def check(call: OwnCall, child: ChildCall) -> bool:
-        shown = {call.called, *([call.address] if is_caller_id(call.address) else [])}
+        # Agents' phones see our own number if the called one came in a SIP address.
+        shown = {own_number, call.called, *([call.address] if is_caller_id(call.address) else [])}
         return child.address in route_of(call.called).agents and child.caller_id in shown
 
     return check

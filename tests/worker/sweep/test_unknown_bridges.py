@@ -9,19 +9,19 @@ from conferral.telephony.directory.model import InboundRoute
 from conferral.worker.sweep.unknown_bridges import find_unknown_bridges, is_own_dial
 
 PARENT, CHILD, OTHER = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32
-NUMBER, CALLER, AGENT = "+14155550100", "+14155550123", "client:alice"
+OWN_NUMBER, NUMBER, CALLER, AGENT = "+14155550100", "+14155550101", "+14155550123", "client:alice"
 CALL, DIALED = OwnCall(CALLER, came_in=True, called=NUMBER), ChildCall(CHILD, AGENT, CALLER)
 BRIDGED = AccountSnapshot(
     frozenset({PARENT, CHILD}), frozenset({PARENT, CHILD}), own_calls={PARENT: CALL}, children={PARENT: (DIALED,)}
 )
-IS_OURS = is_own_dial(lambda _called: InboundRoute(agents=(AGENT,)))
+IS_OURS = is_own_dial(lambda _called: InboundRoute(agents=(AGENT,)), OWN_NUMBER)
 
 
 def found(account: AccountSnapshot) -> list[str]:
     return [one.call_sid for one in find_unknown_bridges(account, account.calls, IS_OURS)]
 
 
-@pytest.mark.parametrize("caller_id", [CALLER, NUMBER])
+@pytest.mark.parametrize("caller_id", [CALLER, NUMBER, OWN_NUMBER])
 def test_call_to_our_number_that_talks_to_our_agent_is_ours(caller_id):
     account = replace(BRIDGED, children={PARENT: (replace(DIALED, caller_id=caller_id),)})
     assert found(account) == [PARENT]
