@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from conferral.operations import wording
 from conferral.runtime.errors import ConferralError
@@ -157,6 +158,10 @@ class DeadLetters:
 
     def _displayed(self, letter: StoredLetter, *, full: bool) -> DeadLetter:
         fields = letter.decoded_fields()
+        if letter.is_cut and fields:
+            name, value = fields.popitem()
+            # Without its last digits, a number would not be masked.
+            fields[name] = cut_text(f"{value[:_VALUE_MAX]}…", min(len(value), _VALUE_MAX)) + "…"
         return DeadLetter(
             id=letter.letter_id,
             at_ms=letter.at_ms,
@@ -170,7 +175,7 @@ class DeadLetters:
                 _mask_numbers(name, full=full): (_mask_unless_id if name in _ID_FIELDS else _mask_numbers)(
                     value, full=full
                 )
-                for name, value in [*fields.items()][:_FIELDS_MAX]
+                for name, value in islice(fields.items(), _FIELDS_MAX)
                 if name not in _HIDDEN_FIELDS
             },
         )

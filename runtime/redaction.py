@@ -14,8 +14,9 @@ _HOST_OR_NUMBER = re.compile(
     rf"(?P<host>(?a:{_OCTET}(?:\.{_OCTET}){{3}})(?=/|(?!{_SEPARATOR}{{0,3}}\d)))"
     rf"|\+?\d(?:{_SEPARATOR}{{0,3}}\d){{6,}}"
 )
-#: The end of a text that was cut, if it may be the beginning of a number, or of an encoded separator.
-_CUT_NUMBER = re.compile(rf"\+?\d(?:{_SEPARATOR}{{0,3}}\d)*{_SEPARATOR}{{0,3}}(?:%[0-9A-Fa-f%]{{0,4}})?$")
+#: The end of a text that was cut, if it may be the beginning of a number, or of an encoded separator. Longer runs of
+#: digits are no number, and would take as much time as they are long at each of their digits.
+_CUT_NUMBER = re.compile(rf"\+?\d(?:{_SEPARATOR}{{0,3}}\d){{0,19}}{_SEPARATOR}{{0,3}}(?:%[0-9A-Fa-f%]{{0,4}})?$")
 
 
 def redact(address: str) -> str:

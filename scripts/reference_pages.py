@@ -174,8 +174,8 @@ def _log_fields() -> str:
         "the entry's own fields; applied in order from the first entry, they give the session at each version. The "
         "first entry leaves out fields that begin empty or `false`, such as `end_reason` and `party.NAME.held`); "
         "and `other` (JSON: unknown parameters of a conference's or recording's callback, at most 1 KB, without "
-        "phone numbers). A dead letter has all fields of the original entry, plus `dead_reason`, `dead_stream`, "
-        "and `dead_entry`."
+        "phone numbers). A dead letter has the fields of the original entry, cut to 64 KiB, plus `dead_reason`, "
+        "`dead_stream`, `dead_entry`, and `dead_size` (bytes before the cut)."
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from redis.exceptions import ResponseError
@@ -26,7 +27,7 @@ TIMERS_PER_CALL_MAX = 200
 #: Concurrent post-commit writes per Redis node, count: decisions need connections, too.
 POST_COMMIT_WRITES_MAX = 32
 EVENTS_PER_PIPELINE_MAX = 200
-#: Maximum size of an entry, bytes; larger ones are dead-lettered.
+#: Maximum size of an entry, bytes; of larger ones, as much is dead-lettered.
 ENTRY_BYTES_MAX = 64 * 1024
 
 
@@ -50,8 +51,13 @@ class Entry(NamedTuple):
         return event_codec.decode_packed(self.fields, self.entry_id) or event_codec.decode(self.text(), self.entry_id)
 
     def _check_size(self) -> None:
-        if len(b"".join(self.fields)) + len(b"".join(self.fields.values())) > ENTRY_BYTES_MAX:
+        if size_of(self.fields) > ENTRY_BYTES_MAX:
             raise BadEntryError("larger than 64 KiB")
+
+
+def size_of(fields: Mapping[bytes, bytes]) -> int:
+    """Return the size of an entry's fields with their names, bytes."""
+    return len(b"".join(fields)) + len(b"".join(fields.values()))
 
 
 def parse_entry_id(entry_id: str) -> tuple[int, int]:
@@ -300,8 +306,8 @@ class PartitionStore:
 
 #: How long a command's outcome is kept, seconds.
 COMMAND_TTL_S = 86_400
-#: Arguments that a script may pass to one command, count: Lua's stack holds 8,000 values.
-SCRIPT_ARGUMENTS_MAX = 5_000
+#: Fields kept of a dead-lettered entry, count: Lua's stack holds 8,000 values.
+LETTER_FIELDS_MAX = 2_000
 #: Approximate number of dead letters kept.
 DEAD_LETTERS_MAX = 10_000
 #: Prefix of the reason of a command that failed because its entry was dead-lettered.
@@ -331,22 +337,31 @@ async def report_command(client: Client, keys: Keys, write: effect_codec.ReportC
 
 
 async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:
-    """Append an entry to the dead letters, with its origin and the reason.
+    """Append an entry to the dead letters, with its size, origin, and reason.
 
     Return why Redis refuses it for good; empty if it doesn't. The caller drops a refused one: kept, it would stop all
     others.
     """
-    origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id}
-    letter = dict(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
+    size = str(size_of(entry.fields))
+    origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id, "dead_size": size}
+    letter = _cut(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
     parts = [part for pair in letter.items() for part in pair]
     try:
         with store_errors():
-            if len(parts) > SCRIPT_ARGUMENTS_MAX:
-                await client.xadd(keys.dead, letter, maxlen=DEAD_LETTERS_MAX, approximate=True)
-            else:
-                await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *parts])
+            await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *parts])
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
             raise
         return str(error)
     return ""
+
+
+def _cut(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return the first fields, up to the size of an entry that can be read."""
+    kept, room = {}, ENTRY_BYTES_MAX
+    for name, value in islice(fields.items(), LETTER_FIELDS_MAX):
+        if len(name) > room:
+            break
+        kept[name] = value[: room - len(name)]
+        room -= len(name) + len(value)
+    return kept

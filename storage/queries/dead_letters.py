@@ -1,8 +1,8 @@
 """Dead letters: what could not be read or kept failing; retry, remove.
 
-A letter holds the whole entry, its origin, and the reason. A retry appends the entry to its stream, then removes the
-letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is reopened for one client at a time, and
-not at all once it has an outcome.
+A letter holds the entry, cut to 64 KiB, its size, its origin, and the reason. A retry appends the entry to its stream,
+then removes the letter; at worst, it happens twice. Tokens deduplicate callbacks. A command is reopened for one client
+at a time, and not at all once it has an outcome. An entry that was cut can't be retried.
 """
 
 import re
@@ -16,16 +16,17 @@ from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
+from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, size_of
 
 #: How long a reopened command is locked for its client, milliseconds; if that dies, others may retry then.
 REOPEN_LOCK_MS = 10_000
 #: Fields of a letter in addition to the entry's own.
-_ORIGIN_FIELDS = ("dead_reason", "dead_stream", "dead_entry")
+_ORIGIN_FIELDS = ("dead_reason", "dead_stream", "dead_entry", "dead_size")
 #: Reason shown for a foreign letter without one: an empty reason selects all letters in a query by reason.
 NO_REASON = "no reason given"
 #: Maximum length of a reason, characters. A foreign one is truncated at every read, so that queries agree.
 REASON_MAX = 500
+_SIZE = re.compile(r"[0-9]{1,12}")
 _ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 _STATUSES = {
     "": "another command has used its id since",
@@ -46,6 +47,8 @@ class DeadLetter:
     #: Key of the stream that it came from, and its id there.
     stream: str
     entry_id: str
+    #: Size of the whole entry, bytes.
+    size: int
     #: Raw; excluded from the repr, since they hold addresses.
     fields: Mapping[bytes, bytes] = field(repr=False)
 
@@ -53,6 +56,11 @@ class DeadLetter:
     def at_ms(self) -> int:
         """When it was dead-lettered, Unix milliseconds."""
         return int(self.letter_id.partition("-")[0])
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it holds only a part of the entry."""
+        return self.size > size_of(self.fields)
 
     def decoded_fields(self) -> dict[str, str]:
         """Return the entry's fields in text form; invalid UTF-8 is escaped."""
@@ -129,6 +137,8 @@ class DeadLetterStore:
 
         Each is empty if there is none. After routing, a command is its session's event, and its claim stays.
         """
+        if letter.is_cut:
+            return f"only a part of its {letter.size:,} bytes was kept", "", ""
         try:
             fields = Entry(letter.entry_id, letter.fields).text()
             if letter.stream == self._keys.commands:
@@ -150,8 +160,9 @@ def is_letter_id(text: str) -> bool:
 
 def _parse_letter(letter_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
     own = {name: value for name, value in fields.items() if name not in {one.encode() for one in _ORIGIN_FIELDS}}
-    reason, stream, entry_id = (_text(fields.get(name.encode(), b"")) for name in _ORIGIN_FIELDS)
-    return DeadLetter(letter_id.decode(), shorten_reason(reason) or NO_REASON, stream, entry_id, own)
+    reason, stream, entry_id, size = (_text(fields.get(name.encode(), b"")) for name in _ORIGIN_FIELDS)
+    size_bytes = int(size) if _SIZE.fullmatch(size) else 0
+    return DeadLetter(letter_id.decode(), shorten_reason(reason) or NO_REASON, stream, entry_id, size_bytes, own)
 
 
 def shorten_reason(text: str) -> str:

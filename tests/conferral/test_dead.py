@@ -39,6 +39,18 @@ def test_letters_are_listed_with_where_why_and_what_without_numbers(run, dead_le
     assert NUMBER in run("dead", "--full").out
 
 
+def test_hostile_text_is_listed_and_shown(run, dead_letter):
+    hosts = "/".join(["192.168.100.200"] * 3_000)
+    for number, text in enumerate((hosts, "1-2." * 12_000, "%2B1" * 12_000, "\x1b[2J+1415" * 4_000), 1):
+        dead_letter(number, text, type=text, session=text, to=text, **{text: text})
+    ran = run("dead")
+    assert (ran.code, len(ran.out.splitlines())) == (0, 5)
+    assert "192.168.100.200" in ran.out
+    assert "\x1b[2J" not in ran.out
+    for number in range(1, 5):
+        assert run("dead", "show", f"{number}-0").code == 0
+
+
 def test_json_is_one_array_and_a_reason_narrows_it(run, dead_letter):
     dead_letter(1_800_000_000_000, type="end", session=CALL)
     dead_letter(1_800_000_000_001, "missing field type", foo="bar")

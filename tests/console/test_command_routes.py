@@ -141,6 +141,14 @@ async def test_dead_letters_are_sent_with_reasons_and_on_every_change(console, r
     assert third["letters"][0]["fields"]["to"] == "+14155550123"
 
 
+async def test_hostile_text_is_sent(console, redis):
+    hosts = "/".join(["192.168.100.200"] * 3_000)
+    dead_letter(redis, hosts, session=hosts, to=hosts, **{hosts: hosts})
+    page = await Page.open(console, {"view": "dead"})
+    (letter,) = (await page.next("dead"))["letters"]
+    assert "192.168.100.200" in letter["fields"]["to"]
+
+
 async def test_a_letter_behind_thousands_with_other_reasons_is_shown(console, redis, monkeypatch):
     monkeypatch.setattr(dead_letters, "CHUNK", 2)
     for reason in ("rare", *["odd"] * 5):

@@ -9,6 +9,7 @@ from conferral.operations.dead_letters import CountChanged, DeadLetters, ReasonG
 from conferral.statemachine.events import CallReceived, Convert
 from conferral.storage.codecs import event_codec
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX, Entry, dead_letter
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
 pytestmark = pytest.mark.redis
@@ -65,6 +66,41 @@ async def test_packed_event_is_shown_by_field_and_never_whole(client, letters):
         assert letter.fields["session"] == "s"
         assert not {"call_token", event_codec.PACKED} & letter.fields.keys()
         assert secret not in repr(letter)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{b"said": b"x" * 2**20}, {b"name-%d" % number: b"x" * 20 for number in range(6_000)}, {b"x" * 2**17: b"y"}],
+    ids=["value", "fields", "name"],
+)
+async def test_large_entry_is_cut_and_can_not_be_retried(client, letters, fields):
+    entry = Entry("1-7", {b"type": b"end", b"session": b"s", **fields})
+    assert await dead_letter(client, KEYS, KEYS.commands, entry, "larger than 64 KiB") == ""
+    ((_, stored),) = await client.xrange(KEYS.dead)
+    assert sum(len(name) + len(value) for name, value in stored.items()) < ENTRY_BYTES_MAX + 200
+    (letter,) = await letters.newest(50)
+    size = sum(len(name) + len(value) for name, value in entry.fields.items())
+    assert (letter.type, letter.session[:1]) == ("end", "s")
+    assert letter.not_retryable_reason == f"only a part of its {size:,} bytes was kept"
+    done = await letters.retry([letter.id])
+    assert (done.done, done.refused) == (0, {letter.id: letter.not_retryable_reason})
+
+
+@pytest.mark.parametrize("shown", range(1, 12))
+async def test_number_at_which_an_entry_was_cut_is_not_shown(client, letters, shown):
+    room = ENTRY_BYTES_MAX - len("to") - shown
+    entry = Entry("1-7", {b"x": b"x" * (room - 1), b"to": b"4155550123, and more"})
+    await dead_letter(client, KEYS, KEYS.commands, entry, "larger than 64 KiB")
+    (letter,) = await letters.newest(50)
+    assert letter.fields["to"] == ("…23,…" if shown > 10 else "…")
+
+
+async def test_hostile_text_of_an_entry_is_listed(client, letters):
+    hosts = "/".join(["192.168.100.200"] * 400)
+    await put_letter(client, 1, hosts, type=hosts, session=hosts, to=hosts, **{hosts: "1-2" * 16_000})
+    (letter,) = await letters.newest(50)
+    assert letter.fields["to"].startswith("192.168.100.200/192")
+    assert (await letters.groups())[0].count == 1
 
 
 async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):
@@ -203,8 +239,6 @@ async def test_all_of_a_reason_only_while_there_are_as_many_as_were_confirmed(cl
 
 
 async def test_effect_over_which_workers_died_is_shown_and_can_not_be_put_back(client, letters):
-    from conferral.storage.partition.partition_store import Entry, dead_letter
-
     fields = {b"type": b"effect", b"session": b"s1", b"effect": b'{"kind": "hang_up_call"}'}
     await dead_letter(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "five workers died over it")
     (letter,) = await letters.newest(50)

@@ -150,10 +150,9 @@ class Scenario:
                 call_sid=CUSTOMER_CALL,
                 customer_address=CUSTOMER_NUMBER,
                 agent_address=agent,
-                has_caller_id=has_caller_id, call_token=call_token,
-                called_number=called_number,
+                has_caller_id=has_caller_id, call_token=call_token, called_number=called_number,
             )
-        )
+        )  # fmt: skip
 
     def call(self, name: str, status: str, **given: Any) -> "Scenario":
         """The status callback of a leg."""

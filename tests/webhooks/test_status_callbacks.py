@@ -46,6 +46,14 @@ async def test_a_callback_is_stored_and_answered_with_nothing(client, ingest, ta
     assert ingest.indexed == indexed
 
 
+@pytest.mark.parametrize("target, moment", [(CONFERENCE_URL, "agent_joins"), (RECORDING, "conference_is_recorded")])
+@pytest.mark.parametrize("field", ["Shown", "192.168.100.200/" * 100])
+async def test_hostile_text_in_a_callback_changes_no_answer(client, ingest, target, moment, field):
+    hosts = "/".join(["192.168.100.200"] * 3_000)
+    status, _ = await post(client, target, fields(moment, **{field: hosts}))
+    assert (status, len(ingest.events)) == (204, 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "session_id"), [({}, f"{CALLER}-2"), ({"From": "client:alice"}, "order-7")], ids=["phone", "browser"]
 )
