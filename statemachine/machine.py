@@ -119,7 +119,13 @@ def _close_read(session: Session, event: events.CallsRead | events.EffectOutcome
     # Another read follows for the calls that this one left out; or for all, if one was requested meanwhile.
     is_current = isinstance(event, events.CallsRead) and session.facts_version <= event.read_version
     unread = event.unread if isinstance(event, events.CallsRead) and is_current and not session.reread_wanted else ()
-    return replace(session, open_read_id="", reread_wanted=session.reread_wanted or bool(unread), unread_calls=unread)
+    wanted = session.reread_wanted or bool(unread)
+    after = replace(session, open_read_id="", reread_wanted=wanted, unread_calls=unread)
+    if wanted or not isinstance(event, events.CallsRead):
+        return after
+    were_read = {name: replace(one, dial_check="read") for name, one in session.parties.items()
+                 if one.dial_check == "reading"}  # fmt: skip
+    return replace(after, parties={**session.parties, **were_read}) if were_read else after
 
 
 def _close_hang_up(session: Session, event: events.EffectOutcome) -> Session:

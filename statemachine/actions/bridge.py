@@ -3,7 +3,7 @@
 from conferral.statemachine import events
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_accepted, set_dial_timer
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
-from conferral.statemachine.actions.reads import read_calls, read_later
+from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_later
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.events import Event
@@ -75,10 +75,9 @@ def find_agent_later(draft: Draft, _event: events.EffectOutcome) -> None:
 
 def read_agent_dial(draft: Draft, event: events.DialOverdue) -> None:
     """Read Twilio: callbacks about the agent's dial are missing."""
-    due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
-    draft.change_party(draft.session.agent, dial_check="read", dial_check_at_ms=due_ms)
+    if await_dial_read(draft, draft.session.agent):
+        read_calls(draft, event)
     set_dial_timer(draft)
-    read_calls(draft, event)
 
 
 def note_child_ended(draft: Draft, event: events.CallProgressed) -> None:

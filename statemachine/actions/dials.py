@@ -8,7 +8,7 @@ from conferral.statemachine.actions.parties import note_call_ended, note_gone
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import party_of_call, party_of_dial, searched_party
+from conferral.statemachine.guards.calls import UNKNOWN_DIAL, party_of_call, party_of_dial, searched_party
 from conferral.statemachine.guards.ended_session import is_unknown_dial
 from conferral.statemachine.guards.participants import may_hang_up
 from conferral.statemachine.guards.transfer import party_held_for
@@ -434,7 +434,7 @@ def mark_leaving(draft: Draft, party: Party, **changes: Any) -> None:
 def hang_up_party(draft: Draft, party: Party) -> None:
     """Hang up a party as soon as its call is known."""
     mark_leaving(draft, party)
-    if party.dial_check in ("unknown", "searched") and not party.call_sid:
+    if party.dial_check in UNKNOWN_DIAL and not party.call_sid:
         # No call is known, so there is nothing to wait for: one that shows up is hung up. Only the agent of a `call` is
         # waited for: the search, or the end of the call, ends the session.
         find_dialed_call(draft, draft.session.parties[party.name])

@@ -6,6 +6,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.ended_session import concerns_whole_session
+from conferral.statemachine.session import Party
 from conferral.statemachine.states import Phase, State
 
 _TIMERS_THAT_READ = (
@@ -18,10 +19,17 @@ _TIMERS_THAT_READ = (
 )
 
 
+def read_is_open(draft: Draft) -> bool:
+    """Whether a read has no answer yet, and is not taken as lost."""
+    session = draft.session
+    is_recent = draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms
+    return bool(session.open_read_id) and is_recent
+
+
 def read_calls(draft: Draft, _event: Event) -> None:
     """Read the session's calls and conference, after any open read."""
     session = draft.session
-    if session.open_read_id and draft.now_ms - session.open_read_since_ms < draft.policy.read_timeout_ms:
+    if read_is_open(draft):
         draft.change(reread_wanted=True)
         return
     bridged = draft.state in (State.BRIDGED, State.CONVERTING)
@@ -48,6 +56,14 @@ def read_calls(draft: Draft, _event: Event) -> None:
         read_version=session.version + 1,
     )
     draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, reread_wanted=False, unread_calls=())
+
+
+def await_dial_read(draft: Draft, party: Party) -> bool:
+    """Wait for a read of an overdue dial; return whether to request one."""
+    is_awaited = party.dial_check == "reading" and read_is_open(draft)
+    due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
+    draft.change_party(party, dial_check="reading", dial_check_at_ms=due_ms)
+    return not is_awaited
 
 
 def check_session(draft: Draft, event: events.AccountSwept) -> None:

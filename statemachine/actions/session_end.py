@@ -16,6 +16,7 @@ from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import TALKED
 from conferral.statemachine.guards.ended_session import is_being_searched, may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
+from conferral.statemachine.guards.waiting_party import may_be_back
 from conferral.statemachine.reasons import (
     MOVED_OUT,
     NOT_OURS,
@@ -257,7 +258,8 @@ def _end_without_conference(draft: Draft) -> None:
         # The customer's `<Dial>` action redirects the call to the `after` URL.
         draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
     # The answer to a member's `<Dial>` action ends the call, unless another app moved it.
-    for party in draft.session.participants:
+    members = [party for party in draft.session.parties.values() if party.in_conference or may_be_back(party)]
+    for party in members:
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason=REMOVED_BY_END)
     end_session(draft, reason, end_conference=False)  # it is over already
 

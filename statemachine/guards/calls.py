@@ -11,6 +11,8 @@ from conferral.statemachine.states import CallStatus, PartyStatus, Phase, Sessio
 _UNREACHED = frozenset({"busy", "no-answer", "failed"})
 #: DialCallStatus of a bridge in which both parties talked.
 TALKED = frozenset({"completed", "answered"})
+#: Values of `dial_check` while a search for the call is due or open.
+UNKNOWN_DIAL = ("unknown", "searched")
 _RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
 
 
@@ -308,9 +310,10 @@ def dial_outcome_is_unknown(draft: Draft, _event: Event) -> bool:
     agent = draft.session.agent
     # While the agent talks, Conferral searches until it finds the call.
     talks = draft.session.phase is Phase.CONNECTED and not agent.call_sid
-    return draft.session.direction == OUTBOUND and (agent.dial_check == "unknown" or (talks and bool(agent.dial_check)))
+    is_unknown = agent.dial_check in UNKNOWN_DIAL or (talks and bool(agent.dial_check))
+    return draft.session.direction == OUTBOUND and is_unknown
 
 
 def dial_was_read(draft: Draft, _event: Event) -> bool:
     """Whether the agent's overdue dial was read; no callback came since."""
-    return draft.session.agent.dial_check in ("read", "searched")
+    return draft.session.agent.dial_check == "read"

@@ -189,8 +189,15 @@ def may_be_back(party: Party) -> bool:
 
 
 def is_empty(draft: Draft, _event: Event) -> bool:
-    """Whether the conference has no party but supervisors, and none waits."""
-    return next(iterate_present(draft.session), None) is None and waiting_party(draft) is None
+    """Whether the conference has no party but supervisors, and none waits.
+
+    Two who left without hanging up may talk where no callback says so: the lone grace reads Twilio first.
+    """
+    session = draft.session
+    if next(iterate_present(session), None) is not None or waiting_party(draft) is not None:
+        return False
+    may_talk = (party for party in session.parties.values() if not party.is_supervisor and may_be_back(party))
+    return len(tuple(islice(may_talk, 2))) < 2
 
 
 def is_alone(draft: Draft) -> bool:

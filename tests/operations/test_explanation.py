@@ -85,9 +85,16 @@ def test_ringing_phone_is_no_failure_and_hides_none() -> None:
 
 def test_dial_that_is_given_up_is_the_first_failure() -> None:
     def agent_too() -> Scenario:
-        return Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue).fires(DialOverdue)
+        story = Scenario(session_id=OUTBOUND).calls_out().placed("agent").fires(DialOverdue).reads(agent="ringing")
+        return story.fires(DialOverdue)
 
-    for play in (lambda: rings_long().fires(DialOverdue).fires(DialOverdue).fires(DialOverdue), agent_too):
+    def target() -> Scenario:
+        story = rings_long()
+        for _ in range(3):
+            story.rings_on("target").fires(DialOverdue)
+        return story
+
+    for play in (target, agent_too):
         *_, last = (one for one in timeline.build_timeline(recorded(play)[0]) if one.event == "dial_overdue")
         found = explained(play).first_failure
 

@@ -340,30 +340,26 @@ class Scenario:
             CallSeen(self.legs[name].call_sid, status, "" if name == parent else self.legs[parent].call_sid)
             for name, status in statuses.items()
         )
-        seen = tuple(_seen(self.legs[name]) for name in inside)
         event = CallsRead(
-            **self._common(),
-            effect_id=self.session.open_read_id or "read",
+            **self._common(), effect_id=self.session.open_read_id or "read", calls=calls, conference_sid=conference,
             read_version=self.session.version if version is None else version,
-            calls=calls,
-            conference_sid=conference,
-            participants=seen,
-        )
+            participants=tuple(_seen(self.legs[name]) for name in inside),
+        )  # fmt: skip
         return self.take(event)
+
+    def rings_on(self, name: str) -> "Scenario":
+        """A read shows that a dialed phone still rings, and the conference as it is known."""
+        known = [party.call_sid for party in self.session.participants]
+        inside = tuple(other for other, leg in self.legs.items() if leg.call_sid in known)
+        return self.reads(conference=self.session.conference_sid, inside=inside, **{name: "ringing"})
 
     def succeeds(self, kind: str, party: str = "", effect_id: str = "effect", **given: Any) -> "Scenario":
         return self.take(EffectSucceeded(**self._common(), effect_id=effect_id, kind=kind, party=party, **given))
 
     def fails(
-        self,
-        kind: str,
-        party: str = "",
-        *,
-        gone: bool = False,
-        status: int = 400,
-        effect_id: str = "effect",
-        **given: Any,
-    ) -> "Scenario":
+        self, kind: str, party: str = "", *,
+        gone: bool = False, status: int = 400, effect_id: str = "effect", **given: Any,
+    ) -> "Scenario":  # fmt: skip
         effect_id = self._of_read(kind, effect_id)
         event = EffectFailed(
             **self._common(), effect_id=effect_id, kind=kind, party=party, gone=gone, http_status=status, **given

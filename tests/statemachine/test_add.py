@@ -208,7 +208,7 @@ def test_rejection_at_the_gate_fails_the_command(decision):
 
 def test_dial_without_callbacks_is_read_and_given_up():
     story = dialed().placed("lawyer").expect_timers("dial").fires(DialOverdue).expect("conferenced", "look")
-    story.fires(DialOverdue).expect("conferenced", "hang up lawyer")
+    story.rings_on("lawyer").fires(DialOverdue).expect("conferenced", "hang up lawyer")
     story.expect_command("add-1", "accepted", "failed", reason="no-answer").expect_timers()
 
 

@@ -130,7 +130,8 @@ def test_customer_found_on_hold_while_a_phone_rings_is_held_until_it_is_answered
 def test_party_that_rings_too_long_is_hung_up():
     story = found(Scenario(), "customer", "agent", agent={"is_ringing": True})
     story.fires(DialOverdue).expect("conferenced", "look")
-    story.fires(DialOverdue).expect("conferenced", "hang up agent").confirms("customer").expect_timers("lone")
+    story.rings_on("agent").fires(DialOverdue).expect("conferenced", "hang up agent")
+    story.confirms("customer").expect_timers("lone")
 
 
 @pytest.mark.parametrize(

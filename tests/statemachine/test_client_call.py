@@ -77,7 +77,8 @@ def test_undialable_callee_ends_the_call():
 
 
 def test_callee_without_callbacks_is_given_up():
-    story = browser().placed("customer").fires(DialOverdue).expect("conferenced", "look").fires(DialOverdue)
+    story = browser().placed("customer").fires(DialOverdue).expect("conferenced", "look")
+    story.rings_on("customer").fires(DialOverdue)
     story.expect("ended", "hang up customer", "say goodbye to agent", reason="customer-no-answer")
 
 

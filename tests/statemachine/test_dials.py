@@ -156,7 +156,7 @@ def test_callbacks_of_a_dial_may_come_before_its_answer():
 
 def test_target_without_callbacks_is_verified_and_then_given_up():
     story = dialing("warm").placed("target").fires(DialOverdue).expect("transferring", "look").expect_timers("dial")
-    story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer(
+    story.rings_on("target").fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer(
         "failed", "no-answer"
     )
 

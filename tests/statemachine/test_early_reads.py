@@ -27,9 +27,26 @@ def test_ringing_phone_is_read_every_twelve_seconds_and_given_up_after_its_ring_
         story.reads(target="ringing", conference=CONFERENCE, inside=("customer", "agent")).expect("transferring")
     story.fires(DialOverdue).expect("transferring", "look")
     assert story.now_ms - dialed_ms == 40_000
-    story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer(
+    story.rings_on("target").fires(DialOverdue).expect("conferenced", "hang up target", "flag agent").expect_transfer(
         "failed", "no-answer"
     )
+
+
+def test_target_is_not_given_up_while_the_read_is_open_or_fails():
+    story = dialing("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
+    story.fires(DialOverdue).expect("transferring").expect_timers("dial")
+    for _ in range(2):
+        story.is_unknown("read_calls").fires(DialOverdue).expect("transferring", "look")
+    story.legs["target"].in_conference = True
+    story.reads(target="in-progress", conference=CONFERENCE, inside=("customer", "agent", "target"))
+    story.expect_transfer("merged")
+
+
+def test_slow_reads_show_that_a_target_is_to_be_given_up():
+    """Each takes longer than the dial waits for it; a second one is not requested behind it."""
+    story = dialing("warm").placed("target").fires(DialOverdue).expect("transferring", "look")
+    story.fires(DialOverdue).rings_on("target").expect("transferring")
+    story.fires(DialOverdue).expect("conferenced", "hang up target", "flag agent")
 
 
 def test_phone_of_one_whom_a_held_customer_awaits_is_read_every_six_seconds():

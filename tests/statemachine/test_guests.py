@@ -105,7 +105,7 @@ def test_target_who_still_rings_is_waited_for():
 def test_target_ringing_too_long_is_given_up_and_the_customer_released():
     story = shows(rolled_back(is_ringing=True), "customer", "target")
     story.fires(DialOverdue).expect("conferenced", "look")
-    story.fires(DialOverdue).expect("conferenced", "hang up agent")
+    story.rings_on("target").fires(DialOverdue).expect("conferenced", "hang up agent")
     assert is_alone(story)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import LoneOverdue
+from conferral.statemachine.reasons import REMOVED_BY_END
 from tests.statemachine.command_scenarios import Orders
 from tests.statemachine.conference_scenarios import (
     as_conference,
@@ -155,6 +156,24 @@ def test_lone_party_is_read_for_even_if_only_the_first_callback_is_missing():
     story = Scenario().answered().convert()
     story._sequences[CONFERENCE] = 1
     story.joins("agent").joins("customer").leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
+
+
+def both_left_with_live_calls():
+    story = conferenced().later(60_000)
+    for name in ("agent", "customer"):
+        story.leaves(name, status="in-progress", reason=REMOVED_BY_END).expect("conferenced")
+    return story.fires(LoneOverdue).expect("conferenced", "look")
+
+
+def test_two_who_left_with_live_calls_are_read_before_anyone_is_hung_up():
+    story = both_left_with_live_calls()
+    story.is_unknown("read_calls").fires(LoneOverdue).expect("conferenced", "look")
+    story.reads(customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent"))
+    assert story.expect("conferenced").session.timers.keys().isdisjoint({"lone"})
+
+
+def test_two_whose_conference_is_over_are_left_to_the_answers_of_their_dials():
+    both_left_with_live_calls().reads(customer="in-progress", agent="in-progress").expect("ended")
 
 
 # ---- what an ended session shows -------------------------------------------------------------------------------

@@ -185,6 +185,8 @@ def test_dial_that_is_not_found_ends_it_and_is_never_repeated(how):
 
 def test_agent_without_callbacks_is_read_and_given_up():
     story = called().placed("agent").fires(DialOverdue).expect("bridged", "look")
+    story.fires(DialOverdue).expect("bridged")
+    story.is_unknown("read_calls").fires(DialOverdue).expect("bridged", "look").reads(agent="ringing")
     story.fires(DialOverdue).expect("ended", "hang up agent", reason="agent-no-answer")
 
 

@@ -122,7 +122,7 @@ def test_agent_may_turn_the_recall_away_at_the_gate(decision):
 
 def test_recall_without_callbacks_is_verified_and_given_up():
     story = failed_from_bridge().placed("agent").fires(DialOverdue).expect("transferring", "look")
-    story.fires(DialOverdue).expect("transferring", "hang up agent").expect_timers("stage")
+    story.rings_on("agent").fires(DialOverdue).expect("transferring", "hang up agent").expect_timers("stage")
     story.expect_transfer("failed", "busy, recall no-answer")
 
 

@@ -180,7 +180,8 @@ def test_dial_of_unknown_outcome_fails_the_command_and_a_late_leg_is_no_guest():
 def test_dial_of_which_nothing_is_heard_while_a_transfer_ends_is_given_up():
     story = ordering(talking, "warm").supervise().confirms("customer").placed("supervisor").leaves("agent")
     story.expect("conferenced").expect_timers("dial").fires(DialOverdue).expect("conferenced", "look")
-    story.fires(DialOverdue).expect_command("supervise-1", "accepted", "failed", reason="no-answer")
+    story.rings_on("supervisor").fires(DialOverdue)
+    story.expect_command("supervise-1", "accepted", "failed", reason="no-answer")
 
 
 # ---- someone leaves ---------------------------------------------------------------------------------------------

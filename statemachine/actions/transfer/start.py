@@ -8,12 +8,13 @@ from conferral.statemachine.actions.guests import add_unknown_participants
 from conferral.statemachine.actions.participants import apply_participants, request_hold, request_unhold, unhold_all
 from conferral.statemachine.actions.parties import note_gone, retire_targets
 from conferral.statemachine.actions.pending_commands import fail_queued_commands
-from conferral.statemachine.actions.reads import read_calls, read_until_known
+from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_until_known
 from conferral.statemachine.actions.recording import pause_for_consult
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_converts
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.guards.calls import UNKNOWN_DIAL
 from conferral.statemachine.guards.conversion import outbound_is_still_bridged
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, party_held_for
 from conferral.statemachine.guards.waiting_party import is_alone
@@ -240,7 +241,7 @@ def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
 
 
 def check_dials(draft: Draft, event: events.DialOverdue) -> None:
-    """Check overdue dials: search for the call, then read it, then give it up."""
+    """Check overdue dials: search for the call; once a read shows it, give up."""
     reads = False
     for party in tuple(draft.session.parties.values()):
         if not party.dial_id or party.is_gone or party.takes_part:
@@ -251,12 +252,10 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             if _is_past(draft, dials.early_read_at_ms(draft, party)):
                 reads = True
                 draft.change_party(party, dial_read_at_ms=draft.now_ms + _next_read_ms(draft, party))
-        elif party.dial_check == "unknown":
+        elif party.dial_check in UNKNOWN_DIAL:
             dials.find_dialed_call(draft, party)
-        elif not party.dial_check or dials.may_still_join(draft, party):
-            reads = True
-            due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
-            draft.change_party(party, dial_check="read", dial_check_at_ms=due_ms)
+        elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
+            reads |= await_dial_read(draft, party)
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
             note_gone(draft, party.name, _overdue_reason(party))
