@@ -45,6 +45,9 @@ class Metrics:
             buckets=_FAST_S,
             registry=self.registry,
         )
+        self.sessions_ended = self._counter(
+            "conferral_sessions_ended_total", "Sessions that ended, by end reason", ["reason"]
+        )
         self.lone_conferences_cleaned = self._counter(
             "conferral_lone_conferences_cleaned_total", "Conferences ended because one participant was left alone"
         )

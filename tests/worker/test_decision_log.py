@@ -74,8 +74,11 @@ def test_decisions_are_counted_by_event_and_outcome():
     assert metrics.registry.get_sample_value("conferral_lone_conferences_cleaned_total") == 2
 
 
-def test_end_of_a_session_is_no_transfer():
-    assert metrics_of(OutcomeRecord("o1", "session", "s", "ended")).transfers.collect()[0].samples == []
+@pytest.mark.parametrize(("reason", "label"), [("agent-left", "agent-left"), ("of a later version", "other")])
+def test_end_of_a_session_is_counted_by_its_reason_and_is_no_transfer(reason, label):
+    metrics = metrics_of(OutcomeRecord("o1", "session", "s", "ended", reason=reason))
+    assert metrics.transfers.collect()[0].samples == []
+    assert metrics.registry.get_sample_value("conferral_sessions_ended_total", {"reason": label}) == 1
 
 
 @pytest.mark.parametrize(("before", "level"), [(State.BRIDGED, "info"), (State.CONFERENCED, "debug")])

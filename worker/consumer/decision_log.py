@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import structlog
 
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.step import Outcome, OutcomeRecord
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -15,6 +16,7 @@ from conferral.worker.consumer.batch import Decision
 log = structlog.get_logger()
 
 _MODES = frozenset(TransferMode)
+_END_REASONS = frozenset(EndReason)
 
 
 def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metrics, now_ms: int) -> None:
@@ -30,6 +32,10 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
         for outcome_record in step.outcome_records:
             if outcome_record.kind == "transfer":
                 _log_transfer(outcome_record, partition, metrics)
+            else:
+                # A later version may have stored a reason that this one does not know.
+                known = outcome_record.reason in _END_REASONS
+                metrics.sessions_ended.labels(outcome_record.reason if known else "other").inc()
         if logs_all or step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state:
             _log_decision(decision, partition)
     for names, count in outcomes.items():
