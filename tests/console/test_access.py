@@ -61,7 +61,8 @@ async def test_refusals_of_a_kind_are_logged_once_a_minute_with_their_count(brow
     for _ in range(50):
         assert (await sign_in(browser, "")).status == 401
 
-    assert [(line["event"], line["count"]) for line in lines] == [("console_refused", 1)]
+    assert [line["event"] for line in lines] == ["console_refused"]
+    assert lines[0]["count"] == 1
 
 
 async def test_signed_in_browser_may_view_and_send_commands(browser, bridged):
