@@ -47,7 +47,8 @@ async def test_counts_agree_wherever_they_are_shown(system: LocalSystem) -> None
     assert measured is not None
     assert measured.events > 0
     # A party that hangs up ends the other's call, so our own request for that may come too late.
-    assert measured.failures.keys() <= {"21220"}
+    # The sweep's list of conferences with status init may be refused (`init_conference_list`).
+    assert measured.failures.keys() <= {"21220", "20001"}
     (worker,) = after.processes
     assert (worker.kind, worker.name) == ("worker", system.workers[0].name)
     assert {one.holder.name for one in after.partitions} == {worker.name}
