@@ -218,7 +218,7 @@ async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kin
         "1415": "no call (digits alone) found",
     }
     if kind == "call":
-        nobodys = {customer.sid: "session: this id is already in use; leave it out to generate one"}
+        nobodys = {customer.sid: "session must not have the form of a SID"}
     cases = [*wrong(kind), *({"session": named} for named in nobodys)]
     async with every_channel(system) as ways:
         results = await asyncio.gather(*(outcomes_of(ways, kind, changed, customer.sid) for changed in cases))
