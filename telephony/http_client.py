@@ -86,11 +86,20 @@ def check_send_allowed() -> None:
 
 
 class _GuardedRequest(aiohttp.ClientRequest):
-    """A request that is checked again once it has a connection."""
+    """A request that is checked again once it has a connection, and as it leaves."""
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         check_send_allowed()
         return await super().send(conn)
+
+    async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
+        """Write headers and body: before Python 3.12, in a task that starts only after `send`."""
+        try:
+            check_send_allowed()
+        except _SendCancelledError as error:
+            conn.protocol.set_exception(error)  # whoever waits for the answer raises it
+            return
+        await super().write_bytes(writer, conn, content_length)
 
 
 def label_requests(kind: str) -> AbstractContextManager[None]:

@@ -165,11 +165,12 @@ async def test_one_connection_serves_requests_that_follow_each_other(
     assert (len(twilio.requests), twilio.connections) == (5, 1)
 
 
+@pytest.mark.parametrize("second", [[False], [True, False]], ids=["connected", "about to leave"])
 async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sent(
-    twilio: ScriptedTwilio, http: PooledHttpClient
+    twilio: ScriptedTwilio, http: PooledHttpClient, second: list[bool]
 ) -> None:
     """As after a stop of the whole process, which may have lasted longer than its lease. It says nothing of Twilio."""
-    answers = iter([True, False])
+    answers = iter([True, True, *second])
     reported: list[RequestResult] = []
     http.observe(reported.append)
     with send_guard(lambda: next(answers)):
