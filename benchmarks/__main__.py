@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     print("measured process on one core, load and Redis on another" if pinned else "processes run on any core")
     failed = []
     with Path(os.devnull).open("w") as nowhere:
-        log.configure("json", stream=nowhere)  # for what runs in this process
+        log.configure("json", stream=nowhere, process="benchmarks")  # for what runs in this process
         for name in given.names or NAMES:
             failed += _run(name, run, given)
     for problem in failed:

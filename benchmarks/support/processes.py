@@ -185,7 +185,7 @@ KINDS: dict[str, Work] = {"webhooks": webhooks, "bare": bare, "worker": worker, 
 def main() -> int:
     """Run one kind until end of file on standard input."""
     kind, order = sys.argv[1], json.loads(sys.argv[2])
-    log.configure("json", level=order.get("log_level", "info"))
+    log.configure("json", level=order.get("log_level", "info"), process=kind)
 
     async def run(stop: asyncio.Event) -> int:
         return await KINDS[kind](stop, order)
