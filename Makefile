@@ -62,8 +62,8 @@ test soak: export PIP_COMPILE = 0
 test: $(VENV)/dev.done   ## run all tests, in less than five minutes on two cores
 	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests
 
-soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests: more steps at which workers are killed, more races
-	@$(BIN)/python -m pytest -q -n 2 -m soak tests
+soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests, in about an hour on two cores: more races, more steps at which workers are killed
+	@$(BIN)/python -m pytest -q -n 4 -m soak tests
 
 $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
 	@echo "installing the tools for mutation testing ..." >&2

@@ -17,7 +17,7 @@ BEGUN = (
     "three", "convert", "warm", "consulting", "blind", "park", "waiting", "inbound-return", "waiting-return", "moved",
     "call-moved",
 )  # fmt: skip
-#: Places that are searched then (count): about half a second each. `make soak` searches the whole of each for 30 s.
+#: Places that are searched then (count): half a second each. `make soak` searches each for 30 s of processor time.
 PLACES_MAX = 300
 #: Those in which Redis is rolled back at any moment of the usual order, by up to four changes of the session.
 ROLLED_BACK = ("inbound",)
@@ -65,7 +65,7 @@ def test_conversion_whose_callbacks_are_lost(name: str) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", FLOWS)
 def test_flow_with_a_rollback_for_a_quarter_of_a_minute(name: str) -> None:
     seen = explored(name, Bounds(left=Left(1, 1, 1, 2), faults=("rollback",), seconds_max=15))
@@ -73,7 +73,7 @@ def test_flow_with_a_rollback_for_a_quarter_of_a_minute(name: str) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", FLOWS)
 def test_flow_for_half_a_minute(name: str, report_figure: Callable[[str], None]) -> None:
     seen = explored(name, Bounds(left=Left(1, 1, 1, 2), seconds_max=30))
