@@ -23,7 +23,7 @@ from conferral.operations.history import replay
 from conferral.operations.session_queries import LogEntry
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
-from conferral.runtime.log import LogRateLimit
+from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
@@ -39,8 +39,6 @@ log = structlog.get_logger()
 STATIC = Path(__file__).parent / "static"
 STYLES = ("shared/tokens.css", "console.css", "list.css", "session.css", "forms.css")
 SOCKETS_MAX = 256
-#: Interval of log lines about refused requests, each with a count, by path and reason, seconds.
-REFUSALS_LOG_EVERY_S = 60.0
 _TWILIO = "twilio.com"
 #: Load balancers request these under any host name.
 _PUBLIC_PATHS = frozenset({"/healthz", "/readyz"})

@@ -26,7 +26,8 @@ class CommandRoutes:
     async def submit_command(self, request: web.Request) -> web.Response:
         """Publish a command; the WebSocket reports its status from Redis."""
         self._access.require_write(request)
-        parsed = parse_command(await read_json_object(request))
+        body = await read_json_object(request)
+        parsed = parse_command(body | {"by": body.get("by") or "console"})
         submitter = CommandSubmitter(await self._redis.reader(), self._redis.limiter)
         submitted = await submit_command(submitter, parsed)
         return json_response({"command": submitted.command_id}, 202)

@@ -105,6 +105,10 @@ def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
     return lines
 
 
+#: Interval of log lines about refused requests, each with a count, by path and reason, seconds.
+REFUSALS_LOG_EVERY_S = 60.0
+
+
 class LogRateLimit:
     """A rate limit: one line of a kind per interval, with the count."""
 

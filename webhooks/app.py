@@ -13,7 +13,7 @@ from prometheus_client import Histogram
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.lifecycle import Draining
-from conferral.runtime.log import LogRateLimit
+from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.complete_post import CompletePost
@@ -54,8 +54,6 @@ from conferral.webhooks.wait_url import WaitRoutes
 
 log = structlog.get_logger()
 
-#: Interval of log lines about rejected requests, each with a count, by path and reason, seconds: anyone can send many.
-REJECTIONS_LOG_EVERY_S = 60.0
 _EXPECTED_ERRORS = (
     RejectedError, ReplayedCallError, TooManyVisitsError, CallbackUrlError, MalformedCallbackError
 )  # fmt: skip
@@ -144,7 +142,7 @@ class _Shared:
     def record_rejection(self, path: str, status: int, reason: Rejection) -> None:
         """Count a rejected request, and log some, without any request data."""
         self.metrics.webhook_rejections.labels(path, reason.value).inc()
-        if count := self.log_limit.count((path, reason), REJECTIONS_LOG_EVERY_S):
+        if count := self.log_limit.count((path, reason), REFUSALS_LOG_EVERY_S):
             log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
 
 
@@ -199,7 +197,7 @@ class _SignedRoute:
             else:
                 response = self._reject(error.status, error.reason)
         except ReplayedCallError:
-            if count := shared.log_limit.count((path, "replayed"), REJECTIONS_LOG_EVERY_S):
+            if count := shared.log_limit.count((path, "replayed"), REFUSALS_LOG_EVERY_S):
                 log.warning("webhook_replayed", url_path=path, count=count)
             response = twiml_response(shared.documents.hang_up())
         except TooManyVisitsError:

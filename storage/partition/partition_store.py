@@ -358,10 +358,10 @@ async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, rea
 
 def _cut(fields: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Return the first fields, up to the size of an entry that can be read."""
-    kept, room = {}, ENTRY_BYTES_MAX
+    kept, left = {}, ENTRY_BYTES_MAX
     for name, value in islice(fields.items(), LETTER_FIELDS_MAX):
-        if len(name) > room:
+        if len(name) > left:
             break
-        kept[name] = value[: room - len(name)]
-        room -= len(name) + len(value)
+        kept[name] = value[: left - len(name)]
+        left -= len(name) + len(value)
     return kept

@@ -35,12 +35,18 @@ async def test_a_command_is_published_as_every_other_way_would(console, redis, l
     assert answer.status == 202
     assert published(redis) == [
         {"type": "transfer", "session": CALL, "to": "client:bob", "mode": "consult", "confirm": "true",
-         "id": command_id, "by": "api"}
+         "id": command_id, "by": "api/console"}
     ]  # fmt: skip
     assert [line for line in lines if line["event"] == "command_published"] == [
         {"event": "command_published", "log_level": "info", "command": "transfer", "command_id": command_id,
          "session_id": CALL}
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("given, shown", [("", "api/console"), ("wallboard", "api/wallboard")])
+async def test_command_is_by_the_console_unless_the_page_says_who(console, redis, bridged, given, shown):
+    await console.post("/commands", json={"type": "end", "session": CALL, "by": given})
+    assert [one["by"] for one in published(redis)] == [shown]
 
 
 async def test_a_call_that_opens_a_session_needs_none(console, redis):

@@ -88,8 +88,8 @@ async def test_large_entry_is_cut_and_can_not_be_retried(client, letters, fields
 
 @pytest.mark.parametrize("shown", range(1, 12))
 async def test_number_at_which_an_entry_was_cut_is_not_shown(client, letters, shown):
-    room = ENTRY_BYTES_MAX - len("to") - shown
-    entry = Entry("1-7", {b"x": b"x" * (room - 1), b"to": b"4155550123, and more"})
+    left = ENTRY_BYTES_MAX - len("to") - shown
+    entry = Entry("1-7", {b"x": b"x" * (left - 1), b"to": b"4155550123, and more"})
     await dead_letter(client, KEYS, KEYS.commands, entry, "larger than 64 KiB")
     (letter,) = await letters.newest(50)
     assert letter.fields["to"] == ("…23,…" if shown > 10 else "…")

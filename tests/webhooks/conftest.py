@@ -39,7 +39,7 @@ def fresh_logs(monkeypatch):
 @pytest.fixture
 def lines(fresh_logs, monkeypatch):
     """The log, with a line for each rejected request."""
-    monkeypatch.setattr(app, "REJECTIONS_LOG_EVERY_S", 0.0)
+    monkeypatch.setattr(app, "REFUSALS_LOG_EVERY_S", 0.0)
     with capture_logs() as captured:
         yield captured
 

@@ -11,6 +11,7 @@ from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
+from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ServiceSettings
@@ -84,10 +85,14 @@ def _make_handler(
     metrics: Metrics,
     clock: Clock,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
+    log_limit = LogRateLimit(clock)
+
     def refuse(route: Route | None, error: RequestError) -> web.Response:
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
-        if bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN:
-            log.info("api_refused", url_path=route.template, status=error.status, reason=error.type)
+        is_logged = bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
+        template = route.template if route is not None else ""
+        if is_logged and (count := log_limit.count((template, error.type), REFUSALS_LOG_EVERY_S)):
+            log.info("api_refused", url_path=template, status=error.status, reason=error.type, count=count)
         return error.response(docs=f"{ERRORS_PAGE}#{error.type}")
 
     async def handle(request: web.Request) -> web.Response:

@@ -295,6 +295,13 @@ async def test_requests_are_counted_by_route_and_status_and_never_by_id(api, met
     assert counted == {("GET /sessions/{session}", "404"), ("GET /sessions", "422"), ("/sessions/{session}", "405")}
 
 
+async def test_refusals_of_a_kind_are_logged_once_a_minute(api, lines):
+    for number in range(50):
+        assert (await ask(api, "GET", f"/sessions/unknown-{number}"))[0] == 404
+
+    assert [(line["event"], line["count"]) for line in lines] == [("api_refused", 1)]
+
+
 async def test_the_log_has_neither_ids_from_paths_nor_queries_nor_bodies(api, lines):
     await ask(api, "GET", "/sessions/14155550199")
     await ask(api, "GET", "/sessions?cursor=14155550199")
