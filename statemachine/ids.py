@@ -45,6 +45,16 @@ def visit_number(session_id: str) -> int:
     return int(match[2]) if match and match[2] else 1
 
 
+def next_visit_id(call_sid: str, newest_id: str) -> str:
+    """Return the id of a call's visit after its newest session.
+
+    >>> next_visit_id(f"CA{'1' * 32}", "order-7") == f"CA{'1' * 32}-2"
+    True
+    """
+    number = visit_number(newest_id) if call_of_visit(newest_id) == call_sid else 1
+    return visit_id(call_sid, number + 1)
+
+
 def visit_id(call_sid: str, number: int) -> str:
     """Return the id of a call's visit, from 1."""
     return call_sid if number == 1 else f"{call_sid}-{number}"

@@ -59,6 +59,8 @@ def _query(name: str, pattern: re.Pattern[str] | str, read: Callable[[str], Any]
 
 _SESSION, _PARTY, _DIAL = (_query(name, ID_PATTERN) for name in ("session", "party", "dial"))
 _REQUEST = _query("request", "[1-9]", int)
+#: Whether `session_id` is a call SID, whose newest session counts: the call was answered without Redis.
+_OF_CALL = _query("call", "1", bool)
 #: A URL holds two digits; the directory limits the number of agents.
 _AGENT = _query("agent", "[0-9]{1,2}", int)
 
@@ -121,6 +123,7 @@ class DialAction(UrlFields):
     dial_call_status: str = field(default="", metadata=_query("status", "[A-Za-z0-9_-]{0,64}"))
     #: DialCallSid of the first request; empty if unknown.
     child_call_sid: str = field(default="", metadata=_query("child", "(CA[0-9a-f]{32})?"))
+    of_call: bool = field(default=False, metadata=_OF_CALL)
 
     @property
     def conference(self) -> str:
@@ -145,6 +148,7 @@ class CallCallback(UrlFields):
     dial: str = field(default="", metadata=_DIAL)
     #: Index of the agent that a `<Dial>` rings, from 0 to 99.
     agent_number: int = field(default=0, metadata=_AGENT)
+    of_call: bool = field(default=False, metadata=_OF_CALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,6 +167,15 @@ class TwilioQueries:
         with label_requests("is_live"):
             return (await self._read_call(call_sid)).status not in FINAL_CALL_STATUSES
 
+    async def live_call(self, call_sid: str) -> dict[str, str]:
+        """Return a live call as a voice request would show it; empty if over."""
+        with label_requests("is_live"):
+            call = await if_found(read_with_retry(self._client.calls(call_sid).fetch_async))
+        if call is None or call.status in FINAL_CALL_STATUSES:
+            return {}
+        caller = text_of(call._from)  # noqa: SLF001  # the library's public name of `from`
+        return {"CallSid": call_sid, "From": caller, "To": text_of(call.to), "Direction": text_of(call.direction)}
+
     async def is_alone(self, conference_sid: str, call_sid: str) -> bool:
         """Whether this call is alone in a conference; ringing ones count."""
         with label_requests("is_alone"):

@@ -196,12 +196,13 @@ class TwimlBuilder(PromptBuilder):
         ring_timeout_s: int,
         agent_number: int = 0,
         own_number_from_agent: int = 0,
+        of_call: bool = False,
     ) -> str:
         """Connect an inbound caller to the agent with a plain `<Dial>`.
 
         The caller hears real ringing and is not billed for it: the call is answered when the agent answers. Without an
         action from the start, a bridged call can't be moved without losing the caller. The agent sees `own_number` if
-        `caller` is empty, or `own_number_from_agent` is not 0.
+        `caller` is empty, or `own_number_from_agent` is not 0. For `of_call`, see `DialAction`.
         """
         response = VoiceResponse()
         action = DialAction(
@@ -210,6 +211,7 @@ class TwimlBuilder(PromptBuilder):
             DialKind.BRIDGE,
             agent_number=agent_number,
             own_number_from_agent=own_number_from_agent,
+            of_call=of_call,
         )
         dial = response.dial(
             action=self._urls.of(action),
@@ -218,7 +220,7 @@ class TwimlBuilder(PromptBuilder):
             timeout=ring_timeout_s,
             caller_id=caller if caller and not own_number_from_agent else own_number,
         )
-        self._add_callee(dial, agent, CallCallback(session_id, AGENT, agent_number=agent_number))
+        self._add_callee(dial, agent, CallCallback(session_id, AGENT, agent_number=agent_number, of_call=of_call))
         return str(response)
 
     def bridge_to_customer(
@@ -230,17 +232,18 @@ class TwimlBuilder(PromptBuilder):
         ring_timeout_s: int,
         brief: str = "",
         conference_name: str = "",
+        of_call: bool = False,
     ) -> str:
         """Connect the agent of a `call` to the customer with a plain `<Dial>`.
 
         The agent hears real ringing. The customer, who was checked against the allow-list, sees `own_number`. An empty
-        `conference_name` equals the session's id.
+        `conference_name` equals the session's id. For `of_call`, see `DialAction`.
         """
         response = VoiceResponse()
         self._brief(response, brief, "")
-        action = DialAction(session_id, AGENT, DialKind.BRIDGE, conference_name=conference_name)
+        action = DialAction(session_id, AGENT, DialKind.BRIDGE, conference_name=conference_name, of_call=of_call)
         dial = response.dial(action=self._urls.of(action), method="POST", timeout=ring_timeout_s, caller_id=own_number)
-        self._add_callee(dial, customer, CallCallback(session_id, CUSTOMER))
+        self._add_callee(dial, customer, CallCallback(session_id, CUSTOMER, of_call=of_call))
         return str(response)
 
     def join_conference(

@@ -99,11 +99,11 @@ def make_app(
 def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
     """Return the handlers of authenticated requests from Twilio, by path."""
     gate = GateRoutes(dependencies)
-    actions = DialActionRoutes(dependencies)
     visits = Visits(dependencies)
+    actions = DialActionRoutes(dependencies, visits=visits)
     client = ClientRoutes(dependencies, visits=visits)
     voice = VoiceRoutes(dependencies, actions=actions, gate=gate, client=client, visits=visits)
-    callbacks = CallbackRoutes(dependencies)
+    callbacks = CallbackRoutes(dependencies, visits=visits)
     return {
         INBOUND_PATH: voice.inbound,
         CONFERENCE_START_PATH: voice.conference,

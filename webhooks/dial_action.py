@@ -4,14 +4,12 @@ Without Redis, the party waits while the action is repeated; then the other side
 agent is dialed without Redis, too: the URL names the agent tried, and the directory the next one.
 """
 
-import asyncio
 from dataclasses import replace
 
 import structlog
 from aiohttp import web
 
-from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.errors import ProviderError, StoreError
+from conferral.runtime.errors import StoreError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialEnded
 from conferral.statemachine.session import AGENT, CUSTOMER, first_label
@@ -23,8 +21,9 @@ from conferral.telephony.callback_events import caller_of, child_of, dial_ended
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.call_routing import NextAgent
-from conferral.webhooks.dependencies import Routes
+from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.dial_action_policy import (
+    NEXT_AGENT_AFTER,
     DialActionAnswer,
     DialOutcome,
     decide,
@@ -42,12 +41,9 @@ from conferral.webhooks.responses import (
     store_timeout,
     twiml_response,
 )
-from conferral.webhooks.shown_number import shown_number
+from conferral.webhooks.visits import Visits
 
 log = structlog.get_logger()
-
-#: Together with Redis's deadline, this must fit into the read timeout in the action's URL, seconds.
-_LOOKUP_DEADLINE_S = 1.5
 
 _PHRASES = {
     DialActionAnswer.SAY_BUSY: Phrase.BUSY,
@@ -65,6 +61,10 @@ _BY_NAME = frozenset(
 class DialActionRoutes(Routes):
     """Answers the `<Dial>` action."""
 
+    def __init__(self, dependencies: Dependencies, *, visits: Visits) -> None:
+        super().__init__(dependencies)
+        self._visits = visits
+
     async def dial_action(self, form: Form, query: str) -> web.Response:
         """Answer the action URL of a `<Dial>` that has ended."""
         return await self.answer(form, DialAction.parse(query), DIAL_ACTION_PATH)
@@ -79,8 +79,13 @@ class DialActionRoutes(Routes):
         to_publish = bool(event.dial_call_status) and may_be_old
         try:
             async with store_deadline(action.request_number):
+                if action.of_call and (session_id := await self._session_of_call(form, event, child)):
+                    action = replace(action, session_id=session_id, of_call=False)
+                    event = replace(event, session_id=session_id)
                 # A fallback has no status to publish. If Redis may have lost data, publish later, after reading Twilio.
-                if event.dial_call_status and not may_be_old:
+                if action.of_call:
+                    to_publish = False
+                elif event.dial_call_status and not may_be_old:
                     view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
                 else:
                     view = await self._ingest.read(action.session_id)
@@ -96,11 +101,11 @@ class DialActionRoutes(Routes):
             outcome, next_agent = self._outcome(form, action, event, view)
             chosen = decide(outcome, view, may_be_old=may_be_old)
         if chosen is DialActionAnswer.READ_CHILD_CALL:
-            child_status = await self._child_status(event.call_sid, child)
+            child_status = await self._ask(self._twilio.child_status, event.call_sid, child, call_sid=event.call_sid)
             chosen = decide_by_child(child_status, outcome, view, self._attributes(form, view))
             event = replace(event, other_side_is_live=chosen is DialActionAnswer.JOIN)
         elif chosen is DialActionAnswer.READ_CONFERENCE:
-            has_started = await self._has_started(action, event.call_sid)
+            has_started = await self._ask(self._twilio.has_started, action.conference, call_sid=event.call_sid)
             chosen = decide_by_conference(outcome, has_started=has_started)
         if to_publish and chosen is not DialActionAnswer.WAIT:
             await self._publish(event, route)
@@ -118,6 +123,16 @@ class DialActionRoutes(Routes):
         if chosen is DialActionAnswer.REDIAL_AGENT and (agent := self._same_agent(form, action, view)) is not None:
             return twiml_response(await self._dial_agent(form, action, agent, own_number_from_agent=agent.number))
         return twiml_response(self._document(chosen, outcome, action, view, self._attributes(form, view)))
+
+    async def _session_of_call(self, form: Form, event: DialEnded, child: str) -> str:
+        """Return the session of a call that was answered without Redis.
+
+        A call that may ring another agent opens it.
+        """
+        session_id = await self._visits.session_of(event.session_id, child)
+        goes_on = event.dial_call_status in NEXT_AGENT_AFTER and not event.party_is_gone
+        opens = not session_id and goes_on and event.party == CUSTOMER
+        return await self._visits.open(form) if opens else session_id
 
     async def _read_despite(self, error: StoreError, action: DialAction) -> SessionView | None:
         """Return the session if Redis refuses only writes, such as a full one."""
@@ -166,11 +181,12 @@ class DialActionRoutes(Routes):
         return self._documents.bridge_to_agent(
             action.session_id,
             agent.address,
-            caller="" if shows_business else await shown_number(form, agent.address, self._routing, self._twilio),
+            caller="" if shows_business else await self._shown_number(form, agent.address),
             own_number=self._routing.business_number(form, agent.address),
             ring_timeout_s=self._settings.ring_timeout_s,
             agent_number=agent.number,
             own_number_from_agent=own_number_from_agent,
+            of_call=action.of_call,
         )
 
     async def _failed_with_callers_number(self, form: Form, action: DialAction, event: DialEnded) -> bool:
@@ -184,7 +200,7 @@ class DialActionRoutes(Routes):
         # The number last: its check takes a tenth of the answer's time.
         if number >= len(agents):
             return is_caller_id(caller_of(form))
-        return bool(await shown_number(form, parse_address(agents[number]), self._routing, self._twilio))
+        return bool(await self._shown_number(form, parse_address(agents[number])))
 
     def _attributes(self, form: Form, view: SessionView | None) -> ConferenceAttributes:
         return view.attributes if view else self._routing.inbound(form).attributes
@@ -218,27 +234,6 @@ class DialActionRoutes(Routes):
             supervises=bool(party.supervises),
             attributes=attributes,
         )
-
-    async def _child_status(self, parent_call_sid: str, child_call_sid: str) -> str | None:
-        """Return the other side's status at Twilio; None without one in time."""
-        # Even an unexpected answer from Twilio must not cost the caller the TwiML.
-        with contain(ItemKind.WEBHOOK, self._metrics, call_sid=parent_call_sid):
-            try:
-                async with asyncio.timeout(_LOOKUP_DEADLINE_S):
-                    return await self._twilio.child_status(parent_call_sid, child_call_sid)
-            except (ProviderError, TimeoutError) as error:
-                log.warning("child_lookup_failed", call_sid=parent_call_sid, error_type=type(error).__name__)
-        return None
-
-    async def _has_started(self, action: DialAction, call_sid: str) -> bool | None:
-        """Whether the conference has started; None without an answer in time."""
-        with contain(ItemKind.WEBHOOK, self._metrics, call_sid=call_sid):
-            try:
-                async with asyncio.timeout(_LOOKUP_DEADLINE_S):
-                    return await self._twilio.has_started(action.conference)
-            except (ProviderError, TimeoutError) as error:
-                log.warning("conference_lookup_failed", call_sid=call_sid, error_type=type(error).__name__)
-        return None
 
 
 def _starts_alone(name: str, view: SessionView | None) -> bool:

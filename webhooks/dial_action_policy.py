@@ -82,7 +82,7 @@ _UNANSWERED_ANSWERS = {
 #: before a conference starts. Source: Twilio docs, TwiML `<Conference>`, `waitUrl`; Errors, 16099.
 _WAIT_FALLBACKS = {1: DialActionAnswer.WAIT_IN_NEW_CONFERENCE, 2: DialActionAnswer.WAIT_WITH_TWILIO_MUSIC}
 #: Statuses after which the next agent is dialed. `canceled` is not one: it was intended.
-_NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
+NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
 #: Statuses of a `<Dial>` that was answered. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
 _ANSWERED_STATUSES = frozenset({"completed", "answered"})
 #: End reasons of sessions whose customer was left alone, or left the conference without hanging up.
@@ -222,6 +222,6 @@ def first_waiting_party(view: SessionView) -> str:
 def _decide_unanswered(outcome: DialOutcome) -> DialActionAnswer:
     if outcome.may_redial:
         return DialActionAnswer.REDIAL_AGENT
-    if outcome.has_next_agent and outcome.event.dial_call_status in _NEXT_AGENT_AFTER:
+    if outcome.has_next_agent and outcome.event.dial_call_status in NEXT_AGENT_AFTER:
         return DialActionAnswer.DIAL_NEXT_AGENT
     return _UNANSWERED_ANSWERS[outcome.event.dial_call_status]

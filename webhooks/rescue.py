@@ -83,4 +83,5 @@ class Rescue(Routes):
             caller="",
             own_number=self._settings.number,
             ring_timeout_s=self._settings.ring_timeout_s,
+            of_call=True,
         )

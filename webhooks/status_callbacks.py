@@ -1,5 +1,6 @@
 """Status callbacks of numbers, calls, conferences, and recordings."""
 
+import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
 
@@ -7,7 +8,8 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import Event, ParticipantJoined
+from conferral.statemachine.events import CallProgressed, Event, ParticipantJoined
+from conferral.statemachine.session import AGENT
 from conferral.telephony.callback_events import (
     call_progressed,
     caller_callback,
@@ -19,6 +21,7 @@ from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORD
 from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import STORED, record_unstored
+from conferral.webhooks.visits import Visits
 
 log = structlog.get_logger()
 
@@ -32,8 +35,9 @@ _INDEXED_MAX = 10_000
 class CallbackRoutes(Routes):
     """Answers `/voice/status` and the callbacks of our own URLs."""
 
-    def __init__(self, dependencies: Dependencies) -> None:
+    def __init__(self, dependencies: Dependencies, *, visits: Visits) -> None:
         super().__init__(dependencies)
+        self._visits = visits
         #: Session ids by call SID, oldest first: writing the index with each callback would be a sixth of its cost.
         self._indexed: dict[str, str] = {}
 
@@ -51,12 +55,33 @@ class CallbackRoutes(Routes):
 
     def call(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer the status callback of a call that we placed."""
-        event = call_progressed(form, parse_call(query), *self._routing.own_numbers())
+        callback = parse_call(query)
+        event = call_progressed(form, callback, *self._routing.own_numbers())
+        if callback.of_call:
+            return asyncio.create_task(self._store_of_call(event))  # timeouts need a task
         parent = parent_call_sid_of(form)
         if parent and parent != event.session_id:
             # Trust the signed URL; an outbound session's id is not a CallSid at all.
             log.debug("parent_call_mismatch", session_id=event.session_id, call_sid=event.call_sid)
         return self._store(event, event.call_sid, CALL_PATH)
+
+    async def _store_of_call(self, event: CallProgressed) -> web.Response:
+        """Publish an event of a call that was answered without Redis."""
+        try:
+            session_id = await self._visits.session_of(event.session_id, event.call_sid)
+            if not session_id and not event.is_final and event.party == AGENT:
+                call = await self._ask(self._twilio.live_call, event.session_id, call_sid=event.session_id)
+                if call is None:
+                    return web.Response(status=503)  # our callback URLs ask Twilio to retry it
+                session_id = await self._visits.open(call) if call else ""
+        except StoreError as error:
+            record_unstored(self._metrics, CALL_PATH, event, error)
+            return web.Response(status=503)
+        return (
+            await self._store(replace(event, session_id=session_id), event.call_sid, CALL_PATH)
+            if session_id
+            else STORED
+        )
 
     def conference(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer a conference's status callback."""

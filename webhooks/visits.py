@@ -6,22 +6,21 @@ sent again, so Twilio is asked whether the call is live. If Twilio doesn't answe
 never turned away, and no one is dialed by REST before the caller's own leg joins or waits.
 """
 
-import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from aiohttp import web
 
-from conferral.runtime.containment import ItemKind, contain
-from conferral.runtime.errors import ConferralError, ProviderError
-from conferral.statemachine.ids import VISITS_MAX, call_of_visit, visit_id, visit_number
+from conferral.runtime.errors import ConferralError
+from conferral.statemachine.ids import VISITS_MAX, next_visit_id, visit_number
 from conferral.statemachine.session import AGENT
-from conferral.statemachine.states import Opening, Phase, State
+from conferral.statemachine.states import Opening, Phase, SessionMode, State
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.ingest.port import NewestSession, ReplayedCallError
-from conferral.telephony.callback_events import call_sid_of
+from conferral.telephony.callback_events import Fields, call_sid_of
 from conferral.telephony.callback_urls import parse_request_number
 from conferral.telephony.phrases import Phrase
+from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.dependencies import Routes
 from conferral.webhooks.form import Form
 from conferral.webhooks.responses import store_deadline, twiml_response
@@ -64,38 +63,52 @@ class Visits(Routes):
             newest = await self._ingest.newest_session(call_sid)
         if newest is None:
             return Visit(first_id or call_sid)
-        if not newest.has_ended and not _has_left(newest.view, call_sid):
+        if not _is_over(newest, call_sid):
             has_run = newest.view is not None and _has_run(newest.view)
             return Visit(newest.session_id, request_number, has_run=has_run)
-        await self._check_live(call_sid)
+        if await self._ask(self._twilio.is_live, call_sid, call_sid=call_sid, timeout_s=_LOOKUP_DEADLINE_S) is False:
+            raise ReplayedCallError("the call is over")
         async with store_deadline():
             return await self._claim_next(call_sid, newest)
 
-    async def _check_live(self, call_sid: str) -> None:
-        """Raise ReplayedCallError if Twilio says that the call is over."""
-        # An unexpected answer must not cost the caller the TwiML.
-        with contain(ItemKind.WEBHOOK, self._metrics, passing=(ReplayedCallError,), call_sid=call_sid):
-            try:
-                async with asyncio.timeout(_LOOKUP_DEADLINE_S):
-                    is_live = await self._twilio.is_live(call_sid)
-            except (ProviderError, TimeoutError) as error:
-                log.warning("call_lookup_failed", call_sid=call_sid, error_type=type(error).__name__)
-                return
-            if not is_live:
-                raise ReplayedCallError("the call is over")
+    async def session_of(self, call_sid: str, child_call_sid: str) -> str:
+        """Return the session of a call that was answered without Redis.
+
+        It is empty if no session knows the child. Raise StoreError.
+        """
+        newest = await self._ingest.newest_session(call_sid)
+        if newest is None or (_is_over(newest, call_sid) and child_call_sid not in _calls_of(newest.view, call_sid)):
+            return ""
+        return newest.session_id
+
+    async def open(self, form: Fields) -> str:
+        """Open the session of a live call that was answered without Redis.
+
+        Return its id, or an empty one if no agent is configured. Raise StoreError or TooManyVisitsError.
+        """
+        call_sid, inbound = call_sid_of(form), self._routing.inbound(form)
+        if not inbound.agents:
+            return ""
+        newest = await self._ingest.newest_session(call_sid)
+        visit = Visit(newest.session_id if newest else call_sid)
+        if newest is not None and _is_over(newest, call_sid):
+            visit = await self._claim_next(call_sid, newest)
+        event = call_received_event(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
+        event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
+        await self._ingest.publish(event, call_sid=call_sid)
+        log.warning("session_reopened", session_id=visit.session_id)
+        return visit.session_id
 
     async def _claim_next(self, call_sid: str, newest: NewestSession) -> Visit:
-        number = visit_number(newest.session_id) if call_of_visit(newest.session_id) == call_sid else 1
-        while (number := number + 1) <= VISITS_MAX:
-            wanted = visit_id(call_sid, number)
-            # The call may have been in another caller's session since an earlier visit.
-            if await self._ingest.read(wanted) is None:
-                break
-        else:
+        wanted = next_visit_id(call_sid, newest.session_id)
+        # The call may have been in another caller's session since an earlier visit.
+        while visit_number(wanted) <= VISITS_MAX and await self._ingest.read(wanted) is not None:
+            wanted = next_visit_id(call_sid, wanted)
+        if visit_number(wanted) > VISITS_MAX:
             log.warning("visit_limit_reached", call_sid=call_sid, count=VISITS_MAX)
             raise TooManyVisitsError("the call has opened too many sessions")
         claimed = await self._ingest.claim_visit(call_sid, newest.session_id, wanted)
-        log.info("visit_opened", session_id=claimed, call_sid=call_sid, count=number)
+        log.info("visit_opened", session_id=claimed, call_sid=call_sid, count=visit_number(claimed))
         return Visit(claimed, former_calls=_calls_of(newest.view, call_sid))
 
     def ask_again(self, path: str, visit: Visit) -> web.Response:
@@ -107,10 +120,11 @@ class Visits(Routes):
         return twiml_response(self._documents.retry_voice_url(path, number + 1))
 
 
-def _has_left(view: SessionView | None, call_sid: str) -> bool:
-    """Whether a live session has seen the call leave."""
+def _is_over(newest: NewestSession, call_sid: str) -> bool:
+    """Whether the session has ended, or has seen the call leave."""
+    view = newest.view
     party = view.parties.get(view.party_of(call_sid)) if view is not None else None
-    return party is not None and party.is_gone
+    return newest.has_ended or (party is not None and party.is_gone)
 
 
 def _has_run(view: SessionView) -> bool:

@@ -26,7 +26,6 @@ from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.responses import read_undecided, record_unstored, store_deadline, twiml_response
-from conferral.webhooks.shown_number import shown_number
 from conferral.webhooks.visits import Visits
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 
@@ -94,10 +93,10 @@ class VoiceRoutes(Routes):
                 await self._ingest.publish(event, call_sid=event.call_sid)
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
-            mode = SessionMode.BRIDGE
+            return twiml_response(await self._bridge(form, event.call_sid, inbound, of_call=True))
         if mode is SessionMode.CONFERENCE:
             return twiml_response(self._wait_for_agent(event.session_id, inbound.attributes))
-        return twiml_response(await self._bridge(form, event, inbound))
+        return twiml_response(await self._bridge(form, event.session_id, inbound))
 
     async def _fallback_document(self, form: Form, query: str) -> web.Response:
         """Bridge the caller, unless the session is live and has moved on."""
@@ -105,7 +104,6 @@ class VoiceRoutes(Routes):
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         event = call_received_event(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
-        view: SessionView | None = None
         try:
             visit = await self._visits.of(form, query)
             event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
@@ -115,8 +113,9 @@ class VoiceRoutes(Routes):
                 return self._visits.ask_again(FALLBACK_PATH, visit)
         except StoreError as error:
             record_unstored(self._metrics, FALLBACK_PATH, event, error)
+            return twiml_response(await self._bridge(form, event.call_sid, inbound, of_call=True))
         if view is None or view.state == State.BRIDGED:
-            return twiml_response(await self._bridge(form, event, inbound))
+            return twiml_response(await self._bridge(form, event.session_id, inbound))
         if view.state == State.CONFERENCED and view.opening == Opening.ARRIVING:  # the caller did not get this TwiML
             return twiml_response(self._wait_for_agent(event.session_id, view.attributes))
         customer_left_conference = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)
@@ -128,15 +127,16 @@ class VoiceRoutes(Routes):
         view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)
         return view or await read_undecided(self._ingest, event.session_id, _READ_EVERY_S)
 
-    async def _bridge(self, form: Form, event: CallReceived, inbound: InboundRoute) -> str:
+    async def _bridge(self, form: Form, session_id: str, inbound: InboundRoute, *, of_call: bool = False) -> str:
         """Dial the first agent; the directory has checked the allow-list."""
         agent = parse_address(inbound.agents[0])
         return self._documents.bridge_to_agent(
-            event.session_id,
+            session_id,
             agent,
-            caller=await shown_number(form, agent, self._routing, self._twilio),
+            caller=await self._shown_number(form, agent),
             own_number=self._routing.business_number(form, agent),
             ring_timeout_s=self._settings.ring_timeout_s,
+            of_call=of_call,
         )
 
     def _wait_for_agent(self, session_id: str, attributes: ConferenceAttributes) -> str:

@@ -133,7 +133,11 @@ class ClientRoutes(Routes):
     def _bridge(self, call_sid: str, customer: Address) -> str:
         # Without Redis, no one can tell whether a session with the browser's id exists, so that id is not used.
         return self._documents.bridge_to_customer(
-            call_sid, customer, own_number=self._settings.number, ring_timeout_s=self._settings.ring_timeout_s
+            call_sid,
+            customer,
+            own_number=self._settings.number,
+            ring_timeout_s=self._settings.ring_timeout_s,
+            of_call=True,
         )
 
 

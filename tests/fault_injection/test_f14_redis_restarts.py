@@ -10,6 +10,9 @@ from conferral.sandbox import RestHookEvent
 from tests.fault_injection.calls import all_hang_up, many_talk, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
+from tests.flows.test_visits import move, visit_of
+from tests.support.local_system import AGENT, CUSTOMER
+from tests.support.phones import busy, rings
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
@@ -83,3 +86,27 @@ async def test_fault_14_redis_is_killed_again_and_again_under_load(durable_redis
         await all_hang_up(system, outage_s=restarts * AWAY_S)
         assert system.history.gaps == restarts
         print(f"commands go on {back_after_s} s after Redis is back")  # noqa: T201
+
+
+@pytest.mark.parametrize("visit", [1, 2])
+async def test_fault_14_call_that_came_in_while_redis_was_down_is_known_once_it_is_back(durable_redis, visit):
+    async with FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=600) as system:
+        system.agent_phone.script_in_turn(*[busy()] * (visit - 1), rings())
+        if visit == 2:
+            customer = await system.customer_calls()
+            await system.until(customer.sid, state="ended", end_reason="agent-busy")
+        durable_redis.kill()
+        if visit == 2:
+            await move(system, customer, f"{system.public_url}/voice/inbound")
+        else:
+            customer = await system.customer_calls()
+        agent = await system.dialed(AGENT, visit)
+        durable_redis.start()
+        agent.answer()
+        session_id = visit_of(customer, visit)
+        session = await system.until(session_id, state="bridged", phase="connected")
+        assert (session["party.customer.address"], session["party.agent.call_sid"]) == (CUSTOMER, agent.sid)
+        await system.done("convert", customer.sid)
+        await system.until_talk(customer, agent)
+        agent.hang_up()
+        await system.everyone_is_gone(session_id, "agent-left")

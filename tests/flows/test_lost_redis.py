@@ -8,7 +8,7 @@ import pytest
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.sandbox import CallHandle, PhoneScript
 from tests.flows.flow_helpers import TARGET
-from tests.flows.test_visits import move, swept
+from tests.flows.test_visits import move, swept, visit_of
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
 from tests.support.phones import answers, busy
 
@@ -152,7 +152,7 @@ async def test_carriers_call_that_came_in_while_redis_was_away_is_found(system: 
     await system.ended_by_command(customer.sid)
 
 
-async def test_caller_who_comes_back_while_redis_is_away_is_not_cut(system: LocalSystem) -> None:
+async def test_caller_who_comes_back_while_redis_is_away_is_not_cut_and_can_be_converted(system: LocalSystem) -> None:
     system.agent_phone.script_in_turn(busy(), answers())
     customer = await system.customer_calls()
     await system.until(customer.sid, state="ended", end_reason="agent-busy")
@@ -160,10 +160,12 @@ async def test_caller_who_comes_back_while_redis_is_away_is_not_cut(system: Loca
         await move(system, customer, f"{system.public_url}/voice/inbound")
         agent = await system.dialed(AGENT, 2)
         await system.until_talk(customer, agent)
+    session = await system.until(visit_of(customer, 2), state="bridged", phase="connected")
+    assert session["party.agent.call_sid"] == agent.sid
     await swept(system, 4)
+    await system.done("convert", customer.sid)
     await system.until_talk(customer, agent)
-    customer.hang_up()
-    await system.settled()
+    await system.ended_by_hang_up(agent, visit_of(customer, 2), "agent-left")
 
 
 @pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=600)

@@ -40,6 +40,7 @@ def actions(draw):
         dial_call_status=draw(WORDS) if asked > 1 else "",
         agent_number=draw(st.integers(0, 99)),
         child_call_sid=draw(st.sampled_from(["", "CA" + "2" * 32])),
+        of_call=draw(st.booleans()),
         conference_name=draw(st.from_regex(r"([A-Za-z0-9_-]{65,128})?", fullmatch=True)),
     )
 
@@ -55,7 +56,7 @@ def gates(draw):
 #: What is written into our URLs, with how each is read back.
 WRITTEN = {
     DialAction.parse: actions(),
-    parse_call: st.builds(CallCallback, IDS, IDS, st.just("") | IDS, st.integers(0, 99)),
+    parse_call: st.builds(CallCallback, IDS, IDS, st.just("") | IDS, st.integers(0, 99), st.booleans()),
     Gate.parse: gates(),
     Wait.parse: st.builds(Wait, IDS, IDS, st.sampled_from([WaitAudio.RINGBACK, WaitAudio.MUSIC]), st.booleans()),
     Announcement.parse: st.builds(Announcement, IDS, IDS),

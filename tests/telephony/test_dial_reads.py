@@ -43,3 +43,14 @@ async def test_child_that_a_list_lacks_is_asked_for_by_its_sid(status: str) -> N
     calls, _ = calls_with({"GET Calls": page("calls"), "GET Calls/CA2": call("CA2", status)})
 
     assert await calls.child_status("CA1", "CA2") == status
+
+
+@pytest.mark.parametrize(
+    "status, expected",
+    [("in-progress", {"CallSid": "CA1", "From": "+1", "To": "+2", "Direction": "inbound"}), ("completed", {})],
+)
+async def test_live_call_is_read_as_a_voice_request_shows_it(status: str, expected: dict[str, str]) -> None:
+    record = call("CA1", status) | {"from": "+1", "to": "+2", "direction": "inbound"}
+    calls, _ = calls_with({"GET Calls/CA1": record})
+
+    assert await calls.live_call("CA1") == expected

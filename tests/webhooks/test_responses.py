@@ -23,8 +23,7 @@ from conferral.telephony.directory.model import DirectoryFile
 from conferral.webhooks import app, server
 from conferral.webhooks.api.handlers import Handlers
 from conferral.webhooks.authentication import Head, RequestAuthenticator, Rules
-from conferral.webhooks.dependencies import Dependencies
-from conferral.webhooks.dial_action import DialActionRoutes
+from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.errors import RejectedError
 from conferral.webhooks.form import Form, parse_form
 from conferral.webhooks.health import HealthRoutes
@@ -85,8 +84,7 @@ def test_answers_do_not_wait_long_for_redis_or_twilio() -> None:
         silent, unknown = dependencies(Silent(answers_reads=False)), dependencies(Silent(answers_reads=True))
         answers = [
             (HealthRoutes(silent.ingest, Metrics(), SchemaVersion())._read_redis_error(), 2.0, NO_ANSWER),
-            (DialActionRoutes(silent)._child_status(CALLER, ""), 1.5, None),
-            (DialActionRoutes(silent)._has_started(ACTION, CALLER), 1.5, None),
+            (Routes(silent)._ask(silent.twilio.child_status, CALLER, "", call_sid=CALLER), 1.5, None),
             (WaitRoutes(silent)._load_view(CALLER, form, opens=False), 0.5, None),
             # Five reads of a session that may not be decided yet, then what is published.
             (WaitRoutes(unknown)._load_view(CALLER, form, opens=False), 0.25 + 0.5, None),

@@ -245,6 +245,10 @@ class FakeTwilioQueries:
             raise self.error
         return self.live
 
+    async def live_call(self, call_sid):
+        live = await self.is_live(call_sid)
+        return fields("call_arrives", CallSid=call_sid, Direction="inbound") if live else {}
+
     async def is_alone(self, conference_sid, call_sid):
         self.asked.append((conference_sid, call_sid))
         if self.error:

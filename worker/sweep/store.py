@@ -10,8 +10,10 @@ import structlog
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept, ConferenceFound, Event
+from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
 from conferral.statemachine.states import PartyStatus
+from conferral.storage import scripts
 from conferral.storage.codecs.session_hash import DAMAGED
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.connection.client import Client, store_errors
@@ -143,9 +145,21 @@ class SweepStore:
         """Publish a lost session's conference, or return False: a node is silent."""
         return await self._open(found, [participant.call_sid for participant in found.participants])
 
-    async def open_bridge(self, bridge: UnknownBridge) -> bool:
-        """Publish an unknown bridge, or return False: a node is silent."""
-        return await self._open(bridge.event(), [bridge.call_sid, bridge.child.call_sid])
+    async def open_bridge(self, bridge: UnknownBridge, ended: str) -> str:
+        """Publish an unknown bridge; return its session's id.
+
+        That is empty if a node is silent. `ended` is the call's last session, empty if it is the first.
+        """
+        session_id = bridge.call_sid
+        if ended:
+            session_id = wanted = next_visit_id(bridge.call_sid, ended)
+            with store_errors():
+                arguments: list[scripts.Argument] = [ended, wanted, CALL_INDEX_TTL_S]
+                claimed = await scripts.claim_visit(self._client, [self._keys.call(bridge.call_sid)], arguments)
+            if claimed.decode(errors="replace") != wanted:
+                return ""  # a request has opened it meanwhile
+        is_open = await self._open(bridge.event(session_id), [bridge.call_sid, bridge.child.call_sid])
+        return session_id if is_open else ""
 
     async def _open(self, event: Event, call_sids: Iterable[str]) -> bool:
         """Index a session's calls, and publish the event that opens it."""

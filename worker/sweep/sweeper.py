@@ -174,7 +174,7 @@ class Sweeper:
         behind = await self._compare(diff, interval_number, stop)
         self._unconfirmed = {sid: self._unconfirmed.get(sid, started_ms) for sid in diff.unconfirmed}
         is_complete = await self._run_part(self._find_ended(account, diff, behind, stop))
-        is_complete &= await self._run_part(self._find_bridges(account, diff, stop))
+        is_complete &= await self._run_part(self._find_bridges(account, diff, behind, stop))
         orphans = self._find_orphans(account, diff, behind, quiet_before_ms, stop, interval_number)
         is_complete &= await self._run_part(orphans)
         findings = self._due_findings.select(diff.findings, interval_number)
@@ -253,19 +253,23 @@ class Sweeper:
                 diff.compare_live(session, is_behind=is_behind)
         return not is_behind
 
-    async def _find_bridges(self, account: AccountSnapshot, diff: AccountDiff, stop: asyncio.Event) -> None:
-        """Open sessions for bridged calls that were unknown before, too."""
+    async def _find_bridges(
+        self, account: AccountSnapshot, diff: AccountDiff, behind: set[int], stop: asyncio.Event
+    ) -> None:
+        """Open sessions for bridged calls, or visits, that were unknown before, too."""
         found = find_unknown_bridges(account, diff.unmatched_calls, self._is_own_dial)
         known = await self._store.session_ids_of_calls(
             [sid for one in found for sid in (one.call_sid, one.child.call_sid)]
         )
-        unknown = [one for one in found if one.call_sid not in known and one.child.call_sid not in known]
+        last = {one.call_sid: known.get(one.call_sid, "") for one in found if one.child.call_sid not in known}
+        ended = await self._ended_sessions(filter(None, last.values()), behind)
+        unknown = [one for one in found if last.get(one.call_sid) in ("", *ended)]
         before, self._unknown_bridges = self._unknown_bridges, {one.call_sid for one in unknown}
         for one in [one for one in unknown if one.call_sid in before][:ORPHANS_MAX]:
             self._lease.require(stop)
-            if await self._store.open_bridge(one):
+            if session_id := await self._store.open_bridge(one, last[one.call_sid]):
                 self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
-                log.warning("bridge_recovered", session_id=one.call_sid, call_sid=one.child.call_sid)
+                log.warning("bridge_recovered", session_id=session_id, call_sid=one.child.call_sid)
 
     async def _find_ended(
         self, account: AccountSnapshot, diff: AccountDiff, behind: set[int], stop: asyncio.Event

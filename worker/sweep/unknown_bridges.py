@@ -1,8 +1,8 @@
 """Bridged calls that no session knows. Pure.
 
-A call that came in while Redis was away is bridged without a session; if its callbacks are lost, too, only the lists
-show it. It is ours only if it came in to one of our numbers, and its only live child was dialed to one of that number's
-agents with the caller ID that we would have shown. Other programs' calls are left alone.
+A call that came in, or came back, while Redis was away is bridged without a session; if its callbacks are lost, too,
+only the lists show it. It is ours only if it came in to one of our numbers, and its only live child was dialed to one
+of that number's agents with the caller ID that we would have shown. Other programs' calls are left alone.
 """
 
 from collections.abc import Callable, Collection
@@ -27,10 +27,10 @@ class UnknownBridge(NamedTuple):
     call: OwnCall
     child: ChildCall
 
-    def event(self) -> CallProgressed:
+    def event(self, session_id: str) -> CallProgressed:
         """Return the lost callback of the agent's answer."""
         return CallProgressed(
-            session_id=self.call_sid,
+            session_id=session_id,
             token=f"sweep:{self.child.call_sid}",
             party=AGENT,
             call_sid=self.child.call_sid,

@@ -1,0 +1,142 @@
+"""A call that was answered without Redis: what comes once it is back opens the session, if the call is live."""
+
+from dataclasses import replace
+
+import pytest
+
+from conferral.runtime.errors import ProviderUnreachableError
+from conferral.telephony.callback_urls import CallCallback, DialAction, DialKind
+from tests.webhooks.documents import action_of, next_url, rung, verbs
+from tests.webhooks.webhook_helpers import AGENT, CALLER, facts, fields, post
+
+BOTH_WAYS = True
+CALL = "/callbacks/call?" + CallCallback(CALLER, "agent", of_call=True).query()
+ACTION = "/voice/dial-action?" + DialAction(CALLER, "customer", DialKind.BRIDGE, of_call=True).query()
+DIRECTORY = '[inbound."+14155550100"]\nagents = ["+14155550123", "client:bob"]\n'
+VISIT = f"{CALLER}-2"
+
+
+def opened(ingest):
+    return [(event.name, event.session_id) for event in ingest.events]
+
+
+@pytest.fixture(params=[False, True], ids=["first", "again"])
+def session_id(request, ingest):
+    """The id of the session to open: the call's first, or its second."""
+    if request.param:
+        ingest.ended = {CALLER: CALLER}
+        ingest.read = lambda _session_id: none()
+    return VISIT if request.param else CALLER
+
+
+async def none():
+    return None
+
+
+@pytest.mark.parametrize("route", ["/voice/inbound", "/voice/conference", "/voice/fallback", "/voice/client"])
+async def test_urls_name_the_call_whose_newest_session_counts(client, ingest, route):
+    ingest.away = True
+    form = fields("browser_calls_somebody" if route == "/voice/client" else "call_arrives")
+    _, document = await post(client, route, form)
+
+    noun = next_url(document, "Dial/*", "statusCallback").partition("?")[2]
+    assert (action_of(document).session_id, action_of(document).of_call) == (form["CallSid"], True)
+    assert CallCallback.parse(noun).of_call
+
+
+@pytest.mark.parametrize("moment", ["agent_is_called", "agent_rings", "agent_answers"])
+async def test_callback_of_a_live_call_opens_the_session(client, ingest, child_lookup, session_id, moment):
+    assert (await post(client, CALL, fields(moment)))[0] == 204
+
+    assert opened(ingest) == [("call_received", session_id), ("call_progressed", session_id)]
+    assert ingest.events[0].agent_address == "+14155550123"
+    assert (AGENT, session_id) in ingest.indexed
+    assert child_lookup.asked == [CALLER]
+
+
+async def test_callback_of_a_call_that_is_over_opens_nothing(client, ingest, child_lookup, session_id):
+    child_lookup.live = False
+
+    assert (await post(client, CALL, fields("agent_answers")))[0] == 204
+    assert (await post(client, CALL, fields("agent_hangs_up")))[0] == 204
+
+    assert ingest.events == []
+    assert child_lookup.asked == [CALLER]  # the end of the agent's call needs no answer
+
+
+async def test_callback_comes_again_if_twilio_does_not_answer(client, ingest, child_lookup):
+    child_lookup.error = ProviderUnreachableError()
+
+    assert (await post(client, CALL, fields("agent_answers")))[0] == 503
+    assert ingest.events == []
+
+
+async def test_callback_comes_again_without_redis(client, ingest):
+    ingest.away = True
+
+    assert (await post(client, CALL, fields("agent_answers")))[0] == 503
+
+
+async def test_no_session_is_opened_without_an_agent(open_client, ingest):
+    client = await open_client(CONFERRAL_AGENT=None)
+
+    assert (await post(client, CALL, fields("agent_answers")))[0] == 204
+    assert ingest.events == []
+
+
+@pytest.mark.parametrize("moment", ["agent_answers", "agent_hangs_up"])
+async def test_later_callback_goes_to_the_session_that_was_opened(client, ingest, child_lookup, moment):
+    ingest.sessions, ingest.facts = {CALLER: VISIT}, facts("bridged", phase="connected")
+
+    await post(client, CALL, fields(moment))
+
+    assert opened(ingest) == [("call_progressed", VISIT)]
+    assert child_lookup.asked == []
+
+
+async def test_late_callback_of_a_session_that_has_ended_opens_no_other(client, ingest, child_lookup):
+    ingest.ended, ingest.facts = {CALLER: CALLER}, facts("ended")
+
+    await post(client, CALL, fields("agent_answers"))
+
+    assert opened(ingest) == [("call_progressed", CALLER)]
+    assert child_lookup.asked == []
+
+
+async def test_call_that_rings_the_next_agent_has_a_session(open_client, ingest, write_directory, session_id):
+    client = await open_client(**write_directory(DIRECTORY))
+    form = fields("dial_ends_busy", To="+14155550100")
+    ingest.publish_and_read = lambda event, call_sid: ingest.publish(event, call_sid=call_sid)
+
+    _, document = await post(client, ACTION, form)
+
+    assert rung(document) == "bob"
+    assert action_of(document) == replace(DialAction.parse(ACTION.partition("?")[2]), session_id=session_id,
+                                          of_call=False, agent_number=1)  # fmt: skip
+    assert opened(ingest) == [("call_received", session_id), ("dial_ended", session_id)]
+
+
+async def test_call_that_rings_the_next_agent_without_redis_still_names_the_call(open_client, ingest, write_directory):
+    client = await open_client(**write_directory(DIRECTORY))
+    ingest.away = True
+
+    _, document = await post(client, ACTION, fields("dial_ends_busy", To="+14155550100"))
+
+    assert (rung(document), action_of(document).of_call) == ("bob", True)
+
+
+async def test_call_whose_agent_has_hung_up_opens_nothing(client, ingest, child_lookup, session_id):
+    child_lookup.status = "completed"
+
+    _, document = await post(client, ACTION, fields("dial_ends_answered"))
+
+    assert (verbs(document), ingest.events) == (["Hangup"], [])
+
+
+async def test_action_is_answered_by_the_session_that_was_opened(client, ingest):
+    ingest.sessions, ingest.facts = {CALLER: VISIT}, facts("converting", phase="none")
+
+    _, document = await post(client, ACTION, fields("dial_ends_answered"))
+
+    assert opened(ingest) == [("dial_ended", VISIT)]
+    assert action_of(document).session_id == VISIT
