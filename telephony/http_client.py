@@ -86,18 +86,21 @@ def check_send_allowed() -> None:
 
 
 class _GuardedRequest(aiohttp.ClientRequest):
-    """A request that is checked again once it has a connection, and as it leaves."""
+    """A request that is checked again once connected, and as it leaves."""
 
     async def send(self, conn: Any) -> aiohttp.ClientResponse:
         check_send_allowed()
         return await super().send(conn)
 
     async def write_bytes(self, writer: Any, conn: Any, content_length: int | None = None) -> None:
-        """Write headers and body: before Python 3.12, in a task that starts only after `send`."""
+        """Write headers and body.
+
+        Before Python 3.12, a task of its own does so, which starts after `send`.
+        """
         try:
             check_send_allowed()
         except _SendCancelledError as error:
-            conn.protocol.set_exception(error)  # whoever waits for the answer raises it
+            conn.protocol.set_exception(error)  # raised where the answer is awaited
             return
         await super().write_bytes(writer, conn, content_length)
 
