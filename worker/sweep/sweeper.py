@@ -256,7 +256,7 @@ class Sweeper:
     async def _find_bridges(
         self, account: AccountSnapshot, diff: AccountDiff, behind: set[int], stop: asyncio.Event
     ) -> None:
-        """Open sessions for bridged calls, or visits, that were unknown before, too."""
+        """Open sessions for bridged calls that were unknown before, too."""
         found = find_unknown_bridges(account, diff.unmatched_calls, self._is_own_dial)
         known = await self._store.session_ids_of_calls(
             [sid for one in found for sid in (one.call_sid, one.child.call_sid)]
