@@ -162,6 +162,24 @@ async def test_only_the_configured_region_prefix_and_domain_may_be_dialed(redis_
         await system.ended_by_command(customer.sid)
 
 
+@pytest.mark.parametrize(
+    "number, too_short, admitted", [("+16245550123", "US,+1", "US,+1624"), ("+447012345678", "GB,+447", "GB,+4470")]
+)
+@pytest.mark.examples(2)
+async def test_new_area_code_and_personal_number_need_a_prefix_of_their_own(redis_server, number, too_short, admitted):
+    for allowed in (too_short, admitted):
+        async with LocalSystem(redis_server.url, CONFERRAL_ALLOWED_DESTINATIONS=f"{allowed},client:") as system:
+            system.answered_by(number)
+            customer, agent = await system.talking()
+            if allowed == admitted:
+                await system.done("transfer", customer.sid, to=number, mode="warm")
+                await system.until_hears(customer, [agent, await system.dialed(number)])
+            else:
+                await system.rejected("to: ", "transfer", customer.sid, to=number, mode="warm")
+                assert not system.sandbox.calls_of(number)
+            await system.ended_by_command(customer.sid)
+
+
 @pytest.mark.parametrize("address", NEVER)
 @pytest.mark.parametrize(
     "setting, check", [("CONFERRAL_TRANSFER_FALLBACK", resolve_fallback), ("CONFERRAL_AGENT", resolve_agent)]
