@@ -135,7 +135,10 @@ class TwilioQueries:
         return text_of(newest.status) if newest is not None else None
 
     async def has_started(self, conference_name: str) -> bool:
-        """Whether Twilio lists a conference of that name that has started."""
+        """Whether Twilio lists a conference of that name that has started.
+
+        Participants' labels would show whether it is the session's, but its party may not join another app's either.
+        """
         # In the order of a conference's life: one that ends meanwhile is in the second list.
         with label_requests("has_started"):
             return any([await list_conferences(self._client, conference_name, one) for one in (STARTED, COMPLETED)])

@@ -39,7 +39,6 @@ def read_calls(draft: Draft, _event: Event) -> None:
         for party in session.parties.values()
         if party.call_sid not in ("", parent)
         and not party.is_gone
-        and not (bridged and party == session.child)
         and (not session.unread_calls or party.call_sid in session.unread_calls)
     ]
     # Unanswered dials come first: while one seems to be in progress, no lone party is released.
