@@ -7,6 +7,7 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.sandbox import CallHandle, PhoneScript
+from conferral.sandbox.model.rest import call_routes
 from tests.flows.flow_helpers import TARGET
 from tests.flows.test_visits import move, swept, visit_of
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
@@ -178,3 +179,18 @@ async def test_agent_of_lost_session_is_not_left_alone_with_music(system: LocalS
     await system.eventually(lambda: agent.status == "completed", "the agent's call ends")
     assert "music" not in system.sounds(agent)
     assert len(system.sandbox.model.state.conferences) == 1, "the agent is in no second conference"
+
+
+@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=6, CONFERRAL_SWEEP_INTERVAL=600)
+async def test_caller_is_moved_with_the_agent_though_a_list_lacks_the_agents_call(
+    system: LocalSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer, agent = await system.talking()
+    monkeypatch.setitem(call_routes.FILTERS, "ParentCallSid", "to")  # the list of a call's children is empty
+    with redis_away(system):
+        # The action finds no Redis, and asks Twilio for the call itself.
+        await system.done("convert", customer.sid)
+        await system.until_talk(customer, agent)
+    asked = [entry.path for entry in system.sandbox.request_log.rest if entry.method == "GET"]
+    assert f"/Calls/{agent.sid}.json" in asked
+    await system.ended_by_hang_up(agent, customer.sid, "agent-left")
