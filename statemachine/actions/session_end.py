@@ -135,9 +135,6 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     apply_conference(draft, event)
     parent, child = draft.session.parent, draft.session.child
     parent_status = event.status_of(parent.call_sid)
-    if draft.state is State.BRIDGED and draft.session.dial_call_status:
-        _end_after_dial(draft, event)
-        return
     if shows_parent_ended(draft, event):
         note_gone(draft, parent.name, parent_status)
     seen = child_in_read(draft, event)
@@ -160,8 +157,9 @@ def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
     end_session(draft, EndReason.MOVED)
 
 
-def _end_after_dial(draft: Draft, event: events.CallsRead) -> None:
+def end_after_dial(draft: Draft, event: events.CallsRead) -> None:
     """End the session: the `<Dial>` ended first, then its parent's call."""
+    apply_conference(draft, event)
     seen = child_in_read(draft, event)
     if seen is not None and seen.status == CallStatus.IN_PROGRESS:  # another app moved it out of the bridge
         child = draft.session.child

@@ -27,6 +27,11 @@ def shows_parent_ended(draft: Draft, event: CallsRead) -> bool:
     return _shows_ended(draft, event, draft.session.parent)
 
 
+def shows_parent_ended_after_dial(draft: Draft, event: CallsRead) -> bool:
+    """Whether the parent's call is over, and its `<Dial>` ended before."""
+    return bool(draft.session.dial_call_status) and shows_parent_ended(draft, event)
+
+
 def shows_child_ended(draft: Draft, event: CallsRead) -> bool:
     """Whether the call that the bridge's `<Dial>` made is over."""
     return _shows_ended(draft, event, draft.session.child)

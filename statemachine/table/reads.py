@@ -15,6 +15,7 @@ READS: tuple[Row, ...] = (
     # A rollback of Redis lost the conversion.
     Row(B,    on.CallsRead,       when.shows_transfer_in_conference,      T,    (do.leave_bridge, do.rebuild_transfer)),
     Row(B,    on.CallsRead,       when.shows_conversation_in_conference,  C,    (do.leave_bridge, do.rebuild_conference)),
+    Row(B,    on.CallsRead,       when.shows_parent_ended_after_dial,     E,    do.end_after_dial),
     Row(B,    on.CallsRead,       when.shows_parent_ended,                E,    do.end_by_read),
     Row(B|C,  on.CallsRead,       when.shows_visitor_elsewhere,           E,    do.end_visitor_elsewhere),
     Row(B,    on.CallsRead,       when.shows_next_agent,                  STAY, do.follow_agent_in_read),
