@@ -50,7 +50,9 @@ async def test_customer_leaving_at_any_step_hangs_up_everyone(redis_server, plot
             assert cast.customer_never_heard_the_consult()
         assert cast.recalls() == 0
         assert len(published) == 1
-        completed = found[plot[-1][0]].status == "done"
+        # Once all three have talked, the target had the customer.
+        done = {name for name, outcome in found.items() if outcome.status == "done"}
+        completed = bool(done & ({"transfer"} if plot is WARM else {"merge", plot[-1][0]}))
         assert (published[0]["result"], published[0]["reason"]) == (
             ("completed", "") if completed else ("failed", "customer-left")
         )
