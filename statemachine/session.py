@@ -359,7 +359,8 @@ class Session(BaseRecord, frozen=True, dict=True):
         effect_id = effect.effect_id
         if effect_id in self.open_redirects:
             party = self.find_party(call_sid=effect.target)
-            return party is None or not party.is_gone
+            # A party that has joined was moved, whatever Twilio's lists show.
+            return party is None or not (party.is_gone or party.in_conference)
         if self.recording is not None and self.recording.update_effect_id == effect_id:
             return True
         return any(effect_id in (one.update_effect_id, one.clearing_effect_id) for one in self.parties.values())
