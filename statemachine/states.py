@@ -177,6 +177,8 @@ class WaitAudio(StrEnum):
 
     RINGBACK = "ringback"
     MUSIC = "music"
+    #: Nothing, but Twilio requests our document, so that a lost join is noticed.
+    SILENCE = "silence"
     NONE = ""
 
 

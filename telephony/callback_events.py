@@ -311,7 +311,9 @@ def gate_decided(fields: Fields, gate: Gate, decision: GateDecision) -> GateDeci
     )
 
 
-def participant_waits(fields: Fields, session_id: str, label: str) -> ParticipantJoined:
+def participant_waits(
+    fields: Fields, session_id: str, label: str, *, start_on_enter: bool = False
+) -> ParticipantJoined:
     """Return the event for a wait request: the conference has not started."""
     conference_sid, call_sid = conference_sid_of(fields), call_sid_of(fields)
     return ParticipantJoined(
@@ -320,7 +322,7 @@ def participant_waits(fields: Fields, session_id: str, label: str) -> Participan
         conference_sid=conference_sid,
         call_sid=call_sid,
         label=label,
-        start_on_enter=False,
+        start_on_enter=start_on_enter,
     )
 
 

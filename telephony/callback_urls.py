@@ -190,7 +190,7 @@ class Wait(UrlFields):
     session_id: str = field(metadata=_SESSION)
     party: str = field(metadata=_PARTY)
     #: The audio when the URL was issued; it may have changed since. Never `WaitAudio.NONE`.
-    wait_audio: WaitAudio = field(metadata=_query("audio", "ringback|music", WaitAudio))
+    wait_audio: WaitAudio = field(metadata=_query("audio", "ringback|music|silence", WaitAudio))
     with_greeting: bool = field(default=False, metadata=_query("greeting", "1", bool))
     #: Whether it is the caller waiting for the first agent, who reopens the session if it is unknown.
     opens_session: bool = field(default=False, metadata=_query("opens", "1", bool))

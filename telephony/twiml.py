@@ -51,7 +51,8 @@ class JoinOptions(TypedDict, total=False):
     attempt: int
     #: Whether the leg starts the conference; by default, unless it hears wait audio.
     start_on_enter: bool | None
-    #: What the leg hears while it is alone, `ringback` or `music`. Empty, by default, for silence.
+    #: What the leg hears while it is alone: `ringback`, `music`, or `silence`. Empty, by default, for silence without
+    #: requests.
     wait_audio: str
     #: Whether it hears Twilio's own music instead.
     default_music: bool

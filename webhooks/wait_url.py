@@ -52,13 +52,14 @@ class WaitRoutes(Routes):
         chosen = {WaitAudio.RINGBACK: settings.ringback, WaitAudio.MUSIC: settings.music}
         #: Audio URL by kind; None for silence.
         self._audio = {audio: None if url == SILENCE else url or own[audio] for audio, url in chosen.items()}
+        self._audio[WaitAudio.SILENCE] = None
         self._greeting = settings.greeting or ""
 
     async def wait(self, form: Form, query: str) -> web.Response:
         """Return the greeting, or audio for the session's current state."""
         params = Wait.parse(query)
         view = await self._load_view(params.session_id, form, opens=params.opens_session)
-        if view is not None and view.is_live:
+        if view is not None:
             await self._report_arrival(params, view, form)
         if params.with_greeting:
             text = view.attributes.greeting if view else ""
@@ -87,13 +88,20 @@ class WaitRoutes(Routes):
     async def _report_arrival(self, params: Wait, view: SessionView, form: Form) -> None:
         """Publish which conference the party has joined: its callback may be lost.
 
-        No list need show a conference that has not started, so its SID may be known from here only.
+        No list need show a conference that has not started, so its SID may be known from here only. After the session's
+        end, it shows who was left there.
         """
         party = view.parties.get(params.party)
-        if party is None or party.in_conference or party.is_gone or party.call_sid != call_sid_of(form):
+        if party is None or party.call_sid != call_sid_of(form):
+            return
+        if view.is_live and (party.in_conference or party.is_gone):
             return
         try:
-            event = participant_waits(form, params.session_id, party.label)
+            event = participant_waits(
+                form, params.session_id, party.label, start_on_enter=params.wait_audio is WaitAudio.SILENCE
+            )
+            if view.is_ended:
+                event = replace(event, token=f"{event.token}:after-end")
         except MalformedCallbackError:
             return  # the party is in no conference
         if view.opening == Opening.OVER and event.conference_sid == view.conference_sid:

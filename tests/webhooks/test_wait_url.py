@@ -232,7 +232,7 @@ def test_audio_that_is_no_url_stops_the_start(name, value):
     [
         (waiting(), "another", ACCOUNT, 403),
         (waiting(), TOKEN, "AC" + "9" * 32, 403),
-        (waiting("silence"), TOKEN, ACCOUNT, 400),
+        (waiting("jazz"), TOKEN, ACCOUNT, 400),
         (waiting(""), TOKEN, ACCOUNT, 400),
         (f"/voice/wait?session={CALLER}&v=1", TOKEN, ACCOUNT, 400),
         (waiting().replace("&v=1", "&party=agent&v=1"), TOKEN, ACCOUNT, 400),
@@ -340,6 +340,29 @@ async def test_request_that_shows_nothing_new_reports_nothing(client, ingest, kn
 
     assert (status, played(document)) == (200, MUSIC)
     assert ingest.events == []
+
+
+@pytest.mark.parametrize(
+    ("state", "party", "token"),
+    [
+        ("converting", PartyView(CALLER, label="customer-1"), f"waits:{CONFERENCE}:{CALLER}"),
+        ("ended", PartyView(CALLER, label="customer-1", status="left"), f"waits:{CONFERENCE}:{CALLER}:after-end"),
+    ],
+)
+async def test_party_whose_join_was_lost_is_reported_as_it_waits_in_silence(client, ingest, state, party, token):
+    """No list need show a conference with one party, and after the end, no one else would free it from there."""
+    ingest.facts = facts(state, conference_sid="", customer=party)
+
+    status, document = await post(client, waiting("silence"), FORM)
+
+    assert (status, played(document)) == (200, None)
+    (event,) = ingest.events
+    assert (event.name, event.token, event.call_sid, event.start_on_enter) == (
+        "participant_joined",
+        token,
+        CALLER,
+        True,
+    )
 
 
 @pytest.mark.usefixtures("impatient")
