@@ -20,6 +20,7 @@ from conferral.runtime.web.complete_post import CompletePost
 from conferral.runtime.web.connection import DIRECT_HANDLERS, DirectHandler
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.storage.schema import SchemaVersion
+from conferral.telephony import probe
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
@@ -191,11 +192,9 @@ class _SignedRoute:
             is_unsigned = error.reason is Rejection.UNSIGNED
             if is_unsigned and shared.authenticator.is_probe(head, shared.clock.wall_ms() / 1000):
                 log.debug("probe_answered", url_path=path, status=error.status)
-                response = web.Response(status=error.status)
-            elif error.reason is Rejection.REPEATED_FIELD:  # the request is signed
-                response = self._answer_malformed(error.reason)
-            else:
-                response = self._reject(error.status, error.reason)
+                return web.Response(status=error.status)
+            is_signed = error.reason is Rejection.REPEATED_FIELD
+            response = self._answer_malformed(error.reason) if is_signed else self._reject(error.status, error.reason)
         except ReplayedCallError:
             if count := shared.log_limit.count((path, "replayed"), REFUSALS_LOG_EVERY_S):
                 log.warning("webhook_replayed", url_path=path, count=count)
@@ -208,6 +207,8 @@ class _SignedRoute:
             response = self._answer_malformed(Rejection.MALFORMED_FIELD)
         else:
             log.debug("webhook_accepted", url_path=path, status=response.status)
+            if head.target.endswith(probe.TARGET):  # of `conferral check`: no refused callback, whatever the answer
+                return response
         shared.observe(path, response.status, shared.clock.monotonic_s() - started_s)
         return response
 

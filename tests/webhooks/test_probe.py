@@ -2,6 +2,7 @@
 
 import time
 
+from conferral.storage.queries.process_stats import ProcessStats, stats_of
 from conferral.telephony import probe
 from tests.support.each import each
 from tests.webhooks.webhook_helpers import ACCOUNT, FORM, TOKEN, fields, post
@@ -20,11 +21,12 @@ def warnings(lines):
     return [line["event"] for line in lines if line["log_level"] != "debug"]
 
 
-async def test_the_probes_are_refused_and_answered_without_a_warning(client, ingest, lines):
+async def test_the_probes_are_refused_and_answered_without_a_warning_or_a_count(client, ingest, lines, metrics):
     assert await unsigned(client, probe.TARGET, probe.make_probe(TOKEN, int(time.time()))) == 403
     assert (await post(client, probe.TARGET, FORM_BODY))[0] == 404
     assert warnings(lines) == []
     assert ingest.events == []
+    assert stats_of(metrics) == ProcessStats()
 
 
 def test_while_tokens_are_rotated_both_make_marks():
