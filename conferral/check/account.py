@@ -132,13 +132,13 @@ def _check_voice_url(settings: ServiceSettings, number_label: str, found: Number
     ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH)]
     fix = f"set the voice URL of {number_label} to {redacted_url(ours[0])} (POST) in the Twilio Console, Phone Numbers"
     if found.trunk_sid:
-        return warn("number", f"calls to {number_label} go to the trunk {found.trunk_sid}, not here", fix)
+        return fail("number", f"calls to {number_label} go to the trunk {found.trunk_sid}, not here", fix)
     if found.application_sid:
         why = f"calls to {number_label} go to the TwiML app {found.application_sid}, whose URLs apply"
         return warn("number", why, f"set its voice URL to {redacted_url(ours[0])}, or remove it from the number")
     if _target_of(found.voice_url) not in map(_target_of, ours):
         where = _redacted_url(found.voice_url) if found.voice_url else "nowhere"
-        return warn("number", f"calls to {number_label} go to {where}, not here", fix)
+        return fail("number", f"calls to {number_label} go to {where}, not here", fix)
     if found.voice_method.upper() != "POST":
         return fail("number", f"calls to {number_label} use {found.voice_method}, which gets 405", fix)
     return ok("number", f"calls to {number_label} go to {_redacted_url(found.voice_url)}")

@@ -174,7 +174,7 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
         return fail("setup", f"{key} can't be read: {error}", fix), None
     if found is None:
         line = warn("setup", f"no keys with the prefix {settings.prefix} yet", "start a worker: conferral worker")
-        return line, None
+        return line, Keys(settings.prefix, settings.partitions)
     try:
         partitions, schema_version = int(found), int(schema or 0)
     except ValueError:

@@ -87,7 +87,7 @@ def test_placeholders_of_the_example_are_refused_by_all_who_need_the_setting(run
     assert all(why.startswith("still the placeholder from .env.example; it must be ") for why in found.values())
 
 
-def test_a_wrong_allow_list_is_reported_under_its_own_name(checked):
+def test_a_wrong_allow_list_is_reported_under_its_own_name(checked, alive):
     _, lines = checked(CONFERRAL_ALLOWED_DESTINATIONS="US,nowhere")
     failed = {name: line["found"] for name, line in lines.items() if line["status"] == "fail"}
     assert failed.keys() == {"allow-list"}
@@ -277,10 +277,11 @@ def test_check_fails_on_redis_outage_and_reports_the_rest(checked):
     assert lines["agent"]["status"] == "ok"
 
 
-def test_an_empty_redis_is_warned_of_and_left_empty(checked, redis):
+def test_an_empty_redis_has_no_worker_and_is_left_empty(checked, redis):
     code, lines = checked()
 
-    assert (code, lines["setup"]["status"]) == (0, "warn")
+    assert (code, lines["setup"]["status"], lines["workers"]["status"]) == (1, "warn", "fail")
+    assert lines["workers"]["found"] == "none running: calls are answered, but nothing else happens"
     assert redis.dbsize() == 0
 
 
