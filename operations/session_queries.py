@@ -56,7 +56,7 @@ class SessionQueries(SessionReader):
         if not session_id:
             is_short = await self.is_short_prefix(named)
             hint = f": the start of an id needs at least {session_search.PREFIX_MIN} characters" if is_short else ""
-            raise UnknownSession(f"no call {_displayed(named)} found{hint}")
+            raise UnknownSession(f"no call {displayed(named)} found{hint}")
         return session_id
 
     async def is_short_prefix(self, named: str) -> bool:
@@ -75,7 +75,7 @@ class SessionQueries(SessionReader):
         live = await self._sessions_matching(named, await self.live_ids())
         if len(live) > 1:
             matches = session_search.describe_matches(live.values())
-            reason = f"{_displayed(named)} matches {len(live)} live calls: {matches}; use an id"
+            reason = f"{displayed(named)} matches {len(live)} live calls: {matches}; use an id"
             raise AmbiguousSession(reason, tuple(live))
         if live:
             return next(iter(live))
@@ -83,7 +83,7 @@ class SessionQueries(SessionReader):
         if ended and (live_only or len(ended) > 1):
             count = "1 ended call does" if len(ended) == 1 else f"{len(ended)} ended calls do"
             matches = session_search.describe_matches(ended.values())
-            reason = f"no live call matches {_displayed(named)}; {count}: {matches}"
+            reason = f"no live call matches {displayed(named)}; {count}: {matches}"
             raise UnknownSession(reason) if live_only else AmbiguousSession(f"{reason}; use an id", tuple(ended))
         return next(iter(ended), "")
 
@@ -112,7 +112,8 @@ class SessionQueries(SessionReader):
         return [(entry_id.decode(), decode_fields(fields)) for entry_id, fields in entries]
 
 
-def _displayed(named: str) -> str:
+def displayed(named: str) -> str:
+    """Return what someone typed, with phone numbers masked."""
     if named.lstrip("+").isdigit() and len(named) > session_search.SHOWN_DIGITS_MAX:
         return redact(named) if named.startswith("+") else safe_id(named)
     return named if NAME_PATTERN.fullmatch(named) else mask_numbers(named)

@@ -14,6 +14,7 @@ LISTED_MAX = 5
 
 #: Last digits of a number, or all of it. Source: ITU-T E.164, at most 15 digits.
 _DIGITS = re.compile(r"\+?[0-9]{2,15}")
+_CALL = re.compile(r"CA[0-9a-fA-F]{32}")
 _CONFERENCE = re.compile(r"CF[0-9a-fA-F]{32}")
 #: A number, alone or as the user part of a SIP address.
 _NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
@@ -53,6 +54,15 @@ def takes_part(party: str) -> Callable[[SessionView], bool]:
         )
 
     return matches
+
+
+def is_party(text: str) -> bool:
+    """Whether a text has the form of an address or a call SID.
+
+    >>> is_party("client:alice"), is_party("+14155550123"), is_party("alice")
+    (True, True, False)
+    """
+    return ":" in text or text.startswith("+") or bool(number_of(text) or _CALL.fullmatch(text))
 
 
 def number_of(address: str) -> str:

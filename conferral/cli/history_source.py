@@ -4,22 +4,27 @@ import os
 import sys
 from pathlib import Path
 
+from conferral import output
 from conferral.errors import CommandNotDoneError
 from conferral.operations.history import replay
 from conferral.operations.history.replay import FILE_BYTES_MAX, BadHistoryError, SessionHistory
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_queries import SessionQueries, displayed
+from conferral.storage.codecs.session_view import view_of
 
 
 async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
-    """Return the history of a session, named by its id or one of its calls.
+    """Return a session's history; say so if a name is only an ended one's.
 
     Raises UnknownSession if none matches, CommandNotDoneError if Redis no longer has it.
     """
-    session_id = await reader.find(named)
+    exact = await reader.find_exact(named)
+    session_id = exact or await reader.find(named)
     fields = await reader.read_session(session_id)
     if not fields:
         reason = f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"
         raise CommandNotDoneError(reason)
+    if not exact and view_of(fields).is_ended:
+        output.print_note(f"no live call matches {displayed(named)}; this is the only ended one")
     return SessionHistory(fields, tuple(await reader.log(session_id)))
 
 

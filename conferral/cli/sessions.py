@@ -46,12 +46,19 @@ def sessions(
 
 
 def _address_of(party: str) -> str:
-    """Return the directory's address for a name; anything else as it is."""
+    """Return the directory's address for a name; an address or SID as it is."""
+    from conferral.operations.session_queries import displayed
+    from conferral.operations.session_search import is_party
     from conferral.runtime.settings import DirectorySettings, load
     from conferral.telephony.directory.file import read_destinations
 
     path = load(DirectorySettings).directory
-    return read_destinations(path).get(party, party) if path else party
+    address = read_destinations(path).get(party, party) if path else party
+    if not is_party(address):
+        shown = displayed(party)
+        reason = f"{shown} is neither an address nor a name in the directory; try client:{shown}"
+        raise typer.BadParameter(reason, param_hint="--party")
+    return address
 
 
 def show(

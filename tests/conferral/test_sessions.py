@@ -76,6 +76,20 @@ def test_sessions_are_found_by_who_takes_part_now(run, redis, tmp_path, monkeypa
 
     assert [one["id"] for one in run("sessions", "--party", party, "--json").json] == [CALL]
     assert run("sessions", "--party", "+14155559999").err == "no call in which +…99 takes part now\n"
+    wrong = run("sessions", "--party", "alice")
+    reason = "alice is neither an address nor a name in the directory; try client:alice"
+    assert (wrong.code, reason in " ".join(wrong.err.replace("│", "").split())) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["explain", "show", "replay"])
+def test_a_name_that_only_an_ended_call_has_is_said_to(run, redis, command):
+    put(redis, ended())
+
+    assert run(command, "alice").err.startswith("no live call matches alice; this is the only ended one\n")
+    assert "no live call" not in run(command, CALL).err
+    redis.delete(KEYS.session(CALL))
+    put(redis, make_session())
+    assert "no live call" not in run(command, "alice").err
 
 
 def test_sessions_that_another_program_replaced_are_named_and_the_others_listed(run, redis):

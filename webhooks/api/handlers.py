@@ -14,7 +14,7 @@ from conferral.operations.command_submission import CommandSubmitter, SubmittedC
 from conferral.operations.errors import CommandIdConflict
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
-from conferral.operations.session_search import takes_part
+from conferral.operations.session_search import is_party, takes_part
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
@@ -32,7 +32,7 @@ from conferral.telephony.directory.model import DirectoryFile
 from conferral.webhooks.api import asyncapi, models, openapi
 from conferral.webhooks.api.access_tokens import issue_token
 from conferral.webhooks.api.errors import ErrorType
-from conferral.webhooks.api.parameters import KEY_HEADER, is_id
+from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, is_id
 
 #: Requests that may wait for an outcome at the same time (count); others are answered at once.
 WAITERS_MAX = 500
@@ -92,6 +92,8 @@ class Handlers:
         # In a query, a plus that is not percent-encoded is a space.
         party = re.sub(r"^ (?=[0-9])", "+", query.pop("party"))
         address = self._directory.current.address_of(party) or party
+        if party and not is_party(address):
+            raise RequestError(ErrorType.INVALID, f"party {PARTY.requirement}")
         where = takes_part(address) if party else None
         page = await self._limiter(self._reader.list_sessions(**query, live_where=where))
         sessions = [models.Session.model_validate(fields) for fields in page.items if is_session(fields)]
