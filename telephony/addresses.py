@@ -286,7 +286,7 @@ class AllowList:
             self._check_number(address.text)
         elif address.kind is AddressKind.CLIENT:
             if not self.clients:
-                raise AddressError("the allow-list has no entry client:")
+                raise AddressError("CONFERRAL_ALLOWED_DESTINATIONS has no entry client:")
         else:
             self._check_sip(address.text)
 
@@ -308,7 +308,7 @@ class AllowList:
         if sip is None or not (
             f"{host}:{sip[3]}" in self.sip_domains or (sip[3] in _SIP_PORTS and host in self.sip_domains)
         ):
-            raise AddressError("the allow-list does not name this SIP domain")
+            raise AddressError("CONFERRAL_ALLOWED_DESTINATIONS does not name this SIP domain")
         self.check_sip_user(unquote(sip[1]))
 
     def check_sip_user(self, user: str) -> None:
@@ -333,19 +333,19 @@ class AllowList:
         parsed = _parse_e164(number)
         is_valid = _parse_valid(number) is not None
         if parsed is None or not (is_valid or _is_possible(parsed)):
-            raise AddressError("is not a complete phone number; short and emergency numbers are never dialed")
+            raise AddressError("the phone number is incomplete; short and emergency numbers are never dialed")
         if forbidden := kind_of_forbidden(parsed):
             raise AddressError(_never(forbidden))
         region = _region(parsed)
         if is_emergency(parsed, region):
             raise AddressError(_never("emergency"))
         if region not in self.regions and not number.startswith(self.prefixes):
-            which = f"country {region} is not" if region else "has no country"
-            raise AddressError(f"{which} on the allow-list")
+            which = f"country {region} is not" if region else "the phone number has no country"
+            raise AddressError(f"{which} in CONFERRAL_ALLOWED_DESTINATIONS")
         # The library learns new area codes months after they come into use, so an entry that names one counts.
         country_code = f"+{parsed.country_code}"
         if not is_valid and not any(number.startswith(one) and len(one) > len(country_code) for one in self.prefixes):
-            raise AddressError("is not a valid phone number in its region")
+            raise AddressError("the phone number is not valid in its region")
         self._check_cost(parsed)
 
     def _check_cost(self, parsed: PhoneNumber) -> None:
@@ -354,7 +354,8 @@ class AllowList:
             return
         number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
         if not any(number.startswith(one) and lies_in_costly_range(one) for one in self.prefixes):
-            raise AddressError(f"{kind} numbers cost extra; only an entry for a prefix of their own allows them")
+            why = "CONFERRAL_ALLOWED_DESTINATIONS needs an entry for a prefix of their own"
+            raise AddressError(f"{kind} numbers cost extra: {why}")
 
 
 def _never(kind: str) -> str:

@@ -187,7 +187,8 @@ def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> 
         has_no_digits = re.fullmatch("[A-Za-z_-]+", text)
         unknown = f"no destination is named {text}" if has_no_digits else "no destination has that name"
         addresses = "an address is +, country code, and number; client:NAME; or sip:URI"
-        raise AddressError(f"{unknown} in the directory; {addresses}")
+        hint = f"; did you mean client:{text}?" if has_no_digits and allowed.clients else ""
+        raise AddressError(f"{unknown} in the directory; {addresses}{hint}")
     address = parse_address(names.get(text, text))
     allowed.check(address)
     return address

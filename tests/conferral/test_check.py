@@ -234,7 +234,7 @@ def test_each_directory_error_is_reported_on_its_own_line(run, alive):
 
     assert ran.code == 1
     assert len(found) == 2
-    assert found[0] == "directory.toml, destinations.billing: country JM is not on the allow-list"
+    assert found[0] == "directory.toml, destinations.billing: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"
     assert found[1].startswith('directory.toml, inbound."+…00".weight: no such key')
     assert "5550163" not in ran.out
     assert [line["status"] for line in ran.json if line["name"] == "agent"] == ["ok"]

@@ -219,7 +219,7 @@ async def test_a_refusal_is_logged_without_the_address() -> None:
         {
             "event": "destination_not_allowed", "log_level": "warning", "effect": "create_participant",
             "effect_id": "d1",
-            "session_id": "S1", "party": "target", "reason": "country GB is not on the allow-list",
+            "session_id": "S1", "party": "target", "reason": "country GB is not in CONFERRAL_ALLOWED_DESTINATIONS",
         }
     ]  # fmt: skip
 

@@ -159,7 +159,8 @@ def test_settings_with_invalid_names_are_reported_together(path, settings):
         load_directory(settings(CONFERRAL_AGENT="sales", CONFERRAL_TRANSFER_FALLBACK="+18765550123"))
     agent, fallback = wrong.value.problems
     assert agent.startswith("CONFERRAL_AGENT: no destination is named sales in the directory; ")
-    assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: country JM is not on the allow-list; ")
+    assert "; did you mean client:sales?; given: " in agent
+    assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS; ")
 
 
 @pytest.mark.parametrize("word", ["recall", "end"])
@@ -177,7 +178,7 @@ def test_name_or_address(text, found):
 @each("text, reason", [
     ("sales", "no destination is named sales in the directory; an address is"),
     ("desk-4155550123", "no destination has that name in the directory; an address is"),
-    ("jamaica", "country JM is not on the allow-list"),
+    ("jamaica", "country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"),
     ("4155550123", "must be a number with + and country code"),
     ("911", "short and emergency numbers are never dialed"),
     ("two words", "must be a number with + and country code"),
@@ -222,7 +223,7 @@ agents = "client:x"
         "time_limit, hangup_on_star"
     )
     assert faults(text) == [
-        "destinations.billing: country JM is not on the allow-list",
+        "destinations.billing: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS",
         f'destinations."…11": {NAME_RULE}',
         "destinations.end: means something else in CONFERRAL_TRANSFER_FALLBACK: choose another name",
         "destinations.number: must be text, in quotes",
@@ -356,7 +357,7 @@ def test_invalid_directory_reload_keeps_old_file_and_logs_the_key(path, settings
     assert file.current is before
     assert [(line["event"], line["log_level"]) for line in logs] == [("directory_refused", "error")] * 2
     assert [line["reason"].rpartition("directory.toml, ")[2] for line in logs] == [
-        "destinations.billing: country JM is not on the allow-list",
+        "destinations.billing: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS",
         "destinations.sales: must be text, in quotes",
     ]
     path.unlink()

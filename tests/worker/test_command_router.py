@@ -201,9 +201,10 @@ async def is_turned_away(routing, name, reason, by=""):
 
 
 @pytest.mark.parametrize("fields, reason", [
-    ({"to": "+18765550123"}, "to: country JM is not on the allow-list"),
+    ({"to": "+18765550123"}, "to: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"),
     ({"to": "911"}, "to: short and emergency numbers are never dialed"),
-    ({"to": f"{NUMBER},sip:bob@example.com"}, "to, destination 2 of 2: the allow-list does not name this SIP domain"),
+    ({"to": f"{NUMBER},sip:bob@example.com"},
+     "to, destination 2 of 2: CONFERRAL_ALLOWED_DESTINATIONS does not name this SIP domain"),
     ({"to": "client:bob", "digits": "1"}, "to: a client has no keypad that digits could be sent to; leave digits out"),
 ])  # fmt: skip
 async def test_session_only_notes_a_transfer_that_is_turned_away(routing, fields, reason):
@@ -256,7 +257,7 @@ async def test_a_caller_id_that_is_not_in_the_account_is_refused(routing, monkey
     await is_turned_away(routing, name, "caller_id: not a number in the account")
 
 
-ADDRESSES = "an address is +, country code, and number; client:NAME; or sip:URI"
+ADDRESSES = "an address is +, country code, and number; client:NAME; or sip:URI; did you mean client:sales?"
 DIALING = {
     "call": CALL,
     "transfer": TRANSFER,
@@ -281,7 +282,7 @@ async def test_names_of_the_directory_become_addresses(routing, name):
 @pytest.mark.parametrize("name", DIALING)
 @pytest.mark.parametrize("to, reason", [
     ("sales", f"no destination is named sales in the directory; {ADDRESSES}"),
-    ("jamaica", "country JM is not on the allow-list"),
+    ("jamaica", "country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"),
     ("911", "short and emergency numbers are never dialed"),
 ])  # fmt: skip
 async def test_undialable_party_is_rejected_by_every_command(routing, name, to, reason):

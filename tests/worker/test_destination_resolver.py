@@ -49,7 +49,7 @@ def test_names_become_addresses_and_everything_else_stays():
 
 @pytest.mark.parametrize("to", [f"office,{NUMBER}", f"{NUMBER},office"])
 def test_same_destination_under_two_names_is_refused(to):
-    with pytest.raises(BadCommandError, match=r"^to, destination 2 of 2: is the same as one before$"):
+    with pytest.raises(BadCommandError, match=r"^to, destination 2 of 2: the same as one before$"):
         transfer(to)
 
 
@@ -60,14 +60,16 @@ def test_commands_without_a_dial_pass_unchanged():
 
 @each("to, reason", [
     ("4155550123", "to: must be a number with + and country code (such as +12025550145), client:NAME, or sip:URI"),
-    ("sales", f"to: no destination is named sales in the directory; {ADDRESSES}"),
+    ("sales", f"to: no destination is named sales in the directory; {ADDRESSES}; did you mean client:sales?"),
     ("bob,desk-4155550123", f"to, destination 2 of 2: no destination has that name in the directory; {ADDRESSES}"),
-    ("jamaica", "to: country JM is not on the allow-list"),
+    ("jamaica", "to: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"),
+    ("+1415555012", "to: the phone number is incomplete; short and emergency numbers are never dialed"),
     ("911", "to: short and emergency numbers are never dialed"),
     ("+19005550123", "to: premium-rate numbers are never dialed"),
-    ("+18765550123", "to: country JM is not on the allow-list"),
-    ("sip:bob@example.org", "to: the allow-list does not name this SIP domain"),
-    (f"client:alice,{NUMBER},+18765550123", "to, destination 3 of 3: country JM is not on the allow-list"),
+    ("+18765550123", "to: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"),
+    ("sip:bob@example.org", "to: CONFERRAL_ALLOWED_DESTINATIONS does not name this SIP domain"),
+    (f"client:alice,{NUMBER},+18765550123",
+     "to, destination 3 of 3: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"),
 ])  # fmt: skip
 def test_reason_names_the_field_and_not_the_address(to, reason):
     with pytest.raises(BadCommandError) as refused:
@@ -78,13 +80,15 @@ def test_reason_names_the_field_and_not_the_address(to, reason):
 @pytest.mark.parametrize("field", ["agent", "customer"])
 def test_both_parties_of_a_call_are_held_against_the_list(field):
     fields = {"agent": "client:alice", "customer": NUMBER, field: "+18765550123"}
-    with pytest.raises(BadCommandError, match=f"^{field}: country JM is not on the allow-list$"):
+    with pytest.raises(BadCommandError, match=f"^{field}: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS$"):
         checked(type="call", **fields)
 
 
 def test_empty_allow_list_allows_no_one():
-    with pytest.raises(BadCommandError, match=r"^to: the allow-list has no entry client:$"):
+    with pytest.raises(BadCommandError, match=r"^to: CONFERRAL_ALLOWED_DESTINATIONS has no entry client:$"):
         transfer("client:alice", AllowList())
+    with pytest.raises(BadCommandError, match=r"; or sip:URI$"):
+        transfer("alice", AllowList())
 
 
 @each("fields, field", [

@@ -25,7 +25,7 @@ def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowe
             location = f"{field}, destination {number} of {len(texts)}" if len(texts) > 1 else field
             address = _resolve(location, text, names, allowed, has_digits=has_digits)
             if address.text in addresses:
-                raise BadCommandError(f"{location}: is the same as one before")
+                raise BadCommandError(f"{location}: the same as one before")
             addresses.append(address.text)
         if addresses:
             found[field] = ",".join(addresses)
