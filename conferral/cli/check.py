@@ -35,8 +35,8 @@ def check(
       conferral check --json | jq '.[] | select(.status != "ok")'
 
     Checks settings, libraries, Redis, and workers; reads account and number from Twilio; and sends one signed request
-    to CONFERRAL_PUBLIC_URL. Changes nothing. No live worker is a failure, a single one a warning. Exits 0 if no check
-    fails, 1 if one does, 2 if a setting is missing or wrong.
+    to CONFERRAL_PUBLIC_URL. Changes nothing. No live worker is a failure, as is a number whose calls go elsewhere; a
+    single worker is a warning. Exits 0 if no check fails, 1 if one does, 2 if a setting is missing or wrong.
     """
     if number is not None and not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
         raise typer.BadParameter("must be + and digits, such as +12025550101", param_hint="--number")
