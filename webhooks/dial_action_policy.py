@@ -85,9 +85,10 @@ _WAIT_FALLBACKS = {1: DialActionAnswer.WAIT_IN_NEW_CONFERENCE, 2: DialActionAnsw
 NEXT_AGENT_AFTER = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED})
 #: Statuses of a `<Dial>` that was answered. Source: Twilio docs, TwiML `<Dial>`, DialCallStatus.
 _ANSWERED_STATUSES = frozenset({"completed", "answered"})
-#: End reasons of sessions whose customer was left alone, or left the conference without hanging up.
+#: End reasons of sessions whose customer was left alone, or left the conference without hanging up. If a late action
+#: gets an answer after `moved`, no one has moved the call: Twilio ignores the answer then.
 _LEFT_ALONE_REASONS = frozenset({
-    EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, EndReason.ALONE, EndReason.TIME_LIMIT,
+    EndReason.AGENT_LEFT, EndReason.CUSTOMER_LEFT, EndReason.ALONE, EndReason.TIME_LIMIT, EndReason.MOVED,
 })  # fmt: skip
 
 

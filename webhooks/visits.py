@@ -121,10 +121,15 @@ class Visits(Routes):
 
 
 def _is_over(newest: NewestSession, call_sid: str) -> bool:
-    """Whether the session has ended, or has seen the call leave."""
+    """Whether the session has ended, or has seen the call leave.
+
+    The caller of a bridge whose `<Dial>` has ended is elsewhere: here.
+    """
     view = newest.view
-    party = view.parties.get(view.party_of(call_sid)) if view is not None else None
-    return newest.has_ended or (party is not None and party.is_gone)
+    if newest.has_ended or view is None:
+        return newest.has_ended
+    party = view.parties.get(view.party_of(call_sid))
+    return (party is not None and party.is_gone) or (view.state == State.BRIDGED and bool(view.dial_call_status))
 
 
 def _has_run(view: SessionView) -> bool:

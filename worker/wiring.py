@@ -43,7 +43,7 @@ from conferral.worker.router.routing_queue import CommandRules
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
-from conferral.worker.sweep.unknown_bridges import is_own_dial
+from conferral.worker.sweep.unknown_bridges import route_of_own_dial
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class WorkerParts:
             names=names,
             times=SweepTimes.for_interval(settings.sweep_interval_s),
             is_dead=self.assigner.membership.is_dead,
-            is_own_dial=is_own_dial(lambda called: directory.current.inbound(called), settings.number),
+            route_of_own_dial=route_of_own_dial(lambda called: directory.current.inbound(called), settings.number),
         )
         rules = CommandRules(
             allowed=allowed,

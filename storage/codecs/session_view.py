@@ -106,6 +106,8 @@ class SessionView:
     attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES
     agents: tuple[str, ...] = field(default=(), repr=False)
     agent_number: int = 0
+    #: How the bridge's `<Dial>` ended; empty while it lasts.
+    dial_call_status: str = ""
     #: How to dial the agent of a `call`.
     options: DialOptions = field(default_factory=DialOptions, repr=False)
     pending_commands: tuple[PendingCommand, ...] = field(default=(), repr=False)

@@ -103,9 +103,18 @@ async def test_request_gets_the_same_answer_until_its_document_runs(client, inge
     assert verbs(second) == (["Dial"] if repeats else ["Pause", "Redirect"])
 
 
-async def test_party_that_has_left_a_live_session_opens_its_own(client, ingest):
-    ingest.facts = facts("conferenced", customer=PartyView(call_sid=CALLER, status="left"))
-    ingest.ended = {}
+@pytest.mark.parametrize(
+    "session",
+    [
+        facts("conferenced", customer=PartyView(call_sid=CALLER, status="left")),
+        facts("bridged", phase="ringing", dial_call_status="canceled"),
+        facts("bridged", phase="connected", dial_call_status="completed"),
+    ],
+    ids=["left", "ringing", "connected"],
+)
+async def test_party_that_has_left_a_live_session_opens_its_own(client, ingest, session):
+    """A bridged one may take 10 s to end: by then, the caller would hear that no one can be reached."""
+    ingest.facts, ingest.ended = session, {}
     claimed = []
 
     async def claim(call_sid, ended, wanted):

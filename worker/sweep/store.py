@@ -143,7 +143,7 @@ class SweepStore:
 
     async def recover(self, found: ConferenceFound) -> bool:
         """Publish a lost session's conference, or return False: a node is silent."""
-        return await self._open(found, [participant.call_sid for participant in found.participants])
+        return await self._open([found], [participant.call_sid for participant in found.participants])
 
     async def open_bridge(self, bridge: UnknownBridge, ended: str) -> str:
         """Publish an unknown bridge; return its session's id.
@@ -158,20 +158,20 @@ class SweepStore:
                 claimed = await scripts.claim_visit(self._client, [self._keys.call(bridge.call_sid)], arguments)
             if claimed.decode(errors="replace") != wanted:
                 return ""  # a request has opened it meanwhile
-        is_open = await self._open(bridge.event(session_id), [bridge.call_sid, bridge.child.call_sid])
+        is_open = await self._open(bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
         return session_id if is_open else ""
 
-    async def _open(self, event: Event, call_sids: Iterable[str]) -> bool:
-        """Index a session's calls, and publish the event that opens it."""
+    async def _open(self, events: Sequence[Event], call_sids: Iterable[str]) -> bool:
+        """Index a session's calls, and publish the events that open it."""
         calls = [self._keys.call(call_sid) for call_sid in call_sids]
         if any(node_of(self._client, key) in self._silent_nodes for key in calls):
             return False
         with store_errors():
             pipeline = self._client.pipeline()
             for key in calls:
-                pipeline.set(key, event.session_id, nx=True, ex=CALL_INDEX_TTL_S)
+                pipeline.set(key, events[0].session_id, nx=True, ex=CALL_INDEX_TTL_S)
             await pipeline.execute()
-        await append_events(self._client, self._keys, [event])
+        await append_events(self._client, self._keys, events)
         return True
 
     async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:

@@ -32,7 +32,7 @@ from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is
 from conferral.worker.sweep.session_recovery import adopt_conference
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore, chunks
 from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
-from conferral.worker.sweep.unknown_bridges import IsOwnDial, find_unknown_bridges
+from conferral.worker.sweep.unknown_bridges import RouteOfOwnDial, find_unknown_bridges
 
 log = structlog.get_logger()
 
@@ -84,10 +84,10 @@ class Sweeper:
         names: ConferenceNames,
         times: SweepTimes,
         is_dead: Callable[[str], bool],
-        is_own_dial: IsOwnDial = lambda _call, _child: False,
+        route_of_own_dial: RouteOfOwnDial = lambda _call, _child: None,
     ) -> None:
         self._core = core
-        self._is_own_dial = is_own_dial
+        self._route_of_own_dial = route_of_own_dial
         #: SIDs of calls that the last sweep found bridged without a session.
         self._unknown_bridges: set[str] = set()
         self._account_lists = account_lists
@@ -257,7 +257,7 @@ class Sweeper:
         self, account: AccountSnapshot, diff: AccountDiff, behind: set[int], stop: asyncio.Event
     ) -> None:
         """Open sessions for bridged calls that were unknown before, too."""
-        found = find_unknown_bridges(account, diff.unmatched_calls, self._is_own_dial)
+        found = find_unknown_bridges(account, diff.unmatched_calls, self._route_of_own_dial)
         known = await self._store.session_ids_of_calls(
             [sid for one in found for sid in (one.call_sid, one.child.call_sid)]
         )

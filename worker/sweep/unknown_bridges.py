@@ -8,7 +8,7 @@ of that number's agents with the caller ID that we would have shown. Other progr
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from conferral.statemachine.events import CallProgressed
+from conferral.statemachine.events import CallProgressed, CallReceived
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import CallStatus
@@ -16,8 +16,8 @@ from conferral.telephony.account_lists import AccountSnapshot, ChildCall, OwnCal
 from conferral.telephony.addresses import is_caller_id
 from conferral.telephony.directory.model import InboundRoute
 
-#: Whether a `<Dial>` of ours may have made a child of a call.
-IsOwnDial = Callable[[OwnCall, ChildCall], bool]
+#: Returns the called number's route if a `<Dial>` of ours may have made a child of a call.
+RouteOfOwnDial = Callable[[OwnCall, ChildCall], InboundRoute | None]
 
 
 class UnknownBridge(NamedTuple):
@@ -26,10 +26,23 @@ class UnknownBridge(NamedTuple):
     call_sid: str
     call: OwnCall
     child: ChildCall
+    route: InboundRoute
 
-    def event(self, session_id: str) -> CallProgressed:
-        """Return the lost callback of the agent's answer."""
-        return CallProgressed(
+    def events(self, session_id: str) -> tuple[CallReceived, CallProgressed]:
+        """Return what was lost: the call's arrival, and the agent's answer."""
+        number = self.route.agents.index(self.child.address)
+        received = CallReceived(
+            session_id=session_id,
+            token=f"sweep:{self.call_sid}",
+            call_sid=self.call_sid,
+            customer_address=self.call.address,
+            agent_address=self.child.address,
+            has_caller_id=is_caller_id(self.call.address),
+            called_number=self.route.called_number,
+            other_agents=self.route.agents[number + 1 :],
+            attributes=self.route.attributes,
+        )
+        progressed = CallProgressed(
             session_id=session_id,
             token=f"sweep:{self.child.call_sid}",
             party=AGENT,
@@ -38,21 +51,25 @@ class UnknownBridge(NamedTuple):
             address=self.child.address,
             customer_address=self.call.address,
         )
+        return received, progressed
 
 
-def is_own_dial(route_of: Callable[[str], InboundRoute], own_number: str) -> IsOwnDial:
+def route_of_own_dial(route_of: Callable[[str], InboundRoute], own_number: str) -> RouteOfOwnDial:
     """Return the check by the directory's route of a called number."""
 
-    def check(call: OwnCall, child: ChildCall) -> bool:
-        # Agents' phones see our own number if the called one came in a SIP address.
-        shown = {own_number, call.called, *([call.address] if is_caller_id(call.address) else [])}
-        return child.address in route_of(call.called).agents and child.caller_id in shown
+    def find(call: OwnCall, child: ChildCall) -> InboundRoute | None:
+        # Agents' phones may see our own number, and do if the called one came in a SIP address.
+        shown = {call.address} if is_caller_id(call.address) else set()
+        if not shown or child.address.startswith("+"):
+            shown |= {own_number, call.called}
+        route = route_of(call.called)
+        return route if child.address in route.agents and child.caller_id in shown else None
 
-    return check
+    return find
 
 
 def find_unknown_bridges(
-    account: AccountSnapshot, unmatched: Collection[str], is_ours: IsOwnDial
+    account: AccountSnapshot, unmatched: Collection[str], route_of: RouteOfOwnDial
 ) -> list[UnknownBridge]:
     """Return the calls without a session that talk to one of our agents."""
     # A call that was moved into its session's conference is recovered with that.
@@ -61,7 +78,7 @@ def find_unknown_bridges(
     for call_sid in sorted(account.own_calls.keys() & unmatched & account.answered - moved):
         call, children = account.own_calls[call_sid], account.children.get(call_sid, ())
         if call.came_in and len(children) == 1 and children[0].call_sid in account.answered:
-            bridge = UnknownBridge(call_sid, call, children[0])
-            if is_ours(call, bridge.child):
-                found.append(bridge)
+            route = route_of(call, children[0])
+            if route is not None:
+                found.append(UnknownBridge(call_sid, call, children[0], route))
     return found

@@ -6,7 +6,7 @@ import pytest
 
 from conferral.telephony.account_lists import AccountSnapshot, ChildCall, OwnCall
 from conferral.telephony.directory.model import InboundRoute
-from conferral.worker.sweep.unknown_bridges import find_unknown_bridges, is_own_dial
+from conferral.worker.sweep.unknown_bridges import find_unknown_bridges, route_of_own_dial
 
 PARENT, CHILD, OTHER = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32
 OWN_NUMBER, NUMBER, CALLER, AGENT = "+14155550100", "+14155550101", "+14155550123", "client:alice"
@@ -14,17 +14,37 @@ CALL, DIALED = OwnCall(CALLER, came_in=True, called=NUMBER), ChildCall(CHILD, AG
 BRIDGED = AccountSnapshot(
     frozenset({PARENT, CHILD}), frozenset({PARENT, CHILD}), own_calls={PARENT: CALL}, children={PARENT: (DIALED,)}
 )
-IS_OURS = is_own_dial(lambda _called: InboundRoute(agents=(AGENT,)), OWN_NUMBER)
+PHONE = "+14155550124"
+ROUTE = InboundRoute(agents=(AGENT, PHONE), called_number=NUMBER)
+ROUTE_OF = route_of_own_dial(lambda _called: ROUTE, OWN_NUMBER)
 
 
 def found(account: AccountSnapshot) -> list[str]:
-    return [one.call_sid for one in find_unknown_bridges(account, account.calls, IS_OURS)]
+    return [one.call_sid for one in find_unknown_bridges(account, account.calls, ROUTE_OF)]
 
 
-@pytest.mark.parametrize("caller_id", [CALLER, NUMBER, OWN_NUMBER])
-def test_call_to_our_number_that_talks_to_our_agent_is_ours(caller_id):
-    account = replace(BRIDGED, children={PARENT: (replace(DIALED, caller_id=caller_id),)})
-    assert found(account) == [PARENT]
+@pytest.mark.parametrize(
+    ("agent", "caller_id", "is_ours"),
+    [
+        (AGENT, CALLER, True),
+        (AGENT, NUMBER, False),
+        (AGENT, OWN_NUMBER, False),
+        (PHONE, CALLER, True),
+        (PHONE, NUMBER, True),
+        (PHONE, OWN_NUMBER, True),
+    ],
+)
+def test_call_to_our_number_that_talks_to_our_agent_is_ours_if_it_shows_what_we_would(agent, caller_id, is_ours):
+    child = replace(DIALED, address=agent, caller_id=caller_id)
+    assert found(replace(BRIDGED, children={PARENT: (child,)})) == [PARENT] * is_ours
+
+
+def test_session_of_a_found_call_has_all_that_its_number_sets():
+    (bridge,) = find_unknown_bridges(BRIDGED, BRIDGED.calls, ROUTE_OF)
+    received, progressed = bridge.events(PARENT)
+    assert (received.agent_address, received.other_agents, received.called_number) == (AGENT, (PHONE,), NUMBER)
+    assert (received.attributes, received.has_caller_id) == (ROUTE.attributes, True)
+    assert (progressed.call_sid, progressed.status) == (CHILD, "in-progress")
 
 
 @pytest.mark.parametrize(
@@ -57,4 +77,4 @@ def test_any_other_call_is_left_alone(changes):
 
 
 def test_call_with_a_session_is_left_to_it():
-    assert find_unknown_bridges(BRIDGED, {CHILD}, IS_OURS) == []
+    assert find_unknown_bridges(BRIDGED, {CHILD}, ROUTE_OF) == []
