@@ -30,7 +30,6 @@ NAMES = (
     "sessions",
     "takeover",
     "neighbors",
-    "libraries",
 )
 LONG = ("simulation", "endurance", "pauses")
 SIZES = ("full", "quick", "tiny")

@@ -176,19 +176,6 @@ def _numbers(results: Results, benchmark: str, prefix: str) -> list[int]:
     return sorted({int(match[1]) for match in matches if match})
 
 
-def _libraries(results: Results) -> str:
-    rows = []
-    for what, library, ours, theirs in (
-        ("A decision (`statemachine/dispatch.py`)", "transitions", "compiled.step_us", "transitions.step_us"),
-        ("A pipeline of two commands (`storage/connection/pipelining.py`)", "redis-py", "pipelining.pipeline_us",
-         "redis_py.pipeline_us"),
-        ("A callback (`runtime/web/connection.py`)", "aiohttp", "direct.callback_us", "aiohttp.callback_us"),
-    ):  # fmt: skip
-        shown = (_median(results.figure("libraries", figure), "µs") for figure in (ours, theirs))
-        rows.append([what, library, *shown])
-    return sizing.table(["CPU time", "Library", "Our code", "With the library"], rows)
-
-
 def _points(results: Results, benchmark: str, prefix: str, figure: str, x: str = "") -> list[plots.Point]:
     """Return points, by the number in a figure's name, or by figure `x`."""
     found = []
@@ -296,7 +283,6 @@ BLOCKS: dict[str, Callable[[Results], str | None]] = {
     "when": _when,
     "readme": _readme,
     "figures": _figures,
-    "libraries": _libraries,
     "latency": _latencies,
     "capacity": sizing.capacity,
     "scale": sizing.scale,

@@ -1,14 +1,10 @@
 """The webhooks application: routes, and answers to rejected requests."""
 
-import asyncio
-from collections.abc import Awaitable, Coroutine
 from dataclasses import replace
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
 from aiohttp import hdrs, web
-from prometheus_client import Histogram
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
@@ -16,8 +12,6 @@ from conferral.runtime.lifecycle import Draining
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.runtime.web.complete_post import CompletePost
-from conferral.runtime.web.connection import DIRECT_HANDLERS, DirectHandler
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony import probe
@@ -38,7 +32,7 @@ from conferral.telephony.phrases import Phrase
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.announcement import AnnouncementRoutes
 from conferral.webhooks.audio_files import PATHS, AudioFile
-from conferral.webhooks.authentication import Head, RequestAuthenticator, Rules
+from conferral.webhooks.authentication import RequestAuthenticator, Rules
 from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.errors import RejectedError, Rejection
@@ -46,8 +40,8 @@ from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.health import HealthRoutes
 from conferral.webhooks.rescue import VOICE_URL_PATHS, Action, NoRedisIngest, Rescue
-from conferral.webhooks.responses import STORED, twiml_response
-from conferral.webhooks.status_callbacks import CALLBACK_PATHS, STATUS_PATH, CallbackRoutes
+from conferral.webhooks.responses import twiml_response
+from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
 from conferral.webhooks.visits import TooManyVisitsError, Visits
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
@@ -80,20 +74,17 @@ def make_app(
     health = HealthRoutes(ingest, metrics, schema or SchemaVersion(), draining)
     rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
     shared = _Shared(dependencies, rescue, clock)
-    direct: dict[str, DirectHandler] = {}
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, action in signed.items():
             route = _SignedRoute(path, action, shared, prefix_was_kept=bool(prefix))
             app.router.add_route(hdrs.METH_ANY, prefix + path, route.handle)
-            direct[prefix + path] = route.handle_directly
         for path, file in audio.items():
             app.router.add_get(prefix + path, file.send)
         app.router.add_get(f"{prefix}/healthz", health.alive)
         app.router.add_get(f"{prefix}/readyz", health.ready)
         app.router.add_get(f"{prefix}/metrics", health.metrics)
-    app[DIRECT_HANDLERS] = direct
     return app
 
 
@@ -128,31 +119,13 @@ class _Shared:
         self.metrics = dependencies.metrics
         self.rescue = rescue
         self.clock = clock
-        #: The bound logger: structlog's proxy takes longer to find a method than to call it.
-        self.log = log.bind()
         self.log_limit = LogRateLimit(clock)
-        #: By route and status: finding a histogram's child is slow.
-        self._durations: dict[tuple[str, int], Histogram] = {}
-
-    def observe(self, route: str, status: int, duration_s: float) -> None:
-        child = self._durations.get((route, status))
-        if child is None:
-            child = self._durations[route, status] = self.metrics.webhook_requests.labels(route, str(status))
-        child.observe(duration_s)
 
     def record_rejection(self, path: str, status: int, reason: Rejection) -> None:
         """Count a rejected request, and log some, without any request data."""
         self.metrics.webhook_rejections.labels(path, reason.value).inc()
         if count := self.log_limit.count((path, reason), REFUSALS_LOG_EVERY_S):
             log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
-
-
-async def _run_as_task(answering: Coroutine[Any, Any, web.Response]) -> web.Response:
-    task = asyncio.create_task(answering)
-    try:
-        return await task
-    finally:
-        task.cancel()  # at a shutdown, the connection closes this coroutine, but not the task
 
 
 class _SignedRoute:
@@ -164,25 +137,13 @@ class _SignedRoute:
         self._rules = Rules(prefix_was_kept, is_voice=is_voice, is_new_call=path in VOICE_URL_PATHS)
 
     async def handle(self, request: web.Request) -> web.Response:
-        head = Head(request.method, request.raw_path, request.headers)
-        response = await self._answer(head, self._shared.authenticator.authenticate(request, head, self._rules))
-        return web.Response(status=STORED.status) if response is STORED else response
-
-    def handle_directly(self, post: CompletePost) -> Coroutine[Any, Any, web.Response]:
-        """Answer a complete request outside of a task."""
-        head = Head("POST", post.target, post.headers)
-        answering = self._answer(head, self._shared.authenticator.authenticate_complete(post.body, head, self._rules))
-        # Documents are awaited with timeouts, which need a task.
-        return answering if self._path in CALLBACK_PATHS else _run_as_task(answering)
-
-    async def _answer(self, head: Head, authenticating: Awaitable[Form]) -> web.Response:
-        shared, path, log = self._shared, self._path, self._shared.log
+        shared, path = self._shared, self._path
         started_s = shared.clock.monotonic_s()
         form: Form | None = None
-        query = head.target.partition("?")[2]
+        query = request.raw_path.partition("?")[2]
         try:
             with contain(ItemKind.WEBHOOK, shared.metrics, passing=_EXPECTED_ERRORS, url_path=path) as boundary:
-                form = await authenticating
+                form = await shared.authenticator.authenticate(request, self._rules)
                 response = await self._action(form, query)
             if boundary.unexpected is not None:
                 response = web.Response(status=500)
@@ -190,7 +151,7 @@ class _SignedRoute:
                     response = await shared.rescue.answer(path, form, query, _EXPECTED_ERRORS)
         except RejectedError as error:
             is_unsigned = error.reason is Rejection.UNSIGNED
-            if is_unsigned and shared.authenticator.is_probe(head, shared.clock.wall_ms() / 1000):
+            if is_unsigned and shared.authenticator.is_probe(request, shared.clock.wall_ms() / 1000):
                 log.debug("probe_answered", url_path=path, status=error.status)
                 return web.Response(status=error.status)
             is_signed = error.reason is Rejection.REPEATED_FIELD
@@ -207,9 +168,12 @@ class _SignedRoute:
             response = self._answer_malformed(Rejection.MALFORMED_FIELD)
         else:
             log.debug("webhook_accepted", url_path=path, status=response.status)
-            if head.target.endswith(probe.TARGET):  # of `conferral check`: no refused callback, whatever the answer
+            if request.raw_path.endswith(
+                probe.TARGET
+            ):  # of `conferral check`: no refused callback, whatever the answer
                 return response
-        shared.observe(path, response.status, shared.clock.monotonic_s() - started_s)
+        duration_s = shared.clock.monotonic_s() - started_s
+        shared.metrics.webhook_requests.labels(path, str(response.status)).observe(duration_s)
         return response
 
     def _answer_malformed(self, reason: Rejection) -> web.Response:

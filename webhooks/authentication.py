@@ -4,13 +4,10 @@ Checks run from cheap to expensive. The body of an unsigned request is never rea
 """
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import content_length
@@ -29,8 +26,7 @@ FIELDS_MAX = 512
 VOICE_BODY_BYTES_MAX = 1024 * 1024
 #: Read timeout, seconds; Twilio gives up after 15 s. A body that trickles in is not Twilio's.
 _READ_DEADLINE_S = 5.0
-_SIGNATURE_HEADER = "x-twilio-signature"
-_PROBE_HEADER = probe.HEADER.lower()
+_SIGNATURE_HEADER = "X-Twilio-Signature"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +42,6 @@ class Rules:
     is_new_call: bool
 
 
-class Head(msgspec.Struct, frozen=True):
-    """The head of a request."""
-
-    method: str
-    #: Path and query as sent, undecoded.
-    target: str
-    #: By name in lower case.
-    headers: Mapping[str, str]
-
-    def only(self, name: str) -> str | None:
-        """Return a header's value; None unless it was sent once."""
-        headers: Any = self.headers
-        # In aiohttp's headers, a name may be repeated.
-        is_repeated = not isinstance(headers, dict) and len(headers.getall(name, ())) > 1
-        return None if is_repeated else headers.get(name)
-
-
 class RequestAuthenticator:
     """Accepts requests that Twilio signed for our account."""
 
@@ -73,31 +52,26 @@ class RequestAuthenticator:
         self._account_sid = settings.account_sid
         self._large_bodies = LargeBodyLimiter()
 
-    def is_probe(self, head: Head, now_s: float) -> bool:
+    def is_probe(self, request: web.Request, now_s: float) -> bool:
         """Whether `conferral check` sent it, unsigned; `now_s` is Unix time."""
-        proof = head.only(_PROBE_HEADER)
-        if proof is None or not head.target.endswith(probe.TARGET):
+        proof = _only(request, probe.HEADER)
+        if proof is None or not request.raw_path.endswith(probe.TARGET):
             return False
         return probe.is_probe(proof, self._tokens, now_s)
 
-    async def authenticate(self, request: web.Request, head: Head, rules: Rules) -> Form:
+    async def authenticate(self, request: web.Request, rules: Rules) -> Form:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""
-        _check_head(head, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
+        _check_head(request, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
         body = await _read_body(request, bytearray(), BODY_BYTES_MAX, asyncio.timeout(_READ_DEADLINE_S))
         if request.content.at_eof() and _is_small(body):
-            form = self._signed_form(head, body, rules)
+            form = self._signed_form(request, body, rules)
         elif rules.is_voice:
-            form = await self._large_form(request, head, body, rules)
+            form = await self._large_form(request, body, rules)
         elif len(body) > BODY_BYTES_MAX:
             raise RejectedError(413, Rejection.TOO_LARGE)
         else:
             raise RejectedError(403, Rejection.TOO_MANY_FIELDS)
         return self._checked_form(form, rules)
-
-    async def authenticate_complete(self, body: bytes, head: Head, rules: Rules) -> Form:
-        """Authenticate a small, complete request, as `authenticate` does."""
-        _check_head(head, BODY_BYTES_MAX)
-        return self._checked_form(self._signed_form(head, body, rules), rules)
 
     def _checked_form(self, form: Form, rules: Rules) -> Form:
         # Not every request names its account. Subaccounts sign with their own token; others under ours are not served.
@@ -111,38 +85,44 @@ class RequestAuthenticator:
                 raise RejectedError(400, Rejection.REPEATED_FIELD)
         return form
 
-    async def _large_form(self, request: web.Request, head: Head, body: bytearray, rules: Rules) -> Form:
+    async def _large_form(self, request: web.Request, body: bytearray, rules: Rules) -> Form:
         """Read the rest of a large body that begins with `body`; return its form."""
         async with self._large_bodies.slot():
             await _read_body(request, body, VOICE_BODY_BYTES_MAX, self._large_bodies.read_timeout(_READ_DEADLINE_S))
             if len(body) > VOICE_BODY_BYTES_MAX:
                 raise RejectedError(413, Rejection.TOO_LARGE)
             async with self._large_bodies.parse_lock:  # in a thread: it takes long enough to delay other callers
-                return await asyncio.to_thread(self._signed_form, head, body, rules)
+                return await asyncio.to_thread(self._signed_form, request, body, rules)
 
-    def _signed_form(self, head: Head, body: bytes | bytearray, rules: Rules) -> Form:
+    def _signed_form(self, request: web.Request, body: bytearray, rules: Rules) -> Form:
         try:
             form = parse_form(body)
         except UnicodeDecodeError:  # a browser or a phone network may send such a name
             form = parse_form(body, errors="surrogateescape")
-            self._check_signature(head, form, rules)
+            self._check_signature(request, form, rules)
             return form.readable()
-        self._check_signature(head, form, rules)
+        self._check_signature(request, form, rules)
         return form
 
-    def _check_signature(self, head: Head, signed: Form, rules: Rules) -> None:
+    def _check_signature(self, request: web.Request, signed: Form, rules: Rules) -> None:
         if not self._signature_check.is_valid(
-            head.target, signed, _required_signature(head), prefix_was_kept=rules.prefix_was_kept
+            request.raw_path, signed, _required_signature(request), prefix_was_kept=rules.prefix_was_kept
         ):
             raise RejectedError(403, Rejection.WRONG_SIGNATURE)
 
 
-def _is_small(body: bytes | bytearray) -> bool:
+def _is_small(body: bytearray) -> bool:
     return len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
 
 
-def _required_signature(head: Head) -> str:
-    signature = head.only(_SIGNATURE_HEADER)
+def _only(request: web.Request, name: str) -> str | None:
+    """Return a header's value; None unless it was sent once."""
+    values = request.headers.getall(name, ())
+    return values[0] if len(values) == 1 else None
+
+
+def _required_signature(request: web.Request) -> str:
+    signature = _only(request, _SIGNATURE_HEADER)
     if signature is None:
         raise RejectedError(403, Rejection.UNSIGNED)
     return signature
@@ -166,11 +146,11 @@ async def _read_body(
     return body
 
 
-def _check_head(head: Head, bytes_max: int) -> None:
-    if head.method != "POST":
+def _check_head(request: web.Request, bytes_max: int) -> None:
+    if request.method != hdrs.METH_POST:
         raise RejectedError(405, Rejection.METHOD)
-    _required_signature(head)
-    if content_length(head.headers) > bytes_max:
+    _required_signature(request)
+    if content_length(request.headers) > bytes_max:
         raise RejectedError(413, Rejection.TOO_LARGE)
-    if "content-encoding" in head.headers:  # Twilio sends none, and a small body may decompress into a huge one
+    if hdrs.CONTENT_ENCODING in request.headers:  # Twilio sends none, and a small body may decompress into a huge one
         raise RejectedError(403, Rejection.CONTENT_ENCODING)

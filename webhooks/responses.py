@@ -22,8 +22,6 @@ STORE_DEADLINE_S = 2.2
 SHORT_STORE_DEADLINE_S = 1.0
 #: How often a session that is not decided yet is read again.
 _READS_MAX = 5
-#: Answers a stored callback. It is made once, as that takes longer than sending its status; aiohttp is given a copy.
-STORED = web.Response(status=204)
 
 
 def twiml_response(document: str) -> web.Response:

@@ -20,14 +20,12 @@ from conferral.telephony.callback_events import (
 from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_session
 from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.form import Form
-from conferral.webhooks.responses import STORED, record_unstored
+from conferral.webhooks.responses import record_unstored
 from conferral.webhooks.visits import Visits
 
 log = structlog.get_logger()
 
 STATUS_PATH = "/voice/status"
-#: Their answers await only the ingest, so connections run their handlers without a task.
-CALLBACK_PATHS = frozenset({STATUS_PATH, CALL_PATH, CONFERENCE_PATH, RECORDING_PATH})
 #: Calls that this process knows to be in the call index, count; about 2 MB.
 _INDEXED_MAX = 10_000
 
@@ -80,7 +78,7 @@ class CallbackRoutes(Routes):
         return (
             await self._store(replace(event, session_id=session_id), event.call_sid, CALL_PATH)
             if session_id
-            else STORED
+            else web.Response(status=204)
         )
 
     def conference(self, form: Form, query: str) -> Awaitable[web.Response]:
@@ -108,4 +106,4 @@ class CallbackRoutes(Routes):
             self._indexed[call_sid] = event.session_id
             if len(self._indexed) > _INDEXED_MAX:
                 del self._indexed[next(iter(self._indexed))]
-        return STORED
+        return web.Response(status=204)

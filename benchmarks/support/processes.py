@@ -18,7 +18,6 @@ from conferral.runtime import lifecycle, log
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.runtime.web.connection import DIRECT_HANDLERS
 from conferral.storage import config
 from conferral.storage.connection.client import BLOCK_MS, make_client
 from conferral.storage.ingest.writer import BatchingIngest
@@ -73,8 +72,6 @@ async def webhooks(stop: asyncio.Event, order: dict[str, Any]) -> int:
     publisher._server._changed_at_s = None
     watching = asyncio.ensure_future(publisher.watch_server(stop))
     app = make_app(settings, publisher, NobodyAsks(), metrics, clock)
-    if not order.get("direct", True):
-        app[DIRECT_HANDLERS].clear()  # aiohttp answers every request
     serving = asyncio.ensure_future(serve(app, "127.0.0.1", order["port"], stop, metrics))
     await _accepts(order["port"])
     _usage.serve(stop)

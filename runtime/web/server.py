@@ -6,6 +6,7 @@ aiohttp's own logger quotes lines that it can't parse, with tokens or phone numb
 import asyncio
 import errno
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,13 +19,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.connection import DIRECT_HANDLERS, Connection, DirectConnection
-from conferral.runtime.web.listener import Listener
+from conferral.runtime.web.guard import Guard, report_requests
 
 log = structlog.get_logger()
 
 #: How long an idle connection stays open after an answer, seconds.
 KEEPALIVE_S = 75.0
+#: Connections that wait to be accepted, count; the system may allow fewer.
+BACKLOG = 1024
 #: Minimum interval between two log lines about malformed requests, seconds; each line has their count.
 MALFORMED_LOG_EVERY_S = 60.0
 #: What listening raises: the last two for a host name that can't be encoded, such as `a..b`.
@@ -33,11 +35,17 @@ LISTEN_ERRORS = (OSError, UnicodeError, TypeError)
 
 def port_unavailable(host: str, port: int, error: Exception) -> SettingsError:
     """Return the error for a host or port that a server can't listen on."""
-    reason = (error.strerror or type(error).__name__).lower() if isinstance(error, OSError) else "not a host name"
+    reason = _reason_of(error).lower() if isinstance(error, OSError) else "not a host name"
     if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         problem = f"can't listen on {host or 'an empty host'} ({reason}); choose one of this machine's addresses"
         return SettingsError((f"{problem} with --host, for example 127.0.0.1",))
     return SettingsError((f"port {port} on {host} is unavailable ({reason}); choose another with --port",))
+
+
+def _reason_of(error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or not error.errno:
+        return error.strerror or type(error).__name__
+    return os.strerror(error.errno)  # asyncio's own text repeats the address
 
 
 @asynccontextmanager
@@ -49,29 +57,31 @@ async def run_server(
     Leaving the block closes the port, then idle connections. Open requests have twice `shutdown_s` to be answered.
     Raises SettingsError if the port is taken, or needs privileges.
     """
-    # A handler outlives its client: an event that was read is stored even if no one waits for the answer.
-    runner = web.AppRunner(app, shutdown_timeout=shutdown_s, handler_cancellation=False)
-    await runner.setup()
-    server, loop = runner.server, asyncio.get_running_loop()
-    assert server is not None
+    app.middlewares.insert(0, report_requests)
     options = {
         "access_log": None,  # it would contain query strings; the metrics count requests
         "keepalive_timeout": KEEPALIVE_S,
         "logger": _ServerLog(metrics or Metrics()),
         **options,
     }
-    make_connection: type[Connection] = Connection
-    if DIRECT_HANDLERS in app:
-        make_connection, options["handlers"] = DirectConnection, app[DIRECT_HANDLERS]
+    # A handler outlives its client: an event that was read is stored even if no one waits for the answer.
+    runner = web.AppRunner(app, shutdown_timeout=shutdown_s, handler_cancellation=False, **options)
+    await runner.setup()
+    make_protocol = runner.server
+    assert make_protocol is not None
+    connections: dict[Guard, None] = {}
+    loop = asyncio.get_running_loop()
     try:
         try:
-            listener = await Listener.open(lambda: make_connection(server, loop=loop, **options), host, port)
+            server = await loop.create_server(
+                lambda: Guard(make_protocol(), connections), host, port, backlog=BACKLOG, reuse_address=True
+            )
         except LISTEN_ERRORS as error:
             raise port_unavailable(host, port, error) from None
         try:
-            yield listener.port
+            yield int(server.sockets[0].getsockname()[1])
         finally:
-            listener.close()
+            server.close()
     finally:
         await runner.cleanup()
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.web import connection
+from conferral.runtime.web import guard
 from conferral.runtime.web.server import run_server
 
 HEAD = b"POST / HTTP/1.1\r\nHost: localhost\r\n"
@@ -24,7 +24,8 @@ def app() -> web.Application:
 
 @pytest.fixture
 def deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "HEAD_DEADLINE_S", 0.05)
+    monkeypatch.setattr(guard, "HEAD_DEADLINE_S", 0.05)
+    monkeypatch.setattr(guard, "ANSWER_DEADLINE_S", 0.05)
 
 
 async def answered(reader: asyncio.StreamReader) -> bytes:
@@ -60,7 +61,7 @@ async def test_idle_connection_and_slow_body_are_kept(app, monkeypatch) -> None:
 
         def noting(delay, callback, *given, **options):
             handle = call_later(delay, callback, *given, **options)
-            if delay == connection.HEAD_DEADLINE_S:
+            if delay == guard.HEAD_DEADLINE_S:
                 timers.append(handle)
             return handle
 
@@ -83,7 +84,6 @@ async def test_port_that_is_taken_is_named_so(app) -> None:
                 pytest.fail("two servers have one port")
 
 
-@pytest.mark.xfail(strict=True, raises=TimeoutError, reason="S1: a client that asks and never reads is held forever")
 async def test_client_that_never_reads_its_answers_is_disconnected(deadline) -> None:
     """Unauthenticated requests for a large answer, all sent at once, fill the connection's buffers."""
     transports = []
@@ -104,3 +104,21 @@ async def test_client_that_never_reads_its_answers_is_disconnected(deadline) -> 
             assert len(transports) < 50, "it was disconnected for its silence, not once it had all answers"
         finally:
             writer.transport.abort()
+
+
+async def test_more_connections_than_allowed_push_out_the_longest_idle(app, monkeypatch) -> None:
+    """Nothing else is served otherwise, not even health checks. A connection with a running request stays."""
+    monkeypatch.setattr(guard, "CONNECTIONS_MAX", 3)
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
+        clients = []
+        for body in (b"h", b"hi", b"hi"):
+            clients.append(await asyncio.open_connection("127.0.0.1", port))
+            clients[-1][1].write(HEAD + b"Content-Length: 2\r\n\r\n" + body)
+            if body == b"hi":
+                assert await answered(clients[-1][0]) == body
+        clients.append(await asyncio.open_connection("127.0.0.1", port))
+        assert await clients[1][0].read() == b"", "the one that was answered first"
+        clients[0][1].write(b"i")
+        assert await answered(clients[0][0]) == b"hi"
+        for _, writer in clients:
+            writer.close()

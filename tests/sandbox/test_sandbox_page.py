@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 import pytest
 
-from conferral.runtime.web.connection import Connection
+from conferral.runtime.web.guard import Guard
 from conferral.sandbox import Sandbox, page_socket
 from conferral.sandbox.model.inputs import RestRequest
 from tests.sandbox.control_client import Control
@@ -283,14 +283,14 @@ async def test_a_sandbox_that_stops_lets_its_pages_go(app: WebhookApp) -> None:
 async def test_a_page_that_reads_nothing_does_not_delay_the_stop(
     app: WebhookApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connections: list[Connection] = []
-    connect = Connection.connection_made
+    connections: list[Guard] = []
+    connect = Guard.connection_made
 
-    def connection_made(connection: Connection, transport: asyncio.BaseTransport) -> None:
+    def connection_made(connection: Guard, transport: asyncio.BaseTransport) -> None:
         connections.append(connection)
         connect(connection, transport)
 
-    monkeypatch.setattr(Connection, "connection_made", connection_made)
+    monkeypatch.setattr(Guard, "connection_made", connection_made)
     monkeypatch.setattr(page_socket, "CLOSE_S", 0.1)
     async with aiohttp.ClientSession() as session, asyncio.timeout(5.0), Sandbox() as sandbox:
         socket = await session.ws_connect(f"{sandbox.url}/sandbox/live")

@@ -9,7 +9,7 @@ from conferral.runtime import outage
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.webhooks import app
-from tests.webhooks.webhook_helpers import DirectTestServer, FakeIngest, FakeTwilioQueries, settings
+from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries, settings
 
 
 @pytest.fixture
@@ -44,25 +44,13 @@ def lines(fresh_logs, monkeypatch):
         yield captured
 
 
-def pytest_generate_tests(metafunc):
-    """Run the tests of a module with `BOTH_WAYS` with callbacks answered directly, and again by aiohttp."""
-    if "way" in metafunc.fixturenames and getattr(metafunc.module, "BOTH_WAYS", False):
-        metafunc.parametrize("way", ["direct", "ordinary"], indirect=True)
-
-
 @pytest.fixture
-def way(request):
-    """Who answers callbacks: the connection directly, as in production, or aiohttp."""
-    return getattr(request, "param", "direct")
-
-
-@pytest.fixture
-async def open_client(ingest, child_lookup, metrics, way):
+async def open_client(ingest, child_lookup, metrics):
     clients = []
 
     async def opened(directory=None, **changes):
         made = app.make_app(settings(**changes), ingest, child_lookup, metrics, SystemClock(), directory)
-        client = TestClient((DirectTestServer if way == "direct" else TestServer)(made))
+        client = TestClient(TestServer(made))
         await client.start_server()
         clients.append(client)
         return client

@@ -33,7 +33,6 @@ from tests.webhooks.webhook_helpers import (
     signed,
 )
 
-BOTH_WAYS = True
 MEBIBYTE = 2**20
 ROUTES = [
     "/voice/inbound",

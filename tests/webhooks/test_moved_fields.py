@@ -4,6 +4,8 @@ from urllib.parse import urlencode, urlsplit
 
 from conferral.statemachine.states import WaitAudio
 from conferral.telephony.callback_urls import (
+    CONFERENCE_PATH,
+    RECORDING_PATH,
     Announcement,
     CallbackUrls,
     CallCallback,
@@ -14,11 +16,9 @@ from conferral.telephony.callback_urls import (
     Wait,
 )
 from conferral.webhooks.rescue import VOICE_URL_PATHS
-from conferral.webhooks.status_callbacks import CALLBACK_PATHS, STATUS_PATH
 from tests.support.each import each
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, DIAL, PUBLIC_URL, facts, fields, post, signed
 
-BOTH_WAYS = True
 _URLS = CallbackUrls(PUBLIC_URL)
 VOICE_PATHS = ["/voice/inbound", "/voice/conference", "/voice/fallback"]
 #: Every kind of URL that Twilio gets, and a form that it sends there.
@@ -44,8 +44,9 @@ def target_of(url: str) -> str:
 
 def test_every_kind_of_url_is_given() -> None:
     paths = {urlsplit(url).path for url, _ in GIVEN}
-    assert {kind.path for kind in UrlFields.__subclasses__()} | VOICE_URL_PATHS | CALLBACK_PATHS - {
-        STATUS_PATH
+    assert {kind.path for kind in UrlFields.__subclasses__()} | VOICE_URL_PATHS | {
+        CONFERENCE_PATH,
+        RECORDING_PATH,
     } == paths
 
 

@@ -7,7 +7,6 @@ from conferral.telephony import probe
 from tests.support.each import each
 from tests.webhooks.webhook_helpers import ACCOUNT, FORM, TOKEN, fields, post
 
-BOTH_WAYS = True
 FORM_BODY = {"AccountSid": ACCOUNT}
 
 

@@ -24,7 +24,6 @@ from tests.webhooks.webhook_helpers import (
     post,
 )
 
-BOTH_WAYS = True
 ROOT = Path(__file__).parents[2]
 #: What runs in a handler; the request's reception is another matter.
 HANDLERS = {

@@ -9,6 +9,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
@@ -22,7 +23,7 @@ from conferral.telephony.callback_urls import DialAction, DialKind
 from conferral.telephony.directory.model import DirectoryFile
 from conferral.webhooks import app, server
 from conferral.webhooks.api.handlers import Handlers
-from conferral.webhooks.authentication import Head, RequestAuthenticator, Rules
+from conferral.webhooks.authentication import RequestAuthenticator, Rules
 from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.errors import RejectedError
 from conferral.webhooks.form import Form, parse_form
@@ -192,12 +193,12 @@ def test_body_that_trickles_in_is_refused_after_five_seconds() -> None:
             return b"x"
 
     async def story(loop: VirtualLoop) -> None:
-        request: Any = SimpleNamespace(content=Content())
-        headers = {"x-twilio-signature": "x", "content-type": "application/x-www-form-urlencoded"}
+        headers = CIMultiDict({"X-Twilio-Signature": "x", "Content-Type": "application/x-www-form-urlencoded"})
+        request: Any = SimpleNamespace(content=Content(), method="POST", raw_path="/x", headers=headers)
         rules = Rules(prefix_was_kept=False, is_voice=False, is_new_call=False)
         began_s = loop.time()
         with pytest.raises(RejectedError) as refused:
-            await RequestAuthenticator(settings()).authenticate(request, Head("POST", "/x", headers), rules)
+            await RequestAuthenticator(settings()).authenticate(request, rules)
         assert (refused.value.status, loop.time() - began_s) == (408, pytest.approx(5.0))
 
     run(story)

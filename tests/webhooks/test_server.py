@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import json
 import socket
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode
@@ -11,7 +10,6 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.web.connection import DIRECT_HANDLERS
 from conferral.webhooks import authentication
 from conferral.webhooks import server as server_module
 from conferral.webhooks.app import make_app
@@ -19,7 +17,6 @@ from conferral.webhooks.server import serve
 from tests.support.ports import free_port
 from tests.webhooks.webhook_helpers import AGENT_CALL, FORM, FakeIngest, fields, settings, signed
 
-BOTH_WAYS = True
 #: How long a server may take to listen on a busy machine, seconds.
 DEADLINE_S = 15.0
 
@@ -34,14 +31,8 @@ async def connect(port):
 
 
 @pytest.fixture
-def make(child_lookup, metrics, way):
-    def made(ingest):
-        app = make_app(settings(), ingest, child_lookup, metrics, SystemClock())
-        if way == "ordinary":
-            del app[DIRECT_HANDLERS]
-        return app
-
-    return made
+def make(child_lookup, metrics):
+    return lambda ingest: make_app(settings(), ingest, child_lookup, metrics, SystemClock())
 
 
 @pytest.fixture
@@ -228,29 +219,3 @@ async def test_a_port_that_is_taken_is_said_so(app, lines):
 async def test_a_host_that_can_not_be_encoded_is_said_so(app):
     with pytest.raises(SettingsError, match=r"^can't listen on ä\.\.b \(not a host name\)"):
         await serve(app, "ä..b", 0, asyncio.Event())
-
-
-UNREADABLE = "the request is malformed, or its first line or a header is too long"
-
-
-@pytest.mark.parametrize(
-    ("start", "reason"),
-    [
-        (b"GET /healthz\x00 HTTP/1.1", UNREADABLE),
-        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1", UNREADABLE),
-        (b"FOO /sessions HTTP/1.1", UNREADABLE),
-        (b"GET /healthz HTTP/1.1\r\nExpect: foo", "the header Expect must be 100-continue"),
-        (b"GET /nowhere HTTP/1.1\r\nExpect: foo", "the header Expect must be 100-continue"),
-    ],
-)
-async def test_request_that_is_malformed_or_too_long_is_refused_in_json_without_being_quoted(app, start, reason):
-    async with serving(app) as (port, _, _):
-        reader, writer = await connect(port)
-        writer.write(start + b"\r\nHost: x\r\n\r\n")
-        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        writer.close()
-
-    assert b" 400 " in head.partition(b"\r\n")[0]
-    docs = "docs/reference/errors.md#malformed"
-    error = {"type": "malformed", "reason": reason, "allowed": [], "docs": docs}
-    assert json.loads(body) == {"error": error}

@@ -15,7 +15,6 @@ from tests.webhooks.webhook_helpers import (
     post,
 )
 
-BOTH_WAYS = True
 RECORDING = f"/callbacks/recording?session={CALLER}&v=1"
 
 

@@ -4,13 +4,10 @@ import asyncio
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
-from aiohttp import web
-from aiohttp.test_utils import TestServer
 from twilio.request_validator import RequestValidator
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.runtime.web.connection import DIRECT_HANDLERS, DirectConnection
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.ingest.port import GateClaim, NewestSession
 
@@ -51,29 +48,6 @@ def signed(target, form, *, token=TOKEN, public_url=PUBLIC_URL):
     """Headers with the signature that Twilio would send."""
     signature = RequestValidator(token).compute_signature(public_url + target, form)
     return {"X-Twilio-Signature": signature, "Content-Type": FORM}
-
-
-class _DirectServer(web.Server):
-    """Makes the connections of `conferral.runtime.web.server`."""
-
-    handlers = None
-
-    def __call__(self):
-        return DirectConnection(self, loop=self._loop, handlers=self.handlers, **self._kwargs)
-
-
-class _DirectRunner(web.AppRunner):
-    async def _make_server(self):
-        made = await super()._make_server()
-        made.__class__, made.handlers = _DirectServer, self.app[DIRECT_HANDLERS]
-        return made
-
-
-class DirectTestServer(TestServer):
-    """A test server that answers usual requests directly."""
-
-    async def _make_runner(self, **options):
-        return _DirectRunner(self.app, **options)
 
 
 class Repeated(dict):
