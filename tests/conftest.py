@@ -18,7 +18,6 @@ pytest_plugins = (
     "tests.support.groups",
     "tests.support.leak_cleanup",
     "tests.support.left_to_soak",
-    "tests.support.open_connections",
     "tests.support.plain_log",
     "tests.support.row_coverage",
     "tests.support.script_errors",

@@ -12,7 +12,6 @@ from conferral.statemachine.policy import Policy
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster
 from conferral.storage.connection.node_limits import node_of
-from conferral.storage.connection.pipelining_client import over_one_connection
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
@@ -63,14 +62,14 @@ class Connections:
     def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
         """Return the connections; on a cluster, the pools serve all commands."""
         url, partitions = settings.redis_url, settings.partitions
-        client = over_one_connection(environment.redis(url, max_connections=256))
+        client = environment.redis(url, max_connections=256)
         blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)
-        reserved = over_one_connection(environment.redis(url, max_connections=2 * partitions + 32))
+        reserved = environment.redis(url, max_connections=2 * partitions + 32)
         return cls(
             client,
             blocking,
             reserved,
-            None if is_cluster(client) else over_one_connection(environment.redis(url, max_connections=1)),
+            None if is_cluster(client) else environment.redis(url, max_connections=1),
             BlockingReads(blocking),
             environment.http(settings, clock=environment.clock, metrics=metrics),
         )
@@ -82,7 +81,6 @@ class Connections:
                 if client is not None:
                     closing.push_async_callback(client.aclose)
             closing.push_async_callback(self.http.close)
-            closing.callback(self.reads.close)
 
 
 class WorkerParts:

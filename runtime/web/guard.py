@@ -1,4 +1,4 @@
-"""Guard of a server's connections: deadlines for both directions, and a bound.
+"""Guard of a server's connections: deadlines both ways, and a bound.
 
 It wraps aiohttp's protocol, and passes all bytes on unread. What it must know of requests, a middleware reports.
 """

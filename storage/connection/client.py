@@ -103,7 +103,12 @@ async def server_time_ms(client: Client, key: str) -> int:
 
 
 async def run_all(client: Client, commands: Iterable[Sequence[Any]]) -> list[Any]:
-    """Run commands in one pipeline; return answers, refusals as values."""
+    """Run commands in one pipeline; return answers, refusals as values.
+
+    On a cluster, a node that can't be reached is a refusal, too: other nodes have run theirs.
+    """
+    if isinstance(client, ClusterClient):
+        return await client.exchange(list(commands))
     pipeline = client.pipeline()
     for command in commands:
         pipeline.execute_command(*command)

@@ -10,7 +10,7 @@ redis-py provides nodes, connections, and the slot map. Routing a command to its
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio.cluster import ClusterNode, ClusterPipeline, PipelineCommand, RedisCluster
@@ -65,15 +65,10 @@ class ClusterClient(RedisCluster):
             await self._ensure_slot_map()
             return await self._execute_command(self._primary_of(args), *args, **options)
 
-    async def exchange(
-        self, commands: Sequence[tuple[Any, ...]], on_answer: Callable[[int, Any], None] | None = None
-    ) -> list[Any]:
-        """Send one pipeline to each node; return all answers and errors in order.
-
-        `on_answer` gets a command's position and answer as soon as its node has answered, unless it was redirected.
-        """
+    async def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
+        """Send one pipeline to each node; return all answers and errors in order."""
         pipelined = [PipelineCommand(at, *command) for at, command in enumerate(commands)]
-        await self._fill_in_results(pipelined, on_answer)
+        await self.fill_in_results(pipelined)
         return [command.result for command in pipelined]
 
     def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> ClusterPipeline:
@@ -171,16 +166,14 @@ class ClusterClient(RedisCluster):
                 await self._invalidate_node(node)
                 raise
 
-    async def _fill_in_results(
-        self, commands: Sequence[PipelineCommand], on_answer: Callable[[int, Any], None] | None = None
-    ) -> None:
+    async def fill_in_results(self, commands: Sequence[PipelineCommand]) -> None:
         """Store each command's answer or error in its `result`."""
         with as_connection_error():
             await self._ensure_slot_map()
         of_node: dict[ClusterNode, list[PipelineCommand]] = {}
         for command in commands:
             of_node.setdefault(self._primary_of(command.args), []).append(command)
-        await asyncio.gather(*(self._send_to_node(node, own, on_answer) for node, own in of_node.items()))
+        await asyncio.gather(*(self._send_to_node(node, own) for node, own in of_node.items()))
         # Repeat what a node refused, in sequence, to preserve the order per key.
         for command in commands:
             if isinstance(command.result, (AskError, TryAgainError)):
@@ -189,9 +182,7 @@ class ClusterClient(RedisCluster):
                 except (*_FAILURES, TryAgainError) as error:
                     command.result = error
 
-    async def _send_to_node(
-        self, node: ClusterNode, commands: list[PipelineCommand], on_answer: Callable[[int, Any], None] | None
-    ) -> None:
+    async def _send_to_node(self, node: ClusterNode, commands: list[PipelineCommand]) -> None:
         try:
             with as_connection_error():
                 await node.execute_pipeline(commands)
@@ -201,10 +192,6 @@ class ClusterClient(RedisCluster):
         for command in commands:
             if isinstance(command.result, _FAILURES):
                 note_node(command.result, node.name)
-        if on_answer is not None:
-            for command in commands:
-                if not isinstance(command.result, (AskError, TryAgainError)):
-                    on_answer(command.position, command.result)
         results = (command.result for command in commands)
         if any(isinstance(one, _FAILURES) and not isinstance(one, MaxConnectionsError) for one in results):
             await self._invalidate_node(node)
@@ -232,7 +219,7 @@ class _Pipeline(ClusterPipeline):
         """Send the commands; see redis-py. Redirections are always followed."""
         del allow_redirections
         commands, self._commands = self._commands, []
-        await self._client._fill_in_results(commands)  # noqa: SLF001
+        await self._client.fill_in_results(commands)
         answers = [command.result for command in commands]
         # The outcome of this command is unknown, or it was never executed; the others' refusals are only answers.
         error: Exception | None = next((one for one in answers if isinstance(one, (*_FAILURES, TryAgainError))), None)

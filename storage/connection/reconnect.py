@@ -50,21 +50,13 @@ class ReconnectMixin:
         self._generation = address.generation
         super().__init__(*arguments, **options)
 
-    @property
-    def is_outdated(self) -> bool:
-        """Whether the server was demoted since this connection was opened."""
-        return self._generation != self._address.generation
-
-    def reconnect_if_read_only(self, error: ResponseError) -> None:
-        """Make all connections to the address reconnect after READONLY."""
-        if error_word(error) == "READONLY":
-            self._address.report_read_only(self._generation)
-
     async def connect(self) -> None:
         """Reconnect if outdated; the pool calls this before each use."""
         redis_py: Any = super()
-        if redis_py.is_connected and self.is_outdated:
+        if redis_py.is_connected and self._generation != self._address.generation:
             await redis_py.disconnect(nowait=True)
+        if not redis_py.is_connected:
+            self._generation = self._address.generation
         await redis_py.connect()
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
@@ -73,10 +65,6 @@ class ReconnectMixin:
         try:
             return await redis_py.read_response(*arguments, **options)
         except ResponseError as error:
-            self.reconnect_if_read_only(error)
+            if error_word(error) == "READONLY":
+                self._address.report_read_only(self._generation)
             raise
-
-    async def _connect(self) -> None:
-        """Open the socket; the connection then belongs to the current generation."""
-        self._generation = self._address.generation
-        await super()._connect()  # type: ignore[misc]  # of redis-py's class

@@ -190,7 +190,6 @@ class BatchingIngest:
         return writes
 
 
-def _view_of(answer: Mapping[bytes, bytes] | list[bytes]) -> SessionView | None:
-    """Decode a hash from Redis or redis-py; None if it is not a session's."""
-    record = answer if isinstance(answer, Mapping) else dict(zip(answer[::2], answer[1::2], strict=True))
+def _view_of(record: Mapping[bytes, bytes]) -> SessionView | None:
+    """Decode a hash; None if it is not a session's."""
     return view_of(all_fields(record)) if b"state" in record else None

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from conferral.storage.connection.client import Client, make_client
-from conferral.storage.connection.pipelining import PipeliningConnection
 from conferral.worker.process import make_policy
 from tests.support.decisions import Decisions, keeping
 from tests.support.forked_worker import ForkedWorker
@@ -68,7 +67,6 @@ class FaultSystem(LocalSystem):
             if self._webhooks_url:
                 client = make_client(self._webhooks_url)
                 self.publisher._client = self.publisher._batcher._client = client
-                self.publisher._batcher._connection = PipeliningConnection(client)
                 keeping_on.push_async_callback(client.aclose)
             self._until_the_end = keeping_on.pop_all()
         return self

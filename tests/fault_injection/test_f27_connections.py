@@ -38,7 +38,7 @@ class Desk:
         self.client: Client = make_client(url, max_connections=8)
         self.blocking: Client = make_client(url, blocking=True, max_connections=8)
         self.publisher = BatchingIngest(self.client, KEYS, SystemClock())
-        self.access = PartitionStore(self.client, BlockingReads(self.blocking, pipelining=False), KEYS)
+        self.access = PartitionStore(self.client, BlockingReads(self.blocking), KEYS)
         self.dials = DialClaims(self.client, KEYS, session_ttl_s=3600)
         self._published = 0
 

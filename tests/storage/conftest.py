@@ -13,8 +13,6 @@ import redis
 
 from conferral.runtime.clock import SystemClock
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.pipelining import PipeliningConnection
-from conferral.storage.connection.pipelining_client import over_one_connection
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
@@ -113,30 +111,14 @@ async def blocking(server) -> AsyncIterator[Any]:
     await client.aclose()
 
 
-@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.soak)], ids=["pipelining", "redis-py"])
-def pipelining(request: pytest.FixtureRequest) -> bool:
-    """Both ways to send a worker's requests to a single server."""
-    return bool(request.param)
+@pytest.fixture
+def store(client, keys) -> SessionStore:
+    return SessionStore(client, keys, session_ttl_s=3600)
 
 
 @pytest.fixture
-async def of_worker(server, pipelining) -> AsyncIterator[Any]:
-    """A worker's client."""
-    client = over_one_connection(client_of(server)) if pipelining else client_of(server)
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture
-def store(of_worker, keys) -> SessionStore:
-    return SessionStore(of_worker, keys, session_ttl_s=3600)
-
-
-@pytest.fixture
-def access(of_worker, blocking, keys, pipelining) -> Iterator[PartitionStore]:
-    reads = BlockingReads(blocking, pipelining=pipelining)
-    yield PartitionStore(of_worker, reads, keys)
-    reads.close()
+def access(client, blocking, keys) -> PartitionStore:
+    return PartitionStore(client, BlockingReads(blocking), keys)
 
 
 @pytest.fixture
@@ -144,13 +126,6 @@ async def publisher(client, keys, clock) -> AsyncIterator[BatchingIngest]:
     publisher = BatchingIngest(client, keys, clock, deadline_s=1.0)
     yield publisher
     await publisher.close()
-
-
-@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.soak)], ids=["pipelining", "redis-py"])
-def both_ways(request, monkeypatch) -> None:
-    """Both ways in which the webhooks send a pipeline to a single server."""
-    if not request.param:
-        monkeypatch.setattr(PipeliningConnection, "can_serve", lambda _client: False)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,8 @@
-"""Blocking reads of streams, both ways."""
+"""Blocking reads of streams."""
 
 import asyncio
 
 import pytest
-from redis.exceptions import ConnectionError as RedisConnectionError
 
 from conferral.storage.connection.blocking_reads import BlockingReads
 
@@ -11,10 +10,8 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.fixture
-def reads(single, blocking, pipelining):
-    reads = BlockingReads(blocking, pipelining=pipelining)
-    yield reads
-    reads.close()
+def reads(single, blocking):
+    return BlockingReads(blocking)
 
 
 async def begun(client, reads):
@@ -23,14 +20,6 @@ async def begun(client, reads):
     while not (await client.info("clients"))["blocked_clients"]:
         await asyncio.sleep(0.01)
     return reading
-
-
-async def test_reads_after_the_end_open_nothing(single, blocking, keys) -> None:
-    reads = BlockingReads(blocking, pipelining=True)
-    reads.close()
-    with pytest.raises(RedisConnectionError, match="closed"):
-        await reads.read(keys.events(0), 1)
-    assert not reads._connections
 
 
 async def test_read_after_a_canceled_one_gets_its_entries_at_once(client, reads) -> None:
@@ -50,14 +39,6 @@ async def test_interrupted_read_returns_nothing_and_the_next_one_its_entries(cli
         assert await waiting == []
         await client.xadd("stream", {"a": "b"}, id="5-1")
         assert await reads.read("stream", 10) == [(b"5-1", {b"a": b"b"})]
-
-
-async def test_read_fails_when_all_are_closed(single, blocking, client) -> None:
-    reads = BlockingReads(blocking)
-    waiting = await begun(client, reads)
-    reads.close()
-    with pytest.raises(RedisConnectionError, match="closed"):
-        await waiting
 
 
 async def test_read_waits_for_an_entry(client, reads) -> None:

@@ -19,7 +19,6 @@ from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, make_client, server_identity, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.erasure import SessionEraser
-from conferral.storage.ingest.command_batcher import PIPELINES_IN_FLIGHT_MAX
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
@@ -164,9 +163,8 @@ async def test_only_partitions_of_a_silent_primary_wait(cluster, publisher) -> N
     node.signal(signal.SIGSTOP)
     waiting = []
     try:
-        for number in range(3 * PIPELINES_IN_FLIGHT_MAX):
+        for number in range(20):
             waiting.append(asyncio.create_task(publisher.publish(event(theirs[0], f"theirs-{number}"))))
-            # Of the same turn, so of the same pipeline.
             await publisher.publish(event(others[0], f"others-{number}"))
         answers = await asyncio.gather(*waiting, return_exceptions=True)
     finally:
@@ -192,7 +190,7 @@ async def test_commits_and_leases_continue_at_the_replica(cluster, client) -> No
 
 async def test_open_read_finds_the_replica_and_misses_nothing(cluster, client) -> None:
     blocking = make_client(cluster.url, blocking=True)
-    access = PartitionStore(client, BlockingReads(blocking, pipelining=False), KEYS)
+    access = PartitionStore(client, BlockingReads(blocking), KEYS)
     reading = asyncio.create_task(access.read(0, 10))
     await asyncio.sleep(0.1)  # a delay: nothing shows that a blocked read has begun
     cluster.fail_over(cluster.owner_of(KEYS.events(0)))
@@ -313,7 +311,7 @@ async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster, clien
         await client.xadd(KEYS.events(partition), {"type": "end"})
     for node in cluster.nodes:
         node.ask("CONFIG", "RESETSTAT")
-    access = PartitionStore(client, BlockingReads(client, pipelining=False), KEYS)
+    access = PartitionStore(client, BlockingReads(client), KEYS)
     for partition in range(8):
         await access.read(partition, 10)
         await leases.acquire(client, KEYS.lease(partition), "one", SystemClock())

@@ -183,12 +183,10 @@ async def test_pipeline_fails_as_a_whole_if_a_nodes_answer_is_unknown() -> None:
             assert len(pipeline) == 0
 
 
-async def test_redirected_commands_of_a_pipeline_follow_in_order_and_are_answered_last() -> None:
+async def test_redirected_commands_of_a_pipeline_follow_in_order() -> None:
     a, b = Node("a:1", ASK, b"2", MOVED), Node("b:1", b"1")
     async with cluster_of(a=a, b=b) as client:
-        answered: list[tuple[int, Any]] = []
-        answers = await client.exchange([("GET", "a")] * 2, lambda at, answer: answered.append((at, answer)))
-        assert (answers, answered) == ([b"1", b"2"], [(1, b"2")])
+        assert await client.exchange([("GET", "a")] * 2) == [b"1", b"2"]
 
 
 @in_virtual_time

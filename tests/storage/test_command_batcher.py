@@ -30,7 +30,10 @@ class Redis:
         self.running = self.running_most = 0
         #: How often it was found unreachable.
         self.unreachable = 0
-        self.batcher = CommandBatcher(object(), 2.0, self.note)
+        self.batcher = self.make()
+
+    def make(self) -> CommandBatcher:
+        return CommandBatcher(object(), 2.0, self.note)
 
     def note(self) -> None:
         self.unreachable += 1
@@ -62,14 +65,14 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> Redis:
 
 
 def story(body: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A test in virtual time, at whose end no bytes count as waiting."""
+    """A test in virtual time, at whose end nothing counts as waiting."""
 
     @in_virtual_time
     @wraps(body)
     async def test(redis: Redis, **given: Any) -> None:
         await body(redis=redis, **given)
         await redis.batcher.close()
-        assert redis.batcher._waiting_bytes == 0
+        assert not redis.batcher.is_overloaded
 
     return test
 
@@ -77,13 +80,16 @@ def story(body: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]
 @story
 async def test_what_arrives_together_is_sent_together_up_to_a_size(redis, monkeypatch) -> None:
     monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 3)
+    redis.batcher = redis.make()
     answers = await asyncio.gather(*(redis.start(f"c{number}") for number in range(7)))
     assert answers == [[f"c{number}"] for number in range(7)]
     assert [count for _, count in redis.sent] == [3, 3, 1]
 
 
 @story
-async def test_four_pipelines_run_at_a_time(redis) -> None:
+async def test_some_pipelines_run_at_a_time(redis, monkeypatch) -> None:
+    monkeypatch.setattr(command_batcher, "PIPELINES_MAX", 4)
+    redis.batcher = redis.make()
     redis.takes_s = 0.1
     tasks = []
     for _ in range(9):
@@ -97,6 +103,7 @@ async def test_four_pipelines_run_at_a_time(redis) -> None:
 @story
 async def test_command_whose_caller_has_left_holds_up_no_other(redis, monkeypatch) -> None:
     monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 1)
+    redis.batcher = redis.make()
     first, second = redis.start("first"), redis.start("second")
     await asyncio.sleep(0)
     first.cancel()
@@ -111,23 +118,17 @@ async def test_command_whose_caller_has_left_holds_up_no_other(redis, monkeypatc
 
 
 @story
-async def test_slow_node_of_a_cluster_holds_up_the_others_for_a_moment_only(redis, monkeypatch) -> None:
-    """After a quarter of a second, a pipeline does not count any more; one that has ended frees no second place."""
-
-    class Cluster:
-        async def exchange(self, commands: Sequence[tuple[str, ...]], _on_answer: object) -> Answers:
-            redis.takes_s = 1.0 if redis.sent else 0.1
-            return await redis.run(self, commands)
-
-    monkeypatch.setattr(command_batcher, "ClusterClient", Cluster)
-    monkeypatch.setattr(command_batcher, "PIPELINE_MAX", 1)
-    redis.batcher = CommandBatcher(Cluster(), 2.0, redis.note)
-    tasks = []
-    for _ in range(9):
-        tasks.append(redis.start())
-        await asyncio.sleep(0.01)  # a delay: virtual time
-    await asyncio.gather(*tasks)
-    assert [at_s for at_s, _ in redis.sent] == [0.0, 0.01, 0.02, 0.03, 0.1, 0.26, 0.27, 0.28, 0.35]
+async def test_silent_node_of_a_cluster_holds_up_no_others(redis, monkeypatch) -> None:
+    """An operation has its own pipeline."""
+    monkeypatch.setattr(command_batcher, "is_cluster", lambda _client: True)
+    redis.batcher = redis.make()
+    redis.takes_s = 60.0
+    silent = [redis.start() for _ in range(20)]
+    await asyncio.sleep(0)
+    redis.takes_s = 0.0
+    assert await redis.start("other") == ["other"]
+    assert now_s() == 0.0
+    await asyncio.wait(silent)
 
 
 @story
@@ -137,7 +138,7 @@ async def test_pipelines_that_failed_unexpectedly_hold_up_no_others(redis) -> No
 
     works, redis.answer = redis.answer, fail
     lost = []
-    for _ in range(command_batcher.PIPELINES_IN_FLIGHT_MAX):
+    for _ in range(command_batcher.PIPELINES_MAX):
         lost.append(redis.start())
         await asyncio.sleep(0.1)  # a delay: virtual time
     redis.answer = works
@@ -205,44 +206,32 @@ async def test_refusal_for_good_concerns_its_own_command(redis) -> None:
 @pytest.mark.parametrize("by_size", [False, True])
 @story
 async def test_half_of_what_may_wait_is_for_what_decides_and_too_much_is_refused(redis, monkeypatch, by_size) -> None:
-    monkeypatch.setattr(command_batcher, "WAITING_BYTES_MAX" if by_size else "WAITING_MAX", 16 if by_size else 4)
+    """One more is under way."""
+    monkeypatch.setattr(command_batcher, "WAITING_BYTES_MAX" if by_size else "WAITING_MAX", 20 if by_size else 4)
+    monkeypatch.setattr(command_batcher, "PIPELINES_MAX", 1)
+    redis.batcher = redis.make()
     redis.takes_s = 0.1
-    overloaded, tasks = [], []
-    redis.batcher._flush_is_due = True  # nothing is sent meanwhile
+    overloaded, tasks = [], [redis.start("PING")]
+    await asyncio.sleep(0.01)  # a delay: virtual time
     for _ in range(4):
         tasks.append(redis.start("PING"))
         await asyncio.sleep(0)
         overloaded.append(redis.batcher.is_overloaded)
-    assert overloaded == [False, False, True, True]
+    assert overloaded == ([False, True, True, True] if by_size else [False, False, True, True])
     with pytest.raises(StoreUnreachableError, match="too much waits"):
         await redis.start("PING")
-    redis.batcher._flush_is_due = False
-    redis.batcher._flush_soon()
     await asyncio.gather(*tasks)
     assert not redis.batcher.is_overloaded
 
 
 @story
-async def test_four_mebibytes_or_twenty_thousand_operations_may_wait(redis) -> None:
-    redis.batcher._flush_is_due = True  # nothing is sent meanwhile
+async def test_four_mebibytes_may_wait(redis) -> None:
     with pytest.raises(StoreUnreachableError, match="too much waits"):
         await redis.start("x" * (4 * 2**20 + 1))
     largest = redis.start("x" * 4 * 2**20)
     await asyncio.sleep(0)
-    assert (redis.batcher._waiting_bytes, redis.batcher.is_overloaded) == (4_194_304, True)
-    largest.cancel()
-    await asyncio.wait([largest])
-    for count, is_overloaded, is_refused in ((10_000, False, False), (10_001, True, False), (20_000, True, True)):
-        redis.batcher._waiting.clear()
-        redis.batcher._waiting.extend([redis.batcher._unanswered[0]] * count)
-        assert redis.batcher.is_overloaded is is_overloaded
-        one = redis.start()
-        await asyncio.sleep(0)
-        assert one.done() is is_refused
-        one.cancel()
-        with pytest.raises(StoreUnreachableError if is_refused else asyncio.CancelledError):
-            await one
-    redis.batcher._waiting.clear()
+    assert redis.batcher.is_overloaded
+    await largest
 
 
 @story

@@ -19,7 +19,7 @@ from tests.support.entries import SESSION, event_in, ringing
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 
-pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("both_ways")]
+pytestmark = pytest.mark.redis
 
 
 async def stored(client: Client, keys: Keys) -> set[int]:

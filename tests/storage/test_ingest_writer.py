@@ -12,14 +12,13 @@ from conferral.statemachine.events import CallProgressed, CallReceived, ClientCa
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView, TransferView
 from conferral.storage.connection.client import make_client
-from conferral.storage.ingest.command_batcher import _make_settler, _Operation
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.writer import BatchingIngest
 from tests.support.entries import SESSION, event_in, ringing
 from tests.support.redis_clients import full
 from tests.support.tcp_relay import Relay
 
-pytestmark = [pytest.mark.redis, pytest.mark.usefixtures("both_ways")]
+pytestmark = pytest.mark.redis
 
 
 async def test_published_event_is_on_the_stream_and_its_call_is_known(publisher, client, keys):
@@ -117,7 +116,7 @@ async def test_session_of_a_call_is_found(publisher):
     assert (await publisher.session_of("CA2"), await publisher.session_of("CA3")) == (SESSION, None)
 
 
-async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(publisher, client, keys, monkeypatch):
+async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(single, publisher, client, keys, monkeypatch):
     flights = []
     send = publisher._batcher._send
     monkeypatch.setattr(publisher._batcher, "_send", lambda batch: flights.append(len(batch)) or send(batch))
@@ -263,21 +262,3 @@ async def test_refusal_that_passes_is_waited_out_within_the_deadline(publisher, 
     await client.config_set("min-replicas-to-write", 0)
     await publishing
     assert await client.xlen(keys.events(keys.partition_of(SESSION))) == 1
-
-
-async def test_operation_is_settled_by_all_of_its_own_answers_and_by_no_refusal_that_passes():
-    future = asyncio.get_running_loop().create_future
-    two, one, refused = (_Operation([("PING",)] * count, b"", future(), 0.0) for count in (2, 1, 1))
-    answered = _make_settler([two, one, refused])
-    answered(1, "second")
-    assert not two.done.done()
-    answered(2, "other")
-    assert one.done.result() == ["other"]
-    answered(0, "first")
-    assert two.done.result() == ["first", "second"]
-    answered(3, ConnectionError("away"))
-    assert not refused.done.done()
-    one.done = future()
-    one.done.cancel()
-    answered(2, "other")  # the one who waited has given up
-    assert one.done.cancelled()

@@ -170,8 +170,7 @@ async def test_stream_length_is_read_once_a_second(publisher, metrics, monkeypat
 async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_what_decides(
     server, publisher, client, keys, metrics, monkeypatch
 ):
-    commands, connection = publisher._write_commands(deciding(10), "", 0), publisher._batcher._connection
-    one = len(connection.pack(commands)) if connection else sum(sum(map(len, command)) for command in commands)
+    one = sum(sum(map(len, command)) for command in publisher._write_commands(deciding(10), "", 0))
     monkeypatch.setattr(command_batcher, "WAITING_BYTES_MAX", 10 * one + one // 2)
     monkeypatch.setattr(load_shedding, "BACKLOG_READ_EVERY_S", 1e9)
     await publisher.publish(deciding(1))
@@ -187,7 +186,6 @@ async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_w
         server.signal(signal.SIGCONT)
     await asyncio.gather(*waiting)
     assert shed(metrics) == {"waiting": 1}
-    assert publisher._batcher._waiting_bytes == 0
 
     await publisher.publish(deciding(31))
     await publisher.publish(noted(2))
@@ -198,9 +196,9 @@ async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_w
 
 @pytest.mark.redis
 async def test_what_redis_refuses_for_good_fails_at_once_for_everyone_in_the_pipeline(publisher, monkeypatch):
-    async def refuse(_batch: object) -> None:
+    async def refuse(_client: object, _commands: object) -> None:
         raise StoreError("wrong password")
 
-    monkeypatch.setattr(publisher._batcher, "_exchange", refuse)
+    monkeypatch.setattr(command_batcher, "run_all", refuse)
     results = await asyncio.gather(*(publisher.publish(deciding(n)) for n in range(2)), return_exceptions=True)
     assert [repr(result) for result in results] == [repr(StoreError("wrong password"))] * 2

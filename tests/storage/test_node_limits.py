@@ -100,7 +100,7 @@ def writes_for_a_sick_and_a_healthy_node(number: int) -> tuple[PostCommitWrite, 
 
 @in_virtual_time
 async def test_writes_for_healthy_nodes_are_done_at_once_while_a_node_is_silent(client, loop) -> None:
-    access = PartitionStore(client, BlockingReads(client, pipelining=False), KEYS)
+    access = PartitionStore(client, BlockingReads(client), KEYS)
     client.silent = {"a"}
     writes = [writes_for_a_sick_and_a_healthy_node(number) for number in range(128)]
     silent = [
@@ -115,7 +115,7 @@ async def test_writes_for_healthy_nodes_are_done_at_once_while_a_node_is_silent(
 
 @in_virtual_time
 async def test_post_commit_writes_at_one_node_are_bounded(client) -> None:
-    access = PartitionStore(client, BlockingReads(client, pipelining=False), KEYS)
+    access = PartitionStore(client, BlockingReads(client), KEYS)
     client.silent = {"a"}
     silent = [
         asyncio.ensure_future(ignoring_silence(access.finish_write(0, sick, session_ttl_s=60)))

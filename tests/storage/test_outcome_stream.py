@@ -125,7 +125,7 @@ async def test_outcome_stays_in_the_outbox_when_the_key_is_foreign(ordered, acce
 
 @pytest.mark.redis
 async def test_stream_of_outcomes_is_bounded(client, keys):
-    access = PartitionStore(client, BlockingReads(client, pipelining=False), keys, outcomes_kept=100)
+    access = PartitionStore(client, BlockingReads(client), keys, outcomes_kept=100)
     for _ in range(400):
         await access.finish_write(0, PublishOutcome(SESSION), session_ttl_s=60)
     # About: whole pieces of the stream are cut off, of 100 entries each.

@@ -69,7 +69,7 @@ class Desk:
         self.client = client
         self.keys = Keys("test", 1)
         self.held = {0: held}
-        self.access = PartitionStore(client, BlockingReads(client, pipelining=False), self.keys)
+        self.access = PartitionStore(client, BlockingReads(client), self.keys)
         self.dials = DialClaims(client, self.keys, session_ttl_s=60)
 
     def recorder(self, *flaky: str) -> OutboxWriter:

@@ -15,7 +15,6 @@ from conferral.statemachine.events import EffectUnknown
 from conferral.storage.codecs.effect_codec import ExpireCalls
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease, Renewal
@@ -238,27 +237,16 @@ async def test_router_renews_its_lease_when_less_than_three_and_a_quarter_second
     assert routing._lease.held is None
 
 
-@pytest.mark.parametrize("pipelining", [True, False])
 @in_virtual_time
-async def test_idle_reads_that_begin_at_different_moments_end_together(pipelining: bool, loop: VirtualLoop) -> None:
-    async def exchange(commands: Any, _count: int) -> list[None]:
-        assert commands[0][3] == "BLOCK"
-        await asyncio.sleep(commands[0][4] / 1000)  # a delay: virtual time
-        return [None]
-
+async def test_idle_reads_that_begin_at_different_moments_end_together(loop: VirtualLoop) -> None:
     async def read(stream: str) -> float:
         assert await reads.read(stream, 1) == []
         return loop.time()
 
-    reads = BlockingReads(
-        make_client("redis://localhost") if pipelining else MemoryServer(lambda: 0).client(blocking=True)
-    )
-    stub: Any = SimpleNamespace(pack=tuple, exchange=exchange, close=lambda: None)
-    reads._connections = {"one": stub, "other": stub} if pipelining else {}
+    reads = BlockingReads(MemoryServer(lambda: 0).client(blocking=True))
     first = asyncio.create_task(read("one"))
     await asyncio.sleep(0.2)  # a delay: virtual time
     assert [await read("other"), await first] == pytest.approx([2.0, 2.0])
-    reads.close()
 
 
 # ---- the sweep, and shares of requests -------------------------------------------------------------------------------

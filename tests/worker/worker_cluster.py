@@ -133,7 +133,7 @@ class WorkerCluster:
             process.when_dead(own.kill)
         keeper = PartitionAssigner(core_of(client, self.keys, clock, name, metrics=metrics), own)
         around = WorkerContext(
-            partition_store=PartitionStore(client, BlockingReads(blocking, pipelining=False), self.keys),
+            partition_store=PartitionStore(client, BlockingReads(blocking), self.keys),
             session_store=SessionStore(client, self.keys, session_ttl_s=60),
             executor=work,  # type: ignore[arg-type]  # of which this is all that is asked here
             clock=clock,
