@@ -17,7 +17,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallReceived
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.errors import NO_ANSWER
-from conferral.storage.keys import Keys
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.callback_urls import DialAction, DialKind
 from conferral.telephony.directory.model import DirectoryFile
@@ -238,7 +237,7 @@ def test_connection_is_closed_instead_of_reading_the_rest_of_a_body(
 
 @pytest.mark.parametrize(("waiting", "wait_s"), [(499, 30.0), (500, 0)])
 async def test_five_hundred_requests_may_wait_for_an_outcome(waiting: int, wait_s: float) -> None:
-    handlers = Handlers(settings(), NOTHING, NOTHING, NOTHING, Keys("conferral", 4), SystemClock())
+    handlers = Handlers(settings(), NOTHING, NOTHING, NOTHING, SystemClock())
     handlers._waiting = waiting
     handlers._submitter = SimpleNamespace(wait_for_outcome=AsyncMock(return_value=None))  # type: ignore[assignment]
     assert await handlers._wait_for_outcome(NOTHING, 30.0, lambda: False) is None

@@ -137,5 +137,5 @@ def test_each_use_of_redis_has_connections_of_its_own() -> None:
 
     environment: Any = SimpleNamespace(redis=connect, http=lambda *_given, **_named: None, clock=None)
     settings = settings_for("redis://localhost", None, "https://example.com", CONFERRAL_PARTITIONS="4")
-    connections = Connections.open(settings, environment, NOTHING)
+    Connections.open(settings, environment, NOTHING)
     assert opened == [(False, 256), (True, 4 + 8), (False, 2 * 4 + 32), (False, 1)]

@@ -51,9 +51,7 @@ def add_api(
     """
     # The caller closes the client after the application. It needs twice as many connections as the limit.
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
-    handlers = Handlers(
-        settings, directory or DirectoryFile(settings), SessionQueries(client, keys), limiter, keys, clock
-    )
+    handlers = Handlers(settings, directory or DirectoryFile(settings), SessionQueries(client, keys), limiter, clock)
     bearer = BearerAuthenticator(settings.api_token, clock) if settings.api_token else None
     paths: dict[str, dict[str, Route]] = {}
     for route in ROUTES:

@@ -26,10 +26,9 @@ from conferral.storage.codecs.session_view import is_session
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import ParsedCommand
-from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import LogEntry
 from conferral.telephony.directory.model import DirectoryFile
-from conferral.webhooks.api import asyncapi, models, openapi
+from conferral.webhooks.api import models, openapi
 from conferral.webhooks.api.access_tokens import issue_token
 from conferral.webhooks.api.errors import ErrorType
 from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, is_id
@@ -68,7 +67,6 @@ class Handlers:
         directory: DirectoryFile,
         reader: SessionQueries,
         limiter: RedisLimiter,
-        keys: Keys,
         clock: Clock,
     ) -> None:
         self._directory = directory
@@ -80,7 +78,6 @@ class Handlers:
         self._settings = settings
         self._clock = clock
         self._openapi = openapi.document(settings.public_url)
-        self._asyncapi = asyncapi.document(keys)
 
     def stop_waiting(self) -> None:
         """Answer all requests that wait for an outcome by their next poll."""
@@ -183,10 +180,6 @@ class Handlers:
     async def describe_http(self, _request: ApiRequest) -> web.Response:
         """Describe this API."""
         return _response(200, self._openapi)
-
-    async def describe_streams(self, _request: ApiRequest) -> web.Response:
-        """Describe the Redis streams."""
-        return _response(200, self._asyncapi)
 
 
 def _log_unreachable(error: StoreError) -> None:

@@ -42,8 +42,7 @@ def document(public_url: str) -> dict[str, Any]:
         "info": {
             "title": "Conferral's control API",
             "version": VERSION,
-            "description": "Send commands to live Twilio calls, and read their state. "
-            "/asyncapi.json describes the same commands over a Redis stream.",
+            "description": "Send commands to live Twilio calls, and read their state.",
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": without_login(public_url)}],  # anyone may read this

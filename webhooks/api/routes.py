@@ -161,15 +161,6 @@ ROUTES = (
     ),
     Route(
         hdrs.METH_GET,
-        "/asyncapi.json",
-        "describe_streams",
-        "Describe the streams in Redis",
-        "AsyncAPI 3.0.",
-        {200: ResponseSpec(None, "The description", "application/json")},
-        needs_token=False,
-    ),
-    Route(
-        hdrs.METH_GET,
         "/healthz",
         "alive",
         "Whether the process answers",
