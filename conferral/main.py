@@ -26,10 +26,9 @@ from conferral.cli.usage import App
 from conferral.errors import CommandNotDoneError
 from conferral.runtime.errors import ConferralError, SettingsError
 from conferral.runtime.garbage import collect_rarely
-from conferral.watch.command import watch
 
 app = App(name="conferral", no_args_is_help=True)
-for run in (demo, webhooks, worker, sandbox, console, sessions, show, explain, replay, watch):
+for run in (demo, webhooks, worker, sandbox, console, sessions, show, explain, replay):
     app.command()(run)
 commands.register(app)
 app.command()(check)

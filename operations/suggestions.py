@@ -66,7 +66,7 @@ def suggest_next(
 ) -> str:
     """Return what to type next, as `conferral complete CA1; also: cancel`."""
     useful = [name for name in allowed if name not in _NOT_SUGGESTED.get(state, _NOT_SUGGESTED_BY_DEFAULT)]
-    names = [*(name for name in _BY_LIKELIHOOD if name in useful), "watch"]
+    names = [*(name for name in _BY_LIKELIHOOD if name in useful), "show"]
     first, more = names[0], _REQUIRED_OPTIONS.get(names[0], "")
     follows, needs = _entry_for(_FOLLOW_UPS, fields or {}) or ("", "")
     if follows in useful:

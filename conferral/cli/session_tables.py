@@ -24,7 +24,7 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
     """Print sessions in a state, or live ones; `everything`: ended ones too."""
     with_ended = everything or state == "ended"
     found, times, missing = run_query(
-        lambda reader: _read_sessions(reader, state, party, with_ended=with_ended), is_partial=True
+        lambda reader: read_sessions(reader, state, party, with_ended=with_ended), is_partial=True
     )
     if as_json:
         output.print_json([one.fields for one in found])
@@ -40,7 +40,7 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
     require_complete(missing)
 
 
-async def _read_sessions(
+async def read_sessions(
     reader: SessionQueries, state: str | None, party: str, *, with_ended: bool
 ) -> tuple[list[SessionView], PartitionClocks, list[str]]:
     """Read sessions, most urgent first, clocks, and why some are missing."""

@@ -23,6 +23,7 @@ def sessions(
         ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Include ended sessions.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Stay, and show changes until Ctrl-C.")] = False,
     full: Full = False,
     as_json: AsStored = False,
 ) -> None:
@@ -34,15 +35,27 @@ def sessions(
       conferral sessions --state conferenced
       conferral sessions --party client:alice
       conferral sessions --all --json | jq -r '.[].end_reason'
+      conferral sessions --follow --json | jq -r 'select(.to == "ended") | .session'
+
+    --follow keeps the list up to date on a terminal. In a pipe, it prints a line per change, and with --json an object
+    per log entry as in Redis.
 
     A session needs attention if a timer is overdue, if one party was left alone, or if its transfer has just failed and
     the caller is not talking to anyone yet. The others follow, newest first.
     """
     if state is not None and state not in STATES:
         raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
+    address = _address_of(party) if party else ""
+    if follow:
+        if everything or state == "ended":
+            raise typer.BadParameter("ended sessions don't change", param_hint="--follow")
+        from conferral.cli.follow import follow_sessions
+
+        follow_sessions(state, address, full=full, as_json=as_json)
+        return
     from conferral.cli.session_tables import print_sessions
 
-    print_sessions(state, _address_of(party) if party else "", everything=everything, full=full, as_json=as_json)
+    print_sessions(state, address, everything=everything, full=full, as_json=as_json)
 
 
 def _address_of(party: str) -> str:
@@ -66,6 +79,9 @@ def show(
     everything: Annotated[
         bool, typer.Option("--all", help="Include log entries that only confirm what others say.")
     ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Stay, and show its log until the session has ended.")
+    ] = False,
     full: Full = False,
     as_json: AsStored = False,
 ) -> None:
@@ -75,9 +91,15 @@ def show(
     Examples:
       conferral show CA0123456789abcdef0123456789abcdef
       conferral show CA0123456789abcdef0123456789abcdef --json
+      conferral show CA0123456789abcdef0123456789abcdef --follow
 
-    With --json: the fields of the session's hash in Redis. For the log as JSON: conferral watch SESSION --json
+    With --json: the fields of the session's hash in Redis; with --follow --json: its log, one object per entry.
     """
+    if follow:
+        from conferral.cli.follow import follow_session
+
+        follow_session(session, full=full, as_json=as_json)
+        return
     from conferral.cli.session_tables import print_session
 
     print_session(session, everything=everything, full=full, as_json=as_json)

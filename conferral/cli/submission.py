@@ -250,7 +250,7 @@ async def _not_done(
     reason = f"{kind} is still in progress{waited} (command {outcome.command_id})"
     if not outcome.status and not await live_workers.has_live_worker(reader.client, reader.keys):
         reason += "; no worker is running; start one: conferral worker"
-    details = (f"to follow it: {command_line} watch {outcome.session}",) if outcome.session else ()
+    details = (f"to follow it: {command_line} show {outcome.session} --follow",) if outcome.session else ()
     return CommandNotDoneError(
         reason, command_id=outcome.command_id, status=outcome.status, details=details, exit_code=3
     )

@@ -120,7 +120,7 @@ def test_done_command_reports_new_state_and_next_step(run, redis):
 
     assert ran.code == 0
     assert ran.out == f"converted; {CALL} is now conferenced\ncustomer +…23 and agent client:alice are talking\n"
-    assert ran.err.endswith(f"conferral transfer {CALL} --to ADDRESS --mode consult; also: park, end, watch\n")
+    assert ran.err.endswith(f"conferral transfer {CALL} --to ADDRESS --mode consult; also: park, end, show\n")
     assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine", "by": "cli"}]
 
 
@@ -134,7 +134,7 @@ def test_a_transfer_that_is_done_says_who_talks_and_what_can_be_done_next(run, r
         f"consulting; {CALL} is now transferring (consult)",
         "agent client:alice and target +…45 are talking; customer +…23 is on hold",
     ]
-    assert ran.err.endswith(f"conferral complete {CALL}; also: merge, swap, cancel, end, watch\n")
+    assert ran.err.endswith(f"conferral complete {CALL}; also: merge, swap, cancel, end, show\n")
 
 
 @pytest.mark.parametrize(
@@ -188,17 +188,17 @@ def test_done_command_shows_its_reason_and_returns_its_outcome_in_json(run, redi
 @each(
     "allowed, expected",
     [
-        ((), "it watch CA1"),
-        (("call",), "it watch CA1"),
-        (("end",), "it end CA1; also: watch"),
-        (("transfer",), "it transfer CA1 --to ADDRESS --mode consult; also: watch"),
+        ((), "it show CA1"),
+        (("call",), "it show CA1"),
+        (("end",), "it end CA1; also: show"),
+        (("transfer",), "it transfer CA1 --to ADDRESS --mode consult; also: show"),
         (
             ("end", "convert", "transfer"),
-            "it transfer CA1 --to ADDRESS --mode consult; also: convert, end, watch",
+            "it transfer CA1 --to ADDRESS --mode consult; also: convert, end, show",
         ),
-        (("cancel", "end", "complete"), "it complete CA1; also: cancel, end, watch"),
-        (("retrieve", "end"), "it retrieve CA1 --to ADDRESS; also: end, watch"),
-        (("hold", "add", "park"), "it park CA1; also: watch"),
+        (("cancel", "end", "complete"), "it complete CA1; also: cancel, end, show"),
+        (("retrieve", "end"), "it retrieve CA1 --to ADDRESS; also: end, show"),
+        (("hold", "add", "park"), "it park CA1; also: show"),
     ],
 )
 def test_suggested_next_step_can_be_typed_as_shown_except_the_destination(allowed, expected):
@@ -208,11 +208,11 @@ def test_suggested_next_step_can_be_typed_as_shown_except_the_destination(allowe
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
-        ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob; also: end, watch"),
-        ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob; also: end, watch"),
-        ({"type": "add", "party": "bob"}, "it remove CA1 --party bob; also: end, watch"),
-        ({"type": "record", "action": "start"}, "it record CA1 --action pause; also: end, watch"),
-        ({"type": "unhold", "party": "bob"}, "it end CA1; also: watch"),
+        ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob; also: end, show"),
+        ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob; also: end, show"),
+        ({"type": "add", "party": "bob"}, "it remove CA1 --party bob; also: end, show"),
+        ({"type": "record", "action": "start"}, "it record CA1 --action pause; also: end, show"),
+        ({"type": "unhold", "party": "bob"}, "it end CA1; also: show"),
     ],
     ids=lambda value: value["type"] if isinstance(value, dict) else None,
 )
@@ -225,10 +225,10 @@ def test_command_that_undoes_the_last_one_is_suggested_first(given, shown):
 @pytest.mark.parametrize(
     ("session", "first", "others"),
     [
-        (make_session(), "transfer", "; also: convert, park, end, watch"),
-        (make_session(phase=Phase.RINGING), "end", "; also: watch"),
-        (make_session(state=State.CONVERTING, phase=Phase.NONE), "end", "; also: watch"),
-        (conferenced(), "transfer", "; also: park, end, watch"),
+        (make_session(), "transfer", "; also: convert, park, end, show"),
+        (make_session(phase=Phase.RINGING), "end", "; also: show"),
+        (make_session(state=State.CONVERTING, phase=Phase.NONE), "end", "; also: show"),
+        (conferenced(), "transfer", "; also: park, end, show"),
     ],
     ids=["connected", "ringing", "converting", "conferenced"],
 )
@@ -300,7 +300,7 @@ def test_a_command_that_was_accepted_and_takes_long_names_no_worker(run, redis):
 
     assert "still in progress" in in_words.err
     assert "worker" not in in_words.err
-    assert in_words.err.endswith(f"conferral watch {CALL}\n")
+    assert in_words.err.endswith(f"conferral show {CALL} --follow\n")
     assert (in_json.code, in_json.out) == (3, "")
     assert (in_json.error["command"], in_json.error["status"]) == ("mine", "accepted")
 

@@ -59,7 +59,7 @@ async def test_typed_command_shows_who_hears_whom_and_what_comes_next(redis_serv
         parked = await typed("park", sid)
         assert parked.out.startswith(f"parked; {sid} is now conferenced (parked)\ncustomer +…23 ")
         assert "\nparked until " in parked.out
-        assert f"retrieve {sid} --to ADDRESS; also: end, watch" in parked.err
+        assert f"retrieve {sid} --to ADDRESS; also: end, show" in parked.err
         retrieved = await typed("retrieve", sid, "--to", EXPERT)
         assert retrieved.out.startswith(
             f"retrieved; {sid} is now conferenced\ncustomer +…23 and agent client:expert are talking\n"

@@ -61,7 +61,7 @@ def test_several_that_fit_are_listed_and_nothing_is_done(run, redis, bridged):
     assert ran.error["reason"].startswith("alice matches 2 live calls: ")
     assert CALL in ran.error["reason"]
     assert published(redis) == []
-    assert run("watch", "alice").code == run("show", "23").code == 1
+    assert run("show", "alice", "--follow").code == run("show", "23").code == 1
 
 
 def test_end_applies_to_the_session_that_was_confirmed(run, redis, on_terminal, bridged):
@@ -117,8 +117,6 @@ CLOSED = [
     ("conferral supervise S1 --mode", "", ["monitor", "whisper", "barge"]),
     ("conferral record S1 --action", "st", ["start", "stop"]),
     ("conferral sessions --state", "con", ["converting", "conferenced"]),
-    ("conferral watch --state", "e", []),
-    ("conferral watch S1 --until", "", ["ended"]),
     ("conferral demo --story", "park", ["park", "park-timeout"]),
 ]
 

@@ -15,7 +15,7 @@ from conferral.statemachine.ids import ID_RULE, NO_PHONE_NUMBER_RULE
 from tests.conferral.cli_helpers import CALL, PROGRAM, process_variables
 
 COMMANDS = (
-    "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "watch", "call",
+    "demo", "webhooks", "worker", "sandbox", "console", "sessions", "show", "explain", "replay", "call",
     "transfer", "convert", "complete",
     "cancel", "swap", "merge", "park", "retrieve", "add", "remove", "hold", "unhold", "mute", "unmute", "supervise",
     "announce", "record", "end", "check", "upgrade", "dead", "forget",
@@ -68,7 +68,6 @@ def test_helps_name_arguments_in_words_and_fit_80_columns(run):
         assert not re.search(r"[{}<>]|\bx[<>]=|range", head + options), f"{name}: {reported}"
         assert [line for line in options.splitlines() if len(line) > 80] == [], name
     assert "Usage: conferral transfer [OPTIONS] SESSION\n" in run("transfer", "-h").out
-    assert "Usage: conferral watch [OPTIONS] [SESSION]\n" in run("watch", "-h").out
     assert "Usage: conferral dead retry [OPTIONS] [ID...]\n" in run("dead", "retry", "-h").out
     assert re.search(r"^  --wait SECONDS  ", run("end", "-h").out, re.MULTILINE)
 
@@ -146,12 +145,9 @@ def test_program_runs_as_a_module(tmp_path):
         ("announce", CALL, "--url", "ftp://media.example.com/a.mp3"),
         ("record", CALL, "--action", "rewind"),
         ("call", "--agent", "client:bob", "--customer", "client:carol", "--session", "a b"),
-        ("watch", "--until", "ended"),
-        ("watch", CALL, "--until", "noon"),
-        ("watch", "--state", "flying"),
-        ("watch", "--state", "ended"),
-        ("watch", CALL, "--trouble"),
-        ("watch", CALL, "--state", "bridged"),
+        ("sessions", "--follow", "--state", "flying"),
+        ("sessions", "--follow", "--state", "ended"),
+        ("sessions", "--follow", "--all"),
         ("explain", "a b"),
         ("replay", "a b"),
         ("webhooks", "--port", "70000"),
@@ -224,7 +220,7 @@ def test_every_wrong_setting_is_named_on_a_line_of_its_own(run, command):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("sessions",), ("show", CALL), ("explain", CALL), ("replay", CALL), ("watch",), ("convert", CALL), ("end", CALL)],
+    [("sessions",), ("show", CALL), ("explain", CALL), ("replay", CALL), ("convert", CALL), ("end", CALL)],
 )
 def test_a_redis_that_is_away_is_named_without_its_password(run, arguments):
     ran = run(*arguments, REDIS_URL="redis://someone:secret@127.0.0.1:1/0")

@@ -1,4 +1,4 @@
-"""`watch`: changes as they happen, on a terminal and in a pipe."""
+"""`--follow`: changes as they happen, on a terminal and in a pipe."""
 
 import asyncio
 import json
@@ -8,11 +8,11 @@ import threading
 import pytest
 from rich.console import Console
 
-from conferral.operations.history.change_feed import Change, ChangeFeed
-from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.cli import follow
+from conferral.cli.session_tables import read_sessions
+from conferral.operations.history.change_feed import ChangeFeed
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.watch import loop
-from conferral.watch.render import draw
 from tests.conferral.cli_helpers import (
     CALL,
     CREATED_MS,
@@ -33,7 +33,7 @@ END = {"before": "conferenced", "after": "ended", "outcome": "moved", "reason": 
 
 @pytest.fixture
 async def follower(reader, redis):
-    """A watch that has begun when there were no calls."""
+    """A feed that has begun when there were no calls."""
     set_up(redis)
     follower = ChangeFeed(reader)
     await follower.start(CREATED_MS)
@@ -56,29 +56,24 @@ async def test_only_new_changes_of_all_sessions_are_shown(reader, redis):
     assert await output_of(follower) == []
 
 
-async def test_slow_reads_make_watch_read_less_often(monkeypatch):
+async def test_slow_reads_are_made_less_often(monkeypatch):
     class Slow:
-        async def start(self, _now_ms):
-            return []
+        session_id = ""
 
         async def poll(self, _now_ms):
             await asyncio.sleep(0.1)  # a delay: a slow read is the case
             return []
 
-    class Nowhere:
-        async def show_initial(self, _sessions):
-            return
-
-        async def show_changes(self, _changes):
-            return
+    async def show(_changes):
+        return
 
     async def pause(stop, pause_s):
         paused_s.append(pause_s)
         stop.set()
 
     paused_s = []
-    monkeypatch.setattr(loop, "pause", pause)
-    await loop._follow(Slow(), Nowhere(), "here", asyncio.Event())
+    monkeypatch.setattr(follow, "pause", pause)
+    await follow._poll(Slow(), show, "here")
 
     assert paused_s[0] >= 0.3  # three times as long as the poll took
 
@@ -115,7 +110,7 @@ async def test_changes_of_several_sessions_are_reported_in_order_of_time(followe
     assert [name for name, _ in await output_of(follower)] == ["B", "A", "B"]
 
 
-async def test_a_long_watch_forgets_the_sessions_that_are_gone(reader, redis):
+async def test_a_long_feed_forgets_the_sessions_that_are_gone(reader, redis):
     put(redis, make_session(), log=[log_entry("call_received")])
     follower = ChangeFeed(reader)
     await follower.start(CREATED_MS)
@@ -127,58 +122,65 @@ async def test_a_long_watch_forgets_the_sessions_that_are_gone(reader, redis):
     assert follower.positions == {}
 
 
+def lines_of_log(out):
+    return sum(CALL in line and ":" in line.split()[0] for line in out.splitlines())
+
+
 def test_one_session_is_shown_from_start_to_end(run, redis):
     put(redis, make_session(), log=[log_entry("call_received", version="1")])
     ending = threading.Timer(0.5, lambda: redis.xadd(KEYS.log(CALL), log_entry("lone_overdue", **END)))
     ending.start()
 
-    ran = run("watch", CALL, "--until", "ended")
+    ran = run("show", CALL, "--follow")
     ending.join()
 
-    first, last = ran.out.splitlines()
-    assert ran.code == 0
+    *_, blank, first, last = ran.out.splitlines()
+    assert (ran.code, blank) == (0, "")
     assert first == f"08:00:00.000  {CALL}  incoming call  -> bridged"
     assert last.endswith("one party was left alone for too long  -> ended (agent-left)")
 
 
-def test_watch_until_the_end_stops_for_a_session_whose_log_has_no_end(run, redis):
+def test_following_stops_for_a_session_whose_log_has_no_end(run, redis):
     put(redis, ended(), log=[log_entry("call_received")])
 
-    ran = run("watch", CALL, "--until", "ended")
+    ran = run("show", CALL, "--follow")
 
-    assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+    assert (ran.code, lines_of_log(ran.out)) == (0, 1)
 
 
-def test_watch_until_the_end_stops_for_a_session_that_is_erased(run, redis, monkeypatch):
+def test_following_stops_for_a_session_that_is_erased(run, redis, monkeypatch):
     put(redis, make_session(), log=[log_entry("call_received")])
-    show_changes = loop.LineView.show_changes
+    poll = ChangeFeed.poll
 
-    async def erase_when_shown(view, changes):
-        await show_changes(view, changes)
+    async def poll_and_erase(feed, now_ms):
+        changes = await poll(feed, now_ms)
         redis.delete(KEYS.session(CALL), KEYS.log(CALL))
+        return changes
 
-    monkeypatch.setattr(loop.LineView, "show_changes", erase_when_shown)
+    monkeypatch.setattr(ChangeFeed, "poll", poll_and_erase)
 
-    ran = run("watch", CALL, "--until", "ended")
+    ran = run("show", CALL, "--follow")
 
-    assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+    assert (ran.code, lines_of_log(ran.out)) == (0, 1)
 
 
-def test_watch_until_the_end_continues_after_redis_was_away(run, redis, monkeypatch):
+def test_following_continues_after_redis_was_away(run, redis, monkeypatch):
     put(redis, make_session(), log=[log_entry("call_received")])
-    view, answers = SessionQueries.view, iter(["away"])
+    view, answers = SessionQueries.view, iter(["shown", "away"])  # the first read prints the session
 
     async def view_or_error(reader, session_id):
-        if next(answers, ""):
+        answer = next(answers, "ended")
+        if answer == "away":
             raise StoreUnreachableError("connection lost")
-        put(redis, ended())
+        if answer == "ended":
+            put(redis, ended())
         return await view(reader, session_id)
 
     monkeypatch.setattr(SessionQueries, "view", view_or_error)
 
-    ran = run("watch", CALL, "--until", "ended")
+    ran = run("show", CALL, "--follow")
 
-    assert (ran.code, len(ran.out.splitlines())) == (0, 1)
+    assert (ran.code, lines_of_log(ran.out)) == (0, 1)
     assert "connection lost" in ran.err
 
 
@@ -186,7 +188,7 @@ def test_json_is_one_object_a_line(run, redis):
     effects = '[{"id":"1","kind":"end_conference","party":"","target":"CF1"}]'
     put(redis, ended(), log=[log_entry("call_received"), log_entry("lone_overdue", **END | {"effects": effects})])
 
-    ran = run("watch", CALL, "--until", "ended", "--json")
+    ran = run("show", CALL, "--follow", "--json")
 
     first, last = map(json.loads, ran.out.splitlines())
     assert first == {"session": CALL, **log_entry("call_received"), "effects": [], "reports": []}
@@ -194,16 +196,16 @@ def test_json_is_one_object_a_line(run, redis):
     assert last["to"] == "ended"
 
 
-def test_watching_an_unknown_session_is_refused(run, redis):
+def test_following_an_unknown_session_is_refused(run, redis):
     set_up(redis)
 
-    assert run("watch", "nobody").code == 1
+    assert run("show", "unknown", "--follow").code == 1
 
 
 @pytest.mark.processes
 def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_server, tmp_path, bridged):
     consult(redis, OTHER)
-    with start("watch", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
+    with start("sessions", "--follow", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
         first = {program.stdout.readline() for _ in range(2)}
         transfer = "consult to +…45 consulting; customer is on hold"
         assert first == {
@@ -221,13 +223,13 @@ def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_serve
 
 
 @pytest.mark.processes
-def test_watch_reports_redis_outage_and_misses_nothing(redis_program, tmp_path):
+def test_following_reports_a_redis_outage_and_misses_nothing(redis_program, tmp_path):
     from tests.support.redis_server import RedisServer
 
     with RedisServer(redis_program, append_only=True) as server:
         with server.client() as client:
             put(client, make_session())
-        with start("watch", cwd=tmp_path, env={"REDIS_URL": server.url}) as program:
+        with start("sessions", "--follow", cwd=tmp_path, env={"REDIS_URL": server.url}) as program:
             program.stdout.readline()
             server.kill()
             assert "retrying" in program.stderr.readline()
@@ -244,58 +246,34 @@ def test_watch_reports_redis_outage_and_misses_nothing(redis_program, tmp_path):
 # ---- the screen --------------------------------------------------------------------------------------------------
 
 
-def drawn(sessions, changes, *, columns=80, lines=24):
-    """The screen as a terminal of that size shows it."""
+async def drawn(reader, *, columns=80, lines=24):
+    """The list as a terminal of that size shows it."""
+    sessions, times, _ = await read_sessions(reader, None, "", with_ended=False)
     target = Console(width=columns, height=lines, markup=False, highlight=False, emoji=False, color_system=None)
     with target.capture() as captured:
-        target.print(draw(target, sessions, changes, "", full=False))
+        target.print(follow.draw(target, sessions, times, full=False))
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
-async def test_at_80_columns_nothing_of_the_screen_is_cut(reader, redis):
+async def test_at_80_columns_nothing_of_the_list_is_cut(reader, redis):
     consult(redis)
-    effects = '[{"id":"1","kind":"create_participant","party":"target","target":"target-2"}]'
-    reason = "Twilio refused (HTTP 400, code 21218)"
-    changes = [Change(CALL, LogEntry("1-0", log_entry("stage_overdue", effects=effects, reason=reason)))]
-
-    shown = drawn([await reader.view(CALL)], changes)
-
+    shown = await drawn(reader)
     assert max(map(len, shown)) <= 80
     assert shown[1] == "  agent client:alice and target +…45 are talking; customer +…23 is on hold"
-    assert shown[4].startswith("08:00:00  111111  due: dial target  (Twilio refused")
-    assert shown[5].startswith(" " * 18)
-    assert shown[-1] == "Ctrl-C stops it"
+    assert shown[-1] == "Ctrl-C stops"
 
 
-async def test_sessions_that_do_not_fit_the_screen_are_counted(reader, redis):
+@pytest.mark.parametrize("lines", [5, 10, 24])
+async def test_sessions_that_do_not_fit_the_screen_are_counted(reader, redis, lines):
     for number in range(30):
         put(redis, make_session(f"S{number:02}"))
-    changes = [Change("S29", LogEntry(f"{number}-0", log_entry("convert"))) for number in range(12)]
-
-    screen = drawn(await reader.all_sessions(None, with_ended=False), changes)
-
-    hidden = next(line for line in screen if line.startswith("and "))
+    screen = await drawn(reader, lines=lines)
     shown = sum(line.startswith("S") for line in screen)
-    assert len(screen) <= 24
-    assert shown > 2
-    assert hidden == f"and {30 - shown} more (conferral sessions lists all)"
-    assert screen[-1] == "Ctrl-C stops it"
+    assert len(screen) <= lines
+    assert 1 <= shown < 30
+    assert screen[-1] == f"and {30 - shown} more (conferral sessions lists all); Ctrl-C stops"
 
 
-@pytest.mark.parametrize("lines", [5, 10, 24, 60])
-async def test_the_screen_of_any_height_shows_sessions_and_changes(reader, redis, lines):
-    consult(redis)
-    sessions = [await reader.view(CALL)] * 20
-    reason = "a reason that takes two lines of a terminal that is not wide, or three where it is even narrower"
-    changes = [Change(CALL, LogEntry(f"{number}-0", log_entry("convert", reason=reason))) for number in range(12)]
-
-    shown = drawn(sessions, changes, lines=lines)
-
-    assert shown[0].startswith(CALL)
-    assert sum("convert requested" in line for line in shown) >= 1
-    if lines >= 10:  # below that the newest change and one session are kept, whatever scrolls
-        assert len(shown) < lines
-
-
-def test_a_screen_without_sessions_says_so():
-    assert drawn([], []) == ["no live calls", "", "Ctrl-C stops it"]
+async def test_list_without_sessions_says_so(reader, redis):
+    set_up(redis)
+    assert await drawn(reader) == ["no live calls; Ctrl-C stops"]

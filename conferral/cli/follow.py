@@ -1,0 +1,177 @@
+"""`sessions --follow` and `show --follow`: a live list, and lines of changes."""
+
+import asyncio
+import json
+import signal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+
+from conferral import output
+from conferral.cli.redis_access import open_redis, redacted_url
+from conferral.cli.session_tables import COLUMNS, narrow_entry, print_fields, print_parties, read_sessions, table_row
+from conferral.operations import session_summary, wording
+from conferral.operations.history.change_feed import POLL_INTERVAL_S, Change, ChangeFeed
+from conferral.operations.partition_clock import PartitionClocks
+from conferral.operations.session_queries import SessionQueries
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.settings import StoreSettings, load
+from conferral.storage.codecs.session_view import SessionView
+
+BACK_OFF_MAX_S = 5.0
+#: Maximum fraction of the time spent polling: with thousands of sessions, the list is read less often.
+BUSY_MAX = 0.25
+#: Lines of the screen that the list leaves free.
+FREE_LINES = 2
+
+#: Shows the changes since the last poll.
+Show = Callable[[list[Change]], Awaitable[None]]
+
+
+def follow_sessions(state: str | None, party: str, *, full: bool, as_json: bool) -> None:
+    """Show live sessions until Ctrl-C: a list on a terminal, else a line, or a JSON object, per change."""
+    asyncio.run(_follow_sessions(state, party, full=full, as_json=as_json))
+
+
+def follow_session(named: str, *, full: bool, as_json: bool) -> None:
+    """Show a session's log from its start to its end, one line, or JSON object, per entry."""
+    asyncio.run(_follow_session(named, full=full, as_json=as_json))
+
+
+async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json: bool) -> None:
+    settings = load(StoreSettings)
+    async with open_redis(settings) as reader:
+        feed = ChangeFeed(reader)
+        await feed.start(SystemClock().wall_ms())
+        found, times, _ = await read_sessions(reader, state, party, with_ended=False)
+        followed = {session.id for session in found}
+
+        async def print_changes(changes: list[Change]) -> None:
+            if changes:
+                followed.update(one.id for one in (await read_sessions(reader, state, party, with_ended=False))[0])
+            for change in changes:
+                if not (state or party) or change.session_id in followed:
+                    _print_change(change, full=full, as_json=as_json)
+
+        if as_json or not output.is_terminal():
+            if not as_json:
+                for session in found:
+                    output.print_line(session_line(session, full=full))
+            await _poll(feed, print_changes, redacted_url(settings.redis_url))
+            return
+        target = output.console()
+        with Live(draw(target, found, times, full=full), console=target, auto_refresh=False) as live:
+
+            async def redraw(_changes: list[Change]) -> None:
+                found, times, _ = await read_sessions(reader, state, party, with_ended=False)
+                live.update(draw(target, found, times, full=full), refresh=True)
+
+            await _poll(feed, redraw, redacted_url(settings.redis_url))
+
+
+async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
+    settings = load(StoreSettings)
+    async with open_redis(settings) as reader:
+        session = await reader.view(await reader.find(named))
+        if not as_json:
+            print_fields(session, full=full)
+            print_parties(session, full=full)
+            output.print_line()
+        feed = ChangeFeed(reader, session.id)
+        await feed.start(SystemClock().wall_ms())
+
+        async def print_changes(changes: list[Change]) -> None:
+            for change in changes:
+                _print_change(change, full=full, as_json=as_json)
+
+        await _poll(feed, print_changes, redacted_url(settings.redis_url))
+
+
+async def _poll(feed: ChangeFeed, show: Show, redis_address: str) -> None:
+    """Show changes until Ctrl-C, or until the followed session has ended."""
+    stop = asyncio.Event()
+    # Stop by a flag: a cancellation during a Redis read can get lost.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
+    clock, pause_s = SystemClock(), POLL_INTERVAL_S
+    while not stop.is_set():
+        started_s = clock.monotonic_s()
+        try:
+            # Before the poll, which then shows how it ended. A session that was erased or has expired has no end.
+            is_over = bool(feed.session_id) and await _is_over(feed.reader, feed.session_id)
+            changes = await feed.poll(clock.wall_ms())
+            await show(changes)
+        except StoreError as error:
+            if pause_s == POLL_INTERVAL_S:
+                output.print_note(f"{error} at {redis_address}; retrying")
+            pause_s = min(BACK_OFF_MAX_S, pause_s * 2)
+        else:
+            if pause_s != POLL_INTERVAL_S:
+                output.print_note("Redis is reachable again; no changes were missed")
+            pause_s = POLL_INTERVAL_S
+            if is_over or (feed.session_id and any(change.is_end for change in changes)):
+                return
+        took_s = clock.monotonic_s() - started_s
+        await pause(stop, max(pause_s, min(BACK_OFF_MAX_S, took_s / BUSY_MAX - took_s)))
+
+
+async def _is_over(reader: SessionQueries, session_id: str) -> bool:
+    """Whether the session has ended or no longer exists."""
+    session = await reader.view(session_id)
+    return session.is_ended or not session.fields
+
+
+def draw(target: Console, sessions: Sequence[SessionView], times: PartitionClocks, *, full: bool) -> RenderableType:
+    """Draw as many sessions as fit, and how many more there are."""
+    if not sessions:
+        return output.table_cell("no live calls; Ctrl-C stops", "dim")
+    space = max(1, target.height - FREE_LINES)
+    count = min(len(sessions), space)
+
+    def listed(count: int) -> RenderableType:
+        shown = sessions[:count]
+        rows = [table_row(one, times.now_of(one.id), full=full) for one in shown]
+        entries = [narrow_entry(one, times.now_of(one.id), full=full) for one in shown]
+        return output.table_or_entries(target, COLUMNS, rows, entries, styled=("state", "attention"))
+
+    while count > 1 and len(target.render_lines(listed(count))) > space:
+        count -= 1
+    hidden = len(sessions) - count
+    more = f"and {hidden} more (conferral sessions lists all); " if hidden else ""
+    return Group(listed(count), output.table_cell(f"{more}Ctrl-C stops", "dim"))
+
+
+def session_line(session: SessionView, *, full: bool) -> str:
+    """Return a session as one line."""
+    there = [session_summary.connected_address(session, name, full=full) for name in ("customer", "agent")]
+    who = wording.join_names([one for one in there if one])
+    notes = [session_summary.transfer_line(session, full=full), *session_summary.short_notes(session)]
+    more = "".join(f"; {one}" for one in notes if one)
+    return f"{session.id or '?'}  is {session_summary.state_label(session)}: {who}{more}"
+
+
+def _print_change(change: Change, *, full: bool, as_json: bool) -> None:
+    if as_json:
+        output.print_json_line(_change_json(change))
+    elif change.entry["outcome"] != "stale":
+        what = wording.describe_entry(change.entry)
+        if not full and "+" in what:
+            what = wording.display_address(what)
+        parts = (wording.entry_clock(change.entry), change.session_id, what, wording.describe_change(change.entry))
+        output.print_line("  ".join(filter(None, parts)))
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    """Return a log entry as stored in Redis, with its session."""
+    fields: dict[str, Any] = {"session": change.session_id, **change.entry.fields}
+    for name in ("effects", "reports", "failed_attempts", "changes"):
+        if name not in change.entry.fields and name in ("changes", "failed_attempts"):
+            continue  # from an older version, or empty
+        try:
+            fields[name] = json.loads(change.entry[name] or "[]")
+        except json.JSONDecodeError:
+            fields[name] = change.entry[name]
+    return fields

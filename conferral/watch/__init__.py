@@ -1,1 +1,0 @@
-"""`conferral watch`: live views in a terminal."""
