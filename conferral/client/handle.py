@@ -64,8 +64,7 @@ class Command:
         if found.status == "done":
             return self
         if not found.is_final:
-            # Rounded, because the time for publishing was subtracted.
-            reason = f"still under way after {round(timeout_s, 1):g} s; its id is {self.id}"
+            reason = f"still in progress when the wait timed out; its id is {self.id}"
             raise CommandPending(self.kind, reason, command_id=self.id, session=self.session)
         kind = CommandRejected if found.status == "rejected" else CommandFailed
         raise kind(

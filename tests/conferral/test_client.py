@@ -189,7 +189,7 @@ async def test_a_wait_whose_time_is_up_is_no_failure(client, redis, status):
         await client.convert(CALL, id="mine", timeout_s=0.1)
 
     assert pending.value.command_id == "mine"
-    assert pending.value.reason == "still under way after 0.1 s; its id is mine"
+    assert pending.value.reason == "still in progress when the wait timed out; its id is mine"
 
 
 @pytest.mark.parametrize(
