@@ -9,6 +9,7 @@ from conferral.runtime.lifecycle import call_after_requests
 from conferral.statemachine.effects import CreateCall, Effect
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -121,7 +122,8 @@ class Dispatcher:
             self._context.executor.cancel_session(session_id)
         for effect, event, lost_since_ms in decided.effects:
             self._open_effects[effect.session_id][effect.effect_id] = effect
-            self._context.executor.submit(self._decided_job(effect, event, lost_since_ms))
+            goes_on = sessions[effect.session_id].state not in (State.BRIDGED, State.ENDED)
+            self._context.executor.submit(self._decided_job(effect, event, lost_since_ms, session_goes_on=goes_on))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
         self._writes.start(decided.post_commit_writes)
@@ -133,7 +135,7 @@ class Dispatcher:
         now_ms = self._clock.store_now_ms()
         call_after_requests(log_decisions, decided.decisions, self._partition, self._context.metrics, now_ms)
 
-    def _decided_job(self, effect: Effect, event: Event, lost_since_ms: int | None) -> Job:
+    def _decided_job(self, effect: Effect, event: Event, lost_since_ms: int | None, *, session_goes_on: bool) -> Job:
         # Convert Redis's own time to partition time.
         published_at_ms = event.occurred_at_ms and event.occurred_at_ms + self._clock.offset_ms
         return Job(
@@ -147,6 +149,7 @@ class Dispatcher:
             # In any history, nothing was sent before its entry existed.
             sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
             mark_may_be_lost=self._is_soon_after_rollback and lost_since_ms != 0,
+            session_goes_on=session_goes_on,
             lost_since_ms=lost_since_ms or None,
             search_until_ms=self._lease.lost_until_ms,
         )

@@ -225,7 +225,13 @@ class Execution:
 
     async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
         """Mark a dial or announcement; return an outcome if not to be sent."""
-        if effect.is_ending and isinstance(effect, CallEffect) and await self.context.outbox.has_come_back(effect):
+        may_be_back = not self.job.session_goes_on or has_waited or self.attempts > 0
+        if (
+            may_be_back
+            and effect.is_ending
+            and isinstance(effect, CallEffect)
+            and await self.context.outbox.has_come_back(effect)
+        ):
             log.warning("call_left_alone", **log_fields(effect), party=effect.party, call_sid=effect.call_sid)
             return succeeded(effect, was_over=True)  # for this session, it is
         if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):

@@ -45,6 +45,8 @@ class Job:
     dial_wait_ms: int = 0
     #: A dial that waited in its session's queue may no longer be wanted.
     was_queued: bool = False
+    #: Decided just now in a session that goes on in its conference: none of its calls can have opened a later one.
+    session_goes_on: bool = False
     #: A dial canceled while it waited is only reported.
     is_cancelled: bool = False
     #: Unexpected error because of which the job is only reported; or empty.
