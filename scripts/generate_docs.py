@@ -50,7 +50,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/operating.md": lambda: redis_acl.filled("docs/operating.md"),
     ERRORS_PAGE: lambda: errors_page.errors_page(_refusals()),
 }
-for page in ("README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/reliability.md"):
+for page in ("README.md", "docs/performance.md", "docs/reliability.md"):
     PAGES[page] = partial(performance_page.filled, page)
 
 

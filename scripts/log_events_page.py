@@ -30,7 +30,6 @@ MEANINGS = {
     "command_stream_restarted": "The command stream's last id was days ahead, so the router started the stream again.",
     "commit_conflicted": "A commit found a session changed by another writer; its events are decided again one by one.",
     "conference_recovered": "The sweep found a conference of Conferral's without a session, and recovered the session.",
-    "connections_refused": "The process is out of file descriptors and stops accepting connections for `wait_s`.",
     "console_refused": "The console refused `count` requests since the last line; `reason` is the error's type.",
     "console_started": "The console listens on `host` and `port`.",
     "console_stopped": "The console has stopped.",

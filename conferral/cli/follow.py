@@ -1,4 +1,4 @@
-"""`sessions --follow` and `show --follow`: a live list, and lines of changes."""
+"""`sessions --follow` and `show --follow`: a live list, or changes."""
 
 import asyncio
 import json
@@ -33,12 +33,12 @@ Show = Callable[[list[Change]], Awaitable[None]]
 
 
 def follow_sessions(state: str | None, party: str, *, full: bool, as_json: bool) -> None:
-    """Show live sessions until Ctrl-C: a list on a terminal, else a line, or a JSON object, per change."""
+    """Show live sessions until Ctrl-C: a list on a terminal, else changes."""
     asyncio.run(_follow_sessions(state, party, full=full, as_json=as_json))
 
 
 def follow_session(named: str, *, full: bool, as_json: bool) -> None:
-    """Show a session's log from its start to its end, one line, or JSON object, per entry."""
+    """Show a session's log from its start to its end."""
     asyncio.run(_follow_session(named, full=full, as_json=as_json))
 
 

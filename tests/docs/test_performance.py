@@ -13,7 +13,7 @@ performance_page = load_script("performance_page")
 plots = load_script("plots")
 sizing = load_script("sizing")
 
-PAGES = ("README.md", "ARCHITECTURE.md", "docs/performance.md", "docs/reliability.md")
+PAGES = ("README.md", "docs/performance.md", "docs/reliability.md")
 RUN = {
     "date": "2026-11-21T21:14:08.509Z", "commit": "abc", "size": "full", "seed": 1, "load_before": [0.1, 0.1, 0.1],
     "machine": {"cores": "2", "processor": "any", "memory": "1 GiB", "system": "any"},
