@@ -51,11 +51,10 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
         followed = {session.id for session in found}
 
         async def print_changes(changes: list[Change]) -> None:
-            if changes:
+            if changes and (state or party):
                 followed.update(one.id for one in (await read_sessions(reader, state, party, with_ended=False))[0])
-            for change in changes:
-                if not (state or party) or change.session_id in followed:
-                    _print_change(change, full=full, as_json=as_json)
+                changes = [change for change in changes if change.session_id in followed]
+            _print_changes(changes, full=full, as_json=as_json)
 
         if as_json or not output.is_terminal():
             if not as_json:
@@ -85,8 +84,7 @@ async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
         await feed.start(SystemClock().wall_ms())
 
         async def print_changes(changes: list[Change]) -> None:
-            for change in changes:
-                _print_change(change, full=full, as_json=as_json)
+            _print_changes(changes, full=full, as_json=as_json)
 
         await _poll(feed, print_changes, redacted_url(settings.redis_url))
 
@@ -153,15 +151,16 @@ def session_line(session: SessionView, *, full: bool) -> str:
     return f"{session.id or '?'}  is {session_summary.state_label(session)}: {who}{more}"
 
 
-def _print_change(change: Change, *, full: bool, as_json: bool) -> None:
-    if as_json:
-        output.print_json_line(_change_json(change))
-    elif change.entry["outcome"] != "stale":
-        what = wording.describe_entry(change.entry)
-        if not full and "+" in what:
-            what = wording.display_address(what)
-        parts = (wording.entry_clock(change.entry), change.session_id, what, wording.describe_change(change.entry))
-        output.print_line("  ".join(filter(None, parts)))
+def _print_changes(changes: Sequence[Change], *, full: bool, as_json: bool) -> None:
+    for change in changes:
+        if as_json:
+            output.print_json_line(_change_json(change))
+        elif change.entry["outcome"] != "stale":
+            what = wording.describe_entry(change.entry)
+            if not full and "+" in what:
+                what = wording.display_address(what)
+            parts = (wording.entry_clock(change.entry), change.session_id, what, wording.describe_change(change.entry))
+            output.print_line("  ".join(filter(None, parts)))
 
 
 def _change_json(change: Change) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -130,9 +131,9 @@ class CommandBatcher:
             for operation in batch:
                 _fail(operation, error)
             return
-        refused = []
+        refused, remaining = [], iter(answers)
         for operation in batch:
-            own, answers = answers[: len(operation.commands)], answers[len(operation.commands) :]
+            own = list(islice(remaining, len(operation.commands)))
             if why := next(filter(is_transient, own), None):
                 operation.last_refusal = to_store_error(why)
                 refused.append(operation)

@@ -76,19 +76,24 @@ async def test_agent_of_an_inbound_bridge_who_is_moved_away_is_left_alone(system
     assert customer.status == "completed"
 
 
+async def convert_while_another_program_moves(system, customer, agent, party, moment):
+    """Moves the party before or after the request that moves the agent takes effect."""
+
+    async def moves(rest):
+        if rest.step == moment and rest.path.startswith(f"/Calls/{agent.sid}") and rest.method == "POST":
+            system.sandbox.on_rest = None
+            move(party)
+
+    system.sandbox.on_rest = moves
+    await system.command("convert", customer.sid)
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.examples(2)
 async def test_agent_who_is_moved_as_a_conversion_begins_is_not_hung_up(system, moment):
     """The last of two moves wins; the command brings the agent in once more, as it says."""
     customer, agent = await system.talking()
-
-    async def moves(rest):
-        if rest.step == moment and rest.path.startswith(f"/Calls/{agent.sid}") and rest.method == "POST":
-            system.sandbox.on_rest = None
-            move(agent)
-
-    system.sandbox.on_rest = moves
-    await system.command("convert", customer.sid)
+    await convert_while_another_program_moves(system, customer, agent, agent, moment)
     await system.until(customer.sid, state="conferenced")
     await system.until_talk(customer, agent)
     agent.record.is_foreign = False
@@ -99,14 +104,7 @@ async def test_agent_who_is_moved_as_a_conversion_begins_is_not_hung_up(system, 
 @pytest.mark.examples(2)
 async def test_customer_who_is_moved_as_a_conversion_begins_is_not_hung_up(system, moment):
     customer, agent = await system.talking()
-
-    async def moves(rest):
-        if rest.step == moment and rest.path.startswith(f"/Calls/{agent.sid}") and rest.method == "POST":
-            system.sandbox.on_rest = None
-            move(customer)
-
-    system.sandbox.on_rest = moves
-    await system.command("convert", customer.sid)
+    await convert_while_another_program_moves(system, customer, agent, customer, moment)
     if moment == "before":
         await is_left_alone(system, customer, customer.sid)
     else:
