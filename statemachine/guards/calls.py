@@ -113,6 +113,20 @@ def parent_ended_unclearly(draft: Draft, event: CallProgressed) -> bool:
     return is_open and parent_ended(draft, event)
 
 
+def parent_ended_its_bridge(draft: Draft, event: CallProgressed | DialEnded) -> bool:
+    """Whether the parent hung up while its `<Dial>` ran.
+
+    Twilio then hangs up the child, whose end may show first.
+    """
+    session = draft.session
+    if session.dial_call_status:
+        return False
+    if isinstance(event, DialEnded):
+        return event.dial == "bridge" and event.party_is_gone
+    has_joined = session.child.in_conference or session.child.conference_sequence >= 0
+    return parent_ended(draft, event) and session.child.is_gone and not has_joined
+
+
 def party_ended(draft: Draft, event: CallProgressed) -> bool:
     """Whether the call of one of the parties is over."""
     return event.is_final and party_of_call(draft, event) is not None

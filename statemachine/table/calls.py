@@ -57,6 +57,7 @@ CALLS: tuple[Row, ...] = (
     Row(B,          on.CallProgressed,                   when.parent_ended_unclearly,         STAY,       do.note_parent_ended),
     Row(B,          on.CallProgressed,                   when.parent_ended,                   E,          do.end_parent_left),
     Row(V,          on.CallProgressed,                   when.child_leaves_parent_outside,    STAY,       (do.note_left, do.await_parent)),
+    Row(V,          (on.CallProgressed, on.DialEnded),   when.parent_ended_its_bridge,        E,          do.end_parent_left),
     Row(V,          on.CallProgressed,                   when.party_ended,                    E,          (do.note_left, do.end_by_first_to_leave)),
     Row(C|T,        on.CallProgressed,                   None,                                STAY,       do.note_call_progress),
     Row(B|V,        on.CallProgressed,                   None,                                STAY,       do.log_only),

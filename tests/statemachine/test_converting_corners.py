@@ -176,3 +176,12 @@ def test_agent_who_will_be_released_is_not_released_again(command):
     refused_because(story.expect("converting"), "late", "complete is still in progress")
     story.expect_command("complete-1", "accepted")
     assert "complete" not in story.reports["late"][0][1].partition("allowed now:")[2]
+
+
+def test_caller_who_hangs_up_before_the_agent_moves_left_first_whichever_end_shows_first():
+    """Twilio hangs up the agent with the caller, and refuses the redirect."""
+    story = converting().call("agent", "completed").expect("converting")
+    story.call("customer", "completed").expect("ended")
+    assert story.session.end_reason == "customer-left"
+    story = converting().call("agent", "completed").dial_ends("completed", call_status="completed").expect("ended")
+    assert story.session.end_reason == "customer-left"
