@@ -1,14 +1,10 @@
 """Deduplicates events in bounded space: a duplicate changes nothing."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from msgspec import field
 
 from conferral.statemachine.record import BaseRecord
-
-if TYPE_CHECKING:  # the events need the session's names of parties
-    from conferral.statemachine.events import Event
 
 #: Width of the window below the highest sequence number.
 WINDOW_BITS = 256
@@ -26,13 +22,13 @@ class SeenEvents(BaseRecord, frozen=True):
     windows: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
 
-    def contains(self, event: "Event") -> bool:
+    def contains(self, source: str, sequence: int | None, token: str) -> bool:
         """Whether this event was applied. Numbers below the window count as seen."""
-        if event.sequence is not None and event.source in self.windows:
-            highest, bits = self.windows[event.source]
-            behind = highest - event.sequence
+        if sequence is not None and source in self.windows:
+            highest, bits = self.windows[source]
+            behind = highest - sequence
             return behind >= WINDOW_BITS or (behind >= 0 and bool(int.from_bytes(bits, "little") >> behind & 1))
-        return bool(event.token) and event.token in self.tokens
+        return bool(token) and token in self.tokens
 
     def has_gap(self, source: str, after: int) -> bool:
         """Whether an event above `after`, still in the window, is missing."""
@@ -45,15 +41,12 @@ class SeenEvents(BaseRecord, frozen=True):
         """Return the highest sequence number seen of a call or conference, or 0."""
         return self.windows.get(source, (0, b""))[0]
 
-    def with_event(self, event: "Event") -> "SeenEvents":
+    def with_event(self, source: str, sequence: int | None, token: str) -> "SeenEvents":
         """Return a copy that contains this event."""
-        # Repeating an event that decides nothing does no harm. Its number would push deciding events out of the window.
-        if event.ignored_because:
-            return self
-        if event.sequence is not None and event.source:
-            return self._with_sequence(event.source, event.sequence)
-        if event.token:
-            return SeenEvents(self.windows, (*self.tokens, event.token)[-TOKENS_MAX:])
+        if sequence is not None and source:
+            return self._with_sequence(source, sequence)
+        if token:
+            return SeenEvents(self.windows, (*self.tokens, token)[-TOKENS_MAX:])
         return self
 
     def _with_sequence(self, source: str, sequence: int) -> "SeenEvents":

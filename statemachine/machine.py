@@ -1,15 +1,17 @@
 """Transition machine: decides events with `step`.
 
-Each step works on a draft. The first row whose guard holds wins, and its action changes the draft (`dispatch.py`). A
-Step is built only if nothing raised. A `transitions` machine can't distinguish "no row", "no guard held", and
-"ignored", so `step` checks ignored pairs before it tries rows.
+Each step works on a draft, the model of a `transitions` machine that has the table's rows. The first row whose guard
+holds wins, and its action changes the draft. A Step is built only if nothing raised. The machine can't distinguish "no
+row", "no guard held", and "ignored", so `step` checks ignored pairs before it tries rows.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from transitions import Machine
+
 from conferral.statemachine import events
-from conferral.statemachine.dispatch import take_row
+from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
@@ -21,14 +23,14 @@ from conferral.statemachine.record import replace
 from conferral.statemachine.session import RESTLESS, SUPERVISOR, Party, Session, changed_parties
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
-from conferral.statemachine.table import IGNORED
+from conferral.statemachine.table import IGNORED, TABLE
+from conferral.statemachine.table.stages import enter_stage
 
 #: Why an event is ignored, by (state, event name).
 IGNORED_BECAUSE: dict[tuple[State, str], str] = {
     (state, event.name): entry.reason for entry in IGNORED for state in entry.states for event in entry.events
 }
 DEFAULT_POLICY = Policy()
-# Building a union for each `isinstance` takes longer than the check.
 _EFFECT_RESULTS = (events.CallsRead, events.EffectOutcome)
 _OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.ConferenceFound)
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
@@ -40,6 +42,30 @@ NOTED_FROM = 8
 _FOLLOW_UPS_MAX = 16
 
 
+def build_machine() -> Machine:
+    """Build the machine: no automatic transitions, and no model of its own."""
+    machine = Machine(model=None, states=State, initial=None, auto_transitions=False)
+    for row in TABLE:
+        machine.add_transition(
+            trigger=row.event.name,
+            source=row.source,
+            dest=row.target,
+            conditions=list(row.conditions),
+            # Before the state changes, so that an action that raises leaves everything unchanged.
+            before=[*row.actions, enter_stage(row.next_stages)] if row.next_stages else list(row.actions),
+        )
+    return machine
+
+
+#: Without an `initial` state and a model: each draft is its model for one event.
+MACHINE = build_machine()
+
+
+def take_row(draft: Draft, event: Event) -> bool:
+    """Take the first row whose conditions hold; return whether there is one."""
+    return bool(MACHINE.events[event.name].trigger(draft, draft, event))
+
+
 def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_POLICY) -> Step:
     """Apply one event to a session: the result depends on the arguments only.
 
@@ -49,10 +75,8 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     now_ms = max(now_ms, session.updated_at_ms)
     if session.version == 0 and not _opens_session(session, event):
         return _step_without_session(session, event)
-    if session.version and session.seen.contains(event):
+    if session.version and session.seen.contains(event.source, event.sequence, event.token):
         return _ignoring_step(session, event, Outcome.STALE, "duplicate, ignored")
-    if type(event) in events.FACT_TYPES:  # most events; each `isinstance` that fails takes longer than this
-        return _decide(session, event, now_ms, policy, before=session)
     if isinstance(event, events.Command) and event.refused:
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
         noted = _note_transfer(session, event, event.refused, now_ms)
@@ -151,10 +175,15 @@ def _step_without_session(session: Session, event: Event) -> Step:
 
 
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
-    after = replace(session, version=session.version + 1, seen=session.seen.with_event(event))
+    after = replace(session, version=session.version + 1, seen=_seen_with(session, event))
     if len(session.parties) >= NOTED_FROM and RESTLESS in session.__dict__:
         after.__dict__[RESTLESS] = session.__dict__[RESTLESS]
     return Step(after, outcome, reason)
+
+
+def _seen_with(session: Session, event: Event) -> SeenEvents:
+    # Repeating an event that decides nothing does no harm. Its number would push deciding events out of the window.
+    return session.seen if event.ignored_because else session.seen.with_event(event.source, event.sequence, event.token)
 
 
 def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, before: Session) -> Step:
@@ -168,9 +197,9 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
         draft.changed = None
     elif len(before.parties) >= NOTED_FROM and RESTLESS in before.__dict__:
         draft.maybe_restless = {*before.__dict__[RESTLESS]}
-    row = take_row(draft, event)
+    is_decided = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
-    assert row, (session.state, event.name)
+    assert is_decided, (session.state, event.name)
     if draft.refusal:
         allowed = ", ".join(allowed_commands(before, policy))
         draft.session = _note_transfer(session, event, draft.refusal, now_ms)
@@ -194,7 +223,7 @@ def _note_transfer(session: Session, event: Event, refusal: str, now_ms: int) ->
 
 def _take_automatic_rows(draft: Draft) -> None:
     for _ in range(_FOLLOW_UPS_MAX):
-        if not take_row(draft, _ALWAYS):
+        if draft.state is State.ENDED or not take_row(draft, _ALWAYS):
             return
     raise AssertionError(f"no end of what follows from {draft.event.name} in {draft.state}")
 
@@ -218,7 +247,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         version=version,
         updated_at_ms=draft.now_ms,
         facts_version=version if is_news or moved else after.facts_version,
-        seen=after.seen.with_event(event),
+        seen=_seen_with(after, event),
     )
     if changes := prune_former_parties(after, before, changed):
         after = replace(after, **changes)

@@ -31,8 +31,6 @@ OUTBOUND = "outbound"
 #: A participant label of Conferral's: the party's name, and a number that no other leg has had.
 LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
 
-# Looked up once: a look-up in an enumeration takes longer than a comparison.
-_RINGING, _LEFT, _RINGBACK = PartyStatus.RINGING, PartyStatus.LEFT, WaitAudio.RINGBACK
 #: In a session's `__dict__`: the names of its restless parties. Large sessions are stored with it. Rename this key when
 #: `restless_parties` changes: stored names under an unknown key are ignored.
 RESTLESS = "restless"
@@ -168,7 +166,7 @@ class Party(BaseRecord, frozen=True, gc=False):
     @property
     def is_gone(self) -> bool:
         """Whether the party's call is over."""
-        return self.status is _LEFT
+        return self.status is PartyStatus.LEFT
 
     @property
     def takes_part(self) -> bool:
@@ -382,8 +380,8 @@ def restless_parties(parties: Iterable[Party]) -> list[Party]:
     """
     return [
         party for party in parties
-        if party.status is _RINGING or (party.is_leaving and party.status is not _LEFT)
-        or (party.desired_hold and party.wait_audio is _RINGBACK)
+        if party.status is PartyStatus.RINGING or (party.is_leaving and party.status is not PartyStatus.LEFT)
+        or (party.desired_hold and party.wait_audio is WaitAudio.RINGBACK)
         or (party.in_conference and (
             party.pending_update or party.supervises or party.held is not party.desired_hold
             or party.muted is not party.desired_mute or party.end_on_exit is not party.desired_end_on_exit))

@@ -25,5 +25,3 @@ TIMERS: tuple[type[TimerExpired], ...] = (
 )  # fmt: skip
 #: Every event that can reach a session, in the order of the docs.
 EVENTS: tuple[type[Event], ...] = (*FACTS, *OUTCOMES, *TIMERS, *COMMANDS)
-#: For a check of an event's class that takes less time than `isinstance`.
-FACT_TYPES = frozenset(FACTS)

@@ -17,9 +17,6 @@ from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phas
 WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE})
 _WAITING = WITHOUT_AGENT | {Phase.PARKED}
 _LONE = "lone"
-# Looked up once: every event asks several times who waits, and a look-up in an enumeration takes longer than the rest.
-_PARKED, _NONE, _CONSULT = Phase.PARKED, Phase.NONE, Phase.CONSULT
-_OVER, _LEFT, _RINGBACK = Opening.OVER, PartyStatus.LEFT, WaitAudio.RINGBACK
 #: Presence reads that show another conference without company before a lone party, who is billed, is alone (count).
 _PRESENCE_READS_MAX = 15
 
@@ -34,7 +31,7 @@ def iterate_present(session: Session) -> Iterator[Party]:
     for party in session.parties.values():
         if (
             party.in_conference
-            and party.status is not _LEFT
+            and party.status is not PartyStatus.LEFT
             and not (party.supervises or (party.is_muted_guest and party.muted))
         ):
             yield party
@@ -66,9 +63,9 @@ def waiting_party_name(session: Session) -> str:
 def waiting_party(draft: Draft) -> Party | None:
     """Return the party that waits alone on purpose; None if there is none."""
     session = draft.session
-    if session.phase is _PARKED:
+    if session.phase is Phase.PARKED:
         return session.customer
-    return None if session.opening is _OVER else session.parties[waiting_party_name(session)]
+    return None if session.opening is Opening.OVER else session.parties[waiting_party_name(session)]
 
 
 def party_waits_in_silence(draft: Draft, _event: Event) -> bool:
@@ -97,10 +94,10 @@ def silent_party(draft: Draft) -> Party | None:
     )
     if has_command or _hears_supervisor(session, party):
         return None
-    if session.phase is _PARKED:
+    if session.phase is Phase.PARKED:
         return None if _held_for_park(session) else party  # the two will talk
-    if session.phase is _CONSULT:
-        return party if party.name == AGENT and party.wait_audio is _RINGBACK else None
+    if session.phase is Phase.CONSULT:
+        return party if party.name == AGENT and party.wait_audio is WaitAudio.RINGBACK else None
     # Twilio ignores changes of a held party's flag.
     is_changing = party.pending_update or party.end_on_exit
     rings = any(_is_being_dialed(one) for one in session.parties.values())
@@ -110,7 +107,7 @@ def silent_party(draft: Draft) -> Party | None:
 def _only_one_to_talk(session: Session) -> Party | None:
     """Return the only party present, or off hold next to a held customer."""
     present = iterate_present(session)
-    if session.phase in (_PARKED, _CONSULT):
+    if session.phase in (Phase.PARKED, Phase.CONSULT):
         present = (party for party in present if not party.desired_hold)
     found = tuple(islice(present, 2))
     return found[0] if len(found) == 1 else None
@@ -143,7 +140,11 @@ def party_on_ringback(draft: Draft) -> Party | None:
     """Return who hears ringing on hold while another is dialed, or None."""
     if not is_settled(draft) or not draft.restless:
         return None
-    held = (party for party in draft.session.parties.values() if party.desired_hold and party.wait_audio is _RINGBACK)
+    held = (
+        party
+        for party in draft.session.parties.values()
+        if party.desired_hold and party.wait_audio is WaitAudio.RINGBACK
+    )
     return next((party for party in held if party.in_conference), None)
 
 
@@ -156,7 +157,7 @@ def ringback_is_over(session: Session, waiting: Party) -> bool:
 def consult_ringing_is_over(session: Session) -> bool:
     """Whether a consult's agent, on hold with ringing, has someone to hear."""
     agent = session.agent
-    if not agent.desired_hold or agent.wait_audio is not _RINGBACK:
+    if not agent.desired_hold or agent.wait_audio is not WaitAudio.RINGBACK:
         return False
     someone_is_there = _hears_supervisor(session, agent) or dialed_party_joins(session)
     return someone_is_there or any(not one.desired_hold for one in iterate_present(session))
@@ -165,7 +166,7 @@ def consult_ringing_is_over(session: Session) -> bool:
 def is_settled(draft: Draft) -> bool:
     """Whether a conference has no transfer, opening, or parked call."""
     session = draft.session
-    return draft.state is State.CONFERENCED and session.phase is _NONE and session.opening is _OVER
+    return draft.state is State.CONFERENCED and session.phase is Phase.NONE and session.opening is Opening.OVER
 
 
 def customer_hold_failed(draft: Draft, event: events.EffectFailed) -> bool:
@@ -231,7 +232,7 @@ def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
     """Whether an agent is with a parked customer: Redis lost the retrieval."""
     session = draft.session
-    if session.phase is not _PARKED:
+    if session.phase is not Phase.PARKED:
         return False
     agent, customer = session.parties.get(AGENT), session.parties.get(CUSTOMER)
     is_there = agent is not None and agent.takes_part and not agent.is_leaving

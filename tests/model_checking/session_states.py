@@ -126,7 +126,11 @@ class SessionStates:
         """A decision; where something is ordered, the bare step: what that is called depends on what is under way."""
         self.decided += 1
         before = self.known[number]
-        given = replace(before, seen=before.seen.with_event(event)) if was_taken else before
+        given = (
+            replace(before, seen=before.seen.with_event(event.source, event.sequence, event.token))
+            if was_taken
+            else before
+        )
         taken = step(given, replace(event, entry_id=_ENTRY), NOW_MS, self.policy)
         if taken.effects:
             return taken

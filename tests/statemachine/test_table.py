@@ -14,9 +14,8 @@ import pytest
 
 import conferral.statemachine as statemachine
 from conferral.statemachine import actions, diagram, guards, table
-from conferral.statemachine.dispatch import build_machine
 from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, AgeOverdue, Automatic, Event
-from conferral.statemachine.machine import IGNORED_BECAUSE
+from conferral.statemachine.machine import IGNORED_BECAUSE, MACHINE
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import IGNORED, LIMITS, ROWS, STAGES, TABLE, Transition
 from conferral.statemachine.table.stages import ENDS, TIMEOUTS
@@ -189,10 +188,10 @@ def test_every_guard_puts_a_question(guard):
 
 
 def test_the_machine_has_the_tables_rows_and_no_others():
-    machine = build_machine()
+
     in_machine = {
         (state.name.lower(), trigger, len(transitions))
-        for trigger, event in machine.events.items()
+        for trigger, event in MACHINE.events.items()
         for source, transitions in event.transitions.items()
         for state in [State[source]]
     }

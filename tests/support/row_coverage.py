@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.row_marks import marked, never_taken, position_of, taken_at
+from tests.support.row_marks import marked, never_taken
 
 _FOLDER = Path(__file__).parent.parent / "statemachine"
 _OUTPUT = "rows_taken"
@@ -46,8 +46,7 @@ class _RowCoverage:
             return (yield)
         with marked() as taken:
             result = yield
-        for mark, times in taken.items():
-            self.taken[position_of(mark)] += times
+        self.taken.update(taken)
         return result
 
     @pytest.hookimpl(optionalhook=True)
@@ -64,7 +63,7 @@ class _RowCoverage:
             output: dict[str, Any] = session.config.workeroutput  # type: ignore[attr-defined]
             output[_OUTPUT] = {"is_whole": self.is_whole, "taken": positions}
         elif self.is_whole and exitstatus == pytest.ExitCode.OK and not session.config.option.collectonly:
-            self.never = never_taken(taken_at(self.taken))
+            self.never = never_taken(self.taken)
             if self.never:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

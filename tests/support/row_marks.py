@@ -1,61 +1,47 @@
-"""Which rows of the transition table were taken: coverage marks for stories, explorations, and simulations."""
+"""Which rows of the transition table were taken: coverage marks for stories, explorations, and simulations.
+
+A row's mark is its position in the table, which means the same in every process.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-from conferral.statemachine import machine
+from conferral.statemachine.machine import MACHINE
 from conferral.statemachine.table import TABLE, Transition
 
-#: A row as it is compiled: source, event, conditions, action.
-_Mark = tuple[str, str, Any, Any]
+_taken: Counter[int] = Counter()
 
 
-def _mark_of(row: Transition) -> _Mark:
-    return row.source.name, row.event.name, row.conditions, row.actions[0]
+def _note(position: int, *_: Any) -> None:
+    _taken[position] += 1
 
 
-_MARKS = [_mark_of(row) for row in TABLE]
-_POSITIONS = {mark: position for position, mark in enumerate(_MARKS)}
-
-
-def position_of(mark: _Mark) -> int:
-    """Return the position of a row in the table, which means the same in every process."""
-    return _POSITIONS[mark]
-
-
-def taken_at(positions: Counter[int]) -> Counter[_Mark]:
-    """Return the marks of the rows at these positions."""
-    return Counter({_MARKS[position]: times for position, times in positions.items()})
+_ROWS = {
+    pair: iter(MACHINE.get_transitions(*pair)) for pair in {(row.event.name, row.source): None for row in TABLE}
+}  # fmt: skip
+for _position, _row in enumerate(TABLE):
+    next(_ROWS[_row.event.name, _row.source]).add_callback("after", partial(_note, _position))
 
 
 @contextmanager
-def marked() -> Iterator[Counter[_Mark]]:
-    """Counts, while the block runs, how often each row is taken in this process."""
-    taken: Counter[_Mark] = Counter()
-    take_row = machine.take_row
-
-    def counting(draft: Any, event: Any) -> Any:
-        source = draft.state.name
-        row = take_row(draft, event)
-        if row:
-            taken[source, event.name, row.conditions, row.actions[0]] += 1
-        return row
-
-    machine.take_row = counting
+def marked() -> Iterator[Counter[int]]:
+    """Count how often each row is taken in this process; complete when the block ends."""
+    before, taken = _taken.copy(), Counter[int]()
     try:
         yield taken
     finally:
-        machine.take_row = take_row
+        taken.update(_taken - before)
 
 
-def never_taken(taken: Counter[_Mark]) -> list[str]:
+def never_taken(taken: Counter[int]) -> list[str]:
     """The rows that were not, in the order of the table: `STATE event stages guard -> action`."""
     return [
         f"{row.source.name} {row.event.name} {_words(row)} -> {', '.join(action.__name__ for action in row.actions)}"
-        for row in TABLE
-        if not taken[_mark_of(row)]
+        for position, row in enumerate(TABLE)
+        if not taken[position]
     ]
 
 

@@ -8,7 +8,7 @@ import orjson
 
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import (
-    FACT_TYPES,
+    FACTS,
     Add,
     Announce,
     AnnouncementEnded,
@@ -66,7 +66,7 @@ def log_entry(
     }
     if found := details(event, before):
         entry["details"] = _json(found)
-    if type(event) in FACT_TYPES:  # most are; each `isinstance` that fails takes longer than this
+    if isinstance(event, FACTS):
         if other := getattr(event, "other", ""):
             entry["other"] = other
     elif isinstance(event, Command):
