@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import api_page  # noqa: E402
+import commands_page  # noqa: E402
 import errors_page  # noqa: E402
 import faults_page  # noqa: E402
 import log_events_page  # noqa: E402
@@ -45,6 +46,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/cli.md": reference_pages.cli_page,
     "docs/reference/faults.md": faults_page.faults_page,
     "docs/reference/api.md": lambda: api_page.api_page(_refusals()),
+    "docs/commands.md": lambda: commands_page.filled("docs/commands.md"),
     "docs/performance-cost.svg": performance_page.cost_plot,
     "docs/performance-latency.svg": performance_page.latency_plot,
     "docs/operating.md": lambda: redis_acl.filled("docs/operating.md"),

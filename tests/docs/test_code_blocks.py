@@ -15,10 +15,10 @@ from dotenv import dotenv_values
 import conferral.sandbox as sandbox
 from conferral.runtime import setting_errors
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.statemachine.events import COMMANDS, CallProgressed, CallReceived, Convert
+from conferral.statemachine.events import COMMANDS, Convert
 from conferral.statemachine.machine import step
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.session import AGENT, Session
+from conferral.statemachine.session import Session
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.keys import Keys
@@ -232,30 +232,9 @@ def test_the_words_of_a_malformed_command_are_explained(fields):
     assert f"| `{refused.value}` |" in COMMANDS_PAGE
 
 
-def refused_converts():
-    opened = step(
-        Session(SESSION),
-        CallReceived(
-            session_id=SESSION, token="1", call_sid=SESSION, customer_address="+12025550123", agent_address="client:a"
-        ),
-        1_000,
-    ).session
-    yield opened
-    agent = {"session_id": SESSION, "party": AGENT, "call_sid": "CA" + "1" * 32}
-    talking = step(opened, CallProgressed(token="2", status="in-progress", **agent), 2_000).session
-    leaving = step(talking, CallProgressed(token="3", status="completed", **agent), 3_000).session
-    yield leaving
-    gone = {"session_id": SESSION, "party": "customer", "call_sid": SESSION}
-    yield step(talking, CallProgressed(token="4", status="completed", **gone), 4_000).session
-
-
-def test_the_words_of_a_refused_command_are_explained():
-    for session in refused_converts():
-        reason = step(session, Convert(session_id=SESSION, token="9"), 9_000).reason
-        shown = reason.replace("customer-left", "agent-left")
-
-        assert f"| `{shown}` |" in COMMANDS_PAGE, reason
+def test_the_refusal_of_an_unknown_session_is_explained():
     unknown = step(Session(SESSION), Convert(session_id=SESSION, token="9"), 1_000).reason
+
     assert f"| `{unknown}` |" in COMMANDS_PAGE
 
 

@@ -1,0 +1,41 @@
+"""Fill the table of refusals in docs/commands.md from the transition table."""
+
+import re
+from pathlib import Path
+
+from conferral.statemachine.events import COMMANDS
+from conferral.statemachine.states import State
+from conferral.statemachine.table import ROWS, TABLE, Refuse
+from conferral.statemachine.table.row import refusal
+
+ROOT = Path(__file__).resolve().parent.parent
+_BLOCK = re.compile(r"(<!-- refusals -->\n).*?(<!-- /refusals -->)", re.DOTALL)
+_OF_SESSIONS = frozenset(command for command in COMMANDS if command.name != "call")
+
+
+def filled(page: str) -> str:
+    """Return a page with the current refusals."""
+    text = (ROOT / page).read_text("utf-8")
+    return _BLOCK.sub(lambda found: f"{found[1]}{_table()}\n{found[2]}", text)
+
+
+def _table() -> str:
+    lines = ["| `reason` | Commands | In |", "| --- | --- | --- |"]
+    for reason in dict.fromkeys(row.reason for row in ROWS if isinstance(row, Refuse)):
+        found = [one for one in TABLE if refusal(reason) in one.actions]
+        shown = f"`{reason}`" if isinstance(reason, str) else (reason.__doc__ or "").strip().rstrip(".")
+        states = {one.source for one in found}
+        lines.append(f"| {shown} | {_commands({one.event for one in found})} | {_states(states)} |")
+    return "\n".join(lines)
+
+
+def _commands(events: set[type]) -> str:
+    if events == _OF_SESSIONS:
+        return "all except `call`"
+    return ", ".join(f"`{command.name}`" for command in COMMANDS if command in events)
+
+
+def _states(states: set[State]) -> str:
+    if states >= set(State) - {State.ENDED}:
+        return "any state" if State.ENDED in states else "any live state"
+    return ", ".join(f"`{state}`" for state in State if state in states)
