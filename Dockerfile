@@ -15,13 +15,7 @@ RUN pip --python /opt/conferral/bin/python install --no-cache-dir --require-hash
 
 COPY pyproject.toml README.md LICENSE ./
 COPY conferral conferral
-COPY console console
-COPY operations operations
-COPY runtime runtime
-COPY sandbox sandbox
 COPY statemachine statemachine
-COPY storage storage
-COPY telephony telephony
 COPY webhooks webhooks
 COPY worker worker
 RUN pip --python /opt/conferral/bin/python install --no-cache-dir --no-deps --no-build-isolation --no-index . \

@@ -3,7 +3,7 @@ PYTHON   ?= python3
 VENV     := .venv
 BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
-PACKAGES := conferral console operations runtime sandbox statemachine storage telephony webhooks worker
+PACKAGES := conferral statemachine webhooks worker
 CODE     := $(PACKAGES) tests benchmarks scripts examples
 
 .DEFAULT_GOAL := help

@@ -25,16 +25,21 @@ _READS = frozenset({
     "XREAD", "XREVRANGE", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREVRANGEBYSCORE", "ZSCORE",
 })  # fmt: skip
 _SERVICE = (
-    "storage",
-    "operations",
+    "conferral/storage",
+    "conferral/operations",
     "worker",
     "webhooks",
-    "console",
+    "conferral/console",
     "conferral/check",
     "conferral/cli",
     "conferral/processes",
 )
-_OPERATOR = ("storage/queries", "storage/config.py", "operations", "conferral/cli/redis_access.py")
+_OPERATOR = (
+    "conferral/storage/queries",
+    "conferral/storage/config.py",
+    "conferral/operations",
+    "conferral/cli/redis_access.py",
+)
 _WORD = re.compile(r"[A-Z]{3,}(?: [A-Z]{2,})?")
 
 
@@ -90,7 +95,7 @@ def commands_of(places: Iterable[str], scripts: str) -> set[str]:
     """Return the commands that code uses, and Lua scripts whose names match."""
     known = _known()
     found = {command for path in _files(places) for command in _in_python(path.read_text("utf-8"), known)}
-    for path in sorted((ROOT / "storage" / "scripts").glob(scripts)):
+    for path in sorted((ROOT / "conferral/storage/scripts").glob(scripts)):
         found |= set(_in_lua(path.read_text("utf-8"), known))
     return found | _CONNECTION | {"EVAL", "EVALSHA"}
 

@@ -62,7 +62,7 @@ def settings_page() -> str:
     console = _settings_table(ConsoleSettings, set(StoreSettings.model_fields))
     pair = "Set `TWILIO_API_KEY` and `TWILIO_API_SECRET` together; one without the other is refused.\n"
     return _page(
-        "runtime/settings.py", "# Settings\n", intro, "## Read by every process and every command\n", store,
+        "conferral/runtime/settings.py", "# Settings\n", intro, "## Read by every process and every command\n", store,
         "## Also read by webhooks, worker, and check\n", service, pair, "## Also read by the console\n", console,
     )  # fmt: skip
 
@@ -108,13 +108,15 @@ def metrics_page() -> str:
         "watch, and what to do."
     )
     outro = "Each process also exports the Prometheus client's own `process_*` and `python_info`.\n"
-    return _page("runtime/metrics.py", "# Metrics\n", intro, _table(("Name", "Kind", "Labels", "Meaning"), rows), outro)
+    return _page(
+        "conferral/runtime/metrics.py", "# Metrics\n", intro, _table(("Name", "Kind", "Labels", "Meaning"), rows), outro
+    )
 
 
 def redis_page() -> str:
     """Return every key, session field, and script."""
     scripts = []
-    for path in sorted((ROOT / "storage" / "scripts").glob("*.lua")):
+    for path in sorted((ROOT / "conferral/storage/scripts").glob("*.lua")):
         scripts += [f"### {path.stem}\n", f"```text\n{header_of(path.read_text('utf-8'))}\n```\n"]
     intro = _prose(
         "All keys have one prefix, `CONFERRAL_PREFIX`. `{P}` is the partition, a decimal number: the CRC-32 "
@@ -135,9 +137,9 @@ def redis_page() -> str:
         f"{name:<29}{value}".rstrip() for name, value in session_codec.encode_readable(_example()).items()
     )
     return _page(
-        "storage/", "# Redis keys and scripts\n", intro, "## Keys\n", _keys_table(), _log_fields(),
+        "conferral/storage/", "# Redis keys and scripts\n", intro, "## Keys\n", _keys_table(), _log_fields(),
         "## The session's fields\n", sessions, f"```text\n{example}\n```\n", *_fields(),
-        "## Scripts\n\nOnly these write sessions, leases, and effects. Each is one file in `storage/scripts/`.\n",
+        "## Scripts\n\nOnly these write sessions, leases, and effects. They are in `conferral/storage/scripts/`.\n",
         *scripts,
     )  # fmt: skip
 

@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = (
-    "conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage", "telephony", "webhooks",
-    "worker",
-)  # fmt: skip
+PACKAGES = ("conferral", "statemachine", "webhooks", "worker")
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
 

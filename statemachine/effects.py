@@ -158,7 +158,7 @@ class SayAndHangUp(CallEffect, frozen=True, kw_only=True):
 
 
 class Sentence(StrEnum):
-    """Keys of the sentences played before a hangup; `telephony/phrases.py`."""
+    """Keys of the sentences in `telephony/phrases.py` that precede a hangup."""
 
     #: For a customer whose transfer failed for good.
     TRANSFER_FAILED = "transfer-failed"

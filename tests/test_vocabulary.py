@@ -90,7 +90,14 @@ def pattern_of(words: Iterable[str]) -> re.Pattern[str]:
 PRIVATE = pattern_of(PROSE)
 PRIVATE_IN_TESTS = pattern_of(PROSE_OF_TESTS)
 #: What callers hear, the history of releases, what others wrote, and pages that name tests.
-NOT_PROSE = ("telephony/phrases.py", "CHANGELOG.md", "LICENSE", "vendor/", "docs/reference/faults.md", ".lock")
+NOT_PROSE = (
+    "conferral/telephony/phrases.py",
+    "CHANGELOG.md",
+    "LICENSE",
+    "vendor/",
+    "docs/reference/faults.md",
+    ".lock",
+)
 #: Pages and comments of these; Python is read token by token.
 WRITTEN = (".md", ".lua", ".js", ".css", ".yml", ".json", ".toml", ".example", "Makefile", "Dockerfile", ".service")
 

@@ -14,10 +14,7 @@ from tests.docs.wheel import build_wheel
 # In one process: the distribution is built once for all of these tests.
 pytestmark = pytest.mark.xdist_group("distribution")
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = (
-    *("conferral", "console", "operations", "runtime", "sandbox", "statemachine", "storage"),
-    *("telephony", "webhooks", "worker"),
-)
+PACKAGES = ("conferral", "statemachine", "webhooks", "worker")
 #: A project whose modules have the same names as ours, and the same names that python-statemachine has.
 NEIGHBOR = {
     "runtime/__init__.py": "OWNER = 'the neighbor'",

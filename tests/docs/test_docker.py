@@ -237,9 +237,9 @@ def test_a_process_finds_redis_and_its_secrets_outside_the_composition(name):
 
 #: The code of each process, and the settings that it reads at its start in `conferral/processes/`.
 READ_FROM = {
-    "webhooks": (("webhooks", "telephony"), {"session_ttl_s", "replay_window_s", "partitions", "drain_s"}),
-    "worker": (("worker", "telephony"), {"session_ttl_s", "replay_window_s", "partitions"}),
-    "console": (("console",), {*ConsoleSettings.model_fields}),
+    "webhooks": (("webhooks", "conferral/telephony"), {"session_ttl_s", "replay_window_s", "partitions", "drain_s"}),
+    "worker": (("worker", "conferral/telephony"), {"session_ttl_s", "replay_window_s", "partitions"}),
+    "console": (("conferral/console",), {*ConsoleSettings.model_fields}),
 }
 
 

@@ -102,7 +102,7 @@ class CoverageMap:
 
     def _importers(self, path: str) -> set[str]:
         """Tests in files that import a module, or import from its package."""
-        module = "conferral." + path.removesuffix(".py").replace("/", ".")
+        module = "conferral." + path.removeprefix("conferral/").removesuffix(".py").replace("/", ".")
         package = module.rpartition(".")[0]
         imports = (f"from {module} import", f"from {package} import")
         near = {file for file, text in self._texts.items() if any(line in text for line in imports)}

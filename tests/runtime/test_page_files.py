@@ -10,7 +10,7 @@ from conferral.runtime.web import pages
 from tests.support.each import each
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {conference: ROOT / conference / "static" for conference in ("console", "sandbox")}
+PAGES = {conference: ROOT / "conferral" / conference / "static" for conference in ("console", "sandbox")}
 OWN = [
     path
     for folder in (pages.SHARED_FOLDER, *PAGES.values())

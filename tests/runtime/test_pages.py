@@ -25,7 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 VENDORED = (SHARED_FOLDER / "vendor", ROOT / "tests/browser/vendor")
 #: Everything that a page of ours may be served with.
 STATIC = [
-    folder for conference in ("runtime/web", "console", "sandbox") if (folder := ROOT / conference / "static").is_dir()
+    folder
+    for conference in ("runtime/web", "console", "sandbox")
+    if (folder := ROOT / "conferral" / conference / "static").is_dir()
 ]
 OURS = [
     path for folder in STATIC for path in sorted(folder.rglob("*")) if path.is_file() and "vendor" not in path.parts

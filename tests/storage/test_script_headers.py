@@ -10,7 +10,7 @@ import pytest
 from conferral.storage.scripts import SCRIPTS
 from tests.support.each import each
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "storage" / "scripts"
+FOLDER = Path(__file__).resolve().parent.parent.parent / "conferral" / "storage" / "scripts"
 FILES = sorted(FOLDER.glob("*.lua"))
 #: In a header: `KEYS[1]  …`, `ARGV[2 ..]  …`.
 ENTRY = re.compile(r"^  (KEYS|ARGV)\[(\d+)( \.\.)?\]  +(\S.*)$", re.MULTILINE)

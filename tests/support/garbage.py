@@ -1,6 +1,6 @@
 """The garbage collector walks over what tests make, not over the modules and the 13,000 tests that stay to the end.
 
-As the programs do; see `runtime/garbage.py`.
+As the programs do; see `conferral/runtime/garbage.py`.
 """
 
 import gc
