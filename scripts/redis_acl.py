@@ -38,7 +38,7 @@ _OPERATOR = (
     "conferral/storage/queries",
     "conferral/storage/config.py",
     "conferral/operations",
-    "conferral/cli/redis_access.py",
+    "conferral/redis_access.py",
 )
 _WORD = re.compile(r"[A-Z]{3,}(?: [A-Z]{2,})?")
 

@@ -11,7 +11,7 @@ from conferral.check.public_url import check_round_trip
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_settings, check_sources
 from conferral.check.workers import check_workers
-from conferral.cli.redis_access import make_redis_client, redacted_url
+from conferral.redis_access import make_redis_client, redacted_url
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.keys import config_key

@@ -31,7 +31,7 @@ def choices(*allowed: str) -> Callable[[str], list[str]]:
 
 def complete_stories(incomplete: str) -> list[str]:
     """Complete the names of the demo's stories."""
-    from conferral.demo.scenarios.calls import STORIES
+    from conferral.demo.stories import STORIES
 
     return choices(*STORIES)(incomplete)
 
@@ -57,7 +57,7 @@ def read_in_time(read: Callable[["SessionQueries"], Awaitable[_T]]) -> _T | None
     """Return what a function reads; None after an error or a timeout."""
     import asyncio
 
-    from conferral.cli.redis_access import open_redis
+    from conferral.redis_access import open_redis
     from conferral.runtime.errors import ConferralError
     from conferral.runtime.settings import StoreSettings, load
 

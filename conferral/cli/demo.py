@@ -34,15 +34,14 @@ def demo(
 
     The tour is one incoming call: bridged to an agent, converted into a conference, and transferred after a consult.
     When a blind transfer fails, the agent is called back. Stories: convert, warm, consult, blind, recall, outbound,
-    several. Conference stories: waiting, client, conference, parties, hold, park, park-timeout, announce, supervise,
-    record, after.
+    several, hold, park, supervise.
 
     Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console.
     Ignores settings from the environment. A killed worker is restarted. Ctrl-C stops everything.
     """
     try:
         from conferral.demo.runner import DemoOptions, run
-        from conferral.demo.scenarios.calls import STORIES, TOUR
+        from conferral.demo.stories import STORIES, TOUR
 
         if story is not None and story not in STORIES:
             raise typer.BadParameter(f"unknown story; one of: {', '.join(STORIES)}", param_hint="--story")

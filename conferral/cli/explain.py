@@ -4,14 +4,13 @@ from typing import Any
 
 from conferral import output
 from conferral.cli.history_source import read_history
-from conferral.cli.redis_access import run_query
-from conferral.cli.submission import own_command_line
-from conferral.demo.programs import called_as, own_command
+from conferral.command_line import own_command, own_command_line
 from conferral.operations import explanation, wording
 from conferral.operations.explanation import Explanation, Failure
 from conferral.operations.partition_clock import read_session_time_ms
 from conferral.operations.pending import Wait
 from conferral.operations.session_queries import SessionQueries
+from conferral.redis_access import run_query
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_view import view_of
 from conferral.storage.codecs.timestamps import to_iso
@@ -33,7 +32,7 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
     output.print_section("Automatic next steps", explained.upcoming)
     if explained.first_failure is not None:
         _print_failure(explained.first_failure)
-    program = called_as() or own_command()
+    program = own_command()
     # Without REDIS_URL: the next command finds Redis where this one did.
     suggested = [line for one in explained.suggestions for line in (f"{program} {one.arguments}", f"  {one.why}")]
     output.print_section("Suggested actions", suggested)

@@ -46,8 +46,8 @@ def forget(
     A call's SID, or its customer, names all sessions of a call that came back.
     Does not delete recordings at Twilio.
     """
-    from conferral.cli.redis_access import run_query
     from conferral.operations.erasure import SessionErasure
+    from conferral.redis_access import run_query
     from conferral.runtime import log
     from conferral.runtime.settings import StoreSettings, load
 

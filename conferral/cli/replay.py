@@ -9,7 +9,6 @@ from conferral import output
 from conferral.cli.explain import wait_json
 from conferral.cli.history_source import read_history, read_history_file, save_history
 from conferral.cli.options import SESSION_PATTERN
-from conferral.cli.redis_access import run_query
 from conferral.cli.session_tables import print_fields, print_parties
 from conferral.errors import CommandNotDoneError
 from conferral.operations import session_summary, wording
@@ -19,6 +18,7 @@ from conferral.operations.history.replay import SessionHistory
 from conferral.operations.history.timeline import TimelineEntry
 from conferral.operations.pending import Wait, list_waits
 from conferral.operations.session_queries import LogEntry
+from conferral.redis_access import run_query
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.session_view import view_of
 

@@ -1,7 +1,6 @@
 """Submit a command from the terminal, and print its outcome."""
 
 import asyncio
-import shlex
 import signal
 import sys
 from collections.abc import Mapping
@@ -11,13 +10,13 @@ from dataclasses import dataclass
 import typer
 
 from conferral import output
-from conferral.cli.redis_access import describe_redis_error, open_redis, run_query
-from conferral.demo.programs import called_as, own_command
+from conferral.command_line import own_command_line
 from conferral.errors import CommandNotDoneError, OutputError
 from conferral.operations import session_summary, suggestions, wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand, allowed_commands_of
 from conferral.operations.errors import CommandRejected, PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
+from conferral.redis_access import describe_redis_error, open_redis, run_query
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.settings import CommandSettings, StoreSettings, load
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
@@ -254,16 +253,6 @@ async def _not_done(
     return CommandNotDoneError(
         reason, command_id=outcome.command_id, status=outcome.status, details=details, exit_code=3
     )
-
-
-def own_command_line(settings: StoreSettings) -> str:
-    """Return this program's command line for this Redis, without password."""
-    if called := called_as():
-        return called
-    default = StoreSettings.model_fields["redis_url"].default
-    if settings.redis_url == default or "@" in settings.redis_url or "password" in settings.redis_url:
-        return own_command()
-    return f"REDIS_URL={shlex.quote(settings.redis_url)} {own_command()}"
 
 
 def _print_done(fields: dict[str, str], session_id: str, reason: str, session: SessionView, command_line: str) -> None:

@@ -31,7 +31,7 @@ def upgrade(
     It refuses while a running process does not support that version: a worker would stop processing, and webhooks would
     miss the data they can't read.
     """
-    from conferral.cli.redis_access import run_query
+    from conferral.redis_access import run_query
     from conferral.storage.schema import SCHEMA_VERSIONS
 
     old_version, new_version, outdated = run_query(lambda reader: _upgrade(reader, check=check, force=force))

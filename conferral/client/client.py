@@ -8,7 +8,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from conferral.cli.redis_access import make_redis_client, redacted_url
 from conferral.client.commands import COMMAND_OPTIONS, CommandMethods, CommandOptions, SessionRef
 from conferral.client.handle import Command, check_timeout
 from conferral.client.models import LogEntry, OutcomeRecord, Session
@@ -16,6 +15,7 @@ from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.errors import CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
+from conferral.redis_access import make_redis_client, redacted_url
 from conferral.runtime.errors import StoreError
 from conferral.runtime.retry import retry_unreachable
 from conferral.runtime.settings import StoreSettings, load

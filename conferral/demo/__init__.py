@@ -1,1 +1,1 @@
-"""The demo: a story narrated from what really happens here."""
+"""The demo: everything on one machine, with a narrated call."""

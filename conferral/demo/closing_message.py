@@ -1,12 +1,15 @@
 """The demo's closing message: where everything is, and what to try next."""
 
 import shlex
+import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
-from conferral.demo import characters, programs
-from conferral.demo.environment import PREFIX, DemoEnvironment
-from conferral.demo.scenarios import calls
+from conferral.command_line import CALLED_AS, own_command
+from conferral.demo import characters
+from conferral.demo.environment import API_TOKEN, PREFIX, DemoEnvironment, find_programs
+from conferral.demo.stories import STORIES
 from conferral.output import WIDTH_MIN
 
 #: File in the demo's folder with shell functions that shorten commands.
@@ -16,6 +19,11 @@ VARIABLES = "env"
 def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
     """Return the closing message, folded to a standard terminal's width."""
     others = " or ".join(map(str, pids[1:]))
+    answering = " and ".join(characters.name(address) for address in characters.ANSWERING_LATER)
+    automatic = (
+        f"{answering} answer after a second and press 1 when they are asked to. Every other phone rings until you "
+        "answer it or its time is up."
+    )
     return [
         "",
         "A second call stays up: the customer talks to alice.",
@@ -25,14 +33,20 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
         f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
         f"  logs      {stage.folder}",
         "",
-        *_manual_phone_lines(),
+        "Try a transfer yourself, with these two pages side by side:",
+        f"  1. console:  open the call, press Transfer: to {characters.DAVE}, consult.",
+        "               The customer hears music",
+        "  2. phones:   dave's phone rings: pick it up within 30 s. Alice and dave talk",
+        "  3. console:  press Complete. The customer and dave talk; hang up either phone",
+        "To start over, press Call on the customer's phone, and answer alice's phone.",
+        *textwrap.wrap(automatic, WIDTH_MIN),
         "",
         "Two workers share the calls. Kill one: the other takes over within seconds,",
         f"and a new one starts:  kill -9 {pids[0]}  (or {others})",
         "",
-        f"Other stories:  {programs.called_as() or programs.own_command()} demo --story NAME",
+        f"Other stories:  {own_command()} demo --story NAME",
         *textwrap.wrap(
-            ", ".join(calls.STORIES), WIDTH_MIN, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+            ", ".join(STORIES), WIDTH_MIN, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
         ),
         "",
         "In another terminal, for the call that stays up ($CALL):",
@@ -40,23 +54,6 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
         *(f"  {command}" for command in commands(stage)),
         "",
         "Ctrl-C stops everything.",
-    ]
-
-
-def _manual_phone_lines() -> list[str]:
-    answering = " and ".join(characters.name(address) for address in characters.ANSWERING_LATER)
-    return [
-        "Try a transfer yourself, with these two pages side by side:",
-        f"  1. console:  open the call, press Transfer: to {characters.DAVE}, consult.",
-        "               The customer hears music",
-        "  2. phones:   dave's phone rings: pick it up within 30 s. Alice and dave talk",
-        "  3. console:  press Complete. The customer and dave talk; hang up either phone",
-        "To start over, press Call on the customer's phone, and answer alice's phone.",
-        *textwrap.wrap(
-            f"{answering} answer after a second and press 1 when they are asked to. Every other phone rings until "
-            "you answer it or its time is up.",
-            WIDTH_MIN,
-        ),
     ]
 
 
@@ -72,8 +69,34 @@ def commands(stage: DemoEnvironment) -> list[str]:
         f"conferral transfer $CALL --to {characters.BOB} --mode consult",
         "conferral swap $CALL",
         "conferral complete $CALL",
-        *(["conferral show $CALL"] if programs.find_redis_cli() is None else order),
+        *(order if find_programs("redis-cli") else ["conferral show $CALL"]),
         'curl -H "Authorization: Bearer $CONFERRAL_API_TOKEN" $API/sessions/$CALL',
         "conferral explain $CALL",
         "conferral end $CALL --yes",
     ]
+
+
+def variables(stage: DemoEnvironment, session_id: str) -> str:
+    """Return a file for `source` that shortens commands for a demo.
+
+    The settings apply to `conferral` only, so that they don't stay behind in the shell.
+    """
+    called = Path(sys.argv[0]).absolute()
+    # -P keeps the working directory out of Python's path.
+    program = [sys.executable, "-P", "-m", "conferral"] if called.name == "__main__.py" else [str(called)]
+    exported = {
+        "REDIS_URL": stage.redis_url, "API": stage.webhooks_url, "CONFERRAL_API_TOKEN": API_TOKEN, "CALL": session_id,
+    }  # fmt: skip
+    hidden = {CALLED_AS: "conferral", **stage.settings}
+    given = " ".join(f"{name}={shlex.quote(value)}" for name, value in hidden.items() if value)
+    redis_cli = [str(path) for path in find_programs("redis-cli")[:1]]
+    return "\n".join(
+        [
+            *(f"export {name}={shlex.quote(value)}" for name, value in exported.items()),
+            # Functions, because scripts have no aliases; without dashes, which some shells forbid in function names.
+            f'conferral() {{ {given} {shlex.join(program)} "$@"; }}',
+            *(f'redis_cli() {{ {shlex.quote(one)} -s {shlex.quote(stage.redis_url.removeprefix("unix://"))} "$@"; }}'
+              for one in redis_cli),
+            "",
+        ]
+    )  # fmt: skip

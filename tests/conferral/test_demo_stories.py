@@ -1,19 +1,18 @@
 """Every story of the demo, against the whole system: what it narrates comes true."""
 
 import re
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from conferral.demo import characters
-from conferral.demo.environment import APP_SID, DemoEnvironment, directory_of
+from conferral.demo.environment import DemoEnvironment
 from conferral.demo.narrator import narrate_entry
 from conferral.demo.phones import DemoPhones
-from conferral.demo.runner import serve_after_call_twiml
 from conferral.demo.scenario import ScenarioRunner
-from conferral.demo.scenarios.calls import STORIES
+from conferral.demo.stories import STORIES
 from conferral.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
 from tests.operations.test_wording import entry
@@ -26,28 +25,17 @@ PATIENT = dict.fromkeys(
     ("hold_timeout_ms", "arrive_timeout_ms", "repair_timeout_ms", "confirm_ms", "leave_timeout_ms"), 10_000
 )
 #: The stories in which the agent leaves at last; in all others it is the customer.
-AGENT_LEAVES = {"convert", "outbound", "client", "conference", "parties", "hold", "announce", "after"}
+AGENT_LEAVES = {"convert", "outbound", "hold"}
 #: One of each kind; the others are in the long run.
-USUAL = ("convert", "consult", "blind", "recall", "record")
+USUAL = ("consult", "blind", "recall")
 #: What a story is about and must mention.
-NARRATED = {
-    "after": ["the conference ends, and the survey begins [ended, agent-left]"],
-    "record": ["the recording is paused", "recorded during the consult: no voice", "the recording resumes"],
-    "supervise": ["dave is heard by alice alone", "everyone hears dave"],
-    "waiting": ["alice is busy", "bob's phone rings", "the customer hears music", "bob answers"],
-}
+NARRATED = {"supervise": ["dave is heard only by alice", "everyone hears dave"]}
 
 
 @asynccontextmanager
-async def runner_for(redis_url, folder, settings):
+async def runner_for(redis_url):
     """What a demo would set up, in one process."""
-    async with AsyncExitStack() as stack:
-        directory = folder / "directory.toml"
-        directory.write_text(directory_of(await stack.enter_async_context(serve_after_call_twiml())))
-        changes = {**settings, "CONFERRAL_DIRECTORY": directory}
-        system = await stack.enter_async_context(LocalSystem(redis_url, speed=SPEED, policy=PATIENT, **changes))
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        system.sandbox.add_application(APP_SID, voice_url=f"{system.public_url}/voice/client")
+    async with LocalSystem(redis_url, speed=SPEED, policy=PATIENT) as system, aiohttp.ClientSession() as http:
         stage = DemoEnvironment(
             folder=Path("/"),
             redis_url=system.redis_url,
@@ -58,7 +46,7 @@ async def runner_for(redis_url, folder, settings):
         )
         runner = ScenarioRunner(stage, DemoPhones(http, system.sandbox.url), PACE)
         await runner.script_all_phones()
-        await runner.set_lines()
+        await runner.phones.set_number(characters.BUSINESS, "alice", system.public_url)
         yield runner
         await system.settled()
         assert not system.sandbox.request_log.debugger
@@ -68,8 +56,8 @@ async def runner_for(redis_url, folder, settings):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in USUAL else [pytest.mark.soak]) for name in STORIES]
 )
-async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, tmp_path, capsys, name):
-    async with runner_for(redis_server.url, tmp_path, STORIES[name].settings) as runner:
+async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, capsys, name):
+    async with runner_for(redis_server.url) as runner:
         await STORIES[name].play(runner)
 
     # The processes' logs, which a demo keeps in files, go to the same place here.
@@ -87,12 +75,12 @@ async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, tmp_pa
 
 
 @pytest.mark.redis
-async def test_failing_demo_flow_says_what_should_have_happened(redis_server, tmp_path):
-    async with runner_for(redis_server.url, tmp_path, {}) as runner, runner.call_in() as play:
+async def test_failing_demo_flow_says_what_should_have_happened(redis_server):
+    async with runner_for(redis_server.url) as runner, runner.call_in() as play:
         await runner.phone(characters.BOB, outcome="busy")
         with pytest.raises(CommandNotDoneError, match="transfer failed: busy"):
-            await play.submit("transfer", to=characters.BOB, mode="warm")
-        await play.hang_up("agent", "alice hangs up")
+            await play.do("alice tries", "transfer", to=characters.BOB, mode="warm")
+        await play.end("agent", "alice hangs up")
 
 
 def test_stale_events_are_not_narrated():
@@ -104,4 +92,4 @@ def test_stale_events_are_not_narrated():
 def test_departure_that_changes_the_state_names_the_person():
     left = entry("participant_left", {"party": "agent"}, version="9", to="conferenced", reason="")
 
-    assert narrate_entry(left, {"agent": "alice"}) == "alice leaves the conference  [conferenced]"
+    assert narrate_entry(left, {"agent": "alice"}) == "alice left the conference  [conferenced]"

@@ -117,7 +117,7 @@ CLOSED = [
     ("conferral supervise S1 --mode", "", ["monitor", "whisper", "barge"]),
     ("conferral record S1 --action", "st", ["start", "stop"]),
     ("conferral sessions --state", "con", ["converting", "conferenced"]),
-    ("conferral demo --story", "park", ["park", "park-timeout"]),
+    ("conferral demo --story", "con", ["convert", "consult"]),
 ]
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from conferral.demo import characters, closing_message, environment, ports, programs
-from conferral.demo.scenarios import calls
+from conferral import command_line
+from conferral.demo import characters, closing_message, environment
+from conferral.demo.stories import STORIES
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
@@ -18,13 +19,13 @@ QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text("utf-8")
 
 def printed() -> list[str]:
     """What the demo prints at last, on its usual ports."""
-    usual = ports.Ports()
+    webhooks, sandbox, console = (f"http://{environment.HOST}:{port}" for port in environment.PORTS)
     where = environment.DemoEnvironment(
         folder=Path("/tmp/demo"),
         redis_url="unix:///tmp/demo/redis.sock",
-        webhooks_url=f"http://{ports.HOST}:{usual.webhooks}",
-        sandbox_url=f"http://{ports.HOST}:{usual.sandbox}",
-        console_url=f"http://{ports.HOST}:{usual.console}",
+        webhooks_url=webhooks,
+        sandbox_url=sandbox,
+        console_url=console,
         reader=SessionQueries(
             make_client("unix:///tmp/demo/redis.sock"), Keys(environment.PREFIX, environment.PARTITIONS)
         ),
@@ -46,8 +47,8 @@ def test_the_demos_last_screen_fits_80_columns() -> None:
 def test_the_demo_offers_other_stories_by_a_command_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [str(ROOT / "conferral" / "__main__.py")])
 
-    assert f"Other stories:  {programs.own_command()} demo --story NAME" in printed()
-    monkeypatch.setenv(programs.CALLED_AS, "conferral")
+    assert f"Other stories:  {command_line.own_command()} demo --story NAME" in printed()
+    monkeypatch.setenv(command_line.CALLED_AS, "conferral")
     assert "Other stories:  conferral demo --story NAME" in printed()
 
 
@@ -67,4 +68,4 @@ def test_documented_manual_phones_are_those_that_wait() -> None:
 def test_quickstart_names_every_demo_flow() -> None:
     named = QUICKSTART.partition("demo --story NAME`")[2].partition("\n\n")[0]
 
-    assert [story for story in calls.STORIES if f"`{story}`" not in named] == []
+    assert [story for story in STORIES if f"`{story}`" not in named] == []

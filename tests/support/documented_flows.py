@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from conferral.demo.runner import serve_after_call_twiml
+from aiohttp import web
+
+from conferral.runtime.web.server import run_server
 from tests.support.documented_conference_flows import CONFERENCE_FLOWS
 from tests.support.documented_flow import (
     ALL,
@@ -27,6 +30,20 @@ from tests.support.documented_flow import (
 from tests.support.local_system import AGENT, NUMBER, LocalSystem
 from tests.support.phones import rings
 from tests.support.sequence_diagram import SequenceRecorder
+
+
+@asynccontextmanager
+async def serve_after_call_twiml() -> AsyncIterator[str]:
+    """Serve a survey, as another application would; yield its URL."""
+
+    async def respond(_request: web.Request) -> web.Response:
+        text = "What did you think of us? Please say it after the tone."
+        return web.Response(text=f"<Response><Say>{text}</Say><Hangup/></Response>", content_type="text/xml")
+
+    app = web.Application()
+    app.router.add_post("/survey", respond)
+    async with run_server(app, "127.0.0.1", 0, shutdown_s=1) as port:
+        yield f"http://127.0.0.1:{port}/survey"
 
 
 async def inbound_convert(flow: Flow) -> None:

@@ -1,1 +1,0 @@
-"""The scenarios that the demo plays."""
