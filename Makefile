@@ -100,28 +100,24 @@ docs: $(VENV)/dev.done   ## generate docs/statemachine.md and docs/reference/ fr
 pictures: $(VENV)/dev.done   ## retake the pictures of docs/pictures/ in a real browser (needs Chromium)
 	@CONFERRAL_TEST_PICTURES=docs/pictures $(BIN)/python -m pytest -q -n 0 -m "not soak" tests/browser
 
-# The task queues that the benchmarks compare with; arq and taskiq need different versions of redis-py.
-$(VENV)/peers.done: benchmarks/peers/taskiq.lock benchmarks/peers/arq.lock $(VENV)/python.done
-	@for peer in taskiq arq; do \
-	  $(PYTHON) -m venv $(VENV)/peers/$$peer && \
-	  $(VENV)/peers/$$peer/bin/python scripts/install.py benchmarks/peers/$$peer.lock || exit 2; \
-	done
+# What the benchmarks compare with: a task queue, and Twilio's sample under gunicorn.
+$(VENV)/peers.done: benchmarks/peers/requirements.lock $(VENV)/python.done
+	@rm -rf $(VENV)/peers
+	@$(PYTHON) -m venv $(VENV)/peers
+	@$(VENV)/peers/bin/python scripts/install.py benchmarks/peers/requirements.lock || exit 2
 	@touch $@
 
-bench: $(VENV)/dev.done $(VENV)/peers.done   ## run the benchmarks (15 minutes), and write their figures into the docs
+bench: $(VENV)/dev.done $(VENV)/peers.done   ## measure what docs/performance.md promises (at most 15 minutes), and write the figures into the docs
 	@$(BIN)/python -m benchmarks --write
-	@$(BIN)/python scripts/generate_docs.py
 
-bench-quick: $(VENV)/dev.done $(VENV)/peers.done   ## run small benchmarks (two minutes), and write nothing
+bench-quick: $(VENV)/dev.done $(VENV)/peers.done   ## run small benchmarks (four minutes), and write nothing
 	@$(BIN)/python -m benchmarks --size quick
 
 bench-simulation: $(VENV)/dev.done   ## measure what callers hear in the simulated world (half an hour)
 	@$(BIN)/python -m benchmarks simulation --write
-	@$(BIN)/python scripts/generate_docs.py
 
-soak-long: $(VENV)/dev.done   ## run 50,000 live sessions for ten minutes, then an hour of pauses and clock steps
-	@$(BIN)/python -m benchmarks endurance pauses --write
-	@$(BIN)/python scripts/generate_docs.py
+soak-long: $(VENV)/dev.done   ## keep 50,000 live sessions under a steady load for ten minutes, with a worker killed
+	@$(BIN)/python -m benchmarks endurance --write
 
 lock: $(VENV)/dev.done   ## update the locks from pyproject.toml (needs uv)
 	@scripts/lock

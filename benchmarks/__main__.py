@@ -1,104 +1,105 @@
 """Run benchmarks: `python -m benchmarks worker latency --size quick --write`; by default, those of `make bench`."""
 
 import argparse
+import asyncio
 import importlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from redis.asyncio import Redis
+
+from benchmarks import promises
 from benchmarks.support import machine
-from benchmarks.support.results import Results
+from benchmarks.support.figures import Figures, Results
 from conferral.runtime import log
-from conferral.runtime.clock import SystemClock
-from conferral.storage.codecs.timestamps import to_iso
 
 #: In the order in which they run. Those that take longer have their own targets.
-NAMES = (
-    "worker",
-    "webhooks",
-    "latency",
-    "busy",
-    "silence",
-    "calls",
-    "idle",
-    "parties",
-    "sessions",
-    "takeover",
-    "neighbors",
-)
-LONG = ("simulation", "endurance", "pauses")
+NAMES = ("worker", "latency", "ingest", "silence", "transfer", "memory", "idle", "takeover")
+LONG = ("simulation", "endurance")
 SIZES = ("full", "quick", "tiny")
+#: For all of them together, in seconds.
+LIMIT_S = 900.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure, print each benchmark under its question, and write the results if wanted."""
+    """Measure, print each benchmark under its question, judge, and write the results if wanted."""
     given = _arguments(arguments)
-    # SIGTERM ends the measured processes, too, as Ctrl-C does; a shell ignores SIGINT for its background jobs.
+    # SIGTERM ends the measured programs, too, as Ctrl-C does; a shell ignores SIGINT for its background jobs.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    run = _describe(given)
-    pinned = machine.pin_load()
-    print("measured process on one core, load and Redis on another" if pinned else "processes run on any core")
-    failed = []
+    run = {
+        "commit": machine.commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "size": given.size,
+        "seed": given.seed or random.SystemRandom().randrange(1, 2**31),
+        **machine.describe(),
+    }
+    for name in ("commit", "machine", "versions", "load_before", "seed"):
+        print(f"{name}: {run[name]}")
+    if not machine.pin_load():
+        print("programs run on any core: there are not two, or the system can't pin them")
+    results, failed = Results.read(), []
+    until_s = time.monotonic() + LIMIT_S
     with Path(os.devnull).open("w") as nowhere:
-        log.configure("json", stream=nowhere, process="benchmarks")  # for what runs in this process
+        log.configure("json", stream=nowhere, process="benchmarks")  # for the local Twilio in this process
         for name in given.names or NAMES:
-            failed += _run(name, run, given)
-    for problem in failed:
-        print(f"FAILED {problem}")
+            limit_s = None if name in LONG else until_s - time.monotonic()
+            figures = asyncio.run(measured(name, given.size, run["seed"], limit_s))
+            failed += [f"{name}: {problem}" for problem in figures.problems]
+            if figures.rounds:
+                results.add(name, run, figures)
+    for promise in promises.PROMISES:
+        if promise.benchmark in (given.names or NAMES):
+            print(promise.verdict(results))
+            failed += [] if promise.is_kept(results) or given.size != "full" else [promise.verdict(results)]
+    if given.write:
+        results.write()
+        subprocess.run([sys.executable, "scripts/generate_docs.py"], cwd=machine.REPOSITORY, check=True)
+    print("\n".join(["", *(f"FAILED {problem}" for problem in failed)]))
     return 1 if failed else 0
 
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = f"any of {', '.join((*NAMES, *LONG))}; by default, all but the last {len(LONG)}"
+    known = (*NAMES, *LONG)
+    names = f"any of {', '.join(known)}; by default, all but the last {len(LONG)}"
     parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--size", choices=SIZES, default="full", help="how much to measure")
     parser.add_argument("--seed", type=int, default=0, help="random seed; by default, a new one")
-    parser.add_argument("--write", action="store_true", help="write the figures to benchmarks/results.json")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/results.json and the pages made from it")
     given = parser.parse_args(arguments)
-    unknown = [name for name in given.names if name not in (*NAMES, *LONG)]
-    if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; known: {', '.join((*NAMES, *LONG))}")
+    if unknown := [name for name in given.names if name not in known]:
+        parser.error(f"no benchmark {', '.join(unknown)}; known: {', '.join(known)}")
     return given
 
 
-def _describe(given: argparse.Namespace) -> dict[str, Any]:
-    found = machine.describe()
-    for part in found.values():
-        print(", ".join(f"{name} {value}" for name, value in part.items()))
-    return {
-        "date": to_iso(SystemClock().wall_ms()),
-        "commit": machine.commit(),
-        "size": given.size,
-        "seed": given.seed or random.SystemRandom().randrange(1, 2**31),
-        # What else the machine did: on two idle cores, it is near zero.
-        "load_before": [round(load, 2) for load in os.getloadavg()],
-        **found,
-    }
-
-
-def _run(name: str, run: dict[str, Any], given: argparse.Namespace) -> list[str]:
-    """Run one benchmark; return what must not have happened."""
-    module = importlib.import_module(f"benchmarks.{name}")
-    assert module.__doc__ is not None
+async def measured(name: str, size: str, seed: int, limit_s: float | None) -> Figures:
+    """Run one benchmark with a Redis of its own, and print its figures."""
+    module: Any = importlib.import_module(f"benchmarks.{name}")
     began_s = time.monotonic()
     print(f"\n{name}: {module.__doc__.strip()}", flush=True)
-    figures = machine.run(module.measure(module.SIZES[given.size], random.Random(run["seed"])))
-    took_s = time.monotonic() - began_s
+    figures = Figures()
+    with machine.pinned_redis() as redis_url:
+        redis = Redis.from_url(redis_url)
+        try:
+            async with asyncio.timeout(limit_s):
+                figures = await module.measure(module.SIZES[size], random.Random(seed), redis_url, redis)
+        except TimeoutError:
+            figures.problems.append(f"took too long, or waited for something in vain ({LIMIT_S:.0f} s for all)")
+        finally:
+            await redis.aclose()
     for line in figures.lines():
         print(f"  {line}")
-    print(f"  took {took_s:.0f} s", flush=True)
-    if given.write:
-        results = Results.read()
-        results.add(name, run, figures, took_s)
-        results.write()
-    return [f"{name}: {problem}" for problem in figures.problems]
+    print(f"  took {time.monotonic() - began_s:.0f} s", flush=True)
+    return figures
 
 
 if __name__ == "__main__":

@@ -5,23 +5,22 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
+from statistics import median
+
+from redis.asyncio import Redis
 
 from benchmarks import takeover
-from benchmarks.support import backlog
-from benchmarks.support.children import Child
+from benchmarks.support import calls
 from benchmarks.support.figures import Figures
-from benchmarks.support.redis_load import pinned_client
-from benchmarks.support.settings import KEYS
-from conferral.statemachine.events import Event
-from conferral.storage.connection.client import Client
+from benchmarks.support.programs import NO_TWILIO, Program, conferral
 
-_TICK_S = 0.01
 #: Ended sessions leave Redis soon, so that its memory can become steady.
 SETTINGS = {"CONFERRAL_SESSION_TTL": "60"}
 #: In a shorter run, memory still grows, in seconds.
 STEADY_AFTER_S = 300.0
 #: How much more the last third may use than the first: of CPU time for an event, and of memory.
 _GROWTH_MAX = {"cpu_us": 1.2, "workers_bytes": 1.1, "redis_bytes": 1.1}
+_TICK_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Size:
     sessions: int
     events_per_s: int
     duration_s: float
-    #: A window's cost and memory are one measurement; the worker is killed in the middle of all of them.
+    #: A window's cost and memory are one measurement; a worker is killed in the middle of all of them.
     window_s: float
 
 
@@ -43,133 +42,79 @@ SIZES = {
 
 
 class Calls:
-    """Endless calls: each event of one moment is the next of calls that began at different times."""
+    """Endless calls: as many begin as end."""
 
-    def __init__(self, sessions: int) -> None:
-        self.events_of_a_call = len(backlog.whole(0))
-        #: Calls that begin between two events of one call.
-        self._apart = max(1, sessions // self.events_of_a_call)
-        self._begun = 0
+    def __init__(self, recorded: calls.RecordedCall, sessions: int) -> None:
+        self._recorded = recorded
+        self._sessions = sessions
+        self._ended = 0
+        self.stored = 0
 
-    def next(self, calls: int) -> list[Event]:
-        """Return the events until so many more calls have begun."""
-        found = []
-        for first in range(self._begun, self._begun + calls):
-            for step in range(self.events_of_a_call):
-                number = first - step * self._apart
-                if number >= 0:
-                    found.append(backlog.whole(number)[step])
-        self._begun += calls
-        return found
+    def live(self) -> range:
+        """Return the calls that are connected now."""
+        return range(self._ended, self._ended + self._sessions)
 
-    def fill(self) -> list[Event]:
-        """Return the events until as many calls are live as always from then on."""
-        return self.next(self._apart * (self.events_of_a_call - 1))
+    async def turn(self, redis: "Redis[bytes]", count: int) -> None:
+        """End the oldest calls, and begin as many."""
+        begun, self._ended = self.live().stop, self._ended + count
+        entries = self._recorded.answered(range(begun, begun + count))
+        for number in range(self._ended - count, self._ended):
+            entries += self._recorded.copy(number, self._recorded.ended)
+        await calls.store(redis, entries)
+        self.stored += len(entries)
 
 
-@dataclass(frozen=True)
-class _Window:
-    cpu_s: float
-    events: int
-    worker_bytes: float
-    redis_bytes: float
-    waiting: int
+async def _feed(redis: "Redis[bytes]", load: Calls, events: int, size: Size, is_over: asyncio.Event) -> None:
+    began_s = time.monotonic()
+    while not is_over.is_set():
+        due = int((time.monotonic() - began_s) * size.events_per_s)
+        await load.turn(redis, max(0, due - load.stored) // events)
+        await asyncio.sleep(_TICK_S)
 
 
-class _Run:
-    def __init__(self, stack: AsyncExitStack, redis_url: str, client: Client, size: Size) -> None:
-        self._stack = stack
-        self._redis_url = redis_url
-        self._client = client
-        self.size = size
-        self._calls = Calls(size.sessions)
-        self._stored = 0
-        self._is_over = asyncio.Event()
-        self.workers: list[Child] = []
-        self.windows: list[_Window] = []
-
-    async def start_worker(self) -> None:
-        worker = takeover.new_worker(self._redis_url, SETTINGS)
-        self.workers.append(await self._stack.enter_async_context(worker))
-
-    async def fill(self) -> None:
-        """Begin as many calls as are live from then on."""
-        events = self._calls.fill()
-        for start in range(0, len(events), 10_000):
-            await backlog.store(self._client, events[start : start + 10_000])
-            await backlog.all_decided(self._client, *self.workers)
-
-    async def feed(self) -> None:
-        """Store events at the steady rate until `stop`."""
-        began_s = time.monotonic()
-        while not self._is_over.is_set():
-            due = int((time.monotonic() - began_s) * self.size.events_per_s)
-            calls = (due - self._stored) // self._calls.events_of_a_call
-            events = self._calls.next(calls)
-            await backlog.store(self._client, events)
-            self._stored += len(events)
-            await asyncio.sleep(_TICK_S)
-
-    async def watch(self) -> None:
-        """Measure window by window, and kill the first worker in the middle."""
-        windows = round(self.size.duration_s / self.size.window_s)
-        for number in range(windows):
-            if number == windows // 2:
-                await takeover.killed(self._client, self.workers.pop(0))
-                await self.start_worker()
-            before, decided = await self._cpu_s(), await self._decided()
-            await asyncio.sleep(self.size.window_s)
-            used = [await worker.used() for worker in self.workers]
-            memory = await self._client.info("memory")
-            self.windows.append(_Window(
-                cpu_s=sum(one["cpu_s"] for one in used) - before,
-                events=await self._decided() - decided,
-                worker_bytes=sum(one["memory_bytes"] for one in used),
-                redis_bytes=memory["used_memory"],
-                waiting=await backlog.left(self._client),
-            ))  # fmt: skip
-        self._is_over.set()
-
-    async def _decided(self) -> int:
-        return self._stored - await backlog.left(self._client)
-
-    async def _cpu_s(self) -> float:
-        return float(sum([(await worker.used())["cpu_s"] for worker in self.workers]))
-
-
-def _judge(run: _Run, figures: Figures) -> None:
-    for window in run.windows:
-        figures.add("cpu_us", window.cpu_s / max(1, window.events) * 1e6)
-        figures.add("events_per_s", window.events / run.size.window_s)
-        figures.add("workers_bytes", window.worker_bytes)
-        figures.add("redis_bytes", window.redis_bytes)
-        figures.add("waiting_count", window.waiting)
-    # The third after the kill contains the takeover, and its end.
-    third = max(1, len(run.windows) // 3)
+def _judge(figures: Figures, duration_s: float) -> None:
     for name, most in _GROWTH_MAX.items():
         rounds = figures.rounds[name]
-        first, last = sorted(rounds[:third]), sorted(rounds[-third:])
-        growth = last[len(last) // 2] / first[len(first) // 2]
+        third = max(1, len(rounds) // 3)
+        growth = median(rounds[-third:]) / median(rounds[:third])
         figures.add(f"{name}_growth_times", growth)
-        if growth > most and run.size.duration_s >= STEADY_AFTER_S:
+        if growth > most and duration_s >= STEADY_AFTER_S:
             figures.problems.append(f"{name}: {growth:.2f} times as much in the last third as in the first")
 
 
-async def measure(size: Size, _chance: Random) -> Figures:
-    """Fill, feed, kill one of two workers, and judge."""
-    figures = Figures()
-    async with pinned_client() as (redis_url, client), AsyncExitStack() as stack:
-        run = _Run(stack, redis_url, client, size)
-        for _ in range(2):
-            await run.start_worker()
-        await takeover.shared(client, run.workers)
-        await run.fill()
-        await asyncio.gather(run.feed(), run.watch())
-        await backlog.all_decided(client, *run.workers)
-        dead = await client.xlen(KEYS.dead)
-    _judge(run, figures)
+async def measure(size: Size, _chance: Random, redis_url: str, redis: "Redis[bytes]") -> Figures:
+    """Connect all sessions, feed two workers, kill one in the middle, and judge."""
+    figures, recorded = Figures(), await calls.record(redis_url, redis)
+    load, is_over = Calls(recorded, size.sessions), asyncio.Event()
+    async with AsyncExitStack() as stack:
+
+        async def started() -> Program:
+            return await stack.enter_async_context(conferral("worker", redis_url, NO_TWILIO, **SETTINGS))
+
+        workers = [await started() for _ in range(takeover.WORKERS)]
+        await takeover.shared(redis)
+        await calls.connect(redis, recorded, load.live(), *workers)
+        feeding = asyncio.ensure_future(_feed(redis, load, recorded.events, size, is_over))
+        windows = round(size.duration_s / size.window_s)
+        for window in range(windows):
+            if window == windows // 2:
+                await workers.pop(0).kill()
+                workers.append(await started())
+            cpu_s, left = sum(one.cpu_s() for one in workers), sum(await calls.undecided(redis)) - load.stored
+            await asyncio.sleep(size.window_s)
+            waiting = sum(await calls.undecided(redis))
+            cpu_s, decided = sum(one.cpu_s() for one in workers) - cpu_s, left - waiting + load.stored
+            figures.add("cpu_us", cpu_s / max(1, decided) * 1e6)
+            figures.add("events_per_s", decided / size.window_s)
+            figures.add("workers_bytes", sum(one.memory_bytes() for one in workers))
+            figures.add("redis_bytes", (await redis.info("memory"))["used_memory"])
+            figures.add("waiting_count", waiting)
+        is_over.set()
+        await feeding
+        await calls.all_decided(redis, *workers)
+        figures.add("dead_letters_count", await redis.xlen("conferral:dead"))
+    _judge(figures, size.duration_s)
     figures.add("sessions_count", size.sessions)
-    figures.add("dead_letters_count", dead)
-    if dead:
-        figures.problems.append(f"{dead} dead letters")
+    if any(figures.rounds["dead_letters_count"]):
+        figures.problems.append("there are dead letters")
     return figures

@@ -1,16 +1,19 @@
-"""How much CPU time does a worker need per event, compared with two task queues and with only reading the events?"""
+"""How much CPU time does a worker need for an event, compared with a task queue that does the bare minimum?"""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
 
-from benchmarks.support import backlog
-from benchmarks.support.children import Child
-from benchmarks.support.conferences import Conference, in_turn, open_all
-from benchmarks.support.fake_twilio import FakeTwilio
+from redis.asyncio import Redis
+
+from benchmarks.support import calls
 from benchmarks.support.figures import Figures
-from benchmarks.support.machine import OTHER_CORE, PEERS
-from benchmarks.support.redis_load import RedisMeter, pinned_client
-from conferral.storage.connection.client import Client
+from benchmarks.support.machine import OTHER_CORE
+from benchmarks.support.programs import NO_TWILIO, POLL_S, Program, conferral, peer
+
+#: The first tenth of a backlog warms the program up.
+_WARM_UP = 0.1
 
 
 @dataclass(frozen=True)
@@ -19,80 +22,67 @@ class Size:
 
     rounds: int
     events: int
-    #: Events that the task queues get.
     peer_events: int
     calls_at_once: int
 
 
 SIZES = {
-    "full": Size(rounds=5, events=20_000, peer_events=4_000, calls_at_once=1_000),
-    "quick": Size(rounds=2, events=7_000, peer_events=1_000, calls_at_once=1_000),
-    "tiny": Size(rounds=1, events=140, peer_events=70, calls_at_once=10),
+    "full": Size(rounds=5, events=35_000, peer_events=7_000, calls_at_once=1_000),
+    "quick": Size(rounds=2, events=14_000, peer_events=2_000, calls_at_once=1_000),
+    "tiny": Size(rounds=1, events=700, peer_events=140, calls_at_once=10),
 }
 
 
-async def _ordinary(kind: str, redis_url: str, client: Client, size: Size, figures: Figures) -> None:
-    """Calls of seven events each, stored before the process starts."""
-    await backlog.store(client, backlog.events(size.events, size.calls_at_once))
-    meter = RedisMeter(client)
-    async with Child(kind, redis_url=redis_url, api_url=backlog.NO_API) as child:
-        await meter.start()
-        await backlog.all_decided(client, child)
-        _add(figures, "ordinary" if kind == "worker" else kind, await backlog.work_done(child), size.events)
-        if kind == "worker":
-            redis = await meter.read()
-            figures.add("ordinary.redis_us", redis.cpu_s / size.events * 1e6)
-            redis.add_scripts(figures, "ordinary.")
-            figures.add("ordinary.redis_commands", redis.commands_run / size.events)
+async def _cpu_us(program: Program, count: int, left: Callable[[], Awaitable[int]]) -> float:
+    """Return the CPU time for each event of a backlog, from its second tenth on."""
+    began: tuple[int, float] | None = None
+    async with asyncio.timeout(calls.PATIENCE_S):
+        while (now := await left()) > 0:
+            program.check()
+            if began is None and now <= count * (1 - _WARM_UP):
+                began = now, program.cpu_s()
+            await asyncio.sleep(POLL_S)
+    assert began is not None, "the backlog was gone before it could be measured"
+    return (program.cpu_s() - began[1]) / began[0] * 1e6
 
 
-async def _conference(redis_url: str, client: Client, size: Size, figures: Figures) -> None:
-    """Callbacks of conferences (join, speech, mute, hold, leave), stored while the worker is paused."""
-    conferences = [Conference(number) for number in range(size.calls_at_once)]
-    async with FakeTwilio() as twilio, Child("worker", redis_url=redis_url, api_url=twilio.url) as worker:
-        await open_all(client, worker, conferences)
-        requests = twilio.arrivals.qsize()
-        events, meter = in_turn(conferences, size.events), RedisMeter(client)
-        used, _ = await backlog.decided(client, worker, events, meter)
-        _add(figures, "conference", used, len(events))
-        redis = await meter.read()
-        figures.add("conference.redis_us", redis.cpu_s / len(events) * 1e6)
-        redis.add_scripts(figures, "conference.")
-        figures.add("conference.requests_per_event", (twilio.arrivals.qsize() - requests) / len(events))
+async def _worker(redis_url: str, redis: "Redis[bytes]", recorded: calls.RecordedCall, size: Size) -> float:
+    """Calls from their start to their end, stored before the worker starts."""
+
+    async def left() -> int:
+        return sum(await calls.undecided(redis))
+
+    await calls.store(redis, recorded.whole(size.events, size.calls_at_once))
+    async with conferral("worker", redis_url, NO_TWILIO) as worker:
+        return await _cpu_us(worker, size.events, left)
 
 
-async def _peer(name: str, redis_url: str, size: Size, figures: Figures) -> None:
-    """The same number of steps per call in a task queue, stored before its worker starts."""
-    async with (
-        Child("publisher", peer=name, core=OTHER_CORE, redis_url=redis_url, events=size.peer_events),
-        Child("worker", peer=name, redis_url=redis_url, api_url=backlog.NO_API) as worker,
-    ):
-        while (used := await worker.used()).get("commits", 0) < size.peer_events:
-            await backlog.pause()
-    _add(figures, name, used, size.peer_events)
+async def _taskiq(redis_url: str, redis: "Redis[bytes]", size: Size) -> float:
+    """As many steps of calls in taskiq; its worker writes one session for each."""
+    tasks, environ = "benchmarks.peers.taskiq_tasks", {"REDIS_URL": redis_url}
+    async with peer("python", "-m", tasks, str(size.peer_events), core=OTHER_CORE, **environ) as publisher:
+        await publisher.finished()
+    await redis.config_resetstat()
+
+    async def left() -> int:
+        done = (await redis.info("commandstats")).get("cmdstat_xack", {"calls": 0})["calls"]
+        return size.peer_events - int(done)
+
+    tuning = ("--workers", "1", "--max-async-tasks", "100", "--max-prefetch", "100", "--log-level", "WARNING")
+    async with peer("taskiq", "worker", f"{tasks}:broker", *tuning, **environ) as worker:
+        return await _cpu_us(worker, size.peer_events, left)
 
 
-def _add(figures: Figures, name: str, used: dict[str, dict[str, float]], events: int) -> None:
-    first, last = used["first_read"], used["last_commit"]
-    cpu_s = last["cpu_s"] - first["cpu_s"]
-    figures.add(f"{name}.cpu_us", cpu_s / events * 1e6)
-    figures.add(f"{name}.core_events_per_s", events / cpu_s)
-    figures.add(f"{name}.events_per_s", events / (last["s"] - first["s"]))
-
-
-async def measure(size: Size, _chance: Random) -> Figures:
-    """Alternate between all of them; each round has fresh processes and a fresh backlog."""
+async def measure(size: Size, _chance: Random, redis_url: str, redis: "Redis[bytes]") -> Figures:
+    """Alternate between both; each round has fresh processes and a fresh backlog."""
     figures = Figures()
-    async with pinned_client() as (redis_url, client):
-        for _ in range(size.rounds):
-            for kind in ("reader", "worker"):
-                await client.flushall()
-                await _ordinary(kind, redis_url, client, size, figures)
-            await client.flushall()
-            await _conference(redis_url, client, size, figures)
-            for name in PEERS:
-                await client.flushall()
-                await _peer(name, redis_url, size, figures)
-    for name in PEERS:
-        figures.add_ratio(f"ordinary.against_{name}_times", f"{name}.cpu_us", "ordinary.cpu_us")
+    recorded = await calls.record(redis_url, redis)
+    for _ in range(size.rounds):
+        await redis.flushall()
+        figures.add("worker.cpu_us", await _worker(redis_url, redis, recorded, size))
+        figures.add("worker.core_events_per_s", 1e6 / figures.rounds["worker.cpu_us"][-1])
+        await redis.flushall()
+        figures.add("taskiq.cpu_us", await _taskiq(redis_url, redis, size))
+    figures.add("call.events", recorded.events)
+    figures.add_ratio("taskiq_to_worker_times", "taskiq.cpu_us", "worker.cpu_us")
     return figures

@@ -47,8 +47,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/faults.md": faults_page.faults_page,
     "docs/reference/api.md": lambda: api_page.api_page(_refusals()),
     "docs/commands.md": lambda: commands_page.filled("docs/commands.md"),
-    "docs/performance-cost.svg": performance_page.cost_plot,
-    "docs/performance-latency.svg": performance_page.latency_plot,
     "docs/operating.md": lambda: redis_acl.filled("docs/operating.md"),
     ERRORS_PAGE: lambda: errors_page.errors_page(_refusals()),
 }

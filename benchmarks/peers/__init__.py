@@ -1,1 +1,1 @@
-"""Task queues to compare with. Each runs in its own environment, made from its lock file, without Conferral."""
+"""What Conferral is compared with, in the shortest idiomatic form; taskiq and Flask have their own environment."""

@@ -5,23 +5,22 @@ import math
 import random
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import pytest
+from redis.asyncio import Redis
 
-from benchmarks import endurance, neighbors
 from benchmarks.__main__ import LONG, NAMES, main
-from benchmarks.support import machine
-from benchmarks.support.figures import Figures, percentile
-from benchmarks.support.results import Results
+from benchmarks.promises import PROMISES, Promise
+from benchmarks.support import machine, programs
+from benchmarks.support.calls import RecordedCall, call_sids, events_key
+from benchmarks.support.figures import Figures, Results, percentile
 from tests.conferral.cli_helpers import until
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
-#: The benchmark that starts no processes besides Redis; `make soak` runs the others.
-SHORT = "calls"
-WITH_PEERS = {"worker", "latency", "idle"}
+#: The one that starts the fewest processes; `make soak` runs the others.
+SHORT = "idle"
+WITH_PEERS = {"worker", "transfer"}
 
 
 @pytest.fixture(autouse=True)
@@ -35,22 +34,27 @@ def _marked(name):
 
 
 @pytest.mark.parametrize("name", [_marked(name) for name in (*NAMES, *LONG)])
-def test_benchmark_names_its_question_and_measures(name):
-    if name in WITH_PEERS and not machine.PEER_PROGRAMS.exists():
-        pytest.skip("taskiq and arq are not installed; `make soak` does that")
+async def test_benchmark_names_its_question_and_measures_what_is_promised(name):
+    if name in WITH_PEERS and not programs.PEERS.exists():
+        pytest.skip("taskiq and Flask are not installed; `make soak` does that")
     module = importlib.import_module(f"benchmarks.{name}")
     assert module.__doc__.strip().endswith("?")
     assert module.SIZES.keys() == {"full", "quick", "tiny"}
 
-    figures = machine.run(module.measure(module.SIZES["tiny"], random.Random(1)))
+    with machine.pinned_redis() as url:
+        redis = Redis.from_url(url)
+        figures = await module.measure(module.SIZES["tiny"], random.Random(1), url, redis)
+        await redis.aclose()
 
-    assert figures.rounds
-    assert all(math.isfinite(value) and value >= 0 for rounds in figures.rounds.values() for value in rounds)
+    assert all(math.isfinite(value) for rounds in figures.rounds.values() for value in rounds)
+    promised = {promise for promise in PROMISES if promise.benchmark == name}
+    needed = {one.figure for one in promised} | {figure for one in promised for _, figure in one.others}
+    assert needed <= figures.rounds.keys()
 
 
 @pytest.mark.soak
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads the children of a process from /proc")
-@pytest.mark.parametrize("name", ["sessions", "simulation"])
+@pytest.mark.parametrize("name", ["endurance", "simulation"])
 def test_terminated_run_leaves_no_process(name):
     """As a background job of a shell, which ignores SIGINT."""
     run = f"trap '' INT; exec {sys.executable} -m benchmarks {name} --size full"
@@ -69,35 +73,29 @@ def test_terminated_run_leaves_no_process(name):
     until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "no child is left")
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(300)
-def test_neighbors_of_a_noisy_session_wait_hardly_longer(report_figure: Callable[[str], None]) -> None:
-    """Side by side in one run: what else the machine does slows both down. The ratio should be below two.
-
-    The bounds allow for a busy machine, on which the noise itself takes the CPU that both are measured with.
-    """
-    figures = machine.run(neighbors.measure(neighbors.Size(rounds=3, samples=80), random.Random(1)))
-    found = {name: median(rounds) for name, rounds in figures.rounds.items()}
-    report_figure(
-        f"neighbors of 200 speaker events a second: p50 x {found['noisy_to_quiet_p50_times']:.2f}, "
-        f"p95 x {found['noisy_to_quiet_p95_times']:.2f}; {found['noisy.stored_per_s']:.0f} of them stored a second"
-    )
-    assert found["unshed.stored_per_s"] > 150, "there was noise"
-    assert found["noisy.stored_per_s"] < 100, "fifty, and once the burst"
-    assert found["noisy_to_quiet_p50_times"] < 3
-    assert found["noisy_to_quiet_p95_times"] < 5
-
-
-def test_machine_is_described():
-    described = machine.describe()
-    assert {"cores", "processor", "memory", "system"} == described["machine"].keys()
-    assert {"Redis", "aiohttp", "taskiq", "arq"} < described["versions"].keys()
+async def test_program_that_ends_is_reported_with_the_end_of_its_log():
+    with pytest.raises(SystemExit, match="no such luck"):
+        async with programs.Program(sys.executable, "-c", "raise SystemExit('no such luck')", port=1):
+            pass
 
 
 def test_unknown_benchmark_is_refused(capsys):
     with pytest.raises(SystemExit):
         main(["unheard-of"])
     assert f"known: {', '.join((*NAMES, *LONG))}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_copies_of_a_call_have_sids_of_their_own_and_go_on_at_the_same_time():
+    entry = {b"session": b"CAa", b"leg": b"CAb"}
+    recorded = RecordedCall(("CAa", "CAb"), [entry | {b"n": b"1"}], [entry | {b"n": b"2"}])
+
+    found = recorded.whole(5, at_once=2)
+
+    sessions, legs = zip(*(call_sids(number) for number in (0, 1, 0, 1, 2)), strict=True)
+    assert [stream for stream, _ in found] == [events_key(session) for session in sessions]
+    assert [entry[b"session"].decode() for _, entry in found] == list(sessions)
+    assert [entry[b"leg"].decode() for _, entry in found] == list(legs)
+    assert [entry[b"n"] for _, entry in found] == [b"1", b"1", b"2", b"2", b"1"]
 
 
 def test_percentiles_are_values_that_were_measured():
@@ -120,29 +118,29 @@ def test_results_keep_each_benchmark_with_its_run(tmp_path: Path):
     figures = Figures()
     figures.add("cpu_us", 12.34567)
     results = Results.read(path)
-    results.add("worker", {"date": "monday", "seed": 1}, figures, 5.4)
-    results.add("idle", {"date": "monday", "seed": 1}, figures, 5.4)
-    results.add("worker", {"date": "tuesday", "seed": 2}, figures, 5.4)
+    results.add("worker", {"commit": "a"}, figures)
+    results.add("idle", {"commit": "a"}, figures)
+    results.add("worker", {"commit": "b"}, figures)
     results.write(path)
 
     read = Results.read(path)
 
-    assert read.run_of("worker")["seed"] == 2
-    assert read.run_of("idle")["seed"] == 1
-    assert read.runs.keys() == {"monday", "tuesday"}
-    found = read.figure("worker", "cpu_us")
-    assert found is not None
-    assert found.median == 12.35
-    assert read.figure("worker", "nothing") is None
-    assert "\n" + " " * 8 + '"cpu_us": [12.35]' in path.read_text(), "one line for each figure"
+    assert read.run_of("worker")["commit"] == "b"
+    assert read.run_of("idle")["commit"] == "a"
+    assert read.rounds("worker", "cpu_us") == [12.35]
+    assert read.rounds("worker", "nothing") == []
+    assert "\n" + " " * 6 + '"cpu_us": [12.35]' in path.read_text(), "one line for each figure"
 
 
-def test_steady_calls_have_as_many_live_sessions_at_any_time():
-    calls = endurance.Calls(sessions=70)
-    begun = {event.session_id for event in calls.fill()}
-    assert len(begun) == 60
+def test_promise_is_kept_only_if_it_was_measured_and_lies_within_its_bound():
+    results, figures = Results(), Figures()
+    for value in (4.0, 5.0, 9.0):
+        figures.add("a_ms", value)
+    results.add("any", {}, figures)
 
-    for _ in range(3):
-        events = calls.next(10)
-        assert len(events) == 10 * calls.events_of_a_call
-        assert len({event.session_id for event in events}) == 70
+    kept = Promise("A", "any", "a_ms", "ms", most=5)
+    assert kept.verdict(results) == "ok     A: 5 ms (at most 5)"
+    assert Promise("A", "any", "a_ms", "ms", least=5).is_kept(results)
+    assert Promise("A", "any", "a_ms", "ms", most=4).verdict(results) == "MISSED A: 5 ms (at most 4)"
+    assert not Promise("A", "any", "a_ms", "ms", least=6).is_kept(results)
+    assert Promise("A", "any", "b_ms", "ms", most=9).verdict(results) == "MISSED A: not measured (at most 9)"

@@ -8,7 +8,6 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from benchmarks.support import backlog
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import HangUpCall
@@ -22,7 +21,6 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
 from conferral.worker.consumer import batch, batch_processor
 from conferral.worker.consumer.batch_processor import BatchProcessor
-from conferral.worker.consumer.partition_consumer import BATCH_MAX
 from conferral.worker.executor.executor import no_checkpoint
 
 
@@ -45,14 +43,6 @@ def test_commits_of_much_weight_are_split_in_order():
     assert len(parts) > 1
     assert list(itertools.chain.from_iterable(parts)) == decisions
     assert all(sum(one.weight for one in part) <= batch.WEIGHT_MAX for part in parts)
-
-
-def test_full_read_of_callbacks_during_calls_is_one_commit():
-    """Only the opening and the end of a session weigh more."""
-    events = [replace(event, entry_id=f"{number}-0") for number, event in enumerate(backlog.whole(1), 1)]
-    decisions = batch.decide(events, {events[0].session_id: Session(events[0].session_id)}, 1_000, Policy())
-    during = [one for one in decisions if one.before.version and not one.ends_session]
-    assert [len(list(batch.split_into_commits([one] * BATCH_MAX))) for one in during] == [1] * 5
 
 
 def test_decision_of_too_much_weight_is_committed_alone(monkeypatch):

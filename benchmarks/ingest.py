@@ -1,0 +1,94 @@
+"""How much CPU time do the webhooks need for a callback, compared with bare aiohttp and an idiomatic handler?"""
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from random import Random
+from urllib.parse import urlencode
+
+from redis.asyncio import Redis
+from twilio.request_validator import RequestValidator
+
+from benchmarks.support import load
+from benchmarks.support.calls import call_sids
+from benchmarks.support.figures import Figures
+from benchmarks.support.programs import ACCOUNT_SID, AUTH_TOKEN, CUSTOMER, NO_TWILIO, Program, conferral
+from tests.support.ports import free_port
+
+CONNECTIONS = 32
+PUBLIC_URL = "https://example.com"
+#: For a minute after a restart of Redis, each callback writes the index of calls again; that isn't what is measured.
+_SETTLED_AFTER_S = 62
+
+
+@dataclass(frozen=True)
+class Size:
+    """Sample sizes."""
+
+    rounds: int
+    round_s: float
+    warm_up_s: float
+    calls: int
+
+
+SIZES = {
+    "full": Size(rounds=5, round_s=4.0, warm_up_s=0.5, calls=500),
+    "quick": Size(rounds=2, round_s=1.0, warm_up_s=0.3, calls=500),
+    "tiny": Size(rounds=1, round_s=0.3, warm_up_s=0.05, calls=10),
+}
+
+
+def request(number: int, sequence: int, status: str) -> bytes:
+    """Return a signed callback with 25 parameters, as Twilio sends it."""
+    parent, child = call_sids(number)
+    form = {
+        "AccountSid": ACCOUNT_SID, "ApiVersion": "2010-04-01", "CallSid": child, "ParentCallSid": parent,
+        "Direction": "outbound-dial", "CallbackSource": "call-progress-events", "Caller": CUSTOMER,
+        "Called": "+14155550199", "From": CUSTOMER, "To": "+14155550199", "CallStatus": status,
+        "SequenceNumber": str(sequence), "Timestamp": f"Fri, 20 Nov 2026 08:00:{sequence:02} +0000",
+    }  # fmt: skip
+    for side in ("From", "To", "Called"):
+        form |= {f"{side}City": "SAN FRANCISCO", f"{side}State": "CA", f"{side}Zip": "94105", f"{side}Country": "US"}
+    assert len(form) == 25
+    target = f"/callbacks/call?session={parent}&party=agent&v=1"
+    signature = RequestValidator(AUTH_TOKEN).compute_signature(PUBLIC_URL + target, form)
+    body = urlencode(form).encode()
+    head = (
+        f"POST {target} HTTP/1.1\r\nHost: example.com\r\nUser-Agent: TwilioProxy/1.1\r\nAccept: */*\r\n"
+        f"Content-Type: application/x-www-form-urlencoded; charset=UTF-8\r\nContent-Length: {len(body)}\r\n"
+        f"X-Twilio-Signature: {signature}\r\nI-Twilio-Idempotency-Token: {child}-{sequence}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+async def _cpu_us(program: Program, port: int, requests: list[bytes], size: Size) -> float:
+    await load.send(port, requests, connections=CONNECTIONS, duration_s=size.warm_up_s)
+    before = program.cpu_s()
+    answered = await load.send(port, requests, connections=CONNECTIONS, duration_s=size.round_s)
+    return (program.cpu_s() - before) / answered * 1e6
+
+
+async def measure(size: Size, _chance: Random, redis_url: str, redis: "Redis[bytes]") -> Figures:
+    """Alternate between the three servers, which run all the time."""
+    statuses = ("initiated", "ringing", "in-progress", "completed")
+    requests = [request(n, sequence, status) for sequence, status in enumerate(statuses) for n in range(size.calls)]
+    figures = Figures()
+    while size.calls > 10 and (await redis.info("server"))["uptime_in_seconds"] < _SETTLED_AFTER_S:
+        await asyncio.sleep(1)
+    environ = {"REDIS_URL": redis_url, "AUTH_TOKEN": AUTH_TOKEN, "PUBLIC_URL": PUBLIC_URL}
+    async with AsyncExitStack() as stack:
+        servers = {"webhooks": conferral("webhooks", redis_url, NO_TWILIO, CONFERRAL_PUBLIC_URL=PUBLIC_URL)}
+        for kind in ("bare", "idiomatic"):
+            command = (sys.executable, "-m", "benchmarks.peers.aiohttp_servers", kind)
+            port = free_port()
+            servers[kind] = Program(*command, str(port), port=port, **environ)
+        for server in servers.values():
+            await stack.enter_async_context(server)
+        for _ in range(size.rounds):
+            for kind, server in servers.items():
+                await redis.flushall()
+                figures.add(f"{kind}.cpu_us", await _cpu_us(server, server.port, requests, size))
+    figures.add_ratio("bare_to_webhooks_times", "bare.cpu_us", "webhooks.cpu_us")
+    figures.add_ratio("idiomatic_to_webhooks_times", "idiomatic.cpu_us", "webhooks.cpu_us")
+    return figures

@@ -1,0 +1,76 @@
+"""What the benchmarks must show on a quiet machine: one table for the verdict of a run and for docs/performance.md."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.support.figures import Results, shown
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A figure, its bound if it has one, and figures to compare it with."""
+
+    label: str
+    benchmark: str
+    figure: str
+    unit: str
+    least: float | None = None
+    most: float | None = None
+    others: Sequence[tuple[str, str]] = ()
+    factor: float = 1.0
+
+    def value(self, results: Results, figure: str = "") -> float | None:
+        """Return the median of the rounds, in the shown unit; None if it was not measured."""
+        rounds = results.rounds(self.benchmark, figure or self.figure)
+        return median(rounds) * self.factor if rounds else None
+
+    @property
+    def bound(self) -> str:
+        """The bound in words."""
+        if self.least is not None:
+            return f"at least {self.least:g}"
+        return "" if self.most is None else f"at most {self.most:g}"
+
+    def is_kept(self, results: Results) -> bool:
+        """Whether it was measured and lies within its bound."""
+        value = self.value(results)
+        return value is not None and (self.least or value) <= value <= (self.most or value)
+
+    def verdict(self, results: Results) -> str:
+        """Return one line."""
+        value = self.value(results)
+        measured = "not measured" if value is None else f"{shown(value)} {self.unit}"
+        kept = "ok    " if self.is_kept(results) else "MISSED"
+        return f"{kept} {self.label}: {measured} ({self.bound or 'no bound'})"
+
+
+PROMISES = (
+    Promise("Worker: events on one core", "worker", "worker.core_events_per_s", "events/s"),
+    Promise("Worker: CPU of an event, times as much with taskiq", "worker", "taskiq_to_worker_times", "times", least=3,
+            others=(("Conferral, µs", "worker.cpu_us"), ("taskiq, µs", "taskiq.cpu_us"))),
+    Promise("Webhooks: bare aiohttp's CPU for a request, against that for a callback", "ingest",
+            "bare_to_webhooks_times", "times", least=0.33,
+            others=(("aiohttp, µs", "bare.cpu_us"), ("Conferral, µs", "webhooks.cpu_us"))),
+    Promise("The same, of a handler with Twilio's validator and one XADD", "ingest", "idiomatic_to_webhooks_times",
+            "times", least=2, others=(("such a handler, µs", "idiomatic.cpu_us"),)),
+    Promise("Command published to REST request sent, idle: p50", "latency", "command_p50_ms", "ms", most=3),
+    Promise("Command published to REST request sent, idle: p99", "latency", "command_p99_ms", "ms", most=6),
+    Promise("Silence that Conferral adds to a conversion: p50", "silence", "added.p50_ms", "ms",
+            others=(("whole silence, ms", "system.p50_ms"),)),
+    Promise("Silence that Conferral adds to a conversion: p99", "silence", "added.p99_ms", "ms", most=5,
+            others=(("whole silence, ms", "system.p99_ms"),)),
+    Promise("Takeover after `kill -9`, 1,000 live sessions: p50", "takeover", "takeover_p50_s", "s", most=2.5),
+    Promise("Takeover after `kill -9`, 1,000 live sessions: p99", "takeover", "takeover_p99_s", "s", most=3.5,
+            others=(("kills", "kills_count"),)),
+    Promise("Worker: idle", "idle", "worker.percent", "% of a core", most=1),
+    Promise("Worker: memory of a live session", "memory", "worker_bytes", "KB", most=5, factor=1e-3),
+    Promise("Redis: memory of a live session, its log and index included", "memory", "redis_bytes", "KB", most=8,
+            factor=1e-3),
+    Promise("Warm transfer: CPU of webhooks and worker", "transfer", "conferral.cpu_ms", "ms",
+            others=(("Twilio's sample with Flask and gunicorn, ms", "sample.cpu_ms"),)),
+    Promise("Warm transfer: requests to Twilio", "transfer", "conferral.rest_requests", "",
+            others=(("Twilio's sample", "sample.rest_requests"),)),
+    Promise("Warm transfer: requests from Twilio", "transfer", "conferral.webhook_requests", "",
+            others=(("Twilio's sample", "sample.webhook_requests"),)),
+)  # fmt: skip
