@@ -17,7 +17,7 @@ from conferral.storage.queries import process_registry
 from conferral.telephony.http_client import RequestResult, label_requests
 from conferral.telephony.rest_requests import send
 from conferral.worker.core import WorkerCore
-from conferral.worker.executor.adaptive_limit import CREDENTIALS_PAUSE_S, PERMISSION_DENIED_CODE
+from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, PERMISSION_DENIED_CODE
 
 log = structlog.get_logger()
 

@@ -115,7 +115,6 @@ class Worker:
                 "sweep": lambda: parts.sweeper.run(stop),
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self._update_gauges(stop, parts),
-                "request_shares": lambda: parts.shares.run(stop),
             }
             tasks = {name: self._with_restarts(stop, name, action) for name, action in work.items()}
             try:
@@ -201,22 +200,15 @@ class Worker:
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
         handing_over = asyncio.ensure_future(parts.assigner.drain(is_drained, parts.executor))
-        refreshing_shares = asyncio.ensure_future(
-            self._with_restarts(is_drained, "request_shares", lambda: parts.shares.run(is_drained))
-        )
         await parts.executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
             async with asyncio.timeout(max(RELEASE_S, stop_by_s - self._clock.monotonic_s())):
                 await handing_over
                 await parts.assigner.release()
-                await refreshing_shares
-                await parts.shares.release()
                 await process_registry.deregister(client, keys, self.name)
         except (StoreError, TimeoutError) as error:
             log_unreachable(error, task="stop")
-        finally:
-            refreshing_shares.cancel()
         log.info("worker_stopped", holder=self.name)
 
     async def _stop_deadline_s(self, stop: asyncio.Event) -> float:

@@ -9,7 +9,7 @@ from conferral.storage.partition.lease import LeaseMonitor
 from conferral.storage.queries.redis_warnings import read_warnings
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import WorkerCore
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit
+from conferral.worker.executor.request_limiter import RequestLimiter
 
 
 class PartitionCoverage:
@@ -60,7 +60,7 @@ async def find_problems(
     core: WorkerCore,
     consumers: Mapping[int, PartitionConsumer],
     coverage: PartitionCoverage,
-    adaptive_limit: AdaptiveLimit,
+    limiter: RequestLimiter,
 ) -> list[str]:
     """Return why the worker is not ready, one line each; empty if it is."""
     problems = []
@@ -78,6 +78,6 @@ async def find_problems(
             problems.append(f"leases not renewed in time: {overdue}")
         if unassigned := coverage.unassigned:
             problems.append(f"partitions unassigned: {unassigned}")
-    if adaptive_limit.problem:
-        problems.append(adaptive_limit.problem)
+    if limiter.problem:
+        problems.append(limiter.problem)
     return problems

@@ -1,17 +1,15 @@
 """Wires one worker's parts, from the settings and the environment."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.effects import Dial
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster
-from conferral.storage.connection.node_limits import node_of
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
@@ -31,10 +29,9 @@ from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import AccountReader, CredentialsWatch
 from conferral.worker.environment import Environment
-from conferral.worker.executor.dial_rate import DialRateLimiter
+from conferral.worker.executor.dial_queue import RequestPermit
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy
 from conferral.worker.executor.outbox import OutboxWriter
-from conferral.worker.executor.request_shares import RequestShares
 from conferral.worker.readiness import PartitionCoverage, find_problems, find_warnings
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
@@ -101,24 +98,18 @@ class WorkerParts:
         self.partition_store = PartitionStore(client, connections.reads, keys, outcomes_kept=settings.outcomes_kept)
         reserved_core = replace(core, client=connections.reserved)
         self.assigner = PartitionAssigner(reserved_core, connections.named)
-        self.shares = RequestShares(
-            reserved_core,
-            ExecutorPolicy().budget,
-            limiter=lambda: self.executor.limiter,
-            dead_workers=lambda: self.assigner.membership.dead,
-        )
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         by_token = rest_client(settings, connections.http, by_token=True)
         self._twilio_time = TwilioTime(connections.http.twilio_clock, by_token, settings.account_sid)
         twilio = make_twilio_api(settings, connections.http, allowed)
-        self.executor = self._make_executor(client, twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
-        limit = self.executor.adaptive_limit
+        self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
+        limiter = self.executor.limiter
         account = AccountReader(rest_client(settings, connections.http), settings)
         self.credentials = CredentialsWatch(core, account.read)
-        connections.http.observe(limit.observe)
+        connections.http.observe(limiter.observe)
         connections.http.observe(self.credentials.observe)
         self.coverage = PartitionCoverage(core)
-        self.find_problems = partial(find_problems, core, self.assigner.consumers, self.coverage, limit)
+        self.find_problems = partial(find_problems, core, self.assigner.consumers, self.coverage, limiter)
         self.find_warnings = partial(find_warnings, core)
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
@@ -160,7 +151,7 @@ class WorkerParts:
     def _own_numbers(self) -> tuple[str, ...]:
         return (self._settings.number, *self._directory.current.numbers)
 
-    def _make_executor(self, client: Client, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
+    def _make_executor(self, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
         core, assigner = self._core, self.assigner
         context = ExecutionContext(
             twilio=twilio,
@@ -173,22 +164,16 @@ class WorkerParts:
             policy=ExecutorPolicy(),
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
-            share=lambda: self.shares.current,
+            worker_count=lambda: assigner.membership.count,
             is_ours=assigner.is_ours,
-            node_of=lambda partition: node_of(client, core.keys.lease(partition)),
         )
-        return Executor(context, _dial_permits(self._settings, dial_claims, core.name))
+        request_permit: RequestPermit | None = None
+        if per_second := self._settings.calls_per_second:
 
+            async def request_permit(urgent: bool) -> float:
+                return await dial_claims.acquire_dial_permit(core.name, per_second, urgent=urgent)
 
-def _dial_permits(
-    settings: ServiceSettings, dial_claims: DialClaims, name: str
-) -> Callable[[Dial], Awaitable[None]] | None:
-    """Return what waits for a dial's permit; None without a dial rate."""
-    per_second = settings.calls_per_second
-    if not per_second:
-        return None
-    limiter = DialRateLimiter(lambda urgent: dial_claims.acquire_dial_permit(name, per_second, urgent=urgent))
-    return lambda dial: limiter.acquire(urgent=dial.is_urgent)
+        return Executor(context, request_permit)
 
 
 def make_twilio_api(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> TwilioApi:

@@ -91,7 +91,6 @@ class Keys:
         return f"{self.prefix}:identity:{digest}"
 
     dial_rate = PrefixKey("dial-rate", "Hash: when the next call may be placed by REST; which workers await a permit.")
-    request_shares = PrefixKey("request-shares", "Hash: each worker's share of the concurrent requests to Twilio.")
     commands = PrefixKey("commands", "Stream to which commands are published.")
     commands_lease = PrefixKey("lease:commands", "Hash: the command router's lease.")
     sweep_lease = PrefixKey("lease:sweep", "Hash: the account sweep's lease.")

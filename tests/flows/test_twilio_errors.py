@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.sandbox.call_handle import CallHandle
-from conferral.worker.executor import adaptive_limit
+from conferral.worker.executor import request_limiter
 from tests.flows.readiness import readiness, talk, worker_lacks
 from tests.support.local_system import LocalSystem
 
@@ -23,7 +23,7 @@ def held_back(system: LocalSystem, reason: str) -> float | None:
 async def test_refused_credentials_stop_dialing_with_one_alarm_and_calls_continue_until_accepted(
     system: LocalSystem, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(adaptive_limit, "CREDENTIALS_PAUSE_S", 0.5)
+    monkeypatch.setattr(request_limiter, "CREDENTIALS_PAUSE_S", 0.5)
     calls = [await system.talking() for _ in range(4)]
     token, system.sandbox.auth_token = system.sandbox.auth_token, "another-token"
     with capture_logs() as lines:
@@ -112,7 +112,7 @@ async def test_order_of_each_session_is_kept_though_half_of_all_requests_are_ref
         while True:
             executor = system.workers[0].executor
             assert executor is not None
-            slots.append(executor.adaptive_limit.ordinary_slots)
+            slots.append(executor.limiter.ordinary_slots)
             await asyncio.sleep(0.02)
 
     watching = asyncio.create_task(watch())
@@ -123,7 +123,7 @@ async def test_order_of_each_session_is_kept_though_half_of_all_requests_are_ref
     shown = f"slots for others than endings {max(slots):.0f} to {min(slots):.0f}"
     report_figure(f"{len(posts)} requests, {len(busy)} of them 429; {shown}")
     assert len(busy) > 30
-    assert min(slots) == adaptive_limit.WINDOW_MIN
+    assert min(slots) == request_limiter.WINDOW_MIN
     # One that is refused for four seconds has failed; what was done, was done in order.
     wanted = [("Hold", "true"), ("Hold", "false"), ("Muted", "true"), ("Muted", "false")]
     for (customer, _), outcomes in zip(calls, results, strict=True):

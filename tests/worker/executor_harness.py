@@ -317,9 +317,8 @@ def in_flight(executor: Executor) -> int:
 
 
 def waiting(executor: Executor) -> int:
-    """Jobs behind another one of their session, dials without a permit, and unsent reads (count)."""
-    queued = [executor._dials._waiting, *executor._read_queue._waiting.values()]
-    return sum(map(len, queued)) + sum(len(queue.waiting) for queue in executor._queues.values())
+    """Jobs behind another one of their session, and dials without a permit (count)."""
+    return len(executor._dials or ()) + sum(len(queue.waiting) for queue in executor._queues.values())
 
 
 def retries(metrics: Metrics) -> int:
@@ -339,7 +338,7 @@ class ExecutorHarness:
         self.outcomes = self.records.outcomes
         self.lost: set[int] = set()
         self.permissions = 0
-        acquire_dial_permit = more.pop("acquire_dial_permit", None)
+        request_dial_permit = more.pop("request_dial_permit", None)
         context = ExecutionContext(
             **{
                 "twilio": self.calls,
@@ -355,7 +354,7 @@ class ExecutorHarness:
             }
             | more
         )
-        self.executor = Executor(context, acquire_dial_permit)
+        self.executor = Executor(context, request_dial_permit)
         #: Jobs that the executor was given (count).
         self.submitted = 0
         self._submit_job, self.executor.submit = self.executor.submit, self._count_job  # type: ignore[method-assign]
@@ -418,30 +417,27 @@ class ExecutorHarness:
         return self.submitted + self.records.follow_ups - len(self.outcomes) - left
 
 
-class Turns:
-    """Turns that are given when the test says so."""
+class Permits:
+    """Permits to dial, given when the test says so."""
 
     def __init__(self) -> None:
-        self.waiting: dict[str, asyncio.Event] = {}
-        self.given_up: list[str] = []
+        self._given = asyncio.Semaphore(0)
 
-    async def __call__(self, dial: Dial) -> None:
-        turn = self.waiting[dial.effect_id] = asyncio.Event()
-        try:
-            await turn.wait()
-        except asyncio.CancelledError:
-            self.given_up.append(dial.effect_id)
-            raise
-        finally:
-            del self.waiting[dial.effect_id]
+    async def __call__(self, _urgent: bool) -> float:
+        await self._given.acquire()
+        return 0.0
+
+    def give(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._given.release()
 
 
 class Paced(ExecutorHarness):
     """A world in which dials wait for their turn."""
 
     def __init__(self, policy: ExecutorPolicy | None = None) -> None:
-        self.limiter = Turns()
-        super().__init__(policy, acquire_dial_permit=self.limiter)
+        self.permits = Permits()
+        super().__init__(policy, request_dial_permit=self.permits)
 
 
 def quick(**more: Any) -> ExecutorPolicy:

@@ -216,10 +216,10 @@ async def test_error_after_twilio_refused_the_request_is_a_failure() -> None:
 
 
 async def test_error_while_a_dial_waits_for_its_turn_is_a_failure() -> None:
-    async def turn(_dial: Effect) -> None:
+    async def turn(_urgent: bool) -> float:
         raise KeyError("turn")
 
-    system = ExecutorHarness(acquire_dial_permit=turn)
+    system = ExecutorHarness(request_dial_permit=turn)
     with capture_logs():
         system.submit(gated("x"))
         await system.settle()

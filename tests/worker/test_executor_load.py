@@ -1,11 +1,9 @@
 """Queues of effects: reads bypass them, and a queued dial is checked before it is sent: it may be withdrawn."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
-from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, Effect
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.session import Party, Session
@@ -17,7 +15,6 @@ from tests.worker.executor_harness import (
     IN_CONFERENCE,
     UNWANTED,
     ExecutorHarness,
-    FakeRecords,
     Paced,
     both_ways,
     find,
@@ -64,7 +61,7 @@ async def test_nothing_waits_behind_a_slow_read_and_no_read_behind_anything(
     system.calls.script["look"].append(slow)
     system.calls.script["u"].append(answer)
 
-    for effect in (read_effect, update("t"), update("u"), update("v"), read("r")):
+    for effect in (read_effect, update("t"), update("u"), update("v"), read("r", "S2")):
         system.submit(effect)
     await system.settle()
     assert sorted(system.finished) == ["r", "t"]
@@ -190,11 +187,11 @@ async def test_unwanted_dial_fails_without_waiting_for_its_turn(paced: Paced, di
     review(paced, changed, session("S2", "other"))
     await paced.settle()
 
-    assert (paced.limiter.given_up, list(paced.limiter.waiting)) == (["d"], ["other"])
+    assert waiting(paced.executor) == 1
     assert (paced.calls.asked, paced.finished) == ([], ["d"])
     assert isinstance(paced.outcomes[0], EffectFailed)
     assert paced.dropped == 0
-    paced.limiter.waiting["other"].set()
+    paced.permits.give()
     await paced.settle()
     assert paced.calls.asked == ["other"]
 
@@ -237,19 +234,6 @@ async def test_dial_that_was_taken_back_is_never_sent_whatever_the_record_says(p
     assert (paced.calls.asked, paced.finished) == ([], ["d"])
 
 
-async def test_dial_that_was_taken_back_in_the_moment_in_which_its_turn_came_is_not_sent(paced: Paced) -> None:
-    paced.submit(straight("d"))
-    await paced.settle()
-    paced.limiter.waiting["d"].set()
-    while paced.limiter.waiting:
-        await asyncio.sleep(0)
-
-    review(paced, LEAVING)
-    await paced.settle()
-
-    assert (paced.calls.asked, paced.finished) == ([], ["d"])
-
-
 @both_ways
 async def test_wanted_dial_keeps_waiting(paced: Paced, dial: Dial) -> None:
     paced.submit(dial)
@@ -258,8 +242,8 @@ async def test_wanted_dial_keeps_waiting(paced: Paced, dial: Dial) -> None:
     review(paced, session(), session("S2", is_leaving=True))
     await paced.settle()
 
-    assert (paced.limiter.given_up, list(paced.limiter.waiting)) == ([], ["d"])
-    paced.limiter.waiting["d"].set()
+    assert waiting(paced.executor) == 1
+    paced.permits.give()
     await paced.settle()
     assert paced.outcomes == [succeeded(dial, "CA-d")]
 
@@ -273,34 +257,6 @@ async def test_dial_that_was_taken_back_is_dropped_when_the_session_ends(paced: 
     await paced.settle()
 
     assert (paced.calls.asked, paced.finished, paced.dropped) == ([], [], 1)
-
-
-# ---- dials of a worker who died while they waited --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("standing", [UNWANTED, DialStatus(is_wanted=True, call_sid="CA7")])
-async def test_dial_taken_over_takes_a_turn_only_if_it_is_still_to_be_sent(paced: Paced, standing: DialStatus) -> None:
-    paced.records.standings["d"] = standing
-    paced.submit(gated("d"), may_have_been_sent=True)
-    await paced.settle()
-
-    assert (paced.calls.asked, paced.limiter.waiting, paced.finished) == ([], {}, ["d"])
-    assert isinstance(paced.outcomes[0], EffectFailed) is not standing.is_wanted
-
-
-async def test_dial_taken_over_whose_lease_is_lost_meanwhile_is_dropped() -> None:
-    class Lost(FakeRecords):
-        async def dial_status(self, effect: Dial) -> DialStatus:
-            raise LeaseLostError
-
-    shown: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: shown.append(context))
-    system = Paced()
-    system.executor._dials._context = replace(system.executor._context, outbox=Lost())
-    system.submit(gated("d"), may_have_been_sent=True)
-    await system.settle()
-
-    assert (shown, system.calls.asked, system.dropped, waiting(system.executor)) == ([], [], 1, 0)
 
 
 # ---- Redis keeps someone waiting ------------------------------------------------------------------------------------
@@ -336,29 +292,6 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
     assert sorted(system.finished[1:]) == [f"waits-{number}" for number in range(6)]
 
 
-async def test_reads_that_wait_for_a_node_delay_only_reads_of_that_node() -> None:
-    """Of the lease or of the outcome: a silent node answers neither."""
-    is_back = asyncio.Event()
-
-    async def may_send(partition: int) -> bool:
-        if partition == 3:
-            await is_back.wait()
-        return True
-
-    system = ExecutorHarness(ExecutorPolicy(requests_max=4, reserved_for_endings=1), may_send=may_send, node_of=str)
-    for number in range(6):
-        system.submit(read(f"waits-{number}", f"S{number}"), partition=3)
-    system.submit(read("goes", "S9"), partition=4)
-    await system.settle()
-    assert system.finished == ["goes"]
-    assert (in_flight(system.executor), waiting(system.executor)) == (4, 2), "the others of that node keep their order"
-
-    is_back.set()
-    await system.settle()
-    await system.executor.drain(5)
-    assert sorted(system.finished[1:]) == [f"waits-{number}" for number in range(6)]
-
-
 @pytest.mark.parametrize("order", [update("a"), straight("a"), gated("a")], ids=lambda order: order.kind)
 async def test_order_whose_time_is_up_when_redis_is_back_is_not_sent(order: Effect) -> None:
     """The waiting party has heard something else, or has left."""
@@ -387,7 +320,7 @@ async def test_read_outlasts_a_pause_and_others_end_at_their_deadline(
     effect: Effect, is_sent: bool, ended_at_s: float
 ) -> None:
     system = ExecutorHarness(ExecutorPolicy(read=RetryPolicy(deadline_s=3, request_timeout_s=1)))
-    system.executor.adaptive_limit.observe(RequestResult(401, 20003, 0.0, system.time.s))
+    system.executor.limiter.observe(RequestResult(401, 20003, 0.0, system.time.s))
 
     assert isinstance(await system.run(effect), CallsRead if is_sent else EffectFailed)
 

@@ -34,7 +34,7 @@ async def test_dial_waits_for_its_turn_while_everything_else_continues(paced: Pa
     assert sorted(paced.finished) == ["h", "r", "u"]
     assert (in_flight(paced.executor), waiting(paced.executor), paced.executor.busy_partitions) == (0, 1, set())
 
-    paced.limiter.waiting["d"].set()
+    paced.permits.give()
     await paced.settle()
     assert paced.finished[-1] == "d"
 
@@ -48,7 +48,7 @@ async def test_waiting_takes_no_slot_and_none_of_the_time_that_the_dial_has() ->
     system.submit(read("r", "S2"))
     system.calls.script["d"].extend([BUSY, PlacedCall("CA7")])
     await system.settle()
-    system.limiter.waiting["d"].set()
+    system.permits.give()
     await system.settle()
 
     assert system.calls.asked == ["r", "d", "d"]
@@ -62,7 +62,7 @@ async def test_dial_unwanted_by_its_turn_is_not_sent(paced: Paced) -> None:
     await paced.settle()
 
     paced.time.s += 5
-    paced.limiter.waiting["d"].set()
+    paced.permits.give()
     await paced.settle()
 
     assert paced.calls.asked == []
@@ -78,9 +78,9 @@ async def test_wait_for_a_turn_ends_with_the_session(paced: Paced, dial: Dial) -
 
     paced.submit(hang_up("h"))
     await paced.settle()
-    assert (paced.limiter.given_up, paced.dropped) == (["d"], 1)
+    assert (paced.dropped, waiting(paced.executor)) == (1, 1)
 
-    paced.limiter.waiting["other"].set()
+    paced.permits.give()
     await paced.settle()
     assert paced.calls.asked == ["h", "other"]
 
@@ -89,8 +89,8 @@ async def test_session_ending_just_as_its_turn_comes_dials_no_one(paced: Paced) 
     paced.submit(straight("d"))
     await paced.settle()
 
-    paced.limiter.waiting["d"].set()
-    while paced.limiter.waiting:
+    paced.permits.give()
+    while waiting(paced.executor):
         await asyncio.sleep(0)
     paced.executor.cancel_session("S1")
     await paced.settle()
@@ -102,7 +102,7 @@ async def test_session_ending_just_as_its_turn_comes_dials_no_one(paced: Paced) 
 async def test_dial_whose_turn_came_at_once_asks_redis_for_nothing_more(paced: Paced) -> None:
     paced.submit(straight("d"))
     await paced.settle()
-    paced.limiter.waiting["d"].set()
+    paced.permits.give()
     await paced.settle()
 
     assert paced.outcomes == [succeeded(straight("d"), "CA-d")]
@@ -116,9 +116,9 @@ async def test_wait_for_a_turn_ends_with_the_lease(paced: Paced) -> None:
 
     paced.executor.drop_partition(1)
     await paced.settle()
-    assert paced.limiter.given_up == ["d"]
+    assert waiting(paced.executor) == 1
 
-    paced.limiter.waiting["e"].set()
+    paced.permits.give()
     await paced.settle()
     assert paced.calls.asked == ["e"]
 
@@ -144,7 +144,7 @@ async def test_repetition_takes_no_second_turn(paced: Paced) -> None:
     paced.calls.reads["d"].append("")
     paced.submit(straight("d"))
     await paced.settle()
-    paced.limiter.waiting["d"].set()
+    paced.permits.give()
     await paced.settle()
 
     assert paced.outcomes == [succeeded(straight("d"), "CA7")]

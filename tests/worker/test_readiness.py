@@ -12,7 +12,7 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
+from conferral.worker.executor.request_limiter import RequestLimiter, RequestSlots
 from conferral.worker.readiness import PartitionCoverage, find_problems
 from tests.support.redis_server import RedisServer
 from tests.worker.cores import core_of
@@ -81,7 +81,9 @@ async def test_everything_that_is_missing_is_named(redis_server: RedisServer):
     client, keys, time, metrics = make_client(redis_server.url), Keys("test", 2), FakeTime(), Metrics()
     core = core_of(client, keys, time, metrics=metrics)
     holders = PartitionCoverage(core)
-    allowance = AdaptiveLimit(share=lambda: RequestSlots(24, 8), clock=time, metrics=metrics, rng=random.Random(7))
+    allowance = RequestLimiter(
+        RequestSlots(24, 8), worker_count=lambda: 1, clock=time, metrics=metrics, rng=random.Random(7)
+    )
     lease = leases.Lease(
         key="k", holder="1:me", commit=0, valid_until_s=60.0, expired_at_ms=0, acquired_at_ms=0, requested_at_s=0.0
     )

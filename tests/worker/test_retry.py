@@ -14,8 +14,8 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
-from conferral.worker.executor.adaptive_limit import RequestSlots
 from conferral.worker.executor.job import AT_MOST_ONCE
+from conferral.worker.executor.request_limiter import RequestSlots
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy, backoff_s
 from tests.support.each import each
 from tests.worker.executor_harness import announcement, away, change, find, gated, recording, say, straight, update

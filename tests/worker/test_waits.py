@@ -23,10 +23,8 @@ from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.assignment.rebalance import ConnectionWatch
 from conferral.worker.consumer import timers
 from conferral.worker.consumer.post_commit import PostCommitWrites
-from conferral.worker.executor.adaptive_limit import RequestSlots
 from conferral.worker.executor.execution import Execution, ExecutionState
 from conferral.worker.executor.job import Job
-from conferral.worker.executor.request_shares import RequestShares
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.sweep.sweep_lease import SweepLease
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
@@ -249,7 +247,7 @@ async def test_idle_reads_that_begin_at_different_moments_end_together(loop: Vir
     assert [await read("other"), await first] == pytest.approx([2.0, 2.0])
 
 
-# ---- the sweep, and shares of requests -------------------------------------------------------------------------------
+# ---- the sweep -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("lease_ms", "renewed_at_s"), [(5_000, [2.0, 3.5, 5.0]), (900, [2.0, 2.3, 2.6, 2.9, 3.2])])
@@ -273,29 +271,6 @@ async def test_lease_of_the_sweep_is_asked_for_twice_a_second_and_renewed_in_tim
     loop.call_later(renewed_at_s[-1] + 0.01, stop.set)
     await lease.hold(stop)
     assert at_s == [0.0, 0.5, 1.0, 1.5, *renewed_at_s]
-
-
-@in_virtual_time
-async def test_share_is_asked_for_again_as_soon_as_the_answer_says_or_redis_may_be_back(loop: VirtualLoop) -> None:
-    nothing: Any = None
-    stop, at_s, waits_s = asyncio.Event(), list[float](), [0.5, 0.1, None, None, 0.5]
-    shares = RequestShares(
-        core_of(nothing, Keys("test", 4), ClusterClock(loop, 0.0)), RequestSlots(40, 8), limiter=nothing
-    )
-    assert (shares.workers, shares.current) == (1, RequestSlots(0, 0))
-
-    async def refresh() -> float:
-        at_s.append(round(loop.time(), 3))
-        wait_s = waits_s.pop(0)
-        if not waits_s:
-            stop.set()
-        if wait_s is None:
-            raise StoreUnreachableError("away")
-        return wait_s
-
-    shares.refresh = refresh  # type: ignore[method-assign]
-    await shares.run(stop)
-    assert at_s == [0.0, 0.5, 0.6, 0.7, 0.8]
 
 
 # ---- requests under way ----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -37,10 +38,9 @@ from conferral.telephony.parameters.dial import PlacedCall
 from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
 from conferral.worker.executor import retry
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit, RequestSlots
 from conferral.worker.executor.job import AT_MOST_ONCE, Job, JobOutcome, failed, log_fields, succeeded, unknown
 from conferral.worker.executor.outbox import OutboxWriter
-from conferral.worker.executor.priority_limiter import PriorityLimiter
+from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.executor.retry import ExecutorPolicy
 from conferral.worker.executor.twilio_times import TwilioTimes
 from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
@@ -66,7 +66,6 @@ class ExecutionContext:
     may_send: Callable[[int], Awaitable[bool]]
     #: Whether, as far as this process knows, no other worker owns it; checked again once a request has a connection.
     is_ours: Callable[[int], bool] = lambda _partition: True
-    node_of: Callable[[int], str] = lambda _partition: ""
     clock: Clock
     #: A partition's time, Unix milliseconds.
     now_ms: Callable[[int], int]
@@ -78,15 +77,27 @@ class ExecutionContext:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     #: Lets tests end the process at `before_request` and `after_request`.
     checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
-    #: This worker's current share of requests to Twilio; by default the whole budget.
-    share: Callable[[], RequestSlots] | None = None
-    adaptive_limit: AdaptiveLimit = field(init=False)
-    limiter: PriorityLimiter = field(init=False)
+    #: How many live workers share the requests to Twilio, this one included.
+    worker_count: Callable[[], int] = lambda: 1
+    limiter: RequestLimiter = field(init=False)
+    #: After an outage, every session may want a read. Only these stand before a dial.
+    read_turns: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
-        share = self.share or (lambda: self.policy.budget)
-        self.adaptive_limit = AdaptiveLimit(share=share, clock=self.clock, metrics=self.metrics, rng=self.rng)
-        self.limiter = PriorityLimiter(self.adaptive_limit, self.clock, sleep=self.sleep)
+        self.limiter = RequestLimiter(
+            self.policy.budget,
+            worker_count=self.worker_count,
+            clock=self.clock,
+            metrics=self.metrics,
+            rng=self.rng,
+            sleep=self.sleep,
+        )
+        self.read_turns = asyncio.Semaphore(self.policy.reads_max)
+
+    async def require_lease(self, partition: int) -> None:
+        """Raise LeaseLostError unless this worker owns the partition."""
+        if not await self.may_send(partition):
+            raise LeaseLostError
 
 
 class ExecutionState(Enum):
@@ -175,17 +186,20 @@ class Execution:
         """Send one request, or return why not; raise `ProviderError` on failure."""
         effect, context = self.job.effect, self.context
         # Before taking a slot, so that waiting for Redis does not block other jobs.
-        await self._require_lease()
+        await context.require_lease(self.job.partition)
         is_read = isinstance(effect, ReadCalls)
         # A read keeps its place: if it expired, it would be emitted again, behind all others.
         deadline_s = math.inf if is_read else self._deadline_s
         requested_at_s = context.clock.monotonic_s()
-        async with context.limiter.slot(ending=effect.is_ending, read=is_read, deadline_s=deadline_s) as has_waited:
+        async with (
+            context.read_turns if is_read else nullcontext(),
+            context.limiter.slot(ending=effect.is_ending, deadline_s=deadline_s) as has_waited,
+        ):
             if is_read:
                 self._deadline_s += context.clock.monotonic_s() - requested_at_s
             if self.is_cancelled or self._remaining_s() <= 0:
                 return self._give_up()
-            await self._require_lease()
+            await context.require_lease(self.job.partition)
             outcome = await self._check_before_send(effect, has_waited=has_waited)
             if outcome is None and self._remaining_s() <= 0:
                 outcome = self._give_up()  # Redis may have used up the time
@@ -247,7 +261,7 @@ class Execution:
                 if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
                     return unknown(self.job.effect)
             # Redis may have been slow, and the lease may be another worker's.
-            await self._require_lease()
+            await self.context.require_lease(self.job.partition)
         return None
 
     async def _check_before_dial(self, effect: Dial, *, has_waited: bool) -> JobOutcome | None:
@@ -266,10 +280,6 @@ class Execution:
         """Whether the request may leave; called right before sending."""
         self._has_been_sent |= (may_send := self.context.is_ours(self.job.partition))
         return may_send
-
-    async def _require_lease(self) -> None:
-        if not await self.context.may_send(self.job.partition):
-            raise LeaseLostError
 
     @property
     def _is_at_most_once(self) -> bool:
@@ -291,11 +301,11 @@ class Execution:
     async def _verify(self) -> JobOutcome | None:
         """Return an earlier request's outcome; None to verify or send again."""
         effect, context = self.job.effect, self.context
-        await self._require_lease()  # before taking a slot, as in `_send`
+        await context.require_lease(self.job.partition)  # before taking a slot, as in `_send`
         async with context.limiter.slot(ending=False, deadline_s=self._deadline_s):
             if self._remaining_s() <= 0:
                 return self._give_up()
-            await self._require_lease()
+            await context.require_lease(self.job.partition)
             # Before the request: its answer may be as old as its start.
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
             sent_ms = await self._times.sent_between_ms(self._sent_at_ms) if isinstance(effect, Dial) else (0, 0)

@@ -2,18 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, FindCall, ReadCalls
 from conferral.statemachine.session import Session
-from conferral.worker.executor.dial_queue import DialQueue
+from conferral.worker.executor.dial_queue import DialQueue, RequestPermit
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState, no_checkpoint
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome
 from conferral.worker.executor.job_outcomes import report_task_error, run_to_outcome
-from conferral.worker.executor.read_queue import ReadQueue
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy
 
 __all__ = [
@@ -39,24 +38,23 @@ class Executor:
     """Executes committed effects and reports their outcomes.
 
     Jobs without a recorded outcome stay in the outbox for the next lease holder, so dropping one here loses nothing.
-    `adaptive_limit` must observe every answer from Twilio.
+    `limiter` must observe every answer from Twilio.
     """
 
-    def __init__(
-        self, context: ExecutionContext, acquire_dial_permit: Callable[[Dial], Awaitable[None]] | None = None
-    ) -> None:
+    def __init__(self, context: ExecutionContext, request_dial_permit: RequestPermit | None = None) -> None:
+        """Create it; without `request_dial_permit`, Twilio's queue sets the pace."""
         self._context = context
-        self.adaptive_limit = context.adaptive_limit
         self.limiter = context.limiter
         # The event loop holds only weak references to tasks.
         self._executions: dict[_Task, Execution] = {}
         self._queues: dict[str, _SessionQueue] = {}
         #: By session: tasks that become useless when it ends.
         self._out_of_band: dict[str, set[_Task]] = {}
-        self._dials = DialQueue(context, self._start_dial)
-        #: Returns when a dial has its permit; None leaves the rate to Twilio's queue.
-        self._acquire_dial_permit = acquire_dial_permit
-        self._read_queue = ReadQueue(context.policy.requests_max, context.node_of)
+        self._dials: DialQueue | None = None
+        if request_dial_permit is not None:
+            self._dials = DialQueue(
+                request_dial_permit, self._enqueue, clock=context.clock, metrics=context.metrics, sleep=context.sleep
+            )
         self._stopped = False
 
     @property
@@ -83,12 +81,12 @@ class Executor:
         if effect.is_ending:
             self._start(job)
         elif isinstance(effect, ReadCalls):
-            self._read_queue.add(job)
-            self._read_queue.start(self._run_out_of_band)
+            self._cancel_unsent_read(effect.session_id)
+            self._run_out_of_band(job)
         elif isinstance(effect, FindCall):
             self._run_out_of_band(job)
-        elif self._acquire_dial_permit is not None and isinstance(effect, Dial) and not job.is_unknown:
-            self._dials.add(effect, job, self._acquire_dial_permit)
+        elif self._dials is not None and isinstance(effect, Dial) and not job.is_unknown:
+            self._dials.add(job)
         else:
             self._enqueue(job)
 
@@ -97,8 +95,7 @@ class Executor:
 
         Call it before the jobs of the end are submitted. A request in flight continues.
         """
-        self._dials.remove(lambda job: job.effect.session_id == session_id)
-        self._read_queue.drop(session_id)
+        self._drop_waiting_dials(lambda job: job.effect.session_id == session_id)
         tasks = list(self._out_of_band.get(session_id, ()))
         if queue := self._queues.get(session_id):
             queue.waiting.clear()
@@ -120,7 +117,7 @@ class Executor:
             session = sessions.get(effect.session_id) if isinstance(effect, Dial) else None
             return session is not None and not is_dial_wanted(session, effect.effect_id)
 
-        unwanted = self._dials.remove(is_unwanted)
+        unwanted = self._drop_waiting_dials(is_unwanted)
         for session_id in sessions:
             queue = self._queues.get(session_id)
             if queue is not None and queue.waiting:
@@ -138,8 +135,7 @@ class Executor:
         self._drop_jobs(partition, lambda execution: execution.can_be_left)
 
     def _drop_jobs(self, partition: int, can_be_canceled: Callable[[Execution], bool]) -> None:
-        self._dials.remove(lambda job: job.partition == partition)
-        self._read_queue.drop_all(lambda job: job.partition == partition)
+        self._drop_waiting_dials(lambda job: job.partition == partition)
         for queue in self._queues.values():
             queue.waiting = deque(job for job in queue.waiting if job.partition != partition)
         for task, execution in self._executions.items():
@@ -166,8 +162,8 @@ class Executor:
     async def drain(self, timeout_s: float) -> None:
         """Finish running jobs within `timeout_s`; leave the rest to others."""
         self._stopped = True
-        self._read_queue.drop_all(lambda _job: True)
-        await self._dials.close()
+        if self._dials is not None:
+            self._dials.close()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while self._executions and (remaining_s := deadline_s - loop.time()) > 0:
@@ -200,9 +196,16 @@ class Executor:
         else:
             self._queues[session_id] = _SessionQueue(self._start(job))
 
-    def _start_dial(self, job: Job) -> None:
-        """Queue a dial that has its permit; one that sends nothing runs at once."""
-        (self._run_out_of_band if job.is_cancelled or job.internal_error else self._enqueue)(job)
+    def _drop_waiting_dials(self, matches: Callable[[Job], bool]) -> list[Job]:
+        """Drop matching dials that wait for a permit, and return them."""
+        return [] if self._dials is None else self._dials.remove(matches)
+
+    def _cancel_unsent_read(self, session_id: str) -> None:
+        """Cancel a session's unsent read: the next one shows as much, and more."""
+        for task in self._out_of_band.get(session_id, ()):
+            execution = self._executions[task]
+            if isinstance(execution.job.effect, ReadCalls) and execution.state is ExecutionState.UNSENT:
+                task.cancel()
 
     def _on_done(self, task: _Task) -> None:
         job = self._executions.pop(task).job
@@ -210,8 +213,6 @@ class Executor:
             job.on_attempted()
         if not task.cancelled() and (error := task.exception()):
             report_task_error(task, error)
-        self._read_queue.note_done(task)
-        self._read_queue.start(self._run_out_of_band)
         session_id = job.effect.session_id
         if (out_of_band := self._out_of_band.get(session_id)) is not None:
             out_of_band.discard(task)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.statemachine import effects
-from conferral.worker.executor.adaptive_limit import RequestSlots
+from conferral.worker.executor.request_limiter import RequestSlots
 
 #: A longer Retry-After is capped: a wrong header must not keep a caller in a billed conference.
 RETRY_AFTER_MAX_S = 60.0
@@ -59,6 +59,8 @@ class ExecutorPolicy:
     requests_max: int = 48
     #: Reserved, so hung requests never keep a caller in a conference.
     reserved_for_endings: int = 8
+    #: Concurrent reads of one worker.
+    reads_max: int = 24
     #: Between verifications of an effect whose outcome is unknown.
     verify_interval_s: float = 0.5
     #: From a request until its participant is listed: new TwiML runs within 0.7 s, but a list may lag.

@@ -1,16 +1,18 @@
-"""The pace of placing calls: one asks for all, callers who wait come first, and all workers share it."""
+"""The pace of placing calls: one dial asks for all, callers who wait come first, and all workers share it."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.metrics import Metrics
 from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims
-from conferral.worker.executor.dial_rate import DialRateLimiter
+from conferral.worker.executor.dial_queue import DialQueue, RequestPermit
+from conferral.worker.executor.job import Job
 from tests.support.redis_clients import AnyServer, client_of
+from tests.worker.executor_harness import FakeTime, straight
 
 
 class Ticks:
@@ -34,10 +36,10 @@ class Ticks:
 
 
 class Gates:
-    """A limiter that grants a configured number of turns."""
+    """A pace that grants a configured number of permits."""
 
     def __init__(self) -> None:
-        self.limiter = 0
+        self.permits = 0
         self.asked: list[bool] = []
         self.broken = 0
 
@@ -46,26 +48,35 @@ class Gates:
         if self.broken:
             self.broken -= 1
             raise StoreUnreachableError("Redis can't be reached")
-        if not self.limiter:
+        if not self.permits:
             return 0.5
-        self.limiter -= 1
+        self.permits -= 1
         return 0.0
 
 
 class Dials:
     """Dials that wait for their turn at one worker, and in which order they got it."""
 
-    def __init__(self, pace: DialRateLimiter, got: list[str] | None = None) -> None:
-        self.pace = pace
+    def __init__(self, request_permit: RequestPermit, got: list[str] | None = None) -> None:
+        self.ticks = Ticks()
         self.got = [] if got is None else got
-        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.queue = DialQueue(
+            request_permit,
+            lambda job: self.got.append(job.effect.effect_id),
+            clock=FakeTime(),
+            metrics=Metrics(),
+            sleep=self.ticks.sleep,
+        )
 
     def add(self, name: str, *, urgent: bool = True) -> None:
-        async def wait() -> None:
-            await self.pace.acquire(urgent=urgent)
-            self.got.append(name)
+        self.queue.add(Job(effect=straight(name, is_urgent=urgent), partition=0, committed_at_ms=0))
 
-        self.tasks[name] = asyncio.create_task(wait())
+    def remove(self, *names: str) -> list[str]:
+        return [job.effect.effect_id for job in self.queue.remove(lambda job: job.effect.effect_id in names)]
+
+    async def tick(self) -> None:
+        self.ticks.tick()
+        await settle()
 
 
 async def settle() -> None:
@@ -82,101 +93,63 @@ def gates() -> Gates:
 
 
 @pytest.fixture
-def ticks() -> Ticks:
-    return Ticks()
-
-
-@pytest.fixture
-async def dials(gates: Gates, ticks: Ticks) -> AsyncIterator[Dials]:
-    dials = Dials(DialRateLimiter(gates.ask, sleep=ticks.sleep))
+async def dials(gates: Gates) -> AsyncIterator[Dials]:
+    dials = Dials(gates.ask)
     yield dials
-    for task in dials.tasks.values():
-        task.cancel()
-    await asyncio.gather(*dials.tasks.values(), return_exceptions=True)
-    assert dials.pace.waiting == 0
+    dials.queue.close()
+    assert len(dials.queue) == 0
 
 
-async def test_first_who_waits_asks_for_all(dials: Dials, gates: Gates, ticks: Ticks) -> None:
+async def test_first_who_waits_asks_for_all(dials: Dials, gates: Gates) -> None:
     for name in "abc":
         dials.add(name)
     await settle()
-    assert (gates.asked, ticks.slept, dials.pace.waiting) == ([True], [0.5], 3)
+    assert (gates.asked, dials.ticks.slept, len(dials.queue)) == ([True], [0.5], 3)
 
-    gates.limiter = 2
-    ticks.tick()
-    await settle()
+    gates.permits = 2
+    await dials.tick()
     assert dials.got == ["a", "b"]
     assert len(gates.asked) == 4
 
 
-async def test_callers_who_wait_come_first_in_the_order_in_which_they_came(
-    dials: Dials, gates: Gates, ticks: Ticks
-) -> None:
+async def test_callers_who_wait_come_first_in_the_order_in_which_they_came(dials: Dials, gates: Gates) -> None:
     dials.add("others-1", urgent=False)
     dials.add("others-2", urgent=False)
     await settle()
     dials.add("caller-1")
     dials.add("caller-2")
-    await settle()
-    # The one that came for a caller asked at once; it did not wait until the first woke up.
-    assert gates.asked == [False, True]
 
-    gates.limiter = 4
-    ticks.tick()
-    await settle()
+    gates.permits = 4
+    await dials.tick()
+    assert gates.asked == [False, True, True, False, False]
     assert dials.got == ["caller-1", "caller-2", "others-1", "others-2"]
 
 
-async def test_canceled_dials_free_their_places(dials: Dials, gates: Gates, ticks: Ticks) -> None:
+async def test_removed_dials_free_their_places(dials: Dials, gates: Gates) -> None:
     for name in "abc":
         dials.add(name)
     await settle()
+    assert dials.remove("a", "b", "elsewhere") == ["a", "b"]
 
-    dials.tasks["a"].cancel()
-    dials.tasks["b"].cancel()
-    gates.limiter = 1
-    await settle()
-
+    gates.permits = 1
+    await dials.tick()
     assert dials.got == ["c"]
+    dials.add("d")
+    await settle()
+    assert (dials.remove("d"), len(gates.asked)) == (["d"], 3)
+    await dials.tick()
+    assert (dials.got, len(gates.asked)) == (["c"], 3), "no one asks for no one"
 
 
-async def test_redis_that_is_away_is_waited_for(dials: Dials, gates: Gates, ticks: Ticks) -> None:
+async def test_redis_that_is_away_is_waited_for(dials: Dials, gates: Gates) -> None:
     gates.broken = 2
-    gates.limiter = 1
+    gates.permits = 1
     dials.add("a")
     await settle()
-    ticks.tick()
-    await settle()
-    assert (ticks.slept, dials.got) == ([0.2, 0.2], [])
-
-    ticks.tick()
-    await settle()
+    await dials.tick()
+    assert (dials.ticks.slept, dials.got) == ([0.2, 0.2], [])
+    await dials.tick()
     assert dials.got == ["a"]
-
-
-@pytest.mark.parametrize("seed", range(20))
-async def test_no_permit_is_lost_when_waiters_give_up(dials: Dials, gates: Gates, ticks: Ticks, seed: int) -> None:
-    chance = random.Random(seed)
-    given = 0
-    for number in range(60):
-        dials.add(f"d{number}", urgent=chance.random() < 0.5)
-        if chance.random() < 0.4:
-            gates.limiter += 1
-            given += 1
-        if chance.random() < 0.3:
-            chance.choice(list(dials.tasks.values())).cancel()
-        for _ in range(chance.randrange(4)):
-            await asyncio.sleep(0)
-        if chance.random() < 0.5:
-            ticks.tick()
-    gates.limiter += 60
-    for _ in range(60):
-        await settle()
-        ticks.tick()
-
-    assert dials.pace.waiting == 0
-    cancelled = sum(task.cancelled() for task in dials.tasks.values())
-    assert len(dials.got) == 60 - cancelled
 
 
 # ---- all workers -----------------------------------------------------------------------------------------------------
@@ -189,32 +162,30 @@ class Shared:
         self.client = client_of(server)
         self.keys = Keys("test", 4)
         self.got: list[str] = []
-        self.ticks: dict[str, Ticks] = {}
         self.workers = {name: self._worker(name) for name in ("one", "two", "three")}
 
     def _worker(self, name: str) -> Dials:
         access = DialClaims(self.client, self.keys, session_ttl_s=60)
-        ticks = self.ticks[name] = Ticks()
-        pace = DialRateLimiter(lambda urgent: access.acquire_dial_permit(name, 0.001, urgent=urgent), sleep=ticks.sleep)
-        return Dials(pace, self.got)
+        return Dials(lambda urgent: access.acquire_dial_permit(name, 0.001, urgent=urgent), self.got)
 
     async def everyone_sleeps(self) -> None:
         """Waits until each worker with dials that wait has asked for them and was refused."""
         async with asyncio.timeout(60):
-            for name, worker in self.workers.items():
-                while not self.ticks[name].sleeping and not all(task.done() for task in worker.tasks.values()):
+            for worker in self.workers.values():
+                while len(worker.queue) and not worker.ticks.sleeping:
                     await asyncio.sleep(0.001)
 
     async def comes(self, name: str, dial: str) -> None:
         """A caller waits for a dial, and it is refused for now."""
-        self.ticks[name].sleeping = 0
-        self.workers[name].add(dial)
+        worker = self.workers[name]
+        worker.add(dial)
+        worker.ticks.tick()
         await self.everyone_sleeps()
 
     async def next_turn(self) -> None:
         await self.client.hset(self.keys.dial_rate, "next", 0)
-        for ticks in self.ticks.values():
-            ticks.tick()
+        for worker in self.workers.values():
+            worker.ticks.tick()
         await self.everyone_sleeps()
 
 
@@ -223,9 +194,7 @@ async def shared(any_redis: AnyServer) -> AsyncIterator[Shared]:
     shared = Shared(any_redis)
     yield shared
     for worker in shared.workers.values():
-        for task in worker.tasks.values():
-            task.cancel()
-        await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
+        worker.queue.close()
     await shared.client.aclose()
 
 

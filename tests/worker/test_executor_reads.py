@@ -1,4 +1,4 @@
-"""Reads of every session at the same time: each keeps its place, and all are served as fast as the slots allow."""
+"""Reads of every session at the same time: all are served, and a dial does not wait for them."""
 
 import asyncio
 from dataclasses import replace
@@ -10,10 +10,11 @@ from conferral.runtime.errors import ProviderBusyError
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import CallsRead
 from conferral.telephony.http_client import RequestResult
+from conferral.telephony.parameters.dial import PlacedCall
 from conferral.worker.executor.executor import ExecutorPolicy
 from conferral.worker.executor.retry import RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, in_flight, read, waiting
+from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, in_flight, read, straight, waiting
 
 #: How long Twilio takes for one read, seconds.
 LATENCY_S = 0.3
@@ -41,15 +42,11 @@ class SlowCalls(FakeCalls):
     def __init__(self, busy_every: int = 0) -> None:
         super().__init__()
         self.busy_every = busy_every
-        #: Set to 0 to have tasks counted: that takes as long as there are tasks of any loop in the process.
-        self.tasks_max: int | None = None
         self.note: Any = None
 
     async def perform(self, effect: Effect) -> Any:
         self.at_once += 1
         self.at_once_max = max(self.at_once_max, self.at_once)
-        if self.tasks_max is not None:
-            self.tasks_max = max(self.tasks_max, len(asyncio.all_tasks()))
         sent_at_s = asyncio.get_running_loop().time()
         await asyncio.sleep(LATENCY_S)  # a delay: of Twilio's answer, in virtual time
         self.at_once -= 1
@@ -58,7 +55,8 @@ class SlowCalls(FakeCalls):
         self.note(RequestResult(429 if is_busy else 200, 20429 if is_busy else 0, 0.0, sent_at_s))
         if is_busy:
             raise ProviderBusyError(http_status=429, code=20429)
-        assert isinstance(effect, ReadCalls)
+        if not isinstance(effect, ReadCalls):
+            return PlacedCall("CA7")
         return CallsRead(
             session_id=effect.session_id, effect_id=effect.effect_id, read_version=effect.read_version, calls=()
         )
@@ -68,7 +66,7 @@ def world_of(loop: VirtualLoop, calls: SlowCalls) -> ExecutorHarness:
     time = LoopTime(loop)
     system = ExecutorHarness(twilio=calls, clock=time, now_ms=lambda _partition: time.now_ms(), sleep=asyncio.sleep)
     system.calls = calls
-    calls.note = system.executor.adaptive_limit.observe
+    calls.note = system.executor.limiter.observe
     return system
 
 
@@ -89,21 +87,19 @@ async def test_wave_of_reads_is_served_at_the_rate_of_the_slots(count: int, loop
     assert system.counts == (count, 0, 0, 0)
     # First come, first served, but for those that are under way at the same time.
     assert all(abs(at - int(name[1:])) <= ExecutorPolicy().requests_max for at, name in enumerate(calls.asked))
-    slots = system.executor.adaptive_limit.ordinary_slots
-    assert calls.at_once_max == slots
-    assert loop.time() < 1.1 * LATENCY_S * count / slots + 1
+    reads_max = ExecutorPolicy().reads_max
+    assert calls.at_once_max == reads_max
+    assert loop.time() < 1.1 * LATENCY_S * count / reads_max + 1
 
 
 @in_virtual_time
-async def test_memory_of_a_wave_is_bounded(loop: VirtualLoop) -> None:
-    calls = SlowCalls()
-    calls.tasks_max = 0
-    system = world_of(loop, calls)
-    for number in range(500):
+async def test_dial_waits_for_few_reads_of_a_wave(loop: VirtualLoop) -> None:
+    system = world_of(loop, SlowCalls())
+    for number in range(1_000):
         system.submit(read(f"r{number}", f"S{number}"))
+    system.submit(straight("d", "S-new"))
     await served(system)
-    # A read that waits is no task.
-    assert 0 < calls.tasks_max <= 3 * ExecutorPolicy().requests_max
+    assert system.calls.asked.index("d") <= ExecutorPolicy().requests_max
 
 
 @pytest.mark.parametrize("count", WAVES)
@@ -121,7 +117,7 @@ def few_slots(**more: Any) -> ExecutorHarness:
     return ExecutorHarness(ExecutorPolicy(requests_max=2, reserved_for_endings=1, **more))
 
 
-async def test_newer_read_of_a_session_takes_the_place_of_the_one_that_waits() -> None:
+async def test_newer_read_of_a_session_replaces_the_one_that_waits() -> None:
     system = few_slots()
     answer = asyncio.Event()
     for name, session in (("a", "S1"), ("b", "S2"), ("c", "S3"), ("d", "S4")):
@@ -133,13 +129,13 @@ async def test_newer_read_of_a_session_takes_the_place_of_the_one_that_waits() -
     answer.set()
     await system.settle()
 
-    assert system.calls.asked == ["a", "b", "newest", "d"]
+    assert system.calls.asked == ["a", "b", "d", "newest"]
     assert system.counts == (4, 0, 0, 2)
 
 
 async def test_read_that_waits_while_twilio_is_away_is_neither_given_up_nor_logged(capfd) -> None:
     system = few_slots(read=RetryPolicy(deadline_s=10, request_timeout_s=5))
-    allowance = system.executor.adaptive_limit
+    allowance = system.executor.limiter
     for _ in range(10):
         allowance.observe(RequestResult(0, 0, 0.0, system.time.s))
     assert allowance.ordinary_slots == 0

@@ -7,30 +7,34 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.executor import adaptive_limit as limits
-from conferral.worker.executor.adaptive_limit import AdaptiveLimit, BreakerReason, RequestSlots, refuses_credentials
+from conferral.worker.executor import request_limiter as limits
 from conferral.worker.executor.executor import ExecutorPolicy
-from conferral.worker.executor.priority_limiter import PriorityLimiter
+from conferral.worker.executor.request_limiter import BreakerReason, RequestLimiter, RequestSlots, refuses_credentials
 from tests.support.each import each
 from tests.worker.executor_harness import ExecutorHarness, FakeTime, find, hang_up, redirect, straight, update
 
 
 class Bounds:
-    """An allowance whose answers are made by hand."""
+    """A limiter whose answers are made by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, ordinary: int = 24, endings: int = 8) -> None:
         self.time = FakeTime()
         self.metrics = Metrics()
-        self.share = RequestSlots(24, 8)
-        self.allowance = AdaptiveLimit(
-            share=lambda: self.share, clock=self.time, metrics=self.metrics, rng=random.Random(7)
+        self.workers = 1
+        self.limiter = RequestLimiter(
+            RequestSlots(ordinary, endings),
+            worker_count=lambda: self.workers,
+            clock=self.time,
+            metrics=self.metrics,
+            rng=random.Random(7),
+            sleep=self.time.sleep,
         )
 
     def answer(
         self, status: int, count: int = 1, *, code: int = 0, retry_after_s: float = 0.0, ago_s: float = 0.0
     ) -> None:
         for _ in range(count):
-            self.allowance.observe(RequestResult(status, code, retry_after_s, self.time.s - ago_s))
+            self.limiter.observe(RequestResult(status, code, retry_after_s, self.time.s - ago_s))
 
     def held_back(self) -> dict[str, float | None]:
         name = "conferral_rest_breaker_open"
@@ -39,19 +43,20 @@ class Bounds:
     @property
     def slots(self) -> tuple[int, int]:
         """All, and those for others than endings."""
-        return self.allowance.slots, self.allowance.ordinary_slots
+        return self.limiter.slots, self.limiter.ordinary_slots
 
 
 # ---- what all workers share --------------------------------------------------------------------------------------
 
 
-def test_slots_are_the_share_of_this_worker():
-    bounds = Bounds()
-    assert bounds.slots == (32, 24)
-    bounds.share = RequestSlots(3, 1)
-    assert bounds.slots == (4, 3)
-    bounds.share = RequestSlots(0, 0)
-    assert bounds.slots == (0, 0)
+@each(
+    "workers, slots",
+    [(1, (48, 40)), (2, (24, 20)), (3, (16, 14)), (8, (6, 5)), (10, (4, 3)), (24, (2, 1)), (100, (2, 1))],
+)
+def test_budget_is_divided_by_the_workers_and_each_keeps_a_slot_of_each_kind(workers: int, slots: tuple[int, int]):
+    bounds = Bounds(40, 8)
+    bounds.workers = workers
+    assert bounds.slots == slots
 
 
 # ---- 429 ---------------------------------------------------------------------------------------------------------
@@ -89,13 +94,13 @@ def test_some_are_sent_however_often_twilio_is_busy():
         bounds.answer(429)
     assert bounds.slots == (32, 2)
     assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
-    assert bounds.allowance.problem == ""
+    assert bounds.limiter.problem == ""
 
 
 def test_time_that_twilio_asks_for_is_waited_by_the_effect_that_met_it_not_by_all():
     bounds = Bounds()
     bounds.answer(429, retry_after_s=30.0)
-    assert bounds.allowance.pause_s == 0
+    assert bounds.limiter.pause_s == 0
     assert bounds.slots == (32, 16)
 
 
@@ -112,17 +117,17 @@ def test_ten_failures_in_a_row_hold_everything_back_for_a_moment_then_one_tries(
         bounds.answer(500)
     assert bounds.slots == (32, 0)
     assert [(line["event"], line["log_level"]) for line in lines] == [("twilio_unreachable", "error")]
-    assert (lines[0]["count"], lines[0]["wait_s"]) == (10, round(bounds.allowance.pause_s, 3))
+    assert (lines[0]["count"], lines[0]["wait_s"]) == (10, round(bounds.limiter.pause_s, 3))
     assert bounds.held_back() == {"unreachable": 1, "credentials": 0}
-    assert bounds.allowance.problem == "twilio: no answer"
-    assert 0.8 <= bounds.allowance.pause_s <= 1.0
+    assert bounds.limiter.problem == "twilio: no answer"
+    assert 0.8 <= bounds.limiter.pause_s <= 1.0
 
     bounds.time.s += 1
     assert bounds.slots == (32, 1)
     with capture_logs() as lines:
         bounds.answer(200)
     assert [line["event"] for line in lines] == ["rest_limit_restored"]
-    assert bounds.allowance.problem == ""
+    assert bounds.limiter.problem == ""
     assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
     assert bounds.slots[1] == 2, "all that has waited would come at once"
     bounds.answer(200, 400)
@@ -133,10 +138,10 @@ def test_pause_grows_with_every_try_that_fails_up_to_a_bound():
     bounds, pauses = Bounds(), []
     bounds.answer(0, 10)
     for _ in range(6):
-        pauses.append(bounds.allowance.pause_s)
+        pauses.append(bounds.limiter.pause_s)
         bounds.answer(0, 30)  # endings, tried meanwhile
-        assert bounds.allowance.pause_s == pauses[-1], "they make it no longer"
-        bounds.time.s += bounds.allowance.pause_s
+        assert bounds.limiter.pause_s == pauses[-1], "they make it no longer"
+        bounds.time.s += bounds.limiter.pause_s
         assert bounds.slots[1] == 1
         with capture_logs() as lines:
             bounds.answer(0)
@@ -168,13 +173,13 @@ def test_refused_credentials_stop_what_is_no_ending_with_one_alarm_until_they_ar
     assert [(line["event"], line["log_level"], line["code"]) for line in lines] == [
         ("credentials_refused", "error", 20003)
     ]
-    assert bounds.allowance.problem == "twilio: credentials refused (20003)"
+    assert bounds.limiter.problem == "twilio: credentials refused (20003)"
     assert bounds.held_back() == {"unreachable": 0, "credentials": 1}
 
     with capture_logs() as lines:
         bounds.answer(200)
     assert [line["event"] for line in lines] == ["rest_limit_restored"]
-    assert bounds.allowance.problem == ""
+    assert bounds.limiter.problem == ""
     assert bounds.slots == (32, 2)
 
 
@@ -187,7 +192,7 @@ def test_a_worker_that_sends_nothing_no_longer_says_that_twilio_is_away():
     assert bounds.held_back() == {"unreachable": 1, "credentials": 0}, "the last answer said so"
     bounds.time.s += 1
     assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
-    assert bounds.allowance.problem == ""
+    assert bounds.limiter.problem == ""
     assert bounds.slots[1] == limits.WINDOW_MIN, "everything that waited would go at once"
     bounds.answer(0)
     assert bounds.held_back() == {"unreachable": 1, "credentials": 0}, "the tenth failure in a row, and one more"
@@ -197,96 +202,159 @@ def test_a_worker_that_sends_nothing_no_longer_says_that_twilio_is_away():
     assert [line["event"] for line in lines] == ["rest_limit_restored"]
 
 
-# ---- lanes in a pause --------------------------------------------------------------------------------------------
+# ---- slots -------------------------------------------------------------------------------------------------------
 
 
-class Open:
-    """Bounds that a test sets."""
+class Holder:
+    """A user who takes a slot and keeps it until released."""
 
-    def __init__(self, time: FakeTime) -> None:
-        self.slots, self.most_ordinary, self.paused_until_s = 4, 3, 0.0
-        self._time = time
+    def __init__(self, limiter: RequestLimiter, kind: str) -> None:
+        self.is_in = False
+        self.leaves = asyncio.Event()
+        self.task = asyncio.create_task(self._hold(limiter, kind))
 
-    @property
-    def pause_s(self) -> float:
-        return max(0.0, self.paused_until_s - self._time.s)
+    async def _hold(self, limiter: RequestLimiter, kind: str) -> None:
+        async with limiter.slot(ending=kind == "e"):
+            self.is_in = True
+            await self.leaves.wait()
+        self.is_in = False
 
-    @property
-    def ordinary_slots(self) -> int:
-        return 0 if self.pause_s else self.most_ordinary
+    async def leave(self) -> None:
+        self.leaves.set()
+        await self.task
+        await asyncio.sleep(0)
 
 
-async def test_in_a_pause_endings_begin_and_others_when_it_is_over():
-    time = FakeTime()
-    bounds = Open(time)
-    bounds.paused_until_s = 3.0
-    queue = PriorityLimiter(bounds, time, sleep=time.sleep)
+async def holders(limiter: RequestLimiter, kinds: str) -> list[Holder]:
+    """One for each letter: e for an ending, o for an ordinary effect."""
+    result = []
+    for kind in kinds:
+        result.append(Holder(limiter, kind))
+        await asyncio.sleep(0)
+    return result
+
+
+def shown(those: list[Holder]) -> str:
+    return "".join("x" if holder.is_in else "." for holder in those)
+
+
+async def test_ordinary_effects_leave_the_reserved_slots_to_endings() -> None:
+    for kinds, inside in (("ooooo", "xx..."), ("eeeee", "xxx.."), ("eoooo", "xxx.."), ("oooee", "xx.x.")):
+        limiter = Bounds(2, 1).limiter
+        those = await holders(limiter, kinds)
+        assert shown(those) == inside
+        for holder in those:
+            holder.task.cancel()
+        await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
+        assert limiter.in_use == 0
+
+
+async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
+    first, ordinary, ending = await holders(Bounds(1, 0).limiter, "ooe")
+    await first.leave()
+    assert shown([first, ordinary, ending]) == "..x"
+    await ending.leave()
+    assert shown([first, ordinary, ending]) == ".x."
+    await ordinary.leave()
+
+
+async def test_slot_granted_to_a_canceled_waiter_is_passed_on() -> None:
+    limiter = Bounds(1, 0).limiter
+    first, second, third = await holders(limiter, "ooo")
+    first.task.cancel()
+    second.task.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert shown([third]) == "x"
+    await third.leave()
+    assert limiter.in_use == 0
+
+
+async def test_no_slot_is_lost_on_cancellation(chance: random.Random) -> None:
+    limiter = Bounds(2, 1).limiter
+    those: list[Holder] = []
+    for _ in range(1_000):
+        those.append(Holder(limiter, chance.choice("eo")))
+        for holder in chance.sample(those, chance.randrange(min(4, len(those)))):
+            if chance.random() < 0.5:
+                holder.task.cancel()
+            else:
+                holder.leaves.set()
+        for _ in range(chance.randrange(3)):
+            await asyncio.sleep(0)
+        assert limiter.in_use <= 3
+    for holder in those:
+        holder.leaves.set()
+    await asyncio.gather(*(holder.task for holder in those), return_exceptions=True)
+    assert limiter.in_use == 0
+
+
+# ---- slots in a pause --------------------------------------------------------------------------------------------
+
+
+def paused(seconds: int = 5) -> Bounds:
+    """A limiter whose breaker is open for so long: one ordinary request may probe afterward."""
+    bounds = Bounds(3, 1)
+    bounds.time.s -= limits.CREDENTIALS_PAUSE_S - seconds
+    bounds.answer(401, code=20003)
+    bounds.time.s = 0.0
+    return bounds
+
+
+async def test_in_a_pause_endings_begin_and_others_when_it_is_over() -> None:
+    bounds = paused()
     began: list[tuple[str, float]] = []
 
     async def one(name: str, *, ending: bool) -> None:
-        async with queue.slot(ending=ending):
-            began.append((name, time.s))
+        async with bounds.limiter.slot(ending=ending):
+            began.append((name, bounds.time.s))
 
     await asyncio.gather(one("ordinary", ending=False), one("another", ending=False), one("ending", ending=True))
-    assert began == [("ending", 0.0), ("ordinary", 3.0), ("another", 3.0)]
-    assert queue.in_use == 0
+    assert began == [("ending", 0.0), ("ordinary", 5.0), ("another", 5.0)]
+    assert bounds.limiter.in_use == 0
 
 
-async def test_request_past_its_deadline_in_a_pause_proceeds_without_a_slot():
-    time = FakeTime()
-    bounds = Open(time)
-    bounds.paused_until_s = 60.0
-    queue = PriorityLimiter(bounds, time, sleep=time.sleep)
+async def test_request_past_its_deadline_in_a_pause_proceeds_without_a_slot() -> None:
+    bounds = paused()
     ended: dict[str, float] = {}
 
     async def one(name: str, until_s: float) -> None:
-        async with queue.slot(ending=False, deadline_s=until_s):
-            ended[name] = time.s
-            assert queue.in_use == (0 if until_s < 60 else 1)
+        async with bounds.limiter.slot(ending=False, deadline_s=until_s):
+            ended[name] = bounds.time.s
+            assert bounds.limiter.in_use == (0 if until_s < 5 else 1)
 
     await asyncio.gather(one("four", 4.0), one("hour", 3600.0), one("one", 1.0))
     # Time passes once more before each of them runs.
-    assert ended == {"one": 1.0 + 0.25, "four": 4.0 + 0.25, "hour": 60.0}
-    assert queue.in_use == 0
+    assert ended == {"one": 1.0 + 0.25, "four": 4.0 + 0.25, "hour": 5.0}
+    assert bounds.limiter.in_use == 0
 
 
-async def test_request_canceled_during_a_pause_leaves_nothing_behind():
-    time = FakeTime()
-    time.gate = asyncio.Event()
-    bounds = Open(time)
-    bounds.paused_until_s = 3.0
-    queue = PriorityLimiter(bounds, time, sleep=time.sleep)
-
-    async def one() -> None:
-        async with queue.slot(ending=False):
-            raise AssertionError("it was cancelled")
-
-    task = asyncio.create_task(one())
-    await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait([task])
-    time.gate.set()
+async def test_request_canceled_during_a_pause_leaves_nothing_behind() -> None:
+    bounds = paused()
+    gate = bounds.time.gate = asyncio.Event()
+    (waiting,) = await holders(bounds.limiter, "o")
+    waiting.task.cancel()
+    await asyncio.wait([waiting.task])
+    gate.set()
     for _ in range(5):
         await asyncio.sleep(0)
-    assert task.cancelled()
-    assert queue.in_use == 0
-    async with queue.slot(ending=False):
-        assert queue.in_use == 1
+    assert (waiting.task.cancelled(), bounds.limiter.in_use) == (True, 0)
+    bounds.answer(200)
+    async with bounds.limiter.slot(ending=False):
+        assert bounds.limiter.in_use == 1
 
 
 # ---- the executor ------------------------------------------------------------------------------------------------
 
 
 async def test_orders_fail_at_their_deadlines_while_twilio_is_away_and_nothing_is_sent_for_them():
-    system = ExecutorHarness()
-    for _ in range(limits.FAILURES_MAX):
-        system.executor.adaptive_limit.observe(RequestResult(0, 0, 0.0, system.time.s))
-
     async def stays_away(seconds: float) -> None:
         await system.time.sleep(seconds)
-        system.executor.adaptive_limit.observe(RequestResult(0, 0, 0.0, system.time.s))
+        system.executor.limiter.observe(RequestResult(0, 0, 0.0, system.time.s))
 
-    system.executor._context.limiter._sleep = stays_away
+    system = ExecutorHarness(sleep=stays_away)
+    for _ in range(limits.FAILURES_MAX):
+        system.executor.limiter.observe(RequestResult(0, 0, 0.0, system.time.s))
     for number, effect in enumerate((redirect, straight, update, find)):
         system.submit(effect(effect.__name__, f"S{number}"))
     system.submit(hang_up("ending", "S9"))
@@ -296,7 +364,7 @@ async def test_orders_fail_at_their_deadlines_while_twilio_is_away_and_nothing_i
     assert sorted(system.finished) == ["ending", "find", "redirect", "straight", "update"]
     assert system.time.s < 12, "ten seconds are the longest deadline"
     assert system.calls.asked == ["ending"]
-    assert system.executor._context.limiter.in_use == 0
+    assert system.executor.limiter.in_use == 0
     await system.executor.drain(1)
 
 
@@ -308,7 +376,7 @@ async def test_order_in_a_session_is_kept_while_twilio_is_busy():
             name = f"{session}-{number}"
             system.calls.script[name].extend([goes_on, None] if number == 0 else [None])
             system.submit(update(name, f"S{session}"))
-    system.executor.adaptive_limit.observe(RequestResult(429, 20429, 1.0, system.time.s))
+    system.executor.limiter.observe(RequestResult(429, 20429, 1.0, system.time.s))
     await system.settle()
     assert system.calls.at_once == 2, "of three"
     goes_on.set()
