@@ -1,14 +1,14 @@
 """Fill the table of refusals in docs/commands.md from the transition table."""
 
 import re
-from pathlib import Path
+
+from page_parts import ROOT
 
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import State
 from conferral.statemachine.table import ROWS, TABLE, Refuse
 from conferral.statemachine.table.row import refusal
 
-ROOT = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"(<!-- refusals -->\n).*?(<!-- /refusals -->)", re.DOTALL)
 _OF_SESSIONS = frozenset(command for command in COMMANDS if command.name != "call")
 

@@ -8,14 +8,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-import api_page  # noqa: E402
+import api_pages  # noqa: E402
+import cli_page  # noqa: E402
 import commands_page  # noqa: E402
-import errors_page  # noqa: E402
 import faults_page  # noqa: E402
 import log_events_page  # noqa: E402
 import performance_page  # noqa: E402
-import redis_acl  # noqa: E402
-import reference_pages  # noqa: E402
+import redis_page  # noqa: E402
+import settings_page  # noqa: E402
 import statemachine_page  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
@@ -32,23 +32,18 @@ def _states_page() -> str:
     )
 
 
-def _refusals() -> dict[str, str]:
-    return notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType")
-
-
 PAGES: dict[str, Callable[[], str]] = {
     "docs/statemachine.md": _states_page,
     "docs/statemachine.svg": diagram.svg,
-    "docs/reference/settings.md": reference_pages.settings_page,
-    "docs/reference/metrics.md": reference_pages.metrics_page,
-    "docs/reference/redis.md": reference_pages.redis_page,
+    "docs/reference/settings.md": settings_page.settings_page,
+    "docs/reference/metrics.md": settings_page.metrics_page,
+    "docs/reference/redis.md": redis_page.redis_page,
     "docs/reference/log-events.md": log_events_page.log_events_page,
-    "docs/reference/cli.md": reference_pages.cli_page,
+    "docs/reference/cli.md": cli_page.cli_page,
     "docs/reference/faults.md": faults_page.faults_page,
-    "docs/reference/api.md": lambda: api_page.api_page(_refusals()),
-    "docs/commands.md": lambda: commands_page.filled("docs/commands.md"),
-    "docs/operating.md": lambda: redis_acl.filled("docs/operating.md"),
-    ERRORS_PAGE: lambda: errors_page.errors_page(_refusals()),
+    "docs/reference/api.md": api_pages.api_page,
+    ERRORS_PAGE: api_pages.errors_page,
+    "docs/commands.md": partial(commands_page.filled, "docs/commands.md"),
 }
 for page in ("README.md", "docs/performance.md", "docs/reliability.md"):
     PAGES[page] = partial(performance_page.filled, page)

@@ -1,10 +1,7 @@
 """Generate the reference page of the log events."""
 
-from collections import defaultdict
-from functools import cache
-
-from reference_pages import _page, _prose, _table
-from source_notes import PACKAGES, ROOT, log_calls, modules
+from page_parts import page, prose, table, words
+from source_notes import log_levels
 
 from conferral.runtime import log
 
@@ -110,47 +107,25 @@ MEANINGS = {
 }
 
 
-@cache  # reads all modules; a test and the page ask for it
-def levels_and_places() -> dict[str, tuple[set[str], set[str]]]:
-    """Return each logged event's levels and modules."""
-    found: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
-    for path in modules(*PACKAGES):
-        for call in log_calls(path):
-            if call.name is not None:
-                levels, places = found[call.name]
-                levels.add(call.level)
-                places.add(path.relative_to(ROOT).as_posix())
-    return found
-
-
 def log_events_page() -> str:
-    """Return every log event with its meaning, level, and source."""
+    """Return every log event with its meaning and level."""
     rows = [
-        (
-            f"`{name}`",
-            MEANINGS.get(name, ""),
-            ", ".join(sorted(levels)),
-            ", ".join(f"`{place}`" for place in sorted(places)),
-        )
-        for name, (levels, places) in sorted(levels_and_places().items())
+        (f"`{name}`", MEANINGS.get(name, ""), ", ".join(sorted(levels)))
+        for name, levels in sorted(log_levels().items())
     ]
-    intro = _prose(
+    intro = prose(
         "Logs go to standard error, one line each, as JSON unless it is a terminal (`CONFERRAL_LOG_FORMAT`). The field "
         "`event` is one of the names below and never varies; variable data is in the keys listed at the end. "
         "`warning` means: check this week. `error` means: check now."
     )
-    about_keys = _prose(
-        "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list; any other "
-        "is removed before the line is written. In JSON, `process` says what runs, such as `worker`, and `message` is "
-        "the event in words, for log viewers."
+    about_keys = prose(
+        "In addition to `event`, `level`, `timestamp`, and `exception`, a line has only keys of this list. In JSON, "
+        "`process` says what runs, such as `worker`, and `message` is the event in words, for log viewers."
     )
     personal = "These hold personal data, and are cut to their last two digits: "
-    return _page(
+    return page(
         "the calls of the logger and scripts/log_events_page.py", "# Log events\n", intro,
-        _table(("Event", "Meaning", "Level", "Where"), rows),
-        "## Keys\n", about_keys, _prose(_listed(log.KEYS)), _prose(personal + _listed(log.REDACTED_KEYS) + "."),
+        table(("Event", "Meaning", "Level"), rows),
+        "## Keys\n", about_keys, prose(words(sorted(log.KEYS))),
+        prose(f"{personal}{words(sorted(log.REDACTED_KEYS))}."),
     )  # fmt: skip
-
-
-def _listed(names: frozenset[str]) -> str:
-    return ", ".join(f"`{name}`" for name in sorted(names))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from markdown import ROOT, table
+from page_parts import ROOT, table
 
 from benchmarks.promises import PROMISES, Promise
 from benchmarks.support.figures import Results

@@ -1,20 +1,17 @@
-"""Read `#:` comments and calls of the logger from source files."""
+"""Read what only the source says: `#:` comments, log calls, metrics' labels, and the headers of scripts."""
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent.parent
+from page_parts import ROOT
+
 PACKAGES = ("conferral", "statemachine", "webhooks", "worker")
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
-
-
-def modules(*packages: str) -> Iterator[Path]:
-    """Yield the packages' Python files in order."""
-    for package in packages or PACKAGES:
-        yield from sorted((ROOT / package).rglob("*.py"))
 
 
 def notes_of(path: Path, class_name: str) -> dict[str, str]:
@@ -40,31 +37,45 @@ def _comment_above(lines: list[str], line_number: int) -> str:
     return " ".join(taken)
 
 
-class LogCall(NamedTuple):
-    """One call of the logger."""
-
-    path: Path
-    line: int
-    level: str
-    #: The first argument; None if it isn't a literal.
-    name: str | None
-
-
-def log_calls(path: Path) -> list[LogCall]:
-    """Return every call of a module's `log`."""
-    calls = []
+def _calls(path: Path) -> Iterator[tuple[str, str, ast.Call]]:
+    """Yield a module's calls whose first argument is text: the called name's owner and last part, and the call."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in LOG_LEVELS
-            and isinstance(node.func.value, ast.Name)
-            and node.func.value.id in ("log", "logger", "_log")
-        ):
-            first = node.args[0] if node.args else None
-            name = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
-            calls.append(LogCall(path, node.lineno, node.func.attr, name))
-    return calls
+        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            owner = getattr(node.func, "value", None)
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            yield getattr(owner, "id", ""), name, node
+
+
+@cache  # reads all modules
+def log_levels() -> dict[str, set[str]]:
+    """Return each logged event's levels."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for owner, level, call in _calls(path):
+                if owner in ("log", "logger", "_log") and level in LOG_LEVELS:
+                    found[ast.literal_eval(call.args[0])].add(level)
+    return found
+
+
+class Metric(NamedTuple):
+    """One of our metrics, with its name as Prometheus shows it."""
+
+    name: str
+    kind: str
+    help: str
+    labels: tuple[str, ...]
+
+
+def metrics() -> list[Metric]:
+    """Return all metrics. The library's objects don't say their labels before the first sample."""
+    found = []
+    for _, called, call in _calls(ROOT / "conferral" / "runtime" / "metrics.py"):
+        if str(ast.literal_eval(call.args[0])).startswith("conferral_"):
+            kind = next(one for one in ("counter", "gauge", "histogram") if one in called.lower())
+            name, about, *labels = map(ast.literal_eval, call.args)
+            found.append(Metric(name, kind, about, tuple(labels[0] if labels else ())))
+    return found
 
 
 def header_of(lua: str) -> str:

@@ -8,4 +8,4 @@ from tests.docs.generated import load_script
 @pytest.fixture(scope="session")
 def commands():
     """The command line's commands, by name."""
-    return load_script("reference_pages").command_tree().commands
+    return load_script("cli_page").command_tree().commands

@@ -26,7 +26,7 @@ PROGRAMS = {"cd", "cp", "curl", "docker", "export", "git", "jq", "kill", "make",
 OWN = ("conferral", ".venv/bin/conferral")
 #: Where the demo and the examples find the control API.
 API = re.compile(r"https?://(?:127\.0\.0\.1|localhost):8080$")
-TREE = load_script("reference_pages").command_tree()
+TREE = load_script("cli_page").command_tree()
 
 
 def is_generated(page: Path) -> bool:

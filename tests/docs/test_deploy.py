@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.states import State
-from tests.docs.generated import ROOT
+from tests.docs.generated import ROOT, load_script
 from tests.docs.test_links import anchors_of
 from tests.support.each import each
 
@@ -34,19 +33,14 @@ TOKEN = re.compile(
     re.VERBOSE,
 )
 MATCHER = re.compile(r'(\w+)(=|!=|=~|!~)"([^"]*)"')
-EXPOSED = Metrics()
 
 
 def labels_by_series() -> dict[str, tuple[set[str], str]]:
     """Labels and help of every series that the product exposes, by its name as Prometheus has it."""
     found: dict[str, tuple[set[str], str]] = {}
-    for metric in vars(EXPOSED).values():
-        if not hasattr(metric, "_labelnames"):
-            continue
-        kind, name = metric._type, metric._name
-        ends = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}[kind]
-        for end in ends:
-            found[name + end] = ({*metric._labelnames}, metric._documentation)
+    for metric in load_script("source_notes").metrics():
+        for end in ("_bucket", "_count", "_sum") if metric.kind == "histogram" else ("",):
+            found[metric.name + end] = ({*metric.labels}, metric.help)
     return found
 
 

@@ -63,7 +63,7 @@ def test_the_page_of_the_state_machine_escapes_what_markdown_would_take_for_a_ta
 def test_the_page_of_log_events_says_what_each_event_means():
     module = load_script("log_events_page")
 
-    assert module.MEANINGS.keys() == module.levels_and_places().keys()
+    assert module.MEANINGS.keys() == load_script("source_notes").log_levels().keys()
     for meaning in module.MEANINGS.values():
         assert meaning.endswith(".")
 

@@ -1,0 +1,150 @@
+"""Generate the reference pages of the control API: routes and fields, and errors with their fixes."""
+
+from collections.abc import Iterator
+
+from page_parts import ROOT, page, prose, table, words
+from source_notes import notes_of
+
+from conferral.runtime.web.json_requests import STATUS
+from conferral.statemachine.events import COMMANDS
+from conferral.statemachine.events.commands import fields_of
+from conferral.webhooks.api import models
+from conferral.webhooks.api.errors import ErrorType
+from conferral.webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS
+from conferral.webhooks.api.routes import ROUTES, Route
+
+
+def api_page() -> str:
+    """Return every route, with the fields of the commands."""
+    intro = prose(
+        "Every route of the control API; [the control API](../api.md) is an introduction with examples. `GET "
+        '/openapi.json` returns the same for programs. A refusal is JSON: `{"error": {"type": …, "reason": …, '
+        '"allowed": […], "docs": …}}`, with one of [these types](errors.md).'
+    )
+    routes = [(f"`{route.method} {route.path}`", route.summary, "yes" if route.needs_token else "") for route in ROUTES]
+    return page(
+        "webhooks/api/", "# The control API, route by route\n", intro,
+        table(("Request", "Does", "Needs the token"), routes),
+        *(_section(route) for route in ROUTES if route.is_ours),
+        "## Commands and their fields\n", prose(_COMMANDS),
+        table(("Command", "Required fields", "Optional fields"), _commands()),
+        table(("Field", "Meaning"), _meanings()),
+    )  # fmt: skip
+
+
+_COMMANDS = (
+    "The fields are the same on the stream, on the command line, and here. Empty text counts as absent. `session` is "
+    "part of the path; POST `call` to `/sessions`, without `type`. `id` names a command, so that a retry runs it "
+    "once. `by` is ignored here: the name of the token takes its place. [Commands](../commands.md) explains each "
+    "command."
+)
+
+
+def _section(route: Route) -> str:
+    parts = [f"## {route.method} {route.path}\n", prose(f"{route.summary}. {route.description}")]
+    rows = [(f"`{name}`", PATH_PARAMETERS[name], "path") for name in route.ids]
+    rows += [(f"`{one.name}`", f"{one.description}; {one.requirement}", "query") for one in route.query]
+    if route.accepts_idempotency_key:
+        rows.append((f"`{KEY_HEADER}`", KEY_DESCRIPTION, "header"))
+    if route.body is models.TokenRequest:
+        rows += [(f"`{name}`", field.description or "", "body") for name, field in route.body.model_fields.items()]
+    elif route.body:
+        rows.append(("", f"the fields of {'`call`' if len(route.body) == 1 else 'a command'}, below", "body"))
+    if rows:
+        parts.append(table(("Name", "Meaning", "Where"), rows))
+    answers = (f"{status} {answer.description}{_fields(answer.model)}" for status, answer in route.answers.items())
+    refused = ", ".join(dict.fromkeys(str(STATUS[kind]) for kind in route.error_types))
+    return "\n".join([*parts, prose(f"Answers: {'; '.join(answers)}. Refusals: {refused}.")])
+
+
+def _fields(model: type[models.BaseModel] | None) -> str:
+    if model is None:
+        return ""
+    if model is models.Session:
+        return " ([the session's fields](redis.md#the-sessions-fields))"
+    return f" ({words(field.alias or name for name, field in model.model_fields.items())})"
+
+
+def _commands() -> Iterator[tuple[str, str, str]]:
+    for command in COMMANDS:
+        fields = [one for one in fields_of(command) if one.name not in _COMMON or one.name in _own(command.name)]
+        yield (
+            f"`{command.name}`",
+            words(one.name for one in fields if one.is_required),
+            words(one.name for one in fields if not one.is_required),
+        )
+
+
+#: In the path, or a field of every command.
+_COMMON = {"session", "id", "by"}
+
+
+def _own(command: str) -> set[str]:
+    return {"session"} if command == "call" else set()
+
+
+def _meanings() -> list[tuple[str, str]]:
+    """Return each field once, with its meanings."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for command in COMMANDS:
+        for one in fields_of(command):
+            if one.name not in _COMMON or one.name in _own(command.name):
+                found.setdefault(one.name, {}).setdefault(one.description.rstrip("."), []).append(command.name)
+    return [
+        (f"`{name}`", f"{next(iter(meanings))}." if len(meanings) == 1 else " ".join(
+            f"{words(commands)}: {meaning}." for meaning, commands in meanings.items()))
+        for name, meanings in found.items()
+    ]  # fmt: skip
+
+
+def errors_page() -> str:
+    """Return a section for each error type."""
+    notes = notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType")
+    intro = prose(
+        "Each error of [the control API](../api.md) has one of these as its `type`; its `docs` is the path to the "
+        "section here. `reason` gives the details. Except for `store`, nothing was done."
+    )
+    sections = (
+        f"## {kind.value}\n\nHTTP {STATUS[kind]}. {notes[kind.name]}\n\n{prose(' '.join(_FIXES[kind].split()))}"
+        for kind in ErrorType
+    )
+    return page("webhooks/api/errors.py", "# Errors of the control API, and what to do\n", intro, *sections)
+
+
+_FIXES = {
+    ErrorType.MALFORMED: """
+        Send one JSON object in UTF-8, uncompressed, with the header `Content-Type: application/json`.""",
+    ErrorType.UNAUTHORIZED: """
+        Send `Authorization: Bearer TOKEN` with the webhooks' `CONFERRAL_API_TOKEN`, which they read at startup. If the
+        token is right, check whether your proxy removes the header.""",
+    ErrorType.UNKNOWN: """
+        Check the path and its id. A session exists once a worker has opened it, and until `CONFERRAL_SESSION_TTL` after
+        its end; a command's outcome is kept for a day. `GET /sessions` lists the sessions.""",
+    ErrorType.METHOD: """
+        Use one of the methods in `allowed` and in the header `Allow`.""",
+    ErrorType.TIMEOUT: """
+        Send the whole body within 5 seconds. The connection is closed: open a new one.""",
+    ErrorType.REJECTED: """
+        Read `reason`, and send one of the commands in `allowed`, which the session accepted at that moment. A
+        retry with the same id gets the same answer, so use a new id.""",
+    ErrorType.ID_CONFLICT: """
+        If another command already used this `id` or `Idempotency-Key`: use a new one for each command, and reuse it
+        only to retry the same command. If a `call` names an existing session: omit `session`, or choose another id.""",
+    ErrorType.TOO_LARGE: """
+        Send at most 64 KiB; no command needs more. The connection is closed: open a new one.""",
+    ErrorType.INVALID: """
+        Fix what `reason` names: a field of the body, a query parameter, or the header `Idempotency-Key`. The
+        [API reference](api.md) lists the valid values.""",
+    ErrorType.NOT_SET_UP: """
+        Set what `reason` names (see [settings](settings.md)), and restart the webhooks. A retry does not help.""",
+    ErrorType.TOO_MANY: """
+        Send the right token: it always works. Wrong tokens get 429 until the seconds in `Retry-After` have
+        passed.""",
+    ErrorType.FULL: """
+        Start a worker, or run `conferral check` to find out why no worker routes commands. Then send the command again,
+        with the same `id` or `Idempotency-Key`.""",
+    ErrorType.STORE: """
+        Retry after a second, with the same `id` or `Idempotency-Key`: the command then runs once, whether or not it was
+        accepted before. If your request had neither, check the session first. `GET /readyz` shows when Redis is back.
+        If it doesn't come back, see [operating](../operating.md#what-readyz-says).""",
+}

@@ -1,0 +1,134 @@
+"""Generate the reference page of the Redis keys, the session's fields, and the scripts."""
+
+import inspect
+import re
+from typing import Any
+
+from page_parts import ROOT, page, prose, table, words
+from source_notes import header_of
+
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, first_label
+from conferral.statemachine.states import (
+    TRANSFER_MODES,
+    PartyStatus,
+    Phase,
+    RecordingStatus,
+    SessionMode,
+    State,
+    SuperviseMode,
+    TransferStatus,
+)
+from conferral.storage import keys
+from conferral.storage.codecs import session_codec
+
+
+def redis_page() -> str:
+    """Return every key, session field, and script."""
+    folder = ROOT / "conferral" / "storage" / "scripts"
+    scripts = [
+        (f"[{path.stem}](../../{path.relative_to(ROOT)})", " ".join(_purpose(path.read_text("utf-8")).split()))
+        for path in sorted(folder.glob("*.lua"))
+    ]
+    example = "\n".join(
+        f"{name:<29}{value}".rstrip() for name, value in session_codec.encode_readable(_example()).items()
+    )
+    return page(
+        "conferral/storage/", "# Redis keys and scripts\n", prose(_INTRO),
+        "## Keys\n", _keys_table(), prose(_LOG), prose(_DEAD),
+        "## The session's fields\n", prose(_SESSIONS), f"```text\n{example}\n```\n", _fields(),
+        "## Scripts\n", "Only these write sessions, leases, and effects. Each file says what it takes and answers.\n",
+        table(("Script", "Does"), scripts),
+    )  # fmt: skip
+
+
+_INTRO = (
+    "All keys have one prefix, `CONFERRAL_PREFIX`. `{P}` is the partition, a decimal number: the CRC-32 of the "
+    "session's id, modulo `CONFERRAL_PARTITIONS`. The braces are part of the key; on a cluster they keep a "
+    "partition's keys on one node. You may read everything, but write only to the command stream."
+)
+_LOG = (
+    "An entry of a session's log has the fields `at`, `event`, `from`, `to`, `outcome`, `version`, `reason`, and "
+    "`effects` (JSON). Where they apply, it also has `command`, and in JSON: `details` (the event's own fields, "
+    "without addresses), `reports` (the results of commands), `effect` with `attempts` and `failed_attempts` (whose "
+    "outcome it is, and what failed before), `changes` (the session's fields that the event changed, null for a "
+    "removed one; applied in order, they give the session at each version), and `other` (unknown parameters of a "
+    "callback)."
+)
+_DEAD = (
+    "A dead letter has the fields of the original entry, cut to 64 KiB, plus `dead_reason`, `dead_stream`, "
+    "`dead_entry`, and `dead_size` (bytes before the cut)."
+)
+_SESSIONS = (
+    "All are text. Times are ISO 8601 in UTC with milliseconds; booleans are `true` or `false`. One `HGETALL` returns"
+    " one version of the session. Do not write to the hash. Fields that this page does not list are Conferral's own, "
+    "and may change with every version. An example:"
+)
+
+
+def _purpose(lua: str) -> str:
+    """Return the first paragraph of a script's header."""
+    return header_of(lua).partition("\n\n")[0]
+
+
+def _keys_table() -> str:
+    shown = keys.Keys("PREFIX", 16)
+    placeholders: dict[str, Any] = {
+        "partition": 7, "session_id": "ID", "call_sid": "CALLSID", "command_id": "CID", "digest": "DIGEST",
+    }  # fmt: skip
+    rows = []
+    for name, member in vars(keys.Keys).items():
+        if name.startswith("_") or name == "partition_of":
+            continue
+        if isinstance(member, property | keys.PrefixKey):
+            value, about = getattr(shown, name), member.__doc__
+        elif inspect.isfunction(member):
+            arguments = [placeholders[argument] for argument in list(inspect.signature(member).parameters)[1:]]
+            value, about = getattr(shown, name)(*arguments), member.__doc__
+        else:
+            continue
+        rows.append((f"`{re.sub(r'{[0-9]+}', '{P}', value)}`", " ".join((about or "").split())))
+    return table(("Key", "Content"), rows)
+
+
+def _fields() -> str:
+    """Return what the fields mean that don't explain themselves."""
+    without_phase = "during a conversion, in a settled conference, and at the end"
+    about = {
+        "state": f"{words(State)}.",
+        "phase": f"{words(phase for phase in Phase if phase)}; empty {without_phase}.",
+        "mode": f"How the calls were first connected: {words(SessionMode)}. Absent for `bridge`.",
+        "parked_until": "When the park times out; absent if the call is not parked.",
+        "party.NAME.status": f"{words(PartyStatus)}.",
+        "party.NAME.supervises": f"A supervisor's requested mode: {words(SuperviseMode)}. `muted` and `coaches` hold "
+        "what Twilio has confirmed.",
+        "party.NAME.coaches": "For a whispering supervisor: the call that hears them.",
+        "transfer.*": "The newest transfer, until the next one begins; empty before the first. Finished ones are in "
+        "the [outcomes stream](../commands.md#outcomes-for-other-systems).",
+        "transfer.mode": f"The requested mode: {words(TRANSFER_MODES)}, `park`, `retrieve`.",
+        "transfer.to": "The destinations, separated by commas; of names from the directory, the addresses.",
+        "transfer.status": f"{words(TransferStatus)}. It stays `failed` if the agent is called back or a fallback "
+        "answers.",
+        "transfer.reason": "Why it failed or was canceled: a reason of "
+        "[a failed command](../commands.md#why-a-command-fails), `command`, or `target-left`; after a comma, what "
+        "followed, such as `busy, recall no-answer`.",
+        "recording.*": f"The newest recording, absent before the first: `sid`, `url`, `duration_s`, and `status`: "
+        f"{words(RecordingStatus)}.",
+    }
+    return table(("Field", "Meaning"), [(f"`{name}`", meaning) for name, meaning in about.items()])
+
+
+def _example() -> Session:
+    session_id = "CA" + "0" * 30 + "a1"
+    start_ms = 1_795_000_000_000
+    parties = {
+        CUSTOMER: Party(
+            CUSTOMER, first_label(CUSTOMER), session_id, "+15550123", PartyStatus.CONNECTED, in_conference=True
+        ),
+        AGENT: Party(
+            AGENT, first_label(AGENT), "CA" + "0" * 30 + "b2", "client:alice", PartyStatus.CONNECTED, in_conference=True
+        ),
+    }
+    return Session(
+        session_id, State.CONFERENCED, Phase.NONE, version=9, created_at_ms=start_ms, updated_at_ms=start_ms + 21_500,
+        conference_sid="CF" + "0" * 30 + "c3", conference_name=session_id, parties=parties,
+    )  # fmt: skip

@@ -1,0 +1,65 @@
+"""Generate the reference pages of the settings and of the metrics."""
+
+from typing import Any
+
+from page_parts import page, prose, table, words
+from source_notes import metrics
+
+from conferral.runtime import setting_errors
+from conferral.runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings
+
+
+def settings_page() -> str:
+    """Return every setting with its meaning, default, and range."""
+    intro = prose(
+        "Every process reads its settings once, at start, from the environment and from a file `.env` in the working "
+        "directory; the environment wins. An empty value counts as absent. If settings are missing or invalid, the "
+        "process prints one line for each and exits with code 2. To change a setting, restart the process. Only the "
+        "[directory](../directory.md) can be reloaded. Start from [`.env.example`](../../.env.example)."
+    )
+    of_store = set(StoreSettings.model_fields)
+    pair = "Set `TWILIO_API_KEY` and `TWILIO_API_SECRET` together; one without the other is refused.\n"
+    return page(
+        "conferral/runtime/settings.py", "# Settings\n", intro,
+        "## Read by every process and every command\n", _settings_table(StoreSettings, set()),
+        "## Also read by webhooks, worker, and check\n", _settings_table(ServiceSettings, of_store), pair,
+        "## Also read by the console\n", _settings_table(ConsoleSettings, of_store),
+    )  # fmt: skip
+
+
+def _settings_table(kind: type[StoreSettings], without: set[str]) -> str:
+    rows = []
+    for name, field in kind.model_fields.items():
+        if name in without:
+            continue
+        if field.is_required():
+            default = "**required**"
+        elif field.default is None:
+            default = "none"
+        else:
+            default = f"`{_shown(field.default)}`"
+        accepted = setting_errors.valid_values(str(field.validation_alias), field)[0]
+        rows.append((f"`{field.validation_alias}`", field.description or "", default, accepted))
+    return table(("Name", "Meaning", "Default", "Accepted"), rows)
+
+
+def _shown(value: Any) -> str:
+    """Return a default as the environment would write it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def metrics_page() -> str:
+    """Return every metric with its kind and labels."""
+    rows = [(f"`{one.name}`", one.kind, words(one.labels) or "none", one.help) for one in metrics()]
+    intro = prose(
+        "`GET /metrics` answers in the Prometheus text format: always on the webhooks' port, and on a worker's "
+        "`--port`. Labels never contain ids or addresses. Times are in seconds. Each process counts separately; sum "
+        "over processes. Only workers export the gauges below. [Operating](../operating.md#alerts) says what to "
+        "watch, and what to do."
+    )
+    outro = "Each process also exports the Prometheus client's own `process_*` and `python_info`.\n"
+    return page(
+        "conferral/runtime/metrics.py", "# Metrics\n", intro, table(("Name", "Kind", "Labels", "Meaning"), rows), outro
+    )
