@@ -32,6 +32,11 @@ def _states_page() -> str:
     )
 
 
+def _state_page(state: State) -> str:
+    meanings = notes_of(ROOT / "statemachine" / "states.py", "State")
+    return statemachine_page.state_page(state, meanings[state.name])
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/statemachine.md": _states_page,
     "docs/statemachine.svg": diagram.svg,
@@ -45,6 +50,8 @@ PAGES: dict[str, Callable[[], str]] = {
     ERRORS_PAGE: api_pages.errors_page,
     "docs/commands.md": partial(commands_page.filled, "docs/commands.md"),
 }
+for state in State:
+    PAGES[f"docs/reference/state-{state}.md"] = partial(_state_page, state)
 for page in ("README.md", "docs/performance.md", "docs/reliability.md"):
     PAGES[page] = partial(performance_page.filled, page)
 

@@ -1,145 +1,127 @@
-"""Generate docs/statemachine.md: the transition table and diagrams."""
+"""Generate docs/statemachine.md and a page per state: the transition table."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
-from itertools import product
 
-from conferral.statemachine.diagram import edge_labels, label
 from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import IGNORED, LIMITS, TABLE, Transition
 from conferral.statemachine.table.row import Stage
+from conferral.statemachine.table.stages import Limit
+
+_GENERATED = "<!-- Generated from statemachine/table/ by `make docs`; changes by hand are lost. -->"
+_HEAD = f"""\
+{_GENERATED}
+# The state machine
+
+A session is one conversation, always in one of five states. This page and those it links are generated from the table
+that the code runs; `statemachine/table/__init__.py` explains the table, with a consult as an example.
+
+![The states and the events between them](statemachine.svg)
+
+Brackets name guards of automatic rows, which need no event of their own.
+"""
+_STATES = """\
+## States
+
+| State | The session | Rows |
+| --- | --- | --- |
+"""
+_STAGES = """\
+## Stages
+
+Stages divide `transferring`. Each names what the transfer waits for, and has a time limit.
+
+| Stage | Waits until | At most |
+| --- | --- | --- |
+"""
+_LEGEND = """\
+Under each event, the first row that holds is taken: `STAGE, PHASE, GUARD: ACTIONS -> TARGET`, without what does not
+decide, and `else` if nothing does. Without a target, the state stays. Automatic rows are tried after every event, until
+none holds. Names are those of the code.
+"""
 
 
 def statemachine_page(meanings: Mapping[State, str], stages: Mapping[str, str]) -> str:
     """Return the page; `stages` say what each stage waits for."""
-    parts = [_HEAD, "```mermaid\n" + _mermaid() + "```\n", _LEGEND]
-    parts += [_section(state, meanings[state]) for state in State]
-    parts += [_stages(stages), _events()]
-    return "\n".join(parts)
+    states = "".join(f"| `{state}` | {_cell(meanings[state])} | [rows]({_link(state)}) |\n" for state in State)
+    return f"{_HEAD}\n{_STATES}{states}\n{_STAGES}" + "".join(_stages(stages))
 
 
-_HEAD = """\
-<!-- Generated from statemachine/table/ by `make docs`; changes by hand are lost. -->
-# The state machine
-
-A session is one conversation, always in one of five states. The tables below say what follows from each event. They are
-generated from the table that the code runs.
-
-![The states and the events between them](statemachine.svg)
-
-As text, for Mermaid:
-"""
-
-_LEGEND = """\
-How to read the tables:
-
-- Rows of one event are tested from top to bottom. The first whose condition holds applies.
-- *Goes to* names the next state; "stays" means that the state does not change.
-- Rows under *as soon as* need no event of their own. They are tested after every processed event, from top to bottom,
-  and again after each row that applied, until none holds. The diagram shows them in brackets.
-- Stages divide `transferring`, and `conferenced` while a party waits for the first answer. A row that names stages
-  applies only in them. A row that goes to a stage also goes to the stage's state, and starts its time limit.
-- An event that a state ignores is still written to the session's log, with the reason, and `version` grows by one.
-- Duplicates are detected before the table is used: a repeated event is `stale` in every state.
-- In a bridge, the *parent* is the call whose `<Dial>` created the other call, the *child*. Twilio requests the
-  `<Dial>`'s *action* when the `<Dial>` ends; the *document* is the TwiML that Conferral answers. The
-  [glossary](glossary.md) has the other terms.
-"""
-
-
-def _mermaid() -> str:
-    lines = ["stateDiagram-v2", "    direction LR", f"    [*] --> {State.BRIDGED}"]
-    lines += [f"    {source} --> {target} : {'<br/>'.join(names)}" for (source, target), names in edge_labels().items()]
-    lines.append(f"    {State.ENDED} --> [*]")
-    return "\n".join(lines) + "\n"
-
-
-def _stages_mermaid() -> str:
-    found: dict[tuple[str, str], dict[str, None]] = {}
-    for row in TABLE:
-        if row.next_stages or (row.stages and row.target):
-            sources = row.stages or ("any stage" if row.source is State.TRANSFERRING else row.source,)
-            for source, target in product(sources, row.next_stages or (row.target or "",)):
-                found.setdefault((_id(source), _id(target)), {})[label(row)] = None
-    lines = (f"    {source} --> {target} : {'<br/>'.join(names)}" for (source, target), names in found.items())
-    return "\n".join(["stateDiagram-v2", *lines]) + "\n"
-
-
-def _id(node: str) -> str:
-    return re.sub("[- ]", "_", f"opening {node.name.lower()}" if isinstance(node, Opening) else node)
-
-
-def _section(state: State, meaning: str) -> str:
-    lines = [f"## {state}", "", meaning, ""]
-    lines += ["| Event | When | Goes to | Result |", "| --- | --- | --- | --- |"]
-    rows = [row for row in TABLE if row.source is state and row.event is not Automatic]
-    for row in rows:
-        alone = sum(other.event is row.event for other in rows) == 1
-        when = _when(row) or ("always" if alone else "otherwise")
-        lines.append(f"| `{row.event.name}` | {when} | {_target(row)} | {_follows(row)} |")
-    if automatic := [row for row in TABLE if row.event is Automatic and row.source is state]:
-        lines += ["", f"While {state}:", "", "| As soon as | Goes to | Result |", "| --- | --- | --- |"]
-    lines += [f"| {_when(row)} | {_target(row)} | {_follows(row)} |" for row in automatic]
+def state_page(state: State, meaning: str) -> str:
+    """Return the page with the rows of one state."""
+    parts = [f"{_GENERATED}\n# Rows of `{state}`\n", f"{_cell(meaning)} [All states](../statemachine.md).\n", _LEGEND]
+    groups: tuple[tuple[str, Iterable[type[Event]]], ...] = (
+        ("Facts from Twilio", FACTS),
+        ("Effect results and reads", OUTCOMES),
+        ("Timers", TIMERS),
+        ("Commands", COMMANDS),
+        ("Automatic rows", (Automatic,)),
+    )
+    for title, events in groups:
+        if found := _rows(state, events):
+            parts.append(f"## {title}\n\n```text\n{found}```\n")
     ignored = [
-        f"| {', '.join(f'`{event.name}`' for event in entry.events)} | {_cell(entry.reason)} |"
+        f"| {', '.join(f'`{event.name}`' for event in entry.events)} | {_cell(entry.reason)} |\n"
         for entry in IGNORED
         if state in entry.states
     ]
     if ignored:
-        lines += ["", f"Ignored while {state}:", "", "| Event | Why nothing happens |", "| --- | --- |", *ignored]
-    return "\n".join([*lines, ""])
+        parts.append("## Ignored\n\n| Event | Why |\n| --- | --- |\n" + "".join(ignored))
+    return "\n".join(parts)
 
 
-def _target(row: Transition) -> str:
-    if row.next_stages:
-        return " or ".join(map(_name, row.next_stages))
-    return "stays" if row.target is None else f"**{row.target}**"
+def _link(state: State) -> str:
+    return f"reference/state-{state}.md"
 
 
-def _follows(row: Transition) -> str:
-    return _cell(" ".join(map(_summary, row.actions)))
+def _rows(state: State, events: Iterable[type[Event]]) -> str:
+    """Return the rows of these events, once for all events with the same rows."""
+    names_by_rows: dict[str, list[str]] = {}
+    for event in events:
+        rows = [f"    {_row(row)}\n" for row in TABLE if row.source is state and row.event is event]
+        if rows:
+            names_by_rows.setdefault("".join(rows), []).append(event.name)
+    return "".join(f"{', '.join(names)}\n{rows}" for rows, names in names_by_rows.items())
+
+
+def _row(row: Transition) -> str:
+    guard = [_function(row.guard)] if row.guard else []
+    conditions = ["|".join(map(_name, row.stages)), "|".join(sorted(row.phases)), *guard]
+    target = row.target or ""
+    if row.next_stage is not None:
+        target = _name(row.next_stage)
+    actions = ", ".join(map(_function, row.actions))
+    return f"{', '.join(filter(None, conditions)) or 'else'}: {actions}{f' -> {target}' if target else ''}"
+
+
+def _function(function: Callable[..., object]) -> str:
+    """Return a guard's or action's name, with arguments; a refusal's text."""
+    if function.__name__ == "refuse":
+        return _summary(function).rstrip(".")
+    if "<locals>" in function.__qualname__:  # its docstring names what it was made with
+        return f"{function.__name__}({', '.join(re.findall('`(.+?)`', function.__doc__ or ''))})"
+    return function.__name__
 
 
 def _name(stage: Stage) -> str:
-    return f"opening `{stage.name.lower()}`" if isinstance(stage, Opening) else f"`{stage}`"
+    return f"opening-{stage.name.lower()}" if isinstance(stage, Opening) else str(stage)
 
 
-def _stages(meanings: Mapping[str, str]) -> str:
-    lines = ["## Stages", "", "The stages of a transfer, and the opening of a call that starts in a conference:", ""]
-    lines += ["```mermaid", _stages_mermaid() + "```", "", "| Stage | Waits until | At most |", "| --- | --- | --- |"]
+def _stages(meanings: Mapping[str, str]) -> Iterable[str]:
     for stage in TransferStage:
-        if stage in LIMITS or stage is TransferStage.TALKING:
-            limit = LIMITS.get(stage, "")
-            most = _summary(limit) if callable(limit) else f"`{limit}`" if limit else "no limit"
-            most = re.sub(r"`(\w+)`", lambda found: f"{getattr(Policy(), found[1]) / 1000:g} s", most).rstrip(".")
-            lines.append(f"| `{stage}` | {_cell(meanings[stage.name].rstrip('.'))} | {most} |")
-    return "\n".join([*lines, ""])
+        limits = [one for one in LIMITS if one.stage is stage]
+        if limits or stage is TransferStage.TALKING:
+            most = "; ".join(map(_most, limits)) or "no limit"
+            yield f"| `{stage}` | {_cell(meanings[stage.name].rstrip('.'))} | {most} |\n"
 
 
-def _events() -> str:
-    groups: tuple[tuple[str, Iterable[type[Event]]], ...] = (
-        ("Facts from Twilio", FACTS),
-        ("Effect results", OUTCOMES),
-        ("Timers", TIMERS),
-        ("Commands", COMMANDS),
-    )
-    lines = ["## The events", ""]
-    for title, events in groups:
-        lines += [f"### {title}", "", "| Event | What it says |", "| --- | --- |"]
-        lines += [f"| `{event.name}` | {_cell(_summary(event))} |" for event in events]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _when(row: Transition) -> str:
-    stages = f"in {', '.join(map(_name, row.stages))}" if row.stages else ""
-    if row.guard is None:
-        return stages
-    guard = _cell(re.sub(r"^Whether ", "", _summary(row.guard)).rstrip("."))
-    return f"{stages}: {guard}" if stages else guard
+def _most(limit: Limit) -> str:
+    text = _summary(limit.timeout) if callable(limit.timeout) else f"`{limit.timeout}`"
+    text = re.sub(r"`(\w+)`", lambda found: f"{getattr(Policy(), found[1]) / 1000:g} s", text).rstrip(".")
+    return f"{text} ({', '.join(sorted(limit.phases))})" if limit.phases else text
 
 
 def _summary(thing: object) -> str:

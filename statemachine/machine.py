@@ -52,7 +52,7 @@ def build_machine() -> Machine:
             dest=row.target,
             conditions=list(row.conditions),
             # Before the state changes, so that an action that raises leaves everything unchanged.
-            before=[*row.actions, enter_stage(row.next_stages)] if row.next_stages else list(row.actions),
+            before=[*row.actions, *([] if row.next_stage is None else [enter_stage(row.next_stage)])],
         )
     return machine
 

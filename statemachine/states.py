@@ -41,6 +41,10 @@ class Phase(StrEnum):
     NONE = ""
 
 
+#: The customer is being dialed for, or will be, and the agent has left or is leaving.
+WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE})
+
+
 class PartyStatus(StrEnum):
     """Status of a party."""
 
@@ -150,10 +154,10 @@ class TransferStage(StrEnum):
     TALKING = "talking"
     #: The agent who parks the call leaves.
     PARKING = "parking"
-    #: Twilio confirms the first hold of a swap, before the other party is unheld.
-    SWAPPING = "swapping"
-    #: Twilio confirms the unhold that ends a swap.
-    SWAPPED = "swapped"
+    #: Twilio confirms the hold of the party that a swap puts aside.
+    HOLDING_FOR_SWAP = "holding-for-swap"
+    #: Twilio confirms the unhold of the party that the agent talks to next.
+    UNHOLDING_FOR_SWAP = "unholding-for-swap"
     #: Twilio confirms that no one is on hold.
     MERGING = "merging"
     #: Twilio confirms that no remaining party is on hold; then the agent is released.

@@ -12,10 +12,17 @@ from conferral.statemachine.guards.calls import UNKNOWN_DIAL, party_of_call, par
 from conferral.statemachine.guards.ended_session import is_unknown_dial
 from conferral.statemachine.guards.participants import may_hang_up
 from conferral.statemachine.guards.transfer import party_held_for
-from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
-from conferral.statemachine.states import CallStatus, PartyStatus, Phase, State, TransferStage, TransferStatus
+from conferral.statemachine.states import (
+    WITHOUT_AGENT,
+    CallStatus,
+    PartyStatus,
+    Phase,
+    State,
+    TransferStage,
+    TransferStatus,
+)
 from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: A destination that is a number, or a SIP address whose user part is one.

@@ -34,8 +34,8 @@ _VALUE_AFTER: dict[str, tuple[str, bool]] = {
 _SUPERVISE_UPDATES = frozenset({ParticipantUpdate.MONITOR, ParticipantUpdate.WHISPER, ParticipantUpdate.BARGE})
 
 
-def request_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
-    """Request a hold with this audio."""
+def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
+    """Want a party on hold, with this audio; `reconcile` sends the update."""
     draft.change_party(draft.session.parties[name], desired_hold=True, wait_audio=wait_audio, desired_end_on_exit=False)
 
 
@@ -44,26 +44,26 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
     party, phase = not_none(silent_party(draft)), draft.session.phase
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
-    request_hold(draft, party.name, audio)
+    want_hold(draft, party.name, audio)
     if phase is Phase.PARKED and party.name != CUSTOMER:
         draft.change_party(draft.session.parties[party.name], held_for_park=True)
     set_dial_timer(draft)  # a join must now be seen soon
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:
-    """Request an unhold, since another party is there; keep the audio."""
+    """Want the party off hold, since another is there; keep the audio."""
     draft.change_party(not_none(kept_party(draft)), desired_hold=False)
 
 
-def request_unhold(draft: Draft, name: str) -> None:
-    """Request that a party is taken off hold, with no more wait audio."""
+def want_unhold(draft: Draft, name: str) -> None:
+    """Want a party off hold, with no more wait audio."""
     draft.change_party(draft.session.parties[name], desired_hold=False, wait_audio=WaitAudio.NONE)
 
 
 def unhold_all(draft: Draft, _event: Event) -> None:
     """Take everyone off hold."""
     for name in tuple(draft.session.parties):
-        request_unhold(draft, name)
+        want_unhold(draft, name)
 
 
 def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:

@@ -58,10 +58,10 @@ def _start_command(draft: Draft, command: PendingCommand) -> None:
         clear_end_on_exit(draft)
         change_command(draft, command, awaits_end_on_exit=True, due_ms=draft.now_ms + draft.policy.hold_timeout_ms)
     else:
-        _request_hold_or_mute(draft, command)
+        _want_hold_or_mute(draft, command)
 
 
-def _request_hold_or_mute(draft: Draft, command: PendingCommand) -> None:
+def _want_hold_or_mute(draft: Draft, command: PendingCommand) -> None:
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
         return  # left during the conversion; finish_commands reports that

@@ -93,16 +93,15 @@ def _request_change(draft: Draft, action: RecordAction) -> str:
     return effect_id
 
 
-def pause_for_consult(draft: Draft, event: Event) -> bool:
-    """Pause for a consult; return whether Twilio must confirm it first."""
+def pause_for_consult(draft: Draft, event: Event) -> None:
+    """Pause the recording for a consult, unless nothing records it."""
     if consult_is_unrecorded(draft, event):
-        return False
+        return
     recording = not_none(draft.session.recording)  # it records the consult
     # A pause or stop that a command requested outlasts the consult.
     if recording.pending_update not in (RecordAction.PAUSE, RecordAction.STOP):
         _change_recording(draft, is_paused_for_consult=True)
         _request_change(draft, RecordAction.PAUSE)
-    return True
 
 
 def resume_after_consult(draft: Draft, _event: Event) -> None:

@@ -16,7 +16,6 @@ from conferral.statemachine.states import (
     SessionMode,
     SuperviseMode,
     TransferMode,
-    TransferStage,
     TransferStatus,
     WaitAudio,
 )
@@ -105,7 +104,6 @@ def _resume_transfer(draft: Draft) -> None:
             mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
             to=main_target.address if talking else ",".join(target.address for target in targets),
             status=talking_status if talking else TransferStatus.RINGING,
-            stage=TransferStage.TALKING if talking else TransferStage.DIALING,
             started_at_ms=draft.now_ms,
         ),
     )

@@ -43,11 +43,6 @@ def is_connected(draft: Draft, _event: Event) -> bool:
     return is_bridge and all(side.call_sid and not side.is_gone for side in (session.parent, session.child))
 
 
-def is_ringing(draft: Draft, _event: Event) -> bool:
-    """Whether no one has answered yet."""
-    return draft.session.phase is Phase.RINGING
-
-
 def is_of_unknown_call(draft: Draft, event: CallProgressed) -> bool:
     """Whether the call does not belong to the session."""
     return party_of_call(draft, event) is None

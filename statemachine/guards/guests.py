@@ -77,6 +77,11 @@ def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
     return seen_by_call[customer.call_sid].held or targets[0].held or not others
 
 
+def shows_lost_talk(draft: Draft, event: CallsRead) -> bool:
+    """Whether a lost transfer's target has answered."""
+    return shows_lost_transfer(draft, event) and not lost_targets(draft.session, event)[0].is_ringing
+
+
 def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
     """Return a lost transfer's targets: the answered one, then the ringing.
 

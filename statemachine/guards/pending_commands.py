@@ -92,11 +92,6 @@ def all_are_held(draft: Draft, _event: Event) -> bool:
     return count > 1 and session.phase is not Phase.PARKED and not someone_is_being_dialed(session)
 
 
-def is_parked(draft: Draft, _event: Event) -> bool:
-    """Whether the call is parked."""
-    return draft.session.phase is Phase.PARKED
-
-
 def name_is_in_use(draft: Draft, event: Add) -> bool:
     """Whether a party or a pending `add` has the name."""
     return draft.session.present_party(event.party) is not None or any(

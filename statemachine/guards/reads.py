@@ -3,10 +3,18 @@
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallSeen, CallsRead, ConvertOverdue, Event, LeaveOverdue
 from conferral.statemachine.guards.conversion import outbound_is_still_bridged, was_moved_recently
-from conferral.statemachine.guards.waiting_party import WITHOUT_AGENT, has_reached_conference
+from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Opening, Phase, State, TransferStage
+from conferral.statemachine.states import (
+    FINAL_CALL_STATUSES,
+    WITHOUT_AGENT,
+    CallStatus,
+    Opening,
+    Phase,
+    State,
+    TransferStage,
+)
 
 #: Stages of a transfer without the agent, past the customer's move into the conference.
 _AFTER_MOVE = (TransferStage.DIALING, TransferStage.UNHOLDING_CUSTOMER, TransferStage.PARKING)
@@ -68,9 +76,9 @@ def shows_child_ended_alone(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_child_answered(draft: Draft, event: CallsRead) -> bool:
-    """Whether the child's call is in progress while the session rings."""
+    """Whether the child's call is in progress."""
     seen = child_in_read(draft, event)
-    return seen is not None and seen.status == CallStatus.IN_PROGRESS and draft.session.phase is Phase.RINGING
+    return seen is not None and seen.status == CallStatus.IN_PROGRESS
 
 
 def shows_visitor_elsewhere(draft: Draft, event: CallsRead) -> bool:

@@ -8,7 +8,6 @@ from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.conversion import transfer_awaits_conversion
 from conferral.statemachine.guards.pending_commands import named_party
 from conferral.statemachine.guards.waiting_party import (
-    WITHOUT_AGENT,
     consult_ringing_is_over,
     dialed_party_joins,
     park_timeout_ends_session,
@@ -18,11 +17,11 @@ from conferral.statemachine.guards.waiting_party import (
     ringback_is_over,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party, Session
-from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus
+from conferral.statemachine.states import WITHOUT_AGENT, Phase, TransferMode, TransferStage, TransferStatus
 
 #: Stages without an open dial: a customer who is alone in one of them has been abandoned.
 _AFTER_DIAL = (
-    TransferStage.TALKING, TransferStage.SWAPPING, TransferStage.SWAPPED, TransferStage.MERGING,
+    TransferStage.TALKING, TransferStage.HOLDING_FOR_SWAP, TransferStage.UNHOLDING_FOR_SWAP, TransferStage.MERGING,
     TransferStage.COMPLETING, TransferStage.RELEASING_AGENT, TransferStage.CANCELLING, TransferStage.RETURNING_CUSTOMER,
 )  # fmt: skip
 #: Stages in which a customer without an agent waits for an answer.
@@ -105,12 +104,7 @@ def customer_has_left(draft: Draft, _event: Event) -> bool:
 
 def agent_left_by_command(draft: Draft, _event: Event) -> bool:
     """Whether `complete` released the agent while the target still rings."""
-    return draft.session.phase is Phase.BLIND and draft.transfer.step_name == "complete" and draft.session.agent.is_gone
-
-
-def agent_left_before_answer(draft: Draft, _event: Event) -> bool:
-    """Whether the agent hung up before the target joined."""
-    return draft.session.phase in (Phase.WARM, Phase.CONSULT) and draft.session.agent.is_gone
+    return draft.transfer.step_name == "complete" and draft.session.agent.is_gone
 
 
 def customer_is_alone(draft: Draft, event: Event) -> bool:
@@ -145,6 +139,11 @@ def customer_is_held(draft: Draft, _event: Event) -> bool:
     return held or customer.waits_for_start
 
 
+def customer_hears_wait_audio(draft: Draft, _event: Event) -> bool:
+    """Whether the customer arrived in a conference that has not started."""
+    return draft.session.customer.in_conference and draft.session.customer.waits_for_start
+
+
 def customer_has_arrived(draft: Draft, _event: Event) -> bool:
     """Whether the customer has moved from the bridge into the conference."""
     return draft.session.customer.in_conference
@@ -155,20 +154,10 @@ def target_joined(draft: Draft, _event: Event) -> bool:
     return answering_party(draft) is not None
 
 
-def blind_target_joined(draft: Draft, event: Event) -> bool:
-    """Whether a blind transfer's target answered and is in the conference."""
-    return draft.session.phase is Phase.BLIND and target_joined(draft, event)
-
-
 def every_dial_failed(draft: Draft, _event: Event) -> bool:
     """Whether none of the dialed parties can be reached."""
     is_dialing = draft.transfer.stage is TransferStage.DIALING
     return is_dialing and all(party.is_gone for party in dialed_parties(draft))
-
-
-def no_target_was_reached(draft: Draft, event: Event) -> bool:
-    """Whether no target can be reached, and the agent is with the customer."""
-    return every_dial_failed(draft, event) and draft.session.phase in (Phase.WARM, Phase.CONSULT)
 
 
 def transfer_failed_for_good(draft: Draft, event: Event) -> bool:
@@ -187,10 +176,9 @@ def failed_with_others_present(draft: Draft, event: Event) -> bool:
     return transfer_failed_for_good(draft, event) and others_are_present(draft)
 
 
-def retrieve_has_failed(draft: Draft, event: Event) -> bool:
+def no_one_retrieved(draft: Draft, event: Event) -> bool:
     """Whether no one retrieved the parked call."""
-    deserted = every_dial_failed(draft, event) or customer_is_alone(draft, event)
-    return draft.session.phase is Phase.RETRIEVE and deserted
+    return every_dial_failed(draft, event) or customer_is_alone(draft, event)
 
 
 def fallback_is_due(draft: Draft, event: Event) -> bool:
@@ -199,7 +187,12 @@ def fallback_is_due(draft: Draft, event: Event) -> bool:
     phase = draft.session.phase
     dials_alone = phase in (Phase.BLIND, Phase.RECALL)
     is_alone = (dials_alone and every_dial_failed(draft, event)) or customer_is_alone(draft, event)
-    return phase is not Phase.RETRIEVE and is_alone and (phase is Phase.RECALL or draft.session.agent.is_gone)
+    return is_alone and (phase is Phase.RECALL or draft.session.agent.is_gone)
+
+
+def recall_must_wait(draft: Draft, event: Event) -> bool:
+    """Whether the agent must be called back, and Twilio asked to wait before."""
+    return fallback_is_due(draft, event) and draft.policy.fallback == "recall" and asked_pause_ms(draft) > 0
 
 
 def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
@@ -209,28 +202,18 @@ def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
     return answering_party(draft) is not None and customer.in_conference and _is_off_hold(customer) and agent_is_out
 
 
-def agent_has_returned(draft: Draft, event: Event) -> bool:
-    """Whether the recalled agent talks to the customer."""
-    return draft.session.phase is Phase.RECALL and customer_was_taken_over(draft, event)
-
-
-def is_retrieved(draft: Draft, event: Event) -> bool:
-    """Whether the party that retrieved the call talks to the customer."""
-    return draft.session.phase is Phase.RETRIEVE and customer_was_taken_over(draft, event)
-
-
 def customer_is_parked(draft: Draft, _event: Event) -> bool:
     """Whether the customer waits, and the agent who parks the call is gone."""
     return draft.session.agent.is_gone and draft.session.customer.in_conference
 
 
-def first_is_held(draft: Draft, _event: Event) -> bool:
+def put_aside_is_held(draft: Draft, _event: Event) -> bool:
     """Whether the party that the agent talked to before a swap is on hold."""
     party = draft.session.parties[CUSTOMER if draft.transfer.swap_to == TARGET else TARGET]
     return party.held and not party.pending_update
 
 
-def second_is_unheld(draft: Draft, _event: Event) -> bool:
+def taken_up_is_unheld(draft: Draft, _event: Event) -> bool:
     """Whether the party that the agent talks to after a swap is off hold."""
     return _is_off_hold(draft.session.parties[draft.transfer.swap_to])
 
@@ -315,7 +298,7 @@ def customer_lost_conference(draft: Draft, _event: events.ConferenceEnded | even
     """Whether the customer waited alone; their `<Dial>` action joins another."""
     # Twilio removed them because the wait audio failed; or the agent, alone in the conference, left before they joined.
     others = any(party.name != CUSTOMER for party in draft.session.participants)
-    return draft.session.phase in WITHOUT_AGENT and not others
+    return not others
 
 
 def customer_waits_in_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
@@ -340,11 +323,6 @@ def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
     return any(party.is_gone or not party.in_conference for party in (draft.session.customer, draft.session.agent))
 
 
-def customer_waits_without_agent(draft: Draft, _event: Event) -> bool:
-    """Whether the customer is being handed over without an agent present."""
-    return draft.session.phase in WITHOUT_AGENT
-
-
 def customer_arrived_alone(draft: Draft, event: Event) -> bool:
     """Whether the customer's arrival started a conference without others."""
     customer = draft.session.customer
@@ -352,9 +330,14 @@ def customer_arrived_alone(draft: Draft, event: Event) -> bool:
     return has_started and present_parties(draft.session) == (customer,)
 
 
-def agent_was_released(draft: Draft, _event: Event) -> bool:
+def agent_is_leaving(draft: Draft, _event: Event) -> bool:
+    """Whether the agent is gone or leaving."""
+    return draft.session.agent.is_leaving or draft.session.agent.is_gone
+
+
+def agent_was_released(draft: Draft, event: Event) -> bool:
     """Whether the agent is gone or leaving: nothing to complete or cancel."""
-    return draft.session.phase in WITHOUT_AGENT or draft.session.agent.is_leaving or draft.session.agent.is_gone
+    return draft.session.phase in WITHOUT_AGENT or agent_is_leaving(draft, event)
 
 
 def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
@@ -385,6 +368,6 @@ def completes_again(draft: Draft, event: events.Complete | events.Remove) -> boo
     return completes_awaited_transfer(draft, event) and draft.transfer.releases_agent
 
 
-def is_not_consult(draft: Draft, _event: Event) -> bool:
-    """Whether all three talk, so that there is no one to swap or merge."""
-    return draft.session.phase is not Phase.CONSULT or draft.transfer.status is TransferStatus.MERGED
+def is_merged(draft: Draft, _event: Event) -> bool:
+    """Whether customer, agent, and target talk."""
+    return draft.transfer.status is TransferStatus.MERGED

@@ -11,10 +11,18 @@ from conferral.statemachine.guards.calls import party_of_dial
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.conversion import was_moved_recently
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, Party, Session
-from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, State, SuperviseMode, WaitAudio
+from conferral.statemachine.states import (
+    WITHOUT_AGENT,
+    CallStatus,
+    Opening,
+    PartyStatus,
+    Phase,
+    State,
+    SuperviseMode,
+    WaitAudio,
+)
 
-#: Phases in which the customer is being dialed for, or will be; `parked` waits for someone to do that.
-WITHOUT_AGENT = frozenset({Phase.BLIND, Phase.PARK, Phase.RECALL, Phase.RETRIEVE})
+#: Phases in which the customer waits; while parked, for someone to retrieve the call.
 _WAITING = WITHOUT_AGENT | {Phase.PARKED}
 _LONE = "lone"
 #: Presence reads that show another conference without company before a lone party, who is billed, is alone (count).
@@ -232,8 +240,6 @@ def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
     """Whether an agent is with a parked customer: Redis lost the retrieval."""
     session = draft.session
-    if session.phase is not Phase.PARKED:
-        return False
     agent, customer = session.parties.get(AGENT), session.parties.get(CUSTOMER)
     is_there = agent is not None and agent.takes_part and not agent.is_leaving
     return is_there and customer is not None and customer.in_conference

@@ -1,10 +1,39 @@
-"""Transition table over the five states, one file per kind of event.
+"""Transition table: what follows from each event.
 
-The first row of an event whose guard agrees is taken; a row without a guard comes last. Then the rows of `automatic`
-are tried, until none fits. `stages` divides `transferring`.
+Read this first, then `commands` and `stages`.
 
-Every pair (state, event) is in `TABLE`, or in `IGNORED` with the reason; tests count them. `docs/statemachine.md` and
-its diagram are generated from here.
+A row is `in, phase, event, when, to, do`: in this state or stage, and this phase, if the guard `when` holds, the event
+leads to the state or stage `to`, and the actions `do` run. A session has these dimensions:
+
+- State: `B` bridged (a plain `<Dial>`), `V` converting, `C` conferenced, `T` transferring, `E` ended. `LIVE` is all but
+  `E`. Each pair of state and event has rows, or is in `ignored` with the reason.
+- Stage: what a transfer waits for (`S.DIALING`; implies `T`), or a conference from the start (`O.DIALING`; implies `C`).
+- Phase: who is with the customer. A transfer is `WARM` (all three talk), `CONSULT` (agent and target talk, the customer
+  is on hold), or `BLIND` (the agent leaves first). `PARK`, `PARKED`, `RETRIEVE`, and `RECALL` have no agent either.
+- Desired and confirmed state: an action only wants a hold, a mute, or end-on-exit (`desired_hold`), and `reconcile`
+  requests one update per party. `held` is what Twilio has confirmed, and only that lets a transfer go on.
+
+`step` decides an event in this order:
+
+1. An unknown session accepts only the events that open it. A duplicate changes nothing.
+2. The event closes the read, hangup, or timer that it reports. A timer canceled meanwhile changes nothing.
+3. If `ignored` has the pair, the event changes nothing.
+4. Of the event's rows for the state, the first whose stage, phase, and guard hold is taken: first its actions run, then
+   the state changes. The last row has no condition. A refusal undoes all changes.
+5. The rows of `automatic`, which need no event, are tried from top to bottom, and again after each that was taken, until
+   none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is decided here.
+
+A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, with phase `CONSULT`.
+The rest is in `stages`, top to bottom. When Twilio has confirmed that the agent may leave, the customer is to be held
+(`S.HOLDING_CUSTOMER`). When Twilio has confirmed that hold, and any recording's pause (`S.PAUSING_RECORDING`), the target
+is dialed (`S.DIALING`), so customer and target never hear each other. The target joins: `S.TALKING`. Now `complete` takes
+the customer off hold (`S.COMPLETING`), then releases the agent (`S.RELEASING_AGENT`); the target becomes the agent, and
+the state is `C` again. `cancel` hangs up the target (`S.CANCELLING`), then takes the customer off hold
+(`S.RETURNING_CUSTOMER`); `swap` holds one party before it unholds the other; `merge` lets all three talk. If the agent
+hangs up before the target joins, the phase becomes `BLIND`, and the same stages lead on without the agent.
+
+In a bridge, the *parent* is the call whose `<Dial>` created the other call, the *child*. docs/statemachine.md, the pages
+that it links, and the diagram are generated from here.
 """
 
 from conferral.statemachine.events import EVENTS, Automatic
@@ -17,13 +46,13 @@ from conferral.statemachine.table.effect_results import EFFECT_RESULTS
 from conferral.statemachine.table.ignored import IGNORED
 from conferral.statemachine.table.reads import READS
 from conferral.statemachine.table.row import Ignored, Refuse, Row, Transition, expand
-from conferral.statemachine.table.stages import LIMITS, STAGES, TIMEOUTS
+from conferral.statemachine.table.stages import LIMITS, STAGES
 from conferral.statemachine.table.timers import TIMERS
 
 __all__ = ["IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
 
 ROWS: tuple[Row | Refuse, ...] = (
-    *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMEOUTS, *TIMERS, *AUTOMATIC,
+    *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC,
 )  # fmt: skip
 _EVENT_ORDER = {event: position for position, event in enumerate((*EVENTS, Automatic))}
 _STATE_ORDER = {state: position for position, state in enumerate(State)}

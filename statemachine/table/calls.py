@@ -3,76 +3,84 @@
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine.table.row import LIVE, STAY, B, C, E, O, Row, T, V
-
-AT_GATE = (on.GateReached, on.GateDecided)
+from conferral.statemachine.table.row import ANY, LIVE, STAY, B, C, E, O, Row, T, V
 
 # fmt: off
 CALLS: tuple[Row, ...] = (
-    #   in          event                                when                                 to          do
-    Row(B,          on.CallReceived,                     when.opens_conference,               O.ARRIVING, do.open_conference),
-    Row(B,          on.CallReceived,                     when.opens_session,                  STAY,       do.open_session),
-    Row(B,          on.CallReceived,                     None,                                STAY,       do.ignore_late),
+    #   in          phaseevent                  when                                 to          do
+    # CallReceived: an inbound call requests its first TwiML
+    Row(B,          ANY, on.CallReceived,       when.opens_conference,               O.ARRIVING, do.open_conference),
+    Row(B,          ANY, on.CallReceived,       when.opens_session,                  STAY,       do.open_session),
+    Row(B,          ANY, on.CallReceived,       None,                                STAY,       do.ignore_late),
 
-    Row(B,          on.ClientCallReceived,               when.opens_session,                  O.ARRIVING, do.open_client_call),
-    Row(LIVE|E,     on.ClientCallReceived,               when.is_of_second_call,              STAY,       do.hang_up_second_call),
-    Row(LIVE|E,     on.ClientCallReceived,               None,                                STAY,       do.ignore_late),
+    # ClientCallReceived: a browser, app, or SIP phone does
+    Row(B,          ANY, on.ClientCallReceived, when.opens_session,                  O.ARRIVING, do.open_client_call),
+    Row(LIVE|E,     ANY, on.ClientCallReceived, when.is_of_second_call,              STAY,       do.hang_up_second_call),
+    Row(LIVE|E,     ANY, on.ClientCallReceived, None,                                STAY,       do.ignore_late),
 
-    Row(B,          on.CallProgressed,                   when.opens_session_by_callback,      STAY,       do.rebuild_session),
-    Row(LIVE,       on.CallProgressed,                   when.is_of_former_call,              STAY,       do.ignore_late),
-    Row(O.ARRIVING, on.CallProgressed,                   when.is_actually_bridged,            B,          do.treat_as_bridge),
-    Row(E,          on.CallProgressed,                   when.is_own_live_leg,                STAY,       do.hang_up_after_end),
-
-    Row(V|T,        on.DialEnded,                        when.is_of_unknown_party,            STAY,       do.ignore_unknown_call),
-    # Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up.
-    Row(B,          on.DialEnded,                        when.is_other_dial,                  STAY,       do.log_only),
-    Row(B,          on.DialEnded,                        when.dialing_party_is_gone,          E,          do.end_parent_left),
-    Row(B,          on.DialEnded,                        when.other_side_was_moved,           V,          (do.begin_recovered_conversion, do.note_parent_dial_ended)),
-    Row(B,          (on.CallProgressed, on.DialEnded),   when.is_of_earlier_agent,            STAY,       do.ignore_late),
-    Row(B,          on.CallProgressed,                   when.is_of_later_agent,              STAY,       do.follow_later_agent),
-    Row(B,          on.DialEnded,                        when.agent_is_redialed,              STAY,       do.redial_agent),
-    Row(B,          on.DialEnded,                        when.next_agent_is_dialed,           STAY,       do.try_next_agent),
-    Row(B,          on.DialEnded,                        when.dial_has_ended,                 STAY,       do.ignore_late),
-    Row(B,          on.DialEnded,                        when.dial_result_is_final,           E,          do.end_by_dial),
-    Row(C,          on.DialEnded,                        when.waiting_party_left_conference,  STAY,       do.note_left),
-    Row(C,          on.DialEnded,                        when.is_of_absent_party,             STAY,       do.log_only),
-    Row(C,          on.DialEnded,                        when.is_bridge_of_live_party,        STAY,       do.log_only),
-    Row(C,          on.DialEnded,                        when.customer_left_for_after_url,    STAY,       do.note_redirected_away),
-    Row(B,          on.DialEnded,                        None,                                STAY,       do.note_dial_ended),
-
-    # The agent of an outbound session reaches the gate first.
-    Row(B|C|T,      on.GateReached,                      when.is_of_current_dial,             STAY,       do.note_gate_reached),
-    Row(C|T,        (on.CallProgressed, on.GateReached), when.is_of_abandoned_dial,           STAY,       do.hang_up_late_dial),
-
-    Row(LIVE,       on.CallProgressed,                   when.is_of_unknown_call,             STAY,       do.ignore_unknown_call),
-    Row(LIVE,       on.CallProgressed,                   when.is_late_status,                 STAY,       do.ignore_late),
-    # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
-    Row(V,          (on.CallProgressed, on.DialEnded),   when.agent_leaves_during_conversion, STAY,       do.note_left),
-    Row(B,          on.CallProgressed,                   when.parent_rings_or_answers,        STAY,       do.note_call_progress),
-    Row(B,          on.CallProgressed,                   when.child_rings,                    STAY,       do.note_child_ringing),
-    Row(B,          on.CallProgressed,                   when.child_answers,                  STAY,       do.note_answer),
+    # CallProgressed: a call rings, is answered, or is over
+    Row(B,          ANY, on.CallProgressed,     when.opens_session_by_callback,      STAY,       do.rebuild_session),
+    Row(LIVE,       ANY, on.CallProgressed,     when.is_of_former_call,              STAY,       do.ignore_late),
+    Row(O.ARRIVING, ANY, on.CallProgressed,     when.is_actually_bridged,            B,          do.treat_as_bridge),
+    Row(B,          ANY, on.CallProgressed,     when.is_of_earlier_agent,            STAY,       do.ignore_late),
+    Row(B,          ANY, on.CallProgressed,     when.is_of_later_agent,              STAY,       do.follow_later_agent),
+    Row(C|T,        ANY, on.CallProgressed,     when.is_of_abandoned_dial,           STAY,       do.hang_up_late_dial),
+    Row(LIVE,       ANY, on.CallProgressed,     when.is_of_unknown_call,             STAY,       do.ignore_unknown_call),
+    Row(LIVE,       ANY, on.CallProgressed,     when.is_late_status,                 STAY,       do.ignore_late),
+    Row(B,          ANY, on.CallProgressed,     when.parent_rings_or_answers,        STAY,       do.note_call_progress),
+    Row(B,          ANY, on.CallProgressed,     when.child_rings,                    STAY,       do.note_child_ringing),
+    Row(B,          ANY, on.CallProgressed,     when.child_answers,                  STAY,       do.note_answer),
     # Twilio hangs up the child when the parent leaves, so the child's end alone does not show who left first.
-    Row(B,          on.CallProgressed,                   when.child_ended_last,               E,          do.end_by_unreached_child),
-    Row(B,          on.CallProgressed,                   when.child_ended,                    STAY,       do.note_child_ended),
-    Row(B,          on.CallProgressed,                   when.parent_ended_unclearly,         STAY,       do.note_parent_ended),
-    Row(B,          on.CallProgressed,                   when.parent_ended,                   E,          do.end_parent_left),
-    Row(V,          on.CallProgressed,                   when.child_leaves_parent_outside,    STAY,       (do.note_left, do.await_parent)),
-    Row(V,          (on.CallProgressed, on.DialEnded),   when.parent_ended_its_bridge,        E,          do.end_parent_left),
-    Row(V,          on.CallProgressed,                   when.party_ended,                    E,          (do.note_left, do.end_by_first_to_leave)),
-    Row(C|T,        on.CallProgressed,                   None,                                STAY,       do.note_call_progress),
-    Row(B|V,        on.CallProgressed,                   None,                                STAY,       do.log_only),
+    Row(B,          ANY, on.CallProgressed,     when.child_ended_last,               E,          do.end_by_unreached_child),
+    Row(B,          ANY, on.CallProgressed,     when.child_ended,                    STAY,       do.note_child_ended),
+    Row(B,          ANY, on.CallProgressed,     when.parent_ended_unclearly,         STAY,       do.note_parent_ended),
+    Row(B,          ANY, on.CallProgressed,     when.parent_ended,                   E,          do.end_parent_left),
+    # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
+    Row(V,          ANY, on.CallProgressed,     when.agent_leaves_during_conversion, STAY,       do.note_left),
+    Row(V,          ANY, on.CallProgressed,     when.child_leaves_parent_outside,    STAY,       (do.note_left, do.await_parent)),
+    Row(V,          ANY, on.CallProgressed,     when.parent_ended_its_bridge,        E,          do.end_parent_left),
+    Row(V,          ANY, on.CallProgressed,     when.party_ended,                    E,          (do.note_left, do.end_by_first_to_leave)),
+    Row(B|V,        ANY, on.CallProgressed,     None,                                STAY,       do.log_only),
+    Row(C|T,        ANY, on.CallProgressed,     None,                                STAY,       do.note_call_progress),
+    Row(E,          ANY, on.CallProgressed,     when.is_own_live_leg,                STAY,       do.hang_up_after_end),
+    Row(E,          ANY, on.CallProgressed,     None,                                STAY,       do.ignore_late),
 
-    Row(V,          on.DialEnded,                        when.dialing_party_is_gone,          E,          (do.note_left, do.end_by_first_to_leave)),
-    Row(V|T,        on.DialEnded,                        when.is_bridge_of_live_party,        STAY,       do.note_parent_dial_ended),
-    Row(V,          on.DialEnded,                        None,                                STAY,       do.log_only),
-    Row(C|T,        on.DialEnded,                        None,                                STAY,       do.note_left),
-    Row(E,          AT_GATE,                             when.is_live_leg_at_gate,            STAY,       do.hang_up_after_end),
-    Row(E,          (*AT_GATE, on.CallProgressed),       None,                                STAY,       do.ignore_late),
+    # DialEnded: Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up
+    Row(V|T,        ANY, on.DialEnded,          when.is_of_unknown_party,            STAY,       do.ignore_unknown_call),
+    Row(B,          ANY, on.DialEnded,          when.is_other_dial,                  STAY,       do.log_only),
+    Row(B,          ANY, on.DialEnded,          when.dialing_party_is_gone,          E,          do.end_parent_left),
+    Row(B,          ANY, on.DialEnded,          when.other_side_was_moved,           V,          (do.begin_recovered_conversion, do.note_parent_dial_ended)),
+    Row(B,          ANY, on.DialEnded,          when.is_of_earlier_agent,            STAY,       do.ignore_late),
+    Row(B,          ANY, on.DialEnded,          when.agent_is_redialed,              STAY,       do.redial_agent),
+    Row(B,          ANY, on.DialEnded,          when.next_agent_is_dialed,           STAY,       do.try_next_agent),
+    Row(B,          ANY, on.DialEnded,          when.dial_has_ended,                 STAY,       do.ignore_late),
+    Row(B,          ANY, on.DialEnded,          when.dial_result_is_final,           E,          do.end_by_dial),
+    Row(B,          ANY, on.DialEnded,          None,                                STAY,       do.note_dial_ended),
+    Row(V,          ANY, on.DialEnded,          when.agent_leaves_during_conversion, STAY,       do.note_left),
+    Row(V,          ANY, on.DialEnded,          when.parent_ended_its_bridge,        E,          do.end_parent_left),
+    Row(V,          ANY, on.DialEnded,          when.dialing_party_is_gone,          E,          (do.note_left, do.end_by_first_to_leave)),
+    Row(V|T,        ANY, on.DialEnded,          when.is_bridge_of_live_party,        STAY,       do.note_parent_dial_ended),
+    Row(V,          ANY, on.DialEnded,          None,                                STAY,       do.log_only),
+    Row(C,          ANY, on.DialEnded,          when.waiting_party_left_conference,  STAY,       do.note_left),
+    Row(C,          ANY, on.DialEnded,          when.is_of_absent_party,             STAY,       do.log_only),
+    Row(C,          ANY, on.DialEnded,          when.is_bridge_of_live_party,        STAY,       do.log_only),
+    Row(C,          ANY, on.DialEnded,          when.customer_left_for_after_url,    STAY,       do.note_redirected_away),
+    Row(C|T,        ANY, on.DialEnded,          None,                                STAY,       do.note_left),
 
-    Row(C|T,        on.GateDecided,                      when.gate_accepted_call,             STAY,       do.note_gate_accepted),
-    Row(C|T,        on.GateDecided,                      when.is_of_current_dial,             STAY,       do.note_gate_rejected),
-    Row(B,          on.GateDecided,                      when.gate_accepted_call,             STAY,       do.note_agent_accepted),
-    Row(B,          on.GateDecided,                      when.is_of_current_dial,             E,          do.end_gate_rejected),
-    Row(B|C|T,      AT_GATE,                             None,                                STAY,       do.log_only),
+    # GateReached: a dialed party answered; without a gate, it joins at once
+    Row(B|C|T,      ANY, on.GateReached,        when.is_of_current_dial,             STAY,       do.note_gate_reached),
+    Row(C|T,        ANY, on.GateReached,        when.is_of_abandoned_dial,           STAY,       do.hang_up_late_dial),
+    Row(B|C|T,      ANY, on.GateReached,        None,                                STAY,       do.log_only),
+    Row(E,          ANY, on.GateReached,        when.is_live_leg_at_gate,            STAY,       do.hang_up_after_end),
+    Row(E,          ANY, on.GateReached,        None,                                STAY,       do.ignore_late),
+
+    # GateDecided: the gate accepted or rejected the party
+    Row(B,          ANY, on.GateDecided,        when.gate_accepted_call,             STAY,       do.note_agent_accepted),
+    Row(B,          ANY, on.GateDecided,        when.is_of_current_dial,             E,          do.end_gate_rejected),
+    Row(C|T,        ANY, on.GateDecided,        when.gate_accepted_call,             STAY,       do.note_gate_accepted),
+    Row(C|T,        ANY, on.GateDecided,        when.is_of_current_dial,             STAY,       do.note_gate_rejected),
+    Row(B|C|T,      ANY, on.GateDecided,        None,                                STAY,       do.log_only),
+    Row(E,          ANY, on.GateDecided,        when.is_live_leg_at_gate,            STAY,       do.hang_up_after_end),
+    Row(E,          ANY, on.GateDecided,        None,                                STAY,       do.ignore_late),
 )
 # fmt: on

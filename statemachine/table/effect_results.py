@@ -4,63 +4,72 @@ from conferral.statemachine import actions as do
 from conferral.statemachine import effects
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine.table.row import LIVE, STAY, B, C, E, O, Row, S, T, V
+from conferral.statemachine.table.row import ANY, LIVE, STAY, B, C, E, O, Row, S, T, V
 
 #: The effect failed, or may have.
 NOT_DONE = (on.EffectFailed, on.EffectUnknown)
-ANY = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
+ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 
 # fmt: off
 EFFECT_RESULTS: tuple[Row, ...] = (
-    #   in                 event               when                                                                to    do
-    Row(C|T,               ANY,                when.call_was_not_found,                                            STAY, do.note_call_not_found),
-    Row(E,                 on.EffectSucceeded, when.finds_unknown_call,                                            STAY, do.hang_up_found_call),
-    Row(E,                 ANY,                when.is_awaited_hang_up,                                            STAY, do.note_hang_up_result),
-    Row(E,                 on.EffectSucceeded, when.shows_live_leg,                                                STAY, do.hang_up_after_end),
-    Row(E,                 on.EffectSucceeded, when.leaves_guests_behind,                                          STAY, do.end_conference_of_guests),
-    Row(E,                 NOT_DONE,           when.sentence_failed,                                               STAY, (do.hang_up_after_failed_sentence, do.end_conference_of_guests)),
-    # The end of the conference also moves the customer on, by the action of the <Dial>.
-    Row(E,                 NOT_DONE,           when.redirect_to_url_failed,                                        STAY, do.end_conference_after_failed_redirect),
+    #   in                 phaseevent               when                                                                to         do
+    # Dials: CreateParticipant, CreateCall, and FindCall, which searches for the call of a dial
+    Row(C|T,               ANY, ANY_RESULT,         when.call_was_not_found,                                            STAY,      do.note_call_not_found),
+    Row(O.DIALING,         ANY, on.EffectFailed,    when.dial_shows_conference_over,                                    STAY,      do.await_waiting_party_rejoin),
+    Row(C|T,               ANY, on.EffectFailed,    when.is_dial_before_start,                                          STAY,      do.redial_at_gate),
+    Row(T,                 ANY, on.EffectFailed,    when.is_dial_into_ended_conference,                                 STAY,      do.read_before_giving_up_dial),
+    Row(B|C|T,             ANY, on.EffectFailed,    when.caller_id_was_refused,                                         STAY,      do.redial_with_business_number),
+    Row(B,                 ANY, on.EffectFailed,    when.is_dial_result,                                                E,         do.end_agent_not_dialed),
+    Row(C|T,               ANY, on.EffectFailed,    when.is_dial_result,                                                STAY,      do.note_dial_failed),
+    Row(B|C|T,             ANY, on.EffectUnknown,   when.is_dial_result,                                                STAY,      do.note_dial_unknown),
+    Row(B,                 ANY, ANY_RESULT,         when.search_misses_talking_agent,                                   STAY,      do.find_agent_later),
+    Row(B,                 ANY, ANY_RESULT,         when.call_was_not_found,                                            E,         do.end_agent_not_dialed),
+    Row(B|C|T,             ANY, on.EffectSucceeded, when.is_find_call_result,                                           STAY,      do.note_dial_placed),
+    Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY,      do.hang_up_placed_call),
+    Row(B|C|T,             ANY, on.EffectSucceeded, when.is_dial_result,                                                STAY,      do.note_dial_placed),
+    Row(C|T,               ANY, on.EffectSucceeded, when.is_of_replaced_dial,                                           STAY,      do.hang_up_placed_call),
 
+    # RedirectCall: a leg is moved into the conference
+    Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY,      do.note_redirected),
     # 21220: the child is gone. A read shows who hung up, and ends the session.
-    Row(V,                 on.EffectFailed,    when.is_redirect_of_gone_call,                                      STAY, (do.note_redirect_ended, do.read_calls)),
-    Row(V,                 on.EffectFailed,    when.is_first_redirect,                                             B,    do.return_to_bridge),
-    Row(V,                 on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY, do.note_redirect_ended),
-    Row(O.DIALING,         on.EffectFailed,    when.dial_shows_conference_over,                                    STAY, do.await_waiting_party_rejoin),
-    Row(C|T,               on.EffectFailed,    when.is_dial_before_start,                                          STAY, do.redial_at_gate),
-    Row(T,                 on.EffectFailed,    when.is_dial_into_ended_conference,                                 STAY, do.read_before_giving_up_dial),
-    Row(B|C|T,             on.EffectFailed,    when.caller_id_was_refused,                                         STAY, do.redial_with_business_number),
-    Row(C|T,               on.EffectFailed,    when.is_dial_result,                                                STAY, do.note_dial_failed),
-    Row(B,                 on.EffectFailed,    when.is_dial_result,                                                E,    do.end_agent_not_dialed),
-    Row(B|C|T,             on.EffectUnknown,   when.is_dial_result,                                                STAY, do.note_dial_unknown),
-    Row(B,                 ANY,                when.search_misses_talking_agent,                                   STAY, do.find_agent_later),
-    Row(B,                 ANY,                when.call_was_not_found,                                            E,    do.end_agent_not_dialed),
-    Row(B|C|T,             on.EffectSucceeded, when.is_find_call_result,                                           STAY, do.note_dial_placed),
-    Row(C|T,               on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY, do.hang_up_placed_call),
-    Row(B|C|T,             on.EffectSucceeded, when.is_dial_result,                                                STAY, do.note_dial_placed),
-    Row(C|T,               on.EffectSucceeded, when.is_of_replaced_dial,                                           STAY, do.hang_up_placed_call),
-    Row(C|T,               on.EffectFailed,    when.is_update_of_gone_participant,                                 STAY, (do.note_update_result, do.read_calls)),
-    # Twilio can't hold a participant before the conference starts.
-    Row(C,                 on.EffectFailed,    when.customer_hold_failed,                                          STAY, (do.await_waiting_party_rejoin, do.redirect_waiting_party)),
-    Row(T,                 on.EffectFailed,    when.customer_hold_failed,                                          STAY, do.move_customer_to_new_conference),
-    Row(C|T,               on.EffectFailed,    when.is_update_before_start,                                        STAY, do.await_conference_start),
-    Row(C|T,               on.EffectFailed,    when.supervisor_update_was_refused,                                 STAY, do.note_supervisor_refused),
-    Row(C|T,               ANY,                when.is_result_of(effects.UpdateParticipant),                       STAY, do.note_update_result),
-    Row(V|C|T,             on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY, do.note_redirected),
-    # Its callback is late or lost, and others may wait for the party to leave.
-    Row(C|T,               on.EffectSucceeded, when.missed_end_of_call,                                            STAY, do.read_until_known),
-    Row(LIVE,              on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_done),
-    Row(LIVE|E,            on.EffectSucceeded, None,                                                               STAY, do.log_only),
-    Row(S.RELEASING_AGENT, on.EffectFailed,    when.agent_hang_up_was_refused,                                     S.TALKING, (do.keep_agent, do.undo_complete)),
-    Row(C|T,               on.EffectFailed,    when.agent_hang_up_was_refused,                                     STAY, do.keep_agent),
-
+    Row(V,                 ANY, on.EffectFailed,    when.is_redirect_of_gone_call,                                      STAY,      (do.note_redirect_ended, do.read_calls)),
+    Row(V,                 ANY, on.EffectFailed,    when.is_first_redirect,                                             B,         do.return_to_bridge),
+    Row(V,                 ANY, on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY,      do.note_redirect_ended),
     # No leg has moved: agent and customer still talk over the bridge.
-    Row(S.MOVING_CUSTOMER, on.EffectFailed,    when.is_refused_move_from_bridge,                                   B,    do.return_to_bridge_unmoved),
-    Row(C|T,               on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY, (do.note_redirect_ended, do.read_calls)),
-    Row(V|C|T,             on.EffectUnknown,   when.is_result_of(effects.RedirectCall),                            STAY, (do.note_redirect_ended, do.read_calls)),
-    Row(LIVE,              NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY, do.note_recording_failed),
-    Row(C|T,               NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                        STAY, do.note_announcement_failed),
-    Row(B|C|T,             NOT_DONE,           when.is_result_of(effects.ReadCalls),                               STAY, do.read_again),
-    Row(LIVE|E,            NOT_DONE,           None,                                                               STAY, do.log_only),
+    Row(S.MOVING_CUSTOMER, ANY, on.EffectFailed,    when.is_refused_move_from_bridge,                                   B,         do.return_to_bridge_unmoved),
+    Row(C|T,               ANY, on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY,      (do.note_redirect_ended, do.read_calls)),
+    Row(V|C|T,             ANY, on.EffectUnknown,   when.is_result_of(effects.RedirectCall),                            STAY,      (do.note_redirect_ended, do.read_calls)),
+
+    # UpdateParticipant: hold, mute, end-on-exit, or coaching
+    Row(C|T,               ANY, on.EffectFailed,    when.is_update_of_gone_participant,                                 STAY,      (do.note_update_result, do.read_calls)),
+    # Twilio can't hold a participant before the conference starts.
+    Row(C,                 ANY, on.EffectFailed,    when.customer_hold_failed,                                          STAY,      (do.await_waiting_party_rejoin, do.redirect_waiting_party)),
+    Row(T,                 ANY, on.EffectFailed,    when.customer_hold_failed,                                          STAY,      do.move_customer_to_new_conference),
+    Row(C|T,               ANY, on.EffectFailed,    when.is_update_before_start,                                        STAY,      do.await_conference_start),
+    Row(C|T,               ANY, on.EffectFailed,    when.supervisor_update_was_refused,                                 STAY,      do.note_supervisor_refused),
+    Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                       STAY,      do.note_update_result),
+
+    # HangUpCall: its callback may be late or lost, and others may wait for the party to leave
+    Row(C|T,               ANY, on.EffectSucceeded, when.missed_end_of_call,                                            STAY,      do.read_until_known),
+    Row(S.RELEASING_AGENT, ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                     S.TALKING, (do.keep_agent, do.undo_complete)),
+    Row(C|T,               ANY, on.EffectFailed,    when.agent_hang_up_was_refused,                                     STAY,      do.keep_agent),
+
+    # Recordings, announcements, and reads
+    Row(LIVE,              ANY, on.EffectSucceeded, when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY,      do.note_recording_done),
+    Row(LIVE,              ANY, NOT_DONE,           when.is_result_of(effects.StartRecording, effects.ChangeRecording), STAY,      do.note_recording_failed),
+    Row(C|T,               ANY, NOT_DONE,           when.is_result_of(effects.PlayAnnouncement),                        STAY,      do.note_announcement_failed),
+    Row(B|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.ReadCalls),                               STAY,      do.read_again),
+
+    # After the end: nothing of the session may go on
+    Row(E,                 ANY, on.EffectSucceeded, when.finds_unknown_call,                                            STAY,      do.hang_up_found_call),
+    Row(E,                 ANY, ANY_RESULT,         when.is_awaited_hang_up,                                            STAY,      do.note_hang_up_result),
+    Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                STAY,      do.hang_up_after_end),
+    Row(E,                 ANY, on.EffectSucceeded, when.leaves_guests_behind,                                          STAY,      do.end_conference_of_guests),
+    Row(E,                 ANY, NOT_DONE,           when.sentence_failed,                                               STAY,      (do.hang_up_after_failed_sentence, do.end_conference_of_guests)),
+    # The end of the conference also moves the customer on, by the action of the <Dial>.
+    Row(E,                 ANY, NOT_DONE,           when.redirect_to_url_failed,                                        STAY,      do.end_conference_after_failed_redirect),
+
+    # All others
+    Row(LIVE|E,            ANY, ANY_RESULT,         None,                                                               STAY,      do.log_only),
 )
 # fmt: on

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Command, Event
-from conferral.statemachine.states import Opening, State, TransferStage
+from conferral.statemachine.states import Opening, Phase, State, TransferStage
 
 Guard = Callable[..., bool]
 Action = Callable[..., None]
@@ -24,6 +24,17 @@ O = Opening  # noqa: E741
 Stage = TransferStage | Opening
 Stages = tuple[Stage, ...]
 Source = frozenset[State] | Stage | Stages
+Phases = frozenset[Phase]
+#: Phases say who is with the customer: see `Phase`. They combine like states.
+RINGING, CONNECTED, WARM, CONSULT, BLIND, RECALL, PARK, PARKED, RETRIEVE, SETTLED = (
+    frozenset({phase}) for phase in Phase
+)
+#: The agent stays until the target answers.
+WITH_AGENT = WARM | CONSULT
+#: The phase does not decide.
+ANY = None
+#: One state or stage, or `STAY`.
+Target = frozenset[State] | Stage | None
 #: Neither state nor stage changes.
 STAY = None
 
@@ -32,10 +43,10 @@ class Row(NamedTuple):
     """What events lead to in some states or stages, if the guard agrees."""
 
     source: Source
+    phases: Phases | None
     events: Events
     guard: Guard | None
-    #: One state or stage, or several stages of which the action chooses one; None if nothing changes.
-    target: Source | None
+    target: Target
     actions: Actions
 
 
@@ -43,6 +54,7 @@ class Refuse(NamedTuple):
     """Commands that some states or stages refuse, if the guard agrees."""
 
     source: Source
+    phases: Phases | None
     events: Events
     guard: Guard | None
     reason: Reason
@@ -64,26 +76,28 @@ class Transition(NamedTuple):
     guard: Guard | None
     target: State | None
     actions: tuple[Action, ...]
-    #: Stages in which it applies, empty for all; and those to which it may lead, empty if it stays.
-    stages: Stages = ()
-    next_stages: Stages = ()
-    #: The stages and the guard.
-    conditions: tuple[Guard, ...] = ()
+    #: Stages and phases in which it applies, empty for all.
+    stages: Stages
+    phases: Phases
+    #: The stage to which it leads, None if it stays.
+    next_stage: Stage | None
+    #: The stages, the phases, and the guard.
+    conditions: tuple[Guard, ...]
 
 
 def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
     """Yield the rows' transitions, in the order of the rows."""
     for row in rows:
         states, stages = _states_and_stages(row.source)
-        conditions = (*([in_stages_guard(stages)] if stages else ()), *([row.guard] if row.guard else ()))
+        conditions = tuple(_conditions(stages, row.phases, row.guard))
         for event in row.events if isinstance(row.events, tuple) else (row.events,):
             for source in [state for state in State if state in states]:
-                if isinstance(row, Refuse):
-                    yield Transition(source, event, row.guard, None, (refusal(row.reason),), stages, (), conditions)
-                else:
-                    target, next_stages = _target_and_stages(row.target, source)
-                    actions = row.actions if isinstance(row.actions, tuple) else (row.actions,)
-                    yield Transition(source, event, row.guard, target, actions, stages, next_stages, conditions)
+                target, stage = _state_and_stage(STAY if isinstance(row, Refuse) else row.target, source)
+                actions = refusal(row.reason) if isinstance(row, Refuse) else row.actions
+                actions = actions if isinstance(actions, tuple) else (actions,)
+                yield Transition(
+                    source, event, row.guard, target, actions, stages, row.phases or frozenset(), stage, conditions
+                )
 
 
 def _states_and_stages(source: Source) -> tuple[frozenset[State], Stages]:
@@ -94,12 +108,23 @@ def _states_and_stages(source: Source) -> tuple[frozenset[State], Stages]:
     return (C if isinstance(stages[0], Opening) else T), stages
 
 
-def _target_and_stages(target: Source | None, source: State) -> tuple[State | None, Stages]:
-    """Return the state to enter, None if it stays, and the possible stages."""
+def _state_and_stage(target: Target, source: State) -> tuple[State | None, Stage | None]:
+    """Return the state to enter, None if it stays, and the stage, if any."""
     if target is None:
-        return None, ()
+        return None, None
     (state,), stages = _states_and_stages(target)
-    return (None if stages and state is source else state), stages
+    return (None if stages and state is source else state), (stages[0] if stages else None)
+
+
+def _conditions(stages: Stages, phases: Phases | None, guard: Guard | None) -> Iterator[Guard]:
+    """Yield what must hold for a row: the stage, the phase, and the guard."""
+    if stages:
+        is_opening = isinstance(stages[0], Opening)
+        yield lambda draft, _: (draft.session.opening if is_opening else draft.transfer.stage) in stages
+    if phases:
+        yield lambda draft, _: draft.session.phase in phases
+    if guard:
+        yield guard
 
 
 @cache
@@ -111,10 +136,3 @@ def refusal(reason: Reason) -> Action:
 
     refuse.__doc__ = f'Refuse: "{reason}".' if isinstance(reason, str) else f"Refuse: {reason.__doc__}"
     return refuse
-
-
-def in_stages_guard(stages: Stages) -> Guard:
-    """Return the guard: is the opening or the transfer in one of these stages?"""
-    if isinstance(stages[0], Opening):
-        return lambda draft, _event: draft.session.opening in stages
-    return lambda draft, _event: draft.transfer.stage in stages

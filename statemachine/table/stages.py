@@ -1,4 +1,7 @@
-"""Stages of a transfer: what ends each, its time limit, and what follows."""
+"""Stages of a transfer: what ends each, its time limit, and what follows.
+
+In the order in which a transfer passes through them. `Phase` says which kind of transfer it is.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,8 +11,28 @@ from conferral.statemachine import guards as when
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Automatic, Event, StageOverdue
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, asked_pause_ms
-from conferral.statemachine.states import Opening, Phase
-from conferral.statemachine.table.row import STAY, Action, Actions, C, Guard, Row, S, Source, Stages
+from conferral.statemachine.states import Opening
+from conferral.statemachine.table.row import (
+    ANY,
+    BLIND,
+    CONSULT,
+    PARK,
+    RECALL,
+    RETRIEVE,
+    STAY,
+    WARM,
+    WITH_AGENT,
+    Action,
+    Actions,
+    C,
+    Guard,
+    Phases,
+    Row,
+    S,
+    Stage,
+    Stages,
+    Target,
+)
 
 #: Name of a timeout in `Policy`, or a function that returns one in milliseconds, None for no limit.
 Timeout = str | Callable[[Draft], int | None]
@@ -19,8 +42,9 @@ class Until(NamedTuple):
     """What ends stages, and what follows."""
 
     stages: S | Stages
+    phases: Phases | None
     guard: Guard
-    target: Source | None
+    target: Target
     actions: Actions
 
 
@@ -28,15 +52,10 @@ class Limit(NamedTuple):
     """How long a stage may last, and what follows then."""
 
     stage: S
+    phases: Phases | None
     timeout: Timeout
-    target: Source | None
+    target: Target
     actions: Actions
-
-
-def hold_or_ringback_timeout(draft: Draft) -> int:
-    """`hold_timeout_ms` to keep a talk private, else `ringback_timeout_ms`."""
-    policy = draft.policy
-    return policy.hold_timeout_ms if draft.session.phase in (Phase.CONSULT, Phase.PARK) else policy.ringback_timeout_ms
 
 
 def leave_or_arrive_timeout(draft: Draft) -> int:
@@ -57,96 +76,129 @@ def recall_pause(draft: Draft) -> int:
 #: Only customer and agent take part.
 BEFORE_ANSWER = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING, S.DIALING)
 #: Agent and target talk or are about to; no one has been released.
-TOGETHER = (S.TALKING, S.SWAPPING, S.SWAPPED, S.MERGING)
+TOGETHER = (S.TALKING, S.HOLDING_FOR_SWAP, S.UNHOLDING_FOR_SWAP, S.MERGING)
 #: The customer goes back to the agent.
 RETURNING = (S.CANCELLING, S.RETURNING_CUSTOMER)
 #: The transfer is over except for Twilio's confirmations.
 ENDING = (S.RELEASING_AGENT, *RETURNING)
-#: The agent, or a fallback, is called: now or after a pause.
-CALLING_BACK = (S.WAITING_TO_RECALL, S.DIALING)
 
 # fmt: off
 STAGES: tuple[Until | Limit, ...] = (
-    #     stages                     until, or at most              to                                            do
+    #     stages                     phase            until, or at most               to                    do
+
+    # Twilio confirms that the conference survives the agent's leaving (`EndConferenceOnExit`).
     # An agent who leaves before the target answers has handed over.
-    Until(S.CLEARING_END_ON_EXIT,    when.agent_left_before_answer, STAY,                                         do.continue_as_blind),
-    Until(BEFORE_ANSWER,             when.agent_left_before_answer, S.HOLDING_CUSTOMER,                           do.continue_as_blind),
+    Until(S.CLEARING_END_ON_EXIT,    WITH_AGENT,      when.agent_is_gone,             STAY,                 do.continue_as_blind),
+    Until(BEFORE_ANSWER,             WITH_AGENT,      when.agent_is_gone,             S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer_with_ringing)),
+    Until(S.CLEARING_END_ON_EXIT,    WARM,            when.agent_may_leave,           S.DIALING,            do.dial_targets),
+    Until(S.CLEARING_END_ON_EXIT,    CONSULT,         when.agent_may_leave,           S.HOLDING_CUSTOMER,   (do.hold_customer_with_music, do.hold_agent_if_gated)),
+    Until(S.CLEARING_END_ON_EXIT,    PARK,            when.agent_may_leave,           S.HOLDING_CUSTOMER,   do.hold_customer_with_music),
+    Until(S.CLEARING_END_ON_EXIT,    BLIND,           when.agent_may_leave,           S.HOLDING_CUSTOMER,   do.hold_customer_with_ringing),
+    Limit(S.CLEARING_END_ON_EXIT,    ANY,             "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_unconfirmed),
 
-    Until(S.CLEARING_END_ON_EXIT,    when.agent_may_leave,          (S.HOLDING_CUSTOMER, S.DIALING),              do.hold_customer_or_dial),
-    Limit(S.CLEARING_END_ON_EXIT,    "hold_timeout_ms",             S.RETURNING_CUSTOMER,                         do.fail_unconfirmed),
+    # Twilio confirms that the customer is on hold. Only then, a consult's target is dialed: they never hear each other.
+    Until(S.HOLDING_CUSTOMER,        CONSULT,         when.customer_is_held,          S.PAUSING_RECORDING,  do.pause_for_consult),
+    Until(S.HOLDING_CUSTOMER,        PARK,            when.customer_is_held,          S.PARKING,            do.release_agent),
+    Until(S.HOLDING_CUSTOMER,        BLIND,           when.customer_is_held,          S.DIALING,            (do.release_agent, do.dial_targets)),
+    # The target was dialed before the agent left, and answers first.
+    Until(S.HOLDING_CUSTOMER,        BLIND,           when.target_joined,             S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    # Without a hold, a blind transfer goes on: the customer only hears no ringing.
+    Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,  "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_unconfirmed),
+    Limit(S.HOLDING_CUSTOMER,        BLIND,           "ringback_timeout_ms",          S.DIALING,            (do.release_agent, do.dial_targets)),
 
-    Until(S.HOLDING_CUSTOMER,        when.customer_is_held,         (S.PARKING, S.PAUSING_RECORDING, S.DIALING),  do.dial_or_release_agent),
-    # An agent released before the answer need not be waited for once it comes.
-    Until(S.HOLDING_CUSTOMER,        when.blind_target_joined,      S.UNHOLDING_CUSTOMER,                         do.hand_over),
-    Limit(S.HOLDING_CUSTOMER,        hold_or_ringback_timeout,      (S.RETURNING_CUSTOMER, S.PARKING, S.DIALING), do.fail_or_continue_unheld),
+    # Twilio pauses the conference's recording, if it has one: a consult is not recorded.
+    Until(S.PAUSING_RECORDING,       ANY,             when.consult_is_unrecorded,     S.DIALING,            do.dial_targets),
+    Limit(S.PAUSING_RECORDING,       ANY,             "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_unconfirmed),
 
-    Until(S.PAUSING_RECORDING,       when.consult_is_unrecorded,    S.DIALING,                                    do.dial_targets),
-    Limit(S.PAUSING_RECORDING,       "hold_timeout_ms",             S.RETURNING_CUSTOMER,                         do.fail_unconfirmed),
+    # The customer, without the agent, moves from the bridge into the conference.
+    Until(S.MOVING_CUSTOMER,         ANY,             when.customer_arrived_alone,    STAY,                 do.move_customer_to_new_conference),
+    Until(S.MOVING_CUSTOMER,         PARK,            when.customer_hears_wait_audio, S.PARKING,            do.await_agent_leaving),
+    Until(S.MOVING_CUSTOMER,         BLIND,           when.customer_hears_wait_audio, S.DIALING,            do.dial_targets),
+    Until(S.MOVING_CUSTOMER,         PARK,            when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer_with_music),
+    Until(S.MOVING_CUSTOMER,         BLIND,           when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer_with_ringing),
+    Limit(S.MOVING_CUSTOMER,         ANY,             leave_or_arrive_timeout,        STAY,                 do.read_and_hang_up_lingering_party),
 
-    Until(S.MOVING_CUSTOMER,         when.customer_arrived_alone,   STAY,                                         do.move_customer_to_new_conference),
-    Until(S.MOVING_CUSTOMER,         when.customer_has_arrived,     (S.HOLDING_CUSTOMER, S.PARKING, S.DIALING),   do.hold_or_dial_after_arrival),
-    Limit(S.MOVING_CUSTOMER,         leave_or_arrive_timeout,       STAY,                                         do.read_and_hang_up_lingering_party),
+    # The agent who parks the call leaves.
+    Until(S.PARKING,                 ANY,             when.customer_is_parked,        C,                    do.note_parked),
+    Limit(S.PARKING,                 ANY,             "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
 
-    Until(S.PARKING,                 when.customer_is_parked,       C,                                            do.note_parked),
-    Limit(S.PARKING,                 "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_party),
+    # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
+    Until(S.DIALING,                 WARM,            when.target_joined,             S.TALKING,            (do.choose_winner, do.let_all_talk)),
+    Until(S.DIALING,                 CONSULT,         when.target_joined,             S.TALKING,            (do.choose_winner, do.let_agent_consult)),
+    Until(S.DIALING,                 BLIND,           when.target_joined,             S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    Until(S.DIALING,                 RECALL|RETRIEVE, when.target_joined,             S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
+    Until(S.DIALING,                 WITH_AGENT,      when.every_dial_failed,         S.RETURNING_CUSTOMER, do.note_no_target_reached),
+    Limit(S.DIALING,                 ANY,             leave_timeout_if_missing,       STAY,                 do.read_and_hang_up_lingering_party),
 
-    Until(S.DIALING,                 when.target_joined,            (S.TALKING, S.UNHOLDING_CUSTOMER),            do.hand_over),
-    Until(S.DIALING,                 when.no_target_was_reached,    S.RETURNING_CUSTOMER,                         do.note_no_target_reached),
-    Limit(S.DIALING,                 leave_timeout_if_missing,      STAY,                                         do.read_and_hang_up_lingering_party),
-
+    # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
     # The agent's leaving counts as `complete`, the target's as `cancel`.
-    Until(TOGETHER,                  when.agent_is_gone,            S.COMPLETING,                                 do.complete_after_agent_left),
-    Until((*TOGETHER, S.COMPLETING), when.no_target_remains,        S.RETURNING_CUSTOMER,                         do.note_target_left),
+    Until(TOGETHER,                  ANY,             when.agent_is_gone,             S.COMPLETING,         do.complete_after_agent_left),
+    Until((*TOGETHER, S.COMPLETING), ANY,             when.no_target_remains,         S.RETURNING_CUSTOMER, do.note_target_left),
 
-    Until(S.SWAPPING,                when.first_is_held,            S.SWAPPED,                                    do.unhold_swapped),
-    Limit(S.SWAPPING,                "hold_timeout_ms",             S.SWAPPED,                                    do.undo_swap),
-    Until(S.SWAPPED,                 when.second_is_unheld,         S.TALKING,                                    do.finish_swap),
-    Limit(S.SWAPPED,                 "hold_timeout_ms",             STAY,                                         do.read_at_stage_timeout),
+    # Twilio confirms the hold of the party put aside, then the unhold of the party taken up: they never hear each other.
+    Until(S.HOLDING_FOR_SWAP,        ANY,             when.put_aside_is_held,         S.UNHOLDING_FOR_SWAP, do.unhold_taken_up),
+    Limit(S.HOLDING_FOR_SWAP,        ANY,             "hold_timeout_ms",              S.UNHOLDING_FOR_SWAP, do.undo_swap),
+    Until(S.UNHOLDING_FOR_SWAP,      ANY,             when.taken_up_is_unheld,        S.TALKING,            do.finish_swap),
+    Limit(S.UNHOLDING_FOR_SWAP,      ANY,             "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
 
-    Until(S.MERGING,                 when.no_one_is_held,           S.TALKING,                                    do.finish_merge),
-    Limit(S.MERGING,                 "hold_timeout_ms",             STAY,                                         do.read_at_stage_timeout),
+    # Twilio confirms that no one is on hold: all three talk.
+    Until(S.MERGING,                 ANY,             when.no_one_is_held,            S.TALKING,            do.finish_merge),
+    Limit(S.MERGING,                 ANY,             "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
 
-    Until(S.COMPLETING,              when.no_one_is_held,           S.RELEASING_AGENT,                            do.release_agent),
-    Limit(S.COMPLETING,              "hold_timeout_ms",             STAY,                                         do.read_at_stage_timeout),
-    # An earlier row has checked the target.
-    Until(S.RELEASING_AGENT,         when.agent_is_gone,            C,                                            do.complete_transfer),
-    Limit(S.RELEASING_AGENT,         "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_party),
+    # Twilio confirms that customer and target are off hold; then the agent leaves.
+    Until(S.COMPLETING,              ANY,             when.no_one_is_held,            S.RELEASING_AGENT,    do.let_agent_leave),
+    Limit(S.COMPLETING,              ANY,             "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
+    Until(S.RELEASING_AGENT,         ANY,             when.agent_is_gone,             C,                    do.complete_transfer),
+    Limit(S.RELEASING_AGENT,         ANY,             "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
 
-    Until(S.UNHOLDING_CUSTOMER,      when.is_retrieved,             C,                                            do.complete_retrieve),
-    Until(S.UNHOLDING_CUSTOMER,      when.agent_has_returned,       C,                                            do.complete_recall),
-    Until(S.UNHOLDING_CUSTOMER,      when.customer_was_taken_over,  C,                                            do.complete_transfer),
-    Limit(S.UNHOLDING_CUSTOMER,      "leave_timeout_ms",            STAY,                                         do.read_and_hang_up_lingering_party),
+    # Twilio confirms that the customer, now with the party that answered, is off hold.
+    Until(S.UNHOLDING_CUSTOMER,      RETRIEVE,        when.customer_was_taken_over,   C,                    do.complete_retrieve),
+    Until(S.UNHOLDING_CUSTOMER,      RECALL,          when.customer_was_taken_over,   C,                    do.complete_recall),
+    Until(S.UNHOLDING_CUSTOMER,      BLIND,           when.customer_was_taken_over,   C,                    do.complete_transfer),
+    Limit(S.UNHOLDING_CUSTOMER,      ANY,             "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
 
-    Until(S.CANCELLING,              when.targets_are_gone,         S.RETURNING_CUSTOMER,                         do.unhold_customer),
-    Limit(S.CANCELLING,              "leave_timeout_ms",            STAY,                                         do.read_at_stage_timeout),
-    Until(S.RETURNING_CUSTOMER,      when.customer_is_unheld,       C,                                            do.return_to_agent),
-    Limit(S.RETURNING_CUSTOMER,      "hold_timeout_ms",             STAY,                                         do.read_at_stage_timeout),
+    # The canceled target leaves; then Twilio confirms that the customer, back with the agent, is off hold.
+    Until(S.CANCELLING,              ANY,             when.targets_are_gone,          S.RETURNING_CUSTOMER, do.unhold_customer),
+    Limit(S.CANCELLING,              ANY,             "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
+    Until(S.RETURNING_CUSTOMER,      ANY,             when.customer_is_unheld,        C,                    do.return_to_agent),
+    Limit(S.RETURNING_CUSTOMER,      ANY,             "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
 
-    Limit(S.WAITING_TO_RECALL,       recall_pause,                  S.DIALING,                                    do.ring_agent),
+    # The pause before the agent is called back.
+    Limit(S.WAITING_TO_RECALL,       ANY,             recall_pause,                   S.DIALING,            do.ring_agent),
 )
 # fmt: on
-ENDS = tuple(Row(one.stages, Automatic, one.guard, one.target, one.actions) for one in STAGES if isinstance(one, Until))
-TIMEOUTS = tuple(Row(one.stage, StageOverdue, None, one.target, one.actions) for one in STAGES
-                 if isinstance(one, Limit) and one.actions is not do.read_at_stage_timeout)  # fmt: skip
-LIMITS = {one.stage: one.timeout for one in STAGES if isinstance(one, Limit)}
+ENDS = tuple(
+    Row(one.stages, one.phases, Automatic, one.guard, one.target, one.actions)
+    for one in STAGES
+    if isinstance(one, Until)
+)  # fmt: skip
+LIMITS = tuple(one for one in STAGES if isinstance(one, Limit))
+TIMEOUTS = tuple(
+    Row(one.stage, one.phases, StageOverdue, None, one.target, one.actions)
+    for one in LIMITS if one.actions is not do.read_at_stage_timeout
+)  # fmt: skip
 
 
-def enter_stage(stages: Stages) -> Action:
+def enter_stage(stage: Stage) -> Action:
     """Return the action that enters a stage and sets its timer."""
 
     def enter(draft: Draft, _event: Event) -> None:
-        if isinstance(stages[0], Opening):
-            draft.change(opening=stages[0])
+        if isinstance(stage, Opening):
+            draft.change(opening=stage)
             return
-        if len(stages) == 1:  # otherwise, the row's other actions have entered one of them
-            draft.change_transfer(stage=stages[0], overdue_reads=0)
-        stage = draft.transfer.stage
-        assert stage in stages, stage
-        timeout = LIMITS.get(stage)
-        timeout_ms = getattr(draft.policy, timeout) if isinstance(timeout, str) else timeout and timeout(draft)
+        draft.change_transfer(stage=stage, overdue_reads=0)
+        timeout_ms = _timeout_ms(draft)
         if timeout_ms is None:
             draft.cancel_timers(StageOverdue)
         else:
             draft.set_timer(StageOverdue, timeout_ms)
 
     return enter
+
+
+def _timeout_ms(draft: Draft) -> int | None:
+    """Return how long the stage may last, in ms; None for no limit."""
+    for limit in LIMITS:
+        if limit.stage is draft.transfer.stage and (not limit.phases or draft.session.phase in limit.phases):
+            return getattr(draft.policy, limit.timeout) if isinstance(limit.timeout, str) else limit.timeout(draft)
+    return None

@@ -12,7 +12,7 @@ from tests.model_checking.twilio_states import Leg
 LONELY_MAX_MS = 30_000
 _OPEN = frozenset({"accepted"})
 _AT_REST = "and nothing happens any more"
-_TALKING = frozenset({TransferStage.TALKING, TransferStage.SWAPPED})
+_TALKING = frozenset({TransferStage.TALKING, TransferStage.UNHOLDING_FOR_SWAP})
 
 
 # ---- what a place remembers --------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _check_belief(session: Session, legs: tuple[Leg, ...]) -> None:
     talks = (
         session.state is State.TRANSFERRING
         and transfer is not None
-        and transfer.stage in (TransferStage.TALKING, TransferStage.SWAPPED)
+        and transfer.stage in (TransferStage.TALKING, TransferStage.UNHOLDING_FOR_SWAP)
     )
     if not is_settled and not talks:
         stage = transfer.stage if transfer is not None and transfer.is_running else session.phase

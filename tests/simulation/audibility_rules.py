@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 #: Stages of a consult in which customer and target must not hear each other.
-APART = frozenset({"talking", "swapping", "swapped"})
+APART = frozenset({"talking", "holding-for-swap", "unholding-for-swap"})
 #: Twilio's refusals after which a supervisor is left as he is (count).
 REFUSED_MAX = 4
 

@@ -1,6 +1,6 @@
 """Steps of a consult: swap, merge, and complete. One at a time."""
 
-from conferral.statemachine.actions.participants import request_hold, request_unhold, unhold_all
+from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.reports import begin_step, report_step
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Complete, EffectFailed, Event, Remove, StageOverdue, Swap
@@ -14,12 +14,12 @@ def swap(draft: Draft, event: Swap) -> None:
     begin_step(draft, event)
     talks_to = TARGET if draft.session.customer.desired_hold else CUSTOMER
     draft.change_transfer(swap_to=CUSTOMER if talks_to == TARGET else TARGET)
-    request_hold(draft, talks_to, WaitAudio.MUSIC)
+    want_hold(draft, talks_to, WaitAudio.MUSIC)
 
 
-def unhold_swapped(draft: Draft, _event: Event) -> None:
+def unhold_taken_up(draft: Draft, _event: Event) -> None:
     """Unhold the party that the agent now talks to: the other is held."""
-    request_unhold(draft, draft.transfer.swap_to)
+    want_unhold(draft, draft.transfer.swap_to)
 
 
 def finish_swap(draft: Draft, _event: Event) -> None:
@@ -31,7 +31,7 @@ def undo_swap(draft: Draft, _event: StageOverdue) -> None:
     """Undo the swap: Twilio did not confirm the hold."""
     report_step(draft, CommandStatus.FAILED, "hold-failed")
     first = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
-    request_unhold(draft, first)
+    want_unhold(draft, first)
     draft.change_transfer(swap_to=first)
 
 

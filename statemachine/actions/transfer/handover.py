@@ -2,15 +2,14 @@
 
 from conferral.statemachine.actions import reports
 from conferral.statemachine.actions.dials import dial, hang_up_party, must_confirm, next_label, set_dial_timer
-from conferral.statemachine.actions.participants import request_hold, request_unhold, set_end_on_exit, unhold_all
+from conferral.statemachine.actions.participants import set_end_on_exit, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import number_former_party, retire_targets
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import begin_step, conclude_transfer, fail_transfer, report_step
-from conferral.statemachine.actions.transfer.start import dial_or_release_agent, release_agent
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, asked_pause_ms, dialed_parties
+from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
@@ -19,8 +18,8 @@ from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
 
 
-def hand_over(draft: Draft, event: Event) -> None:
-    """Hand over to the dialed party that answered first."""
+def choose_winner(draft: Draft, _event: Event) -> None:
+    """Hang up all dialed parties but the one that answered first."""
     winner = not_none(answering_party(draft))
     draft.change_transfer(attempts=draft.transfer.with_attempt(winner.dial_id, result="answered"))
     for other in dialed_parties(draft):
@@ -29,19 +28,29 @@ def hand_over(draft: Draft, event: Event) -> None:
     if draft.session.phase not in AGENT_RING_PHASES:
         _rename_parties(draft, {winner.name: TARGET})
     set_dial_timer(draft)
-    if draft.session.phase in (Phase.WARM, Phase.CONSULT):
-        request_unhold(draft, AGENT)  # who heard ringing
-        status = TransferStatus.CONSULTING if draft.session.phase is Phase.CONSULT else TransferStatus.MERGED
-        draft.change_transfer(status=status, stage=TransferStage.TALKING)
-        reports.report_transfer(draft, CommandStatus.DONE)
-    else:
-        for party in tuple(draft.session.parties.values()):
-            if party.name == CUSTOMER or party.held_for_park:
-                request_unhold(draft, party.name)
-        if draft.session.phase is Phase.BLIND:
-            release_agent(draft, event)
-        # Until the agent who handed over is confirmed gone, Twilio is read.
-        draft.change_transfer(stage=TransferStage.UNHOLDING_CUSTOMER)
+
+
+def let_all_talk(draft: Draft, event: Event) -> None:
+    """Report the transfer as done: customer, agent, and target talk."""
+    _let_agent_talk(draft, event, TransferStatus.MERGED)
+
+
+def let_agent_consult(draft: Draft, event: Event) -> None:
+    """Report the transfer as done: agent and target talk, the customer waits."""
+    _let_agent_talk(draft, event, TransferStatus.CONSULTING)
+
+
+def _let_agent_talk(draft: Draft, _event: Event, status: TransferStatus) -> None:
+    want_unhold(draft, AGENT)  # who heard ringing
+    draft.change_transfer(status=status)
+    reports.report_transfer(draft, CommandStatus.DONE)
+
+
+def unhold_waiting(draft: Draft, _event: Event) -> None:
+    """Unhold the customer, and parties held for a parked call."""
+    for party in tuple(draft.session.parties.values()):
+        if party.name == CUSTOMER or party.held_for_park:
+            want_unhold(draft, party.name)
 
 
 def complete_transfer(draft: Draft, _event: Event) -> None:
@@ -139,17 +148,6 @@ def fail_unconfirmed(draft: Draft, event: StageOverdue) -> None:
     unhold_customer(draft, event)
 
 
-def fail_or_continue_unheld(draft: Draft, event: StageOverdue) -> None:
-    """Fail the transfer if parties could overhear each other, else go on."""
-    agent = draft.session.agent
-    agent_hears = draft.session.phase is Phase.PARK and not (agent.is_gone or agent.is_leaving)
-    if draft.session.phase is Phase.CONSULT or agent_hears:
-        fail_unconfirmed(draft, event)
-        draft.change_transfer(stage=TransferStage.RETURNING_CUSTOMER)
-    else:  # without the customer's wait audio
-        dial_or_release_agent(draft, event)
-
-
 def unhold_customer(draft: Draft, event: Event) -> None:
     """Unhold the customer, and anyone else on hold."""
     unhold_all(draft, event)
@@ -157,8 +155,8 @@ def unhold_customer(draft: Draft, event: Event) -> None:
         draft.set_timer(ConfirmOverdue, draft.policy.confirm_ms)
 
 
-def fall_back(draft: Draft, event: Event) -> None:
-    """Play music to the lone customer, and start the recall or fallback."""
+def note_unreached(draft: Draft, event: Event) -> None:
+    """Play music to the lone customer, and note why no one was reached."""
     why = unreached_reason(draft)
     transfer = draft.transfer
     report_agent_gone(draft, event)
@@ -169,15 +167,14 @@ def fall_back(draft: Draft, event: Event) -> None:
     hold_lone_customer(draft)
     reason = _failure_reason(draft, why)
     if draft.session.phase is Phase.RECALL:
-        draft.change_transfer(reason=reason, stage=TransferStage.WAITING_TO_RECALL)  # for a pause
-        return
-    fail_transfer(draft, reason)
-    if draft.policy.fallback == "recall" and asked_pause_ms(draft):
-        draft.change(phase=Phase.RECALL)
-        draft.change_transfer(stage=TransferStage.WAITING_TO_RECALL)
-        return
-    begin_recall(draft, event)
-    draft.change_transfer(stage=TransferStage.DIALING)
+        draft.change_transfer(reason=reason)  # the transfer was reported as failed
+    else:
+        fail_transfer(draft, reason)
+
+
+def begin_recall_pause(draft: Draft, _event: Event) -> None:
+    """Wait as long as Twilio asked before the agent is called back."""
+    draft.change(phase=Phase.RECALL)
 
 
 def note_transfer_failed(draft: Draft, event: Event) -> None:
@@ -194,7 +191,7 @@ def _failure_reason(draft: Draft, why: str) -> str:
     return f"{before}, fallback {why}" if draft.transfer.fell_back else why
 
 
-def begin_recall(draft: Draft, event: Event) -> None:
+def begin_fallback(draft: Draft, event: Event) -> None:
     """Dial the configured fallback: the agent again, or a destination."""
     fallback = draft.policy.fallback
     if fallback == "recall":
@@ -232,7 +229,7 @@ def hold_lone_customer(draft: Draft) -> None:
     if customer.waits_for_start:
         draft.change_party(customer, wait_audio=WaitAudio.MUSIC)
     else:
-        request_hold(draft, CUSTOMER, WaitAudio.MUSIC)
+        want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
 
 
 def unreached_reason(draft: Draft) -> str:

@@ -5,7 +5,7 @@ from conferral.statemachine.actions.participants import unhold_all
 from conferral.statemachine.actions.parties import number_former_party
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, succeed_transfer
 from conferral.statemachine.actions.transfer.handover import (
-    begin_recall,
+    begin_fallback,
     hold_lone_customer,
     settle_after_transfer,
     unreached_reason,
@@ -72,7 +72,7 @@ def recall_parked(draft: Draft, event: ParkOverdue) -> None:
     )
     draft.cancel_timers(OpeningOverdue)
     fail_transfer(draft, "park-timeout")
-    begin_recall(draft, event)
+    begin_fallback(draft, event)
 
 
 def settle_lost_retrieve(draft: Draft, event: Event) -> None:

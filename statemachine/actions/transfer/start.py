@@ -5,11 +5,10 @@ from conferral.statemachine.actions import conference, dials
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.conversion import redirect_leg
 from conferral.statemachine.actions.guests import add_unknown_participants
-from conferral.statemachine.actions.participants import apply_participants, request_hold, request_unhold, unhold_all
+from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import note_gone, retire_targets
 from conferral.statemachine.actions.pending_commands import fail_queued_commands
 from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_until_known
-from conferral.statemachine.actions.recording import pause_for_consult
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_converts
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
@@ -37,7 +36,7 @@ def begin_pending_transfer(draft: Draft, event: Event) -> None:
     draft.cancel_timers(events.LoneOverdue)
     draft.change_party(draft.session.agent, desired_end_on_exit=False)
     # A party that a command put on hold takes part in the transfer.
-    request_unhold(draft, AGENT)
+    want_unhold(draft, AGENT)
     if phase is Phase.WARM:
         unhold_all(draft, event)
 
@@ -88,49 +87,25 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
     )
 
 
-def hold_customer_or_dial(draft: Draft, event: Event) -> None:
-    """Hold the customer, or dial in a warm transfer."""
-    if draft.session.phase is Phase.WARM:
-        dial_targets(draft, event)
-    else:
-        hold_customer(draft)
+def hold_customer_with_music(draft: Draft, _event: Event) -> None:
+    """Hold the customer, who hears music."""
+    want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
 
 
-def hold_customer(draft: Draft) -> None:
-    """Hold the customer to hear music in a consult, or ringing."""
-    needs_hold = draft.session.phase in (Phase.CONSULT, Phase.PARK)
-    request_hold(draft, CUSTOMER, WaitAudio.MUSIC if needs_hold else WaitAudio.RINGBACK)
-    if draft.session.phase is Phase.CONSULT and _dials_at_gate(draft):
-        # The agent does not hear a phone ring that is dialed to the gate.
-        request_hold(draft, AGENT, WaitAudio.RINGBACK)
-    draft.change_transfer(stage=TransferStage.HOLDING_CUSTOMER)
+def hold_customer_with_ringing(draft: Draft, _event: Event) -> None:
+    """Hold the customer, who hears ringing."""
+    want_hold(draft, CUSTOMER, WaitAudio.RINGBACK)
 
 
-def dial_or_release_agent(draft: Draft, event: Event) -> None:
-    """Dial the target, and release the agent unless it is a consult."""
-    if draft.session.phase is not Phase.CONSULT:
-        release_agent(draft, event)
-        # Before the dial: the agent must not hear a target who answers at once.
-        dials.hang_up_leaving_parties(draft, event)
-    if draft.session.phase is Phase.PARK:
-        draft.change_transfer(stage=TransferStage.PARKING)
-    elif draft.session.phase is Phase.CONSULT and pause_for_consult(draft, event):
-        draft.change_transfer(stage=TransferStage.PAUSING_RECORDING)
-    elif draft.transfer.attempts:
-        draft.change_transfer(stage=TransferStage.DIALING)  # the targets were dialed before the agent left
-        dials.set_dial_timer(draft)  # the customer is on hold for them now
-    else:
-        dial_targets(draft, event)
+def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
+    """Hold the agent with ringing if the target's phone rings at the gate."""
+    # No one in the conference hears such a phone ring.
+    if _dials_at_gate(draft):
+        want_hold(draft, AGENT, WaitAudio.RINGBACK)
 
 
-def hold_or_dial_after_arrival(draft: Draft, event: Event) -> None:
-    """Dial the target, or first hold a customer who can't hear ringing."""
-    if not draft.session.customer.waits_for_start:
-        hold_customer(draft)
-    elif draft.session.phase is Phase.PARK:
-        draft.change_transfer(stage=TransferStage.PARKING)
-    else:
-        dial_targets(draft, event)
+def await_agent_leaving(_draft: Draft, _event: Event) -> None:
+    """Change nothing: the customer hears music, and the agent is leaving."""
 
 
 def _dials_at_gate(draft: Draft) -> bool:
@@ -138,16 +113,27 @@ def _dials_at_gate(draft: Draft) -> bool:
     return "," in draft.transfer.to or dials.needs_gate(draft, draft.transfer.to, draft.transfer.options)
 
 
-def release_agent(draft: Draft, _event: Event) -> None:
-    """Release the agent: mark them as leaving, to be hung up."""
+def release_agent(draft: Draft, event: Event) -> None:
+    """Release the agent, who is hung up."""
+    let_agent_leave(draft, event)
+    # Before a dial that follows: the agent must not hear a target who answers at once.
+    dials.hang_up_leaving_parties(draft, event)
+
+
+def let_agent_leave(draft: Draft, _event: Event) -> None:
+    """Mark the agent as leaving, to be hung up once they can be."""
     agent = draft.session.agent
     if not agent.is_gone:
         dials.mark_leaving(draft, agent)
 
 
 def dial_targets(draft: Draft, _event: Event) -> None:
-    """Dial the target, or all targets as a ring group."""
+    """Dial the target, or a ring group, unless the phones ring already."""
     transfer = draft.transfer
+    if transfer.attempts:  # dialed before the agent left
+        draft.change_transfer(stage=TransferStage.DIALING)  # the customer is on hold for them now
+        dials.set_dial_timer(draft)
+        return
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
     gated = _dials_at_gate(draft)
@@ -163,8 +149,6 @@ def dial_targets(draft: Draft, _event: Event) -> None:
             early_media=draft.session.phase in (Phase.WARM, Phase.CONSULT) and not gated,
             ring_group=f"transfer-{transfer.number}" if several else "",
         )
-    draft.change_transfer(stage=TransferStage.DIALING)
-    dials.update_transfer_status(draft)
 
 
 def continue_as_blind(draft: Draft, _event: Event) -> None:
@@ -176,9 +160,6 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
             read_at_ms = min(target.dial_read_at_ms, draft.now_ms + draft.policy.dial_read_wait_ms)
             draft.change_party(target, dial_read_at_ms=read_at_ms)
     dials.set_dial_timer(draft)
-    # Otherwise, the next stage takes the blind phase into account.
-    if draft.transfer.stage is not TransferStage.CLEARING_END_ON_EXIT:
-        hold_customer(draft)
 
 
 def continue_without_agent(draft: Draft, event: Event) -> None:
