@@ -50,11 +50,3 @@ def test_new_diagrams_take_the_places_of_the_old_ones_and_leave_the_words_alone(
     assert script.drawn_in(new) == {"one": "a\n", "two": "b\n"}
     assert script.with_diagrams(new, {"one": "a\n", "two": "b\n"}) == new
     assert re.sub(r"<!-- flow: \w+ -->\n.*?<!-- /flow -->\n", "", new, flags=re.DOTALL) == "# One\nwords\n"
-
-
-@each("page", sorted(set(PAGES) - {"README.md"}))
-def test_page_ends_with_what_can_fail(page):
-    headings = re.findall(r"^## (.+)$", PAGES[page], re.MULTILINE)
-
-    assert headings[-1] == "What can fail"
-    assert f"({page})" in PAGES["README.md"]
