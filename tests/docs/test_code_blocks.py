@@ -19,7 +19,7 @@ from conferral.statemachine.events import COMMANDS, Convert
 from conferral.statemachine.machine import step
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import Session
-from conferral.storage.commands.command_parser import BadCommandError, parse
+from conferral.storage.commands.command_parser import parse
 from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.keys import Keys
 from conferral.telephony.directory.model import resolve_agent
@@ -211,25 +211,6 @@ def test_every_word_of_why_a_session_ended_is_explained():
     rows = re.findall(r"^\| `([a-z-]+)` \|", COMMANDS_PAGE.partition("## `end_reason`")[2], re.MULTILINE)
 
     assert rows == [reason.value for reason in EndReason]
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"type": "dance", "session": SESSION},
-        {"type": "convert"},
-        {"type": "convert", "session": "a b"},
-        {"type": "convert", "session": SESSION, "id": "a b"},
-        {"type": "convert", "session": SESSION, "to": "x"},
-    ],
-    ids=["type", "no-session", "session", "id", "field"],
-)
-def test_the_words_of_a_malformed_command_are_explained(fields):
-    with pytest.raises(BadCommandError) as refused:  # noqa: PT012
-        command_id_of(fields, "1-0")
-        parse(fields)
-
-    assert f"| `{refused.value}` |" in COMMANDS_PAGE
 
 
 def test_the_refusal_of_an_unknown_session_is_explained():
