@@ -24,8 +24,6 @@ class LostConference:
     #: Whether it has started; otherwise a party waits in it.
     has_started: bool
     participants: tuple[ParticipantFound, ...]
-    #: SIDs of its calls to or from Conferral's numbers.
-    own_calls: frozenset[str]
 
 
 class LostConferences:
@@ -55,7 +53,6 @@ class LostConferences:
         found = await self._reader.participants_of(text_of(record.sid), {})
         own_numbers = self._own_numbers()
         calls: dict[str, OwnCall] = {}
-        own: set[str] = set()
         # Sequentially, because no call depends on this and other requests come first.
         for participant in found[:CALLS_READ_MAX]:
             call = await if_found(send(self._client.calls(participant.call_sid).fetch_async()))
@@ -66,13 +63,9 @@ class LostConferences:
             own_number = own_number_in(called, own_numbers) or own_number_in(caller, own_numbers)
             address = number_or_address(caller, own_number) if came_in else called
             calls[participant.call_sid] = OwnCall(address, came_in=came_in)
-            if own_number:
-                own.add(participant.call_sid)
         participants = [
             replace(one, address=call.address, came_in=call.came_in) if (call := calls.get(one.call_sid)) else one
             for one in found
         ]
         has_started = record.status == "in-progress"
-        return LostConference(
-            text_of(record.sid), text_of(record.friendly_name), has_started, tuple(participants), frozenset(own)
-        )  # fmt: skip
+        return LostConference(text_of(record.sid), text_of(record.friendly_name), has_started, tuple(participants))

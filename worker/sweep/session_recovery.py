@@ -124,11 +124,7 @@ class SessionRecovery:
     async def _search(self, session_id: str, search: _Search) -> None:
         sid = search.conference_sid
         found = await (self._finder.by_sid(sid) if sid else self._finder.by_name(session_id))
-        if (
-            found is None
-            or not _is_ours(found, session_id, search, self._session_of)
-            or _is_opened_by_wait_request(found)
-        ):
+        if found is None or not _is_ours(found, session_id, self._session_of) or _is_opened_by_wait_request(found):
             return
         event = ConferenceFound(
             session_id=session_id,
@@ -140,15 +136,13 @@ class SessionRecovery:
         await adopt_conference(self._store, event, self._metrics)
 
 
-def _is_ours(found: LostConference, session_id: str, search: _Search, session_of: Callable[[str], str]) -> bool:
+def _is_ours(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:
     """Whether a conference is the session's; the name alone proves nothing.
 
-    A conference that no callback named needs a call of one of our numbers.
+    A callback at our URL named the session; a participant label of ours does the rest.
     """
-    if session_id not in (found.name, session_of(found.name)):
-        return False
-    labelled = {participant.call_sid for participant in found.participants if is_label(participant.label)}
-    return bool(labelled if search.conference_sid else labelled & found.own_calls)
+    has_name = session_id in (found.name, session_of(found.name))
+    return has_name and any(is_label(participant.label) for participant in found.participants)
 
 
 def _is_opened_by_wait_request(found: LostConference) -> bool:
