@@ -189,7 +189,7 @@ class RequestLimiter:
             self._pause_task = asyncio.get_running_loop().create_task(self._wait_out_pause(), name="pause-of-requests")
 
     async def _wait_out_pause(self) -> None:
-        """Let waiters past their deadline through until the pause ends, then grant."""
+        """Let overdue waiters through until the pause ends; then grant."""
         while self._waiting_ordinaries and (pause_s := self.pause_s) > 0:
             await self._sleep(min(pause_s, EXPIRY_POLL_S))
             now_s = self._clock.monotonic_s()
