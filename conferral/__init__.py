@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from conferral.client.client import Client as Client
-    from conferral.client.handle import Command as Command
+    from conferral.client.commands import Command as Command
     from conferral.client.models import Attempt as Attempt
     from conferral.client.models import LogEntry as LogEntry
     from conferral.client.models import OutcomeRecord as OutcomeRecord
@@ -31,7 +31,7 @@ _MODULES = {
     name: module
     for module, names in {
         "conferral.client.client": "Client",
-        "conferral.client.handle": "Command",
+        "conferral.client.commands": "Command",
         "conferral.client.models": "Attempt LogEntry OutcomeRecord Party Recording Session Transfer",
         "conferral.operations.errors": (
             "CommandError CommandFailed CommandPending CommandRejected PublishUnconfirmedError UnknownSession"

@@ -16,12 +16,10 @@ import typer
 
 from conferral import output
 from conferral.cli import commands, dead
-from conferral.cli.check import check
-from conferral.cli.demo import demo
 from conferral.cli.forget import forget
-from conferral.cli.processes import console, sandbox, webhooks, worker
+from conferral.cli.maintenance import check, upgrade
+from conferral.cli.processes import console, demo, sandbox, webhooks, worker
 from conferral.cli.sessions import explain, replay, sessions, show
-from conferral.cli.upgrade import upgrade
 from conferral.cli.usage import App
 from conferral.errors import CommandNotDoneError
 from conferral.runtime.errors import ConferralError, SettingsError

@@ -9,8 +9,7 @@ from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.events.commands import fields_of
 from conferral.webhooks.api import models
-from conferral.webhooks.api.errors import ErrorType
-from conferral.webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS
+from conferral.webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS, ErrorType
 from conferral.webhooks.api.routes import ROUTES, Route
 
 
@@ -99,7 +98,7 @@ def _meanings() -> list[tuple[str, str]]:
 
 def errors_page() -> str:
     """Return a section for each error type."""
-    notes = notes_of(ROOT / "webhooks" / "api" / "errors.py", "ErrorType")
+    notes = notes_of(ROOT / "webhooks" / "api" / "parameters.py", "ErrorType")
     intro = prose(
         "Each error of [the control API](../api.md) has one of these as its `type`; its `docs` is the path to the "
         "section here. `reason` gives the details. Except for `store`, nothing was done."
@@ -108,7 +107,7 @@ def errors_page() -> str:
         f"## {kind.value}\n\nHTTP {STATUS[kind]}. {notes[kind.name]}\n\n{prose(' '.join(_FIXES[kind].split()))}"
         for kind in ErrorType
     )
-    return page("webhooks/api/errors.py", "# Errors of the control API, and what to do\n", intro, *sections)
+    return page("webhooks/api/parameters.py", "# Errors of the control API, and what to do\n", intro, *sections)
 
 
 _FIXES = {

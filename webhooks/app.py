@@ -14,7 +14,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.storage.schema import SchemaVersion
-from conferral.telephony import probe
+from conferral.telephony import number_setup
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
@@ -27,25 +27,21 @@ from conferral.telephony.callback_urls import (
     WAIT_PATH,
     CallbackUrlError,
 )
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.phrases import Phrase
 from conferral.telephony.twilio_queries import TwilioQueries
-from conferral.webhooks.announcement import AnnouncementRoutes
-from conferral.webhooks.audio_files import PATHS, AudioFile
-from conferral.webhooks.authentication import RequestAuthenticator, Rules
+from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules
 from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
-from conferral.webhooks.errors import RejectedError, Rejection
-from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
-from conferral.webhooks.health import HealthRoutes
 from conferral.webhooks.rescue import VOICE_URL_PATHS, Action, NoRedisIngest, Rescue
-from conferral.webhooks.responses import twiml_response
+from conferral.webhooks.responses import RejectedError, Rejection, twiml_response
+from conferral.webhooks.server import HealthRoutes
 from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
 from conferral.webhooks.visits import TooManyVisitsError, Visits
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
-from conferral.webhooks.wait_url import WaitRoutes
+from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, AudioFile, WaitRoutes
 
 log = structlog.get_logger()
 
@@ -169,7 +165,7 @@ class _SignedRoute:
         else:
             log.debug("webhook_accepted", url_path=path, status=response.status)
             if request.raw_path.endswith(
-                probe.TARGET
+                number_setup.TARGET
             ):  # of `conferral check`: no refused callback, whatever the answer
                 return response
         duration_s = shared.clock.monotonic_s() - started_s

@@ -24,7 +24,7 @@ from conferral.telephony.addresses import (
     parse_uri,
 )
 from conferral.telephony.callback_events import Fields, call_received, callee_of, caller_of, sip_domain_of
-from conferral.telephony.directory.model import DirectoryFile, InboundRoute, resolve_address
+from conferral.telephony.directory import DirectoryFile, InboundRoute, resolve_address
 
 log = structlog.get_logger()
 

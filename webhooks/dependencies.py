@@ -14,8 +14,8 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.storage.ingest.port import Ingest
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_events import Fields, call_sid_of, caller_of, sip_domain_sid_of
-from conferral.telephony.conference_names import ConferenceNames
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.webhooks.call_routing import CallRouting

@@ -15,8 +15,8 @@ from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import call_sid_of, is_outbound_leg
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, FALLBACK_PATH, GATE_PATH, WAIT_PATH
 from conferral.telephony.phrases import Phrase
+from conferral.webhooks.authentication import Form
 from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.form import Form
 from conferral.webhooks.responses import twiml_response
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 from conferral.webhooks.voice_client import CLIENT_PATH

@@ -1,18 +1,48 @@
-"""Shared by routes: responses, Redis timeouts, reads of new sessions."""
+"""Responses to Twilio, and why a request is rejected."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import StrEnum
 
 import structlog
 from aiohttp import web
 
-from conferral.runtime.errors import StoreUnreachableError
+from conferral.runtime.errors import ConferralError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import CallReceived, Event
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.ingest.port import Ingest
+
+
+class Rejection(StrEnum):
+    """The reasons, as in the log's `reason`; the client only gets the status."""
+
+    METHOD = "method"
+    TOO_LARGE = "too-large"
+    TOO_MANY_FIELDS = "too-many-fields"
+    TIMEOUT = "timeout"
+    #: Too many large bodies at once.
+    BUSY = "busy"
+    CONTENT_ENCODING = "content-encoding"
+    MALFORMED_BODY = "malformed-body"
+    MALFORMED_URL = "malformed-url"
+    MALFORMED_FIELD = "malformed-field"
+    REPEATED_FIELD = "repeated-field"
+    UNSIGNED = "unsigned"
+    WRONG_SIGNATURE = "wrong-signature"
+    FOREIGN_ACCOUNT = "foreign-account"
+
+
+class RejectedError(ConferralError):
+    """A rejected request: answered with the status, and not published."""
+
+    def __init__(self, status: int, reason: Rejection) -> None:
+        super().__init__(reason.value)
+        self.status = status
+        self.reason = reason
+
 
 log = structlog.get_logger()
 

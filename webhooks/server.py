@@ -1,14 +1,133 @@
-"""The webhooks server: serves until stopped, then finishes requests."""
+"""The webhooks' server: health, start and stop, and large bodies.
+
+Junk must be read and parsed before its signature is verified, which costs as much as a call: up to 1 MiB, and most of a
+second of one core. So few are read at once.
+"""
 
 import asyncio
 import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
 
-from conferral.runtime.lifecycle import pause
+from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import Draining, pause
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.server import run_server
+from conferral.runtime.web.server import SharedResult, run_server
+from conferral.storage.connection.errors import NO_ANSWER
+from conferral.storage.ingest.port import Ingest
+from conferral.storage.schema import SchemaVersion
+from conferral.webhooks.responses import RejectedError, Rejection, store_timeout
+
+#: Large bodies in memory at once, count.
+BODIES_MAX = 32
+#: How long a request waits for a slot, seconds. Twilio gives up after 15 s.
+_SLOT_DEADLINE_S = 8.0
+#: How long a body may take while another request waits for a slot, seconds.
+_SOON_S = 1.0
+
+
+class LargeBodyLimiter:
+    """Slots for large bodies."""
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(BODIES_MAX)
+        #: Deadlines of the bodies being read, and when each read started, seconds, oldest first.
+        self._reads: dict[asyncio.Timeout, float] = {}
+        #: For parsing one body at a time, so that the event loop keeps half of a core.
+        self.parse_lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold a slot inside the block; raise RejectedError if none becomes free."""
+        # Twilio sends a body at once, so the slowest is the least likely to be Twilio's: it must complete soon.
+        if self._slots.locked() and self._reads:
+            slowest = next(iter(self._reads))
+            began_s = self._reads.pop(slowest)
+            if not slowest.expired():  # otherwise, its task only has not run yet
+                slowest.reschedule(max(began_s + _SOON_S, asyncio.get_running_loop().time()))
+        try:
+            async with asyncio.timeout(_SLOT_DEADLINE_S):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise RejectedError(503, Rejection.BUSY) from None
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    @asynccontextmanager
+    async def read_timeout(self, deadline_s: float) -> AsyncIterator[None]:
+        """Raise TimeoutError if a read takes too long, or another needs its slot."""
+        async with asyncio.timeout(deadline_s) as deadline:
+            self._reads[deadline] = asyncio.get_running_loop().time()
+            try:
+                yield
+            finally:
+                self._reads.pop(deadline, None)
+
+
+#: Source: Prometheus docs, exposition formats.
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+_READY_DEADLINE_S = 2.0
+
+
+class HealthRoutes:
+    """Answers `/healthz`, `/readyz`, and `/metrics`, without a signature."""
+
+    def __init__(
+        self, ingest: Ingest, metrics: Metrics, schema: SchemaVersion, draining: Draining | None = None
+    ) -> None:
+        self._ingest = ingest
+        self._metrics = metrics
+        self._schema = schema
+        self._draining = draining
+        # Anyone may poll as often as they like, so Redis and the metrics are read at most once a second.
+        self._redis_error = SharedResult(self._read_redis_error)
+        self._warnings = SharedResult(self._read_warnings)
+        self._exposition = SharedResult(self._render)
+
+    async def alive(self, _request: web.Request) -> web.Response:
+        """Answer that the process runs; a restart would not fix Redis."""
+        return web.Response(text="ok\n")
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        """Return whether callbacks can be stored, with problems and warnings."""
+        redis_error = await self._redis_error()
+        missing = [f"redis: {redis_error}"] if redis_error else []
+        if self._schema.problem:
+            missing.append(self._schema.problem)
+        if self._draining is not None and self._draining.has_begun:
+            missing.append("draining")
+        warnings = [] if redis_error else await self._warnings()
+        body = {"ready": not missing, "missing": missing, "warnings": warnings}
+        return web.json_response(body, status=503 if missing else 200)
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Return the metrics in Prometheus's format."""
+        return web.Response(body=await self._exposition(), headers={"Content-Type": _EXPOSITION})
+
+    async def _read_redis_error(self) -> str:
+        """Return why callbacks can't be stored; empty if they can."""
+        try:
+            async with store_timeout(_READY_DEADLINE_S):
+                return await self._ingest.redis_error()
+        except StoreError:
+            return NO_ANSWER
+
+    async def _read_warnings(self) -> list[str]:
+        """Return what else operators must change in Redis."""
+        try:
+            async with store_timeout(_READY_DEADLINE_S):
+                return await self._ingest.redis_warnings()
+        except StoreError:
+            return []
+
+    async def _render(self) -> bytes:
+        return self._metrics.exposition()
+
 
 log = structlog.get_logger()
 

@@ -18,8 +18,8 @@ from conferral.telephony.callback_events import (
     recording_changed,
 )
 from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_session
+from conferral.webhooks.authentication import Form
 from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.form import Form
 from conferral.webhooks.responses import record_unstored
 from conferral.webhooks.visits import Visits
 

@@ -20,9 +20,9 @@ from conferral.storage.ingest.port import NewestSession, ReplayedCallError
 from conferral.telephony.callback_events import Fields, call_sid_of
 from conferral.telephony.callback_urls import parse_request_number
 from conferral.telephony.phrases import Phrase
+from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.dependencies import Routes
-from conferral.webhooks.form import Form
 from conferral.webhooks.responses import store_deadline, twiml_response
 
 log = structlog.get_logger()

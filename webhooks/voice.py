@@ -18,12 +18,12 @@ from conferral.storage.codecs.session_view import SessionView
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind, Gate
-from conferral.telephony.directory.model import InboundRoute
+from conferral.telephony.directory import InboundRoute
 from conferral.telephony.phrases import Phrase
+from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.dial_action import DialActionRoutes
-from conferral.webhooks.form import Form
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.responses import read_undecided, record_unstored, store_deadline, twiml_response
 from conferral.webhooks.visits import Visits

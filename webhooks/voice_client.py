@@ -26,8 +26,8 @@ from conferral.telephony.callback_events import (
     session_id_of,
 )
 from conferral.telephony.phrases import Phrase
+from conferral.webhooks.authentication import Form
 from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.form import Form
 from conferral.webhooks.responses import record_unstored, store_deadline, twiml_response
 from conferral.webhooks.visits import Visit, Visits
 

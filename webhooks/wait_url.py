@@ -4,10 +4,12 @@ Twilio then requests it again. A caller in a conference hears the greeting first
 """
 
 import asyncio
+import hashlib
 from dataclasses import replace
+from importlib import resources
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
@@ -17,20 +19,70 @@ from conferral.statemachine.events import AccountSwept
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio
 from conferral.storage.codecs.session_view import SessionView
+from conferral.telephony import number_setup
 from conferral.telephony.callback_events import (
     MalformedCallbackError,
     call_sid_of,
     conference_sid_of,
     participant_waits,
 )
-from conferral.telephony.callback_urls import WAIT_PATH, Wait
-from conferral.webhooks.audio_files import PATHS
+from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, WAIT_PATH, Announcement, Wait
+from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.form import Form
-from conferral.webhooks.responses import read_undecided, store_timeout, twiml_response
+from conferral.webhooks.responses import read_undecided, store_deadline, store_timeout, twiml_response
+
+#: Path of each file. Public: Twilio does not sign these requests, and the files are not secret.
+PATHS = {WaitAudio.RINGBACK: "/media/ringback.wav", WaitAudio.MUSIC: "/media/music.wav"}
+
+#: Source: Twilio docs, TwiML `<Play>`: Twilio refetches audio according to its caching headers.
+_CACHING = "public, max-age=86400"
+
+
+class AudioFile:
+    """Serves one file."""
+
+    def __init__(self, path: str) -> None:
+        self._body = (resources.files("conferral.webhooks") / path.removeprefix("/")).read_bytes()
+        self._tag = hashlib.blake2b(self._body, digest_size=8).hexdigest()
+
+    async def send(self, request: web.Request) -> web.Response:
+        """Return the file, or 304 if it has not changed."""
+        cached_tags = {tag.value for tag in request.if_none_match or ()}
+        response = web.Response(status=304) if self._tag in cached_tags else web.Response(body=self._body)
+        response.etag = self._tag
+        response.headers[hdrs.CACHE_CONTROL] = _CACHING
+        if response.status == 200:
+            response.content_type = "audio/wav"
+        return response
+
 
 log = structlog.get_logger()
+
+
+class AnnouncementRoutes(Routes):
+    """Answers AnnounceUrl."""
+
+    async def announcement(self, _form: Form, query: str) -> web.Response:
+        """Return the pending message; 404 if there is none, 503 without Redis."""
+        announcement = Announcement.parse(query)
+        try:
+            async with store_deadline():
+                view = await self._ingest.read(announcement.session_id)
+        except StoreError as error:  # answered with an error, so that Twilio reports the announcement as failed
+            self._metrics.webhook_store_errors.labels(ANNOUNCEMENT_PATH).inc()
+            log_unreachable(error, url_path=ANNOUNCEMENT_PATH, session_id=announcement.session_id)
+            return web.Response(status=503)
+        commands = view.pending_commands if view else ()
+        sentence = next((command.say for command in commands if command.command_id == announcement.command_id), "")
+        if sentence:
+            return twiml_response(self._documents.announcement(sentence))
+        if announcement.session_id == number_setup.SESSION:
+            log.debug("probe_answered", url_path=ANNOUNCEMENT_PATH, status=404)
+        else:
+            log.warning("announcement_unknown", session_id=announcement.session_id, command_id=announcement.command_id)
+        return web.Response(status=404)
+
 
 #: Timeout for reading the session, seconds; the caller hears nothing meanwhile.
 _STORE_DEADLINE_S = 0.5

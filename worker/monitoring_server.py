@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.server import run_server
-from conferral.runtime.web.shared_result import SharedResult
+from conferral.runtime.web.server import SharedResult, run_server
 
 SHUTDOWN_S = 1.0
 

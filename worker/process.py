@@ -22,7 +22,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry, redis_warnings
 from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
-from conferral.telephony.directory.model import Directory, DirectoryFile, load_directory
+from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.timers import fire_timers
 from conferral.worker.core import WorkerCore

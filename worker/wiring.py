@@ -16,11 +16,11 @@ from conferral.storage.partition.session_store import SessionStore
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
-from conferral.telephony.conference_names import ConferenceNames
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.conference_lists import ConferenceNames
+from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import PooledHttpClient, rest_client
 from conferral.telephony.lost_conferences import LostConferences
-from conferral.telephony.parameters.dial import CallSetup
+from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_time import TwilioTime
 from conferral.telephony.twiml import TwimlBuilder

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 
-from conferral.check.clocks import twilio_ahead_s
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.check.settings import redacted_url
+from conferral.check.workers import twilio_ahead_s
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderUnreachableError
 from conferral.runtime.metrics import Metrics

@@ -8,8 +8,15 @@ from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony.addresses import AllowList, parse_address
-from conferral.telephony.directory.file import DirectoryEntry, is_name, read_file
-from conferral.telephony.directory.model import load_directory, number_loops, resolve_agent, resolve_fallback
+from conferral.telephony.directory import (
+    DirectoryEntry,
+    is_name,
+    load_directory,
+    number_loops,
+    read_file,
+    resolve_agent,
+    resolve_fallback,
+)
 
 _FALLBACKS = {"recall": "calls the agent back", "end": "plays a sentence to the caller and hangs up"}
 _DESTINATION_FORMS = "+E.164, client:NAME, sip:URI, or a name from the directory"

@@ -7,7 +7,7 @@ from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.check.settings import redacted_url
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ServiceSettings
-from conferral.telephony import probe
+from conferral.telephony import number_setup
 
 DEADLINE_S = 5.0
 #: Statuses of webhooks that accepted the signature: 404 for an unknown phrase, 503 without Redis.
@@ -16,14 +16,14 @@ _REACHED_STATUSES = frozenset({404, 503})
 
 async def check_round_trip(settings: ServiceSettings) -> CheckResult:
     """Send an unsigned and a signed request; neither changes anything."""
-    url = f"{settings.public_url}{probe.TARGET}"
+    url = f"{settings.public_url}{number_setup.TARGET}"
     form = {"AccountSid": settings.account_sid}
     token = settings.auth_token.get_secret_value()
     signature = str(RequestValidator(token).compute_signature(url, form))
     timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
     try:
         async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session:
-            probe_id = {probe.HEADER: probe.make_probe(token, SystemClock().wall_ms() // 1000)}
+            probe_id = {number_setup.HEADER: number_setup.make_probe(token, SystemClock().wall_ms() // 1000)}
             unsigned = await _post(session, url, form, probe_id)
             signed = await _post(session, url, form, {"X-Twilio-Signature": signature})
     except aiohttp.ClientConnectorCertificateError:

@@ -1,16 +1,13 @@
-"""Run all checks, in the order of the report."""
+"""Runs all checks."""
 
 import asyncio
 
 from conferral.check import redis_server
 from conferral.check.account import check_account
-from conferral.check.clocks import check_clocks
-from conferral.check.cluster import check_cluster
-from conferral.check.libraries import check_libraries
 from conferral.check.public_url import check_round_trip
 from conferral.check.result import CheckResult, fail
-from conferral.check.settings import check_settings, check_sources
-from conferral.check.workers import check_workers
+from conferral.check.settings import check_libraries, check_settings, check_sources
+from conferral.check.workers import check_clocks, check_cluster, check_workers
 from conferral.redis_access import make_redis_client, redacted_url
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings

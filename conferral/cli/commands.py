@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from conferral.cli.completion import choices, complete_parties
-from conferral.cli.options import WAIT, WAIT_FOR_DIAL, AsJson, CommandId, NewSessionName, NoWait, SessionName, Yes
+from conferral.cli.options import (
+    WAIT,
+    WAIT_FOR_DIAL,
+    AsJson,
+    CommandId,
+    NewSessionName,
+    NoWait,
+    SessionName,
+    Yes,
+    choices,
+    complete_parties,
+)
 from conferral.cli.usage import App, Command
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ from conferral.cli.history_source import read_history
 from conferral.command_line import own_command, own_command_line
 from conferral.operations import explanation, wording
 from conferral.operations.explanation import Explanation, Failure
-from conferral.operations.partition_clock import read_session_time_ms
 from conferral.operations.pending import Wait
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_queries import SessionQueries, read_session_time_ms
 from conferral.redis_access import run_query
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_view import view_of

@@ -12,9 +12,8 @@ from rich.live import Live
 from conferral import output
 from conferral.cli.session_tables import COLUMNS, narrow_entry, print_fields, print_parties, read_sessions, table_row
 from conferral.operations import session_summary, wording
-from conferral.operations.history.change_feed import POLL_INTERVAL_S, Change, ChangeFeed
-from conferral.operations.partition_clock import PartitionClocks
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.change_feed import POLL_INTERVAL_S, Change, ChangeFeed
+from conferral.operations.session_queries import PartitionClocks, SessionQueries
 from conferral.redis_access import open_redis, redacted_url
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError

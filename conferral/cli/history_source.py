@@ -1,4 +1,4 @@
-"""Read a session's history (hash and log) from Redis or from a file."""
+"""Histories of sessions: read from Redis or from a file, and saved."""
 
 import os
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from conferral import output
 from conferral.errors import CommandNotDoneError
-from conferral.operations.history import replay
-from conferral.operations.history.replay import FILE_BYTES_MAX, BadHistoryError, SessionHistory
+from conferral.operations import replay
+from conferral.operations.replay import FILE_BYTES_MAX, BadHistoryError, SessionHistory
 from conferral.operations.session_queries import SessionQueries, displayed
 from conferral.storage.codecs.session_view import view_of
 

@@ -1,9 +1,10 @@
-"""The commands that run `webhooks`, `worker`, `sandbox`, and `console`."""
+"""The commands that start processes."""
 
 from typing import Annotated
 
 import typer
 
+from conferral.cli.options import complete_stories
 from conferral.cli.usage import in_range
 
 CommandLine = Annotated[
@@ -25,7 +26,7 @@ def webhooks(
 
     Answers calls even while Redis is unreachable. Stop it with Ctrl-C or SIGTERM.
     """
-    from conferral.processes.webhooks import serve_webhooks
+    from conferral.processes.services import serve_webhooks
 
     raise typer.Exit(serve_webhooks(host, port))
 
@@ -50,7 +51,7 @@ def worker(
 
     Stop it with Ctrl-C or SIGTERM: it finishes work in progress first.
     """
-    from conferral.processes.worker import run_worker
+    from conferral.processes.services import run_worker
 
     raise typer.Exit(run_worker(host, port))
 
@@ -79,7 +80,7 @@ def sandbox(
     TWILIO_NUMBER with CONFERRAL_PUBLIC_URL for incoming calls. With a TWILIO_AUTH_TOKEN other than the sandbox's
     own, TWILIO_API_URL must be the sandbox's own URL: it never signs with the token of a real account.
     """
-    from conferral.processes.sandbox import run_sandbox
+    from conferral.processes.pages import run_sandbox
 
     raise typer.Exit(run_sandbox(host, port, console_url, command_line))
 
@@ -114,7 +115,7 @@ def console(
     otherwise, the page asks for the token. It stores nothing. Stop it with Ctrl-C or SIGTERM.
     """
     from conferral.console.app import ConsoleOptions
-    from conferral.processes.console import run_console
+    from conferral.processes.pages import run_console
     from conferral.runtime.web.pages import host_name
 
     if read_only and token_in_lines:
@@ -127,3 +128,45 @@ def console(
         read_only=read_only, command_line=command_line, show_token=token_in_lines, allowed_hosts=tuple(allow_host or ())
     )
     raise typer.Exit(run_console(host, port, options))
+
+
+def demo(
+    story: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Play this story instead of the tour; see above.", autocompletion=complete_stories
+        ),
+    ] = None,
+    exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop after the story.")] = False,
+    pace: Annotated[
+        float,
+        typer.Option(
+            metavar="FACTOR", help="Speed-up factor for pauses and ringing, 0.1 to 100.", callback=in_range(0.1, 100)
+        ),
+    ] = 1,
+) -> None:
+    """Try Conferral on this machine: no Twilio account needed.
+
+    \b
+    Examples:
+      conferral demo
+      conferral demo --story blind
+      conferral demo --story several --exit
+      conferral demo --story supervise
+
+    The tour is one incoming call: bridged to an agent, converted into a conference, and transferred after a consult.
+    When a blind transfer fails, the agent is called back. Stories: convert, warm, consult, blind, recall, outbound,
+    several, hold, park, supervise.
+
+    Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console.
+    Ignores settings from the environment. A killed worker is restarted. Ctrl-C stops everything.
+    """
+    try:
+        from conferral.demo.runner import DemoOptions, run
+        from conferral.demo.stories import STORIES, TOUR
+
+        if story is not None and story not in STORIES:
+            raise typer.BadParameter(f"unknown story; one of: {', '.join(STORIES)}", param_hint="--story")
+        run(DemoOptions(STORIES[story] if story else TOUR, pace, exit_after_story))
+    except KeyboardInterrupt:  # Ctrl-C before the demo installed its handler
+        return

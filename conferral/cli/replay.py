@@ -1,4 +1,4 @@
-"""`replay`: step through a session's log, or show any point of it."""
+"""Read a session's history (hash and log) from Redis or from a file."""
 
 import re
 from typing import Any
@@ -11,13 +11,12 @@ from conferral.cli.history_source import read_history, read_history_file, save_h
 from conferral.cli.options import SESSION_PATTERN
 from conferral.cli.session_tables import print_fields, print_parties
 from conferral.errors import CommandNotDoneError
-from conferral.operations import session_summary, wording
-from conferral.operations.audibility import audibility
-from conferral.operations.history import replay, timeline
-from conferral.operations.history.replay import SessionHistory
-from conferral.operations.history.timeline import TimelineEntry
+from conferral.operations import replay, session_summary, timeline, wording
 from conferral.operations.pending import Wait, list_waits
+from conferral.operations.replay import SessionHistory
 from conferral.operations.session_queries import LogEntry
+from conferral.operations.session_summary import audibility
+from conferral.operations.timeline import TimelineEntry
 from conferral.redis_access import run_query
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.session_view import view_of

@@ -4,13 +4,10 @@ from collections.abc import Sequence
 
 from conferral import output
 from conferral.cli.history_source import read_history
-from conferral.operations import session_summary, wording
-from conferral.operations.attention import attention_of, sort_key
-from conferral.operations.damage import damaged_field, describe_damage, repair_of
-from conferral.operations.history import timeline
-from conferral.operations.partition_clock import PartitionClocks, read_partition_clocks
+from conferral.operations import session_summary, timeline, wording
+from conferral.operations.attention import attention_of, damaged_field, describe_damage, repair_of, sort_key
 from conferral.operations.pending import changed_at_ms
-from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.operations.session_queries import LogEntry, PartitionClocks, SessionQueries, read_partition_clocks
 from conferral.redis_access import require_complete, run_query
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import TransferStage

@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from conferral.cli.completion import STATES, choices
-from conferral.cli.options import AsJson, AsStored, Full, SessionName, complete_histories
+from conferral.cli.options import STATES, AsJson, AsStored, Full, SessionName, choices, complete_histories
 
 
 def sessions(
@@ -60,10 +59,9 @@ def sessions(
 
 def _address_of(party: str) -> str:
     """Return the directory's address for a name; an address or SID as it is."""
-    from conferral.operations.session_queries import displayed
-    from conferral.operations.session_search import is_party
+    from conferral.operations.session_queries import displayed, is_party
     from conferral.runtime.settings import DirectorySettings, load
-    from conferral.telephony.directory.file import read_destinations
+    from conferral.telephony.directory import read_destinations
 
     path = load(DirectorySettings).directory
     address = read_destinations(path).get(party, party) if path else party

@@ -1,4 +1,4 @@
-"""The Python client. It needs only Redis."""
+"""A submitted command and its outcome."""
 
 import asyncio
 import logging
@@ -8,16 +8,21 @@ from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from conferral.client.commands import COMMAND_OPTIONS, CommandMethods, CommandOptions, SessionRef
-from conferral.client.handle import Command, check_timeout
+from conferral.client.commands import (
+    COMMAND_OPTIONS,
+    Command,
+    CommandMethods,
+    CommandOptions,
+    SessionRef,
+    check_timeout,
+)
 from conferral.client.models import LogEntry, OutcomeRecord, Session
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.errors import CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import make_redis_client, redacted_url
-from conferral.runtime.errors import StoreError
-from conferral.runtime.retry import retry_unreachable
+from conferral.runtime.errors import StoreError, retry_unreachable
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.states import State
 from conferral.storage import config

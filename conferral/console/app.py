@@ -12,14 +12,14 @@ from aiohttp.typedefs import Middleware
 from yarl import URL
 
 from conferral.console.access import AccessControl, check_origin
-from conferral.console.command_routes import CommandRoutes
+from conferral.console.commands import CommandRoutes
 from conferral.console.dashboard import Dashboard
 from conferral.console.messages import encode_message, redact_fields
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
-from conferral.console.views.factory import ViewFactory
+from conferral.console.views.lists import ViewFactory
 from conferral.console.websocket import PageSocket, reject
-from conferral.operations.history import replay
+from conferral.operations import replay
 from conferral.operations.session_queries import LogEntry
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
@@ -29,7 +29,7 @@ from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
 from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response, read_json_object
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
-from conferral.runtime.web.shared_result import SharedResult
+from conferral.runtime.web.server import SharedResult
 from conferral.statemachine import diagram
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.client import Client

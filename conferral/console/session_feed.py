@@ -13,12 +13,11 @@ from itertools import chain, islice
 
 import structlog
 
-from conferral.console import session_rows
+from conferral.console import messages
 from conferral.console.redis_access import RedisAccess
 from conferral.operations import wording
 from conferral.operations.attention import Attention, attention_of
-from conferral.operations.partition_clock import PartitionClocks, read_partition_clocks
-from conferral.operations.session_queries import CHUNK
+from conferral.operations.session_queries import CHUNK, PartitionClocks, read_partition_clocks
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
@@ -74,9 +73,9 @@ class CachedSession:
     def row(self, *, full: bool) -> bytes:
         """Return the session's row as JSON, with numbers in full or masked."""
         if full:
-            self.full_row = self.full_row or session_rows.row(self.session, self.attention, full=True)
+            self.full_row = self.full_row or messages.row(self.session, self.attention, full=True)
             return self.full_row
-        self.masked_row = self.masked_row or session_rows.row(self.session, self.attention, full=False)
+        self.masked_row = self.masked_row or messages.row(self.session, self.attention, full=False)
         return self.masked_row
 
 

@@ -12,9 +12,9 @@ import orjson
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from conferral.console.command_tracker import CommandTracker
+from conferral.console.commands import CommandTracker
 from conferral.console.messages import encode_message
-from conferral.console.views.factory import ViewFactory
+from conferral.console.views.lists import ViewFactory
 from conferral.console.views.view import BadMessageError, View
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError

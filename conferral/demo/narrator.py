@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from conferral import output
 from conferral.operations import wording
-from conferral.operations.history.change_feed import ChangeFeed
-from conferral.operations.history.timeline import build_timeline
+from conferral.operations.change_feed import ChangeFeed
 from conferral.operations.session_queries import LogEntry
+from conferral.operations.timeline import build_timeline
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import State
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from conferral.operations.session_queries import LogEntry
 from conferral.storage.codecs.text_codec import parse_texts
+from conferral.storage.queries.session_reader import LogEntry
 
 #: A count of an entry: of an hour's requests there are fewer than that.
 _SMALL = re.compile(r"[1-9][0-9]{0,5}")

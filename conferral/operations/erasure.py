@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from conferral.operations.errors import AmbiguousSession
-from conferral.operations.partition_clock import read_partition_clocks
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_queries import SessionQueries, read_partition_clocks
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN, VISITS_MAX, call_of_visit, visit_id
 from conferral.storage.codecs.session_view import SessionView

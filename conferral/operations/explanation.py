@@ -5,13 +5,12 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from conferral.operations import attempts, attention, pending, session_summary, wording
+from conferral.operations import attempts, attention, pending, session_summary, timeline, wording
+from conferral.operations.attention import damaged_field, describe_damage, repair_of, stops_workers
 from conferral.operations.command_submission import allowed_commands_of
-from conferral.operations.damage import damaged_field, describe_damage, repair_of, stops_workers
-from conferral.operations.history import timeline
-from conferral.operations.history.timeline import TimelineEntry
 from conferral.operations.pending import Wait, changes_of, last_changed_ms
 from conferral.operations.session_queries import LogEntry
+from conferral.operations.timeline import TimelineEntry
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.session_hash import WRONG_TYPE
 from conferral.storage.codecs.session_view import SessionView

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from conferral.operations import session_summary, wording
-from conferral.operations.history.timeline import EffectRequest
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.session_summary import is_ringing_caller
+from conferral.operations.timeline import EffectRequest
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes

@@ -1,6 +1,9 @@
-"""Session queries: list all, find by any name, read logs and outcomes."""
+"""Session queries: list, find by any name, read logs, outcomes, time."""
 
-from conferral.operations import session_search
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.runtime.redaction import mask_numbers, redact
@@ -9,11 +12,127 @@ from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_stream import safe_id
 from conferral.storage.connection.client import CHUNK as CHUNK
-from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.client import server_time_ms, store_errors
 from conferral.storage.connection.node_limits import node_of
+from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import Fields as Fields
 from conferral.storage.queries.session_reader import LogEntry as LogEntry
 from conferral.storage.queries.session_reader import SessionReader
+
+#: Digits that identify no one and may be repeated in messages (count).
+SHOWN_DIGITS_MAX = 4
+#: Shortest prefix of an id that selects a session (characters).
+PREFIX_MIN = 4
+#: Matches listed in a message (count).
+LISTED_MAX = 5
+
+#: Last digits of a number, or all of it. Source: ITU-T E.164, at most 15 digits.
+_DIGITS = re.compile(r"\+?[0-9]{2,15}")
+_CALL = re.compile(r"CA[0-9a-fA-F]{32}")
+_CONFERENCE = re.compile(r"CF[0-9a-fA-F]{32}")
+#: A number, alone or as the user part of a SIP address.
+_NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
+
+
+def matcher(named: str) -> Callable[[SessionView], bool]:
+    """Return a predicate that tests whether a session matches `named`."""
+    if _CONFERENCE.fullmatch(named):
+        return lambda session: session.conference_sid == named
+    wanted = named.lower()
+    texts = {wanted, f"client:{wanted}"} - {""}
+    digits = named.lstrip("+") if _DIGITS.fullmatch(named) else ""
+
+    def matches(session: SessionView) -> bool:
+        if len(named) >= PREFIX_MIN and session.id.startswith(named):
+            return True
+        # A party that has left a live session may be on another call by now.
+        parties = session.parties if session.is_ended else session.present
+        return any(
+            not texts.isdisjoint((party.address.lower(), party.label.lower()))
+            or name.lower() == wanted
+            or (digits and number_of(party.address).endswith(digits))
+            for name, party in parties.items()
+        )
+
+    return matches
+
+
+def takes_part(party: str) -> Callable[[SessionView], bool]:
+    """Return a predicate: whether this address or call SID takes part now."""
+    wanted, number = party.lower(), number_of(party)
+
+    def matches(session: SessionView) -> bool:
+        return not session.is_ended and any(
+            party == one.call_sid or wanted == one.address.lower() or (number and number == number_of(one.address))
+            for one in session.present.values()
+        )
+
+    return matches
+
+
+def is_party(text: str) -> bool:
+    """Whether a text has the form of an address or a call SID.
+
+    >>> is_party("client:alice"), is_party("+14155550123"), is_party("alice")
+    (True, True, False)
+    """
+    return ":" in text or text.startswith("+") or bool(number_of(text) or _CALL.fullmatch(text))
+
+
+def number_of(address: str) -> str:
+    """Return a phone number's digits, also in a SIP address; or empty."""
+    number = _NUMBER.fullmatch(address)
+    return number[1] if number else ""
+
+
+def describe_matches(sessions: Iterable[SessionView]) -> str:
+    """Describe sessions in a sentence, with their states and last digits."""
+    descriptions = [_describe(session) for session in sorted(sessions, key=lambda one: one.created_at_ms, reverse=True)]
+    more = len(descriptions) - LISTED_MAX
+    return ", ".join(descriptions[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _describe(session: SessionView) -> str:
+    # Lazy import: the Python client uses this module but not `wording`.
+    from conferral.operations import wording
+    from conferral.runtime.redaction import redact
+
+    addresses = (session.parties[name].address for name in ("customer", "agent") if name in session.parties)
+    # Show client names, with numbers in them masked; mask everything else.
+    shown = [wording.display_address(one) if one.startswith("client:") else redact(one) for one in addresses if one]
+    return f"{session.id or '?'} ({', '.join([session.state or '?', *shown])})"
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionClocks:
+    """Every partition's time at one moment, for timestamps and timers."""
+
+    #: Redis's time, in Unix milliseconds.
+    now_ms: int
+    #: Each partition's offset from Redis's time, in milliseconds.
+    clock_offsets_ms: Sequence[int]
+    keys: Keys
+
+    def now_of(self, session_id: str, now_ms: int = 0) -> int:
+        """Return a session's time; `now_ms` is Redis's, 0 for this object's."""
+        return (now_ms or self.now_ms) + self.clock_offsets_ms[self.keys.partition_of(session_id)]
+
+
+async def read_partition_clocks(reader: SessionReader) -> PartitionClocks:
+    """Read Redis's time, and each partition's offset from it."""
+    keys = reader.keys
+    offsets_ms = await reader.clock_offsets_ms(range(keys.partitions))
+    leases = [keys.lease(number) for number in range(keys.partitions)]
+    # A cluster node that has just answered.
+    responsive = next((key for key in leases if node_of(reader.client, key) not in reader.silent), leases[0])
+    return PartitionClocks(await server_time_ms(reader.client, responsive), offsets_ms, keys)
+
+
+async def read_session_time_ms(reader: SessionReader, session_id: str) -> int:
+    """Return one session's time; ask only the node that has the session."""
+    partition = reader.keys.partition_of(session_id)
+    (offset_ms,) = await reader.clock_offsets_ms([partition])
+    return await server_time_ms(reader.client, reader.keys.lease(partition)) + offset_ms
 
 
 class SessionQueries(SessionReader):
@@ -30,7 +149,7 @@ class SessionQueries(SessionReader):
             names += await self.ended_ids()
         found = (await self.views(dict.fromkeys(names))).values()
         # A session may end after its id was read.
-        matches = session_search.takes_part(party) if party else lambda _session: True
+        matches = takes_part(party) if party else lambda _session: True
         chosen = [
             one for one in found if state in (None, one.state) and (with_ended or not one.is_ended) and matches(one)
         ]
@@ -55,13 +174,13 @@ class SessionQueries(SessionReader):
         session_id = await self.find_exact(named) or await self.search(named)
         if not session_id:
             is_short = await self.is_short_prefix(named)
-            hint = f": the start of an id needs at least {session_search.PREFIX_MIN} characters" if is_short else ""
+            hint = f": the start of an id needs at least {PREFIX_MIN} characters" if is_short else ""
             raise UnknownSession(f"no call {displayed(named)} found{hint}")
         return session_id
 
     async def is_short_prefix(self, named: str) -> bool:
         """Whether a session's id starts with this, but it is too short."""
-        if len(named) >= session_search.PREFIX_MIN:
+        if len(named) >= PREFIX_MIN:
             return False
         return any(one.startswith(named) for one in await self.live_ids() + await self.ended_ids())
 
@@ -74,7 +193,7 @@ class SessionQueries(SessionReader):
         """
         live = await self._sessions_matching(named, await self.live_ids())
         if len(live) > 1:
-            matches = session_search.describe_matches(live.values())
+            matches = describe_matches(live.values())
             reason = f"{displayed(named)} matches {len(live)} live calls: {matches}; use an id"
             raise AmbiguousSession(reason, tuple(live))
         if live:
@@ -82,13 +201,13 @@ class SessionQueries(SessionReader):
         ended = await self._sessions_matching(named, await self.ended_ids())
         if ended and (live_only or len(ended) > 1):
             count = "1 ended call does" if len(ended) == 1 else f"{len(ended)} ended calls do"
-            matches = session_search.describe_matches(ended.values())
+            matches = describe_matches(ended.values())
             reason = f"no live call matches {displayed(named)}; {count}: {matches}"
             raise UnknownSession(reason) if live_only else AmbiguousSession(f"{reason}; use an id", tuple(ended))
         return next(iter(ended), "")
 
     async def _sessions_matching(self, named: str, ids: list[str]) -> dict[str, SessionView]:
-        matches = session_search.matcher(named)
+        matches = matcher(named)
         found: dict[str, SessionView] = {}
         for start in range(0, len(ids), CHUNK):
             some = await self.views(ids[start : start + CHUNK])
@@ -114,6 +233,6 @@ class SessionQueries(SessionReader):
 
 def displayed(named: str) -> str:
     """Return what someone typed, with phone numbers masked."""
-    if named.lstrip("+").isdigit() and len(named) > session_search.SHOWN_DIGITS_MAX:
+    if named.lstrip("+").isdigit() and len(named) > SHOWN_DIGITS_MAX:
         return redact(named) if named.startswith("+") else safe_id(named)
     return named if NAME_PATTERN.fullmatch(named) else mask_numbers(named)

@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from conferral.operations.attempts import describe_effect_attempts
-from conferral.operations.session_queries import LogEntry
 from conferral.runtime.redaction import EXAMPLE, redact
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.codecs.timestamps import from_iso, to_iso
+from conferral.storage.queries.session_reader import LogEntry
 
 Details = Mapping[str, str]
 

@@ -1,17 +1,20 @@
-"""Outage log: one line at its start, one per minute, and one at its end.
+"""Outage log: one line at the start, one per minute, and one at the end.
 
 Everything that uses Redis hits the same outage, often a hundred times a second. A counter counts every failure.
 """
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import structlog
 
 from conferral.runtime.errors import StoreUnaskedError
 from conferral.runtime.metrics import Metrics
+
+_T = TypeVar("_T")
+
 
 log = structlog.get_logger()
 

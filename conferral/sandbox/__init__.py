@@ -1,12 +1,11 @@
 """Sandbox: a local Twilio with scripted phones and fault injection."""
 
-from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.faults import Faults
 from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.model.test_aids import NoSubscriberError
 from conferral.sandbox.model.twilio_model import UnknownNumberError
-from conferral.sandbox.model.unknown_callbacks import NoSubscriberError
-from conferral.sandbox.phones import Phone, PhoneScript
-from conferral.sandbox.retention import Retention
+from conferral.sandbox.phones import CallHandle, Phone, PhoneScript
+from conferral.sandbox.request_log import Retention
 from conferral.sandbox.runtime import ACCOUNT_SID, AUTH_TOKEN, RestHookEvent
 from conferral.sandbox.service import Sandbox, make_app
 

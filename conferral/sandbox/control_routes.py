@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 from aiohttp import web
 
-from conferral.sandbox.call_handle import CallHandle
+from conferral.sandbox import views
 from conferral.sandbox.faults import RATES, Corruption, FaultStep
 from conferral.sandbox.http import ControlError, json_response, pick, read_json_object
+from conferral.sandbox.phones import CallHandle
 from conferral.sandbox.runtime import SandboxRuntime
-from conferral.sandbox.views import conferences
 
 NAME_LENGTH_MAX = 60  #: Of a phone's name (characters).
 NOTICE_LENGTH_MAX = 500  #: Of the notice on the phones' page (characters).
@@ -301,7 +301,7 @@ class ControlRoutes:
 
     async def pending_faults(self, _request: web.Request) -> web.Response:
         """List the pending one-shot faults, and the rates that aren't zero."""
-        return json_response(conferences.fault_view(self._sandbox))
+        return json_response(views.fault_view(self._sandbox))
 
     def _add_one_shot(self, one_shot: dict[str, Any]) -> None:
         """Call the method of `Faults` that `what` names with the other fields."""

@@ -1,11 +1,18 @@
-"""Phones: what happens when a leg is dialed, scripted or played by hand."""
+"""Phones, scripted or played by hand, and handles on their legs."""
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from http import HTTPStatus
+from typing import Any, Literal, Protocol
 
-from conferral.sandbox.model import inputs
+from conferral.sandbox.faults import Faults
+from conferral.sandbox.model import inputs, outputs
+from conferral.sandbox.model.audibility import Sound, SoundInterval
+from conferral.sandbox.model.state import Call
+from conferral.sandbox.model.twilio_model import TwilioModel
+from conferral.sandbox.request_log import DialEntry, RequestLog
 
 Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 
@@ -133,3 +140,157 @@ class Phone:
 def phone_address(to: str) -> str:
     """Return an address without a browser's parameters (`client:alice?x=1`)."""
     return to.partition("?")[0] if to.startswith("client:") else to
+
+
+class SandboxHost(Protocol):
+    """The running sandbox, as its phones and deliveries use it."""
+
+    model: TwilioModel
+    request_log: RequestLog
+    faults: Faults
+    auth_token: str
+    speed: float
+
+    @property
+    def now_s(self) -> float:
+        """The sandbox's time, in seconds since 1970."""
+
+    def phone(self, address: str) -> Phone:
+        """Return the phone at an address."""
+
+    def apply(self, input_: inputs.Input) -> outputs.Result:
+        """Pass an input to the model, and perform its outputs."""
+
+    def perform(self, output: outputs.Output) -> None:
+        """Perform one of the model's outputs."""
+
+    def notify(self) -> None:
+        """Wake up all who wait for a change."""
+
+
+class PhoneScripts:
+    """The scripts that run, by leg."""
+
+    def __init__(self, sandbox: SandboxHost) -> None:
+        self._sandbox = sandbox
+        self.timers: dict[str, list[asyncio.TimerHandle]] = {}
+
+    def clear(self) -> None:
+        """Stop the scripts of all legs."""
+        for call_sid in list(self.timers):
+            self.stop(call_sid)
+
+    def ring(self, ring: outputs.RingPhone) -> None:
+        """Log a dialed leg, and run its phone's script."""
+        call = self._sandbox.model.state.calls[ring.call_sid]
+        label = call.join_settings.label if call.join_settings else ""
+        entry = DialEntry(self._sandbox.now_s, ring.call_sid, ring.to, label, call.direction)
+        self._sandbox.request_log.dials.append(entry)
+        script = self._sandbox.phone(ring.to).on_dialed(ring.call_sid)
+        self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
+
+    def stop(self, call_sid: str) -> bool:
+        """Stop a leg's script; return whether it was running."""
+        handles = self.timers.pop(call_sid, [])
+        for handle in handles:
+            handle.cancel()
+        return bool(handles)
+
+    def on_gather(self, call_sid: str) -> None:
+        """Press the script's keys, if any, for a `<Gather>` on this leg."""
+        call = self._sandbox.model.state.calls[call_sid]
+        if call.direction != "inbound":  # inbound callers have no script
+            self._schedule(call_sid, self._sandbox.phone(call.to).on_gather(call_sid))
+
+    def _schedule(self, call_sid: str, steps: list[tuple[float, inputs.Input]]) -> None:
+        """Run each step after its seconds of sandbox time."""
+        loop = asyncio.get_running_loop()
+        handles = self.timers.setdefault(call_sid, [])
+        for after_s, step in steps:
+            handles.append(loop.call_later(after_s / self._sandbox.speed, self._run_script_step, call_sid, step))
+
+    def _run_script_step(self, call_sid: str, step: inputs.Input) -> None:
+        self._sandbox.apply(step)
+        if isinstance(step, inputs.PhoneAnswers) and call_sid in self._sandbox.model.state.live_calls:
+            phone = self._sandbox.phone(self._sandbox.model.state.calls[call_sid].to)
+            self._schedule(call_sid, phone.active_scripts[call_sid].steps_after_answer(call_sid))
+
+
+class CallHandle:
+    """One leg of a sandbox; it stays usable after the leg has ended."""
+
+    def __init__(self, sandbox: SandboxHost, sid: str) -> None:
+        self._sandbox = sandbox
+        self.sid = sid
+
+    def __repr__(self) -> str:
+        return f"<SandboxCall {self.sid[:10]} {self.status} hears {self.hears_now}>"
+
+    @property
+    def record(self) -> Call:
+        """The model's record of the leg."""
+        return self._sandbox.model.state.calls[self.sid]
+
+    @property
+    def status(self) -> str:
+        """Twilio's call status."""
+        return self.record.status
+
+    @property
+    def hears_now(self) -> Sound | None:
+        """What the leg hears now; None before its answer and after its end."""
+        return self._sandbox.model.audibility.current(self.sid)
+
+    @property
+    def sounds_heard(self) -> tuple[SoundInterval, ...]:
+        """Everything that the leg has heard, in order of time."""
+        return self._sandbox.model.audibility.intervals(self.sid)
+
+    def silence_s(self, since_s: float = 0.0, until_s: float | None = None) -> float:
+        """Return the seconds of silence in an interval, by default all."""
+        end_s = self._sandbox.now_s if until_s is None else until_s
+        return self._sandbox.model.audibility.silence_s(self.sid, since_s, end_s)
+
+    def longest_silence_s(self) -> float:
+        """Return the longest stretch of silence, in seconds of sandbox time."""
+        return self._sandbox.model.audibility.longest_silence_s(self.sid, 0.0, self._sandbox.now_s)
+
+    def has_heard(self, other: "CallHandle") -> bool:
+        """Whether this leg ever heard the other one."""
+        return self._sandbox.model.audibility.has_heard(self.sid, other.sid)
+
+    def move(self, *, url: str = "", twiml: str = "") -> None:
+        """Move the leg to other TwiML, as another program does by REST.
+
+        Raise ValueError if Twilio would refuse it. The request log doesn't show it.
+        """
+        if bool(url) == bool(twiml):
+            raise ValueError("give either url or twiml")
+        params = (("Url", url),) if url else (("Twiml", twiml),)
+        answer = self._sandbox.apply(inputs.RestRequest("POST", f"/Calls/{self.sid}.json", params)).rest
+        if answer is not None and answer.status != HTTPStatus.OK:
+            raise ValueError((answer.body or {})["message"])
+
+    def answer(self) -> None:
+        """Answer; ignored unless it was dialed and is unanswered."""
+        self._sandbox.apply(inputs.PhoneAnswers(self.sid))
+
+    def reject(self) -> None:
+        """Decline (SIP 603); ignored unless it was dialed and is unanswered."""
+        self._sandbox.apply(inputs.PhoneRejects(self.sid))
+
+    def hang_up(self) -> None:
+        """Hang up; ignored if the leg has ended."""
+        self._sandbox.apply(inputs.PhoneHangsUp(self.sid))
+
+    def press(self, digits: str) -> None:
+        """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
+        self._sandbox.apply(inputs.PhonePresses(self.sid, digits))
+
+    def speak(self) -> None:
+        """Start speaking; conferences with the event `speaker` report it."""
+        self._sandbox.apply(inputs.PhoneSpeaks(self.sid))
+
+    def fall_silent(self) -> None:
+        """Stop speaking; reported like the start."""
+        self._sandbox.apply(inputs.PhoneFallsSilent(self.sid))

@@ -8,11 +8,29 @@ from typing import TypeVar
 
 from conferral.sandbox.model.inputs import Params
 from conferral.sandbox.model.outputs import DebuggerEntry
-from conferral.sandbox.retention import exceeds
 
 _T = TypeVar("_T")
 
 RESPONSE_BYTES_MAX = 10 * 1024  #: Kept of a webhook's response.
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Limits; beyond them, the oldest tenth is removed at a time."""
+
+    finished_calls_max: int = 2_000  #: And as many finished conferences.
+    log_entries_max: int = 10_000  #: Of each list in the request log.
+
+    def __str__(self) -> str:
+        return (
+            f"{self.finished_calls_max:,} finished calls and conferences, "
+            f"and {self.log_entries_max:,} requests of each kind"
+        )
+
+
+def exceeds(count: int, limit: int) -> bool:
+    """Whether a count is a tenth over its limit: pruning scans everything."""
+    return count > limit + max(1, limit // 10)
 
 
 @dataclass(slots=True)

@@ -3,25 +3,23 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
 import structlog
 
-from conferral.sandbox.call_handle import CallHandle
-from conferral.sandbox.dispatcher import Dispatcher
 from conferral.sandbox.faults import Faults
-from conferral.sandbox.model import foreign_calls, outputs
+from conferral.sandbox.model import outputs, test_aids
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import InboundCall, Input, Params, PhoneRings, TimePassed, UnknownCallback
-from conferral.sandbox.model.state import Number, Recording
+from conferral.sandbox.model.pruning import prune_finished
+from conferral.sandbox.model.state import Number, Recording, State
 from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
-from conferral.sandbox.phone_scripts import PhoneScripts
-from conferral.sandbox.phones import Phone, PhoneScript, phone_address
-from conferral.sandbox.request_log import RequestLog
-from conferral.sandbox.retention import Retention, RetentionEnforcer
+from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, SandboxHost, phone_address
+from conferral.sandbox.request_log import RequestLog, Retention, exceeds
+from conferral.sandbox.webhook_delivery import Dispatcher
 
 log = structlog.get_logger()
 
@@ -63,6 +61,32 @@ class Changes:
                 if predicate():
                     return
                 raise TimeoutError(f"not within {timeout_s} s; {what!r}") from None
+
+
+class RetentionEnforcer:
+    """Prunes what exceeds the limits."""
+
+    def __init__(self, keeps: Retention | None) -> None:
+        self.retention = keeps
+        self._left_by_pruning = 0  # finished calls left after the last pruning, maybe still needed
+
+    def prune(self, sandbox: SandboxHost, phones: Iterable[Phone], referenced: frozenset[str]) -> None:
+        """Prune beyond the limits; keep `referenced` calls, whose scripts run."""
+        if self.retention is None:
+            return
+        sandbox.request_log.trim(self.retention.log_entries_max)
+        state = sandbox.model.state
+        if not exceeds(_finished_count(state), max(self.retention.finished_calls_max, self._left_by_pruning)):
+            self._left_by_pruning = min(self._left_by_pruning, _finished_count(state))  # a reset leaves none
+            return
+        removed = prune_finished(sandbox.model, self.retention.finished_calls_max, referenced)
+        for phone in phones:
+            phone.forget(removed)
+        self._left_by_pruning = _finished_count(state)
+
+
+def _finished_count(state: State) -> int:
+    return max(len(state.calls) - len(state.live_calls), len(state.conferences) - len(state.conference_sids))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -219,14 +243,14 @@ class SandboxRuntime:
     def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[CallHandle]:
         """Add another application's calls, begun `age_s` seconds ago."""
         with self.model.changing(self.now_s) as transaction:
-            sids = foreign_calls.add_calls(transaction, count, status, age_s)
+            sids = test_aids.add_calls(transaction, count, status, age_s)
         self.notify()
         return [CallHandle(self, sid) for sid in sids]
 
     def add_foreign_conference(self, name: str, *, participant_count: int = 2, age_s: float = 0.0) -> str:
         """Add another application's conference; ValueError if its name is live."""
         with self.model.changing(self.now_s) as transaction:
-            sid = foreign_calls.add_conference(transaction, name, participant_count, age_s)
+            sid = test_aids.add_conference(transaction, name, participant_count, age_s)
         self.notify()
         return sid
 
@@ -253,7 +277,7 @@ class SandboxRuntime:
         for output in result.outputs:
             self.perform(output)
         self._schedule_next_timer()
-        self._retention.prune(self, frozenset(self._scripts.timers))
+        self._retention.prune(self, self.phones.values(), frozenset(self._scripts.timers))
         self.notify()
         return result
 

@@ -11,9 +11,9 @@ from conferral.runtime.web.server import run_server
 from conferral.sandbox.control_routes import control_routes
 from conferral.sandbox.http import ControlError, json_response
 from conferral.sandbox.model.rest.form import NOT_MODELED, error_answer
+from conferral.sandbox.model.test_aids import NoSubscriberError
 from conferral.sandbox.model.twilio_model import UnknownNumberError
-from conferral.sandbox.model.unknown_callbacks import NoSubscriberError
-from conferral.sandbox.page_routes import add_page_routes
+from conferral.sandbox.page import add_page_routes
 from conferral.sandbox.rest_routes import VERSION, Handler, rest_handler
 from conferral.sandbox.runtime import SandboxRuntime
 

@@ -28,7 +28,7 @@ from conferral.telephony.addresses import number_or_address, own_number_in
 from conferral.telephony.callback_urls import is_conference_name
 from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED
 from conferral.telephony.errors import translate_errors
-from conferral.telephony.parameters.participant import parse_participant
+from conferral.telephony.parameters import parse_participant
 from conferral.telephony.rest_requests import send, text_of
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.

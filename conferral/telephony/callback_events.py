@@ -41,6 +41,7 @@ from conferral.telephony.callback_fields import (
     moment_ms,
     number,
     optional_word,
+    summarize_unknown,
     text,
     word,
 )
@@ -55,7 +56,6 @@ from conferral.telephony.callback_urls import (
     Gate,
     is_id,
 )
-from conferral.telephony.unknown_parameters import summarize_unknown
 
 #: Longest address kept: a `sip:` address has up to 342 characters, and a `client:` address 263.
 _ADDRESS_LENGTH_MAX = 342

@@ -26,23 +26,21 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import CallsRead
 from conferral.statemachine.events.effect_results import NOT_STARTED
+from conferral.telephony import parameters
 from conferral.telephony.callback_urls import is_id
 from conferral.telephony.http_client import ignore_not_found, label_requests
-from conferral.telephony.parameters import recording
-from conferral.telephony.parameters.dial import (
+from conferral.telephony.parameters import (
     CallSetup,
     PlacedCall,
+    StartedRecording,
+    announcement_parameters,
     call_parameters,
     check_dial_allowed,
-    participant_parameters,
-)
-from conferral.telephony.parameters.participant import (
-    announcement_parameters,
     is_label,
+    participant_parameters,
     shows_update,
     update_parameters,
 )
-from conferral.telephony.parameters.recording import StartedRecording
 from conferral.telephony.rest_requests import send
 from conferral.telephony.twilio_queries import TwilioQueries
 
@@ -155,22 +153,22 @@ class TwilioApi(TwilioQueries):
         await send(heard_by.update_async(**announcement_parameters(effect, self._setup.urls)))
 
     async def _start_recording(self, effect: StartRecording) -> StartedRecording:
-        start = recording.start_parameters(effect, self._setup.urls)
+        start = parameters.start_parameters(effect, self._setup.urls)
         inside = self._client.calls(effect.call_sid).recordings
         try:
             created = await send(inside.create_async(**start))
         except ProviderGoneError as error:
-            raise recording.translate_start_error(error) from None
-        return recording.parse_started(created.sid)
+            raise parameters.translate_start_error(error) from None
+        return parameters.parse_started(created.sid)
 
     async def _change_recording(self, effect: ChangeRecording) -> None:
         """Pause, resume, or stop a call's or conference's recording."""
-        client, sid = self._client, effect.recording_sid or recording.CURRENT
+        client, sid = self._client, effect.recording_sid or parameters.CURRENT
         owner = client.conferences(effect.conference_sid) if effect.conference_sid else client.calls(effect.call_sid)
         try:
-            await send(owner.recordings(sid).update_async(**recording.change_parameters(effect)))
+            await send(owner.recordings(sid).update_async(**parameters.change_parameters(effect)))
         except ProviderGoneError:
-            if not recording.counts_as_stopped(effect):
+            if not parameters.counts_as_stopped(effect):
                 raise
 
     async def _redirect_to_url(self, effect: RedirectToUrl) -> None:

@@ -11,6 +11,7 @@ from twilio.rest.api.v2010.account.call import CallInstance
 from conferral.statemachine.effects import CreateCall, CreateParticipant, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
+from conferral.telephony import parameters
 from conferral.telephony.conference_lists import (
     COMPLETED,
     STARTED,
@@ -20,8 +21,7 @@ from conferral.telephony.conference_lists import (
     live_conferences,
 )
 from conferral.telephony.http_client import label_requests
-from conferral.telephony.parameters import recording
-from conferral.telephony.parameters.participant import is_label, parse_participant
+from conferral.telephony.parameters import is_label, parse_participant
 from conferral.telephony.rest_requests import gather, if_found, list_page, read_with_retry, text_of
 
 #: SID of a conference, and its participants.
@@ -117,9 +117,9 @@ class TwilioQueries:
     async def find_recording(self, effect: StartRecording) -> str:
         """Return the SID of the call's running recording; empty for none."""
         inside = self._client.calls(effect.call_sid).recordings
-        page = partial(inside.page_async, page_size=recording.RECORDINGS_MAX)
+        page = partial(inside.page_async, page_size=parameters.RECORDINGS_MAX)
         with label_requests("verify"):
-            return recording.find_running(await if_found(list_page(page)) or ())
+            return parameters.find_running(await if_found(list_page(page)) or ())
 
     async def child_status(self, parent_call_sid: str, child_call_sid: str = "") -> str | None:
         """Return the status of a `<Dial>`'s child; None if no call is found.

@@ -1,17 +1,22 @@
 """TwiML documents that Conferral answers or sends.
 
+twilio-python takes twenty times as long as a template. Callers hear silence while a call is moved, so joins come from
+templates, which differ only in a few names.
 Source: Twilio docs, TwiML for Programmable Voice: `<Dial>` and its nouns, and the other verbs.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Self, TypedDict, Unpack
 
 from twilio.twiml.voice_response import Dial, Gather, Hangup, VoiceResponse
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.effects import RedirectCall, Sentence
+from conferral.statemachine.effects import (
+    RedirectCall,
+    Sentence,
+)
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_urls import (
@@ -23,9 +28,45 @@ from conferral.telephony.callback_urls import (
     Wait,
     wait_audio_named,
 )
-from conferral.telephony.document_templates import DocumentTemplates
-from conferral.telephony.parameters.conference import CONFERENCE_EVENTS, SPEAKER_EVENT, conference_attributes
 from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
+
+#: Names that stay as they are in a URL and in XML.
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+#: Stand for the names in a template. No plain name contains a tilde, and neither URLs nor XML escape one.
+_PLACEHOLDERS = tuple(f"~{number}~" for number in range(8))
+#: Templates kept, count: one for each kind of join and each number's attributes.
+KEPT_MAX = 512
+
+
+class DocumentTemplates:
+    """Documents built before, by what they have in common."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, str] = {}
+
+    def fill(self, kind: Hashable, names: Sequence[str], build: Callable[[Sequence[str]], str]) -> str:
+        """Return a document with up to 8 names, from a template if there is one.
+
+        `kind` is everything else that distinguishes the document. `build` must only write the names.
+        """
+        if not all(map(_PLAIN.fullmatch, names)):
+            return build(names)
+        template = self._kept.get(kind)
+        if template is not None:
+            return _fill(template, names)
+        template, document = build(_PLACEHOLDERS[: len(names)]), build(names)
+        if _fill(template, names) == document:  # otherwise, its fixed text looks like a placeholder
+            if len(self._kept) >= KEPT_MAX:
+                self._kept.clear()
+            self._kept[kind] = template
+        return document
+
+
+def _fill(template: str, names: Sequence[str]) -> str:
+    for placeholder, name in zip(_PLACEHOLDERS, names, strict=False):
+        template = template.replace(placeholder, name)
+    return template
+
 
 #: Longest TwiML that a REST update accepts inline. Source: Twilio docs, Call resource, `Twiml`.
 INLINE_LENGTH_MAX = 4000
@@ -363,3 +404,47 @@ def _customer_options(party: str, attributes: ConferenceAttributes) -> dict[str,
 
 _NOUNS = {AddressKind.NUMBER: Dial.number, AddressKind.CLIENT: Dial.client, AddressKind.SIP: Dial.sip}
 _HANG_UP = str(VoiceResponse().append(Hangup()))
+
+
+#: Events requested of every conference. Source: Twilio docs, TwiML `<Conference>`, `statusCallbackEvent`.
+CONFERENCE_EVENTS = ("start", "end", "join", "leave", "mute", "hold", "modify", "announcement")
+
+
+#: Speech start and end: two callbacks each time.
+SPEAKER_EVENT = "speaker"
+
+
+#: Events requested of every recording. Source: Twilio docs, Recordings resource, `RecordingStatusCallbackEvent`.
+RECORDING_EVENTS = ("in-progress", "completed", "absent")
+
+
+def conference_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
+    """Return attributes of `<Conference>` by the library's names."""
+    return _attributes(attributes, recording_url, "", "record-from-start", " ".join(RECORDING_EVENTS))
+
+
+def participant_attributes(attributes: ConferenceAttributes, *, recording_url: str) -> dict[str, Any]:
+    """Return the same attributes as parameters of `Participants.create`."""
+    # One field per event, as for every other list.
+    return _attributes(attributes, recording_url, "conference_", "true", list(RECORDING_EVENTS))
+
+
+def _attributes(
+    attributes: ConferenceAttributes, recording_url: str, prefix: str, record: str, events: str | list[str]
+) -> dict[str, Any]:
+    """Return attributes; `prefix` and `record` are for the recording."""
+    named = {
+        "beep": attributes.beep or "false",  # Twilio beeps by default
+        "jitter_buffer_size": attributes.jitter_buffer_size,
+        "region": attributes.region,
+        "max_participants": attributes.max_participants,
+    }
+    if attributes.record == "true":
+        named |= {
+            f"{prefix}record": record,
+            f"{prefix}recording_status_callback": recording_url,
+            f"{prefix}recording_status_callback_event": events,
+            f"{prefix}recording_status_callback_method": "POST",
+            f"{prefix}trim": attributes.trim,
+        }
+    return {name: value for name, value in named.items() if value}

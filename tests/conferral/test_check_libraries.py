@@ -3,16 +3,16 @@
 import aiohttp
 import aiohttp.http_parser
 
-from conferral.check import libraries
+from conferral.check import settings
 
 
 def test_an_old_aiohttp_fails(monkeypatch):
     monkeypatch.setattr(aiohttp, "__version__", "3.14.3")
 
-    assert libraries._check_aiohttp().status == "fail"
+    assert settings._check_aiohttp().status == "fail"
 
 
 def test_the_python_parser_of_aiohttp_fails(monkeypatch):
     monkeypatch.setattr(aiohttp.http_parser, "HttpRequestParser", aiohttp.http_parser.HttpRequestParserPy)
 
-    assert libraries._check_http_parser().status == "fail"
+    assert settings._check_http_parser().status == "fail"

@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from conferral.check.account import check_account
-from conferral.check.clocks import check_clocks
 from conferral.check.public_url import check_round_trip
 from conferral.check.result import CheckResult
+from conferral.check.workers import check_clocks
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
 from conferral.sandbox.model.behavior import Behavior

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.check import redis_server
-from conferral.check.redis_versions import ServerVersion, check_version
+from conferral.check.redis_server import ServerVersion, check_version
 from conferral.storage.connection.client import make_client
 from tests.support.each import each
 from tests.support.redis_server import RedisServer

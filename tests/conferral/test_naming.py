@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from conferral.cli import commands, completion, options
+from conferral.cli import commands, options
 from conferral.main import app
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import State
@@ -103,7 +103,7 @@ def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(run, 
 
 
 def test_what_is_repeated_to_spare_an_import_is_the_same():
-    assert tuple(State) == completion.STATES
+    assert tuple(State) == options.STATES
     assert {name: summary for name, (summary, *_) in commands.COMMANDS.items()} == {
         command.name: command.__doc__.splitlines()[0] for command in COMMANDS
     }

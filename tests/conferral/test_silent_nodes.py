@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conferral.cli import redis_access
+from conferral import redis_access
 from conferral.storage.codecs import session_hash
 from tests.conferral.cli_helpers import CREATED_MS, KEYS, make_session
 from tests.support.memory_redis import MemoryServer

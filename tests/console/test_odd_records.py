@@ -10,13 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conferral.console import session_rows
+from conferral.console import messages
 from conferral.console.messages import encode_message, redact_fields, to_json_value
 from conferral.console.views import session as view
-from conferral.operations import explanation, statistics
+from conferral.operations import explanation, replay, statistics, timeline
 from conferral.operations.attention import attention_of
 from conferral.operations.command_forms import command_forms
-from conferral.operations.history import replay, timeline
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.session import Party, Session
@@ -95,8 +94,8 @@ def page_texts(fields, log):
     moments = timeline.build_timeline(log)
     then = replay.at_version(log, 3, fields)
     return [
-        session_rows.row(session, trouble, full=False),
-        session_rows.row(session, trouble, full=True),
+        messages.row(session, trouble, full=False),
+        messages.row(session, trouble, full=True),
         encode_message("summary", counts=statistics.count_sessions([(session, trouble)])),
         encode_message(
             "session",

@@ -12,7 +12,7 @@ import pytest
 from conferral.console.app import ConsoleOptions
 from conferral.main import main
 from conferral.processes import common
-from conferral.processes import console as console_process
+from conferral.processes import pages as console_process
 from conferral.runtime.log import KEYS
 from tests.conferral.cli_helpers import start, until
 from tests.console.console_helpers import TOKEN

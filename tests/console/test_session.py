@@ -8,10 +8,10 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from conferral.console.log_cache import LogCache
+from conferral.console.dashboard import LogCache
 from conferral.console.views import session as session_view
+from conferral.operations import replay, timeline
 from conferral.operations.command_forms import command_forms
-from conferral.operations.history import replay, timeline
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.transfer import Attempt, TransferState

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from conferral.console import session_feed
+from conferral.console.messages import row
 from conferral.console.redis_access import RedisAccess
-from conferral.console.session_rows import row
 from conferral.operations import statistics
 from conferral.operations.attention import OVERDUE, attention_of
 from conferral.runtime.clock import SystemClock

@@ -22,7 +22,7 @@ from conferral.statemachine.session import Session
 from conferral.storage.commands.command_parser import parse
 from conferral.storage.commands.command_stream import command_id_of
 from conferral.storage.keys import Keys
-from conferral.telephony.directory.model import resolve_agent
+from conferral.telephony.directory import resolve_agent
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import BLOCK, blocks, each_page, typed
 

@@ -5,8 +5,7 @@ import re
 import pytest
 
 from conferral.runtime.errors import SettingsError
-from conferral.telephony.directory.file import AGENTS_MAX, REGIONS, DirectoryEntry
-from conferral.telephony.directory.model import load_directory
+from conferral.telephony.directory import AGENTS_MAX, REGIONS, DirectoryEntry, load_directory
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
 from tests.webhooks.webhook_helpers import settings

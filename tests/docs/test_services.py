@@ -14,7 +14,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.telephony.callback_urls import FALLBACK_PATH, GATE_PATH
 from conferral.webhooks.api.routes import ROUTES
 from conferral.webhooks.app import make_app
-from conferral.webhooks.audio_files import PATHS
+from conferral.webhooks.wait_url import PATHS
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import blocks
 from tests.docs.test_blocks import TREE, parsed

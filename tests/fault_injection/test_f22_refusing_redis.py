@@ -14,9 +14,8 @@ import pytest
 
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.sandbox import CallHandle
-from conferral.sandbox.connection_overrides import Target
 from conferral.sandbox.request_log import DeliveryEntry
-from conferral.sandbox.webhook_delivery import WebhookResponse
+from conferral.sandbox.webhook_delivery import Target, WebhookResponse
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import make_client
 from conferral.worker.process import Worker

@@ -8,10 +8,10 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from conferral.sandbox import CallHandle, Faults
-from conferral.sandbox.connection_overrides import parse_target
 from conferral.sandbox.faults import CallbackPlan
 from conferral.sandbox.model.outputs import CallbackRequest
 from conferral.sandbox.request_log import DeliveryEntry
+from conferral.sandbox.webhook_delivery import parse_target
 from tests.fault_injection.calls import all_hang_up, events_of, nothing_waits, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 

@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from conferral.sandbox.call_handle import CallHandle
+from conferral.sandbox.phones import CallHandle
 from tests.support.local_system import LocalSystem
 
 

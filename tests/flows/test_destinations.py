@@ -7,7 +7,7 @@ import pytest
 
 from conferral.runtime.errors import SettingsError
 from conferral.storage.codecs import session_hash
-from conferral.telephony.directory.model import resolve_agent, resolve_fallback
+from conferral.telephony.directory import resolve_agent, resolve_fallback
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem, settings_for
 from tests.support.outcomes import wait_for_outcome

@@ -5,7 +5,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from conferral.runtime.errors import SettingsError
-from conferral.telephony.directory.model import load_directory
+from conferral.telephony.directory import load_directory
 from tests.flows.flow_helpers import CAROL, TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem, settings_for
 from tests.support.phones import answers, busy, rings

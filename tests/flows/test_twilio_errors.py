@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.sandbox.call_handle import CallHandle
+from conferral.sandbox.phones import CallHandle
 from conferral.worker.executor import request_limiter
 from tests.flows.readiness import readiness, talk, worker_lacks
 from tests.support.local_system import LocalSystem

@@ -24,9 +24,8 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.ingest.port import GateClaim, Ingest, NewestSession
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.directory.model import DirectoryFile, load_directory
-from conferral.telephony.parameters.dial import PlacedCall
-from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.directory import DirectoryFile, load_directory
+from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.worker.executor.verification import Verification, verify
 from conferral.worker.wiring import make_twilio_api

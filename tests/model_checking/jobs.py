@@ -23,8 +23,7 @@ from conferral.statemachine.events import CallsRead, EffectSucceeded
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import RecordingStatus, State
 from conferral.storage.partition.dial_claims import DialStatus
-from conferral.telephony.parameters.dial import PlacedCall
-from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
 from conferral.worker.executor.retry import ExecutorPolicy

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from conferral.operations.audibility import audibility
+from conferral.operations.session_summary import audibility
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import view_of
 from tests.statemachine.command_scenarios import added, ordering, supervised

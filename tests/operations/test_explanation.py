@@ -1,7 +1,7 @@
 """What an explanation makes of commands (a cancel, a removal, one that is pending), and of a phone that rings long."""
 
+from conferral.operations import timeline
 from conferral.operations.explanation import explain
-from conferral.operations.history import timeline
 from conferral.statemachine.events import DialOverdue, LoneOverdue, Remove
 from conferral.statemachine.policy import Policy
 from conferral.storage.codecs import session_codec

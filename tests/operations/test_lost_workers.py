@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.operations import lost_workers
-from conferral.operations.lost_workers import LostWorkerDetector, LostWorkers
+from conferral.operations import health
+from conferral.operations.health import LostWorkerDetector, LostWorkers
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
@@ -24,7 +24,7 @@ class Observer:
         async def now_ms(_client, _key):
             return self.now_ms
 
-        monkeypatch.setattr(lost_workers, "server_time_ms", now_ms)
+        monkeypatch.setattr(health, "server_time_ms", now_ms)
 
     def beat(self, *names):
         self.redis.zadd(KEYS.workers, dict.fromkeys(names, self.now_ms))

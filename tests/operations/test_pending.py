@@ -1,8 +1,8 @@
 """What sessions wait for, and which commands they take."""
 
 from conferral.operations.command_forms import CommandForm, command_forms
-from conferral.operations.history.timeline import EffectRequest
 from conferral.operations.pending import list_waits
+from conferral.operations.timeline import EffectRequest
 from conferral.statemachine.machine import allowed_commands
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import view_of

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conferral.operations import audibility, session_summary
-from conferral.operations.history import replay
-from conferral.operations.history.replay import BadHistoryError, SessionHistory
+from conferral.operations import replay, session_summary
+from conferral.operations.replay import BadHistoryError, SessionHistory
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.events import ParkOverdue
 from conferral.statemachine.session import Session
@@ -64,7 +63,7 @@ def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_
         session_summary.participants_line(view_of(then))
         == "agent client:alice and target client:bob are talking; customer +…23 is on hold"
     )
-    assert [one.text for one in audibility.audibility(view_of(then))][1:] == [
+    assert [one.text for one in session_summary.audibility(view_of(then))][1:] == [
         "agent hears target",
         "target hears agent",
     ]

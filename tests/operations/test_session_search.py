@@ -3,8 +3,7 @@
 import pytest
 
 from conferral.operations.errors import AmbiguousSession, UnknownSession
-from conferral.operations.session_queries import SessionQueries
-from conferral.operations.session_search import describe_matches, matcher
+from conferral.operations.session_queries import SessionQueries, describe_matches, matcher
 from conferral.runtime.errors import StoreError
 from conferral.storage.codecs.session_view import view_of
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put

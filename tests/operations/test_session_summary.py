@@ -3,8 +3,8 @@
 import pytest
 
 from conferral.operations import session_summary
-from conferral.operations.audibility import audibility
 from conferral.operations.pending import list_waits
+from conferral.operations.session_summary import audibility
 from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.transfer import Attempt, TransferState

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conferral.runtime.web.shared_result import TTL_S, SharedResult
+from conferral.runtime.web.server import TTL_S, SharedResult
 from tests.simulation.virtual_loop import in_virtual_time
 
 

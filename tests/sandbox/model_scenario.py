@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from conferral.sandbox.model import foreign_calls
+from conferral.sandbox.model import test_aids
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import (
     InboundCall,
@@ -67,11 +67,11 @@ class ModelScenario:
 
     def add_foreign_calls(self, count: int, status: str = "in-progress", age_s: float = 0.0) -> list[str]:
         with self.exchange.changing(self.now_s) as transaction:
-            return foreign_calls.add_calls(transaction, count, status, age_s)
+            return test_aids.add_calls(transaction, count, status, age_s)
 
     def add_foreign_conference(self, name: str, participant_count: int = 2) -> str:
         with self.exchange.changing(self.now_s) as transaction:
-            return foreign_calls.add_conference(transaction, name, participant_count, age_s=0.0)
+            return test_aids.add_conference(transaction, name, participant_count, age_s=0.0)
 
     def passes(self, seconds: float) -> None:
         self.happens(TimePassed(), seconds)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.connection_overrides import ConnectionOverrides, parse_target
+from conferral.sandbox.webhook_delivery import ConnectionOverrides, parse_target
 
 
 def test_url_without_a_fragment_has_twilios_defaults() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.inputs import PhoneFallsSilent, PhoneSpeaks, UnknownCallback
-from conferral.sandbox.model.unknown_callbacks import NoSubscriberError
+from conferral.sandbox.model.test_aids import NoSubscriberError
 from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model.timers import Timers
+from conferral.sandbox.model.state import Timers
 from conferral.sandbox.model.twilio_model import TwilioModel
 from tests.sandbox.model_scenario import ModelScenario
 

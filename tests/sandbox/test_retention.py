@@ -9,7 +9,7 @@ import pytest
 from conferral.sandbox import Retention, Sandbox
 from conferral.sandbox.model.inputs import TwimlFailed
 from conferral.sandbox.model.pruning import prune_finished
-from conferral.sandbox.page_socket import PageState
+from conferral.sandbox.page import PageState
 from conferral.sandbox.request_log import NumberedLog
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, conference_twiml

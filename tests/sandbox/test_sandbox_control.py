@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from conferral.sandbox import Sandbox
-from conferral.sandbox.page_socket import PageState
+from conferral.sandbox.page import PageState
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp

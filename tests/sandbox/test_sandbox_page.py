@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from conferral.runtime.web.guard import Guard
-from conferral.sandbox import Sandbox, page_socket
+from conferral.sandbox import Sandbox
+from conferral.sandbox import page as page_module
 from conferral.sandbox.model.inputs import RestRequest
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
@@ -291,7 +292,7 @@ async def test_a_page_that_reads_nothing_does_not_delay_the_stop(
         connect(connection, transport)
 
     monkeypatch.setattr(Guard, "connection_made", connection_made)
-    monkeypatch.setattr(page_socket, "CLOSE_S", 0.1)
+    monkeypatch.setattr(page_module, "CLOSE_S", 0.1)
     async with aiohttp.ClientSession() as session, asyncio.timeout(5.0), Sandbox() as sandbox:
         socket = await session.ws_connect(f"{sandbox.url}/sandbox/live")
         await Page(socket).until(lambda it: "debugger" in it.received)

@@ -2,10 +2,9 @@
 
 import pytest
 
-from conferral.sandbox import PhoneScript, Sandbox
+from conferral.sandbox import PhoneScript, Sandbox, views
 from conferral.sandbox.model.audibility import Sound
 from conferral.sandbox.request_log import DeliveryEntry, RestEntry
-from conferral.sandbox.views import audio, phones, traffic
 from tests.support.each import each
 
 
@@ -56,12 +55,12 @@ def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, ac
 )
 def test_sounds_are_described_for_listener_and_observer(heard: Sound, kind: str, words: str, sentence: str) -> None:
     names = ["bob"] if heard.parties else []
-    assert audio.sound_bubble(heard, names) == (kind, words)
-    assert audio.sound_sentence("ann", heard, names) == sentence
+    assert views.sound_bubble(heard, names) == (kind, words)
+    assert views.sound_sentence("ann", heard, names) == sentence
 
 
 def test_several_are_listed_as_one_says_it() -> None:
-    assert [audio.join_names(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+    assert [views.join_names(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
         "no one",
         "a",
         "a and b",
@@ -76,11 +75,11 @@ async def test_rest_request_is_shown_with_the_party_of_its_call() -> None:
     params = (("Hold", "true"),)
     entry = RestEntry(0.0, "POST", f"/Conferences/CF1/Participants/{call_sid}.json", params, 400, 20001, fault="429")
 
-    shown = traffic.rest_view(sandbox, 3, entry)
+    shown = views.rest_view(sandbox, 3, entry)
 
     assert (shown["who"], shown["number"], shown["at"]) == ("ann", 3, "1970-01-01T00:00:00.000Z")
     assert (shown["status"], shown["code"], shown["fault"], shown["params"]) == (400, 20001, "429", params)
-    assert traffic.rest_view(sandbox, 0, RestEntry(0.0, "GET", f"/Calls/CA{'0' * 32}.json", ()))["who"] == ""
+    assert views.rest_view(sandbox, 0, RestEntry(0.0, "GET", f"/Calls/CA{'0' * 32}.json", ()))["who"] == ""
     await sandbox.close()
 
 
@@ -96,16 +95,16 @@ async def test_rest_request_is_shown_with_the_party_of_its_call() -> None:
 def test_an_answer_is_shown_line_by_line_where_it_can_be_read(answer: str, shown: str) -> None:
     entry = DeliveryEntry(0.0, "voice", "program", "http://a/b", "POST", (), "CA1", answer=answer)
 
-    assert traffic.delivery_view(Sandbox(), 0, entry)["answer"] == shown
+    assert views.delivery_view(Sandbox(), 0, entry)["answer"] == shown
 
 
 def test_phones_beyond_the_limit_are_hidden_except_manual_ones() -> None:
     sandbox = Sandbox()
     sandbox.phone("client:first").is_manual = True
-    for number in range(phones.PHONES_MAX + 5):
+    for number in range(views.PHONES_MAX + 5):
         sandbox.phone(f"client:{number}")
 
-    shown, more = phones.phone_views(sandbox)
+    shown, more = views.phone_views(sandbox)
 
     assert more == 6
     assert [phone["address"] for phone in shown][:2] == ["client:first", "client:6"]

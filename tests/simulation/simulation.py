@@ -16,7 +16,7 @@ from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.worker.environment import Environment

@@ -16,8 +16,6 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
-from conferral.sandbox.connection_overrides import ConnectionOverrides, parse_target
-from conferral.sandbox.dispatcher import Dispatcher
 from conferral.sandbox.faults import CallbackPlan, Faults
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import Params, RestRequest
@@ -27,7 +25,7 @@ from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.rest_routes import ERRORS
 from conferral.sandbox.runtime import SandboxRuntime
-from conferral.sandbox.webhook_delivery import WebhookResponse
+from conferral.sandbox.webhook_delivery import ConnectionOverrides, Dispatcher, WebhookResponse, parse_target
 from conferral.telephony.http_client import TOTAL_TIMEOUT_S
 from tests.simulation.plan import Plan
 from tests.simulation.virtual_loop import KilledError, VirtualLoop

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from conferral.check.cluster import check_cluster
+from conferral.check.workers import check_cluster
 from conferral.client.client import Client
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics

@@ -16,7 +16,7 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.router.routing_queue import CommandRules

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from redis.asyncio.cluster import ClusterNode
 
-from conferral.operations.partition_clock import read_partition_clocks, read_session_time_ms
+from conferral.operations.session_queries import read_partition_clocks, read_session_time_ms
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID

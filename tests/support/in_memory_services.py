@@ -19,13 +19,13 @@ from conferral.sandbox.model.outputs import RestAnswer
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import HttpAnswer, PooledHttpClient, check_send_allowed
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import signed_routes
+from conferral.webhooks.authentication import parse_form
 from conferral.webhooks.dependencies import Dependencies
-from conferral.webhooks.errors import RejectedError
-from conferral.webhooks.form import parse_form
+from conferral.webhooks.responses import RejectedError
 
 _T = TypeVar("_T")
 _VERSION = "/2010-04-01/Accounts/"

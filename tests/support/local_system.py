@@ -13,8 +13,8 @@ from aiohttp import web
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.sandbox.call_handle import CallHandle
 from conferral.sandbox.model.behavior import Behavior
+from conferral.sandbox.phones import CallHandle
 from conferral.sandbox.request_log import RestEntry
 from conferral.sandbox.service import Sandbox
 from conferral.statemachine.events.effect_results import NOT_STARTED
@@ -24,7 +24,7 @@ from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.connection.client import make_client, store_errors
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import make_app

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from conferral.operations.history import replay
+from conferral.operations import replay
 from conferral.operations.session_queries import LogEntry
 from conferral.storage.codecs.session_codec import is_logged
 

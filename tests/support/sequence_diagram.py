@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree
 
-from conferral.operations.audibility import audibility
+from conferral.operations.session_summary import audibility
 from conferral.sandbox import CallHandle
 from conferral.sandbox.request_log import DeliveryEntry, RestEntry
 from conferral.storage.codecs.session_view import view_of

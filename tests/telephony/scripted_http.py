@@ -14,7 +14,7 @@ from conferral.statemachine.effects import ReadCalls, RedirectCall
 from conferral.statemachine.events import CallsRead
 from conferral.telephony import http_client
 from conferral.telephony.callback_urls import CallbackUrls
-from conferral.telephony.parameters.dial import CallSetup
+from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twiml import TwimlBuilder
 from tests.telephony import openapi_fields

@@ -16,7 +16,7 @@ from conferral.telephony.addresses import (
     parse_address,
     region_of,
 )
-from conferral.telephony.directory.model import resolve_agent
+from conferral.telephony.directory import resolve_agent
 from tests.support.each import each
 
 OWN_NUMBER = "+14155550100"

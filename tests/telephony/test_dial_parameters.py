@@ -30,7 +30,7 @@ from conferral.telephony.callback_urls import (
     Wait,
 )
 from conferral.telephony.errors import from_status
-from conferral.telephony.parameters.dial import CallSetup, PlacedCall
+from conferral.telephony.parameters import CallSetup, PlacedCall
 from conferral.telephony.phrases import Phrase, sentence_in
 from conferral.telephony.twiml import TwimlBuilder
 from tests.telephony.scripted_http import Answer, call, calls_with, page

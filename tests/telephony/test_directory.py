@@ -13,10 +13,10 @@ from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
+from conferral.telephony import directory
+from conferral.telephony import directory as directory_file
 from conferral.telephony.addresses import AddressError, AllowList
-from conferral.telephony.directory import file as directory_file
-from conferral.telephony.directory import model
-from conferral.telephony.directory.model import (
+from conferral.telephony.directory import (
     Directory,
     DirectoryFile,
     InboundRoute,
@@ -399,7 +399,7 @@ def test_the_file_is_never_read_twice_at_once(path, settings, monkeypatch):
             met.append(second.wait(0.2))
         return Directory()
 
-    monkeypatch.setattr(model, "load_directory", reading)
+    monkeypatch.setattr(directory, "load_directory", reading)
     threads = [threading.Thread(target=file.reload) for _ in range(2)]
     for thread in threads:
         thread.start()

@@ -7,8 +7,7 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.telephony.callback_urls import CallbackUrls
-from conferral.telephony.document_templates import DocumentTemplates
-from conferral.telephony.twiml import TwimlBuilder
+from conferral.telephony.twiml import DocumentTemplates, TwimlBuilder
 
 OPTIONS: list[dict[str, Any]] = [
     {},

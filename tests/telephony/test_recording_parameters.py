@@ -15,7 +15,7 @@ from conferral.runtime.errors import (
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.errors import from_status
-from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.parameters import StartedRecording
 from tests.telephony.scripted_http import Answer, calls_with, page
 
 URLS = CallbackUrls("https://example.com")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conferral.webhooks.audio_files import PATHS
+from conferral.webhooks.wait_url import PATHS
 from tests.docs.generated import load_script
 from tests.webhooks.webhook_helpers import PUBLIC_URL
 

@@ -14,7 +14,7 @@ import structlog
 from aiohttp import http_parser
 
 from conferral.runtime.log import configure
-from conferral.webhooks import authentication, large_bodies
+from conferral.webhooks import authentication, server
 from tests.support.each import each
 from tests.webhooks.gate_helpers import GATE
 from tests.webhooks.webhook_helpers import (
@@ -253,9 +253,9 @@ async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(c
 
 
 async def test_a_large_body_that_gets_no_place_in_time_is_refused(client, ingest, lines, monkeypatch):
-    monkeypatch.setattr(large_bodies, "_SLOT_DEADLINE_S", 0.01)
+    monkeypatch.setattr(server, "_SLOT_DEADLINE_S", 0.01)
     monkeypatch.setattr(
-        large_bodies.LargeBodyLimiter, "read_timeout", lambda _, _deadline_s: nullcontext()
+        server.LargeBodyLimiter, "read_timeout", lambda _, _deadline_s: nullcontext()
     )  # none is evicted
     trickling = [await open_slowly(client, 200_000) for _ in range(32 + 1)]
 

@@ -10,7 +10,7 @@ from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import SessionMode
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import Wait
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks import responses
 from tests.webhooks.documents import action_of, conference_of, dial_of, next_url, said, verbs
 from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, facts, fields, post, settings

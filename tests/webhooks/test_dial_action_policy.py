@@ -5,7 +5,7 @@ from conferral.statemachine.events import DialEnded
 from conferral.statemachine.states import Opening, Phase, State, WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.callback_urls import DialKind
-from conferral.webhooks.dial_action_policy import (
+from conferral.webhooks.dial_action import (
     REDIS_READS_MAX,
     REQUESTS_MAX,
     DialActionAnswer,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.webhooks.form import parse_form
+from conferral.webhooks.authentication import parse_form
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 

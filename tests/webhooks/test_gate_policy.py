@@ -4,7 +4,7 @@ from conferral.statemachine.events import GateDecision
 from conferral.statemachine.states import Opening, PartyStatus, State
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.phrases import Phrase
-from conferral.webhooks.gate_policy import GateRoute, decide, refusal_phrase, released_dials, route_of
+from conferral.webhooks.gate import GateRoute, decide, refusal_phrase, released_dials, route_of
 from tests.support.each import each
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL, facts
 

@@ -6,11 +6,11 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web import shared_result
+from conferral.runtime.web import server
 from conferral.storage.ingest.port import Ingest
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.twilio_queries import TwilioQueries
-from conferral.webhooks import health
+from conferral.webhooks import server as webhooks_server
 from tests.webhooks.webhook_helpers import PUBLIC_URL, FakeIngest, FakeTwilioQueries
 
 
@@ -31,7 +31,7 @@ async def test_ready_means_that_redis_takes_writes(client):
 
 @pytest.mark.parametrize("fault, state", [("away", "full (OOM)"), ("hangs", "no answer")])
 async def test_not_ready_names_what_is_missing(client, ingest, monkeypatch, fault, state):
-    monkeypatch.setattr(health, "_READY_DEADLINE_S", 0.01)
+    monkeypatch.setattr(webhooks_server, "_READY_DEADLINE_S", 0.01)
     setattr(ingest, fault, True)
 
     assert await read(client, "/readyz") == (
@@ -86,7 +86,7 @@ async def test_concurrent_health_checks_query_redis_and_the_metrics_once(client,
 
     monkeypatch.setattr(ingest, "redis_error", counted_trouble)
     monkeypatch.setattr(metrics, "exposition", counted_exposition)
-    monkeypatch.setattr(shared_result, "TTL_S", 3600)
+    monkeypatch.setattr(server, "TTL_S", 3600)
 
     for path in ("/readyz", "/metrics"):
         answers = await asyncio.gather(*(read(client, path) for _ in range(50)))
@@ -98,7 +98,7 @@ async def test_concurrent_health_checks_query_redis_and_the_metrics_once(client,
 async def test_webhooks_that_are_too_old_for_what_is_stored_are_not_ready(ingest):
     schema = SchemaVersion(supported=1)
     schema.written = 2
-    ready = await health.HealthRoutes(ingest, Metrics(), schema).ready(make_mocked_request("GET", "/readyz"))
+    ready = await webhooks_server.HealthRoutes(ingest, Metrics(), schema).ready(make_mocked_request("GET", "/readyz"))
 
     assert ready.status == 503
     assert json.loads(ready.text) == {

@@ -3,7 +3,7 @@
 import time
 
 from conferral.storage.queries.process_stats import ProcessStats, stats_of
-from conferral.telephony import probe
+from conferral.telephony import number_setup
 from tests.support.each import each
 from tests.webhooks.webhook_helpers import ACCOUNT, FORM, TOKEN, fields, post
 
@@ -11,7 +11,7 @@ FORM_BODY = {"AccountSid": ACCOUNT}
 
 
 async def unsigned(client, target, mark):
-    headers = {"Content-Type": FORM, probe.HEADER: mark}
+    headers = {"Content-Type": FORM, number_setup.HEADER: mark}
     async with client.post(target, data=fields("call_arrives"), headers=headers) as response:
         return response.status
 
@@ -21,17 +21,18 @@ def warnings(lines):
 
 
 async def test_the_probes_are_refused_and_answered_without_a_warning_or_a_count(client, ingest, lines, metrics):
-    assert await unsigned(client, probe.TARGET, probe.make_probe(TOKEN, int(time.time()))) == 403
-    assert (await post(client, probe.TARGET, FORM_BODY))[0] == 404
+    assert await unsigned(client, number_setup.TARGET, number_setup.make_probe(TOKEN, int(time.time()))) == 403
+    assert (await post(client, number_setup.TARGET, FORM_BODY))[0] == 404
     assert warnings(lines) == []
     assert ingest.events == []
     assert stats_of(metrics) == ProcessStats()
 
 
 def test_while_tokens_are_rotated_both_make_marks():
-    assert [probe.is_probe(probe.make_probe(token, 1_000), ("new", "old"), 1_060.5) for token in ("new", "old")] == [
-        True
-    ] * 2
+    assert [
+        number_setup.is_probe(number_setup.make_probe(token, 1_000), ("new", "old"), 1_060.5)
+        for token in ("new", "old")
+    ] == [True] * 2
 
 
 @each("at_s, now_s, is_probe", [
@@ -39,10 +40,10 @@ def test_while_tokens_are_rotated_both_make_marks():
     (999_999_999_999, 999_999_999_999, True), (1_000_000_000_000, 1_000_000_000_000, False),
 ])  # fmt: skip
 def test_mark_is_valid_for_five_minutes(at_s, now_s, is_probe):
-    assert probe.is_probe(probe.make_probe("token", at_s), ["token"], now_s) is is_probe
+    assert number_setup.is_probe(number_setup.make_probe("token", at_s), ["token"], now_s) is is_probe
 
 
-OLD_S = probe.CLOCK_SKEW_MAX_S + 60
+OLD_S = number_setup.CLOCK_SKEW_MAX_S + 60
 #: The marks are made when the tests are collected, which may be long before they run.
 FAR_S = 86_400
 
@@ -50,15 +51,15 @@ FAR_S = 86_400
 @each(
     "target, mark",
     [
-        ("/voice/inbound", probe.make_probe(TOKEN, int(time.time()))),
-        (f"{probe.TARGET}&more=1", probe.make_probe(TOKEN, int(time.time()))),
-        (probe.TARGET, probe.make_probe("guessed", int(time.time()))),
-        (probe.TARGET, probe.make_probe(TOKEN, int(time.time()) - OLD_S)),
-        (probe.TARGET, probe.make_probe(TOKEN, int(time.time()) + FAR_S)),
-        (probe.TARGET, ""),
-        (probe.TARGET, f"{int(time.time())}."),
-        (probe.TARGET, "9" * 400),
-        (probe.TARGET, "\u00b2.\u00e9"),
+        ("/voice/inbound", number_setup.make_probe(TOKEN, int(time.time()))),
+        (f"{number_setup.TARGET}&more=1", number_setup.make_probe(TOKEN, int(time.time()))),
+        (number_setup.TARGET, number_setup.make_probe("guessed", int(time.time()))),
+        (number_setup.TARGET, number_setup.make_probe(TOKEN, int(time.time()) - OLD_S)),
+        (number_setup.TARGET, number_setup.make_probe(TOKEN, int(time.time()) + FAR_S)),
+        (number_setup.TARGET, ""),
+        (number_setup.TARGET, f"{int(time.time())}."),
+        (number_setup.TARGET, "9" * 400),
+        (number_setup.TARGET, "\u00b2.\u00e9"),
     ],
 )
 async def test_nothing_else_passes_for_a_probe(client, ingest, lines, target, mark):
@@ -72,8 +73,8 @@ async def test_a_mark_does_not_excuse_a_wrong_signature(client, lines):
     headers = {
         "X-Twilio-Signature": "wrong",
         "Content-Type": FORM,
-        probe.HEADER: probe.make_probe(TOKEN, int(time.time())),
+        number_setup.HEADER: number_setup.make_probe(TOKEN, int(time.time())),
     }
-    async with client.post(probe.TARGET, data=FORM_BODY, headers=headers) as response:
+    async with client.post(number_setup.TARGET, data=FORM_BODY, headers=headers) as response:
         assert response.status == 403
     assert warnings(lines) == ["webhook_rejected"]

@@ -11,7 +11,7 @@ import pytest
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_session
-from conferral.telephony.document_templates import DocumentTemplates
+from conferral.telephony.twiml import DocumentTemplates
 from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,

@@ -19,16 +19,13 @@ from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.callback_urls import DialAction, DialKind
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks import app, server
 from conferral.webhooks.api.handlers import Handlers
-from conferral.webhooks.authentication import RequestAuthenticator, Rules
+from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules, parse_form
 from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.errors import RejectedError
-from conferral.webhooks.form import Form, parse_form
-from conferral.webhooks.health import HealthRoutes
-from conferral.webhooks.large_bodies import LargeBodyLimiter
-from conferral.webhooks.responses import read_undecided, store_deadline
+from conferral.webhooks.responses import RejectedError, read_undecided, store_deadline
+from conferral.webhooks.server import HealthRoutes, LargeBodyLimiter
 from conferral.webhooks.voice import VoiceRoutes
 from conferral.webhooks.wait_url import WaitRoutes
 from tests.simulation.virtual_loop import VirtualLoop, run

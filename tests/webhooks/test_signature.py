@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from conferral.webhooks.form import parse_form
-from conferral.webhooks.signature import SignatureCheck, _Signer
+from conferral.webhooks.authentication import SignatureCheck, _Signer, parse_form
 from tests.support.each import each
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))

@@ -10,10 +10,10 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.app import signed_routes
+from conferral.webhooks.authentication import Form
 from conferral.webhooks.dependencies import Dependencies
-from conferral.webhooks.form import Form
 from tests.webhooks.documents import action_of
 from tests.webhooks.webhook_helpers import FakeTwilioQueries, fields, settings
 

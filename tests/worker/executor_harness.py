@@ -37,8 +37,7 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.http_client import check_send_allowed
-from conferral.telephony.parameters.dial import PlacedCall
-from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_queries import RedirectSeen
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
 from conferral.worker.executor.job import JobObsoleteError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conferral.sandbox.call_handle import CallHandle
+from conferral.sandbox.phones import CallHandle
 from conferral.statemachine.effects import Effect
 from conferral.worker.executor.execution import ExecutionState
 from tests.support.local_system import LocalSystem

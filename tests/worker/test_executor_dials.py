@@ -9,7 +9,7 @@ from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Dial, Effect
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.storage.partition.dial_claims import DialStatus
-from conferral.telephony.parameters.dial import PlacedCall
+from conferral.telephony.parameters import PlacedCall
 from conferral.worker.executor.executor import ExecutorPolicy, JobOutcome
 from conferral.worker.executor.job import unknown
 from tests.worker.executor_harness import (

@@ -4,7 +4,7 @@ import asyncio
 
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import EffectSucceeded
-from conferral.telephony.parameters.dial import PlacedCall
+from conferral.telephony.parameters import PlacedCall
 from tests.worker.executor_harness import (
     BUSY,
     DENIED,

@@ -4,7 +4,7 @@ import asyncio
 
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import EffectFailed, EffectUnknown
-from conferral.telephony.parameters.dial import PlacedCall
+from conferral.telephony.parameters import PlacedCall
 from conferral.worker.executor.executor import ExecutorPolicy
 from tests.worker.executor_harness import (
     BUSY,

@@ -10,7 +10,7 @@ from conferral.runtime.errors import ProviderBusyError
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import CallsRead
 from conferral.telephony.http_client import RequestResult
-from conferral.telephony.parameters.dial import PlacedCall
+from conferral.telephony.parameters import PlacedCall
 from conferral.worker.executor.executor import ExecutorPolicy
 from conferral.worker.executor.retry import RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time

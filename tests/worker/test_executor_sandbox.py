@@ -12,7 +12,7 @@ from aiohttp import web
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.sandbox.call_handle import CallHandle
+from conferral.sandbox.phones import CallHandle
 from conferral.sandbox.runtime import RestHookEvent
 from conferral.sandbox.service import Sandbox
 from conferral.statemachine.effects import (
@@ -43,7 +43,7 @@ from conferral.statemachine.events import (
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.http_client import http_client, rest_client
-from conferral.telephony.parameters.dial import CallSetup
+from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_time import TwilioTime
 from conferral.telephony.twiml import TwimlBuilder

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from conferral.sandbox.call_handle import CallHandle
+from conferral.sandbox.phones import CallHandle
 from tests.support.local_system import AGENT, NUMBER, LocalSystem
 from tests.support.redis_server import RedisServer
 from tests.worker.test_dials_end_to_end import Breaking

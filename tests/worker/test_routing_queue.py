@@ -21,7 +21,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.core import WorkerCore
 from conferral.worker.router import command_router as router_module
 from conferral.worker.router import routing_queue as routing_module

@@ -20,10 +20,9 @@ from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, read_
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import BadCursorError
-from conferral.telephony.directory.model import DirectoryFile
-from conferral.webhooks.api.errors import ErrorType
+from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
-from conferral.webhooks.api.parameters import idempotency_key_of, parse_query
+from conferral.webhooks.api.parameters import ErrorType, idempotency_key_of, parse_query
 from conferral.webhooks.api.routes import ROUTES, Route
 
 log = structlog.get_logger()

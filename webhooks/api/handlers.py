@@ -1,4 +1,4 @@
-"""Handlers of the control API's routes, for authorized requests."""
+"""Access tokens for browser softphones (Twilio Voice SDK)."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,14 +7,15 @@ from typing import Any
 
 from aiohttp import web
 from pydantic import BaseModel
+from twilio.jwt.access_token import AccessToken
+from twilio.jwt.access_token.grants import VoiceGrant
 
 import conferral.statemachine.machine  # noqa: F401  # built at the start: it takes long, and callers would wait for it
 from conferral.operations import http_commands
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict
 from conferral.operations.redis_limiter import RedisLimiter
-from conferral.operations.session_queries import SessionQueries
-from conferral.operations.session_search import is_party, takes_part
+from conferral.operations.session_queries import SessionQueries, is_party, takes_part
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
@@ -24,14 +25,42 @@ from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.session_view import is_session
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
+from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.queries.session_reader import LogEntry
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.api import models, openapi
-from conferral.webhooks.api.access_tokens import issue_token
-from conferral.webhooks.api.errors import ErrorType
-from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, is_id
+from conferral.webhooks.api.models import IssuedToken, TokenRequest
+from conferral.webhooks.api.parameters import KEY_HEADER, PARTY, ErrorType, is_id
+
+#: Lifetime of a token, seconds. Source: Twilio docs, Access Tokens (24 hours at most).
+TTL_S = 3600
+
+
+def issue_token(settings: ServiceSettings, clock: Clock, request: TokenRequest) -> IssuedToken:
+    """Issue a browser's token; raise RequestError if a setting is missing."""
+    needed = {
+        "TWILIO_API_KEY": settings.api_key,
+        "TWILIO_API_SECRET": settings.api_secret,
+        "TWILIO_TWIML_APP_SID": settings.twiml_app_sid,
+    }
+    if missing := [name for name, value in needed.items() if not value]:
+        raise RequestError(ErrorType.NOT_SET_UP, f"access tokens need settings that are not set: {', '.join(missing)}")
+    assert settings.api_secret is not None
+    expires_at_s = clock.wall_ms() // 1000 + TTL_S
+    grant = VoiceGrant(incoming_allow=True, outgoing_application_sid=settings.twiml_app_sid)
+    token = AccessToken(
+        settings.account_sid,
+        settings.api_key,
+        settings.api_secret.get_secret_value(),
+        grants=[grant],
+        identity=request.identity,
+        nbf=None,  # otherwise Twilio would refuse the token while its clock is behind ours
+        valid_until=expires_at_s,
+    )
+    return IssuedToken(token=str(token.to_jwt()), identity=request.identity, expires_at=to_iso(expires_at_s * 1000))
+
 
 #: Requests that may wait for an outcome at the same time (count); others are answered at once.
 WAITERS_MAX = 500

@@ -12,7 +12,7 @@ from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.session import INBOUND, OUTBOUND
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferStatus
 from conferral.statemachine.step import CommandStatus, Outcome
-from conferral.webhooks.api.errors import ErrorType
+from conferral.webhooks.api.parameters import ErrorType
 
 
 def _one_of(words: Iterable[str], *more: str) -> dict[str, Any]:

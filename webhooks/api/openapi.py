@@ -11,8 +11,14 @@ from conferral.statemachine.events import Command
 from conferral.statemachine.events.field_values import SENDER
 from conferral.storage.commands.command_parser import optional_schema, schema_of
 from conferral.webhooks.api import models
-from conferral.webhooks.api.errors import ErrorType
-from conferral.webhooks.api.parameters import ID_SCHEMA, KEY_DESCRIPTION, KEY_HEADER, KEY_SCHEMA, PATH_PARAMETERS
+from conferral.webhooks.api.parameters import (
+    ID_SCHEMA,
+    KEY_DESCRIPTION,
+    KEY_HEADER,
+    KEY_SCHEMA,
+    PATH_PARAMETERS,
+    ErrorType,
+)
 from conferral.webhooks.api.routes import ROUTES, ResponseSpec, Route
 
 #: Version of the API, not of the program: increases when clients would have to change.

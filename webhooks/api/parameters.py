@@ -1,7 +1,8 @@
-"""Path and query parameters of the control API."""
+"""Parameters and errors of the control API."""
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any
 
 from aiohttp import web
@@ -12,7 +13,38 @@ from conferral.statemachine.events.field_values import DESTINATION_MAX
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 from conferral.statemachine.states import State
 from conferral.storage.queries.session_reader import LIMIT_MAX
-from conferral.webhooks.api.errors import ErrorType
+
+
+class ErrorType(StrEnum):
+    """Kinds of errors; each has one HTTP status."""
+
+    #: The request is not JSON, or not in the accepted format.
+    MALFORMED = "malformed"
+    #: The bearer token is missing or wrong.
+    UNAUTHORIZED = "unauthorized"
+    #: There is no such session, call, or command, or it has expired.
+    UNKNOWN = "unknown"
+    #: The path does not support this method.
+    METHOD = "method"
+    #: The body did not arrive in time.
+    TIMEOUT = "timeout"
+    #: The session does not accept the command; `allowed` lists what it accepts.
+    REJECTED = "rejected"
+    #: The id was already used for something else.
+    ID_CONFLICT = "id-conflict"
+    #: The body is too large.
+    TOO_LARGE = "too-large"
+    #: A field or parameter is missing or invalid.
+    INVALID = "invalid"
+    #: More than 20 wrong tokens came from this address within a minute.
+    TOO_MANY = "too-many"
+    #: A required setting is missing.
+    NOT_SET_UP = "not-set-up"
+    #: Too many commands wait for a worker; this one was not accepted.
+    FULL = "full"
+    #: Redis is unreachable or refuses. A command may or may not have been accepted: retry with the same `id`.
+    STORE = "store"
+
 
 #: Maximum time to wait for an outcome (seconds): proxies give up at about a minute.
 WAIT_S_MAX = 60

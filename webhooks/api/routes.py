@@ -10,8 +10,7 @@ from pydantic import BaseModel
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import COMMANDS, Call, Command
 from conferral.webhooks.api import models
-from conferral.webhooks.api.errors import ErrorType
-from conferral.webhooks.api.parameters import CURSOR, LIMIT, PARTY, STATE, WAIT, Parameter
+from conferral.webhooks.api.parameters import CURSOR, LIMIT, PARTY, STATE, WAIT, ErrorType, Parameter
 
 #: A request body: one of our models, or one of several commands, without fields given elsewhere.
 Body = type[models.TokenRequest] | tuple[type[Command], ...]

@@ -6,10 +6,9 @@ from collections.abc import Coroutine, Sequence
 
 import structlog
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreError, StoreUnreachableError, retry_unreachable
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.retry import retry_unreachable
 from conferral.storage.codecs.effect_codec import PostCommitWrite, PublishOutcome
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.dead_letters import count_dead_letter

@@ -34,8 +34,7 @@ from conferral.statemachine.effects import (
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
-from conferral.telephony.parameters.dial import PlacedCall
-from conferral.telephony.parameters.recording import StartedRecording
+from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
 from conferral.worker.executor import retry
 from conferral.worker.executor.job import AT_MOST_ONCE, Job, JobOutcome, failed, log_fields, succeeded, unknown

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
 from conferral.telephony.addresses import Address, AddressError, AddressKind, AllowList
-from conferral.telephony.directory.model import resolve_address
+from conferral.telephony.directory import resolve_address
 
 #: `to` may hold several, separated by commas.
 _FIELDS = ("agent", "customer", "to")

@@ -32,7 +32,7 @@ from conferral.storage.connection.client import is_cluster, store_errors
 from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
-from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.core import WorkerCore
 from conferral.worker.dead_letters import count_dead_letter
 from conferral.worker.router.caller_ids import CallerIdChecker

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 
 from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import OwnCall
-from conferral.telephony.parameters.participant import is_label
+from conferral.telephony.parameters import is_label
 
 #: A CallSid (with the visit's number), or `CS` and the hash of a command's id.
 _NAME = re.compile(r"CA[0-9a-f]{32}(-[0-9]{1,2})?|CS[0-9a-f]{32}", re.ASCII)

@@ -20,7 +20,7 @@ from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFo
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.step import Outcome
 from conferral.telephony.lost_conferences import LostConference, LostConferences
-from conferral.telephony.parameters.participant import is_label
+from conferral.telephony.parameters import is_label
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import Difference

@@ -23,7 +23,7 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import ConferenceFound
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
-from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.http_client import label_requests
 from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding

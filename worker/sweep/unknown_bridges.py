@@ -14,7 +14,7 @@ from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import CallStatus
 from conferral.telephony.account_lists import AccountSnapshot, ChildCall, OwnCall
 from conferral.telephony.addresses import is_caller_id
-from conferral.telephony.directory.model import InboundRoute
+from conferral.telephony.directory import InboundRoute
 
 #: Returns the called number's route if a `<Dial>` of ours may have made a child of a call.
 RouteOfOwnDial = Callable[[OwnCall, ChildCall], InboundRoute | None]

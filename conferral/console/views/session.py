@@ -4,17 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from conferral.console.log_cache import CachedLog, LogCache
-from conferral.console.messages import encode_message, encode_message_with_lists, redact_fields
+from conferral.console.dashboard import CachedLog, LogCache
+from conferral.console.messages import attention_mark, encode_message, encode_message_with_lists, redact_fields
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
-from conferral.console.session_rows import attention_mark
 from conferral.console.views.view import View
-from conferral.operations import audibility, explanation, session_summary, wording
+from conferral.operations import explanation, replay, session_summary, wording
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.explanation import Explanation
-from conferral.operations.history import replay
 from conferral.operations.pending import Wait
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.clock import Clock
@@ -187,7 +185,7 @@ def _earlier(wait: Wait, by_ms: int) -> Wait:
 
 
 def _parties(session: SessionView, *, full: bool) -> list[dict[str, object]]:
-    heard = {one.party: one for one in audibility.audibility(session)}
+    heard = {one.party: one for one in session_summary.audibility(session)}
     is_drawn = len(heard) <= DRAWN_MAX
     return [
         {

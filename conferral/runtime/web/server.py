@@ -1,4 +1,4 @@
-"""HTTP server of every process: client timeouts, and request logging.
+"""HTTP servers: client timeouts, request logs, and shared results.
 
 aiohttp's own logger quotes lines that it can't parse, with tokens or phone numbers. Ours only counts them.
 """
@@ -8,9 +8,9 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
 from aiohttp import web
@@ -131,3 +131,27 @@ class _ServerLog(logging.Logger):
         if self._logged_at_s is None or now_s - self._logged_at_s >= MALFORMED_LOG_EVERY_S:
             log.warning("requests_malformed", count=self._count)
             self._logged_at_s, self._count = now_s, 0
+
+
+T = TypeVar("T")
+
+#: How long a result is shared, seconds.
+TTL_S = 1.0
+
+
+class SharedResult(Generic[T]):
+    """Loads a result once for all who wait, and again after a second."""
+
+    def __init__(self, load: Callable[[], Awaitable[T]]) -> None:
+        self._load = load
+        self._task: asyncio.Task[T] | None = None
+        self._loaded_at_s = 0.0
+
+    async def __call__(self) -> T:
+        """Return the running load's result, or one at most a second old."""
+        loop = asyncio.get_running_loop()
+        task = self._task
+        if task is None or (task.done() and loop.time() - self._loaded_at_s >= TTL_S):
+            self._loaded_at_s = loop.time()
+            task = self._task = asyncio.ensure_future(self._load())
+        return await asyncio.shield(task)

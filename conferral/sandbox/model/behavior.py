@@ -1,4 +1,4 @@
-"""Configurable behavior of the model, where Twilio's docs are silent."""
+"""Where Twilio's documentation allows two readings, and how IDs look."""
 
 from dataclasses import dataclass
 from typing import Literal

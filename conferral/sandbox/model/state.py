@@ -1,13 +1,14 @@
 """The model's state as plain data. Times are in sandbox time."""
 
+import heapq
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from conferral.sandbox.model.formats import sip_host
 from conferral.sandbox.model.inputs import Immutable, Params
 from conferral.sandbox.model.outputs import FetchPurpose
-from conferral.sandbox.model.timers import Timers
 from conferral.sandbox.model.twiml_parser import Verb
 
 SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.
@@ -311,6 +312,48 @@ class Fetch:
     url: str
     conference_sid: str = ""
     is_fallback: bool = False
+
+
+TimerKey = tuple[str, str]  #: The SID of a call, conference, or recording, and the timer's name.
+
+
+class Timers:
+    """Timers by key, in sandbox time; equal times fire in order of setting."""
+
+    def __init__(self) -> None:
+        self._due: dict[TimerKey, tuple[float, int]] = {}
+        self._heap: list[tuple[float, int, TimerKey]] = []  # keeps stopped timers until they reach the top
+        self._set_count = 0
+
+    def set(self, key: TimerKey, at_s: float) -> None:
+        """Start a timer; a running timer with this key is replaced."""
+        self._set_count += 1
+        self._due[key] = (at_s, self._set_count)
+        heapq.heappush(self._heap, (at_s, self._set_count, key))
+
+    def stop(self, key: TimerKey) -> None:
+        """Stop the timer, if it runs."""
+        self._due.pop(key, None)
+
+    def first(self) -> tuple[float, TimerKey] | None:
+        """Return the next timer and its time; None without any."""
+        while self._heap:
+            at_s, set_count, key = self._heap[0]
+            if self._due.get(key) == (at_s, set_count):
+                return at_s, key
+            heapq.heappop(self._heap)  # it was stopped or replaced
+        return None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Timers) and self._due == other._due
+
+    __hash__ = None  # type: ignore[assignment]  # it is mutable
+
+    def __iter__(self) -> Iterator[TimerKey]:
+        return iter(self._due)
+
+    def __len__(self) -> int:
+        return len(self._due)
 
 
 @dataclass(slots=True)

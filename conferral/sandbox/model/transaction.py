@@ -1,4 +1,4 @@
-"""One input's transaction: state, time, outputs, and follow-up tasks.
+"""One input's transaction: state, time, outputs, and tasks.
 
 Some changes wait as tasks until the current one is complete: a call that ends releases its bridge, its conference, and
 its parent's Dial. Tasks also avoid circular imports.

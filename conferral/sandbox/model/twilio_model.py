@@ -10,16 +10,14 @@ from conferral.sandbox.model import (
     calls,
     conferences,
     dialing,
-    fetch_results,
     inputs,
     participant_updates,
     recordings,
+    test_aids,
     twiml_interpreter,
-    unknown_callbacks,
     wait_audio,
 )
-from conferral.sandbox.model.alone_time import AloneTime
-from conferral.sandbox.model.audibility import Audibility
+from conferral.sandbox.model.audibility import AloneTime, Audibility
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.formats import call_token, is_number
 from conferral.sandbox.model.inputs import Input
@@ -80,7 +78,7 @@ class TwilioModel:
         if isinstance(input_, inputs.InboundCall) and self.state.called(input_.to) is None:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
         if isinstance(input_, inputs.UnknownCallback):
-            unknown_callbacks.subscription_of(self.state, input_.sid)  # raises before anything changes
+            test_aids.subscription_of(self.state, input_.sid)  # raises before anything changes
         self.now_s = max(self.now_s, now_s)
         transactions = self._fire_due_timers()
         transaction = Transaction(self.state, self.behavior, self.now_s)
@@ -116,11 +114,11 @@ class TwilioModel:
             case inputs.InboundCall():
                 return None, self._on_inbound_call(transaction, input_)
             case inputs.TwimlFetched():
-                fetch_results.on_twiml_fetched(transaction, input_)
+                twiml_interpreter.on_twiml_fetched(transaction, input_)
             case inputs.TwimlFailed():
-                fetch_results.on_twiml_failed(transaction, input_)
+                twiml_interpreter.on_twiml_failed(transaction, input_)
             case inputs.UnknownCallback():
-                unknown_callbacks.send_unknown_callback(transaction, input_)
+                test_aids.send_unknown_callback(transaction, input_)
             case inputs.TimePassed():
                 pass
             case _:

@@ -9,9 +9,9 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.web import bearer
 from conferral.runtime.web.bearer import WrongTokenLimiter
 from conferral.runtime.web.json_requests import BODY_BYTES_MAX, STATUS
-from conferral.webhooks.api.errors import ErrorType
+from conferral.webhooks.api.parameters import ErrorType
 from conferral.webhooks.api.routes import ROUTES
-from conferral.webhooks.health import HealthRoutes
+from conferral.webhooks.server import HealthRoutes
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import BEARER, TOKEN, app_of, refusal
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.web.json_requests import ERRORS_PAGE, STATUS
-from conferral.webhooks.api.errors import ErrorType
+from conferral.webhooks.api.parameters import ErrorType
 from tests.webhooks.api.api_helpers import TOKEN, put, report_status, session, take_up
 
 pytestmark = pytest.mark.redis

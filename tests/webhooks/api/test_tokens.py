@@ -6,7 +6,7 @@ import jwt
 import pytest
 
 from conferral.storage.codecs.timestamps import from_iso
-from conferral.webhooks.api.access_tokens import issue_token
+from conferral.webhooks.api.handlers import issue_token
 from conferral.webhooks.api.models import TokenRequest
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import ENVIRON, ask, settings

@@ -17,7 +17,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.telephony import http_client
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
-from conferral.telephony.conference_names import ConferenceNames
+from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.cores import core_of

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conferral.telephony.account_lists import AccountSnapshot, ChildCall, OwnCall
-from conferral.telephony.directory.model import InboundRoute
+from conferral.telephony.directory import InboundRoute
 from conferral.worker.sweep.unknown_bridges import find_unknown_bridges, route_of_own_dial
 
 PARENT, CHILD, OTHER = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32

@@ -10,10 +10,9 @@ from typing import Any
 
 import orjson
 
-from conferral.operations import wording
-from conferral.operations.history import timeline
-from conferral.operations.history.timeline import EffectRequest, version_of
+from conferral.operations import timeline, wording
 from conferral.operations.session_queries import Fields, LogEntry
+from conferral.operations.timeline import EffectRequest, version_of
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import Phase, TransferMode

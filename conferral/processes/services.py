@@ -1,4 +1,4 @@
-"""The webhooks process: Twilio's HTTP server and the control API."""
+"""Start webhooks and workers."""
 
 import asyncio
 from dataclasses import replace
@@ -23,12 +23,27 @@ from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
-from conferral.telephony.directory.model import DirectoryFile
+from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
+from conferral.worker.process import Worker
+
+
+def run_worker(host: str, port: int | None) -> int:
+    """Run a worker; return the exit code, or raise SettingsError."""
+    settings = load(ServiceSettings)
+    directory = DirectoryFile(settings)
+    if port is not None:
+        require_free_port(host, port)
+    configure_log(settings, "worker")
+    make_redis_client(settings.redis_url)  # an invalid URL is a settings error
+    return lifecycle.run(
+        lambda stop: Worker(settings, directory=directory).run(stop, port, host), on_hangup=directory.reload
+    )
+
 
 CONFIG_CHECK_EVERY_S = 1.0
 

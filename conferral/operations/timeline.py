@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conferral.operations import attempts, wording
-from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.reasons import EndReason
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_rows
+from conferral.storage.queries.session_reader import LogEntry
 
 _EFFECT_RESULTS = {
     "effect_succeeded": "succeeded",

@@ -1,1 +1,0 @@
-"""A session's history: its log as a timeline, replayed, and followed live."""

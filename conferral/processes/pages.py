@@ -1,0 +1,142 @@
+"""Start the console and the sandbox."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import structlog
+
+from conferral import output
+from conferral.console.app import ConsoleOptions, make_app
+from conferral.console.redis_access import CONNECTIONS_MAX
+from conferral.processes.common import (
+    READINESS_CHECKS_MAX,
+    SandboxSettings,
+    configure_log,
+    is_loopback,
+    page_url,
+    require_free_port,
+    warn_of_weak_token,
+)
+from conferral.redis_access import make_redis_client
+from conferral.runtime import lifecycle
+from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.settings import ConsoleSettings, load
+from conferral.runtime.web.server import run_server
+from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Retention, Sandbox
+from conferral.telephony.directory import read_destinations
+
+log = structlog.get_logger()
+
+#: Pending requests get twice this time at shutdown, after WebSockets have closed, seconds. The process has 10 s in all.
+_SHUTDOWN_S = 3.0
+
+
+def run_console(host: str, port: int, options: ConsoleOptions) -> int:
+    """Run the web console; return the exit code, or raise SettingsError."""
+    settings = load(ConsoleSettings)
+    require_free_port(host, port)
+    configure_log(settings, "console")
+    make_redis_client(settings.redis_url)  # an invalid URL is a settings error
+    if settings.directory is not None:
+        # Read again for each suggestion, so that no reload is needed.
+        options = replace(options, directory_names=partial(_directory_names, settings.directory))
+    warn_of_weak_token(settings.api_token)
+    if sys.stderr.isatty():
+        # Browsers never send the fragment, and the page removes it from the address bar. Never log it.
+        output.print_note(f"console: {page_url(host, port)}#token={settings.api_token.get_secret_value()}")
+    if not is_loopback(host):
+        output.print_note(f"{host} is reachable from other machines, without TLS: put a TLS proxy in front of it")
+        # A console that listens elsewhere is reached by host names that only its operator knows.
+        options = replace(options, allowed_hosts=options.allowed_hosts or None)
+    return lifecycle.run(lambda stop: _serve_console(settings, host, port, stop, options))
+
+
+def _directory_names(path: Path) -> Sequence[str]:
+    """Return the directory's names; none if it can't be read."""
+    try:
+        return tuple(read_destinations(path))
+    except SettingsError:
+        return ()
+
+
+async def _serve_console(
+    settings: ConsoleSettings, host: str, port: int, stop: asyncio.Event, options: ConsoleOptions
+) -> int:
+    client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)
+    probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
+    try:
+        app = make_app(settings, client, SystemClock(), options, readiness_client=probing)
+        async with run_server(app, host, port, shutdown_s=_SHUTDOWN_S):
+            log.info("console_started", host=host, port=port)
+            await stop.wait()
+    finally:
+        await probing.aclose()
+        await client.aclose()
+    log.info("console_stopped", host=host, port=port)
+    return 0
+
+
+def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
+    """Run the sandbox; return the exit code, or raise SettingsError."""
+    settings = load(SandboxSettings)
+    if not is_loopback(host):  # the control routes are unauthenticated
+        raise SettingsError((f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost",))
+    require_free_port(host, port)
+    _require_own_token(settings, host, port)
+    configure_log(settings, "sandbox")
+    return lifecycle.run(
+        lambda stop: _serve_sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
+    )
+
+
+def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
+    """Refuse a real account's token: its webhooks would accept ours."""
+    given = settings.auth_token
+    if given is None or given.get_secret_value() == AUTH_TOKEN:
+        return
+    url = urlsplit(settings.api_url or "https://api.twilio.com")
+    named = url.hostname or ""
+    is_its_host = named == host or (is_loopback(named) and is_loopback(host))
+    if url.scheme == "http" and is_its_host and port in (0, url.port or 80) and url.path in ("", "/"):
+        return
+    own = page_url(host, port).rstrip("/")
+    problem = (
+        "TWILIO_AUTH_TOKEN may be a real account's, and the sandbox signs requests with it: set TWILIO_API_URL to the "
+        f"sandbox's own URL, {own}, or start the sandbox without TWILIO_AUTH_TOKEN"
+    )
+    raise SettingsError((problem,))
+
+
+async def _serve_sandbox(
+    settings: SandboxSettings, host: str, port: int, stop: asyncio.Event, *, console_url: str, command_line: str
+) -> int:
+    # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
+    secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
+    sandbox = Sandbox(
+        account_sid=settings.account_sid or ACCOUNT_SID,
+        auth_token=settings.auth_token.get_secret_value() if settings.auth_token else AUTH_TOKEN,
+        api_key=(settings.api_key, secret) if settings.api_key and secret else None,
+        host=host,
+        port=port,
+        console_url=console_url,
+        command_line=command_line,
+        retention=Retention(),  # it may run for days
+    )
+    if base := settings.public_url:
+        urls = {"voice_fallback_url": f"{base}/voice/fallback", "status_callback": f"{base}/voice/status"}
+        if settings.number:
+            sandbox.add_number(settings.number, voice_url=f"{base}/voice/inbound", **urls)
+        if settings.twiml_app_sid:
+            sandbox.add_application(settings.twiml_app_sid, voice_url=f"{base}/voice/client", **urls)
+    try:
+        await sandbox.start()
+        await stop.wait()
+    finally:
+        await sandbox.stop()
+    return 0

@@ -1,0 +1,320 @@
+"""What the phones' page shows: phones, conferences, audio, and traffic."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from xml.etree import ElementTree
+
+from conferral.sandbox.http import pick
+from conferral.sandbox.model.audibility import Sound
+from conferral.sandbox.model.formats import split_url
+from conferral.sandbox.model.outputs import DebuggerEntry
+from conferral.sandbox.model.state import Call, Participant
+from conferral.sandbox.phones import Phone, phone_address
+from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry
+from conferral.sandbox.runtime import SandboxRuntime
+
+UNKNOWN_PERSON = "an unknown party"  #: Name of a leg whose phone isn't in the sandbox.
+
+
+def file_name(url: str) -> str:
+    """Return the last segment of a file's URL."""
+    return split_url(url).path.rpartition("/")[2]
+
+
+def is_ringing(heard: Sound) -> bool:
+    """Whether it is Twilio's ringback, or a file with `ringback` in its name."""
+    return heard.kind == "ringback" or (heard.kind == "music" and "ringback" in file_name(heard.content))
+
+
+def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
+    """Return the kind and text of what a phone's user hears from `names`.
+
+    The kind is `voice`, `ringing`, `music`, `speech`, or `silence`.
+    """
+    if is_ringing(heard):
+        return "ringing", "ringing tone"
+    match heard.kind:
+        case "parties":
+            also = [*names, "a phone ringing"] if heard.ringing else list(names)
+            return "voice", f"you hear {join_names(also)}"
+        case "speech":
+            return "speech", f"a voice says: “{heard.content}”"
+        case "music":
+            return "music", f"♪ music ♪ ({file_name(heard.content)})" if heard.content else "♪ music ♪"
+        case _:
+            return "silence", "nothing: silence"
+
+
+def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
+    """Return what the party `name` hears from the parties `names`."""
+    if is_ringing(heard):
+        return f"{name} hears ringing"
+    match heard.kind:
+        case "parties":
+            also = [*names, "a phone ringing"] if heard.ringing else list(names)
+            return f"{name} hears {join_names(also)}"
+        case "speech":
+            return f"{name} hears “{heard.content}”"
+        case _:
+            return f"{name} hears {heard.kind}"
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Join names: `alice, bob, and carol`."""
+    if len(names) > 2:
+        return f"{', '.join(names[:-1])}, and {names[-1]}"
+    return " and ".join(names) or "no one"
+
+
+CONFERENCES_MAX = 50
+
+
+def number_views(sandbox: SandboxRuntime) -> list[dict[str, str]]:
+    """Return the numbers and browser applications, but no SIP domains."""
+    return [
+        {"number": it.number, "name": it.name, "application": it.application_sid, "voice_url": it.voice_url}
+        for it in sandbox.model.state.numbers.values()
+        if not it.is_sip_domain
+    ]
+
+
+def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
+    """Return the newest live conferences with their participants."""
+    state = sandbox.model.state
+    live = [state.conferences[sid] for sid in list(state.conference_sids.values())[-CONFERENCES_MAX:]]
+    return [
+        {
+            **pick(conference, "sid", "name", "status"),
+            "participants": [
+                {
+                    **pick(it, "call_sid", "label", "status", "muted", "coaching", "end_on_exit"),
+                    "name": name_of(sandbox, phone_of(state.calls[it.call_sid])),
+                    "hold": it.is_held,
+                }
+                for it in conference.participants.values()
+            ],
+        }
+        for conference in live
+        if conference.status != "completed"
+    ]
+
+
+def fault_view(sandbox: SandboxRuntime) -> dict[str, Any]:
+    """Return the pending one-shot faults and the rates."""
+    return {"to_come": sandbox.faults.pending_faults(), "rates": sandbox.faults.rates()}
+
+
+def alone_time_view(sandbox: SandboxRuntime) -> dict[str, float]:
+    """Return the seconds spent alone or in silence, and by how many legs."""
+    tally, now_s = sandbox.model.alone_time, sandbox.now_s
+    return {
+        "in_conference_s": round(tally.in_conference.seconds(now_s), 3),
+        "in_conference_now": len(tally.in_conference.since_s),
+        "in_silence_s": round(tally.in_silence.seconds(now_s), 3),
+        "in_silence_now": len(tally.in_silence.since_s),
+    }
+
+
+PHONES_MAX = 24  #: Shown: manually played, in a call, or named phones first, then the newest.
+CALLS_MAX = 4  #: How many of a phone's newest calls have a story, including ended ones.
+SOUND_SENTENCES_MAX = 30
+LINES_MAX = 40  #: Of a story; the newest are kept.
+
+
+def iso(at_s: float) -> str:
+    """Format a sandbox time as ISO 8601 in UTC with milliseconds."""
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def name_of(sandbox: SandboxRuntime, address: str) -> str:
+    """Return the display name for an address."""
+    phone = sandbox.phones.get(address)
+    if phone is not None and phone.name:
+        return phone.name
+    return address.removeprefix("client:") or UNKNOWN_PERSON
+
+
+def phone_of(call: Call) -> str:
+    """Return the address of a leg's phone: the caller's, or the dialed one."""
+    return phone_address(call.from_ if call.direction == "inbound" else call.to)
+
+
+def sound_sentences(sandbox: SandboxRuntime) -> list[str]:
+    """Return who hears whom, one sentence per party, oldest calls first."""
+    said: list[str] = []
+    for call in sandbox.model.live_calls():
+        if len(said) == SOUND_SENTENCES_MAX:
+            break
+        heard = sandbox.model.audibility.current(call.sid)
+        if heard is not None:
+            names = _names_of(sandbox, heard.parties)
+            said.append(sound_sentence(name_of(sandbox, phone_of(call)), heard, names))
+    return said
+
+
+def phone_views(sandbox: SandboxRuntime) -> tuple[list[dict[str, Any]], int]:
+    """Return the phones to show, oldest first, and how many more there are."""
+    live: dict[str, list[Call]] = {}
+    for call in sandbox.model.live_calls():
+        live.setdefault(phone_of(call), []).append(call)
+    every = list(sandbox.phones.values())
+    important = [phone for phone in every if phone.is_manual or phone.name or phone.address in live]
+    preferred = dict.fromkeys(phone.address for phone in (*important, *reversed(every)))
+    shown_addresses = set(list(preferred)[:PHONES_MAX])
+    shown = [_view(sandbox, phone, live.get(phone.address, [])) for phone in every if phone.address in shown_addresses]
+    return shown, len(every) - len(shown)
+
+
+def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, Any]:
+    calls = sandbox.model.state.calls
+    recent = (*phone.call_sids[-CALLS_MAX:], *phone.placed_call_sids[-CALLS_MAX:])
+    newest = sorted(recent, key=lambda sid: calls[sid].created_at_s)[-CALLS_MAX:]
+    script = phone.next_scripts[0] if phone.next_scripts else phone.default
+    story = sorted((line for sid in newest for line in _story(sandbox, sid)), key=lambda line: line["at"])
+    return {
+        "address": phone.address,
+        "name": name_of(sandbox, phone.address),
+        "by_hand": phone.is_manual,
+        "acts": not phone.is_manual and script.has_actions,
+        "does": str(script) if script.has_actions else "",  # unless a person plays it
+        "legs": [_leg_view(sandbox, call) for call in live],
+        "story": story[-LINES_MAX:],
+    }
+
+
+def _names_of(sandbox: SandboxRuntime, sids: Iterable[str]) -> list[str]:
+    calls = sandbox.model.state.calls
+    known = (calls.get(sid) for sid in sids)  # the heard call may have been pruned
+    return sorted(
+        UNKNOWN_PERSON if call is None or call.is_foreign else name_of(sandbox, phone_of(call)) for call in known
+    )
+
+
+def _leg_view(sandbox: SandboxRuntime, call: Call) -> dict[str, Any]:
+    heard = sandbox.model.audibility.current(call.sid)
+    is_incoming = call.direction != "inbound"
+    other = name_of(sandbox, phone_address(call.from_ if is_incoming else call.to or call.application_sid))
+    if heard is not None:
+        sound, words = sound_bubble(heard, _names_of(sandbox, heard.parties))
+    elif call.status == "ringing":
+        sound, words = "ring", f"ring ring! {other} is calling"
+    else:
+        sound, words = "silence", "being dialed"
+    conference = sandbox.model.state.conferences.get(call.conference_sid)
+    me = conference.participants.get(call.sid) if conference is not None else None
+    states = {"on hold": me.is_held, "muted": me.muted, "coaching": me.coaching} if me is not None and me.is_in else {}
+    hears = heard.parties if heard is not None else frozenset[str]()
+    return {
+        "sid": call.sid,
+        "other": other,
+        "is_incoming": is_incoming,
+        "status": call.status,
+        "activity": call.activity,
+        "sound": sound,  # `ring` for a ringing phone, else as in `sound_bubble`
+        "words": words,
+        "hears": sorted(phone_of(sandbox.model.state.calls[sid]) for sid in hears),
+        "is_speaking": me is not None and me.is_speaking,
+        "wants_keys": call.activity == "gathering",
+        "conference_state": ", ".join(state for state, applies in states.items() if applies),
+        "cannot": _disabled_actions(call, me),
+    }
+
+
+def _disabled_actions(call: Call, me: Participant | None) -> dict[str, str]:
+    """Return why the phone's user can't do something, by action."""
+    rings = call.direction != "inbound" and call.status in {"queued", "ringing"}
+    not_ringing = "" if rings else "already answered" if call.direction != "inbound" else "you are calling"
+    not_on_the_line = "answer first" if rings else "" if call.status == "in-progress" else "no one has answered yet"
+    if me is None or not me.is_in:
+        silent = "only detected in conferences"
+    elif me.muted or me.is_held:
+        silent = "no one hears you: you are " + ("on hold" if me.is_held else "muted")
+    else:
+        silent = ""
+    return {
+        "answer": not_ringing,
+        "reject": not_ringing,
+        "hangup": "decline or answer it first" if rings else "",
+        "press": not_on_the_line,
+        "speak": not_on_the_line or silent,
+    }
+
+
+def _story(sandbox: SandboxRuntime, sid: str) -> Iterator[dict[str, str]]:
+    """Yield what the phone's user experienced in one call, in order."""
+    call = sandbox.model.state.calls[sid]
+    if call.direction == "inbound":
+        yield {"at": iso(call.created_at_s), "words": f"you call {call.to or call.application_sid}", "call": sid}
+    else:
+        caller = name_of(sandbox, phone_address(call.from_))
+        yield {"at": iso(call.created_at_s), "words": f"{caller} calls you", "call": sid}
+        if call.answered_at_s is not None:
+            yield {"at": iso(call.answered_at_s), "words": "you answered", "call": sid}
+    for heard in sandbox.model.audibility.intervals(sid)[-LINES_MAX:]:
+        words = sound_bubble(heard.sound, _names_of(sandbox, heard.sound.parties))[1]
+        yield {"at": iso(heard.since_s), "words": words, "call": sid}
+    if call.ended_at_s is not None:
+        yield {"at": iso(call.ended_at_s), "words": f"call ended: {call.status}", "call": sid}
+
+
+_CALL_SID = re.compile(r"CA[0-9a-f]{32}")
+NEWEST_MAX = 200  #: Shown of each kind.
+
+
+def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) -> dict[str, Any]:
+    """Return the view of one webhook request."""
+    url = split_url(entry.url)
+    return {
+        **_pick_with_times(entry, "kind", "event", "method", "url", "params", "call_sid"),
+        **pick(entry, "verdict", "status", "answer_type", "fault", "again_of"),
+        "number": number,
+        "path": url.path,
+        "who": _party_name(sandbox, entry.call_sid),
+        "conference_sid": entry.get("ConferenceSid"),
+        "headers": _twilio_headers(entry),
+        "answer": _pretty_twiml(entry.answer),
+        "attempts": [_pick_with_times(it, "status", "failure") for it in entry.attempts],
+    }
+
+
+def rest_view(sandbox: SandboxRuntime, number: int, entry: RestEntry) -> dict[str, Any]:
+    """Return the view of one REST request."""
+    call_sid = _CALL_SID.search(entry.path)
+    return {
+        **_pick_with_times(entry, "method", "path", "params", "status", "code", "applied", "fault"),
+        "number": number,
+        "who": _party_name(sandbox, call_sid[0]) if call_sid else "",
+    }
+
+
+def debugger_view(_sandbox: SandboxRuntime, number: int, entry: DebuggerEntry) -> dict[str, Any]:
+    """Return the view of one Twilio debugger entry."""
+    return {"number": number, **pick(entry, "code", "message", "call_sid", "url")}
+
+
+def _party_name(sandbox: SandboxRuntime, call_sid: str) -> str:
+    call = sandbox.model.state.calls.get(call_sid)
+    return name_of(sandbox, phone_of(call)) if call is not None else ""
+
+
+def _twilio_headers(entry: DeliveryEntry) -> dict[str, str]:
+    sent = {"X-Twilio-Signature": entry.signature, "I-Twilio-Idempotency-Token": entry.token}
+    return {name: value for name, value in sent.items() if value}
+
+
+def _pick_with_times(entry: DeliveryAttempt | DeliveryEntry | RestEntry, *names: str) -> dict[str, Any]:
+    return {"at": iso(entry.at_s), **pick(entry, *names), "duration_ms": round(entry.duration_ms, 1)}
+
+
+def _pretty_twiml(body: str) -> str:
+    """Return TwiML with one element per line; other or cut bodies unchanged."""
+    if not body.lstrip().startswith("<") or len(body) >= RESPONSE_BYTES_MAX or "<!" in body:
+        return body
+    try:
+        document = ElementTree.fromstring(body)  # noqa: S314  short, and entities were excluded above
+    except ElementTree.ParseError:
+        return body
+    ElementTree.indent(document)
+    return ElementTree.tostring(document, encoding="unicode")

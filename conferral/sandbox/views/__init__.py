@@ -1,1 +1,0 @@
-"""JSON views for the phones' page: phones, traffic, and faults."""

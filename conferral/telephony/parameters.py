@@ -1,0 +1,260 @@
+"""Parameters of REST requests, with the final allow-list check of a dial.
+
+Every leg sends the same conference attributes: only the first participant's count, and any leg may be the first.
+Source: Twilio docs, TwiML `<Conference>`; Call resource, "Create a Call"; Participants subresource, "Create a
+Participant" and "Update a Participant"; Conference resource, "Update a Conference"; Recordings resource; Conference
+Recordings subresource.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
+from conferral.statemachine.effects import (
+    ChangeRecording,
+    CreateCall,
+    CreateParticipant,
+    Dial,
+    PlayAnnouncement,
+    StartRecording,
+    UpdateParticipant,
+)
+from conferral.statemachine.events import ParticipantSeen
+from conferral.statemachine.session import LABEL
+from conferral.statemachine.states import RecordingStatus, SuperviseMode
+from conferral.telephony.addresses import AddressError, AllowList, parse_address
+from conferral.telephony.callback_urls import (
+    Announcement,
+    CallbackUrls,
+    CallCallback,
+    Gate,
+    Wait,
+    is_id,
+    wait_audio_named,
+)
+from conferral.telephony.errors import NOT_IN_PROGRESS
+from conferral.telephony.rest_requests import text_of
+from conferral.telephony.twiml import CALL_EVENTS, RECORDING_EVENTS, TwimlBuilder, participant_attributes
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class CallSetup:
+    """What effects need besides their own fields."""
+
+    urls: CallbackUrls
+    twiml: TwimlBuilder
+    #: Default caller ID, E.164 (`TWILIO_NUMBER`).
+    own_number: str = field(repr=False)
+    allowed: AllowList = field(default_factory=AllowList, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedCall:
+    """A call that was placed or searched for."""
+
+    #: Empty if a search found none.
+    call_sid: str
+    #: Twilio's expected queue time before it places the call, milliseconds.
+    queue_ms: int = 0
+
+
+def check_dial_allowed(effect: Dial, setup: CallSetup) -> None:
+    """Raise ProviderRefusedError if the allow-list does not permit a dial."""
+    try:
+        if effect.is_signed_address:
+            setup.allowed.check_signed(effect.to)
+        else:
+            setup.allowed.check(parse_address(effect.to))
+    except AddressError as error:
+        log.warning(
+            "destination_not_allowed",
+            effect=effect.kind,
+            effect_id=effect.effect_id,
+            session_id=effect.session_id,
+            party=effect.party,
+            reason=error.reason,
+        )
+        raise ProviderRefusedError from None
+
+
+def participant_parameters(effect: CreateParticipant, setup: CallSetup) -> dict[str, Any]:
+    """Return the parameters of a dial straight into the conference.
+
+    Callbacks and attributes match those of legs that join by TwiML, because only the first participant's count.
+    """
+    urls, session_id = setup.urls, effect.session_id
+    return {
+        **_common_parameters(effect, setup),
+        "label": effect.label,
+        "early_media": effect.early_media,
+        "start_conference_on_enter": not effect.supervises,
+        "end_conference_on_exit": False,
+        "wait_url": "",
+        **({"muted": True} if effect.supervises else {}),
+        **participant_attributes(effect.attributes, recording_url=urls.recording(session_id)),
+        "conference_status_callback": urls.conference(session_id),
+        "conference_status_callback_method": "POST",
+        "conference_status_callback_event": list(setup.twiml.conference_events),
+    }
+
+
+def call_parameters(effect: CreateCall, setup: CallSetup) -> dict[str, Any]:
+    """Return the parameters of a dial to the gate, with the fallback URL."""
+    return {
+        **_common_parameters(effect, setup),
+        "url": setup.urls.of(Gate(effect.session_id, effect.effect_id)),
+        "method": "POST",
+        "fallback_url": setup.urls.fallback(),
+        "fallback_method": "POST",
+        **({"send_digits": effect.digits} if effect.digits else {}),
+    }
+
+
+def _common_parameters(effect: Dial, setup: CallSetup) -> dict[str, Any]:
+    return {
+        "to": effect.to,
+        "from_": effect.caller_id or setup.own_number,
+        "timeout": effect.timeout_s,
+        "status_callback": setup.urls.of(CallCallback(effect.session_id, effect.party, effect.effect_id)),
+        "status_callback_method": "POST",
+        # One field per event: Twilio silently drops a list in one field (21626).
+        "status_callback_event": list(CALL_EVENTS),
+        **({"call_token": effect.call_token} if effect.call_token else {}),
+    }
+
+
+#: Statuses of a participant who is joining. Source: Twilio docs, Participants subresource, `status`.
+_RINGING_STATUSES = frozenset({"queued", "connecting", "ringing"})
+#: Longer labels are not Conferral's; with 250 participants they would fill an entry.
+LABEL_MAX = 64
+
+
+def is_label(text: str) -> bool:
+    """Whether a participant label has Conferral's format."""
+    return LABEL.fullmatch(text) is not None
+
+
+def update_parameters(effect: UpdateParticipant, urls: CallbackUrls) -> dict[str, Any]:
+    """Return an update's parameters; raise ProviderRefusedError if invalid."""
+    changes: dict[str, Any] = {}
+    if effect.hold is not None:
+        changes["hold"] = effect.hold
+    if effect.hold and effect.wait_audio:
+        wait = Wait(effect.session_id, effect.party, wait_audio_named(effect.wait_audio))
+        changes |= {"hold_url": urls.of(wait), "hold_method": "POST"}
+    if effect.end_on_exit is not None:
+        # Twilio may ignore the flag without Hold (twilio/twilio-go, issue 259). The party is not on hold.
+        changes = {"hold": False} | changes | {"end_conference_on_exit": effect.end_on_exit}
+    if effect.muted is not None:
+        changes["muted"] = effect.muted
+    if effect.supervises:
+        if effect.supervises not in tuple(SuperviseMode):
+            raise ProviderRefusedError
+        changes |= _supervise_parameters(SuperviseMode(effect.supervises), effect.coaches)
+    return changes
+
+
+def shows_update(effect: UpdateParticipant, answer: Any) -> bool:
+    """Whether the response confirms a hold, a mute, or their opposites.
+
+    It shows an `EndConferenceOnExit` even if that had no effect (twilio/twilio-go, issue 259).
+    """
+    if effect.supervises or effect.end_on_exit is not None:
+        return False
+    return (answer.hold is effect.hold) if effect.hold is not None else (answer.muted is effect.muted)
+
+
+def _supervise_parameters(mode: SuperviseMode, coaches: str) -> dict[str, Any]:
+    """Set muting and coaching in one request, so that no one overhears."""
+    if mode is SuperviseMode.WHISPER:
+        if not coaches:
+            raise ProviderRefusedError
+        return {"muted": False, "coaching": True, "call_sid_to_coach": coaches}
+    return {"muted": mode is SuperviseMode.MONITOR, "coaching": False}
+
+
+def announcement_parameters(effect: PlayAnnouncement, urls: CallbackUrls) -> dict[str, Any]:
+    """Return the parameters of an announcement: your URL, or our document."""
+    if effect.url:
+        return {"announce_url": effect.url, "announce_method": "GET"}  # it may be a static file
+    announcement = Announcement(effect.session_id, effect.command_id)
+    return {"announce_url": urls.of(announcement), "announce_method": "POST"}
+
+
+def parse_participant(seen: Any) -> ParticipantSeen:
+    """Return a participant from Twilio's list; absent fields have defaults."""
+    label = text_of(seen.label)
+    return ParticipantSeen(
+        call_sid=text_of(seen.call_sid),
+        label=label if len(label) <= LABEL_MAX else "",
+        held=seen.hold is True,
+        muted=seen.muted is True,
+        end_on_exit=seen.end_conference_on_exit is True,
+        coaches=text_of(seen.call_sid_to_coach) if seen.coaching is True else "",
+        is_ringing=seen.status in _RINGING_STATUSES,
+        start_on_enter=seen.start_conference_on_enter is not False,
+    )
+
+
+#: Alias of the running recording's SID. Source: Twilio docs, Recordings resource, "Update a Recording".
+CURRENT = "Twilio.CURRENT"
+#: Recordings of one call that a verification reads, newest first.
+RECORDINGS_MAX = 50
+#: A call may be recorded for other reasons, too. Source: Twilio docs, Recordings resource, `source`.
+_STARTED_BY_API = "StartCallRecordingAPI"
+_LIVE = frozenset({RecordingStatus.IN_PROGRESS.value, RecordingStatus.PAUSED.value})
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRecording:
+    """A recording that has started."""
+
+    recording_sid: str
+
+
+def start_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, Any]:
+    """Return the parameters to record a call in two channels."""
+    return {
+        "recording_channels": "dual",
+        "recording_status_callback": urls.recording(effect.session_id),
+        "recording_status_callback_method": "POST",
+        "recording_status_callback_event": list(RECORDING_EVENTS),
+    }
+
+
+def change_parameters(effect: ChangeRecording) -> dict[str, Any]:
+    """Return the parameters to change a recording; paused time is skipped."""
+    pause = {"pause_behavior": "skip"} if effect.status == RecordingStatus.PAUSED else {}
+    return {"status": effect.status} | pause
+
+
+def parse_started(sid: object) -> StartedRecording:
+    """Return the recording; raise OutcomeUnknownError without a SID."""
+    if not isinstance(sid, str) or not is_id(sid):
+        raise OutcomeUnknownError
+    return StartedRecording(sid)
+
+
+def translate_start_error(error: ProviderGoneError) -> ProviderGoneError | ProviderRefusedError:
+    """Return the error for a call that can't be recorded."""
+    # Twilio reports a call that is ringing, or in a plain `<Dial>`, like one that is over, so the call may be live.
+    if error.code != NOT_IN_PROGRESS:
+        return error
+    return ProviderRefusedError(http_status=error.http_status, code=error.code, retry_after_s=error.retry_after_s)
+
+
+def counts_as_stopped(effect: ChangeRecording) -> bool:
+    """Whether a missing recording fulfills the request."""
+    # A conference's recording may be missing because the conference has not started yet.
+    return effect.status == RecordingStatus.STOPPED and bool(effect.recording_sid or not effect.conference_sid)
+
+
+def find_running(recordings: Iterable[Any]) -> str:
+    """Return the SID of the first live recording by REST; empty for none."""
+    sids = (seen.sid for seen in recordings if seen.status in _LIVE and seen.source in (None, _STARTED_BY_API))
+    return next((sid for sid in sids if isinstance(sid, str) and is_id(sid)), "")

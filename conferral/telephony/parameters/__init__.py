@@ -1,1 +1,0 @@
-"""Parameters of Twilio's REST requests and TwiML nouns, by resource."""
