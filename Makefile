@@ -3,6 +3,8 @@ PYTHON   ?= python3
 VENV     := .venv
 BIN      := $(VENV)/bin
 PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# A lock names every library. If pip resolved dependencies, an extra could make it look for a newer release.
+LOCKED   := -m pip --disable-pip-version-check --quiet install --no-deps --require-hashes --only-binary :all: -r
 PACKAGES := conferral statemachine webhooks worker
 CODE     := $(PACKAGES) tests benchmarks scripts examples
 
@@ -20,8 +22,8 @@ $(VENV)/python.done:
 	@touch $@
 
 $(VENV)/libraries.done: requirements.lock $(VENV)/python.done
-	@echo "installing the libraries ..." >&2
-	@$(BIN)/python scripts/install.py requirements.lock || exit 2
+	@echo "installing the libraries (up to a minute) ..." >&2
+	@$(BIN)/python $(LOCKED) requirements.lock || exit 2
 	@touch $@
 
 $(VENV)/runtime.done: pyproject.toml $(VENV)/libraries.done
@@ -39,8 +41,8 @@ $(VENV)/demo.done: $(VENV)/runtime.done
 	@touch $@
 
 $(VENV)/dev.done: requirements-dev.lock $(VENV)/runtime.done $(VENV)/redis.done
-	@echo "installing the tools for tests ..." >&2
-	@$(BIN)/python scripts/install.py requirements-dev.lock || exit 2
+	@echo "installing the tools for tests (up to a minute) ..." >&2
+	@$(BIN)/python $(LOCKED) requirements-dev.lock || exit 2
 	@touch $@
 
 # A copy, so that a later `git pull` changes no running process. `make demo` and `make test` use the checkout again.
@@ -67,7 +69,7 @@ soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests, in about an
 
 $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
 	@echo "installing the tools for mutation testing ..." >&2
-	@$(BIN)/python scripts/install.py requirements-mutants.lock --no-binary yattag --no-build-isolation || exit 2
+	@$(BIN)/python $(LOCKED) requirements-mutants.lock --no-binary yattag --no-build-isolation || exit 2
 	@touch $@
 
 mutants: $(VENV)/mutants.done   ## run mutation tests of the core packages: MUTANTS=300 SEED=7 ARGS="--only statemachine"
@@ -104,7 +106,7 @@ pictures: $(VENV)/dev.done   ## retake the pictures of docs/pictures/ in a real 
 $(VENV)/peers.done: benchmarks/peers/requirements.lock $(VENV)/python.done
 	@rm -rf $(VENV)/peers
 	@$(PYTHON) -m venv $(VENV)/peers
-	@$(VENV)/peers/bin/python scripts/install.py benchmarks/peers/requirements.lock || exit 2
+	@$(VENV)/peers/bin/python $(LOCKED) benchmarks/peers/requirements.lock || exit 2
 	@touch $@
 
 bench: $(VENV)/dev.done $(VENV)/peers.done   ## measure what docs/performance.md promises (at most 15 minutes), and write the figures into the docs

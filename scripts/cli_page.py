@@ -10,6 +10,7 @@ import typer
 from page_parts import page, table
 
 from conferral import main
+from conferral.statemachine.events import COMMANDS
 
 #: What so many commands or more take with the same meaning is described once.
 _SHARED_BY = 3
@@ -31,18 +32,29 @@ def cli_page() -> str:
             shared.setdefault(row[0], row)
     parts = [
         "# Command line\n",
-        f"{_help(tree.help)}\n",
+        f"{_help(tree.help)}\n\n[Commands](../commands.md) explains those for calls.\n",
         "## Shared by many commands\n",
         _table(sorted(shared.values())),
     ]
     for name, (command, rows) in commands.items():
-        parts += [f"## conferral {name}\n", f"{_help(command.help)}\n"]
+        parts += [f"## conferral {name}\n", f"{_brief(command.help) if name in _EXPLAINED else _help(command.help)}\n"]
         own = [row for row in rows if row not in shared.values()]
         if own:
             parts.append(_table(own))
         if also := [row[0] for row in rows if row in shared.values()]:
             parts.append(f"{'Also' if own else 'Takes'} {', '.join(also)}.\n")
     return page("conferral/main.py", *parts)
+
+
+#: docs/commands.md explains these.
+_EXPLAINED = frozenset(command.name for command in COMMANDS)
+
+
+def _brief(text: str) -> str:
+    """Return the first sentence of a command's help, and its first example."""
+    summary, _, more = inspect.cleandoc(text).partition("\n\n")
+    example = next(line for line in more.splitlines() if line.strip().startswith("conferral "))
+    return f"{summary}\n\n```sh\n{example.strip()}\n```"
 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:

@@ -11,7 +11,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 import api_pages  # noqa: E402
 import cli_page  # noqa: E402
 import commands_page  # noqa: E402
-import faults_page  # noqa: E402
 import log_events_page  # noqa: E402
 import performance_page  # noqa: E402
 import redis_page  # noqa: E402
@@ -45,7 +44,6 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/redis.md": redis_page.redis_page,
     "docs/reference/log-events.md": log_events_page.log_events_page,
     "docs/reference/cli.md": cli_page.cli_page,
-    "docs/reference/faults.md": faults_page.faults_page,
     "docs/reference/api.md": api_pages.api_page,
     ERRORS_PAGE: api_pages.errors_page,
     "docs/commands.md": partial(commands_page.filled, "docs/commands.md"),

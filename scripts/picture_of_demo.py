@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import CONSOLE_SVG_FORMAT, Console
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
@@ -21,33 +21,11 @@ WIDTH = 120
 DEADLINE_S = 120
 _PLACE = re.compile(r"(<!-- demo-picture -->\n).*?(<!-- /demo-picture -->)", re.DOTALL)
 
+_TITLE = "<title>What the demo prints: a call is bridged, converted, transferred after a consult, and recalled</title>"
 #: Rich's own format without its web fonts, and with a name for screen readers.
-FORMAT = """\
-<svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">
-<title>What the demo prints: a call is bridged, converted, transferred after a consult, and recalled</title>
-<style>
-.{unique_id}-matrix {{
-  font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace;
-  font-size: {char_height}px; line-height: {line_height}px; font-variant-east-asian: full-width;
-}}
-.{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: system-ui, sans-serif }}
-{styles}
-</style>
-<defs>
-<clipPath id="{unique_id}-clip-terminal">
-<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
-</clipPath>
-{lines}
-</defs>
-{chrome}
-<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
-{backgrounds}
-<g class="{unique_id}-matrix">
-{matrix}
-</g>
-</g>
-</svg>
-"""
+FORMAT = re.sub(r"<!--.*?-->|@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL).replace(
+    'xmlns="http://www.w3.org/2000/svg">', f'xmlns="http://www.w3.org/2000/svg" role="img">{_TITLE}'
+)
 
 
 def printed() -> str:

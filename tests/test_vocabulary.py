@@ -95,7 +95,6 @@ NOT_PROSE = (
     "CHANGELOG.md",
     "LICENSE",
     "vendor/",
-    "docs/reference/faults.md",
     ".lock",
 )
 #: Pages and comments of these; Python is read token by token.
