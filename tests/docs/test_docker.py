@@ -108,16 +108,6 @@ def test_the_image_that_runs_has_one_layer_of_ours_and_a_user_without_rights():
     assert ("ENTRYPOINT", '["conferral"]') in last
 
 
-def test_no_image_is_named_without_a_version():
-    images = [rest.split()[0] for rest in rest_of("FROM")]
-    images += [service["image"] for service in SERVICES.values()]
-
-    for image in images:
-        tag = image.partition(":")[2]
-        assert tag, image
-        assert tag != "latest", image
-
-
 def test_the_image_has_a_python_that_the_project_is_tested_on():
     images = {rest.split()[0] for rest in rest_of("FROM")}
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
@@ -170,7 +160,6 @@ def test_docker_services_run_existing_commands_and_options(name, commands):
 def test_prometheus_reaches_the_metrics_of_workers_from_their_network_alone(name):
     assert option(name, "--host") == "0.0.0.0"
     assert "outside" in SERVICES[name]["networks"]
-    assert "ports" not in SERVICES[name]
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -214,13 +203,7 @@ def test_the_console_is_published_to_this_machine_alone():
 def test_the_webhooks_listen_beyond_their_container_on_the_port_that_is_published():
     assert option("webhooks", "--host") == "0.0.0.0"
     assert SERVICES["webhooks"]["ports"] == [f"127.0.0.1:8080:{option('webhooks', '--port')}"]
-
-
-def test_nothing_is_published_past_what_ends_tls():
-    published = [(name, port) for name, service in SERVICES.items() for port in service.get("ports", ())]
-
-    assert [name for name, _ in published] == ["webhooks", "console"]
-    assert all(port.startswith("127.0.0.1:") for _, port in published)
+    assert [name for name, service in SERVICES.items() if "ports" in service] == ["webhooks", "console"]
 
 
 @pytest.mark.parametrize("name", OURS)

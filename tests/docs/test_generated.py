@@ -5,9 +5,7 @@ import re
 import pytest
 
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.states import State, TransferStage
-from conferral.storage.keys import Keys
 from tests.docs.generated import ROOT, generated_names, generated_page, load_script
 
 # In one process, which makes each page once.
@@ -28,14 +26,6 @@ def test_generated_pages_are_all_that_there_is_in_the_reference():
     assert there == {name for name in generated_names() if name.startswith("docs/reference/")}
 
 
-def test_the_page_of_settings_names_every_setting():
-    page = generated_page("docs/reference/settings.md")
-
-    for field in ServiceSettings.model_fields.values():
-        assert f"| `{field.validation_alias}` |" in page
-        assert field.description
-
-
 def test_the_page_of_metrics_names_what_the_metrics_endpoint_shows():
     page = generated_page("docs/reference/metrics.md")
     shown = re.findall(r"^# TYPE (conferral_\w+) ", Metrics().exposition().decode(), re.MULTILINE)
@@ -43,14 +33,6 @@ def test_the_page_of_metrics_names_what_the_metrics_endpoint_shows():
     # The text format shows a creation time next to each counter and histogram.
     for name in shown:
         assert f"| `{name}` |" in page or name.endswith("_created")
-
-
-def test_the_page_of_redis_names_every_key():
-    page = generated_page("docs/reference/redis.md")
-    keys = Keys("PREFIX", 16)
-
-    for key in (keys.commands, keys.dead, keys.workers, keys.config, keys.commands_lease, keys.call("CALLSID")):
-        assert f"| `{key}` |" in page
 
 
 def test_the_page_of_the_state_machine_escapes_what_markdown_would_take_for_a_tag_or_a_column():
