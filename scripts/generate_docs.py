@@ -18,8 +18,8 @@ import settings_page  # noqa: E402
 import statemachine_page  # noqa: E402
 from source_notes import notes_of  # noqa: E402
 
+from conferral.console import diagram  # noqa: E402
 from conferral.runtime.web.json_requests import ERRORS_PAGE  # noqa: E402
-from conferral.statemachine import diagram  # noqa: E402
 from conferral.statemachine.states import State  # noqa: E402
 
 

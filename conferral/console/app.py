@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 from yarl import URL
 
+from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.commands import CommandRoutes
 from conferral.console.dashboard import Dashboard
@@ -30,7 +31,6 @@ from conferral.runtime.settings import ConsoleSettings
 from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response, read_json_object
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
 from conferral.runtime.web.server import SharedResult
-from conferral.statemachine import diagram
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.connection.client import Client
 

@@ -4,21 +4,16 @@ They can't fail and do no I/O: the worker executes the effects after the commit.
 """
 
 from conferral.statemachine.actions.bridge import *
+from conferral.statemachine.actions.commands import *
 from conferral.statemachine.actions.conference import *
-from conferral.statemachine.actions.conversion import *
 from conferral.statemachine.actions.dials import *
-from conferral.statemachine.actions.guests import *
 from conferral.statemachine.actions.participants import *
 from conferral.statemachine.actions.parties import *
-from conferral.statemachine.actions.party_commands import *
 from conferral.statemachine.actions.reads import *
 from conferral.statemachine.actions.recording import *
 from conferral.statemachine.actions.recovery import *
 from conferral.statemachine.actions.reports import *
 from conferral.statemachine.actions.session_end import *
-from conferral.statemachine.actions.session_start import *
-from conferral.statemachine.actions.transfer.consult import *
-from conferral.statemachine.actions.transfer.handover import *
-from conferral.statemachine.actions.transfer.park import *
-from conferral.statemachine.actions.transfer.start import *
+from conferral.statemachine.actions.transfer import *
+from conferral.statemachine.actions.transfer_start import *
 from conferral.statemachine.actions.waiting_party import *

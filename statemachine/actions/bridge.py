@@ -1,18 +1,135 @@
-"""Bridge progress: ringing, answered, and ended on one side."""
+"""Start of a session, its bridge, and the conversion to a conference."""
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.dials import find_dialed_call, note_gate_accepted, set_dial_timer
-from conferral.statemachine.actions.parties import note_call_ended, note_gone
+from conferral.statemachine.actions.conference import apply_conference, note_verified
+from conferral.statemachine.actions.dials import (
+    dial,
+    dial_options,
+    find_dialed_call,
+    note_gate_accepted,
+    set_dial_timer,
+)
+from conferral.statemachine.actions.participants import set_end_on_exit
+from conferral.statemachine.actions.parties import fail_queued_commands, note_call_ended, note_gone
 from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_later
-from conferral.statemachine.actions.reports import report_call
+from conferral.statemachine.actions.recording import note_conference_recording
+from conferral.statemachine.actions.recovery import add_unknown_participants
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call, report_converts
+from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.draft import Draft, not_none
+from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import TALKED, dial_reached_no_one, party_of_call
+from conferral.statemachine.guards.calls import TALKED, dial_reached_no_one, leg_to_repair, party_of_call
 from conferral.statemachine.guards.reads import child_in_read, next_agent_call
+from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.session import AGENT, Party, first_label
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
 from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import CommandStatus, Outcome
+
+
+def open_session(draft: Draft, event: events.CallReceived) -> None:
+    """Start the session; the inbound call rings the agent."""
+    _open_for_caller(draft, event)
+    set_ring_timer(draft)
+
+
+def open_conference(draft: Draft, event: events.CallReceived) -> None:
+    """Put the inbound caller into a conference to wait for the agent."""
+    _open_for_caller(draft, event)
+    draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
+    draft.change(mode=SessionMode.CONFERENCE)
+
+
+def _open_for_caller(draft: Draft, event: events.CallReceived) -> None:
+    _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=event.agent_address)
+    draft.change(
+        former_calls=event.former_calls,
+        has_caller_id=event.has_caller_id,
+        call_token=event.call_token,
+        called_number=event.called_number,
+        agents=(event.agent_address, *event.other_agents),
+        attributes=event.attributes,
+    )
+
+
+def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
+    """Put the browser or app user into a conference to wait for the other."""
+    agent = Party(
+        AGENT,
+        first_label(AGENT),
+        call_sid=event.call_sid,
+        address=event.agent_address,
+        status=PartyStatus.CONNECTED,
+        wait_audio=WaitAudio.RINGBACK,
+    )
+    customer = Party(CUSTOMER, first_label(CUSTOMER), address=event.customer_address)
+    draft.change(
+        direction=OUTBOUND,
+        mode=SessionMode.CONFERENCE,
+        created_at_ms=draft.now_ms,
+        parties={CUSTOMER: customer, AGENT: agent},
+        attributes=event.attributes,
+        is_group=True,
+        signed_address=event.agent_address,
+        conference_name=event.conference_name or draft.session.id,
+    )
+    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
+
+
+def hang_up_second_call(draft: Draft, event: events.ClientCallReceived) -> None:
+    """Hang up a second call that requests an existing session."""
+    draft.emit(HangUpCall, call_sid=event.call_sid)
+    draft.ignore(Outcome.UNEXPECTED, "another call requested an existing session")
+
+
+def open_outbound(draft: Draft, event: events.Call) -> None:
+    """Dial the agent to the gate; its document then rings the customer."""
+    draft.report(event.command_id, CommandStatus.ACCEPTED)
+    options = dial_options(event)
+    draft.change(
+        direction=OUTBOUND,
+        created_at_ms=draft.now_ms,
+        parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
+        call_command_id=event.command_id,
+        by=event.by,
+        options=options,
+        attributes=ConferenceAttributes(record=draft.policy.record),
+        conference_name=event.conference_name or draft.session.id,
+    )
+    dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True)
+    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
+
+
+def open_outbound_conference(draft: Draft, event: events.Call) -> None:
+    """Dial the agent to the gate, then into a conference to wait."""
+    open_outbound(draft, event)
+    draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
+    draft.change(mode=SessionMode.CONFERENCE)
+
+
+def rebuild_session(draft: Draft, event: events.CallProgressed) -> None:
+    """Rebuild, from the agent's callback, a session that was never stored."""
+    session_id = draft.session.id
+    customer_call = call_of_visit(session_id) or session_id
+    _open_inbound(draft, customer_call, customer=event.customer_address, agent=event.address)
+    set_ring_timer(draft)
+    note_progress = note_answer if event.status == CallStatus.IN_PROGRESS else note_child_ringing
+    note_progress(draft, event)
+
+
+def _open_inbound(draft: Draft, call_sid: str, *, customer: str, agent: str) -> None:
+    parties = {
+        CUSTOMER: Party(
+            CUSTOMER, first_label(CUSTOMER), call_sid=call_sid, address=customer, status=PartyStatus.RINGING
+        ),
+        AGENT: Party(AGENT, first_label(AGENT), address=agent, status=PartyStatus.DIALING),
+    }
+    draft.change(created_at_ms=draft.now_ms, parties=parties, conference_name=draft.session.id)
+    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
+
+
+# ---- bridge progress: ringing, answered, and ended on one side -----------------------------------------------------
 
 
 def note_child_ringing(draft: Draft, event: events.CallProgressed) -> None:
@@ -193,3 +310,141 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
     )
     draft.cancel_timers(events.LeaveOverdue)
     set_ring_timer(draft)
+
+
+# ---- conversion: moves both legs of a bridge into the conference ---------------------------------------------------
+
+
+def begin_conversion(draft: Draft, _event: Event) -> None:
+    """Redirect the child's leg; the parent follows by its `<Dial>` action."""
+    # Twilio hangs up the child if the parent is moved first. Source: Twilio docs, modifying calls in progress.
+    draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0, presence_reads=0)
+    for party in tuple(draft.session.parties.values()):
+        draft.change_party(party, repair_moved_at_ms=0)
+    redirect_leg(draft, draft.session.child)
+    draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
+
+
+def accept_convert(draft: Draft, event: events.Convert) -> None:
+    """Accept the command, which is done when both parties have joined."""
+    draft.change(convert_command_ids=(*draft.session.convert_command_ids, event.command_id))
+    draft.report(event.command_id, CommandStatus.ACCEPTED)
+
+
+def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
+    """Record that the child's move ended the parent's `<Dial>`."""
+    draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
+
+
+def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
+    """Complete the conversion: a read shows both parties in the conference."""
+    apply_conference(draft, event)
+    draft.change_party(draft.session.agent, status=PartyStatus.CONNECTED)
+    _finish_by_read(draft, event)
+
+
+def finish_conversion_with_guests(draft: Draft, event: events.CallsRead) -> None:
+    """Complete the conversion: the customer is with a guest, without an agent."""
+    apply_conference(draft, event)
+    note_gone(draft, AGENT, event.status_of(draft.session.agent.call_sid))
+    _finish_by_read(draft, event)
+    set_dial_timer(draft)
+
+
+def _finish_by_read(draft: Draft, event: events.CallsRead) -> None:
+    draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED)
+    add_unknown_participants(draft, event)
+    note_verified(draft, event)
+    finish_conversion(draft, event)
+
+
+def finish_conversion(draft: Draft, _event: Event) -> None:
+    """Complete the conversion: both parties are in the conference."""
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
+    # Only a repair's late redirect matters: it may briefly take out a party that a dial action has joined.
+    session = draft.session
+    draft.change(open_redirects=session.open_redirects if session.repair_attempted else (), repair_attempted=False)
+    report_converts(draft, CommandStatus.DONE)
+    note_conference_recording(draft)
+    # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
+    set_end_on_exit(draft, agent=draft.session.running_transfer is None)
+
+
+def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
+    """Redirect a missing leg, once each; the child's first."""
+    missing = not_none(leg_to_repair(draft, event))
+    if event.conference_sid:
+        apply_conference(draft, event)
+    draft.change(repair_attempted=True, presence_reads=0)
+    draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)
+    redirect_leg(draft, draft.session.parties[missing.name])
+    draft.change_party(draft.session.parties[missing.name], repair_moved_at_ms=draft.now_ms)
+
+
+def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.NONE, left_conference: str = "") -> None:
+    """Redirect a leg into the conference, out of `left_conference` if given."""
+    effect_id = draft.emit(
+        RedirectCall,
+        party=party.name,
+        call_sid=party.call_sid,
+        conference=draft.session.conference_to_join,
+        conference_name=draft.session.conference_name,
+        label=party.label,
+        attempt=2 if draft.session.repair_attempted else 1,
+        wait_audio=wait_audio.value,
+        left_conference=left_conference,
+        attributes=draft.session.attributes,
+    )
+    draft.change(open_redirects=(*draft.session.open_redirects, effect_id))
+
+
+def note_redirected(draft: Draft, event: events.EffectOutcome) -> None:
+    """Record that Twilio accepted the redirect: the leg is on its way."""
+    note_redirect_ended(draft, event)
+    draft.change(moved_at_ms=draft.now_ms)
+
+
+def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
+    """Record that a redirect has its outcome."""
+    draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
+    # The outcome does not say when it moved a party for a repair: now, at the latest.
+    for party in tuple(draft.session.parties.values()):
+        if party.repair_moved_at_ms:
+            draft.change_party(party, repair_moved_at_ms=draft.now_ms)
+
+
+def return_to_bridge(draft: Draft, event: events.EffectFailed) -> None:
+    """Return to the bridge: Twilio refused to move the child's leg."""
+    _return_to_bridge(draft, event.reason_text)
+
+
+def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
+    """Return to the bridge: no one was moved in time. Read Twilio once more."""
+    _return_to_bridge(draft, "Twilio did not move the parties in time")
+    draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
+
+
+def wait_for_redirect(draft: Draft, _event: events.RepairOverdue) -> None:
+    """Wait for an open redirect, which has its own deadline."""
+    draft.set_timer(events.RepairOverdue, draft.policy.settle_ms)
+
+
+def extend_convert_timer(draft: Draft, _event: Event) -> None:
+    """Extend the timer to give a moved party time to arrive."""
+    draft.set_timer(events.ConvertOverdue, draft.policy.settle_ms)
+
+
+def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
+    """Continue a conversion that Redis lost or that another app began."""
+    draft.cancel_timers(events.RingOverdue, events.LeaveOverdue)
+    draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
+
+
+def _return_to_bridge(draft: Draft, reason: str) -> None:
+    if draft.session.running_transfer is not None:
+        fail_transfer(draft, reason)
+        conclude_transfer(draft, "failed")
+    draft.change(phase=Phase.CONNECTED, open_redirects=(), repair_attempted=False)
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
+    report_converts(draft, CommandStatus.FAILED, reason)
+    fail_queued_commands(draft, reason)

@@ -9,8 +9,8 @@ from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import UNKNOWN_DIAL, party_of_call, party_of_dial, searched_party
-from conferral.statemachine.guards.ended_session import is_unknown_dial
-from conferral.statemachine.guards.participants import may_hang_up
+from conferral.statemachine.guards.conference import may_hang_up
+from conferral.statemachine.guards.effect_results import is_unknown_dial
 from conferral.statemachine.guards.transfer import party_held_for
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, Party

@@ -1,19 +1,79 @@
-"""Departure of a party, and the events that change nothing."""
+"""Parties: joins, leaves, new names, and the pending commands about them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from conferral.statemachine import reasons
-from conferral.statemachine.actions.pending_commands import fail_commands, finish_command
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import CallProgressed, EffectFailed, Event, Hold, ParticipantLeft, Remove
+from conferral.statemachine.events import (
+    CallProgressed,
+    Command,
+    EffectFailed,
+    Event,
+    Hold,
+    ParticipantLeft,
+    PendingCommandOverdue,
+    Remove,
+)
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.pending_commands import is_held_by_command
+from conferral.statemachine.guards.commands import is_held_by_command
 from conferral.statemachine.guards.waiting_party import is_settled, present_parties
+from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State, WaitAudio
 from conferral.statemachine.step import CommandStatus, Outcome
+
+
+def accept_command(draft: Draft, event: Command, **fields: Any) -> PendingCommand:
+    """Accept a command and keep it until it has an outcome."""
+    command = PendingCommand(event.command_id, event.name, **fields)
+    draft.report(event.command_id, CommandStatus.ACCEPTED)
+    _change_commands(draft, [*draft.session.pending_commands, command])
+    return command
+
+
+def change_command(draft: Draft, command: PendingCommand, **changes: Any) -> PendingCommand:
+    """Change fields of a pending command."""
+    after = replace(command, **changes)
+    _change_commands(draft, [after if one is command else one for one in draft.session.pending_commands])
+    return after
+
+
+def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus, reason: str = "") -> None:
+    """Report the outcome of a command and remove it."""
+    draft.report(command.command_id, status, reason)
+    _change_commands(draft, [one for one in draft.session.pending_commands if one.command_id != command.command_id])
+
+
+def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
+    """Fail pending commands, or only these; a `remove` is done instead."""
+    for command in tuple(draft.session.pending_commands) if only is None else tuple(only):
+        done = command.name == Remove.name
+        finish_command(draft, command, CommandStatus.DONE if done else CommandStatus.FAILED, "" if done else reason)
+
+
+def fail_queued_commands(draft: Draft, reason: str) -> None:
+    """Fail the queued commands: the conference was never formed."""
+    fail_commands(draft, reason, only=[command for command in draft.session.pending_commands if command.is_queued])
+
+
+def _change_commands(draft: Draft, commands: Iterable[PendingCommand]) -> None:
+    draft.change(pending_commands=tuple(commands))
+    set_command_timer(draft)
+
+
+def set_command_timer(draft: Draft) -> None:
+    """Set the timer to the earliest deadline of a pending command."""
+    due = [command.due_ms for command in draft.session.pending_commands if command.due_ms]
+    if not due:
+        draft.cancel_timers(PendingCommandOverdue)
+    elif draft.session.timers.get(PendingCommandOverdue.timer) != min(due):
+        draft.set_timer(PendingCommandOverdue, min(due) - draft.now_ms)
+
+
+# ---- departure of a party, and the events that change nothing ------------------------------------------------------
 
 
 def note_call_ended(draft: Draft, party: Party, event: CallProgressed) -> None:

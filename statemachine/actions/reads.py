@@ -5,7 +5,7 @@ from conferral.statemachine.actions.dials import mark_unknown_dials
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.ended_session import concerns_whole_session
+from conferral.statemachine.guards.effect_results import concerns_whole_session
 from conferral.statemachine.session import Party
 from conferral.statemachine.states import Phase, State
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.pending_commands import accept_command, finish_command
+from conferral.statemachine.actions.parties import accept_command, finish_command
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.recording import consult_is_unrecorded, is_of_our_recording, is_recorded
+from conferral.statemachine.guards.commands import consult_is_unrecorded, is_of_our_recording, is_recorded
 from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER

@@ -5,16 +5,15 @@ from collections.abc import Callable
 from conferral.statemachine import events
 from conferral.statemachine.actions.conference import apply_conference, apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call, note_gate_rejected
-from conferral.statemachine.actions.parties import mark_released, note_call_ended, note_gone
-from conferral.statemachine.actions.pending_commands import fail_commands
+from conferral.statemachine.actions.parties import fail_commands, mark_released, note_call_ended, note_gone
 from conferral.statemachine.actions.reports import conclude_session, report_call, report_converts
-from conferral.statemachine.actions.transfer.handover import note_transfer_failed
+from conferral.statemachine.actions.transfer import note_transfer_failed
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import TALKED
-from conferral.statemachine.guards.ended_session import is_being_searched, may_have_called
+from conferral.statemachine.guards.effect_results import is_being_searched, may_have_called
 from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
 from conferral.statemachine.guards.waiting_party import may_be_back
 from conferral.statemachine.reasons import (

@@ -2,8 +2,8 @@
 
 from conferral.statemachine import guards
 from conferral.statemachine.actions import dials, session_end
+from conferral.statemachine.actions.bridge import redirect_leg
 from conferral.statemachine.actions.conference import leave_conference
-from conferral.statemachine.actions.conversion import redirect_leg
 from conferral.statemachine.actions.participants import set_end_on_exit
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls

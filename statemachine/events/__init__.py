@@ -4,12 +4,9 @@ Each was an entry of the partition's stream. Facts are nouns with a past partici
 """
 
 from conferral.statemachine.events.base import *
-from conferral.statemachine.events.calls import *
 from conferral.statemachine.events.commands import *
-from conferral.statemachine.events.conference import *
 from conferral.statemachine.events.effect_results import *
-from conferral.statemachine.events.gate import *
-from conferral.statemachine.events.timers import *
+from conferral.statemachine.events.facts import *
 
 FACTS: tuple[type[Event], ...] = (
     CallReceived, ClientCallReceived, CallProgressed, DialEnded,

@@ -1,10 +1,19 @@
-"""Guards on the conference and its participants."""
+"""Guards on conference events, and on updates of participants."""
 
 from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import ParticipantChanged, ParticipantJoined, ParticipantLeft
+from conferral.statemachine.events import Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
 from conferral.statemachine.reasons import is_label_of_dial
-from conferral.statemachine.session import AGENT, CUSTOMER
+from conferral.statemachine.session import (
+    AGENT,
+    CUSTOMER,
+    END_ON_EXIT_UPDATES,
+    SUPERVISOR,
+    ParticipantUpdate,
+    Party,
+    Session,
+)
+from conferral.statemachine.states import SuperviseMode
 
 #: Twilio truncates times to the second, so they may be this much too early.
 _WHOLE_SECOND_MS = 1_000
@@ -108,3 +117,129 @@ def is_of_absent_party(draft: Draft, event: events.DialEnded) -> bool:
     """Whether the call is unknown, or its party is not in the conference."""
     party = draft.session.find_party(call_sid=event.call_sid)
     return party is None or not party.in_conference
+
+
+# ---- guards on the desired and the confirmed state of participants -------------------------------------------------
+
+
+#: Consecutive refused supervisor updates before Conferral stops requesting more (count).
+_REFUSED_MAX = 4
+#: Reads after which a coached agent is hung up although the supervisor's mute is unconfirmed (count).
+_CONFIRMATION_READS_MAX = 2
+
+
+def leaving_party_can_be_hung_up(draft: Draft, _event: Event) -> bool:
+    """Whether a party that is being removed can be hung up now."""
+    session = draft.session
+    return any(may_hang_up(session, party) for party in draft.restless)
+
+
+def differs_from_desired(draft: Draft, _event: Event) -> bool:
+    """Whether a participant with no open update differs from what is desired."""
+    session = draft.session
+    return any(next_update(session, party) for party in draft.restless)
+
+
+def next_update(session: Session, party: Party) -> ParticipantUpdate | None:
+    """Return a participant's next update; None if none is due or one is open.
+
+    A hold or a flag no longer desired is undone before its confirmation, and holds and unholds overtake
+    `EndConferenceOnExit`: requests of one session are sent in order. Twilio ignores changes to a held party's flag, and
+    updates no one before the conference starts.
+
+    Source: twilio-professional-services/flex-dialpad-addon-plugin, issue 60; Twilio docs, Errors, 16099.
+    """
+    if not party.in_conference:
+        return None
+    update = _next_difference(session, party)
+    # Checked last: after most events, no participant differs.
+    if update and not session.awaits_conference_start and not any(one.waits_for_start for one in session.participants):
+        return update
+    return None
+
+
+def _next_difference(session: Session, party: Party) -> ParticipantUpdate | None:
+    if party.pending_update == ParticipantUpdate.HOLD and not party.desired_hold:
+        return ParticipantUpdate.UNHOLD
+    if party.held != party.desired_hold and (not party.pending_update or party.pending_update in END_ON_EXIT_UPDATES):
+        return ParticipantUpdate.HOLD if party.desired_hold else ParticipantUpdate.UNHOLD
+    if party.pending_update == ParticipantUpdate.SET_END_ON_EXIT and not party.desired_end_on_exit:
+        return ParticipantUpdate.CLEAR_END_ON_EXIT
+    if party.pending_update:
+        return ParticipantUpdate.MONITOR if whispers_to_leaving_agent(session, party) else None
+    if party.end_on_exit != party.desired_end_on_exit and not party.held:
+        return ParticipantUpdate.SET_END_ON_EXIT if party.desired_end_on_exit else ParticipantUpdate.CLEAR_END_ON_EXIT
+    if party.is_supervisor:
+        return next_supervisor_update(session, party)
+    if party.muted != party.desired_mute:
+        return ParticipantUpdate.MUTE if party.desired_mute else ParticipantUpdate.UNMUTE
+    return None
+
+
+def is_reconciled(draft: Draft, _event: Event) -> bool:
+    """Whether a confirmation was pending, and all match the desired state."""
+    session = draft.session
+    return "confirm" in session.timers and all(
+        not party.in_conference
+        or (not party.pending_update and next_update(session, party) is None and (party.answered or not party.dial_id))
+        for party in session.parties.values()
+    )
+
+
+def confirmed_supervise_mode(session: Session, party: Party) -> str:
+    """Return the confirmed supervise mode, a `SuperviseMode` or empty."""
+    if not party.coaches:
+        return SuperviseMode.MONITOR if party.muted else SuperviseMode.BARGE
+    agent = session.present_party(AGENT)
+    coaches_agent = agent is not None and party.coaches == agent.call_sid
+    return SuperviseMode.WHISPER if coaches_agent and not party.muted else ""
+
+
+def next_supervisor_update(session: Session, party: Party) -> ParticipantUpdate | None:
+    """Return the next update of a supervisor; None if the mode is confirmed."""
+    wanted = party.supervises
+    if wanted == SuperviseMode.WHISPER and not agent_stays(session):
+        # Everyone would hear the supervisor, who is muted until the next agent joins.
+        wanted = SuperviseMode.MONITOR
+    if confirmed_supervise_mode(session, party) == wanted or party.refused_updates >= _REFUSED_MAX:
+        return None
+    return ParticipantUpdate(wanted)
+
+
+def whispers_to_leaving_agent(session: Session, party: Party) -> bool:
+    """Whether an open update whispers to a leaving agent: everyone would hear."""
+    return party.pending_update == ParticipantUpdate.WHISPER and not agent_stays(session)
+
+
+def agent_stays(session: Session) -> bool:
+    """Whether the agent is in the conference, and not about to leave."""
+    agent = session.present_party(AGENT)
+    return agent is not None and agent.in_conference and not agent.is_leaving
+
+
+def may_hang_up(session: Session, party: Party) -> bool:
+    """Whether a party that is being removed may be hung up now.
+
+    Not the agent while a supervisor whispers to them, nor a party whose leaving ends a conference that another joins.
+
+    Source: Twilio docs, Participant resource, `CallSidToCoach` and `EndConferenceOnExit`.
+    """
+    if not (party.is_leaving and party.call_sid) or party.hang_up_requested or party.is_gone:
+        return False
+    if _would_end_conference(session, party):
+        return False
+    coach = session.present_party(SUPERVISOR)
+    if coach is None or not coach.in_conference or party.name != AGENT:
+        return True
+    # Callbacks may not say whom a supervisor coaches; during a mute or whisper update, everyone may hear them.
+    coaches = coach.coaches or coach.pending_update in (ParticipantUpdate.WHISPER, ParticipantUpdate.MONITOR)
+    gives_up = session.confirmation_reads >= _CONFIRMATION_READS_MAX or coach.refused_updates >= _REFUSED_MAX
+    return gives_up or not coaches
+
+
+def _would_end_conference(session: Session, party: Party) -> bool:
+    """Whether leaving would end a conference into which another is dialed."""
+    # Only for a while: if the flag can't be cleared, the command fails and dials no one.
+    someone_will_join = any(command.awaits_end_on_exit for command in session.pending_commands)
+    is_open = party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES
+    return someone_will_join and party.in_conference and is_open

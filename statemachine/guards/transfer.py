@@ -3,10 +3,9 @@
 from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import is_connected
+from conferral.statemachine.guards.calls import is_connected, transfer_awaits_conversion
+from conferral.statemachine.guards.commands import named_party
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.conversion import transfer_awaits_conversion
-from conferral.statemachine.guards.pending_commands import named_party
 from conferral.statemachine.guards.waiting_party import (
     consult_ringing_is_over,
     dialed_party_joins,

@@ -7,9 +7,8 @@ from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import CreateParticipant
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import party_of_dial
+from conferral.statemachine.guards.calls import party_of_dial, was_moved_recently
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.conversion import was_moved_recently
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
     WITHOUT_AGENT,

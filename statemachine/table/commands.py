@@ -3,7 +3,7 @@
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine import refusals
+from conferral.statemachine import reasons
 from conferral.statemachine.states import WITHOUT_AGENT
 from conferral.statemachine.table.row import (
     ANY,
@@ -40,7 +40,7 @@ OPENING = (O.CALLING, O.ARRIVING, O.DIALING)
 COMMANDS: tuple[Row | Refuse, ...] = (
     #      in                      phase          command                              when                             to                      do, or the reason
     # All commands
-    Refuse(E,                      ANY,           EVERY,                               None,                            refusals.session_has_ended),
+    Refuse(E,                      ANY,           EVERY,                               None,                            reasons.session_has_ended),
     Refuse(B,                      RINGING,       NEEDS_ANSWER,                        None,                            "no one has answered yet"),
     Refuse(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            "no one has answered yet"),
     Refuse(C,                      PARKED,        NEEDS_AGENT,                         None,                            "the call is parked"),
@@ -63,7 +63,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Row(   B,                      ANY,           on.Transfer,                         when.is_connected,               V,                      (do.accept_transfer, do.begin_conversion)),
     Refuse(V,                      ANY,           (on.Transfer, on.Park),              when.transfer_awaits_conversion, "another transfer is in progress"),
     Row(   V,                      ANY,           (on.Transfer, on.Park),              None,                            STAY,                   do.accept_transfer),
-    Refuse(C,                      ANY,           (on.Transfer, on.Park),              when.lacks_agent_or_customer,    refusals.one_side_is_gone),
+    Refuse(C,                      ANY,           (on.Transfer, on.Park),              when.lacks_agent_or_customer,    reasons.one_side_is_gone),
     Refuse(C,                      ANY,           on.Transfer,                         when.cannot_take_target,         "the conference is full"),
     Row(   C,                      ANY,           (on.Transfer, on.Park),              None,                            S.CLEARING_END_ON_EXIT, (do.accept_transfer, do.begin_pending_transfer)),
 
@@ -72,12 +72,12 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(B|V|C,                  ANY,           on.Retrieve,                         None,                            "the call is not parked"),
 
     # complete: the agent leaves, and customer and target go on
-    Refuse(V,                      ANY,           on.Complete,                         when.completes_again,            refusals.step_is_under_way),
+    Refuse(V,                      ANY,           on.Complete,                         when.completes_again,            reasons.step_is_under_way),
     Row(   V,                      ANY,           on.Complete,                         when.completes_awaited_transfer, STAY,                   do.complete_queued),
     Refuse(B|V|C,                  ANY,           on.Complete,                         None,                            "no transfer is in progress"),
     Refuse(T,                      ANY,           on.Complete,                         when.agent_was_released,         "the agent has left or is leaving"),
     Refuse(ENDING,                 ANY,           on.Complete,                         None,                            "the transfer is already ending"),
-    Refuse(S.COMPLETING,           ANY,           on.Complete,                         None,                            refusals.step_is_under_way),
+    Refuse(S.COMPLETING,           ANY,           on.Complete,                         None,                            reasons.step_is_under_way),
     Row(   TOGETHER,               ANY,           on.Complete,                         None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
     # Before the target answers, it becomes a blind transfer.
     Row(   S.CLEARING_END_ON_EXIT, ANY,           on.Complete,                         None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
@@ -99,7 +99,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(T,                      ANY,           (on.Swap, on.Merge),                 when.is_merged,                  "no consult is in progress: all parties are talking"),
     Row(   S.TALKING,              ANY,           on.Swap,                             None,                            S.HOLDING_FOR_SWAP,     do.swap),
     Row(   S.TALKING,              ANY,           on.Merge,                            None,                            S.MERGING,              (do.begin_step, do.unhold_all)),
-    Refuse(T,                      ANY,           (on.Swap, on.Merge),                 None,                            refusals.step_is_under_way),
+    Refuse(T,                      ANY,           (on.Swap, on.Merge),                 None,                            reasons.step_is_under_way),
 
     # add
     Refuse(B|V|C,                  ANY,           on.Add,                              when.name_is_in_use,             "a party with this name is already on the call"),
@@ -110,20 +110,20 @@ COMMANDS: tuple[Row | Refuse, ...] = (
 
     # hold, unhold
     Refuse(B,                      ANY,           on.Unhold,                           None,                            "the party is not on hold"),
-    Refuse(B|V|C,                  ANY,           on.Hold,                             when.names_unknown_party,        refusals.party_is_unknown),
-    Refuse(V|C,                    ANY,           on.Unhold,                           when.names_unknown_party,        refusals.party_is_unknown),
-    Refuse(C,                      ANY,           (on.Hold, on.Unhold),                when.names_supervisor,           refusals.MODE_DECIDES),
+    Refuse(B|V|C,                  ANY,           on.Hold,                             when.names_unknown_party,        reasons.party_is_unknown),
+    Refuse(V|C,                    ANY,           on.Unhold,                           when.names_unknown_party,        reasons.party_is_unknown),
+    Refuse(C,                      ANY,           (on.Hold, on.Unhold),                when.names_supervisor,           reasons.MODE_DECIDES),
     Refuse(C,                      ANY,           (on.Hold, on.Unhold),                when.is_outside_conference,      "the party is not in the conference"),
-    Refuse(C,                      ANY,           on.Hold,                             when.is_last_unheld,             refusals.LAST_UNHELD),
+    Refuse(C,                      ANY,           on.Hold,                             when.is_last_unheld,             reasons.LAST_UNHELD),
     Row(   B,                      ANY,           on.Hold,                             when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
     Row(   V,                      ANY,           (on.Hold, on.Unhold),                None,                            STAY,                   do.queue_command),
     Row(   C,                      ANY,           (on.Hold, on.Unhold),                None,                            STAY,                   do.begin_command),
 
     # mute, unmute
     Refuse(B,                      ANY,           on.Unmute,                           None,                            "no one is muted"),
-    Refuse(LIVE,                   ANY,           on.Mute,                             when.names_unknown_party,        refusals.party_is_unknown),
-    Refuse(V|C|T,                  ANY,           on.Unmute,                           when.names_unknown_party,        refusals.party_is_unknown),
-    Refuse(C|T,                    ANY,           (on.Mute, on.Unmute),                when.names_supervisor,           refusals.MODE_DECIDES),
+    Refuse(LIVE,                   ANY,           on.Mute,                             when.names_unknown_party,        reasons.party_is_unknown),
+    Refuse(V|C|T,                  ANY,           on.Unmute,                           when.names_unknown_party,        reasons.party_is_unknown),
+    Refuse(C|T,                    ANY,           (on.Mute, on.Unmute),                when.names_supervisor,           reasons.MODE_DECIDES),
     Refuse(C|T,                    ANY,           (on.Mute, on.Unmute),                when.is_outside_conference,      "the party is not in the conference"),
     Row(   B,                      ANY,           on.Mute,                             when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
     Row(   V,                      ANY,           (on.Mute, on.Unmute),                None,                            STAY,                   do.queue_command),
@@ -131,9 +131,9 @@ COMMANDS: tuple[Row | Refuse, ...] = (
 
     # supervise
     Refuse(T,                      ANY,           on.Supervise,                        when.agent_was_released,         "the agent has left or is leaving"),
-    Refuse(V|C|T,                  ANY,           on.Supervise,                        when.has_another_supervisor,     refusals.supervisor_is_present),
+    Refuse(V|C|T,                  ANY,           on.Supervise,                        when.has_another_supervisor,     reasons.supervisor_is_present),
     Refuse(V|C|T,                  ANY,           on.Supervise,                        when.supervisor_is_pending,      "the supervisor is still being dialed"),
-    Refuse(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      refusals.NO_AGENT_TO_COACH),
+    Refuse(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      reasons.NO_AGENT_TO_COACH),
     Refuse(C|T,                    ANY,           on.Supervise,                        when.agent_to_coach_is_held,     "the agent is on hold"),
     Row(   C|T,                    ANY,           on.Supervise,                        when.switches_supervise_mode,    STAY,                   do.switch_supervise_mode),
     Refuse(C|T,                    ANY,           on.Supervise,                        when.is_full,                    "the conference is full"),
@@ -153,15 +153,15 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(LIVE,                   ANY,           on.Record,                           when.is_changing_recording,      "another change to the recording is in progress"),
     Row(   T,                      ANY,           on.Record,                           when.is_paused_for_consult,      STAY,                   do.keep_recording_paused),
     Refuse(LIVE,                   ANY,           on.Record,                           when.is_recorded_already,        "already recording"),
-    Refuse(LIVE,                   ANY,           on.Record,                           when.was_recorded_from_start,    refusals.RECORDING_CANT_RESTART),
+    Refuse(LIVE,                   ANY,           on.Record,                           when.was_recorded_from_start,    reasons.RECORDING_CANT_RESTART),
     Refuse(LIVE,                   ANY,           on.Record,                           when.is_not_recorded,            "not recording"),
     Row(   LIVE,                   ANY,           on.Record,                           when.recording_is_as_requested,  STAY,                   do.report_done),
     Row(   B,                      ANY,           on.Record,                           when.is_connected,               STAY,                   do.begin_recording_change),
     Row(   V|C|T,                  ANY,           on.Record,                           None,                            STAY,                   do.begin_recording_change),
 
     # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
-    Refuse(V,                      ANY,           on.Remove,                           when.completes_again,            refusals.step_is_under_way),
-    Refuse(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        refusals.party_is_unknown),
+    Refuse(V,                      ANY,           on.Remove,                           when.completes_again,            reasons.step_is_under_way),
+    Refuse(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        reasons.party_is_unknown),
     Row(   V,                      ANY,           on.Remove,                           when.completes_awaited_transfer, STAY,                   do.complete_queued),
     Row(   LIVE,                   ANY,           on.Remove,                           when.names_customer,             E,                      do.end_by_command),
     Row(   B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),
@@ -169,7 +169,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(T,                      ANY,           on.Remove,                           when.agent_was_released,         "the agent has left or is leaving"),
     Refuse(ENDING,                 ANY,           on.Remove,                           None,                            "the transfer is already ending"),
     Row(   T,                      ANY,           on.Remove,                           when.names_target,               S.CANCELLING,           do.cancel_transfer),
-    Refuse(S.COMPLETING,           ANY,           on.Remove,                           None,                            refusals.step_is_under_way),
+    Refuse(S.COMPLETING,           ANY,           on.Remove,                           None,                            reasons.step_is_under_way),
     Row(   TOGETHER,               ANY,           on.Remove,                           None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
     Row(   S.CLEARING_END_ON_EXIT, ANY,           on.Remove,                           None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
     Row(   T,                      ANY,           on.Remove,                           None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer_with_ringing)),
@@ -178,6 +178,6 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Row(   LIVE,                   ANY,           on.End,                              None,                            E,                      do.end_by_command),
 
     # A bridge without one of its calls refuses what the rows above would have begun.
-    Refuse(B,                      ANY,           NEEDS_ANSWER,                        None,                            refusals.one_side_is_gone),
+    Refuse(B,                      ANY,           NEEDS_ANSWER,                        None,                            reasons.one_side_is_gone),
 )
 # fmt: on

@@ -6,7 +6,7 @@ import pytest
 
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.events.commands import COMMANDS, own_fields
-from conferral.statemachine.refusals import LAST_UNHELD
+from conferral.statemachine.reasons import LAST_UNHELD
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
 

@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 import conferral.statemachine as statemachine
-from conferral.statemachine import actions, diagram, guards, table
+from conferral.console import diagram
+from conferral.statemachine import actions, guards, table
 from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, AgeOverdue, Automatic, Event
 from conferral.statemachine.machine import IGNORED_BECAUSE, MACHINE
 from conferral.statemachine.states import Opening, State, TransferStage

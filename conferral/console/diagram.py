@@ -85,7 +85,7 @@ def svg(*, is_standalone: bool = True) -> str:
     edges = edge_labels()
     if edges.keys() != LINES.keys():
         strange = ", ".join(f"{source} to {target}" for source, target in sorted(edges.keys() ^ LINES.keys()))
-        raise ValueError(f"statemachine/diagram.py, LINES: give a place to, or take away: {strange}")
+        raise ValueError(f"console/diagram.py, LINES: give a place to, or take away: {strange}")
     drawn = [
         _draw_edge(LINES[edge], "-".join(edge), f"From {edge[0]} to {edge[1]}: {', '.join(names)}", names)
         for edge, names in edges.items()

@@ -1,21 +1,26 @@
-"""Pending commands of parties: accepted, started, and reported."""
+"""Commands about parties: `add`, `remove`, `hold`, `mute`, and more."""
 
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions import pending_commands
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, needs_gate, next_label
-from conferral.statemachine.actions.guests import vacate_name
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
-from conferral.statemachine.actions.pending_commands import accept_command, change_command, finish_command
+from conferral.statemachine.actions.parties import (
+    accept_command,
+    change_command,
+    fail_commands,
+    finish_command,
+    set_command_timer,
+)
 from conferral.statemachine.actions.reads import read_calls
+from conferral.statemachine.actions.recovery import vacate_name
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.pending_commands import named_party
+from conferral.statemachine.guards.commands import named_party
 from conferral.statemachine.guards.waiting_party import present_parties
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.statemachine.refusals import LAST_UNHELD, NO_AGENT_TO_COACH
+from conferral.statemachine.reasons import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus
@@ -137,7 +142,7 @@ def remove_party(draft: Draft, event: events.Remove) -> None:
     party = named_party(draft, event)
     if party is None:
         dials = [command for command in guards.dials_to_come(draft.session) if command.party == event.party]
-        pending_commands.fail_commands(draft, "cancelled", only=dials)
+        fail_commands(draft, "cancelled", only=dials)
         draft.report(event.command_id, CommandStatus.DONE)
         _restore_end_on_exit(draft)
         return
@@ -223,7 +228,7 @@ def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> 
         else:  # the read below may show that the party has left
             due_ms = draft.now_ms + draft.policy.command_timeout_ms
             change_command(draft, command, calls_were_read=True, due_ms=due_ms)
-    pending_commands.set_command_timer(draft)  # also if none is due yet, by this worker's clock
+    set_command_timer(draft)  # also if none is due yet, by this worker's clock
     # The callback of a departure may be lost: verify that no one is alone.
     read_calls(draft, event)
 

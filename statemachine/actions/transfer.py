@@ -1,21 +1,101 @@
-"""Handover to the target or a ring group's winner, and the fallback."""
+"""Transfer from the answer on: consult, handover, fallback, and park."""
 
-from conferral.statemachine.actions import reports
-from conferral.statemachine.actions.dials import dial, hang_up_party, must_confirm, next_label, set_dial_timer
+from conferral.statemachine.actions.dials import (
+    dial,
+    dial_options,
+    hang_up_party,
+    must_confirm,
+    next_label,
+    set_dial_timer,
+)
 from conferral.statemachine.actions.participants import set_end_on_exit, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import number_former_party, retire_targets
 from conferral.statemachine.actions.recording import note_conference_recording
-from conferral.statemachine.actions.reports import begin_step, conclude_transfer, fail_transfer, report_step
+from conferral.statemachine.actions.reports import (
+    begin_step,
+    conclude_transfer,
+    fail_transfer,
+    report_step,
+    report_transfer,
+    succeed_transfer,
+)
+from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.draft import Draft, not_none
-from conferral.statemachine.events import Cancel, ConfirmOverdue, Event, StageOverdue
+from conferral.statemachine.events import (
+    Cancel,
+    Complete,
+    ConfirmOverdue,
+    EffectFailed,
+    Event,
+    LoneOverdue,
+    OpeningOverdue,
+    ParkOverdue,
+    Remove,
+    Retrieve,
+    StageOverdue,
+    Swap,
+)
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
-from conferral.statemachine.states import Phase, TransferStage, TransferStatus, WaitAudio
+from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus
-from conferral.statemachine.transfer import DialOptions
+from conferral.statemachine.transfer import DialOptions, TransferState
+
+
+def swap(draft: Draft, event: Swap) -> None:
+    """Hold the party the agent talks to, before unholding the other."""
+    begin_step(draft, event)
+    talks_to = TARGET if draft.session.customer.desired_hold else CUSTOMER
+    draft.change_transfer(swap_to=CUSTOMER if talks_to == TARGET else TARGET)
+    want_hold(draft, talks_to, WaitAudio.MUSIC)
+
+
+def unhold_taken_up(draft: Draft, _event: Event) -> None:
+    """Unhold the party that the agent now talks to: the other is held."""
+    want_unhold(draft, draft.transfer.swap_to)
+
+
+def finish_swap(draft: Draft, _event: Event) -> None:
+    """Complete the swap: the agent now talks to the other party."""
+    report_step(draft, CommandStatus.DONE)
+
+
+def undo_swap(draft: Draft, _event: StageOverdue) -> None:
+    """Undo the swap: Twilio did not confirm the hold."""
+    report_step(draft, CommandStatus.FAILED, "hold-failed")
+    first = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
+    want_unhold(draft, first)
+    draft.change_transfer(swap_to=first)
+
+
+def finish_merge(draft: Draft, _event: Event) -> None:
+    """Complete the merge: all three talk."""
+    report_step(draft, CommandStatus.DONE)
+    draft.change_transfer(status=TransferStatus.MERGED)
+
+
+def complete_queued(draft: Draft, event: Complete | Remove) -> None:
+    """Accept a `complete` that comes during the conversion."""
+    begin_step(draft, event)
+    draft.change_transfer(releases_agent=True)
+
+
+def undo_complete(draft: Draft, event: EffectFailed) -> None:
+    """Undo `complete`: Twilio refused to hang up the agent, so all talk."""
+    report_step(draft, CommandStatus.FAILED, event.reason_text)
+    draft.change_transfer(status=TransferStatus.MERGED)
+
+
+def complete_after_agent_left(draft: Draft, event: Event) -> None:
+    """Continue with customer and target: the agent has hung up."""
+    report_step(draft, CommandStatus.FAILED, "agent-left")
+    unhold_all(draft, event)
+
+
+# ---- handover to the target or a ring group's winner, and the fallback ---------------------------------------------
 
 
 def choose_winner(draft: Draft, _event: Event) -> None:
@@ -43,7 +123,7 @@ def let_agent_consult(draft: Draft, event: Event) -> None:
 def _let_agent_talk(draft: Draft, _event: Event, status: TransferStatus) -> None:
     want_unhold(draft, AGENT)  # who heard ringing
     draft.change_transfer(status=status)
-    reports.report_transfer(draft, CommandStatus.DONE)
+    report_transfer(draft, CommandStatus.DONE)
 
 
 def unhold_waiting(draft: Draft, _event: Event) -> None:
@@ -62,7 +142,7 @@ def complete_transfer(draft: Draft, _event: Event) -> None:
         draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
         conclude_transfer(draft, "failed")
     else:
-        reports.succeed_transfer(draft)
+        succeed_transfer(draft)
     settle_after_transfer(draft)
 
 
@@ -109,7 +189,7 @@ def cancel_transfer(draft: Draft, event: Cancel) -> None:
     """Hang up the target before the customer is unheld."""
     begin_step(draft, event)
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
-    reports.report_transfer(draft, CommandStatus.FAILED, "cancelled")
+    report_transfer(draft, CommandStatus.FAILED, "cancelled")
     for target in draft.session.targets:
         if not target.is_gone:
             hang_up_party(draft, target)
@@ -239,3 +319,76 @@ def unreached_reason(draft: Draft) -> str:
     if reasons:
         return reported_reason(reasons[-1])
     return "cancelled" if any(party.is_removed for party in gone) else "failed"
+
+
+# ---- park and retrieve: the customer hears music meanwhile ---------------------------------------------------------
+
+
+def note_parked(draft: Draft, _event: Event) -> None:
+    """Complete the park: the customer waits until the park timeout."""
+    succeed_transfer(draft)
+    draft.change(
+        phase=Phase.PARKED,
+        parked_by=draft.session.agent.address,
+        parked_until_ms=draft.now_ms + draft.policy.park_timeout_ms,
+        open_redirects=(),
+        repair_attempted=False,
+        first_to_leave="",
+    )
+    draft.set_timer(ParkOverdue, draft.policy.park_timeout_ms)
+
+
+def retrieve(draft: Draft, event: Retrieve) -> None:
+    """Dial the party that retrieves the call."""
+    accept_transfer(draft, event)
+    draft.change(phase=Phase.RETRIEVE)
+    draft.cancel_timers(ParkOverdue, LoneOverdue, OpeningOverdue)
+    label = next_label(draft, AGENT)
+    number_former_party(draft, AGENT)
+    dial(draft, AGENT, event.to, label=label, options=dial_options(event), gated=True)
+
+
+def complete_retrieve(draft: Draft, _event: Event) -> None:
+    """Complete the retrieval: its party talks to the customer."""
+    succeed_transfer(draft)
+    settle_after_transfer(draft)
+
+
+def return_to_park(draft: Draft, _event: Event) -> None:
+    """Return to `parked` for the remaining time: no one took the call."""
+    fail_transfer(draft, unreached_reason(draft))
+    conclude_transfer(draft, "failed")
+    hold_lone_customer(draft)
+    draft.change(phase=Phase.PARKED, first_to_leave="")
+    draft.set_timer(ParkOverdue, max(1, draft.session.parked_until_ms - draft.now_ms))
+
+
+def recall_parked(draft: Draft, event: ParkOverdue) -> None:
+    """Call back the agent who parked the call, or dial the fallback."""
+    before = draft.session.transfer
+    draft.change(
+        transfer=TransferState(
+            number=before.number + 1 if before else 1,
+            mode=TransferMode.PARK,
+            to=draft.session.parked_by,
+            by=before.by if before and before.mode is TransferMode.PARK else "",
+            started_at_ms=draft.now_ms,
+        ),
+        parked_until_ms=0,
+    )
+    draft.cancel_timers(OpeningOverdue)
+    fail_transfer(draft, "park-timeout")
+    begin_fallback(draft, event)
+
+
+def settle_lost_retrieve(draft: Draft, event: Event) -> None:
+    """Settle a retrieval that Redis lost: an agent and the customer talk."""
+    draft.cancel_timers(ParkOverdue, OpeningOverdue)
+    unhold_all(draft, event)
+    settle_after_transfer(draft)
+
+
+def unpark(draft: Draft, event: ParkOverdue) -> None:
+    """Unpark after the timeout: the customer talks to an added party."""
+    unhold_all(draft, event)
+    draft.change(phase=Phase.NONE, first_to_leave="", parked_by="", parked_until_ms=0)

@@ -2,19 +2,17 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.actions import conference, dials
+from conferral.statemachine.actions.bridge import redirect_leg
 from conferral.statemachine.actions.conference import leave_conference
-from conferral.statemachine.actions.conversion import redirect_leg
-from conferral.statemachine.actions.guests import add_unknown_participants
 from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
-from conferral.statemachine.actions.parties import note_gone, retire_targets
-from conferral.statemachine.actions.pending_commands import fail_queued_commands
+from conferral.statemachine.actions.parties import fail_queued_commands, note_gone, retire_targets
 from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_until_known
+from conferral.statemachine.actions.recovery import add_unknown_participants
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_converts
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.calls import UNKNOWN_DIAL
-from conferral.statemachine.guards.conversion import outbound_is_still_bridged
+from conferral.statemachine.guards.calls import UNKNOWN_DIAL, outbound_is_still_bridged
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, party_held_for
 from conferral.statemachine.guards.waiting_party import is_alone
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party

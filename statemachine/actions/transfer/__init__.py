@@ -1,1 +1,0 @@
-"""Actions of a transfer: start, handover, consult, park, recovery."""
