@@ -19,89 +19,27 @@ from conferral.cli.options import (
     choices,
     complete_parties,
 )
-from conferral.cli.usage import App, Command
+from conferral.statemachine.events.commands import COMMANDS, CommandField, DialCommand, own_fields
+from conferral.statemachine.events.commands import Command as CommandEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conferral.statemachine.events.commands import Command as CommandEvent
-    from conferral.statemachine.events.commands import CommandField
-
-#: Summaries, repeated here because importing the descriptions would slow down `--help`; and options of examples.
-COMMANDS: dict[str, tuple[str, ...]] = {
-    "call": (
-        "Call an agent, then a customer, and connect them.",
-        "--agent client:alice --customer +14155550123",
-        "--agent client:alice --customer +14155550123 --mode conference",
-        '--agent +14155550145 --customer +14155550123 --confirm --brief "A call to a customer"',
-    ),
-    "transfer": (
-        "Transfer the customer to someone else.",
-        "--to +14155550145 --mode warm",
-        "--to client:bob,client:carol --mode consult",
-        "--to +14155550145 --mode blind --confirm",
-    ),
-    "convert": ("Move customer and agent into a conference.", "", "--no-wait"),
-    "complete": ("Complete a transfer: disconnect the agent.", "", "--no-wait"),
-    "cancel": ("Cancel a transfer: disconnect the target.", "", "--no-wait"),
-    "swap": ("In a consult, switch the agent between customer and target.", "", "--no-wait"),
-    "merge": ("In a consult, let all three talk.", "", "--no-wait"),
-    "park": ("Park the call: the agent leaves, the customer waits.", "", "--no-wait"),
-    "retrieve": ("Retrieve a parked call.", "--to client:bob", "--to +14155550145 --confirm"),
-    "end": ("End the call for everyone.", "", "--yes"),
-    "add": ("Add a party.", "--to client:carol --party expert", "--to +14155550145 --party interpreter --confirm"),
-    "remove": ("Remove a party.", "--party expert", "--party supervisor --yes"),
-    "hold": ("Put a party on hold.", "--party customer", "--party customer --no-wait"),
-    "unhold": ("Take a party off hold.", "--party customer", "--party customer --no-wait"),
-    "mute": ("Mute a party.", "--party agent", "--party agent --no-wait"),
-    "unmute": ("Unmute a party.", "--party agent", "--party agent --no-wait"),
-    "supervise": (
-        "Add a supervisor, or switch the supervisor's mode.",
-        "--to client:dave --mode monitor",
-        "--to client:dave --mode whisper",
-    ),
-    "announce": (
-        "Play audio or say a sentence to everyone.",
-        '--say "This call is being recorded."',
-        "--url https://media.example.com/closing.mp3",
-    ),
-    "record": ("Start, pause, resume, or stop a recording.", "--action start", "--action pause"),
-}
 _SESSION_EXAMPLE = " CA0123456789abcdef0123456789abcdef"
 _QUESTIONS = {"end": "{whom} will be disconnected. End the call?", "remove": "{whom} will be disconnected. Continue?"}
 _ASKS_FIRST = "Asks for confirmation on a terminal. Without a terminal, it needs --yes unless SESSION is the full id."
 
 
-class _SubmitCommand(Command):
-    """A command that derives its help and options only when needed."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return the options; the first call builds them, and the help."""
-        if not self.params:
-            from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-
-            assert self.name is not None
-            command = COMMANDS_BY_NAME[self.name]
-            app = App(add_completion=False)
-            app.command(self.name, help=_help_text(command))(_command_function(command))
-            built = typer.main.get_command(app)
-            self.params, self.callback, self.help = built.params, built.callback, built.help
-        return super().get_params(ctx)
-
-
 def _help_text(command: type[CommandEvent]) -> str:
-    summary, *examples = COMMANDS[command.name]
     session = "" if command.name == "call" else _SESSION_EXAMPLE
-    typed = "\n".join(f"  conferral {command.name}{session} {options}".rstrip() for options in examples)
-    _, _, details = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
+    typed = "\n".join(f"  conferral {command.name}{session} {options}".rstrip() for options in command.examples)
+    summary, _, details = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
     asks = _ASKS_FIRST if command.name in _QUESTIONS else ""
     return "\n\n".join(filter(None, (summary, f"\b\nExamples:\n{typed}", details, asks)))
 
 
 def _command_function(command: type[CommandEvent]) -> Callable[..., None]:
     """Return the function that typer runs, a parameter for each option."""
-    from conferral.statemachine.events.commands import DialCommand, own_fields
-
     name, own = command.name, own_fields(command)
 
     def run(**given: Any) -> None:
@@ -154,5 +92,5 @@ def register(app: typer.Typer) -> None:
     """Add one command for each of `COMMANDS`."""
     # `--caller_id`, the field's own name, counts as `--caller-id`.
     settings = {"token_normalize_func": _option_name}
-    for name, (summary, *_) in COMMANDS.items():
-        app.command(name, help=summary, cls=_SubmitCommand, context_settings=settings)(lambda: None)
+    for command in COMMANDS:
+        app.command(command.name, help=_help_text(command), context_settings=settings)(_command_function(command))

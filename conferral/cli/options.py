@@ -14,9 +14,6 @@ from typing import Annotated, Any
 
 _T = TypeVar("_T")
 
-#: Repeated here, because importing `statemachine` would slow down `--help`. A test compares the two.
-LIVE_STATES = ("bridged", "converting", "conferenced", "transferring")
-STATES = (*LIVE_STATES, "ended")
 TIMEOUT_S = 1.0
 #: Party names that are offered. Others might contain shell syntax.
 PARTY_PATTERN = r"[A-Za-z0-9_-]{1,64}"

@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from conferral.cli.options import STATES, AsJson, AsStored, Full, SessionName, choices, complete_histories
+from conferral.cli.options import AsJson, AsStored, Full, SessionName, choices, complete_histories
+from conferral.statemachine.states import State
 
 
 def sessions(
     state: Annotated[
         str | None,
         typer.Option(
-            metavar="STATE", help=f"Only sessions in this state: {', '.join(STATES)}.", autocompletion=choices(*STATES)
+            metavar="STATE", help=f"Only sessions in this state: {', '.join(State)}.", autocompletion=choices(*State)
         ),
     ] = None,
     party: Annotated[
@@ -42,8 +43,8 @@ def sessions(
     A session needs attention if a timer is overdue, if one party was left alone, or if its transfer has just failed and
     the caller is not talking to anyone yet. The others follow, newest first.
     """
-    if state is not None and state not in STATES:
-        raise typer.BadParameter(f"must be one of {', '.join(STATES)}", param_hint="--state")
+    if state is not None and state not in tuple(State):
+        raise typer.BadParameter(f"must be one of {', '.join(State)}", param_hint="--state")
     address = _address_of(party) if party else ""
     if follow:
         if everything or state == "ended":

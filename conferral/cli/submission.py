@@ -19,7 +19,7 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import describe_redis_error, open_redis, run_query
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.settings import CommandSettings, StoreSettings, load
-from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand, done_word
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.session import ParticipantUpdate
 from conferral.storage.codecs.session_view import SessionView
@@ -256,7 +256,7 @@ async def _not_done(
 
 
 def _print_done(fields: dict[str, str], session_id: str, reason: str, session: SessionView, command_line: str) -> None:
-    word = suggestions.result_word(fields)
+    word = done_word(COMMANDS_BY_NAME[fields["type"]], fields)
     if not session.fields or (session.state == word == "ended"):
         line = f"{word} {session_id}"
     elif session.is_ended:

@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from conferral.client.commands import (
-    COMMAND_OPTIONS,
     Command,
     CommandMethods,
-    CommandOptions,
     SessionRef,
     check_timeout,
 )
@@ -22,7 +20,8 @@ from conferral.operations.errors import CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import make_redis_client, redacted_url
-from conferral.runtime.errors import StoreError, retry_unreachable
+from conferral.runtime.error_boundary import retry_unreachable
+from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.states import State
 from conferral.storage import config
@@ -33,7 +32,6 @@ from conferral.storage.commands import command_parser
 REQUESTS_MAX = 8
 POLL_EVERY_S = 0.2
 BACK_OFF_MAX_S = 5.0
-TIMEOUT_S = 30.0
 #: Time limit for publishing a command with `wait=False` while Redis is unreachable, in seconds.
 PUBLISH_TIMEOUT_S = 5.0
 
@@ -94,12 +92,13 @@ class Client(CommandMethods):
             raise RuntimeError("the client is not open: async with Client() as client")
         return self._connection
 
-    async def _submit(self, kind: str, session: SessionRef, fields: dict[str, Any], options: CommandOptions) -> Command:
-        if unknown_options := options.keys() - COMMAND_OPTIONS:
-            raise TypeError(f"{kind}() got an unexpected keyword argument {min(unknown_options)!r}")
+    async def _submit(
+        self, kind: str, session: SessionRef, fields: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Command:
+        """Submit a command; its method names the fields and the options."""
         named = session.id if isinstance(session, Session) else session
-        waits, timeout_s = options.get("wait", True), options.get("timeout_s", TIMEOUT_S)
-        common = {"session": named, "id": options.get("id", ""), "by": options.get("by", "")}
+        waits, timeout_s = options["wait"], options["timeout_s"]
+        common = {"session": named, "id": options["id"], "by": options["by"]}
         try:
             checked = command_parser.parse({"type": kind, **common, **fields})
             check_timeout(timeout_s)

@@ -24,17 +24,6 @@ _ALREADY_IN_EFFECT = {
 }
 
 
-#: What an option means, by command and option.
-_MEANINGS = {
-    ("transfer", "warm"): "the target joins the call, and all three talk",
-    ("transfer", "consult"): "the customer hears music while agent and target talk first",
-    ("transfer", "blind"): "the agent leaves immediately; the customer waits for the target",
-    ("supervise", "monitor"): "hears everyone, and is heard by no one",
-    ("supervise", "whisper"): "hears everyone, and is heard by the agent only",
-    ("supervise", "barge"): "hears everyone, and is heard by everyone",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class FormField:
     """One field of a command."""
@@ -110,7 +99,7 @@ def _form_field(kind: str, described: CommandField, allowed: Sequence[str], view
         options = allowed or value.words
     elif value.form == "party":
         options = _suggested_parties(kind, allowed, view)
-    meanings = tuple(_MEANINGS.get((kind, one), "") for one in options)
+    meanings = tuple(value.meanings.get(one, "") for one in options)
     return FormField(described.name, value.form, tuple(options), described.is_required, meanings)
 
 

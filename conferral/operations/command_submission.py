@@ -14,7 +14,8 @@ from conferral.operations.errors import (
 )
 from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.operations.session_queries import SessionQueries
-from conferral.runtime.errors import StoreError, StoreUnreachableError, retry_unreachable
+from conferral.runtime.error_boundary import retry_unreachable
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import Call
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import SessionView

@@ -1,9 +1,13 @@
-"""Error boundary without dependencies: keeps an unexpected error."""
+"""What errors pass: an unexpected one is kept, Redis's are retried."""
 
 import asyncio
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 
 #: Chained errors that are followed, count.
 _LINKS_MAX = 20
@@ -66,3 +70,30 @@ def _is_stray_cancellation(error: BaseException) -> bool:
         return False
     task = asyncio.current_task()
     return task is not None and not task.cancelling()
+
+
+_T = TypeVar("_T")
+
+
+async def retry_unreachable(
+    request: Callable[[], Awaitable[_T]],
+    pause_s: float,
+    *,
+    pause_max_s: float = 0.0,
+    deadline_s: float = math.inf,
+    errors: type[StoreError] = StoreUnreachableError,
+    on_error: Callable[[StoreError], None] = lambda _error: None,
+) -> _T:
+    """Run a request until it succeeds, or fails otherwise than with `errors`.
+
+    Each pause doubles, up to `pause_max_s`. It gives up at `deadline_s`, by the loop's clock, and if `on_error` raises.
+    """
+    while True:
+        try:
+            return await request()
+        except errors as error:
+            if asyncio.get_running_loop().time() + pause_s >= deadline_s:
+                raise
+            on_error(error)
+        await asyncio.sleep(pause_s)
+        pause_s = max(pause_s, min(pause_max_s, pause_s * 2))

@@ -2,8 +2,8 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -70,6 +70,8 @@ class Value(ABC):
     format: str = ""
     #: All valid values, if they are a closed list.
     words: tuple[str, ...] = ()
+    #: What some of them mean.
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
     @abstractmethod
     def parse(self, value: object) -> Any:
@@ -176,9 +178,11 @@ def _normalize_destinations(text: str) -> str:
     return ",".join(destinations)
 
 
-def _choice_of(words: Sequence[StrEnum]) -> _Choice:
+def _choice_of(words: Sequence[StrEnum], **meanings: str) -> _Choice:
     texts = tuple(word.value for word in words)
-    return _Choice(form="choice", words=texts, metavar="|".join(texts), format=join_words(texts, "or"))
+    return _Choice(
+        form="choice", words=texts, metavar="|".join(texts), format=join_words(texts, "or"), meanings=meanings
+    )
 
 
 _ONE = rf"[^,{_NO_TEXT}]"
@@ -235,6 +239,16 @@ URL = _Text(
     _HTTP_URL, f"must be an http:// or https:// URL of at most {_URL_MAX:,} characters", _URL_MAX, metavar="URL"
 )
 CALL_MODE = _choice_of(tuple(SessionMode))
-TRANSFER_MODE = _choice_of(TRANSFER_MODES)
-SUPERVISE_MODE = _choice_of(tuple(SuperviseMode))
+TRANSFER_MODE = _choice_of(
+    TRANSFER_MODES,
+    warm="the target joins the call, and all three talk",
+    consult="the customer hears music while agent and target talk first",
+    blind="the agent leaves immediately; the customer waits for the target",
+)
+SUPERVISE_MODE = _choice_of(
+    tuple(SuperviseMode),
+    monitor="hears everyone, and is heard by no one",
+    whisper="hears everyone, and is heard by the agent only",
+    barge="hears everyone, and is heard by everyone",
+)
 RECORD_ACTION = _choice_of(tuple(RecordAction))

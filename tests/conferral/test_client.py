@@ -19,6 +19,7 @@ from conferral import (
     StoreUnreachableError,
     UnknownSession,
 )
+from conferral.client.commands import SUBMISSION
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.events.commands import own_fields
 from conferral.statemachine.session import Recording
@@ -89,18 +90,24 @@ async def client(redis):
 # ---- commands ----------------------------------------------------------------------------------------------------
 
 
-def test_every_command_has_a_method():
-    assert set(GIVEN) == {command.name for command in COMMANDS}
-    assert all(inspect.iscoroutinefunction(getattr(Client, name)) for name in GIVEN)
-
-
 def test_methods_take_the_fields_of_their_commands_and_how_they_are_given():
+    assert set(GIVEN) == {command.name for command in COMMANDS}
     for command in COMMANDS:
-        own = {one.name for one in own_fields(command)}
-        named = set(inspect.signature(getattr(Client, command.name)).parameters) - {"self", "how"}
-        options = {"brief", "confirm", "timeout", "digits", "caller_id"} & own
+        named = set(inspect.signature(getattr(Client, command.name)).parameters)
+        own = {"timeout": "ring_timeout_s"}
 
-        assert named | options == {"session", *own}
+        assert inspect.iscoroutinefunction(getattr(Client, command.name))
+        assert named == {"self", "session", *SUBMISSION, *(own.get(one.name, one.name) for one in own_fields(command))}
+
+
+def test_the_help_of_a_method_explains_its_command_and_each_keyword():
+    shown = inspect.getdoc(Client.transfer)
+
+    assert shown.startswith("Transfer the customer to someone else.\n")
+    assert "\n    mode: Kind of transfer: warm, consult, or blind.\n" in shown
+    assert [name for name in inspect.signature(Client.transfer).parameters if f"    {name}: " not in shown] == [
+        "self", "session",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", GIVEN)

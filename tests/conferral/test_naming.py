@@ -5,10 +5,8 @@ import io
 
 import pytest
 
-from conferral.cli import commands, options
+from conferral.cli import options
 from conferral.main import app
-from conferral.statemachine.events import COMMANDS
-from conferral.statemachine.states import State
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,
@@ -100,13 +98,6 @@ def test_bash_and_zsh_complete_live_sessions_and_say_nothing_without_redis(run, 
     assert f'"{CALL}":"bridged connected, +…23, client\\\\:??31m??id???id???"' in reported
     assert "`" not in reported
     assert CALL not in completed(run, "redis://127.0.0.1:1/0", "zsh", typed)
-
-
-def test_what_is_repeated_to_spare_an_import_is_the_same():
-    assert tuple(State) == options.STATES
-    assert {name: summary for name, (summary, *_) in commands.COMMANDS.items()} == {
-        command.name: command.__doc__.splitlines()[0] for command in COMMANDS
-    }
 
 
 #: What is typed, what is completed of it, and what is offered.

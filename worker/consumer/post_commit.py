@@ -6,7 +6,8 @@ from collections.abc import Coroutine, Sequence
 
 import structlog
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError, retry_unreachable
+from conferral.runtime.error_boundary import retry_unreachable
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import PostCommitWrite, PublishOutcome

@@ -6,7 +6,8 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError, retry_unreachable
+from conferral.runtime.error_boundary import retry_unreachable
+from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import EffectSucceeded

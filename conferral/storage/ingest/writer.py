@@ -11,7 +11,8 @@ from itertools import chain
 from typing import Any
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.errors import StoreError, retry_unreachable
+from conferral.runtime.error_boundary import retry_unreachable
+from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
 from conferral.storage import scripts
