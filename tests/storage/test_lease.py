@@ -311,14 +311,20 @@ async def test_lease_whose_key_is_forbidden_does_not_hide_the_others(single, cli
 
 @pytest.fixture
 def answers(client, monkeypatch) -> list[Any]:
-    """What a pipeline is answered."""
+    """What Redis answers to the next commands: in a pipeline, or from the nodes of a cluster."""
     played: list[Any] = []
 
     async def execute(_pipeline, raise_on_error=True):
         assert not raise_on_error
         return played
 
-    monkeypatch.setattr(type(client.pipeline()), "execute", execute)
+    async def exchange(_client, _commands):
+        return played
+
+    if isinstance(client, ClusterClient):
+        monkeypatch.setattr(ClusterClient, "exchange", exchange)
+    else:
+        monkeypatch.setattr(type(client.pipeline()), "execute", execute)
     return played
 
 
