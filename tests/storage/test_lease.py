@@ -8,6 +8,7 @@ from redis.exceptions import BusyLoadingError
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client, server_identity
+from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease, LeaseInfo, LeaseMonitor, Renewal
 from tests.storage.test_lease_times import Hands
