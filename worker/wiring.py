@@ -35,7 +35,7 @@ from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.readiness import PartitionCoverage, find_problems, find_warnings
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
-from conferral.worker.router.routing_queue import CommandRules
+from conferral.worker.router.command_routing import CommandRules
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes

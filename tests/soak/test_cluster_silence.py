@@ -19,7 +19,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
-from conferral.worker.router.routing_queue import CommandRules
+from conferral.worker.router.command_routing import CommandRules
 from tests.soak.soak_environment import ALONE
 from tests.support.entries import event_in
 from tests.support.redis_cluster import ClusterServers

@@ -1,7 +1,6 @@
 """The router: who may not be dialed is turned away before anything was published, and each command is routed once."""
 
 import asyncio
-from unittest.mock import AsyncMock
 
 import pytest
 from structlog.testing import capture_logs
@@ -22,7 +21,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
-from conferral.worker.router.routing_queue import CommandRules, RoutingQueue
+from conferral.worker.router.command_routing import CommandRules
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.cores import core_of
 
@@ -421,8 +420,19 @@ async def test_unknown_session_is_reported_as_not_found(routing):
     assert await routing.events() == []
 
 
-async def test_lone_command_under_its_sessions_own_id_is_routed_without_a_search(routing, monkeypatch):
-    monkeypatch.setattr(RoutingQueue, "_find_session", AsyncMock(side_effect=AssertionError))
-    await routing.know(TRANSFER["session"])
-    await routing.give(**TRANSFER)
-    assert [event.name for event in await routing.events()] == ["transfer"]
+async def test_id_belongs_to_the_first_entry_that_claims_it_and_expires(routing):
+    await routing.know(CALL_SID)
+    entry_id = await routing.give(**TRANSFER, id="c1")
+    outcome = await command_stream.read_outcome(routing.client, routing.keys, "c1")
+    assert (outcome.entry_id, outcome.session) == (entry_id, CALL_SID)
+    assert outcome.digest == command_stream.digest_of({**TRANSFER, "id": "c1"})
+    assert 0 < await routing.client.ttl(routing.keys.command("c1")) <= 86_400
+
+
+async def test_foreign_type_at_the_sessions_stream_dead_letters_the_command_alone(routing):
+    await routing.know(CALL_SID)
+    foreign = routing.keys.events(routing.keys.partition_of(CALL_SID))
+    await routing.client.set(foreign, "foreign")
+    await routing.give(**TRANSFER, id="c1")
+    (letter,) = await routing.client.xrange(routing.keys.dead)
+    assert letter[1][b"dead_reason"] == b"Redis refuses one of its keys"

@@ -1,6 +1,5 @@
 """What counts as unknown after an error, and which outages are logged; without Redis and Twilio."""
 
-import asyncio
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
@@ -15,14 +14,9 @@ from conferral.worker.assignment import renewal
 from conferral.worker.assignment.renewal import LeaseRenewer
 from conferral.worker.executor.execution import Execution
 from conferral.worker.executor.job import Job
-from conferral.worker.router import routing_queue
-from conferral.worker.router.routing_queue import RoutingQueue
 from conferral.worker.sweep import store as sweep_store
 from conferral.worker.sweep.store import SweepStore
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, ExecutorHarness, gated, update
-from tests.worker.worker_cluster import ClusterClock
 
 KEYS = Keys("test", 4)
 NOTHING: Any = None
@@ -38,18 +32,6 @@ async def test_job_that_may_have_been_sent_is_unknown_after_an_internal_error(fl
     outcome = execution.fail_internally("odd")
     assert type(outcome) is (EffectUnknown if flag else EffectFailed)
     assert (outcome.attempts, outcome.failed_attempts) == (0, ("odd",))
-
-
-@in_virtual_time
-async def test_outage_of_the_router_is_logged_once_a_minute(monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop) -> None:
-    logged: list[float] = []
-    monkeypatch.setattr(routing_queue, "log_unreachable", lambda *_given, **_named: logged.append(loop.time()))
-    queue = RoutingQueue(core_of(NOTHING, KEYS, ClusterClock(loop, 0.0)), asyncio.Event(), NOTHING)
-    queue._log_unreachable(routing_queue._AbandonedError("the process stops"))
-    for passed_s in (0.0, 0.25, 59.5, 0.25, 0.25):
-        await asyncio.sleep(passed_s)  # a delay: virtual time
-        queue._log_unreachable(StoreUnreachableError("away"))
-    assert logged == [0.0, 60.0]
 
 
 async def test_worker_that_can_not_learn_its_connection_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,15 +181,16 @@ def router(time: FakeTime) -> CommandRouter:
 async def test_router_asks_twice_a_second_whether_it_may_route(loop: VirtualLoop) -> None:
     stop, at_s, routing = asyncio.Event(), list[float](), router(FakeTime())
 
-    async def current_queue(_stop: object) -> None:
+    async def ensure_lease() -> bool:
         at_s.append(loop.time())
         if len(at_s) == 2:
             raise StoreUnreachableError("away")
         if len(at_s) == 4:
             stop.set()
+        return False
 
-    routing._current_queue = current_queue  # type: ignore[method-assign]
-    await routing._route(stop)
+    routing._ensure_lease = ensure_lease  # type: ignore[method-assign]
+    await routing.run(stop)
     assert at_s == [0.0, 0.5, 1.0, 1.5]
 
 

@@ -1,8 +1,4 @@
-"""Command router: one worker at a time reads and routes commands.
-
-Three steps: claim the command's id, append it to the partition with the id as token, remove it. All may be repeated,
-but only the claim decides, so a duplicate command has one outcome.
-"""
+"""Command router: one worker at a time routes all commands, in order."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,28 +6,27 @@ from collections.abc import Callable
 import structlog
 
 from conferral.runtime.clock import until_tick_s
-from conferral.runtime.errors import StoreError
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import store_errors
+from conferral.storage.connection.client import is_cluster, store_errors
 from conferral.storage.partition.partition_store import Entry
 from conferral.worker.core import WorkerCore
-from conferral.worker.router.routing_queue import CommandRules, RoutingQueue
+from conferral.worker.router.command_routing import CommandRouting, CommandRules, given_id, session_reference
 from conferral.worker.task_lease import TaskLease
 
 log = structlog.get_logger()
 
 BATCH_MAX = 100
-#: Commands read and not yet routed at which reading stops, count.
-IN_PROGRESS_MAX = 10_000
 #: While another worker routes, or after Redis was unreachable.
 PAUSE_S = 0.5
 #: The lease is renewed below this remainder: after each idle read.
 RENEW_BELOW_S = 3.25
-#: Intervals at which the stream is checked, and an excess is logged.
+#: Intervals at which the stream is checked, and an excess or an outage is logged.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
 
@@ -44,83 +39,101 @@ class CommandRouter:
     ) -> None:
         self._core = core
         self._reads = reads
-        self._rules = rules
+        self._routing = CommandRouting(core, rules)
         self._lease = TaskLease(core, "router", core.keys.commands_lease, is_dead)
-        #: For the commands read under this lease.
-        self._queue: RoutingQueue | None = None
         self._log_limit = LogRateLimit(core.clock)
         self._counted_at_s: float | None = None
-        #: The last entry read; while commands are in progress, the next read starts there.
-        self._last_read_id = "0"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Route commands until the process stops, then release the lease."""
         stopping = asyncio.ensure_future(stop.wait())
         stopping.add_done_callback(lambda _: self._reads.interrupt(self._core.keys.commands))
         try:
-            await self._route(stop)
+            while not stop.is_set():
+                try:
+                    if await self._ensure_lease():
+                        await self._check_stream()
+                        await self._route_stream(stop)
+                    else:
+                        await pause(stop, until_tick_s(PAUSE_S))
+                except StoreError as error:
+                    self._log_unreachable(error)
+                    await pause(stop, PAUSE_S)
         finally:
             stopping.cancel()
-        if self._queue is not None:
-            await self._queue.close()
         try:
             await self._lease.release()
         except StoreError as error:
             log_unreachable(error, task="router")
 
-    async def _route(self, stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                queue = await self._current_queue(stop)
-                if queue is not None:
-                    await self._check_stream()
-                if queue is None or len(queue.in_progress) >= IN_PROGRESS_MAX:
-                    await pause(stop, until_tick_s(PAUSE_S))
-                else:
-                    await queue.add(await self._read(queue, stop))
-            except StoreError as error:
-                log_unreachable(error, task="router")
-                await pause(stop, PAUSE_S)
-
-    async def _current_queue(self, stop: asyncio.Event) -> RoutingQueue | None:
-        """Return this worker's queue; None while another worker routes."""
-        before = self._lease.held
-        if not await self._ensure_lease():
-            if self._queue is not None:
-                queue, self._queue = self._queue, None
-                await queue.close()
-                self._core.metrics.commands_waiting.set(0)
-            return None
-        if self._queue is None or self._lease.held is not before:
-            self._queue = RoutingQueue(self._core, stop, self._rules)
-        return self._queue
-
     async def _ensure_lease(self) -> bool:
         lease = self._lease
+        was_held = lease.held is not None
         if self._core.takes_nothing:
             await lease.release()
-            return False
-        if lease.held is None:
-            await lease.acquire()
-        if lease.held is not None and lease.held.valid_until_s - self._core.clock.monotonic_s() < RENEW_BELOW_S:
-            await lease.renew(lease.held)
+        else:
+            if lease.held is None:
+                await lease.acquire()
+            if lease.held is not None and lease.held.valid_until_s - self._core.clock.monotonic_s() < RENEW_BELOW_S:
+                await lease.renew(lease.held)
+        if was_held and lease.held is None:
+            self._core.metrics.commands_waiting.set(0)
         return lease.held is not None
 
-    async def _read(self, queue: RoutingQueue, stop: asyncio.Event) -> list[Entry]:
-        entries: list[Entry] = []
-        if not stop.is_set():
-            with store_errors():
-                after_id = self._last_read_id if queue.in_progress else "0"
-                found = await self._reads.read(self._core.keys.commands, BATCH_MAX, after=after_id)
-            entries = [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
-        if entries:
-            self._last_read_id = entries[-1].entry_id
-        elif queue.in_progress and await command_stream.count_waiting(self._core.client, self._core.keys) > len(
-            queue.in_progress
-        ):
-            # A failover may reset ids, so that a new entry sorts before the last one.
-            self._last_read_id = "0"
-        return entries
+    async def _route_stream(self, stop: asyncio.Event) -> None:
+        """Route the stream from its oldest entry on; wait about 2 s for one.
+
+        A command that meets a silent cluster node stays, and so do later ones of its session or with keys on that node;
+        all others are routed.
+        """
+        after, held_back = "0", set[str]()
+        while not stop.is_set():
+            entries = await self._read(after)
+            for entry in entries:
+                if stop.is_set() or not await self._ensure_lease():
+                    return
+                keys, nodes = self._needs(entry)
+                if held_back.isdisjoint(keys | nodes):
+                    try:
+                        await self._route(entry)
+                        continue
+                    except StoreUnreachableError as error:
+                        if not nodes:
+                            raise
+                        held_back.add(error.node)
+                        self._log_unreachable(error)
+                held_back |= keys
+            if not held_back:
+                return
+            if len(entries) < BATCH_MAX:
+                await pause(stop, PAUSE_S)
+                return
+            after = entries[-1].entry_id
+
+    def _needs(self, entry: Entry) -> tuple[set[str], set[str]]:
+        """Return the keys that order a command, and a cluster's nodes of its keys."""
+        keys, client = self._core.keys, self._core.client
+        command, name = given_id(entry), session_reference(entry) or entry.entry_id
+        ordered = {keys.command(command), keys.session(name)}
+        return ordered, {client.node_of(key) for key in (*ordered, keys.call(name))} if is_cluster(client) else set()
+
+    async def _read(self, after: str) -> list[Entry]:
+        with store_errors():
+            found = await self._reads.read(self._core.keys.commands, BATCH_MAX, after=after)
+        return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
+
+    async def _route(self, entry: Entry) -> None:
+        """Route a command; an unexpected error costs only this one."""
+        with contain(
+            ItemKind.TASK, self._core.metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
+        ) as boundary:
+            await self._routing.route(entry)
+        if boundary.unexpected is not None:
+            await self._routing.give_up(entry, boundary.unexpected.reason)
+
+    def _log_unreachable(self, error: StoreError) -> None:
+        if self._log_limit.count("store_unreachable", LOG_EVERY_S):
+            log_unreachable(error, task="router")
 
     async def _check_stream(self) -> None:
         """Count waiting commands, and restart a stream whose last id is far ahead.

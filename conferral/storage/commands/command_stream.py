@@ -1,24 +1,21 @@
-"""Command stream: publish and route commands, read their outcomes."""
+"""Command stream: publish commands, read their outcomes."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import Event
 from conferral.statemachine.events.field_values import AUTHOR
 from conferral.statemachine.ids import ID_PATTERN as ID_PATTERN
 from conferral.statemachine.ids import NAME_PATTERN, id_error
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import scripts
-from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import COMMAND_TTL_S, Entry
+from conferral.storage.partition.partition_store import COMMAND_TTL_S
 
 #: Commands that may wait to be routed (count). Beyond this, commands are refused: no worker routes them.
 COMMANDS_MAX = 100_000
@@ -63,19 +60,6 @@ class CommandOutcome:
     def is_of_another_command(self, digest: str) -> bool:
         """Whether this outcome is another request's with the same id."""
         return _differ(self.digest, digest)
-
-
-class Routed(Enum):
-    """Result of routing a command."""
-
-    #: Appended to its session's partition, and removed from the command stream.
-    ROUTED = 1
-    #: Another entry with the same request has the id; removed.
-    REPEATED = 0
-    #: Another entry with a different request has the id; removed.
-    ID_REUSED = -1
-    #: The session is not known under this id; nothing was done.
-    NOT_FOUND = 2
 
 
 def command_id_of(fields: Mapping[str, str], entry_id: str) -> str:
@@ -157,22 +141,6 @@ async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
     if entry_id is None:
         raise CommandsFullError
     return str(entry_id.decode())
-
-
-async def route_at_once(client: Client, keys: Keys, entry: Entry, command_id: str, event: Event) -> Routed:
-    """Route a command by its session's own id; on a single server only."""
-    session_id, fields = event.session_id, entry.text()
-    names = [
-        keys.command(command_id),
-        keys.call(session_id),
-        keys.session(session_id),
-        keys.events(keys.partition_of(session_id)),
-        keys.commands,
-    ]
-    digest, by = digest_of(fields), sender_of(fields)
-    parts = [part for pair in event_codec.encode(event).items() for part in pair]
-    arguments: list[scripts.Argument] = [entry.entry_id, session_id, digest, COMMAND_TTL_S, by, *parts]
-    return Routed(int(await scripts.route_command(client, names, arguments)))
 
 
 async def count_waiting(client: Client, keys: Keys) -> int:
