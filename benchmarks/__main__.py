@@ -17,7 +17,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from benchmarks import promises
-from benchmarks.support import machine
+from benchmarks.support import calls, machine
 from benchmarks.support.figures import Figures, Results
 from conferral.runtime import log
 
@@ -88,7 +88,7 @@ async def measured(name: str, size: str, seed: int, limit_s: float | None) -> Fi
     print(f"\n{name}: {module.__doc__.strip()}", flush=True)
     figures = Figures()
     with machine.pinned_redis() as redis_url:
-        redis = Redis.from_url(redis_url)
+        redis = Redis.from_url(redis_url, socket_timeout=calls.PATIENCE_S)
         try:
             async with asyncio.timeout(limit_s):
                 figures = await module.measure(module.SIZES[size], random.Random(seed), redis_url, redis)

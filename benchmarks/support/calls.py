@@ -12,7 +12,7 @@ from conferral.sandbox import Sandbox
 
 PARTITIONS = 16
 #: A backlog that takes longer is stuck, in seconds.
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 Entry = tuple[str, dict[bytes, bytes]]
 
 
