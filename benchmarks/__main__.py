@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from benchmarks import promises
 from benchmarks.support import calls, machine
@@ -46,18 +47,19 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{name}: {run[name]}")
     if not machine.pin_load():
         print("programs run on any core: there are not two, or the system can't pin them")
-    results, failed = Results.read(), []
+    results, done, failed = Results.read(), [], []
     until_s = time.monotonic() + LIMIT_S
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w") as nowhere, machine.pinned_redis() as redis_url:
         log.configure("json", stream=nowhere, process="benchmarks")  # for the local Twilio in this process
         for name in given.names or NAMES:
             limit_s = None if name in LONG else until_s - time.monotonic()
-            figures = asyncio.run(measured(name, given.size, run["seed"], limit_s))
+            figures = asyncio.run(measured(name, redis_url, given.size, run["seed"], limit_s))
             failed += [f"{name}: {problem}" for problem in figures.problems]
             if figures.rounds:
                 results.add(name, run, figures)
+                done.append(name)
     for promise in promises.PROMISES:
-        if promise.benchmark in (given.names or NAMES):
+        if promise.benchmark in done:
             print(promise.verdict(results))
             failed += [] if promise.is_kept(results) or given.size != "full" else [promise.verdict(results)]
     if given.write:
@@ -81,21 +83,21 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     return given
 
 
-async def measured(name: str, size: str, seed: int, limit_s: float | None) -> Figures:
-    """Run one benchmark with a Redis of its own, and print its figures."""
+async def measured(name: str, redis_url: str, size: str, seed: int, limit_s: float | None) -> Figures:
+    """Run one benchmark, and print its figures; one that fails does not end the others."""
     module: Any = importlib.import_module(f"benchmarks.{name}")
     began_s = time.monotonic()
     print(f"\n{name}: {module.__doc__.strip()}", flush=True)
     figures = Figures()
-    with machine.pinned_redis() as redis_url:
-        redis = Redis.from_url(redis_url, socket_timeout=calls.PATIENCE_S)
-        try:
-            async with asyncio.timeout(limit_s):
-                figures = await module.measure(module.SIZES[size], random.Random(seed), redis_url, redis)
-        except TimeoutError:
-            figures.problems.append(f"took too long, or waited for something in vain ({LIMIT_S:.0f} s for all)")
-        finally:
-            await redis.aclose()
+    redis = Redis.from_url(redis_url, socket_timeout=calls.PATIENCE_S)
+    try:
+        await redis.flushall()
+        async with asyncio.timeout(limit_s):
+            figures = await module.measure(module.SIZES[size], random.Random(seed), redis_url, redis)
+    except (TimeoutError, RedisError, SystemExit) as error:
+        figures.problems.append(str(error) or f"waited in vain, or longer than {LIMIT_S:.0f} s for all")
+    finally:
+        await redis.aclose()
     for line in figures.lines():
         print(f"  {line}")
     print(f"  took {time.monotonic() - began_s:.0f} s", flush=True)

@@ -13,7 +13,7 @@ from benchmarks.support.figures import Figures
 from benchmarks.support.programs import conferral
 
 #: A request that takes longer is lost, in seconds.
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,14 @@ def _figures(results: Results) -> str:
 
 
 def _readme(results: Results) -> str:
-    shown = [promise for promise in PROMISES if promise.benchmark in ("silence", "latency")]
-    rows = [(promise.label, _measured(results, promise)) for promise in shown]
+    rows = []
+    for label, benchmark, figure in (
+        ("Silence that Conferral adds to a conversion", "silence", "added."),
+        ("Command published to REST request sent, idle", "latency", "command_"),
+    ):
+        p50, p99 = (results.rounds(benchmark, f"{figure}{share}_ms") for share in ("p50", "p99"))
+        shown = f"{number(median(p50))} ms median, {number(median(p99))} ms p99" if p50 and p99 else UNMEASURED
+        rows.append((label, shown))
     run = results.run_of("latency")
     when = f"`make bench` at commit `{run['commit']}`, {run['machine']}.{_caveats(run)}" if run else UNMEASURED
     return f"{when} Run it on your own hardware.\n\n{table(('Measurement', 'Result'), rows)}".rstrip()
