@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from page_parts import ROOT
 
+from conferral.runtime.metrics import Metrics
+
 PACKAGES = ("conferral", "statemachine", "webhooks", "worker")
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
 
@@ -68,13 +70,13 @@ class Metric(NamedTuple):
 
 
 def metrics() -> list[Metric]:
-    """Return all metrics. The library's objects don't say their labels before the first sample."""
+    """Return all our metrics, in the order of the source."""
+    known = Metrics()
+    families = {one.name: one for one in known.registry.collect()}
     found = []
-    for _, called, call in _calls(ROOT / "conferral" / "runtime" / "metrics.py"):
-        if str(ast.literal_eval(call.args[0])).startswith("conferral_"):
-            kind = next(one for one in ("counter", "gauge", "histogram") if one in called.lower())
-            name, about, *labels = map(ast.literal_eval, call.args)
-            found.append(Metric(name, kind, about, tuple(labels[0] if labels else ())))
+    for name, labels in known.labels.items():
+        family = families[name.removesuffix("_total")]
+        found.append(Metric(name, family.type, family.documentation, tuple(labels)))
     return found
 
 

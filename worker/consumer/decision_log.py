@@ -40,7 +40,8 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
             _log_decision(decision, partition)
     for names, count in outcomes.items():
         metrics.events.labels(*names).inc(count)
-    metrics.callback_to_commit.observe_all(waits_s)
+    for wait_s in waits_s:
+        metrics.callback_to_commit.observe(wait_s)
 
 
 def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:
