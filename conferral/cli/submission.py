@@ -12,7 +12,7 @@ import typer
 from conferral import output
 from conferral.command_line import own_command_line
 from conferral.errors import CommandNotDoneError, OutputError
-from conferral.operations import session_summary, suggestions, wording
+from conferral.operations import explanation, session_summary, wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand, allowed_commands_of
 from conferral.operations.errors import CommandRejected, PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
@@ -271,4 +271,4 @@ def _print_done(fields: dict[str, str], session_id: str, reason: str, session: S
         output.print_note(f"for details: {command_line} show {session_id}")
     else:
         allowed = allowed_commands_of(session)
-        output.print_note(f"next: {suggestions.suggest_next(allowed, session_id, command_line, fields, session.state)}")
+        output.print_note(f"next: {explanation.suggest_next(allowed, session_id, command_line, fields, session.state)}")

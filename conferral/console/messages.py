@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from conferral.operations import session_summary, wording
+from conferral.operations import session_summary, wording, words
 from conferral.operations.attention import Attention, is_lone
 from conferral.operations.session_queries import Fields, number_of
 from conferral.operations.session_summary import held_call
@@ -113,7 +113,7 @@ def row(session: SessionView, attention: Attention | None, *, full: bool) -> byt
 def _now(session: SessionView) -> str:
     """Return what goes on, or why it ended, with times in ISO 8601."""
     if session.is_ended:
-        return wording.END_REASONS.get(session.end_reason, session.end_reason)
+        return words.END_REASONS.get(session.end_reason, session.end_reason)
     doing = session_summary.participants_line(session, addresses=False)
     return "; ".join(filter(None, (doing, *session_summary.session_notes(session, to_iso))))
 

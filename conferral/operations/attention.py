@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from conferral.operations import pending, wording
+from conferral.operations import pending, wording, words
 from conferral.operations.timeline import BAD_ENDS
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
 from conferral.storage.codecs.hash_codec import CorruptHashError
@@ -118,7 +118,7 @@ def is_lone(session: SessionView) -> bool:
     """Whether one party is unexpectedly alone, and no one is being dialed."""
     if session.state not in (State.CONFERENCED, State.TRANSFERRING) or session.phase in _EXPECTED_LONE_PHASES:
         return False
-    if any(party.status in wording.CONNECTING for party in session.parties.values()):
+    if any(party.status in words.CONNECTING for party in session.parties.values()):
         return False
     return len(_participants(session)) == 1
 
@@ -149,7 +149,7 @@ def _describe_overdue(session: SessionView, now_ms: int) -> str:
 
 def _describe_failed_transfer(session: SessionView, now_ms: int) -> str:
     transfer = session.transfer
-    why = f": {wording.TRANSFER_FAILURES.get(transfer.reason, transfer.reason)}" if transfer.reason else ""
+    why = f": {words.TRANSFER_FAILURES.get(transfer.reason, transfer.reason)}" if transfer.reason else ""
     if session.phase == Phase.RECALL:
         return f"transfer failed{why}; calling the agent back"
     if transfer.status != TransferStatus.FAILED:

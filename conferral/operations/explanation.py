@@ -2,10 +2,10 @@
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from conferral.operations import attempts, attention, pending, session_summary, timeline, wording
+from conferral.operations import attention, pending, session_summary, timeline, wording, words
 from conferral.operations.attention import damaged_field, describe_damage, repair_of, stops_workers
 from conferral.operations.command_submission import allowed_commands_of
 from conferral.operations.pending import Wait, changes_of, last_changed_ms
@@ -16,17 +16,46 @@ from conferral.storage.codecs.session_hash import WRONG_TYPE
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import parse_rows
 
+#: Commands that lead on from a session's state, the likeliest first.
+_BY_LIKELIHOOD = ("retrieve", "transfer", "complete", "merge", "swap", "cancel", "convert", "park", "end")
+_REQUIRED_OPTIONS = {"retrieve": "--to ADDRESS", "transfer": "--to ADDRESS --mode consult"}
+#: The command that undoes or follows each command, with its options.
+_FOLLOW_UPS = {
+    "add": ("remove", "--party {party}"),
+    "hold": ("unhold", "--party {party}"),
+    "mute": ("unmute", "--party {party}"),
+    "supervise": ("remove", "--party supervisor"),
+    "record start": ("record", "--action pause"),
+    "record pause": ("record", "--action resume"),
+    "record resume": ("record", "--action stop"),
+}
+#: By state: allowed commands that change nothing, or only wait, as a transfer before both parties have joined.
+_NOT_SUGGESTED = {"bridged": (), "conferenced": ("convert",)}
+_NOT_SUGGESTED_BY_DEFAULT = ("convert", "transfer", "park")
+
+
+def suggest_next(
+    allowed: Sequence[str],
+    session_id: str,
+    command_line: str,
+    fields: Mapping[str, str] | None = None,
+    state: str = "bridged",
+) -> str:
+    """Return what to type next, as `conferral complete CA1; also: cancel`."""
+    useful = [name for name in allowed if name not in _NOT_SUGGESTED.get(state, _NOT_SUGGESTED_BY_DEFAULT)]
+    names = [*(name for name in _BY_LIKELIHOOD if name in useful), "show"]
+    first, more = names[0], _REQUIRED_OPTIONS.get(names[0], "")
+    given = fields or {}
+    kind, action = given.get("type", ""), given.get("action", "")
+    follows, needs = _FOLLOW_UPS.get(f"{kind} {action}".strip(), ("", ""))
+    if follows in useful:
+        first, more = follows, needs.format_map(given)
+    others = [name for name in names if name != first and name not in _REQUIRED_OPTIONS]
+    full_command = " ".join(filter(None, (command_line, first, session_id, more)))
+    return f"{full_command}; also: {', '.join(others)}" if others else full_command
+
+
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
-_TRANSFER_STATUSES = {status: f"the target {text}" for status, text in wording.CONNECTING.items()} | {
-    "consulting": "agent and target are talking",
-    "merged": "all three are talking",
-}
-_STATES = {
-    "bridged": "Bridged",
-    "converting": "Converting",
-    "conferenced": "In conference",
-    "transferring": "Transferring",
-}
 #: Reasons that repeat what the text of a failure says.
 _REASONS_IN_TEXT = frozenset({"busy", "no-answer", "rejected", "failed", "no-confirmation"})
 _CALL_RESULTS = frozenset({"call_progressed", "dial_ended", "gate_decided"})
@@ -138,7 +167,7 @@ def _summary(
     since_ms = last_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
     lasts = wording.format_age(since_ms, now_ms)
     phase = f" ({session.phase})" if session.phase else ""
-    state = _STATES.get(session.state, "Unknown state") + phase
+    state = words.STATES.get(session.state, "Unknown state") + phase
     sentences = [f"{state} for {lasts} (since {clock(since_ms)})." if lasts else f"{state}."]
     in_trouble = attention.attention_of(session, now_ms)
     if in_trouble and in_trouble.rank != attention.REFUSED:  # that is no trouble, and shown as the last refused command
@@ -148,8 +177,8 @@ def _summary(
     if participants := session_summary.participants_line(session, full=full):
         sentences.append(f"{_capitalized(participants)}.")
     if transfer := session_summary.transfer_line(session, full=full):
-        if words := _TRANSFER_STATUSES.get(status := session.transfer.status):
-            transfer = f"{transfer.removesuffix(f' {status}')}; {words}"
+        if progress := words.TRANSFER_STATUSES.get(status := session.transfer.status):
+            transfer = f"{transfer.removesuffix(f' {status}')}; {progress}"
         sentences.append(f"Last transfer: {transfer}.")
     return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session, clock)]
 
@@ -163,7 +192,7 @@ def _summary_of_ended(
     clock: Callable[[int], str],
 ) -> list[str]:
     ended_ms, created_ms, reason = session.ended_at_ms, session.created_at_ms, session.end_reason
-    why = wording.END_REASONS.get(reason, reason) or "no reason was recorded"
+    why = words.END_REASONS.get(reason, reason) or "no reason was recorded"
     removed_party, removal = _removal(moments, log, reason)
     if removal:
         why = f"an operator removed the {removed_party}"
@@ -196,7 +225,7 @@ def _ended_by(by: TimelineEntry, reason: str, removal: str) -> str:
     who, reported = reason.removesuffix("-left"), re.match(r"(?:customer|agent)\b(?!-)", by.text)
     if not reason.endswith("-left") or reported is None or reported[0] == who:
         return f"Ended by: {by.text}"
-    return f"Cause: {wording.END_REASONS.get(reason, reason)}. Event that ended it: {by.text}"
+    return f"Cause: {words.END_REASONS.get(reason, reason)}. Event that ended it: {by.text}"
 
 
 def _capitalized(text: str) -> str:
@@ -250,7 +279,7 @@ def _late_result(
     at = next(index for index, moment in enumerate(moments) if moment is timeout)
     earlier = {moment.entry_id for moment in moments[:at]}
     for entry, moment in zip(log[at + 1 :], moments[at + 1 :], strict=True):
-        if moment.requested_by in earlier and (moment.is_failure or attempts.has_failed_attempt(entry)):
+        if moment.requested_by in earlier and (moment.is_failure or wording.has_failed_attempt(entry)):
             return entry, moment
     return None
 
@@ -275,7 +304,7 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     if not reason and timeline.is_transfer_failure(entry):
         reason = changes_of(entry, "transfer.reason").get("transfer.reason") or ""
     reason = wording.mask_numbers(reason, full=full)
-    code = timeline.twilio_code(entry) or attempts.failed_attempt_code(entry)
+    code = timeline.twilio_code(entry) or wording.failed_attempt_code(entry)
     is_refusal = moment.outcome == "refused"
     return Failure(
         entry_id=moment.entry_id,

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from conferral.operations import session_summary, wording
+from conferral.operations import session_summary, wording, words
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.session_summary import is_ringing_caller
 from conferral.operations.timeline import EffectRequest
@@ -12,28 +11,6 @@ from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.session_view import PartyView, SessionView, view_of
-
-WaitSource = Literal["timer", "twilio", "person", "worker", "sweep"]
-
-_TIMER_EFFECTS = {
-    "ring": "Conferral asks Twilio about the calls if no one has answered",
-    "leave": "Conferral asks Twilio which of the two is still connected",
-    "convert": "Conferral moves the missing party into the conference again",
-    "repair": "the conversion fails if a party is still missing",
-    "lone": "Conferral hangs up the party left alone",
-    "dial": "Conferral asks Twilio about the dialed call",
-    "confirm": "Conferral asks Twilio whether the change took effect",
-    "stage": "Conferral checks on the transfer",
-    "opening": "Conferral checks whether the waiting party has joined",
-    "pending_command": "the pending command fails",
-    "park": "the parked call goes back to the agent who parked it",
-    "age": "the call reaches its limit of 24 h, and Conferral asks Twilio whether it is over",
-}
-_STATUSES: dict[str, tuple[str, WaitSource]] = {
-    "dialing": ("Twilio to dial {party}", "twilio"),
-    "ringing": ("{party} to answer", "person"),
-    "confirming": ("{party} to press 1", "person"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +23,7 @@ class Wait:
     since_ms: int
     #: When it happens automatically, in Unix milliseconds; 0 if unknown.
     comes_at_ms: int
-    by: WaitSource
+    by: words.WaitSource
 
 
 def list_waits(
@@ -75,7 +52,7 @@ def timer_effect(timer: str, session: SessionView) -> str:
     """Describe what happens when a timer fires."""
     if timer == "stage" and session.transfer.stage == TransferStage.WAITING_TO_RECALL:
         return "Conferral calls the agent back"
-    return _TIMER_EFFECTS.get(timer, f"the timer {timer}")
+    return words.TIMERS.get(timer, f"the timer {timer}")
 
 
 def _waits_for_parties(session: SessionView, since_ms: int) -> list[Wait]:
@@ -86,8 +63,8 @@ def _waits_for_parties(session: SessionView, since_ms: int) -> list[Wait]:
     for name, party in session.present.items():
         if name == dialed_next:
             continue
-        if party.status in _STATUSES and not is_ringing_caller(session, party) and not party.is_leaving:
-            what, by = _STATUSES[party.status]
+        if party.status in words.PARTY_WAITS and not is_ringing_caller(session, party) and not party.is_leaving:
+            what, by = words.PARTY_WAITS[party.status]
             if dialed_next and name == AGENT:
                 what += f"; then {dialed_next} is dialed"
             found.append(Wait(what.format(party=name), party.dialed_at_ms or first_ms or since_ms, 0, by))

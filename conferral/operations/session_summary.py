@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from conferral.operations import wording
+from conferral.operations import wording, words
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET
 from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
@@ -48,7 +48,7 @@ def audibility(session: SessionView) -> tuple[AudibleParties, ...]:
 def _audible_to(party: PartyView, present: Mapping[str, PartyView]) -> AudibleParties:
     name = party.name
     if not party.is_connected:
-        return AudibleParties(name, (), f"{name} {wording.CONNECTING.get(party.status, 'hears silence')}")
+        return AudibleParties(name, (), f"{name} {words.CONNECTING.get(party.status, 'hears silence')}")
     if party.held:
         # Without configured wait audio, Twilio plays its own music.
         audio = _AUDIO_NAMES[party.wait_audio or WaitAudio.MUSIC]
@@ -74,7 +74,7 @@ def _audible_in_bridge(name: str, present: Mapping[str, PartyView]) -> AudiblePa
         return AudibleParties(name, (other,), f"{name} hears {other}")
     if partner.status == PartyStatus.RINGING:
         return AudibleParties(name, (), f"{name} hears ringing")
-    return AudibleParties(name, (), f"{name} hears silence: {other} {wording.CONNECTING.get(partner.status, '')}")
+    return AudibleParties(name, (), f"{name} hears silence: {other} {words.CONNECTING.get(partner.status, '')}")
 
 
 def _is_audible(other: PartyView, listener: PartyView) -> bool:
@@ -113,7 +113,7 @@ def next_dialed_party(session: SessionView) -> str:
     if session.direction != OUTBOUND or session.phase != Phase.RINGING or not customer or not agent:
         return ""
     is_dialed = customer.status != PartyStatus.DIALING or customer.call_sid or customer.dial_id
-    return CUSTOMER if agent.status in wording.CONNECTING and not is_dialed else ""
+    return CUSTOMER if agent.status in words.CONNECTING and not is_dialed else ""
 
 
 def people_line(session: SessionView, *, full: bool = False) -> str:
@@ -123,7 +123,7 @@ def people_line(session: SessionView, *, full: bool = False) -> str:
     reached = {
         name: party
         for name, party in there.items()
-        if name in (CUSTOMER, AGENT) or party.left_reason not in wording.UNREACHED
+        if name in (CUSTOMER, AGENT) or party.left_reason not in words.UNREACHED
     }
     found = (wording.person(party.address, name, full=full) for name, party in reached.items())
     return wording.join_names([*dict.fromkeys(found)])
@@ -168,9 +168,9 @@ def _activity_note(session: SessionView, party: PartyView) -> str:
     if is_ringing_caller(session, party):
         return "is waiting for an answer"
     if not party.is_connected:
-        return wording.CONNECTING.get(party.status, party.status or "?")
+        return words.CONNECTING.get(party.status, party.status or "?")
     if party.supervises:
-        return wording.SUPERVISION["whisper" if party.coaches else "monitor" if party.muted else "barge"]
+        return words.SUPERVISION["whisper" if party.coaches else "monitor" if party.muted else "barge"]
     if party.is_leaving:
         return "is leaving"
     if party.held:
@@ -191,9 +191,9 @@ def party_notes(session: SessionView, party: PartyView) -> list[str]:
     """Return notes on a party besides its status."""
     if party.is_gone:  # earlier hold and mute no longer matter
         former = ["former agent"] if party.name.startswith(f"{AGENT}-") else []
-        left_reason = wording.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))
-        if party.is_leaving and left_reason == wording.HUNG_UP:
-            left_reason = wording.LEFT_REASONS["released"]
+        left_reason = words.LEFT_REASONS.get(party.left_reason, re.sub(r"[-_]", " ", party.left_reason))
+        if party.is_leaving and left_reason == words.HUNG_UP:
+            left_reason = words.LEFT_REASONS["released"]
         return [*former, *filter(None, (left_reason,))]
     if party.name == next_dialed_party(session):
         return [_NEXT_NOTE]
@@ -227,7 +227,7 @@ def session_notes(session: SessionView, clock: Callable[[int], str] = wording.ut
         found.append(f"agent {session.agent_number + 1} of {len(session.agents)}")
     status = session.recording.status
     if status and (not session.is_ended or status in _RECORDING_OVER):
-        found.append(f"recording {wording.RECORDING.get(status, status).removeprefix('is ')}")
+        found.append(f"recording {words.RECORDING.get(status, status).removeprefix('is ')}")
     pending = [f"{one.name}{f' ({one.party})' if one.party else ''} in progress" for one in session.pending_commands]
     return found + wording.limit_notes(pending, SHORT_NOTES_MAX)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from conferral.operations import attempts, wording
+from conferral.operations import wording, words
 from conferral.statemachine.reasons import EndReason
 from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import parse_rows
@@ -151,7 +151,7 @@ def _is_confirmation(entry: LogEntry) -> bool:
     follows = entry["from"] != entry["to"] or parse_rows(entry["effects"]) or parse_rows(entry["reports"])
     if follows or is_failure(entry):
         return False
-    is_repeated = entry["event"] == "effect_succeeded" and not attempts.effect_attempt_count(entry) > 1
+    is_repeated = entry["event"] == "effect_succeeded" and not wording.effect_attempt_count(entry) > 1
     return is_repeated or entry["outcome"] == "stale" or wording.is_flag_change(entry)
 
 
@@ -224,7 +224,7 @@ def is_failure(entry: LogEntry) -> bool:
 def _reports_failed_command(report: Mapping[str, object]) -> bool:
     """Whether a command failed; one that an operator took back did not."""
     reason = str(report.get("reason", ""))
-    return report.get("status") == "failed" and reason != wording.CANCELED and not reason.startswith(wording.SUPERSEDED)
+    return report.get("status") == "failed" and reason != words.CANCELED and not reason.startswith(words.SUPERSEDED)
 
 
 def is_transfer_failure(entry: LogEntry) -> bool:
@@ -260,6 +260,6 @@ def _with_outcome(asked: EffectRequest, entry: LogEntry, at_ms: int) -> EffectRe
         took_ms=max(0, at_ms - asked.requested_at_ms),
         is_refused=entry["event"] == "effect_failed" and bool(wording.details(entry)["http_status"]),
         twilio_code=twilio_code(entry),
-        attempts=attempts.effect_attempt_count(entry),
-        attempts_note=attempts.describe_effect_attempts(entry),
+        attempts=wording.effect_attempt_count(entry),
+        attempts_note=wording.describe_effect_attempts(entry),
     )

@@ -4,14 +4,67 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from conferral.operations.attempts import describe_effect_attempts
+from conferral.operations import words
 from conferral.runtime.redaction import EXAMPLE, redact
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
-from conferral.storage.codecs.text_codec import parse_object, parse_rows
+from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts
 from conferral.storage.codecs.timestamps import from_iso, to_iso
 from conferral.storage.queries.session_reader import LogEntry
+
+#: A count of an entry: of an hour's requests there are fewer than that.
+_SMALL = re.compile(r"[1-9][0-9]{0,5}")
+#: The results of requests: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
+_FAILED_ATTEMPT = re.compile(r"(no-answer|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
+_UNANSWERED = "no-answer"
+_TIMES = {"1": "once", "2": "twice"}
+
+
+def effect_attempt_count(entry: LogEntry) -> int:
+    """Return how many requests an effect took; 0 if its entry does not say."""
+    return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
+
+
+def describe_effect_attempts(entry: LogEntry) -> str:
+    """Describe requests as `3 attempts: HTTP 503 twice`; empty if unrecorded."""
+    count = effect_attempt_count(entry)
+    if not count:
+        return ""
+    found = map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"]))
+    known = [(one[1], one[2]) for one in found if one is not None]
+    # A request that a check found to have worked is not repeated.
+    is_found_done = _was_found_done(entry, count, known)
+    notes = [_failed_attempt_note(answer, "" if is_found_done and count == 1 else times) for answer, times in known]
+    attempts = f"{count} attempt{'s' if count > 1 else ''}"
+    text = f"{attempts}: {', '.join(notes)}" if notes else attempts
+    return f"{text}, but a check showed that it worked" if is_found_done else text
+
+
+def has_failed_attempt(entry: LogEntry) -> bool:
+    """Whether one of an effect's requests failed."""
+    return any(map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"])))
+
+
+def failed_attempt_code(entry: LogEntry) -> int:
+    """Return the first error code of an effect's failed requests; or 0."""
+    found = filter(None, map(_FAILED_ATTEMPT.fullmatch, parse_texts(entry["failed_attempts"])))
+    return next((int(code) for one in found if (code := one[1].partition(" code ")[2])), 0)
+
+
+def _was_found_done(entry: LogEntry, count: int, failed_attempts: Sequence[tuple[str, str]]) -> bool:
+    """Whether no request succeeded, but a check found that one had worked."""
+    # A request answered with 429 had no effect.
+    has_unknown_outcome = any(not answer.startswith("429") for answer, _ in failed_attempts)
+    is_done = entry["event"] == "effect_succeeded"
+    return is_done and has_unknown_outcome and sum(int(times) for _, times in failed_attempts) == count
+
+
+def _failed_attempt_note(answer: str, times: str) -> str:
+    status, _, code = answer.partition(" code ")
+    shown = "no answer" if status == "no-answer" else f"HTTP {status}{f' ({code})' if code else ''}"
+    return " ".join(filter(None, (shown, _TIMES.get(times, times and f"{times} times"))))
+
 
 Details = Mapping[str, str]
 
@@ -21,150 +74,6 @@ _NUMBER_IN_TEXT = re.compile(r"\+\d[\d().-]{3,}\d|(?:(?<=sip:)|(?<=sips:)|(?<=cl
 
 #: Names in a sentence, at most (count): a conference has up to 250 parties.
 LISTED_MAX = 10
-_NOT_REACHED = {
-    "busy": "{who} was busy",
-    "no-answer": "{who} did not answer",
-    "rejected": "{who} declined the call",
-    "failed": "{who} could not be reached",
-    "no-confirmation": "{who} did not press 1",
-}
-#: Why a `<Dial>` failed, by the code in its action request. Source: Twilio docs, Error and Warning Dictionary.
-_DIAL_ERRORS = {
-    "13214": "Twilio refused the caller ID",
-    "13223": "Twilio found the number malformed",
-    "13224": "Twilio can't call the number",
-    "13227": "the geo permissions lack the number's country",
-    "13236": "the conference was over",
-    "16020": "the conference was full",
-}
-#: Why a party was never reached.
-UNREACHED = frozenset({*_NOT_REACHED, "taken", "cancelled"})
-#: Statuses of a call, as they change.
-_STATUSES = _NOT_REACHED | {
-    "queued": "{who} is queued to be dialed",
-    "initiated": "dialing {who}",
-    "ringing": "{who} is ringing",
-    "in-progress": "{who} answered",
-    "completed": "{who}'s call ended",
-    "canceled": "{who} is no longer being dialed",
-}
-#: For statuses read from Twilio, which are states rather than changes.
-_LISTED_STATUSES = {"in-progress": "{who} is connected", "initiated": "{who} is being dialed"}
-CONNECTING = {"dialing": "is being dialed", "ringing": "is ringing", "confirming": "is being asked to press 1"}
-#: Reason of a command that an operator canceled. Twilio spells a call's status `canceled`.
-CANCELED = "cancelled"
-#: How the reason of a command begins that an operator overrode with another.
-SUPERSEDED = "superseded by "
-#: Said of a party whose call ended, unless Conferral was disconnecting it.
-HUNG_UP = "hung up"
-#: Why a party is gone, if the word itself does not say it.
-LEFT_REASONS = {
-    "rejected": "declined",
-    **dict.fromkeys(("completed", "answered", "in-progress", "participant_hung_up"), HUNG_UP),
-    "released": "disconnected by Conferral",
-    "redirected-away": "continues with your app",
-    "not-ours": "continues outside this session",
-    "participant_updated_via_api": "moved out of the conference by another program",
-    "taken": "someone else took the call",
-    "time-limit": "reached Twilio's time limit",
-    "cancelled": "no longer needed",
-}
-END_REASONS = {
-    f"{who}-{word}": text.format(who=f"the {who}")
-    for who in ("agent", "customer")
-    for word, text in (_NOT_REACHED | {"left": "{who} hung up"}).items()
-} | {
-    "transfer-failed": "the transfer failed after the agent had left, and there was no fallback",
-    "recall-failed": "the agent could not be called back",
-    "fallback-failed": "the fallback destination could not be reached",
-    "park-timeout": "no one retrieved the parked call in time",
-    "alone": "only one party was left in the conference",
-    "convert-failed": "customer and agent could not be moved into a conference",
-    "moved": "another program gave the call another document; it continues there",
-    "command": "an operator ended it",
-    "time-limit": "it reached Twilio's time limit",
-    "too-old": "it reached the 24 h limit",
-}
-TRANSFER_FAILURES = {word: text.format(who="target") for word, text in _NOT_REACHED.items()} | {
-    "hung-up": "target hung up",
-    "customer-left": END_REASONS["customer-left"],
-    "hold-limit": "hold limit reached",
-    "end-flag-unconfirmed": "Twilio did not confirm that the agent can leave",
-}
-_EVENTS = {
-    "conference_started": "conference started",
-    "ring_overdue": "no callback about a ringing call arrived; asking Twilio",
-    "leave_overdue": "one side of the bridge disconnected",
-    "convert_overdue": "conversion timed out",
-    "repair_overdue": "repair of the conversion timed out",
-    "lone_overdue": "one party was left alone for too long",
-    "dial_overdue": "no callback about a dialed call arrived in time",
-    "confirm_overdue": "no callback about a hold, mute, or flag arrived; asking Twilio",
-    "age_overdue": "session reached its maximum age",
-    "client_call_received": "outgoing call from a browser or app",
-    "opening_overdue": "the waiting party did not join the conference in time",
-    "pending_command_overdue": "Twilio did not confirm the command in time",
-    "park_overdue": "park timed out",
-}
-_AUDIO = {"text": "a sentence", "url": "a URL"}
-_FLAGS = {"held": "on hold", "muted": "muted"}
-SUPERVISION = {"monitor": "is monitoring", "whisper": "is whispering to the agent", "barge": "is heard by everyone"}
-#: Changes of a participant: the request, and the confirmed state.
-_UPDATES = {
-    "hold": ("hold {party}", "{party} is on hold"),
-    "unhold": ("take {party} off hold", "{party} is off hold"),
-    "mute": ("mute {party}", "{party} is muted"),
-    "unmute": ("unmute {party}", "{party} is unmuted"),
-    "set-end-on-exit": ("end the conference when {party} leaves", "the conference ends when {party} leaves"),
-    "clear-end-on-exit": (
-        "keep the conference running when {party} leaves",
-        "the conference keeps running when {party} leaves",
-    ),
-} | {mode: (f"switch {{party}} to {mode}", f"{{party}} {text}") for mode, text in SUPERVISION.items()}
-RECORDING = {
-    "in-progress": "is in progress",
-    "paused": "is paused",
-    **dict.fromkeys(("stopped", "processing"), "was stopped"),
-    "completed": "is available",
-    "absent": "contains no audio",
-    "failed": "has failed",
-}
-_SWEEP_FINDINGS = {
-    "call-missing": "sweep: Twilio no longer lists one of the session's calls as live",
-    "conference-missing": "sweep: Twilio no longer lists the session's conference as live",
-    "call-answered": "sweep: Twilio lists a ringing call as answered",
-    "call-live": "sweep: Twilio still lists a call, although the session has ended",
-    "conference-live": "sweep: Twilio still lists the conference, although the session has ended",
-    "rolled-back": "Redis may have lost recent writes; asking Twilio for the current state",
-}
-#: Named by a gate's event if its call belongs to no party.
-_CALLED_PARTY = "the called party"
-_GATE = _NOT_REACHED | {
-    "accepted": "{who} passed call screening",
-    "taken": "{who} answered too late: someone else had already taken the call",
-    "too-late": "{who} answered too late",
-}
-_EFFECTS = {
-    "redirect_call": "move {party} into the conference",
-    "create_participant": "dial {party} into the conference",
-    "create_call": "dial {party}",
-    "find_call": "find {party}'s call",
-    "update_participant": "update {party}",
-    "play_announcement": "play an announcement to {party}",
-    "start_recording": "record {party}'s call",
-    "change_recording": "change the recording",
-    "say_and_hang_up": "play a message to {party} and hang up",
-    "redirect_to_url": "redirect {party} to the after-conference URL",
-    "hang_up_call": "hang up {party}'s call",
-    "end_conference": "end the conference",
-    "read_calls": "report the state of the calls",
-}
-#: Effects with variants: by kind and by what they request.
-_EFFECT_DETAILS = {("update_participant", name): request for name, (request, _) in _UPDATES.items()} | {
-    ("change_recording", "paused"): "pause the recording",
-    ("change_recording", "in-progress"): "resume the recording",
-    ("change_recording", "stopped"): "stop the recording",
-}
 _DIALS = frozenset({"create_participant", "create_call"})
 #: Effects of a transfer step's timeout that only check on parties without news.
 _READ_EFFECTS = frozenset({"read_calls", "hang_up_call"})
@@ -258,17 +167,19 @@ def describe_entry(entry: LogEntry) -> str:
         text = f"{of['party']} hung up before anyone answered"
     elif event in _RENDERERS:
         text = _RENDERERS[event](of) + _submitted_by(entry)
+    elif event == "dial_overdue" and not gave_up_dial(entry):
+        text = "due: check on the dialed call"
+    elif event in words.EVENTS:
+        text = words.EVENTS[event].format_map(of) + _submitted_by(entry)
     elif event in COMMANDS_BY_NAME:
-        notes = (of["party"], of["mode"], of["action"], _AUDIO.get(of["audio"], ""))
+        notes = (of["party"], of["mode"], of["action"], words.AUDIO.get(of["audio"], ""))
         text = _with_notes(f"{event} requested", *notes) + _submitted_by(entry)
     elif event == "calls_read":
         text = _calls_read(entry)
     elif event == "stage_overdue":
         text = _timed_out_step(_emitted_effects(entry))
-    elif event == "dial_overdue" and not gave_up_dial(entry):
-        text = "due: check on the dialed call"
     else:
-        text = _EVENTS.get(event) or " ".join((event.replace("_", " "), *of.values()))
+        text = " ".join((event.replace("_", " "), *of.values()))
     return "; ".join(filter(None, (text, describe_effect_attempts(entry))))
 
 
@@ -324,7 +235,7 @@ def _agent_number(of: Details) -> str:
     return f"agent number {of['agent']}" if of["agent"] and not of["agents"] else ""
 
 
-def _call_status(who: str, status: str, sentences: Mapping[str, str] = _STATUSES) -> str:
+def _call_status(who: str, status: str, sentences: Mapping[str, str] = words.CALL_STATUSES) -> str:
     known = sentences.get(status)
     # A status that is none of Twilio's may hold braces.
     return known.format(who=who) if known else f"{who} {status}"
@@ -332,7 +243,7 @@ def _call_status(who: str, status: str, sentences: Mapping[str, str] = _STATUSES
 
 def dial_error(code: str) -> str:
     """Return why Twilio failed a `<Dial>`; empty without a code."""
-    return _DIAL_ERRORS.get(code, code and f"Twilio's error {code}")
+    return words.DIAL_ERRORS.get(code, code and f"Twilio's error {code}")
 
 
 def _dial_ended(of: Details) -> str:
@@ -358,19 +269,19 @@ def _calls_read(entry: LogEntry) -> str:
     if present := [who for who in inside if calls.get(who, "in-progress") == "in-progress"]:
         parts.append(f"{join_names(present)} {'are' if len(present) > 1 else 'is'} in the conference")
     for who, flags in inside.items():
-        if marks := [word for flag, word in _FLAGS.items() if isinstance(flags, list) and flag in flags]:
+        if marks := [word for flag, word in words.FLAGS.items() if isinstance(flags, list) and flag in flags]:
             parts.append(f"{who} is {' and '.join(marks)}")
     if not inside and found.get("conference_sid"):
         parts.append("the conference is empty")
     for who, status in calls.items():
         if who not in inside or status != "in-progress":  # participants are always on the line
-            parts.append(_call_status(who, str(status), _STATUSES | _LISTED_STATUSES))
+            parts.append(_call_status(who, str(status), words.CALL_STATUSES | words.LISTED_STATUSES))
     return f"Twilio reports: {', '.join(parts)}" if parts else "Twilio lists none of the calls"
 
 
 def _recording_changed(of: Details) -> str:
     whose = "conference" if of["of_conference"] else "call"
-    text = f"the {whose}'s recording {RECORDING.get(of['status'], of['status'])}"
+    text = f"the {whose}'s recording {words.RECORDING.get(of['status'], of['status'])}"
     return _with_notes(text, of["duration_s"] and f"{of['duration_s']} s")
 
 
@@ -398,7 +309,7 @@ def _participant_changed(of: Details) -> str:
             update = "monitor" if of["muted"] else "barge"
     if update == "modify":
         update = "set-end-on-exit" if of["end_on_exit"] else "clear-end-on-exit"
-    notes = (word for flag, word in _FLAGS.items() if of[flag])
+    notes = (word for flag, word in words.FLAGS.items() if of[flag])
     return describe_update(update, party) or _with_notes(f"{party} {kind}", *notes)
 
 
@@ -436,8 +347,8 @@ def describe_reports(entry: LogEntry) -> list[str]:
     return [
         "transfer: target reached"
         if goes_on and (kind, status) == ("transfer", "done")
-        else f"{kind or 'a command'} {CANCELED}"
-        if (status, reason) == ("failed", CANCELED)
+        else f"{kind or 'a command'} {words.CANCELED}"
+        if (status, reason) == ("failed", words.CANCELED)
         else f"{kind or 'a command'} {status}{f': {reason}' if reason else ''}"
         for kind, status, reason in results
         if status not in ("", "rejected")
@@ -446,13 +357,13 @@ def describe_reports(entry: LogEntry) -> list[str]:
 
 def describe_update(update: str, party: str) -> str:
     """Describe a participant after a change; empty for an unknown one."""
-    return _UPDATES[update][1].format(party=party) if update in _UPDATES else ""
+    return words.UPDATES[update][1].format(party=party) if update in words.UPDATES else ""
 
 
 def describe_effect(kind: str, party: str, variant: str) -> str:
     """Describe an effect, such as `hold customer` for the variant `hold`."""
     default_party = "everyone" if kind == "play_announcement" else "a party"
-    known = _EFFECT_DETAILS.get((kind, variant)) or _EFFECTS.get(kind)
+    known = words.EFFECT_VARIANTS.get((kind, variant)) or words.EFFECTS.get(kind)
     # Don't use an unknown kind as a format string: it may contain braces.
     return known.format(party=party or default_party) if known else kind.replace("_", " ")
 
@@ -470,20 +381,18 @@ _RENDERERS: dict[str, Callable[[Details], str]] = {
     "call_received": lambda of: _with_notes(
         "incoming call", of["mode"] if of["mode"] == "conference" else "", of["agents"] and f"{of['agents']} agents"
     ),
-    "call": lambda _: "call requested: the agent first, then the customer",
     "call_progressed": lambda of: _with_notes(
         _call_status(agent_position(of) or of["party"], of["status"]), _agent_number(of)
     ),
     "dial_ended": _dial_ended,
-    "gate_reached": lambda of: f"{of['party'] or _CALLED_PARTY} answered; call screening started",
-    "gate_decided": lambda of: _call_status(of["party"] or _CALLED_PARTY, of["decision"], _GATE),
-    "participant_joined": lambda of: f"{of['party']} joined the conference",
+    "gate_reached": lambda of: f"{of['party'] or words.CALLED_PARTY} answered; call screening started",
+    "gate_decided": lambda of: _call_status(of["party"] or words.CALLED_PARTY, of["decision"], words.GATE_DECISIONS),
     "participant_left": _participant_left,
     "participant_changed": _participant_changed,
     "conference_ended": lambda of: _with_notes("conference ended", of["conference_reason"]),
     "announcement_ended": _announcement_ended,
     "recording_changed": _recording_changed,
-    "account_swept": lambda of: _SWEEP_FINDINGS.get(
+    "account_swept": lambda of: words.SWEEP_FINDINGS.get(
         of["finding"], _with_notes("sweep: Twilio's lists differ from the session", of["finding"])
     ),
     "conference_found": lambda of: (

@@ -8,7 +8,7 @@ import pytest
 
 from conferral.cli import submission
 from conferral.cli.submission import default_wait_s, own_command_line
-from conferral.operations.suggestions import suggest_next
+from conferral.operations.explanation import suggest_next
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.events.commands import own_fields

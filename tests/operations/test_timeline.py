@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from conferral.operations import attempts as attempt_notes
 from conferral.operations import timeline
+from conferral.operations import wording as attempt_notes
 from conferral.operations.explanation import Explanation, Suggestion, explain
 from conferral.operations.session_queries import LogEntry
 from conferral.runtime.redaction import EXAMPLE
