@@ -182,7 +182,7 @@ def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str
 
 
 def _seen_with(session: Session, event: Event) -> SeenEvents:
-    # Repeating an event that decides nothing does no harm. Its number would push deciding events out of the window.
+    # Repeating an event that has no effect does no harm. Its number would push deciding events out of the window.
     return session.seen if event.ignored_because else session.seen.with_event(event.source, event.sequence, event.token)
 
 

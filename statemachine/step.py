@@ -56,7 +56,7 @@ class OutcomeRecord(BaseRecord, frozen=True):
     attempts: tuple[Attempt, ...] = ()
     started_at_ms: int = 0
     ended_at_ms: int = 0
-    #: Who gave the command for the transfer or the session; empty if unknown.
+    #: Who sent the command for the transfer or the session; empty if unknown.
     by: str = ""
 
 

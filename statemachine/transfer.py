@@ -65,7 +65,7 @@ class TransferState(BaseRecord, frozen=True):
     fell_back: bool = False
     attempts: tuple[Attempt, ...] = ()
     started_at_ms: int = 0
-    #: Who gave the command; empty if unknown.
+    #: Who sent the command; empty if unknown.
     by: str = ""
 
     @property

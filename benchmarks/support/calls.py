@@ -106,7 +106,7 @@ async def store(redis: "Redis[bytes]", entries: list[Entry]) -> None:
 
 
 async def undecided(redis: "Redis[bytes]") -> list[int]:
-    """Return the number of undecided events of each partition."""
+    """Return the number of unprocessed events of each partition."""
     return await over_partitions(redis, "XLEN", "events")
 
 

@@ -103,7 +103,7 @@ def _check_agent(
     if any(entry.agents for entry in entries.values()):
         found = "CONFERRAL_AGENT is not set: callers of a number without agents in the directory hear a sentence"
         return warn("agent", found, fix)
-    return fail("agent", "CONFERRAL_AGENT is not set: callers hear a sentence and are hung up", fix)
+    return fail("agent", "CONFERRAL_AGENT is not set: callers hear a message and are disconnected", fix)
 
 
 def _check_fallback(settings: ServiceSettings, names: Mapping[str, str]) -> CheckResult:

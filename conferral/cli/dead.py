@@ -31,7 +31,7 @@ Reason = Annotated[
     typer.Option(metavar="TEXT", help="Only dead letters with exactly this reason.", callback=_require_nonempty),
 ]
 
-Limit = Annotated[int, typer.Option(metavar="COUNT", help="Maximum number, 1 to 500.", callback=in_range(1, 500))]
+Limit = Annotated[int, typer.Option(metavar="COUNT", help="How many to list, 1 to 500.", callback=in_range(1, 500))]
 
 
 def dead(

@@ -78,7 +78,7 @@ def read_in_time(read: Callable[["SessionQueries"], Awaitable[_T]]) -> _T | None
         return None
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; errors too.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, including errors.")]
 #: For output in storage format: keys are Redis field names, and values are not redacted.
 AsStored = Annotated[
     bool, typer.Option("--json", help="Print JSON: fields as in Redis, with full phone numbers; errors too.")
@@ -172,11 +172,11 @@ def _check_wait(value: float | None) -> float | None:
 
 
 def _wait_option(default: str) -> Any:
-    text = f"How long to wait for the result; by default, {default}."
+    text = f"How long to wait for the result; default: {default}."
     return Annotated[float | None, typer.Option(metavar="SECONDS", help=text, callback=_check_wait)]
 
 
-WAIT, WAIT_FOR_DIAL = _wait_option("30 s"), _wait_option("15 s beyond the ring time of each phone, at least 30 s")
+WAIT, WAIT_FOR_DIAL = _wait_option("30 s"), _wait_option("the ring time of each phone plus 15 s, at least 30 s")
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the command's id and don't wait.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")]
 CommandId = Annotated[

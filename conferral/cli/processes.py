@@ -8,7 +8,7 @@ from conferral.cli.options import complete_stories
 from conferral.cli.usage import in_range
 
 CommandLine = Annotated[
-    str, typer.Option(metavar="TEXT", help="Name of this program in the commands that the page offers to copy.")
+    str, typer.Option(metavar="TEXT", help="What the copyable commands on the page call this program.")
 ]
 Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")]
 

@@ -55,7 +55,7 @@ class Transfer:
     reason: str = ""
     #: The destinations; of names from the directory, the addresses.
     to: tuple[str, ...] = field(default=(), repr=False)
-    #: Who gave the command; empty if it did not say.
+    #: Who sent the command; empty if it did not say.
     by: str = ""
 
 
@@ -235,7 +235,7 @@ class OutcomeRecord:
     result: str
     #: Why a transfer failed or was canceled; for a session, its `end_reason`.
     reason: str = ""
-    #: Who gave the command for the transfer, or for the session; empty if unknown.
+    #: Who sent the command for the transfer, or for the session; empty if unknown.
     by: str = ""
     mode: str = ""
     to: tuple[str, ...] = field(default=(), repr=False)

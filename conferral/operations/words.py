@@ -82,13 +82,13 @@ TRANSFER_FAILURES = {word: text.format(who="target") for word, text in NOT_REACH
 #: Events whose words need no more than their own fields; `wording` describes the others.
 EVENTS = {
     "conference_started": "conference started",
-    "ring_overdue": "no callback about a ringing call arrived; asking Twilio",
+    "ring_overdue": "no callback for a ringing call has arrived; asking Twilio",
     "leave_overdue": "one side of the bridge disconnected",
     "convert_overdue": "conversion timed out",
     "repair_overdue": "repair of the conversion timed out",
     "lone_overdue": "one party was left alone for too long",
-    "dial_overdue": "no callback about a dialed call arrived in time",
-    "confirm_overdue": "no callback about a hold, mute, or flag arrived; asking Twilio",
+    "dial_overdue": "no callback for a dialed call arrived in time",
+    "confirm_overdue": "no callback for a hold, mute, or flag has arrived; asking Twilio",
     "age_overdue": "session reached its maximum age",
     "client_call_received": "outgoing call from a browser or app",
     "opening_overdue": "the waiting party did not join the conference in time",
@@ -97,7 +97,7 @@ EVENTS = {
     "call": "call requested: the agent first, then the customer",
     "participant_joined": "{party} joined the conference",
 }
-AUDIO = {"text": "a sentence", "url": "a URL"}
+AUDIO = {"text": "a message", "url": "a URL"}
 FLAGS = {"held": "on hold", "muted": "muted"}
 SUPERVISION = {"monitor": "is monitoring", "whisper": "is whispering to the agent", "barge": "is heard by everyone"}
 #: Changes of a participant: the request, and the confirmed state.

@@ -87,7 +87,7 @@ class Metrics:
 
     def _add_partitions(self) -> None:
         self.partition_lag = self._gauge(
-            "conferral_partition_lag_events", "Undecided events of a partition held here", ["partition"]
+            "conferral_partition_lag_events", "Unprocessed events of a partition held here", ["partition"]
         )
         self.commands_waiting = self._gauge(
             "conferral_commands_waiting",
@@ -196,9 +196,9 @@ class Metrics:
         self.webhook_store_errors = self._counter(
             "conferral_webhook_store_errors_total", "Requests answered while Redis was unreachable, by route", ["route"]
         )
-        self.events_shed = self._counter(
+        self.events_dropped = self._counter(
             "conferral_events_shed_total",
-            "Events that decide nothing and were shed under load, by reason (waiting, session, backlog)",
+            "Events that have no effect and were shed under load, by reason (waiting, session, backlog)",
             ["reason"],
         )
         self.api_requests = self._histogram(

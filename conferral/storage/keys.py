@@ -36,7 +36,7 @@ class Keys:
         return f"{self.prefix}:{{{partition}}}:{name}"
 
     def events(self, partition: int) -> str:
-        """Stream of undecided events."""
+        """Stream of unprocessed events."""
         return self._partition_key(partition, "events")
 
     def lease(self, partition: int) -> str:

@@ -254,9 +254,9 @@ class Supervise(DialCommand, frozen=True, kw_only=True):
 
 
 class Announce(Command, frozen=True, kw_only=True):
-    """Play audio or say a sentence to everyone.
+    """Play audio or say a message to everyone.
 
-    Needs exactly one of the fields url and say. Done when the audio has ended. Parties on hold don't hear it. A
+    Takes exactly one of `url` and `say`. Done when the audio has ended. Parties on hold don't hear it. A
     bridged call is converted first.
     """
 
@@ -267,7 +267,7 @@ class Announce(Command, frozen=True, kw_only=True):
     done: ClassVar = "announced"
     one_of: ClassVar[tuple[str, ...]] = ("url", "say")
 
-    say: Hidden[Annotated[str, values.SPOKEN, "sentence to say to everyone"]] = ""
+    say: Hidden[Annotated[str, values.SPOKEN, "message to say to everyone"]] = ""
     url: Hidden[Annotated[str, values.URL, "URL of audio or TwiML to play to everyone"]] = ""
 
 

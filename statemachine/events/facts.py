@@ -251,7 +251,7 @@ class AnnouncementEnded(ConferenceEvent, frozen=True, kw_only=True):
 
 
 class ConferenceEventIgnored(ConferenceEvent, frozen=True, kw_only=True):
-    """A conference event that decides nothing in this version; only logged."""
+    """A conference event that has no effect in this version; only logged."""
 
     logged: ClassVar[tuple[str, ...]] = ("kind",)
     ignored_because: ClassVar[str] = "no row of the table uses it in any state; it is only logged"

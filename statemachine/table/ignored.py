@@ -10,7 +10,7 @@ IGNORED: tuple[Ignored, ...] = (
     Ignored(B, (on.ParticipantLeft, on.ParticipantChanged, on.ConferenceStarted, on.ConferenceEnded,
                 on.AnnouncementEnded),
             "a bridged session has no conference"),
-    Ignored(B|V|C|T, (on.ConferenceEventIgnored,), "this conference event decides nothing"),
+    Ignored(B|V|C|T, (on.ConferenceEventIgnored,), "this conference event has no effect"),
     Ignored(V|C|T, (on.CallReceived,), "the inbound call is already known"),
     Ignored(V|C|T|E, (on.ConferenceFound,), "the session is known"),
     Ignored(V, (on.AnnouncementEnded,), "there are no announcements before both are in the conference"),

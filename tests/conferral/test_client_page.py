@@ -1,4 +1,4 @@
-"""`docs/client.md` names what there is, and its programs give commands that can be given."""
+"""`docs/client.md` names what there is, and its programs send valid commands."""
 
 import ast
 import inspect

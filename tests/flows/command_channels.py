@@ -1,4 +1,4 @@
-"""The four ways of giving a command: redis-cli, HTTP, the command line and the Python client."""
+"""The four ways of sending a command: redis-cli, HTTP, the command line and the Python client."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class ReportedOutcome(NamedTuple):
 
 
 class CommandChannel(Protocol):
-    """One way of giving a command."""
+    """One way of sending a command."""
 
     async def give(self, fields: Fields) -> ReportedOutcome:
         """Gives a command, fields as the stream has them, and waits for its final status."""

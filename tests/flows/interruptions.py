@@ -291,7 +291,7 @@ def hangs_up(*names: str) -> Act:
 
 
 def says(kind: str) -> Act:
-    """An operator gives a command, whose answer is waited for at the end."""
+    """An operator sends a command, whose answer is waited for at the end."""
 
     async def act(cast: SmallSystem) -> None:
         await cast.say(kind)

@@ -1,4 +1,4 @@
-"""People hang up, and operators give commands, at every step of the way into a conference from the start."""
+"""People hang up, and operators send commands, at every step of the way into a conference from the start."""
 
 from dataclasses import dataclass
 from typing import Any

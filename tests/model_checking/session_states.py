@@ -1,6 +1,6 @@
 """All sessions that were met, each once, and what was decided in them: asked again, the answer is known.
 
-What decides nothing is taken off a session before it is kept, so that histories that lead to the same place meet there.
+What has no effect is taken off a session before it is kept, so that histories that lead to the same place meet there.
 """
 
 from collections.abc import Iterable, Mapping
@@ -161,7 +161,7 @@ def _decision(before: Session, taken: Step, after: int, effects: tuple[Effect, .
 
 
 def _is_same(before: Session, after: Session) -> bool:
-    """Whether nothing has changed but what decides nothing; a quick answer where the machine has passed it over."""
+    """Whether nothing has changed but what has no effect; a quick answer where the machine has passed it over."""
     pairs = zip(_counting(before), _counting(after), strict=True)
     return all(one is other for one, other in pairs)
 
@@ -203,7 +203,7 @@ def _fresh(effect: Effect) -> Effect:
 
 
 def normal(session: Session) -> Session:
-    """The session without what decides nothing: counters that only show how long it has run, old moments."""
+    """The session without what has no effect: counters that only show how long it has run, old moments."""
     transfer = session.transfer
     if transfer is not None:
         attempts = tuple(

@@ -234,7 +234,7 @@ _PARTS = (
 
 
 def _normal(state: State, requests: dict[int, Fetch]) -> tuple[Fetch, ...]:
-    """Takes off the state what decides nothing any more, and numbers what is fetched again."""
+    """Takes off the state what has no effect any more, and numbers what is fetched again."""
     wanted = {fetch_id: requests[fetch_id] for fetch_id in state.fetches}
     order = sorted(wanted, key=lambda fetch_id: (wanted[fetch_id].call_sid, wanted[fetch_id].purpose, fetch_id))
     numbers = {fetch_id: number for number, fetch_id in enumerate(order, 1)}

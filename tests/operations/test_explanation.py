@@ -98,7 +98,7 @@ def test_dial_that_is_given_up_is_the_first_failure() -> None:
         *_, last = (one for one in timeline.build_timeline(recorded(play)[0]) if one.event == "dial_overdue")
         found = explained(play).first_failure
 
-        assert (found.entry_id, found.text) == (last.entry_id, "no callback about a dialed call arrived in time")
+        assert (found.entry_id, found.text) == (last.entry_id, "no callback for a dialed call arrived in time")
 
 
 def test_times_in_sentences_are_written_as_the_surface_wants_them() -> None:

@@ -114,7 +114,7 @@ def test_figures_are_those_of_the_metrics():
         metrics.rest_requests.labels("hang_up_call", status).observe(0.1)
     metrics.effects.labels("hang_up_call", "failed").inc()
     metrics.effects.labels("hang_up_call", "succeeded").inc()
-    metrics.events_shed.labels("waiting").inc()
+    metrics.events_dropped.labels("waiting").inc()
     metrics.lone_conferences_cleaned.inc()
     for number in range(15):
         metrics.rest_failures.labels(str(20_000 + number)).inc(number + 1)

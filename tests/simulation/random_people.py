@@ -1,4 +1,4 @@
-"""Those who are on the phone, and the operators who give commands: all by chance."""
+"""Those who are on the phone, and the operators who send commands: all by chance."""
 
 from collections.abc import Iterator, Mapping
 from random import Random

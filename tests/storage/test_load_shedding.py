@@ -1,4 +1,4 @@
-"""What is shed under load: only what decides nothing, for a reason that is counted, and logged at a bounded rate."""
+"""What is shed under load: only what has no effect, for a reason that is counted, and logged at a bounded rate."""
 
 import asyncio
 import signal
@@ -105,7 +105,7 @@ def test_shed_events_are_logged_once_in_a_while():
         for number in range(1_000):
             clock.now_s += 0.025
             watched.should_shed(noted(number), 0, is_overloaded=True)
-    logged = [line for line in lines if line["event"] == "events_shed"]
+    logged = [line for line in lines if line["event"] == "events_dropped"]
     assert [(line["reason"], line["log_level"]) for line in logged] == [("waiting", "warning")] * 3
     assert [line["count"] for line in logged] == [1, 400, 400]
 

@@ -126,7 +126,7 @@ class Flow:
         await self._does(address, "presses 1", lambda call: call.press("1"), heard, ())
 
     async def command(self, kind: str, heard: Heard, rings: Sequence[str] = (), **fields: str) -> None:
-        """An operator gives a command.
+        """An operator sends a command.
 
         Args:
             kind: Its type.

@@ -1,6 +1,6 @@
 """Draws what happens to a call as a Mermaid sequence diagram, from a real run.
 
-A flow is played scene by scene: someone does one thing (an operator gives a command, a phone is answered), and the
+A flow is played scene by scene: someone does one thing (an operator sends a command, a phone is answered), and the
 scene is over when nothing is under way any more. Drawn are the requests that Conferral sends, the documents that Twilio
 asks it for, the phones that are dialed, and at each scene's end what has become of commands, the states that the
 session went through, the sentences that were said, and who hears whom.

@@ -1,4 +1,4 @@
-"""Webhooks at several times what Redis takes: answers in time, memory flat, what decides nothing left out first."""
+"""Webhooks at several times what Redis takes: answers in time, memory flat, what has no effect left out first."""
 
 import asyncio
 import os

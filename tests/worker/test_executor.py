@@ -136,7 +136,7 @@ async def test_metrics_count_outcomes_retries_and_the_way_from_the_command(
         ([None], [("effect_performed", "info")]),
         ([GONE], [("effect_performed", "info")]),
         ([BUSY, None], [("effect_retried", "warning"), ("effect_performed", "info")]),
-        ([REFUSED], [("effect_given_up", "error")]),
+        ([REFUSED], [("effect_abandoned", "error")]),
     ],
 )
 async def test_effect_result_is_logged(

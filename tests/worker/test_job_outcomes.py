@@ -30,9 +30,9 @@ def test_failure_has_twilios_last_answer() -> None:
     [
         (succeeded(EFFECT), "effect_performed", "succeeded", 0, 0),
         (failed(EFFECT, ProviderGoneError(http_status=404, code=20404)), "effect_performed", "failed", 404, 20404),
-        (failed(EFFECT, ProviderRefusedError(http_status=400, code=21211)), "effect_given_up", "failed", 400, 21211),
-        (failed(EFFECT, None), "effect_given_up", "failed", 0, 0),
-        (unknown(EFFECT), "effect_given_up", "unknown", 0, 0),
+        (failed(EFFECT, ProviderRefusedError(http_status=400, code=21211)), "effect_abandoned", "failed", 400, 21211),
+        (failed(EFFECT, None), "effect_abandoned", "failed", 0, 0),
+        (unknown(EFFECT), "effect_abandoned", "unknown", 0, 0),
     ],
 )  # fmt: skip
 def test_outcome_is_counted_and_logged_once(
@@ -61,4 +61,4 @@ def test_internal_error_is_logged_as_the_reason() -> None:
     )  # fmt: skip
     with capture_logs() as lines:
         _log_outcome(execution, unknown(EFFECT))
-    assert [(line["event"], line["reason"]) for line in lines] == [("effect_given_up", "KeyError")]
+    assert [(line["event"], line["reason"]) for line in lines] == [("effect_abandoned", "KeyError")]

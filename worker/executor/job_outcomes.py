@@ -71,4 +71,4 @@ def _log_outcome(execution: Execution, outcome: JobOutcome) -> None:
     if done:
         log.info("effect_performed", **fields)
     else:
-        log.error("effect_given_up", **fields)
+        log.error("effect_abandoned", **fields)

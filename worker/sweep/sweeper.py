@@ -155,7 +155,7 @@ class Sweeper:
         if isinstance(error, ProviderError):
             status, code, reason = error.http_status, error.code, ""
         kind = type(error).__name__
-        log.warning("sweep_given_up", error_type=kind, status=status, code=code, reason=reason, **fields)
+        log.warning("sweep_abandoned", error_type=kind, status=status, code=code, reason=reason, **fields)
 
     def _sweep_again_soon(self) -> None:
         """Sweep soon: the interval is a long time for a caller who is alone."""

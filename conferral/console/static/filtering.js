@@ -6,7 +6,7 @@ export const ONLY = {
   held: ["waiting, on hold, or parked", (row) => row.held !== null],
   lone: ["left alone", (row) => row.lone],
   transfers: ["with a transfer", (row) => row.transfer !== ""],
-  failed: ["with a failed last transfer", (row) => row.transfer_status === "failed"],
+  failed: ["whose last transfer failed", (row) => row.transfer_status === "failed"],
 };
 
 /** Sorts by time, earliest first; rows without one come last. ISO 8601 times of one length compare as strings. */

@@ -22,6 +22,14 @@ const PANELS = {
   rooms: { label: "Conferences", Panel: Rooms },
   debugger: { label: "Debugger", Panel: Debugger },
 };
+/** What the sandbox shows as JSON, by path. */
+const LINKS = {
+  calls: "calls",
+  conferences: "conferences",
+  recordings: "recordings",
+  hearing: "who heard whom",
+  ledger: "request log",
+};
 const panel = signal("deliveries");
 /** The whole page. */
 export function Page() {
@@ -159,8 +167,8 @@ function Wires() {
     </nav>
     <${Panel} />
     <nav aria-label="As JSON" class="small">
-      ${["calls", "conferences", "recordings", "hearing", "ledger"].map(
-        (name) => html`<a key=${name} href=${`./sandbox/${name}`}>${name}</a> `,
+      ${Object.entries(LINKS).map(
+        ([name, label]) => html`<a key=${name} href=${`./sandbox/${name}`}>${label}</a> `,
       )}
     </nav>
   </div>`;

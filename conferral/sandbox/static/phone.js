@@ -56,7 +56,7 @@ export function Phone({ phone, alone }) {
         alone
           ? html`<a class="small" href="#">All phones</a>`
           : html`<a class="small" href=${tabOf(phone.address)} target="_blank" rel="opener"
-              >Own tab<span class="unseen"> for ${hide(phone.name)}</span></a
+              >Open in new tab<span class="unseen"> for ${hide(phone.name)}</span></a
             >`
       }
       ${
@@ -147,7 +147,7 @@ function Buttons({ phone, leg }) {
 
 function Keypad({ phone, leg }) {
   const cannot = leg ? leg.cannot.press : FREE;
-  return html`<div class="keypad" role="group" aria-label=${`Keys of ${hide(phone.name)}`}>
+  return html`<div class="keypad" role="group" aria-label=${`${hide(phone.name)}'s keypad`}>
     ${KEYS.map(
       (key) =>
         html`<button

@@ -9,7 +9,7 @@ import { debug, deliveries, hello, lateS, requests } from "./store.js";
 import { hide, MaskedText } from "./masking.js";
 
 const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
-const KINDS = { "": "every kind", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings" };
+const KINDS = { "": "All kinds", voice: "TwiML", call: "calls", conference: "conferences", recording: "recordings" };
 const SIDS = /\b[A-Z]{2}[0-9a-f]{32}\b/g;
 /** Parameters that summarize a REST request. */
 const TELLING = new Set(["To", "Hold", "Muted", "Status", "EndConferenceOnExit", "Coaching", "AnnounceUrl"]);
@@ -19,7 +19,7 @@ const opened = signal(new Set());
 
 const isGood = (entry) => entry.status >= 200 && entry.status < 300;
 const STATUSES = {
-  "": { label: "every response", fits: () => true },
+  "": { label: "All responses", fits: () => true },
   good: { label: "2xx", fits: isGood },
   bad: { label: "refused or failed", fits: (entry) => entry.attempts.length > 0 && !isGood(entry) },
   none: { label: "not sent", fits: (entry) => entry.attempts.length === 0 },
@@ -228,7 +228,7 @@ function Request({ entry }) {
       </summary>
       <div class="details">
         <p class="mono"><${MaskedText} value=${entry.path} /></p>
-        <p>${entry.applied ? "The simulator carried it out." : "It had no effect."}</p>
+        <p>${entry.applied ? "It took effect." : "It had no effect."}</p>
         ${entry.code > 0 && html`<p>Twilio error ${entry.code}</p>`}
         <${Pairs} caption="Parameters" pairs=${entry.params} />
       </div>

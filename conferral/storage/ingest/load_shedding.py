@@ -1,4 +1,4 @@
-"""Load shedding: under load, webhooks drop events that decide nothing.
+"""Load shedding: under load, webhooks drop events that have no effect.
 
 `Event.ignored_because` marks them. Any other event is stored, or its sender gets an error.
 """
@@ -108,9 +108,9 @@ class LoadShedding:
             reason = Reason.BACKLOG
         else:
             return False
-        self._metrics.events_shed.labels(reason.value).inc()
+        self._metrics.events_dropped.labels(reason.value).inc()
         if count := self._log_limit.count(reason, LOG_EVERY_S):
             log.warning(
-                "events_shed", reason=reason.value, count=count, session_id=event.session_id, partition=partition
+                "events_dropped", reason=reason.value, count=count, session_id=event.session_id, partition=partition
             )
         return True

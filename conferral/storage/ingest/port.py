@@ -44,7 +44,7 @@ class Ingest(Protocol):
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """Store an event, after indexing `call_sid`, if given, to its session.
 
-        Under load, drop an event that decides nothing.
+        Under load, drop an event that has no effect.
         """
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:

@@ -86,7 +86,7 @@ class Lease:
     disconnected_until_s: float = 0.0
     #: A partition's timers and stream, which each renewal reads; empty for a task's lease.
     partition_keys: Sequence[str] = ()
-    #: As of the last renewal: due time of the next timer, Unix milliseconds, or None; undecided entries, count.
+    #: As of the last renewal: due time of the next timer, Unix milliseconds, or None; unprocessed entries, count.
     next_due_ms: int | None = None
     waiting: int = 0
 

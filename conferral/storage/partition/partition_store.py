@@ -69,7 +69,7 @@ def parse_entry_id(entry_id: str) -> tuple[int, int]:
 class PartitionStore:
     """Reads and writes the partitions that this process holds.
 
-    Only a commit removes entries from the stream. So the stream holds exactly the undecided entries, and every read
+    Only a commit removes entries from the stream. So the stream holds exactly the unprocessed entries, and every read
     starts at the oldest: none can be skipped, whatever happened to ids or connections in between.
     """
 
@@ -83,7 +83,7 @@ class PartitionStore:
         self._is_cluster = is_cluster(client)
 
     async def read(self, partition: int, count: int) -> list[Entry]:
-        """Return the oldest undecided entries; wait about 2 s for the first."""
+        """Return the oldest unprocessed entries; wait about 2 s for the first."""
         with store_errors():
             entries = await self._reads.read(self._keys.events(partition), count)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]

@@ -21,7 +21,7 @@ class ProcessStats:
     callbacks_accepted: int = 0
     #: Callbacks that were rejected: not signed, not understood, or not stored.
     callbacks_refused: int = 0
-    #: Events that decide nothing, dropped under load.
+    #: Events that have no effect, dropped under load.
     callbacks_shed: int = 0
     events: int = 0
     commits: int = 0
@@ -46,7 +46,7 @@ def stats_of(metrics: Metrics) -> ProcessStats:
     return ProcessStats(
         callbacks_accepted=sum(count for status, count in answers if status < "400"),
         callbacks_refused=sum(count for status, count in answers if status >= "400"),
-        callbacks_shed=_sum(metrics.events_shed),
+        callbacks_shed=_sum(metrics.events_dropped),
         events=_sum(metrics.events),
         commits=sum(count for labels, count in _counts(metrics.commits) if labels["result"] == "ok"),
         requests=sum(count for _, count in requests),

@@ -155,7 +155,7 @@ write_list('ZREM', timers, unset)
 write_list('ZADD', timers, set)
 
 -- The group is for operators: its position is the last entry decided. From that, Redis 7 computes the number of
--- undecided entries, its lag; it is empty while an older entry is undecided.
+-- unprocessed entries, its lag; it is empty while an older entry is undecided.
 if newest then
   local answer = try('XGROUP', 'SETID', events, 'workers', newest)
   if type(answer) == 'table' and answer.err then

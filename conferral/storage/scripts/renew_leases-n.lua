@@ -14,7 +14,7 @@
 
   Returns  {now_ms, redis, {commit, next_due_ms, waiting}, ...}
            redis is the current server, empty if unknown; then for each lease the number of the last commit in Redis,
-           when the partition's next timer is due ("" without timers), and its number of undecided entries
+           when the partition's next timer is due ("" without timers), and its number of unprocessed entries
            The list of a lease is empty if it is lost: another worker holds it, or it was released.
   The holder's time counts, since no one can set it. After a change of this clock, the next holder finds in
   `clock_offset` how to continue, and in `at` how far the partition's time has come.

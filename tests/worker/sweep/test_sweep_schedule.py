@@ -107,7 +107,7 @@ async def test_twilio_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
         await sea.sweep()
 
     assert sea.sweeps("given-up") == 1
-    (line,) = [line for line in lines if line["event"] == "sweep_given_up"]
+    (line,) = [line for line in lines if line["event"] == "sweep_abandoned"]
     assert (line["error_type"], line["status"], line["code"]) == ("ProviderBusyError", 429, 20429)
     assert ("call-missing", "s1", "CA1", "") in await sea.reported()
 
@@ -121,7 +121,7 @@ async def test_partition_that_redis_refuses_is_swept_soon_after(sea: SweepHarnes
     with capture_logs() as lines:
         running = asyncio.create_task(sea.sweeper(times=sea.times(interval_s=86_400, again_after_s=0.05)).run(stop))
         await sea.until(lambda: any(line.get("behind") == 1 for line in lines))
-        line = next(line for line in lines if line["event"] == "sweep_given_up")
+        line = next(line for line in lines if line["event"] == "sweep_abandoned")
         assert (line["status"], line["code"], line["reason"]) == (0, 0, "Redis refused (WRONGTYPE)")
         assert await sea.reported() == set()
 
