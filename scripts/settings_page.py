@@ -3,9 +3,9 @@
 from typing import Any
 
 from page_parts import page, prose, table, words
-from source_notes import metrics
 
 from conferral.runtime import setting_errors
+from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings, StoreSettings
 
 
@@ -52,7 +52,11 @@ def _shown(value: Any) -> str:
 
 def metrics_page() -> str:
     """Return every metric with its kind and labels."""
-    rows = [(f"`{one.name}`", one.kind, words(one.labels) or "none", one.help) for one in metrics()]
+    metrics, rows = Metrics(), []
+    for family in metrics.registry.collect():
+        name = family.name + ("_total" if family.type == "counter" else "")
+        if name in metrics.labels:
+            rows.append((f"`{name}`", family.type, words(metrics.labels[name]) or "none", family.documentation))
     intro = prose(
         "`GET /metrics` answers in the Prometheus text format: always on the webhooks' port, and on a worker's "
         "`--port`. Labels never contain ids or addresses. Times are in seconds. Each process counts separately; sum "

@@ -1,16 +1,12 @@
-"""Read what only the source says: `#:` comments, log calls, metrics' labels, and the headers of scripts."""
+"""Read what only the source says: `#:` comments, log calls, and the headers of scripts."""
 
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from page_parts import ROOT
-
-from conferral.runtime.metrics import Metrics
 
 PACKAGES = ("conferral", "statemachine", "webhooks", "worker")
 LOG_LEVELS = frozenset({"debug", "info", "warning", "error", "critical", "exception"})
@@ -39,44 +35,17 @@ def _comment_above(lines: list[str], line_number: int) -> str:
     return " ".join(taken)
 
 
-def _calls(path: Path) -> Iterator[tuple[str, str, ast.Call]]:
-    """Yield a module's calls whose first argument is text: the called name's owner and last part, and the call."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            owner = getattr(node.func, "value", None)
-            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            yield getattr(owner, "id", ""), name, node
-
-
 @cache  # reads all modules
 def log_levels() -> dict[str, set[str]]:
     """Return each logged event's levels."""
     found: dict[str, set[str]] = defaultdict(set)
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            for owner, level, call in _calls(path):
-                if owner in ("log", "logger", "_log") and level in LOG_LEVELS:
-                    found[ast.literal_eval(call.args[0])].add(level)
-    return found
-
-
-class Metric(NamedTuple):
-    """One of our metrics, with its name as Prometheus shows it."""
-
-    name: str
-    kind: str
-    help: str
-    labels: tuple[str, ...]
-
-
-def metrics() -> list[Metric]:
-    """Return all our metrics, in the order of the source."""
-    known = Metrics()
-    families = {one.name: one for one in known.registry.collect()}
-    found = []
-    for name, labels in known.labels.items():
-        family = families[name.removesuffix("_total")]
-        found.append(Metric(name, family.type, family.documentation, tuple(labels)))
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                    owner, level, event = getattr(node.func.value, "id", ""), node.func.attr, node.args[0]
+                    if owner in ("log", "logger", "_log") and level in LOG_LEVELS and isinstance(event, ast.Constant):
+                        found[str(event.value)].add(level)
     return found
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.states import State
-from tests.docs.generated import ROOT, load_script
+from tests.docs.generated import ROOT
 from tests.docs.test_links import anchors_of
 from tests.support.each import each
 
@@ -38,9 +39,12 @@ MATCHER = re.compile(r'(\w+)(=|!=|=~|!~)"([^"]*)"')
 def labels_by_series() -> dict[str, tuple[set[str], str]]:
     """Labels and help of every series that the product exposes, by its name as Prometheus has it."""
     found: dict[str, tuple[set[str], str]] = {}
-    for metric in load_script("source_notes").metrics():
-        for end in ("_bucket", "_count", "_sum") if metric.kind == "histogram" else ("",):
-            found[metric.name + end] = ({*metric.labels}, metric.help)
+    metrics = Metrics()
+    for family in metrics.registry.collect():
+        ends = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}[family.type]
+        name = family.name + ("_total" if family.type == "counter" else "")
+        for end in ends if name in metrics.labels else ():
+            found[family.name + end] = ({*metrics.labels[name]}, family.documentation)
     return found
 
 
