@@ -4,7 +4,6 @@ Checks run from cheap to expensive. The body of an unsigned request is never rea
 """
 
 import asyncio
-import hashlib
 import hmac
 from binascii import b2a_base64
 from collections.abc import Sequence
@@ -82,7 +81,7 @@ class SignatureCheck:
         self._prefix = parsed.path
         bases = dict.fromkeys(base.removesuffix(parsed.path) for base in (public_url, without_port, with_port))
         self._bases = tuple(base.encode() for base in bases)
-        self._signers = tuple(_Signer(token.encode()) for token in tokens)
+        self._tokens = tuple(token.encode() for token in tokens)
 
     def is_valid(self, target: str, form: Form, signature: str, *, prefix_was_kept: bool) -> bool:
         """Whether one of the tokens signed `target`, as sent (undecoded)."""
@@ -93,33 +92,13 @@ class SignatureCheck:
         # Headers may hold any byte; comparing as text would fail for non-ASCII ones.
         given = signature.encode("utf-8", "surrogateescape")
         valid = False
-        for signer in self._signers:  # always try every token, so that timing does not reveal which one matched
+        for token in self._tokens:  # always try every token, so that timing does not reveal which one matched
             for base in self._bases:
-                if hmac.compare_digest(signer.sign(base + signed), given):
+                expected = b2a_base64(hmac.digest(token, base + signed, "sha1"), newline=False)
+                if hmac.compare_digest(expected, given):
                     valid = True
                     break
         return valid
-
-
-class _Signer:
-    """Signs bytes as the library's `RequestValidator.compute_signature` does.
-
-    HMAC's two states are prepared once, which saves two thirds of `hmac.digest`'s time. Source: RFC 2104, section 4.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        block = hashlib.sha1(usedforsecurity=False).block_size
-        if len(key) > block:
-            key = hashlib.sha1(key, usedforsecurity=False).digest()
-        padded = key.ljust(block, b"\0")
-        self._inner = hashlib.sha1(bytes(byte ^ 0x36 for byte in padded), usedforsecurity=False)
-        self._outer = hashlib.sha1(bytes(byte ^ 0x5C for byte in padded), usedforsecurity=False)
-
-    def sign(self, text: bytes) -> bytes:
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text)
-        outer.update(inner.digest())
-        return b2a_base64(outer.digest(), newline=False)
 
 
 #: Maximum body, bytes. Twilio's forms stay below 10 KiB.

@@ -1,13 +1,10 @@
 """TwiML documents that Conferral answers or sends.
 
-twilio-python takes twenty times as long as a template. Callers hear silence while a call is moved, so joins come from
-templates, which differ only in a few names.
 Source: Twilio docs, TwiML for Programmable Voice: `<Dial>` and its nouns, and the other verbs.
 """
 
 import re
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self
 
 from twilio.twiml.voice_response import Dial, Gather, Hangup, VoiceResponse
 
@@ -30,44 +27,6 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
 
-#: Names that stay as they are in a URL and in XML.
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
-#: Stand for the names in a template. No plain name contains a tilde, and neither URLs nor XML escape one.
-_PLACEHOLDERS = tuple(f"~{number}~" for number in range(8))
-#: Templates kept, count: one for each kind of join and each number's attributes.
-KEPT_MAX = 512
-
-
-class DocumentTemplates:
-    """Documents built before, by what they have in common."""
-
-    def __init__(self) -> None:
-        self._kept: dict[Hashable, str] = {}
-
-    def fill(self, kind: Hashable, names: Sequence[str], build: Callable[[Sequence[str]], str]) -> str:
-        """Return a document with up to 8 names, from a template if there is one.
-
-        `kind` is everything else that distinguishes the document. `build` must only write the names.
-        """
-        if not all(map(_PLAIN.fullmatch, names)):
-            return build(names)
-        template = self._kept.get(kind)
-        if template is not None:
-            return _fill(template, names)
-        template, document = build(_PLACEHOLDERS[: len(names)]), build(names)
-        if _fill(template, names) == document:  # otherwise, its fixed text looks like a placeholder
-            if len(self._kept) >= KEPT_MAX:
-                self._kept.clear()
-            self._kept[kind] = template
-        return document
-
-
-def _fill(template: str, names: Sequence[str]) -> str:
-    for placeholder, name in zip(_PLACEHOLDERS, names, strict=False):
-        template = template.replace(placeholder, name)
-    return template
-
-
 #: Longest TwiML that a REST update accepts inline. Source: Twilio docs, Call resource, `Twiml`.
 INLINE_LENGTH_MAX = 4000
 #: Longest id or label, and longest conference name (characters).
@@ -85,26 +44,6 @@ _SILENCE_S = 10
 _RETRY_AFTER_S = 1
 
 
-class JoinOptions(TypedDict, total=False):
-    """How a leg joins a conference."""
-
-    #: Attempt to join this leg, from 1 to 9.
-    attempt: int
-    #: Whether the leg starts the conference; by default, unless it hears wait audio.
-    start_on_enter: bool | None
-    #: What the leg hears while it is alone: `ringback`, `music`, or `silence`. Empty, by default, for silence without
-    #: requests.
-    wait_audio: str
-    #: Whether it hears Twilio's own music instead.
-    default_music: bool
-    with_greeting: bool
-    #: Whether it is the caller waiting for the first agent.
-    opens_session: bool
-    #: Whether it joins muted and never starts the conference.
-    supervises: bool
-    attributes: ConferenceAttributes
-
-
 class PromptBuilder:
     """Builds documents that speak, play, ask for a key, or wait.
 
@@ -120,7 +59,6 @@ class PromptBuilder:
         self._voice = voice
         #: Events requested of every conference, however a leg joins it.
         self.conference_events = (*CONFERENCE_EVENTS, SPEAKER_EVENT) if with_speaker_events else CONFERENCE_EVENTS
-        self._templates = DocumentTemplates()
 
     @classmethod
     def of(cls, settings: ServiceSettings) -> Self:
@@ -298,7 +236,14 @@ class TwimlBuilder(PromptBuilder):
         conference_name: str = "",
         brief: str = "",
         recall_reason: str = "",
-        **options: Unpack[JoinOptions],
+        attempt: int = 1,
+        start_on_enter: bool | None = None,
+        wait_audio: str = "",
+        default_music: bool = False,
+        with_greeting: bool = False,
+        opens_session: bool = False,
+        supervises: bool = False,
+        attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
     ) -> str:
         """Join a leg to the session's conference, after the briefing if any.
 
@@ -308,38 +253,28 @@ class TwimlBuilder(PromptBuilder):
         Args:
             conference: Conference SID if known, so that a late leg can't open a second one; else the conference name.
             conference_name: The conference's name; empty if it equals the session's id.
+            attempt: Attempt to join this leg, from 1 to 9.
+            start_on_enter: Whether the leg starts the conference; by default, unless it hears wait audio.
+            wait_audio: What the leg hears while it is alone: `ringback`, `music`, or `silence`. Empty for silence
+                without requests.
+            default_music: Whether it hears Twilio's own music instead.
+            opens_session: Whether it is the caller waiting for the first agent.
+            supervises: Whether it joins muted and never starts the conference.
         """
-        other_name = [] if conference_name in ("", session_id) else [conference_name]
-        names = [session_id, label, conference, *other_name]
-
-        def build(names: Sequence[str]) -> str:
-            response = VoiceResponse()
-            self._brief(response, brief, recall_reason)
-            self._join(response, party, names, options)
-            return str(response)
-
-        if brief or recall_reason:
-            return build(names)
-        return self._templates.fill((party, len(names), *sorted(options.items())), names, build)
-
-    def _join(self, response: VoiceResponse, party: str, names: Sequence[str], options: JoinOptions) -> None:
-        """Add the `<Dial>` into the conference; `names` vary in a template."""
-        session_id, label, conference, *other_name = names
-        attributes, wait_audio = options.get("attributes", DEFAULT_ATTRIBUTES), options.get("wait_audio", "")
-        supervises, starts = options.get("supervises", False), options.get("start_on_enter")
-        wait_attributes = {} if options.get("default_music") else {"wait_url": ""}
+        response = VoiceResponse()
+        self._brief(response, brief, recall_reason)
+        wait_attributes = {} if default_music else {"wait_url": ""}
         if wait_audio:
-            greets, opens = options.get("with_greeting", False), options.get("opens_session", False)
-            wait = Wait(session_id, party, wait_audio_named(wait_audio), greets, opens)
+            wait = Wait(session_id, party, wait_audio_named(wait_audio), with_greeting, opens_session)
             wait_attributes = {"wait_url": self._urls.of(wait), "wait_method": "POST"}
-        action = DialAction(
-            session_id, party, DialKind.CONFERENCE, options.get("attempt", 1), conference_name="".join(other_name)
-        )
+        other_name = "" if conference_name == session_id else conference_name
+        action = DialAction(session_id, party, DialKind.CONFERENCE, attempt, conference_name=other_name)
         dial = response.dial(action=self._urls.of(action), method="POST", **_customer_options(party, attributes))
+        starts = not wait_audio if start_on_enter is None else start_on_enter
         dial.conference(
             conference,
             participant_label=label,
-            start_conference_on_enter=(not wait_audio if starts is None else starts) and not supervises,
+            start_conference_on_enter=starts and not supervises,
             end_conference_on_exit=False,
             **({"muted": True} if supervises else {}),
             **wait_attributes,
@@ -348,6 +283,7 @@ class TwimlBuilder(PromptBuilder):
             status_callback_event=" ".join(self.conference_events),
             status_callback_method="POST",
         )
+        return str(response)
 
     def join_redirected(self, effect: RedirectCall) -> str:
         """Join a redirected call; sent inline in the REST update."""

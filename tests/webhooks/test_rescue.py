@@ -11,7 +11,6 @@ import pytest
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_session
-from conferral.telephony.twiml import DocumentTemplates
 from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
@@ -90,13 +89,6 @@ def traced(on_call):
     finally:
         sys.settrace(before)
         gc.enable()
-
-
-@pytest.fixture(autouse=True)
-def no_document_is_kept(monkeypatch):
-    """Each document is built as the first of its kind: by all of its functions."""
-    nothing = property(lambda _self: {}, lambda _self, _kept: None)
-    monkeypatch.setattr(DocumentTemplates, "_kept", nothing, raising=False)
 
 
 def _forget_urls():
