@@ -40,7 +40,7 @@ class Promise:
     def verdict(self, results: Results) -> str:
         """Return one line."""
         value = self.value(results)
-        measured = "not measured" if value is None else f"{shown(value)} {self.unit}"
+        measured = "not measured" if value is None else f"{shown(value)} {self.unit}".replace(" %", "%")
         kept = "ok    " if self.is_kept(results) else "MISSED"
         return f"{kept} {self.label}: {measured} ({self.bound or 'no bound'})"
 

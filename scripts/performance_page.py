@@ -56,7 +56,7 @@ def _measured(results: Results, promise: Promise) -> str:
     if value is None:
         return UNMEASURED
     rounds = [one * promise.factor for one in results.rounds(promise.benchmark, promise.figure)]
-    found = f"{number(value)} {promise.unit}".strip()
+    found = f"{number(value)} {promise.unit}".strip().replace(" %", "%")
     least, most = number(min(rounds)), number(max(rounds))
     return found if least == most else f"{found} ({least} to {most})"
 
