@@ -240,9 +240,9 @@ async def test_all_of_a_reason_only_while_there_are_as_many_as_were_confirmed(cl
 
 async def test_effect_over_which_workers_died_is_shown_and_can_not_be_put_back(client, letters):
     fields = {b"type": b"effect", b"session": b"s1", b"effect": b'{"kind": "hang_up_call"}'}
-    await dead_letter(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "five workers died over it")
+    await dead_letter(client, KEYS, KEYS.outbox(0), Entry("e1", fields), "workers crashed processing it")
     (letter,) = await letters.newest(50)
-    assert letter.reason == "five workers died over it"
+    assert letter.reason == "workers crashed processing it"
     done = await letters.retry_all()
     assert done.done == 0
     assert await letters.count() == 1

@@ -8,7 +8,6 @@ from typing import Any
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from conferral.storage.connection.client import BLOCK_TIMEOUT_S, COMMAND_TIMEOUT_S
-from conferral.worker.consumer.quarantine import SUSPECT_AFTER_DEATHS
 from tests.simulation.plan import Plan
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
@@ -26,13 +25,13 @@ class Network:
         server: The server.
         counts: What went wrong, by name.
         committed: Called with the sessions of every stored commit, at that moment.
-        marked: Called with every entry and effect marked as one that a worker may die of, and with the lease's holder.
+        marked: Called with each entry and effect that is tried, the deaths that this may make, and the lease's holder.
     """
 
     def __init__(self, loop: VirtualLoop, plan: Plan, now_ms: Callable[[], int]) -> None:
         self.counts: Counter[str] = Counter()
         self.committed: Callable[[Iterable[str]], None] = lambda _session_ids: None
-        self.marked: Callable[[str, str], None] = lambda _entry_id, _holder: None
+        self.marked: Callable[[str, int, str], None] = lambda _name, _deaths, _holder: None
         self.server = _WatchedServer(now_ms, self)
         self._loop = loop
         self._plan = plan
@@ -103,10 +102,8 @@ class _WatchedServer(MemoryServer):
         replies, fault = super().perform(commands)
         for argv, reply in zip(commands, replies, strict=False):
             name = self.name_of(argv) if argv[0][:4] == b"EVAL" else ""
-            if name == "mark_suspect":
-                self._network.marked(argv[-2].decode(), argv[-1].decode())
-            elif argv[0] == b"HSET" and argv[1].endswith(b":suspects") and len(argv) == 4:
-                self._note_trial(argv)
+            if argv[0] == b"HSET" and argv[1].endswith(b":suspects"):
+                self._note_trials(argv)
             elif name == "commit_batch":
                 self._network.counts["commits"] += 1
                 if isinstance(reply, list) and reply[0] == 1:
@@ -114,11 +111,11 @@ class _WatchedServer(MemoryServer):
                     self._network.committed([key.partition(b":session:")[2].decode() for key in keys[8::2]])
         return replies, fault
 
-    def _note_trial(self, argv: Sequence[bytes]) -> None:
-        """An effect is tried with the count that it has if the worker dies."""
-        if int(argv[3]) > SUSPECT_AFTER_DEATHS:
-            lease = self._network.values.get(argv[1].removesuffix(b"suspects") + b"lease") or {}
-            self._network.marked(argv[2].decode(), lease.get(b"holder", b"").decode())
+    def _note_trials(self, argv: Sequence[bytes]) -> None:
+        """Entries and effects are tried with the counts that they have if the worker dies."""
+        lease = self._network.values.get(argv[1].removesuffix(b"suspects") + b"lease") or {}
+        for name, deaths in zip(argv[2::2], argv[3::2], strict=True):
+            self._network.marked(name.decode(), int(deaths), lease.get(b"holder", b"").decode())
 
 
 class _Client(MemoryClient):

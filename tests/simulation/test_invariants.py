@@ -126,19 +126,16 @@ def test_dial_with_a_call_taken_by_another_session_is_remembered_after_redis_los
 # ---- dead-lettered by chance ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", [quarantine.ENTRY_REASON, quarantine.REASON])
-def test_dead_letter_is_explained_by_the_deaths_of_all_who_tried_it(reason: str) -> None:
-    """Who dead-letters an entry has marked it, too, and lives."""
+def test_dead_letter_is_explained_by_the_deaths_of_all_who_tried_it() -> None:
     deaths = WorkerDeaths()
-    deaths.fallen = {"w1", "w2", "w3"}
-    for number in (1, 2):
-        deaths.note_mark("e1", f"{number}:w{number}")
-        assert not deaths.explain("e1", reason)
-    deaths.note_mark("e1", "3:w3")
-    assert deaths.explain("e1", reason)
-    assert not deaths.explain("e1", "outbox entry unreadable")
+    deaths.fallen = {"w1", "w2"}
+    deaths.note_mark("e1", 2, "1:w1")
+    assert not deaths.explain("e1", quarantine.KILLER_REASON)
+    deaths.note_mark("e1", 3, "2:w2")
+    assert deaths.explain("e1", quarantine.KILLER_REASON)
+    assert not deaths.explain("e1", quarantine.UNREADABLE_REASON)
     deaths.fallen.remove("w1")
-    assert not deaths.explain("e1", reason)
+    assert not deaths.explain("e1", quarantine.KILLER_REASON)
 
 
 # ---- decided again ---------------------------------------------------------------------------------------------------

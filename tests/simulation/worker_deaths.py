@@ -4,9 +4,6 @@ from collections import defaultdict
 
 from conferral.worker.consumer import quarantine
 
-#: Trials of an effect that end in a death before it is dead-lettered.
-_EFFECT_TRIALS = quarantine.EFFECT_DEATHS_MAX - quarantine.SUSPECT_AFTER_DEATHS
-
 
 class WorkerDeaths:
     """Explains dead letters by the deaths of workers.
@@ -17,19 +14,17 @@ class WorkerDeaths:
 
     def __init__(self) -> None:
         self.fallen: set[str] = set()
-        #: Who has marked an entry, or an effect, as one to die of; its first deaths mark no effect.
-        self._marks: defaultdict[str, list[str]] = defaultdict(list)
+        #: Who has tried an entry or an effect last, by the number of deaths that this would have made.
+        self._marks: defaultdict[str, dict[int, str]] = defaultdict(dict)
 
-    def note_mark(self, name: str, holder: str) -> None:
+    def note_mark(self, name: str, deaths: int, holder: str) -> None:
         """Notes who tries an entry or an effect, under which lease."""
-        self._marks[name].append(holder.partition(":")[2])
+        self._marks[name][deaths] = holder.partition(":")[2]
 
     def explain(self, name: str, reason: str) -> bool:
         """Whether all died, or slept too long, who had tried what was dead-lettered for that reason."""
-        if reason == quarantine.REASON:
-            markers, needed = set(self._marks[name][-_EFFECT_TRIALS:]), _EFFECT_TRIALS
-        elif reason == quarantine.ENTRY_REASON:  # who dead-letters an entry has marked it, too
-            markers, needed = set(self._marks[name][:-1]), quarantine.ENTRY_DEATHS_MAX - 1
-        else:
+        if reason != quarantine.KILLER_REASON:
             return False
-        return len(markers) >= needed and markers <= self.fallen
+        # No one marks what the first death may have come from.
+        markers = [self._marks[name].get(deaths) for deaths in range(2, quarantine.DEATHS_MAX + 1)]
+        return all(marker in self.fallen for marker in markers)

@@ -1,7 +1,5 @@
 """Timers move onto the stream once; entries are read from the oldest on; what can't be understood is buried whole."""
 
-from dataclasses import replace
-
 import pytest
 
 from conferral.runtime.errors import LeaseLostError, StoreError
@@ -99,29 +97,17 @@ async def test_dead_letter_keeps_the_entry_whole_with_where_and_why(access, clie
     }  # fmt: skip
 
 
-async def test_suspects_are_counted_and_cleared_with_their_commit(access, store, client, keys, lease):
+async def test_worker_deaths_are_stored_and_cleared_on_commit(access, store, client, keys, lease):
     entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
-    assert await access.mark_suspect(P, lease, entry_id) == 1
-    assert await access.mark_suspect(P, replace(lease, holder="2:another"), entry_id) == 2
-    await store.commit(P, lease, Batch(entry_ids=[entry_id]))
+    assert await access.deaths(P) == {}
+    await access.set_deaths(P, {entry_id: 2, "e1": 3, "e2": 2})
+    await access.set_deaths(P, {"e2": 0, "e3": 1, "e4": 0})
+    assert await access.deaths(P) == {entry_id: 2, "e1": 3, "e3": 1}
+    await store.commit(P, lease, Batch(entry_ids=[entry_id], outbox_del=["e1", "e3"]))
     assert not await client.exists(keys.suspects(P))
-
-
-async def test_a_mark_whose_answer_was_lost_is_no_second_death(access, client, keys, lease):
-    entry_id = (await client.xadd(keys.events(P), {"type": "x"})).decode()
-    other = replace(lease, holder="2:another")
-    assert [await access.mark_suspect(P, lease, entry_id) for _ in range(3)] == [1, 1, 1]
-    assert [await access.mark_suspect(P, other, entry_id) for _ in range(3)] == [2, 2, 2]
-
-
-async def test_worker_deaths_over_effects_are_counted_and_cleared_on_commit(access, store, client, keys, lease):
-    assert await access.count_deaths(P, [], 2) == {}
-    assert await access.count_deaths(P, ["e1", "e2"], 2) == {"e1": 1, "e2": 1}
-    await access.set_deaths(P, "e2", 3)
-    assert await access.count_deaths(P, ["e1", "e2", "e3"], 2) == {"e1": 2, "e2": 3, "e3": 1}
-    assert await access.count_deaths(P, ["e1"], 2) == {"e1": 2}
-    await access.set_deaths(P, "e3", 0)
-    await store.commit(P, lease, Batch(outbox_del=["e1", "e2"]))
+    await access.set_deaths(P, {"e1": 3})
+    await access.clear_deaths(P)
+    await access.set_deaths(P, {})
     assert not await client.exists(keys.suspects(P))
 
 

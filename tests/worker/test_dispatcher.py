@@ -291,4 +291,4 @@ def dispatcher(lease: Lease, jobs: list[Job], *, verifies: bool = False, ahead_m
     none: Any = SimpleNamespace(update=lambda *_given: None)
     clock = StoreClock(time, offset_ms=ahead_ms)
     clock.observe(START_MS)
-    return Dispatcher(0, lease, context, clock, none, none, math.inf if verifies else 0.0)
+    return Dispatcher(0, lease, context, clock, none, none, none, math.inf if verifies else 0.0)

@@ -1,11 +1,10 @@
-"""An effect that kills the process: after five deaths it is dead-lettered, and what stands next to it is carried out.
+"""An effect that kills the process: after three deaths it is dead-lettered, and what stands next to it is carried out.
 
 In virtual time, on a Redis in memory; the executor is played, and dies of one effect.
 """
 
 import asyncio
-import gc
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -15,7 +14,7 @@ from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.consumer.quarantine import REASON, SUSPECT_AFTER_DEATHS, EffectQuarantine
+from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
 from conferral.worker.executor.job import Job
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, Work, WorkerCluster, running_cluster
@@ -81,23 +80,23 @@ of_team = in_virtual_time_with("team", partial(running_cluster, partitions=1))
 
 
 @of_team
-async def test_effect_that_killed_five_workers_is_dead_lettered_and_reported(team: WorkerCluster) -> None:
+async def test_effect_that_killed_three_workers_is_dead_lettered_and_reported(team: WorkerCluster) -> None:
     effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
     effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1,
                              with_conference=False))  # fmt: skip
     await put(team, *effects)
-    works = [Deadly(deadly=frozenset({"killer"})) for _ in range(7)]
+    works = [Deadly(deadly=frozenset({"killer"})) for _ in range(5)]
     deaths = 0
     for work in works:
         member = await lives(team, work)
         deaths += member.process.is_dead
         if not member.process.is_dead:
             break
-    assert deaths == 5
-    assert work.reported == {"killer": REASON}
+    assert deaths == 3
+    assert work.reported == {"killer": KILLER_REASON}
     assert sorted(work.taken) == ["innocent-1", "innocent-2", "innocent-3"]
     (letter,) = await letters(team)
-    assert letter[b"dead_reason"] == REASON.encode()
+    assert letter[b"dead_reason"] == KILLER_REASON.encode()
     assert letter[b"dead_entry"] == b"killer"
     assert letter[b"session"] == b"s2"
     assert effect_codec.decode(letter[b"effect"]) == OutboxEntry(effects[1], 1)
@@ -155,62 +154,10 @@ async def test_suspects_whose_tries_wait_for_twilio_are_not_taken_for_killers(te
 
 
 @of_team
-async def test_two_accidents_during_trials_convict_no_effect(team: WorkerCluster) -> None:
-    await put(team, hang_up("e1", "s1"))
-    for _ in range(2):
-        team.kill(await lives(team, Deadly()))
-    for _ in range(2):
-        await lives(team, Deadly(deadly=frozenset({"e1"})))
-    await assert_carried_out(team, "e1")
-
-
-@of_team
-async def test_accidents_during_trials_count_in_a_row_only(team: WorkerCluster) -> None:
-    """A worker survives each other trial, in which Twilio is slow, and dies later of something else."""
-    await put(team, hang_up("e1", "s1"))
-    for _ in range(2):
-        team.kill(await lives(team, Deadly()))
-    for _ in range(4):
-        await lives(team, Deadly(deadly=frozenset({"e1"})))
-        team.kill(await lives(team, Deadly(is_answered=False)))
-    await assert_carried_out(team, "e1")
-
-
-@of_team
-async def test_suspects_of_several_sessions_are_tried_together_at_first(team: WorkerCluster) -> None:
-    """They do not wait for each other while Twilio is slow."""
-    await put(team, *(hang_up(f"e{number}", f"s{number}") for number in range(8)))
-    for _ in range(2):
-        team.kill(await lives(team, Deadly()))
-    work = Deadly(is_answered=False)
-    team.join(work=work)
-    while not work.taken:
-        await team.passes(0.1)
-    await team.passes(0.1)
-    assert len(work.taken) == 8
-
-
-@of_team
-async def test_effect_that_killed_a_worker_is_tried_last(team: WorkerCluster) -> None:
-    await put(team, hang_up("killer", "s0"), hang_up("e1", "s1"))
-    for _ in range(2):
-        team.kill(await lives(team, Deadly()))
-    for _ in range(2):
-        await lives(team, Deadly(deadly=frozenset({"killer"})))
-    await put(team, hang_up("e2", "s2"))
-    work = Deadly()
-    await lives(team, work)
-    assert sorted(work.taken) == ["e1", "e2", "killer"]
-    assert work.taken[-1] == "killer"
-
-
-@of_team
 async def test_clean_stops_during_trials_are_no_deaths(team: WorkerCluster) -> None:
     await put(team, hang_up("e1", "s1"))
     for _ in range(2):
         team.kill(await lives(team, Deadly()))
-    for _ in range(2):
-        await lives(team, Deadly(deadly=frozenset({"e1"})))
     work = Deadly(is_answered=False)
     member = team.join(work=work)
     while not (work.taken or work.reported):
@@ -233,42 +180,45 @@ async def test_after_a_clean_stop_nothing_is_suspected(team: WorkerCluster) -> N
     assert not await team.client.exists(team.keys.suspects(0))
 
 
-async def test_stop_before_the_first_trial_submits_nothing_and_leaves_no_coroutine() -> None:
-    class Store:
-        async def count_deaths(self, *_: Any) -> dict[str, int]:
-            return {"e1": SUSPECT_AFTER_DEATHS}
+class Store:
+    """Counts two deaths over `e1`; runs what a test does when a count is stored."""
 
-        async def set_deaths(self, *_: Any) -> None: ...
+    def __init__(self, on_count: Callable[[], None] = lambda: None) -> None:
+        self.counts: list[dict[str, int]] = []
+        self._on_count = on_count
 
+    async def deaths(self, _partition: int) -> dict[str, int]:
+        return {"e1": 2}
+
+    async def set_deaths(self, _partition: int, deaths: dict[str, int]) -> None:
+        if deaths:
+            self.counts.append(deaths)
+            self._on_count()
+
+
+async def try_suspect(store: Store, open_effects: dict[str, Effect], *, stops: bool = False) -> list[Job]:
+    """The jobs that a partition with one suspect submits."""
     submitted: list[Job] = []
-    quarantine = EffectQuarantine(0, cast("PartitionStore", Store()), submitted.append, Metrics())
+    quarantine = Quarantine(0, cast("PartitionStore", store), submitted.append, Metrics())
+    await quarantine.begin(after_death=True)
     job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        await quarantine.submit_all([job], {}, lambda _: {"e1": job.effect}, after_death=True)
+    await quarantine.submit_all([job], {}, lambda _: open_effects)
+    if stops:
         quarantine.stop()
-        for _ in range(10):
-            await asyncio.sleep(0)
-        gc.collect()
-    assert (submitted, [str(one.message) for one in caught]) == ([], [])
-
-
-async def test_suspect_whose_session_ends_while_it_is_marked_is_not_submitted() -> None:
-    job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
-    open_effects, marks = {"e1": job.effect}, dict[str, int]()
-
-    class Store:
-        async def count_deaths(self, *_: Any) -> dict[str, int]:
-            return {"e1": SUSPECT_AFTER_DEATHS}
-
-        async def set_deaths(self, _partition: int, name: str, deaths: int) -> None:
-            open_effects.clear()
-            marks[name] = deaths
-
-    submitted: list[Job] = []
-    quarantine = EffectQuarantine(0, cast("PartitionStore", Store()), submitted.append, Metrics())
-    await quarantine.submit_all([job], {}, lambda _: open_effects, after_death=True)
     for _ in range(10):
         await asyncio.sleep(0)
     quarantine.stop()
-    assert (submitted, marks) == ([], {"e1": 0})
+    return submitted
+
+
+async def test_stop_before_the_first_trial_submits_nothing() -> None:
+    store = Store()
+    assert await try_suspect(store, {"e1": hang_up("e1", "s1")}, stops=True) == []
+    assert store.counts == []
+
+
+async def test_suspect_whose_session_ends_while_it_is_counted_is_not_submitted() -> None:
+    open_effects: dict[str, Effect] = {"e1": hang_up("e1", "s1")}
+    store = Store(open_effects.clear)
+    assert await try_suspect(store, open_effects) == []
+    assert store.counts == [{"e1": 3}, {"e1": 0}]

@@ -9,7 +9,7 @@ from conferral.operations.dead_letters import DeadLetters
 from conferral.statemachine.effects import HangUpCall
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.worker.consumer.unreadable_effects import REASON
+from conferral.worker.consumer.quarantine import UNREADABLE_REASON
 from tests.worker.test_quarantine import Deadly, lives, of_team
 from tests.worker.worker_cluster import WorkerCluster
 
@@ -49,7 +49,7 @@ async def test_unreadable_entry_becomes_a_dead_letter_and_leaves_the_outbox(
     assert work.taken == ["e2"]
     assert set(await team.client.hkeys(outbox)) == {b"e2"}
     (letter,) = await DeadLetters(team.client, team.keys).newest(2)
-    assert (letter.type, letter.reason, letter.entry_id) == ("effect", REASON, "e1")
+    assert (letter.type, letter.reason, letter.entry_id) == ("effect", UNREADABLE_REASON, "e1")
     assert letter.session == session_id
     registry = member.metrics.registry
-    assert registry.get_sample_value("conferral_dead_letters_total", {"reason": REASON}) == 1
+    assert registry.get_sample_value("conferral_dead_letters_total", {"reason": UNREADABLE_REASON}) == 1

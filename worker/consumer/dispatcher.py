@@ -17,9 +17,8 @@ from conferral.worker.consumer.batch import DecidedBatch
 from conferral.worker.consumer.decision_log import log_decisions
 from conferral.worker.consumer.partition_timers import PartitionTimers
 from conferral.worker.consumer.post_commit import PostCommitWrites
-from conferral.worker.consumer.quarantine import EffectQuarantine
+from conferral.worker.consumer.quarantine import Quarantine, decode_outbox
 from conferral.worker.consumer.session_gauge import SessionGauge
-from conferral.worker.consumer.unreadable_effects import dead_letter_unreadable, decode_outbox
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.executor.job import Job
 
@@ -38,6 +37,7 @@ class Dispatcher:
         clock: StoreClock,
         timers: PartitionTimers,
         session_gauge: SessionGauge,
+        quarantine: Quarantine,
         verify_until_s: float,
     ) -> None:
         self._partition = partition
@@ -53,9 +53,7 @@ class Dispatcher:
         self._writes = PostCommitWrites(
             partition, context.partition_store, context.metrics, session_ttl_s=context.session_ttl_s
         )
-        self._quarantine = EffectQuarantine(
-            partition, context.partition_store, lambda job: context.executor.submit(job), context.metrics
-        )
+        self._quarantine = quarantine
         #: The newest stream entry after a rollback, or at a takeover from a dead worker if the server may lack commits.
         #: With all commits, whatever was sent was committed, and so left the stream.
         self._newest_at_takeover = (0, 0)
@@ -83,8 +81,7 @@ class Dispatcher:
     async def restore(self, outbox: Mapping[str, bytes]) -> None:
         """Submit the outbox's effects, oldest first, and start its writes."""
         entries, unreadable = decode_outbox(outbox)
-        metrics, store = self._context.metrics, self._context.partition_store
-        await dead_letter_unreadable(self._partition, store, metrics, unreadable)
+        await self._quarantine.dead_letter_unreadable(unreadable)
         jobs, writes = [], []
         for entry in entries:
             if isinstance(entry.work, Effect):
@@ -93,8 +90,7 @@ class Dispatcher:
             else:
                 writes.append(entry.work)
         self._writes.start(writes)
-        after_death = not self._lease.was_released
-        await self._quarantine.submit_all(jobs, outbox, self.open_effects_of, after_death=after_death)
+        await self._quarantine.submit_all(jobs, outbox, self.open_effects_of)
 
     def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
         # Redis may lack sent marks even with all commits. The clocks of two servers may drift apart unseen.

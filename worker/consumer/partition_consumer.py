@@ -15,13 +15,12 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.partition.lease import Lease
-from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import CommitOutOfOrderError
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.partition_timers import PartitionTimers
 from conferral.worker.consumer.post_commit import PAUSE_S
-from conferral.worker.consumer.quarantine import ENTRY_DEATHS_MAX, ENTRY_REASON
+from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
 from conferral.worker.consumer.session_gauge import SessionGauge
 from conferral.worker.consumer.worker_context import WorkerContext
 
@@ -59,14 +58,15 @@ class PartitionConsumer:
         self._context = context
         self._has_recovered = False
         self._renew_lease = renew_lease
+        self._quarantine = Quarantine(
+            number, context.partition_store, lambda job: context.executor.submit(job), context.metrics
+        )
         self._dispatcher = Dispatcher(
-            number, lease, context, self.clock, self.timers, self.session_gauge, verify_until_s
+            number, lease, context, self.clock, self.timers, self.session_gauge, self._quarantine, verify_until_s
         )
         self._batches = BatchProcessor(number, lease, context, self.clock, self._dispatcher)
         #: Entries still to be decided one by one after a worker's death, count.
         self._suspects_left = 0
-        #: Marked under this lease: a mark counts a death, not an attempt.
-        self._marked_entry_ids: set[str] = set()
 
     @property
     def is_active(self) -> bool:
@@ -126,6 +126,7 @@ class PartitionConsumer:
         self.session_gauge.start()
         # An entry may have killed the previous holder, so decide them one by one.
         self._suspects_left = 0 if self.lease.was_released else SUSPECTS_MAX
+        await self._quarantine.begin(after_death=not self.lease.was_released)
         await self._dispatcher.restore(outbox)
         self._has_recovered = True
 
@@ -140,7 +141,8 @@ class PartitionConsumer:
             return
         if self._suspects_left:
             self._suspects_left -= 1
-            if await self._dead_letter_if_poison(entries[0]):
+            if not await self._quarantine.try_entry(entries[0].entry_id):
+                await self._batches.dead_letter(entries, KILLER_REASON)
                 return
         await self._context.checkpoint("after_read", self.number)
         await self._batches.process(entries)
@@ -150,15 +152,3 @@ class PartitionConsumer:
         if await self._context.partition_store.is_idle(self.number):
             self.clock.resync()
             await self._renew_lease(self.number)  # stores the partition's time
-
-    async def _dead_letter_if_poison(self, entry: Entry) -> bool:
-        """Dead-letter an entry that killed workers and return True; else mark it."""
-        if entry.entry_id in self._marked_entry_ids:
-            return False
-        deaths = await self._context.partition_store.mark_suspect(self.number, self.lease, entry.entry_id)
-        self._marked_entry_ids.add(entry.entry_id)
-        # One worker had died before the first mark.
-        if deaths < ENTRY_DEATHS_MAX:
-            return False
-        await self._batches.dead_letter([entry], ENTRY_REASON)
-        return True

@@ -1,183 +1,185 @@
-"""Effect quarantine: finds and dead-letters an effect that kills workers.
+"""Quarantine: finds and dead-letters what kills workers, or can't be read.
 
-Such a poison pill (out of memory, a crash in C) would kill the next holder, too; other effects in the outbox are
-innocent. So each takeover counts a death for every open effect. After two, the effects of a few sessions are tried at a
-time, with a mark. Effects on trial when a worker died are tried last, and alone. That death may be an accident, so only
-three in a row convict. Surviving a trial, or a clean stop, resets the count.
+A poison pill (out of memory, a crash in C) would kill the next holder, too; whatever else was in flight is innocent. So
+after a worker's death, stream entries are tried one by one, and so are effects after the second death. Before each try,
+the number of deaths that it would make is stored. Who survives it is forgotten; the third death dead-letters the entry
+or effect. A clean stop clears all counts.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
+import orjson
 import structlog
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.effects import EFFECTS
+from conferral.statemachine.events import EffectUnknown
+from conferral.storage.codecs import effect_codec
+from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.dead_letters import count_dead_letter
-from conferral.worker.executor.job import Job, log_fields
+from conferral.worker.executor.job import Job
 
 log = structlog.get_logger()
 
-#: Worker deaths after which an effect is tried with a mark, tried alone, and dead-lettered.
-SUSPECT_AFTER_DEATHS = 2
-ALONE_AFTER_DEATHS = 3
-EFFECT_DEATHS_MAX = 5
-#: Sessions tried concurrently before a death during a trial, count. One at a time would delay innocent effects.
-TRIAL_SESSIONS_MAX = 8
-#: Worker deaths after which a stream entry is dead-lettered.
-ENTRY_DEATHS_MAX = 3
-#: How long, at most, a suspect's first attempt delays the next, seconds.
+#: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.
+DEATHS_MAX = 3
+ALONE_AFTER_DEATHS = 2
+#: How long, at most, the first attempt of an effect that is tried alone delays the next, seconds.
 TRIAL_WAIT_S = 1.0
-REASON = "five workers died over it"
-ENTRY_REASON = "workers crashed processing it"
+KILLER_REASON = "workers crashed processing it"
+UNREADABLE_REASON = "outbox entry unreadable"
+_KINDS = frozenset(effect.kind for effect in EFFECTS)
 
 
-class EffectQuarantine:
-    """Submits the effects found in the outbox after a takeover."""
+class Quarantine:
+    """Counts the deaths of workers over one partition's entries and effects."""
 
     def __init__(self, partition: int, store: PartitionStore, submit: Callable[[Job], None], metrics: Metrics) -> None:
         self._partition = partition
         self._store = store
         self._submit = submit
         self._metrics = metrics
-        self._tasks: set[asyncio.Task[None]] = set()
+        #: By entry or effect id, as the last holder left them.
+        self._deaths: dict[str, int] = {}
+        self._is_after_death = False
+        self._trials: asyncio.Task[None] | None = None
+
+    async def begin(self, *, after_death: bool) -> None:
+        """Load the last holder's counts; clear them if it stopped by itself."""
+        self._is_after_death = after_death
+        try:
+            if after_death:
+                self._deaths = await self._store.deaths(self._partition)
+            else:
+                await self._store.clear_deaths(self._partition)
+        except StoreError as error:  # the takeover must not wait
+            log_unreachable(error, partition=self._partition)
 
     def stop(self) -> None:
         """Leave untried effects to the next holder."""
-        for task in self._tasks:
-            task.cancel()
+        if self._trials is not None:
+            self._trials.cancel()
+
+    async def try_entry(self, entry_id: str) -> bool:
+        """Count the death that trying an entry may be; False for a killer."""
+        deaths = self._deaths_over(entry_id)
+        if deaths >= DEATHS_MAX:
+            return False
+        await self._save({entry_id: deaths + 1})
+        return True
 
     async def submit_all(
-        self,
-        jobs: Sequence[Job],
-        bodies: Mapping[str, bytes],
-        open_effects: Callable[[str], Mapping[str, object]],
-        *,
-        after_death: bool,
+        self, jobs: Sequence[Job], bodies: Mapping[str, bytes], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
-        """Submit innocent effects at once, try suspects, dead-letter killers.
+        """Submit the outbox's jobs, oldest first: most at once, suspects one by one.
 
-        `jobs` are oldest first; `bodies` are the raw outbox entries, by effect id.
+        `bodies` are the raw outbox entries, by effect id.
         """
-        deaths = await self._count_deaths(jobs, after_death=after_death)
-        killers = {name for name, count in deaths.items() if count >= EFFECT_DEATHS_MAX}
+        deaths = {job.effect.effect_id: self._deaths_over(job.effect.effect_id) for job in jobs}
         for job in jobs:
-            if job.effect.effect_id in killers:
-                await self._dead_letter(job, bodies[job.effect.effect_id])
+            effect = job.effect
+            if deaths[effect.effect_id] >= DEATHS_MAX:
+                await self._dead_letter(effect.effect_id, effect.session_id, bodies[effect.effect_id], KILLER_REASON)
+        first = {name: ALONE_AFTER_DEATHS for name, count in deaths.items() if 0 < count < ALONE_AFTER_DEATHS}
+        await self._save(first)
         # No await from here on, so that no job is submitted twice.
-        suspects = Counter(
-            {name: count for name, count in deaths.items() if SUSPECT_AFTER_DEATHS <= count < EFFECT_DEATHS_MAX}
-        )
-        suspected = {job.effect.session_id for job in jobs if job.effect.effect_id in suspects}
+        suspected = {job.effect.session_id for job in jobs if deaths[job.effect.effect_id] == ALONE_AFTER_DEATHS}
         waiting: list[Job] = []
         for job in jobs:
-            if job.effect.effect_id in killers:
-                self._submit(replace(job, internal_error=REASON))
+            if deaths[job.effect.effect_id] >= DEATHS_MAX:
+                self._submit(replace(job, internal_error=KILLER_REASON))
             elif job.effect.session_id in suspected:  # the whole session waits, which preserves its order
                 waiting.append(job)
             else:
                 self._submit(job)
         if waiting:
-            self._run_in_background(partial(self._try_sessions, waiting, suspects, open_effects))
+            self._trials = asyncio.get_running_loop().create_task(self._try_one_by_one(waiting, deaths, open_effects))
 
-    async def _count_deaths(self, jobs: Sequence[Job], *, after_death: bool) -> dict[str, int]:
-        """Return how many workers died with each effect open, by effect id."""
-        effect_ids = [job.effect.effect_id for job in jobs]
-        deaths: dict[str, int] = {}
-        try:
-            if after_death:
-                deaths = await self._store.count_deaths(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
-            else:
-                await self._store.cap_deaths(self._partition, effect_ids, SUSPECT_AFTER_DEATHS)
-        except StoreError as error:  # a full Redis accepts no marks; the takeover must not wait
-            log_unreachable(error, partition=self._partition)
-        return deaths
-
-    async def _dead_letter(self, job: Job, body: bytes) -> None:
-        effect = job.effect
-        refusal = await self._store.dead_letter_effect(
-            self._partition, effect.effect_id, effect.session_id, body, REASON
-        )
-        if count_dead_letter(self._metrics, effect.effect_id, REASON, refusal):
-            log.error("effect_dead_lettered", partition=self._partition, **log_fields(effect), reason=REASON)
-
-    def _run_in_background(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-        # A function, because a task canceled before it begins would never await a coroutine.
-        task = asyncio.get_running_loop().create_task(self._run_contained(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _run_contained(self, work: Callable[[], Awaitable[None]]) -> None:
-        passing = (LeaseLostError,)
-        with contain(ItemKind.TASK, self._metrics, passing=passing, task="suspects", partition=self._partition):
+    async def dead_letter_unreadable(self, unreadable: Mapping[str, bytes]) -> None:
+        """Dead-letter each whole body; report its effect as unknown if possible."""
+        for name, body in unreadable.items():
+            outcome = _unknown_outcome(name, body)
             try:
-                await work()
-            except StoreError as error:
+                session_id = outcome.session_id if outcome is not None else ""
+                await self._dead_letter(name, session_id, body, UNREADABLE_REASON)
+                if outcome is None:
+                    await self._store.remove_from_outbox(self._partition, name)
+                else:
+                    await self._store.finish_effect(self._partition, name, outcome)
+            except StoreError as error:  # the next takeover finds the entry again
                 log_unreachable(error, partition=self._partition)
 
-    async def _try_sessions(
-        self, jobs: Sequence[Job], suspects: Counter[str], open_effects: Callable[[str], Mapping[str, object]]
-    ) -> None:
-        """Submit jobs in order per session; sessions with fewest deaths first."""
-        sessions: dict[str, list[Job]] = {}
-        for job in jobs:
-            sessions.setdefault(job.effect.session_id, []).append(job)
-        group_slots = asyncio.Semaphore(TRIAL_SESSIONS_MAX)
+    def _deaths_over(self, name: str) -> int:
+        """Return how many workers may have died over it: at least the last one."""
+        return max(1, self._deaths.get(name, 0)) if self._is_after_death else 0
 
-        def is_open(job: Job) -> bool:
-            return job.effect.effect_id in open_effects(job.effect.session_id)
-
-        async def try_alone(session_jobs: Sequence[Job]) -> None:
-            for job in session_jobs:
-                if is_open(job):
-                    await self._try_effect(job, suspects[job.effect.effect_id], is_open)
-
-        async def try_in_group(session_jobs: Sequence[Job]) -> None:
-            async with group_slots:
-                await try_alone(session_jobs)
-
-        deaths = {name: max(suspects[job.effect.effect_id] for job in jobs) for name, jobs in sessions.items()}
-        async with asyncio.TaskGroup() as group:
-            for name, session_jobs in sessions.items():
-                if deaths[name] < ALONE_AFTER_DEATHS:
-                    group.create_task(try_in_group(session_jobs))
-        for name in sorted((name for name in sessions if deaths[name] >= ALONE_AFTER_DEATHS), key=deaths.__getitem__):
-            await try_alone(sessions[name])
-
-    async def _try_effect(self, job: Job, deaths: int, is_open: Callable[[Job], bool]) -> None:
-        """Count one more death, submit an effect, and await its first attempt.
-
-        `deaths` is 0 if the effect only waits for its session's suspect.
-        """
-        attempted = asyncio.Event()
-        effect_id = job.effect.effect_id
-        if deaths:
-            await self._save_deaths(effect_id, deaths + 1)
-            if not is_open(job):
-                await self._save_deaths(effect_id, 0)  # the commit that dropped it may precede the mark
-                return
-        self._submit(replace(job, on_attempted=attempted.set))
-        # By then, the effect only waits for Twilio, so it does not cause later deaths, and earlier ones were accidents.
-        trial = self._run_in_background(partial(self._end_trial, effect_id, attempted, is_suspect=bool(deaths)))
-        ended, _ = await asyncio.wait({trial}, timeout=TRIAL_WAIT_S)
-        if deaths and not ended:
-            await self._save_deaths(effect_id, SUSPECT_AFTER_DEATHS)
-
-    async def _save_deaths(self, effect_id: str, deaths: int) -> None:
+    async def _save(self, deaths: Mapping[str, int]) -> None:
         try:
-            await self._store.set_deaths(self._partition, effect_id, deaths)
-        except StoreError as error:
+            await self._store.set_deaths(self._partition, deaths)
+        except StoreError as error:  # a full Redis accepts no counts; the work must not wait
             log_unreachable(error, partition=self._partition)
 
-    async def _end_trial(self, effect_id: str, attempted: asyncio.Event, *, is_suspect: bool) -> None:
-        """Reset a suspect's deaths after its first attempt: the worker survived."""
-        await attempted.wait()
-        if is_suspect:
-            await self._store.set_deaths(self._partition, effect_id, 0)
+    async def _dead_letter(self, effect_id: str, session_id: str, body: bytes, reason: str) -> None:
+        refusal = await self._store.dead_letter_effect(self._partition, effect_id, session_id, body, reason)
+        if count_dead_letter(self._metrics, effect_id, reason, refusal):
+            fields = {"partition": self._partition, "effect_id": effect_id, "session_id": session_id}
+            log.error("effect_dead_lettered", **fields, reason=reason)
+
+    async def _try_one_by_one(
+        self, jobs: Sequence[Job], deaths: Mapping[str, int], open_effects: Callable[[str], Mapping[str, object]]
+    ) -> None:
+        with contain(
+            ItemKind.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
+        ):
+            for job in jobs:
+                name, session_id = job.effect.effect_id, job.effect.session_id
+                is_suspect = deaths[name] == ALONE_AFTER_DEATHS
+                if is_suspect and name in open_effects(session_id):
+                    await self._save({name: deaths[name] + 1})
+                if name not in open_effects(session_id):  # the commit that dropped it may precede the mark
+                    await self._save({name: 0})
+                    continue
+                attempted = asyncio.Event()
+                self._submit(replace(job, on_attempted=attempted.set))
+                waiting = asyncio.ensure_future(attempted.wait())
+                ended, _ = await asyncio.wait({waiting}, timeout=TRIAL_WAIT_S)
+                waiting.cancel()
+                if is_suspect:
+                    # A longer attempt only waits for Twilio, so a later death has another cause.
+                    await self._save({name: 0 if ended else deaths[name]})
+
+
+def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[str, bytes]]:
+    """Return the readable entries, oldest first, and unreadable bodies by id."""
+    entries: list[OutboxEntry] = []
+    unreadable: dict[str, bytes] = {}
+    for name, body in outbox.items():
+        try:
+            entry = effect_codec.decode(body)
+        except BadEntryError:
+            unreadable[name] = body
+            continue
+        if entry is not None:
+            entries.append(entry)
+    return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place)), unreadable
+
+
+def _unknown_outcome(effect_id: str, body: bytes) -> EffectUnknown | None:
+    """Return the outcome; None if the session or the effect's kind is unclear."""
+    try:
+        record = orjson.loads(body)
+        session_id, kind, party = record["session_id"], record["kind"], record.get("party", "")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    are_texts = all(isinstance(value, str) for value in (session_id, kind, party))
+    if not (are_texts and session_id and kind in _KINDS):
+        return None
+    token = f"{effect_id}:outcome"
+    return EffectUnknown(session_id=session_id, token=token, effect_id=effect_id, kind=kind, party=party)

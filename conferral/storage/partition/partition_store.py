@@ -234,40 +234,21 @@ class PartitionStore:
         await self.remove_from_outbox(partition, write.write_id)
         return refusal
 
-    async def mark_suspect(self, partition: int, lease: Lease, entry_id: str) -> int:
-        """Mark an entry that may kill workers; return under how many leases."""
-        key = self._keys.suspects(partition)
+    async def deaths(self, partition: int) -> dict[str, int]:
+        """Return how many workers died over which entries and effects, by id."""
         with store_errors():
-            return int(await scripts.mark_suspect(self._client, [key], [entry_id, lease.holder]))
+            found = await self._client.hgetall(self._keys.suspects(partition))
+        return {name.decode(errors="replace"): int(count) for name, count in found.items() if count.isdigit()}
 
-    async def count_deaths(self, partition: int, effect_ids: Sequence[str], max_deaths: int) -> dict[str, int]:
-        """Count a worker's death for effects that may have caused it."""
-        if not effect_ids:
-            return {}
+    async def set_deaths(self, partition: int, deaths: Mapping[str, int]) -> None:
+        """Store counts of worker deaths, by entry or effect id; 0 removes one."""
         key = self._keys.suspects(partition)
+        counted = {name: count for name, count in deaths.items() if count}
         with store_errors():
-            before = [int(count or 0) for count in await self._client.hmget(key, effect_ids)]
-            counts = (max(count, min(count + 1, max_deaths)) for count in before)
-            deaths = dict(zip(effect_ids, counts, strict=True))
-            await self._client.hset(key, mapping=deaths)
-        return deaths
-
-    async def cap_deaths(self, partition: int, effect_ids: Sequence[str], max_deaths: int) -> None:
-        """Lower counts to `max_deaths`: the last trial run killed no worker."""
-        if not effect_ids:
-            return
-        key = self._keys.suspects(partition)
-        with store_errors():
-            counts = [int(count or 0) for count in await self._client.hmget(key, effect_ids)]
-            above = [name for name, count in zip(effect_ids, counts, strict=True) if count > max_deaths]
-            if above:
-                await self._client.hset(key, mapping=dict.fromkeys(above, max_deaths))
-
-    async def set_deaths(self, partition: int, effect_id: str, deaths: int) -> None:
-        """Store an effect's count of worker deaths; 0 removes it."""
-        key = self._keys.suspects(partition)
-        with store_errors():
-            await (self._client.hset(key, effect_id, deaths) if deaths else self._client.hdel(key, effect_id))
+            if counted:
+                await self._client.hset(key, mapping=counted)
+            if forgotten := deaths.keys() - counted.keys():
+                await self._client.hdel(key, *forgotten)
 
     async def clear_deaths(self, partition: int) -> None:
         """Forget all worker deaths of a partition, for entries and effects."""
