@@ -21,8 +21,8 @@ from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
+from conferral.storage.connection.client import node_of
 from conferral.storage.connection.errors import SILENT_STATES
-from conferral.storage.connection.node_limits import node_of
 
 #: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
 POLL_INITIAL_S = 0.05

@@ -12,8 +12,7 @@ from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_stream import safe_id
 from conferral.storage.connection.client import CHUNK as CHUNK
-from conferral.storage.connection.client import server_time_ms, store_errors
-from conferral.storage.connection.node_limits import node_of
+from conferral.storage.connection.client import node_of, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.session_reader import Fields as Fields
 from conferral.storage.queries.session_reader import LogEntry as LogEntry

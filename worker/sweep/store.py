@@ -16,8 +16,7 @@ from conferral.statemachine.states import PartyStatus
 from conferral.storage import scripts
 from conferral.storage.codecs.session_hash import DAMAGED
 from conferral.storage.codecs.session_view import PartyView, SessionView
-from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.node_limits import grouped_by_node, node_of
+from conferral.storage.connection.client import Client, grouped_by_node, node_of, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import append_events

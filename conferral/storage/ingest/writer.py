@@ -20,7 +20,6 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.connection.client import Client, is_transient, store_errors
-from conferral.storage.connection.node_limits import NodeLimits
 from conferral.storage.ingest.command_batcher import DEADLINE_S, RETRY_AFTER_S, CommandBatcher
 from conferral.storage.ingest.load_shedding import LoadShedding
 from conferral.storage.ingest.port import GateClaim, NewestSession
@@ -28,8 +27,8 @@ from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 from conferral.storage.queries.redis_warnings import read_warnings
 
-#: Concurrent gate claims per node, count: a claim that finds no connection in the client's pool fails at once.
-CLAIMS_MAX = 2
+#: Concurrent scripts, count: one that finds no connection in the client's pool fails at once.
+SCRIPTS_MAX = 16
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
 IDENTITY_WINDOW_S = 60
@@ -63,7 +62,7 @@ class BatchingIngest:
         self._deadline_s = deadline_s
         self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
         self._shedding = LoadShedding(clock, metrics or Metrics())
-        self._script_limits = NodeLimits(client, CLAIMS_MAX)
+        self._script_turns = asyncio.Semaphore(SCRIPTS_MAX)
         self._server = ServerWatch(client, clock)
         self._batcher = CommandBatcher(client, deadline_s, self._server.mark_unknown)
 
@@ -164,7 +163,7 @@ class BatchingIngest:
 
         async def run_once() -> Any:
             with store_errors():
-                async with asyncio.timeout_at(deadline_s), self._script_limits.permit(key):
+                async with asyncio.timeout_at(deadline_s), self._script_turns:
                     return await script(self._client, [key], arguments)
 
         def note_failure(error: StoreError) -> None:

@@ -25,8 +25,7 @@ from redis.exceptions import NoScriptError
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, run_all, store_errors, to_store_error
-from conferral.storage.connection.node_limits import grouped_by_node
+from conferral.storage.connection.client import Client, grouped_by_node, run_all, store_errors, to_store_error
 
 #: Lifetime of a lease without renewal, milliseconds: a killed worker's calls wait at most this long, plus a poll.
 LEASE_MS = 5_000

@@ -17,14 +17,13 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster, run_all, store_errors
 from conferral.storage.connection.errors import STATES
-from conferral.storage.connection.node_limits import NodeLimits, grouped_by_node
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
 from conferral.storage.partition.lease import Lease, parse_due_ms
 
 #: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
-#: Concurrent post-commit writes per Redis node, count: decisions need connections, too.
+#: Concurrent post-commit writes, count: decisions need connections, too.
 POST_COMMIT_WRITES_MAX = 32
 EVENTS_PER_PIPELINE_MAX = 200
 #: Maximum size of an entry, bytes; of larger ones, as much is dead-lettered.
@@ -78,7 +77,7 @@ class PartitionStore:
         self._reads = reads
         self._keys = keys
         self._outcomes_kept = outcomes_kept
-        self._write_limits = NodeLimits(client, POST_COMMIT_WRITES_MAX)
+        self._write_turns = asyncio.Semaphore(POST_COMMIT_WRITES_MAX)
         #: Whether partitions are on several servers, so that one round trip would wait for the slowest of them.
         self._is_cluster = is_cluster(client)
 
@@ -190,7 +189,7 @@ class PartitionStore:
         if not commands:
             return list(writes)
         outbox = self._keys.outbox(partition)
-        async with self._write_limits.permit(outbox):
+        async with self._write_turns:
             with store_errors():
                 answers = await run_all(self._client, commands)
                 answered = zip(owners, answers, strict=True)
@@ -202,24 +201,19 @@ class PartitionStore:
 
     async def finish_write(self, partition: int, write: effect_codec.PostCommitWrite, *, session_ttl_s: int) -> None:
         """Perform a post-commit write and remove it; safe to repeat."""
-        # In sequence: a full Redis refuses the write, but never the removal.
-        if isinstance(write, effect_codec.ReportCommand):
-            async with self._write_limits.permit(self._keys.command(write.report.command_id)):
+        async with self._write_turns:
+            # In sequence: a full Redis refuses the write, but never the removal.
+            if isinstance(write, effect_codec.ReportCommand):
                 await report_command(self._client, self._keys, write)
-        elif isinstance(write, effect_codec.ExpireCalls):
-            by_node = grouped_by_node(self._client, map(self._keys.call, write.call_sids))
-            await asyncio.gather(*(self._expire(keys, write.session_id, session_ttl_s) for keys in by_node))
-        else:
-            async with self._write_limits.permit(self._keys.outcomes):
-                await publish_outcome(self._client, self._keys, write.outcome_record, max_entries=self._outcomes_kept)
-        async with self._write_limits.permit(self._keys.outbox(partition)):
-            await self.remove_from_outbox(partition, write.write_id)
-
-    async def _expire(self, keys: Sequence[str], session_id: str, ttl_s: int) -> None:
-        async with self._write_limits.permit(keys[0]):
-            for key in keys:
+            elif isinstance(write, effect_codec.ExpireCalls):
                 with store_errors():
-                    await scripts.expire_call(self._client, [key], [session_id, ttl_s])
+                    for call_sid in write.call_sids:
+                        key = self._keys.call(call_sid)
+                        await scripts.expire_call(self._client, [key], [write.session_id, session_ttl_s])
+            else:
+                record = write.outcome_record
+                await publish_outcome(self._client, self._keys, record, max_entries=self._outcomes_kept)
+            await self.remove_from_outbox(partition, write.write_id)
 
     async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> str:
         """Dead-letter a write that Redis permanently refuses.

@@ -11,8 +11,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs.session_hash import DAMAGED, WRONG_TYPE, all_fields
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.text_codec import decode_fields, int_of
-from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
-from conferral.storage.connection.node_limits import node_of
+from conferral.storage.connection.client import CHUNK, Client, node_of, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import OF_LOGS, OF_SESSIONS, EndedCursor, LiveCursor, LogCursor, read_cursor
 
