@@ -5,7 +5,6 @@ import re
 from page_parts import ROOT
 
 from conferral.statemachine.events import COMMANDS
-from conferral.statemachine.states import State
 from conferral.statemachine.table import ROWS, TABLE, Refuse
 from conferral.statemachine.table.row import refusal
 
@@ -20,12 +19,11 @@ def filled(page: str) -> str:
 
 
 def _table() -> str:
-    lines = ["| `reason` | Commands | In |", "| --- | --- | --- |"]
+    lines = ["| `reason` | Commands |", "| --- | --- |"]
     for reason in dict.fromkeys(row.reason for row in ROWS if isinstance(row, Refuse)):
-        found = [one for one in TABLE if refusal(reason) in one.actions]
+        events = {one.event for one in TABLE if refusal(reason) in one.actions}
         shown = f"`{reason}`" if isinstance(reason, str) else (reason.__doc__ or "").strip().rstrip(".")
-        states = {one.source for one in found}
-        lines.append(f"| {shown} | {_commands({one.event for one in found})} | {_states(states)} |")
+        lines.append(f"| {shown} | {_commands(events)} |")
     return "\n".join(lines)
 
 
@@ -33,9 +31,3 @@ def _commands(events: set[type]) -> str:
     if events == _OF_SESSIONS:
         return "all except `call`"
     return ", ".join(f"`{command.name}`" for command in COMMANDS if command in events)
-
-
-def _states(states: set[State]) -> str:
-    if states >= set(State) - {State.ENDED}:
-        return "any state" if State.ENDED in states else "any live state"
-    return ", ".join(f"`{state}`" for state in State if state in states)

@@ -154,7 +154,7 @@ class TransferStage(StrEnum):
     TALKING = "talking"
     #: The agent who parks the call leaves.
     PARKING = "parking"
-    #: Twilio confirms the hold of the party that a swap puts aside.
+    #: Twilio confirms the hold of the party that a swap puts on hold.
     HOLDING_FOR_SWAP = "holding-for-swap"
     #: Twilio confirms the unhold of the party that the agent talks to next.
     UNHOLDING_FOR_SWAP = "unholding-for-swap"
