@@ -18,7 +18,7 @@ from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.storage import config
 from conferral.storage.connection.client import Client
-from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.ingest.writer import CONNECTIONS_MAX, BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_stats import stats_of
@@ -73,7 +73,7 @@ async def _serve(
 ) -> int:
     metrics, clock = Metrics(is_worker=False), SystemClock()
     count_outages(metrics)
-    client = make_redis_client(settings.redis_url)
+    client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)
     # A separate client, so that no caller waits behind a list of sessions.
     api_client = make_redis_client(settings.redis_url, max_connections=2 * CONCURRENT_MAX)
     probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)

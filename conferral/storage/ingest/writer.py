@@ -20,15 +20,16 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_hash import all_fields
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.connection.client import Client, is_transient, store_errors
-from conferral.storage.ingest.command_batcher import DEADLINE_S, RETRY_AFTER_S, CommandBatcher
+from conferral.storage.ingest.command_batcher import DEADLINE_S, PIPELINES_MAX, RETRY_AFTER_S, CommandBatcher
 from conferral.storage.ingest.load_shedding import LoadShedding
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 from conferral.storage.queries.redis_warnings import read_warnings
 
-#: Concurrent scripts, count: one that finds no connection in the client's pool fails at once.
-SCRIPTS_MAX = 16
+#: Concurrent scripts, and connections that an ingest needs, count: a command that finds none free fails at once.
+SCRIPTS_MAX = 8
+CONNECTIONS_MAX = PIPELINES_MAX + SCRIPTS_MAX
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
 IDENTITY_WINDOW_S = 60
