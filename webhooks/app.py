@@ -31,11 +31,10 @@ from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.phrases import Phrase
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules
-from conferral.webhooks.dependencies import Dependencies
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.rescue import VOICE_URL_PATHS, Action, NoRedisIngest, Rescue
-from conferral.webhooks.responses import RejectedError, Rejection, twiml_response
+from conferral.webhooks.responses import Dependencies, RejectedError, Rejection, twiml_response
 from conferral.webhooks.server import HealthRoutes
 from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
 from conferral.webhooks.visits import TooManyVisitsError, Visits

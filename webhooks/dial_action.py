@@ -26,9 +26,10 @@ from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, Dial
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import NextAgent
-from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.responses import (
     SHORT_STORE_DEADLINE_S,
+    Dependencies,
+    Routes,
     record_unstored,
     store_deadline,
     store_timeout,

@@ -22,8 +22,7 @@ from conferral.telephony.callback_events import call_sid_of, digits_of, gate_dec
 from conferral.telephony.callback_urls import GATE_PATH, Gate
 from conferral.telephony.phrases import GATE_REJECTIONS, Phrase
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.responses import record_unstored, store_deadline, twiml_response
+from conferral.webhooks.responses import Dependencies, Routes, record_unstored, store_deadline, twiml_response
 
 #: Times that the gate decides, count: after the answer, and after each of the two prompts for a key.
 QUESTIONS_MAX = 3

@@ -16,8 +16,7 @@ from conferral.telephony.callback_events import call_sid_of, is_outbound_leg
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, FALLBACK_PATH, GATE_PATH, WAIT_PATH
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.responses import twiml_response
+from conferral.webhooks.responses import Dependencies, Routes, twiml_response
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 from conferral.webhooks.voice_client import CLIENT_PATH
 

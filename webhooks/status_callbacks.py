@@ -19,8 +19,7 @@ from conferral.telephony.callback_events import (
 )
 from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_session
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.responses import record_unstored
+from conferral.webhooks.responses import Dependencies, Routes, record_unstored
 from conferral.webhooks.visits import Visits
 
 log = structlog.get_logger()

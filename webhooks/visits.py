@@ -22,8 +22,7 @@ from conferral.telephony.callback_urls import parse_request_number
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import call_received_event
-from conferral.webhooks.dependencies import Routes
-from conferral.webhooks.responses import store_deadline, twiml_response
+from conferral.webhooks.responses import Routes, store_deadline, twiml_response
 
 log = structlog.get_logger()
 

@@ -22,10 +22,16 @@ from conferral.telephony.directory import InboundRoute
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import call_received_event
-from conferral.webhooks.dependencies import Dependencies, Routes
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
-from conferral.webhooks.responses import read_undecided, record_unstored, store_deadline, twiml_response
+from conferral.webhooks.responses import (
+    Dependencies,
+    Routes,
+    read_undecided,
+    record_unstored,
+    store_deadline,
+    twiml_response,
+)
 from conferral.webhooks.visits import Visits
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
 

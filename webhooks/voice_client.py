@@ -27,8 +27,7 @@ from conferral.telephony.callback_events import (
 )
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.responses import record_unstored, store_deadline, twiml_response
+from conferral.webhooks.responses import Dependencies, Routes, record_unstored, store_deadline, twiml_response
 from conferral.webhooks.visits import Visit, Visits
 
 log = structlog.get_logger()

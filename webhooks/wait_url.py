@@ -29,8 +29,14 @@ from conferral.telephony.callback_events import (
 from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, WAIT_PATH, Announcement, Wait
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import call_received_event
-from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.responses import read_undecided, store_deadline, store_timeout, twiml_response
+from conferral.webhooks.responses import (
+    Dependencies,
+    Routes,
+    read_undecided,
+    store_deadline,
+    store_timeout,
+    twiml_response,
+)
 
 #: Path of each file. Public: Twilio does not sign these requests, and the files are not secret.
 PATHS = {WaitAudio.RINGBACK: "/media/ringback.wav", WaitAudio.MUSIC: "/media/music.wav"}

@@ -3,8 +3,7 @@
 import asyncio
 
 from conferral.check import redis_server
-from conferral.check.account import check_account
-from conferral.check.public_url import check_round_trip
+from conferral.check.account import check_account, check_round_trip
 from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_libraries, check_settings, check_sources
 from conferral.check.workers import check_clocks, check_cluster, check_workers

@@ -12,8 +12,7 @@ from rich.live import Live
 from conferral import output
 from conferral.cli.session_tables import COLUMNS, narrow_entry, print_fields, print_parties, read_sessions, table_row
 from conferral.operations import session_summary, wording
-from conferral.operations.change_feed import POLL_INTERVAL_S, Change, ChangeFeed
-from conferral.operations.session_queries import PartitionClocks, SessionQueries
+from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed, PartitionClocks, SessionQueries
 from conferral.redis_access import open_redis, redacted_url
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError

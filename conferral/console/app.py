@@ -18,7 +18,7 @@ from conferral.console.dashboard import Dashboard
 from conferral.console.messages import encode_message, redact_fields
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
-from conferral.console.views.lists import ViewFactory
+from conferral.console.views import ViewFactory
 from conferral.console.websocket import PageSocket, reject
 from conferral.operations import replay
 from conferral.operations.session_queries import LogEntry

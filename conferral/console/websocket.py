@@ -14,8 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from conferral.console.commands import CommandTracker
 from conferral.console.messages import encode_message
-from conferral.console.views.lists import ViewFactory
-from conferral.console.views.view import BadMessageError, View
+from conferral.console.views import BadMessageError, View, ViewFactory
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.server import close_in_time

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from conferral import output
 from conferral.operations import wording
-from conferral.operations.change_feed import ChangeFeed
-from conferral.operations.session_queries import LogEntry
+from conferral.operations.session_queries import ChangeFeed, LogEntry
 from conferral.operations.timeline import build_timeline
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import State

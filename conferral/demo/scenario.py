@@ -16,8 +16,8 @@ from conferral.demo.phones import DemoPhones, ScriptValue
 from conferral.demo.subprocesses import poll_until
 from conferral.errors import CommandNotDoneError
 from conferral.operations import wording
-from conferral.operations.change_feed import ChangeFeed
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
+from conferral.operations.session_queries import ChangeFeed
 from conferral.statemachine.states import Phase
 from conferral.storage.codecs.session_view import SessionView
 

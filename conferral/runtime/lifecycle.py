@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.garbage import collect_rarely
 
 log = structlog.get_logger()
 
@@ -53,7 +52,6 @@ def run(
     """
     # Objects loaded so far live forever, so the collector can skip them.
     gc.freeze()
-    collect_rarely()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_run_with_signals(main, on_hangup, draining))
 

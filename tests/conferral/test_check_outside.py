@@ -9,8 +9,7 @@ import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
-from conferral.check.account import check_account
-from conferral.check.public_url import check_round_trip
+from conferral.check.account import check_account, check_round_trip
 from conferral.check.result import CheckResult
 from conferral.check.workers import check_clocks
 from conferral.runtime.settings import ServiceSettings, load

@@ -10,8 +10,7 @@ from rich.console import Console
 
 from conferral.cli import follow
 from conferral.cli.session_tables import read_sessions
-from conferral.operations.change_feed import ChangeFeed
-from conferral.operations.session_queries import SessionQueries
+from conferral.operations.session_queries import ChangeFeed, SessionQueries
 from conferral.runtime.errors import StoreUnreachableError
 from tests.conferral.cli_helpers import (
     CALL,

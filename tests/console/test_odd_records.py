@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from conferral.console import messages
+from conferral.console import views as view
 from conferral.console.messages import encode_message, redact_fields, to_json_value
-from conferral.console.views import session as view
 from conferral.operations import explanation, replay, statistics, timeline
 from conferral.operations.attention import attention_of
 from conferral.operations.command_forms import command_forms

@@ -8,8 +8,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from conferral.console import views as session_view
 from conferral.console.dashboard import LogCache
-from conferral.console.views import session as session_view
 from conferral.operations import replay, timeline
 from conferral.operations.command_forms import command_forms
 from conferral.statemachine.session import Party, Session

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from conferral.console import app as app_module
 from conferral.console import websocket
-from conferral.console.views.lists import HealthView
+from conferral.console.views import HealthView
 from conferral.console.websocket import MESSAGE_BYTES_MAX
 from tests.conferral.cli_helpers import CALL, conferenced, make_session, put, set_up
 from tests.console.console_helpers import BEARER, PATIENCE_S, TOKEN, Page, app_of, commit, console_over, origin, served

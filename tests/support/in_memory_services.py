@@ -24,8 +24,7 @@ from conferral.telephony.http_client import HttpAnswer, PooledHttpClient, check_
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import signed_routes
 from conferral.webhooks.authentication import parse_form
-from conferral.webhooks.dependencies import Dependencies
-from conferral.webhooks.responses import RejectedError
+from conferral.webhooks.responses import Dependencies, RejectedError
 
 _T = TypeVar("_T")
 _VERSION = "/2010-04-01/Accounts/"

@@ -23,8 +23,7 @@ from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks import app, server
 from conferral.webhooks.api.handlers import Handlers
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules, parse_form
-from conferral.webhooks.dependencies import Dependencies, Routes
-from conferral.webhooks.responses import RejectedError, read_undecided, store_deadline
+from conferral.webhooks.responses import Dependencies, RejectedError, Routes, read_undecided, store_deadline
 from conferral.webhooks.server import HealthRoutes, LargeBodyLimiter
 from conferral.webhooks.voice import VoiceRoutes
 from conferral.webhooks.wait_url import WaitRoutes

@@ -13,7 +13,7 @@ from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.app import signed_routes
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.dependencies import Dependencies
+from conferral.webhooks.responses import Dependencies
 from tests.webhooks.documents import action_of
 from tests.webhooks.webhook_helpers import FakeTwilioQueries, fields, settings
 

@@ -1,23 +1,75 @@
-"""The view of one session: state, timeline, waits, and commands."""
+"""What pages display: sessions, one session, health, dead letters."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from conferral.console.dashboard import CachedLog, LogCache
+from conferral.console.dashboard import CachedLog, Dashboard, LogCache
 from conferral.console.messages import attention_mark, encode_message, encode_message_with_lists, redact_fields
 from conferral.console.redis_access import RedisAccess
-from conferral.console.session_feed import SessionFeed
-from conferral.console.views.view import View
+from conferral.console.session_feed import CachedSession, SessionFeed
 from conferral.operations import explanation, replay, session_summary, wording
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.command_forms import CommandForm, command_forms
+from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
 from conferral.operations.pending import Wait
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.clock import Clock
+from conferral.statemachine.ids import NAME_PATTERN
 from conferral.storage.codecs.session_view import SessionView, view_of
 from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.queries.dead_letters import REASON_MAX
+
+
+class BadMessageError(ValueError):
+    """A page's message is invalid; the text says why."""
+
+
+class View(ABC):
+    """What one page displays. It remembers what it has sent."""
+
+    #: Whether it includes ended sessions.
+    with_ended = False
+    _sent = b""
+
+    @abstractmethod
+    async def new_messages(self) -> list[bytes]:
+        """Return messages about changes; if it raises StoreError, none is lost."""
+
+    def _if_changed(self, message: bytes) -> list[bytes]:
+        if message == self._sent:
+            return []
+        self._sent = message
+        return [message]
+
+
+def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
+    """Return a string field, empty if missing, or raise BadMessageError."""
+    value = message.get(name, "")
+    if not isinstance(value, str) or len(value) > most:
+        raise BadMessageError(f"{name}: must be text of at most {most} characters")
+    return value
+
+
+def read_flag(message: Mapping[str, Any], name: str) -> bool:
+    """Return a boolean field, false if missing, or raise BadMessageError."""
+    value = message.get(name, False)
+    if not isinstance(value, bool):
+        raise BadMessageError(f"{name}: must be true or false")
+    return value
+
+
+def read_count(message: Mapping[str, Any], name: str) -> int | None:
+    """Return a count field, None if missing, or raise BadMessageError."""
+    value = message.get(name)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15):
+        raise BadMessageError(f"{name}: must be an integer, 0 or more")
+    return value
+
 
 #: Read interval without commits in its partition: sentences with times grow stale.
 READ_EVERY_S = 2.0
@@ -213,3 +265,160 @@ def _links(session: SessionView) -> dict[str, str]:
         for sid in named
         if _SID.fullmatch(sid)
     }
+
+
+#: Rows encoded at a time (count); other tasks run in between.
+ROWS_PER_MESSAGE = 200
+
+
+class SessionListView(View):
+    """The list as sent to one page."""
+
+    def __init__(self, feed: SessionFeed, *, with_ended: bool, full: bool) -> None:
+        self.with_ended = with_ended
+        self._feed = feed
+        self._full = full
+        self._seen_revision = -1
+        self._has_ended = with_ended
+
+    async def new_messages(self) -> list[bytes]:
+        """Return changed rows, and which are gone; at first, all rows."""
+        if not self._feed.is_loaded:
+            return []
+        messages = []
+        # The newest ended calls fill an empty list.
+        has_ended = self.with_ended or not self._feed.has_live
+        since = self._seen_revision if has_ended == self._has_ended else -1
+        changes = self._feed.changes(since, with_ended=has_ended)
+        if changes.is_complete or changes.sessions or changes.removed:
+            rows = await self._rows(changes.sessions)
+            messages.append(
+                encode_message_with_lists("sessions", {"rows": rows}, whole=changes.is_complete, gone=changes.removed)
+            )
+        self._seen_revision, self._has_ended = changes.revision, has_ended
+        return messages
+
+    async def _rows(self, kept: Sequence[CachedSession]) -> list[bytes]:
+        found: list[bytes] = []
+        for start in range(0, len(kept), ROWS_PER_MESSAGE):
+            found += [one.row(full=self._full) for one in kept[start : start + ROWS_PER_MESSAGE]]
+            if start + ROWS_PER_MESSAGE < len(kept):
+                await asyncio.sleep(0)
+        return found
+
+
+DEAD_EVERY_S = 1.0
+#: Maximum fraction of the time spent reading: counting the reasons reads every letter.
+DEAD_BUSY_MAX = 0.2
+#: Number of letters shown, newest first.
+SHOWN_MAX = 200
+
+
+class DeadLettersView(View):
+    """The dead letters as sent to one page."""
+
+    def __init__(self, redis: RedisAccess, clock: Clock, reason: str, *, full: bool) -> None:
+        self._redis = redis
+        self._clock = clock
+        self._reason = reason
+        self._full = full
+        self._poll_at_s = 0.0
+        #: Count and newest id: every addition or removal changes one of them.
+        self._seen: tuple[int, str] | None = None
+
+    async def new_messages(self) -> list[bytes]:
+        """Return all dead letters to show, if one was added or removed."""
+        started_s = self._clock.monotonic_s()
+        if started_s < self._poll_at_s:
+            return []
+        messages = await self._poll()
+        took_s = self._clock.monotonic_s() - started_s
+        self._poll_at_s = started_s + max(DEAD_EVERY_S, took_s / DEAD_BUSY_MAX)
+        return messages
+
+    async def _poll(self) -> list[bytes]:
+        seen = await self._redis.run(_count_and_newest_id)
+        if seen == self._seen:
+            return []
+        shown = await self._redis.run(lambda reader: _letters(reader).newest(SHOWN_MAX, self._reason, full=self._full))
+        groups = await self._redis.run(lambda reader: _letters(reader).groups())
+        self._seen = seen
+        return [encode_message("dead", reason=self._reason, letters=shown, groups=groups, count=seen[0])]
+
+
+def _letters(reader: SessionQueries) -> DeadLetters:
+    return DeadLetters(reader.client, reader.keys)
+
+
+async def _count_and_newest_id(reader: SessionQueries) -> tuple[int, str]:
+    letters = _letters(reader)
+    newest = await letters.newest(1)
+    return await letters.count(), newest[0].id if newest else ""
+
+
+class ViewFactory:
+    """Creates views."""
+
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, dashboard: Dashboard, clock: Clock) -> None:
+        self.feed = feed
+        self.redis = redis
+        self._dashboard = dashboard
+        self._clock = clock
+        self._log_cache = LogCache()
+
+    def make(self, message: Mapping[str, Any]) -> View:
+        """Return the requested view with the summary, or raise BadMessageError."""
+        return _WithSummary(self._make(message), self.feed, self._dashboard)
+
+    def _make(self, message: Mapping[str, Any]) -> View:
+        full = read_flag(message, "full")
+        match message.get("view"):
+            case "sessions":
+                return SessionListView(self.feed, with_ended=read_flag(message, "ended"), full=full)
+            case "session":
+                named = read_text(message, "id")
+                if not NAME_PATTERN.fullmatch(named):
+                    raise BadMessageError("id: must be a session's id or a call SID")
+                return SessionDetailView(
+                    self.feed,
+                    self.redis,
+                    self._log_cache,
+                    self._clock,
+                    named,
+                    after=read_text(message, "after"),
+                    as_of=read_count(message, "as_of"),
+                    full=full,
+                )
+            case "health":
+                return HealthView(self._dashboard)
+            case "dead":
+                return DeadLettersView(self.redis, self._clock, read_text(message, "reason", REASON_MAX), full=full)
+            case _:
+                raise BadMessageError("view: must be sessions, session, health or dead")
+
+
+class HealthView(View):
+    """The health as sent to one page."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+
+    async def new_messages(self) -> list[bytes]:
+        """Return the health, if it has changed."""
+        return self._if_changed(await self._dashboard.health())
+
+
+class _WithSummary(View):
+    """A view plus the summary, for the banner of every page."""
+
+    def __init__(self, view: View, feed: SessionFeed, dashboard: Dashboard) -> None:
+        self.with_ended = view.with_ended
+        self._view = view
+        self._feed = feed
+        self._dashboard = dashboard
+
+    async def new_messages(self) -> list[bytes]:
+        """Return the view's messages, then the summary."""
+        # Read the summary first, because it may raise, and messages that aren't returned must not count as sent.
+        summary = await self._dashboard.summary() if self._feed.is_loaded else self._sent
+        return [*await self._view.new_messages(), *self._if_changed(summary)]

@@ -1,1 +1,0 @@
-"""The views that pages subscribe to."""
