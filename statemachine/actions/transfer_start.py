@@ -112,14 +112,14 @@ def _dials_at_gate(draft: Draft) -> bool:
 
 
 def release_agent(draft: Draft, event: Event) -> None:
-    """Release the agent, who is hung up."""
+    """Release the agent, who is disconnected."""
     let_agent_leave(draft, event)
     # Before a dial that follows: the agent must not hear a target who answers at once.
     dials.hang_up_leaving_parties(draft, event)
 
 
 def let_agent_leave(draft: Draft, _event: Event) -> None:
-    """Mark the agent as leaving, to be hung up once they can be."""
+    """Mark the agent as leaving, to be disconnected once they can be."""
     agent = draft.session.agent
     if not agent.is_gone:
         dials.mark_leaving(draft, agent)
@@ -331,7 +331,7 @@ def read_at_stage_timeout(draft: Draft, event: Event) -> None:
 
 
 def _hang_up_again(draft: Draft, *parties: Party) -> None:
-    """Let lingering parties be hung up again, unless a hangup is queued."""
+    """Let lingering parties be disconnected again, unless a hang-up is queued."""
     for party in parties:
         if not (party.is_gone or party.hang_up_effect_id):
             draft.change_party(party, hang_up_requested=False)

@@ -323,8 +323,8 @@ def is_recorded_already(draft: Draft, event: Record) -> bool:
     return event.action == RecordAction.START and is_recorded(draft.session)
 
 
-def was_recorded_from_start(draft: Draft, event: Record) -> bool:
-    """Whether it starts a recording after the conference's own was stopped."""
+def restarts_conference_recording(draft: Draft, event: Record) -> bool:
+    """Whether `start` would restart the conference's own recording."""
     recording = draft.session.recording
     return event.action == RecordAction.START and recording is not None and recording.of_conference
 

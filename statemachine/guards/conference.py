@@ -124,12 +124,12 @@ def is_of_absent_party(draft: Draft, event: events.DialEnded) -> bool:
 
 #: Consecutive refused supervisor updates before Conferral stops requesting more (count).
 _REFUSED_MAX = 4
-#: Reads after which a coached agent is hung up although the supervisor's mute is unconfirmed (count).
+#: Reads after which a coached agent is disconnected although the supervisor's mute is unconfirmed (count).
 _CONFIRMATION_READS_MAX = 2
 
 
 def leaving_party_can_be_hung_up(draft: Draft, _event: Event) -> bool:
-    """Whether a party that is being removed can be hung up now."""
+    """Whether a party that is being removed can be disconnected now."""
     session = draft.session
     return any(may_hang_up(session, party) for party in draft.restless)
 
@@ -218,7 +218,7 @@ def agent_stays(session: Session) -> bool:
 
 
 def may_hang_up(session: Session, party: Party) -> bool:
-    """Whether a party that is being removed may be hung up now.
+    """Whether a party that is being removed may be disconnected now.
 
     Not the agent while a supervisor whispers to them, nor a party whose leaving ends a conference that another joins.
 

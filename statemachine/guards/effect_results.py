@@ -188,7 +188,7 @@ def finds_unknown_call(draft: Draft, event: EffectSucceeded) -> bool:
     return event.kind == FindCall.kind and shows_live_leg(draft, event)
 
 
-def asks_for_unknown_calls(draft: Draft, event: AccountSwept) -> bool:
+def calls_may_be_unknown(draft: Draft, event: AccountSwept) -> bool:
     """Whether Redis was rolled back, and a dial may have placed a call."""
     return concerns_whole_session(event) and any(is_unknown_dial(party) for party in draft.session.parties.values())
 

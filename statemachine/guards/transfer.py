@@ -258,7 +258,7 @@ def a_party_is_missing(draft: Draft) -> bool:
 
 
 def agent_lingers(draft: Draft) -> bool:
-    """Whether the agent should be hung up by now, but is not known to be."""
+    """Whether the agent should be disconnected by now, but is not known to be."""
     agent = draft.session.agent
     return agent.is_leaving and agent.hang_up_requested and not agent.is_gone
 

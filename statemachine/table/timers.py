@@ -23,13 +23,13 @@ TIMERS: tuple[Row, ...] = (
 
     # The conversion: ConvertOverdue, RepairOverdue
     Row(V,                  ANY,  on.ConvertOverdue,        None,                            STAY,      do.read_missing_leg),
-    # Twilio may be slow: while both are still bridged, they talk, and no one is hung up.
+    # Twilio may be slow: while both are still bridged, they talk, and no one is disconnected.
     Row(V,                  ANY,  on.RepairOverdue,         when.awaits_redirect,            STAY,      do.wait_for_redirect),
     Row(V,                  ANY,  on.RepairOverdue,         when.both_are_still_bridged,     B,         do.give_up_conversion),
     # They may talk in the conference although no callback says so: only a read ends it.
     Row(V,                  ANY,  on.RepairOverdue,         None,                            STAY,      do.read_after_repair),
 
-    # The conference: LoneOverdue, OpeningOverdue, ConfirmOverdue. A read comes before anyone is hung up: callbacks get lost.
+    # The conference: LoneOverdue, OpeningOverdue, ConfirmOverdue. A read comes before anyone is disconnected: callbacks get lost.
     Row(C,                  ANY,  on.LoneOverdue,           when.presence_is_uncertain,      STAY,      do.read_presence),
     Row(C,                  ANY,  on.LoneOverdue,           when.has_after_url,              E,         do.redirect_to_after_url),
     Row(C,                  ANY,  on.LoneOverdue,           None,                            E,         do.end_lone_party),

@@ -62,7 +62,7 @@ def issue_token(settings: ServiceSettings, clock: Clock, request: TokenRequest) 
     return IssuedToken(token=str(token.to_jwt()), identity=request.identity, expires_at=to_iso(expires_at_s * 1000))
 
 
-#: Requests that may wait for an outcome at the same time (count); others are answered at once.
+#: Requests that may wait for an outcome at the same time (count); others are answered immediately.
 WAITERS_MAX = 500
 
 

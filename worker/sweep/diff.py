@@ -112,9 +112,10 @@ class AccountDiff:
             self.findings.append(finding)
 
     def _find_missing_call(self, session: LiveSession) -> Finding | None:
-        """Return the first missing call that is not too new; the read covers all.
+        """Return the first missing call that is old enough.
 
-        The session need not be quiet: someone left alone may be pressing keys.
+        One finding is enough, since the session then reads all its calls. The session need not be quiet: someone left
+        alone may be pressing keys.
         """
         account = self._account
         if account.has_all_calls:

@@ -44,7 +44,7 @@ class SweepStore:
         self._keys = keys
         self._metrics = metrics
         self._reader = SessionReader(client, keys)
-        #: Of session times from Redis's clock, by partition.
+        #: How far session times run ahead of Redis's clock, milliseconds, by partition.
         self._clock_offset_ms: dict[int, int] = {}
         #: In this sweep, on a cluster.
         self._silent_nodes: set[str] = set()

@@ -61,7 +61,7 @@ class SessionReader:
         self._is_partial = is_partial
         #: Why a partial reader left out nodes, by node; it does not ask them again.
         self.silent: dict[str, StoreUnreachableError] = {}
-        #: Lists of sessions that another program has replaced; theirs are left out.
+        #: Keys of session lists that now hold another type; their sessions are left out.
         self.foreign_keys: set[str] = set()
 
     async def _for_each(self, items: Iterable[_I], append_command: Callable[[Any, _I], object]) -> list[Any]:
