@@ -29,7 +29,7 @@ from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import CredentialsWatch
 from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
-from conferral.worker.monitoring_server import serve_monitoring
+from conferral.worker.readiness import serve_monitoring
 from conferral.worker.wiring import Connections, WorkerParts
 
 log = structlog.get_logger()

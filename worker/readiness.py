@@ -1,8 +1,13 @@
-"""Readiness checks: what `/readyz` reports and the metrics show."""
+"""Monitoring: `/healthz`, `/metrics`, and what `/readyz` checks."""
 
-from collections.abc import Collection, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+from aiohttp import web
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.web.server import SharedResult, run_server
 from conferral.storage.connection.client import store_errors
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import LeaseMonitor
@@ -10,6 +15,11 @@ from conferral.storage.queries.redis_warnings import read_warnings
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import RequestLimiter
+
+#: How long open requests may take after the process has stopped, seconds.
+SHUTDOWN_S = 1.0
+#: Returns lines about the worker's state.
+Lines = Callable[[], Awaitable[list[str]]]
 
 
 class PartitionCoverage:
@@ -81,3 +91,42 @@ async def find_problems(
     if limiter.problem:
         problems.append(limiter.problem)
     return problems
+
+
+def make_monitoring_app(metrics: Metrics, problems: Lines, warnings: Lines) -> web.Application:
+    """Return the app with `/healthz` (no Redis), `/readyz`, and `/metrics`.
+
+    `problems` make the worker unready; `warnings` are only shown.
+    """
+
+    async def render_metrics() -> bytes:
+        return metrics.exposition()
+
+    # Anyone may poll as often as they like, so concurrent requests share one result.
+    shared_problems, shared_warnings = SharedResult(problems), SharedResult(warnings)
+    shared_metrics = SharedResult(render_metrics)
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        found = await shared_problems()
+        body = {"ready": not found, "missing": found, "warnings": await shared_warnings()}
+        return web.json_response(body, status=503 if found else 200)
+
+    async def exposition(_request: web.Request) -> web.Response:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=await shared_metrics(), headers=headers)
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", exposition)])
+    return app
+
+
+async def serve_monitoring(
+    stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Lines, warnings: Lines
+) -> None:
+    """Serve until the process stops; raise SettingsError if the port is taken."""
+    app = make_monitoring_app(metrics, problems, warnings)
+    async with run_server(app, host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
+        await stop.wait()

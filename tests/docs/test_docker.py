@@ -16,7 +16,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ConsoleSettings, ServiceSettings, load
 from conferral.runtime.web.pages import is_loopback
 from conferral.webhooks.app import make_app
-from conferral.worker.monitoring_server import make_monitoring_app
+from conferral.worker.readiness import make_monitoring_app
 from tests.docs.generated import ROOT
 from tests.webhooks.webhook_helpers import settings
 

@@ -8,8 +8,8 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import ProviderGoneError, ProviderRefusedError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import HangUpCall
+from conferral.worker.executor.executor import log_outcome
 from conferral.worker.executor.job import Job, JobOutcome, failed, succeeded, unknown
-from conferral.worker.executor.job_outcomes import _log_outcome
 from tests.support.each import each
 
 EFFECT = HangUpCall(effect_id="e1", session_id="S1", party="agent", call_sid="CA1")
@@ -45,7 +45,7 @@ def test_outcome_is_counted_and_logged_once(
             context=SimpleNamespace(metrics=metrics, now_ms=lambda _partition: 1_000),
         )  # fmt: skip
         with capture_logs() as lines:
-            _log_outcome(execution, outcome)
+            log_outcome(execution, outcome)
         (line,) = lines
         assert (line["event"], line["outcome"], line["status"], line["code"]) == (event, result, status, code)
         assert (line["attempt"], line["duration_ms"]) == (3, took_ms)
@@ -60,5 +60,5 @@ def test_internal_error_is_logged_as_the_reason() -> None:
         context=SimpleNamespace(metrics=Metrics(), now_ms=lambda _partition: 1_000),
     )  # fmt: skip
     with capture_logs() as lines:
-        _log_outcome(execution, unknown(EFFECT))
+        log_outcome(execution, unknown(EFFECT))
     assert [(line["event"], line["reason"]) for line in lines] == [("effect_abandoned", "KeyError")]

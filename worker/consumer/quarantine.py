@@ -78,7 +78,7 @@ class Quarantine:
     async def submit_all(
         self, jobs: Sequence[Job], bodies: Mapping[str, bytes], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
-        """Submit the outbox's jobs, oldest first: most at once, suspects one by one.
+        """Submit the outbox's jobs, oldest first; suspects run one by one.
 
         `bodies` are the raw outbox entries, by effect id.
         """

@@ -41,8 +41,7 @@ from conferral.worker.executor.job import AT_MOST_ONCE, Job, JobOutcome, failed,
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.executor.retry import ExecutorPolicy
-from conferral.worker.executor.twilio_times import TwilioTimes
-from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
+from conferral.worker.executor.verification import VERIFIABLE, TwilioTimes, Verdict, verify
 
 log = structlog.get_logger()
 

@@ -5,19 +5,26 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import structlog
+
+from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Dial, FindCall, ReadCalls
+from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.dial_queue import DialQueue, RequestPermit
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState, no_checkpoint
-from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome
-from conferral.worker.executor.job_outcomes import report_task_error, run_to_outcome
+from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy
 
 __all__ = [
     "ExecutionContext", "Executor", "ExecutorPolicy", "Job", "JobOutcome", "RetryPolicy", "no_checkpoint",
 ]  # fmt: skip
+
+log = structlog.get_logger()
 
 _Task = asyncio.Task[None]
 
@@ -212,7 +219,7 @@ class Executor:
         if job.on_attempted is not None:
             job.on_attempted()
         if not task.cancelled() and (error := task.exception()):
-            report_task_error(task, error)
+            _report_task_error(task, error)
         session_id = job.effect.session_id
         if (out_of_band := self._out_of_band.get(session_id)) is not None:
             out_of_band.discard(task)
@@ -228,6 +235,66 @@ class Executor:
 
     async def _execute(self, execution: Execution) -> None:
         with suppress(LeaseLostError, JobObsoleteError):
-            follow_up = await run_to_outcome(execution)
+            follow_up = await _run_to_outcome(execution)
             if follow_up is not None:  # hangs up a call placed for an ended session
                 self._start(follow_up)
+
+
+async def _run_to_outcome(execution: Execution) -> Job | None:
+    """Run a job, record its outcome, and return a stray call's hang-up."""
+    job, context = execution.job, execution.context
+    passing = (LeaseLostError, JobObsoleteError)
+    with _job_boundary(job, context.metrics, *passing) as boundary:
+        outcome = await execution.run()
+    if boundary.unexpected is not None:
+        outcome = execution.fail_internally(boundary.unexpected.reason)
+    log_outcome(execution, outcome)
+    with _job_boundary(job, context.metrics, *passing) as boundary:
+        follow_up = await context.outbox.finish(job.effect, outcome)
+        if follow_up is None:
+            return None
+        return Job(effect=follow_up, partition=job.partition, committed_at_ms=context.now_ms(job.partition))
+    # If the real outcome can't be written, record a minimal one. Failing that, leave the effect in the outbox.
+    assert boundary.unexpected is not None
+    reason = boundary.unexpected.reason
+    with _job_boundary(job, context.metrics, *passing):
+        await context.outbox.finish(job.effect, execution.fail_internally(reason))
+    return None
+
+
+def _job_boundary(job: Job, metrics: Metrics, *passing: type[BaseException]) -> contain:
+    """Contain unexpected errors of one job; `passing` errors leave it."""
+    return contain(ItemKind.EFFECT, metrics, passing=passing, **log_fields(job.effect), partition=job.partition)
+
+
+def _report_task_error(task: asyncio.Task[Any], error: BaseException) -> None:
+    """Report a task's error to the loop; the effect stays in the outbox."""
+    context = {"message": "carrying out an effect failed", "exception": error, "task": task}
+    task.get_loop().call_exception_handler(context)
+
+
+def log_outcome(execution: Execution, outcome: JobOutcome) -> None:
+    """Count and log an outcome once."""
+    effect = execution.job.effect
+    result = "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
+    status = code = 0
+    if isinstance(outcome, EffectFailed):
+        result, status, code = "failed", outcome.http_status, outcome.code
+    done = result == "succeeded" or (isinstance(outcome, EffectFailed) and outcome.gone)
+    execution.context.metrics.effects.labels(effect.kind, result).inc()
+    fields = {
+        **log_fields(effect),
+        "party": effect.party,
+        "attempt": execution.attempts,
+        # From the commit, as a waiting caller experiences it.
+        "duration_ms": max(0, execution.context.now_ms(execution.job.partition) - execution.job.committed_at_ms),
+        "outcome": result,
+        "status": status,
+        "code": code,
+    }
+    if execution.internal_error:
+        fields["reason"] = execution.internal_error
+    if done:
+        log.info("effect_performed", **fields)
+    else:
+        log.error("effect_abandoned", **fields)

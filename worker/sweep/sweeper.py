@@ -26,8 +26,7 @@ from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.http_client import label_requests
 from conferral.worker.core import WorkerCore
-from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding
-from conferral.worker.sweep.due_findings import DueFindings
+from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, EndedSession, Finding
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
 from conferral.worker.sweep.session_recovery import adopt_conference
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore, chunks

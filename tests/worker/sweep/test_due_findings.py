@@ -2,8 +2,7 @@
 
 import pytest
 
-from conferral.worker.sweep.diff import Difference, Finding
-from conferral.worker.sweep.due_findings import DueFindings
+from conferral.worker.sweep.diff import Difference, DueFindings, Finding
 
 
 def published(findings: DueFindings, found: list[Finding], number: int) -> list[Finding]:
@@ -27,7 +26,7 @@ def test_calls_outliving_their_session_are_reported_less_and_less_often() -> Non
 
 
 def test_findings_over_the_limit_are_reported_in_the_next_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("conferral.worker.sweep.due_findings.FINDINGS_MAX", 1)
+    monkeypatch.setattr("conferral.worker.sweep.diff.FINDINGS_MAX", 1)
     first, second = (Finding(Difference.CALL_LIVE, "over", sid) for sid in ("CA1", "CA2"))
     findings = DueFindings()
 

@@ -194,7 +194,7 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
 async def test_every_partition_gets_its_turn_when_findings_exceed_the_limit(
     sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conferral.worker.sweep.due_findings.FINDINGS_MAX", 1)
+    monkeypatch.setattr("conferral.worker.sweep.diff.FINDINGS_MAX", 1)
     # No one decides here, and yet no one is to be passed over for that.
     monkeypatch.setattr("conferral.worker.sweep.store.BEHIND_MS", 1_000_000)
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
