@@ -53,7 +53,7 @@ def swap(draft: Draft, event: Swap) -> None:
     want_hold(draft, talks_to, WaitAudio.MUSIC)
 
 
-def unhold_taken_up(draft: Draft, _event: Event) -> None:
+def unhold_next_party(draft: Draft, _event: Event) -> None:
     """Unhold the party that the agent now talks to: the other is held."""
     want_unhold(draft, draft.transfer.swap_to)
 

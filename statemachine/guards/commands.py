@@ -323,7 +323,7 @@ def is_recorded_already(draft: Draft, event: Record) -> bool:
     return event.action == RecordAction.START and is_recorded(draft.session)
 
 
-def restarts_conference_recording(draft: Draft, event: Record) -> bool:
+def would_restart_recording(draft: Draft, event: Record) -> bool:
     """Whether `start` would restart the conference's own recording."""
     recording = draft.session.recording
     return event.action == RecordAction.START and recording is not None and recording.of_conference

@@ -206,13 +206,13 @@ def customer_is_parked(draft: Draft, _event: Event) -> bool:
     return draft.session.agent.is_gone and draft.session.customer.in_conference
 
 
-def put_aside_is_held(draft: Draft, _event: Event) -> bool:
+def previous_party_is_held(draft: Draft, _event: Event) -> bool:
     """Whether the party that the agent talked to before a swap is on hold."""
     party = draft.session.parties[CUSTOMER if draft.transfer.swap_to == TARGET else TARGET]
     return party.held and not party.pending_update
 
 
-def taken_up_is_unheld(draft: Draft, _event: Event) -> bool:
+def next_party_is_unheld(draft: Draft, _event: Event) -> bool:
     """Whether the party that the agent talks to after a swap is off hold."""
     return _is_off_hold(draft.session.parties[draft.transfer.swap_to])
 

@@ -153,7 +153,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(LIVE,                   ANY,           on.Record,                           when.is_changing_recording,      "another change to the recording is in progress"),
     Row(   T,                      ANY,           on.Record,                           when.is_paused_for_consult,      STAY,                   do.keep_recording_paused),
     Refuse(LIVE,                   ANY,           on.Record,                           when.is_recorded_already,        "already recording"),
-    Refuse(LIVE,                   ANY,           on.Record,                           when.restarts_conference_recording,    reasons.RECORDING_CANT_RESTART),
+    Refuse(LIVE,                   ANY,           on.Record,                           when.would_restart_recording,    reasons.RECORDING_CANT_RESTART),
     Refuse(LIVE,                   ANY,           on.Record,                           when.is_not_recorded,            "not recording"),
     Row(   LIVE,                   ANY,           on.Record,                           when.recording_is_as_requested,  STAY,                   do.report_done),
     Row(   B,                      ANY,           on.Record,                           when.is_connected,               STAY,                   do.begin_recording_change),

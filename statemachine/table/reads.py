@@ -66,7 +66,7 @@ READS: tuple[Row, ...] = (
     # AccountSwept: the sweep found a difference between Twilio's lists and the session
     Row(LIVE, ANY,     on.AccountSwept,    None,                                   STAY,              do.check_session),
     Row(E,    ANY,     on.AccountSwept,    when.call_continues_elsewhere,          STAY,              do.log_only),
-    Row(E,    ANY,     on.AccountSwept,    when.calls_may_be_unknown,            STAY,              do.find_unknown_calls),
+    Row(E,    ANY,     on.AccountSwept,    when.calls_may_be_unknown,              STAY,              do.find_unknown_calls),
     Row(E,    ANY,     on.AccountSwept,    when.finds_live_call,                   STAY,              do.hang_up_after_end),
     Row(E,    ANY,     on.AccountSwept,    when.finds_live_conference,             STAY,              do.end_live_conference),
     Row(E,    ANY,     on.AccountSwept,    None,                                   STAY,              do.log_only),

@@ -135,10 +135,10 @@ STAGES: tuple[Until | Limit, ...] = (
     Until(TOGETHER,                  ANY,             when.agent_is_gone,             S.COMPLETING,         do.complete_after_agent_left),
     Until((*TOGETHER, S.COMPLETING), ANY,             when.no_target_remains,         S.RETURNING_CUSTOMER, do.note_target_left),
 
-    # Twilio confirms the hold of the party put aside, then the unhold of the party taken up: they never hear each other.
-    Until(S.HOLDING_FOR_SWAP,        ANY,             when.put_aside_is_held,         S.UNHOLDING_FOR_SWAP, do.unhold_taken_up),
+    # Twilio confirms the hold of the agent's previous party, then the unhold of the next one: they never hear each other.
+    Until(S.HOLDING_FOR_SWAP,        ANY,             when.previous_party_is_held,    S.UNHOLDING_FOR_SWAP, do.unhold_next_party),
     Limit(S.HOLDING_FOR_SWAP,        ANY,             "hold_timeout_ms",              S.UNHOLDING_FOR_SWAP, do.undo_swap),
-    Until(S.UNHOLDING_FOR_SWAP,      ANY,             when.taken_up_is_unheld,        S.TALKING,            do.finish_swap),
+    Until(S.UNHOLDING_FOR_SWAP,      ANY,             when.next_party_is_unheld,      S.TALKING,            do.finish_swap),
     Limit(S.UNHOLDING_FOR_SWAP,      ANY,             "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that no one is on hold: all three talk.
