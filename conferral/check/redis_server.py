@@ -158,7 +158,7 @@ async def check_server(client: Client, info: dict[str, Any]) -> list[CheckResult
         _check_eviction(policy),
         _check_persistence(appends, _decoded(settings.get("appendfsync"))),
         *(await _check_default_user(client) if info.get("aof_enabled") and version.loses_scripts_writes else ()),
-        _check_replicas(info, _decoded(settings.get("min-replicas-to-write"))),
+        check_replicas(info, _decoded(settings.get("min-replicas-to-write"))),
     ]
 
 
@@ -212,7 +212,8 @@ async def _check_default_user(client: Client) -> list[CheckResult]:
     return [fail("default user", found, fix)]
 
 
-def _check_replicas(info: dict[str, Any], least: str) -> CheckResult:
+def check_replicas(info: dict[str, Any], least: str) -> CheckResult:
+    """Check that a failover loses no acknowledged write."""
     count = info.get("connected_slaves", 0)
     if not count:
         return ok("replicas", "none")

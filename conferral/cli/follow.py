@@ -58,7 +58,7 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
             if not as_json:
                 for session in found:
                     output.print_line(session_line(session, full=full))
-            await _poll(feed, print_changes, redacted_url(settings.redis_url))
+            await show_changes(feed, print_changes, redacted_url(settings.redis_url))
             return
         target = output.console()
         with Live(draw(target, found, times, full=full), console=target, auto_refresh=False) as live:
@@ -67,7 +67,7 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
                 found, times, _ = await read_sessions(reader, state, party, with_ended=False)
                 live.update(draw(target, found, times, full=full), refresh=True)
 
-            await _poll(feed, redraw, redacted_url(settings.redis_url))
+            await show_changes(feed, redraw, redacted_url(settings.redis_url))
 
 
 async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
@@ -84,10 +84,10 @@ async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
         async def print_changes(changes: list[Change]) -> None:
             _print_changes(changes, full=full, as_json=as_json)
 
-        await _poll(feed, print_changes, redacted_url(settings.redis_url))
+        await show_changes(feed, print_changes, redacted_url(settings.redis_url))
 
 
-async def _poll(feed: ChangeFeed, show: Show, redis_address: str) -> None:
+async def show_changes(feed: ChangeFeed, show: Show, redis_address: str) -> None:
     """Show changes until Ctrl-C, or until the followed session has ended."""
     stop = asyncio.Event()
     # Stop by a flag: a cancellation during a Redis read can get lost.

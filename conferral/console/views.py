@@ -217,14 +217,14 @@ class SessionDetailView(View):
             known=True,
             as_of=self._as_of,
             fields=redact_fields(session.fields, full=self._full),
-            parties=_parties(session, full=self._full),
+            parties=parties_of(session, full=self._full),
             people=session_summary.people_line(session, full=self._full),
             summary=explained.summary,
             waits=explained.waits,
             first_failure=explained.first_failure,
             suggestions=explained.suggestions,
             buttons=buttons,
-            links=_links(session),
+            links=links_of(session),
             trouble=attention_mark(attention),
             # The addresses of present parties aren't useful transfer targets.
             destinations=[one for one in self._feed.known_destinations(full=self._full) if one not in present],
@@ -236,7 +236,8 @@ def _earlier(wait: Wait, by_ms: int) -> Wait:
     return replace(wait, since_ms=since_ms, comes_at_ms=comes_at_ms)
 
 
-def _parties(session: SessionView, *, full: bool) -> list[dict[str, object]]:
+def parties_of(session: SessionView, *, full: bool) -> list[dict[str, object]]:
+    """Return what a page shows of each party, with whom it hears."""
     heard = {one.party: one for one in session_summary.audibility(session)}
     is_drawn = len(heard) <= DRAWN_MAX
     return [
@@ -257,7 +258,7 @@ def _parties(session: SessionView, *, full: bool) -> list[dict[str, object]]:
     ]
 
 
-def _links(session: SessionView) -> dict[str, str]:
+def links_of(session: SessionView) -> dict[str, str]:
     """Return the pages about real Twilio SIDs, by SID."""
     named = [session.conference_sid, *(party.call_sid for party in session.parties.values())]
     return {

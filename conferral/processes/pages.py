@@ -88,14 +88,14 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
     if not is_loopback(host):  # the control routes are unauthenticated
         raise SettingsError((f"--host {host}: the sandbox listens on loopback only; use 127.0.0.1, ::1, or localhost",))
     require_free_port(host, port)
-    _require_own_token(settings, host, port)
+    require_own_token(settings, host, port)
     configure_log(settings, "sandbox")
     return lifecycle.run(
         lambda stop: _serve_sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
     )
 
 
-def _require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
+def require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
     """Refuse a real account's token: its webhooks would accept ours."""
     given = settings.auth_token
     if given is None or given.get_secret_value() == AUTH_TOKEN:

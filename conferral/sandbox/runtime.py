@@ -112,7 +112,7 @@ class SandboxRuntime:
         self._retention = RetentionEnforcer(self.retention)
         self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
         self.reset_count = 0  #: Log numbers restart at each.
-        self._epoch_s = time.time()
+        self.epoch_s = time.time()  #: The sandbox's time when it started.
         self._started = time.monotonic()
         self.model = TwilioModel(self.account_sid, seed=self._seed, behavior=self.behavior)
         self.request_log = RequestLog()
@@ -157,7 +157,7 @@ class SandboxRuntime:
     @property
     def now_s(self) -> float:
         """The sandbox's time: seconds since 1970 at the start, then at `speed`."""
-        return self._epoch_s + (time.monotonic() - self._started) * self.speed
+        return self.epoch_s + (time.monotonic() - self._started) * self.speed
 
     def add_number(self, number: str, *, voice_url: str, **others: str) -> Number:
         """Add a number, SIP domain, or application; `others` are its fields."""

@@ -97,7 +97,7 @@ class SessionEraser:
         names = {session_id, *calls, *_sids_of(fields), *_sids_in(decode_fields(gates).values())}
         outcomes = {
             one: decode_fields(entry)
-            async for one, entry in self._entries(keys.outcomes)
+            async for one, entry in self.entries(keys.outcomes)
             if _names_session(entry, {session_id})
         }
         numbers = _numbers_of(fields, outcomes.values())
@@ -138,14 +138,14 @@ class SessionEraser:
         """Describe the session's unfinished work; empty if there is none."""
         # In the order in which work flows; a decision made in between changes the session's version.
         partition = self._keys.partition_of(session_id)
-        async for _, entry in self._entries(self._keys.commands):
+        async for _, entry in self.entries(self._keys.commands):
             if _names_session(entry, names):
                 return "one of its commands has not been processed yet"
         with store_errors(key := self._keys.outbox(partition)):
             outbox = await self._client.hgetall(key)
         if any(_is_unfinished_work_of(session_id, body) for body in outbox.values()):
             return "one of its requests is still pending, such as a hang-up that Twilio has not confirmed"
-        async for _, entry in self._entries(self._keys.events(partition)):
+        async for _, entry in self.entries(self._keys.events(partition)):
             if _names_session(entry, names):
                 return "one of its events has not been processed yet"
         return ""
@@ -171,7 +171,8 @@ class SessionEraser:
             if _names_session(letter.fields, names) or names & _sids_in(texts) or numbers & _digits_in(texts):
                 yield letter.letter_id
 
-    async def _entries(self, stream: str) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
+    async def entries(self, stream: str) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
+        """Yield a stream's entries, oldest first."""
         after = "-"
         while True:
             with store_errors(stream):

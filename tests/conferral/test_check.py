@@ -141,9 +141,9 @@ def test_appendfsync_no_is_warned_of(checked, redis, alive):
 
 
 def test_replicas_without_acknowledged_writes_raise_a_warning():
-    assert redis_server._check_replicas({"connected_slaves": 0}, "0").status == "ok"
-    assert redis_server._check_replicas({"connected_slaves": 1}, "0").status == "warn"
-    assert redis_server._check_replicas({"connected_slaves": 1}, "1").status == "ok"
+    assert redis_server.check_replicas({"connected_slaves": 0}, "0").status == "ok"
+    assert redis_server.check_replicas({"connected_slaves": 1}, "0").status == "warn"
+    assert redis_server.check_replicas({"connected_slaves": 1}, "1").status == "ok"
 
 
 def test_an_agent_is_required(checked, alive):

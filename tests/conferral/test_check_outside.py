@@ -94,7 +94,7 @@ async def test_clocks_that_are_apart_are_warned_of(redis_s, twilio_s, status, fo
 
 async def test_twilio_s_clock_is_read_from_its_answers(sandbox):
     add(sandbox)
-    sandbox._epoch_s += 3_600
+    sandbox.epoch_s += 3_600
     _, ahead_s = await check_account(settings_of(sandbox))
     assert ahead_s == pytest.approx(3_600, abs=5)
 

@@ -72,7 +72,7 @@ async def test_slow_reads_are_made_less_often(monkeypatch):
 
     paused_s = []
     monkeypatch.setattr(follow, "pause", pause)
-    await follow._poll(Slow(), show, "here")
+    await follow.show_changes(Slow(), show, "here")
 
     assert paused_s[0] >= 0.3  # three times as long as the poll took
 

@@ -238,7 +238,7 @@ def test_session_that_is_repaired_during_the_question_is_not_erased(run, redis, 
 def test_command_routed_during_the_check_prevents_erasure(run, redis, monkeypatch):
     put(redis, over(redis))
     redis.xadd(KEYS.commands, {"type": "end", "session": CALL})
-    entries = SessionEraser._entries
+    entries = SessionEraser.entries
 
     async def then_routed(eraser, stream):
         async for one in entries(eraser, stream):
@@ -246,7 +246,7 @@ def test_command_routed_during_the_check_prevents_erasure(run, redis, monkeypatc
         if redis.delete(KEYS.commands):
             redis.xadd(KEYS.events(KEYS.partition_of(CALL)), event_codec.encode(End(session_id=CALL, token="c1")))
 
-    monkeypatch.setattr(SessionEraser, "_entries", then_routed)
+    monkeypatch.setattr(SessionEraser, "entries", then_routed)
     assert run("forget", CALL, "--yes").code == 1
     assert redis.exists(KEYS.session(CALL))
 

@@ -25,7 +25,7 @@ def test_every_process_names_misspelled_settings_once_when_it_starts(monkeypatch
     given = ENVIRON | {"CONFERRAL_API_TOKEN": "correct-horse-battery-staple", "TWILIO_AUTH_TOKEN": "sandbox"}
     for name, value in (given | {"CONFERRAL_RING_TMEOUT": "secret-value", "CONFERRAL_XYZ": "1"}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(pages, "_require_own_token", lambda *_given: None)
+    monkeypatch.setattr(pages, "require_own_token", lambda *_given: None)
     monkeypatch.setattr(services.lifecycle, "run", lambda _work, **_more: 0)
     monkeypatch.setattr(common.logging_setup, "configure", lambda _form, process: None)
 

@@ -40,8 +40,7 @@ def silent_node(monkeypatch):
     asyncio.run(_store(server.client()))
 
     def connect(_url, max_connections=8):
-        client = SplitClient(server, _node_of)
-        client._timeout_s = 0.05
+        client = SplitClient(server, _node_of, timeout_s=0.05)
         client.silent = {SILENT}
         return client
 

@@ -75,10 +75,10 @@ def test_helps_name_arguments_in_words_and_fit_80_columns(run):
 def test_help_speaks_of_ring_time_only_where_a_command_dials(run):
     waits = {name: " ".join(text.split()) for name, text in every_help(run) if "--wait SECONDS" in text}
 
-    assert {name for name, text in waits.items() if "ring time of each phone, at least 30 s" in text} == {
+    assert {name for name, text in waits.items() if "ring time of each phone plus 15 s" in text} == {
         "call", "transfer", "retrieve", "add", "supervise",
     }  # fmt: skip
-    assert "How long to wait for the result; by default, 30 s." in waits["hold"]
+    assert "How long to wait for the result; default: 30 s." in waits["hold"]
 
 
 def test_help_imports_nothing_heavy():

@@ -100,11 +100,11 @@ def page_texts(fields, log):
         encode_message(
             "session",
             fields=redact_fields(fields, full=False),
-            parties=view._parties(session, full=False),
+            parties=view.parties_of(session, full=False),
             explained=explanation.explain(session, log, NOW_MS),
             then=explanation.explain(view_of(then), log, NOW_MS),
             buttons=command_forms(session),
-            links=view._links(session),
+            links=view.links_of(session),
             trouble=trouble,
         ),
         *(orjson.dumps(to_json_value(moment)) for moment in moments),

@@ -3,6 +3,7 @@
 import gc
 import json
 import re
+import weakref
 from dataclasses import replace
 
 import orjson
@@ -10,7 +11,7 @@ import pytest
 
 from conferral.console import views as session_view
 from conferral.console.dashboard import LogCache
-from conferral.operations import replay, timeline
+from conferral.operations import replay, wording
 from conferral.operations.command_forms import command_forms
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import TransferMode
@@ -220,10 +221,8 @@ async def test_reconnecting_page_gets_only_the_entries_it_missed(console, redis,
 async def test_pages_of_one_session_share_what_is_made_of_its_log(console, redis, quick_ticks, monkeypatch):
     """A log may have thousands of entries: each is converted once, however many pages show it."""
     made = []
-    make = timeline._timeline_entry
-    monkeypatch.setattr(
-        timeline, "_timeline_entry", lambda entry, *given, **more: made.append(entry) or make(entry, *given, **more)
-    )
+    describe = wording.describe_entry
+    monkeypatch.setattr(wording, "describe_entry", lambda entry: made.append(entry) or describe(entry))
     first = make_session()
     commit(redis, first, *(log_entry("call_received", 1_800_000_000_000 + number) for number in range(20)), asked())
     pages = [await Page.open(console, SESSION) for _ in range(4)]
@@ -279,9 +278,10 @@ async def test_history_is_cached_only_while_a_page_uses_it():
 
     assert histories.get(CALL, full=False) is one
     assert histories.get(CALL, full=True) is not one
+    kept = weakref.ref(one)
     del one
     gc.collect()
-    assert not histories._logs
+    assert kept() is None
 
 
 async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):

@@ -133,16 +133,16 @@ class LoopSandbox(Sandbox):
 
         A worker takes its partitions' time from Redis, once. Callbacks with an earlier time count as out of date.
         """
-        self._epoch_s += max(0.0, time.time() - self.now_s)
+        self.epoch_s += max(0.0, time.time() - self.now_s)
 
     def skip(self, seconds: float) -> None:
         """Lets that much time pass at once; what falls due in it happens in order."""
-        self._epoch_s += seconds
+        self.epoch_s += seconds
         self.apply(TimePassed())
 
     @property
     def now_s(self) -> float:
-        return self._epoch_s + (self._clock.monotonic_s() - self._started) * self.speed
+        return self.epoch_s + (self._clock.monotonic_s() - self._started) * self.speed
 
 
 class SteadyStoreClock(StoreClock):

@@ -17,15 +17,23 @@ from tests.support.memory_redis.values import Reply
 class SplitClient(MemoryClient):
     """Commands to a silent node time out; a pipeline that needs one fails as a whole, as a cluster's does."""
 
-    def __init__(self, server: MemoryServer, split: Callable[[str], str], *, blocking: bool = False) -> None:
+    def __init__(
+        self,
+        server: MemoryServer,
+        split: Callable[[str], str],
+        *,
+        blocking: bool = False,
+        timeout_s: float | None = None,
+    ) -> None:
         """Connects.
 
         Args:
             server: Holds all keys.
             split: Names the node that has a key.
             blocking: Whether it is for reads that wait.
+            timeout_s: How long a command waits for a silent node, by default as long as the product's.
         """
-        super().__init__(server, timeout_s=BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S)
+        super().__init__(server, timeout_s=timeout_s or (BLOCK_TIMEOUT_S if blocking else COMMAND_TIMEOUT_S))
         self.node_of = split
         self.silent: set[str] = set()
         #: The keys that were asked of a silent node, oldest first.
