@@ -153,7 +153,7 @@ def _close_read(session: Session, event: events.CallsRead | events.EffectOutcome
 
 
 def _close_hang_up(session: Session, event: events.EffectOutcome) -> Session:
-    """Note a hangup's outcome. A party still there later is disconnected again."""
+    """Note a hang-up's outcome. A party still there is disconnected again."""
     over = {name: replace(one, hang_up_effect_id="") for name, one in session.parties.items()
             if one.hang_up_effect_id and one.hang_up_effect_id == event.effect_id}  # fmt: skip
     return replace(session, parties={**session.parties, **over}) if over else session

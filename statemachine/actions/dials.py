@@ -186,7 +186,7 @@ def _uses_customer_number(draft: Draft, party: Party) -> bool:
 
 
 def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
-    """Record the call SID of a dial that was placed or found; start its ring time."""
+    """Record the call SID of a placed or found dial; start its ring time."""
     party = party_of_dial(draft, event) or searched_party(draft, event)
     if party is None or not event.call_sid:
         return
