@@ -1,21 +1,17 @@
 """What counts as unknown after an error, and which outages are logged; without Redis and Twilio."""
 
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.storage.keys import Keys
 from conferral.worker.assignment import renewal
 from conferral.worker.assignment.renewal import LeaseRenewer
 from conferral.worker.executor.execution import Execution
 from conferral.worker.executor.job import Job
-from conferral.worker.sweep import store as sweep_store
-from conferral.worker.sweep.store import SweepStore
 from tests.worker.executor_harness import START_MS, ExecutorHarness, gated, update
 
 KEYS = Keys("test", 4)
@@ -48,26 +44,3 @@ async def test_worker_that_can_not_learn_its_connection_has_none(monkeypatch: py
         monkeypatch.setattr(renewal, "own_connection_name", AsyncMock(**answer))
         await renewer.connect()
         assert renewer.connection == connection
-
-
-async def test_owners_are_asked_for_on_the_nodes_that_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep_store, "grouped_by_node", lambda _client, keys: [[key] for key in keys])
-    monkeypatch.setattr(sweep_store, "node_of", lambda _client, key: key[-1])
-    store, asked = SweepStore(NOTHING, KEYS, Metrics()), list[str]()
-    store._silent_nodes.add("1")
-
-    async def sessions_of_calls(call_sids: Any) -> dict[str, str]:
-        (call_sid,) = call_sids
-        asked.append(call_sid)
-        if call_sid == "CA2":
-            raise StoreUnreachableError("away")
-        return {call_sid: "s"}
-
-    reader: Any = SimpleNamespace(sessions_of_calls=sessions_of_calls)
-    store._reader = reader
-    assert await store.session_ids_of_calls(["CA1", "CA2", "CA3"]) == {"CA3": "s"}
-    assert asked == ["CA2", "CA3"]
-    assert store._silent_nodes == {"1", "2"}
-    monkeypatch.setattr(sweep_store, "node_of", lambda _client, _key: "")
-    with pytest.raises(StoreUnreachableError):
-        await store.session_ids_of_calls(["CA2"])

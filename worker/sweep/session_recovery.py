@@ -41,9 +41,8 @@ WAITING_MAX = 1_000
 
 
 async def adopt_conference(store: SweepStore, found: ConferenceFound, metrics: Metrics) -> None:
-    """Publish a lost session's conference, or leave it to the next sweep."""
-    if not await store.recover(found):
-        return
+    """Publish a lost session's conference."""
+    await store.recover(found)
     metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
     log.warning(
         "conference_recovered",

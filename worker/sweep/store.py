@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import structlog
 
-from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept, ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
@@ -16,7 +15,7 @@ from conferral.statemachine.states import PartyStatus
 from conferral.storage import scripts
 from conferral.storage.codecs.session_hash import DAMAGED
 from conferral.storage.codecs.session_view import PartyView, SessionView
-from conferral.storage.connection.client import Client, grouped_by_node, node_of, store_errors
+from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import append_events
@@ -46,23 +45,6 @@ class SweepStore:
         self._reader = SessionReader(client, keys)
         #: How far session times run ahead of Redis's clock, milliseconds, by partition.
         self._clock_offset_ms: dict[int, int] = {}
-        #: In this sweep, on a cluster.
-        self._silent_nodes: set[str] = set()
-
-    def is_silent(self, partition: int) -> bool:
-        """Whether the partition's node did not answer in this sweep."""
-        return node_of(self._client, self._keys.live(partition)) in self._silent_nodes
-
-    def mark_silent(self, partition: int, error: StoreUnreachableError) -> None:
-        """Note a silent node; raise the error if there is no other."""
-        node = node_of(self._client, self._keys.live(partition))
-        if not node:
-            raise error
-        self._silent_nodes.add(node)
-
-    def clear_silent(self) -> None:
-        """Forget silent nodes at the start of a sweep."""
-        self._silent_nodes.clear()
 
     async def unknown_since_ms(self, offset_ms: int) -> dict[str, int]:
         """Return since when conferences are unknown, as saved, plus `offset_ms`."""
@@ -107,20 +89,8 @@ class SweepStore:
         return [_live_session(name, session, self._clock_offset_of(name)) for name, session in live.items()]
 
     async def session_ids_of_calls(self, call_sids: Sequence[str]) -> dict[str, str]:
-        """Return the known sessions by call SID; silent nodes are left out."""
-        sid_of = {self._keys.call(call_sid): call_sid for call_sid in call_sids}
-        found: dict[str, str] = {}
-        for keys in grouped_by_node(self._client, sid_of):
-            node = node_of(self._client, keys[0])
-            if node in self._silent_nodes:
-                continue
-            try:
-                found |= await self._reader.sessions_of_calls(sid_of[key] for key in keys)
-            except StoreUnreachableError:
-                if not node:
-                    raise
-                self._silent_nodes.add(node)
-        return found
+        """Return the known sessions by call SID."""
+        return await self._reader.sessions_of_calls(call_sids)
 
     async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, EndedSession]:
         """Return the sessions that have ended, by id."""
@@ -140,14 +110,14 @@ class SweepStore:
         """Return the ids without a session in Redis, live or ended."""
         return set(session_ids) - (await self._reader.read_hashes(session_ids)).keys()
 
-    async def recover(self, found: ConferenceFound) -> bool:
-        """Publish a lost session's conference, or return False: a node is silent."""
-        return await self._open([found], [participant.call_sid for participant in found.participants])
+    async def recover(self, found: ConferenceFound) -> None:
+        """Publish a lost session's conference."""
+        await self._open([found], [participant.call_sid for participant in found.participants])
 
     async def open_bridge(self, bridge: UnknownBridge, ended: str) -> str:
         """Publish an unknown bridge; return its session's id.
 
-        That is empty if a node is silent. `ended` is the call's last session, empty if it is the first.
+        That is empty if a request has opened it. `ended` is the call's last session, empty if it is the first.
         """
         session_id = bridge.call_sid
         if ended:
@@ -156,22 +126,18 @@ class SweepStore:
                 arguments: list[scripts.Argument] = [ended, wanted, CALL_INDEX_TTL_S]
                 claimed = await scripts.claim_visit(self._client, [self._keys.call(bridge.call_sid)], arguments)
             if claimed.decode(errors="replace") != wanted:
-                return ""  # a request has opened it meanwhile
-        is_open = await self._open(bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
-        return session_id if is_open else ""
+                return ""
+        await self._open(bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
+        return session_id
 
-    async def _open(self, events: Sequence[Event], call_sids: Iterable[str]) -> bool:
+    async def _open(self, events: Sequence[Event], call_sids: Iterable[str]) -> None:
         """Index a session's calls, and publish the events that open it."""
-        calls = [self._keys.call(call_sid) for call_sid in call_sids]
-        if any(node_of(self._client, key) in self._silent_nodes for key in calls):
-            return False
         with store_errors():
             pipeline = self._client.pipeline()
-            for key in calls:
-                pipeline.set(key, events[0].session_id, nx=True, ex=CALL_INDEX_TTL_S)
+            for call_sid in call_sids:
+                pipeline.set(self._keys.call(call_sid), events[0].session_id, nx=True, ex=CALL_INDEX_TTL_S)
             await pipeline.execute()
         await append_events(self._client, self._keys, events)
-        return True
 
     async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:
         """Append findings to their partitions; deduplicate within a sweep."""

@@ -22,6 +22,7 @@ from conferral.runtime.errors import (
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import ConferenceFound
+from conferral.storage.connection.client import is_cluster
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.http_client import label_requests
@@ -165,7 +166,6 @@ class Sweeper:
         account = await self._read_account(stop)
         await pause(stop, self._times.settle_s)
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
-        self._store.clear_silent()
         unconfirmed_before = {sid for sid, since_ms in self._unconfirmed.items() if since_ms <= quiet_before_ms}
         # Session times follow Redis's clock, however it was set.
         diff = AccountDiff(account, quiet_before_ms - self._core.store_clock.offset_ms, unconfirmed_before)
@@ -229,11 +229,11 @@ class Sweeper:
             is_compared = False
             try:
                 with self._boundary():
-                    is_silent = self._store.is_silent(number)
-                    is_compared = not is_silent and await self._compare_partition(number, diff, stop)
+                    is_compared = await self._compare_partition(number, diff, stop)
             except StoreUnreachableError as error:
-                # On a cluster, still compare the other nodes' sessions.
-                self._store.mark_silent(number, error)
+                if not is_cluster(self._core.client):
+                    raise
+                log_unreachable(error, task="sweep")  # other nodes' sessions are compared
             except StoreError as error:  # another program's key, such as a string instead of the set
                 self._log_given_up(error, partition=number)
             if not is_compared:

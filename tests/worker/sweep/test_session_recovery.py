@@ -62,7 +62,6 @@ class World:
         self.asked: list[tuple[float, str]] = []
         self.adopted: list[ConferenceFound] = []
         self.errors: list[ProviderError | StoreUnreachableError] = []
-        self.can_publish = True
         self.metrics = Metrics()
         self.lost = SessionRecovery(
             core_of(None, Keys("test", 4), Clock(self.loop), metrics=self.metrics),
@@ -84,9 +83,8 @@ class World:
     async def find_unknown(self, session_ids: list[str]) -> set[str]:
         return set(session_ids) - self.known
 
-    async def recover(self, found: ConferenceFound) -> bool:
+    async def recover(self, found: ConferenceFound) -> None:
         self.adopted.append(found)
-        return self.can_publish
 
     def arrives(self, *events: Event) -> None:
         """Events are decided of sessions of which nothing is known."""
@@ -123,17 +121,15 @@ async def test_conference_that_a_callback_names_is_adopted_once(system: World) -
     assert SETTLE_S <= at_s <= SETTLE_S + 2 * PAUSE_S
 
 
-@pytest.mark.parametrize("can_publish", [True, False])
 @with_world
-async def test_adopted_conference_is_counted_and_logged_once_it_is_published(system: World, can_publish: bool) -> None:
-    system.can_publish = can_publish
+async def test_adopted_conference_is_counted_and_logged_once_it_is_published(system: World) -> None:
     with capture_logs() as lines:
         system.arrives(COMPLETED)
         await passes(10.0)
     recovered = [line["session_id"] for line in lines if line["event"] == "conference_recovered"]
-    assert recovered == ([LOST] if can_publish else [])
+    assert recovered == [LOST]
     counted = system.metrics.registry.get_sample_value("conferral_sweep_findings_total", {"kind": "conference-unknown"})
-    assert counted == (1.0 if can_publish else None)
+    assert counted == 1.0
 
 
 @with_world
