@@ -41,7 +41,7 @@ _VALID = {
     "CONFERRAL_MUSIC": (_AUDIO, "https://example.com/music.mp3"),
     "CONFERRAL_RINGBACK": (_AUDIO, "none"),
     "CONFERRAL_GREETING": (
-        "a sentence of 1 to 500 characters, not only spaces, no control characters",
+        "a text of 1 to 500 characters, not only spaces, no control characters",
         "Thank you for calling.",
     ),
     "CONFERRAL_LANGUAGE": ("a language tag of 2 to 20 letters, digits, and -", "en-US"),

@@ -332,7 +332,7 @@ class ServiceSettings(CommandSettings, DirectorySettings):
     transfer_fallback: str = setting(
         "CONFERRAL_TRANSFER_FALLBACK",
         "after a failed blind transfer or a park that timed out: `recall` the agent (twice, then end), a destination "
-        "(once, then end), or `end` with a sentence",
+        "(once, then end), or `end` with a message",
         "recall",
     )
     transfer_caller_id: Literal["business", "customer"] = setting(
@@ -351,7 +351,7 @@ class ServiceSettings(CommandSettings, DirectorySettings):
         None,
     )
     greeting: Annotated[str, AfterValidator(spoken_greeting)] | None = setting(
-        "CONFERRAL_GREETING", "sentence that callers hear first when they wait in a conference", None
+        "CONFERRAL_GREETING", "message that callers hear first when they wait in a conference", None
     )
     record: Literal["false", "true", "customer"] = setting(
         "CONFERRAL_RECORD",
@@ -367,7 +367,7 @@ class ServiceSettings(CommandSettings, DirectorySettings):
     language: str = setting("CONFERRAL_LANGUAGE", "language of all speech", "en-US", pattern=r"^[A-Za-z0-9-]{2,20}$")
     voice: str | None = setting(
         "CONFERRAL_VOICE",
-        "voice of every spoken sentence; Twilio's default if unset",
+        "voice of every spoken message; Twilio's default if unset",
         None,
         pattern=r"^[A-Za-z0-9._-]{1,64}$",
     )

@@ -40,7 +40,7 @@ class Command(Event, frozen=True, kw_only=True):
 class DialCommand(Command, frozen=True, kw_only=True):
     """Base class of commands that dial."""
 
-    brief: Annotated[str, values.SPOKEN, "sentence spoken to the dialed party before they join"] = ""
+    brief: Annotated[str, values.SPOKEN, "message spoken to the dialed party before they join"] = ""
     confirm: Annotated[bool, values.FLAG, "the dialed party must press 1, so voicemail can't take the call"] = False
     timeout_s: Annotated[int, values.RING_TIME, "seconds to ring, 5 to 600; CONFERRAL_RING_TIMEOUT by default"] = 0
     digits: Annotated[
