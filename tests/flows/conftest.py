@@ -1,17 +1,16 @@
-"""Which stories are in every run: of a story with many examples one, each in one reading of Twilio's documentation.
+"""Which stories are in every run: of a story with many examples one, in one reading of Twilio's documentation.
 
-`pytest.mark.examples(1)`, on a story or on all of a file, leaves more of them to the long run. There, those that are in
-every run are played in each reading, and the others in one.
+`pytest.mark.examples(2)`, on a story or on all of a file, puts more of them into every run. In the long run, those are
+played in each other reading as well, and the other examples in one.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Generator, Mapping
+from collections.abc import AsyncIterator
 
 import pytest
-from _pytest.python import CallSpec
 
 from tests.flows.twilio_variants import PREFIX, READINGS, chosen_for, example_of
-from tests.support import local_system
+from tests.support import left_to_soak, local_system
 from tests.support.local_system import LocalSystem
 from tests.support.marked_system import running
 from tests.support.redis_server import RedisServer
@@ -20,7 +19,14 @@ from tests.support.redis_server import RedisServer
 EXAMPLES_MAX = 1
 
 
-@pytest.fixture(autouse=True, params=READINGS, ids=lambda name: f"{PREFIX}{name}")
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Makes a test of each story in the reading that was chosen for it, and for the long run in all others, too."""
+    chosen = chosen_for(metafunc.definition.nodeid)
+    readings = [chosen] if left_to_soak.is_short else READINGS
+    metafunc.parametrize("reading", readings, indirect=True, ids=lambda name: f"{PREFIX}{name}")
+
+
+@pytest.fixture(autouse=True)
 def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How Twilio behaves in this story."""
     name: str = request.param
@@ -35,39 +41,32 @@ async def system(redis_server: RedisServer, request: pytest.FixtureRequest) -> A
         yield system
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, object, object]:
-    """Marks what is left to the long run; drops its other examples in all readings but one.
-
-    Before there are tests of them: of a story with ten examples, fifty would be made and most of them dropped.
-    """
-    result = yield
-    story = metafunc.definition
-    by_example: dict[str, list[CallSpec]] = defaultdict(list)
-    for call in metafunc._calls:
-        by_example[example_of(f"{story.nodeid}[{call.id}]")].append(call)
-    every_run = _in_every_run(story, by_example)
-    dropped: set[int] = set()
-    for example, readings in by_example.items():
-        for call in readings:
-            is_chosen = call.params["reading"] == chosen_for(example)
-            if (example in every_run) != is_chosen:
-                call.marks.append(pytest.mark.soak.mark)
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves examples to the long run, and most of their readings out of it, before -m chooses."""
+    stories: dict[str, list[pytest.Function]] = defaultdict(list)
+    for item in items:
+        if isinstance(item, pytest.Function) and "reading" in item.fixturenames:
+            stories[item.nodeid.partition("[")[0]].append(item)
+    dropped: set[pytest.Item] = set()
+    for story, tests in stories.items():
+        in_every_run, chosen = _in_every_run(tests), chosen_for(story)
+        for test in tests:
+            is_chosen = test.callspec.params["reading"] == chosen
+            if (example_of(test.nodeid) in in_every_run) != is_chosen:
+                test.add_marker("soak")
             elif not is_chosen:
-                dropped.add(id(call))
-    metafunc._calls = [call for call in metafunc._calls if id(call) not in dropped]
-    return result
+                dropped.add(test)
+    if dropped:
+        config.hook.pytest_deselected(items=list(dropped))
+        items[:] = [item for item in items if item not in dropped]
 
 
-def _in_every_run(story: pytest.Item, by_example: Mapping[str, list[CallSpec]]) -> set[str]:
+def _in_every_run(tests: list[pytest.Function]) -> set[str]:
     """The examples of one story that `make test` plays."""
-    if story.get_closest_marker("soak") is not None:
-        return set()
     # In an order that is the same in every process, whatever order the tests are run in.
-    names = sorted(name for name, calls in by_example.items() if "soak" not in {mark.name for mark in calls[0].marks})
-    if not names:
-        return set()
-    marker = story.get_closest_marker("examples")
+    names = sorted({example_of(test.nodeid) for test in tests if test.get_closest_marker("soak") is None})
+    marker = tests[0].get_closest_marker("examples")
     most = marker.args[0] if marker is not None else EXAMPLES_MAX
     last = len(names) - 1
     if last < most:

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.flows.conference_starts import some
-from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, refuses, rings, unreachable
 from tests.support.redis_server import RedisServer
@@ -94,22 +93,6 @@ async def test_caller_who_gives_up_stops_the_phone_that_rings_and_no_other_does(
         assert leg.record.answered_at_s is None
 
 
-@MODES
-@pytest.mark.parametrize("lost", some(["initiated", "ringing", "in-progress", "busy", "*"], "*"))
-async def test_callbacks_of_both_agents_that_are_lost_change_nothing(redis_server, tmp_path, mode, lost):
-    options = {"speed": 20, "policy": {"ring_timeout_ms": 1_000}, **settings(tmp_path, mode)}
-    async with LocalSystem(redis_server.url, **options) as system:
-        system.agent_phone.script_in_turn(busy())
-        system.sandbox.phone(BOB).script_in_turn(answers(0.4))
-        for address in (AGENT, BOB):
-            event = f"status={lost}" if lost == "busy" else lost
-            system.sandbox.faults.lose_callbacks(event, count=3 if lost == "*" else 1, To=address)
-        customer = await system.customer_calls()
-        bob = await talks_with(system, customer, BOB)
-        assert tried(system) == [AGENT, BOB]
-        await system.ended_by_hang_up(bob, customer.sid, "agent-left")
-
-
 @pytest.mark.parametrize("mode", ["bridge", "conference"])
 async def test_late_end_of_the_first_agent_does_not_cost_the_second_the_call(redis_server, tmp_path, mode):
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
@@ -134,53 +117,6 @@ async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redi
         customer = await system.customer_calls()
         await system.everyone_is_gone(customer.sid, "agent-busy", debugger=frozenset({11200}))
         assert tried(system) == [AGENT]
-
-
-@pytest.mark.parametrize("fault", [{"status": 400}, {"status": 429}, {"cut": "before"}, {"cut": "after"}],
-                         ids=["400", "429", "cut-before", "cut-after"])  # fmt: skip
-async def test_failed_dial_moves_to_next_agent_and_one_of_unknown_outcome_is_verified(redis_server, tmp_path, fault):
-    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "conference")) as system:
-        system.agent_phone.script_in_turn(answers())
-        system.answered_by(BOB)
-        system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", **fault)
-        customer = await system.customer_calls()
-        whom = BOB if fault == {"status": 400} else AGENT
-        await talks_with(system, customer, whom)
-        assert (system.dials_to(AGENT), system.dials_to(BOB)) == ((0, 1) if whom == BOB else (1, 0))
-        await system.ended_by_command(customer.sid)
-
-
-@MODES
-@pytest.mark.parametrize("transfer", some(["consult", "blind"], "blind"))
-async def test_second_agent_hands_over_like_a_first_one(redis_server, tmp_path, mode, transfer):
-    async with LocalSystem(redis_server.url, **settings(tmp_path, mode)) as system:
-        system.agent_phone.script_in_turn(busy())
-        system.answered_by(BOB, TARGET)
-        customer = await system.customer_calls()
-        bob = await talks_with(system, customer, BOB)
-        await system.done("transfer", customer.sid, to=TARGET, mode=transfer)
-        target = await system.dialed(TARGET)
-        if transfer == "consult":
-            await system.until_hears(customer, "music")
-            await system.until_hears(bob, [target])
-            await system.done("complete", customer.sid)
-        await system.until_hears(customer, [target])
-        session = await system.until(customer.sid, state="conferenced", phase="")
-        assert session["party.agent.address"] == TARGET
-        await system.ended_by_hang_up(target, customer.sid, "agent-left")
-
-
-async def test_second_agent_is_the_one_who_is_rung_again(redis_server, tmp_path):
-    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "conference")) as system:
-        system.agent_phone.script_in_turn(busy())
-        system.sandbox.phone(BOB).script_in_turn(answers(), answers())
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        customer = await system.customer_calls()
-        await talks_with(system, customer, BOB)
-        await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="blind")
-        await system.until_hears(customer, [await system.dialed(BOB, 2)])
-        assert tried(system) == [AGENT, BOB, TARGET, BOB]
-        await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.processes

@@ -6,7 +6,6 @@ from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, EVE, GroupCall, two
 from tests.support.local_system import LocalSystem
-from tests.support.phones import rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1), pytest.mark.system(speed=5.0)]
 SENTENCE = "This call may be recorded."
@@ -72,15 +71,6 @@ async def test_held_party_hears_its_music_and_the_others_the_sentence(system):
     await crowd.let_go()
 
 
-async def test_muted_party_and_supervisor_hear_it_too(system):
-    crowd = await two(system)
-    await crowd.supervise("monitor")
-    await crowd.done("mute", party="customer")
-    await crowd.done("announce", say=SENTENCE)
-    assert [times_heard(crowd, name) for name in crowd.people] == [1, 1, 1]
-    await crowd.let_go()
-
-
 async def test_one_at_a_time(system):
     crowd = await two(system)
     first = await crowd.say("announce", say=SENTENCE)
@@ -89,18 +79,6 @@ async def test_one_at_a_time(system):
     assert await crowd.outcome(first) == ("done", "")
     await crowd.done("announce", say=SENTENCE)
     assert times_heard(crowd, "customer") == 2
-    await crowd.let_go()
-
-
-async def test_party_joining_during_an_announcement_talks_with_the_others_afterwards(system):
-    crowd = await two(system)
-    added, bob = await crowd.rings("bob", BOB, rings())
-    given = await crowd.say("announce", say=SENTENCE)
-    await crowd.expect_heard(customer=SAID)
-    bob.answer()
-    crowd.people["bob"] = bob
-    assert await crowd.outcome(added) == await crowd.outcome(given) == ("done", "")
-    await crowd.talk()
     await crowd.let_go()
 
 
@@ -170,15 +148,6 @@ async def test_participant_leaving_during_an_announcement_does_not_keep_it_open(
         assert await crowd.outcome(given) == ("done", "")
         assert times_heard(crowd, "customer") == 1
         await crowd.let_go()
-
-
-async def test_announcement_fails_when_the_call_ends_or_has_no_participants(system):
-    crowd = await two(system)
-    given = await crowd.say("announce", say=SENTENCE)
-    await crowd.expect_heard(customer=SAID)
-    await crowd.ended_by_hang_up("customer", "customer-left")
-    assert await crowd.outcome(given) == ("failed", "customer-left")
-    await crowd.rejected("", "announce", say=SENTENCE)
 
 
 async def test_announcement_in_a_consult_is_heard_by_agent_and_target_alone(system):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.flows.flow_helpers import BOTH_DIRECTIONS, GAP_MAX_S, TARGET, talking
+from tests.flows.flow_helpers import BOTH_DIRECTIONS, TARGET, talking
 from tests.support.phones import rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[TARGET])]
@@ -46,14 +46,6 @@ async def test_redirect_whose_answer_is_bad_is_never_repeated_once_it_has_moved_
     await is_handed_over(system, talk)
 
 
-async def test_agent_hung_up_by_dial_action_is_not_hung_up_by_request(system):
-    talk = await talking(system, "outbound")
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    assert talk.agent.status == "completed"
-    assert not system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
-    await is_handed_over(system, talk)
-
-
 async def test_agent_of_whose_dial_nothing_is_heard_is_hung_up_after_a_while(system):
     """His `<Dial>` has ended, and the request for its action hangs: he would wait in silence for as long."""
     talk = await talking(system, "outbound")
@@ -69,14 +61,6 @@ async def test_agent_of_whose_dial_nothing_is_heard_is_hung_up_after_a_while(sys
 
 
 # ---- an inbound customer's way into the conference -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fault", [{"status": 503}, {"cut": "before"}, {"cut": "after"}, {"status": 429}])
-async def test_agent_hang_up_that_fails_at_first_is_repeated(system, fault):
-    talk = await talking(system)
-    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.agent.sid}", **fault)
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    await is_handed_over(system, talk)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -96,14 +80,6 @@ async def test_customer_who_never_arrives_is_moved_once_and_handed_over(system):
     assert system.redirects_of(talk.customer) == 1
     system.sandbox.faults.clear()
     await is_handed_over(system, talk, debugger=frozenset({11205}))
-
-
-@BOTH_DIRECTIONS
-async def test_customer_join_without_callback_is_found_by_a_read(system, direction):
-    talk = await talking(system, direction)
-    system.sandbox.faults.lose_callbacks("participant-join", CallSid=talk.customer.sid)
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    await is_handed_over(system, talk)
 
 
 # ---- the wait audio --------------------------------------------------------------------------------------------------
@@ -173,17 +149,6 @@ async def test_held_customer_hears_music_when_wait_audio_is_unavailable(system, 
 # ---- the customer's hold, in a conference ----------------------------------------------------------------------------
 
 
-@BOTH_DIRECTIONS
-async def test_hold_without_callbacks_is_found_by_a_read(system, direction):
-    talk = await talking(system, direction, conferenced=True)
-    system.sandbox.faults.lose_callbacks("participant-hold")
-    began_s = system.listening.now()
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    assert system.sounds(talk.customer, began_s)[:2] == [frozenset({talk.agent.sid}), "ringback"]
-    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
-    await is_handed_over(system, talk)
-
-
 @pytest.mark.parametrize("direction, status", [("inbound", 400), ("outbound", 404), ("inbound", 500)])
 async def test_hold_that_never_comes_is_gone_on_without(system, direction, status):
     """It would only have let the customer hear ringing: the target is dialed all the same."""
@@ -191,18 +156,4 @@ async def test_hold_that_never_comes_is_gone_on_without(system, direction, statu
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=status, count=100, Hold="true")
     await system.done("transfer", talk.session, to=TARGET, mode="blind")
     system.sandbox.faults.clear()
-    await is_handed_over(system, talk)
-
-
-@BOTH_DIRECTIONS
-@pytest.mark.parametrize("fault", [{"lost": True}, {"status": 500}, {"cut": "after"}], ids=["lost", "500", "cut"])
-async def test_customer_is_let_back_to_the_target_however_often_it_takes(system, direction, fault):
-    talk = await talking(system, direction, conferenced=True)
-    if "lost" in fault:
-        system.sandbox.faults.lose_callbacks("participant-unhold")
-    else:
-        system.sandbox.faults.next_rest(
-            "POST", "/Conferences/*/Participants/*", count=2, Hold="false", EndConferenceOnExit="", **fault
-        )
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
     await is_handed_over(system, talk)

@@ -10,11 +10,9 @@ from tests.flows.flow_helpers import TARGET, talks_and_ends
 from tests.support import plain_log
 from tests.support.command_line import CommandLine
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, presses, unreachable
+from tests.support.phones import presses
 
 pytestmark = pytest.mark.redis
-#: What Twilio shows instead of a number that is withheld.
-WITHHELD = ("+266696687", "anonymous")
 WAYS = pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
 
 
@@ -63,18 +61,6 @@ async def test_refusal_of_our_own_number_is_final(redis_server, count, reason):
         assert shown(system) == [(CUSTOMER, True), (NUMBER, False)]
         await system.until_hears(agent, [customer, *system.sandbox.calls_of(TARGET)])
         await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.parametrize("caller", WITHHELD)
-async def test_caller_who_withholds_the_number_is_shown_as_us(redis_server, caller):
-    async with showing_customers(redis_server) as system:
-        system.answered_by(TARGET)
-        customer = await system.customer_calls(from_=caller)
-        await system.until(customer.sid, phase="connected")
-        agent = await system.agent_leg(customer)
-        await system.done("transfer", customer.sid, to=TARGET, mode="warm")
-        assert shown(system) == [(NUMBER, False)]
-        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end(redis_server):
@@ -209,23 +195,3 @@ async def test_caller_id_that_twilio_refuses_gives_way_to_our_own_number_once(re
         assert shown(system) == [(THIRD, False), (NUMBER, False)]
         assert system.sandbox.request_log.dials_to(TARGET) == 1
         await system.ended_by_command(session)
-
-
-# ---- a <Dial> whose caller ID is refused -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("comes_on", [True, False])
-@pytest.mark.system(speed=20, CONFERRAL_AGENT=TARGET)
-async def test_agent_whose_phone_fails_at_once_is_rung_once_more_with_our_number(system, comes_on):
-    system.sandbox.phone(TARGET).script_in_turn(unreachable(), answers() if comes_on else unreachable())
-    customer = await system.customer_calls()
-    again = await system.dialed(TARGET, 2)
-    assert [seen_by(system, call) for call in system.sandbox.calls_of(TARGET)] == [CUSTOMER, NUMBER]
-    if comes_on:
-        await system.until_hears(customer, [again])
-        await system.until(customer.sid, phase="connected")
-        await system.done("convert", customer.sid)
-        await system.ended_by_command(customer.sid)
-    else:
-        await system.everyone_is_gone(customer.sid, "agent-failed")
-    assert len(system.sandbox.calls_of(TARGET)) == 2

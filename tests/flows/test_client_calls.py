@@ -68,14 +68,6 @@ async def test_session_that_exists_is_refused_and_not_disturbed(system, has_ende
         await opening.ended_by_command()
 
 
-@pytest.mark.parametrize(
-    "to", some(["+19005550123", "+442071234567", "4155550123", "", "sip:x@elsewhere.example"], "+19005550123", "")
-)
-async def test_call_to_a_disallowed_destination_is_refused(system, to):
-    await refused(system, await calls(system, to))
-    assert not system.sandbox.request_log.dials
-
-
 # ---- without Redis ---------------------------------------------------------------------------------------------------
 
 

@@ -127,19 +127,3 @@ async def test_unknown_parameters_are_logged_without_phone_numbers(system):
     # Its known parameters count. A read may show soon after that Twilio has muted no one.
     assert json.loads(entry["changes"])["party.agent.muted"] == "true"
     await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.system(CONFERRAL_RECORD="customer")
-async def test_unknown_recording_parameters_are_also_kept(system):
-    customer, _ = await system.talking()
-    await system.until(customer.sid, **{"recording.status": "in-progress"})
-    (recording,) = system.sandbox.recordings()
-    system.sandbox.send_callback(recording.sid, "transcribed", {"Transcript": "to 4155550123", "Words": "512"})
-    (entry,) = await log_entries(system, customer.sid, "recording_changed", having="other")
-    assert json.loads(entry["other"]) == {"Transcript": "to …23", "Words": "512"}
-    assert json.loads(entry["details"]) == {"recording_sid": recording.sid, "status": "transcribed"}
-    # Whether it runs is known as before.
-    assert (await system.session(customer.sid))["recording.status"] == "in-progress"
-    await system.done("record", customer.sid, action="pause")
-    await system.ended_by_command(customer.sid)
-    assert await system.client.xlen(system.keys.dead) == 0

@@ -225,17 +225,3 @@ async def test_customer_hears_the_agent_again_when_the_target_does_not_answer(sy
     await trio.only_two_talk("customer", "agent")
     assert trio.customer_was_never_in_silence(), trio.heard()
     await system.ended_by_command(trio.id)
-
-
-@pytest.mark.parametrize("mode", ["consult", "warm"])
-@pytest.mark.examples(2)
-async def test_target_who_answers_and_leaves_at_once_gives_the_customer_back(system, mode):
-    trio = await dials(await two(system), mode, answers(hangs_up_after_s=0.0))
-    session = await trio.until(state="conferenced")
-    assert (session["transfer.status"], session["transfer.reason"]) in (
-        ("cancelled", "target-left"),
-        ("failed", "hung-up"),
-    )
-    assert (await system.outcome_of(trio.transfer_id)).status in ("done", "failed")
-    await talks_again(trio, mode)
-    await trio.ended_by_hang_up(trio.agent, "agent-left")

@@ -3,23 +3,13 @@
 import pytest
 
 from tests.flows.flow_helpers import TARGET
-from tests.flows.three_party_call import Halt, held, joined_by_target, three, two
+from tests.flows.three_party_call import Halt, held, three, two
 
 #: Twilio is asked early for what it has not confirmed, and given up early.
 HASTY = {"confirm_ms": 100, "confirm_interval_ms": 100, "hold_timeout_ms": 400}
 pytestmark = [pytest.mark.redis, pytest.mark.system(policy=HASTY)]
 
 HOLDS = "/Conferences/*/Participants/*"
-
-
-async def test_hold_with_a_lost_callback_is_found_by_a_read(system):
-    trio = await two(system)
-    system.sandbox.faults.lose_callbacks("participant-hold")
-    await joined_by_target(trio, "consult")
-    assert trio.asked().count("hold customer") == 1
-    await trio.hear(customer="music", agent=trio.target, target=trio.agent)
-    assert trio.kept_apart(), trio.heard()
-    await system.ended_by_command(trio.id)
 
 
 async def test_customer_who_can_not_be_held_is_not_talked_about(system):
@@ -48,16 +38,6 @@ async def test_hold_that_comes_true_after_it_was_given_up_is_undone(system):
     await trio.only_two_talk("customer", "agent")
     assert system.dials_to(TARGET) == 0
     await trio.ended_by_hang_up(trio.customer, "customer-left")
-
-
-@pytest.mark.parametrize("step", ["complete", "merge", "swap", "cancel"])
-async def test_unhold_with_a_lost_callback_is_found_by_a_read(system, step):
-    trio = await three(system, "consult")
-    system.sandbox.faults.lose_callbacks("participant-unhold")
-    await trio.done(step)
-    assert trio.asked().count("unhold customer") == 1
-    assert "customer" not in held(await trio.session())
-    await system.ended_by_command(trio.id)
 
 
 @pytest.mark.parametrize("step, fault", [

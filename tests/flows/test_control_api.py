@@ -11,7 +11,6 @@ from tests.flows.command_channels import TOKEN, HttpChannel, ReportedOutcome, ap
 from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.phones import busy, rings
-from tests.webhooks.api.test_docs import CALL, parsed, requests
 
 pytestmark = pytest.mark.redis
 SECRET = "s" * 32
@@ -144,26 +143,6 @@ async def test_list_has_each_session_that_stays_once_while_others_come_and_go(sy
     await system.settled()
 
 
-async def test_growing_log_continues_where_the_previous_page_ended(system, api):
-    customer, _ = await system.talking()
-    entries = []
-    to_give = ["end", "convert"]
-    async for page in pages(api, f"/sessions/{customer.sid}/log?limit=2", "entries"):
-        assert len(page) <= 2
-        entries += page
-        if to_give:
-            assert (await system.command(to_give.pop(), customer.sid)).status == "done"
-    await system.everyone_is_gone(customer.sid, "command")
-
-    written = await system.log(customer.sid)
-    assert [(one["event"], one["version"], one["at"]) for one in entries] == [
-        (one["event"], one["version"], one["at"]) for one in written[: len(entries)]
-    ]
-    assert {"call_received", "convert", "participant_joined", "end"} <= {one["event"] for one in entries}
-    (convert,) = [one for one in entries if one["event"] == "convert"]
-    assert [(effect["kind"], effect["party"]) for effect in convert["effects"]] == [("redirect_call", "agent")]
-
-
 # ---- waited for ------------------------------------------------------------------------------------------------------
 
 
@@ -219,27 +198,3 @@ async def test_command_that_no_worker_takes_up_is_done_when_one_comes(system, ap
     status, body = await waiting
     assert (status, body["status"]) == (200, "done")
     await system.everyone_is_gone(customer.sid, "command")
-
-
-# ---- the examples of the page ----------------------------------------------------------------------------------------
-
-
-async def test_examples_of_the_page_are_answered_by_everything_that_is_behind(system, api):
-    """Each curl of docs/api.md, with a session that lives put in for the page's; what was given is asked for last."""
-    system.not_answered_by("+14155550145")
-    customer, _ = await system.talking()
-    asked = [parsed(line) for line, _ in requests()]
-    answered, given = {}, ""
-    for method, path, headers, body in sorted(asked, key=lambda one: one[1].startswith("/commands/")):
-        mine = path.replace(CALL, customer.sid).replace("c-5b1f0c7a9d3e2f486b70", given)
-        answered[path] = await api.ask(method, mine, headers=headers, json=body)
-        if body and body.get("type") == "transfer":
-            given = answered[path][1]["command"]
-    assert {status for status, _ in answered.values()} == {200, 202}, answered
-    done = {"command": "night-shift-17", "status": "done", "reason": "", "session": customer.sid, "by": "api"}
-    assert answered[f"/sessions/{CALL}/commands?wait=30"] == (200, done)
-    assert answered["/commands/c-5b1f0c7a9d3e2f486b70"][1]["command"] == given
-    assert answered["/sessions"][1]["session"] == "order-7"
-    assert (await system.session(customer.sid))["end_reason"] == "command"
-    await system.done("end", "order-7")
-    await system.settled()

@@ -6,10 +6,9 @@ import time
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.statemachine.effects import Effect, ReadCalls
+from conferral.statemachine.effects import Effect
 from tests.flows.flow_helpers import TARGET, goes_on_and_ends, talking
 from tests.support.local_system import DEADLINE_S, LocalSystem
-from tests.worker.executor_harness import waiting
 from tests.worker.test_dials_end_to_end import Death
 
 pytestmark = pytest.mark.redis
@@ -24,10 +23,10 @@ async def test_cancelled_consult_whose_dial_waits_for_its_turn_gives_the_custome
     next_turn = str((seconds + 60) * 1_000_000)
     await system.client.hset(system.keys.dial_rate, "next", next_turn)
     await system.begins("transfer", talk.session, to=TARGET, mode="consult")
-    executor = system.workers[0].executor
+    outbox = system.keys.outbox(system.keys.partition_of(talk.session))
 
-    async def dial_waits() -> int:
-        return waiting(executor)
+    async def dial_waits() -> bool:
+        return any(b"create_participant" in effect for effect in await system.client.hvals(outbox))
 
     await system.eventually(dial_waits, "the dial waits for its turn")
     began_s = time.monotonic()
@@ -44,10 +43,10 @@ async def test_customer_returns_to_the_agent_while_a_read_hangs(system) -> None:
     """A party in the conference by early media alone is read now and then."""
     system.not_answered_by(TARGET)
     talk = await talking(system, conferenced=True)
-    executor = system.workers[0].executor
 
     async def read_hangs() -> bool:
-        return any(one.job.effect.kind == ReadCalls.kind for one in executor._executions.values())
+        requests = system.sandbox.request_log.rest
+        return any(one.method == "GET" and one.fault == "latency" and not one.duration_ms for one in requests)
 
     await system.begins("transfer", talk.session, to=TARGET, mode="consult")
     await system.dialed(TARGET)

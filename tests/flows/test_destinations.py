@@ -1,17 +1,12 @@
 """Whom calls go to: numbers, browser clients and SIP addresses, and no one who is not on the allow-list."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
-from conferral.runtime.errors import SettingsError
-from conferral.storage.codecs import session_hash
-from conferral.telephony.directory import resolve_agent, resolve_fallback
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET
-from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem, settings_for
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.outcomes import wait_for_outcome
-from tests.support.phones import busy
 
 pytestmark = pytest.mark.redis
 NUMBER_AGENT = "+14155550166"
@@ -145,54 +140,6 @@ async def test_command_that_the_allow_list_refuses_leaves_a_line_that_says_who_g
     await system.ended_by_command(customer.sid)
 
 
-async def test_only_the_configured_region_prefix_and_domain_may_be_dialed(redis_server):
-    allowed = "+1876,GB,sip:example.com"
-    settings = {"CONFERRAL_AGENT": SIP_AGENT, "CONFERRAL_ALLOWED_DESTINATIONS": allowed}
-    async with LocalSystem(redis_server.url, **settings) as system:
-        system.answered_by(SIP_AGENT)
-        customer, agent = await system.converted()
-        for address in (TARGET, CAROL, "sip:bob@sub.example.com", "+18761112", "+449098790123"):
-            await system.rejected("to: ", "transfer", customer.sid, to=address, mode="warm")
-            assert not system.sandbox.calls_of(address)
-        for address in ("+18765550123", "+442079460123", SIP_TARGET):
-            system.sandbox.phone(address).script_in_turn(busy())
-            await system.failed("busy", "transfer", customer.sid, to=address, mode="warm")
-            await system.until(customer.sid, state="conferenced")
-        await system.until_hears(customer, [agent])
-        await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.parametrize(
-    "number, too_short, admitted", [("+16245550123", "US,+1", "US,+1624"), ("+447012345678", "GB,+447", "GB,+4470")]
-)
-@pytest.mark.examples(2)
-async def test_new_area_code_and_personal_number_need_a_prefix_of_their_own(redis_server, number, too_short, admitted):
-    for allowed in (too_short, admitted):
-        async with LocalSystem(redis_server.url, CONFERRAL_ALLOWED_DESTINATIONS=f"{allowed},client:") as system:
-            system.answered_by(number)
-            customer, agent = await system.talking()
-            if allowed == admitted:
-                await system.done("transfer", customer.sid, to=number, mode="warm")
-                await system.until_hears(customer, [agent, await system.dialed(number)])
-            else:
-                await system.rejected("to: ", "transfer", customer.sid, to=number, mode="warm")
-                assert not system.sandbox.calls_of(number)
-            await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.parametrize("address", NEVER)
-@pytest.mark.parametrize(
-    "setting, check", [("CONFERRAL_TRANSFER_FALLBACK", resolve_fallback), ("CONFERRAL_AGENT", resolve_agent)]
-)
-def test_settings_with_a_disallowed_destination_prevent_the_start(setting, check, address):
-    settings = settings_for("redis://localhost", None, "http://localhost", **{setting: address})
-    with pytest.raises(SettingsError, match=setting) as refused:
-        check(settings)
-    # The message shows what was set, except a phone number or a SIP user; a short code is no one's number.
-    is_hidden = address.startswith("sip:") or sum(letter.isdigit() for letter in address) >= 7
-    assert (address in str(refused.value)) == (not is_hidden)
-
-
 # ---- the last check ----------------------------------------------------------------------------------------------
 
 
@@ -210,19 +157,3 @@ async def test_address_written_to_the_stream_by_hand_is_not_dialed(system, addre
     await system.until_hears(customer, [agent])
     await system.until(customer.sid, state="conferenced")
     await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.system(speed=20)
-async def test_agent_address_changed_by_hand_is_not_rung_again(system):
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    customer, _ = await system.talking()
-    await system.stop_worker()
-    key = system.keys.session(customer.sid)
-    session = session_hash.unpack(await system.client.hget(key, session_hash.PACKED))
-    agent = replace(session.parties["agent"], address=PREMIUM)
-    session = replace(session, parties={**session.parties, "agent": agent})
-    await system.client.hset(key, mapping=session_hash.encode(session))
-    system.start_worker()
-    await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="blind")
-    await system.everyone_is_gone(customer.sid, "recall-failed")
-    assert not system.dial_requests(PREMIUM)

@@ -248,38 +248,6 @@ async def test_target_answering_after_everyone_left_opens_no_second_conference(r
         assert len(system.sandbox.model.state.conferences) == 1
 
 
-# ---- callbacks ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
-@pytest.mark.parametrize("trouble, event", [
-    ("lost", "*"), ("lost", "participant-join"), ("doubled", "*"), ("late", "answered"), ("late", "participant-join"),
-    ("out of order", "ringing"), ("out of order", "answered"),
-])  # fmt: skip
-async def test_faulty_target_callbacks_change_nothing(redis_server, options, trouble, event):
-    async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
-        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
-        customer, agent = await system.converted()
-        faults = system.sandbox.faults
-        whose = {"ParticipantLabel": "target-1"} if event == "participant-join" else {"To": TARGET}
-        count = 3 if event == "*" else 1
-        {
-            "lost": lambda: faults.lose_callbacks(event, count, **whose),
-            "doubled": lambda: faults.duplicate_callbacks(event, count, **whose),
-            "late": lambda: faults.delay_callbacks(event, 0.4, **whose),
-            "out of order": lambda: faults.hold_back_callbacks(event, **whose),
-        }[trouble]()
-        await system.done("transfer", customer.sid, to=TARGET, mode="consult", **options)
-        assert not faults.pending_count()
-        target = await system.dialed(TARGET)
-        await system.until_hears(target, [agent])
-        assert system.listening.never_heard(customer, target)
-        assert system.dials_to(TARGET) == 1
-        await system.done("complete", customer.sid)
-        await system.until_hears(target, [customer])
-        await system.ended_by_hang_up(target, customer.sid, "agent-left")
-
-
 # ---- the pace ----------------------------------------------------------------------------------------------------
 
 

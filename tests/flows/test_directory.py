@@ -4,10 +4,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from conferral.runtime.errors import SettingsError
-from conferral.telephony.directory import load_directory
 from tests.flows.flow_helpers import CAROL, TARGET
-from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem, settings_for
+from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
@@ -141,26 +139,6 @@ async def test_attributes_of_the_called_number_are_the_same_for_each_leg_however
         await system.ended_by_command(customer.sid)
 
 
-async def test_conference_takes_no_more_than_the_number_allows_and_says_so(redis_server, path):
-    path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmax_participants = 2\n')
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        customer, agent = await system.converted()
-        await system.rejected("", "add", customer.sid, to="billing", party="dora")
-        assert system.dials_to(TARGET) == 0
-        await system.until_hears(customer, [agent])
-        await system.ended_by_command(customer.sid)
-
-
-async def test_waiting_party_hears_the_audio_set_for_the_number(redis_server, path, survey):
-    path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nmode = "conference"\nwait_url = "{survey.url}/tune.wav"\n')
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.agent_phone.script_in_turn(rings())
-        customer = await system.customer_calls()
-        await system.until_hears(customer, "music")
-        assert customer.hears_now.content == f"{survey.url}/tune.wav"
-        await system.ended_by_command(customer.sid)
-
-
 async def test_sighup_changes_where_the_next_call_goes_and_nothing_of_those_that_are_there(redis_server, path):
     path.write_text(f'{NAMES}[inbound."{NUMBER}"]\nagents = ["desk"]\nrecord = "customer"\n')
     async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
@@ -237,53 +215,6 @@ async def test_sweep_ignores_a_customer_that_continues_elsewhere(redis_server, p
         await hears_the_survey(system, survey, customer, [agent])
 
 
-@pytest.mark.parametrize("script", [busy(), rings()], ids=["busy", "no-answer"])
-async def test_customer_who_talked_to_no_one_gets_no_survey(redis_server, path, survey, script):
-    after(path, survey)
-    async with LocalSystem(redis_server.url, speed=20, CONFERRAL_RING_TIMEOUT=5, CONFERRAL_DIRECTORY=path) as system:
-        system.agent_phone.script_in_turn(script)
-        customer = await system.customer_calls()
-        await system.until(customer.sid, state="ended")
-        await system.settled()
-        assert survey.asked == []
-
-
-@pytest.mark.parametrize("who", ["customer", "end"])
-async def test_no_one_continues_elsewhere_after_customer_hang_up_or_end_command(redis_server, path, survey, who):
-    after(path, survey)
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        customer, _ = await system.converted()
-        if who == "customer":
-            await system.ended_by_hang_up(customer, customer.sid, "customer-left")
-        else:
-            await system.ended_by_command(customer.sid)
-        assert survey.asked == []
-
-
-async def test_customer_continues_elsewhere_after_the_last_agent_leaves(redis_server, path, survey):
-    after(path, survey)
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        system.answered_by(TARGET)
-        customer, agent = await system.talking()
-        await system.done("transfer", customer.sid, to="billing", mode="warm")
-        target = await system.leg(customer.sid, "target")
-        await system.done("complete", customer.sid)
-        await system.until_hears(customer, [target])
-        assert agent.status == "completed"
-        assert survey.asked == []
-        target.hang_up()
-        await hears_the_survey(system, survey, customer, [agent, target])
-
-
-async def test_customer_continues_although_their_redirect_gets_no_response(redis_server, path, survey):
-    after(path, survey)
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=path) as system:
-        customer, agent = await system.converted()
-        system.sandbox.faults.next_rest("POST", f"/Calls/{customer.sid}", cut="before")
-        agent.hang_up()
-        await hears_the_survey(system, survey, customer, [agent])
-
-
 async def test_time_limit_releases_the_customer_and_leaves_no_one_alone(redis_server, path):
     path.write_text(f'{NAMES}[inbound."{NUMBER}"]\ntime_limit = 20\n')
     async with LocalSystem(redis_server.url, speed=20, CONFERRAL_DIRECTORY=path) as system:
@@ -311,9 +242,3 @@ async def test_customer_leaves_by_a_star_where_the_number_says_so(redis_server, 
         else:
             await system.everyone_is_gone(customer.sid, "customer-left")
         assert agent.status == "completed"
-
-
-async def test_number_whose_agent_is_itself_takes_no_calls(redis_server):
-    """Each call would ring the number again, as a new call, without end."""
-    with pytest.raises(SettingsError, match="the call would call itself"):
-        load_directory(settings_for(redis_server.url, None, "http://127.0.0.1:9", CONFERRAL_AGENT=NUMBER))

@@ -76,16 +76,6 @@ async def test_blind_transfer_customer_hears_ringback_while_target_is_at_the_gat
 # ---- who takes it ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("keys", [("1",), ("", "1")], ids=["at once", "when asked again"])
-async def test_pressing_1_takes_the_call(system, keys):
-    system.sandbox.phone(TARGET).script_in_turn(presses(*keys))
-    customer, agent = await system.converted()
-    await system.done("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    target = await system.dialed(TARGET)
-    assert len(gate_requests(system, target)) == 1 + len(keys)
-    await talks_and_ends(system, customer, agent, target)
-
-
 @pytest.mark.parametrize("mode, script, reason, last_words", [
     ("warm",  presses("2"),     "rejected",        Phrase.DECLINED),
     ("blind", presses("2"),     "rejected",        Phrase.DECLINED),
@@ -135,19 +125,6 @@ async def test_digits_are_dialed_before_anything_is_said(system):
     assert target.record.digits_sent == "ww12#"
     assert system.listening.whats(target)[:2] == ["silence", f"said {BRIEF}"]
     await talks_and_ends(system, customer, agent, target)
-
-
-@pytest.mark.system(speed=20, CONFERRAL_CONFIRM="phones")
-async def test_every_phone_number_must_press_1_where_the_settings_say_so(system):
-    system.sandbox.phone(TARGET).script_in_turn(voicemail())
-    system.answered_by(CAROL)
-    customer, agent = await system.converted()
-    await system.failed("no-confirmation", "transfer", customer.sid, to=TARGET, mode="warm")
-    await system.until(customer.sid, state="conferenced")
-    # A client is no phone: someone has picked it up by hand.
-    await system.done("transfer", customer.sid, to=CAROL, mode="warm")
-    assert system.dial_requests(CAROL)[0].path.endswith("/Participants.json")
-    await talks_and_ends(system, customer, agent, await system.dialed(CAROL))
 
 
 # ---- several -----------------------------------------------------------------------------------------------------
@@ -237,57 +214,7 @@ async def test_target_that_hangs_up_during_the_brief_leaves_the_call_to_the_next
         await system.ended_by_command(customer.sid)
 
 
-async def test_winner_hanging_up_before_joining_leaves_the_call_to_the_next(system):
-    """The gate has let the first in, who is gone before Twilio has read the answer."""
-    system.not_answered_by(TARGET, SECOND)
-    customer, agent = await system.converted()
-    system.sandbox.faults.delay_fetches("/voice/gate", 0.5)
-    command = await system.begins("transfer", customer.sid, to=f"{TARGET},{SECOND}", mode="warm")
-    first, second = [await system.dialed(address) for address in (TARGET, SECOND)]
-    (dial,) = system.dial_requests(TARGET)
-    first.answer()
-    form = {"AccountSid": system.sandbox.account_sid, "CallSid": first.sid, "CallStatus": "in-progress"}
-    assert "<Conference" in await put(system, dial.get("Url"), form)
-    first.hang_up()
-    await system.until(customer.sid, **{"party.target-1.status": "left"})
-    second.answer()
-    assert (await system.outcome_of(command)).status == "done"
-    assert system.listening.never_heard(first, customer)
-    await talks_and_ends(system, customer, agent, second)
-
-
-@IN_REAL_TIME
-async def test_target_still_hearing_the_brief_does_not_join_after_another_took_the_call(system):
-    """The hang-up that is to let the slower one go is held up at Twilio, so the brief is heard to its end."""
-    system.not_answered_by(TARGET, CAROL)
-    customer, agent = await system.converted()
-    command = await system.begins("transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm", brief="Hi.")
-    targets = [await system.dialed(address) for address in (TARGET, CAROL)]
-    for target in targets:
-        system.sandbox.faults.next_rest("POST", f"/Calls/{target.sid}", latency_s=2.0)
-        target.answer()
-        await system.sandbox.wait_until(lambda target=target: "said Hi." in system.listening.whats(target))
-    assert (await system.outcome_of(command)).status == "done"
-    # Both were briefed at nearly the same time, so either may have been the quicker one.
-    await system.sandbox.wait_until(lambda: any(said(Phrase.TAKEN) in system.listening.whats(one) for one in targets))
-    quick, slow = sorted(targets, key=lambda one: said(Phrase.TAKEN) in system.listening.whats(one))
-    assert system.listening.never_heard(slow, customer)
-    await system.sandbox.wait_until(lambda: slow.status == "completed")
-    await talks_and_ends(system, customer, agent, quick)
-
-
 # ---- requests that come again, and Redis that is away ------------------------------------------------------------
-
-
-async def test_failed_gate_request_is_repeated_through_the_fallback(system):
-    system.sandbox.phone(TARGET).script_in_turn(presses("1"))
-    customer, agent = await system.converted()
-    system.sandbox.faults.fail_fetches("/voice/gate", status=502)
-    command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm", confirm="true")
-    assert (await system.outcome_of(command)).status == "done"
-    target = await system.dialed(TARGET)
-    await system.until_hears(target, [customer, agent])
-    await system.ended_by_command(customer.sid, debugger=frozenset({11200}))
 
 
 @pytest.mark.soak

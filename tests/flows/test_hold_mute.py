@@ -80,21 +80,6 @@ async def test_muted_party_hears_all_and_is_heard_by_no_one(system, start, who, 
     await crowd.ended_by_hang_up("agent", "agent-left")
 
 
-async def test_held_and_muted_party_stays_muted_when_it_is_let_back(system):
-    crowd = await two(system)
-    await crowd.add("bob", BOB)
-    await crowd.done("mute", party="bob")
-    await crowd.done("hold", party="bob")
-    await crowd.done("unmute", party="bob")
-    await crowd.expect_heard(bob="music", customer="agent", agent="customer")
-    await crowd.done("mute", party="bob")
-    await crowd.done("unhold", party="bob")
-    await crowd.expect_heard(bob=["customer", "agent"], customer="agent", agent="customer")
-    await crowd.done("unmute", party="bob")
-    await crowd.talk()
-    await crowd.let_go()
-
-
 async def test_all_but_one_can_be_held_and_the_remaining_party_hears_silence(system):
     crowd = await two(system)
     await crowd.add("bob", BOB)
@@ -123,55 +108,7 @@ async def test_others_come_in_while_one_of_two_is_held(system, held):
     await crowd.let_go()
 
 
-async def test_hold_of_the_held_and_unhold_of_the_unheld(system):
-    crowd = await two(system)
-    await crowd.done("unhold", party="customer")
-    await crowd.done("hold", party="customer")
-    await crowd.done("hold", party="customer")
-    assert asked(crowd, "hold") == 1
-    await crowd.done("unhold", party="customer")
-    await crowd.done("unhold", party="customer")
-    assert asked(crowd, "unhold") == 1
-    await crowd.talk()
-    await crowd.let_go()
-
-
-# ---- who leaves --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("leaver", ["customer", "agent"])
-@pytest.mark.parametrize("held", ["customer", "agent"])
-async def test_call_of_two_ends_when_one_leaves_though_one_is_held(system, leaver, held):
-    crowd = await two(system)
-    await crowd.done("hold", party=held)
-    await crowd.ended_by_hang_up(leaver, f"{leaver}-left")
-
-
-async def test_hold_fails_when_the_party_leaves_meanwhile(system):
-    crowd = await two(system)
-    await crowd.add("bob", BOB)
-    system.sandbox.faults.next_rest("POST", PARTICIPANT, latency_s=0.3, Hold="true")
-    held = await system.begins("hold", crowd.id, party="bob")
-    await crowd.leaves("bob")
-    assert (await crowd.outcome(held))[0] == "failed"
-    await crowd.talk()
-    await crowd.let_go()
-
-
 # ---- Twilio ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", CHANGES)
-async def test_change_is_done_though_its_callback_is_lost(system, kind):
-    crowd = await two(system)
-    await undone(crowd, kind)
-    system.sandbox.faults.lose_callbacks(CHANGES[kind][2], ParticipantLabel="customer-1")
-    before = asked(crowd, kind)
-    await crowd.done(kind, party="customer")
-    assert not system.sandbox.faults.pending_count()
-    await is_so(crowd, kind)
-    assert asked(crowd, kind) == before + 1
-    await crowd.let_go()
 
 
 @pytest.mark.parametrize("fault", [
@@ -207,38 +144,6 @@ async def test_refused_change_has_failed_and_leaves_everything_as_it_was(system,
     await crowd.let_go()
 
 
-async def test_hold_and_unhold_at_once_leave_the_last_word(system):
-    crowd = await two(system)
-    first = await crowd.say("hold", party="customer")
-    second = await crowd.say("unhold", party="customer")
-    assert (await crowd.outcome(second))[0] == "done"
-    assert (await crowd.outcome(first))[0] in ("done", "failed")
-    await crowd.talk()
-    third = await crowd.say("mute", party="customer")
-    fourth = await crowd.say("unmute", party="customer")
-    fifth = await crowd.say("mute", party="customer")
-    assert (await crowd.outcome(fifth))[0] == "done"
-    assert {(await crowd.outcome(third))[0], (await crowd.outcome(fourth))[0]} <= {"done", "failed"}
-    await crowd.expect_heard(customer="agent", agent="silence")
-    await crowd.let_go()
-
-
-async def test_hold_mute_and_add_while_it_converts_are_done_when_both_are_in(system):
-    crowd = await two(system, "bridged")
-    system.answered_by(BOB)
-    system.sandbox.faults.delay_fetches("/voice/dial-action", 0.2)
-    given = [
-        await crowd.say("convert"),
-        await crowd.say("hold", party="customer"),
-        await crowd.say("add", to=BOB, party="bob"),
-        await crowd.say("mute", party="agent"),
-    ]
-    assert [await crowd.outcome(one) for one in given] == [("done", "")] * 4
-    crowd.people["bob"] = await system.dialed(BOB)
-    await crowd.expect_heard(customer="music", agent="bob", bob="silence")
-    await crowd.let_go()
-
-
 # ---- then a transfer ---------------------------------------------------------------------------------------------
 
 
@@ -265,18 +170,6 @@ async def test_transfer_with_a_held_party(system, held, mode):
         await crowd.done("unhold", party="bob")
     await crowd.talk("customer", "target", *(["bob"] if held == "bob" else []))
     assert set((await crowd.shown("held")).values()) == {"false"}
-    await crowd.let_go()
-
-
-async def test_cancelled_consult_leaves_no_one_on_hold(system):
-    crowd = await two(system)
-    await crowd.done("hold", party="customer")
-    system.not_answered_by(CAROL)
-    moved = await crowd.say("transfer", to=CAROL, mode="consult")
-    await crowd.wait_until(**{"transfer.status": "ringing"})
-    await crowd.done("cancel")
-    assert (await crowd.outcome(moved)) == ("failed", "cancelled")
-    await crowd.talk("customer", "agent")
     await crowd.let_go()
 
 

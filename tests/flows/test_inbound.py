@@ -103,66 +103,6 @@ async def test_convert_of_one_of_six_calls_moves_that_one_alone(system):
     await system.settled()
 
 
-async def test_convert_that_comes_too_late_ends_the_call(system):
-    """The agent hangs up between the commit and the redirect: 21220."""
-    customer, agent = await system.talking()
-
-    async def hang_up_before_the_redirect(moment):
-        if moment.step == "before" and moment.path.startswith(f"/Calls/{agent.sid}") and moment.method == "POST":
-            system.sandbox.on_rest = None
-            agent.hang_up()
-
-    system.sandbox.on_rest = hang_up_before_the_redirect
-    await system.failed("agent-left", "convert", customer.sid)
-    session = await system.session(customer.sid)
-    assert (session["state"], session["end_reason"]) == ("ended", "agent-left")
-    await system.settled()
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("leaver", ["customer", "agent"])
-async def test_inbound_party_hanging_up_around_the_redirect_leaves_no_one_behind(system, moment, leaver):
-    customer, agent = await system.talking()
-
-    async def hang_up(rest):
-        if rest.step == moment and rest.path.startswith(f"/Calls/{agent.sid}") and rest.method == "POST":
-            system.sandbox.on_rest = None
-            {"customer": customer, "agent": agent}[leaver].hang_up()
-
-    system.sandbox.on_rest = hang_up
-    outcome = await system.command("convert", customer.sid)
-    # After the redirect both may have been in the conference for a moment: then the conversion was done.
-    assert outcome.status in ("failed", "done")
-    await system.everyone_is_gone(customer.sid, f"{leaver}-left")
-
-
-@pytest.mark.parametrize(
-    "event", ["participant-join", "conference-start", "participant-leave", "completed", "in-progress"]
-)
-async def test_doubled_callbacks_change_nothing(system, event):
-    system.sandbox.faults.duplicate_callbacks(event, count=5, copies=3)
-    customer, agent = await system.converted()
-    await system.ended_by_hang_up(agent, customer.sid, "agent-left")
-    assert system.redirects_of(agent) == 1
-
-
-async def test_lost_joins_are_recovered_by_a_read(system):
-    system.sandbox.faults.lose_callbacks("participant-join", count=2)
-    customer, agent = await system.talking()
-    await system.done("convert", customer.sid)
-    assert system.redirects_of(agent) == 1
-    await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.system(CONFERRAL_RING_TIMEOUT=5, policy={"ring_timeout_ms": 300})
-async def test_lost_answer_is_found_when_the_ring_time_is_over(system):
-    system.sandbox.faults.lose_callbacks("answered")
-    customer = await system.customer_calls()
-    await system.until(customer.sid, phase="connected")
-    await system.done("convert", customer.sid)
-    await system.ended_by_command(customer.sid)
-
-
 @pytest.mark.parametrize("fault", [
     {"status": 429}, {"status": 503}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"cut": "after"},
 ], ids=["429", "503", "500-after-effect", "cut-before", "cut-after"])  # fmt: skip
@@ -185,14 +125,6 @@ async def test_refused_redirect_leaves_the_two_talking(system):
     assert (session["state"], session["phase"]) == ("bridged", "connected")
     await system.done("convert", customer.sid)
     await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.soak
-async def test_failed_dial_action_is_requested_again_by_twilio(system):
-    system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=2)
-    customer, _ = await system.talking()
-    await system.done("convert", customer.sid)
-    await system.ended_by_command(customer.sid, debugger=frozenset({11200}))
 
 
 async def test_customer_who_never_arrives_is_moved_once_and_the_call_continues(system):
@@ -228,15 +160,6 @@ async def test_number_and_names_of_people_are_in_no_key_and_no_conference_name(s
     for delivery in system.sandbox.request_log.deliveries:
         assert CUSTOMER not in delivery.get("FriendlyName")
         assert CUSTOMER[1:] not in delivery.url
-    await system.ended_by_command(customer.sid)
-
-
-async def test_same_command_twice_is_done_once(system):
-    customer, agent = await system.talking()
-    first = await system.command("convert", customer.sid, id="once")
-    again = await system.command("convert", customer.sid, id="once")
-    assert first == again
-    assert system.redirects_of(agent) == 1
     await system.ended_by_command(customer.sid)
 
 

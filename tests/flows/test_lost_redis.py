@@ -11,6 +11,7 @@ from conferral.sandbox.model.rest import call_routes
 from tests.flows.flow_helpers import TARGET
 from tests.flows.test_visits import move, swept, visit_of
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
+from tests.support.metric_values import value_of
 from tests.support.phones import answers, busy
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=0.5)]
@@ -60,7 +61,7 @@ async def test_conferences_of_others_are_left_alone_though_they_are_named_as_our
     customer, _ = await system.converted()
     await forget(system)
     await found(system, customer.sid, state="conferenced")
-    await system.eventually(lambda: system.workers[0].metrics.sweeps.labels("done")._value.get() >= 6, "six sweeps")
+    await system.eventually(lambda: value_of(system.workers[0].metrics.sweeps.labels("done")) >= 6, "six sweeps")
     touching = [(entry.method, entry.path) for entry in system.sandbox.request_log.rest if foreign in entry.path]
     assert touching == [("GET", f"/Conferences/{foreign}/Participants.json")]
     assert not await system.client.exists(system.keys.session("CA" + "7" * 32))

@@ -90,18 +90,6 @@ async def convert_while_another_program_moves(system, customer, agent, party, mo
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.examples(2)
-async def test_agent_who_is_moved_as_a_conversion_begins_is_not_hung_up(system, moment):
-    """The last of two moves wins; the command brings the agent in once more, as it says."""
-    customer, agent = await system.talking()
-    await convert_while_another_program_moves(system, customer, agent, agent, moment)
-    await system.until(customer.sid, state="conferenced")
-    await system.until_talk(customer, agent)
-    agent.record.is_foreign = False
-    await system.ended_by_command(customer.sid)
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.examples(2)
 async def test_customer_who_is_moved_as_a_conversion_begins_is_not_hung_up(system, moment):
     customer, agent = await system.talking()
     await convert_while_another_program_moves(system, customer, agent, customer, moment)

@@ -81,21 +81,6 @@ async def test_call_is_converted_on_demand_and_neither_notices(system, named_by)
     await system.ended_by_hang_up(talk.agent, talk.session, "agent-left")
 
 
-async def test_nothing_but_the_end_is_allowed_before_the_customer_has_answered(system):
-    system.not_answered_by(CUSTOMER)
-    command = await system.begins("call", "", **PAIR)
-    session = session_id_of(command)
-    await system.dialed(CUSTOMER)
-    await system.until(session, **{"party.customer.status": "ringing"})
-    await system.rejected("no one has answered yet; allowed now: remove, end", "convert", session)
-    await system.rejected(
-        "no one has answered yet; allowed now: remove, end", "transfer", session, to=CUSTOMER, mode="blind"
-    )
-    await system.done("end", session)
-    await system.has_failed(command, "command")
-    await system.everyone_is_gone(session, "command")
-
-
 # ---- the customer is not reached -------------------------------------------------------------------------------------
 
 
@@ -115,16 +100,6 @@ async def test_agent_hears_why_the_customer_is_not_reached(quick, script, reason
     assert quick.sounds(agent)[-1] == f"said The person you are calling {expected}. Please try again later. Goodbye."
     assert quick.longest_gap_s(agent, 0) < GAP_MAX_S
     assert ended["party.agent.status"] == ended["party.customer.status"] == "left"
-
-
-async def test_agent_who_hangs_up_while_the_customer_rings_stops_the_phone(system):
-    system.not_answered_by(CUSTOMER)
-    command = await system.begins("call", "", **PAIR)
-    customer = await system.dialed(CUSTOMER)
-    system.sandbox.calls_of(AGENT)[0].hang_up()
-    await system.has_failed(command, "agent-left")
-    await system.everyone_is_gone(session_id_of(command), "agent-left")
-    assert customer.record.answered_at_s is None
 
 
 # ---- the agent is not reached ----------------------------------------------------------------------------------------

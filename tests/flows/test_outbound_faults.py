@@ -3,15 +3,14 @@
 import pytest
 
 from conferral.storage.commands.command_stream import session_id_of
-from tests.flows.flow_helpers import talking
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
-from tests.support.phones import busy, presses, rings, voicemail
+from tests.support.phones import presses, rings, voicemail
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(policy={"ring_timeout_ms": 1_000}, answered_by=[CUSTOMER])]
 
 PAIR = {"agent": AGENT, "customer": CUSTOMER}
 #: The agent's and the customer's callbacks differ in whom they are about.
-OF_AGENT, OF_CUSTOMER = {"To": AGENT}, {"To": CUSTOMER}
+OF_AGENT = {"To": AGENT}
 
 
 async def is_a_call(system, session):
@@ -55,43 +54,6 @@ async def test_agent_who_was_not_or_perhaps_not_called_is_not_called_again(syste
     assert not system.sandbox.request_log.dials
 
 
-@pytest.mark.parametrize("of", [OF_AGENT, OF_CUSTOMER], ids=["agent", "customer"])
-@pytest.mark.parametrize("event", ["initiated", "ringing", "in-progress", "*"])
-@pytest.mark.examples(2)
-async def test_lost_callbacks_of_either_party_change_nothing(system, of, event):
-    """The gate reports that the agent has answered; a read shows it of the customer."""
-    system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, **of)
-    await is_a_call(system, (await system.done("call", "", **PAIR)).session)
-
-
-async def test_busy_agent_without_callbacks_is_found(system):
-    system.agent_phone.script_in_turn(busy())
-    system.sandbox.faults.lose_callbacks("*", count=5, **OF_AGENT)
-    command = await system.begins("call", "", **PAIR)
-    await system.has_failed(command, "agent-busy")
-    await system.everyone_is_gone(session_id_of(command), "agent-busy")
-
-
-# ---- the customer's dial ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.system(speed=20)
-async def test_dial_action_reports_customer_busy_although_their_callback_is_lost(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(busy())
-    system.sandbox.faults.lose_callbacks("*", count=5, **OF_CUSTOMER)
-    command = await system.begins("call", "", **PAIR)
-    assert (await system.outcome_of(command)).reason == "customer-busy"
-    await system.everyone_is_gone(session_id_of(command), "customer-busy")
-
-
-async def test_customer_callback_reports_busy_although_the_dial_action_is_late(system):
-    system.sandbox.phone(CUSTOMER).script_in_turn(busy())
-    system.sandbox.faults.delay_fetches("/voice/dial-action", 1)
-    command = await system.begins("call", "", **PAIR)
-    assert (await system.outcome_of(command)).reason == "customer-busy"
-    await system.everyone_is_gone(session_id_of(command), "customer-busy")
-
-
 # ---- the gate --------------------------------------------------------------------------------------------------------
 
 
@@ -123,24 +85,3 @@ async def test_every_number_that_is_called_must_press_one_where_the_setting_says
         if not reason:
             agent.hang_up()
         await system.everyone_is_gone(session_id_of(command), reason or "agent-left")
-
-
-# ---- the way into a conference ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("leaver, moment", [("agent", "before"), ("customer", "before"), ("agent", "after")])
-async def test_party_hanging_up_around_the_redirect_leaves_no_one_behind(system, leaver, moment):
-    talk = await talking(system, "outbound")
-
-    async def hang_up(rest):
-        if rest.step == moment and rest.path.startswith(f"/Calls/{talk.customer.sid}") and rest.method == "POST":
-            system.sandbox.on_rest = None
-            {"customer": talk.customer, "agent": talk.agent}[leaver].hang_up()
-
-    system.sandbox.on_rest = hang_up
-    outcome = await system.command("convert", talk.session)
-    assert outcome.status in ("failed", "done")
-    ended = await system.until(talk.session, state="ended")
-    if (leaver, moment) != ("agent", "before"):  # else Twilio ends both in the same moment
-        assert ended["end_reason"] == f"{leaver}-left"
-    await system.everyone_is_gone(talk.session, ended["end_reason"])

@@ -71,17 +71,6 @@ async def test_parked_customer_hears_only_music_once_the_agent_leaves(system, di
     assert [entry["kind"] for entry in await system.outcomes()] == ["transfer", "session"]
 
 
-async def test_call_that_is_parked_while_it_is_being_converted_waits_in_the_conference(system):
-    talk = await talking(system)
-    began_s = system.listening.now()
-    convert = await system.begins("convert", talk.session)
-    await system.done("park", talk.session)
-    assert (await system.outcome_of(convert)).status == "done"
-    await is_parked(system, talk)
-    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
-    await customer_leaves(system, talk)
-
-
 @pytest.mark.system(CONFERRAL_LONE_GRACE=0.05, CONFERRAL_PARK_TIMEOUT=0.6)
 async def test_parked_customer_is_not_released_for_being_alone(system):
     talk = await parked(system)
@@ -139,17 +128,6 @@ async def test_call_is_parked_and_retrieved_repeatedly_also_by_the_parking_agent
     await customer_leaves(system, talk)
 
 
-async def test_retrieved_call_behaves_like_any_other(system):
-    talk = await parked(system)
-    system.answered_by(TARGET, SECOND)
-    await system.done("retrieve", talk.session, to=TARGET)
-    await system.done("transfer", talk.session, to=SECOND, mode="warm")
-    second = await system.leg(talk.session, "target")
-    await system.done("complete", talk.session)
-    await system.until_hears(talk.customer, [second])
-    await customer_leaves(system, talk)
-
-
 @pytest.mark.system(speed=20)
 async def test_retrieving_agent_hears_the_brief_and_confirms_before_the_customer_hears_them(system):
     talk = await parked(system)
@@ -195,25 +173,6 @@ async def test_retrieve_that_fails_leaves_the_call_parked(system, conferenced, s
     await system.until_hears(talk.customer, [await system.dialed(TARGET, 2)])
     assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
     await customer_leaves(system, talk)
-
-
-@BOTH_PLACES
-@pytest.mark.parametrize(
-    "result, reason", [("failed", "customer-left"), ("cancelled", "command")], ids=["leaves", "end"]
-)
-@pytest.mark.examples(2)
-async def test_end_of_the_call_during_a_retrieve_dial_stops_the_phone(system, conferenced, result, reason):
-    talk = await parked(system, conferenced=conferenced)
-    system.not_answered_by(TARGET)
-    command = await system.begins("retrieve", talk.session, to=TARGET)
-    await system.until(talk.session, **{"transfer.status": "ringing"})
-    if reason == "command":
-        await system.ended_by_command(talk.session)
-    else:
-        await customer_leaves(system, talk)
-    await system.has_failed(command, reason)
-    assert (await transfers(system))[1:] == [("retrieve", TARGET, result, reason)]
-    assert system.dials_to(TARGET) == 1
 
 
 async def test_one_of_two_concurrent_retrieves_is_carried_out(system):
@@ -309,14 +268,3 @@ async def test_retrieves_that_fail_do_not_keep_it_parked_for_longer(system):
     back = await system.dialed(AGENT, 2)
     await system.until_hears(talk.customer, [back])
     await customer_leaves(system, talk)
-
-
-@pytest.mark.system(**SHORT)
-async def test_customer_who_leaves_while_the_agent_is_rung_again_stops_that_phone(system):
-    system.agent_phone.script_in_turn(answers(), rings())
-    talk = await parked(system)
-    back = await system.dialed(AGENT, 2)
-    await system.until(talk.session, **{"party.agent.status": "ringing"})
-    await customer_leaves(system, talk)
-    assert back.status in ("canceled", "no-answer", "completed")
-    assert (await transfers(system))[1][2:] == ("failed", "park-timeout, customer-left")

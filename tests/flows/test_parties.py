@@ -5,7 +5,7 @@ import pytest
 from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, EVE, STARTS, GroupCall, two
 from tests.flows.three_party_call import GAP_S
-from tests.support.phones import answers, busy, presses, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
@@ -101,19 +101,6 @@ async def test_two_parties_keep_talking_when_an_add_fails_and_is_retried(system,
     assert system.dials_to(BOB) == 2
 
 
-@pytest.mark.system(speed=20)
-async def test_two_parties_keep_talking_when_no_one_answers(system):
-    crowd = await two(system)
-    system.not_answered_by(BOB)
-    await crowd.failed("no-answer", "add", to=BOB, party="bob", timeout="5")
-    await crowd.talk("customer", "agent")
-    system.sandbox.phone(BOB).script_in_turn(voicemail())
-    await crowd.failed("no-confirmation", "add", to=BOB, party="bob", confirm="true")
-    await crowd.talk("customer", "agent")
-    assert system.listening.never_heard(crowd["customer"], system.sandbox.calls_of(BOB)[1])
-    await crowd.let_go()
-
-
 @pytest.mark.parametrize("fields, script", [
     ({"brief": "A question about a bill."},                  answers()),
     ({"confirm": "true"},                                    presses("1")),
@@ -178,16 +165,6 @@ async def test_party_alone_while_another_rings_waits_for_the_answer_or_is_hung_u
     assert system.dials_to(BOB) == 1
 
 
-async def test_phone_that_rings_is_stopped_when_both_have_left(system):
-    crowd = await two(system)
-    added, bob = await crowd.rings("bob", BOB, rings())
-    await crowd.leaves("customer")
-    await crowd.ended_by_hang_up("agent", "customer-left")
-    status, reason = await crowd.outcome(added)
-    assert (status, reason) == ("failed", "customer-left")
-    assert bob.status in ("canceled", "completed")
-
-
 # ---- given twice -------------------------------------------------------------------------------------------------
 
 
@@ -236,18 +213,6 @@ async def test_removing_the_agent_of_two_leaves_the_customer_alone_and_ends_the_
     await crowd.ends("agent-left")
 
 
-@pytest.mark.parametrize("fields", [{}, {"brief": "A question."}], ids=["straight", "gated"])
-async def test_removed_party_that_rings_stops_ringing(system, fields):
-    crowd = await two(system)
-    added, bob = await crowd.rings("bob", BOB, rings(), **fields)
-    await crowd.party("bob", status="ringing")
-    await crowd.done("remove", party="bob")
-    assert await crowd.outcome(added) == ("failed", "cancelled")
-    assert bob.status in ("canceled", "completed")
-    await crowd.talk("customer", "agent")
-    await crowd.ended_by_hang_up("agent", "agent-left")
-
-
 # ---- then a transfer ---------------------------------------------------------------------------------------------
 
 
@@ -269,25 +234,6 @@ async def test_call_with_an_added_party_is_handed_on_and_the_party_stays(system,
     await crowd.leaves("customer")
     await crowd.talk("agent", "bob")
     await crowd.let_go()
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(300)
-async def test_as_many_take_part_as_twilio_lets_in(system):
-    crowd = await two(system)
-    phones = [f"client:guest-{number}" for number in range(248)]
-    added = []
-    for number, to in enumerate(phones):
-        system.answered_by(to)
-        added.append(await crowd.say("add", to=to, party=f"guest-no-{number}"))
-    for command_id in added:
-        assert await crowd.outcome(command_id) == ("done", "")
-    conference = await system.sandbox_conference()
-    assert len([one for one in conference.participants.values() if one.is_in]) == 250
-    await crowd.rejected("", "add", to=BOB, party="bob")
-    assert system.dials_to(BOB) == 0
-    await crowd.let_go()
-    assert all(system.dials_to(to) == 1 for to in phones)
 
 
 @pytest.mark.parametrize("mode", ["consult", "warm", "blind"])

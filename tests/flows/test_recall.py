@@ -75,21 +75,6 @@ async def test_call_status_distinguishes_a_refusal_from_busy_regardless_of_the_c
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
-@pytest.mark.parametrize("direction", ["inbound", "outbound"])
-async def test_target_who_leaves_before_the_customer_could_be_let_back_counts_as_not_reached(system, direction):
-    """Of a conference the customer is on hold: before that is over, no one has talked to him."""
-    talk = await talking(system, direction, conferenced=True)
-    system.sandbox.phone(TARGET).script_in_turn(answers(hangs_up_after_s=0))
-    began_s = system.listening.now()
-    await fails(system, talk, "hung-up")
-    await system.until(talk.session, state="conferenced")
-    back = await system.leg(talk.session, "agent")
-    await system.until_hears(talk.customer, [back])
-    assert system.sounds(back)[0] == f"{COMING_BACK}The transfer has failed."
-    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
-    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
-
-
 async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hears_music_in_the_pause(system):
     talk = await talking(system)
     system.sandbox.phone(TARGET).script_in_turn(busy())
@@ -134,72 +119,6 @@ async def test_customer_hears_why_and_is_hung_up_when_the_recalled_agent_is_not_
     assert system.sandbox.request_log.dials_to(AGENT) == 3
     results = [(published["kind"], published["result"], published["reason"]) for published in await system.outcomes()]
     assert results == [("transfer", "failed", f"busy, {why}"), ("session", "ended", "recall-failed")]
-
-
-@pytest.mark.system(speed=20, CONFERRAL_RING_TIMEOUT=10)
-async def test_agent_who_does_not_answer_either_time_is_given_up(system):
-    talk = await talking(system)
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    system.agent_phone.script_in_turn(rings())
-    await fails(system, talk, "busy")
-    ended = await system.everyone_is_gone(talk.session, "recall-failed")
-    assert ended["transfer.reason"] == "busy, recall no-answer, recall no-answer"
-    assert system.sounds(talk.customer)[-2:] == ["music", SORRY]
-
-
-async def test_agent_who_is_back_may_hand_the_call_over_once_more(system):
-    talk = await talking(system)
-    system.sandbox.phone(TARGET).script_in_turn(busy(), answers())
-    await fails(system, talk, "busy")
-    await system.until(talk.session, state="conferenced")
-    back = await system.leg(talk.session, "agent")
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    target = await system.leg(talk.session, "agent")
-    await system.until_hears(talk.customer, [target])
-    assert back.status == "completed"
-    await system.ended_by_hang_up(target, talk.session, "agent-left")
-    results = [(outcomes_seen["result"], outcomes_seen["reason"]) for outcomes_seen in await system.outcomes()]
-    assert results == [("recalled", "busy"), ("completed", ""), ("ended", "agent-left")]
-
-
-# ---- the customer hangs up -------------------------------------------------------------------------------------------
-
-
-async def while_the_agent_rings(system, talk):
-    await system.until(talk.session, phase="recall", **{"party.agent.status": "ringing"})
-
-
-async def while_the_agent_hears_why(system, talk):
-    await system.until_hears(await system.dialed(AGENT, 2), f"{COMING_BACK}The other line is busy.")
-
-
-async def in_the_pause(system, talk):
-    await system.until(talk.session, **{"transfer.reason": "busy, recall busy"})
-
-
-async def during_the_last_sentence(system, talk):
-    await system.until_hears(talk.customer, SORRY)
-
-
-@pytest.mark.parametrize("phone, moment, reason", [
-    ([rings()],         while_the_agent_rings,     "customer-left"),
-    ([answers()],       while_the_agent_hears_why, "customer-left"),
-    ([busy(), rings()], in_the_pause,              "customer-left"),
-    ([busy()],          during_the_last_sentence,  "recall-failed"),
-])  # fmt: skip
-async def test_customer_who_hangs_up_meanwhile_ends_it_all(system, phone, moment, reason):
-    talk = await talking(system)
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    system.agent_phone.script_in_turn(*phone)
-    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
-    await moment(system, talk)
-    rung = system.sandbox.request_log.dials_to(AGENT)
-    talk.customer.hang_up()
-    assert (await system.outcome_of(command)).reason == "busy"
-    await system.everyone_is_gone(talk.session, reason)
-    assert system.sandbox.request_log.dials_to(AGENT) == rung
-    transfer, session = await system.outcomes()
-    assert (transfer["result"], session["reason"]) == ("failed", reason)
 
 
 # ---- the agent's voicemail -------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ from conferral.sandbox import CallHandle
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.state import Recording
 from tests.flows.flow_helpers import STARTS, TARGET, talking
-from tests.flows.three_party_call import dials, joined_by_target, three, two
+from tests.flows.three_party_call import joined_by_target, three, two
 from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import busy, rings
+from tests.support.phones import rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
@@ -92,16 +92,6 @@ async def test_customer_who_was_called_is_recorded_as_soon_as_twilio_can(redis_s
         assert found.leg_sid == talk.customer.sid
         await until_records(system, talk.customer, talk.agent)
         await system.ended_by_command(talk.session)
-
-
-@OF_CUSTOMER
-@pytest.mark.parametrize("fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}, {"status": 429}], ids=str)
-async def test_request_without_an_answer_makes_one_recording(system, fault):
-    system.sandbox.faults.next_rest("POST", "/Calls/*/Recordings", **fault)
-    talk = await talking(system)
-    await recording(system, talk.session)
-    assert len(system.sandbox.recordings()) == 1
-    await system.ended_by_command(talk.session)
 
 
 @OF_CUSTOMER
@@ -215,17 +205,6 @@ async def test_swap_lets_nothing_of_the_consult_onto_the_recording(system, swaps
 
 
 @OF_CONFERENCE
-async def test_recording_resumes_when_no_one_answers_the_consult(system):
-    trio = await two(system, "conferenced")
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    await system.failed("busy", "transfer", trio.id, to=TARGET, mode="consult")
-    await recording(system, trio.id)
-    await until_records(system, trio.customer, trio.agent)
-    assert await asked_of_recording(system) == ["paused skip", "in-progress"]
-    await system.ended_by_command(trio.id)
-
-
-@OF_CONFERENCE
 async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_dialed(system):
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=9, Status="paused")
@@ -250,41 +229,6 @@ async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_no
     assert system.sandbox.calls_of(TARGET) == []
     await system.until_hears(trio.customer, [trio.agent])
     await trio.until(state="conferenced", phase="")
-    await system.ended_by_command(trio.id)
-
-
-@OF_CONFERENCE
-@pytest.mark.parametrize(
-    "fault", [{"cut": "before"}, {"cut": "after"}, {"status": 503}, {"status": 429, "retry_after_s": 0}], ids=str
-)
-@pytest.mark.parametrize("status", ["paused", "in-progress"])
-async def test_change_without_an_answer_is_repeated_until_it_is_so(system, status, fault):
-    system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", Status=status, **fault)
-    trio = await three(system, "consult")
-    await trio.done("merge")
-    await trio.all_talk()
-    await until_records(system, trio.customer, trio.agent, trio.target)
-    assert len(system.sandbox.recordings()) == 1
-    await system.ended_by_command(trio.id)
-
-
-@OF_CONFERENCE
-async def test_recording_continues_when_agent_leaves_before_target_answers(system):
-    trio = await dials(await two(system, "conferenced"), "consult")
-    await trio.until(transfer_status="ringing")
-    trio.agent.hang_up()
-    await trio.until(phase="blind")
-    trio.target.answer()
-    await system.until_hears(trio.customer, [trio.target])
-    await until_records(system, trio.customer, trio.target)
-    await system.ended_by_command(trio.id)
-
-
-@OF_CONFERENCE
-async def test_warm_transfer_is_recorded_whole(system):
-    trio = await three(system, "warm")
-    await until_records(system, trio.customer, trio.agent, trio.target)
-    assert await asked_of_recording(system) == []
     await system.ended_by_command(trio.id)
 
 
@@ -390,21 +334,6 @@ async def test_recording_continues_while_the_call_is_parked_and_retrieved(system
 
 
 # ---- callbacks ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fault", ["lose_callbacks", "duplicate_callbacks", "hold_back_callbacks"])
-@pytest.mark.parametrize("kept", ["customer", "true"])
-async def test_callbacks_of_a_recording_may_be_lost_doubled_or_late(redis_server, kept, fault):
-    async with LocalSystem(redis_server.url, CONFERRAL_RECORD=kept) as system:
-        for event in ("recording-in-progress", "recording-completed"):
-            getattr(system.sandbox.faults, fault)(event)
-        talk = await talking(system, conferenced=True)
-        found = await recording(system, talk.session)
-        await system.done("record", talk.session, action="pause")
-        assert found.status == "paused"
-        await system.done("record", talk.session, action="resume")
-        await system.ended_by_command(talk.session)
-        assert found.status == "completed"
 
 
 async def test_recording_file_available_late_is_shown_in_session_and_log(redis_server):

@@ -7,7 +7,7 @@ from conferral.sandbox.request_log import RestEntry
 from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, EVE, STARTS, GroupCall, two
 from tests.support.local_system import LocalSystem
-from tests.support.phones import answers, busy, presses, refuses, unreachable
+from tests.support.phones import answers, presses
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 PARTICIPANT = "/Conferences/*/Participants/*"
@@ -157,30 +157,6 @@ async def test_two_talk_on_without_the_supervisor_and_leaving_ends_the_call_agai
     await crowd.ended_by_hang_up("agent", "agent-left")
 
 
-@pytest.mark.parametrize("script, reason", [
-    (busy(), "busy"), (refuses(), "rejected"), (unreachable(), "failed"),
-], ids=["busy", "refuses", "unreachable"])  # fmt: skip
-async def test_two_talk_on_when_the_supervisor_is_not_reached(system, script, reason):
-    crowd = await two(system)
-    system.sandbox.phone(EVE).script_in_turn(script)
-    await crowd.failed(reason, "supervise", to=EVE, mode="whisper")
-    await crowd.talk("customer", "agent")
-    await crowd.supervise("whisper")
-    await is_heard_as(crowd, "whisper")
-    await crowd.let_go()
-
-
-async def test_supervisor_whose_phone_rings_is_no_company_either(system):
-    crowd = await two(system)
-    system.not_answered_by(EVE)
-    given = await crowd.say("supervise", to=EVE, mode="monitor")
-    eve = await system.dialed(EVE)
-    await crowd.party("supervisor", status="ringing")
-    await crowd.ended_by_hang_up("agent", "agent-left")
-    assert (await crowd.outcome(given))[0] == "failed"
-    assert eve.status in ("canceled", "completed")
-
-
 # ---- the coached agent leaves ------------------------------------------------------------------------------------
 
 
@@ -247,19 +223,6 @@ async def coached_agent_hangs_up(system: LocalSystem) -> None:
     await crowd.let_go()
 
 
-async def test_supervisor_coaches_the_target_after_agent_hangs_up_in_warm_transfer(system):
-    crowd = await two(system)
-    await crowd.supervise("whisper")
-    system.answered_by(CAROL)
-    await crowd.done("transfer", to=CAROL, mode="warm")
-    carol = await system.dialed(CAROL)
-    crowd.people.pop("agent").hang_up()
-    crowd.people["agent"] = carol
-    await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
-    await is_heard_as(crowd, "whisper")
-    await crowd.let_go()
-
-
 @pytest.mark.parametrize("mode", MODES)
 async def test_supervised_consult_is_unheard_by_the_customer(system, mode):
     crowd = await two(system)
@@ -316,31 +279,6 @@ async def test_refused_mode_has_failed_and_the_supervisor_monitors(system, mode,
     await is_heard_as(crowd, "monitor")
     assert crowd.never_heard("customer", "supervisor")
     system.sandbox.faults.clear()
-    await crowd.done("supervise", to=EVE, mode=mode)
-    await is_heard_as(crowd, mode)
-    await crowd.let_go()
-
-
-@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 429}, {"cut": "before"}, {"cut": "after"}],
-                         ids=["500", "429", "cut-before", "cut-after"])  # fmt: skip
-@pytest.mark.parametrize("mode", MODES)
-async def test_mode_comes_true_though_its_request_goes_wrong_once(system, mode, fault):
-    crowd = await two(system)
-    await crowd.supervise("whisper" if mode == "monitor" else "monitor")
-    system.sandbox.faults.next_rest("POST", PARTICIPANT, **fault, **ASKED[mode])
-    await crowd.done("supervise", to=EVE, mode=mode)
-    assert not system.sandbox.faults.pending_count()
-    await is_heard_as(crowd, mode)
-    await crowd.let_go()
-
-
-@pytest.mark.parametrize("mode", MODES)
-async def test_mode_is_done_though_every_callback_about_the_supervisor_is_lost(system, mode):
-    crowd = await two(system)
-    await crowd.supervise("whisper" if mode == "monitor" else "monitor")
-    label = (await crowd.session())["party.supervisor.label"]
-    for event in ("participant-modify", "participant-mute", "participant-unmute"):
-        system.sandbox.faults.lose_callbacks(event, count=9, ParticipantLabel=label)
     await crowd.done("supervise", to=EVE, mode=mode)
     await is_heard_as(crowd, mode)
     await crowd.let_go()

@@ -12,11 +12,12 @@ from conferral.storage.codecs.session_hash import all_fields
 from conferral.worker.process import make_policy
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.flows.conference_starts import WAYS, in_conference, opened
-from tests.flows.flow_helpers import TARGET, talking
-from tests.flows.group_call import BOB, EVE, GroupCall
+from tests.flows.flow_helpers import talking
+from tests.flows.group_call import BOB, GroupCall
 from tests.flows.three_party_call import ThreePartyCall, joined_by_target
 from tests.support.forked_worker import ForkedWorker
-from tests.support.local_system import AGENT, CUSTOMER, FAST, LocalSystem
+from tests.support.local_system import FAST, LocalSystem
+from tests.support.metric_values import value_of
 from tests.support.phones import answers, rings
 
 INTERVAL_S = 0.4
@@ -160,7 +161,7 @@ def lose_everything(system: LocalSystem) -> None:
 
 def sweeps(system: LocalSystem) -> int:
     """Sweeps that were made (count)."""
-    return sum(int(worker.metrics.sweeps.labels("done")._value.get()) for worker in system.workers)
+    return sum(int(value_of(worker.metrics.sweeps.labels("done"))) for worker in system.workers)
 
 
 async def swept(system: LocalSystem, times: int) -> None:
@@ -225,26 +226,6 @@ async def test_lone_participant_is_found_without_any_callbacks(system, name):
 
     await nothing_is_left(crowd, flow.reason)
     assert others.are_untouched()
-
-
-@pytest.mark.parametrize(
-    "name", [name if name == "waiting-agent" else pytest.param(name, marks=pytest.mark.soak) for name in FLOWS]
-)
-async def test_lone_participant_is_released_without_any_conference_events(system, name):
-    """The calls' own callbacks are enough; no one is dialed twice on the way."""
-    flow = FLOWS[name]
-    others = foreigners(system)
-    system.end_calls_in_test()
-    lose_conference_events(system)
-    crowd = await flow.begin(system)
-
-    crowd[flow.leaver].hang_up()
-
-    assert (await crowd.wait_until(state="ended"))["end_reason"] == flow.reason
-    await nothing_is_left(crowd, flow.reason)
-    assert others.are_untouched()
-    for phone in (AGENT, CUSTOMER, TARGET, EVE):
-        assert system.dials_to(phone) <= 1
 
 
 async def test_those_who_still_have_company_talk_on_when_a_third_is_found_gone(system):

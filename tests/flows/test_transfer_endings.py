@@ -2,7 +2,6 @@
 
 import pytest
 
-from conferral.sandbox import CallHandle
 from tests.flows.flow_helpers import TARGET
 from tests.flows.three_party_call import GAP_S, LATE_S, PHASES, Halt, ThreePartyCall, held, parties, published, reached
 
@@ -78,17 +77,6 @@ async def test_agent_who_hangs_up_before_the_answer_leaves_the_customer_with_rin
     await trio.ended_by_hang_up(trio.target, "agent-left")
 
 
-@pytest.mark.system(speed=20)
-async def test_customer_on_hold_hears_ringing_after_the_music_when_the_agent_leaves_before_the_answer(system):
-    trio, _ = await reached(system, "consult", "ringing")
-    await trio.hear(customer="music")
-    trio.agent.hang_up()
-    await trio.hear(customer="ringback")
-    trio.target.answer()
-    await trio.only_two_talk("customer", "target")
-    await trio.ended_by_hang_up(trio.customer, "customer-left")
-
-
 @pytest.mark.parametrize("mode, phase", AFTER_ANSWER)
 async def test_agent_who_hangs_up_after_the_answer_hands_over(system, mode, phase):
     trio, _ = await reached(system, mode, phase)
@@ -119,36 +107,6 @@ async def test_target_who_hangs_up_gives_the_customer_back_to_the_agent(system, 
     assert trio.customer_was_never_in_silence(), trio.heard()
     await outcome_is_published(trio, "cancelled", "target-left")
     await trio.ended_by_hang_up(trio.agent, "agent-left")
-
-
-@pytest.mark.parametrize("step, halt_before", [
-    ("complete", "unhold customer"),
-    ("merge",    "unhold customer"),
-    ("swap",     "hold target"),
-])  # fmt: skip
-@pytest.mark.parametrize("leaver", ["agent", "target", "customer"])
-async def test_hanging_up_mid_step_leaves_no_one_on_hold(system, step, halt_before, leaver):
-    trio, _ = await reached(system, "consult", "talking")
-    halt = Halt(trio, halt_before)
-    command_id = await system.begins(step, trio.id)
-    await halt.has_come()
-    leg: CallHandle = getattr(trio, leaver)
-    leg.hang_up()
-    halt.go()
-    outcome = await system.outcome_of(command_id)
-    assert outcome.status in ("done", "failed")
-    if leaver == "customer":
-        await system.everyone_is_gone(trio.id, "customer-left")
-        return
-    other = {"agent": "target", "target": "agent"}[leaver]
-    session = await trio.until(state="conferenced")
-    status = "completed"
-    if other == "agent":  # one who was released just before the target hung up is called back
-        released, trio.agent = trio.agent, await system.leg(trio.id, "agent")
-        status = "cancelled" if trio.agent.sid == released.sid else "failed"
-    await trio.only_two_talk("customer", other)
-    assert session["transfer.status"] == status
-    await trio.ended_by_hang_up(getattr(trio, other), "agent-left")
 
 
 @pytest.mark.parametrize("mode, phase", BEFORE_ANSWER)

@@ -11,7 +11,7 @@ import pytest
 
 from conferral.sandbox.faults import Faults
 from tests.flows.flow_helpers import TARGET
-from tests.flows.interruptions import BLIND, Command, SmallSystem, side_by_side, small_world
+from tests.flows.small_systems import BLIND, Command, SmallSystem, side_by_side, small_world
 from tests.support.local_system import AGENT, NUMBER
 
 pytestmark = pytest.mark.redis

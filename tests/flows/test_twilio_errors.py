@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.sandbox.phones import CallHandle
 from conferral.worker.executor import request_limiter
 from tests.flows.readiness import readiness, talk, worker_lacks
 from tests.support.local_system import LocalSystem
@@ -87,72 +86,6 @@ async def test_unavailable_twilio_is_probed_occasionally_and_pending_hang_ups_co
     for customer, _ in talking:
         customer.hang_up()
     await system.settled()
-
-
-@pytest.mark.soak
-async def test_order_of_each_session_is_kept_though_half_of_all_requests_are_refused_as_too_many(
-    system: LocalSystem, report_figure: Callable[[str], None]
-):
-    calls = [await system.talking() for _ in range(12)]
-    system.sandbox.faults.rate_429 = 0.5
-    system.sandbox.faults.latency_s = (0.005, 0.03)
-
-    async def several(customer: CallHandle) -> list[str]:
-        """Each of them is a request or more, and needs the one before."""
-        done = []
-        for kind, fields in (("convert", {}), ("hold", {"party": "customer"}), ("unhold", {"party": "customer"}),
-                             ("mute", {"party": "agent"}), ("unmute", {"party": "agent"}), ("end", {})):  # fmt: skip
-            outcome = await system.command(kind, customer.sid, 60, **fields)
-            done.append(outcome.status)
-        return done
-
-    slots: list[float] = []
-
-    async def watch() -> None:
-        while True:
-            executor = system.workers[0].executor
-            assert executor is not None
-            slots.append(executor.limiter.ordinary_slots)
-            await asyncio.sleep(0.02)
-
-    watching = asyncio.create_task(watch())
-    results = await asyncio.gather(*(several(customer) for customer, _ in calls))
-    watching.cancel()
-    posts = system.sandbox.request_log.requests("POST")
-    busy = [entry for entry in posts if entry.status == 429]
-    shown = f"slots for others than endings {max(slots):.0f} to {min(slots):.0f}"
-    report_figure(f"{len(posts)} requests, {len(busy)} of them 429; {shown}")
-    assert len(busy) > 30
-    assert min(slots) == request_limiter.WINDOW_MIN
-    # One that is refused for four seconds has failed; what was done, was done in order.
-    wanted = [("Hold", "true"), ("Hold", "false"), ("Muted", "true"), ("Muted", "false")]
-    for (customer, _), outcomes in zip(calls, results, strict=True):
-        seen = applied(system, (await system.session(customer.sid))["conference_sid"])
-        rest = iter(wanted)
-        assert all(change in rest for change in seen), seen
-        if outcomes == ["done"] * 6:
-            assert seen == wanted
-    failed = sum(outcomes.count("failed") for outcomes in results)
-    assert sum(outcomes.count("done") for outcomes in results) + failed == 72
-    assert failed <= 12, results
-    await system.settled()
-
-
-def applied(system: LocalSystem, conference_sid: str) -> list[tuple[str, str]]:
-    """What was changed of the participants of a conference, in the order in which Twilio did it.
-
-    Without the `Hold=false` that goes with each flag and changes nothing; of someone on hold it would be a change.
-    """
-    changes, held = [], set()
-    for entry in system.sandbox.request_log.requests("POST", f"/Conferences/{conference_sid}/Participants/"):
-        if entry.status != 200:
-            continue
-        goes_with_flag = bool(entry.get("EndConferenceOnExit")) and entry.path not in held
-        changes += [(name, value) for name, value in entry.params if name == "Muted"]
-        if entry.get("Hold") and not goes_with_flag:
-            changes.append(("Hold", entry.get("Hold")))
-            (held.add if entry.get("Hold") == "true" else held.discard)(entry.path)
-    return changes
 
 
 async def test_participant_that_twilio_failed_to_add_is_verified_and_dialed_again(system: LocalSystem):

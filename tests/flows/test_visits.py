@@ -1,7 +1,5 @@
 """A caller comes back to a voice URL during the same call: each visit is a session of its own."""
 
-import asyncio
-
 import aiohttp
 import pytest
 from aiohttp import web
@@ -11,6 +9,7 @@ from conferral.sandbox import CallHandle
 from tests.flows.conference_starts import APP, BROWSER
 from tests.flows.test_gate import put
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
+from tests.support.metric_values import value_of
 from tests.support.phones import answers, busy
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(2)]
@@ -76,9 +75,9 @@ async def talks(system: LocalSystem, way: str, caller: CallHandle, number: int) 
 
 async def swept(system: LocalSystem, times: int = 3) -> None:
     """Waits until the account was swept so many more times."""
-    done = system.workers[0].metrics.sweeps.labels("done")._value
-    before = done.get()
-    await system.eventually(lambda: done.get() >= before + times, f"{times} sweeps")
+    done = system.workers[0].metrics.sweeps.labels("done")
+    before = value_of(done)
+    await system.eventually(lambda: value_of(done) >= before + times, f"{times} sweeps")
 
 
 async def move(system: LocalSystem, caller: CallHandle, url: str) -> None:
@@ -164,19 +163,6 @@ async def test_caller_moved_back_after_a_busy_agent_is_bridged_to_the_next_one_f
 
 
 @pytest.mark.parametrize("way", ["bridge", "conference"])
-async def test_two_requests_at_once_open_one_session(redis_server, directory, menu, way):
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=directory, **SWEEPS) as system:
-        caller = await comes_to_the_menu(system, menu, way)
-        documents = await asyncio.gather(*(again(system, way) for _ in range(8)))
-        assert len(set(documents)) == 1
-        assert f"session={visit_of(caller, 2)}&" in documents[0].replace("&amp;", "&")
-        await system.until(visit_of(caller, 2), version="8")
-        assert not await system.session(visit_of(caller, 3))
-        caller.hang_up()
-        await system.everyone_is_gone(visit_of(caller, 2), "customer-left")
-
-
-@pytest.mark.parametrize("way", ["bridge", "conference"])
 @pytest.mark.parametrize("ttl_s", [86_400, 60])
 async def test_request_that_is_sent_again_after_the_call_opens_nothing(redis_server, way, ttl_s):
     async with LocalSystem(redis_server.url, CONFERRAL_SESSION_TTL=ttl_s, **SWEEPS) as system:
@@ -244,19 +230,3 @@ async def test_caller_whose_menu_fails_is_bridged_by_the_fallback_url_for_good(r
         await system.until_talk(caller, agent)
         caller.hang_up()
         await system.everyone_is_gone(visit_of(caller, 2), "customer-left", debugger=frozenset({11200}))
-
-
-async def test_twenty_first_visit_gets_a_message(redis_server, directory, menu):
-    async with LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=directory, **SWEEPS) as system:
-        caller = await comes_to_the_menu(system, menu, "bridge")
-        for number in range(2, 21):
-            await move(system, caller, f"{system.public_url}/voice/inbound")
-            agent = await talks(system, "bridge", caller, number)
-            agent.hang_up()
-            await system.until(visit_of(caller, number), state="ended")
-            await system.eventually(lambda: len(menu.asked), "the caller is at the menu", equals=number)
-        await move(system, caller, f"{system.public_url}/voice/inbound")
-        await system.settled()
-        assert system.listening.whats(caller)[-1].startswith("said The person you are calling can not be reached.")
-        assert len(system.sandbox.calls_of(AGENT)) == 20
-        assert not await system.session(visit_of(caller, 21))

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, ringing, some
+from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, some
 from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy
 
@@ -17,59 +17,6 @@ BAD_ANSWERS = {
     "cut-after": {"cut": "after"},
 }
 WAIT_FAILED = frozenset({11200})
-
-
-# ---- callbacks -------------------------------------------------------------------------------------------------------
-
-
-@by_way("waiting")
-@pytest.mark.parametrize("event", some(EVENTS, "participant-join", "*"))
-async def test_lost_callbacks_are_recovered_by_a_read(system, way, event):
-    system.answered_by(WAYS[way].phone)
-    if event.startswith(("conference", "participant")):
-        system.sandbox.faults.lose_callbacks(event, count=3)
-    else:
-        system.sandbox.faults.lose_callbacks(event, count=3 if event == "*" else 1, To=WAYS[way].phone)
-    await (await opened(system, way)).is_a_conference()
-
-
-@by_way("client")
-@pytest.mark.parametrize("fault", some(["doubled", "late", "reordered"], "doubled", "reordered"))
-async def test_callbacks_that_come_twice_late_or_in_another_order_change_nothing(system, way, fault):
-    system.answered_by(WAYS[way].phone)
-    faults = system.sandbox.faults
-    if fault == "doubled":
-        faults.duplicate_callbacks("*", count=30, copies=3)
-    elif fault == "late":
-        faults.delay_callbacks("participant-join", 0.2, count=2)
-        faults.delay_callbacks("in-progress", 0.3)
-    else:
-        faults.hold_back_callbacks("*", count=8)
-    await (await opened(system, way)).is_a_conference()
-
-
-@by_way("call")
-@pytest.mark.system(speed=20, policy={"ring_timeout_ms": 1_000})
-async def test_end_of_the_dialed_party_is_found_although_all_its_callbacks_are_lost(system, way):
-    system.sandbox.phone(WAYS[way].phone).script_in_turn(busy())
-    system.sandbox.faults.lose_callbacks("*", count=9, To=WAYS[way].phone)
-    system.sandbox.faults.lose_callbacks("participant-add-failed", count=9)
-    opening = await opened(system, way)
-    await opening.fails(f"{opening.way.awaited}-busy")
-
-
-@by_way("waiting")
-@pytest.mark.parametrize("lost", some(["participant-leave", "completed", "both"], "both"))
-async def test_waiter_leaving_with_only_one_callback_stops_the_other_phone(system, way, lost):
-    opening, leg = await ringing(system, way)
-    faults = system.sandbox.faults
-    if lost != "completed":
-        faults.lose_callbacks("participant-leave")
-        faults.lose_callbacks("conference-end")
-    if lost != "participant-leave":
-        faults.lose_callbacks("completed", CallSid=opening.waiter.sid)
-    await opening.ended_by_hang_up(opening.waiter, f"{opening.way.waiter}-left")
-    assert leg.record.answered_at_s is None
 
 
 # ---- requests --------------------------------------------------------------------------------------------------------

@@ -59,29 +59,3 @@ async def test_agent_who_does_not_press_one_leaves_the_caller_to_the_next(system
     assert system.listening.never_heard(customer, phone)
     await system.ended_by_command(customer.sid)
     assert phone.status == "completed"
-
-
-@BY_HAND
-async def test_caller_hanging_up_at_the_agent_gate_leaves_the_agent_without_a_call(system):
-    system.answered_by(PHONE)
-    customer = await system.customer_calls()
-    agent = await system.dialed(PHONE)
-    await system.until(customer.sid, **{"party.agent.status": "confirming"})
-    await system.ended_by_hang_up(customer, customer.sid, "customer-left")
-    assert system.listening.never_heard(agent, customer)
-    assert (system.dials_to(PHONE), system.dials_to(BOB)) == (1, 0)
-    assert agent.status == "completed"
-
-
-@pytest.mark.soak
-async def test_key_pressed_after_the_conference_failed_still_leads_to_the_caller(system):
-    """The music failed while the agent was asked: the agent joins the conference that exists by then."""
-    system.sandbox.phone(PHONE).script_in_turn(presses("", "1", key_after_s=4.0))
-    customer = await system.customer_calls()
-    agent = await system.dialed(PHONE)
-    await system.until(customer.sid, **{"party.agent.status": "confirming"})
-    system.sandbox.faults.fail_fetches("/voice/wait", status=404)
-    await system.until_talk(customer, agent)
-    assert len(system.sandbox.model.state.conferences) == 2
-    assert system.dials_to(PHONE) == 1
-    await system.ended_by_command(customer.sid, debugger=frozenset({11200}))

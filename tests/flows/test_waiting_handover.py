@@ -5,7 +5,6 @@ import pytest
 from tests.flows.conference_starts import by_way, in_conference, some
 from tests.flows.flow_helpers import CAROL, TARGET
 from tests.flows.three_party_call import dials, joined_by_target, published
-from tests.support.phones import busy
 
 pytestmark = pytest.mark.redis
 
@@ -46,17 +45,6 @@ async def test_consult_with_swap_and_merge_and_complete(system, way):
     await target_stays(system, trio)
 
 
-@by_way("client")
-async def test_consult_that_is_cancelled_leaves_the_two_talking(system, way):
-    trio = await starts(system, way)
-    await joined_by_target(trio, "consult")
-    await trio.done("cancel")
-    await trio.only_two_talk("customer", "agent")
-    await trio.until(state="conferenced", phase="", transfer_status="cancelled")
-    assert trio.kept_apart()
-    await trio.ended_by_hang_up(trio.customer, "customer-left")
-
-
 @by_way("call")
 async def test_blind_transfer_lets_the_agent_go_and_the_customer_hears_ringing_until_the_answer(system, way):
     trio = await starts(system, way)
@@ -70,21 +58,6 @@ async def test_blind_transfer_lets_the_agent_go_and_the_customer_hears_ringing_u
     await target_stays(system, trio)
 
 
-@by_way("waiting")
-@pytest.mark.system(speed=5)
-async def test_blind_transfer_that_fails_brings_the_agent_back(system, way):
-    trio = await starts(system, way)
-    address = (await trio.session())["party.agent.address"]
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    system.answered_by(address)
-    before = len(system.sandbox.calls_of(address))
-    await system.failed("busy", "transfer", trio.id, to=TARGET, mode="blind")
-    recalled = await system.dialed(address, before + 1)
-    await system.until_talk(trio.customer, recalled)
-    await trio.until(state="conferenced", phase="")
-    await system.ended_by_hang_up(recalled, trio.id, "agent-left")
-
-
 @by_way("client")
 @pytest.mark.parametrize("mode", some(["warm", "consult"], "consult"))
 async def test_agent_who_hangs_up_while_all_are_there_hands_over(system, way, mode):
@@ -93,17 +66,6 @@ async def test_agent_who_hangs_up_while_all_are_there_hands_over(system, way, mo
     trio.agent.hang_up()
     await trio.only_two_talk("customer", "target")
     await target_stays(system, trio)
-
-
-@by_way("call")
-@pytest.mark.parametrize("mode", some(["warm", "consult", "blind"], "blind"))
-async def test_customer_hanging_up_during_a_transfer_hangs_up_everyone(system, way, mode):
-    trio = await starts(system, way)
-    await dials(trio, mode)
-    await trio.ended_by_hang_up(trio.customer, "customer-left")
-    transfer, _ = await published(system, 2)
-    assert (transfer["result"], transfer["reason"]) == ("failed", "customer-left")
-    assert trio.target.record.answered_at_s is None
 
 
 async def test_group_of_three_transfers_and_continues_until_one_is_left(system):

@@ -110,9 +110,12 @@ class LocalSystem:
         speed: float = 1.0,
         policy: dict[str, int] | None = None,
         rules: Behavior | None = None,
+        webhooks_url: str = "",
         **settings: Any,
     ) -> None:
+        """Args: `redis_url`, or for the webhooks `webhooks_url`, is how Redis is reached; others are settings."""
         self.redis_url = redis_url
+        self._webhooks_url = webhooks_url or redis_url
         self.sandbox = LoopSandbox(speed=speed, behavior=behavior_of(READING, rules))
         self.clock = LoopClock()
         self.workers: list[Worker] = []
@@ -145,7 +148,8 @@ class LocalSystem:
         self.keys = Keys(self.settings.prefix, self.settings.partitions)
         self.client = make_client(self.redis_url)
         self.metrics = Metrics()
-        self.publisher = BatchingIngest(self.client, self.keys, self.clock, metrics=self.metrics)
+        self._webhooks_client = make_client(self._webhooks_url)
+        self.publisher = BatchingIngest(self._webhooks_client, self.keys, self.clock, metrics=self.metrics)
         self._http = http_client(self.settings, clock=self.clock, metrics=self.metrics)
         lookup = TwilioQueries(rest_client(self.settings, self._http), self.settings.number)
         self._directory = DirectoryFile(self.settings)
@@ -181,13 +185,14 @@ class LocalSystem:
         await self._runner.cleanup()
         await self.publisher.close()
         await self._http.close()
+        await self._webhooks_client.aclose()
         await self.client.aclose()
 
     def start_worker(self) -> Worker:
         policy = replace(make_policy(self.settings), **self._policy_changes)
         options: dict[str, Any] = {"clock": self.clock} | self.worker_options
         environment = Environment(lease_ms=self._lease_ms, policy=policy, **options)
-        worker = Worker(self.settings, environment=environment)
+        worker = Worker(self.settings, directory=self._directory, environment=environment)
         stop = asyncio.Event()
         self.workers.append(worker)
         self._stops.append(stop)
@@ -197,13 +202,18 @@ class LocalSystem:
     def hang_up_signal(self) -> None:
         """SIGHUP to webhooks and workers: they read the directory again."""
         self._directory.reload()
-        for worker in self.workers:
-            worker._directory.reload()
 
     async def stop_worker(self, index: int = 0) -> int:
         """Stops a worker as SIGTERM does; returns its exit code."""
         self._stops[index].set()
         return await self._running[index]
+
+    async def replace_workers(self) -> None:
+        """Stops the workers, and starts others that know nothing but what is stored."""
+        for index, running in enumerate(list(self._running)):
+            if not running.done():
+                await self.stop_worker(index)
+                self.start_worker()
 
     async def _partitions_are_held(self) -> bool:
         return not self._worker_count or await self.all_held(commands=False)

@@ -1,29 +1,22 @@
-"""Something happens in the middle of a story, at each of its steps in turn.
+"""Small worlds side by side on one Redis, in each of which one story is played with a fault.
 
-A step is one event that a session takes. Right after the n-th is committed, before anything that follows from it is
-sent, whatever is to happen happens. So everything that people and operators may do is set against every order in which
-it can come. Each story is played in a small world of its own, several of them side by side.
+Commands are given one after the other; who the customer talks to in the end, and what was published, is the outcome.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
-
-import pytest
 
 from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 from tests.flows.flow_helpers import TARGET
-from tests.support import left_to_soak
 from tests.support.local_system import AGENT, LocalSystem
 
 #: Worlds that are played side by side (count).
 AT_ONCE = 6
-#: `make test` interrupts a story at every third step, `make soak` at each.
-EVERY_NTH = 3
 Command = tuple[str, dict[str, str]]
 CONSULT: Sequence[Command] = (
     ("transfer", {"to": TARGET, "mode": "consult"}),
@@ -31,7 +24,6 @@ CONSULT: Sequence[Command] = (
     ("merge", {}),
     ("complete", {}),
 )
-WARM: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "warm"}), ("complete", {}))
 BLIND: Sequence[Command] = (("transfer", {"to": TARGET, "mode": "blind"}),)
 _numbers = count()
 
@@ -167,77 +159,9 @@ class SmallSystem:
         return self.system.dials_to(AGENT)
 
 
-Act = Callable[[SmallSystem], Awaitable[None]]
-
-
 def small_world(redis_url: str, **options: Any) -> LocalSystem:
     """A world of its own next to others on the same Redis."""
     return LocalSystem(redis_url, CONFERRAL_PREFIX=f"moment-{next(_numbers)}", CONFERRAL_PARTITIONS=1, **options)
-
-
-class Interruption:
-    """Right after the n-th event since it was armed; where so many never come, at the end."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self._nth = 0
-        self._act: Callable[[], Awaitable[None]] | None = None
-
-    def arm(self, nth: int, act: Callable[[], Awaitable[None]]) -> None:
-        self.seen, self._nth, self._act = 0, nth, act
-
-    async def checkpoint(self, point: str, _partition: int) -> None:
-        if point == "after_commit":
-            self.seen += 1
-            if self.seen == self._nth:
-                await self.come()
-
-    async def come(self) -> None:
-        """It happens, if it has not happened before."""
-        act, self._act = self._act, None
-        if act is not None:
-            await act()
-
-
-@dataclass
-class Stage:
-    """Where stories are played, and how each of them goes."""
-
-    redis_url: str
-    #: What is done before anything may happen in between, from two who talk.
-    opening: Callable[[SmallSystem], Awaitable[None]]
-    #: What is done while it may.
-    plot: Callable[[SmallSystem], Awaitable[None]]
-    #: What happens in between.
-    act: Act
-    #: What has to be true afterwards; ends the call.
-    ending: Act
-    converted: bool = True
-
-    async def play(self, nth: int) -> int:
-        """One story with the act at that step; returns how many events it had from the opening on."""
-        moment = Interruption()
-        system = small_world(self.redis_url)
-        system.worker_options = {"checkpoint": moment.checkpoint}
-        async with system:
-            system.answered_by(TARGET)
-            cast = SmallSystem(system, *(await (system.converted() if self.converted else system.talking())))
-            await self.opening(cast)
-            await cast.is_quiet()
-            moment.arm(nth, lambda: self.act(cast))
-            await self.plot(cast)
-            await moment.come()
-            seen = moment.seen
-            try:
-                await self.ending(cast)
-            except AssertionError as error:
-                error.add_note(await system.report())
-                raise
-        return seen
-
-    async def play_at_every_step(self) -> None:
-        """See `at_every_step`."""
-        await at_every_step(self.play)
 
 
 async def side_by_side(stories: Iterable[Awaitable[Any]], at_once: int = AT_ONCE) -> list[Any]:
@@ -249,58 +173,3 @@ async def side_by_side(stories: Iterable[Awaitable[Any]], at_once: int = AT_ONCE
             return await story
 
     return await asyncio.gather(*map(one, stories), return_exceptions=True)
-
-
-async def at_every_step(play: Callable[[int], Awaitable[int]]) -> None:
-    """The story without interruption shows how many steps there are; then one story for each, in `make test` some.
-
-    Args:
-        play: One story with the act at that step, or at its end for 0; returns how many steps it had.
-    """
-    steps = await play(0)
-    assert steps > 1
-    chosen = range(1, steps + 1, EVERY_NTH if left_to_soak.is_short else 1)
-    results = await side_by_side(map(play, chosen))
-    broken = {nth: error for nth, error in zip(chosen, results, strict=True) if isinstance(error, BaseException)}
-    for error in broken.values():
-        error.add_note(f"of {steps} steps it breaks at {list(broken)}")
-        raise error
-
-
-async def nothing(_cast: SmallSystem) -> None:
-    """Where a story needs no opening."""
-
-
-def gives(plot: Sequence[Command]) -> Act:
-    """One command after the other; what is refused because of what has happened does not matter."""
-
-    async def act(cast: SmallSystem) -> None:
-        for kind, fields in plot:
-            await cast.give(kind, **fields)
-
-    return act
-
-
-def hangs_up(*names: str) -> Act:
-    """People hang up."""
-
-    async def act(cast: SmallSystem) -> None:
-        cast.hang_up(*names)
-
-    return act
-
-
-def says(kind: str) -> Act:
-    """An operator sends a command, whose answer is waited for at the end."""
-
-    async def act(cast: SmallSystem) -> None:
-        await cast.say(kind)
-
-    return act
-
-
-@pytest.fixture
-def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers process events one by one, and poll for answers more often."""
-    monkeypatch.setattr("conferral.worker.consumer.partition_consumer.BATCH_MAX", 1)
-    monkeypatch.setattr("tests.support.outcomes.POLL_EVERY_S", 0.01)
