@@ -12,7 +12,7 @@ PASSED = {"when": "setup", "outcome": "passed", "duration": 0.001, "sections": [
 def sent(name, **fields):
     messages = []
     worker = SimpleNamespace(sendevent=lambda name, **fields: messages.append((name, fields)))
-    short_reports._shorten(worker)
+    short_reports.shorten(worker)
     worker.sendevent(name, **fields)
     return messages
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.log import KEYS
+from tests.support.groups import GROUPS
 
-# In one process: each file is read and taken apart once for all of these tests.
-pytestmark = pytest.mark.xdist_group("tidy")
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("conferral", "statemachine", "webhooks", "worker")
 #: What runs in a terminal; every other module logs.
@@ -88,10 +87,8 @@ def report(problems: list[str]) -> None:
     assert not problems, "\n" + "\n".join(problems)
 
 
-def test_a_group_of_tests_runs_in_one_process(request):
-    if not hasattr(request.config, "workerinput"):
-        pytest.skip("about the processes of xdist")
-    assert request.node.nodeid.endswith("@tidy")
+def test_groups_of_tests_exist():
+    report([f"{name}: in GROUPS" for name in GROUPS if not (ROOT / name).exists()])
 
 
 def test_the_wall_clock_is_read_in_one_place():

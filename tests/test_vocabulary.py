@@ -10,13 +10,8 @@ from functools import cache
 from pathlib import Path
 from types import CodeType
 
-import pytest
-
 from conferral.telephony.phrases import Phrase, sentence_in
 from tests.test_tidy import PACKAGES, ROOT, nodes_of
-
-# In the process that has parsed all files for the other checks of them.
-pytestmark = pytest.mark.xdist_group("tidy")
 
 #: A part of a name (between underscores or capitals), and what to use in its place.
 REPLACEMENTS = {

@@ -179,10 +179,11 @@ class _SignedRoute:
 
     def _reject(self, status: int, reason: Rejection) -> web.Response:
         self._shared.record_rejection(self._path, status, reason)
-        return _empty_response(status)
+        return empty_response(status)
 
 
-def _empty_response(status: int) -> web.Response:
+def empty_response(status: int) -> web.Response:
+    """Return a response without a body; close where the request has more."""
     response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)
     if status in (408, 413):
         response.force_close()  # do not wait for the rest of the body

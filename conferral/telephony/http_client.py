@@ -110,6 +110,11 @@ def label_requests(kind: str) -> AbstractContextManager[None]:
     return _set(_label, kind)
 
 
+def request_label() -> str:
+    """Return the label of requests that begin now."""
+    return _label.get()
+
+
 def ignore_not_found(*, also: frozenset[int] = frozenset()) -> AbstractContextManager[None]:
     """Don't count "not found" and codes in `also` as failures; raise them.
 
@@ -254,7 +259,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             raise ProviderUnreachableError from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # The error's text quotes the URL, so only its type is logged.
-            log.debug("rest_failed", effect=_label.get(), method=method, error_type=type(error).__name__)
+            log.debug("rest_failed", effect=request_label(), method=method, error_type=type(error).__name__)
             raise OutcomeUnknownError from None
 
     def _open_session(self) -> aiohttp.ClientSession:
@@ -271,7 +276,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self, method: str, status: int, code: int, request_id: str, duration_s: float, *, is_readable: bool
     ) -> None:
         """Count and log a request; status 0 means no response."""
-        kind = _label.get()
+        kind = request_label()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
         expected_codes = _expected_codes.get()
         is_expected = expected_codes is not None and (code in expected_codes or errors.is_gone_error(status, code))

@@ -22,8 +22,7 @@ from conferral.demo.subprocesses import process_environment as child_environment
 from conferral.errors import CommandNotDoneError
 from tests.conferral.cli_helpers import process_variables, start, until
 
-# The demo's ports are the same each time: two demos at once would be in each other's way.
-pytestmark = [pytest.mark.processes, pytest.mark.redis, pytest.mark.xdist_group("demo")]
+pytestmark = [pytest.mark.processes, pytest.mark.redis]
 #: Pauses and ringing are so many times shorter.
 PACE = "10"
 POISON = {

@@ -11,8 +11,6 @@ import pytest
 from tests.docs.test_docker import copied_from_the_tree
 from tests.docs.wheel import build_wheel
 
-# In one process: the distribution is built once for all of these tests.
-pytestmark = pytest.mark.xdist_group("distribution")
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("conferral", "statemachine", "webhooks", "worker")
 #: A project whose modules have the same names as ours, and the same names that python-statemachine has.

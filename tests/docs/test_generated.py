@@ -8,9 +8,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.states import State, TransferStage
 from tests.docs.generated import ROOT, generated_names, generated_page, load_script
 
-# In one process, which makes each page once.
-pytestmark = pytest.mark.xdist_group("generated")
-
 
 @pytest.mark.parametrize("name", generated_names())
 def test_a_generated_page_is_up_to_date(name):

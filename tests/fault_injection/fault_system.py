@@ -34,7 +34,6 @@ class FaultSystem(LocalSystem):
         server: The Redis, or a cluster.
         redis_url: How webhooks, workers, and the test reach it; by default directly.
         worker_url: How workers of this process reach it; by default as all do.
-        webhooks_url: How webhooks' writes and reads reach it; by default as all do.
         options: Those of a `LocalSystem`.
     """
 
@@ -44,7 +43,6 @@ class FaultSystem(LocalSystem):
         *,
         redis_url: str = "",
         worker_url: str = "",
-        webhooks_url: str = "",
         **options: Any,
     ) -> None:
         super().__init__(redis_url or server.url, **{"CONFERRAL_SWEEP_INTERVAL": SWEEP_S} | options)
@@ -54,7 +52,6 @@ class FaultSystem(LocalSystem):
             else [RedisHistory(node.port, may_be_replica=True) for node in server.nodes]
         )
         self.decisions = Decisions()
-        self._webhooks_url = webhooks_url
         if worker_url:
             self.worker_options["redis"] = elsewhere(worker_url)
 
@@ -64,10 +61,6 @@ class FaultSystem(LocalSystem):
                 await keeping_on.enter_async_context(history)
             keeping_on.enter_context(keeping(self.decisions.keep))
             await super().__aenter__()
-            if self._webhooks_url:
-                client = make_client(self._webhooks_url)
-                self.publisher._client = self.publisher._batcher._client = client
-                keeping_on.push_async_callback(client.aclose)
             self._until_the_end = keeping_on.pop_all()
         return self
 

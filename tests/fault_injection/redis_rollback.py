@@ -9,6 +9,7 @@ import redis
 
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
+from tests.support.metric_values import value_of
 from tests.support.redis_server import RedisServer
 
 #: How long it takes at most until Redis is back and the lost writes were searched for, seconds.
@@ -95,9 +96,9 @@ class Life:
 
 async def comes_to_rest(system: FaultSystem) -> None:
     """Waits until Redis is back, nothing is undecided or in progress, and two sweeps have run."""
-    swept = system.workers[0].metrics.sweeps.labels("done")._value
-    before = swept.get()
-    await system.eventually(lambda: swept.get() >= before + 2, "two sweeps have looked")
+    swept = system.workers[0].metrics.sweeps.labels("done")
+    before = value_of(swept)
+    await system.eventually(lambda: value_of(swept) >= before + 2, "two sweeps have looked")
     await system.nothing_under_way()
 
 

@@ -16,6 +16,7 @@ from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
 from tests.storage.test_commit import SESSION, opened
+from tests.support.metric_values import value_of
 from tests.support.tcp_relay import Relay
 
 pytestmark = pytest.mark.redis
@@ -34,7 +35,7 @@ async def life_of_a_call(system: FaultSystem) -> str:
 
 def commits(system: FaultSystem, result: str) -> float:
     """How many commits of the worker had this result (count)."""
-    return float(system.workers[0].metrics.commits.labels(result)._value.get())
+    return value_of(system.workers[0].metrics.commits.labels(result))
 
 
 async def test_fault_01_commit_is_stored_and_its_reply_is_lost(redis_server):

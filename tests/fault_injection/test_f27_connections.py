@@ -178,10 +178,10 @@ async def each_gets_its_own_reply(server: RedisServer, chance: random.Random, se
         assert answer == "right"
     assert cancelled > seeds / 4
     await desk.publisher.close()
-    for client in (desk.client, desk.blocking):
-        assert not client.connection_pool._in_use_connections, "a connection was not given back"
     with server.client() as other:
-        assert len(other.client_list()) <= 17
+        assert len(other.client_list()) <= 17, "a connection was not given back"
+    # Each of a client's eight connections can be had.
+    assert await asyncio.gather(*(desk.client.ping() for _ in range(8))) == [True] * 8
     await desk.close()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from conferral.storage.commands import command_stream
-from conferral.worker.consumer.session_cache import SessionCache
+from conferral.storage.partition.partition_store import PartitionStore
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, nothing_waits, stream_of
 from tests.fault_injection.fault_system import FaultSystem
 from tests.support.forked_worker import ForkedWorker
@@ -53,10 +53,7 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
     key = system.keys.session(broken.sid)
     packed = await system.client.hget(key, "packed")
     await system.client.hset(key, "packed", "{}")
-    for worker in system.workers:
-        assert worker.assigner is not None
-        for held in worker.assigner.consumers.values():
-            held._batches._cache = SessionCache()
+    await system.replace_workers()
     await command_stream.publish(system.client, system.keys, {"type": "convert", "session": broken.sid})
 
     await system.done("convert", healthy.sid)
@@ -130,23 +127,23 @@ async def waits_for_nothing(system: FaultSystem, session_id: str) -> bool:
     return timers == ["age"]
 
 
-async def test_fault_34_entries_trimmed_between_read_and_commit_are_decided_all_the_same(system: FaultSystem) -> None:
+async def test_fault_34_entries_trimmed_between_read_and_commit_are_decided_all_the_same(
+    system: FaultSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was read is decided; that it is gone from the stream is what the commit wanted anyway."""
     customer, agent = await system.talking()
     stream = stream_of(system.keys, customer.sid)
-    (worker,) = system.workers
-    assert worker.assigner is not None
-    held = worker.assigner.consumers[system.keys.partition_of(customer.sid)]
     trimmed: list[int] = []
-    read = held._context.partition_store.read
+    read = PartitionStore.read
 
-    async def reads_and_trims(partition: int, count: int) -> object:
-        entries = await read(partition, count)
-        if entries and partition == held.number and len(trimmed) < 3:
+    async def reads_and_trims(store: PartitionStore, partition: int, count: int) -> object:
+        entries = await read(store, partition, count)
+        if entries and partition == system.keys.partition_of(customer.sid) and len(trimmed) < 3:
             trimmed.append(await system.client.xtrim(stream, maxlen=0))
         return entries
 
-    held._context.partition_store.read = reads_and_trims  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(PartitionStore, "read", reads_and_trims)
+
     await system.done("convert", customer.sid)
     assert sum(trimmed) >= 1
     assert system.redirects_of(agent) == 1

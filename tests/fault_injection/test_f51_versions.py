@@ -4,7 +4,6 @@ import orjson
 import pytest
 
 from conferral.storage.commands import command_stream
-from conferral.worker.consumer.session_cache import SessionCache
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, hang_up, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.invariants import assert_invariants
@@ -16,10 +15,7 @@ ADDED = {"colour": "blue", "party.agent.colour": "green", "party.customer.mood":
 async def test_fault_51_what_a_newer_version_added_to_a_session_is_kept_to_its_end(system: FaultSystem) -> None:
     customer, _ = await system.talking()
     await system.client.hset(system.keys.session(customer.sid), mapping=ADDED)
-    for worker in system.workers:
-        assert worker.assigner is not None
-        for held in worker.assigner.consumers.values():
-            held._batches._cache = SessionCache()
+    await system.replace_workers()
     await system.done("convert", customer.sid)
     await transferred(system, customer)
     await system.client.hset(system.keys.session(customer.sid), "transfer.colour", "red")

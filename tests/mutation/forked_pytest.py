@@ -179,8 +179,9 @@ def _first_failure(session: pytest.Session, items: list[pytest.Item]) -> str:
     for item, following in zip(items, [*items[1:], None], strict=True):
         session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if first.test:
+            # What was kept for the next test ends, and with it the servers that its fixtures started.
+            session.config.hook.pytest_runtest_teardown(item=item, nextitem=None)
             break
-    session._setupstate.teardown_exact(None)
     return first.test
 
 

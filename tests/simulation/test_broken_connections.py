@@ -4,7 +4,7 @@ The points are found, not listed: each place from which a worker or the webhooks
 errors, while calls come in, are steered and end.
 """
 
-import sys
+import inspect
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,12 +40,12 @@ class Breaks:
 
     def __call__(self) -> None:
         place: list[str] = []
-        frame = sys._getframe(1)
+        frame = inspect.currentframe()
         while frame is not None:
             if frame.f_code.co_filename.startswith(OURS):
                 place.append(f"{frame.f_code.co_name}:{frame.f_lineno}")
                 self.functions.add(frame.f_code.co_name)
-            frame = frame.f_back  # type: ignore[assignment]
+            frame = frame.f_back
         key = tuple(place)
         self.places[key] += 1
         # Not twice in a row: what is repeated at once would find nothing but broken connections.

@@ -31,7 +31,7 @@ async def transfer_to_busy(loop: VirtualLoop, wrong: WrongClocks) -> tuple[int, 
     """How often one transfer dials Bob, the command's outcome, and the stale callbacks (counts)."""
     plan = Plan(seed=5, **CALM | {"workers": 1, "webhooks": 1, "partitions": 1, "rest_latency_s": (0.02, 0.1)})
     world = Simulation(loop, plan, wrong)
-    world.twilio._script_of = script_of
+    world.twilio.script_of = script_of
     world.start_webhooks()
     world.start_worker()
     caller = world.twilio.apply(InboundCall("+14155560001", NUMBER)).call_sid

@@ -16,7 +16,7 @@ async def posts_of_a_conversion(loop: VirtualLoop, round_trip_s: float) -> int:
     """The POSTs that leave within 24 s after a call is to be converted (count)."""
     plan = Plan(seed=5, **CALM | {"workers": 1, "webhooks": 1, "partitions": 1, "rest_latency_s": (0.02, 0.1)})
     world = Simulation(loop, plan, WrongClocks())
-    world.twilio._script_of = lambda _address: PhoneScript(answer_after_s=0.0)
+    world.twilio.script_of = lambda _address: PhoneScript(answer_after_s=0.0)
     world.start_webhooks()
     world.start_worker()
     caller = world.twilio.apply(InboundCall("+14155560001", NUMBER)).call_sid

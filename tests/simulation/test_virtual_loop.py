@@ -77,7 +77,7 @@ async def test_many_canceled_timers_are_dropped(loop) -> None:
     for _ in range(5_000):
         async with asyncio.timeout(1_000.0):
             await asyncio.sleep(0.001)
-    assert len(loop._scheduled) < 2_500
+    assert loop.timers < 2_500
 
 
 # ---- processes -----------------------------------------------------------------------------------------------------

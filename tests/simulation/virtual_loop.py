@@ -11,9 +11,11 @@ import asyncio
 import contextvars
 import heapq
 import inspect
+import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -96,8 +98,28 @@ def tasks_of(loop: asyncio.AbstractEventLoop) -> "list[NumberedTask]":
     return sorted(found, key=lambda task: task.number)
 
 
-class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs callbacks in virtual time.
+class _Callback(asyncio.TimerHandle):
+    """What is to be called at a moment, and in which process."""
+
+    def __init__(
+        self, when_s: float, callback: Callable[..., Any], args: tuple[Any, ...], loop: "VirtualLoop", context: Any
+    ) -> None:
+        self.context: contextvars.Context = contextvars.copy_context() if context is None else context
+        self.callback = callback
+        self.args = args
+        self.is_timer = False
+        super().__init__(when_s, callback, args, loop, self.context)
+
+    def __str__(self) -> str:
+        """In words that are the same in every run."""
+        owner = getattr(self.callback, "__self__", None)
+        if isinstance(owner, NumberedTask):
+            return f"task {owner.number} {getattr(owner.get_coro(), '__qualname__', '')}"
+        return str(getattr(self.callback, "__qualname__", type(self.callback).__name__))
+
+
+class VirtualLoop(asyncio.AbstractEventLoop):
+    """Runs callbacks in virtual time; of what else there is in a loop, it has nothing.
 
     Attributes:
         steps: Callbacks run so far (count).
@@ -105,20 +127,21 @@ class VirtualLoop(asyncio.BaseEventLoop):
         trace: Called with every callback before it runs, for comparing runs; None costs nothing.
     """
 
-    _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
-    _timer_cancelled_count: int
-    _stopping: bool
-
     def __init__(self) -> None:
-        super().__init__()
         self._now_s = 0.0
         self._numbers = 0
+        self._ready: deque[_Callback] = deque()
+        self._timers: list[_Callback] = []
+        self._cancelled_timers = 0
+        self._is_stopping = self._is_running = self._is_closed = False
         self.steps = 0
         self.faults: list[dict[str, Any]] = []
         self.trace: Callable[[str], None] | None = None
-        self.set_task_factory(self._make_task)  # type: ignore[arg-type]  # the stubs know no context
-        self.set_exception_handler(self._note_fault)
+
+    @property
+    def timers(self) -> int:
+        """Timers that are set, and cancelled ones that were not thrown away yet (count)."""
+        return len(self._timers)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
@@ -129,13 +152,45 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._numbers += 1
         return NumberedFuture(self._numbers, self)
 
-    def _make_task(
-        self, loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any
-    ) -> NumberedTask:
+    def create_task(self, coro: Any, **options: Any) -> NumberedTask:
+        """A task that hashes by its number."""
         self._numbers += 1
-        return NumberedTask(self._numbers, coro, loop=loop, **options)
+        return NumberedTask(self._numbers, coro, loop=self, **options)
 
-    def _note_fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # ---- callbacks ------------------------------------------------------------------------------------------------
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> asyncio.Handle:
+        """See asyncio."""
+        assert not self._is_closed
+        handle = _Callback(self._now_s, callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """See asyncio."""
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
+        """See asyncio."""
+        assert not self._is_closed
+        timer = _Callback(when, callback, args, self, context)
+        timer.is_timer = True
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    def resume(self, held_up: Iterable[asyncio.Handle]) -> None:
+        """Runs callbacks that were due while their process was paused."""
+        self._ready.extend(handle for handle in held_up if isinstance(handle, _Callback) and not handle.cancelled())
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        self._cancelled_timers += isinstance(handle, _Callback) and handle.is_timer
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Keeps what no one awaited."""
         owner = context.get("task", context.get("future"))
         process = owner.process if isinstance(owner, NumberedTask | NumberedFuture) else None
         if process is None or not process.is_dead:  # no one asks any more what came of a dead one's tasks
@@ -145,45 +200,99 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         self._forget_cancelled()
-        ready = self._ready
-        if not ready and not self._stopping:
-            if not self._scheduled:
+        ready, timers = self._ready, self._timers
+        if not ready and not self._is_stopping:
+            if not timers:
                 raise DeadlockError(f"at {self._now_s:.3f} s nobody has anything to do, and no timer is set")
-            self._now_s = max(self._now_s, self._scheduled[0]._when)
-        scheduled, now_s = self._scheduled, self._now_s
-        while scheduled and scheduled[0]._when <= now_s:
-            timer = heapq.heappop(scheduled)
-            timer._scheduled = False
-            if timer._cancelled:
-                self._timer_cancelled_count -= 1
-            else:
+            self._now_s = max(self._now_s, timers[0].when())
+        now_s = self._now_s
+        while timers and timers[0].when() <= now_s:
+            timer = self._next_timer()
+            if not timer.cancelled():
                 ready.append(timer)
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:
+            if handle.cancelled():
                 continue
-            process = handle._context.get(_process)
+            process = handle.context.get(_process)
             if process is None or process.admits(handle):
                 self.steps += 1
                 if self.trace is not None:
-                    self.trace(f"{now_s:.6f} {process.name if process else ''} {_named(handle)}")
-                handle._run()
+                    self.trace(f"{now_s:.6f} {process.name if process else ''} {handle}")
+                self._call(handle)
+
+    def _call(self, handle: _Callback) -> None:
+        try:
+            handle.context.run(handle.callback, *handle.args)
+        except Exception as error:  # noqa: BLE001  # as asyncio does
+            self.call_exception_handler({"message": f"Exception in {handle}", "exception": error, "handle": handle})
+
+    def _next_timer(self) -> _Callback:
+        timer = heapq.heappop(self._timers)
+        timer.is_timer = False
+        self._cancelled_timers -= timer.cancelled()
+        return timer
 
     def _forget_cancelled(self) -> None:
-        scheduled = self._scheduled
-        if self._timer_cancelled_count > _CANCELLED_MAX and self._timer_cancelled_count * 2 > len(scheduled):
-            kept = []
-            for timer in scheduled:
-                if timer._cancelled:
-                    timer._scheduled = False
-                else:
-                    kept.append(timer)
-            heapq.heapify(kept)
-            self._scheduled = kept
-            self._timer_cancelled_count = 0
-        while scheduled is self._scheduled and scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
-            self._timer_cancelled_count -= 1
+        if self._cancelled_timers > _CANCELLED_MAX and self._cancelled_timers * 2 > len(self._timers):
+            self._timers = [timer for timer in self._timers if not timer.cancelled()]
+            heapq.heapify(self._timers)
+            self._cancelled_timers = 0
+        while self._timers and self._timers[0].cancelled():
+            self._next_timer()
+
+    # ---- from its start to its end --------------------------------------------------------------------------------
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Makes it the loop that runs, for what asks for its loop."""
+        hooks = sys.get_asyncgen_hooks()
+        # When the collector finds one is not repeatable; only those of killed processes are found at all.
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=lambda _generator: None)
+        self._is_running = True
+        asyncio.events._set_running_loop(self)  # "intended to be used by event loops"
+        try:
+            yield
+        finally:
+            asyncio.events._set_running_loop(None)  # see above
+            self._is_running = False
+            sys.set_asyncgen_hooks(*hooks)
+
+    def run_forever(self) -> None:
+        """See asyncio."""
+        with self.current():
+            while not self._is_stopping:
+                self._run_once()
+            self._is_stopping = False
+
+    def run_until_complete(self, future: Any) -> Any:
+        """See asyncio."""
+        done = asyncio.ensure_future(future, loop=self)
+        done.add_done_callback(lambda _done: self.stop())
+        self.run_forever()
+        return done.result()
+
+    def stop(self) -> None:
+        """See asyncio."""
+        self._is_stopping = True
+
+    def close(self) -> None:
+        """See asyncio."""
+        self._is_closed = True
+        self._ready.clear()
+        self._timers.clear()
+
+    def is_running(self) -> bool:
+        """See asyncio."""
+        return self._is_running
+
+    def is_closed(self) -> bool:
+        """See asyncio."""
+        return self._is_closed
+
+    def get_debug(self) -> bool:
+        """See asyncio."""
+        return False
 
     # ---- what there is none of ------------------------------------------------------------------------------------
 
@@ -194,25 +303,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon_threadsafe(self, *_args: Any, **_options: Any) -> NoReturn:
         """There are no threads here."""
         raise RealWorkError("another thread wants something")
-
-    def _write_to_self(self) -> None:
-        """No one is to be woken: there is no other thread."""
-
-    def _process_events(self, _events: Any) -> None:
-        """There are none."""
-
-    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
-        # When the collector finds one is not repeatable; only those of killed processes are found at all.
-        self._asyncgens.discard(agen)
-
-
-def _named(handle: asyncio.Handle) -> str:
-    """A callback in words that are the same in every run."""
-    callback: Any = getattr(handle, "_callback", None)
-    owner = getattr(callback, "__self__", None)
-    if isinstance(owner, NumberedTask):
-        return f"task {owner.number} {getattr(owner.get_coro(), '__qualname__', '')}"
-    return str(getattr(callback, "__qualname__", type(callback).__name__))
 
 
 class Process:
@@ -301,7 +391,7 @@ class Process:
         self._is_paused = False
         held_up, self._held_up = self._held_up, []
         if not self.is_dead:
-            self._loop._ready.extend(handle for handle in held_up if not handle._cancelled)
+            self._loop.resume(held_up)
 
     def kill(self) -> None:
         """Ends it as SIGKILL does, between two of its callbacks.
@@ -341,13 +431,10 @@ def run(main: Callable[[VirtualLoop], Coroutine[Any, Any, _T]]) -> _T:
         return loop.run_until_complete(main(loop))
     finally:
         # What ends may ask for its loop, `asyncio.gather` for one; without this one it makes one that no one closes.
-        asyncio.events._set_running_loop(loop)
-        try:
+        with loop.current():
             while left := [task for task in tasks_of(loop) if not task.is_apart]:
                 for task in left:
                     task.take_apart()
-        finally:
-            asyncio.events._set_running_loop(None)
         loop.close()
 
 

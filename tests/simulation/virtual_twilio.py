@@ -81,11 +81,11 @@ class VirtualTwilio(SandboxRuntime):
             script_of: What the phone of an address does when it is dialed once more.
             travel_s: How long a request travels one way, seconds, least and most.
         """
-        self._loop = loop
-        self._ask = ask
+        self.loop = loop
+        self.ask = ask
         self._begin_s = epoch_s
-        self._chance = chance
-        self._script_of = script_of
+        self.chance = chance
+        self.script_of = script_of
         self._travel_s = travel_s
         super().__init__(seed=seed, faults=faults or Faults(), behavior=rules)
         self.request_log.rest = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]  # of a long run the end is kept
@@ -98,7 +98,7 @@ class VirtualTwilio(SandboxRuntime):
     @property
     def now_s(self) -> float:
         """The exchange's clock."""
-        return self._begin_s + self._loop.time()
+        return self._begin_s + self.loop.time()
 
     def notify(self) -> None:
         """No one waits here."""
@@ -106,13 +106,14 @@ class VirtualTwilio(SandboxRuntime):
     def phone(self, address: str) -> Phone:
         """The phone of an address; what it does at each call is drawn again."""
         address = phone_address(address)
-        if address not in self.phones and self._script_of is not None:
-            self.phones[address] = _DrawingPhone(address, self._script_of)
+        if address not in self.phones and self.script_of is not None:
+            self.phones[address] = _DrawingPhone(address, self.script_of)
         return super().phone(address)
 
-    async def _travel(self) -> None:
+    async def travel(self) -> None:
+        """Waits as long as a request or an answer is under way."""
         if self._travel_s[1] > 0:
-            await asyncio.sleep(self._chance.uniform(*self._travel_s))
+            await asyncio.sleep(self.chance.uniform(*self._travel_s))
 
     # ---- requests of ours ----------------------------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ class VirtualTwilio(SandboxRuntime):
 
     def beside(self, work: Coroutine[Any, Any, _T]) -> asyncio.Future[_T]:
         """Does something that belongs to no process; the future has what came of it."""
-        result: asyncio.Future[_T] = self._loop.create_future()
+        result: asyncio.Future[_T] = self.loop.create_future()
 
         def hand_over(done: asyncio.Task[_T]) -> None:
             error = done.exception()
@@ -143,12 +144,12 @@ class VirtualTwilio(SandboxRuntime):
             else:
                 result.set_result(done.result())
 
-        task = self._loop.create_task(work, context=contextvars.Context())
+        task = self.loop.create_task(work, context=contextvars.Context())
         task.add_done_callback(hand_over, context=contextvars.Context())
         return result
 
     async def _rest(self, asked: RestRequest) -> RestAnswer:
-        await self._travel()
+        await self.travel()
         plan = self.faults.plan_rest(asked.method, asked.path, asked.params)
         entry = RestEntry(self.now_s, asked.method, asked.path, asked.params, fault=plan.fault)
         self.request_log.rest.append(entry)
@@ -163,7 +164,7 @@ class VirtualTwilio(SandboxRuntime):
         assert answer is not None
         entry.applied = True
         self._note_dial(asked, answer)
-        await self._travel()
+        await self.travel()
         if plan.cuts_connection or plan.status:
             return self._refused(plan.cuts_connection, plan.status, entry)
         entry.status = answer.status
@@ -172,7 +173,7 @@ class VirtualTwilio(SandboxRuntime):
 
     def _refused(self, cut: bool, status: int, entry: RestEntry) -> RestAnswer:
         if cut:
-            raise (OutcomeUnknownError if entry.applied or self._chance.random() < 0.5 else ProviderUnreachableError)
+            raise (OutcomeUnknownError if entry.applied or self.chance.random() < 0.5 else ProviderUnreachableError)
         entry.status = status
         entry.code, message = ERRORS.get(status, (status, "Refused on demand"))
         return error_answer(status, entry.code, message)
@@ -207,7 +208,7 @@ class _VirtualDispatcher(Dispatcher):
             self._twilio.counts["callbacks lost" if plan.copies == 0 else "callbacks doubled"] += 1
         for copy in range(plan.copies):
             least_s, most_s = self._sandbox.faults.callback_delay_s
-            delay_s = plan.delay_s if copy == 0 or most_s <= 0 else self._twilio._chance.uniform(least_s, most_s)
+            delay_s = plan.delay_s if copy == 0 or most_s <= 0 else self._twilio.chance.uniform(least_s, most_s)
             self._spawn(self._deliver(request, entry, CallbackPlan(1, delay_s)))
 
     async def _fetch(self, request: FetchRequest, entry: DeliveryEntry) -> None:
@@ -218,10 +219,10 @@ class _VirtualDispatcher(Dispatcher):
         """Asks until there is an answer that isn't to be asked for again, as the URL's overrides say."""
         target = parse_target(url)
         overrides = target.overrides
-        until_s = self._twilio._loop.time() + overrides.total_ms / 1000
+        until_s = self._twilio.loop.time() + overrides.total_ms / 1000
         answer = WebhookResponse(0, error_code=11205, failure="ct")
         for _ in range(1 + overrides.retries):
-            left_s = until_s - self._twilio._loop.time()
+            left_s = until_s - self._twilio.loop.time()
             if left_s <= 0:
                 break
             answer = await self._try(target.url, entry, overrides, left_s)
@@ -233,11 +234,11 @@ class _VirtualDispatcher(Dispatcher):
     async def _try(
         self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides, left_s: float
     ) -> WebhookResponse:
-        began_s = self._twilio._loop.time()
+        began_s = self._twilio.loop.time()
         try:
             async with asyncio.timeout(min(left_s, overrides.read_ms / 1000)):
-                await self._twilio._travel()
-                answered = await self._twilio._ask(url, entry.params if entry.method == "POST" else ())
+                await self._twilio.travel()
+                answered = await self._twilio.ask(url, entry.params if entry.method == "POST" else ())
         except TimeoutError:
             answer = WebhookResponse(0, error_code=11200, failure="rt")
         except KilledError:
@@ -248,7 +249,7 @@ class _VirtualDispatcher(Dispatcher):
             answer = WebhookResponse(answered.status, answered.content_type, answered.body, "", code, failure)
         if answer.failure:
             self._twilio.counts[f"deliveries failed: {answer.status or answer.failure}"] += 1
-        duration_ms = (self._twilio._loop.time() - began_s) * 1000
+        duration_ms = (self._twilio.loop.time() - began_s) * 1000
         entry.attempts.append(DeliveryAttempt(self._sandbox.now_s, answer.status, answer.failure, duration_ms))
         return answer
 
@@ -258,11 +259,11 @@ class _DrawingPhone(Phone):
 
     def __init__(self, address: str, script_of: Callable[[str], PhoneScript]) -> None:
         super().__init__(address)
-        self._script_of = script_of
+        self.script_of = script_of
 
     def on_dialed(self, call_sid: str) -> PhoneScript:
         """A leg reaches it."""
-        script = self.active_scripts[call_sid] = self._script_of(self.address)
+        script = self.active_scripts[call_sid] = self.script_of(self.address)
         self.call_sids.append(call_sid)
         return script
 

@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-import pytest
-
 from conferral.sandbox import PhoneScript, Sandbox
 from conferral.sandbox.faults import Faults
 from conferral.storage.connection.client import Client, make_client
@@ -22,8 +20,6 @@ from tests.soak.traffic import Traffic, talking
 from tests.support.local_system import AGENT, NUMBER
 from tests.support.stalls import Stalls
 
-#: Of these runs one goes on at a time: each needs the machine for itself.
-ALONE = pytest.mark.xdist_group("endurance")
 #: `CONFERRAL_SWEEP_INTERVAL` of these runs, seconds.
 SWEEP_S = 10
 #: How long processes may take to start on a busy machine, seconds.

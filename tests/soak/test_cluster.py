@@ -11,10 +11,10 @@ import pytest
 from conferral.runtime.errors import StoreError
 from conferral.storage.connection.client import store_errors
 from tests.soak.invariants import described, until
-from tests.soak.soak_environment import ALONE, SWEEP_S, SoakEnvironment, gets_worse, soak_environment
+from tests.soak.soak_environment import SWEEP_S, SoakEnvironment, gets_worse, soak_environment
 from tests.support.redis_cluster import ClusterServers, Node
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600), ALONE]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
 PARTITIONS = 64
 AT_ONCE = 150
 PER_SECOND = 5.0

@@ -20,12 +20,11 @@ from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.router.command_routing import CommandRules
-from tests.soak.soak_environment import ALONE
 from tests.support.entries import event_in
 from tests.support.redis_cluster import ClusterServers
 from tests.worker.cores import core_of
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180), ALONE]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.timeout(180)]
 KEYS = Keys("silence", 64)
 #: Longer than the test: the silence lasts.
 NODE_TIMEOUT_MS = 120_000

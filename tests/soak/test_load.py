@@ -8,11 +8,11 @@ from random import Random
 import pytest
 
 from tests.soak.invariants import described, until
-from tests.soak.soak_environment import ALONE, START_S, SWEEP_S, gets_worse, soak_environment
+from tests.soak.soak_environment import START_S, SWEEP_S, gets_worse, soak_environment
 from tests.soak.traffic import talking
 from tests.support.redis_server import RedisServer
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(900), ALONE]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(900)]
 #: Calls that shall go on at the same time (count), how many begin a second, and how long each lasts.
 AT_ONCE = 1_000
 PER_SECOND = 5.0

@@ -14,10 +14,10 @@ import pytest
 from tests.soak.invariants import Change, described, pid_of
 from tests.soak.rest_relay import RestRelay, Sent
 from tests.soak.services import Process
-from tests.soak.soak_environment import ALONE, SWEEP_S, SoakEnvironment, gets_worse, soak_environment
+from tests.soak.soak_environment import SWEEP_S, SoakEnvironment, gets_worse, soak_environment
 from tests.support.redis_server import RedisServer
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600), ALONE]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
 AT_ONCE = 200
 PER_SECOND = 6.0
 ROUNDS = 4

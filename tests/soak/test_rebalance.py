@@ -7,10 +7,10 @@ from random import Random
 import pytest
 
 from tests.soak.invariants import described
-from tests.soak.soak_environment import ALONE, START_S, soak_environment
+from tests.soak.soak_environment import START_S, soak_environment
 from tests.support.redis_server import RedisServer
 
-pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600), ALONE]
+pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
 PARTITIONS = 64
 WORKERS = 4
 #: A lease, a read of it, a start, and a busy machine.

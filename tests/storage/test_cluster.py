@@ -30,7 +30,7 @@ from tests.support.entries import event_in
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import found_programs
 
-pytestmark = [pytest.mark.redis, pytest.mark.timeout(180), pytest.mark.xdist_group("cluster")]
+pytestmark = [pytest.mark.redis, pytest.mark.timeout(180)]
 KEYS = Keys("test", 64)
 #: How long a failover may take until everything goes on, seconds; a busy machine may elect slowly.
 FAILOVER_S = 30.0

@@ -1,7 +1,4 @@
-"""Tests of one `xdist_group` run in one process, with the pytest that is pinned here.
-
-xdist 3.8 marks a group's tests by writing the attribute `_nodeid` of each. Since pytest 9.2 the id is read from
-another, so that the groups had no effect: four browsers were started, and four processes parsed the whole tree.
+"""Which tests run in one process, and in which order tests are handed out.
 
 xdist also counts, after each test, what is pending among all tests that a process was ever given, and searches the list
 of all tests for the next one. With 14,000 tests that took a fifth as much of the processor as the tests themselves.
@@ -11,9 +8,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from _pytest.nodeid import coerce_node_id
-from xdist.scheduler import LoadGroupScheduling
+from xdist.scheduler import LoadScopeScheduling
 
+#: Folders and files whose tests run in one process, by the name of their group.
+GROUPS = {
+    "tests/browser": "browser",  # one browser is started
+    "tests/conferral/test_demo.py": "demo",  # the demo's ports are the same each time
+    "tests/docs/test_distribution.py": "distribution",  # built once
+    "tests/docs/test_generated.py": "generated",  # each page is made once
+    "tests/soak": "endurance",  # each of these runs needs the machine for itself
+    "tests/storage/test_cluster.py": "cluster",  # one cluster is started
+    "tests/test_tidy.py": "tidy",  # each file is parsed once
+    "tests/test_vocabulary.py": "tidy",
+}
 #: Folders and files of tests that take seconds each. They come first, so that no process ends the run with one alone;
 #: only groups come before them, as xdist hands out the largest first.
 _LONG = {
@@ -25,18 +32,22 @@ _LONG = {
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Writes what xdist has meant to, in its worker processes."""
-    if not hasattr(config, "workerinput"):
-        return
-    items.sort(key=lambda item: _LONG.isdisjoint((item.path.name, item.path.parent.name)))
-    for item in items:
-        meant = getattr(item, "_nodeid", item.nodeid)
-        if meant != item.nodeid:
-            item._id = coerce_node_id(meant)  # type: ignore[attr-defined]
+    """Puts the long tests first, in xdist's worker processes."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _LONG.isdisjoint((item.path.name, item.path.parent.name)))
 
 
-class _Scheduling(LoadGroupScheduling):
-    """Hands out the same tests in the same order, and forgets those that are done."""
+def _group_of(test: str) -> str:
+    """The group of a test, by its id; otherwise the test is a group of its own."""
+    file = test.partition("::")[0]
+    return GROUPS.get(file) or GROUPS.get(file.rpartition("/")[0]) or test
+
+
+class _Scheduling(LoadScopeScheduling):
+    """Hands out tests by group, and forgets those that are done."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group_of(nodeid)
 
     def add_node_collection(self, node: Any, collection: Sequence[str]) -> None:
         super().add_node_collection(node, collection)
@@ -62,6 +73,6 @@ class _Tests(list[str]):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling | None:
-    """Takes xdist's place where tests are spread in groups."""
-    return _Scheduling(config, log) if config.getvalue("dist") == "loadgroup" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Takes the place of xdist's own."""
+    return _Scheduling(config, log) if config.getvalue("dist") == "loadscope" else None

@@ -17,10 +17,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Let a worker of xdist send only what the controller shows."""
     for plugin in session.config.pluginmanager.get_plugins():
         if type(plugin).__name__ == "WorkerInteractor":
-            _shorten(plugin)
+            shorten(plugin)
 
 
-def _shorten(worker: Any) -> None:
+def shorten(worker: Any) -> None:
     send = worker.sendevent
 
     def send_if_shown(name: str, **fields: Any) -> None:

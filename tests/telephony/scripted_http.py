@@ -49,7 +49,7 @@ class ScriptedHttp(AsyncHttpClient):
     ) -> Response:
         name = f"{method} {uri.removeprefix(BASE).removesuffix('.json')}"
         self.requests.append((name, params or data or {}))
-        self.labels.add(http_client._label.get())
+        self.labels.add(http_client.request_label())
         openapi_fields.check(name, data or {})
         answer = self.first_answers.pop(name, None) or self.answers[name]
         if isinstance(answer, ProviderError):

@@ -14,7 +14,6 @@ from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony import directory
-from conferral.telephony import directory as directory_file
 from conferral.telephony.addresses import AddressError, AllowList
 from conferral.telephony.directory import (
     Directory,
@@ -432,10 +431,6 @@ def test_a_public_url_with_which_a_call_could_not_be_moved_stops_the_start(path,
 
 def test_without_a_file_the_public_url_may_be_longer():
     load_directory(load(ServiceSettings, ENVIRON | {"CONFERRAL_PUBLIC_URL": "https://" + "a" * 600}))
-
-
-def test_validation_context_shows_no_address_of_the_file():
-    assert "+1415" not in repr(directory_file._Context(ALLOWED, {"anna": "+14155550123"}))
 
 
 # ---- numbers that call themselves --------------------------------------------------------------------------------

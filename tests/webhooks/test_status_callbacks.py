@@ -4,6 +4,7 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.webhooks import status_callbacks
 from tests.support.each import each
+from tests.support.metric_values import value_of
 from tests.webhooks.webhook_helpers import (
     AGENT,
     AGENT_CALL,
@@ -84,7 +85,7 @@ async def test_callback_that_cannot_be_stored_is_requested_again(client, ingest,
     status, _ = await post(client, target, form)
 
     assert status == 503
-    assert metrics.webhook_store_errors.labels(target.partition("?")[0])._value.get() == 1
+    assert value_of(metrics.webhook_store_errors.labels(target.partition("?")[0])) == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 

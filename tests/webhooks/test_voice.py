@@ -10,6 +10,7 @@ from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
 from conferral.webhooks import responses
 from tests.support.each import each
+from tests.support.metric_values import value_of
 from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, said, verbs
 from tests.webhooks.webhook_helpers import (
     ACCOUNT,
@@ -74,7 +75,7 @@ async def test_without_redis_the_caller_is_bridged_all_the_same(
 
     assert (status, without_redis.replace("call=1&amp;", "")) == (200, with_redis)
     assert verbs(without_redis) == ["Dial"]
-    assert metrics.webhook_store_errors.labels(route)._value.get() == 2
+    assert value_of(metrics.webhook_store_errors.labels(route)) == 2
     warnings = [line for line in lines if line["log_level"] == "warning"]
     assert Counter(line["event"] for line in warnings) == {"store_unreachable": 1, "call_not_stored": 2}
     assert {line["session_id"] for line in warnings} == {fields("call_arrives")["CallSid"]}

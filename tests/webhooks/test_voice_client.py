@@ -15,6 +15,7 @@ from conferral.telephony.callback_events import MalformedCallbackError, session_
 from conferral.telephony.callback_urls import Wait, parse_call
 from conferral.webhooks import responses
 from tests.support.each import each
+from tests.support.metric_values import value_of
 from tests.webhooks.documents import action_of, conference_of, dial_of, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, Repeated, facts, fields, post
 
@@ -352,7 +353,7 @@ async def test_callee_is_dialed_by_a_plain_dial_without_redis(
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "bridge")
     params = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)
     assert (params.session_id, params.party) == (CALLER, "customer")
-    assert metrics.webhook_store_errors.labels("/voice/client")._value.get() == 1
+    assert value_of(metrics.webhook_store_errors.labels("/voice/client")) == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 

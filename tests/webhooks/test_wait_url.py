@@ -10,6 +10,7 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
 from conferral.webhooks import wait_url
+from tests.support.metric_values import value_of
 from tests.webhooks.documents import next_url
 from tests.webhooks.webhook_helpers import (
     ACCOUNT,
@@ -103,7 +104,7 @@ async def test_without_redis_there_is_something_to_hear_all_the_same(
     status, document = await post(client, waiting(), FORM)
 
     assert (status, played(document)) == (200, RINGBACK)
-    assert metrics.webhook_store_errors.labels("/voice/wait")._value.get() == 1
+    assert value_of(metrics.webhook_store_errors.labels("/voice/wait")) == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
@@ -203,7 +204,7 @@ async def test_a_session_that_does_not_turn_up_is_greeted_in_the_words_of_the_se
 
     assert greeted(document) == (["Welcome."], waiting("music"))
     assert ingest.reads == 6
-    assert metrics.webhook_store_errors.labels("/voice/wait")._value.get() == 0
+    assert value_of(metrics.webhook_store_errors.labels("/voice/wait")) == 0
 
 
 @pytest.mark.parametrize("fault", ["away", "hangs"])

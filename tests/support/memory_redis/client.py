@@ -1,9 +1,10 @@
 """Clients of a Redis in memory: redis-py's own commands and reply callbacks, with the server instead of a socket."""
 
 import asyncio
-import sys
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, Self
+from types import FrameType
+from typing import Any, Literal, Self, cast
 
 from redis._parsers.base import BaseParser
 from redis._parsers.response_callbacks import get_response_callbacks
@@ -79,7 +80,8 @@ class MemoryClient(AsyncCoreCommands):
 
     def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> "MemoryPipeline":
         """See redis-py. Our code sends no transactions: a cluster takes none whose keys are on several nodes."""
-        is_ours = sys._getframe(1).f_globals["__name__"].startswith("conferral.")
+        caller = cast("FrameType", cast("FrameType", inspect.currentframe()).f_back)
+        is_ours = caller.f_globals["__name__"].startswith("conferral.")
         assert not (transaction and is_ours), "a transaction"
         return MemoryPipeline(self, transaction=transaction)
 

@@ -104,9 +104,12 @@ def test_wrong_tokens_are_counted_by_address_and_within_a_minute(monkeypatch):
     assert [wrong.record("192.0.2.1") for _ in range(21)] == [0.0] * 20 + [60.0]
 
     monkeypatch.setattr(bearer, "ADDRESSES_MAX", 3)
-    for number in range(100):
-        wrong.record(f"198.51.100.{number}")
-    assert len(wrong._sent_s) == 3
+    for _ in range(21):
+        wrong.record("198.51.100.1")
+    for others, expected_s in ((2, 60.0), (3, 0.0)):  # of more than three addresses, the first is forgotten
+        for number in range(others):
+            wrong.record(f"203.0.113.{number}")
+        assert wrong.record("198.51.100.1") == expected_s
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
