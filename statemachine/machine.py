@@ -100,7 +100,7 @@ def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple
     allowed: dict[str, None] = {}
     for trial in _sample_commands(session):
         # One accepted sample of a party command is enough: there may be hundreds of parties.
-        if trial.name not in allowed and not _refusal_of(session, trial, policy):
+        if trial.name not in allowed and not refusal_of(session, trial, policy):
             allowed[trial.name] = None
     return tuple(allowed)
 
@@ -109,10 +109,11 @@ def command_refusals(session: Session) -> tuple[tuple[events.Command, str], ...]
     """Return sample commands, each with why it would be refused now, or empty."""
     if session.version == 0:
         return ()
-    return tuple((trial, _refusal_of(session, trial, DEFAULT_POLICY)) for trial in _sample_commands(session))
+    return tuple((trial, refusal_of(session, trial, DEFAULT_POLICY)) for trial in _sample_commands(session))
 
 
-def _refusal_of(session: Session, trial: events.Command, policy: Policy) -> str:
+def refusal_of(session: Session, trial: events.Command, policy: Policy) -> str:
+    """Return why a command is refused; empty if it is allowed."""
     draft = Draft(session, trial, session.updated_at_ms, policy)
     take_row(draft, trial)
     return draft.refusal

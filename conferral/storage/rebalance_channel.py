@@ -44,14 +44,15 @@ class RebalanceChannel:
         while not stop.is_set():
             try:
                 with store_errors(), as_connection_error():
-                    await self._subscribe(stop, on_message)
+                    await self.listen(stop, on_message)
             except StoreUnreachableError:
                 await pause(stop, RECONNECT_PAUSE_S)
             except StoreError as error:
                 log.info("pubsub_unavailable", reason=str(error))
                 await pause(stop, RETRY_REFUSED_S)
 
-    async def _subscribe(self, stop: asyncio.Event, on_message: Callable[[], None]) -> None:
+    async def listen(self, stop: asyncio.Event, on_message: Callable[[], None]) -> None:
+        """Subscribe once, and listen until the connection breaks."""
         channel = await self._open_pubsub()
         stopping = asyncio.ensure_future(stop.wait())
         try:

@@ -5,6 +5,7 @@ import asyncio
 import importlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -41,9 +42,10 @@ def parsed(words: list[str]) -> None:
         Exception: Typer's own, of a command, an option or a value that there isn't.
     """
     command: Any = TREE
+    rest: Sequence[str] = words
     context = command.make_context("conferral", list(words), resilient_parsing=not words)
     while hasattr(command, "commands"):
-        rest = [*context._protected_args, *context.args]
+        _, rest, _ = command.make_parser(context).parse_args(list(rest))
         if not rest:
             return
         name, command, rest = command.resolve_command(context, rest)

@@ -164,11 +164,11 @@ class Moves:
             raise BrokenLawError("every document is answered", f"{fetch.url}: {answer.status}")
         came = TwimlFetched(fetch.fetch_id, answer.status, answer.content_type, answer.body, fetch.url)
         after = self._stored(place, served)
-        return self._followed(after, self.system.exchanges.follow(place.exchange, came))
+        return self.followed(after, self.system.exchanges.follow(place.exchange, came))
 
     def _not_fetched(self, place: Place, fetch: Fetch) -> Place:
         after = _spent(place)
-        return self._followed(after, self.system.exchanges.follow(place.exchange, TwimlFailed(fetch.fetch_id)))
+        return self.followed(after, self.system.exchanges.follow(place.exchange, TwimlFailed(fetch.fetch_id)))
 
     def _served_for_nothing(self, place: Place, fetch: Fetch) -> Place | None:
         """The answer is lost on the way: what the handler has stored stays, and the same is asked again."""
@@ -242,13 +242,13 @@ class Moves:
                 after = place._replace(left=place.left.but_one("hang_ups"))
                 yield (
                     Move("program", leg.sid, "move"),
-                    lambda after=after, leg=leg: self._followed(  # type: ignore[misc]
+                    lambda after=after, leg=leg: self.followed(  # type: ignore[misc]
                         after, self.system.exchanges.move(after.exchange, leg.sid)
                     ),
                 )
 
     def _person(self, place: Place, leg: Leg, act: str, happened: Input) -> tuple[Move, Callable[[], Place]]:
-        return Move("person", leg.sid, act), lambda: self._followed(
+        return Move("person", leg.sid, act), lambda: self.followed(
             place, self.system.exchanges.follow(place.exchange, happened)
         )
 
@@ -304,7 +304,7 @@ class Moves:
             return self._with_order(place, order, answered(order, outcome, len(place.stream)))
         followed, outcome = self._performed(place, order)
         after = self._with_order(place, order, answered(order, outcome, len(place.stream)))
-        return self._followed(after, followed)
+        return self.followed(after, followed)
 
     def _performed(self, place: Place, order: Job) -> tuple[Followed, OrderOutcome]:
         system = self.system
@@ -322,7 +322,7 @@ class Moves:
         if order.is_dropped and lost.stage is JobState.UNSENT:
             lost = order._replace(maybe_done=True)
         after = self._with_order(_spent(place), order, lost)
-        return self._followed(after, self._performed(place, order)[0]) if happens else after
+        return self.followed(after, self._performed(place, order)[0]) if happens else after
 
     def _verified(self, place: Place, order: Job) -> Place | None:
         system = self.system
@@ -377,7 +377,7 @@ class Moves:
     def _passed(self, place: Place, by_ms: int) -> Place:
         followed = self.system.exchanges.later(place.exchange, by_ms)
         after = clock_steps.later(self.system, place, by_ms)
-        after = self._followed(after, followed)
+        after = self.followed(after, followed)
         return clock_steps.swept(self.system, after)
 
     def _crashed(self, place: Place, marked: Job | None = None) -> Place:
@@ -442,7 +442,7 @@ class Moves:
 
     # ---- callbacks ---------------------------------------------------------------------------------------------------
 
-    def _followed(self, place: Place, followed: Followed) -> Place:
+    def followed(self, place: Place, followed: Followed) -> Place:
         events = [self._event_of(callback) for callback in followed.callbacks]
         return with_letters(self.system, place._replace(exchange=followed.exchange), events)
 

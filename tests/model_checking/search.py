@@ -118,7 +118,7 @@ class Exploration:
         if what == "answer":
             legs = self.system.exchanges.legs[place.exchange]
             sid = next(leg.sid for leg in legs if leg.to == whom and leg.status == "ringing")
-            return self.moves._followed(place, self.system.exchanges.follow(place.exchange, PhoneAnswers(sid)))
+            return self.moves.followed(place, self.system.exchanges.follow(place.exchange, PhoneAnswers(sid)))
         after, _ = decided(self.system, place, self.moves.command(act))
         return after._replace(given=tuple(sorted((*after.given, act))))
 

@@ -158,7 +158,7 @@ class TwilioStates:
         state = exchange.state
         legs = tuple(_leg(state, sid) for sid in state.live_calls)
         fetches = _normal(state, requests)
-        due = tuple((key, state.timers._due[key][0]) for key in state.timers)
+        due = tuple((key, state.timers.due_at(key)) for key in state.timers)
         key = digest((flat(fetches), due, *(flat(getattr(state, name)) for name in _PARTS)))
         number = self._ids.get(key)
         if number is None:
@@ -295,8 +295,8 @@ def _normal_timers(state: State) -> None:
     """The same timers in the order in which they are due, so that nothing shows how they came about."""
     timers = state.timers
     state.timers = Timers()
-    for key in sorted(timers, key=lambda key: (timers._due[key][0], key)):
-        at_s = timers._due[key][0]
+    for key in sorted(timers, key=lambda key: (timers.due_at(key), key)):
+        at_s = timers.due_at(key)
         state.timers.set(key, round(at_s, 3) if at_s - NOW_S <= NEVER_S else _FAR_S)
 
 
@@ -305,7 +305,7 @@ def _move_back(state: State, by_s: float) -> None:
     timers = state.timers
     state.timers = Timers()
     for key in timers:
-        at_s = timers._due[key][0]
+        at_s = timers.due_at(key)
         state.timers.set(key, at_s if at_s >= _FAR_S else round(at_s - by_s, 3))
     for call in state.calls.values():
         call.created_at_s -= by_s

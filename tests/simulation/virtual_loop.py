@@ -250,11 +250,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         # When the collector finds one is not repeatable; only those of killed processes are found at all.
         sys.set_asyncgen_hooks(firstiter=None, finalizer=lambda _generator: None)
         self._is_running = True
-        asyncio.events._set_running_loop(self)  # "intended to be used by event loops"
+        asyncio.events._set_running_loop(self)  # noqa: SLF001  # "intended to be used by event loops"
         try:
             yield
         finally:
-            asyncio.events._set_running_loop(None)  # see above
+            asyncio.events._set_running_loop(None)  # noqa: SLF001  # see above
             self._is_running = False
             sys.set_asyncgen_hooks(*hooks)
 

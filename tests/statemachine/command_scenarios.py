@@ -69,7 +69,7 @@ class Orders(Scenario):
         """An announcement has come to its end, to someone or to the whole conference."""
         call_sid = self.legs[name].call_sid if name else ""
         event = AnnouncementEnded(
-            **self._common(CONFERENCE, 1),
+            **self.common(CONFERENCE, 1),
             conference_sid=CONFERENCE,
             call_sid=call_sid,
             failed=failed,
@@ -81,7 +81,7 @@ class Orders(Scenario):
     def recording(self, status: str, *, sid: str = RECORDING, of_conference: bool = True, **given: Any) -> "Orders":
         """A recording's callback."""
         event = RecordingChanged(
-            **self._common(),
+            **self.common(),
             recording_sid=sid,
             status=status,
             of_conference=of_conference,
@@ -95,7 +95,7 @@ class Orders(Scenario):
         """Twilio has done what was asked about the recording last."""
         effect = self.last_of(StartRecording, ChangeRecording)
         event = EffectSucceeded(
-            **self._common(), effect_id=effect.effect_id, kind=effect.kind, party=effect.party, recording_sid=sid
+            **self.common(), effect_id=effect.effect_id, kind=effect.kind, party=effect.party, recording_sid=sid
         )
         return cast("Orders", self.take(event))
 
@@ -193,7 +193,7 @@ def recorded(record: str, policy: Policy | None = None) -> Orders:
     story = Orders(policy)
     story.take(
         CallReceived(
-            **story._common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
+            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
             agent_address=ALICE, attributes=ConferenceAttributes(record=record),
         )
     )  # fmt: skip

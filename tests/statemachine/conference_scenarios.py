@@ -24,7 +24,7 @@ class ConferenceScenario(Scenario):
     def calls_from_browser(self, leg: str = "agent", **given: Any) -> "ConferenceScenario":
         call_sid = self.legs[leg].call_sid
         event = ClientCallReceived(
-            **self._common(**given), call_sid=call_sid, agent_address=ALICE, customer_address=CUSTOMER_NUMBER
+            **self.common(**given), call_sid=call_sid, agent_address=ALICE, customer_address=CUSTOMER_NUMBER
         )
         return cast("ConferenceScenario", self.take(event))
 
@@ -33,7 +33,7 @@ class ConferenceScenario(Scenario):
     def sweep_finds(self, finding: str, leg: str = "", *, conference: str = CONFERENCE) -> "ConferenceScenario":
         call_sid = self.legs[leg].call_sid if leg else ""
         event = AccountSwept(
-            **self._common(), finding=finding, call_sid=call_sid, conference_sid="" if leg else conference
+            **self.common(), finding=finding, call_sid=call_sid, conference_sid="" if leg else conference
         )
         return cast("ConferenceScenario", self.take(event))
 

@@ -86,7 +86,7 @@ class Scenario:
         #: Holds and flags that Twilio was asked for and has not confirmed.
         self.unconfirmed: list[UpdateParticipant] = []
         self._entry = 0
-        self._sequences: dict[str, int] = {}
+        self.sequences: dict[str, int] = {}
 
     # ---- what happens --------------------------------------------------------------------------------------------
 
@@ -128,12 +128,12 @@ class Scenario:
         self.now_ms += ms
         return self
 
-    def _common(self, source: str = "", first: int = 0, **given: Any) -> dict[str, Any]:
+    def common(self, source: str = "", first: int = 0, **given: Any) -> dict[str, Any]:
         self._entry += 1
         common: dict[str, Any] = {"session_id": self.session.id, "entry_id": f"{self.now_ms}-{self._entry}"}
         if source:
-            number = self._sequences.get(source, first - 1) + 1
-            self._sequences[source] = number
+            number = self.sequences.get(source, first - 1) + 1
+            self.sequences[source] = number
             common |= {"source": source, "sequence": number}
         else:
             common["token"] = f"token-{self._entry}"
@@ -146,7 +146,7 @@ class Scenario:
         called_number, has_caller_id = given.pop("called_number", ""), given.pop("has_caller_id", bool(call_token))
         return self.take(
             CallReceived(
-                **self._common(**{"token": "call_received"} | given),
+                **self.common(**{"token": "call_received"} | given),
                 call_sid=CUSTOMER_CALL,
                 customer_address=CUSTOMER_NUMBER,
                 agent_address=agent,
@@ -159,7 +159,7 @@ class Scenario:
         leg = self.legs[name]
         sip = given.pop("sip", 0)
         dial = given.pop("dial", leg.dial)
-        common = self._common(leg.call_sid, **given)
+        common = self.common(leg.call_sid, **given)
         leg.is_over = leg.is_over or status in ("completed", "busy", "failed", "no-answer", "canceled")
         return self.take(
             CallProgressed(
@@ -193,7 +193,7 @@ class Scenario:
     ) -> "Scenario":
         leg = self.legs[party]
         event = DialEnded(
-            **self._common(**given),
+            **self.common(**given),
             party=leg.party,
             call_sid=leg.call_sid,
             dial=dial,
@@ -211,7 +211,7 @@ class Scenario:
         leg.muted, leg.coaches = leg.party == "supervisor", ""
         leg.starts = starts
         event = ParticipantJoined(
-            **self._common(conference, 1, **given),
+            **self.common(conference, 1, **given),
             conference_sid=conference,
             call_sid=leg.call_sid,
             label=leg.label,
@@ -231,7 +231,7 @@ class Scenario:
         leg = self.legs[name]
         leg.in_conference = False
         event = ParticipantLeft(
-            **self._common(conference, 1, **given),
+            **self.common(conference, 1, **given),
             conference_sid=conference,
             call_sid=leg.call_sid,
             label=leg.label,
@@ -244,7 +244,7 @@ class Scenario:
         """A callback reports the leg's hold and EndConferenceOnExit."""
         leg = self.legs[name]
         event = ParticipantChanged(
-            **self._common(conference, 1, **given), conference_sid=conference, call_sid=leg.call_sid, label=leg.label,
+            **self.common(conference, 1, **given), conference_sid=conference, call_sid=leg.call_sid, label=leg.label,
             kind=kind or "participant-modify", **flags_of(leg),
         )  # fmt: skip
         return self.take(event)
@@ -267,14 +267,14 @@ class Scenario:
         return self
 
     def conference_starts(self) -> "Scenario":
-        return self.take(ConferenceStarted(**self._common(CONFERENCE, 1), conference_sid=CONFERENCE))
+        return self.take(ConferenceStarted(**self.common(CONFERENCE, 1), conference_sid=CONFERENCE))
 
     def conference_ends(
         self, *, conference: str = CONFERENCE, reason: str = "last-participant-left", by: str = ""
     ) -> "Scenario":
         ending = self.legs[by].call_sid if by else ""
         event = ConferenceEnded(
-            **self._common(conference, 1), conference_sid=conference, conference_reason=reason, call_sid_ending=ending
+            **self.common(conference, 1), conference_sid=conference, conference_reason=reason, call_sid_ending=ending
         )
         return self.take(event)
 
@@ -285,7 +285,7 @@ class Scenario:
         leg = self.legs[name]
         kind = "create_call" if leg.is_gated else "create_participant"
         event = EffectSucceeded(
-            **self._common(), effect_id=leg.dial, kind=kind, party=leg.party, call_sid=leg.call_sid, queue_ms=queue_ms
+            **self.common(), effect_id=leg.dial, kind=kind, party=leg.party, call_sid=leg.call_sid, queue_ms=queue_ms
         )
         return self.take(event)
 
@@ -305,13 +305,13 @@ class Scenario:
         leg = self.legs[name]
         sid = leg.call_sid if call_sid is None else call_sid
         return self.take(
-            EffectSucceeded(**self._common(), effect_id="found", kind="find_call", party=leg.party, call_sid=sid)
+            EffectSucceeded(**self.common(), effect_id="found", kind="find_call", party=leg.party, call_sid=sid)
         )
 
     def gate(self, name: str, decision: str = "") -> "Scenario":
         """A leg reaches our gate, or the gate has decided."""
         leg = self.legs[name]
-        common = self._common() | {"dial": leg.dial, "call_sid": leg.call_sid}
+        common = self.common() | {"dial": leg.dial, "call_sid": leg.call_sid}
         return self.take(GateDecided(**common, decision=decision) if decision else GateReached(**common))
 
     def takes_part(self, name: str) -> "Scenario":
@@ -329,7 +329,7 @@ class Scenario:
         """The timer expires when it is due; it has to be set."""
         due_ms = self.session.timers[timer.timer]
         self.now_ms = max(self.now_ms, due_ms)
-        return self.take(timer(**self._common(token=f"{timer.timer}:{due_ms}"), due_ms=due_ms))
+        return self.take(timer(**self.common(token=f"{timer.timer}:{due_ms}"), due_ms=due_ms))
 
     def reads(
         self, *, conference: str = "", inside: tuple[str, ...] = (), version: int | None = None, **statuses: str
@@ -341,7 +341,7 @@ class Scenario:
             for name, status in statuses.items()
         )
         event = CallsRead(
-            **self._common(), effect_id=self.session.open_read_id or "read", calls=calls, conference_sid=conference,
+            **self.common(), effect_id=self.session.open_read_id or "read", calls=calls, conference_sid=conference,
             read_version=self.session.version if version is None else version,
             participants=tuple(_seen(self.legs[name]) for name in inside),
         )  # fmt: skip
@@ -354,7 +354,7 @@ class Scenario:
         return self.reads(conference=self.session.conference_sid, inside=inside, **{name: "ringing"})
 
     def succeeds(self, kind: str, party: str = "", effect_id: str = "effect", **given: Any) -> "Scenario":
-        return self.take(EffectSucceeded(**self._common(), effect_id=effect_id, kind=kind, party=party, **given))
+        return self.take(EffectSucceeded(**self.common(), effect_id=effect_id, kind=kind, party=party, **given))
 
     def fails(
         self, kind: str, party: str = "", *,
@@ -362,13 +362,13 @@ class Scenario:
     ) -> "Scenario":  # fmt: skip
         effect_id = self._of_read(kind, effect_id)
         event = EffectFailed(
-            **self._common(), effect_id=effect_id, kind=kind, party=party, gone=gone, http_status=status, **given
+            **self.common(), effect_id=effect_id, kind=kind, party=party, gone=gone, http_status=status, **given
         )
         return self.take(event)
 
     def is_unknown(self, kind: str, party: str = "", effect_id: str = "effect", **given: Any) -> "Scenario":
         effect_id = self._of_read(kind, effect_id)
-        return self.take(EffectUnknown(**self._common(**given), effect_id=effect_id, kind=kind, party=party))
+        return self.take(EffectUnknown(**self.common(**given), effect_id=effect_id, kind=kind, party=party))
 
     def _of_read(self, kind: str, effect_id: str) -> str:
         """A read without an answer is the open one."""
@@ -377,7 +377,7 @@ class Scenario:
     # ---- commands ------------------------------------------------------------------------------------------------
 
     def command(self, kind: type[Command], command_id: str, **fields: Any) -> "Scenario":
-        return self.take(kind(**self._common(token=command_id), **fields))
+        return self.take(kind(**self.common(token=command_id), **fields))
 
     def calls_out(self, command_id: str = "call-1", **options: Any) -> "Scenario":
         return self.command(Call, command_id, agent=ALICE, customer=CUSTOMER_NUMBER, **options)

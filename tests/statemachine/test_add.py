@@ -354,7 +354,7 @@ def small() -> Orders:
     story = Orders()
     story.take(
         CallReceived(
-            **story._common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
+            **story.common(token="call_received"), call_sid=CUSTOMER_CALL, customer_address=CUSTOMER_NUMBER,
             agent_address=ALICE, attributes=ConferenceAttributes(max_participants=3),
         )
     )  # fmt: skip

@@ -19,7 +19,7 @@ def found(story: Scenario, *names: str, session_id: str = "", **changes: dict[st
         values |= {"came_in": name == "customer"} | changes.get(name, {})
         participants.append(ParticipantFound(call_sid=leg.call_sid, **values))
     event = ConferenceFound(
-        **story._common(token="sweep:1"), conference_sid=CONFERENCE, participants=tuple(participants)
+        **story.common(token="sweep:1"), conference_sid=CONFERENCE, participants=tuple(participants)
     )  # fmt: skip
     return as_conference(story.take(event))
 

@@ -80,8 +80,8 @@ def test_asking_tries_nothing_twice_that_would_be_taken(monkeypatch):
         taken.extend([trial.name] * (not refusal))
         return refusal
 
-    usual = machine._refusal_of
-    monkeypatch.setattr(machine, "_refusal_of", refusal_of)
+    usual = machine.refusal_of
+    monkeypatch.setattr(machine, "refusal_of", refusal_of)
     story = added()
     crowd = {f"guest-{number}": party_of(story, number) for number in range(20)}
     crowded = replace(story.session, parties={**story.session.parties, **crowd})

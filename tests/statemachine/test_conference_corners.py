@@ -46,7 +46,7 @@ def test_caller_who_left_others_behind_is_not_sent_anywhere(how):
 
 def test_start_of_another_conference_does_not_move_the_session_there():
     story = conferenced()
-    story.take(ConferenceStarted(**story._common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)).expect(
+    story.take(ConferenceStarted(**story.common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)).expect(
         "conferenced"
     )
     assert story.session.conference_sid == CONFERENCE
@@ -55,7 +55,7 @@ def test_start_of_another_conference_does_not_move_the_session_there():
 def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
     """The agent was moved out of the conference and back into it."""
     story = converted()
-    last = story._sequences[CONFERENCE]
+    last = story.sequences[CONFERENCE]
     story.joins("agent", sequence=last + 2).expect("conferenced", "flag agent")
     story.leaves("agent", status="in-progress", sequence=last + 1).expect("conferenced", outcome="stale")
     assert story.session.parties["agent"].in_conference
@@ -64,7 +64,7 @@ def test_late_callbacks_of_a_participant_do_not_undo_newer_ones():
 
 def test_late_join_does_not_bring_back_the_agent_who_has_left():
     story = conferenced()
-    last = story._sequences[CONFERENCE]
+    last = story.sequences[CONFERENCE]
     story.leaves("agent", sequence=last + 2).expect_timers("lone")
     story.joins("agent", sequence=last + 1).expect("conferenced", outcome="stale").expect_timers("lone")
     assert not story.session.parties["agent"].in_conference

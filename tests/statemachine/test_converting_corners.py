@@ -48,7 +48,7 @@ def test_end_of_a_dial_into_a_conference_does_not_end_the_conversion():
 
 def test_events_of_another_conference_do_not_move_the_session_there():
     story = converting().joins("agent")
-    started = ConferenceStarted(**story._common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)
+    started = ConferenceStarted(**story.common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)
     story.take(started).expect("converting")
     story.conference_ends(conference=OTHER_CONFERENCE).expect("converting")
     story.leaves("agent", conference=OTHER_CONFERENCE, status="in-progress").expect("converting")

@@ -163,7 +163,7 @@ def test_callback_says_nothing_of_an_update_that_was_requested_a_second_later(be
 
 def alone_without_callbacks() -> Scenario:
     story = conferenced()
-    story._sequences[CONFERENCE] += 1
+    story.sequences[CONFERENCE] += 1
     return story.leaves("agent")
 
 
@@ -171,7 +171,7 @@ def read_and_alone() -> Scenario:
     """A read has shown who is there; since then, another callback is missing."""
     story = alone_without_callbacks().fires(LoneOverdue)
     story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer",))
-    story._sequences[CONFERENCE] += 1
+    story.sequences[CONFERENCE] += 1
     return story.changes("customer")
 
 

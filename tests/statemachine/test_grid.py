@@ -184,7 +184,7 @@ class History:
     def calls_from_browser(self) -> None:
         leg = self.story.legs[self.leg()]
         event = ClientCallReceived(
-            **self.story._common(), call_sid=leg.call_sid, agent_address=BOB, customer_address=CAROL
+            **self.story.common(), call_sid=leg.call_sid, agent_address=BOB, customer_address=CAROL
         )
         self.story.take(event)
 
@@ -193,7 +193,7 @@ class History:
         finding = self.draw(st.sampled_from(["call-missing", "conference-missing", "call-live", "conference-live"]))
         by_call = finding.startswith("call")
         event = AccountSwept(
-            **self.story._common(), finding=finding, call_sid=leg.call_sid if by_call else "",
+            **self.story.common(), finding=finding, call_sid=leg.call_sid if by_call else "",
             conference_sid="" if by_call else self.draw(CONFERENCES),
         )  # fmt: skip
         self.story.take(event)

@@ -423,7 +423,7 @@ def test_retrieved_call_is_no_longer_parked():
 
 def with_gap(story: ConferenceScenario) -> ConferenceScenario:
     """A callback of the conference was lost."""
-    story._sequences[CONFERENCE] += 1
+    story.sequences[CONFERENCE] += 1
     return story
 
 

@@ -58,7 +58,7 @@ def test_late_join_of_the_first_conference_does_not_hang_up_the_customer():
 )
 def test_late_leave_does_not_undo_a_newer_join(begin, leg, party):
     story = begin()
-    state, last = story.session.state.value, story._sequences[CONFERENCE]
+    state, last = story.session.state.value, story.sequences[CONFERENCE]
     story.joins(leg, sequence=last + 2)
     story.leaves(leg, status="in-progress", sequence=last + 1).expect(state, outcome="stale")
     assert story.session.parties[party].in_conference
@@ -67,7 +67,7 @@ def test_late_leave_does_not_undo_a_newer_join(begin, leg, party):
 @pytest.mark.parametrize(("begin", "party"), [(conferenced, "agent"), (lambda: talking("warm"), "target")])
 def test_late_change_does_not_undo_a_newer_join(begin, party):
     story = begin()
-    state, last = story.session.state.value, story._sequences[CONFERENCE]
+    state, last = story.session.state.value, story.sequences[CONFERENCE]
     story.joins(party, sequence=last + 2).legs[party].held = True
     story.changes(party, sequence=last + 1).expect(state, outcome="stale").expect_held()
 

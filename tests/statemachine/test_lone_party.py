@@ -130,7 +130,7 @@ def test_party_being_dialed_is_waited_for_until_the_dial_fails(begin):
 
 def missing_a_callback():
     story = as_conference(conferenced())
-    story._sequences[CONFERENCE] += 1
+    story.sequences[CONFERENCE] += 1
     return story
 
 
@@ -154,7 +154,7 @@ def test_read_that_a_callback_has_overtaken_and_that_shows_company_decides_nothi
 
 def test_lone_party_is_read_for_even_if_only_the_first_callback_is_missing():
     story = Scenario().answered().convert()
-    story._sequences[CONFERENCE] = 1
+    story.sequences[CONFERENCE] = 1
     story.joins("agent").joins("customer").leaves("agent").fires(LoneOverdue).expect("conferenced", "look")
 
 

@@ -60,7 +60,7 @@ def test_leave_of_someone_who_talks_is_a_hang_up_though_the_call_is_still_in_pro
 def test_request_of_wait_audio_is_enough_to_dial_the_agent():
     story = called().joins("customer", starts=False, sequence=None, token="waits")
     story.expect("conferenced", "dial agent", phase="ringing").expect_timers()
-    story._sequences[CONFERENCE] = 1
+    story.sequences[CONFERENCE] = 1
     story.placed("agent").call("agent", "in-progress").joins("agent").expect("conferenced", *FLAGS, phase="")
     # The callback of the first join comes last, and undoes nothing.
     story.joins("customer", starts=False, sequence=1).expect("conferenced", outcome="stayed")
@@ -71,14 +71,14 @@ def test_request_of_wait_audio_is_enough_to_dial_the_agent():
 def test_late_callback_of_a_join_undoes_nothing_during_a_transfer():
     story = Scenario().answered().transfer("blind").call("agent", "completed").dial_ends("completed")
     story.joins("customer", starts=False, sequence=None, token="waits").expect("transferring", "dial target")
-    story._sequences[CONFERENCE] = 1
+    story.sequences[CONFERENCE] = 1
     story.joins("customer", starts=False, sequence=1).expect("transferring", outcome="stayed")
     assert story.session.parties["customer"].conference_sequence == 1
 
 
 def test_join_after_the_party_has_left_is_a_new_one():
     story = called().joins("customer", starts=False, sequence=None, token="waits")
-    story._sequences[CONFERENCE] = 1
+    story.sequences[CONFERENCE] = 1
     story.leaves("customer", status="in-progress").joins("customer", starts=False).expect("conferenced")
     assert story.session.parties["customer"].in_conference
     assert story.session.parties["customer"].conference_sequence == 3

@@ -24,14 +24,14 @@ def crowded() -> Scenario:
     people = [ParticipantFound(call_sid=sid, label=f"guest-{at}-{at + 1}") for at, sid in enumerate(SIDS)]
     people[0] = replace(people[0], label="customer-1", came_in=True)
     people[1] = replace(people[1], label="agent-1")
-    story.take(ConferenceFound(**story._common(token="sweep:1"), conference_sid=CONFERENCE, participants=tuple(people)))
+    story.take(ConferenceFound(**story.common(token="sweep:1"), conference_sid=CONFERENCE, participants=tuple(people)))
     return swept(story)
 
 
 def swept(story: Scenario) -> Scenario:
     return story.take(
         AccountSwept(
-            **story._common(token=f"sweep:{story.session.version + 1}"), finding="call-missing", call_sid=SIDS[0]
+            **story.common(token=f"sweep:{story.session.version + 1}"), finding="call-missing", call_sid=SIDS[0]
         )
     )
 
@@ -46,7 +46,7 @@ def reads(
 ) -> Scenario:
     return story.take(
         CallsRead(
-            **story._common(),
+            **story.common(),
             effect_id=story.session.open_read_id,
             read_version=story.session.version if version is None else version,
             calls=tuple(CallSeen(sid, "completed") for sid in over),

@@ -96,7 +96,7 @@ class OrderHistory(History):
             case "done":
                 sid = RECORDING if isinstance(effect, StartRecording) else ""
                 event = EffectSucceeded(
-                    **self.story._common(), effect_id=effect.effect_id, kind=effect.kind, party=effect.party,
+                    **self.story.common(), effect_id=effect.effect_id, kind=effect.kind, party=effect.party,
                     recording_sid=sid,
                 )  # fmt: skip
                 self.story.take(event)

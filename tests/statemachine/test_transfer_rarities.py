@@ -13,7 +13,7 @@ from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced
 
 def test_start_of_another_conference_does_not_move_the_transfer_there():
     story = talking("consult")
-    story.take(ConferenceStarted(**story._common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)).expect(
+    story.take(ConferenceStarted(**story.common(OTHER_CONFERENCE, 1), conference_sid=OTHER_CONFERENCE)).expect(
         "transferring"
     )
     assert story.session.conference_sid == CONFERENCE
@@ -21,7 +21,7 @@ def test_start_of_another_conference_does_not_move_the_transfer_there():
 
 def test_late_join_of_the_agent_does_not_undo_the_leave():
     story = dialing("warm").placed("target").call("target", "ringing")
-    last = story._sequences[CONFERENCE]
+    last = story.sequences[CONFERENCE]
     story.leaves("agent", sequence=last + 2).expect("transferring", "hold customer", phase="blind")
     story.joins("agent", sequence=last + 1).expect("transferring", outcome="stale", phase="blind")
     assert not story.session.parties["agent"].in_conference

@@ -26,6 +26,7 @@ from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
 from conferral.storage.queries.session_reader import SessionReader
+from tests.storage.server_uptime import up_for_long
 from tests.support.entries import event_in
 from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_server import found_programs
@@ -99,7 +100,7 @@ async def test_only_partitions_of_a_dead_primary_wait_for_failover(cluster, clie
     """And webhooks, which send nothing but pipelines, find the replica as well."""
     (dead, theirs), (_, others), *_ = partitions_by_node(cluster).items()
     await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
-    primary = cluster._at(dead)
+    primary = cluster.at(dead)
     replica = cluster.replica_of(primary)
     primary.kill()
     for number in range(20):
@@ -125,7 +126,7 @@ async def test_operators_see_the_calls_of_healthy_nodes_and_the_silent_nodes_nam
         await client.hset(KEYS.session(name), mapping={"id": name, "version": "1"})
         await client.sadd(KEYS.live(partition), name)
     reader = SessionReader(client, KEYS, is_partial=True)
-    node = cluster._at(silent)
+    node = cluster.at(silent)
     node.signal(signal.SIGSTOP)
     try:
         # All at once: a second later, the replica may take over.
@@ -159,7 +160,7 @@ async def test_only_partitions_of_a_silent_primary_wait(cluster, publisher) -> N
     """As when its machine is gone: no one refuses the connection, and it takes the whole deadline to notice."""
     (silent, theirs), (_, others), *_ = partitions_by_node(cluster).items()
     await asyncio.gather(*(publisher.publish(event(partition, "before")) for partition in range(KEYS.partitions)))
-    node = cluster._at(silent)
+    node = cluster.at(silent)
     node.signal(signal.SIGSTOP)
     waiting = []
     try:
@@ -214,13 +215,12 @@ async def test_open_read_finds_the_replica_and_misses_nothing(cluster, client) -
 @pytest.mark.soak
 async def test_failover_is_noticed_as_another_server(cluster, client, publisher) -> None:
     before, _ = await server_identity(client)
-    await publisher._server._check()
-    publisher._server._changed_at_s = None  # as if it had been up for long
+    await up_for_long(publisher)
     assert not publisher.restarted_recently()
     cluster.fail_over(cluster.owner_of(KEYS.events(7)))
     await client.xadd(KEYS.events(7), {"type": "x"})  # sent on, and the map is known to be old
     await asyncio.sleep(0.5)  # a delay: the replica takes over
-    await eventually(publisher._server._check)
+    await eventually(publisher.server.check)
     assert publisher.restarted_recently()
     assert (await server_identity(client))[0] != before
 

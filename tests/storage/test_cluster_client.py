@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from redis.asyncio.cluster import PipelineCommand
@@ -76,7 +77,8 @@ async def cluster_of(**nodes: Node) -> AsyncIterator[ClusterClient]:
     """A client whose map gives each node the key of its name."""
     client: Any = make_client("redis://localhost:1?cluster=true")
     manager = client.nodes_manager
-    client._initialize = False
+    manager.initialize = client.commands_parser.initialize = AsyncMock()
+    await client.initialize()
     manager.slots_cache = {client.keyslot(key): [node, None, None] for key, node in nodes.items()}
     manager.nodes_cache = {node.name: node for node in nodes.values()}
     yield client
@@ -116,7 +118,7 @@ async def test_redirections_are_followed_eight_times(before, count) -> None:
             with pytest.raises(TryAgainError, match="disagree"):
                 await client.execute_command("GET", "a")
         assert b.asked == ["ASKING", "GET"] * (len(before[1:]) + min(count, 8))
-        assert not client._initialize, "the map is still right"
+        assert client.has_valid_map, "the map is still right"
 
 
 async def test_moved_slot_is_asked_for_where_it_is_and_the_map_is_loaded_again() -> None:
@@ -124,7 +126,7 @@ async def test_moved_slot_is_asked_for_where_it_is_and_the_map_is_loaded_again()
     async with cluster_of(a=a, b=b) as client:
         assert await client.execute_command("GET", "a") == "done"
         assert b.asked == ["GET"]
-        assert client._initialize
+        assert not client.has_valid_map
 
 
 @in_virtual_time
@@ -153,7 +155,7 @@ async def test_failed_node_is_left_and_a_busy_process_is_not_its_fault(error, dr
         async with cluster_of(a=node) as client:
             with pytest.raises(type(error)) as failed:
                 await (client.pipeline().get("a").execute() if is_pipeline else client.execute_command("GET", "a"))
-            assert (node.dropped, client._initialize) == (dropped, bool(dropped))
+            assert (node.dropped, client.has_valid_map) == (dropped, not dropped)
             assert not dropped or noted_node(failed.value) == "a:1"
         assert node.is_closed
 
@@ -191,7 +193,7 @@ async def test_redirected_commands_of_a_pipeline_follow_in_order() -> None:
 
 @in_virtual_time
 async def test_map_is_loaded_at_most_twice_a_second(loop) -> None:
-    async with cluster_of(a=Node("a:1", "x")) as client:
+    async with cluster_of(a=Node("a:1", "x", RedisConnectionError("gone"), *["x"] * 9)) as client:
         loads: list[float] = []
 
         async def load(**_options: object) -> ClusterClient:
@@ -201,13 +203,15 @@ async def test_map_is_loaded_at_most_twice_a_second(loop) -> None:
         began_s = loop.time()
         client.initialize = load  # type: ignore[method-assign]
         await client.execute_command("GET", "a")
-        client._initialize = True
+        with pytest.raises(RedisConnectionError):
+            await client.execute_command("GET", "a")
         for _ in range(9):
             await client.execute_command("GET", "a")
             await asyncio.sleep(0.125)  # a delay: virtual time
         assert loads == [0.0, 0.5, 1.0]
         nodes, client.nodes_manager.slots_cache = client.nodes_manager.slots_cache, {}
-        await client._ensure_slot_map()
+        with pytest.raises(NoNodeError):
+            await client.execute_command("GET", "a")
         assert len(loads) == 4, "without a map, nothing works"
         client.nodes_manager.slots_cache = nodes
 

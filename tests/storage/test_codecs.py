@@ -115,7 +115,7 @@ def test_every_event_can_be_read_back(event):
 @each("event", EVENTS)
 def test_every_field_of_an_event_has_a_codec(event):
     fields = {field.name for field in dataclasses.fields(event)} - {"entry_id"}
-    assert event_codec._codec(event.name).columns.keys() == fields
+    assert event_codec.codec_of(event.name).columns.keys() == fields
 
 
 @given(st.one_of([built(effect) for effect in EFFECTS]), MS, st.none() | MS)

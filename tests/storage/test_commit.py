@@ -124,7 +124,7 @@ async def test_commit_on_a_server_without_the_last_entry_leaves_what_no_one_has_
 
 async def test_commit_with_too_few_arguments_is_refused_and_changes_nothing(store, client, keys, partition, lease):
     batch = Batch(entry_ids=await add(client, keys, partition), sessions=[opened()])
-    names, arguments = store._script_call(partition, lease, batch)
+    names, arguments = store.script_call(partition, lease, batch)
     before = await everything(client, keys)
     for given in ((names, arguments[:-1]), (names[:-2], arguments)):
         with pytest.raises(ResponseError, match="wrong number of sessions"):
@@ -332,7 +332,7 @@ async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch
 
 def test_commit_has_the_next_number_and_keeps_five_thousand_log_entries(keys):
     lease = leases.Lease("key", "7:worker", 41, 0.0, 0, 0, 0.0)
-    _, arguments = SessionStore(None, keys, session_ttl_s=60)._script_call(0, lease, Batch(logged_at="now"))
+    _, arguments = SessionStore(None, keys, session_ttl_s=60).script_call(0, lease, Batch(logged_at="now"))
     assert arguments[:5] == ["7:worker", 42, 60, 5_000, "now"]
 
 

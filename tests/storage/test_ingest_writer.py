@@ -12,8 +12,10 @@ from conferral.statemachine.events import CallProgressed, CallReceived, ClientCa
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView, SessionView, TransferView
 from conferral.storage.connection.client import make_client
+from conferral.storage.ingest.command_batcher import CommandBatcher
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.writer import BatchingIngest
+from tests.storage.server_uptime import up_for_long
 from tests.support.entries import SESSION, event_in, ringing
 from tests.support.redis_clients import full
 from tests.support.tcp_relay import Relay
@@ -97,7 +99,7 @@ async def test_calls_of_an_identity_are_counted_once_and_over_all_processes(publ
 async def test_calls_of_an_identity_expire_after_a_minute_and_no_key_contains_it(publisher, client, keys):
     identity = "sip:+14155550123@example.com"
     assert not await publisher.exceeds_call_limit(identity, "CA1", 1)
-    key = publisher._identity_key(identity)
+    key = publisher.identity_key(identity)
     assert "4155550123" not in key
     assert 59_000 < await client.pttl(key) <= 60_000
     second_us, microseconds = await client.time()
@@ -118,8 +120,8 @@ async def test_session_of_a_call_is_found(publisher):
 
 async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(single, publisher, client, keys, monkeypatch):
     flights = []
-    send = publisher._batcher._send
-    monkeypatch.setattr(publisher._batcher, "_send", lambda batch: flights.append(len(batch)) or send(batch))
+    send = CommandBatcher.send
+    monkeypatch.setattr(CommandBatcher, "send", lambda to, batch: flights.append(len(batch)) or send(to, batch))
     await asyncio.gather(*(publisher.publish(ringing(n)) for n in range(100)))
     assert flights == [100]
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
@@ -187,8 +189,7 @@ async def test_full_redis_is_reported_as_unreachable(publisher, client):
 )
 async def test_silent_redis_costs_no_more_than_the_deadline_and_is_not_trusted_after(server, publisher, ask):
     loop = asyncio.get_running_loop()
-    await publisher._server._check()
-    publisher._server._changed_at_s = None  # as if it had been up for long
+    await up_for_long(publisher)
     assert not publisher.restarted_recently()
     server.signal(signal.SIGSTOP)
     try:
@@ -235,8 +236,7 @@ async def test_restart_of_redis_is_noticed(single, keys, clock):
         publisher = BatchingIngest(client, keys, clock)
         stop = asyncio.Event()
         assert publisher.restarted_recently(), "nothing is known yet"
-        await publisher._server._check()
-        publisher._server._changed_at_s = None  # as if it had been up for long
+        await up_for_long(publisher)
         assert not publisher.restarted_recently()
         await publisher.publish(ringing(0))
         own.kill()

@@ -184,7 +184,7 @@ async def test_only_a_holder_of_the_lease_on_both_servers_knows_that_no_commit_i
 async def test_commit_that_only_the_replaced_server_has_accepted_is_missing(client, clock):
     lease = await take(client, clock, "one")
     lease.redis = "another"
-    request = leases._RenewalRequest([(lease, lease.acquired_at_ms)], clock, 5_000)
+    request = leases.RenewalRequest([(lease, lease.acquired_at_ms)], clock, 5_000)
     lease.commit += 1  # acknowledged meanwhile, by the one before
     answer = [str(lease.acquired_at_ms), b"this", [b"0", b"", 0]]
     assert request.apply(answer)[0] == [leases.Renewal.RENEWED]

@@ -124,7 +124,7 @@ def test_new_server_is_doubted_for_a_minute(had_all: bool, unknown_for_s: float)
 )
 def test_lease_says_how_long_its_server_may_lack_writes(noted: str, has_all: bool, at_ms: int, until_s: float) -> None:
     taken = lease(redis_before=noted, redis="this", expired_at_ms=999_000, redis_up_s=3)
-    leases._continue_verification(taken)
+    leases.continue_verification(taken)
     assert (taken.has_all_commits, taken.rolled_back_at_ms, taken.may_lack_writes_until_s) == (has_all, at_ms, until_s)
     assert taken.has_unchecked_sessions is (noted != "this")
 
@@ -136,7 +136,7 @@ def test_lease_says_how_long_its_server_may_lack_writes(noted: str, has_all: boo
 )  # fmt: skip
 def test_death_on_a_young_server_of_which_nothing_is_noted(expired_at_ms: int, up_s: int, until_s: float) -> None:
     taken = lease(redis="this", redis_up_s=up_s, expired_at_ms=expired_at_ms)
-    leases._continue_verification(taken)
+    leases.continue_verification(taken)
     assert taken.may_lack_writes_until_s == until_s
 
 
@@ -160,7 +160,7 @@ def test_previous_holder_could_send_until_its_lease_expired() -> None:
 )
 def test_lost_history_could_send_until_the_rollback_however_many_holders_followed(noted: str, until_ms: int) -> None:
     taken = lease(redis_before=noted, redis="this", expired_at_ms=999_000)
-    leases._continue_verification(taken)
+    leases.continue_verification(taken)
     assert (taken.lost_until_ms, taken.sent_until_ms) == (until_ms, 999_000)
 
 

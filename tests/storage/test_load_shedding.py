@@ -3,17 +3,19 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.clock import SystemClock
+from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest import command_batcher, load_shedding
+from conferral.storage.ingest.command_batcher import CommandBatcher
 from conferral.storage.ingest.load_shedding import Backlogs, LoadShedding, Reason, SessionRates
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -70,9 +72,12 @@ def test_backlog_is_read_once_a_second_and_known_until_then():
 def test_number_of_tracked_sessions_is_limited(monkeypatch):
     monkeypatch.setattr(load_shedding, "SESSIONS_MAX", 10)
     rates = SessionRates(Hands())
-    for number in range(1_000):
-        rates.try_acquire(f"s{number}")
-    assert len(rates._buckets) == 10
+    while rates.try_acquire("limited"):
+        pass
+    for others, is_forgotten in ((9, False), (10, True)):
+        for number in range(others):
+            rates.try_acquire(f"s{others}-{number}")
+        assert rates.try_acquire("limited") is is_forgotten
 
 
 def test_deciding_events_count_toward_the_rate_of_their_session():
@@ -119,19 +124,32 @@ async def metrics() -> Metrics:
 
 
 @pytest.fixture
-async def publisher(client: Client, keys: Keys, clock: SystemClock, metrics: Metrics) -> AsyncIterator[BatchingIngest]:
-    publisher = BatchingIngest(client, keys, clock, deadline_s=1.0, metrics=metrics)
-    yield publisher
-    await publisher.close()
+async def publisher_by(
+    client: Client, keys: Keys, metrics: Metrics
+) -> AsyncIterator[Callable[[Clock], BatchingIngest]]:
+    """Makes a publisher with a clock."""
+    async with AsyncExitStack() as opened:
+
+        def make(clock: Clock) -> BatchingIngest:
+            publisher = BatchingIngest(client, keys, clock, deadline_s=1.0, metrics=metrics)
+            opened.push_async_callback(publisher.close)
+            return publisher
+
+        yield make
+
+
+@pytest.fixture
+def publisher(publisher_by: Callable[[Clock], BatchingIngest], clock: SystemClock) -> BatchingIngest:
+    return publisher_by(clock)
 
 
 @pytest.mark.redis
 async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_has_caught_up(
-    publisher, client, keys, metrics, monkeypatch
+    publisher_by, client, keys, metrics, monkeypatch
 ):
     monkeypatch.setattr(load_shedding, "BEHIND_EVENTS", 10)
     hands = Hands()
-    publisher._shedding = LoadShedding(hands, metrics)
+    publisher = publisher_by(hands)
     stream = keys.events(keys.partition_of(SESSION))
     for _ in range(11):
         await client.xadd(stream, {"type": "of before"})
@@ -153,12 +171,12 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
 
 
 @pytest.mark.redis
-async def test_stream_length_is_read_once_a_second(publisher, metrics, monkeypatch):
+async def test_stream_length_is_read_once_a_second(publisher_by, monkeypatch):
     hands, sent = Hands(), Counter[str]()
-    publisher._shedding = LoadShedding(hands, metrics)
-    run = publisher._batcher.run
+    publisher = publisher_by(hands)
+    run = CommandBatcher.run
     monkeypatch.setattr(
-        publisher._batcher, "run", lambda commands: sent.update(one[0] for one in commands) or run(commands)
+        CommandBatcher, "run", lambda to, commands: sent.update(one[0] for one in commands) or run(to, commands)
     )
     for second in (1, 2):
         await asyncio.gather(*(publisher.publish(deciding(number)) for number in range(100)))
@@ -170,7 +188,7 @@ async def test_stream_length_is_read_once_a_second(publisher, metrics, monkeypat
 async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_what_decides(
     server, publisher, client, keys, metrics, monkeypatch
 ):
-    one = sum(sum(map(len, command)) for command in publisher._write_commands(deciding(10), "", 0))
+    one = sum(sum(map(len, command)) for command in publisher.write_commands(deciding(10), "", 0))
     monkeypatch.setattr(command_batcher, "WAITING_BYTES_MAX", 10 * one + one // 2)
     monkeypatch.setattr(load_shedding, "BACKLOG_READ_EVERY_S", 1e9)
     await publisher.publish(deciding(1))

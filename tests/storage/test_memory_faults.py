@@ -15,6 +15,7 @@ from conferral.storage import scripts
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
+from tests.storage.server_uptime import up_for_long
 from tests.support.entries import event_in, ringing
 from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
 
@@ -269,15 +270,13 @@ async def test_publisher_speaks_to_it_by_pipelines_and_notices_its_restart(memor
     keys = Keys("test", 4)
     publisher = BatchingIngest(memory.client(), keys, SystemClock(), deadline_s=0.2)
     event = ringing(1, "s")
-    await publisher._server._check()
-    publisher._server._changed_at_s = None  # as if it had been up for long
+    await up_for_long(publisher)
     memory.fault = once(Fault.UNREACHABLE, "XADD")
     await publisher.publish(event, call_sid="CA2")
     entries: Any = await memory.client().xrange(keys.events(keys.partition_of("s")))
     assert [event_in(fields).sequence for _, fields in entries] == [1]
-    assert not publisher._server._is_unknown or publisher.restarted_recently()
     memory.restart()
-    await publisher._server._check()
+    await publisher.server.check()
     assert publisher.restarted_recently()
     memory.stop()
     with pytest.raises(StoreUnreachableError):

@@ -82,7 +82,7 @@ async def test_subscription_is_repeated_after_a_second_and_after_a_refusal_in_a_
             raise errors.pop(0)
         stop.set()
 
-    channel._subscribe = subscribe  # type: ignore[method-assign]
+    channel.listen = subscribe  # type: ignore[method-assign]
     await channel.subscribe(stop, lambda: None)
     assert asked == [0.0, 1.0, 2.0, 62.0]
 

@@ -36,7 +36,7 @@ async def test_server_met_first_counts_as_new_by_its_own_uptime(server: list[Any
     watch = ServerWatch(None, clock)
     assert watch.has_changed_recently(), "nothing is known of it"
     server[1] = up_s
-    await watch._check()
+    await watch.check()
     assert watch.has_changed_recently() is (left_s > 0)
     clock.now_s += left_s - 0.25
     assert watch.has_changed_recently() is (left_s > 0)
@@ -46,7 +46,7 @@ async def test_server_met_first_counts_as_new_by_its_own_uptime(server: list[Any
 
 async def test_server_that_answers_no_check_may_be_another_one(server: list[Any]) -> None:
     watch, stop = ServerWatch(None, Hands(500.0)), asyncio.Event()
-    await watch._check()
+    await watch.check()
     assert not watch.has_changed_recently()
     server.clear()
     watching = asyncio.create_task(watch.run(stop))
@@ -59,33 +59,34 @@ async def test_server_that_answers_no_check_may_be_another_one(server: list[Any]
 async def test_another_server_counts_as_new_for_a_minute_and_a_silent_one_until_it_answers(server: list[Any]) -> None:
     clock = Hands(500.0)
     watch = ServerWatch(None, clock)
-    await watch._check()
+    await watch.check()
     server[0] = "two"
     clock.now_s += 1
-    await watch._check()
+    await watch.check()
     clock.now_s += 59.75
     server[1] = 3  # a restart changes the identity; a small uptime alone does not
-    await watch._check()
+    await watch.check()
     assert watch.has_changed_recently()
     clock.now_s += 0.25
     assert not watch.has_changed_recently()
     watch.mark_unknown()
     assert watch.has_changed_recently()
-    await watch._check()
+    await watch.check()
     assert not watch.has_changed_recently()
 
 
 @in_virtual_time
-async def test_server_is_asked_every_second(loop) -> None:
+async def test_server_is_asked_every_second(loop, server) -> None:
     stop, watch, asked = asyncio.Event(), ServerWatch(None, Hands(500.0)), []
+
+    await watch.check()
 
     async def check() -> None:
         asked.append(loop.time())
         if len(asked) == 2:
             raise StoreUnreachableError("away")
 
-    watch._check = check  # type: ignore[method-assign]
-    watch._is_unknown = False
+    watch.check = check  # type: ignore[method-assign]
     loop.call_later(3.5, stop.set)
     await watch.run(stop)
     assert asked == [0.0, 1.0, 2.0, 3.0]

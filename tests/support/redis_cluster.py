@@ -141,7 +141,7 @@ class ClusterServers:
         slot = int(self.up()[0].ask("CLUSTER", "KEYSLOT", key))
         for start, end, primary, *_ in self.up()[0].ask("CLUSTER", "SLOTS"):
             if int(start) <= slot <= int(end):
-                return self._at(int(primary[1]))
+                return self.at(int(primary[1]))
         raise AssertionError(f"nobody has slot {slot}")
 
     def replica_of(self, primary: Node) -> Node:
@@ -202,7 +202,7 @@ class ClusterServers:
             node.ask("FLUSHALL")
             node.ask("SCRIPT", "FLUSH")
 
-    def _at(self, port: int) -> Node:
+    def at(self, port: int) -> Node:
         return next(node for node in self.nodes if node.port == port)
 
 

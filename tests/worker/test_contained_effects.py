@@ -19,6 +19,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
 from conferral.worker.executor.job import AT_MOST_ONCE
+from tests.support.metric_values import value_of
 from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.executor_harness import (
     BUSY,
@@ -144,7 +145,7 @@ async def test_any_error_at_any_point_becomes_an_outcome(kind: type[Effect], may
 
 
 def unexpected(metrics: Metrics) -> float:
-    return metrics.unexpected_errors.labels("effect")._value.get()
+    return value_of(metrics.unexpected_errors.labels("effect"))
 
 
 def check(system: ExecutorHarness, failing: FailingOnce, lines: list[Any], counted: float, about: str) -> None:

@@ -9,6 +9,7 @@ from conferral.telephony.http_client import RequestResult
 from conferral.worker.credentials import ACCEPTED, REFUSED, last_answer
 from tests.support.each import each
 from tests.support.local_system import LocalSystem
+from tests.support.metric_values import value_of
 from tests.support.redis_server import RedisServer
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import WorkerCluster, running_cluster
@@ -54,7 +55,7 @@ async def test_worker_with_wrong_credentials_leaves_its_partitions_to_one_that_i
             return wrong.assigner is not None and not wrong.assigner.consumers and await system.all_held()
 
         await system.eventually(holds_nothing, "the other worker holds every partition")
-        assert wrong.metrics.worker_standby._value.get() == 1
+        assert value_of(wrong.metrics.worker_standby) == 1
         customer, _ = await system.converted()
         await system.done("end", customer.sid)
         await system.settled()

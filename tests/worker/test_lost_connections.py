@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from conferral.storage.partition.lease import DISCONNECTED_MARGIN, DISCONNECTED_MS, LEASE_MS
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.memory_redis.values import Refusal
+from tests.support.metric_values import value_of
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, running_cluster
 
@@ -70,8 +71,8 @@ async def test_killed_worker_is_followed_before_its_leases_expire(
         team.set_clock(set_s)
         await team.until_fair(SOON_S)
     acquired = second.metrics.leases_acquired
-    assert acquired.labels("disconnected")._value.get() == 8
-    assert acquired.labels("expired")._value.get() == 0
+    assert value_of(acquired.labels("disconnected")) == 8
+    assert value_of(acquired.labels("expired")) == 0
     assert second.keeper.membership.count == 1
     assert not any(held.lease.was_released for held in second.keeper.consumers.values() if held.lease.expired_at_ms)
     (lost,) = [line for line in lines if line["event"] == "worker_disconnected"]
@@ -99,7 +100,7 @@ async def test_worker_that_starts_after_the_death_follows_as_soon(
     team.kill(second)
     third = team.join()
     await team.until_fair(SOON_S)
-    assert third.metrics.leases_acquired.labels("disconnected")._value.get() == 16
+    assert value_of(third.metrics.leases_acquired.labels("disconnected")) == 16
 
 
 @pytest.mark.parametrize("paused_s", [0.6, 3.0, *(pytest.param(s, marks=pytest.mark.soak) for s in (1.2, 2.0))])
@@ -125,7 +126,7 @@ async def test_hung_worker_is_followed_when_its_leases_expire(
     assert len(second.keeper.consumers) == 8
     await team.passes(2.0)
     assert len(second.keeper.consumers) == 16
-    assert second.metrics.leases_acquired.labels("expired")._value.get() == 8
+    assert value_of(second.metrics.leases_acquired.labels("expired")) == 8
     first.process.wake()
     await team.until_fair(10.0)
 
@@ -178,7 +179,7 @@ async def test_where_redis_refuses_client_commands_leases_alone_count(refused: s
     first, second = await _join_two(team)
     await _kill_unnoticed(team, first, second)
     await team.until_fair(5.0)
-    assert second.metrics.leases_acquired.labels("expired")._value.get() == 8
+    assert value_of(second.metrics.leases_acquired.labels("expired")) == 8
     if refused == "CLIENT LIST":
         assert len(asked) == 2, "each worker asks once a minute"
     team.kill(second)

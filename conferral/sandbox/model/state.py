@@ -335,6 +335,10 @@ class Timers:
         """Stop the timer, if it runs."""
         self._due.pop(key, None)
 
+    def due_at(self, key: TimerKey) -> float:
+        """Return when a timer fires."""
+        return self._due[key][0]
+
     def first(self) -> tuple[float, TimerKey] | None:
         """Return the next timer and its time; None without any."""
         while self._heap:

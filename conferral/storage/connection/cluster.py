@@ -75,6 +75,11 @@ class ClusterClient(RedisCluster):
         """Return a pipeline; unless a transaction, its keys may be in any slots."""
         return super().pipeline(transaction, shard_hint) if transaction else _Pipeline(self)
 
+    @property
+    def has_valid_map(self) -> bool:
+        """Whether the slot map is loaded, and no answer has shown that it is old."""
+        return not self._initialize  # redis-py's flag: whether the map is missing or invalid
+
     def node_of(self, key: str) -> str:
         """Return a key's primary by the last slot map; empty if unknown."""
         nodes = self.nodes_manager.slots_cache.get(self.keyslot(key))
@@ -105,7 +110,7 @@ class ClusterClient(RedisCluster):
 
     async def _ensure_slot_map(self) -> None:
         """Reload an invalid slot map, at most every `REFRESH_EVERY_S`."""
-        if not self._initialize:  # redis-py's flag: whether the map is missing or invalid
+        if self.has_valid_map:
             return
         now_s = asyncio.get_running_loop().time()
         if self.nodes_manager.slots_cache and now_s < self._next_refresh_s:

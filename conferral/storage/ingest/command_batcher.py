@@ -107,7 +107,7 @@ class CommandBatcher:
             if not operation.done.done():  # its caller still waits
                 batch.append(operation)
         if batch:
-            task = asyncio.get_running_loop().create_task(self._send(batch))
+            task = asyncio.get_running_loop().create_task(self.send(batch))
             self._pipelines.add(task)
             task.add_done_callback(self._on_sent)
         self._start_soon()
@@ -118,7 +118,7 @@ class CommandBatcher:
         if not task.cancelled():
             task.result()  # raises what `_send` does not handle
 
-    async def _send(self, batch: list[_Operation]) -> None:
+    async def send(self, batch: list[_Operation]) -> None:
         """Run operations in one pipeline; retry what Redis did not take."""
         try:
             with store_errors():

@@ -36,12 +36,12 @@ class ServerWatch:
         """Check until the process stops."""
         while not stop.is_set():
             try:
-                await self._check()
+                await self.check()
             except StoreError:
                 self._is_unknown = True
             await pause(stop, SERVER_CHECK_EVERY_S)
 
-    async def _check(self) -> None:
+    async def check(self) -> None:
         """Compare the run id; the first time, judge by a short uptime."""
         run_id, up_s = await server_identity(self._client)
         now_s = self._clock.monotonic_s()

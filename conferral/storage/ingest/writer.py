@@ -64,15 +64,15 @@ class BatchingIngest:
         self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
         self._shedding = LoadShedding(clock, metrics or Metrics())
         self._script_turns = asyncio.Semaphore(SCRIPTS_MAX)
-        self._server = ServerWatch(client, clock)
-        self._batcher = CommandBatcher(client, deadline_s, self._server.mark_unknown)
+        self.server = ServerWatch(client, clock)
+        self._batcher = CommandBatcher(client, deadline_s, self.server.mark_unknown)
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """See `Ingest.publish`."""
         partition = self._keys.partition_of(event.session_id)
         if self._shedding.should_shed(event, partition, is_overloaded=self._batcher.is_overloaded):
             return
-        writes = self._write_commands(event, call_sid, partition)
+        writes = self.write_commands(event, call_sid, partition)
         reads_backlog = self._shedding.backlogs.is_due(partition)
         if reads_backlog:
             writes.append(("XLEN", self._streams[partition]))
@@ -82,7 +82,7 @@ class BatchingIngest:
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
         """See `Ingest.publish_and_read`."""
-        writes = self._write_commands(event, call_sid, self._keys.partition_of(event.session_id))
+        writes = self.write_commands(event, call_sid, self._keys.partition_of(event.session_id))
         answers = await self._batcher.run([*writes, ("HGETALL", self._keys.session(event.session_id))])
         return _view_of(answers[-1])
 
@@ -126,15 +126,15 @@ class BatchingIngest:
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
         """See `Ingest.exceeds_call_limit`."""
         arguments: list[scripts.Argument] = [call_sid, limit, IDENTITY_WINDOW_S]
-        return not int(await self._run_script(scripts.count_call, self._identity_key(identity), arguments))
+        return not int(await self._run_script(scripts.count_call, self.identity_key(identity), arguments))
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """See `Ingest.uncount_call`."""
-        await self._batcher.run([("ZREM", self._identity_key(identity), call_sid)])
+        await self._batcher.run([("ZREM", self.identity_key(identity), call_sid)])
 
     def restarted_recently(self) -> bool:
         """See `Ingest.restarted_recently`."""
-        return self._server.has_changed_recently()
+        return self.server.has_changed_recently()
 
     async def redis_error(self) -> str:
         """See `Ingest.redis_error`."""
@@ -152,7 +152,7 @@ class BatchingIngest:
 
     async def watch_server(self, stop: asyncio.Event) -> None:
         """Detect restarts and failovers until the process stops."""
-        await self._server.run(stop)
+        await self.server.run(stop)
 
     async def close(self) -> None:
         """Wait for running flushes."""
@@ -170,17 +170,17 @@ class BatchingIngest:
         def note_failure(error: StoreError) -> None:
             if not is_transient(error.__cause__):
                 raise error
-            self._server.mark_unknown()
+            self.server.mark_unknown()
             if asyncio.get_running_loop().time() + RETRY_AFTER_S >= deadline_s:
                 raise error
 
         return await retry_unreachable(run_once, RETRY_AFTER_S, on_error=note_failure)
 
-    def _identity_key(self, identity: str) -> str:
-        # An identity may contain a phone number or a name, which must not appear in a key.
+    def identity_key(self, identity: str) -> str:
+        """Return the key of an identity's calls; without numbers and names."""
         return self._keys.identity(hashlib.sha256(identity.encode()).hexdigest()[:32])
 
-    def _write_commands(self, event: Event, call_sid: str, partition: int) -> list[tuple[str, ...]]:
+    def write_commands(self, event: Event, call_sid: str, partition: int) -> list[tuple[str, ...]]:
         """Return commands that append an event, and index its call if given."""
         entry = chain.from_iterable(event_codec.encode(event).items())
         writes: list[tuple[str, ...]] = [("XADD", self._streams[partition], "*", *entry)]

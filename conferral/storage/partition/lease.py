@@ -276,11 +276,11 @@ async def acquire(
         partition_keys=partition_keys,
     )
     lease.extend(requested_at_s, duration_ms)
-    _continue_verification(lease)
+    continue_verification(lease)
     return lease, now_ms
 
 
-def _continue_verification(lease: Lease) -> None:
+def continue_verification(lease: Lease) -> None:
     """Continue what an earlier holder began after a rollback."""
     stored = _ROLLED_BACK.fullmatch(lease.redis_before)
     if stored is None or stored["run_id"] != lease.redis or lease.commit < int(stored["commit"] or 0):
@@ -352,7 +352,7 @@ async def renew(
     client: Client, lease: Lease, clock: Clock, duration_ms: int = LEASE_MS, partition_now_ms: int | None = None
 ) -> tuple[Renewal, int]:
     """Renew a lease; return the result, and Redis's time, Unix milliseconds."""
-    request = _RenewalRequest([(lease, partition_now_ms)], clock, duration_ms)
+    request = RenewalRequest([(lease, partition_now_ms)], clock, duration_ms)
     with store_errors():
         answer = await scripts.renew_leases(client, request.keys, request.arguments)
     results, now_ms = request.apply(answer)
@@ -367,7 +367,7 @@ async def renew_many(
     Each has its partition's time, Unix milliseconds, from which the next holder continues. Return the results, Redis's
     time, and the connection's CLIENT ID, empty if refused. After a StoreError, any of the leases may be renewed.
     """
-    request = _RenewalRequest(held, clock, duration_ms, connection)
+    request = RenewalRequest(held, clock, duration_ms, connection)
     with store_errors():
         pipeline = client.pipeline()
         pipeline.execute_command("CLIENT ID")
@@ -380,7 +380,7 @@ async def renew_many(
     return *request.apply(answer), "" if isinstance(client_id, Exception) else str(client_id)
 
 
-class _RenewalRequest:
+class RenewalRequest:
     """A renewal of leases on one server, from its arguments to its answer."""
 
     def __init__(

@@ -111,7 +111,7 @@ class SessionStore:
         After StoreUnreachableError, commit the same batch again: the number advances only when the result is known, and
         the script recognizes an earlier success. After any other error, nothing was written.
         """
-        keys, arguments = self._script_call(partition, lease, batch)
+        keys, arguments = self.script_call(partition, lease, batch)
         with store_errors():
             code, *conflicting = map(int, await scripts.commit_batch(self._client, keys, arguments))
         match result := CommitResult(code):
@@ -128,7 +128,7 @@ class SessionStore:
                 lease.commit += 1
                 return result
 
-    def _script_call(self, partition: int, lease: Lease, batch: Batch) -> tuple[list[str], list[Argument]]:
+    def script_call(self, partition: int, lease: Lease, batch: Batch) -> tuple[list[str], list[Argument]]:
         """Return the keys and arguments of `commit_batch`, in its order."""
         keys = self._keys
         names = [

@@ -59,7 +59,7 @@ class MemoryClient(AsyncCoreCommands):
             timeout_s: How long an answer may take, seconds.
         """
         self.server = server
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         #: As redis-py keeps them, for readers.
         self.response_callbacks = CALLBACKS
         self._event_dispatcher = EventDispatcher()
@@ -137,7 +137,7 @@ class MemoryClient(AsyncCoreCommands):
             if self._is_cut(epoch):
                 raise _closed()
         if fault in _SILENT:
-            await self._result(asyncio.get_running_loop().create_future(), self._timeout_s)
+            await self._result(asyncio.get_running_loop().create_future(), self.timeout_s)
         if fault is Fault.UNREACHABLE or fault is Fault.REPLY_LOST:
             raise _closed()
         return replies
@@ -162,7 +162,7 @@ class MemoryClient(AsyncCoreCommands):
                 loop.call_later(back_s, lambda: None if answer.done() else answer.set_result(outcome))
 
         loop.call_later(there_s, arrive)
-        return await self._result(answer, self._timeout_s)  # type: ignore[no-any-return]
+        return await self._result(answer, self.timeout_s)  # type: ignore[no-any-return]
 
     async def _waited_for(self, wanted: Blocked) -> Reply:
         """What a read gets that found nothing at first; None when its time is up."""
@@ -176,7 +176,7 @@ class MemoryClient(AsyncCoreCommands):
                 wanted.block_ms / 1000, lambda: None if waiter.answer.done() else waiter.answer.set_result(None)
             )
         try:
-            return await self._result(waiter.answer, self._timeout_s)
+            return await self._result(waiter.answer, self.timeout_s)
         finally:
             server.stop_waiting(waiter)
             if timer is not None:

@@ -19,6 +19,7 @@ from conferral.telephony import http_client
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
+from tests.support.metric_values import value_of
 from tests.support.redis_clients import AnyServer, client_of
 from tests.worker.cores import core_of
 
@@ -44,7 +45,7 @@ class ScriptedAccount:
 
     async def read(self, check: Callable[[], None]) -> AccountSnapshot:
         self.readings += 1
-        self.labels.add(http_client._label.get())
+        self.labels.add(http_client.request_label())
         if self.waits is not None:
             await self.waits.wait()
         check()
@@ -54,7 +55,7 @@ class ScriptedAccount:
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
         self.asked.append(conference_sid)
-        self.labels.add(http_client._label.get())
+        self.labels.add(http_client.request_label())
         found = self.participants[conference_sid]
         if isinstance(found, ProviderError):
             raise found
@@ -131,7 +132,7 @@ class SweepHarness:
                 await asyncio.sleep(0.002)
 
     def sweeps(self, result: str = "done") -> int:
-        return int(self.metrics.sweeps.labels(result)._value.get())
+        return int(value_of(self.metrics.sweeps.labels(result)))
 
     async def published(self) -> list[AccountSwept]:
         found = []

@@ -21,7 +21,7 @@ async def sea() -> SweepHarness:
     server = MemoryServer(SystemClock().wall_ms)
     sea = SweepHarness(server)
     sea.client = client = SplitClient(server, split)
-    client._timeout_s = 0.05
+    client.timeout_s = 0.05
     await sea.hold_partitions()
     return sea
 

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from tests.support.local_system import LocalSystem
+from tests.support.metric_values import value_of
 from tests.support.redis_server import RedisServer
 from tests.worker.sweep.test_sweep_end_to_end import every_callback_is_lost, waits_for_nothing
 
@@ -27,17 +29,17 @@ async def test_lost_leave_among_ten_thousand_calls_costs_one_interval_and_few_re
         customer, agent = await system.converted()
         every_callback_is_lost(system)
         await system.eventually(lambda: waits_for_nothing(system, customer.sid), "nothing is under way")
-        done = system.workers[0].metrics.sweeps.labels("done")._value
-        await next_sweep(system, done.get)
+        done = partial(value_of, system.workers[0].metrics.sweeps.labels("done"))
+        await next_sweep(system, done)
 
-        sweeps_before, before = done.get(), len(system.sandbox.request_log.rest)
+        sweeps_before, before = done(), len(system.sandbox.request_log.rest)
         agent.hang_up()
         began_s = time.monotonic()
         await system.eventually(lambda: has_ended(system, customer.sid), "the session has ended", 4 * INTERVAL_S)
         alone_s = time.monotonic() - began_s
 
-        await next_sweep(system, done.get)
-        sweeps = int(done.get() - sweeps_before)
+        await next_sweep(system, done)
+        sweeps = int(done() - sweeps_before)
         asked = system.sandbox.request_log.rest[before:]
         pages = [entry for entry in asked if entry.path in ("/Calls.json", "/Conferences.json") and entry.get("Status")]
         others = len(asked) - len(pages)

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support.local_system import LocalSystem
+from tests.support.metric_values import value_of
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -78,7 +79,7 @@ async def test_healthy_calls_are_never_queried_by_the_sweep(redis_server: RedisS
         before = len(system.sandbox.request_log.rest)
 
         async def swept_three_times() -> bool:
-            return int(system.workers[0].metrics.sweeps.labels("done")._value.get()) >= 3
+            return int(value_of(system.workers[0].metrics.sweeps.labels("done"))) >= 3
 
         await system.eventually(swept_three_times, "three sweeps")
 

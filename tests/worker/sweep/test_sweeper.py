@@ -19,6 +19,7 @@ from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import SweepTimes
+from tests.support.metric_values import value_of
 from tests.telephony.scripted_http import ACCOUNT
 from tests.telephony.test_account_lists import ListingHttp
 from tests.worker.sweep.sweep_harness import NAMES, PARTITIONS, SweepHarness
@@ -324,7 +325,7 @@ async def test_field_that_another_program_changed_is_reported(sea: SweepHarness)
 
     found = [(line["session_id"], line["reason"]) for line in lines if line["event"] == "session_hash_corrupt"]
     assert found == [("s2", "party.p0.held")]
-    assert sea.metrics.damaged_sessions.labels("sweep")._value.get() == 1
+    assert value_of(sea.metrics.damaged_sessions.labels("sweep")) == 1
 
 
 async def test_sweep_is_counted(sea: SweepHarness) -> None:
@@ -339,7 +340,7 @@ async def test_sweep_is_counted(sea: SweepHarness) -> None:
     assert 'conferral_sweep_pages_total{kind="conferences"} 6.0' in text
     assert 'conferral_sweep_findings_total{kind="call-missing"} 1.0' in text
     assert "conferral_sweep_seconds_count 1.0" in text
-    age_s = sea.clock.wall_ms() / 1000 - sea.metrics.sweep_last_success._value.get()
+    age_s = sea.clock.wall_ms() / 1000 - value_of(sea.metrics.sweep_last_success)
     assert 0 <= age_s < 15
     (line,) = [line for line in lines if line["event"] == "account_swept"]
     assert line["reason"] == "more is live than is read"
