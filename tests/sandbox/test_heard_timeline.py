@@ -7,7 +7,7 @@ from conferral.sandbox import CallHandle, Sandbox
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.heard_timeline import HeardTimeline
-from tests.support.phones import answers, busy, dialed, presses, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, dialed, refuses, rings, unreachable, voicemail
 
 BOB = "client:bob"
 PAUSE = "<Response><Pause length='60'/></Response>"
@@ -78,31 +78,6 @@ async def test_consult_is_heard_by_those_who_shall_hear_it(
     assert "target" in listening.described(agent)
 
 
-async def test_waiting_party_hears_audio_until_a_gated_target_presses_the_key(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client, listening: HeardTimeline
-) -> None:
-    app.on("/gate", GATE)
-    app.on("/key", conference(app))
-    sandbox.phone(BOB).script_in_turn(presses("1"))
-    customer = await in_conference(app, sandbox, CUSTOMER, f"startConferenceOnEnter='false' waitUrl='{app.url}/wait'")
-
-    await twilio.calls.create_async(to=BOB, from_=BUSINESS, url=f"{app.url}/gate")
-    target = await dialed(sandbox, BOB)
-    await sandbox.wait_until(lambda: listening.has_heard(customer, target))
-    customer.hang_up()
-    await sandbox.wait_until_idle()
-
-    (asked,) = app.at("/wait")
-    assert (asked.method, asked.params["CallSid"]) == ("POST", customer.sid)
-    assert asked.is_signed
-    assert app.at("/key")[0].params["Digits"] == "1"
-    heard = {one: [what for what in listening.whats(one) if what != "silence"] for one in (customer, target)}
-    assert heard[customer] == ["ringback", frozenset({target.sid})], listening.described()
-    assert heard[target] == ["said Press 1", frozenset({customer.sid})], listening.described()
-    assert listening.seconds(target, "said") > 0
-    assert listening.hears(customer) is None
-
-
 async def test_voicemail_lets_every_question_pass_and_stays_on_the_line(
     app: WebhookApp, sandbox: Sandbox, twilio: Client, listening: HeardTimeline
 ) -> None:
@@ -118,20 +93,6 @@ async def test_voicemail_lets_every_question_pass_and_stays_on_the_line(
     lasted_s = (machine.record.ended_at_s or 0.0) - (machine.record.answered_at_s or 0.0)
     assert lasted_s > 11.9
     assert listening.longest_silence(machine) > 1.9
-
-
-async def test_key_is_pressed_at_the_question_that_it_is_meant_for(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client
-) -> None:
-    app.on("/gate", GATE)
-    app.on("/key", GATE, "<Response><Hangup/></Response>")
-    sandbox.phone(BOB).script_in_turn(presses("", "2"))
-
-    await twilio.calls.create_async(to=BOB, from_=BUSINESS, url=f"{app.url}/gate")
-    leg = await dialed(sandbox, BOB)
-    await sandbox.wait_until(lambda: leg.status == "completed")
-
-    assert [asked.params["Digits"] for asked in app.at("/key")] == ["", "2"]
 
 
 async def test_phone_does_one_thing_after_the_other_and_the_last_from_then_on(sandbox: Sandbox, twilio: Client) -> None:
@@ -162,13 +123,3 @@ async def test_silence_counts_from_the_answer_in_one_piece_and_between_two_momen
     assert listening.longest_silence(call, silent.from_s + 1.0, silent.to_s - 0.5) == pytest.approx(1.5)
     until_s = wait_audio.from_s + 2.0
     assert listening.heard(call, wait_audio.from_s + 1.0, until_s)[0].to_s == pytest.approx(until_s)
-
-
-async def test_ringing_call_heard_nothing_and_had_no_silence(sandbox: Sandbox, twilio: Client) -> None:
-    listening = HeardTimeline(sandbox)
-    sandbox.phone(BOB).script_in_turn(rings())
-
-    await twilio.calls.create_async(to=BOB, from_=BUSINESS, twiml="<Response/>")
-    leg = await dialed(sandbox, BOB)
-
-    assert (listening.heard(leg), listening.hears(leg), listening.longest_silence(leg)) == ([], None, 0.0)

@@ -1,16 +1,14 @@
 """Conferences over HTTP: recordings and announcements with their faults, browsers, speakers, others in the account."""
 
-import aiohttp
 import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from conferral.sandbox import CallHandle, NoSubscriberError, Sandbox, UnknownNumberError
 from tests.sandbox.control_client import Control
-from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
+from tests.sandbox.model_scenario import BUSINESS
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.heard_timeline import HeardTimeline
-from tests.support.phones import dialed
 
 APPLICATION = "AP" + "1" * 32
 EVENTS = "start end join leave announcement speaker"
@@ -71,33 +69,6 @@ async def test_injected_announcement_failure_is_reported(
     assert reported.get("CallSid") == members[0].sid
 
 
-async def test_callback_of_an_announcement_can_be_lost_doubled_and_late(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[CallHandle]
-) -> None:
-    sandbox.faults.lose_callbacks("announcement-end")
-    sandbox.faults.duplicate_callbacks("announcement-end")
-    sandbox.faults.delay_callbacks("announcement-end", by_s=0.02)
-
-    for number in range(1, 4):
-        await twilio.conferences(conference_of(members)).update_async(announce_url=f"{app.url}/announce")
-        await sandbox.wait_until(lambda number=number: len(sandbox.request_log.callbacks("announcement-end")) == number)
-    await sandbox.wait_until_idle()
-
-    assert [it.fault for it in sandbox.request_log.callbacks("announcement-end")] == ["lost", "doubled", "delayed"]
-    assert app.events().count("announcement-end") == 3
-
-
-async def test_announcement_can_take_effect_though_the_connection_breaks(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[CallHandle]
-) -> None:
-    sandbox.faults.next_rest("POST", "/Conferences/*", cut="after", AnnounceUrl="*")
-
-    with pytest.raises(aiohttp.ClientError):
-        await twilio.conferences(conference_of(members)).update_async(announce_url=f"{app.url}/announce")
-
-    await sandbox.wait_until(lambda: "announcement-end" in app.events())
-
-
 # ---- recordings --------------------------------------------------------------------------------------------------
 
 
@@ -128,48 +99,7 @@ async def test_recording_that_is_busy_answers_408(sandbox: Sandbox, twilio: Clie
     assert (refused.value.status, refused.value.code) == (408, 16114)
 
 
-async def test_tests_can_verify_that_a_consult_is_on_no_recording(
-    sandbox: Sandbox, twilio: Client, control: Control, members: list[CallHandle]
-) -> None:
-    listening = HeardTimeline(sandbox)
-    customer, agent = members
-    resource = twilio.conferences(conference_of(members))
-    sandbox.phone("client:bob").script(answer_after_s=0.1)
-
-    await resource.participants(customer.sid).update_async(hold=True)
-    await resource.recordings("Twilio.CURRENT").update_async(status="paused", pause_behavior="skip")
-    paused_s = listening.now()
-    await resource.participants.create_async(to="client:bob", from_=BUSINESS)
-    target = await dialed(sandbox, "client:bob")
-    await sandbox.wait_until(lambda: listening.has_heard(agent, target))
-
-    assert listening.never_recorded(target)
-    assert listening.never_recorded(agent, paused_s)
-    assert not listening.never_recorded(customer, until_s=paused_s)
-    await resource.recordings("Twilio.CURRENT").update_async(status="in-progress")
-    await sandbox.wait_until(lambda: listening.recorded(target))
-    (recording,) = (await control.get("/recordings"))["recordings"]
-    assert (recording["conference_sid"], recording["status"]) == (conference_of(members), "in-progress")
-    assert recording["spans"][-1]["voices"] == sorted([agent.sid, target.sid])
-
-
 # ---- browsers, speakers, what no one knows -----------------------------------------------------------------------
-
-
-async def test_browser_calls_through_an_application(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
-    app.on("/client", "<Response><Pause length='600'/></Response>")
-    sandbox.add_application(APPLICATION, voice_url=f"{app.url}/client", status_callback=f"{app.url}/status")
-
-    status, shown = await control.post("/browser-calls", identity="alice", to="client:bob", params={"SessionID": "s-1"})
-    await sandbox.wait_until(lambda: app.at("/client"))
-    sandbox.call(shown["sid"]).hang_up()
-    await sandbox.wait_until(lambda: app.at("/status"))
-
-    fields = app.at("/client")[0].params
-    assert (status, shown["from"], shown["to"]) == (201, "client:alice", "client:bob")
-    assert (fields["From"], fields["To"], fields["SessionID"], fields["ApplicationSid"], fields["Direction"]) == (
-        "client:alice", "client:bob", "s-1", APPLICATION, "inbound",
-    )  # fmt: skip
 
 
 async def test_browser_must_know_its_application(sandbox: Sandbox, control: Control) -> None:
@@ -182,13 +112,6 @@ async def test_browser_must_know_its_application(sandbox: Sandbox, control: Cont
         await sandbox.call_from_browser("alice")
     assert (await sandbox.call_from_browser("alice", app="AP1")).record.application_sid == "AP1"
     assert (await control.post("/browser-calls", identity="alice", app="AP1", params="no"))[0] == 422
-
-
-async def test_one_call_can_ask_at_another_address(app: WebhookApp, sandbox: Sandbox, control: Control) -> None:
-    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS, "url": f"{app.url}/voice/conference"})
-    await sandbox.wait_until(lambda: app.at("/voice/conference"))
-
-    assert app.at("/voice") == []
 
 
 async def test_speaker_can_be_set_by_hand(

@@ -9,43 +9,9 @@ from conferral.sandbox.model.twilio_model import UnknownNumberError
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
 from tests.sandbox.webhook_app import WebhookApp
-from tests.support.phones import dialed
 
 ELSEWHERE = "<Response><Pause length='600'/></Response>"
 DOMAIN = "acme.sip.twilio.com"
-
-
-async def test_caller_whom_another_program_moves_runs_its_twiml_and_the_old_action_changes_nothing(
-    bridging: WebhookApp, sandbox: Sandbox
-) -> None:
-    caller = await sandbox.call_in(CUSTOMER, BUSINESS)
-    agent = await dialed(sandbox, "client:alice")
-    agent.answer()
-
-    caller.move(twiml=ELSEWHERE)
-    await sandbox.wait_until(lambda: caller.record.activity == "pausing" and bridging.at("/action"))
-    await sandbox.wait_until_idle()
-
-    (action,) = bridging.at("/action")
-    assert (action.params["DialCallStatus"], action.params["CallStatus"]) == ("completed", "in-progress")
-    assert action.is_signed
-    assert (caller.status, agent.status) == ("in-progress", "completed")
-    assert not sandbox.request_log.rest
-
-
-async def test_agent_whom_another_program_moves_leaves_the_caller_to_the_action(
-    bridging: WebhookApp, sandbox: Sandbox
-) -> None:
-    bridging.on("/elsewhere", ELSEWHERE)
-    caller = await sandbox.call_in(CUSTOMER, BUSINESS)
-    agent = await dialed(sandbox, "client:alice")
-    agent.answer()
-
-    agent.move(url=f"{bridging.url}/elsewhere")
-    await sandbox.wait_until(lambda: agent.record.activity == "pausing" and caller.status == "completed")
-
-    assert bridging.at("/elsewhere")[0].params["ParentCallSid"] == caller.sid
-    assert bridging.at("/action")[0].params["DialCallStatus"] == "completed"
 
 
 async def test_call_that_is_not_in_progress_cannot_be_moved(bridging: WebhookApp, sandbox: Sandbox) -> None:
@@ -55,31 +21,6 @@ async def test_call_that_is_not_in_progress_cannot_be_moved(bridging: WebhookApp
         caller.move(twiml=ELSEWHERE)
     with pytest.raises(ValueError, match="either"):
         caller.move()
-
-
-@pytest.mark.parametrize("way", ["action", "redirect", "move"])
-async def test_caller_visits_a_voice_url_twice_in_one_call(app: WebhookApp, sandbox: Sandbox, way: str) -> None:
-    dial = "<Response><Dial answerOnBridge='true' action='/action'><Client>alice</Client></Dial></Response>"
-    app.on("/voice", dial)
-    back = "<Response><Redirect>/voice</Redirect></Response>"
-    app.on("/action", "<Response><Redirect>/menu</Redirect></Response>" if way == "redirect" else back)
-    app.on("/menu", f"<Response><Say>Hello</Say>{back[10:]}")
-    caller = await sandbox.call_in(CUSTOMER, BUSINESS)
-    first = await dialed(sandbox, "client:alice")
-    first.answer()
-
-    if way == "move":
-        caller.move(url=f"{app.url}/voice")
-    else:
-        first.hang_up()
-    second = await dialed(sandbox, "client:alice", 2)
-    second.answer()
-
-    visits = [asked.params for asked in app.at("/voice")]
-    assert [visit["CallStatus"] for visit in visits] == ["ringing", "in-progress"]
-    assert {visit["CallSid"] for visit in visits} == {caller.sid}
-    assert (first.status, second.status) == ("completed", "in-progress")
-    assert second.has_heard(caller)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 
 from conferral.sandbox import ACCOUNT_SID, Sandbox
-from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
+from tests.sandbox.model_scenario import BUSINESS
 from tests.sandbox.webhook_app import WebhookApp
 
 PAUSE = "<Response><Pause length='600'/></Response>"
@@ -73,19 +73,6 @@ async def test_errors_come_as_the_clients_exceptions(sandbox: Sandbox, twilio: C
 
     assert (refused.value.status, refused.value.code) == (400, 21220)
     assert (unknown.value.status, unknown.value.code) == (404, 20404)
-
-
-async def test_call_is_recorded(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.phone("client:alice").script(answer_after_s=0.0)
-    made = await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
-    await talking(sandbox, made.sid)
-
-    recording = await twilio.calls(made.sid).recordings.create_async(recording_channels="dual")
-    paused = await twilio.calls(made.sid).recordings("Twilio.CURRENT").update_async(status="paused")
-
-    assert (recording.channels, recording.source, paused.sid, paused.status) == (
-        2, "StartCallRecordingAPI", recording.sid, "paused"
-    )  # fmt: skip
 
 
 async def test_recordings_of_the_account_are_listed_fetched_and_deleted(sandbox: Sandbox, twilio: Client) -> None:
@@ -160,24 +147,3 @@ async def test_api_key_serves_as_well_as_the_token(sandbox: Sandbox, twilio: Cli
 async def test_answers_carry_a_request_id(api: aiohttp.ClientSession) -> None:
     async with api.get("Calls.json") as answer:
         assert answer.headers["Twilio-Request-Id"].startswith("RQ")
-
-
-async def test_bridged_call_is_moved_into_a_conference_and_the_caller_is_alone_only_for_a_moment(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client
-) -> None:
-    document = "<Response><Dial action='/after'><Conference waitUrl=''>room</Conference></Dial></Response>"
-    app.on("/voice", "<Response><Dial answerOnBridge='true' action='/action'><Client>alice</Client></Dial></Response>")
-    app.on("/action", document)
-    sandbox.phone("client:alice").script(answer_after_s=0.1)
-    customer = await sandbox.call_in(CUSTOMER, BUSINESS)
-    await sandbox.wait_until(lambda: customer.status == "in-progress")
-    (agent,) = sandbox.calls_of("client:alice")
-    bridged_s = sandbox.now_s
-
-    await twilio.calls(agent.sid).update_async(twiml=document.replace("/after", f"{app.url}/after"))
-    await sandbox.wait_until(lambda: customer.record.conference_sid)
-
-    assert app.at("/action")[0].params["DialCallStatus"] == "completed"
-    assert (str(customer.hears_now), str(agent.hears_now)) == (agent.sid, customer.sid)
-    assert 0 < customer.silence_s(since_s=bridged_s) < 0.5 * sandbox.speed
-    assert [one.status for one in await twilio.conferences.list_async()] == ["in-progress"]

@@ -127,16 +127,6 @@ def test_parent_or_child_customer_or_agent_the_party_decides_too(direction, stat
     assert decide(outcome(dial, sid=party.call_sid, party=name), given, may_be_old=False) is expected
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [("busy", BUSY), ("no-answer", SILENT), ("failed", UNREACHABLE), ("canceled", UNREACHABLE)],
-)
-def test_agent_of_an_outbound_session_hears_why_the_customer_was_not_reached(status, expected):
-    given = facts("bridged", direction="outbound")
-
-    assert decide(outcome(BRIDGE, status, sid=AGENT, party="agent"), given, may_be_old=False) is expected
-
-
 @each("state", State)
 @each("dial", DialKind)
 @each("status", ["completed", "busy", ""])

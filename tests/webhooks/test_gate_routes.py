@@ -182,16 +182,6 @@ async def test_the_agent_of_a_call_is_connected_to_the_customer(client, ingest):
     assert events_of(ingest) == ["gate_reached", "accepted"]
 
 
-async def test_the_agent_of_a_call_may_have_to_confirm(client, ingest):
-    ingest.facts = called(confirm=True, brief="A call back.")
-
-    _, document = await post(client, GATE, answered())
-    assert (verbs(document), events_of(ingest)) == (["Gather"], ["gate_reached"])
-
-    _, document = await post(client, next_url(document, "Gather", "action"), pressed("1"))
-    assert (verbs(document), events_of(ingest)) == (["Dial"], ["gate_reached", "accepted"])
-
-
 @pytest.mark.parametrize("address", ["+19005550123", "+442071234567", "sip:bob@example.com", "911", "", "nobody"])
 async def test_disallowed_customer_is_not_dialed(client, ingest, lines, address):
     ingest.facts = called(customer=address)

@@ -7,7 +7,7 @@ import pytest
 from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.storage.codecs.session_view import PartyView
-from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, verbs
+from tests.webhooks.documents import action_of, conference_of, dial_of, follow, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, facts, fields, post
 
 #: Of the two who may wait first: whose call it is, and the direction of the session.
@@ -96,52 +96,15 @@ async def test_waiting_customer_goes_on_waiting_if_redis_refuses_only_writes(
     assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 2 + [[last]]
 
 
-async def test_while_it_is_waited_for_the_session_may_turn_up(client, ingest):
-    _, document = await post(client, left("customer"), form())
-    ingest.facts = facts("conferenced", mode="conference", opening="arriving")
-
-    _, document = await post(client, next_url(document, "Redirect"), form())
-
-    assert conference_of(document).get("participantLabel") == "customer-1"
-
-
-# ---- parked ------------------------------------------------------------------------------------------------------
-
-
-async def test_a_parked_customer_goes_back_to_the_music_then_to_twilios(client, ingest):
-    ingest.facts = facts("conferenced", phase="parked", customer=PartyView(CALLER, label="customer-2"))
-
-    *joins, last = await follow(client, left("customer"), form(), "Dial", "action")
-
-    music, twilios = (conference_of(document) for document in joins)
-    for conference in (music, twilios):
-        assert conference.get("participantLabel") == "customer-2"
-        assert conference.get("startConferenceOnEnter") == "false"
-    assert "audio=music" in music.get("waitUrl")
-    assert "audio=music" not in twilios.get("waitUrl", "")
-    assert verbs(last) == ["Hangup"]
-
-
 # ---- after the others have left ----------------------------------------------------------------------------------
 
 SURVEY = "https://example.com/survey?a=1&b=2"
 
 
-@pytest.mark.parametrize(
-    ("state", "reason", "ended", "moment"),
-    [
-        ("ended", "agent-left", "dial=conference&attempt=1", "dial_into_conference_ends"),
-        ("ended", "alone", "dial=conference&attempt=2", "dial_into_conference_ends"),
-        ("conferenced", "", "dial=conference&attempt=1", "dial_into_conference_ends"),
-        ("bridged", "", "dial=bridge&attempt=1", "dial_ends_answered"),
-        ("ended", "agent-left", "dial=bridge&attempt=1", "dial_ends_answered"),
-    ],
-)
-async def test_customer_continues_where_the_directory_says(client, ingest, state, reason, ended, moment):
-    ingest.facts = facts(state, end_reason=reason, attributes=ConferenceAttributes(after_url=SURVEY))
-    target = f"/voice/dial-action?session={CALLER}&party=customer&{ended}&v=1"
+async def test_customer_continues_where_the_directory_says(client, ingest):
+    ingest.facts = facts("ended", end_reason="agent-left", attributes=ConferenceAttributes(after_url=SURVEY))
 
-    _, document = await post(client, target, fields(moment, CallSid=CALLER))
+    _, document = await post(client, left("customer"), form())
 
     assert verbs(document) == ["Redirect"]
     assert ET.fromstring(document).find("Redirect").text == SURVEY

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError, SettingsError
-from conferral.statemachine.events import CallReceived, DialEnded
+from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import WaitAudio
 from conferral.storage.codecs.session_view import PartyView
 from conferral.webhooks import responses
@@ -24,9 +24,6 @@ from tests.webhooks.webhook_helpers import (
     post,
     signed,
 )
-
-#: Where the agent goes whose call to the customer was placed for an outbound session.
-AGENTS_ACTION = f"/voice/dial-action?session={CALLER}&party=agent&dial=bridge&attempt=1&v=1"
 
 
 async def test_a_call_that_comes_in_rings_the_agent_and_is_published(client, ingest):
@@ -109,17 +106,6 @@ async def test_unconnected_caller_hears_a_fitting_sentence(client, ingest, statu
     assert words in said(document)
 
 
-async def test_caller_is_hung_up_when_the_agent_hangs_up(client, ingest):
-    ingest.facts = facts("bridged")
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    assert verbs(document) == ["Hangup"]
-    (event,) = ingest.events
-    assert isinstance(event, DialEnded)
-    assert (event.party, event.dial_call_status, event.call_status) == ("customer", "completed", "in-progress")
-
-
 @pytest.mark.parametrize(("sid", "expected"), [(CONFERENCE, CONFERENCE), ("", CALLER)], ids=["by-sid", "by-name"])
 async def test_while_converting_the_caller_follows_into_the_conference(client, ingest, sid, expected):
     ingest.facts = facts("converting", conference_sid=sid)
@@ -128,20 +114,6 @@ async def test_while_converting_the_caller_follows_into_the_conference(client, i
 
     assert conference_of(document).text == expected
     assert conference_of(document).get("participantLabel") == "customer-1"
-
-
-async def test_a_join_that_was_refused_is_tried_once_more_by_name_and_then_ends(client, ingest):
-    ingest.facts = facts("converting")
-    first = f"/voice/dial-action?session={CALLER}&party=agent&dial=conference&attempt=1&v=1"
-    form = fields("dial_into_conference_ends")
-
-    joined, last = await follow(client, first, form, "Dial", "action")
-
-    assert conference_of(joined).text == CALLER
-    assert conference_of(joined).get("participantLabel") == "agent-1"
-    assert action_of(joined).attempt == 2
-    assert verbs(last) == ["Hangup"]
-    assert len({event.token for event in ingest.events}) == 2
 
 
 @pytest.mark.parametrize(("sid", "expected"), [(CONFERENCE, CONFERENCE), ("", CALLER)])
@@ -217,24 +189,6 @@ async def test_both_parties_start_the_conference_while_a_transfer_is_converted(c
     assert "audio=silence" in joined.get("waitUrl")
 
 
-async def test_outbound_call_reads_the_agents_child_call_at_twilio(client, ingest, child_lookup):
-    ingest.old, ingest.facts, child_lookup.status = True, facts("bridged", direction="outbound"), "in-progress"
-
-    _, document = await post(client, AGENTS_ACTION, fields("dial_ends_answered", CallSid=AGENT))
-
-    assert conference_of(document).get("participantLabel") == "agent-1"
-    assert child_lookup.asked == [AGENT]
-
-
-async def test_a_caller_who_is_gone_is_published_though_the_answer_is_ignored(client, ingest):
-    ingest.facts = facts("converting")
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered", CallStatus="completed"))
-
-    assert verbs(document) == ["Hangup"]
-    assert ingest.events[0].party_is_gone
-
-
 @pytest.mark.parametrize(
     ("child", "expected"), [("in-progress", ["Dial"]), ("completed", ["Hangup"]), (None, ["Hangup"])]
 )
@@ -291,19 +245,6 @@ async def test_when_redis_is_back_the_second_question_is_answered_from_it(client
     assert conference_of(document).text == CONFERENCE
     assert ingest.events[0].dial_call_status == "completed"
     assert child_lookup.asked == []
-
-
-@pytest.mark.parametrize("known", [True, False])
-async def test_twilio_is_queried_at_once_after_redis_restart_or_for_unknown_sessions(
-    client, ingest, child_lookup, known
-):
-    ingest.old, ingest.facts = known, facts("bridged") if known else None
-    child_lookup.status = "in-progress"
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    assert verbs(document) == ["Dial"]
-    assert child_lookup.asked == [AGENT]
 
 
 @pytest.mark.parametrize("error", [ProviderUnreachableError, TimeoutError])

@@ -1,7 +1,6 @@
 """The webhooks over a real Redis: what they publish is on the stream, what they read is the session."""
 
 import asyncio
-import xml.etree.ElementTree as ET
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -13,13 +12,12 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.webhooks.app import make_app
-from tests.webhooks.documents import conference_of, dial_of, said, verbs
+from tests.webhooks.documents import conference_of, verbs
 from tests.webhooks.webhook_helpers import (
     AGENT,
     AGENT_CALL,
     CALLER,
     CONFERENCE,
-    CONFERENCE_URL,
     DIAL_ACTION,
     FakeTwilioQueries,
     fields,
@@ -58,29 +56,6 @@ async def stored(store, session_id=CALLER):
         event_codec.decode({name.decode(): value.decode() for name, value in entry.items()}, entry_id.decode())
         for entry_id, entry in await store.xrange(KEYS.events(KEYS.partition_of(session_id)))
     ]
-
-
-async def test_a_call_from_its_arrival_to_its_end_is_on_the_stream_in_order(real_client, store, lookup):
-    lookup.status = "completed"
-    for target, moment in (
-        ("/voice/inbound", "call_arrives"),
-        (AGENT_CALL, "agent_is_called"),
-        (AGENT_CALL, "agent_rings"),
-        (AGENT_CALL, "agent_answers"),
-        (CONFERENCE_URL, "agent_joins"),
-        (DIAL_ACTION, "dial_ends_answered"),
-        (CONFERENCE_URL, "conference_ends"),
-        ("/voice/status", "caller_has_hung_up"),
-    ):
-        status, _ = await post(real_client, target, fields(moment))
-        assert status in (200, 204)
-
-    assert [event.name for event in await stored(store)] == [
-        "call_received", "call_progressed", "call_progressed", "call_progressed", "participant_joined", "dial_ended",
-        "conference_ended", "call_progressed",
-    ]  # fmt: skip
-    assert await store.get(KEYS.call(CALLER)) == CALLER.encode()
-    assert await store.get(KEYS.call(AGENT)) == CALLER.encode()
 
 
 async def test_rejected_request_leaves_no_key_behind(real_client, store):
@@ -179,33 +154,7 @@ async def test_one_of_two_concurrent_acceptors_gets_the_call(real_client, store)
     assert sorted(event.decision for event in await stored(store)) == ["accepted", "taken"]
 
 
-@pytest.mark.usefixtures("transferring")
-async def test_target_that_declines_leaves_the_call_to_the_other(real_client, store):
-    assert verbs(await at_gate(real_client, ONE, 2, "5")) == ["Say", "Hangup"]
-    assert verbs(await at_gate(real_client, TWO, 2, "1")) == ["Dial"]
-
-    assert [event.decision for event in await stored(store)] == ["rejected", "accepted"]
-
-
-@pytest.mark.usefixtures("transferring")
-async def test_waiting_party_hears_the_audio_of_the_session(real_client, store):
-    await store.hset(KEYS.session(CALLER), "party.customer.wait_audio", "music")
-
-    target = f"/voice/wait?session={CALLER}&party=customer&audio=ringback&v=1"
-    _, document = await post(real_client, target, fields("customer_waits"))
-
-    assert ET.fromstring(document).find("Play").text.endswith("/media/music.wav")
-
-
 # ---- conferences from the start ----------------------------------------------------------------------------------
-
-
-async def test_a_caller_who_waits_is_on_the_stream_with_what_the_conference_is_to_be(real_client, store):
-    _, document = await post(real_client, "/voice/conference", fields("call_arrives"))
-
-    (event,) = await stored(store)
-    assert (event.name, event.mode, event.agent_address) == ("call_received", "conference", "+14155550123")
-    assert conference_of(document).text == CALLER
 
 
 async def test_one_of_several_browsers_opens_the_same_new_session(real_client, store):
@@ -224,36 +173,3 @@ async def test_one_of_several_browsers_opens_the_same_new_session(real_client, s
     for call, first in zip(calls, heard, strict=True):
         _, document = await post(real_client, "/voice/client", form[call])
         assert verbs(document)[0] == first
-
-
-async def test_an_announcement_is_read_from_the_session(real_client, store):
-    pending = '[{"command_id":"c1","name":"announce","say":"We close."}]'
-    await store.hset(KEYS.session(CALLER), mapping={"state": "conferenced", "pending_commands": pending})
-
-    target = f"/voice/announcement?session={CALLER}&command=c1&v=1"
-    _, document = await post(real_client, target, fields("customer_waits"))
-
-    assert said(document) == "We close."
-
-
-async def test_caller_is_bridged_and_callbacks_are_requested_again_without_redis(lookup):
-    client = make_client("redis://127.0.0.1:1/0")
-    publisher = BatchingIngest(client, KEYS, SystemClock(), deadline_s=0.2)
-    web = TestClient(TestServer(make_app(settings(), publisher, lookup, Metrics(), SystemClock())))
-    await web.start_server()
-    try:
-        inbound, document = await post(web, "/voice/inbound", fields("call_arrives"))
-        waiting, bridged = await post(web, "/voice/conference", fields("call_arrives"))
-        browser, dialed = await post(web, "/voice/client", fields("browser_calls_somebody"))
-        callback, _ = await post(web, AGENT_CALL, fields("agent_rings"))
-        async with web.get("/readyz") as ready:
-            not_ready = ready.status
-    finally:
-        await web.close()
-        await publisher.close()
-        await client.aclose()
-
-    assert (inbound, waiting, browser, callback, not_ready) == (200, 200, 200, 503, 503)
-    assert bridged == document
-    assert dial_of(document).find("Number").text == "+14155550123"
-    assert dial_of(dialed).find("Number").text == "+14155550177"
