@@ -118,6 +118,20 @@ class _Callback(asyncio.TimerHandle):
         return str(getattr(self.callback, "__qualname__", type(self.callback).__name__))
 
 
+class _Noting:
+    """Notes what a callback raises, which ends no loop."""
+
+    def __init__(self, note: Callable[[dict[str, Any]], None]) -> None:
+        self._note = note
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> bool:
+        if isinstance(error, Exception):
+            self._note({"message": "a callback has failed", "exception": error})
+        return isinstance(error, Exception)
+
+
 class VirtualLoop(asyncio.AbstractEventLoop):
     """Runs callbacks in virtual time; of what else there is in a loop, it has nothing.
 
@@ -137,6 +151,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.steps = 0
         self.faults: list[dict[str, Any]] = []
         self.trace: Callable[[str], None] | None = None
+        self._noting = _Noting(self.call_exception_handler)
 
     @property
     def timers(self) -> int:
@@ -219,13 +234,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                 self.steps += 1
                 if self.trace is not None:
                     self.trace(f"{now_s:.6f} {process.name if process else ''} {handle}")
-                self._call(handle)
-
-    def _call(self, handle: _Callback) -> None:
-        try:
-            handle.context.run(handle.callback, *handle.args)
-        except Exception as error:  # noqa: BLE001  # as asyncio does
-            self.call_exception_handler({"message": f"Exception in {handle}", "exception": error, "handle": handle})
+                with self._noting:
+                    handle.context.run(handle.callback, *handle.args)
 
     def _next_timer(self) -> _Callback:
         timer = heapq.heappop(self._timers)
