@@ -113,7 +113,7 @@ class SessionStates:
         key = number, event, was_taken
         found = self._decisions.get(key)
         if found is None:
-            found = self._decisions[key] = self.decide_anew(number, event, was_taken)
+            found = self._decisions[key] = self.decide_uncached(number, event, was_taken)
         if isinstance(found, Decision):
             return found
         named = number, event, used
@@ -122,7 +122,7 @@ class SessionStates:
             decision = self._named[named] = self._with_names(number, found, used)
         return decision
 
-    def decide_anew(self, number: int, event: Event, was_taken: bool) -> "Decision | Step":
+    def decide_uncached(self, number: int, event: Event, was_taken: bool) -> "Decision | Step":
         """A decision; where something is ordered, the bare step: what that is called depends on what is under way."""
         self.decided += 1
         before = self.known[number]

@@ -73,14 +73,14 @@ def test_missing_lone_rule_is_found(begin: Begin) -> None:
 
 def test_error_while_deciding_is_found(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
     exploration = begin(FLOWS["inbound"], left=Left())
-    real = exploration.system.sessions.decide_anew
+    real = exploration.system.sessions.decide_uncached
 
     def fails(number: int, event: object, was_taken: bool) -> object:
         if getattr(event, "status", "") == "in-progress":
             raise LookupError("planted")
         return real(number, event, was_taken)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(exploration.system.sessions, "decide_anew", fails)
+    monkeypatch.setattr(exploration.system.sessions, "decide_uncached", fails)
     seen = exploration.explore()
     assert [finding.broken.law for finding in seen.findings] == ["nothing raises"]
 
