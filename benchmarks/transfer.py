@@ -8,8 +8,9 @@ from random import Random
 import aiohttp
 from redis.asyncio import Redis
 
+from benchmarks.support.calls import session_key
 from benchmarks.support.figures import Figures
-from benchmarks.support.programs import AGENT, CUSTOMER, NUMBER, TARGET, Program, peer, running_conferral
+from benchmarks.support.programs import AGENT, CUSTOMER, NUMBER, POLL_S, TARGET, Program, peer, running_conferral
 from conferral.sandbox import CallHandle, Sandbox
 from tests.support.ports import free_port
 
@@ -80,6 +81,9 @@ async def _all_over(sandbox: Sandbox) -> None:
 
 async def _conferral(redis_url: str, redis: "Redis[bytes]", calls: int, figures: Figures) -> None:
     async def transfer(customer: CallHandle) -> None:
+        # The agent's join must have been decided, or the command would be refused.
+        while await redis.hmget(session_key(customer.sid), "state", "phase") != [b"conferenced", b""]:
+            await asyncio.sleep(POLL_S)
         command = {"type": "transfer", "session": customer.sid, "to": TARGET, "mode": "warm"}
         await redis.xadd("conferral:commands", command)
 

@@ -16,9 +16,18 @@ PATIENCE_S = 240.0
 Entry = tuple[str, dict[bytes, bytes]]
 
 
+def _partition(session_id: str) -> str:
+    return f"conferral:{{{zlib.crc32(session_id.encode()) % PARTITIONS}}}"
+
+
 def events_key(session_id: str) -> str:
     """Return the stream of a session's partition."""
-    return f"conferral:{{{zlib.crc32(session_id.encode()) % PARTITIONS}}}:events"
+    return f"{_partition(session_id)}:events"
+
+
+def session_key(session_id: str) -> str:
+    """Return the hash of a session."""
+    return f"{_partition(session_id)}:session:{session_id}"
 
 
 def call_sids(number: int) -> tuple[str, str]:
