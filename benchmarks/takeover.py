@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
@@ -34,8 +35,9 @@ async def shared(redis: "Redis[bytes]") -> None:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             found = await calls.over_partitions(redis, "HGET", "lease", "holder")
-            counts = [found.count(holder) for holder in {*found}]
-            if counts == [calls.PARTITIONS // WORKERS] * WORKERS:
+            # A holder's name ends in its worker's random word.
+            counts = Counter((holder or b"").rpartition(b"-")[2] for holder in found)
+            if [*counts.values()] == [calls.PARTITIONS // WORKERS] * WORKERS:
                 return
             await asyncio.sleep(POLL_S)
 
