@@ -30,7 +30,9 @@ def redis_page() -> str:
         for path in sorted(folder.glob("*.lua"))
     ]
     example = "\n".join(
-        f"{name:<29}{value}".rstrip() for name, value in session_codec.encode_readable(_example()).items()
+        f"{name:<29}{value}".rstrip()
+        for name, value in session_codec.to_hash(_example()).items()
+        if not name.endswith(session_codec.INTERNAL)
     )
     return page(
         "conferral/storage/", "# Redis keys and scripts\n", prose(_INTRO),

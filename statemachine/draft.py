@@ -32,10 +32,6 @@ class Draft:
     #: If the state stays: `stayed`, unless an action says otherwise.
     outcome: Outcome = field(init=False, default=Outcome.STAYED)
     ended_lone_conference: bool = field(init=False, default=False)
-    #: Names of the parties changed so far; None if not known.
-    changed: set[str] | None = field(init=False, default_factory=set)
-    #: Names that include those of all restless parties; None if not known.
-    maybe_restless: set[str] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.state = self.session.state
@@ -43,8 +39,6 @@ class Draft:
     def change(self, **changes: Any) -> None:
         """Change fields of the session."""
         self.session = replace(self.session, **changes)
-        if "parties" in changes:
-            self.changed = self.maybe_restless = None
 
     def change_party(self, party: Party, **changes: Any) -> None:
         """Change fields of one party; what follows from a hold changes as well."""
@@ -54,9 +48,6 @@ class Draft:
             changes["held_since_ms"] = self.now_ms if changes["held"] else 0
         parties = {**self.session.parties, party.name: replace(party, **changes)}
         self.session = replace(self.session, parties=parties)
-        for names in (self.changed, self.maybe_restless):
-            if names is not None:
-                names.add(party.name)
 
     def change_transfer(self, **changes: Any) -> None:
         """Change fields of the newest transfer, which must exist."""
@@ -64,13 +55,8 @@ class Draft:
 
     @property
     def restless(self) -> list[Party]:
-        """The parties that are not at rest, in any order."""
-        parties = self.session.parties
-        if self.maybe_restless is not None:
-            return restless_parties([parties[name] for name in self.maybe_restless])
-        found = restless_parties(parties.values())
-        self.maybe_restless = {party.name for party in found}
-        return found
+        """The parties that are not at rest."""
+        return restless_parties(self.session.parties.values())
 
     @property
     def transfer(self) -> TransferState:

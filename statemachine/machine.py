@@ -20,7 +20,7 @@ from conferral.statemachine.former_parties import prune_former_parties
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import RESTLESS, SUPERVISOR, Party, Session, changed_parties
+from conferral.statemachine.session import SUPERVISOR, Party, Session, changed_parties
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED, TABLE
@@ -36,8 +36,6 @@ _OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: The event of automatic rows, which read the draft only.
 _ALWAYS = events.Automatic(session_id="")
-#: Parties from which on a session notes who is restless (count). With fewer, the note's dictionary costs more.
-NOTED_FROM = 8
 #: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
 
@@ -177,8 +175,6 @@ def _step_without_session(session: Session, event: Event) -> Step:
 
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
     after = replace(session, version=session.version + 1, seen=_seen_with(session, event))
-    if len(session.parties) >= NOTED_FROM and RESTLESS in session.__dict__:
-        after.__dict__[RESTLESS] = session.__dict__[RESTLESS]
     return Step(after, outcome, reason)
 
 
@@ -194,10 +190,6 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
     if because is not None:
         return _ignoring_step(session, event, Outcome.STALE, because)
     draft = Draft(session, event, now_ms, policy)
-    if session.parties is not before.parties:
-        draft.changed = None
-    elif len(before.parties) >= NOTED_FROM and RESTLESS in before.__dict__:
-        draft.maybe_restless = {*before.__dict__[RESTLESS]}
     is_decided = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
     assert is_decided, (session.state, event.name)
@@ -235,7 +227,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
     reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
-    changed = _changed_since(before, draft)
+    changed = changed_parties(after.parties, before.parties)
     is_news = reports_leaving or _has_new_facts(before, after, changed)
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     after = replace(
@@ -252,14 +244,10 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     )
     if changes := prune_former_parties(after, before, changed):
         after = replace(after, **changes)
-        changed = tuple([name for name in changed if name in after.parties])
-    if draft.maybe_restless is not None and len(after.parties) >= NOTED_FROM:
-        after.__dict__[RESTLESS] = [party.name for party in draft.restless if party.name in after.parties]
     assert not after.timers or after.state is not State.ENDED
     assert not moved or before.state is not State.ENDED
     return Step(
         session=after,
-        changed_parties=changed,
         outcome=draft.outcome,
         reason=draft.reason,
         effects=tuple(draft.effects),
@@ -268,13 +256,6 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         outcome_records=tuple(draft.outcome_records),
         ended_lone_conference=draft.ended_lone_conference,
     )
-
-
-def _changed_since(before: Session, draft: Draft) -> tuple[str, ...]:
-    parties, changed = draft.session.parties, draft.changed
-    if changed is None:
-        return changed_parties(parties, before.parties)
-    return tuple([name for name in parties if name in changed]) if len(changed) > 1 else tuple(changed)
 
 
 def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[TimerChange, ...]:

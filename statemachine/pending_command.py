@@ -36,7 +36,7 @@ class Recording(BaseRecord, frozen=True):
     """The newest recording of a session."""
 
     #: Empty until Twilio reports it; a running recording can be addressed without it.
-    recording_sid: str = ""
+    sid: str = ""
     #: A `RecordingStatus` that Twilio has confirmed; empty before that.
     status: str = ""
     #: Records the conference from its start; otherwise the customer's call, in two channels.

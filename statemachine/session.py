@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from itertools import compress
-from operator import is_not
 
 from msgspec import field
 
@@ -30,10 +28,6 @@ OUTBOUND = "outbound"
 
 #: A participant label of Conferral's: the party's name, and a number that no other leg has had.
 LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
-
-#: In a session's `__dict__`: the names of its restless parties. Large sessions are stored with it. Rename this key when
-#: `restless_parties` changes: stored names under an unknown key are ignored.
-RESTLESS = "restless"
 
 
 def first_label(party: str) -> str:
@@ -169,6 +163,11 @@ class Party(BaseRecord, frozen=True, gc=False):
         return self.status is PartyStatus.LEFT
 
     @property
+    def is_connected(self) -> bool:
+        """Whether the party's call is connected."""
+        return self.status is PartyStatus.CONNECTED
+
+    @property
     def takes_part(self) -> bool:
         """Whether a dialed party answered and is in the conference."""
         return self.answered and self.in_conference and not self.is_gone
@@ -189,11 +188,8 @@ class Party(BaseRecord, frozen=True, gc=False):
         return bool(self.supervises)
 
 
-class Session(BaseRecord, frozen=True, dict=True):
-    """One conversation, as far as it is known. Times are as in `Party`.
-
-    Its `__dict__`, which no copy shares, notes what would take long to find again: `RESTLESS`, and how it is stored.
-    """
+class Session(BaseRecord, frozen=True):
+    """One conversation, as far as it is known. Times are as in `Party`."""
 
     id: str
     state: State = State.BRIDGED
@@ -323,6 +319,34 @@ class Session(BaseRecord, frozen=True, dict=True):
         return party if party is not None and not party.is_gone else None
 
     @property
+    def is_ended(self) -> bool:
+        """Whether the session has ended."""
+        return self.state is State.ENDED
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the session exists and hasn't ended."""
+        return bool(self.state) and not self.is_ended
+
+    @property
+    def present(self) -> dict[str, Party]:
+        """The parties that haven't left, by name."""
+        return {name: party for name, party in self.parties.items() if not party.is_gone}
+
+    @property
+    def connected(self) -> dict[str, Party]:
+        """The parties whose calls are connected, by name."""
+        return {name: party for name, party in self.parties.items() if party.is_connected}
+
+    def party_of(self, call_sid: str) -> str:
+        """Return the name of the party that has the call; empty if unknown."""
+        return next((name for name, party in self.parties.items() if party.call_sid == call_sid), "")
+
+    def dialed_by(self, dial_id: str) -> str:
+        """Return the name of the party that a dial brings in; empty if none."""
+        return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
+
+    @property
     def customer(self) -> Party:
         """The customer, present or gone; each session has one, and an agent."""
         return self.parties[CUSTOMER]
@@ -341,6 +365,21 @@ class Session(BaseRecord, frozen=True, dict=True):
     def child(self) -> Party:
         """The party that the bridge's `<Dial>` rings."""
         return self.parties[AGENT if self.direction == INBOUND else CUSTOMER]
+
+    @property
+    def transfer_stage(self) -> str:
+        """The newest transfer's stage; empty before the first."""
+        return self.transfer.stage if self.transfer is not None else ""
+
+    @property
+    def transfer_status(self) -> str:
+        """The newest transfer's status; empty before the first."""
+        return self.transfer.status if self.transfer is not None else ""
+
+    @property
+    def recording_status(self) -> str:
+        """The newest recording's status; empty before the first."""
+        return self.recording.status if self.recording is not None else ""
 
     @property
     def running_transfer(self) -> TransferState | None:
@@ -376,7 +415,7 @@ class Session(BaseRecord, frozen=True, dict=True):
 def restless_parties(parties: Iterable[Party]) -> list[Party]:
     """Return the parties about which guards on all parties may find something.
 
-    After most events, that is none of up to 250. A draft asks only those that were restless before or have changed.
+    After most events, that is none of up to 250.
     """
     return [
         party for party in parties
@@ -390,5 +429,5 @@ def restless_parties(parties: Iterable[Party]) -> list[Party]:
 
 def changed_parties(parties: Mapping[str, Party], before: Mapping[str, Party]) -> tuple[str, ...]:
     """Return the names of parties that are new or changed."""
-    # An unchanged party is the same object, so C code finds the few others among hundreds.
-    return (*compress(parties, map(is_not, parties.values(), map(before.get, parties))),)
+    # An unchanged party is the same object.
+    return tuple(name for name, party in parties.items() if before.get(name) is not party)

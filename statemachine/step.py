@@ -81,5 +81,3 @@ class Step(BaseRecord, frozen=True):
     reports: tuple[CommandReport, ...] = ()
     outcome_records: tuple[OutcomeRecord, ...] = ()
     ended_lone_conference: bool = False
-    #: Names of the parties that are new or changed; None if not determined.
-    changed_parties: tuple[str, ...] | None = None

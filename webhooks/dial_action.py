@@ -16,9 +16,8 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialEnded
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, first_label
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session, first_label
 from conferral.statemachine.states import CallStatus, Opening, Phase, State, WaitAudio
-from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id, parse_address
 from conferral.telephony.callback_events import caller_of, child_of, dial_ended
@@ -114,7 +113,7 @@ _LEFT_ALONE_REASONS = frozenset({
 })  # fmt: skip
 
 
-def party_of(outcome: DialOutcome, view: SessionView | None) -> str:
+def party_of(outcome: DialOutcome, view: Session | None) -> str:
     """Return the call's party, by CallSid or the URL; empty for a stranger."""
     named = outcome.event.party
     if view is None:
@@ -131,14 +130,14 @@ def party_of(outcome: DialOutcome, view: SessionView | None) -> str:
     return named
 
 
-def decide(outcome: DialOutcome, view: SessionView | None, *, may_be_old: bool) -> DialActionAnswer:
+def decide(outcome: DialOutcome, view: Session | None, *, may_be_old: bool) -> DialActionAnswer:
     """Decide by the session in Redis; `view` is None if there is none."""
     name = party_of(outcome, view)
     if outcome.event.party_is_gone or not name:
         return DialActionAnswer.HANG_UP
     if view is None:
         return _decide_for_unknown_session(outcome, name)
-    party = view.parties.get(name, PartyView())
+    party = view.parties.get(name, Party("", ""))
     if view.state == State.ENDED:
         return decide_left_alone(outcome, view, view.attributes)  # final: no lost second can undo it
     if party.is_leaving:
@@ -169,7 +168,7 @@ def decide_without_redis(outcome: DialOutcome) -> DialActionAnswer:
 
 
 def decide_by_child(
-    child_status: str | None, outcome: DialOutcome, view: SessionView | None, attributes: ConferenceAttributes
+    child_status: str | None, outcome: DialOutcome, view: Session | None, attributes: ConferenceAttributes
 ) -> DialActionAnswer:
     """Decide by the other side's status; None if Twilio doesn't say."""
     if child_status is None and outcome.request_number < REQUESTS_MAX:
@@ -189,9 +188,7 @@ def decide_by_conference(outcome: DialOutcome, *, has_started: bool | None) -> D
     return DialActionAnswer.WAIT_WITH_TWILIO_MUSIC if has_started is False else DialActionAnswer.HANG_UP
 
 
-def decide_left_alone(
-    outcome: DialOutcome, view: SessionView | None, attributes: ConferenceAttributes
-) -> DialActionAnswer:
+def decide_left_alone(outcome: DialOutcome, view: Session | None, attributes: ConferenceAttributes) -> DialActionAnswer:
     """Decide for a party that has no one left to talk to."""
     if party_of(outcome, view) != CUSTOMER or not attributes.after_url:
         return DialActionAnswer.HANG_UP
@@ -212,7 +209,7 @@ def _decide_for_unknown_session(outcome: DialOutcome, name: str) -> DialActionAn
     return DialActionAnswer.READ_CONFERENCE if may_rejoin else DialActionAnswer.HANG_UP
 
 
-def _decide_after_conference(outcome: DialOutcome, view: SessionView, name: str) -> DialActionAnswer:
+def _decide_after_conference(outcome: DialOutcome, view: Session, name: str) -> DialActionAnswer:
     """Decide for a leg that was in the conference, or was refused by it."""
     # Twilio refuses a label in use (16025), the SID of an ended conference (13236), or music that can't be fetched.
     # Source: Twilio docs, error reference; TwiML `<Conference>`, `waitUrl`.
@@ -229,13 +226,13 @@ def _decide_after_conference(outcome: DialOutcome, view: SessionView, name: str)
     return DialActionAnswer.HANG_UP
 
 
-def is_waiting(view: SessionView, name: str) -> bool:
+def is_waiting(view: Session, name: str) -> bool:
     """Whether the party is a customer who waits for a target, or is parked."""
     is_parked = view.state == State.CONFERENCED and view.phase == Phase.PARKED
     return name == CUSTOMER and (view.state == State.TRANSFERRING or is_parked)
 
 
-def first_waiting_party(view: SessionView) -> str:
+def first_waiting_party(view: Session) -> str:
     """Return who waits in a conference from the start; empty once both talk."""
     if view.opening == Opening.OVER:
         return ""
@@ -282,7 +279,7 @@ class DialActionRoutes(Routes):
         action = replace(action, child_call_sid=child)
         event = replace(event, failed_with_callers_number=await self._failed_with_callers_number(form, action, event))
         may_be_old = self._ingest.restarted_recently()
-        view: SessionView | None = None
+        view: Session | None = None
         to_publish = bool(event.dial_call_status) and may_be_old
         try:
             async with store_deadline(action.request_number):
@@ -341,7 +338,7 @@ class DialActionRoutes(Routes):
         opens = not session_id and goes_on and event.party == CUSTOMER
         return await self._visits.open(form) if opens else session_id
 
-    async def _read_despite(self, error: StoreError, action: DialAction) -> SessionView | None:
+    async def _read_despite(self, error: StoreError, action: DialAction) -> Session | None:
         """Return the session if Redis refuses only writes, such as a full one."""
         if error.state in SILENT_STATES:
             return None
@@ -359,7 +356,7 @@ class DialActionRoutes(Routes):
             record_unstored(self._metrics, route, event, error)
 
     def _outcome(
-        self, form: Form, action: DialAction, event: DialEnded, view: SessionView | None
+        self, form: Form, action: DialAction, event: DialEnded, view: Session | None
     ) -> tuple[DialOutcome, NextAgent | None]:
         """Return what to decide by, and the next agent to try, if any."""
         agents, number = self._agents_to_try(form, action, view), action.agent_number
@@ -371,14 +368,14 @@ class DialActionRoutes(Routes):
         following = self._routing.next_agent(action.session_id, agents, number)
         return replace(outcome, has_next_agent=following is not None), following
 
-    def _agents_to_try(self, form: Form, action: DialAction, view: SessionView | None) -> tuple[str, ...]:
+    def _agents_to_try(self, form: Form, action: DialAction, view: Session | None) -> tuple[str, ...]:
         """Return the session's agents; the directory's if it is not open yet."""
         # An agent dialed again with our own number is in there twice, even before a worker has recorded it.
         agents, redialed = view.agents if view else self._routing.inbound(form).agents, action.own_number_from_agent
         is_recorded = view is not None and view.agent_number >= redialed
         return agents if is_recorded or not redialed else (*agents[:redialed], *agents[redialed - 1 :])
 
-    def _same_agent(self, form: Form, action: DialAction, view: SessionView | None) -> NextAgent | None:
+    def _same_agent(self, form: Form, action: DialAction, view: Session | None) -> NextAgent | None:
         agents, number = self._agents_to_try(form, action, view), action.agent_number
         agents = (*agents[: number + 1], *agents[number:])
         return self._routing.next_agent(action.session_id, agents, number)
@@ -409,12 +406,12 @@ class DialActionRoutes(Routes):
             return is_caller_id(caller_of(form))
         return bool(await self._shown_number(form, parse_address(agents[number])))
 
-    def _attributes(self, form: Form, view: SessionView | None) -> ConferenceAttributes:
+    def _attributes(self, form: Form, view: Session | None) -> ConferenceAttributes:
         return view.attributes if view else self._routing.inbound(form).attributes
 
     def _document(
         self, chosen: DialActionAnswer, outcome: DialOutcome, action: DialAction,
-        view: SessionView | None, attributes: ConferenceAttributes,
+        view: Session | None, attributes: ConferenceAttributes,
     ) -> str:  # fmt: skip
         if chosen in _PHRASES:
             return self._documents.say_and_hang_up(_PHRASES[chosen])
@@ -425,7 +422,7 @@ class DialActionRoutes(Routes):
         if chosen not in _JOINS | _WAITS:
             return self._documents.hang_up()
         name = party_of(outcome, view)
-        party = (view.parties.get(name) if view else None) or PartyView()
+        party = (view.parties.get(name) if view else None) or Party("", "")
         by_name = (view.conference_name if view else "") or action.conference
         conference = "" if view is None or chosen in _BY_NAME else view.conference_sid
         return self._documents.join_conference(
@@ -443,14 +440,12 @@ class DialActionRoutes(Routes):
         )
 
 
-def _starts_alone(name: str, view: SessionView | None) -> bool:
+def _starts_alone(name: str, view: Session | None) -> bool:
     """Whether a waiting party starts the conference: a callee's caller does."""
     return name == AGENT and (view is None or first_waiting_party(view) == AGENT)
 
 
-def _wait_audio(
-    party: PartyView, view: SessionView | None, chosen: DialActionAnswer, outcome: DialOutcome
-) -> WaitAudio:
+def _wait_audio(party: Party, view: Session | None, chosen: DialActionAnswer, outcome: DialOutcome) -> WaitAudio:
     """Return a waiting party's audio; one just left alone has none set yet."""
     if chosen not in _WAITS_WITH_AUDIO:
         # If the other side does not follow out of the bridge, no list need show a conference with one party.

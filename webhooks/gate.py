@@ -13,9 +13,8 @@ from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import GateDecision
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET, first_label
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET, Party, Session, first_label
 from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State, WaitAudio
-from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.ingest.port import GateClaim
 from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
 from conferral.telephony.callback_events import call_sid_of, digits_of, gate_decided, gate_reached
@@ -40,7 +39,7 @@ class GateRoute(StrEnum):
     NOWHERE = "nowhere"
 
 
-def route_of(view: SessionView | None, dial_id: str) -> GateRoute:
+def route_of(view: Session | None, dial_id: str) -> GateRoute:
     """Return where to connect the party that answered this dial."""
     name = view.dialed_by(dial_id) if view else ""
     if view is None or not name:
@@ -57,14 +56,14 @@ def route_of(view: SessionView | None, dial_id: str) -> GateRoute:
     return GateRoute.NOWHERE
 
 
-def _joins_conference(view: SessionView, name: str) -> bool:
+def _joins_conference(view: Session, name: str) -> bool:
     """Whether a dialed party joins without a transfer; a target is too late."""
     if name in (CUSTOMER, AGENT):
         return view.opening != Opening.OVER
     return name != TARGET and not name.startswith(f"{TARGET}-")
 
 
-def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: str) -> GateDecision | None:
+def decide(view: Session | None, dial_id: str, *, question: int, pressed: str) -> GateDecision | None:
     """Decide by the session and the key; return None to prompt for a key."""
     # A party that declined gets the same answer to a repeated request, whatever the session has done since.
     if question > 1 and pressed not in ("", _ACCEPT_DIGIT):
@@ -77,7 +76,7 @@ def decide(view: SessionView | None, dial_id: str, *, question: int, pressed: st
     return GateDecision.ACCEPTED if not must_press or (question > 1 and pressed) else None
 
 
-def released_dials(view: SessionView, dial_id: str) -> tuple[str, ...]:
+def released_dials(view: Session, dial_id: str) -> tuple[str, ...]:
     """Return the ring group's dials whose parties have left or are leaving."""
     # A winner may hang up on the way into the conference. Another party can then take the call.
     ring_group = view.parties[view.dialed_by(dial_id)].ring_group
@@ -85,11 +84,11 @@ def released_dials(view: SessionView, dial_id: str) -> tuple[str, ...]:
     return tuple(target.dial_id for target in targets if target.dial_id and _has_left(target))
 
 
-def _has_left(party: PartyView) -> bool:
+def _has_left(party: Party) -> bool:
     return party.is_leaving or party.status == PartyStatus.LEFT
 
 
-def _was_answered_elsewhere(view: SessionView | None, dial_id: str) -> bool:
+def _was_answered_elsewhere(view: Session | None, dial_id: str) -> bool:
     """Whether another party of the ring group has taken the call."""
     name = view.dialed_by(dial_id) if view else ""
     if view is None or not name or not view.parties[name].ring_group:
@@ -102,7 +101,7 @@ def _was_answered_elsewhere(view: SessionView | None, dial_id: str) -> bool:
     )
 
 
-def refusal_phrase(decision: GateDecision, view: SessionView | None) -> Phrase:
+def refusal_phrase(decision: GateDecision, view: Session | None) -> Phrase:
     """Return what a refused party hears."""
     customer = view.parties.get(CUSTOMER) if view else None
     if (
@@ -176,13 +175,13 @@ class GateRoutes(Routes):
         await self._ingest.publish(gate_decided(form, gate, decision))
         return decision.value, document
 
-    async def _load_view(self, form: Form, gate: Gate) -> SessionView | None:
+    async def _load_view(self, form: Form, gate: Gate) -> Session | None:
         if gate.question > 1 or gate.briefed:
             return await self._ingest.read(gate.session_id)
         event = gate_reached(form, gate)
         return await self._ingest.publish_and_read(event, call_sid=event.call_sid)
 
-    async def _admit(self, form: Form, gate: Gate, view: SessionView | None) -> tuple[GateDecision, str]:
+    async def _admit(self, form: Form, gate: Gate, view: Session | None) -> tuple[GateDecision, str]:
         assert view is not None, "an unknown session admits no one"
         route = route_of(view, gate.dial)
         if route is GateRoute.CUSTOMER:
@@ -211,10 +210,10 @@ class GateRoutes(Routes):
             recall_reason=briefing["recall_reason"],
         )
 
-    def _connect_to_customer(self, gate: Gate, view: SessionView) -> tuple[GateDecision, str]:
+    def _connect_to_customer(self, gate: Gate, view: Session) -> tuple[GateDecision, str]:
         """Connect the agent of a `call` to the customer, if still allowed."""
         try:
-            customer = parse_address(view.parties.get(CUSTOMER, PartyView()).address)
+            customer = parse_address(view.parties.get(CUSTOMER, Party("", "")).address)
             self._allowed.check(customer)
         except AddressError as error:
             log.error("destination_not_allowed", session_id=gate.session_id, reason=error.reason)
@@ -236,17 +235,17 @@ class GateRoutes(Routes):
     def _retry_later(self, gate: Gate, pressed: str) -> tuple[str, str]:
         return "waited", self._documents.retry(gate.next_request(pressed))
 
-    def _dial_may_be_lost(self, view: SessionView | None) -> bool:
+    def _dial_may_be_lost(self, view: Session | None) -> bool:
         """Whether Redis may have lost the dial; a worker then commits it again."""
         return self._ingest.restarted_recently() and (view is None or view.state != State.ENDED)
 
 
-def _dialed_party(gate: Gate, view: SessionView | None) -> PartyView:
-    return (view.parties.get(view.dialed_by(gate.dial)) if view else None) or PartyView()
+def _dialed_party(gate: Gate, view: Session | None) -> Party:
+    return (view.parties.get(view.dialed_by(gate.dial)) if view else None) or Party("", "")
 
 
-def _briefing(gate: Gate, view: SessionView | None) -> dict[str, str]:
+def _briefing(gate: Gate, view: Session | None) -> dict[str, str]:
     """Return the brief and the recall reason, unless the call has heard them."""
     # A question above 1 means that a prompt has played them; `briefed`, that a document without one has.
-    party = PartyView() if gate.question > 1 or gate.briefed else _dialed_party(gate, view)
+    party = Party("", "") if gate.question > 1 or gate.briefed else _dialed_party(gate, view)
     return {"brief": party.brief, "recall_reason": party.recall_reason}

@@ -16,7 +16,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.events import CallReceived, Event
-from conferral.storage.codecs.session_view import SessionView
+from conferral.statemachine.session import Session
 from conferral.storage.ingest.port import Ingest
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_events import Fields, call_sid_of, caller_of, sip_domain_sid_of
@@ -93,7 +93,7 @@ def store_deadline(request_number: int = 1) -> AbstractAsyncContextManager[None]
     return store_timeout(STORE_DEADLINE_S if request_number == 1 else SHORT_STORE_DEADLINE_S)
 
 
-async def read_undecided(ingest: Ingest, session_id: str, every_s: float) -> SessionView | None:
+async def read_undecided(ingest: Ingest, session_id: str, every_s: float) -> Session | None:
     """Return a session once a worker has opened it; None if that takes long."""
     for _ in range(_READS_MAX):
         await asyncio.sleep(every_s)

@@ -13,9 +13,8 @@ from aiohttp import web
 
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import VISITS_MAX, next_visit_id, visit_number
-from conferral.statemachine.session import AGENT
+from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import Opening, Phase, SessionMode, State
-from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.ingest.port import NewestSession, ReplayedCallError
 from conferral.telephony.callback_events import Fields, call_sid_of
 from conferral.telephony.callback_urls import parse_request_number
@@ -131,7 +130,7 @@ def _is_over(newest: NewestSession, call_sid: str) -> bool:
     return (party is not None and party.is_gone) or (view.state == State.BRIDGED and bool(view.dial_call_status))
 
 
-def _has_run(view: SessionView) -> bool:
+def _has_run(view: Session) -> bool:
     """Whether a session shows that its TwiML runs: Twilio repeats no request."""
     if view.opening == Opening.ARRIVING:
         return False
@@ -141,7 +140,7 @@ def _has_run(view: SessionView) -> bool:
     return view.agent_number > 0 or (agent is not None and bool(agent.call_sid))
 
 
-def _calls_of(view: SessionView | None, call_sid: str) -> tuple[str, ...]:
+def _calls_of(view: Session | None, call_sid: str) -> tuple[str, ...]:
     """Return the other calls that a session knows."""
     if view is None:
         return ()

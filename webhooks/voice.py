@@ -12,9 +12,8 @@ from aiohttp import web
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import CallReceived
-from conferral.statemachine.session import CUSTOMER, first_label
+from conferral.statemachine.session import CUSTOMER, Session, first_label
 from conferral.statemachine.states import Opening, SessionMode, State, WaitAudio
-from conferral.storage.codecs.session_view import SessionView
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind, Gate
@@ -127,7 +126,7 @@ class VoiceRoutes(Routes):
         customer_left_conference = DialAction(event.session_id, CUSTOMER, DialKind.CONFERENCE)
         return await self._actions.answer(form, customer_left_conference, FALLBACK_PATH)
 
-    async def _store_and_read(self, event: CallReceived) -> SessionView | None:
+    async def _store_and_read(self, event: CallReceived) -> Session | None:
         # The failed URL may have published the event for a conference. Wait for the decision: a caller who is bridged
         # while the session waits in a conference can't be transferred.
         view = await self._ingest.publish_and_read(event, call_sid=event.call_sid)

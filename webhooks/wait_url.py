@@ -17,8 +17,8 @@ from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import SILENCE
 from conferral.statemachine.events import AccountSwept
 from conferral.statemachine.ids import call_of_visit
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio
-from conferral.storage.codecs.session_view import SessionView
 from conferral.telephony import number_setup
 from conferral.telephony.callback_events import (
     MalformedCallbackError,
@@ -127,7 +127,7 @@ class WaitRoutes(Routes):
         own_music = view.attributes.wait_url if view and playing.wait_audio is WaitAudio.MUSIC else ""
         return twiml_response(self._documents.wait(playing, audio_url=own_music or self._audio[playing.wait_audio]))
 
-    async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> SessionView | None:
+    async def _load_view(self, session_id: str, form: Form, *, opens: bool) -> Session | None:
         """Return the session; None without Redis, or once its recovery started."""
         try:
             async with store_timeout(_STORE_DEADLINE_S):
@@ -143,7 +143,7 @@ class WaitRoutes(Routes):
             await self._report_unknown(session_id, form)
         return view
 
-    async def _report_arrival(self, params: Wait, view: SessionView, form: Form) -> None:
+    async def _report_arrival(self, params: Wait, view: Session, form: Form) -> None:
         """Publish which conference the party has joined: its callback may be lost.
 
         No list need show a conference that has not started, so its SID may be known from here only. After the session's

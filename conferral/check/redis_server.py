@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conferral.check.result import CheckResult, fail, ok, warn
-from conferral.operations.attention import damaged_field, describe_damage, repair_of
+from conferral.operations.attention import describe_damage, repair_of
 from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
@@ -290,8 +290,8 @@ async def check_sessions(client: Client, keys: Keys) -> CheckResult:
     checked = live[:CHECKED_MAX]
     damaged: dict[str, str] = {}
     for start in range(0, len(checked), CHUNK):
-        records = await reader.read_hashes(checked[start : start + CHUNK])
-        damaged |= {name: field for name, fields in records.items() if (field := damaged_field(fields))}
+        sessions = await reader.read_sessions(checked[start : start + CHUNK])
+        damaged |= {name: session.damaged for name, session in sessions.items() if session.damaged}
     if not damaged:
         of = "" if len(checked) == len(live) else f" of {len(live)}"
         found = "1 live session is readable" if len(live) == 1 else f"{len(checked)}{of} live sessions are readable"

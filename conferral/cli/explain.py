@@ -11,7 +11,7 @@ from conferral.operations.pending import Wait
 from conferral.operations.session_queries import SessionQueries, read_session_time_ms
 from conferral.redis_access import run_query
 from conferral.runtime.settings import StoreSettings, load
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.queries.live_workers import has_live_worker
 
@@ -39,7 +39,7 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
 
 async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -> tuple[str, Explanation, int]:
     history = await read_history(reader, named)
-    session = view_of(history.fields)
+    session = stored_session(history.fields)
     now = await read_session_time_ms(reader, session.id)
     has_worker = await has_live_worker(reader.client, reader.keys)
     explained = explanation.explain_damage(session) or explanation.explain(

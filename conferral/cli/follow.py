@@ -18,7 +18,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.settings import StoreSettings, load
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_codec import StoredSession
 
 BACK_OFF_MAX_S = 5.0
 #: Maximum fraction of the time spent polling: with thousands of sessions, the list is read less often.
@@ -73,7 +73,7 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
 async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
     settings = load(StoreSettings)
     async with open_redis(settings) as reader:
-        session = await reader.view(await reader.find(named))
+        session = await reader.read_session(await reader.find(named))
         if not as_json:
             print_fields(session, full=full)
             print_parties(session, full=full)
@@ -116,11 +116,11 @@ async def show_changes(feed: ChangeFeed, show: Show, redis_address: str) -> None
 
 async def _is_over(reader: SessionQueries, session_id: str) -> bool:
     """Whether the session has ended or no longer exists."""
-    session = await reader.view(session_id)
+    session = await reader.read_session(session_id)
     return session.is_ended or not session.fields
 
 
-def draw(target: Console, sessions: Sequence[SessionView], times: PartitionClocks, *, full: bool) -> RenderableType:
+def draw(target: Console, sessions: Sequence[StoredSession], times: PartitionClocks, *, full: bool) -> RenderableType:
     """Draw as many sessions as fit, and how many more there are."""
     if not sessions:
         return output.table_cell("no live calls; Ctrl-C stops", "dim")
@@ -140,7 +140,7 @@ def draw(target: Console, sessions: Sequence[SessionView], times: PartitionClock
     return Group(listed(count), output.table_cell(f"{more}Ctrl-C stops", "dim"))
 
 
-def session_line(session: SessionView, *, full: bool) -> str:
+def session_line(session: StoredSession, *, full: bool) -> str:
     """Return a session as one line."""
     there = [session_summary.connected_address(session, name, full=full) for name in ("customer", "agent")]
     who = wording.join_names([one for one in there if one])

@@ -9,7 +9,6 @@ from conferral.errors import CommandNotDoneError
 from conferral.operations import replay
 from conferral.operations.replay import FILE_BYTES_MAX, BadHistoryError, SessionHistory
 from conferral.operations.session_queries import SessionQueries, displayed
-from conferral.storage.codecs.session_view import view_of
 
 
 async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
@@ -19,13 +18,13 @@ async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
     """
     exact = await reader.find_exact(named)
     session_id = exact or await reader.find(named)
-    fields = await reader.read_session(session_id)
-    if not fields:
+    session = await reader.read_session(session_id)
+    if not session.fields:
         reason = f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"
         raise CommandNotDoneError(reason)
-    if not exact and view_of(fields).is_ended:
+    if not exact and session.is_ended:
         output.print_note(f"no live call matches {displayed(named)}; this is the only ended one")
-    return SessionHistory(fields, tuple(await reader.log(session_id)))
+    return SessionHistory(dict(session.fields), tuple(await reader.log(session_id)))
 
 
 def read_history_file(name: str) -> SessionHistory:

@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
-    from conferral.storage.codecs.session_view import SessionView
+    from conferral.statemachine.session import Session
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,8 +41,8 @@ def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str,
     typed = [context.params.get("session"), *context.args]
     named = next(filter(None, typed), "")
 
-    async def find(reader: "SessionQueries") -> "SessionView":
-        return await reader.view(await reader.find(named))
+    async def find(reader: "SessionQueries") -> "Session":
+        return await reader.read_session(await reader.find(named))
 
     session = read_in_time(find) if named else None
     return [

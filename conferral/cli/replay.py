@@ -18,8 +18,7 @@ from conferral.operations.session_queries import LogEntry
 from conferral.operations.session_summary import audibility
 from conferral.operations.timeline import TimelineEntry
 from conferral.redis_access import run_query
-from conferral.storage.codecs.session_codec import decode_logged_changes
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import decode_logged_changes, stored_session
 
 _CLOCK = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?")
 _ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
@@ -87,7 +86,7 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
     moments = timeline.build_timeline(history.log, full=full)
     versions = replay.all_versions(history.log, history.fields)
     for entry, moment, fields in zip(history.log, moments, versions, strict=True):
-        session = view_of(fields)
+        session = stored_session(fields)
         connected = "" if session.is_ended else session_summary.participants_line(session, full=full)
         if as_json:
             output.print_json_line(_step_json(entry, moment, connected))
@@ -144,7 +143,7 @@ def _print_as_of(history: SessionHistory, version: int, *, full: bool, as_json: 
     fields = replay.at_version(history.log, version, history.fields)
     if "version" not in fields:
         raise CommandNotDoneError(f"version {version} is not in the log, which begins later")
-    session = view_of(fields)
+    session = stored_session(fields)
     then_ms, heard = session.updated_at_ms, audibility(session)
     waits = list_waits(session, then_ms, replay.pending_effects_at(history.log, version))
     if as_json:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from conferral import output
 from conferral.cli.history_source import read_history
 from conferral.operations import session_summary, timeline, wording
-from conferral.operations.attention import attention_of, damaged_field, describe_damage, repair_of, sort_key
+from conferral.operations.attention import attention_of, describe_damage, repair_of, sort_key
 from conferral.operations.pending import changed_at_ms
 from conferral.operations.session_queries import LogEntry, PartitionClocks, SessionQueries, read_partition_clocks
 from conferral.redis_access import require_complete, run_query
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import TransferStage
-from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.session_codec import StoredSession, stored_session
 from conferral.storage.connection.errors import FOREIGN
 
 COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
@@ -39,7 +39,7 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
 
 async def read_sessions(
     reader: SessionQueries, state: str | None, party: str, *, with_ended: bool
-) -> tuple[list[SessionView], PartitionClocks, list[str]]:
+) -> tuple[list[StoredSession], PartitionClocks, list[str]]:
     """Read sessions, most urgent first, clocks, and why some are missing."""
     found = await reader.all_sessions(state, with_ended=with_ended, party=party)
     times = await read_partition_clocks(reader)
@@ -48,7 +48,7 @@ async def read_sessions(
     return ordered, times, [*map(str, reader.silent.values()), *foreign]
 
 
-def table_row(session: SessionView, now_ms: int, *, full: bool) -> tuple[str, ...]:
+def table_row(session: StoredSession, now_ms: int, *, full: bool) -> tuple[str, ...]:
     """Return a table row; `now_ms` is the partition's time, 0 for ours."""
     return (
         session.id or "?",
@@ -63,7 +63,7 @@ def table_row(session: SessionView, now_ms: int, *, full: bool) -> tuple[str, ..
     )
 
 
-def narrow_entry(session: SessionView, now_ms: int, *, full: bool) -> output.Entry:
+def narrow_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.Entry:
     """Return a session as a few lines, for a narrow terminal."""
     notes = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
     participants = session_summary.participants_line(session, full=full)
@@ -73,20 +73,20 @@ def narrow_entry(session: SessionView, now_ms: int, *, full: bool) -> output.Ent
     return output.Entry(session.id or "?", _state_text(session), lasted, tuple(lines))
 
 
-def _state_text(session: SessionView) -> str:
+def _state_text(session: StoredSession) -> str:
     return f"{session_summary.state_label(session)} {session.end_reason}".rstrip()
 
 
-def _attention_text(session: SessionView, now_ms: int) -> str:
+def _attention_text(session: StoredSession, now_ms: int) -> str:
     attention = attention_of(session, now_ms or SystemClock().wall_ms())
     return attention.text if attention and attention.needs_attention else ""
 
 
-def _ended_at(session: SessionView) -> str:
+def _ended_at(session: StoredSession) -> str:
     return session.fields.get("ended_at", "")[:19].replace("T", " ")
 
 
-def _duration(session: SessionView) -> str:
+def _duration(session: StoredSession) -> str:
     return wording.format_age(session.created_at_ms, session.ended_at_ms or SystemClock().wall_ms())
 
 
@@ -96,7 +96,7 @@ def print_session(named: str, *, everything: bool, full: bool, as_json: bool) ->
     if as_json:
         output.print_json(history.fields)
         return
-    found = view_of(history.fields)
+    found = stored_session(history.fields)
     print_fields(found, full=full)
     print_parties(found, full=full)
     _print_attempts(found, history.log, full=full)
@@ -111,19 +111,19 @@ PARTY_COLUMNS = ("party", "status", "address", "call", "label", "notes")
 LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
 
 
-def print_fields(session: SessionView, *, full: bool, is_stored: bool = True) -> None:
+def print_fields(session: StoredSession, *, full: bool, is_stored: bool = True) -> None:
     """Print the session-level fields, one per line; see `field_lines`."""
     for line in field_lines(session, full=full, is_stored=is_stored):
         output.print_fitted(line, _NAME_WIDTH + 1)
 
 
-def field_lines(session: SessionView, *, full: bool, is_stored: bool = True) -> list[str]:
+def field_lines(session: StoredSession, *, full: bool, is_stored: bool = True) -> list[str]:
     """Return the session-level fields as lines.
 
     `is_stored` is false for a replay, which has only public fields: it can't show damage.
     """
     fields = session.fields
-    field = damaged_field(fields) if is_stored else ""
+    field, recording = session.damaged if is_stored else "", session.recording
     damage = f"{describe_damage(field)}: {repair_of(field)}" if field else ""
     shown = {
         "session": session.id,
@@ -133,21 +133,21 @@ def field_lines(session: SessionView, *, full: bool, is_stored: bool = True) -> 
         "transfer": session_summary.transfer_line(session, full=full),
         "now": "" if session.is_ended else session_summary.participants_line(session, full=full),
         "notes": "; ".join(session_summary.session_notes(session)),
-        "recording": f"{session.recording.sid} {session.recording.url}".strip(),
+        "recording": f"{recording.sid} {recording.url}".strip() if recording is not None else "",
         "version": fields.get("version", ""),
         "damaged": damage,
     }
     return [f"{name:<{_NAME_WIDTH}} {value}" for name, value in shown.items() if value]
 
 
-def print_parties(session: SessionView, *, full: bool) -> None:
+def print_parties(session: StoredSession, *, full: bool) -> None:
     """Print the session's parties as a table."""
     rows, entries = party_rows(session, full=full)
     output.print_line()
     output.print_table(PARTY_COLUMNS, rows, entries=entries)
 
 
-def party_rows(session: SessionView, *, full: bool) -> tuple[list[tuple[str, ...]], list[output.Entry]]:
+def party_rows(session: StoredSession, *, full: bool) -> tuple[list[tuple[str, ...]], list[output.Entry]]:
     """Return the parties as table rows, and as entries for a narrow terminal."""
     rows: list[tuple[str, ...]] = []
     entries: list[output.Entry] = []
@@ -164,7 +164,7 @@ def party_rows(session: SessionView, *, full: bool) -> tuple[list[tuple[str, ...
     return rows, entries
 
 
-def _print_attempts(session: SessionView, log: Sequence[LogEntry], *, full: bool) -> None:
+def _print_attempts(session: StoredSession, log: Sequence[LogEntry], *, full: bool) -> None:
     # A party that took over the call talks on, but no longer as the transfer's target.
     over_ms = changed_at_ms("transfer.stage", log, to=TransferStage.OVER)
     until_ms = over_ms or session.ended_at_ms or SystemClock().wall_ms()

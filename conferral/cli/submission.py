@@ -22,7 +22,7 @@ from conferral.runtime.settings import CommandSettings, StoreSettings, load
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand, done_word
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.session import ParticipantUpdate
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.queries import live_workers
@@ -125,7 +125,7 @@ async def _resolve_for_prompt(reader: SessionQueries, named: str, party: str) ->
     # Resolve it now: by the time the user answers, the last digits may match another session.
     session_name = await resolve_session(reader, named)
     session_id = await reader.find(session_name)
-    session = await reader.view(session_id)
+    session = await reader.read_session(session_id)
     whom = [
         f"{name} {wording.display_address(one.address)}".strip()
         for name, one in session.present.items()
@@ -152,9 +152,9 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
             raise _unknown_outcome(error, settings, f"{error.kind} may have been published", error.command_id) from None
         except CommandRejected as error:  # for another command with the same id
             raise CommandNotDoneError(error.reason, command_id=error.command_id, status="rejected") from None
-        session_id, session = outcome.session or submitted.session, SessionView()
+        session_id, session = outcome.session or submitted.session, UNKNOWN_SESSION
         with suppress(StoreError):  # the outcome is known, even if Redis no longer answers
-            session = await reader.view(session_id) if session_id else session
+            session = await reader.read_session(session_id) if session_id else session
         if outcome.status != "done":
             waited = "" if interrupted.is_set() else f" after {wait_s:g} s"
             raise await _not_done(reader, fields["type"], outcome, session, waited, own_command_line(settings))
@@ -213,7 +213,9 @@ def _unknown_outcome(error: StoreUnreachableError, settings: StoreSettings, know
     return CommandNotDoneError(reason, command_id=command_id, exit_code=3)
 
 
-async def _view_after_holds(reader: SessionQueries, session: SessionView, interrupted: asyncio.Event) -> SessionView:
+async def _view_after_holds(
+    reader: SessionQueries, session: StoredSession, interrupted: asyncio.Event
+) -> StoredSession:
     """Return the session once Twilio has answered its open holds."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + HOLDS_WAIT_S
@@ -222,12 +224,12 @@ async def _view_after_holds(reader: SessionQueries, session: SessionView, interr
             if not any(party.pending_update in _HOLDS for party in session.present.values()):
                 break
             await asyncio.sleep(HOLDS_POLL_S)
-            session = await reader.view(session.id)
+            session = await reader.read_session(session.id)
     return session
 
 
 async def _not_done(
-    reader: SessionQueries, kind: str, outcome: CommandOutcome, session: SessionView, waited: str, command_line: str
+    reader: SessionQueries, kind: str, outcome: CommandOutcome, session: StoredSession, waited: str, command_line: str
 ) -> Exception:
     if outcome.is_final:
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
@@ -255,7 +257,9 @@ async def _not_done(
     )
 
 
-def _print_done(fields: dict[str, str], session_id: str, reason: str, session: SessionView, command_line: str) -> None:
+def _print_done(
+    fields: dict[str, str], session_id: str, reason: str, session: StoredSession, command_line: str
+) -> None:
     word = done_word(COMMANDS_BY_NAME[fields["type"]], fields)
     if not session.fields or (session.state == word == "ended"):
         line = f"{word} {session_id}"

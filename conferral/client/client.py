@@ -25,7 +25,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.states import State
 from conferral.storage import config
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.commands import command_parser
 
 #: Maximum number of concurrent requests to a node of Redis, and to several nodes. Each occupies a connection.
@@ -141,7 +141,7 @@ class Client(CommandMethods):
         """Return a session by its id or a call's SID, or raise UnknownSession."""
         return Session.of(await self._read_session(named))
 
-    async def _read_session(self, session: str) -> SessionView:
+    async def _read_session(self, session: str) -> StoredSession:
         view = await self._reader.view_exact(session, self._run)
         if not view.fields:
             raise UnknownSession("no session or call with this id is known")
@@ -198,7 +198,7 @@ class Client(CommandMethods):
         return (await self._reader.last_log_ids([session_id]))[session_id]
 
     async def _has_ended(self, session_id: str) -> bool:
-        return not (await self._reader.view(session_id)).is_live
+        return not (await self._reader.read_session(session_id)).is_live
 
     async def _retry_while_unreachable(
         self, node: str, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs

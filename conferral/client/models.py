@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
-from conferral.storage.codecs.session_view import RecordingView, SessionView
+from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts
 
 _T = TypeVar("_T")
@@ -123,23 +123,23 @@ class Session:
         return self.parties.get("agent")
 
     @classmethod
-    def of(cls, view: SessionView) -> "Session":
+    def of(cls, stored: StoredSession) -> "Session":
         """Copy what was read; fields that can't be parsed count as missing."""
-        transfer, to = view.transfer, tuple(filter(None, view.transfer.to.split(",")))
+        transfer, recording = stored.transfer, stored.recording
         times = ("created_at", "updated_at", "ended_at", "parked_until")
         return _copy(
             cls,
-            view,
-            parties={name: _copy(Party, party) for name, party in view.parties.items()},
-            transfer=_copy(Transfer, transfer, to=to) if transfer.mode else None,
-            recording=_copy(Recording, view.recording) if view.recording != RecordingView() else None,
-            **{name: parse_time(view.fields.get(name, "")) for name in times},
+            stored,
+            parties={name: _copy(Party, party) for name, party in stored.parties.items()},
+            transfer=transfer and _copy(Transfer, transfer, to=tuple(filter(None, transfer.to.split(",")))),
+            recording=recording and _copy(Recording, recording),
+            **{name: parse_time(stored.fields.get(name, "")) for name in times},
         )
 
 
-def _copy(kind: type[_T], view: object, **others: Any) -> _T:
+def _copy(kind: type[_T], record: object, **others: Any) -> _T:
     names = (one.name for one in fields_of(kind))  # type: ignore[arg-type]
-    return kind(**{name: getattr(view, name) for name in names if name not in others}, **others)
+    return kind(**{name: getattr(record, name) for name in names if name not in others}, **others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from conferral.runtime.settings import ConsoleSettings
 from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response, read_json_object
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
 from conferral.runtime.web.server import SharedResult
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION
 from conferral.storage.connection.client import Client
 
 log = structlog.get_logger()
@@ -234,7 +234,11 @@ def _history_handler(redis: RedisAccess, access: AccessControl) -> _Handler:
         id_or_call_sid, full = request.match_info["session"], request.query.get("full") == "true"
         reader = await redis.reader()
         session_id = await reader.find_exact(id_or_call_sid, redis.limiter)
-        session = await redis.run(lambda reader: reader.view(session_id), session_id) if session_id else SessionView()
+        session = (
+            await redis.run(lambda reader: reader.read_session(session_id), session_id)
+            if session_id
+            else UNKNOWN_SESSION
+        )
         if not session.is_known:
             raise RequestError("unknown", "no session or call with this id is known")
         log = await redis.run(lambda reader: reader.log(session_id), session_id)

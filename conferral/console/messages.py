@@ -12,8 +12,8 @@ from conferral.operations import session_summary, wording, words
 from conferral.operations.attention import Attention, is_lone
 from conferral.operations.session_queries import Fields, number_of
 from conferral.operations.session_summary import held_call
-from conferral.statemachine.session import CUSTOMER
-from conferral.storage.codecs.session_view import SessionView
+from conferral.statemachine.session import CUSTOMER, Session
+from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.timestamps import to_iso
 
 #: The largest integer that JavaScript represents exactly. Source: ECMA-262, Number.MAX_SAFE_INTEGER.
@@ -88,7 +88,7 @@ SEARCHABLE_DIGITS = 4
 _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
-def row(session: SessionView, attention: Attention | None, *, full: bool) -> bytes:
+def row(session: StoredSession, attention: Attention | None, *, full: bool) -> bytes:
     """Return a session's row as JSON, with phone numbers in full or masked."""
     fields, held = session.fields, held_call(session)
     values: dict[str, Any] = {
@@ -102,7 +102,7 @@ def row(session: SessionView, attention: Attention | None, *, full: bool) -> byt
         "held": None if held is None else {"kind": held.kind, "since": held.since or None},
         "people": _parties(session, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
-        "transfer_status": session.transfer.status,
+        "transfer_status": session.transfer_status,
         "title": session_summary.people_line(session, full=full),
         "now": _now(session),
         **_search_terms(session, full=full),
@@ -110,7 +110,7 @@ def row(session: SessionView, attention: Attention | None, *, full: bool) -> byt
     return orjson.dumps(values)
 
 
-def _now(session: SessionView) -> str:
+def _now(session: Session) -> str:
     """Return what goes on, or why it ended, with times in ISO 8601."""
     if session.is_ended:
         return words.END_REASONS.get(session.end_reason, session.end_reason)
@@ -118,7 +118,7 @@ def _now(session: SessionView) -> str:
     return "; ".join(filter(None, (doing, *session_summary.session_notes(session, to_iso))))
 
 
-def _parties(session: SessionView, *, full: bool) -> list[list[str]]:
+def _parties(session: Session, *, full: bool) -> list[list[str]]:
     """Return name, address, status, and search key of all but the customer."""
     found: list[list[str]] = []
     for name, party in (session.parties if session.is_ended else session.present).items():
@@ -140,7 +140,7 @@ def _searchable_digits(address: str, *, full: bool) -> str:
     return number if full else number[-SEARCHABLE_DIGITS:]
 
 
-def _search_terms(session: SessionView, *, full: bool) -> dict[str, Any]:
+def _search_terms(session: Session, *, full: bool) -> dict[str, Any]:
     """Return what the search compares, in lower case."""
     sids: list[str] = [session.conference_sid]
     texts: list[str] = []

@@ -23,7 +23,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import State
-from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.queries.live_workers import has_live_worker
 
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ CHANGES_MAX = 20_000
 class CachedSession:
     """A session as last read."""
 
-    session: SessionView
+    session: StoredSession
     attention: Attention | None
     #: The row as JSON, created on demand.
     masked_row: bytes = b""
@@ -298,24 +298,24 @@ class SessionFeed:
     async def _read_live(self, names: list[str]) -> None:
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
-            records = await self._read_hashes(some)
+            sessions = await self._read_sessions(some)
             for name in some:
-                session = view_of(records.get(name, {}))
+                session = sessions.get(name, UNKNOWN_SESSION)
                 if session.is_known and not session.is_ended:
                     self._live[name] = CachedSession(session, self._attention_of(session))
                     self._mark_changed(name)
 
-    async def _read_hashes(self, names: list[str]) -> dict[str, dict[str, str]]:
-        return await self._redis.run(lambda reader: reader.read_hashes(names))
+    async def _read_sessions(self, names: list[str]) -> dict[str, StoredSession]:
+        return await self._redis.run(lambda reader: reader.read_sessions(names))
 
     async def _move_to_ended(self, names: list[str]) -> None:
-        records = await self._read_hashes(names)
+        sessions = await self._read_sessions(names)
         for name in names:
             self._live.pop(name, None)
-            self._cache_ended(name, view_of(records.get(name, {})))
+            self._cache_ended(name, sessions.get(name, UNKNOWN_SESSION))
             self._mark_changed(name)
 
-    def _cache_ended(self, name: str, session: SessionView) -> None:
+    def _cache_ended(self, name: str, session: StoredSession) -> None:
         if session.is_known and session.is_ended:
             self._ended[name] = CachedSession(session, self._attention_of(session))
 
@@ -325,14 +325,14 @@ class SessionFeed:
             return
         limit = ENDED_MAX if any(self._subscribers.values()) else ENDED_SHOWN
         page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=limit))
-        found = {fields["id"]: fields for fields in page.items if "id" in fields}
+        found = {session.id: session for session in page.items if session.id}
         for name in [name for name in self._ended if name not in found]:
             del self._ended[name]
             self._mark_changed(name)
-        for name, fields in found.items():
+        for name, session in found.items():
             cached = self._ended.get(name)
-            if cached is None or cached.session.fields != fields:
-                self._cache_ended(name, view_of(fields))
+            if cached is None or cached.session.fields != session.fields:
+                self._cache_ended(name, session)
                 self._mark_changed(name)
         self._ended_listed_s = now_s
 
@@ -349,7 +349,7 @@ class SessionFeed:
                 cached.attention, cached.masked_row, cached.full_row = attention, b"", b""
                 self._mark_changed(name)
 
-    def _attention_of(self, session: SessionView) -> Attention | None:
+    def _attention_of(self, session: StoredSession) -> Attention | None:
         return attention_of(session, self.now_of(session.id))
 
     def _mark_changed(self, name: str) -> None:
@@ -358,7 +358,7 @@ class SessionFeed:
         self._changes.move_to_end(name)
 
 
-def _addresses_in_use(sessions: Iterable[SessionView], *, full: bool) -> list[str]:
+def _addresses_in_use(sessions: Iterable[StoredSession], *, full: bool) -> list[str]:
     """Return agents' and targets' addresses by frequency; numbers if `full`."""
     found: Counter[str] = Counter()
     for session in sessions:

@@ -20,7 +20,8 @@ from conferral.operations.pending import Wait
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.clock import Clock
 from conferral.statemachine.ids import NAME_PATTERN
-from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.statemachine.session import Session
+from conferral.storage.codecs.session_codec import StoredSession, stored_session
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.queries.dead_letters import REASON_MAX
 
@@ -144,7 +145,7 @@ class SessionDetailView(View):
     async def _read_messages(self) -> list[bytes]:
         if not self._id:
             return self._if_changed(encode_message("session", id=self._named, asked=self._named, known=False))
-        session = await self._redis.run(lambda reader: reader.view(self._id))
+        session = await self._redis.run(lambda reader: reader.read_session(self._id))
         await self._log.read(self._redis)
         if not session.is_known:
             self._seen = ({}, 0, 0)
@@ -174,7 +175,7 @@ class SessionDetailView(View):
         ids = [entry.entry_id for entry in self._log.log]
         return ids.index(self._after) + 1 if self._after in ids else 0
 
-    def _session_message(self, session: SessionView) -> bytes:
+    def _session_message(self, session: StoredSession) -> bytes:
         if self._as_of is not None:
             return self._past_message(session, self._as_of)
         now_ms, history = self._feed.now_of(session.id), self._log
@@ -192,10 +193,10 @@ class SessionDetailView(View):
         explained = replace(explained, waits=tuple(_earlier(wait, ahead_ms) for wait in explained.waits))
         return self._encode(session, explained, buttons=command_forms(session), attention=attention_of(session, now_ms))
 
-    def _past_message(self, session: SessionView, version: int) -> bytes:
+    def _past_message(self, session: StoredSession, version: int) -> bytes:
         """Return the session as of a version, without commands."""
         history = self._log
-        then = view_of(replay.at_version(history.log, version, session.fields))
+        then = stored_session(replay.at_version(history.log, version, session.fields))
         log = [entry for entry, one in zip(history.log, history.entries, strict=True) if one.version <= version]
         at_ms = wording.parse_time_ms(log[-1]["at"]) if log else self._feed.now_ms()
         explained = replace(explanation.explain(then, log, at_ms, full=self._full, clock=to_iso), suggestions=())
@@ -203,7 +204,7 @@ class SessionDetailView(View):
 
     def _encode(
         self,
-        session: SessionView,
+        session: StoredSession,
         explained: Explanation,
         *,
         buttons: Sequence[CommandForm],
@@ -236,7 +237,7 @@ def _earlier(wait: Wait, by_ms: int) -> Wait:
     return replace(wait, since_ms=since_ms, comes_at_ms=comes_at_ms)
 
 
-def parties_of(session: SessionView, *, full: bool) -> list[dict[str, object]]:
+def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:
     """Return what a page shows of each party, with whom it hears."""
     heard = {one.party: one for one in session_summary.audibility(session)}
     is_drawn = len(heard) <= DRAWN_MAX
@@ -258,7 +259,7 @@ def parties_of(session: SessionView, *, full: bool) -> list[dict[str, object]]:
     ]
 
 
-def links_of(session: SessionView) -> dict[str, str]:
+def links_of(session: Session) -> dict[str, str]:
     """Return the pages about real Twilio SIDs, by SID."""
     named = [session.conference_sid, *(party.call_sid for party in session.parties.values())]
     return {

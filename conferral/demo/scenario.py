@@ -18,8 +18,8 @@ from conferral.errors import CommandNotDoneError
 from conferral.operations import wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.session_queries import ChangeFeed
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
-from conferral.storage.codecs.session_view import SessionView
 
 STEP_S = 15.0
 #: Length of a conversation, in seconds, so that a reader can follow.
@@ -185,7 +185,7 @@ class Scenario:
         """Wait until the agent has answered."""
         await self.wait_until("the agent's answer", lambda it: it.phase == Phase.CONNECTED)
 
-    async def wait_until(self, what: str, holds: Callable[[SessionView], bool]) -> None:
+    async def wait_until(self, what: str, holds: Callable[[Session], bool]) -> None:
         """Wait until a condition holds for the session."""
 
         async def is_reached() -> bool:
@@ -200,8 +200,8 @@ class Scenario:
         call_sid = (await self._session()).parties[party].call_sid
         return f"{await self.runner.phones.heard_no_one_s(call_sid, since_s) * 1000:.0f} ms"
 
-    async def _session(self) -> SessionView:
-        return await self.runner.environment.reader.view(self.session_id)
+    async def _session(self) -> Session:
+        return await self.runner.environment.reader.read_session(self.session_id)
 
     async def _people_by_call(self) -> dict[str, str]:
         parties = (await self._session()).parties.values()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from conferral.demo import characters
 from conferral.demo.characters import BOB, CAROL, CUSTOMER, DAVE
 from conferral.demo.scenario import ANSWER_AFTER_S, ANYTHING, LATE_ANSWER_AFTER_S, Scenario, ScenarioRunner
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.storage.codecs.session_view import SessionView
 
 THE_CUSTOMER = characters.name(CUSTOMER)
 
@@ -135,7 +135,7 @@ async def _supervise(runner: ScenarioRunner) -> None:
         await play.end("customer", "the customer hangs up: a supervisor does not count as a party")
 
 
-def _is_heard_by_all(session: SessionView) -> bool:
+def _is_heard_by_all(session: Session) -> bool:
     """Whether Twilio confirmed that the supervisor talks to everyone."""
     supervisor = session.parties["supervisor"]
     return not supervisor.coaches and not supervisor.muted

@@ -1,28 +1,17 @@
 """Which sessions need attention, why, and which are damaged."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conferral.operations import pending, wording, words
 from conferral.operations.timeline import BAD_ENDS
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
-from conferral.storage.codecs.hash_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import decode, is_readable
-from conferral.storage.codecs.session_hash import DAMAGED, LOADED, WRONG_TYPE
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_codec import WRONG_TYPE
 
 _REPAIR = (
     "a worker that has the session in memory may carry on and overwrite the field; otherwise, workers skip the session "
     "until the field is repaired (then: conferral dead retry --all) or the session is erased (conferral forget "
     "SESSION); its calls continue until someone hangs up"
-)
-_RESTORE = (
-    "another program changed this field; workers do not read it, so the call continues, but programs that read the "
-    "hash see a wrong value until a later event changes the field; of most fields, the session's log has the right one"
-)
-_REMOVE = (
-    "another program added this field; nothing reads it, so the call continues; remove it (HDEL), since no later event "
-    "does"
 )
 _ERASE = (
     "another program replaced the key; workers skip the session until it is erased (conferral forget SESSION); its "
@@ -30,39 +19,19 @@ _ERASE = (
 )
 
 
-def damaged_field(fields: Mapping[str, str]) -> str:
-    """Return the first undecodable field, or `WRONG_TYPE`; empty for none."""
-    if DAMAGED in fields:
-        return fields[DAMAGED]
-    try:
-        decode(fields)
-    except CorruptHashError as error:
-        return error.field
-    return ""
-
-
 def describe_damage(field: str) -> str:
-    """Name what is damaged, from the result of `damaged_field`."""
+    """Name what is damaged, from a session's `damaged`."""
     return "the Redis type of the key" if field == WRONG_TYPE else f"field {field}"
-
-
-def stops_workers(field: str) -> bool:
-    """Whether workers skip a session for it: they read only `LOADED` fields."""
-    return field == WRONG_TYPE or field in LOADED
 
 
 def repair_of(field: str) -> str:
     """Return what a damaged field means for the session, and its repair."""
-    if field == WRONG_TYPE:
-        return _ERASE
-    if field in LOADED:
-        return _REPAIR
-    return _RESTORE if is_readable(field) else _REMOVE
+    return _ERASE if field == WRONG_TYPE else _REPAIR
 
 
-def has_unknown_state(session: SessionView) -> bool:
-    """Whether the state alone shows damage; decoding all is slow for lists."""
-    return bool(session.fields) and session.state not in tuple(State)
+def has_unknown_state(session: Session) -> bool:
+    """Whether the state is none that this version knows."""
+    return bool(session.id or session.state) and session.state not in tuple(State)
 
 
 #: Ranks, worst first. RECOVERED: the caller is talking again, so the session is marked, but no one has to act.
@@ -89,7 +58,7 @@ class Attention:
         return self.rank < RECOVERED
 
 
-def attention_of(session: SessionView, now_ms: int) -> Attention | None:
+def attention_of(session: Session, now_ms: int) -> Attention | None:
     """Return a session's worst problem, by Redis's clock; None without one."""
     if has_unknown_state(session):
         return Attention(OVERDUE, "damaged: the stored state can't be decoded")
@@ -107,14 +76,14 @@ def attention_of(session: SessionView, now_ms: int) -> Attention | None:
     return None
 
 
-def sort_key(session: SessionView, now_ms: int) -> tuple[int, int, str]:
+def sort_key(session: Session, now_ms: int) -> tuple[int, int, str]:
     """Return a key that sorts the worst sessions first, then the newest."""
     trouble = attention_of(session, now_ms)
     rank = trouble.rank if trouble and trouble.needs_attention else RECOVERED
     return rank, -session.created_at_ms, session.id
 
 
-def is_lone(session: SessionView) -> bool:
+def is_lone(session: Session) -> bool:
     """Whether one party is unexpectedly alone, and no one is being dialed."""
     if session.state not in (State.CONFERENCED, State.TRANSFERRING) or session.phase in _EXPECTED_LONE_PHASES:
         return False
@@ -123,7 +92,7 @@ def is_lone(session: SessionView) -> bool:
     return len(_participants(session)) == 1
 
 
-def _has_recovered(session: SessionView) -> bool:
+def _has_recovered(session: Session) -> bool:
     """Whether the caller talks again, or the agent is being called back."""
     if session.phase == Phase.RECALL:
         return True
@@ -132,11 +101,11 @@ def _has_recovered(session: SessionView) -> bool:
     return len(_participants(session)) >= 2
 
 
-def _participants(session: SessionView) -> list[str]:
+def _participants(session: Session) -> list[str]:
     return [name for name, party in session.connected.items() if not party.supervises and not party.is_leaving]
 
 
-def _describe_overdue(session: SessionView, now_ms: int) -> str:
+def _describe_overdue(session: Session, now_ms: int) -> str:
     """Describe an overdue timer, or that a live session has none; else empty."""
     timers = session.timers
     if not timers:
@@ -147,8 +116,10 @@ def _describe_overdue(session: SessionView, now_ms: int) -> str:
     return f"overdue by {wording.format_age(timers[name], now_ms)}: {pending.timer_effect(name, session)}"
 
 
-def _describe_failed_transfer(session: SessionView, now_ms: int) -> str:
+def _describe_failed_transfer(session: Session, now_ms: int) -> str:
     transfer = session.transfer
+    if transfer is None:
+        return ""
     why = f": {words.TRANSFER_FAILURES.get(transfer.reason, transfer.reason)}" if transfer.reason else ""
     if session.phase == Phase.RECALL:
         return f"transfer failed{why}; calling the agent back"

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conferral.operations import wording
-from conferral.runtime.errors import StoreError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command, CommandField, own_fields, variant_field
 from conferral.statemachine.events.field_values import Form
 from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_codec import StoredSession
 
 _CONFERENCE_STATES = frozenset({State.CONFERENCED, State.TRANSFERRING})
 #: Commands without effect on a party: the attribute that shows it, and its value.
@@ -51,31 +49,26 @@ class CommandForm:
     danger: str = ""
 
 
-def command_forms(view: SessionView) -> tuple[CommandForm, ...]:
+def command_forms(session: StoredSession) -> tuple[CommandForm, ...]:
     """Return every command's form; none if the session can't be decoded."""
-    try:
-        session = session_codec.decode(view.fields)
-        tried = command_refusals(session)
-    except StoreError:
+    if session.damaged:
         return ()
     # Each command is tried once per variant (its mode, action, or party), and is allowed if one variant is.
     by_type: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for command, refusal in tried:
+    for command, refusal in command_refusals(session):
         variant = variant_field(type(command))
         by_type[command.name].append((getattr(command, variant.attribute) if variant else "", refusal))
-    return tuple(_command_form(COMMANDS_BY_NAME[name], trials, session, view) for name, trials in by_type.items())
+    return tuple(_command_form(COMMANDS_BY_NAME[name], trials, session) for name, trials in by_type.items())
 
 
-def _command_form(
-    command: type[Command], trials: Sequence[tuple[str, str]], session: Session, view: SessionView
-) -> CommandForm:
+def _command_form(command: type[Command], trials: Sequence[tuple[str, str]], session: Session) -> CommandForm:
     kind = command.name
     allowed = [choice for choice, refusal in trials if not refusal]
     # Usually all trials are refused for the same reason; otherwise, show the most frequent one.
     refusals = [refusal for _, refusal in trials if refusal]
     reason = _no_effect_reason(kind, session) if allowed else max(refusals, key=refusals.count)
-    shown = tuple(_form_field(kind, one, allowed, view) for one in own_fields(command))
-    return CommandForm(kind, kind.capitalize(), not reason, reason, shown, _hangup_warning(kind, view))
+    shown = tuple(_form_field(kind, one, allowed, session) for one in own_fields(command))
+    return CommandForm(kind, kind.capitalize(), not reason, reason, shown, _hangup_warning(kind, session))
 
 
 def _no_effect_reason(kind: str, session: Session) -> str:
@@ -92,30 +85,30 @@ def _no_effect_reason(kind: str, session: Session) -> str:
     return ""
 
 
-def _form_field(kind: str, described: CommandField, allowed: Sequence[str], view: SessionView) -> FormField:
+def _form_field(kind: str, described: CommandField, allowed: Sequence[str], session: Session) -> FormField:
     value = described.value
     options: Sequence[str] = ()
     if value.words:
         options = allowed or value.words
     elif value.form == "party":
-        options = _suggested_parties(kind, allowed, view)
+        options = _suggested_parties(kind, allowed, session)
     meanings = tuple(value.meanings.get(one, "") for one in options)
     return FormField(described.name, value.form, tuple(options), described.is_required, meanings)
 
 
-def _suggested_parties(kind: str, parties: Sequence[str], view: SessionView) -> tuple[str, ...]:
+def _suggested_parties(kind: str, parties: Sequence[str], session: Session) -> tuple[str, ...]:
     """Return the parties not yet in the desired state; all if none is left."""
-    ordered = [name for name in view.parties if name in parties]
+    ordered = [name for name in session.parties if name in parties]
     attribute, value = _ALREADY_IN_EFFECT.get(kind, ("name", ""))
-    useful = [name for name in ordered if getattr(view.parties[name], attribute) != value]
+    useful = [name for name in ordered if getattr(session.parties[name], attribute) != value]
     return tuple(useful or ordered)
 
 
-def _hangup_warning(kind: str, view: SessionView) -> str:
+def _hangup_warning(kind: str, session: Session) -> str:
     if kind == "remove":
         return "Disconnects this party. Removing the customer ends the call"
     if kind != "end":
         return ""
     roles = ("customer", "agent", "target", "supervisor")
-    there = [f"the {name}" if name in roles else name for name in view.present]
+    there = [f"the {name}" if name in roles else name for name in session.present]
     return f"Disconnects {wording.join_names(there) or 'everyone'}"

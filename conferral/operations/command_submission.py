@@ -17,8 +17,7 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.statemachine.events import Call
-from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
 from conferral.storage.connection.client import node_of
@@ -186,15 +185,12 @@ def _check_same_command(command: SubmittedCommand, *, is_own: bool) -> None:
         raise CommandIdConflict(command.kind, reason, command_id=command.command_id)
 
 
-def allowed_commands_of(session: SessionView) -> tuple[str, ...]:
+def allowed_commands_of(session: StoredSession) -> tuple[str, ...]:
     """Return the commands that the session accepts now; none if undecodable."""
     # Building the state machine is slow, and only a rejection needs it.
     from conferral.statemachine.machine import allowed_commands
 
-    try:
-        return allowed_commands(session_codec.decode(session.fields))
-    except StoreError:
-        return ()
+    return () if session.damaged else allowed_commands(session)
 
 
 def _now_s() -> float:

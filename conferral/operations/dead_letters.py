@@ -17,7 +17,7 @@ from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.storage.queries.dead_letters import DeadLetter as StoredLetter
 from conferral.storage.queries.dead_letters import DeadLetterStore, is_letter_id, shorten_reason
 
-_HIDDEN_FIELDS = frozenset({"call_token", event_codec.PACKED})
+_HIDDEN_FIELDS = frozenset({"call_token", event_codec.EVENT})
 #: Fields that hold a command's id, which never contains a phone number.
 _ID_FIELDS = frozenset({"id", "token"})
 #: SIDs, times, and entry ids: digits that aren't phone numbers.

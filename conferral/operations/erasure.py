@@ -9,7 +9,7 @@ from conferral.operations.errors import AmbiguousSession
 from conferral.operations.session_queries import SessionQueries, read_partition_clocks
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN, VISITS_MAX, call_of_visit, visit_id
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.erasure import ErasureReport, SessionEraser
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ class ErasurePlan:
 
     traces: ErasureReport
     #: Empty if its hash has expired.
-    session: SessionView
+    session: StoredSession
 
     @property
     def is_empty(self) -> bool:
@@ -60,7 +60,7 @@ class SessionErasure:
             if not call_sid or named == session_id != call_sid:  # a later session's id means only that one
                 return [first]
         ids = [visit_id(call_sid, number) for number in range(1, VISITS_MAX + 1)]
-        stored = await self._reader.read_hashes(ids)
+        stored = await self._reader.read_sessions(ids)
         return [await self.plan(one) for one in dict.fromkeys((call_sid, *stored))]
 
     async def plan(self, named: str) -> ErasurePlan:
@@ -71,14 +71,14 @@ class SessionErasure:
         session_id = await self._reader.find_exact(named)
         if not session_id and ID_PATTERN.fullmatch(named):
             # Traces may outlive an expired hash. A generated id without any is fine: there is nothing to erase.
-            plan = ErasurePlan(await self._eraser.find(named), SessionView())
+            plan = ErasurePlan(await self._eraser.find(named), UNKNOWN_SESSION)
             if not plan.is_empty or _CALL_OR_COMMAND_SID.fullmatch(named):
                 await self._require_erasable(plan.traces)
                 return plan
         session_id = session_id or await self._reader.find(named)
         traces = await self._eraser.find(session_id)
         await self._require_erasable(traces)
-        return ErasurePlan(traces, await self._reader.view(session_id))
+        return ErasurePlan(traces, await self._reader.read_session(session_id))
 
     async def erase(self, plan: ErasurePlan) -> None:
         """Erase a plan, also repeatedly; raise ErasureRefused if it is outdated."""

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from conferral.operations import attention, pending, session_summary, timeline, wording, words
-from conferral.operations.attention import damaged_field, describe_damage, repair_of, stops_workers
+from conferral.operations.attention import describe_damage, repair_of
 from conferral.operations.command_submission import allowed_commands_of
 from conferral.operations.pending import Wait, changes_of, last_changed_ms
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.timeline import TimelineEntry
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
-from conferral.storage.codecs.session_hash import WRONG_TYPE
-from conferral.storage.codecs.session_view import SessionView
+from conferral.storage.codecs.session_codec import WRONG_TYPE, StoredSession
 from conferral.storage.codecs.text_codec import parse_rows
 
 #: Commands that lead on from a session's state, the likeliest first.
@@ -108,7 +107,7 @@ class Explanation:
 
 
 def explain(
-    session: SessionView,
+    session: StoredSession,
     log: Sequence[LogEntry],
     now_ms: int,
     *,
@@ -137,9 +136,9 @@ def explain(
     )
 
 
-def explain_damage(session: SessionView) -> Explanation | None:
+def explain_damage(session: StoredSession) -> Explanation | None:
     """Explain a hash that can't be decoded (no field is reliable), or None."""
-    if not (field := damaged_field(session.fields)):
+    if not (field := session.damaged):
         return None
     repair, why = repair_of(field), "processes what has arrived in the meantime, once the field is repaired"
     retry = Suggestion("dead", why, "dead retry --all")
@@ -149,12 +148,12 @@ def explain_damage(session: SessionView) -> Explanation | None:
         summary=(f"The stored state of this session is damaged: {describe_damage(field)} is not what Conferral wrote.",
                   f"{repair[0].upper()}{repair[1:]}."),
         waits=(), upcoming=(), first_failure=None,
-        suggestions=suggestions if stops_workers(field) else (),
+        suggestions=suggestions,
     )  # fmt: skip
 
 
 def _summary(
-    session: SessionView,
+    session: StoredSession,
     log: Sequence[LogEntry],
     moments: Sequence[TimelineEntry],
     now_ms: int,
@@ -177,14 +176,14 @@ def _summary(
     if participants := session_summary.participants_line(session, full=full):
         sentences.append(f"{_capitalized(participants)}.")
     if transfer := session_summary.transfer_line(session, full=full):
-        if progress := words.TRANSFER_STATUSES.get(status := session.transfer.status):
+        if progress := words.TRANSFER_STATUSES.get(status := session.transfer_status):
             transfer = f"{transfer.removesuffix(f' {status}')}; {progress}"
         sentences.append(f"Last transfer: {transfer}.")
     return sentences + [f"{_capitalized(note)}." for note in session_summary.session_notes(session, clock)]
 
 
 def _summary_of_ended(
-    session: SessionView,
+    session: StoredSession,
     log: Sequence[LogEntry],
     moments: Sequence[TimelineEntry],
     *,
@@ -200,7 +199,7 @@ def _summary_of_ended(
     sentences = [f"Ended at {clock(ended_ms)}{lasted}: {why}." if ended_ms else f"Ended: {why}."]
     if by := next((moment for moment in moments if timeline.is_end(moment)), None):
         sentences.append(f"{_ended_by(by, reason, removal)}.")
-    if session.transfer.mode:
+    if session.transfer is not None:
         sentences.append(f"Last transfer: {session_summary.transfer_line(session, full=full)}.")
     return sentences
 
@@ -247,13 +246,13 @@ def _upcoming_line(wait: Wait, now_ms: int, clock: Callable[[int], str]) -> str:
 
 
 def _first_failure(
-    session: SessionView, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
+    session: StoredSession, log: Sequence[LogEntry], moments: Sequence[TimelineEntry], *, full: bool
 ) -> Failure | None:
     """Return the last failing transfer's first failure, or the last refusal."""
     pairs = [(entry, moment) for entry, moment in zip(log, moments, strict=True) if moment.is_failure]
-    begins = [timeline.version_of(entry) for entry in log if session.transfer.mode and _begins_transfer(entry)]
+    begins = [timeline.version_of(entry) for entry in log if session.transfer is not None and _begins_transfer(entry)]
     # A truncated log may lack the newest transfer's failure; don't claim then that nothing has failed since.
-    newest = 0 if session.transfer.status == TransferStatus.FAILED else max(begins, default=0)
+    newest = 0 if session.transfer_status == TransferStatus.FAILED else max(begins, default=0)
     for are_refused in (False, True):  # a refused command causes nothing, so it comes last
         if some := [pair for pair in pairs if (pair[1].outcome == "refused") == are_refused]:
             begin = max((version for version in begins if version <= some[-1][1].version), default=0)
@@ -318,7 +317,7 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     )
 
 
-def _suggestions(session: SessionView, now_ms: int, *, full: bool, has_worker: bool) -> tuple[Suggestion, ...]:
+def _suggestions(session: StoredSession, now_ms: int, *, full: bool, has_worker: bool) -> tuple[Suggestion, ...]:
     allowed = allowed_commands_of(session)
     found = [
         Suggestion(kind, why, " ".join(filter(None, (kind, session.id, more))))
@@ -336,26 +335,26 @@ def _suggestions(session: SessionView, now_ms: int, *, full: bool, has_worker: b
     return tuple(found)
 
 
-def _shell_address(session: SessionView, name: str, *, full: bool) -> str:
+def _shell_address(session: StoredSession, name: str, *, full: bool) -> str:
     """Return an address quoted for a shell; a placeholder if it is masked."""
     address = session.parties[name].address if name in session.parties else ""
     is_shown = full or (_PLAIN_ADDRESS.match(address) and wording.display_address(address) == address)
     return shlex.quote(address) if address and is_shown else "ADDRESS"
 
 
-def _useful_commands(session: SessionView) -> list[tuple[str, str, str]]:
+def _useful_commands(session: StoredSession) -> list[tuple[str, str, str]]:
     """Return useful commands, likeliest first: name, reason, and options."""
     end = ("end", "ends the call for everyone", "")
     if session.phase == Phase.PARKED:
         return [("retrieve", "connects someone to the parked call", "--to ADDRESS"), end]
     if session.state == State.TRANSFERRING:
-        return [*_commands_in_transfer(session.transfer.stage), end]
+        return [*_commands_in_transfer(session.transfer_stage), end]
     if attention.is_lone(session):
         return [("add", "adds a party, so that no one is alone", "--to ADDRESS --party NAME"), end]
     if held := session_summary.held_parties(session):
         why = "takes {} off hold, so that everyone can talk"
         return [*(("unhold", why.format(party), f"--party {party}") for party in held), end]
-    if session.transfer.status == TransferStatus.FAILED:
+    if session.transfer_status == TransferStatus.FAILED:
         return [("transfer", "tries another target", "--to ADDRESS --mode consult"), end]
     if session.phase == Phase.RINGING:
         return [end]

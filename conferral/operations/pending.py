@@ -7,10 +7,9 @@ from conferral.operations import session_summary, wording, words
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.session_summary import is_ringing_caller
 from conferral.operations.timeline import EffectRequest
-from conferral.statemachine.session import AGENT, CUSTOMER
+from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
-from conferral.storage.codecs.session_codec import decode_logged_changes
-from conferral.storage.codecs.session_view import PartyView, SessionView, view_of
+from conferral.storage.codecs.session_codec import decode_logged_changes, stored_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,7 @@ class Wait:
 
 
 def list_waits(
-    session: SessionView, now_ms: int, pending: Sequence[EffectRequest] = (), log: Sequence[LogEntry] = ()
+    session: Session, now_ms: int, pending: Sequence[EffectRequest] = (), log: Sequence[LogEntry] = ()
 ) -> tuple[Wait, ...]:
     """Return what a session waits for: Twilio and people, then timers.
 
@@ -48,14 +47,14 @@ def list_waits(
     return tuple(waits)
 
 
-def timer_effect(timer: str, session: SessionView) -> str:
+def timer_effect(timer: str, session: Session) -> str:
     """Describe what happens when a timer fires."""
-    if timer == "stage" and session.transfer.stage == TransferStage.WAITING_TO_RECALL:
+    if timer == "stage" and session.transfer_stage == TransferStage.WAITING_TO_RECALL:
         return "Conferral calls the agent back"
     return words.TIMERS.get(timer, f"the timer {timer}")
 
 
-def _waits_for_parties(session: SessionView, since_ms: int) -> list[Wait]:
+def _waits_for_parties(session: Session, since_ms: int) -> list[Wait]:
     found = []
     dialed_next = session_summary.next_dialed_party(session)
     # A leg dialed by TwiML has no dial time, so the session's start counts.
@@ -81,20 +80,20 @@ def _waits_for_parties(session: SessionView, since_ms: int) -> list[Wait]:
     return found
 
 
-def _is_joining(session: SessionView, party: PartyView) -> bool:
+def _is_joining(session: Session, party: Party) -> bool:
     is_converting = session.state == State.CONVERTING
-    moves = is_converting or session.transfer.stage == TransferStage.MOVING_CUSTOMER
+    moves = is_converting or session.transfer_stage == TransferStage.MOVING_CUSTOMER
     is_moved = party.name == CUSTOMER or (party.name == AGENT and is_converting)
     return party.is_connected and moves and is_moved and not party.in_conference
 
 
-def _waits_for_commands(session: SessionView, log: Sequence[LogEntry]) -> list[Wait]:
+def _waits_for_commands(session: Session, log: Sequence[LogEntry]) -> list[Wait]:
     found = [
         # Only the log knows since when.
         Wait(f"the command '{command}' to finish", _accepted_at_ms(command, log), 0, "twilio")
         for command in session_summary.pending_command_notes(session.pending_commands)
     ]
-    if asked := session.recording.pending_update:
+    if session.recording is not None and (asked := session.recording.pending_update):
         since_ms = changed_at_ms("recording.pending_update", log)
         found.append(Wait(f"Twilio's answer: {asked} the recording", since_ms, 0, "twilio"))
     return found
@@ -112,7 +111,7 @@ def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
     at_ms, is_there = 0, False
     for entry in log:
         if changed := changes_of(entry, "pending_commands"):
-            commands = view_of({"pending_commands": changed["pending_commands"] or ""}).pending_commands
+            commands = stored_session({"pending_commands": changed["pending_commands"] or ""}).pending_commands
             was_there, is_there = is_there, command in session_summary.pending_command_notes(commands)
             if is_there and not was_there:
                 at_ms = wording.parse_time_ms(entry["at"])
@@ -130,8 +129,8 @@ def last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
 def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
     """Return when the timer with this due time was set; 0 if unknown."""
     for entry in log:
-        if f"={due_ms}" in entry["changes"]:
-            timers = view_of({"timers": changes_of(entry, "timers").get("timers") or ""}).timers
+        if str(due_ms) in entry["changes"]:
+            timers = stored_session({"timers": changes_of(entry, "timers").get("timers") or ""}).timers
             if due_ms in timers.values():
                 return wording.parse_time_ms(entry["at"])
     return 0
@@ -145,13 +144,13 @@ def changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
     return 0
 
 
-def _waits_for_people(session: SessionView, log: Sequence[LogEntry], since_ms: int) -> list[Wait]:
+def _waits_for_people(session: Session, log: Sequence[LogEntry], since_ms: int) -> list[Wait]:
     if session.phase == Phase.PARKED:
         return [Wait("someone to retrieve the parked call", since_ms, 0, "person")]
     if session.state == State.TRANSFERRING:
-        if session.transfer.stage != TransferStage.TALKING:
+        if session.transfer_stage != TransferStage.TALKING:
             return []
-        is_consulting = session.transfer.status == TransferStatus.CONSULTING
+        is_consulting = session.transfer_status == TransferStatus.CONSULTING
         steps = "complete, cancel, swap, or merge" if is_consulting else "complete or cancel"
         return [Wait(f"the agent to {steps}", since_ms, 0, "person")]
     if session.state not in (State.BRIDGED, State.CONFERENCED) or len(session.connected) < 2:

@@ -16,7 +16,7 @@ from conferral.operations.timeline import EffectRequest, version_of
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import Phase, TransferMode
-from conferral.storage.codecs.session_codec import decode_logged_changes, is_logged, with_initial
+from conferral.storage.codecs.session_codec import decode_logged_changes, is_logged
 
 #: Maximum size of a history file, in bytes; the longest possible log needs less.
 FILE_BYTES_MAX = 64 * 1024 * 1024
@@ -78,8 +78,6 @@ def _fold(
         later = {name for changed in all_changes for name in changed}
         found = {name: value for name, value in last_fields.items() if is_logged(name) and name not in later}
     for entry, changed in zip(log, all_changes, strict=True):
-        if version_of(entry) <= 1:
-            changed = with_initial(changed)
         for name, value in changed.items():
             if value is None:
                 found.pop(name, None)

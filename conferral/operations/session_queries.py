@@ -8,7 +8,8 @@ from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.runtime.redaction import mask_numbers, redact
 from conferral.statemachine.ids import NAME_PATTERN
-from conferral.storage.codecs.session_view import SessionView
+from conferral.statemachine.session import Session
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_stream import safe_id
 from conferral.storage.connection.client import CHUNK as CHUNK
@@ -34,7 +35,7 @@ _CONFERENCE = re.compile(r"CF[0-9a-fA-F]{32}")
 _NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
 
 
-def matcher(named: str) -> Callable[[SessionView], bool]:
+def matcher(named: str) -> Callable[[Session], bool]:
     """Return a predicate that tests whether a session matches `named`."""
     if _CONFERENCE.fullmatch(named):
         return lambda session: session.conference_sid == named
@@ -42,7 +43,7 @@ def matcher(named: str) -> Callable[[SessionView], bool]:
     texts = {wanted, f"client:{wanted}"} - {""}
     digits = named.lstrip("+") if _DIGITS.fullmatch(named) else ""
 
-    def matches(session: SessionView) -> bool:
+    def matches(session: Session) -> bool:
         if len(named) >= PREFIX_MIN and session.id.startswith(named):
             return True
         # A party that has left a live session may be on another call by now.
@@ -57,11 +58,11 @@ def matcher(named: str) -> Callable[[SessionView], bool]:
     return matches
 
 
-def takes_part(party: str) -> Callable[[SessionView], bool]:
+def takes_part(party: str) -> Callable[[Session], bool]:
     """Return a predicate: whether this address or call SID takes part now."""
     wanted, number = party.lower(), number_of(party)
 
-    def matches(session: SessionView) -> bool:
+    def matches(session: Session) -> bool:
         return not session.is_ended and any(
             party == one.call_sid or wanted == one.address.lower() or (number and number == number_of(one.address))
             for one in session.present.values()
@@ -85,14 +86,14 @@ def number_of(address: str) -> str:
     return number[1] if number else ""
 
 
-def describe_matches(sessions: Iterable[SessionView]) -> str:
+def describe_matches(sessions: Iterable[Session]) -> str:
     """Describe sessions in a sentence, with their states and last digits."""
     descriptions = [_describe(session) for session in sorted(sessions, key=lambda one: one.created_at_ms, reverse=True)]
     more = len(descriptions) - LISTED_MAX
     return ", ".join(descriptions[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
-def _describe(session: SessionView) -> str:
+def _describe(session: Session) -> str:
     # Lazy import: the Python client uses this module but not `wording`.
     from conferral.operations import wording
     from conferral.runtime.redaction import redact
@@ -138,7 +139,7 @@ async def read_session_time_ms(reader: SessionReader, session_id: str) -> int:
 class SessionQueries(SessionReader):
     """Read-only queries for operators and programs."""
 
-    async def all_sessions(self, state: str | None, *, with_ended: bool, party: str = "") -> list[SessionView]:
+    async def all_sessions(self, state: str | None, *, with_ended: bool, party: str = "") -> list[StoredSession]:
         """Return the sessions in one state, or with one party, oldest first.
 
         By default, all. With `party`, an address or a call SID, only live sessions in which it takes part now.
@@ -147,7 +148,7 @@ class SessionQueries(SessionReader):
         names, with_ended = await self.live_ids(), (with_ended or state == "ended") and not party
         if with_ended:
             names += await self.ended_ids()
-        found = (await self.views(dict.fromkeys(names))).values()
+        found = (await self.read_sessions(dict.fromkeys(names))).values()
         # A session may end after its id was read.
         matches = takes_part(party) if party else lambda _session: True
         chosen = [
@@ -164,10 +165,14 @@ class SessionQueries(SessionReader):
             return named
         return await run(self.session_of_call(named), node_of(self.client, self.keys.call(named))) or ""
 
-    async def view_exact(self, named: str, run: RequestRunner = cancellable) -> SessionView:
+    async def view_exact(self, named: str, run: RequestRunner = cancellable) -> StoredSession:
         """Return the session that `find_exact` finds; an empty one for none."""
         session_id = await self.find_exact(named, run)
-        return await run(self.view(session_id), self.node_of_session(session_id)) if session_id else SessionView()
+        return (
+            await run(self.read_session(session_id), self.node_of_session(session_id))
+            if session_id
+            else UNKNOWN_SESSION
+        )
 
     async def find(self, named: str) -> str:
         """Return what `find_exact` or `search` finds, or raise UnknownSession."""
@@ -206,11 +211,11 @@ class SessionQueries(SessionReader):
             raise UnknownSession(reason) if live_only else AmbiguousSession(f"{reason}; use an id", tuple(ended))
         return next(iter(ended), "")
 
-    async def _sessions_matching(self, named: str, ids: list[str]) -> dict[str, SessionView]:
+    async def _sessions_matching(self, named: str, ids: list[str]) -> dict[str, Session]:
         matches = matcher(named)
-        found: dict[str, SessionView] = {}
+        found: dict[str, Session] = {}
         for start in range(0, len(ids), CHUNK):
-            some = await self.views(ids[start : start + CHUNK])
+            some = await self.read_sessions(ids[start : start + CHUNK])
             found |= {name: session for name, session in some.items() if matches(session)}
         return found
 
@@ -267,7 +272,7 @@ class ChangeFeed:
     positions: dict[str, str] = field(default_factory=dict)
     _started: bool = False
 
-    async def start(self, now_ms: int) -> list[SessionView]:
+    async def start(self, now_ms: int) -> list[Session]:
         """Start at each log's end; return the existing sessions, oldest first."""
         self._started = True
         if self.session_id:
@@ -277,7 +282,7 @@ class ChangeFeed:
         for gone in await self.reader.ended_ids(now_ms - ENDED_OVERLAP_MS):
             self.positions[gone] = "+"  # it ended before the start: skip its log
         self.positions |= await self.reader.last_log_ids(names)
-        return sorted((await self.reader.views(names)).values(), key=lambda session: session.created_at_ms)
+        return sorted((await self.reader.read_sessions(names)).values(), key=lambda session: session.created_at_ms)
 
     async def poll(self, now_ms: int) -> list[Change]:
         """Return the changes since the last poll, in order of time."""

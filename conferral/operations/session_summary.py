@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from conferral.operations import wording, words
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
-from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.codecs.timestamps import to_iso
 
 _AUDIO_NAMES = {WaitAudio.RINGBACK: "ringing", WaitAudio.MUSIC: "music", WaitAudio.NONE: "silence"}
@@ -25,7 +24,7 @@ class AudibleParties:
     text: str
 
 
-def audibility(session: SessionView) -> tuple[AudibleParties, ...]:
+def audibility(session: Session) -> tuple[AudibleParties, ...]:
     """Return what each present party hears; empty for an ended session."""
     if not session.is_live:
         return ()
@@ -45,7 +44,7 @@ def audibility(session: SessionView) -> tuple[AudibleParties, ...]:
     )
 
 
-def _audible_to(party: PartyView, present: Mapping[str, PartyView]) -> AudibleParties:
+def _audible_to(party: Party, present: Mapping[str, Party]) -> AudibleParties:
     name = party.name
     if not party.is_connected:
         return AudibleParties(name, (), f"{name} {words.CONNECTING.get(party.status, 'hears silence')}")
@@ -63,7 +62,7 @@ def _audible_to(party: PartyView, present: Mapping[str, PartyView]) -> AudiblePa
     return AudibleParties(name, hears, f"{name} hears {heard}{_audience_note(party, present)}")
 
 
-def _audible_in_bridge(name: str, present: Mapping[str, PartyView]) -> AudibleParties:
+def _audible_in_bridge(name: str, present: Mapping[str, Party]) -> AudibleParties:
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(name, "")
     partner = present.get(other)
     if partner is None:
@@ -77,7 +76,7 @@ def _audible_in_bridge(name: str, present: Mapping[str, PartyView]) -> AudiblePa
     return AudibleParties(name, (), f"{name} hears silence: {other} {words.CONNECTING.get(partner.status, '')}")
 
 
-def _is_audible(other: PartyView, listener: PartyView) -> bool:
+def _is_audible(other: Party, listener: Party) -> bool:
     is_in = other.is_connected and other.in_conference and not other.waits_for_start
     if not is_in or other.held or other.muted:
         return False
@@ -85,7 +84,7 @@ def _is_audible(other: PartyView, listener: PartyView) -> bool:
     return not other.coaches or other.coaches == listener.call_sid
 
 
-def _audience_note(party: PartyView, present: Mapping[str, PartyView]) -> str:
+def _audience_note(party: Party, present: Mapping[str, Party]) -> str:
     if party.muted:
         return f"; no one hears {party.name}"
     if not party.coaches:
@@ -102,12 +101,12 @@ _RECORDING_OVER = frozenset({"completed", "absent", "failed"})
 _WAITING = {"ringing": "waiting", "parked": "parked", "park": "parked", "retrieve": "parked", "recall": "waiting"}
 
 
-def state_label(session: SessionView) -> str:
+def state_label(session: Session) -> str:
     """Return state and phase as one label, such as `transferring (consult)`."""
     return f"{session.state or '?'} ({session.phase})" if session.phase else session.state or "?"
 
 
-def next_dialed_party(session: SessionView) -> str:
+def next_dialed_party(session: Session) -> str:
     """Return an outbound call's customer if dialed after the agent; or empty."""
     customer, agent = session.parties.get(CUSTOMER), session.parties.get(AGENT)
     if session.direction != OUTBOUND or session.phase != Phase.RINGING or not customer or not agent:
@@ -116,7 +115,7 @@ def next_dialed_party(session: SessionView) -> str:
     return CUSTOMER if agent.status in words.CONNECTING and not is_dialed else ""
 
 
-def people_line(session: SessionView, *, full: bool = False) -> str:
+def people_line(session: Session, *, full: bool = False) -> str:
     """Name a call by its people, such as `+…23, alice, and bob`."""
     there = session.parties if session.is_ended else session.present
     # Those who were never reached are part of an ended call's history, not of its people.
@@ -129,7 +128,7 @@ def people_line(session: SessionView, *, full: bool = False) -> str:
     return wording.join_names([*dict.fromkeys(found)])
 
 
-def participants_line(session: SessionView, *, full: bool = False, addresses: bool = True) -> str:
+def participants_line(session: Session, *, full: bool = False, addresses: bool = True) -> str:
     """Describe who talks to whom, and what others do; empty if all left."""
     together, apart, following = [], [], []
     dialed_next = next_dialed_party(session)
@@ -150,20 +149,20 @@ def participants_line(session: SessionView, *, full: bool = False, addresses: bo
     return "; ".join(wording.limit_notes(apart) + following)
 
 
-def held_parties(session: SessionView) -> list[str]:
+def held_parties(session: Session) -> list[str]:
     """Return the parties on confirmed hold, outside of a transfer."""
     if session.state != State.CONFERENCED or session.phase:
         return []
     return [name for name, party in session.connected.items() if party.held]
 
 
-def is_ringing_caller(session: SessionView, party: PartyView) -> bool:
+def is_ringing_caller(session: Session, party: Party) -> bool:
     """Whether this is an inbound caller whom no one has answered yet."""
     is_caller = party.name == CUSTOMER and session.direction == INBOUND
     return is_caller and party.status == PartyStatus.RINGING and not party.dial_id
 
 
-def _activity_note(session: SessionView, party: PartyView) -> str:
+def _activity_note(session: Session, party: Party) -> str:
     """Describe what a party does, such as `is on hold`; empty if it talks."""
     if is_ringing_caller(session, party):
         return "is waiting for an answer"
@@ -181,13 +180,13 @@ def _activity_note(session: SessionView, party: PartyView) -> str:
     return "is joining the conference" if is_moving else ""
 
 
-def connected_address(session: SessionView, name: str, *, full: bool = False) -> str:
+def connected_address(session: Session, name: str, *, full: bool = False) -> str:
     """Return a party's address; empty if it has left a live session."""
     party = (session.parties if session.is_ended else session.present).get(name)
     return wording.display_address(party.address, full=full) if party else ""
 
 
-def party_notes(session: SessionView, party: PartyView) -> list[str]:
+def party_notes(session: Session, party: Party) -> list[str]:
     """Return notes on a party besides its status."""
     if party.is_gone:  # earlier hold and mute no longer matter
         former = ["former agent"] if party.name.startswith(f"{AGENT}-") else []
@@ -205,7 +204,7 @@ def party_notes(session: SessionView, party: PartyView) -> list[str]:
     return found
 
 
-def short_notes(session: SessionView) -> list[str]:
+def short_notes(session: Session) -> list[str]:
     """Return brief notes besides state, customer, agent, and transfer."""
     found = []
     for name, party in session.present.items():
@@ -218,21 +217,21 @@ def short_notes(session: SessionView) -> list[str]:
     return wording.limit_notes(found, SHORT_NOTES_MAX) + session_notes(session)
 
 
-def session_notes(session: SessionView, clock: Callable[[int], str] = wording.utc_clock) -> list[str]:
+def session_notes(session: Session, clock: Callable[[int], str] = wording.utc_clock) -> list[str]:
     """Return notes on parking, agents, the recording, and pending commands."""
     found = []
     if session.parked_until_ms and not session.is_ended:
         found.append(f"parked until {clock(session.parked_until_ms)}")
     if len(session.agents) > 1 and session.phase == Phase.RINGING:
         found.append(f"agent {session.agent_number + 1} of {len(session.agents)}")
-    status = session.recording.status
+    status = session.recording_status
     if status and (not session.is_ended or status in _RECORDING_OVER):
         found.append(f"recording {words.RECORDING.get(status, status).removeprefix('is ')}")
     pending = [f"{one.name}{f' ({one.party})' if one.party else ''} in progress" for one in session.pending_commands]
     return found + wording.limit_notes(pending, SHORT_NOTES_MAX)
 
 
-def agent_attempts_note(session: SessionView) -> list[tuple[str, str]]:
+def agent_attempts_note(session: Session) -> list[tuple[str, str]]:
     """Return position and address of the agents dialed before this one."""
     tried = session.agents[: session.agent_number]
     return [(f"agent {number} of {len(session.agents)}", one) for number, one in enumerate(tried, start=1)]
@@ -243,10 +242,10 @@ def pending_command_notes(commands: Sequence[PendingCommand]) -> list[str]:
     return [f"{one.name} {one.party}".strip() for one in commands]
 
 
-def transfer_line(session: SessionView, *, full: bool = False) -> str:
+def transfer_line(session: Session, *, full: bool = False) -> str:
     """Describe the newest transfer: mode, targets, progress, and failure."""
     transfer = session.transfer
-    if not transfer.mode:
+    if transfer is None:
         return ""
     # Mask each destination separately, so that a comma can't join two numbers.
     to = ", ".join(wording.display_address(one, full=full) for one in transfer.to.split(","))
@@ -255,7 +254,7 @@ def transfer_line(session: SessionView, *, full: bool = False) -> str:
     return " ".join(filter(None, (transfer.mode, whom, transfer.status, why)))
 
 
-def dial_attempts(session: SessionView, until_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
+def dial_attempts(session: Session, until_ms: int, *, full: bool = False) -> list[tuple[str, ...]]:
     """Return each dial attempt of the newest transfer, oldest first.
 
     The last two values: until answered, and connected. Open attempts last until the end of the transfer, `until_ms`.
@@ -268,7 +267,7 @@ def dial_attempts(session: SessionView, until_ms: int, *, full: bool = False) ->
             _format_duration(one.started_at_ms, one.answered_at_ms or one.ended_at_ms or until_ms),
             _format_duration(one.answered_at_ms, one.ended_at_ms or until_ms),
         )
-        for one in session.transfer.attempts
+        for one in (session.transfer.attempts if session.transfer is not None else ())
     ]
 
 
@@ -285,7 +284,7 @@ class HeldCall(NamedTuple):
     since: str
 
 
-def held_call(session: SessionView) -> HeldCall | None:
+def held_call(session: Session) -> HeldCall | None:
     """Return how a live session's customer waits; None if they don't."""
     if session.state in (State.CONFERENCED, State.TRANSFERRING) and (kind := _WAITING.get(session.phase)):
         return HeldCall(kind, to_iso(session.state_since_ms))

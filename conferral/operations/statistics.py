@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from conferral.operations.attention import Attention, is_lone
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.operations.session_summary import held_call
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.codecs.text_codec import parse_rows
 
 HOUR_MS = 3_600_000
@@ -44,7 +44,7 @@ class TransferStats:
     answer_p95_s: float | None
 
 
-def count_sessions(judged: Iterable[tuple[SessionView, Attention | None]]) -> SessionCounts:
+def count_sessions(judged: Iterable[tuple[Session, Attention | None]]) -> SessionCounts:
     """Count live sessions, each given with its problem (None without one)."""
     by_state = Counter({state.value: 0 for state in State if state is not State.ENDED})
     live = troubled = lone = 0

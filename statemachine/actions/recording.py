@@ -84,7 +84,7 @@ def _request_change(draft: Draft, action: RecordAction) -> str:
     desired_status = _DESIRED_STATUS[action].value
     effect_id = draft.emit(
         ChangeRecording,
-        recording_sid=recording.recording_sid,
+        recording_sid=recording.sid,
         call_sid="" if recording.of_conference else draft.session.customer.call_sid,
         conference_sid=draft.session.conference_sid if recording.of_conference else "",
         status=desired_status,
@@ -117,7 +117,7 @@ def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
     if recording is not None and recording.update_effect_id == event.effect_id:
         _change_recording(
             draft,
-            recording_sid=event.recording_sid or recording.recording_sid,
+            sid=event.recording_sid or recording.sid,
             status=recording.desired_status,
             pending_update="",
             update_effect_id="",
@@ -170,7 +170,7 @@ def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None
     draft.change(
         recording=replace(
             recording,
-            recording_sid=event.recording_sid,
+            sid=event.recording_sid,
             status=event.status if is_current else recording.status,
             url=event.url or recording.url,
             duration_s=event.duration_s or recording.duration_s,

@@ -370,8 +370,8 @@ def is_of_our_recording(draft: Draft, event: RecordingChanged) -> bool:
         return event.of_conference
     if recording.pending_update == RecordAction.START and event.status in _OVER:
         return False  # the recording being started is not over, so this is an earlier one
-    if recording.recording_sid:
-        return recording.recording_sid == event.recording_sid
+    if recording.sid:
+        return recording.sid == event.recording_sid
     return recording.of_conference == event.of_conference
 
 

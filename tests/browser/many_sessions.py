@@ -7,7 +7,7 @@ from redis import Redis
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferMode, TransferStage, TransferStatus
 from conferral.statemachine.transfer import TransferState
-from conferral.storage.codecs import session_hash
+from conferral.storage.codecs import session_codec
 from conferral.storage.keys import Keys
 from tests.conferral.cli_helpers import KEYS, conferenced, make_session
 
@@ -35,7 +35,7 @@ def put_all(redis: Redis, sessions: list[Session], keys: Keys = KEYS) -> None:
     with redis.pipeline(transaction=False) as pipeline:
         for session in sessions:
             partition = keys.partition_of(session.id)
-            pipeline.hset(keys.session(session.id), mapping=session_hash.encode(session))
+            pipeline.hset(keys.session(session.id), mapping=session_codec.to_hash(session))
             if session.state is State.ENDED:
                 pipeline.srem(keys.live(partition), session.id)
                 pipeline.zadd(keys.ended(partition), {session.id: session.ended_at_ms})

@@ -33,31 +33,10 @@ def test_invalid_boolean_of_a_party_is_damage_as_well(redis, bridged, run, check
     for command in ("show", "explain"):
         out = shown(run, command)
         assert "party.customer.held" in out
-        assert "workers do not read it" in out.replace("Workers", "workers")
-        assert "forget" not in out, "the call continues, and nothing waits for a repair"
-        assert "dead retry" not in out
+        assert "until the field is repaired" in out
     assert run("sessions").code == 0
     line = checked()[1]["sessions"]
     assert (line["status"], "(field party.customer.held)" in line["found"]) == ("fail", True)
-
-
-def test_damage_that_stops_workers_is_named_before_any_other(redis, bridged, run):
-    redis.hset(KEYS.session(CALL), mapping={"phase": "parked", "version": "77"})
-
-    out = shown(run, "explain")
-    assert "field version is not what Conferral wrote" in out
-    assert "dead retry --all" in out
-
-
-def test_field_that_another_program_added_is_to_be_removed(redis, bridged, run, checked):
-    redis.hset(KEYS.session(CALL), "party.agent.is_leaving", "true")
-
-    for command in ("show", "explain"):
-        out = shown(run, command)
-        assert "party.agent.is_leaving" in out
-        assert "remove it (HDEL)" in out
-        assert "forget" not in out
-    assert "(field party.agent.is_leaving)" in checked()[1]["sessions"]["found"]
 
 
 def test_check_fails_and_names_the_session(damaged, checked):

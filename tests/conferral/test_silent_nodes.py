@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from conferral import redis_access
-from conferral.storage.codecs import session_hash
+from conferral.storage.codecs import session_codec
 from tests.conferral.cli_helpers import CREATED_MS, KEYS, make_session
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
@@ -29,7 +29,7 @@ FOUND, MISSING = _id_in(0), _id_in(1)
 async def _store(client):
     await client.hset(KEYS.config, mapping={"partitions": 16, "schema": 1})
     for name in (FOUND, MISSING):
-        await client.hset(KEYS.session(name), mapping=session_hash.encode(make_session(name)))
+        await client.hset(KEYS.session(name), mapping=session_codec.to_hash(make_session(name)))
         await client.sadd(KEYS.live(KEYS.partition_of(name)), name)
 
 

@@ -11,7 +11,7 @@ from conferral.console.app import ConsoleOptions, make_app
 from conferral.console.redis_access import CONNECTIONS_MAX
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.settings import ConsoleSettings, load
-from conferral.storage.codecs import session_hash
+from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
 from tests.conferral.cli_helpers import KEYS
 
@@ -59,7 +59,7 @@ def commit(redis, session, *log):
     """What a worker's commit does to be seen: the record, its log, and the lease's number."""
     partition = KEYS.partition_of(session.id)
     pipeline = redis.pipeline(transaction=True)
-    pipeline.hset(KEYS.session(session.id), mapping=session_hash.encode(session))
+    pipeline.hset(KEYS.session(session.id), mapping=session_codec.to_hash(session))
     for entry in log:
         pipeline.xadd(KEYS.log(session.id), entry)
     if session.ended_at_ms:

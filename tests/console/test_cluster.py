@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.storage.codecs import session_hash
+from conferral.storage.codecs import session_codec
 from tests.conferral.cli_helpers import KEYS, conferenced, make_session
 from tests.console.console_helpers import Page, console_over
 from tests.support.redis_cluster import ClusterServers
@@ -38,6 +38,6 @@ async def test_a_page_shows_sessions_of_all_nodes_their_changes_and_health(redis
 async def put(client, session):
     """A commit, as far as a reader sees it."""
     partition = KEYS.partition_of(session.id)
-    await client.hset(KEYS.session(session.id), mapping=session_hash.encode(session))
+    await client.hset(KEYS.session(session.id), mapping=session_codec.to_hash(session))
     await client.sadd(KEYS.live(partition), session.id)
     await client.hincrby(KEYS.lease(partition), "commit", 1)

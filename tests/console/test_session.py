@@ -17,7 +17,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, log_entry, make_session, put, stored_fields
 from tests.console.console_helpers import TOKEN, Page, commit
 
@@ -48,7 +48,7 @@ async def test_session_message_lists_parties_audibility_and_allowed_commands(con
     assert (customer["name"], customer["held"], customer["hears"]) == ("customer", True, [])
     assert customer["words"] == "customer is on hold and hears music"
     assert (agent["hears"], target["hears"]) == (["target"], ["agent"])
-    expected = {one.type: one.allowed for one in command_forms(view_of(stored_fields(redis)))}
+    expected = {one.type: one.allowed for one in command_forms(stored_session(stored_fields(redis)))}
     assert {one["type"]: one["allowed"] for one in reported["buttons"]} == expected
     assert expected["complete"]
     assert reported["summary"]

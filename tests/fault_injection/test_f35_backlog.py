@@ -11,6 +11,7 @@ from conferral.sandbox import CallHandle
 from tests.fault_injection.calls import many_talk, stream_of
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import Program, program, until_ready
+from tests.support.entries import entry_of
 from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
 
@@ -83,7 +84,7 @@ async def two_partitions(system: FaultSystem) -> tuple[tuple[CallHandle, CallHan
 async def fill(system: FaultSystem, customer: CallHandle, agent: CallHandle) -> None:
     """Repeated callbacks about the agent's call, and callbacks about calls of unknown sessions."""
     stream, partition = stream_of(system.keys, customer.sid), system.keys.partition_of(customer.sid)
-    about = {"type": "call_progressed", "party": "agent", "call_sid": agent.sid, "source": agent.sid}
+    about = {"party": "agent", "call_sid": agent.sid, "source": agent.sid}
     names = [f"gone-{number}" for number in range(400)]
     forgotten = [name for name in names if system.keys.partition_of(name) == partition]
     for start in range(0, ENTRIES, AT_ONCE):
@@ -91,7 +92,8 @@ async def fill(system: FaultSystem, customer: CallHandle, agent: CallHandle) -> 
         for number in range(start, start + AT_ONCE):
             whose = forgotten[number % len(forgotten)] if number % KNOWN_EVERY else customer.sid
             status = "completed" if number % KNOWN_EVERY else "ringing"
-            pipeline.xadd(stream, {**about, "session": whose, "status": status, "sequence": str(100 + number)})
+            entry = entry_of("call_progressed", whose, **about, status=status, sequence=100 + number)
+            pipeline.xadd(stream, entry)
         await pipeline.execute()
     assert await system.client.xlen(stream) >= ENTRIES
 

@@ -5,6 +5,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.fault_injection.calls import all_hang_up, events_of, many_talk
@@ -111,7 +112,7 @@ async def test_fault_57_timer_that_falls_due_while_no_worker_is_there_fires_once
 
 async def lets_go_at(system: FaultSystem, session_id: str) -> int:
     """When the lone party is due to be disconnected, Unix milliseconds."""
-    return int((await system.session(session_id))["timers"].partition("lone=")[2].split()[0])
+    return int(orjson.loads((await system.session(session_id))["timers"])["lone"])
 
 
 async def is_past(system: FaultSystem, moment_ms: int) -> bool:

@@ -7,6 +7,7 @@ from conferral.storage.commands import command_stream
 from tests.fault_injection.calls import all_hang_up, dead_reasons, events_of, hang_up, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.invariants import assert_invariants
+from tests.support.entries import entry_of
 
 pytestmark = pytest.mark.redis
 ADDED = {"colour": "blue", "party.agent.colour": "green", "party.customer.mood": "fine"}
@@ -39,9 +40,8 @@ async def test_fault_51_entries_with_extra_fields_are_accepted_and_unknown_ones_
     stream = stream_of(system.keys, customer.sid)
     unknown = {"type": "call_moved_by_newer", "session": customer.sid, "call_sid": agent.sid, "colour": "blue"}
     await system.client.xadd(stream, unknown)
-    await system.client.xadd(
-        stream, {"type": "convert", "session": customer.sid, "token": "c1", "colour": "blue", "tone": "warm"}
-    )
+    extra = entry_of("convert", customer.sid, token="c1", colour="blue") | {"tone": "warm"}
+    await system.client.xadd(stream, extra)
 
     await system.until(customer.sid, state="conferenced")
 

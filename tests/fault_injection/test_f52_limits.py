@@ -15,6 +15,7 @@ from conferral.sandbox import CallHandle
 from tests.fault_injection.calls import all_hang_up, many_talk, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import Program, program, signed, until_ready
+from tests.support.entries import entry_of
 from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak, pytest.mark.timeout(180)]
@@ -140,9 +141,10 @@ async def test_fault_54_worker_without_memory_dies_and_another_takes_over(system
             customer, agent = await held_by(system, first, talks)
             most = first.memory_kib("VmSize") * 1024
             resource.prlimit(first.process.pid, resource.RLIMIT_AS, (most, most))
-            about = {"type": "call_progressed", "session": customer.sid, "party": "agent", "call_sid": agent.sid}
+            about = {"party": "agent", "call_sid": agent.sid, "status": "x" * ENTRY_BYTES}
             for _ in range(ENTRIES):
-                await system.client.xadd(stream_of(system.keys, customer.sid), {**about, "status": "x" * ENTRY_BYTES})
+                entry = entry_of("call_progressed", customer.sid, **about)
+                await system.client.xadd(stream_of(system.keys, customer.sid), entry)
 
             # A MemoryError ends the worker by itself; libraries in C may crash instead where they get no memory.
             status = await first.ends()

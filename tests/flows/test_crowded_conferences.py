@@ -8,6 +8,7 @@ from aiohttp import web
 
 from conferral.sandbox import CallHandle
 from tests.flows.flow_helpers import talking
+from tests.support.entries import entry_of
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
@@ -49,7 +50,7 @@ async def guests_join(system: LocalSystem, count: int) -> list[CallHandle]:
 
 async def read_by_sweep(system: LocalSystem, session: str, number: int) -> None:
     """The sweep suspects something, so that the calls are read."""
-    event = {"type": "account_swept", "session": session, "token": f"sweep:{number}", "finding": "call-missing"}
+    event = entry_of("account_swept", session, token=f"sweep:{number}", finding="call-missing")
     await system.client.xadd(system.keys.events(system.keys.partition_of(session)), event)
 
 

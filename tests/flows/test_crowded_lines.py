@@ -8,6 +8,7 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from conferral.statemachine.effects import Effect
 from tests.flows.flow_helpers import TARGET, goes_on_and_ends, talking
+from tests.support.entries import entry_of
 from tests.support.local_system import DEADLINE_S, LocalSystem
 from tests.worker.test_dials_end_to_end import Death
 
@@ -80,8 +81,8 @@ async def test_stray_call_is_hung_up_by_the_successor_although_its_session_has_e
     async with system:
         talk = await talking(system, conferenced=True)
         # A dial that was given up shows up late.
-        late = {"type": "call_progressed", "session": talk.session, "token": "t1", "party": "target"}
-        late |= {"dial": "forgotten", "call_sid": STRAY, "status": "ringing"}
+        about = {"token": "t1", "party": "target", "dial": "forgotten", "call_sid": STRAY, "status": "ringing"}
+        late = entry_of("call_progressed", talk.session, **about)
         await system.client.xadd(system.keys.events(system.keys.partition_of(talk.session)), late)
         await asyncio.wait_for(dying.is_there.wait(), DEADLINE_S)
         await system.begins("end", talk.session)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET
+from tests.support.entries import entry_of
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.outcomes import wait_for_outcome
 
@@ -148,7 +149,7 @@ async def test_command_that_the_allow_list_refuses_leaves_a_line_that_says_who_g
 async def test_address_written_to_the_stream_by_hand_is_not_dialed(system, address, options):
     customer, agent = await system.converted()
     stream = system.keys.events(system.keys.partition_of(customer.sid))
-    event = {"type": "transfer", "session": customer.sid, "token": "by-hand", "to": address, "mode": "warm", **options}
+    event = entry_of("transfer", customer.sid, token="by-hand", to=address, mode="warm", **options)
     await system.client.xadd(stream, event)
     outcome = await wait_for_outcome(system.client, system.keys, "by-hand", 5)
     assert (outcome.status, outcome.reason) == ("failed", "failed")

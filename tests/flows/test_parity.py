@@ -11,7 +11,7 @@ import pytest
 
 from conferral.operations.command_submission import allowed_commands_of
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, own_fields
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from tests.flows.command_channels import TOKEN, WAYS, CommandChannel, ReportedOutcome, every_channel, typed
 from tests.flows.flow_helpers import CAROL
 from tests.flows.test_redis_cli import pairs, redis_cli
@@ -286,7 +286,7 @@ async def test_command_that_the_state_does_not_allow_is_refused_in_the_same_word
         for kind, fields in ROADS[state]:
             assert (await system.command(kind, customer.sid, **fields)).status == "done"
     async with every_channel(system) as ways:
-        allowed = allowed_commands_of(view_of(await system.session(customer.sid)))
+        allowed = allowed_commands_of(stored_session(await system.session(customer.sid)))
         refused = [kind for kind in COMMANDS_BY_NAME if kind not in (*allowed, "call", "convert")]
         assert refused
         answers = await asyncio.gather(*(outcomes_of(ways, kind, {}, customer.sid) for kind in refused))

@@ -5,10 +5,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 
+import orjson
 import pytest
 
 from conferral.sandbox import CallHandle
-from conferral.storage.codecs.session_hash import all_fields
+from conferral.storage.codecs.session_codec import fields_of
 from conferral.worker.process import make_policy
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.flows.conference_starts import WAYS, in_conference, opened
@@ -180,7 +181,7 @@ async def waits_for_nothing(system: LocalSystem, session_id: str) -> None:
         pipeline.xlen(system.keys.events(partition))
         pipeline.hgetall(system.keys.session(session_id))
         under_way, undecided, record = await pipeline.execute()
-        names = {timer.partition("=")[0] for timer in all_fields(record)["timers"].split()}
+        names = orjson.loads(fields_of(record)["timers"]).keys()
         return not under_way and not undecided and names <= {"age", "park"}
 
     await system.eventually(does, f"{session_id} waits for nothing")

@@ -20,8 +20,8 @@ from conferral.sandbox.model.inputs import RestRequest
 from conferral.sandbox.model.outputs import CallbackRequest, RestAnswer
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
+from conferral.statemachine.session import Session
 from conferral.storage.codecs import event_codec
-from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.ingest.port import GateClaim, Ingest, NewestSession
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile, load_directory
@@ -86,7 +86,7 @@ class _Ingest(Ingest):
     """What one request meets in Redis."""
 
     def __init__(self) -> None:
-        self.facts: SessionView | None = None
+        self.facts: Session | None = None
         self.gates: dict[str, str] = {}
         self.published: list[Event] = []
         #: Whether Redis was restarted a moment ago.
@@ -97,11 +97,11 @@ class _Ingest(Ingest):
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         self.published.append(event)
 
-    async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
+    async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
         self.published.append(event)
         return self.facts
 
-    async def read(self, session_id: str) -> SessionView | None:
+    async def read(self, session_id: str) -> Session | None:
         return self.facts
 
     async def session_of(self, call_sid: str) -> str | None:
@@ -241,7 +241,7 @@ class ServicePath:
     def serve(
         self,
         fetch: Fetch,
-        facts: SessionView | None,
+        facts: Session | None,
         gates: Gates,
         visit: Visit | None,
         *,

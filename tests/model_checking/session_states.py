@@ -15,7 +15,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import CommandReport, Outcome, Step
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.session_codec import stored_session
 from tests.model_checking.canonical_values import (
     FRESH,
     LONG_AGO_MS,
@@ -66,7 +66,7 @@ class SessionStates:
         self._decisions: dict[tuple[int, Event, bool], Decision | Step] = {}
         self._named: dict[tuple[int, Event, frozenset[str]], Decision] = {}
         self._later: dict[tuple[int, int], int] = {}
-        self._facts: dict[int, SessionView | None] = {}
+        self._facts: dict[int, Session | None] = {}
         #: Events that were decided afresh (count).
         self.decided = 0
 
@@ -81,12 +81,12 @@ class SessionStates:
             self._dials.append(dials)
         return number
 
-    def facts(self, number: int) -> SessionView | None:
+    def facts(self, number: int) -> Session | None:
         """What webhooks read of it, by way of the stored record."""
         if number not in self._facts:
             session = self.known[number]
             record = session_codec.encode(session) if session.version else {}
-            self._facts[number] = view_of(record) if record else None
+            self._facts[number] = stored_session(record) if record else None
         return self._facts[number]
 
     def later(self, number: int, by_ms: int) -> int:

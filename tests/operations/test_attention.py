@@ -6,7 +6,7 @@ from conferral.operations import attention, statistics
 from conferral.operations.attention import LONE, OVERDUE, RECOVERED, REFUSED, attention_of, sort_key
 from conferral.statemachine.events import Transfer
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.timestamps import to_iso
 from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.conference_scenarios import parked, retrieving, waiting
@@ -41,15 +41,15 @@ def of(story: Scenario) -> tuple[Fields, int]:
 def test_normal_session_needs_no_attention(begin) -> None:
     fields, now_ms = of(begin())
 
-    assert attention_of(view_of(fields), now_ms) is None
+    assert attention_of(stored_session(fields), now_ms) is None
 
 
 def test_a_timer_that_is_long_due_is_the_worst() -> None:
     fields, _ = of(Scenario().comes_in())
     due_ms = 1_000_000 + 40_000
 
-    assert attention_of(view_of(fields), due_ms + attention.OVERDUE_AFTER_MS) is None
-    found = attention_of(view_of(fields), due_ms + 14_000)
+    assert attention_of(stored_session(fields), due_ms + attention.OVERDUE_AFTER_MS) is None
+    found = attention_of(stored_session(fields), due_ms + 14_000)
     assert found.rank == OVERDUE
     assert found.text.startswith("overdue by 14 s: Conferral asks Twilio about the calls")
 
@@ -58,7 +58,7 @@ def test_a_live_session_without_any_timer_waits_for_nothing() -> None:
     fields, now_ms = of(conferenced())
     del fields["timers"]
 
-    found = attention_of(view_of(fields), now_ms)
+    found = attention_of(stored_session(fields), now_ms)
 
     assert (found.rank, found.text) == (OVERDUE, "overdue: nothing is pending, not even a timer")
 
@@ -67,36 +67,36 @@ def test_last_conference_party_is_alone_despite_listeners() -> None:
     for begin in (conferenced, lambda: supervised("monitor")):
         fields, now_ms = of(begin().leaves("agent"))
 
-        found = attention_of(view_of(fields), now_ms)
+        found = attention_of(stored_session(fields), now_ms)
 
         assert (found.rank, found.text) == (LONE, "alone in the conference: customer")
 
 
 def test_failed_transfer_is_shown_for_five_minutes() -> None:
     fields, now_ms = of(dialing("warm").call("target", "busy"))
-    fields |= {"state": "conferenced", "phase": "", "timers": f"age={now_ms + 86_400_000}"}
+    fields |= {"state": "conferenced", "phase": "", "timers": f'{{"age": {now_ms + 86_400_000}}}'}
 
-    found = attention_of(view_of(fields), now_ms + attention.RECENT_FAILURE_MS - 1)
+    found = attention_of(stored_session(fields), now_ms + attention.RECENT_FAILURE_MS - 1)
 
     assert (found.rank, found.text) == (RECOVERED, "transfer failed: target was busy")
-    assert attention_of(view_of(fields), now_ms + attention.RECENT_FAILURE_MS + 1) is None
+    assert attention_of(stored_session(fields), now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 
 def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
     story = conferenced().command(Transfer, "transfer-1", to="client:bob", mode="warm", refused="to: is unknown")
     fields, _ = of(story)
 
-    found = attention_of(view_of(fields), story.now_ms)
+    found = attention_of(stored_session(fields), story.now_ms)
 
     assert (found.rank, found.text, found.needs_attention) == (REFUSED, "transfer refused: to: is unknown", False)
-    assert attention_of(view_of(fields), story.now_ms + attention.RECENT_FAILURE_MS + 1) is None
+    assert attention_of(stored_session(fields), story.now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 
 def test_agent_recall_is_shown() -> None:
     fields, now_ms = of(blind_from_bridge())
     fields |= {"phase": "recall", "transfer.reason": "no-answer"}
 
-    found = attention_of(view_of(fields), now_ms)
+    found = attention_of(stored_session(fields), now_ms)
 
     assert found.text == "transfer failed: target did not answer; calling the agent back"
     assert not found.needs_attention
@@ -104,20 +104,20 @@ def test_agent_recall_is_shown() -> None:
 
 def test_a_failed_transfer_whose_caller_talks_again_is_marked_but_needs_no_one() -> None:
     fields, now_ms = of(dialing("warm").call("target", "busy"))
-    talking = fields | {"state": "conferenced", "phase": "", "timers": f"age={now_ms + 86_400_000}"}
+    talking = fields | {"state": "conferenced", "phase": "", "timers": f'{{"age": {now_ms + 86_400_000}}}'}
     waiting = talking | {"phase": "parked"}
     fine = {name: value for name, value in talking.items() if not name.startswith("transfer.")}
 
-    found = [(one, attention_of(one, now_ms)) for one in (view_of(talking), view_of(waiting))]
+    found = [(one, attention_of(one, now_ms)) for one in (stored_session(talking), stored_session(waiting))]
     assert [one is not None and one.needs_attention for _, one in found] == [False, True]
     assert statistics.count_sessions(found).troubled == 1
     newest_first = [fine | {"id": "new", "created_at": to_iso(now_ms)}, talking | {"created_at": to_iso(0)}]
-    assert sorted(newest_first, key=lambda one: sort_key(view_of(one), now_ms)) == newest_first
+    assert sorted(newest_first, key=lambda one: sort_key(stored_session(one), now_ms)) == newest_first
 
 
 @pytest.mark.parametrize(("reason", "is_bad"), [("convert-failed", True), ("alone", True), ("agent-left", False)])
 def test_unintended_end_is_reported(reason: str, is_bad: bool) -> None:
-    found = attention_of(view_of({"state": "ended", "end_reason": reason}), 0)
+    found = attention_of(stored_session({"state": "ended", "end_reason": reason}), 0)
 
     assert (found is not None) == is_bad
     assert found is None or found.text == f"ended with {reason}"
@@ -125,15 +125,15 @@ def test_unintended_end_is_reported(reason: str, is_bad: bool) -> None:
 
 def test_sessions_are_sorted_by_severity_and_then_newest_first() -> None:
     now_ms = 1_800_000_000_000
-    well = {"state": "bridged", "timers": f"age={now_ms + 1}"}
+    well = {"state": "bridged", "timers": f'{{"age": {now_ms + 1}}}'}
     sessions = [
         well | {"id": "old", "created_at": to_iso(now_ms - 9_000)},
         well | {"id": "new", "created_at": to_iso(now_ms - 5_000)},
         {"id": "bad end", "state": "ended", "end_reason": "alone"},
-        {"id": "overdue", "state": "bridged", "timers": "ring=1"},
+        {"id": "overdue", "state": "bridged", "timers": '{"ring": 1}'},
     ]
 
-    found = sorted(sessions, key=lambda fields: sort_key(view_of(fields), now_ms))
+    found = sorted(sessions, key=lambda fields: sort_key(stored_session(fields), now_ms))
 
     assert [one["id"] for one in found] == ["overdue", "bad end", "new", "old"]
 
@@ -141,7 +141,7 @@ def test_sessions_are_sorted_by_severity_and_then_newest_first() -> None:
 def test_a_state_that_no_session_has_needs_attention_as_damage() -> None:
     fields, now_ms = of(conferenced())
 
-    found = attention_of(view_of(fields | {"state": "foo"}), now_ms)
+    found = attention_of(stored_session(fields | {"state": "foo"}), now_ms)
 
     assert found.needs_attention
     assert found.text == "damaged: the stored state can't be decoded"

@@ -6,7 +6,7 @@ import pytest
 
 from conferral.operations.session_summary import audibility
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from tests.statemachine.command_scenarios import added, ordering, supervised
 from tests.statemachine.conference_scenarios import parked, waiting
 from tests.statemachine.scenario import Scenario
@@ -75,14 +75,14 @@ SITUATIONS: dict[str, tuple[Callable[[], Scenario], list[str]]] = {
 def test_audibility_shows_who_hears_whom(name: str) -> None:
     begin, reported = SITUATIONS[name]
 
-    assert [one.text for one in audibility(view_of(session_codec.encode(begin().session)))] == reported
+    assert [one.text for one in audibility(stored_session(session_codec.encode(begin().session)))] == reported
 
 
 def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:
     fields = session_codec.encode(supervised("monitor").session)
     fields |= {"party.supervisor.muted": "false", "party.supervisor.coaches": fields["party.agent.call_sid"]}
 
-    heard = {one.party: one for one in audibility(view_of(fields))}
+    heard = {one.party: one for one in audibility(stored_session(fields))}
 
     assert heard["agent"].hears == ("customer", "supervisor")
     assert heard["customer"].hears == ("agent",)
@@ -91,4 +91,4 @@ def test_a_supervisor_who_whispers_is_heard_by_the_agent_alone() -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"state": "bridged"}, {"state": "flying", "party.customer.status": "flying"}])
 def test_invalid_record_does_not_break_audibility(fields: dict[str, str]) -> None:
-    assert all(not one.hears for one in audibility(view_of(fields)))
+    assert all(not one.hears for one in audibility(stored_session(fields)))

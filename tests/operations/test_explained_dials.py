@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from conferral.operations.explanation import explain
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from conferral.telephony.callback_events import dial_ended
 from conferral.telephony.callback_urls import DialAction, DialKind
 from tests.statemachine.scenario import CUSTOMER_CALL, Scenario
@@ -30,7 +30,7 @@ def test_failed_dial_to_an_agent_is_explained_by_twilios_error(is_reported_first
         return story.take(replace(ended, entry_id=f"{story.now_ms}-99"))
 
     log, sessions = recorded(play)
-    failure = explain(view_of(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms).first_failure
+    failure = explain(stored_session(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms).first_failure
 
     assert failure is not None
     assert (failure.twilio_code, failure.link) == (13224, "https://www.twilio.com/docs/api/errors/13224")

@@ -5,7 +5,7 @@ from conferral.operations.explanation import explain
 from conferral.statemachine.events import DialOverdue, LoneOverdue, Remove
 from conferral.statemachine.policy import Policy
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from tests.operations.test_timeline import explained
 from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.conference_scenarios import parked
@@ -103,7 +103,7 @@ def test_dial_that_is_given_up_is_the_first_failure() -> None:
 
 def test_times_in_sentences_are_written_as_the_surface_wants_them() -> None:
     log, sessions = recorded(parked)
-    session, now_ms = view_of(session_codec.encode(sessions[-1])), sessions[-1].updated_at_ms
+    session, now_ms = stored_session(session_codec.encode(sessions[-1])), sessions[-1].updated_at_ms
 
     sentences = " ".join(explain(session, log, now_ms, clock=lambda at_ms: f"<{at_ms}>").summary)
 

@@ -5,7 +5,7 @@ from conferral.operations.pending import list_waits
 from conferral.operations.timeline import EffectRequest
 from conferral.statemachine.machine import allowed_commands
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
@@ -20,7 +20,7 @@ OLD = "the call reaches its limit of 24 h, and Conferral asks Twilio whether it 
 def waits(story: Scenario) -> list[tuple[str, str, int]]:
     """By whom, for what, and how soon, milliseconds."""
     now_ms = story.session.updated_at_ms
-    found = list_waits(view_of(session_codec.encode(story.session)), now_ms)
+    found = list_waits(stored_session(session_codec.encode(story.session)), now_ms)
     return [(one.by, one.for_, one.comes_at_ms and one.comes_at_ms - now_ms) for one in found]
 
 
@@ -45,7 +45,7 @@ def test_party_joining_the_conference_is_waited_for() -> None:
 
 def test_a_hold_is_waited_for_until_twilio_confirms_it() -> None:
     story = ordering().hold("customer")
-    found = list_waits(view_of(session_codec.encode(story.session)), story.session.updated_at_ms)
+    found = list_waits(stored_session(session_codec.encode(story.session)), story.session.updated_at_ms)
 
     assert [one.for_ for one in found][:2] == [
         "Twilio's confirmation that customer is on hold",
@@ -80,7 +80,7 @@ def test_a_transfer_waits_for_the_target_then_for_the_agents_next_step() -> None
 def test_twilio_request_is_waited_for_even_at_the_end() -> None:
     asked = EffectRequest("e1", "hang_up_call", "agent", "hang up agent", 5)
 
-    (wait,) = list_waits(view_of(session_codec.encode(conferenced().end().session)), 10, [asked])
+    (wait,) = list_waits(stored_session(session_codec.encode(conferenced().end().session)), 10, [asked])
 
     assert (wait.by, wait.for_, wait.since_ms) == ("twilio", "Twilio's answer: hang up agent", 5)
 
@@ -89,7 +89,7 @@ def test_twilio_request_is_waited_for_even_at_the_end() -> None:
 def test_every_live_session_waits_for_something(name: str) -> None:
     session = SITUATIONS[name][0]().session
     if session.version and session.state != "ended":
-        found = list_waits(view_of(session_codec.encode(session)), session.updated_at_ms)
+        found = list_waits(stored_session(session_codec.encode(session)), session.updated_at_ms)
         assert {one.by for one in found} > {"sweep"}
 
 
@@ -97,13 +97,13 @@ def test_every_live_session_waits_for_something(name: str) -> None:
 
 
 def of(story: Scenario) -> dict[str, CommandForm]:
-    return {one.type: one for one in command_forms(view_of(session_codec.encode(story.session)))}
+    return {one.type: one for one in command_forms(stored_session(session_codec.encode(story.session)))}
 
 
 @each("name", SITUATIONS)
 def test_buttons_are_allowed_as_commands_are_and_those_that_are_not_say_why(name: str) -> None:
     session = SITUATIONS[name][0]().session
-    found = command_forms(view_of(session_codec.encode(session))) if session.version else ()
+    found = command_forms(stored_session(session_codec.encode(session))) if session.version else ()
 
     allowed = set(allowed_commands(session))
     idle = {one.type for one in found if one.type in allowed and not one.allowed}
@@ -153,4 +153,4 @@ def test_command_that_hangs_someone_up_warns_of_it() -> None:
 
 
 def test_a_record_that_makes_no_sense_has_no_buttons() -> None:
-    assert command_forms(view_of({"id": "CA1", "state": "flying"})) == ()
+    assert command_forms(stored_session({"id": "CA1", "state": "flying"})) == ()

@@ -14,7 +14,7 @@ from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.events import ParkOverdue
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from tests.statemachine.conference_scenarios import retrieving
 from tests.statemachine.scenario import ALICE, Scenario
 from tests.statemachine.test_grid import MOVES
@@ -60,10 +60,10 @@ def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_
     addresses = {party: then[f"party.{party}.address"] for party in ("customer", "agent", "target")}
     assert addresses == {party: sessions[version - 1].parties[party].address for party in addresses}
     assert (
-        session_summary.participants_line(view_of(then))
+        session_summary.participants_line(stored_session(then))
         == "agent client:alice and target client:bob are talking; customer +…23 is on hold"
     )
-    assert [one.text for one in session_summary.audibility(view_of(then))][1:] == [
+    assert [one.text for one in session_summary.audibility(stored_session(then))][1:] == [
         "agent hears target",
         "target hears agent",
     ]

@@ -5,7 +5,7 @@ import pytest
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.session_queries import SessionQueries, describe_matches, matcher
 from conferral.runtime.errors import StoreError
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put
 from tests.support.each import each
 
@@ -31,12 +31,12 @@ FIELDS = {
     ],
 )  # fmt: skip
 def test_any_known_identifier_matches_the_session(named):
-    assert matcher(named)(view_of(FIELDS))
+    assert matcher(named)(stored_session(FIELDS))
 
 
 @each("named", ["CF" + "4d" * 16, "24", "3", "99", "-1", "ali", "client:bob", "supervisor", "", "55550123x", "1"])
 def test_other_identifiers_do_not_match_the_session(named):
-    assert not matcher(named)(view_of(FIELDS))
+    assert not matcher(named)(stored_session(FIELDS))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ async def test_a_party_who_has_left_a_live_call_does_not_select_it(reader, redis
 
 def test_browser_named_by_number_is_shown_by_its_last_digits():
     agent = {"party.agent.status": "connected", "party.agent.address": "client:14155550123"}
-    described = describe_matches([view_of({"id": "S1", "state": "bridged", **agent})])
+    described = describe_matches([stored_session({"id": "S1", "state": "bridged", **agent})])
     assert described == "S1 (bridged, client:…23)"
 
 

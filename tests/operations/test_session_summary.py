@@ -9,7 +9,7 @@ from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import CREATED_MS, make_session
 from tests.statemachine.scenario import OUTBOUND, Scenario
 from tests.support.each import each
@@ -83,15 +83,17 @@ SUPERVISED = TALKING | parties(supervisor="connected")
     ],
 )
 def test_participants_are_described_by_who_talks_to_whom(fields, shown):
-    assert session_summary.participants_line(view_of(fields)) == shown
+    assert session_summary.participants_line(stored_session(fields)) == shown
 
 
 @pytest.mark.parametrize("status", ["connected", "held", "ringing"])
 def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status):
     """Twilio's largest conference: with every party named, a list's row would fill several screens."""
     fields = parties(customer="connected", agent="connected", **{f"guest_{number}": status for number in range(248)})
-    fields |= {f"party.{name}.in_conference": "true" for name in view_of(fields).parties} | {"state": "conferenced"}
-    session = view_of(fields)
+    fields |= {f"party.{name}.in_conference": "true" for name in stored_session(fields).parties} | {
+        "state": "conferenced"
+    }
+    session = stored_session(fields)
 
     line = session_summary.participants_line(session)
     notes = "; ".join(session_summary.short_notes(session))
@@ -105,7 +107,7 @@ def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status)
 def test_addresses_are_cut_unless_they_are_wanted_whole():
     fields = TALKING | {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}
 
-    cut, whole = (session_summary.participants_line(view_of(fields), full=full) for full in (False, True))
+    cut, whole = (session_summary.participants_line(stored_session(fields), full=full) for full in (False, True))
     assert cut == "customer +…23 and agent client:alice are talking"
     assert whole == "customer +14155550123 and agent client:alice are talking"
 
@@ -129,7 +131,7 @@ def test_addresses_are_cut_unless_they_are_wanted_whole():
     ],
 )
 def test_a_call_is_named_by_its_people(fields, named):
-    assert session_summary.people_line(view_of(fields)) == named
+    assert session_summary.people_line(stored_session(fields)) == named
 
 
 @pytest.mark.parametrize(
@@ -144,12 +146,12 @@ def test_a_call_is_named_by_its_people(fields, named):
 def test_transfer_is_shown_with_mode_target_status_and_reason(more, reported):
     fields = {"transfer.mode": "warm", "transfer.to": "client:bob", "transfer.status": "ringing", **more}
 
-    assert session_summary.transfer_line(view_of(fields)) == reported
+    assert session_summary.transfer_line(stored_session(fields)) == reported
 
 
 def test_nothing_is_shown_of_a_transfer_if_there_is_none():
-    assert session_summary.transfer_line(view_of({})) == ""
-    assert session_summary.dial_attempts(view_of({}), CREATED_MS) == []
+    assert session_summary.transfer_line(stored_session({})) == ""
+    assert session_summary.dial_attempts(stored_session({}), CREATED_MS) == []
 
 
 def attempts(*tries):
@@ -163,20 +165,20 @@ def test_every_attempt_is_shown_with_ring_and_talk_durations():
     busy = Attempt("target", "+14155550145", "d1", started_ms, ended_at_ms=started_ms + 2_500, result="busy")
     answered = Attempt("agent", "client:alice", "d2", started_ms, started_ms + 4_000, started_ms + 64_000, "answered")
     rings = Attempt("agent", "client:alice", "d3", started_ms)
-    fields = {"transfer.attempts": attempts(busy, answered, rings)}
+    fields = {"transfer.mode": "blind", "transfer.attempts": attempts(busy, answered, rings)}
 
-    assert session_summary.dial_attempts(view_of(fields), started_ms + 1_000) == [
+    assert session_summary.dial_attempts(stored_session(fields), started_ms + 1_000) == [
         ("target", "+…45", "busy", "2.5 s", ""),
         ("agent", "client:alice", "answered", "4.0 s", "60.0 s"),
         ("agent", "client:alice", "in progress", "1.0 s", ""),
     ]
-    assert session_summary.dial_attempts(view_of(fields), started_ms, full=True)[0][1] == "+14155550145"
+    assert session_summary.dial_attempts(stored_session(fields), started_ms, full=True)[0][1] == "+14155550145"
 
 
 def test_parties_are_ordered_by_importance():
     names = ("agent-10", "agent-2", "expert", "target-1", "supervisor", "target", "agent", "customer", "target-²")
 
-    found = view_of({f"party.{name}.status": "left" for name in names}).parties
+    found = stored_session({f"party.{name}.status": "left" for name in names}).parties
 
     expected = ["customer", "agent", "target", "target-²", "target-1", "expert", "agent-2", "agent-10", "supervisor"]
     assert list(found) == expected
@@ -187,7 +189,7 @@ def test_parties_are_ordered_by_importance():
 
 def notes(**changes):
     """The notes on a session that a worker wrote."""
-    return session_summary.session_notes(view_of(session_codec.encode(make_session(**changes))))
+    return session_summary.session_notes(stored_session(session_codec.encode(make_session(**changes))))
 
 
 def test_parked_call_shows_when_parking_ends():
@@ -218,7 +220,7 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
     ],
 )
 def test_recording_status_is_described_in_words(status, expected, at_the_end):
-    recording = Recording(recording_sid="RE1", status=status)
+    recording = Recording("RE1", status=status)
 
     assert notes(recording=recording) == expected
     assert notes(recording=recording, state=State.ENDED) == at_the_end
@@ -245,7 +247,7 @@ def test_short_summary_names_customer_and_agent_only_when_they_do_not_talk():
     fields |= parties(supervisor="connected", agent_1="left") | {"party.supervisor.supervises": "monitor"}
     fields |= {"party.agent.muted": "true", "party.supervisor.muted": "true", "recording.status": "in-progress"}
 
-    assert session_summary.short_notes(view_of(fields)) == [
+    assert session_summary.short_notes(stored_session(fields)) == [
         "customer is on hold",
         "agent is muted",
         "expert is connected",
@@ -256,7 +258,7 @@ def test_short_summary_names_customer_and_agent_only_when_they_do_not_talk():
 
 
 def party_notes(fields, name):
-    session = view_of(fields)
+    session = stored_session(fields)
     return session_summary.party_notes(session, session.parties[name])
 
 
@@ -281,21 +283,21 @@ def test_party_that_conferral_disconnected_did_not_hang_up():
 
 
 def test_agents_tried_before_the_current_one_are_shown_with_their_position():
-    fields = {"agents": "client:a client:b client:c", "agent_number": "2"}
+    fields = {"agents": '["client:a", "client:b", "client:c"]', "agent_number": "2"}
 
-    assert session_summary.agent_attempts_note(view_of(fields)) == [
+    assert session_summary.agent_attempts_note(stored_session(fields)) == [
         ("agent 1 of 3", "client:a"),
         ("agent 2 of 3", "client:b"),
     ]
-    assert session_summary.agent_attempts_note(view_of({**fields, "agent_number": "x"})) == []
+    assert session_summary.agent_attempts_note(stored_session({**fields, "agent_number": "x"})) == []
 
 
 def test_party_that_left_an_ongoing_call_is_not_listed_with_it():
     fields = {"state": "conferenced", "party.agent.status": "left", "party.agent.address": "client:a"}
 
-    assert session_summary.connected_address(view_of(fields), "agent") == ""
-    assert session_summary.connected_address(view_of({**fields, "state": "ended"}), "agent") == "client:a"
-    talking = view_of({**fields, "party.agent.status": "connected"})
+    assert session_summary.connected_address(stored_session(fields), "agent") == ""
+    assert session_summary.connected_address(stored_session({**fields, "state": "ended"}), "agent") == "client:a"
+    talking = stored_session({**fields, "party.agent.status": "connected"})
     assert session_summary.connected_address(talking, "agent") == "client:a"
 
 
@@ -316,10 +318,10 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
     reported = []
     for go_on in (lambda: story, lambda: story.placed("agent").call("agent", "ringing"), lambda: story.gate("agent")):
         fields = session_codec.encode(go_on().session)
-        reported.append(session_summary.participants_line(view_of(fields)))
+        reported.append(session_summary.participants_line(stored_session(fields)))
         assert party_notes(fields, "customer") == ["will be dialed next"]
-        assert "customer will be dialed next" in [one.text for one in audibility(view_of(fields))]
-        waits = [one.for_ for one in list_waits(view_of(fields), story.now_ms)]
+        assert "customer will be dialed next" in [one.text for one in audibility(stored_session(fields))]
+        waits = [one.for_ for one in list_waits(stored_session(fields), story.now_ms)]
         assert waits[0].endswith("; then customer is dialed")
         assert not any("call customer" in one for one in waits)
     assert reported == [
@@ -332,6 +334,6 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
 def test_once_the_agent_has_answered_the_customer_is_being_called() -> None:
     story = Scenario(session_id=OUTBOUND).calls_out().placed("agent").call("agent", "ringing")
     fields = session_codec.encode(story.gate("agent").gate("agent", "accepted").session)
-    line = session_summary.participants_line(view_of(fields))
+    line = session_summary.participants_line(stored_session(fields))
     assert line == "agent client:alice is waiting; customer +…23 is being dialed"
     assert party_notes(fields, "customer") == []

@@ -7,7 +7,7 @@ from conferral.operations import statistics
 from conferral.operations.attention import attention_of
 from conferral.operations.session_queries import SessionQueries
 from conferral.operations.statistics import HOUR_MS, SessionCounts, TransferStats
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.keys import Keys
 
 NOW_MS = 1_800_000_000_000
@@ -16,7 +16,7 @@ TALKING = {"party.customer.status": "connected", "party.agent.status": "connecte
 
 
 def session(state, **fields):
-    return {"state": state, "timers": f"age={NOW_MS + 1}", **TALKING, **fields}
+    return {"state": state, "timers": f'{{"age": {NOW_MS + 1}}}', **TALKING, **fields}
 
 
 def outcome(result, *answers_s, kind="transfer", **fields):
@@ -30,17 +30,17 @@ def test_live_sessions_are_counted_by_state_and_need_for_attention():
         session("bridged"),
         session("conferenced"),
         session("conferenced", **alone),
-        session("transferring", timers=f"stage={NOW_MS - 60_000}"),
+        session("transferring", timers=f'{{"stage": {NOW_MS - 60_000}}}'),
         session("ended", end_reason="convert-failed"),
         {},
     ]
     by_state = {"bridged": 1, "converting": 0, "conferenced": 2, "transferring": 1}
-    judged = [(view := view_of(row), attention_of(view, NOW_MS)) for row in rows]
+    judged = [(view := stored_session(row), attention_of(view, NOW_MS)) for row in rows]
     assert statistics.count_sessions(judged) == SessionCounts(live=4, troubled=2, lone=1, by_state=by_state)
 
 
 def test_live_session_with_a_damaged_state_counts_and_needs_attention():
-    view = view_of(session("garbage"))
+    view = stored_session(session("garbage"))
     counts = statistics.count_sessions([(view, attention_of(view, NOW_MS))])
     assert (counts.live, counts.troubled, sum(counts.by_state.values())) == (1, 1, 0)
 

@@ -15,7 +15,7 @@ from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import Transfer
 from conferral.statemachine.step import Step
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.timestamps import to_iso
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
@@ -256,7 +256,7 @@ def test_refusal_shows_the_example_number_of_its_text_and_masks_others() -> None
 def explained(play: Callable[[], Scenario], later_ms: int = 0, *, full: bool = False) -> Explanation:
     log, sessions = recorded(play)
     now_ms = sessions[-1].updated_at_ms + later_ms
-    return explain(view_of(session_codec.encode(sessions[-1])), log, now_ms, full=full)
+    return explain(stored_session(session_codec.encode(sessions[-1])), log, now_ms, full=full)
 
 
 def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_they_were_given() -> None:
@@ -265,7 +265,7 @@ def test_a_command_under_way_and_a_request_of_a_recording_are_waited_for_since_t
         return story.record("start").later(1_000)
 
     log, sessions = recorded(play)
-    found = explain(view_of(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms)
+    found = explain(stored_session(session_codec.encode(sessions[-1])), log, sessions[-1].updated_at_ms)
 
     since = {wait.for_: sessions[-1].updated_at_ms - wait.since_ms for wait in found.waits if wait.by == "twilio"}
     assert since["the command 'hold customer' to finish"] == 568_000
@@ -283,7 +283,9 @@ def test_held_parties_are_waited_for_since_the_first_hold() -> None:
 
     def since(entries: list[LogEntry]) -> int:
         (wait,) = (
-            one for one in explain(view_of(fields), entries, now_ms).waits if one.for_.endswith(" off hold (unhold)")
+            one
+            for one in explain(stored_session(fields), entries, now_ms).waits
+            if one.for_.endswith(" off hold (unhold)")
         )
         return wait.since_ms
 
@@ -338,7 +340,7 @@ def test_last_refused_command_is_reported_when_nothing_else_failed() -> None:
 def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wrong: dict[str, str]) -> None:
     log = [LogEntry("1-0", {"version": "1", "at": to_iso(1), **wrong})]
 
-    cut, whole = (explain(view_of({"id": "CA1"}), log, 5, full=full).first_failure for full in (False, True))
+    cut, whole = (explain(stored_session({"id": "CA1"}), log, 5, full=full).first_failure for full in (False, True))
 
     assert "4155550123" not in f"{cut.text} {cut.guard}"
     assert "4155550123" in f"{whole.text} {whole.guard}"
@@ -380,7 +382,7 @@ def test_unreported_transfer_failure_is_not_explained_as_no_later_failure() -> N
     log, sessions = recorded(second_transfer)
     fields = session_codec.encode(sessions[-1]) | {"transfer.status": "failed"}
 
-    found = explain(view_of(fields), log, sessions[-1].updated_at_ms).first_failure
+    found = explain(stored_session(fields), log, sessions[-1].updated_at_ms).first_failure
 
     assert (found.text, found.is_earlier) == ("target was busy", False)
 
@@ -397,7 +399,7 @@ def test_newest_of_several_transfers_is_explained() -> None:
     late = {"version": "99", "at": to_iso(9)}
     noted = LogEntry("9-0", logged("call_progressed", late, party="target", status="no-answer"))
 
-    found = explain(view_of(fields), [*log, noted], sessions[-1].updated_at_ms).first_failure
+    found = explain(stored_session(fields), [*log, noted], sessions[-1].updated_at_ms).first_failure
 
     assert found.text == "target did not answer"
 
@@ -439,7 +441,7 @@ def test_end_summary_says_who_left_first(reason: str, recorded: str) -> None:
     states = {"from": "conferenced", "to": "ended"}
     last = logged("participant_left", states, party="agent", left_reason="moderator_ended")
 
-    found = explain(view_of(fields), [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
+    found = explain(stored_session(fields), [LogEntry("1-0", last | {"version": "4", "at": to_iso(9)})], 0)
 
     assert found.summary[1] == f"{recorded} (moderator ended)."
 
@@ -465,7 +467,9 @@ def test_call_back_suggestion_is_shell_quoted_and_omits_numbers() -> None:
               "party.agent.address": "client:a;reboot"}  # fmt: skip
 
     def call_back(*, full: bool) -> Suggestion:
-        return next(one for one in explain(view_of(fields), [], 0, full=full).suggestions if one.command == "call")
+        return next(
+            one for one in explain(stored_session(fields), [], 0, full=full).suggestions if one.command == "call"
+        )
 
     assert call_back(full=False).arguments == "call --agent 'client:a;reboot' --customer ADDRESS"
     assert call_back(full=True).arguments.endswith("--customer +14155550123")
@@ -474,8 +478,8 @@ def test_call_back_suggestion_is_shell_quoted_and_omits_numbers() -> None:
 def test_the_transfer_of_an_ended_session_has_whole_numbers_where_they_are_wanted() -> None:
     fields = {"id": "S1", "state": "ended", "transfer.mode": "blind", "transfer.to": "+14155550145"}
 
-    assert explain(view_of(fields), [], 0).summary[-1] == "Last transfer: blind to +…45."
-    assert explain(view_of(fields), [], 0, full=True).summary[-1] == "Last transfer: blind to +14155550145."
+    assert explain(stored_session(fields), [], 0).summary[-1] == "Last transfer: blind to +…45."
+    assert explain(stored_session(fields), [], 0, full=True).summary[-1] == "Last transfer: blind to +14155550145."
 
 
 @pytest.mark.parametrize("version", ["", "x", "-1", "٣", "9" * 5_000])
@@ -483,9 +487,9 @@ def test_a_version_that_makes_no_sense_is_none(version: str) -> None:
     log = [LogEntry("1-0", {"event": "effect_failed", "version": version})]
 
     assert timeline.build_timeline(log)[0].version == 0
-    assert explain(view_of({"id": "S1", "transfer.mode": "warm"}), log, 5).first_failure is not None
+    assert explain(stored_session({"id": "S1", "transfer.mode": "warm"}), log, 5).first_failure is not None
 
 
 @pytest.mark.parametrize("fields", [{}, {"id": "S1"}, {"id": "S1", "state": "flying", "transfer.mode": "x"}])
 def test_a_record_that_makes_no_sense_is_explained_as_far_as_it_goes(fields: dict[str, str]) -> None:
-    assert explain(view_of(fields), [LogEntry("1-0", {"event": "x"})], 5).suggestions
+    assert explain(stored_session(fields), [LogEntry("1-0", {"event": "x"})], 5).suggestions

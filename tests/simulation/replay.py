@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_hash import all_fields
+from conferral.storage.codecs.session_codec import fields_of
 from tests.support.decisions import Decisions, Kept
 from tests.support.log_replay import difference
 
@@ -44,7 +44,7 @@ class Replays:
             replayed = session_codec.encode(decisions.replayed(session_id, entries))
         except AssertionError as error:
             return f"its log can't be decided again: {error}"
-        stored = all_fields(record)
+        stored = fields_of(record)
         differ = {
             name: (replayed.get(name, "-"), stored.get(name, "-"))
             for name in sorted(replayed.keys() | stored.keys())

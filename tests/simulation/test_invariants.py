@@ -10,7 +10,7 @@ from conferral.statemachine.events import ConferenceStarted
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
-from conferral.storage.codecs import session_codec, session_hash
+from conferral.storage.codecs import session_codec
 from conferral.storage.keys import Keys
 from conferral.worker.consumer import quarantine
 from tests.simulation.audibility_rules import Supervision, apart, note_supervision, supervised
@@ -144,14 +144,11 @@ def test_dead_letter_is_explained_by_the_deaths_of_all_who_tried_it() -> None:
 def test_log_that_comes_to_something_else_is_complained_about() -> None:
     event = ConferenceStarted(session_id="s1", entry_id="1-0", conference_sid="CF1")
     decided = step(Session("s1"), event, 5_000, Policy())
-    stored = {
-        name.encode(): value if isinstance(value, bytes) else value.encode()
-        for name, value in session_hash.encode(decided.session).items()
-    }
+    stored = {name.encode(): value.encode() for name, value in session_codec.to_hash(decided.session).items()}
     logged = {
         "version": str(decided.session.version),
         "to": decided.session.state.value,
-        "changes": orjson.dumps(session_codec.changes(decided.session, Session("s1")).logged).decode(),
+        "changes": orjson.dumps(session_codec.log_changes(decided.session, Session("s1"))).decode(),
     }
     entry = {name.encode(): value.encode() for name, value in logged.items()}
 

@@ -49,7 +49,6 @@ from tests.statemachine.call_legs import (
     flags_of,
     words,
 )
-from tests.statemachine.step_checks import check_notes
 
 __all__ = [
     "AGENT_CALL", "ALICE", "BOB", "CAROL", "CONFERENCE", "CUSTOMER_CALL", "CUSTOMER_NUMBER", "GUEST_CALL",
@@ -95,7 +94,6 @@ class Scenario:
         self.last = step(before, event, self.now_ms, self.policy)
         self.session = self.last.session
         self._check_hang_ups(before)
-        check_notes(self.last, before)
         if self.decides_twice:
             # The same entry decided again gives the same: a step is a function of its arguments.
             assert step(before, event, self.now_ms, self.policy) == self.last

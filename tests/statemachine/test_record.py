@@ -71,7 +71,7 @@ def test_customers_own_recording_continues_in_another_conference():
 def test_stopped_recording_is_started_again():
     story = running().record("stop").recorded().record("start", "again").expect("conferenced", "record customer")
     story.recorded(sid=OTHER_RECORDING).expect_command("again", "accepted", "done")
-    assert story.session.recording.recording_sid == OTHER_RECORDING
+    assert story.session.recording.sid == OTHER_RECORDING
 
 
 def test_end_of_the_first_recording_is_not_taken_for_the_end_of_the_second():
@@ -407,7 +407,7 @@ def test_conference_that_takes_the_place_of_another_has_a_recording_of_its_own()
     story.recording("completed").expect("transferring", outcome="stale")
     story.placed("target").call("target", "in-progress").joins("target", conference=OTHER_CONFERENCE)
     story.expect("conferenced", "flag customer", "flag agent").expect_recording("in-progress")
-    assert story.session.recording.recording_sid == ""
+    assert story.session.recording.sid == ""
 
 
 def test_callback_reports_that_the_conference_is_recorded():

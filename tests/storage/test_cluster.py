@@ -133,7 +133,7 @@ async def test_operators_see_the_calls_of_healthy_nodes_and_the_silent_nodes_nam
         ids, known = await asyncio.gather(
             reader.live_ids(), leases.read_leases(client, [KEYS.lease(number) for number in range(KEYS.partitions)])
         )
-        live, clocks = await reader.views(ids), await read_partition_clocks(reader)
+        live, clocks = await reader.read_sessions(ids), await read_partition_clocks(reader)
         of_healthy = await read_session_time_ms(reader, session_in(others[0][1][0]))
     finally:
         node.signal(signal.SIGCONT)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from redis.exceptions import ResponseError
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.effects import ChangeRecording
@@ -12,9 +11,8 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.session import ParticipantUpdate, Party, Session
 from conferral.statemachine.states import PartyStatus, WaitAudio
-from conferral.storage import scripts
-from conferral.storage.codecs import session_hash
-from conferral.storage.codecs.hash_codec import CorruptHashError
+from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.record_codec import CorruptHashError
 from conferral.storage.connection.client import store_errors
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.session_store import (
@@ -23,7 +21,6 @@ from conferral.storage.partition.session_store import (
     CommitOutOfOrderError,
     CommitResult,
     SessionChange,
-    SessionStore,
     WrongTypeError,
 )
 from conferral.worker.consumer.log_entry import log_entry
@@ -40,7 +37,7 @@ def opened(session_id: str = SESSION) -> SessionChange:
     )
     taken = step(Session(session_id), event, 1_000_000)
     return SessionChange(
-        Session(session_id), taken.session, log=[log_entry(event, taken, Session(session_id), 1_000_000, {})]
+        Session(session_id), taken.session, log=[log_entry(event, taken, Session(session_id), 1_000_000)]
     )
 
 
@@ -88,14 +85,13 @@ async def everything(client, keys):
     return found
 
 
-@pytest.mark.parametrize("has_oldest", [True, False])
 async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entries(
-    store, client, keys, partition, lease, has_oldest
+    store, client, keys, partition, lease
 ):
     ids = await add(client, keys, partition, 3)
-    batch = Batch(ids[:2], has_oldest, sessions=[opened()], outbox_put={"effect": b"{}"}, timers={f"ring|{SESSION}": 5})
+    batch = Batch(ids[1:], sessions=[opened()], outbox_put={"effect": b"{}"}, timers={f"ring|{SESSION}": 5})
     assert await store.commit(partition, lease, batch) is CommitResult.OK
-    assert [entry_id.decode() for entry_id, _ in await client.xrange(keys.events(partition))] == ids[2:]
+    assert [entry_id.decode() for entry_id, _ in await client.xrange(keys.events(partition))] == ids[:1]
     loaded = (await store.load([SESSION]))[SESSION]
     assert loaded == batch.sessions[0].after
     assert await client.hgetall(keys.outbox(partition)) == {b"effect": b"{}"}
@@ -104,32 +100,6 @@ async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entr
     assert len(await client.xrange(keys.log(SESSION))) == 1
     assert await client.ttl(keys.session(SESSION)) == -1
     assert lease.commit == 1
-
-
-async def test_commit_of_younger_entries_leaves_the_older_ones(store, client, keys, partition, lease):
-    ids = await add(client, keys, partition, 3)
-    await store.commit(partition, lease, Batch(entry_ids=ids[1:2]))
-    assert [entry_id.decode() for entry_id, _ in await client.xrange(keys.events(partition))] == [ids[0], ids[2]]
-
-
-async def test_commit_on_a_server_without_the_last_entry_leaves_what_no_one_has_read(
-    store, client, keys, partition, lease
-):
-    """A replica that lacks the end of the stream was promoted, and its clock is behind."""
-    await client.xadd(keys.events(partition), {"type": "x"}, id="100-0")
-    await client.xadd(keys.events(partition), {"type": "x"}, id="150-0")
-    await store.commit(partition, lease, Batch(["100-0", "200-0"], has_oldest=True))
-    assert [entry_id for entry_id, _ in await client.xrange(keys.events(partition))] == [b"150-0"]
-
-
-async def test_commit_with_too_few_arguments_is_refused_and_changes_nothing(store, client, keys, partition, lease):
-    batch = Batch(entry_ids=await add(client, keys, partition), sessions=[opened()])
-    names, arguments = store.script_call(partition, lease, batch)
-    before = await everything(client, keys)
-    for given in ((names, arguments[:-1]), (names[:-2], arguments)):
-        with pytest.raises(ResponseError, match="wrong number of sessions"):
-            await scripts.commit_batch(client, *given)
-    assert await everything(client, keys) == before
 
 
 async def test_repeated_commit_is_answered_already_and_changes_nothing(store, client, keys, partition, lease):
@@ -254,7 +224,7 @@ async def test_parties_that_were_renamed_leave_nothing_behind(
     dialed = moved(opening, parties={**parties, "target": target})
     await store.commit(partition, lease, Batch(sessions=[dialed]))
     assert {"party.target.status", "party.target.label", "party.target.held"} <= await names_in(client, keys)
-    assert '"pending_update":"hold"' in (await client.hget(keys.session(SESSION), "packed")).decode()
+    assert '"pending_update":"hold"' in (await client.hget(keys.session(SESSION), "party.target.internal")).decode()
 
     parties = dialed.after.parties
     renamed = {
@@ -275,9 +245,9 @@ async def test_parties_that_were_renamed_leave_nothing_behind(
 async def test_call_token_is_gone_once_it_is_emptied(store, client, keys, partition, lease, opening):
     with_token = moved(opening, call_token="%7Bnumber%7D")
     await store.commit(partition, lease, Batch(sessions=[with_token]))
-    assert b"%7Bnumber%7D" in await client.hget(keys.session(SESSION), "packed")
+    assert b"%7Bnumber%7D" in await client.hget(keys.session(SESSION), "internal")
     await store.commit(partition, lease, Batch(sessions=[moved(with_token, call_token="")]))
-    assert b"call_token" not in await client.hget(keys.session(SESSION), "packed")
+    assert b"call_token" not in await client.hget(keys.session(SESSION), "internal")
 
 
 async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client, keys, partition, lease):
@@ -288,11 +258,11 @@ async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client,
     for one in (change, large):
         await store.commit(partition, lease, Batch(sessions=[one]))
     assert (await store.load([SESSION]))[SESSION] == large.after
-    assert await names_in(client, keys) == session_hash.encode(large.after).keys()
+    assert await names_in(client, keys) == session_codec.to_hash(large.after).keys()
 
     smaller = moved(large, parties=change.after.parties)
     await store.commit(partition, lease, Batch(sessions=[smaller]))
-    assert await names_in(client, keys) == session_hash.encode(smaller.after).keys()
+    assert await names_in(client, keys) == session_codec.to_hash(smaller.after).keys()
 
 
 async def test_conference_of_250_is_adopted(store, client, keys, partition, lease):
@@ -330,17 +300,11 @@ async def test_log_is_bounded(store, client, keys, partition, lease, monkeypatch
     assert [fields[b"version"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"6", b"7", b"8"]
 
 
-def test_commit_has_the_next_number_and_keeps_five_thousand_log_entries(keys):
-    lease = leases.Lease("key", "7:worker", 41, 0.0, 0, 0, 0.0)
-    _, arguments = SessionStore(None, keys, session_ttl_s=60).script_call(0, lease, Batch(logged_at="now"))
-    assert arguments[:5] == ["7:worker", 42, 60, 5_000, "now"]
-
-
 async def test_log_entry_is_stored_with_all_its_fields(store, client, keys, partition, lease):
     change = opened()
     entry = change.log[0] | {"reports": "[]", "by": "cli"}
     change.log = [entry]
-    await store.commit(partition, lease, Batch(sessions=[change], logged_at=entry["at"]))
+    await store.commit(partition, lease, Batch(sessions=[change]))
     ((_, found),) = await client.xrange(keys.log(SESSION))
     assert {name.decode(): value.decode() for name, value in found.items()} == entry
     assert next(iter(found)) == b"at"
@@ -413,7 +377,7 @@ async def test_broken_record_differs_from_a_missing_one(store, client, keys):
     await client.set(keys.session("odd"), "text")
     await client.hset(keys.session("bytes"), mapping={"version": b"\xff"})
     loaded = await store.load(["half", "odd", "bytes", "none"])
-    assert loaded["half"].field == "packed"
+    assert loaded["half"].field == "state"
     assert isinstance(loaded["odd"], CorruptHashError)
     assert isinstance(loaded["bytes"], CorruptHashError)
     assert loaded["none"] == Session("none")
@@ -439,7 +403,7 @@ GONE = Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.LEFT)
 ])  # fmt: skip
 async def test_change_is_awaited_until_another_one_replaces_it(access, client, keys, session, effect_id, is_awaited):
     if session is not None:
-        await client.hset(keys.session("S1"), mapping=session_hash.encode(session))
+        await client.hset(keys.session("S1"), mapping=session_codec.to_hash(session))
     effect = ChangeRecording(effect_id=effect_id, session_id="S1", call_sid="CA2", status="paused")
     assert await access.session_awaits(effect) is is_awaited
 

@@ -12,7 +12,7 @@ from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import AccountSwept, Convert
 from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec
-from conferral.storage.codecs.session_hash import WRONG_TYPE
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, WRONG_TYPE
 from conferral.storage.partition import partition_store
 from conferral.storage.queries import cursors, session_reader
 from conferral.storage.queries.cursors import BadCursorError, EndedCursor, LiveCursor, LogCursor
@@ -52,16 +52,16 @@ async def all_of(read, limit=50, **wanted):
             return found, sizes
 
 
-def ids(fields):
-    return [one["id"] for one in fields]
+def ids(sessions):
+    return [one.id for one in sessions]
 
 
 @pytest.mark.redis
 async def test_nothing_there_is_one_empty_page(reader):
     assert await all_of(reader.list_sessions) == ([], [0])
     assert await reader.live_ids() == await reader.ended_ids() == []
-    assert await reader.read_session("nobody") == {}
-    assert await reader.read_hashes(["nobody"]) == {}
+    assert await reader.read_session("nobody") == UNKNOWN_SESSION
+    assert await reader.read_sessions(["nobody"]) == {}
 
 
 @pytest.mark.redis
@@ -76,7 +76,7 @@ async def test_pages_hold_every_session_once_and_the_ended_ones_by_their_end(rea
     assert sorted(ids(found)[:11]) == sorted(live)
     assert ids(found)[11:] == sorted(ends, key=lambda name: (ends[name], name), reverse=True)
     assert max(sizes) <= limit
-    assert all("call_token" not in one for one in found)
+    assert all("call_token" not in one.fields for one in found)
     assert ids((await all_of(reader.list_sessions, limit=limit, state=State.ENDED))[0]) == ids(found)[11:]
 
 
@@ -196,7 +196,7 @@ async def test_foreign_key_affects_only_its_own_session(reader, client, keys):
     await add_live(client, keys, "S1", "S2")
     await client.delete(keys.session("S1"))
     await client.set(keys.session("S1"), "text")
-    assert (await reader.read_hashes(["S1", "S2"]))["S1"] == {"id": "S1", "damaged": WRONG_TYPE}
+    assert (await reader.read_sessions(["S1", "S2"]))["S1"].damaged == WRONG_TYPE
     assert sorted(ids((await all_of(reader.list_sessions))[0])) == ["S1", "S2"]
 
 
@@ -212,8 +212,8 @@ async def test_partial_reader_reads_the_nodes_that_answer(client, keys):
     await add_live(client, keys, "S1", "S2")
     reader = SessionReader(client, keys, is_partial=True)
     assert sorted(await reader.live_ids()) == ["S1", "S2"]
-    assert (await reader.read_hashes(["S2", "S0", "S1"])).keys() == {"S1", "S2"}
-    assert await reader.read_hashes([]) == {}
+    assert (await reader.read_sessions(["S2", "S0", "S1"])).keys() == {"S1", "S2"}
+    assert await reader.read_sessions([]) == {}
 
 
 @pytest.mark.redis

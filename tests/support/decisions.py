@@ -87,7 +87,7 @@ def keeping(keep: Callable[[Kept], object]) -> Iterator[None]:
     def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
         decisions = real(events, sessions, now_ms, policy)
         for one in (one for one in decisions if one.is_stored):
-            logged = log_entry(one.event, one.step, one.before, now_ms, one.changes.logged)
+            logged = log_entry(one.event, one.step, one.before, now_ms)
             keep(Kept(one.event.session_id, one.step.session.version, one.event, now_ms, policy, logged))
         return decisions
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from conferral.statemachine.events import CallProgressed
 from conferral.storage.partition.partition_store import Entry
 
@@ -12,6 +14,12 @@ SESSION = "CA" + "1" * 32
 def event_in(fields: Mapping[bytes, bytes]) -> Any:
     """Return an entry's event."""
     return Entry("1-0", fields).event()
+
+
+def entry_of(name: str, session_id: str, **attributes: object) -> dict[str, str]:
+    """Return an entry as another program may write it, with whatever attributes."""
+    event = {"session_id": session_id, **attributes}
+    return {"type": name, "session": session_id, "event": orjson.dumps(event).decode()}
 
 
 def ringing(number: int = 0, session_id: str = SESSION) -> CallProgressed:

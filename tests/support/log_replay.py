@@ -14,7 +14,7 @@ def shown(fields: Mapping[str, str]) -> dict[str, str]:
     found = {name: value for name, value in fields.items() if is_logged(name)}
     if "pending_commands" in found:
         pending = orjson.loads(found["pending_commands"])
-        names = [{"name": one["name"], "party": one.get("party", "")} for one in pending]
+        names = [{name: one[name] for name in ("command_id", "name", "party") if name in one} for one in pending]
         found["pending_commands"] = orjson.dumps(names).decode()
     return found | {"state": fields["state"], "version": fields["version"]}
 

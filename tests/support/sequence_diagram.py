@@ -26,7 +26,7 @@ from xml.etree import ElementTree
 from conferral.operations.session_summary import audibility
 from conferral.sandbox import CallHandle
 from conferral.sandbox.request_log import DeliveryEntry, RestEntry
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.commands import command_stream
 from conferral.telephony.account_lists import PAGE_SIZE
 from tests.support.local_system import NUMBER, LocalSystem
@@ -174,7 +174,7 @@ class SequenceRecorder:
 
     async def _hearing_difference(self) -> str:
         """Where the session says something else than Twilio's model; empty for nowhere."""
-        session = view_of(await self.system.session(self.session_id))
+        session = stored_session(await self.system.session(self.session_id))
         for reported in audibility(session):
             call_sid = session.parties[reported.party].call_sid
             what = self.system.listening.hears(CallHandle(self.system.sandbox, call_sid)) if call_sid else None

@@ -1,8 +1,7 @@
 """Helpers for tests of the gate: a call at the gate, the party that it dials, and the decisions it gets."""
 
 from conferral.statemachine.events import GateReached
-from conferral.storage.codecs.session_view import PartyView
-from tests.webhooks.webhook_helpers import CALLER, DIAL, fields
+from tests.webhooks.webhook_helpers import CALLER, DIAL, a_party, fields
 
 TARGET, OTHER = "CA" + "4" * 32, "CA" + "5" * 32
 GATE = f"/voice/gate?session={CALLER}&dial={DIAL}&question=1&v=1"
@@ -22,7 +21,7 @@ def pressed(key, **changes):
 
 
 def target(**known):
-    return PartyView(**({"label": "target-3", "dial_id": DIAL, "status": "ringing"} | known))
+    return a_party(**({"label": "target-3", "dial_id": DIAL, "status": "ringing"} | known))
 
 
 def events_of(ingest):

@@ -8,13 +8,12 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import SessionMode
-from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import Wait
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks import responses
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import action_of, conference_of, dial_of, next_url, said, verbs
-from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, facts, fields, post, settings
+from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, a_party, facts, fields, post, settings
 
 DIRECTORY = """
 [destinations]
@@ -230,7 +229,7 @@ async def test_the_fallback_leaves_a_caller_in_the_conference_that_is_known_by_t
     client, ingest, monkeypatch, is_late
 ):
     read = ingest.read
-    known = facts("conferenced", mode="conference", opening="arriving", customer=PartyView(CALLER))
+    known = facts("conferenced", mode="conference", opening="arriving", customer=a_party(CALLER))
 
     async def decided_by_now(session_id):
         ingest.facts = known

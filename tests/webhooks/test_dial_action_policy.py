@@ -2,8 +2,8 @@ import pytest
 
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialEnded
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, Phase, State, WaitAudio
-from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.telephony.callback_urls import DialKind
 from conferral.webhooks.dial_action import (
     REDIS_READS_MAX,
@@ -18,7 +18,7 @@ from conferral.webhooks.dial_action import (
     party_of,
 )
 from tests.support.each import each
-from tests.webhooks.webhook_helpers import AGENT, CALLER, facts
+from tests.webhooks.webhook_helpers import AGENT, CALLER, a_party, facts
 
 BRIDGE, CONF = DialKind.BRIDGE, DialKind.CONFERENCE
 JOIN, BY_NAME, HANG_UP, ASK = (
@@ -48,11 +48,11 @@ def outcome(
 
 
 def customer(**known):
-    return PartyView(call_sid=CALLER, label="customer-1", **known)
+    return a_party(call_sid=CALLER, label="customer-1", **known)
 
 
 def agent(**known):
-    return PartyView(call_sid=AGENT, label="agent-1", **known)
+    return a_party(call_sid=AGENT, label="agent-1", **known)
 
 
 @each(
@@ -116,8 +116,8 @@ def test_the_state_decides_and_else_the_dial_call_status(state, dial, status, at
         ("outbound", "transferring", customer(), CONF, IN_ANOTHER),
         ("outbound", "transferring", customer(wait_audio=WaitAudio.RINGBACK), CONF, IN_ANOTHER),
         # Other participants hang up when the conference is over.
-        ("inbound",  "transferring", PartyView(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
-        ("inbound",  "conferenced",  PartyView(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
+        ("inbound",  "transferring", a_party(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
+        ("inbound",  "conferenced",  a_party(call_sid="CA7", label="target-1", dial_id="d"), CONF, HANG_UP),
     ],
 )  # fmt: skip
 def test_parent_or_child_customer_or_agent_the_party_decides_too(direction, state, party, dial, expected):
@@ -409,17 +409,17 @@ def test_only_a_customer_who_has_talked_continues_from_an_unknown_session():
         (CALLER, "customer", "converting",   {"customer": customer()}, "customer"),
         (AGENT,  "customer", "converting",   {"customer": customer(), "agent": agent()}, "agent"),  # the call decides
         (AGENT,  "target",   "conferenced",  {"agent": agent()}, "agent"),             # the target has become the agent
-        (AGENT,  "agent",    "conferenced",  {"agent": PartyView("CA7"), "agent-1": agent()}, "agent-1"),
+        (AGENT,  "agent",    "conferenced",  {"agent": a_party("CA7"), "agent-1": agent()}, "agent-1"),
         (AGENT,  "agent",    "converting",   {"customer": customer()}, "agent"),       # not heard of yet
-        (AGENT,  "agent",    "converting",   {"agent": PartyView("")}, "agent"),
-        (AGENT,  "agent",    "converting",   {"agent": PartyView(CALLER)}, ""),
+        (AGENT,  "agent",    "converting",   {"agent": a_party("")}, "agent"),
+        (AGENT,  "agent",    "converting",   {"agent": a_party(CALLER)}, ""),
         (AGENT,  "target",   "transferring", {"customer": customer()}, ""),  # there is no such party
-        (AGENT,  "agent",    "bridged",      {"agent": PartyView("", dial_id="d")}, "agent"),  # the agent of a `call`
-        (AGENT,  "agent",    "transferring", {"agent": PartyView("", dial_id="d")}, ""),       # another agent is rung
+        (AGENT,  "agent",    "bridged",      {"agent": a_party("", dial_id="d")}, "agent"),  # the agent of a `call`
+        (AGENT,  "agent",    "transferring", {"agent": a_party("", dial_id="d")}, ""),       # another agent is rung
     ],
 )  # fmt: skip
 def test_party_is_taken_from_the_call_or_else_from_the_url(sid, party, state, known, expected):
-    given = SessionView(state, parties=known)
+    given = Session(CALLER, State(state), parties=known)
 
     assert party_of(outcome(sid=sid, party=party), given) == expected
     assert party_of(outcome(sid=sid, party=party), None) == party

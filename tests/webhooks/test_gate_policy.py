@@ -2,11 +2,10 @@ import pytest
 
 from conferral.statemachine.events import GateDecision
 from conferral.statemachine.states import Opening, PartyStatus, State
-from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.gate import GateRoute, decide, refusal_phrase, released_dials, route_of
 from tests.support.each import each
-from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL, facts
+from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL, a_party, facts
 
 ACCEPTED, REJECTED, SILENT = GateDecision.ACCEPTED, GateDecision.REJECTED, GateDecision.NO_CONFIRMATION
 TAKEN, LATE = GateDecision.TAKEN, GateDecision.TOO_LATE
@@ -16,7 +15,7 @@ EMPTY = GateRoute.EMPTY_CONFERENCE
 
 
 def dialed(**known):
-    return PartyView(dial_id=DIAL, **({"status": "ringing"} | known))
+    return a_party(dial_id=DIAL, **({"status": "ringing"} | known))
 
 
 @each(
@@ -99,13 +98,13 @@ def test_target_that_left_or_is_leaving_is_not_waited_for(status, is_leaving):
 @each(
     "rival, is_gone",
     [
-        (PartyView(dial_id="e1", ring_group="word", status="left"),                          True),
-        (PartyView(dial_id="e1", ring_group="word", status="ringing", is_leaving=True),      True),
-        (PartyView(dial_id="e1", ring_group="word", status="ringing"),                       False),
-        (PartyView(dial_id="e1", ring_group="word", status="connected"),                     False),
-        (PartyView(dial_id="e1", ring_group="another", status="left"),                       False),
-        (PartyView(dial_id="",   ring_group="word", status="left"),                          False),
-        (PartyView(call_sid=AGENT, status="left"),                                        False),
+        (a_party(dial_id="e1", ring_group="word", status="left"),                          True),
+        (a_party(dial_id="e1", ring_group="word", status="ringing", is_leaving=True),      True),
+        (a_party(dial_id="e1", ring_group="word", status="ringing"),                       False),
+        (a_party(dial_id="e1", ring_group="word", status="connected"),                     False),
+        (a_party(dial_id="e1", ring_group="another", status="left"),                       False),
+        (a_party(dial_id="",   ring_group="word", status="left"),                          False),
+        (a_party(call_sid=AGENT, status="left"),                                        False),
     ],
 )  # fmt: skip
 def test_released_targets_are_ring_group_rivals_that_have_left(rival, is_gone):
@@ -116,7 +115,7 @@ def test_released_targets_are_ring_group_rivals_that_have_left(rival, is_gone):
 
 @pytest.mark.parametrize("state", State)
 def test_gate_rejects_a_dial_of_no_party(state):
-    assert route_of(facts(state, target=PartyView(dial_id="e" * 20)), DIAL) is NOWHERE
+    assert route_of(facts(state, target=a_party(dial_id="e" * 20)), DIAL) is NOWHERE
     assert route_of(facts(state), DIAL) is NOWHERE
     assert route_of(None, DIAL) is NOWHERE
 
@@ -166,17 +165,17 @@ def test_gate_of_an_unknown_session_decides_too_late(pressed):
 @each(
     "decision, customer, direction, expected",
     [
-        (REJECTED, PartyView(CALLER, status="left"), "inbound", Phrase.DECLINED),
-        (SILENT,   PartyView(CALLER, status="left"), "inbound", Phrase.NO_KEY),
-        (TAKEN,    PartyView(CALLER, status="left"), "inbound", Phrase.TAKEN),
-        (LATE,     PartyView(CALLER, status="left"), "inbound", Phrase.CALLER_HUNG_UP),
-        (LATE,     PartyView(CALLER, status="left", is_leaving=True), "inbound", Phrase.TOO_LATE),  # hung up by us
-        (LATE,     PartyView(CALLER, status="connected"), "inbound", Phrase.TOO_LATE),
-        (LATE,     PartyView(CALLER, status="left"), "outbound", Phrase.TOO_LATE),                  # is no caller
+        (REJECTED, a_party(CALLER, status="left"), "inbound", Phrase.DECLINED),
+        (SILENT,   a_party(CALLER, status="left"), "inbound", Phrase.NO_KEY),
+        (TAKEN,    a_party(CALLER, status="left"), "inbound", Phrase.TAKEN),
+        (LATE,     a_party(CALLER, status="left"), "inbound", Phrase.CALLER_HUNG_UP),
+        (LATE,     a_party(CALLER, status="left", is_leaving=True), "inbound", Phrase.TOO_LATE),  # hung up by us
+        (LATE,     a_party(CALLER, status="connected"), "inbound", Phrase.TOO_LATE),
+        (LATE,     a_party(CALLER, status="left"), "outbound", Phrase.TOO_LATE),                  # is no caller
     ],
 )  # fmt: skip
 def test_rejected_target_hears_why(decision, customer, direction, expected):
-    given = facts("ended", direction=direction, customer=customer, agent=PartyView(AGENT, status="left"))
+    given = facts("ended", direction=direction, customer=customer, agent=a_party(AGENT, status="left"))
 
     assert refusal_phrase(decision, given) is expected
     assert refusal_phrase(decision, None) is (Phrase.TOO_LATE if decision is LATE else expected)

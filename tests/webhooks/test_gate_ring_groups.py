@@ -3,10 +3,9 @@
 import pytest
 
 from conferral.statemachine.events import GateDecided
-from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.documents import next_url, said, verbs
 from tests.webhooks.gate_helpers import GATE, OTHER, OTHER_DIAL, TARGET, answered, at, events_of, target
-from tests.webhooks.webhook_helpers import CALLER, DIAL, facts, post
+from tests.webhooks.webhook_helpers import CALLER, DIAL, a_party, facts, post
 
 
 def two_targets(**known):
@@ -111,7 +110,7 @@ async def test_losing_target_hears_so_again_after_the_winner_has_left(client, in
 @pytest.mark.parametrize(
     ("given", "decision", "words"),
     [
-        (facts("ended", customer=PartyView(CALLER, status="left"), **two_targets()), "too-late", "caller has hung up"),
+        (facts("ended", customer=a_party(CALLER, status="left"), **two_targets()), "too-late", "caller has hung up"),
         (facts("conferenced", **two_targets()), "too-late", "no longer waiting"),
         (facts("transferring", **two_targets(is_leaving=True)), "too-late", "no longer waiting"),
         (None, "too-late", "no longer waiting"),

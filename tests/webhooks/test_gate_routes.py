@@ -7,13 +7,12 @@ import pytest
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import GateDecided, GateReached
-from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import Gate
 from conferral.webhooks import responses
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, rung, said, verbs
 from tests.webhooks.gate_helpers import GATE, OTHER, TARGET, answered, at, events_of, pressed, target
-from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, facts, post
+from tests.webhooks.webhook_helpers import CALLER, CONFERENCE, DIAL, PUBLIC_URL, a_party, facts, post
 
 
 async def test_target_that_need_not_confirm_joins_the_conference_at_once(client, ingest, lines):
@@ -115,7 +114,7 @@ async def test_second_call_with_the_same_dial_is_hung_up_without_events(client, 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (facts("ended", customer=PartyView(CALLER, status="left"), target=target()), "caller has hung up"),
+        (facts("ended", customer=a_party(CALLER, status="left"), target=target()), "caller has hung up"),
         (facts("ended", target=target()), "no longer waiting"),
         (facts("conferenced", target=target()), "no longer waiting"),
         (facts("transferring", target=target(is_leaving=True)), "no longer waiting"),
@@ -166,7 +165,7 @@ def called(customer="+14155550199", **agent):
         conference_sid="",
         direction="outbound",
         agent=target(label="agent-1", **agent),
-        customer=PartyView(label="customer-1", address=customer, status="dialing"),
+        customer=a_party(label="customer-1", address=customer, status="dialing"),
     )
 
 
@@ -206,7 +205,7 @@ async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(c
         opening="calling",
         attributes=ConferenceAttributes(record="true", jitter_buffer_size="small"),
         agent=target(label="agent-1", brief="A call back."),
-        customer=PartyView(label="customer-1", address="+14155550199", status="dialing"),
+        customer=a_party(label="customer-1", address="+14155550199", status="dialing"),
     )
 
     _, document = await post(client, GATE, answered())

@@ -6,9 +6,8 @@ import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
-from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.documents import action_of, conference_of, dial_of, follow, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, facts, fields, post
+from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, a_party, facts, fields, post
 
 #: Of the two who may wait first: whose call it is, and the direction of the session.
 CUSTOMER_WAITS, AGENT_WAITS = ("customer", CALLER, "inbound"), ("agent", AGENT, "outbound")
@@ -87,7 +86,7 @@ async def test_waiting_customer_goes_on_waiting_if_redis_refuses_only_writes(
     async def refuse(*_args, **_options):
         raise error("refused")
 
-    ingest.facts = facts("conferenced", phase="parked", customer=PartyView(CALLER, label="customer-2"))
+    ingest.facts = facts("conferenced", phase="parked", customer=a_party(CALLER, label="customer-2"))
     for name in refused:
         monkeypatch.setattr(ingest, name, refuse)
 
@@ -123,7 +122,7 @@ async def test_a_customer_who_follows_into_the_conference_brings_its_attributes(
 
 
 async def test_supervisor_joining_again_after_refusal_is_still_muted(client, ingest):
-    supervisor = PartyView("CA" + "7" * 32, label="supervisor-1", dial_id="d" * 20, supervises="monitor")
+    supervisor = a_party("CA" + "7" * 32, label="supervisor-1", dial_id="d" * 20, supervises="monitor")
     ingest.facts = facts("converting", supervisor=supervisor)
 
     _, document = await post(client, left("supervisor"), form(supervisor.call_sid))

@@ -9,7 +9,6 @@ from types import FunctionType
 import pytest
 
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_urls import parse_call, parse_session
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import verbs
@@ -19,6 +18,7 @@ from tests.webhooks.webhook_helpers import (
     CONFERENCE_URL,
     DIAL,
     DIAL_ACTION,
+    a_party,
     facts,
     fields,
     post,
@@ -51,7 +51,7 @@ RUNNING = {
     "gate": (
         GATE,
         fields("call_arrives", Direction="outbound-api"),
-        facts("transferring", target=PartyView(dial_id=DIAL, label="target-1", status="ringing")),
+        facts("transferring", target=a_party(dial_id=DIAL, label="target-1", status="ringing")),
     ),
     "wait": (WAIT, fields("call_arrives"), facts("conferenced")),
 }

@@ -15,8 +15,8 @@ from multidict import CIMultiDict
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import WaitAudio
-from conferral.storage.codecs.session_view import SessionView
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.callback_urls import DialAction, DialKind, Wait
 from conferral.telephony.directory import DirectoryFile
@@ -110,10 +110,10 @@ async def test_session_that_is_not_decided_yet_is_read_five_times(decided_at: in
     count = 0
 
     class Ingest:
-        async def read(self, _session_id: str) -> SessionView | None:
+        async def read(self, _session_id: str) -> Session | None:
             nonlocal count
             count += 1
-            return SessionView("bridged") if count >= decided_at else None
+            return Session("CA1") if count >= decided_at else None
 
     ingest: Any = Ingest()
     view = await read_undecided(ingest, "s", 0.0)

@@ -3,9 +3,8 @@
 import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError
-from conferral.storage.codecs.session_view import PartyView
 from tests.webhooks.documents import action_of, said, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, facts, fields, post
+from tests.webhooks.webhook_helpers import AGENT, CALLER, a_party, facts, fields, post
 
 ROUTES = pytest.mark.parametrize(
     ("route", "moment"),
@@ -86,10 +85,10 @@ async def test_caller_who_has_left_a_live_session_for_the_url_asks_again_until_i
 @pytest.mark.parametrize(
     ("session", "repeats"),
     [
-        (facts("bridged", phase="ringing", agent=PartyView()), True),
-        (facts("conferenced", phase="ringing", opening="arriving", agent=PartyView()), True),
+        (facts("bridged", phase="ringing", agent=a_party()), True),
+        (facts("conferenced", phase="ringing", opening="arriving", agent=a_party()), True),
         (facts("bridged", phase="ringing"), False),
-        (facts("bridged", phase="ringing", agent=PartyView(), agent_number=1), False),
+        (facts("bridged", phase="ringing", agent=a_party(), agent_number=1), False),
         (facts("conferenced", phase="ringing", opening="dialing"), False),
         (facts("transferring"), False),
     ],
@@ -106,7 +105,7 @@ async def test_request_gets_the_same_answer_until_its_document_runs(client, inge
 @pytest.mark.parametrize(
     "session",
     [
-        facts("conferenced", customer=PartyView(call_sid=CALLER, status="left")),
+        facts("conferenced", customer=a_party(call_sid=CALLER, status="left")),
         facts("bridged", phase="ringing", dial_call_status="canceled"),
         facts("bridged", phase="connected", dial_call_status="completed"),
     ],

@@ -7,7 +7,6 @@ import pytest
 from conferral.runtime.errors import ProviderUnreachableError, SettingsError
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import WaitAudio
-from conferral.storage.codecs.session_view import PartyView
 from conferral.webhooks import responses
 from tests.support.each import each
 from tests.support.metric_values import value_of
@@ -19,6 +18,7 @@ from tests.webhooks.webhook_helpers import (
     CONFERENCE,
     DIAL_ACTION,
     PUBLIC_URL,
+    a_party,
     facts,
     fields,
     post,
@@ -120,7 +120,7 @@ async def test_while_converting_the_caller_follows_into_the_conference(client, i
 @pytest.mark.parametrize("wait_audio", [WaitAudio.RINGBACK, WaitAudio.MUSIC])
 async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, ingest, wait_audio, sid, expected):
     ingest.facts = facts(
-        "transferring", conference_sid=sid, customer=PartyView(CALLER, label="customer-1", wait_audio=wait_audio)
+        "transferring", conference_sid=sid, customer=a_party(CALLER, label="customer-1", wait_audio=wait_audio)
     )
 
     _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
@@ -137,7 +137,7 @@ async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, i
     [(WaitAudio.MUSIC, "music"), (WaitAudio.RINGBACK, "ringback"), (WaitAudio.NONE, "ringback")],
 )
 async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_music(client, ingest, wait_audio, heard):
-    ingest.facts = facts("transferring", customer=PartyView(CALLER, label="customer-2", wait_audio=wait_audio))
+    ingest.facts = facts("transferring", customer=a_party(CALLER, label="customer-2", wait_audio=wait_audio))
     url = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1&v=1"
 
     *joins, end = await follow(client, url, fields("dial_into_conference_ends", CallSid=CALLER), "Dial", "action")
@@ -165,7 +165,7 @@ async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_mu
 async def test_a_customer_whose_wait_audio_always_fails_hears_twilios_music_and_is_not_hung_up(
     client, ingest, ended, wait_audio_attempts, sid
 ):
-    waiting = PartyView(CALLER, label="customer-2", wait_audio=WaitAudio.MUSIC)
+    waiting = a_party(CALLER, label="customer-2", wait_audio=WaitAudio.MUSIC)
     ingest.facts = facts("transferring", conference_sid=sid, customer=waiting)
     url, heard = f"/voice/dial-action?session={CALLER}&party=customer&{ended}&v=1", []
 

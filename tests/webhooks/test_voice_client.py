@@ -10,14 +10,13 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ClientCallReceived
 from conferral.statemachine.ids import VISITS_MAX, visit_id
-from conferral.storage.codecs.session_view import PartyView
 from conferral.telephony.callback_events import MalformedCallbackError, session_id_of
 from conferral.telephony.callback_urls import Wait, parse_call
 from conferral.webhooks import responses
 from tests.support.each import each
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import action_of, conference_of, dial_of, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, Repeated, facts, fields, post
+from tests.webhooks.webhook_helpers import AGENT, CALLER, PUBLIC_URL, Repeated, a_party, facts, fields, post
 
 NUMBER = "+14155550177"
 NAMED = "order-17"
@@ -220,7 +219,7 @@ async def test_sip_phone_is_counted_by_user_and_domain_whatever_else_its_address
 @pytest.mark.parametrize("changes", [{"To": "911"}, {"SessionID": "a b"}, {"SessionID": NAMED}, {"CallSid": CALLER}])
 async def test_call_that_is_refused_for_another_reason_does_not_count(open_client, ingest, changes):
     client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="1")
-    ingest.facts, ingest.replayed = facts("conferenced", agent=PartyView(call_sid=AGENT)), {CALLER}
+    ingest.facts, ingest.replayed = facts("conferenced", agent=a_party(call_sid=AGENT)), {CALLER}
 
     await post(client, "/voice/client", calls(**{"CallSid": CALLER[:-1] + "9", **changes}))
 
@@ -232,7 +231,7 @@ async def test_call_that_is_refused_stays_refused_when_redis_fails_meanwhile(cli
         raise StoreUnreachableError("Redis is away")
 
     monkeypatch.setattr(ingest, "uncount_call", fails)
-    ingest.facts = facts("conferenced", agent=PartyView(call_sid=AGENT), customer=PartyView())
+    ingest.facts = facts("conferenced", agent=a_party(call_sid=AGENT), customer=a_party())
 
     _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
 
@@ -306,8 +305,8 @@ async def test_its_own_call_sid_is_as_good_as_none(client, ingest):
 
 @pytest.mark.parametrize("state", ["bridged", "conferenced", "ended"])
 async def test_a_session_that_exists_is_refused(client, ingest, lines, state):
-    other = PartyView(call_sid="CA" + "8" * 32, label="agent-1")
-    ingest.facts = facts(state, customer=PartyView(), agent=other)
+    other = a_party(call_sid="CA" + "8" * 32, label="agent-1")
+    ingest.facts = facts(state, customer=a_party(), agent=other)
 
     _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
 
@@ -327,7 +326,7 @@ async def test_first_of_two_calls_gets_the_new_session_id(client, ingest):
 
 async def test_the_call_that_has_opened_the_session_gets_the_same_answer_again(client, ingest):
     first = await post(client, "/voice/client", calls(SessionID=NAMED))
-    ingest.facts = facts("conferenced", agent=PartyView(call_sid=CALLER), customer=PartyView(), opening="arriving")
+    ingest.facts = facts("conferenced", agent=a_party(call_sid=CALLER), customer=a_party(), opening="arriving")
     ingest.sessions[CALLER] = NAMED
 
     assert await post(client, "/voice/client", calls(SessionID=NAMED)) == first

@@ -8,7 +8,6 @@ import pytest
 from conferral.runtime.errors import ProviderUnreachableError, SettingsError, StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
-from conferral.storage.codecs.session_view import PartyView
 from conferral.webhooks import wait_url
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import next_url
@@ -18,6 +17,7 @@ from tests.webhooks.webhook_helpers import (
     CONFERENCE,
     PUBLIC_URL,
     TOKEN,
+    a_party,
     facts,
     post,
     settings,
@@ -41,7 +41,7 @@ def greeted(document):
 
 
 def hears(wait_audio):
-    return facts("transferring", customer=PartyView(CALLER, wait_audio=wait_audio))
+    return facts("transferring", customer=a_party(CALLER, wait_audio=wait_audio))
 
 
 def awaited(**known):
@@ -144,7 +144,7 @@ async def test_the_number_that_was_called_may_have_music_of_its_own(
 ):
     client = await open_client(CONFERRAL_MUSIC=music)
     ingest.facts = facts(
-        "conferenced", attributes=ConferenceAttributes(wait_url=OWN_MUSIC), customer=PartyView(wait_audio=now)
+        "conferenced", attributes=ConferenceAttributes(wait_url=OWN_MUSIC), customer=a_party(wait_audio=now)
     )
 
     _, document = await post(client, waiting(asked_for), FORM)
@@ -324,10 +324,8 @@ async def test_workers_search_for_the_unknown_session_of_a_held_party(client, in
         pytest.param(facts("ended"), OPENING, CALLED, id="opens-ended"),
         pytest.param(None, OPENING, CALLED | {"CallSid": "CA" + "9" * 32}, id="opens-other-call"),
         pytest.param(None, OPENING, CALLED | {"ConferenceSid": ""}, id="opens-no-conference"),
-        pytest.param(
-            awaited(customer=PartyView(CALLER, in_conference=True)), waiting("music"), {}, id="known-to-be-in"
-        ),
-        pytest.param(awaited(customer=PartyView(CALLER, status="left")), waiting("music"), {}, id="gone"),
+        pytest.param(awaited(customer=a_party(CALLER, in_conference=True)), waiting("music"), {}, id="known-to-be-in"),
+        pytest.param(awaited(customer=a_party(CALLER, status="left")), waiting("music"), {}, id="gone"),
         pytest.param(awaited(opening="", conference_sid=CONFERENCE), waiting("music"), {}, id="known-conference"),
         pytest.param(facts("ended"), waiting("music"), {}, id="ended"),
         pytest.param(awaited(), waiting("music"), {"CallSid": "CA" + "9" * 32}, id="other-call"),
@@ -346,8 +344,8 @@ async def test_request_that_shows_nothing_new_reports_nothing(client, ingest, kn
 @pytest.mark.parametrize(
     ("state", "party", "token"),
     [
-        ("converting", PartyView(CALLER, label="customer-1"), f"waits:{CONFERENCE}:{CALLER}"),
-        ("ended", PartyView(CALLER, label="customer-1", status="left"), f"waits:{CONFERENCE}:{CALLER}:after-end"),
+        ("converting", a_party(CALLER, label="customer-1"), f"waits:{CONFERENCE}:{CALLER}"),
+        ("ended", a_party(CALLER, label="customer-1", status="left"), f"waits:{CONFERENCE}:{CALLER}:after-end"),
     ],
 )
 async def test_party_whose_join_was_lost_is_reported_as_it_waits_in_silence(client, ingest, state, party, token):

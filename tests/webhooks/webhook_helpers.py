@@ -8,7 +8,8 @@ from twilio.request_validator import RequestValidator
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.storage.codecs.session_view import PartyView, SessionView
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.ingest.port import GateClaim, NewestSession
 
 ACCOUNT = "AC" + "0" * 32
@@ -71,16 +72,28 @@ async def post(client, target, form, *, path=None, headers=None, **options):
         return response.status, await response.text()
 
 
+#: A later version may have other states.
+STATES = {state.value: state for state in State}
+
+
 def facts(state, *, conference_sid=CONFERENCE, direction="inbound", **given):
     """A session as Redis has it: a customer, an agent, the parties given by name, and other given fields."""
-    parties = {name: party for name, party in given.items() if isinstance(party, PartyView)}
+    parties = {name: party for name, party in given.items() if isinstance(party, Party)}
     others = {name: value for name, value in given.items() if name not in parties}
     known = {
-        "customer": PartyView(call_sid=CALLER, label="customer-1", address="+14155550199", status="connected"),
-        "agent": PartyView(call_sid=AGENT, label="agent-1", address="+14155550123", status="connected"),
+        "customer": a_party(call_sid=CALLER, label="customer-1", address="+14155550199", status="connected"),
+        "agent": a_party(call_sid=AGENT, label="agent-1", address="+14155550123", status="connected"),
     }
     known |= {name.replace("_", "-"): party for name, party in parties.items()}
-    return SessionView(state, conference_sid, direction, known, **others)
+    others = {"phase": Phase.NONE} | others
+    return Session(
+        CALLER, STATES.get(state, state), conference_sid=conference_sid, direction=direction, parties=known, **others
+    )
+
+
+def a_party(call_sid="", *, label="", status=PartyStatus.DIALING, **known):
+    """A party; its name is where it is in the session."""
+    return Party("", label, call_sid, status=PartyStatus(status), **known)
 
 
 class FakeIngest:

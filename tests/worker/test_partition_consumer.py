@@ -8,7 +8,7 @@ import pytest
 
 from conferral.statemachine.events import Convert
 from conferral.storage import scripts
-from conferral.storage.codecs import event_codec, session_hash
+from conferral.storage.codecs import event_codec, session_codec
 from conferral.storage.connection.client import make_client
 from conferral.worker.consumer.session_cache import SessionCache
 from tests.support.local_system import LocalSystem
@@ -36,9 +36,9 @@ async def ends_well(system: LocalSystem, customer) -> None:
     ({"foo": "bar"}, b"missing field type"),
     ({"type": "sneeze", "session": "s"}, b"unknown type"),
     ({"type": "convert", "session": b"\xff\xfe"}, b"not UTF-8"),
-    ({"type": "convert", "session": "s", "packed": b'{"session_id": "\xff"}'}, b"not UTF-8"),
-    ({"type": "convert", "session": "s", "packed": "{"}, b"invalid field packed"),
-    ({"type": "convert"}, b"missing field session"),
+    ({"type": "convert", "session": "s", "event": b'{"session_id": "\xff"}'}, b"not UTF-8"),
+    ({"type": "convert", "session": "s", "event": "{"}, b"invalid field event"),
+    ({"type": "convert"}, b"missing field event"),
 ])  # fmt: skip
 async def test_invalid_event_is_dead_lettered_whole_and_the_worker_continues(system, entry, reason):
     customer, _ = await system.talking()
@@ -55,7 +55,8 @@ async def test_invalid_event_is_dead_lettered_whole_and_the_worker_continues(sys
 
 @pytest.mark.parametrize("entry", [
     {"type": "calls_read", "session": "s", "effect_id": "e1", "calls": "x" * 70_000},
-    {"type": "calls_read", "session": "broken", "effect_id": "e1", "read_version": "1", "calls": "[]"},
+    {"type": "calls_read", "session": "broken", "effect_id": "e1",
+     "event": '{"session_id":"broken","effect_id":"e1","read_version":1,"calls":[]}'},
 ], ids=["unreadable", "of a broken session"])  # fmt: skip
 async def test_dead_lettered_outcome_leaves_no_mark_in_the_outbox(system, entry):
     keys = system.keys
@@ -80,7 +81,7 @@ async def test_malformed_command_is_dead_lettered_and_the_router_continues(syste
     await ends_well(system, customer)
 
 
-@pytest.mark.parametrize("name, damaged", [("state", "flying"), ("version", "7"), ("packed", "{}")])
+@pytest.mark.parametrize("name, damaged", [("state", "flying"), ("version", "seven"), ("internal", "{}")])
 async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
     broken, _ = await system.talking()
     healthy, _ = await system.talking()
@@ -101,8 +102,8 @@ async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
 async def raise_version(system, session_id):
     """Commits a version that the worker does not know of."""
     key = system.keys.session(session_id)
-    session = session_hash.unpack(await system.client.hget(key, session_hash.PACKED))
-    await system.client.hset(key, mapping=session_hash.encode(replace(session, version=40)))
+    session = session_codec.load(session_id, await system.client.hgetall(key))
+    await system.client.hset(key, mapping=session_codec.to_hash(replace(session, version=40)))
 
 
 async def test_record_changed_behind_the_workers_back_is_loaded_again(system):

@@ -12,6 +12,7 @@ from conferral.statemachine.effects import HangUpCall, ReadCalls
 from conferral.worker.consumer import batch_processor
 from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.executor.execution import Job
+from tests.support.entries import entry_of
 from tests.support.local_system import LocalSystem
 from tests.support.outcomes import wait_for_outcome
 
@@ -215,7 +216,7 @@ async def test_timer_set_while_due_ones_are_moved_is_not_lost(system, monkeypatc
 
 
 async def _has_timer(held, name: str) -> bool:
-    return any(name in session.timers for session in held._batches._cache._decoded.values())
+    return any(name in session.timers for session in held._batches._cache._sessions.values())
 
 
 async def test_flapping_redis_makes_no_poison(system, monkeypatch):
@@ -280,14 +281,11 @@ async def test_rolled_back_history_is_verified_before_anything_is_sent_again(sys
         if copy is not None:
             await system.client.restore(name, 0, copy)
     stream = system.keys.events(partition)
-    await system.client.xadd(stream, {"type": "convert", "session": customer.sid, "token": "c1"})
+    await system.client.xadd(stream, entry_of("convert", customer.sid, token="c1"))
     for label, call, number in (("agent-1", agent.sid, 1), ("customer-1", customer.sid, 2)):
         conference = (await system.sandbox_conference()).sid
-        await system.client.xadd(
-            stream,
-            {"type": "participant_joined", "session": customer.sid, "source": conference, "sequence": number,
-             "conference_sid": conference, "call_sid": call, "label": label},
-        )  # fmt: skip
+        joined = {"source": conference, "sequence": number, "conference_sid": conference, "call_sid": call}
+        await system.client.xadd(stream, entry_of("participant_joined", customer.sid, **joined, label=label))
     await system.until(customer.sid, state="conferenced")
     assert len(log) > 5
     await ends_well(system, customer)

@@ -7,55 +7,27 @@ from types import SimpleNamespace
 from typing import Any
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.statemachine.session import Party, Session
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.storage.codecs import session_hash
-from conferral.storage.partition.session_store import SessionChange
 from conferral.worker.consumer import session_gauge
 from conferral.worker.consumer.partition_timers import PartitionTimers
 from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.consumer.session_gauge import SessionGauge
 
 
-def test_session_used_least_recently_leaves_the_cache_first() -> None:
-    cache = SessionCache(2, decoded_max=1)
+def test_session_used_least_recently_and_ended_ones_leave_the_cache() -> None:
+    cache = SessionCache(2)
     sessions = {name: Session(name, version=1) for name in "abc"}
     for name in "abac":
-        cache.put(sessions[name], session_hash.pack(sessions[name]))
+        cache.put(sessions[name])
 
     assert {name: cache.get(name) for name in "abc"} == {**sessions, "b": None}
-    assert [cache.get(name) is sessions[name] for name in "ac"] == [False, True], "one stays decoded"
     assert len(cache) == 2
+    cache.put(Session("a", State.ENDED, version=2))
+    cache.put(Session("unknown", State.ENDED, version=2))
+    assert (cache.get("a"), cache.get("unknown"), len(cache)) == (None, None, 1)
     cache.drop(["c", "unknown"])
-    assert (cache.get("c"), len(cache)) == (None, 1)
-
-
-def test_session_with_many_parties_is_kept_whole_while_it_is_packed() -> None:
-    cache = SessionCache(2, decoded_max=1)
-    parties = {name: Party(name, name) for name in map("guest-{}".format, range(100))}
-    large = Session("large", version=1, parties=parties)
-    cache.put(large, SessionChange(Session("large"), large).packed)
-    cache.put(Session("a"), session_hash.pack(Session("a")))
-    assert cache.get("large") == large
-    small = Session("large", version=2, parties={"guest-1": parties["guest-1"]})
-    cache.put(small, SessionChange(large, small).packed)
-    assert (cache.get("large"), cache._packed_parties) == (small, {})
-    cache.put(Session("a"), session_hash.pack(Session("a")))
-    cache.put(Session("b"), session_hash.pack(Session("b")))
-    assert (cache.get("large"), len(cache), cache._packed_parties) == (None, 2, {})
-
-
-def test_ended_sessions_are_evicted_long_before_live_ones() -> None:
-    """Only the last of them are still of use: a call's last callbacks come after its end."""
-    cache = SessionCache(20)
-    sessions = [Session("live", version=1)]
-    sessions += [Session(f"ended-{number}", version=2, state=State.ENDED) for number in range(3)]
-    for session in (*sessions, sessions[2]):  # the second to end has another event
-        cache.put(session, session_hash.pack(session))
-
-    assert [cache.get(session.id) is not None for session in sessions] == [True, False, True, True]
-    cache.put(sessions[1], session_hash.pack(sessions[1]))
-    assert [cache.get(session.id) is not None for session in sessions] == [True, True, True, False]
+    assert (cache.get("c"), len(cache)) == (None, 0)
 
 
 class Sessions:

@@ -23,7 +23,6 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
-from conferral.storage.codecs.session_view import is_session
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.commands import command_stream
@@ -122,16 +121,16 @@ class Handlers:
             raise RequestError(ErrorType.INVALID, f"party {PARTY.requirement}")
         where = takes_part(address) if party else None
         page = await self._limiter(self._reader.list_sessions(**query, live_where=where))
-        sessions = [models.Session.model_validate(fields) for fields in page.items if is_session(fields)]
+        sessions = [models.Session.of_stored(session) for session in page.items if session.is_known]
         return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))
 
     async def show_session(self, request: ApiRequest) -> web.Response:
         """Show one session."""
         session_id = await self._session_id(request)
-        fields = await self._limiter(self._reader.read_session(session_id), self._reader.node_of_session(session_id))
-        if not is_session(fields):
+        session = await self._limiter(self._reader.read_session(session_id), self._reader.node_of_session(session_id))
+        if not session.is_known:
             raise _unknown_session(request)
-        return _response(200, models.Session.model_validate(fields))
+        return _response(200, models.Session.of_stored(session))
 
     async def show_log(self, request: ApiRequest) -> web.Response:
         """Show one session's log, oldest first."""

@@ -1,6 +1,6 @@
 """Models of the control API, except commands (`statemachine/events/`).
 
-The API descriptions are generated from these, and every answer except a session's hash is built from one.
+The API description is generated from these, and every answer is built from one.
 """
 
 from collections.abc import Iterable
@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from conferral.runtime.web.json_requests import RequestError
 from conferral.statemachine.session import INBOUND, OUTBOUND
-from conferral.statemachine.states import PartyStatus, Phase, State, TransferStatus
+from conferral.statemachine.states import PartyStatus, Phase, State, TransferMode, TransferStatus
 from conferral.statemachine.step import CommandStatus, Outcome
+from conferral.storage.codecs.session_codec import StoredSession
+from conferral.storage.codecs.timestamps import to_iso
 from conferral.webhooks.api.parameters import ErrorType
 
 
@@ -60,38 +62,77 @@ class CommandOutcome(CommandAccepted):
     )
 
 
-class Session(BaseModel):
-    """A session: the fields of its hash, all of them text.
-    The fields that people read are listed here.
-    """
-
+class _Record(BaseModel):
     #: Sessions hold addresses, so error messages must not repeat the input.
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
-    __pydantic_extra__: dict[str, str]
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    @classmethod
+    def of(cls, record: object, **others: object) -> Self:
+        """Return the model of a session's record, in which nothing is empty."""
+        named = {name: getattr(record, name) for name in cls.model_fields if name not in others}
+        return cls(**{name: None if value == "" else value for name, value in (named | others).items()})
+
+
+class Conference(_Record):
+    """A session's conference."""
+
+    sid: str | None = Field(description="null until Twilio has created it")
+    name: str | None = Field(description="its friendly name; the session's id unless that was given")
+
+
+class Party(_Record):
+    """A party of a session."""
+
+    call_sid: str | None = Field(description="null until Twilio has placed the call")
+    address: str | None
+    label: str | None = Field(description="its participant label at Twilio, which no other leg ever has")
+    status: str | None = Field(json_schema_extra=_one_of(PartyStatus))
+    held: bool
+    muted: bool
+    left_reason: str | None
+
+
+class Transfer(_Record):
+    """A session's newest transfer."""
+
+    mode: str | None = Field(json_schema_extra=_one_of(TransferMode))
+    to: str | None = Field(description="the destinations as given, comma-separated")
+    by: str | None = Field(description="who gave the command")
+    fallback: str | None = Field(None, description="where the customer goes if it fails, if the command named that")
+    status: str | None = Field(json_schema_extra=_one_of(TransferStatus))
+    reason: str | None = Field(description="why it failed or was canceled")
+
+
+class Session(_Record):
+    """A session. What is empty or not known is null."""
 
     id: str
-    state: str = Field(json_schema_extra=_one_of(State))
-    phase: str = Field("", json_schema_extra=_one_of(Phase))
-    version: str = Field("", description="grows by one with each decision")
-    direction: str = Field(INBOUND, json_schema_extra=_one_of((INBOUND, OUTBOUND)))
-    created_at: str = Field("", description="ISO 8601, UTC; as all times")
-    updated_at: str = ""
-    ended_at: str = Field("", description="empty while the session is live")
-    end_reason: str = Field("", description="a reason listed in docs/commands.md; empty while the session is live")
-    conference_sid: str = Field("", description="empty while there is no conference")
-    conference_name: str = Field("", description="friendly name of the conference; the id unless the id was given")
-    by: str = Field("", description="who started it, for a session started by a command")
+    state: str | None = Field(json_schema_extra=_one_of(State))
+    phase: str | None = Field(json_schema_extra={"enum": [*filter(None, Phase), None]})
+    version: int = Field(description="grows by one with each decision")
+    direction: str | None = Field(json_schema_extra=_one_of((INBOUND, OUTBOUND)))
+    created_at: str | None = Field(description="ISO 8601, UTC; as all times")
+    updated_at: str | None
+    ended_at: str | None = Field(description="null while the session is live")
+    end_reason: str | None = Field(description="a reason listed in docs/commands.md; null while the session is live")
+    by: str | None = Field(description="who started it, for a session started by a command")
+    conference: Conference | None
+    parties: dict[str, Party] = Field(description="by name, including parties that have left")
+    transfer: Transfer | None = Field(description="the newest transfer; null before the first")
 
-
-#: Patterns of field names that exist per party, or for the latest transfer, with their schemas.
-_PARTY = r"^party\.[a-z][a-z0-9_-]*\."
-SESSION_PATTERNS: dict[str, dict[str, Any]] = {
-    rf"{_PARTY}status$": {"type": "string", **_one_of(PartyStatus)},
-    rf"{_PARTY}(call_sid|address|label|left_reason)$": {"type": "string"},
-    rf"{_PARTY}(held|muted)$": {"type": "string", "enum": ["true", "false"]},
-    r"^transfer\.status$": {"type": "string", **_one_of(TransferStatus, "")},
-    r"^transfer\.(mode|to|by|reason)$": {"type": "string"},
-}
+    @classmethod
+    def of_stored(cls, session: StoredSession) -> Self:
+        """Return the model of a session."""
+        sid, name, transfer = session.conference_sid, session.conference_name, session.transfer
+        return cls.of(
+            session,
+            created_at=to_iso(session.created_at_ms),
+            updated_at=to_iso(session.updated_at_ms),
+            ended_at=to_iso(session.ended_at_ms),
+            conference=Conference(sid=sid or None, name=name or None) if sid or name else None,
+            parties={name: Party.of(party) for name, party in session.parties.items()},
+            transfer=None if transfer is None else Transfer.of(transfer, fallback=None),
+        )
 
 
 class SessionPage(BaseModel):

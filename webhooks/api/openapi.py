@@ -132,7 +132,6 @@ def _schemas() -> dict[str, Any]:
     for schema in schemas.values():
         if "description" in schema:
             schema["description"] = " ".join(schema["description"].split())  # unfold a docstring
-    schemas[models.Session.__name__]["patternProperties"] = models.SESSION_PATTERNS
     for route in ROUTES:
         if isinstance(route.body, tuple):
             for command in route.body:

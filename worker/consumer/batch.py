@@ -1,6 +1,7 @@
 """Batch of decisions: steps events in order, and gathers one commit."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Step
-from conferral.storage.codecs import effect_codec, session_codec
+from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import (
     ExpireCalls,
     OutboxEntry,
@@ -19,8 +20,6 @@ from conferral.storage.codecs.effect_codec import (
     PublishOutcome,
     ReportCommand,
 )
-from conferral.storage.codecs.session_codec import Changes
-from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
@@ -28,13 +27,6 @@ from conferral.worker.consumer.log_entry import log_entry
 #: Returns what an effect's outbox entry says about a rollback.
 LostSinceMs = Callable[[Effect, Event, Session], int | None]
 _EFFECT_ID = b"effect_id"
-#: Maximum weight of a commit. A weight of one blocks Redis for 0.2 to 0.4 µs. Most full reads fit into one commit,
-#: since each further commit costs the worker and Redis time.
-WEIGHT_MAX = 6_600
-#: Weights, in values that take as long: of every decision, for its log entry and its packed session; of a session's
-#: end, since its index moves and its keys expire.
-_OWN_WEIGHT = 70
-_END_WEIGHT = 45
 
 
 @dataclass(slots=True)
@@ -44,10 +36,6 @@ class Decision:
     event: Event
     step: Step
     before: Session
-    changes: Changes = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.changes = session_codec.changes(self.step.session, self.before, self.step.changed_parties)
 
     @property
     def is_stored(self) -> bool:
@@ -58,13 +46,6 @@ class Decision:
     def ends_session(self) -> bool:
         """Whether the event ended the session."""
         return self.step.session.state is not self.before.state and self.step.session.state is State.ENDED
-
-    @property
-    def weight(self) -> int:
-        """About how long the commit's script takes for it; see `WEIGHT_MAX`."""
-        step = self.step
-        writes = len(step.effects) + len(step.timers) + len(step.reports) + len(step.outcome_records)
-        return _OWN_WEIGHT + 2 * (len(self.changes.readable) + writes) + self.ends_session * _END_WEIGHT
 
 
 class DecidedEffect(NamedTuple):
@@ -109,20 +90,6 @@ def in_partition_time(event: Event, now_ms: int, twilio_now_ms: int | None) -> E
     return replace(event, occurred_at_ms=occurred_at_ms)
 
 
-def split_into_commits(decisions: Iterable[Decision]) -> Iterator[list[Decision]]:
-    """Yield the decisions of each commit; a heavy one blocks Redis too long."""
-    part: list[Decision] = []
-    weight = 0
-    for decision in decisions:
-        weight += decision.weight
-        if part and weight > WEIGHT_MAX:
-            yield part
-            part, weight = [], decision.weight
-        part.append(decision)
-    if part:
-        yield part
-
-
 def encode(
     decisions: list[Decision],
     sessions: Mapping[str, Session],
@@ -131,22 +98,19 @@ def encode(
     lost_since_ms: LostSinceMs,
 ) -> DecidedBatch:
     """Encode decisions for one commit; `sessions` are as stored in Redis."""
-    decided = DecidedBatch(decisions, Batch(logged_at=to_iso(now_ms)))
-    changed: dict[str, list[Decision]] = {}
+    decided = DecidedBatch(decisions)
+    after: dict[str, Session] = {}
+    logs: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
     for decision in decisions:
         decided.batch.entry_ids.append(decision.event.entry_id)
         _add_decision(decided, decision, now_ms, lost_since_ms)
         if decision.is_stored:
-            changed.setdefault(decision.event.session_id, []).append(decision)
+            session_id = decision.event.session_id
+            after[session_id] = decision.step.session
+            logs[session_id].append(log_entry(decision.event, decision.step, decision.before, now_ms))
             if decision.ends_session:
-                _finish_session(decided, decision.step, open_effects(decision.event.session_id), now_ms)
-    for session_id, session_decisions in changed.items():
-        fields: dict[str, str | None] = {}
-        for decision in session_decisions:
-            fields |= decision.changes.readable
-        log = [log_entry(one.event, one.step, one.before, now_ms, one.changes.logged) for one in session_decisions]
-        after = session_decisions[-1].step.session
-        decided.batch.sessions.append(SessionChange(sessions[session_id], after, log, fields))
+                _finish_session(decided, decision.step, open_effects(session_id), now_ms)
+    decided.batch.sessions += (SessionChange(sessions[name], after[name], log) for name, log in logs.items())
     return decided
 
 

@@ -17,11 +17,11 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.hash_codec import CorruptHashError
+from conferral.storage.codecs.record_codec import CorruptHashError
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
-from conferral.worker.consumer.batch import decide, discard, encode, in_partition_time, split_into_commits
+from conferral.worker.consumer.batch import decide, discard, encode, in_partition_time
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.session_cache import SessionCache
@@ -64,12 +64,11 @@ class BatchProcessor:
         """Decide entries together; if that fails, session by session."""
         events, sessions = await self._load_sessions(await self._parse(entries))
         try:
-            await self._decide_and_commit(events, sessions, are_oldest=True)
+            await self._decide_and_commit(events, sessions)
         except (CommitConflictError, DecisionFailedError) as error:
             if isinstance(error, CommitConflictError):
                 log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
                 self._context.metrics.commits.labels("conflict").inc()
-            # What is committed has left `events`.
             by_session: dict[str, Events] = defaultdict(list)
             for entry, event in events:
                 by_session[event.session_id].append((entry, event))
@@ -113,39 +112,27 @@ class BatchProcessor:
             self._cache.drop({event.session_id for _, event in events})
             await self.dead_letter([entry for entry, _ in events], "the session can't be committed")
 
-    async def _decide_and_commit(
-        self, events: Events, sessions: dict[str, Session], *, are_oldest: bool = False
-    ) -> None:
-        """Decide together, commit in parts; `events` keeps what is uncommitted.
-
-        Args:
-            are_oldest: Whether no older entry of the stream is undecided, and the entries are in its order.
-        """
+    async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
+        """Decide events in order, and commit the decisions together."""
         now_ms, twilio_now_ms = self._clock.now_ms(), self._context.twilio_now_ms()
         timed = [in_partition_time(event, now_ms, twilio_now_ms) for _, event in events]
         with _deciding():
             decisions = decide(timed, sessions, now_ms, self._context.policy())
-        for part in split_into_commits(decisions):
-            with _deciding():
-                dispatcher = self._dispatcher
-                decided = encode(part, sessions, now_ms, dispatcher.open_effects_of, dispatcher.lost_since_ms)
-                decided.batch.has_oldest = are_oldest
-            await self._context.checkpoint("before_commit", self._partition)
-            await self._commit(decided.batch)
-            del events[: len(part)]
-            await self._context.checkpoint("after_commit", self._partition)
-            self._dispatcher.dispatch(decided)
-            for change in decided.batch.sessions:
-                self._cache.put(change.after, change.packed)
-                sessions[change.after.id] = change.after
-            for _ in range(2 if decided.effects else 0):
-                await asyncio.sleep(0)  # requests leave before the next read; see `call_after_requests`
+            dispatcher = self._dispatcher
+            decided = encode(decisions, sessions, now_ms, dispatcher.open_effects_of, dispatcher.lost_since_ms)
+        await self._context.checkpoint("before_commit", self._partition)
+        await self._commit(decided.batch)
+        await self._context.checkpoint("after_commit", self._partition)
+        self._dispatcher.dispatch(decided)
+        for change in decided.batch.sessions:
+            self._cache.put(change.after)
+        for _ in range(2 if decided.effects else 0):
+            await asyncio.sleep(0)  # requests leave before the next read; see `call_after_requests`
 
     async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
         """Return entries and sessions; dead-letter entries of corrupt sessions."""
         sessions: dict[str, Session] = {}
         missing = []
-        # Most batches are small, and two comprehensions would take them half as long again.
         for session_id in dict.fromkeys(event.session_id for _, event in events):
             found = self._cache.get(session_id)
             if found is None:

@@ -1,14 +1,13 @@
 """Log entry: a step in a session's log, without numbers or personal names."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import (
-    FACTS,
     Add,
     Announce,
     AnnouncementEnded,
@@ -35,6 +34,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
 from conferral.statemachine.step import CommandStatus, Step
+from conferral.storage.codecs.session_codec import log_changes
 from conferral.storage.codecs.timestamps import to_iso
 
 _EFFECT_RESULTS = (EffectOutcome, CallsRead)
@@ -50,10 +50,8 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 }
 
 
-def log_entry(
-    event: Event, step: Step, before: Session, now_ms: int, changed: Mapping[str, str | None]
-) -> dict[str, str]:
-    """Return a session's log entry; `changed` is from `Changes.logged`."""
+def log_entry(event: Event, step: Step, before: Session, now_ms: int) -> dict[str, str]:
+    """Return a session's log entry."""
     entry = {
         "at": to_iso(now_ms),
         "event": event.name,
@@ -66,10 +64,9 @@ def log_entry(
     }
     if found := details(event, before):
         entry["details"] = _json(found)
-    if isinstance(event, FACTS):
-        if other := getattr(event, "other", ""):
-            entry["other"] = other
-    elif isinstance(event, Command):
+    if other := getattr(event, "other", ""):
+        entry["other"] = other
+    if isinstance(event, Command):
         entry["command"] = event.command_id
         if event.by:
             entry["by"] = event.by
@@ -79,7 +76,7 @@ def log_entry(
             entry["attempts"] = str(event.attempts)
         if event.failed_attempts:
             entry["failed_attempts"] = _json(event.failed_attempts)
-    if changed:
+    if changed := log_changes(step.session, before):
         entry["changes"] = _json(changed)
     if step.reports and (reports := _reports(event, step, before)):
         entry["reports"] = _json(reports)

@@ -26,8 +26,8 @@ from conferral.worker.consumer.worker_context import WorkerContext
 
 log = structlog.get_logger()
 
-#: Entries decided in one batch, count; of callbacks during calls, as many as fit into one commit (`batch.WEIGHT_MAX`).
-BATCH_MAX = 80
+#: Entries decided in one batch, count: bounds how long its commit blocks Redis.
+BATCH_MAX = 20
 #: Entries decided one by one after a worker's death, count: the largest batch of any version.
 SUSPECTS_MAX = 200
 

@@ -10,11 +10,9 @@ import structlog
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept, ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, Session
 from conferral.statemachine.states import PartyStatus
 from conferral.storage import scripts
-from conferral.storage.codecs.session_hash import DAMAGED
-from conferral.storage.codecs.session_view import PartyView, SessionView
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
@@ -79,9 +77,9 @@ class SweepStore:
 
     async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
         """Return those sessions that are live and readable; report damaged ones."""
-        sessions = await self._reader.views(session_ids)
+        sessions = await self._reader.read_sessions(session_ids)
         for name, session in sessions.items():
-            if field := session.fields.get(DAMAGED):
+            if field := session.damaged:
                 partition = self._keys.partition_of(name)
                 self._metrics.damaged_sessions.labels("sweep").inc()
                 log.error("session_hash_corrupt", session_id=name, partition=partition, reason=field)
@@ -99,7 +97,7 @@ class SweepStore:
                 session.ended_at_ms - self._clock_offset_of(name),
                 frozenset((session.conference_sid, *session.former_conferences)) - {""},
             )
-            for name, session in (await self._reader.views(session_ids)).items()
+            for name, session in (await self._reader.read_sessions(session_ids)).items()
             if not session.is_live and session.ended_at_ms
         }
 
@@ -108,7 +106,7 @@ class SweepStore:
 
     async def find_unknown(self, session_ids: Sequence[str]) -> set[str]:
         """Return the ids without a session in Redis, live or ended."""
-        return set(session_ids) - (await self._reader.read_hashes(session_ids)).keys()
+        return set(session_ids) - (await self._reader.read_sessions(session_ids)).keys()
 
     async def recover(self, found: ConferenceFound) -> None:
         """Publish a lost session's conference."""
@@ -161,7 +159,7 @@ def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
         yield part
 
 
-def _live_session(session_id: str, session: SessionView, offset_ms: int) -> LiveSession:
+def _live_session(session_id: str, session: Session, offset_ms: int) -> LiveSession:
     """Return what the sweep compares; session times are `offset_ms` ahead."""
     parties = [party for party in session.present.values() if party.call_sid]
     # The calling party's phone does not ring.
@@ -170,7 +168,7 @@ def _live_session(session_id: str, session: SessionView, offset_ms: int) -> Live
         party.call_sid for party in parties if party.status in _UNANSWERED and (party.dial_id or party.name == called)
     )
 
-    def since_ms(party: PartyView) -> int:
+    def since_ms(party: Party) -> int:
         # A phone may have begun to ring at any time before the last change.
         rings = party.call_sid in ringing
         return session.updated_at_ms if rings else party.answered_at_ms or session.created_at_ms

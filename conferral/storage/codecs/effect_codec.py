@@ -76,27 +76,33 @@ class OutboxEntry:
     lost_since_ms: int | None = None
 
 
-class _Header(msgspec.Struct):
+class _Stored(BaseRecord, frozen=True, kw_only=True):
+    """An entry in JSON; the script `mark_sent` puts the mark first."""
+
+    sent_at_ms: int | None = None
     kind: str
     committed_at_ms: int
-    sent_at_ms: int | None = None
     place: tuple[int, int] = (0, 0)
     lost_since_ms: int | None = None
+    work: msgspec.Raw
 
 
-_HEADER = msgspec.json.Decoder(_Header)
+_DECODER = msgspec.json.Decoder(_Stored)
 _KINDS: tuple[Any, ...] = (*EFFECTS, ReportCommand, ExpireCalls, PublishOutcome)
 _DECODERS = {kind.kind: msgspec.json.Decoder(kind) for kind in _KINDS}
 
 
 def encode(entry: OutboxEntry) -> bytes:
     """Return the JSON of an outbox entry."""
-    # The mark comes first, where the `mark_sent` script puts it.
-    mark = {} if entry.sent_at_ms is None else {"sent_at_ms": entry.sent_at_ms}
-    place = {"place": entry.place} if any(entry.place) else {}
-    lost = {} if entry.lost_since_ms is None else {"lost_since_ms": entry.lost_since_ms}
-    work = {"kind": entry.work.kind, **msgspec.to_builtins(entry.work)}
-    return msgspec.json.encode({**mark, "committed_at_ms": entry.committed_at_ms, **place, **lost, **work})
+    stored = _Stored(
+        kind=entry.work.kind,
+        committed_at_ms=entry.committed_at_ms,
+        sent_at_ms=entry.sent_at_ms,
+        place=entry.place,
+        lost_since_ms=entry.lost_since_ms,
+        work=msgspec.Raw(msgspec.json.encode(entry.work)),
+    )
+    return msgspec.json.encode(stored)
 
 
 def decode(body: bytes) -> OutboxEntry | None:
@@ -104,8 +110,8 @@ def decode(body: bytes) -> OutboxEntry | None:
     if body == b"done":
         return None
     try:
-        header = _HEADER.decode(body)
-        work = _DECODERS[header.kind].decode(body)
-        return OutboxEntry(work, header.committed_at_ms, header.sent_at_ms, header.place, header.lost_since_ms)
+        stored = _DECODER.decode(body)
+        work = _DECODERS[stored.kind].decode(stored.work)
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         raise BadEntryError("an outbox entry can't be decoded") from None
+    return OutboxEntry(work, stored.committed_at_ms, stored.sent_at_ms, stored.place, stored.lost_since_ms)

@@ -1,234 +1,278 @@
-"""Session codec: sessions to and from flat text fields."""
+"""Session codec: sessions to and from the text fields of their hash.
 
-from collections.abc import Collection, Mapping
+A session is a flat mapping of texts, such as `state` and `party.agent.held`. The hash has a field for each that the
+documentation names. The rest of each record (the session, its transfer, its recording, each party) is a JSON object of
+such texts in one field, `internal`: in Redis, a field costs more than its text.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+import msgspec
 import orjson
 
-from conferral.statemachine.deduplication import SeenEvents
-from conferral.statemachine.pending_command import PendingCommand, Recording
-from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, changed_parties
+from conferral.statemachine.pending_command import Recording
+from conferral.statemachine.record import Hidden
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.transfer import TransferState
-from conferral.storage.codecs.hash_codec import ChangeFinder, HashCodec
-from conferral.storage.codecs.text_codec import parse_object
+from conferral.storage.codecs.record_codec import CorruptHashError, RecordCodec
+from conferral.storage.codecs.text_codec import decode_fields, parse_object
 
-_T = TypeVar("_T")
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+#: The field that holds those of a record's fields that only Conferral reads.
+INTERNAL = "internal"
+#: If the session's key is not a hash: its only field besides `id`, and that field's text.
+DAMAGED = "damaged"
+WRONG_TYPE = "(the key is of the wrong type)"
 
 _PARTY_ORDER = "party_order"
+_CODECS: dict[type[msgspec.Struct], RecordCodec] = {
+    Session: RecordCodec(
+        Session,
+        always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
+                "end_reason", "conference_sid", "conference_name", "by"),
+        also=("mode", "parked_until_ms"),
+        without=("parties", "transfer", "recording"),
+    ),
+    Party: RecordCodec(
+        Party,
+        always=("label", "call_sid", "address", "status", "held", "muted", "left_reason"),
+        also=("supervises", "coaches"),
+        without=("name",),
+    ),
+    TransferState: RecordCodec(TransferState, always=("mode", "to", "by", "status", "reason")),
+    Recording: RecordCodec(Recording, always=("sid", "status", "url", "duration_s")),
+}  # fmt: skip
+_KINDS: dict[str, type[msgspec.Struct]] = {
+    "": Session, "party": Party, "transfer": TransferState, "recording": Recording,
+}  # fmt: skip
+#: The newest transfer's fields before the first transfer.
+NO_TRANSFER = dict.fromkeys((f"transfer.{name}" for name in ("mode", "to", "by", "status", "reason")), "")
+#: The fields that the log's `changes` includes: without addresses, and what each entry has anyway.
+_LOGGED: dict[type[msgspec.Struct], frozenset[str]] = {
+    Session: frozenset({
+        "phase", "ended_at", "end_reason", "conference_sid", "agent_number", "pending_commands", "parked_until",
+        "timers",
+    }),
+    Party: frozenset({
+        "label", "call_sid", "status", "held", "muted", "left_reason", "in_conference", "early_media", "is_leaving",
+        "wait_audio", "waits_for_start", "pending_update", "supervises", "coaches",
+    }),
+    TransferState: frozenset({"mode", "status", "reason", "stage", "number"}),
+    Recording: frozenset({"sid", "status", "pending_update"}),
+}  # fmt: skip
+
+_ROLES = (CUSTOMER, AGENT, TARGET)
+#: Roles listed after added parties: former agents and supervisors.
+_LAST_ROLES = (AGENT, SUPERVISOR)
+#: Changed fields; None for one that was removed.
+Changes = dict[str, str | None]
+
+
+class StoredSession(Session, frozen=True, kw_only=True):
+    """A session as it was found in Redis, whatever its hash holds.
+
+    Callbacks must be answered, and lists shown, even if another program has changed the hash: invalid values count as
+    absent, and unknown words stay. Its parties are in display order: customer and agent, dialed and added parties, then
+    former agents and supervisors.
+    """
+
+    #: As stored, including those that this version doesn't know.
+    fields: Hidden[dict[str, str]] = msgspec.field(default_factory=dict)
+    #: The first field that can't be decoded, or `WRONG_TYPE`; empty if there is none.
+    damaged: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the hash is a session's, neither expired nor foreign."""
+        return "id" in self.fields and "state" in self.fields
 
 
 def encode(session: Session) -> dict[str, str]:
     """Return all fields of the session."""
-    fields = _encode(_ALL, session)
-    names = list(session.parties)
-    if names != sorted(names, key=_default_position):
-        fields[_PARTY_ORDER] = " ".join(names)
-    return fields
+    found: dict[str, str] = {}
+    for prefix, record in _records(session):
+        found |= _encode_record(prefix, record)
+    return found
 
 
-def encode_readable(session: Session) -> dict[str, str]:
-    """Return the fields that other programs may read."""
-    return _encode(_READABLE, session)
+def to_hash(session: Session) -> dict[str, str]:
+    """Return the session's hash."""
+    return _grouped(encode(session))
 
 
-class Changes(NamedTuple):
-    """The fields that differ from an earlier version's; None if removed."""
-
-    #: Those of `encode_readable`.
-    readable: dict[str, str | None]
-    #: Those in the session's log: applied in order, they give the session at each version. They exclude addresses, the
-    #: log entry's own state, version, and time, and what `with_initial` adds to a new session's.
-    logged: dict[str, str | None]
+def hash_changes(session: Session, before: Session) -> Changes:
+    """Return what differs in the hash; a new session's `before` has version 0."""
+    after, earlier = _fields_of_changed_records(session, before)
+    return _difference(_grouped(after), _grouped(earlier))
 
 
-def changes(session: Session, before: Session, changed: Collection[str] | None = None) -> Changes:
-    """Return what an event changed; `before` has version 0 in a new session.
+def log_changes(session: Session, before: Session) -> Changes:
+    """Return what an event changed, for the session's log.
 
-    `changed` names the parties that are new or changed, if known.
+    Applied in order, the changes give the session at each version, without addresses.
     """
-    found = Changes({} if before.version else dict(NO_TRANSFER), {})
-    _FINDERS.session.add_changes(session, before if before.version else None, found, "")
-    if session.transfer is not before.transfer:
-        _FINDERS.transfer.add_changes(session.transfer, before.transfer, found, "transfer.")
-        if before.version and before.transfer is None:
-            for name in [name for name in NO_TRANSFER if found.readable.get(name) == ""]:
-                del found.readable[name]
-    if session.recording is not before.recording:
-        _FINDERS.recording.add_changes(session.recording, before.recording, found, "recording.")
-    if session.parties is not before.parties:
-        changed = changed_parties(session.parties, before.parties) if changed is None else changed
-        known = sum(map(before.parties.__contains__, changed))
-        if len(before.parties) + len(changed) - known > len(session.parties):
-            for name in [name for name in before.parties if name not in session.parties]:
-                _FINDERS.party.add_changes(None, before.parties[name], found, f"party.{name}.")
-        for name in changed:
-            _FINDERS.party.add_changes(session.parties[name], before.parties.get(name), found, f"party.{name}.")
-    if before.version:
-        return found
-    return Changes(found.readable, {name: text for name, text in found.logged.items() if text != _initial(name)})
+    after, earlier = _fields_of_changed_records(session, before)
+    return _difference(_logged(after), _logged(earlier))
 
 
-@lru_cache(4_096)
-def _initial(name: str) -> str | None:
-    """Return a field's value in a new session that its log leaves out."""
-    return _INITIAL_SESSION.get(name, _INITIAL_PARTY.get(name.rpartition(".")[2]))
+def load(session_id: str, record: Mapping[bytes, bytes]) -> Session:
+    """Return the session of a hash, a new one if it is empty.
 
-
-def with_initial(changes: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Add the initial values that the log of a new session leaves out."""
-    parties = (name.removesuffix("label") for name in changes if name.endswith(".label"))
-    initial = {party + name: value for party in parties for name, value in _INITIAL_PARTY.items()}
-    return {**_INITIAL_SESSION, **initial, **changes}
-
-
-def _encode(codecs: "_Codecs", session: Session) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    codecs.session.encode(session, fields)
-    for party in session.parties.values():
-        codecs.party.encode(party, fields, f"party.{party.name}.")
-    fields |= NO_TRANSFER
-    if session.transfer is not None:
-        codecs.transfer.encode(session.transfer, fields, "transfer.")
-    if session.recording is not None:
-        codecs.recording.encode(session.recording, fields, "recording.")
-    return fields
+    Raise CorruptHashError if a field can't be decoded, or names another session.
+    """
+    if not record:
+        return Session(session_id)
+    session = decode(fields_of(record))
+    if session.id != session_id:
+        raise CorruptHashError("id")
+    return session
 
 
 def decode(fields: Mapping[str, str]) -> Session:
-    """Decode a session from its text fields; may raise CorruptHashError."""
-    transfer = TransferState(**_ALL.transfer.decode(fields, "transfer.")) if fields.get("transfer.status") else None
-    recording = Recording(**_ALL.recording.decode(fields, "recording.")) if "recording.status" in fields else None
-    parties = {name: Party(name=name, **_ALL.party.decode(fields, f"party.{name}.")) for name in _party_names(fields)}
-    return Session(**_ALL.session.decode(fields), parties=parties, transfer=transfer, recording=recording)
+    """Return the session with these fields; may raise CorruptHashError."""
+    values, damaged = _decode(fields)
+    if damaged:
+        raise CorruptHashError(damaged)
+    return Session(**values)
 
 
-def _party_names(fields: Mapping[str, str]) -> list[str]:
-    """Return the names of the parties in the session's order."""
-    # A step numbers its effects in this order, so a repeated decision needs it; Redis keeps no field order.
-    statuses = (name for name in fields if name.startswith("party.") and name.endswith(".status"))
-    names = {name.removeprefix("party.").removesuffix(".status") for name in statuses}
-    stored = [name for name in fields.get(_PARTY_ORDER, "").split() if name in names]
-    return stored + sorted(names - set(stored), key=_default_position)
+def stored_session(fields: dict[str, str]) -> StoredSession:
+    """Return a session with any fields, also none or a foreign hash's."""
+    values, damaged = _decode(fields)
+    values["parties"] = {name: values["parties"][name] for name in sorted(values["parties"], key=_display_position)}
+    return StoredSession(**values, fields=fields, damaged=fields.get(DAMAGED) or damaged)
 
 
-def _default_position(name: str) -> tuple[bool, bool, str]:
-    """Sort key of the order that is not stored: customer, agent, then name."""
-    return name != CUSTOMER, name != AGENT, name
+def fields_of(record: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return all fields of a hash as text; those in `internal`, too."""
+    found = decode_fields(record)
+    for name in [name for name in found if name.rpartition(".")[2] == INTERNAL]:
+        texts = parse_object(found[name])
+        if texts and all(isinstance(text, str) for text in texts.values()):
+            del found[name]
+            found |= {f"{name.removesuffix(INTERNAL)}{inner}": text for inner, text in texts.items()}
+    return found
 
 
-def _encode_timers(timers: Mapping[str, int]) -> str:
-    return " ".join(f"{timer}={due}" for timer, due in timers.items())
-
-
-def _decode_timers(text: str) -> dict[str, int]:
-    return {timer: int(due) for timer, due in (entry.split("=") for entry in text.split())}
-
-
-def _encode_deduplication(seen: SeenEvents) -> str:
-    windows = {source: [highest, bits.hex()] for source, (highest, bits) in seen.windows.items()}
-    return orjson.dumps({"windows": windows, "tokens": seen.tokens}).decode()
-
-
-def _decode_deduplication(text: str) -> SeenEvents:
-    record = orjson.loads(text)
-    windows = {str(source): (int(window[0]), bytes.fromhex(window[1])) for source, window in record["windows"].items()}
-    return SeenEvents(windows=windows, tokens=tuple(str(token) for token in record["tokens"]))
-
-
-def _encode_logged_commands(commands: tuple[PendingCommand, ...]) -> str:
-    """Encode commands without destinations and messages, which are private."""
-    return orjson.dumps([{"name": command.name, "party": command.party} for command in commands]).decode()
-
-
-class _OfRecords(NamedTuple, Generic[_T]):
-    session: _T
-    party: _T
-    transfer: _T
-    recording: _T
-
-
-_Codecs = _OfRecords[HashCodec]
-
-
-_TIMERS = {Mapping[str, int]: (_encode_timers, _decode_timers)}
-_SESSION_ALWAYS = ("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
-                   "end_reason", "conference_sid", "conference_name", "by")  # fmt: skip
-_PARTY_ALWAYS = ("label", "call_sid", "address", "status", "held", "muted", "left_reason")
-_TRANSFER_ALWAYS = ("mode", "to", "by", "status", "reason", "stage")
-_RECORDING_ALWAYS = ("recording_sid", "status", "url", "duration_s")
-#: The newest transfer's fields before the first transfer.
-NO_TRANSFER = dict.fromkeys((f"transfer.{name}" for name in ("mode", "to", "by", "status", "reason")), "")
-#: What a new session's first log entry leaves out.
-_INITIAL_SESSION = {"ended_at": "", "end_reason": "", "conference_sid": "", **NO_TRANSFER}
-_INITIAL_PARTY = {"call_sid": "", "held": "false", "muted": "false", "left_reason": ""}
-_RECORDING_NAMES = {"recording_sid": "sid"}
-_ALL = _Codecs(
-    HashCodec(
-        Session,
-        codecs={**_TIMERS, SeenEvents: (_encode_deduplication, _decode_deduplication)},
-        always=_SESSION_ALWAYS,
-        without=("parties", "transfer", "recording"),
-    ),
-    HashCodec(Party, always=_PARTY_ALWAYS, without=("name",)),
-    HashCodec(TransferState, always=_TRANSFER_ALWAYS),
-    HashCodec(Recording, always=_RECORDING_ALWAYS, names=_RECORDING_NAMES),
-)
-#: The fields that other programs may read in the session's hash.
-_READABLE = _Codecs(
-    HashCodec(Session, always=_SESSION_ALWAYS, only=(*_SESSION_ALWAYS, "mode", "parked_until_ms")),
-    HashCodec(Party, always=_PARTY_ALWAYS, only=(*_PARTY_ALWAYS, "supervises", "coaches")),
-    HashCodec(TransferState, always=_TRANSFER_ALWAYS, only=_TRANSFER_ALWAYS),
-    HashCodec(Recording, always=_RECORDING_ALWAYS, only=_RECORDING_ALWAYS, names=_RECORDING_NAMES),
-)
-#: The fields that the log's `changes` includes.
-_LOGGED = _Codecs(
-    HashCodec(
-        Session,
-        codecs={**_TIMERS, "pending_commands": (_encode_logged_commands, orjson.loads)},
-        always=_SESSION_ALWAYS,
-        only=("phase", "ended_at_ms", "end_reason", "conference_sid", "agent_number", "pending_commands",
-              "parked_until_ms", "timers"),
-    ),
-    HashCodec(
-        Party,
-        always=_PARTY_ALWAYS,
-        only=("label", "call_sid", "status", "held", "muted", "left_reason", "in_conference", "early_media",
-              "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises", "coaches"),
-    ),
-    HashCodec(TransferState, always=_TRANSFER_ALWAYS, only=("mode", "status", "reason", "stage", "number")),
-    HashCodec(
-        Recording, always=_RECORDING_ALWAYS, only=("recording_sid", "status", "pending_update"), names=_RECORDING_NAMES
-    ),
-)  # fmt: skip
-#: For the fields of `Changes`, in their order.
-_FINDERS = _OfRecords[ChangeFinder](*map(ChangeFinder, _READABLE, _LOGGED))
-
-
-def decode_logged_changes(text: str) -> dict[str, str | None]:
-    """Return the logged `changes` by field; empty for invalid text."""
+def decode_logged_changes(text: str) -> Changes:
+    """Return the logged changes by field; empty for invalid text."""
     return {name: value for name, value in parse_object(text).items() if value is None or isinstance(value, str)}
 
 
 @lru_cache(4_096)
 def is_readable(name: str) -> bool:
-    """Whether other programs may read a field of the hash."""
-    return _have_field(_READABLE, name)
+    """Whether a field, such as `party.agent.held`, stands in the hash itself."""
+    kind, attribute = _locate(name)
+    return kind is None or attribute in _CODECS[kind].readable
 
 
 @lru_cache(4_096)
-def is_known(name: str) -> bool:
-    """Whether `encode` may return the field; a newer version may have others."""
-    return name == _PARTY_ORDER or _have_field(_ALL, name)
-
-
 def is_logged(name: str) -> bool:
-    """Whether the log's `changes` includes a field of the hash."""
-    return _have_field(_LOGGED, name)
+    """Whether the log's changes include a field."""
+    kind, attribute = _locate(name)
+    return kind is not None and attribute in _LOGGED[kind]
 
 
-def _have_field(codecs: _Codecs, name: str) -> bool:
-    """Whether the codecs have a field, such as `state` or `party.agent.held`."""
+def _locate(name: str) -> tuple[type[msgspec.Struct] | None, str]:
+    """Return the kind of record that a field belongs to, and its name there."""
     group, _, attribute = name.rpartition(".")
-    codec = codecs._asdict().get(group.partition(".")[0] or "session")
-    return codec is not None and attribute in codec.names
+    return _KINDS.get(group.partition(".")[0]), attribute
+
+
+def _records(session: Session) -> Iterator[tuple[str, msgspec.Struct | None]]:
+    """Yield the session's records, each with the prefix of its fields."""
+    yield "", session
+    yield "transfer.", session.transfer
+    yield "recording.", session.recording
+    for party in session.parties.values():
+        yield f"party.{party.name}.", party
+
+
+def _encode_record(prefix: str, record: msgspec.Struct | None) -> dict[str, str]:
+    if record is None:
+        return NO_TRANSFER if prefix == "transfer." else {}
+    if isinstance(record, Session):
+        # A step numbers its effects in the order of the parties, so a repeated decision needs it; Redis keeps none.
+        return _CODECS[Session].encode(record) | {_PARTY_ORDER: " ".join(record.parties)}
+    return _CODECS[type(record)].encode(record, prefix)
+
+
+def _fields_of_changed_records(session: Session, before: Session) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the fields of each changed record, after and before."""
+    old, new = dict(_records(before)) if before.version else {}, dict(_records(session))
+    changed = [prefix for prefix in {**old, **new} if prefix not in old or old[prefix] is not new.get(prefix)]
+    after: dict[str, str] = {}
+    earlier: dict[str, str] = {}
+    for prefix in changed:
+        after |= _encode_record(prefix, new[prefix]) if prefix in new else {}
+        earlier |= _encode_record(prefix, old[prefix]) if prefix in old else {}
+    return after, earlier
+
+
+def _difference(after: Mapping[str, str], before: Mapping[str, str]) -> Changes:
+    changed: Changes = {name: text for name, text in after.items() if before.get(name) != text}
+    return changed | dict.fromkeys(name for name in before if name not in after)
+
+
+def _grouped(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields of the hash: those that people read, and `internal`."""
+    found: dict[str, str] = {}
+    internal: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for name, text in fields.items():
+        if is_readable(name):
+            found[name] = text
+        else:
+            group, dot, attribute = name.rpartition(".")
+            internal[f"{group}{dot}{INTERNAL}"][attribute] = text
+    return found | {name: orjson.dumps(texts).decode() for name, texts in internal.items()}
+
+
+def _logged(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return what the log may hold; pending commands without what is private."""
+    found = {name: text for name, text in fields.items() if is_logged(name)}
+    if "pending_commands" in found:
+        commands = orjson.loads(found["pending_commands"])
+        rows = [{name: one[name] for name in ("command_id", "name", "party") if name in one} for one in commands]
+        found["pending_commands"] = orjson.dumps(rows).decode()
+    return found
+
+
+def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Return a session's attributes, and its first damaged field, or empty."""
+    values, damaged = _CODECS[Session].decode(fields)
+    problems = [damaged]
+
+    def decode_record(kind: type[_T], prefix: str, **known: str) -> _T:
+        found, problem = _CODECS[kind].decode(fields, prefix)
+        problems.append(problem)
+        return kind(**found, **known)
+
+    if fields.get("transfer.status") or fields.get("transfer.mode"):
+        values["transfer"] = decode_record(TransferState, "transfer.")
+    if "recording.status" in fields:
+        values["recording"] = decode_record(Recording, "recording.")
+    statuses = (name for name in fields if name.startswith("party.") and name.endswith(".status"))
+    stored = {name.removeprefix("party.").removesuffix(".status") for name in statuses}
+    order = fields.get(_PARTY_ORDER, "").split()
+    # The order is always stored. So this also shows that `internal` is missing.
+    problems.append("" if _PARTY_ORDER in fields and {*order} == stored else _PARTY_ORDER)
+    names = [name for name in order if name in stored] + sorted(stored - {*order})
+    values["parties"] = {name: decode_record(Party, f"party.{name}.", name=name) for name in names}
+    problems += (name for name in fields if name.rpartition(".")[2] == INTERNAL)
+    return values, next(filter(None, problems), "")
+
+
+def _display_position(party: str) -> tuple[int, str, int, str]:
+    """Sort key of the display order; see `StoredSession`."""
+    role, _, number = party.partition("-")
+    rank = _ROLES.index(party) if party in _ROLES else len(_ROLES) + (role in _LAST_ROLES) - (role == TARGET)
+    # Another program may have named a party with digits that `int` rejects.
+    return rank, role, int(number) if number.isdecimal() and len(number) < 10 and number.isascii() else 0, party
+
+
+#: A session that Redis does not have.
+UNKNOWN_SESSION = stored_session({})

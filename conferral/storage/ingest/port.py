@@ -7,7 +7,7 @@ from typing import Protocol
 
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.events import Event
-from conferral.storage.codecs.session_view import SessionView
+from conferral.statemachine.session import Session
 
 
 class GateClaim(Enum):
@@ -31,7 +31,7 @@ class NewestSession:
 
     session_id: str
     #: None if it is not decided yet, or no longer stored.
-    view: SessionView | None
+    view: Session | None
     has_ended: bool
 
 
@@ -47,10 +47,10 @@ class Ingest(Protocol):
         Under load, drop an event that has no effect.
         """
 
-    async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
+    async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
         """Publish an event; return its session, None if Redis does not know it."""
 
-    async def read(self, session_id: str) -> SessionView | None:
+    async def read(self, session_id: str) -> Session | None:
         """Return the current session; None if Redis does not know it."""
 
     async def session_of(self, call_sid: str) -> str | None:

@@ -15,10 +15,10 @@ from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
+from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
-from conferral.storage.codecs.session_hash import all_fields
-from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.session_codec import fields_of, stored_session
 from conferral.storage.connection.client import Client, is_transient, store_errors
 from conferral.storage.ingest.command_batcher import DEADLINE_S, PIPELINES_MAX, RETRY_AFTER_S, CommandBatcher
 from conferral.storage.ingest.load_shedding import LoadShedding
@@ -80,15 +80,15 @@ class BatchingIngest:
         if reads_backlog:
             self._shedding.backlogs.update(partition, int(answers[-1]))
 
-    async def publish_and_read(self, event: Event, *, call_sid: str = "") -> SessionView | None:
+    async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
         """See `Ingest.publish_and_read`."""
         writes = self.write_commands(event, call_sid, self._keys.partition_of(event.session_id))
         answers = await self._batcher.run([*writes, ("HGETALL", self._keys.session(event.session_id))])
-        return _view_of(answers[-1])
+        return _session_of(answers[-1])
 
-    async def read(self, session_id: str) -> SessionView | None:
+    async def read(self, session_id: str) -> Session | None:
         """See `Ingest.read`."""
-        return _view_of((await self._batcher.run([("HGETALL", self._keys.session(session_id))]))[0])
+        return _session_of((await self._batcher.run([("HGETALL", self._keys.session(session_id))]))[0])
 
     async def session_of(self, call_sid: str) -> str | None:
         """See `Ingest.session_of`."""
@@ -190,6 +190,6 @@ class BatchingIngest:
         return writes
 
 
-def _view_of(record: Mapping[bytes, bytes]) -> SessionView | None:
+def _session_of(record: Mapping[bytes, bytes]) -> Session | None:
     """Decode a hash; None if it is not a session's."""
-    return view_of(all_fields(record)) if b"state" in record else None
+    return stored_session(fields_of(record)) if b"state" in record else None

@@ -8,8 +8,7 @@ from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
-from conferral.storage.codecs.session_hash import all_fields
-from conferral.storage.codecs.session_view import view_of
+from conferral.storage.codecs.session_codec import fields_of, stored_session
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
@@ -78,7 +77,7 @@ class DialClaims:
         """Return what a session knows about one of its dials."""
         with store_errors():
             record = await self._client.hgetall(self._keys.session(session_id))
-        session = view_of(all_fields(record))
+        session = stored_session(fields_of(record))
         if not session.is_live:
             return DialStatus(is_wanted=False)
         known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}

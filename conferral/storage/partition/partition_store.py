@@ -12,7 +12,7 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
 from conferral.statemachine.states import State
 from conferral.storage import scripts
-from conferral.storage.codecs import effect_codec, event_codec, session_hash
+from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import Client, is_cluster, run_all, store_errors
@@ -38,7 +38,8 @@ class Entry(NamedTuple):
 
     def text(self) -> dict[str, str]:
         """Return the fields as text; raise BadEntryError if too large or no UTF-8."""
-        self._check_size()
+        if size_of(self.fields) > ENTRY_BYTES_MAX:
+            raise BadEntryError("larger than 64 KiB")
         try:
             return {name.decode(): value.decode() for name, value in self.fields.items()}
         except UnicodeDecodeError:
@@ -46,12 +47,7 @@ class Entry(NamedTuple):
 
     def event(self) -> Event:
         """Decode the event; raise BadEntryError if too large or invalid."""
-        self._check_size()
-        return event_codec.decode_packed(self.fields, self.entry_id) or event_codec.decode(self.text(), self.entry_id)
-
-    def _check_size(self) -> None:
-        if size_of(self.fields) > ENTRY_BYTES_MAX:
-            raise BadEntryError("larger than 64 KiB")
+        return event_codec.decode(self.text(), self.entry_id)
 
 
 def size_of(fields: Mapping[bytes, bytes]) -> int:
@@ -158,8 +154,8 @@ class PartitionStore:
     async def session_awaits(self, effect: Effect) -> bool:
         """Whether its session waits for a redirect or an update: none replaced it."""
         with store_errors():
-            record = await self._client.hmget(self._keys.session(effect.session_id), session_hash.LOADED)
-        return session_hash.load(effect.session_id, record).awaits(effect)
+            record = await self._client.hgetall(self._keys.session(effect.session_id))
+        return session_codec.load(effect.session_id, record).awaits(effect)
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
         """Append an effect's outcome and mark it done; False if done before."""

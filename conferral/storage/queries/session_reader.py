@@ -8,8 +8,14 @@ from typing import Any, Generic, TypeVar
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import scripts
-from conferral.storage.codecs.session_hash import DAMAGED, WRONG_TYPE, all_fields
-from conferral.storage.codecs.session_view import SessionView, view_of
+from conferral.storage.codecs.session_codec import (
+    DAMAGED,
+    UNKNOWN_SESSION,
+    WRONG_TYPE,
+    StoredSession,
+    fields_of,
+    stored_session,
+)
 from conferral.storage.codecs.text_codec import decode_fields, int_of
 from conferral.storage.connection.client import CHUNK, Client, node_of, run_each, store_errors
 from conferral.storage.keys import Keys
@@ -25,7 +31,7 @@ HIDDEN = frozenset({"call_token"})
 
 Fields = dict[str, str]
 #: Accepts some sessions; None accepts all.
-Where = Callable[[SessionView], bool] | None
+Where = Callable[[StoredSession], bool] | None
 _T = TypeVar("_T")
 _I = TypeVar("_I", int, str)
 
@@ -96,27 +102,19 @@ class SessionReader:
     def _key_of(self, item: int | str) -> str:
         return self.keys.lease(item) if isinstance(item, int) else self.keys.session(item)
 
-    async def read_session(self, session_id: str) -> Fields:
-        """Return a session's hash without hidden fields; empty if unknown."""
-        return (await self.read_hashes([session_id])).get(session_id, {})
+    async def read_session(self, session_id: str) -> StoredSession:
+        """Return one session; without any fields if it does not exist."""
+        return (await self.read_sessions([session_id])).get(session_id, UNKNOWN_SESSION)
 
-    async def read_hashes(self, session_ids: Iterable[str]) -> dict[str, Fields]:
-        """Return known sessions' hashes by id, without hidden fields."""
+    async def read_sessions(self, session_ids: Iterable[str]) -> dict[str, StoredSession]:
+        """Return sessions by id, without hidden fields; leave out missing ones."""
         wanted = list(session_ids)
         answers = await self._for_each(wanted, lambda pipeline, name: pipeline.hgetall(self.keys.session(name)))
         return {
-            name: {"id": name, DAMAGED: WRONG_TYPE} if record is None else _public_fields(record)
+            name: stored_session({"id": name, DAMAGED: WRONG_TYPE}) if record is None else _public_session(record)
             for name, record in zip(wanted, answers, strict=True)
             if record or (record is None and node_of(self.client, self.keys.session(name)) not in self.silent)
         }
-
-    async def view(self, session_id: str) -> SessionView:
-        """Return one session; empty if it does not exist."""
-        return view_of(await self.read_session(session_id))
-
-    async def views(self, session_ids: Iterable[str]) -> dict[str, SessionView]:
-        """Return sessions by id; leave out missing ones."""
-        return {name: view_of(fields) for name, fields in (await self.read_hashes(session_ids)).items()}
 
     async def exists(self, session_id: str) -> bool:
         """Whether there is a session with this id."""
@@ -192,7 +190,7 @@ class SessionReader:
         live_where: Where = None,
         limit: int,
         cursor: str = "",
-    ) -> Page[Fields]:
+    ) -> Page[StoredSession]:
         """Return a page of sessions: live ones, then ended ones, newest first.
 
         With `live_where`, only live ones that it accepts.
@@ -210,9 +208,9 @@ class SessionReader:
 
     async def _page(
         self, place: LiveCursor | EndedCursor, state: State | None, live_where: Where, limit: int
-    ) -> tuple[list[Fields], LiveCursor | EndedCursor | None]:
+    ) -> tuple[list[StoredSession], LiveCursor | EndedCursor | None]:
         """Return sessions, and the next position; None after the last."""
-        found: list[Fields] = []
+        found: list[StoredSession] = []
         if isinstance(place, LiveCursor):
             if state is not State.ENDED:
                 found, following = await self._live_page(place, state, live_where, limit)
@@ -228,8 +226,8 @@ class SessionReader:
 
     async def _live_page(
         self, place: LiveCursor, state: State | None, live_where: Where, limit: int
-    ) -> tuple[list[Fields], LiveCursor | None]:
-        found: list[Fields] = []
+    ) -> tuple[list[StoredSession], LiveCursor | None]:
+        found: list[StoredSession] = []
         scanned = 0
         while place.partition < self.keys.partitions:
             names = [name for name in await self._live_ids_in(place.partition) if name > place.after]
@@ -239,12 +237,11 @@ class SessionReader:
                 some, names = names[:count], names[count:]
                 matching = await self._in_state(some, state)
                 wanted = matching[: limit - len(found)]
-                records = await self.read_hashes(wanted)
+                sessions = (await self.read_sessions(wanted)).values()
                 found += (
-                    record
-                    for record in records.values()
-                    if (state is None or record.get("state") == state)
-                    and (live_where is None or live_where(view_of(record)))
+                    session
+                    for session in sessions
+                    if state in (None, session.state) and (live_where is None or live_where(session))
                 )
                 scanned += len(some)
                 is_cut = len(wanted) < len(matching)
@@ -258,15 +255,15 @@ class SessionReader:
                 return found, place
         return found, None
 
-    async def _ended_page(self, place: EndedCursor, limit: int) -> tuple[list[Fields], EndedCursor | None]:
-        found: list[Fields] = []
+    async def _ended_page(self, place: EndedCursor, limit: int) -> tuple[list[StoredSession], EndedCursor | None]:
+        found: list[StoredSession] = []
         following: EndedCursor | None = place
         for _ in range(SCANNED_MAX // CHUNK):
             assert following is not None
             ends = await self._ends_after(following, limit - len(found))
             some = ends[: limit - len(found)]
-            records = await self.read_hashes(name for _, name in some)  # some hashes have already expired
-            found += (record for record in records.values() if record.get("state") == State.ENDED)
+            sessions = await self.read_sessions(name for _, name in some)  # some hashes have already expired
+            found += (session for session in sessions.values() if session.is_ended)
             following = EndedCursor(*some[-1]) if some and len(ends) > len(some) else None
             if following is None or len(found) == limit:
                 break
@@ -338,5 +335,5 @@ def _log_entry(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> LogEntry:
     return LogEntry(entry_id.decode(), decode_fields(fields or {}))
 
 
-def _public_fields(raw_fields: Mapping[bytes, bytes]) -> Fields:
-    return {name: value for name, value in all_fields(raw_fields).items() if name not in HIDDEN}
+def _public_session(record: Mapping[bytes, bytes]) -> StoredSession:
+    return stored_session({name: text for name, text in fields_of(record).items() if name not in HIDDEN})

@@ -22,8 +22,8 @@ if #due > 0 then redis.call('ZREM', timers, '') end
 for i = 1, #due, 2 do
   local timer, session = string.match(due[i], '^([a-z_]+)|(.+)$')
   if timer then
-    redis.call('XADD', events, '*', 'type', timer .. '_overdue', 'session', session,
-      'token', timer .. ':' .. due[i + 1], 'due_ms', due[i + 1])
+    local event = {session_id = session, token = timer .. ':' .. due[i + 1], due_ms = tonumber(due[i + 1])}
+    redis.call('XADD', events, '*', 'type', timer .. '_overdue', 'session', session, 'event', cjson.encode(event))
   end
   -- Remove last: if the append is refused, the timer is still there.
   redis.call('ZREM', timers, due[i])

@@ -1,6 +1,7 @@
 """Scripts, run by the Lua that Redis has in it, with Redis's own conversions between its values and Lua's."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,16 +11,10 @@ from tests.support.memory_redis.values import Refusal, Reply, Status, shown
 
 NO_ARGUMENTS = "ERR Please specify at least one argument for this redis lib call"
 ODD_ARGUMENTS = "ERR Lua redis lib command arguments must be strings or integers"
-#: MessagePack's kinds of values, and which bytes stand for a kind with a size, or a number, in how many bytes.
-_LIST, _TEXT, _NUMBER = 0x80, 0xA0, 0xC0
-_SIZE_BYTES = {
-    0xCC: (_NUMBER, 1), 0xCD: (_NUMBER, 2), 0xCE: (_NUMBER, 4), 0xCF: (_NUMBER, 8), 0xD9: (_TEXT, 1),
-    0xDA: (_TEXT, 2), 0xDB: (_TEXT, 4), 0xDC: (_LIST, 2), 0xDD: (_LIST, 4),
-}  # fmt: skip
-#: What scripts see. What none of ours uses (cjson, bit, struct, most of cmsgpack) is missing, and said to be. Errors
+#: What scripts see. What none of ours uses (cmsgpack, bit, struct) is missing, and said to be. Errors
 #: travel as tables, as in Redis 7, with the place where the script was.
 _PRELUDE = b"""
-local call, try, explained, values_in, version, version_num = ...
+local call, try, explained, decode, encode, version, version_num = ...
 local error, type, tostring, pcall_of_lua, xpcall, getinfo = error, type, tostring, pcall, xpcall, debug.getinfo
 local redis = {call = call, pcall = try, REDIS_VERSION = version, REDIS_VERSION_NUM = version_num}
 function redis.error_reply(text) return {err = text} end
@@ -54,15 +49,7 @@ for _, name in ipairs({'dofile', 'loadfile', 'print', 'io', 'os', 'package', 're
   'coroutine', 'getfenv', 'setfenv'}) do globals[name] = nil end
 globals.debug = false  -- asked for by the binding whenever something fails, so it can't be missing
 globals.pcall = function(...) return text_first(pcall_of_lua(...)) end
-globals.cmsgpack = {unpack_limit = function(packed, limit, offset)
-  if type(packed) ~= 'string' then
-    error("bad argument #1 to 'unpack_limit' (string expected, got " .. type(packed) .. ')', 2)
-  end
-  if offset > #packed then error(('Start offset %d greater than input length %d.'):format(offset, #packed), 2) end
-  local values = values_in(packed, limit, offset)
-  if not values then error('Missing bytes in input.', 2) end
-  return unpack(values)
-end}
+globals.cjson = {decode = decode, encode = encode}
 globals.redis, globals.KEYS, globals.ARGV = redis, false, false
 setmetatable(globals, {
   __newindex = function(_, name)
@@ -97,7 +84,7 @@ class Scripts:
         number = version[0] << 16 | version[1] << 8 | version[2]
         text = b"%d.%d.%d" % version
         self._status = self._lua.eval(b"function(text) return {ok = text} end")
-        given = (self._call_of, self._pcall_of, _explained, self._values_in, text, number)
+        given = (self._call_of, self._pcall_of, _explained, self._decode, self._encode, text, number)
         self._run = self._lua.execute(_PRELUDE, *given)
         #: Compiled scripts by digest. A server that has forgotten them need not compile them again.
         self._compiled: dict[bytes, Any] = {}
@@ -160,40 +147,22 @@ class Scripts:
         except Refusal as refusal:
             return self._table({b"err": str(refusal).encode()})
 
-    def _values_in(self, packed: bytes, limit: int, offset: int) -> Any:
-        """`cmsgpack.unpack_limit`: where the values end (-1 at the end), and they; None if the text ends early."""
-        values: list[Any] = []
-        try:
-            while offset < len(packed) and len(values) < limit:
-                value, offset = self._value_at(packed, offset)
-                values.append(value)
-        except IndexError:
-            return None
-        return self._table([offset if offset < len(packed) else -1, *values])
+    def _decode(self, text: bytes) -> Any:
+        """`cjson.decode`, of objects, lists, and texts."""
+        return self._from_json(json.loads(text))
 
-    def _value_at(self, packed: bytes, at: int) -> tuple[Any, int]:
-        """A text, a number, or a list of them, and where the next value begins."""
-        head = packed[at]
-        if head < 0x80 or head >= 0xE0:
-            return head if head < 0x80 else head - 0x100, at + 1
-        kind, size, start = head & 0xE0, head & 0x1F, at + 1
-        if head in _SIZE_BYTES:
-            kind, width = _SIZE_BYTES[head]
-            start += width
-            size = int.from_bytes(packed[at + 1 : start])
-        elif kind == _LIST:
-            size &= 0x0F
-        if start + size > len(packed) and kind != _NUMBER:
-            raise IndexError
-        if kind == _NUMBER:
-            return size, start
-        if kind == _TEXT:
-            return packed[start : start + size], start + size
-        values = []
-        for _ in range(size):
-            value, start = self._value_at(packed, start)
-            values.append(value)
-        return self._table(values), start
+    def _from_json(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self._table({name.encode(): self._from_json(one) for name, one in value.items()})
+        if isinstance(value, list):
+            return self._table([self._from_json(one) for one in value])
+        return value.encode() if isinstance(value, str) else value
+
+    def _encode(self, table: Any) -> bytes:
+        """`cjson.encode`, of an object of texts and numbers."""
+        values = {bytes(name).decode(): value for name, value in table.items()}
+        texts = {name: value.decode() if isinstance(value, bytes) else int(value) for name, value in values.items()}
+        return json.dumps(texts, separators=(",", ":")).encode()
 
     def _lua_of(self, reply: Reply) -> Any:
         if reply is None:

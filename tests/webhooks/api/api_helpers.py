@@ -10,7 +10,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, Party, Session, firs
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts
-from conferral.storage.codecs import session_hash
+from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.commands import command_stream
 from conferral.storage.keys import Keys
@@ -64,7 +64,7 @@ async def put(store, *sessions):
     """Puts sessions where a worker would have put them."""
     for one in sessions:
         partition = KEYS.partition_of(one.id)
-        await store.hset(KEYS.session(one.id), mapping=session_hash.encode(one))
+        await store.hset(KEYS.session(one.id), mapping=session_codec.to_hash(one))
         if one.state is State.ENDED:
             await store.zadd(KEYS.ended(partition), {one.id: one.ended_at_ms})
         else:

@@ -12,7 +12,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept, ParticipantFound
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
-from conferral.storage.codecs import event_codec, session_hash
+from conferral.storage.codecs import event_codec, session_codec
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.telephony import http_client
@@ -81,7 +81,7 @@ class SweepHarness:
         pipeline = self.client.pipeline()
         for session in sessions:
             partition = self.keys.partition_of(session.id)
-            pipeline.hset(self.keys.session(session.id), mapping=session_hash.encode(session))
+            pipeline.hset(self.keys.session(session.id), mapping=session_codec.to_hash(session))
             if session.state is not State.ENDED:
                 pipeline.sadd(self.keys.live(partition), session.id)
             for party in session.parties.values():

@@ -1,5 +1,6 @@
 """The sweep through the whole of it: a real Redis, workers, the local Twilio, and callbacks that never arrive."""
 
+import orjson
 import pytest
 
 from tests.support.local_system import LocalSystem
@@ -52,7 +53,7 @@ async def waits_for_nothing(system: LocalSystem, session_id: str) -> bool:
         system.keys.events(partition)
     ):
         return False
-    timers = [timer.partition("=")[0] for timer in before["timers"].split()]
+    timers = list(orjson.loads(before["timers"]))
     return timers == ["age"] and (await system.session(session_id))["version"] == before["version"]
 
 

@@ -318,7 +318,7 @@ async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea
 
 async def test_field_that_another_program_changed_is_reported(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"), sea.session("s2", "CA2"))
-    await sea.client.hset(sea.keys.session("s2"), "party.p0.held", "true")
+    await sea.client.hset(sea.keys.session("s2"), "party.p0.held", "perhaps")
 
     with capture_logs() as lines:
         await sea.sweep(times=SweepTimes(86_400, 0.0, 5.0, 0.0))
