@@ -21,8 +21,6 @@ from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import StoredSession
 
 BACK_OFF_MAX_S = 5.0
-#: Maximum fraction of the time spent polling: with thousands of sessions, the list is read less often.
-BUSY_MAX = 0.25
 #: Lines of the screen that the list leaves free.
 FREE_LINES = 2
 
@@ -94,7 +92,6 @@ async def show_changes(feed: ChangeFeed, show: Show, redis_address: str) -> None
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
     clock, pause_s = SystemClock(), POLL_INTERVAL_S
     while not stop.is_set():
-        started_s = clock.monotonic_s()
         try:
             # Before the poll, which then shows how it ended. A session that was erased or has expired has no end.
             is_over = bool(feed.session_id) and await _is_over(feed.reader, feed.session_id)
@@ -110,8 +107,7 @@ async def show_changes(feed: ChangeFeed, show: Show, redis_address: str) -> None
             pause_s = POLL_INTERVAL_S
             if is_over or (feed.session_id and any(change.is_end for change in changes)):
                 return
-        took_s = clock.monotonic_s() - started_s
-        await pause(stop, max(pause_s, min(BACK_OFF_MAX_S, took_s / BUSY_MAX - took_s)))
+        await pause(stop, pause_s)
 
 
 async def _is_over(reader: SessionQueries, session_id: str) -> bool:

@@ -24,8 +24,6 @@ T = TypeVar("T")
 #: Intervals for the last hour's outcomes, and for all else.
 TRANSFER_STATS_EVERY_S = 5.0
 READ_EVERY_S = 1.0
-#: Maximum fraction of the time spent reading; beyond it, intervals grow.
-BUSY_MAX = 0.1
 #: Window for rates, in seconds; processes publish their counters every other second.
 RATES_OVER_S = 10.0
 
@@ -43,11 +41,9 @@ class _CachedRead(Generic[T]):
 
     async def get(self) -> T:
         async with self._lock:
-            started_s = self._clock.monotonic_s()
-            if self._value is None or started_s >= self._stale_at_s:
+            if self._value is None or self._clock.monotonic_s() >= self._stale_at_s:
                 self._value = (await self._read(),)
-                took_s = self._clock.monotonic_s() - started_s
-                self._stale_at_s = started_s + max(self._every_s, took_s / BUSY_MAX)
+                self._stale_at_s = self._clock.monotonic_s() + self._every_s
             return self._value[0]
 
 

@@ -6,7 +6,7 @@ cost nothing.
 
 import asyncio
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -29,12 +29,10 @@ from conferral.storage.queries.live_workers import has_live_worker
 log = structlog.get_logger()
 
 POLL_EVERY_S = 0.25
-#: Maximum fraction of the time spent polling; with very many sessions, the interval grows.
-BUSY_MAX = 0.2
 #: Longest backoff while Redis is unreachable.
 BACK_OFF_MAX_S = 5.0
-#: Polls over which every session's attention is reevaluated once, even without events.
-ATTENTION_ROUND_POLLS = 16
+#: Polls after which every session's attention is reevaluated, even without events.
+ATTENTION_EVERY_POLLS = 4
 #: Polls after which one partition is read even without commits, to notice hashes edited by hand.
 EXTRA_PARTITION_EVERY_POLLS = 4
 #: Interval for reading Redis's clock, the number of partitions, and whether a worker is live.
@@ -51,8 +49,8 @@ DESTINATIONS_EVERY_S = 10.0
 SUGGESTED_MAX = 20
 #: Addresses that can be typed as a destination, without a comma, which separates several.
 _TYPEABLE_ADDRESS = re.compile(r"(?:client:|sip:|\+)[!-+\--~]{1,250}")
-#: Changes remembered (count); a page that is further behind gets the complete list.
-CHANGES_MAX = 20_000
+#: Removed sessions remembered (count); beyond it, pages get the complete list.
+REMOVED_MAX = 20_000
 
 
 @dataclass(slots=True)
@@ -61,6 +59,8 @@ class CachedSession:
 
     session: StoredSession
     attention: Attention | None
+    #: The feed's revision of its last change.
+    revision: int = 0
     #: The row as JSON, created on demand.
     masked_row: bytes = b""
     full_row: bytes = b""
@@ -114,13 +114,11 @@ class SessionFeed:
         self._ended: dict[str, CachedSession] = {}
         self._by_partition: dict[int, set[str]] = {}
         self._marks: list[str] = []
-        #: Revision of each changed or removed session, oldest first.
-        self._changes: OrderedDict[str, int] = OrderedDict()
+        #: Revision at which each session disappeared.
+        self._removed: dict[str, int] = {}
         #: A page at an earlier revision gets the complete list.
         self._oldest_revision = self.revision
         self._partition_revisions: dict[int, int] = {}
-        self._attention_queue: list[str] = []
-        self._attention_batch = 0
         self._polls = 0
         self._clock_read_s = -CLOCK_EVERY_S
         self._partition_clocks: PartitionClocks | None = None
@@ -201,24 +199,20 @@ class SessionFeed:
         if since < self._oldest_revision:
             cached = [*self._live.values(), *(self._ended.values() if with_ended else ())]
             return SessionChanges(is_complete=True, sessions=cached, removed=[], revision=self.revision)
-        found: list[CachedSession] = []
-        removed: list[str] = []
-        for name in reversed(self._changes):
-            if self._changes[name] <= since:
-                break
-            session = self._live.get(name) or (self._ended.get(name) if with_ended else None)
-            if session is None:
-                removed.append(name)
-            else:
-                found.append(session)
+        found = [one for one in self._live.values() if one.revision > since]
+        removed = [name for name, revision in self._removed.items() if revision > since]
+        ended = {name: one for name, one in self._ended.items() if one.revision > since and name not in self._live}
+        if with_ended:
+            found += ended.values()
+        else:
+            removed += ended
         return SessionChanges(is_complete=False, sessions=found, removed=removed, revision=self.revision)
 
     async def _poll_while_subscribed(self) -> None:
         """Poll, and wake subscribers; without Redis, pauses double."""
-        loop = asyncio.get_running_loop()
         back_off_s = POLL_EVERY_S
         while self._subscribers:
-            started_s, before = loop.time(), (self.revision, self.redis_error)
+            before = (self.revision, self.redis_error)
             try:
                 await self._poll()
             except StoreError as error:
@@ -227,9 +221,8 @@ class SessionFeed:
                 self._redis.reload_config()
                 pause_s = back_off_s = min(BACK_OFF_MAX_S, back_off_s * 2)
             else:
-                self.redis_error, back_off_s = "", POLL_EVERY_S
-                took_s = loop.time() - started_s
-                pause_s = max(POLL_EVERY_S - took_s, took_s / BUSY_MAX - took_s, 0.0)
+                self.redis_error, pause_s = "", POLL_EVERY_S
+                back_off_s = POLL_EVERY_S
             if (self.revision, self.redis_error) != before:
                 for wake in self._subscribers:
                     wake.set()
@@ -250,7 +243,7 @@ class SessionFeed:
         committed = [number for number in changed if marks[number] != self._marks[number]]
         await self._poll_partitions(changed)
         await self._list_ended()
-        await self._update_attention()
+        self._update_attention()
         for number in committed:
             self.revision += 1
             self._partition_revisions[number] = self.revision
@@ -260,13 +253,15 @@ class SessionFeed:
             self._oldest_revision = self.revision
         self._marks, self._polls = marks, self._polls + 1
         self.as_of_ms = self.now_ms()
-        while len(self._changes) > CHANGES_MAX:
-            self._oldest_revision = self._changes.popitem(last=False)[1]
+        if len(self._removed) > REMOVED_MAX:
+            self._removed.clear()
+            self._oldest_revision = self.revision
 
     def _forget_live(self, partitions: int) -> None:
-        for name in self._live:
-            self._mark_changed(name)
+        names = list(self._live)
         self._live.clear()
+        for name in names:
+            self._mark_changed(name)
         self._marks = [""] * partitions
         self._by_partition = {number: set() for number in range(partitions)}
 
@@ -336,16 +331,12 @@ class SessionFeed:
                 self._mark_changed(name)
         self._ended_listed_s = now_s
 
-    async def _update_attention(self) -> None:
-        """Reevaluate some sessions' attention: time alone can change it."""
-        if not self._attention_queue:
-            self._attention_queue = [*self._live, *self._ended]
-            self._attention_batch = len(self._attention_queue) // ATTENTION_ROUND_POLLS + 1
-        some = self._attention_queue[: self._attention_batch]
-        del self._attention_queue[: self._attention_batch]
-        for name in some:
-            cached = self._live.get(name) or self._ended.get(name)
-            if cached is not None and (attention := self._attention_of(cached.session)) != cached.attention:
+    def _update_attention(self) -> None:
+        """Reevaluate sessions' attention once a second: time alone can change it."""
+        if self._polls % ATTENTION_EVERY_POLLS:
+            return
+        for name, cached in (*self._live.items(), *self._ended.items()):
+            if (attention := self._attention_of(cached.session)) != cached.attention:
                 cached.attention, cached.masked_row, cached.full_row = attention, b"", b""
                 self._mark_changed(name)
 
@@ -354,8 +345,11 @@ class SessionFeed:
 
     def _mark_changed(self, name: str) -> None:
         self.revision += 1
-        self._changes[name] = self.revision
-        self._changes.move_to_end(name)
+        if cached := self._live.get(name) or self._ended.get(name):
+            cached.revision = self.revision
+            self._removed.pop(name, None)
+        else:
+            self._removed[name] = self.revision
 
 
 def _addresses_in_use(sessions: Iterable[StoredSession], *, full: bool) -> list[str]:

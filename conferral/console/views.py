@@ -74,8 +74,6 @@ def read_count(message: Mapping[str, Any], name: str) -> int | None:
 
 #: Read interval without commits in its partition: sentences with times grow stale.
 READ_EVERY_S = 2.0
-#: Maximum fraction of the time spent reading; a very long log is read less often.
-BUSY_MAX = 0.2
 #: Parties between which the page draws who hears whom (count, as in parts/parties.js).
 DRAWN_MAX = 12
 #: These pages redirect to the account's own.
@@ -113,7 +111,6 @@ class SessionDetailView(View):
         self._partition = 0
         self._seen_revision = -1
         self._next_read_s = 0.0
-        self._not_before_s = 0.0
         self._log = CachedLog("", full=full)
         #: Log entries sent to the page (count), None before the first message; and the log's generation then.
         self._sent_entries: int | None = None
@@ -125,7 +122,7 @@ class SessionDetailView(View):
         """Return the session if it has changed, and new log entries."""
         now_s, revision = self._clock.monotonic_s(), self._feed.partition_revision(self._partition)
         is_due = now_s >= self._next_read_s or (self._id and revision != self._seen_revision)
-        if not is_due or now_s < self._not_before_s:
+        if not is_due:
             return []
         if not self._id:
             self._id = await self._redis.run(self._find_session)
@@ -133,7 +130,6 @@ class SessionDetailView(View):
             self._log_generation = self._log.generation
         messages = await self._read_messages()
         self._seen_revision, self._next_read_s = revision, now_s + READ_EVERY_S
-        self._not_before_s = now_s + (self._clock.monotonic_s() - now_s) / BUSY_MAX
         return messages
 
     async def _find_session(self, reader: SessionQueries) -> str:
@@ -310,8 +306,6 @@ class SessionListView(View):
 
 
 DEAD_EVERY_S = 1.0
-#: Maximum fraction of the time spent reading: counting the reasons reads every letter.
-DEAD_BUSY_MAX = 0.2
 #: Number of letters shown, newest first.
 SHOWN_MAX = 200
 
@@ -330,12 +324,10 @@ class DeadLettersView(View):
 
     async def new_messages(self) -> list[bytes]:
         """Return all dead letters to show, if one was added or removed."""
-        started_s = self._clock.monotonic_s()
-        if started_s < self._poll_at_s:
+        if self._clock.monotonic_s() < self._poll_at_s:
             return []
         messages = await self._poll()
-        took_s = self._clock.monotonic_s() - started_s
-        self._poll_at_s = started_s + max(DEAD_EVERY_S, took_s / DEAD_BUSY_MAX)
+        self._poll_at_s = self._clock.monotonic_s() + DEAD_EVERY_S
         return messages
 
     async def _poll(self) -> list[bytes]:

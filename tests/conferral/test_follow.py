@@ -1,6 +1,5 @@
 """`--follow`: changes as they happen, on a terminal and in a pipe."""
 
-import asyncio
 import json
 import signal
 import threading
@@ -53,28 +52,6 @@ async def test_only_new_changes_of_all_sessions_are_shown(reader, redis):
     assert [session.id for session in sessions] == [CALL]
     assert await output_of(follower) == [(CALL, "convert")]
     assert await output_of(follower) == []
-
-
-async def test_slow_reads_are_made_less_often(monkeypatch):
-    class Slow:
-        session_id = ""
-
-        async def poll(self, _now_ms):
-            await asyncio.sleep(0.1)  # a delay: a slow read is the case
-            return []
-
-    async def show(_changes):
-        return
-
-    async def pause(stop, pause_s):
-        paused_s.append(pause_s)
-        stop.set()
-
-    paused_s = []
-    monkeypatch.setattr(follow, "pause", pause)
-    await follow.show_changes(Slow(), show, "here")
-
-    assert paused_s[0] >= 0.3  # three times as long as the poll took
 
 
 async def test_new_session_is_reported_from_its_first_event(follower, redis):

@@ -238,32 +238,30 @@ async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monke
             await page.until(lambda page: page.rows.keys() == {name(1)})
 
 
-async def test_subscriber_that_missed_too_many_changes_gets_everything(redis, store, monkeypatch):
-    monkeypatch.setattr(session_feed, "CHANGES_MAX", 3)
+async def test_subscriber_that_missed_too_many_removals_gets_everything(redis, store, monkeypatch):
+    monkeypatch.setattr(session_feed, "REMOVED_MAX", 1)
     for number in range(5):
         put(redis, make_session(name(number)))
     watched = session_feed.SessionFeed(RedisAccess(store, "conferral"), SystemClock())
     wake = asyncio.Event()
     watched.subscribe(wake)
 
-    async def converted(*numbers, version):
-        for number in numbers:
-            commit(redis, replace(conferenced(name(number)), version=version))
-            wake.clear()
-            await asyncio.wait_for(wake.wait(), 30)
+    async def lost(number):
+        redis.delete(KEYS.session(name(number)))
+        redis.hincrby(KEYS.lease(KEYS.partition_of(name(number))), "commit", 1)
+        wake.clear()
+        await asyncio.wait_for(wake.wait(), 30)
+        return watched.changes(seen, with_ended=False)
 
     try:
         await asyncio.wait_for(wake.wait(), 30)
         seen = watched.changes(-1, with_ended=False).revision
-        await converted(1, 2, version=9)
-        some = watched.changes(seen, with_ended=False)
-        await converted(0, 1, 2, 3, version=10)
-        everything = watched.changes(seen, with_ended=False)
+        one_gone, two_gone = await lost(0), await lost(1)
     finally:
         await watched.close()
 
-    assert (some.is_complete, len(some.sessions)) == (False, 2)
-    assert (everything.is_complete, len(everything.sessions)) == (True, 5)
+    assert (one_gone.is_complete, one_gone.sessions, one_gone.removed) == (False, [], [name(0)])
+    assert (two_gone.is_complete, len(two_gone.sessions)) == (True, 3)
 
 
 # ---- rows --------------------------------------------------------------------------------------------------------
