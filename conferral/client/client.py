@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -159,14 +158,13 @@ class Client(CommandMethods):
             after: Start after the entry with this `id`.
         """
         session_id = (await self._read_session(session.id if isinstance(session, Session) else session)).id
-        node = partial(self._reader.node_of_session, session_id)
         position = after or (
-            "" if from_start else await self._retry_while_unreachable(node(), self._newest_entry_id, session_id)
+            "" if from_start else await self._retry_while_unreachable(self._newest_entry_id, session_id)
         )
         while True:
             # Read this before the log: if the session ends in between, the next round finds the end in the log.
-            is_over = await self._retry_while_unreachable(node(), self._has_ended, session_id)
-            found = await self._retry_while_unreachable(node(), self._reader.logs, {session_id: position})
+            is_over = await self._retry_while_unreachable(self._has_ended, session_id)
+            found = await self._retry_while_unreachable(self._reader.logs, {session_id: position})
             for raw in found[session_id]:
                 position = raw.entry_id
                 entry = LogEntry.of(session_id, raw)
@@ -186,9 +184,9 @@ class Client(CommandMethods):
         Args:
             after: Start after this `position`; `0` for all that Redis keeps; by default, only new ones.
         """
-        position = after or await self._retry_while_unreachable("", self._reader.last_outcome_id)
+        position = after or await self._retry_while_unreachable(self._reader.last_outcome_id)
         while True:
-            found = await self._retry_while_unreachable("", self._reader.outcomes, position)
+            found = await self._retry_while_unreachable(self._reader.outcomes, position)
             for position, fields in found:
                 yield OutcomeRecord.of(position, fields)
             if not found:
@@ -201,11 +199,11 @@ class Client(CommandMethods):
         return not (await self._reader.read_session(session_id)).is_live
 
     async def _retry_while_unreachable(
-        self, node: str, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+        self, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Retry an idempotent request to a node until Redis answers."""
+        """Retry an idempotent request until Redis answers."""
         return await retry_unreachable(
-            lambda: self._run(request(*args, **kwargs), node), POLL_EVERY_S, pause_max_s=BACK_OFF_MAX_S
+            lambda: self._run(request(*args, **kwargs)), POLL_EVERY_S, pause_max_s=BACK_OFF_MAX_S
         )
 
 

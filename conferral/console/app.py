@@ -234,14 +234,10 @@ def _history_handler(redis: RedisAccess, access: AccessControl) -> _Handler:
         id_or_call_sid, full = request.match_info["session"], request.query.get("full") == "true"
         reader = await redis.reader()
         session_id = await reader.find_exact(id_or_call_sid, redis.limiter)
-        session = (
-            await redis.run(lambda reader: reader.read_session(session_id), session_id)
-            if session_id
-            else UNKNOWN_SESSION
-        )
+        session = await redis.run(lambda reader: reader.read_session(session_id)) if session_id else UNKNOWN_SESSION
         if not session.is_known:
             raise RequestError("unknown", "no session or call with this id is known")
-        log = await redis.run(lambda reader: reader.log(session_id), session_id)
+        log = await redis.run(lambda reader: reader.log(session_id))
         entries = tuple(LogEntry(one.entry_id, redact_fields(dict(one.fields), full=full)) for one in log)
         body = replay.to_json(replay.SessionHistory(redact_fields(session.fields, full=full), entries))
         response = json_response(body)

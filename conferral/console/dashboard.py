@@ -139,7 +139,7 @@ class CachedLog:
             self._add(found[len(newest) :])
 
     async def _entries_after(self, redis: RedisAccess, entry_id: str) -> list[LogEntry]:
-        found = await redis.run(lambda reader: reader.logs({self._session_id: entry_id}), self._session_id)
+        found = await redis.run(lambda reader: reader.logs({self._session_id: entry_id}))
         return found[self._session_id]
 
     def _add(self, entries: list[LogEntry]) -> None:

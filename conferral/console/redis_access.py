@@ -10,10 +10,10 @@ from conferral.storage.connection.client import Client
 
 T = TypeVar("T")
 
-#: Concurrent requests to one Redis node, and to several (count).
+#: Concurrent requests to Redis (count).
 CONCURRENT_MAX = 6
-#: Connections that the client needs, count: a request to several nodes may use two to the same one.
-CONNECTIONS_MAX = 3 * CONCURRENT_MAX
+#: Connections that the client needs, count: a request to several nodes of a cluster may use two to the same one.
+CONNECTIONS_MAX = 2 * CONCURRENT_MAX
 
 
 class RedisAccess:
@@ -31,11 +31,9 @@ class RedisAccess:
             self._reader = SessionQueries(self.client, await self.limiter(config.load(self.client, self.prefix)))
         return self._reader
 
-    async def run(self, read: Callable[[SessionQueries], Coroutine[Any, Any, T]], session_id: str = "") -> T:
+    async def run(self, read: Callable[[SessionQueries], Coroutine[Any, Any, T]]) -> T:
         """Run a query that callers can cancel; raise StoreError as `reader` does."""
-        # If `session_id` is all that it reads, a silent node delays only its own sessions.
-        reader = await self.reader()
-        return await self.limiter(read(reader), reader.node_of_session(session_id) if session_id else "")
+        return await self.limiter(read(await self.reader()))
 
     def reload_config(self) -> None:
         """Load the configuration again on next use: it may be another Redis."""

@@ -20,7 +20,6 @@ from conferral.statemachine.events import Call
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id
-from conferral.storage.connection.client import node_of
 from conferral.storage.connection.errors import SILENT_STATES
 
 #: Poll interval for an outcome, initial and maximum, in seconds. Most commands are done in well under a second.
@@ -114,15 +113,15 @@ class CommandSubmitter:
             # A known id passed these checks before; the command itself may have opened or ended the session.
             check_session = check_session and not found.digest
             if not found.digest:  # before the id is reserved: it stays free if too many commands wait
-                await self._run(command_stream.require_capacity(client, keys), node_of(client, keys.commands))
+                await self._run(command_stream.require_capacity(client, keys))
         if check_session:
             await self._check_session(command)
         reserved = command_stream.reserve_id(client, keys, command.command_id, command.digest)
-        is_own = await self._run(reserved, node_of(client, keys.command(command.command_id)))
+        is_own = await self._run(reserved)
         _check_same_command(command, is_own=is_own)
         try:
             published = command_stream.publish(client, keys, {**fields, "id": command.command_id})
-            await self._run(published, node_of(client, keys.commands))
+            await self._run(published)
         except CommandsFullError as error:
             if unconfirmed:
                 raise unconfirmed[-1] from error
@@ -144,7 +143,7 @@ class CommandSubmitter:
         """Return a command's outcome; the status is empty for an unknown id."""
         client, keys = self._reader.client, self._reader.keys
         request = command_stream.read_outcome(client, keys, command_id)
-        return await self._run(request, node_of(client, keys.command(command_id)))
+        return await self._run(request)
 
     async def wait_for_outcome(
         self, command: SubmittedCommand, timeout_s: float, is_gone: Callable[[], bool] = lambda: False

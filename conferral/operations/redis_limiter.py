@@ -1,9 +1,7 @@
 """Limits concurrent Redis requests; a waiting caller can always cancel."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Coroutine
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from conferral.runtime.errors import StoreUnreachableError
@@ -14,11 +12,11 @@ T = TypeVar("T")
 class RequestRunner(Protocol):
     """A way to run a request."""
 
-    async def __call__(self, request: Coroutine[Any, Any, T], node: str = "", /) -> T:
-        """Return the result; `node` is empty for several nodes or one server."""
+    async def __call__(self, request: Coroutine[Any, Any, T], /) -> T:
+        """Return the result."""
 
 
-async def cancellable(request: Coroutine[Any, Any, T], _node: str = "", /) -> T:
+async def cancellable(request: Coroutine[Any, Any, T], /) -> T:
     """Await a request so that canceling the caller always works."""
     # On Python 3.11, the Redis client can swallow a cancellation, and the caller would keep waiting.
     return await _result_of(asyncio.ensure_future(request))
@@ -41,26 +39,24 @@ async def _result_of(task: "asyncio.Task[T]", timeout_s: float | None = None) ->
 
 
 class RedisLimiter:
-    """Limits concurrent requests per node; the connection pool raises beyond.
+    """Limits concurrent requests; the connection pool raises beyond.
 
-    `limit` also applies to requests to several nodes, so the client needs twice as many connections. `deadline_s` is
-    for the turn and the answer together; None for no limit. A silent node takes no other node's turn.
+    `deadline_s` is for the turn and the answer together; None for no limit.
     """
 
     def __init__(self, limit: int, deadline_s: float | None = None) -> None:
         self._deadline_s = deadline_s
-        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(limit))
+        self._slots = asyncio.Semaphore(limit)
         #: Running requests; some may no longer have a waiting caller.
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def __call__(self, request: Coroutine[Any, Any, T], node: str = "", /) -> T:
+    async def __call__(self, request: Coroutine[Any, Any, T], /) -> T:
         """Return a request's result, or raise StoreUnreachableError if it is late."""
         now_s = asyncio.get_running_loop().time
         until_s = None if self._deadline_s is None else now_s() + self._deadline_s
-        slots = self._slots[node]
         try:
             async with asyncio.timeout_at(until_s):
-                await slots.acquire()
+                await self._slots.acquire()
         except TimeoutError:
             request.close()
             raise StoreUnreachableError("Redis has too much to do") from None
@@ -69,13 +65,13 @@ class RedisLimiter:
             raise
         task = asyncio.ensure_future(request)
         self._running.add(task)
-        task.add_done_callback(partial(self._release_slot, slots))
+        task.add_done_callback(self._release_slot)
         # At the deadline, the request runs on: canceling could leave an unread answer. Its own timeout ends it.
         return await _result_of(task, None if until_s is None else until_s - now_s())
 
-    def _release_slot(self, slots: asyncio.Semaphore, task: "asyncio.Task[Any]") -> None:
+    def _release_slot(self, task: "asyncio.Task[Any]") -> None:
         self._running.discard(task)
-        slots.release()
+        self._slots.release()
         if not task.cancelled():
             task.exception()  # the waiting caller has the error, or is gone
 

@@ -161,18 +161,14 @@ class SessionQueries(SessionReader):
         if not NAME_PATTERN.fullmatch(named):
             return ""
         # The session first: its node may answer while that of the index of calls does not.
-        if await run(self.exists(named), self.node_of_session(named)):
+        if await run(self.exists(named)):
             return named
-        return await run(self.session_of_call(named), node_of(self.client, self.keys.call(named))) or ""
+        return await run(self.session_of_call(named)) or ""
 
     async def view_exact(self, named: str, run: RequestRunner = cancellable) -> StoredSession:
         """Return the session that `find_exact` finds; an empty one for none."""
         session_id = await self.find_exact(named, run)
-        return (
-            await run(self.read_session(session_id), self.node_of_session(session_id))
-            if session_id
-            else UNKNOWN_SESSION
-        )
+        return await run(self.read_session(session_id)) if session_id else UNKNOWN_SESSION
 
     async def find(self, named: str) -> str:
         """Return what `find_exact` or `search` finds, or raise UnknownSession."""

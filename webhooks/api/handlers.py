@@ -127,7 +127,7 @@ class Handlers:
     async def show_session(self, request: ApiRequest) -> web.Response:
         """Show one session."""
         session_id = await self._session_id(request)
-        session = await self._limiter(self._reader.read_session(session_id), self._reader.node_of_session(session_id))
+        session = await self._limiter(self._reader.read_session(session_id))
         if not session.is_known:
             raise _unknown_session(request)
         return _response(200, models.Session.of_stored(session))
@@ -136,10 +136,9 @@ class Handlers:
         """Show one session's log, oldest first."""
         session_id = await self._session_id(request)
         log = self._reader.read_log(session_id, **request.query)
-        node = self._reader.node_of_session(session_id)
-        page = await self._limiter(log, node)
+        page = await self._limiter(log)
         # The index of calls outlives the session.
-        if not page.items and not await self._limiter(self._reader.exists(session_id), node):
+        if not page.items and not await self._limiter(self._reader.exists(session_id)):
             raise _unknown_session(request)
         entries = [_log_entry(stored) for stored in page.items]
         return _response(200, models.LogPage(entries=entries, cursor=page.cursor or None))

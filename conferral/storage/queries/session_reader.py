@@ -127,10 +127,6 @@ class SessionReader:
             session_id = await self.client.get(self.keys.call(call_sid))
         return None if session_id is None else str(session_id.decode(errors="replace"))
 
-    def node_of_session(self, session_id: str) -> str:
-        """Return the node that has a session; empty for a single server."""
-        return node_of(self.client, self.keys.session(session_id))
-
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; skip unknown calls."""
         wanted = list(call_sids)
