@@ -19,7 +19,7 @@ from tests.statemachine.conference_scenarios import retrieving
 from tests.statemachine.scenario import ALICE, Scenario
 from tests.statemachine.test_grid import MOVES
 from tests.statemachine.test_pending_command_histories import BEGINNINGS, ORDER_MOVES, OrderHistory
-from tests.statemachine.test_recall import failed_from_bridge
+from tests.statemachine.test_transfers import failed_from_bridge
 from tests.statemachine.transfer_scenarios import conferenced, talking
 from tests.support.each import each
 from tests.support.log_replay import shown

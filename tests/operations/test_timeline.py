@@ -20,7 +20,7 @@ from conferral.storage.codecs.timestamps import to_iso
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
-from tests.statemachine.test_recall import failed_from_bridge
+from tests.statemachine.test_transfers import failed_from_bridge
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 from tests.support.each import each
 from tests.support.sample_logs import recorded

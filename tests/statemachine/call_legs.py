@@ -20,7 +20,6 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from tests.support.each import each
 
 CUSTOMER_CALL = "CA" + "c" * 32
 AGENT_CALL = "CA" + "a" * 32
@@ -118,10 +117,3 @@ def apply(effect: UpdateParticipant, leg: Leg) -> None:
     if effect.supervises:
         leg.muted = effect.supervises == "monitor"
         leg.coaches = effect.coaches if effect.supervises == "whisper" else ""
-
-
-#: A phone is not answered: the status of its call, the SIP response, and our word for that.
-unanswered = each("status, sip, reason", [
-    ("busy", 486, "busy"), ("busy", 603, "rejected"), ("no-answer", 487, "no-answer"), ("no-answer", 0, "no-answer"),
-    ("failed", 404, "failed"), ("failed", 0, "failed"), ("canceled", 0, "failed"),
-])  # fmt: skip

@@ -10,7 +10,6 @@ from tests.statemachine.call_legs import Leg, words
 from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CONFERENCE, CUSTOMER_NUMBER, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import FLAGS, conferenced
 
-DAVE = "client:dave"
 SECOND_CALL = "CA" + "5" * 32
 #: What the session of a browser's call is called that names none.
 CLIENT_SESSION = AGENT_CALL

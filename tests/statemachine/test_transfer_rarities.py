@@ -7,7 +7,7 @@ from conferral.statemachine.events import AgeOverdue, ConferenceStarted
 from tests.statemachine.command_scenarios import ordering, recorded, supervised
 from tests.statemachine.conference_scenarios import browser, parked_from_bridge, retrieving
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
-from tests.statemachine.test_guests import with_leg
+from tests.statemachine.test_recovery import with_leg
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 
 

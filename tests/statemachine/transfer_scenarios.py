@@ -23,14 +23,6 @@ def conferenced(policy: Policy | None = None, **given: Any) -> Scenario:
     return converted(policy, **given).confirms("customer", "agent").expect("conferenced").expect_timers()
 
 
-def succeeds_all(story: Scenario) -> Scenario:
-    """Twilio has carried out everything that the last event ordered."""
-    assert story.last is not None
-    for effect in story.last.effects:
-        story.succeeds(effect.kind, effect.party, effect.effect_id)
-    return story
-
-
 def outbound(policy: Policy | None = None) -> Scenario:
     """The agent of an outbound session has picked up, has been let in by our gate, and talks to the customer."""
     story = (

@@ -1,8 +1,8 @@
-"""Check that the tests of `tests/statemachine` take every row of the transition table.
+"""Check that scenarios and explored flows take every row of the transition table.
 
 Each process counts the rows that it takes; with xdist, the controller adds up what the workers report. The check runs
-when the whole folder ran and passed. Leaving out the soak tests is allowed, any other selection turns the check off.
-It is a plugin instead of a conftest of that folder because the controller of xdist collects no tests.
+when both folders ran and passed. Leaving out the soak tests is allowed, any other selection turns the check off.
+It is a plugin instead of a conftest because the controller of xdist collects no tests.
 """
 
 from collections import Counter
@@ -14,17 +14,18 @@ import pytest
 
 from tests.support.row_marks import marked, never_taken
 
-_FOLDER = Path(__file__).parent.parent / "statemachine"
+_TESTS = Path(__file__).parent.parent
+_FOLDERS = tuple(_TESTS / name for name in ("statemachine", "model_checking"))
 _OUTPUT = "rows_taken"
 
 
 class _RowCoverage:
-    """The rows that the tests of the folder have taken, in this process or in all workers."""
+    """The rows that the tests of the folders have taken, in this process or in all workers."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.is_worker = hasattr(config, "workeroutput")
         self.taken: Counter[int] = Counter()
-        #: Whether the whole folder was to run, as this process or a worker has collected it.
+        #: Whether all of them were to run, as this process or a worker has collected it.
         self.is_whole = False
         self.never: list[str] = []
         self._files: set[Path] = set()
@@ -38,7 +39,8 @@ class _RowCoverage:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         names_tests = any("::" in argument for argument in session.config.args)
-        self.is_whole = self._files >= set(_FOLDER.glob("test_*.py")) and not self._is_filtered and not names_tests
+        files = {file for folder in _FOLDERS for file in folder.glob("test_*.py")}
+        self.is_whole = self._files >= files and not self._is_filtered and not names_tests
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -72,7 +74,7 @@ class _RowCoverage:
             terminalreporter.section("rows of the table that no test takes", red=True)
             for row in self.never:
                 terminalreporter.write_line(row)
-            terminalreporter.write_line("Write a story in tests/statemachine that takes each, or remove the row.")
+            terminalreporter.write_line("Write a scenario in tests/statemachine that takes each, or remove the row.")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,4 +83,4 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _is_ours(item: pytest.Item) -> bool:
-    return item.path.parent == _FOLDER
+    return item.path.parent in _FOLDERS

@@ -1,0 +1,151 @@
+"""Conferences: what flows and exploration do not reach."""
+
+import pytest
+
+from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.events import LoneOverdue, OpeningOverdue
+from conferral.statemachine.policy import Policy
+from tests.statemachine.command_scenarios import Orders, added, ordering
+from tests.statemachine.conference_scenarios import as_conference, browser_talks, called, called_in, received, waiting
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced
+
+
+def test_guest_whose_join_is_reported_after_the_end_leaves_the_conference_and_is_not_hung_up():
+    story = as_conference(conferenced().end()).joins("guest").expect("ended", "end room")
+    story.sweep_finds("call-live", "guest").expect("ended").joins("guest").expect("ended")
+
+
+def refused_by_ended_conference(story):
+    dial = story.legs["target"].dial
+    return story.fails("create_participant", "target", gone=True, code=16022, effect_id=dial)
+
+
+def test_target_that_twilio_did_not_dial_is_not_waited_for_when_the_customer_waits_in_another_conference():
+    """No call will come that could be hung up."""
+    story = refused_by_ended_conference(blind_from_bridge()).expect("transferring", "look")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    story.expect("transferring", "dial agent to the gate", phase="recall")
+
+
+def test_customer_whose_conference_the_agent_ended_is_followed_before_the_end_is_reported():
+    """The agent hung up before Twilio knew that this must not end the conference; the join comes first."""
+    story = conferenced().transfer("warm").joins("customer", conference=OTHER_CONFERENCE, starts=False)
+    story.expect("transferring", "hang up agent", "dial target", phase="blind")
+    assert (story.session.conference_sid, story.session.former_conferences) == (OTHER_CONFERENCE, (CONFERENCE,))
+    assert not story.session.parties["customer"].desired_end_on_exit
+    story.conference_ends(by="agent").expect("transferring", phase="blind")
+    assert [party.name for party in story.session.participants] == ["customer"]
+
+
+def test_one_who_remains_alone_on_hold_is_taken_off_once_someone_joins():
+    story = added().leaves("lawyer").hold("customer").confirms("customer").leaves("agent").expect("conferenced")
+    story.joins("guest").expect("conferenced", "unhold customer")
+
+
+def test_all_who_remain_on_hold_are_taken_off():
+    story = added().hold("agent").confirms("agent").hold("lawyer", "hold-2").confirms("lawyer").leaves("customer")
+    story.expect("conferenced", "unhold agent", "unhold lawyer")
+
+
+def gated(options: dict[str, object]) -> Orders:
+    story = ordering(conferenced).add(**options).confirms("customer", "agent").placed("lawyer")
+    return story.call("lawyer", "ringing").gate("lawyer")
+
+
+TWO = {"other_agents": (BOB,)}
+
+
+def test_late_callbacks_of_the_former_agent_do_not_touch_the_next():
+    story = waiting(**TWO).placed("agent").call("agent", "busy").placed("agent").call("agent", "ringing")
+    story.call("former agent", "completed").expect("conferenced", outcome="stale")
+    story.leaves("former agent", status="busy", reason="participant_add_failed")
+    story.expect("conferenced", outcome="stale").expect_parties(customer="connected", agent="ringing")
+
+
+def lost():
+    """The conference in which the caller waited is over, and he has not come into another."""
+    story = waiting().placed("agent").conference_ends().expect("conferenced", "hang up agent")
+    return story.call("agent", "canceled").expect("conferenced").expect_timers("opening")
+
+
+def moved():
+    story = lost().fires(OpeningOverdue).expect("conferenced", "look").reads(customer="in-progress")
+    return story.expect("conferenced", "move customer").expect_timers("opening")
+
+
+def test_move_that_has_come_to_nothing_ends_it():
+    story = moved()
+    story.fails("redirect_call", "customer", status=500, effect_id=story.last.effects[0].effect_id)
+    story.expect("conferenced", "look").reads(customer="in-progress", conference=CONFERENCE)
+    story.expect("ended", "hang up customer", reason="convert-failed")
+
+
+def conference_is_over(story):
+    """Twilio refuses to dial into a conference that has ended; no callback has reported the end yet."""
+    return story.fails("create_participant", "agent", gone=True, status=404, effect_id=story.legs["agent"].dial)
+
+
+def test_customers_number_is_not_what_the_dial_came_too_late_for():
+    story = called(Policy(shows_customer_number=True), call_token="token").joins("customer", starts=False)
+    conference_is_over(story.expect("conferenced", "dial agent")).expect("conferenced")
+
+
+def test_dial_into_the_first_conference_that_is_placed_after_the_second_began_is_hung_up():
+    story = waiting().joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("conferenced", "dial agent")
+    story.placed("former agent").expect("conferenced", "hang up a call")
+    story.call("former agent", "ringing").expect("conferenced")
+    story.takes_part_in(OTHER_CONFERENCE, "agent").expect("conferenced", *FLAGS, phase="")
+
+
+def test_someone_who_is_no_party_does_not_count_as_the_agent():
+    story = waiting().placed("agent").joins("guest").expect("conferenced", phase="ringing")
+    story.call("agent", "busy").expect("ended", "say goodbye to customer", reason="agent-busy")
+    story.succeeds("say_and_hang_up", "customer").expect("ended", "end room")
+
+
+AFTER = {"attributes": ConferenceAttributes(after_url="https://example.com/survey")}
+
+
+def with_survey():
+    story = waiting(**AFTER).takes_part("agent").expect("conferenced", "flag customer", phase="")
+    return story.confirms("customer").expect("conferenced").expect_timers()
+
+
+@pytest.mark.parametrize("outcome", ["refused", "unknown"])
+def test_caller_who_can_not_be_sent_on_does_not_stay_there_alone(outcome):
+    """The end of the conference leads him on by his action, should Twilio not have taken the request."""
+    story = with_survey().leaves("agent").fires(LoneOverdue).expect("ended", "send away customer")
+    effect_id = story.last.effects[0].effect_id
+    if outcome == "refused":
+        story.fails("redirect_to_url", "customer", code=21205, effect_id=effect_id)
+    else:
+        story.is_unknown("redirect_to_url", "customer", effect_id)
+    story.expect("ended", "end room")
+
+
+def talks_to_customer():
+    return called_in().takes_part("customer").confirms("customer", "agent")
+
+
+BEGINNINGS = pytest.mark.parametrize("begin", [conferenced, received, talks_to_customer, browser_talks])
+
+
+def orders(story):
+    """The same story, with the commands about parties."""
+    story.__class__ = Orders
+    return story
+
+
+def with_held_customer(begin):
+    story = orders(begin()).hold("customer").confirms("customer")
+    return story.expect_command("hold-1", "accepted", "done").expect_held("customer")
+
+
+@BEGINNINGS
+def test_held_customer_is_alone_when_the_agent_leaves(begin):
+    story = with_held_customer(begin)
+    assert "lone" not in story.session.timers, "a held party is company"
+    story.leaves("agent").expect("conferenced")
+    assert "lone" in story.session.timers
+    story.fires(LoneOverdue).expect("ended", "end room", reason="agent-left")

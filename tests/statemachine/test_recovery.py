@@ -1,0 +1,228 @@
+"""What the sweep and reads find: what flows and exploration do not reach."""
+
+import pytest
+
+from conferral.statemachine.effects import HangUpCall
+from conferral.statemachine.events import ConferenceFound, LeaveOverdue, ParkOverdue, ParticipantFound
+from tests.statemachine.call_legs import Leg
+from tests.statemachine.command_scenarios import ordering
+from tests.statemachine.conference_scenarios import (
+    ConferenceScenario,
+    as_conference,
+    browser_talks,
+    calling,
+    parked,
+    retrieving,
+    waiting,
+)
+from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_NUMBER, OTHER_CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, outbound, talking
+
+
+def found(story: Scenario, *names: str, session_id: str = "", **changes: dict[str, object]) -> ConferenceScenario:
+    """The sweep has found these legs in a conference; `changes` says how some of them differ."""
+    participants = []
+    for name in names:
+        leg = story.legs[name]
+        values = {"label": leg.label, "address": CUSTOMER_NUMBER if name == "customer" else ALICE}
+        values |= {"came_in": name == "customer"} | changes.get(name, {})
+        participants.append(ParticipantFound(call_sid=leg.call_sid, **values))
+    event = ConferenceFound(
+        **story.common(token="sweep:1"), conference_sid=CONFERENCE, participants=tuple(participants)
+    )  # fmt: skip
+    return as_conference(story.take(event))
+
+
+def with_target(story: Scenario) -> Scenario:
+    story.legs["target"] = Leg("CA" + "8" * 32, "target", "target-2")
+    return story
+
+
+def test_three_who_talk_are_a_warm_transfer():
+    story = found(with_target(Scenario()), "customer", "agent", "target").expect("transferring", phase="warm")
+    story.complete().expect("transferring", "hang up agent")
+
+
+def test_session_recognized_by_its_bridge_is_read():
+    found(Scenario().answered(), "customer").expect("bridged", "look")
+
+
+def rolled_back() -> Scenario:
+    """By all that is known the two talk over a bridge; the sweep misses the agent's call, and a read follows."""
+    story = (
+        as_conference(Scenario().answered().later(30_000))
+        .sweep_finds("call-missing", "agent")
+        .expect("bridged", "look")
+    )
+    return with_target(story)
+
+
+def test_running_transfer_continues():
+    story = rolled_back()
+    story.legs["customer"].held = True
+    story.reads(
+        customer="in-progress", agent="in-progress", conference=CONFERENCE, inside=("customer", "agent", "target")
+    )
+    story.expect("transferring", phase="consult").complete().expect("transferring", "unhold customer")
+
+
+def test_customer_found_alone_is_hung_up():
+    story = rolled_back()
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",))
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
+
+
+def with_leg(story: Scenario, name: str, label: str, digit: str = "8", **how: object) -> ConferenceScenario:
+    """A call of which the session knows nothing."""
+    story.legs[name] = Leg("CA" + digit * 32, name, label, **how)
+    return as_conference(story)
+
+
+def guests_rolled_back(begin=conferenced, **target: object) -> ConferenceScenario:
+    """As far as known, customer and agent are in the conference; a read follows, because the agent's call is over."""
+    story = as_conference(begin().later(30_000)).sweep_finds("call-missing", "agent").expect("conferenced", "look")
+    return with_leg(story, "target", "target-1", **target)
+
+
+def shows(story: Scenario, *inside: str, agent: str = "completed", **given: object) -> ConferenceScenario:
+    return as_conference(
+        story.reads(customer="in-progress", agent=agent, conference=CONFERENCE, inside=inside, **given)
+    )
+
+
+def is_alone(story: Scenario) -> bool:
+    return "lone" in story.session.timers
+
+
+def transferring() -> ConferenceScenario:
+    """By all that is known the two talk; in truth a transfer was begun, so that no one's leaving ends it."""
+    story = guests_rolled_back()
+    story.legs["customer"].end_on_exit = story.legs["agent"].end_on_exit = False
+    return story
+
+
+def test_losing_targets_of_a_lost_blind_transfer_are_hung_up():
+    story = with_leg(guests_rolled_back(), "second", "target-2", "9", is_ringing=True)
+    shows(story, "customer", "target", "second")
+    (hang_up,) = (one for one in story.last.effects if isinstance(one, HangUpCall))
+    assert hang_up.call_sid == story.legs["second"].call_sid
+
+
+def test_two_parties_still_joining_are_in_a_transfer():
+    story = with_leg(Scenario().answered().convert(), "target", "target-1")
+    story.legs["customer"].held = True
+    shows(story, "customer", "agent", "target", agent="in-progress")
+    story.expect("transferring", phase="consult").expect_command("convert-1", "accepted", "done").expect_timers()
+
+
+def test_lost_consult_whose_target_rings_is_found_during_a_conversion():
+    story = with_leg(Scenario().answered().convert(), "target", "target-1", is_ringing=True)
+    story.legs["customer"].held = True
+    shows(story, "customer", "agent", "target", agent="in-progress")
+    story.expect("transferring", phase="consult").expect_transfer("ringing").expect_held("customer")
+
+
+def test_customer_expected_to_be_moving_talks_to_the_party_that_took_over():
+    story = with_leg(Scenario().answered().convert(), "target", "target-1")
+    shows(story, "customer", "target").expect("conferenced", "flag customer", "flag agent")
+    story.expect_command("convert-1", "accepted", "done").expect_timers("confirm")
+    assert story.session.parties["agent"].call_sid == story.legs["target"].call_sid
+
+
+def with_gap(story: ConferenceScenario) -> ConferenceScenario:
+    """A callback of the conference was lost."""
+    story.sequences[CONFERENCE] += 1
+    return story
+
+
+def test_parked_call_with_missing_callbacks_is_read_before_it_returns():
+    story = with_leg(with_gap(parked()), "taker", "agent-5")
+    story.changes("customer").fires(ParkOverdue).expect("conferenced", "look")
+    story.legs["customer"].held = False
+    story.reads(customer="in-progress", conference=CONFERENCE, inside=("customer", "taker"))
+    assert story.session.phase == ""
+
+
+@pytest.mark.parametrize("inside", [("customer", "target"), ("agent", "target")], ids=" and ".join)
+def test_target_without_both_parties_is_in_no_transfer(inside: tuple[str, ...]):
+    story = shows(transferring(), *inside, agent="in-progress").expect("conferenced", phase="")
+    assert story.session.parties["guest-1"].takes_part
+
+
+def test_target_beside_an_agent_who_is_being_removed_is_in_no_transfer():
+    story = transferring().remove("agent")
+    shows(story, "customer", "agent", "target", agent="in-progress").expect("conferenced", phase="")
+
+
+def test_target_who_rings_while_another_talks_to_all_is_no_part_of_the_transfer():
+    story = with_leg(transferring(), "second", "target-2", "9", is_ringing=True)
+    story = shows(story, "customer", "agent", "target", "second", agent="in-progress")
+    story.expect("transferring", phase="warm").expect_transfer("merged")
+    story.expect_parties(customer="connected", agent="connected", target="connected", guest_1="ringing")
+
+
+def test_party_who_rings_is_not_hung_up_because_another_talks():
+    story = with_leg(with_leg(guests_rolled_back(), "lawyer", "lawyer-1"), "expert", "expert-2", "9", is_ringing=True)
+    story = shows(story, "customer", "agent", "lawyer", "expert", agent="in-progress")
+    assert not [words for words in story.words() if words.startswith("hang up")]
+    assert story.session.parties["expert"].status == "ringing"
+
+
+def test_participant_of_another_conference_is_not_added():
+    story = as_conference(
+        guests_rolled_back().reads(agent="in-progress", conference=OTHER_CONFERENCE, inside=("target",))
+    )
+    story.expect_parties(customer="connected", agent="connected")
+
+
+def test_added_party_whose_join_came_before_their_dial_takes_part_once_the_dial_is_answered():
+    story = with_leg(ordering(conferenced).add(), "lawyer", "lawyer-1").joins("lawyer")
+    story.confirms("customer", "agent").expect("conferenced", "dial lawyer")
+    story.legs["lawyer"].call_sid = story.legs["former lawyer"].call_sid
+    story.placed("lawyer").expect_command("add-1", "accepted", "done")
+    story.expect_parties(customer="connected", agent="connected", lawyer="connected")
+
+
+def test_name_of_a_guest_who_turns_out_to_be_the_dialed_party_is_not_given_again():
+    story = ordering(conferenced).add().confirms("customer", "agent").expect("conferenced", "dial lawyer")
+    story.legs["guest"].call_sid = story.legs["lawyer"].call_sid
+    story = with_leg(story.joins("guest").placed("lawyer"), "third", "Boss", "6").joins("third")
+    story.expect_parties(customer="connected", agent="connected", lawyer="connected", guest_2="connected")
+
+
+def test_join_of_a_guest_whom_the_wait_audio_has_shown_repeats_no_hold():
+    story = ordering(conferenced).joins("guest", sequence=None, token="wait").confirms("customer", "agent")
+    story.hold("guest-1").expect("conferenced", "hold guest-1").joins("guest").expect("conferenced")
+
+
+#: Sessions in every state, and the calls that are live in each.
+LIVE = {
+    "ringing": lambda: Scenario().comes_in().call("agent", "ringing"),
+    "bridged": lambda: Scenario().answered(),
+    "outbound": outbound,
+    "converting": lambda: Scenario().answered().convert(),
+    "conferenced": conferenced,
+    "waiting": lambda: waiting().placed("agent"),
+    "browser": browser_talks,
+    "calling": lambda: calling().placed("agent"),
+    "warm": lambda: talking("warm"),
+    "blind": lambda: blind_from_bridge().placed("target"),
+    "parked": parked,
+    "retrieving": lambda: retrieving().placed("agent"),
+}
+
+
+def later(story):
+    return as_conference(story.later(30_000))
+
+
+@pytest.mark.parametrize("situation", ["bridged", "outbound", "conferenced", "browser", "warm", "parked"])
+@pytest.mark.parametrize("way", ["fails", "is_unknown"])
+def test_failed_read_is_repeated(situation, way):
+    story = later(LIVE[situation]())
+    state = story.session.state.value
+    story.sweep_finds("call-missing", "customer").expect(state, "look")
+    getattr(story, way)("read_calls")
+    story.expect(state)
+    assert "leave" in story.session.timers
+    story.fires(LeaveOverdue).expect(state, "look")

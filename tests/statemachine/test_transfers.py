@@ -1,0 +1,150 @@
+"""Warm, blind, and consult transfers, and the recall: what flows and exploration do not reach."""
+
+from dataclasses import replace
+
+import pytest
+
+from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.policy import Policy
+from tests.statemachine.command_scenarios import added, ordering
+from tests.statemachine.conference_scenarios import as_conference
+from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
+from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced, outbound, ringing, talking
+
+COMPLETED = ("transfer", "completed", "")
+
+
+def test_agent_leave_may_be_reported_before_the_conference_end():
+    story = conferenced().transfer("warm").leaves("agent").expect("transferring", "hold customer", phase="blind")
+    story.conference_ends(by="agent").expect("transferring")
+    story.joins("customer", conference=OTHER_CONFERENCE, starts=False).expect("transferring", "dial target")
+
+
+CONSULT_COMPLETED = ("transfer", "completed", "")
+
+
+def test_swap_whose_hold_is_confirmed_too_late_is_undone():
+    story = talking("consult").swap().fires(StageOverdue).expect("transferring", "unhold target")
+    story.confirms("target").expect_held("customer").swap("swap-2").expect("transferring", "hold target")
+
+
+@pytest.mark.parametrize("step, expected", [("swap", "target"), ("complete", ""), ("cancel", "")])
+def test_customer_outside_the_conference_without_an_end_is_read(step, expected):
+    """His `<Dial>` is over and he can't be unheld; what became of his call is asked."""
+    story = talking("consult").dial_ends("completed", dial="conference").expect("transferring")
+    getattr(story, step)()
+    if step == "cancel":
+        story.leaves("target")
+    if expected:
+        story.confirms(expected)
+    story.fires(StageOverdue)
+    assert "look" in story.words()
+    story.expect_timers("stage")
+    story.reads(customer="completed", agent="in-progress", conference=CONFERENCE, inside=("agent",))
+    assert story.session.end_reason == "customer-left"
+
+
+BLIND_COMPLETED = ("transfer", "completed", "")
+
+
+def test_agent_hang_up_without_callback_is_verified():
+    story = Scenario().answered().transfer("blind").joins("customer", starts=False).takes_part("target")
+    story.succeeds("hang_up_call", "agent", story.session.parties["agent"].hang_up_effect_id)
+    story.fires(StageOverdue).expect("transferring", "look", "hang up agent")
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer", "target"))
+    story.expect("conferenced", *FLAGS).expect_concluded(BLIND_COMPLETED)
+
+
+@pytest.mark.parametrize("code", [16001, 16099])
+def test_hold_that_is_refused_before_the_start_is_not_repeated(code):
+    story = conferenced().transfer("blind").confirms("agent").expect("transferring", "hold customer")
+    story.fails("update_participant", "customer", code=code, effect_id=story.last.effects[-1].effect_id)
+    story.expect("transferring").expect_timers("stage")
+    story.conference_starts().expect("transferring", "hold customer")
+
+
+def moved_again():
+    """The customer of an outbound call was redirected twice: the first redirect had an unknown outcome."""
+    story = outbound().transfer("blind")
+    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).fires(StageOverdue)
+    return story.reads(agent="in-progress", customer="in-progress").expect("transferring", "move customer", "look")
+
+
+def test_two_moves_of_unknown_outcome_that_did_not_happen_leave_the_two_talking():
+    why = "unknown: Twilio gave no answer"
+    story = moved_again()
+    story.is_unknown("redirect_call", "customer", story.session.open_redirects[0]).fires(StageOverdue)
+    story.reads(agent="in-progress", customer="in-progress").expect("bridged", "look", phase="connected")
+    story.reads(agent="in-progress", customer="in-progress").expect("bridged").expect_timers()
+    story.expect_command("transfer-1", "accepted", "failed", reason=why).expect_concluded(("transfer", "failed", why))
+    assert not story.session.parties["agent"].is_leaving
+    story.transfer("blind", command_id="transfer-2").expect("transferring", "move customer")
+
+
+def failed_from_bridge(policy: Policy | None = None) -> Scenario:
+    """The customer waits alone with ring-back; the target was busy."""
+    return blind_from_bridge(policy=policy).placed("target").call("target", "busy")
+
+
+def test_first_call_waits_as_long_as_twilio_asked_when_it_refused_to_dial_the_target():
+    story = blind_from_bridge().refused("target", status=429, code=20429, retry_after_ms=30_000)
+    story.expect("transferring", phase="recall").expect_timers("stage")
+    assert story.session.timers["stage"] - story.now_ms == 30_000
+    story.fires(StageOverdue).expect("transferring", "dial agent to the gate").takes_part("agent")
+    story.expect("conferenced", *FLAGS)
+
+
+def test_customer_talks_to_an_added_party_when_the_agent_is_removed_from_a_recall():
+    story = added().transfer("blind", BOB).confirms("customer").leaves("agent").placed("target").call("target", "busy")
+    story.expect("transferring", "dial agent to the gate", phase="recall").placed("agent").remove("agent")
+    story.call("agent", "canceled").confirms("customer").expect("conferenced").expect_held()
+
+
+def test_join_of_a_conference_that_the_session_has_left_is_late():
+    story = talking("warm")
+    story.session = replace(story.session, former_conferences=(OTHER_CONFERENCE,))
+    story.joins("agent", conference=OTHER_CONFERENCE).expect("transferring", outcome="stale")
+
+
+def test_decision_of_the_gate_about_a_former_dial_is_only_logged():
+    story = ringing("warm")
+    story.legs["former target"] = replace(story.legs["target"], dial="former-dial", call_sid="CA" + "9" * 32)
+    story.gate("former target", "rejected").expect("transferring", phase="warm")
+
+
+def test_session_waits_for_the_update_before_a_hold_until_the_next_one():
+    story = ordering().hold("customer")
+    clear, hold = (effect.effect_id for effect in story.last.effects if effect.party == "customer")
+    customer = story.session.parties["customer"]
+    assert (customer.clearing_effect_id, customer.update_effect_id) == (clear, hold)
+    story.confirms("customer").unhold("customer")
+    (unhold,) = (effect.effect_id for effect in story.last.effects)
+    customer = story.session.parties["customer"]
+    assert (customer.clearing_effect_id, customer.update_effect_id) == ("", unhold)
+
+
+def test_hold_that_replaces_an_update_of_the_flag_clears_it_again():
+    """A successor would not repeat the replaced one, and Twilio ignores the flag of a held party."""
+    story = ordering().add().expect("conferenced", "unflag customer", "unflag agent").hold("customer")
+    clear, hold = (effect for effect in story.last.effects if effect.party == "customer")
+    assert (clear.end_on_exit, hold.hold) == (False, True)
+    assert story.session.parties["customer"].clearing_effect_id == clear.effect_id
+
+
+def arrives_next_to_a_guest(story: Scenario) -> Scenario:
+    """The customer joins a conference that a call of another app has started."""
+    return story.joins("guest").joins("customer")
+
+
+def test_blind_transfer_holds_a_customer_who_arrives_next_to_a_guest():
+    story = arrives_next_to_a_guest(Scenario().answered().transfer("blind").call("agent", "completed"))
+    story.expect("transferring", "hold customer", phase="blind").confirms("customer")
+    story.expect("transferring", "dial target")
+
+
+@pytest.mark.parametrize("is_confirmed", [True, False])
+def test_park_holds_a_customer_who_arrives_next_to_a_guest_and_goes_on_without(is_confirmed):
+    story = arrives_next_to_a_guest(as_conference(Scenario().answered()).park())
+    story.expect("transferring", "hold customer", phase="park")
+    story = story.confirms("customer") if is_confirmed else story.fires(StageOverdue)
+    story.call("agent", "completed").expect("conferenced", "hold guest-1", phase="parked")
