@@ -19,22 +19,6 @@ SWEEP_S = 0.5
 #: After this ring time without callbacks, Conferral searches for the dialed party's call.
 POLICY = {"ring_timeout_ms": 1_000}
 pytestmark = [pytest.mark.redis, pytest.mark.system(policy=POLICY, CONFERRAL_SWEEP_INTERVAL=SWEEP_S)]
-SEEDS = range(12)
-
-
-class Reversing(Faults):
-    """Each callback is sent a little sooner than the one before it, so that the last comes first."""
-
-    #: Between two of them, and how long the first one waits, real seconds.
-    STEP_S, FIRST_S = 0.03, 0.6
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sent = 0
-
-    def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
-        self.sent += 1
-        return CallbackPlan(delay_s=max(0.0, self.FIRST_S - self.STEP_S * self.sent))
 
 
 class Copying(Faults):
@@ -121,27 +105,6 @@ async def test_fault_43_every_callback_comes_a_hundred_times(system: FaultSystem
     await all_hang_up(system)
 
 
-@pytest.mark.soak
-async def test_fault_43_callbacks_come_in_reverse_order(system: FaultSystem) -> None:
-    customer, agent = await system.talking()
-    await system.sandbox.wait_until_idle()
-    reversing = system.sandbox.faults = Reversing()
-    await system.done("convert", customer.sid)
-    await system.sandbox.wait_until_idle()
-    assert reversing.sent > 2
-    await comes_to_agree(system, customer)
-    reversing.sent = 0
-    await transferred(system, customer)
-    await system.sandbox.wait_until_idle()
-    await comes_to_agree(system, customer)
-    reversing.sent = 0
-    agent.hang_up()
-    await system.sandbox.wait_until_idle()
-    await comes_to_agree(system, customer)
-    reversing.sent = 0
-    await all_hang_up(system)
-
-
 async def deliver_again(system: FaultSystem, entries: list[DeliveryEntry]) -> set[int]:
     """Sends callbacks once more as they were, signed, with the same token; returns the statuses answered."""
     delivery = system.sandbox.dispatcher.webhooks
@@ -181,15 +144,6 @@ async def test_fault_43_callbacks_that_come_when_all_is_over_change_nothing(syst
 def changes(system: FaultSystem) -> list[str]:
     """What Twilio was asked to do, reads left out."""
     return [f"{entry.path} {entry.params}" for entry in system.sandbox.request_log.rest if entry.method == "POST"]
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("seed", SEEDS)
-async def test_fault_43_callbacks_as_chance_will_have_it(system: FaultSystem, seed: int) -> None:
-    """Repeat one with its seed, which stands in its name."""
-    system.sandbox.faults = Storm(Random(seed))
-    await plays_a_transfer(system)
-    await all_hang_up(system)
 
 
 # ---- not for us ------------------------------------------------------------------------------------------------------

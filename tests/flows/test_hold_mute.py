@@ -42,7 +42,6 @@ async def is_so(crowd: GroupCall, kind: str) -> None:
 # ---- what is heard -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.examples(2)
 @pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
 @pytest.mark.parametrize("who, other", [("customer", "agent"), ("agent", "customer")])
 async def test_held_party_hears_music_and_is_heard_by_no_one_until_unheld(system, start, who, other):
@@ -147,7 +146,6 @@ async def test_refused_change_has_failed_and_leaves_everything_as_it_was(system,
 # ---- then a transfer ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.examples(2)
 @pytest.mark.parametrize("held", ["customer", "agent", "bob"])
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
 async def test_transfer_with_a_held_party(system, held, mode):

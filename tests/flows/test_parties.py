@@ -19,7 +19,6 @@ async def no_one_ends_it(crowd: GroupCall) -> bool:
 # ---- added -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.examples(2)
 @pytest.mark.parametrize("start", STARTS)
 async def test_added_party_talks_with_both_and_call_continues_until_one_is_left(system, start):
     crowd = await two(system, start)
@@ -37,7 +36,6 @@ async def test_added_party_talks_with_both_and_call_continues_until_one_is_left(
     await crowd.ended_by_hang_up("bob", "agent-left")
 
 
-@pytest.mark.examples(2)
 @pytest.mark.parametrize("first, then, reason", [
     ("customer", "agent", "customer-left"),
     ("customer", "bob",   "customer-left"),
@@ -183,7 +181,6 @@ async def test_same_name_and_same_command_at_once_dial_once(system):
 # ---- removed -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.examples(2)
 @pytest.mark.parametrize("by_sid", [False, True], ids=["by-name", "by-call"])
 @pytest.mark.parametrize("who", ["bob", "agent"])
 async def test_removed_party_is_hung_up_and_the_others_talk_on(system, who, by_sid):

@@ -150,7 +150,7 @@ async def phone_calls(system, dialed, from_=f"sip:desk@{PHONES}", host="acme.sip
     [("4155550123", CUSTOMER), ("14155550123", CUSTOMER), ("011442071234567", ""), ("carol", f"sip:carol@{PHONES}"),
      ("1001", f"sip:1001@{PHONES}"), ("911", ""), ("19005550143", "")],
 )  # fmt: skip
-@pytest.mark.examples(7)
+@pytest.mark.examples(2)
 async def test_sip_phone_reaches_what_its_user_dials(redis_server, dialed, reached):
     async with system_with(redis_server) as system:
         if reached:
@@ -187,7 +187,6 @@ async def agent_called_in(system, address):
 
 
 @pytest.mark.parametrize("address", SIGNED)
-@pytest.mark.examples(4)
 async def test_agent_is_called_back_exactly_where_twilio_said_the_call_came_from(redis_server, address):
     async with system_with(redis_server) as system:
         system.sandbox.phone(TARGET).script_in_turn(busy())

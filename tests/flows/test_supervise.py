@@ -42,7 +42,6 @@ def _word(request: RestEntry) -> str:
 # ---- who hears whom ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.examples(3)
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("mode", MODES)
 async def test_supervisor_hears_all_and_is_heard_per_mode_from_the_start(system, start, mode):
@@ -160,7 +159,6 @@ async def test_two_talk_on_without_the_supervisor_and_leaving_ends_the_call_agai
 # ---- the coached agent leaves ------------------------------------------------------------------------------------
 
 
-@pytest.mark.examples(3)
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
 async def test_coach_of_an_agent_who_hands_over_is_never_heard_by_the_customer_and_coaches_the_next(system, mode):
     crowd = await two(system)

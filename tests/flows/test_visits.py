@@ -12,7 +12,7 @@ from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.metric_values import value_of
 from tests.support.phones import answers, busy
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(2)]
+pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 #: Several sweeps pass within a test.
 SWEEPS = {"CONFERRAL_SWEEP_INTERVAL": 0.5}
 ROUTES = {"bridge": "inbound", "conference": "conference", "client": "client"}
@@ -177,7 +177,10 @@ async def test_request_that_is_sent_again_after_the_call_opens_nothing(redis_ser
         assert len(system.sandbox.calls_of(AGENT)) == 1
 
 
-@pytest.mark.parametrize("fault", [{"latency_s": 5}, {"status": 503}], ids=["slow", "503"])
+@pytest.mark.parametrize(
+    "fault",
+    [pytest.param({"latency_s": 5}, marks=pytest.mark.soak, id="slow"), pytest.param({"status": 503}, id="503")],
+)
 @pytest.mark.parametrize("is_over", [False, True])
 @pytest.mark.parametrize("way", ["bridge", "conference"])
 async def test_visit_opens_though_twilio_does_not_say_whether_the_call_is_live(
