@@ -142,7 +142,7 @@ def test_following_stops_for_a_session_that_is_erased(run, redis, monkeypatch):
 
 def test_following_continues_after_redis_was_away(run, redis, monkeypatch):
     put(redis, make_session(), log=[log_entry("call_received")])
-    view, answers = SessionQueries.view, iter(["shown", "away"])  # the first read prints the session
+    view, answers = SessionQueries.read_session, iter(["shown", "away"])  # the first read prints the session
 
     async def view_or_error(reader, session_id):
         answer = next(answers, "ended")
@@ -152,7 +152,7 @@ def test_following_continues_after_redis_was_away(run, redis, monkeypatch):
             put(redis, ended())
         return await view(reader, session_id)
 
-    monkeypatch.setattr(SessionQueries, "view", view_or_error)
+    monkeypatch.setattr(SessionQueries, "read_session", view_or_error)
 
     ran = run("show", CALL, "--follow")
 

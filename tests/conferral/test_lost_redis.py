@@ -34,7 +34,7 @@ def lose(bridged, monkeypatch):
 def test_the_command_line_reports_the_outcome_that_it_has_read(run, redis, lose, status, code, shown):
     if status:
         decide(redis, "mine", status, "why")
-    lose(SessionQueries, "view")
+    lose(SessionQueries, "read_session")
     lose(live_workers, "live_workers")
 
     ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
@@ -88,7 +88,7 @@ async def test_the_client_names_a_command_that_may_have_been_published(lose):
 @pytest.mark.parametrize(("status", "error"), [("rejected", CommandRejected), ("failed", CommandFailed)])
 async def test_the_client_raises_the_outcome_that_it_has_read(redis, lose, status, error):
     decide(redis, "mine", status, "why")
-    lose(SessionQueries, "view")
+    lose(SessionQueries, "read_session")
 
     async with Client() as client:
         with pytest.raises(error) as raised:
