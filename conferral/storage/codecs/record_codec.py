@@ -6,6 +6,7 @@ else as JSON. Most fields are omitted while they equal the class's default.
 
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
+from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import msgspec
@@ -71,6 +72,7 @@ class RecordCodec:
         required = [name for name, info in stored.items() if info.required]
         first = dict.fromkeys((*always, *required))
         self._fields = [_make_field(stored[name], hints[name], is_always=name in first) for name in {**first, **stored}]
+        self._values_of = attrgetter(*(field.attribute for field in self._fields))
         #: The fields that people read.
         self.readable = frozenset(field.name for field in self._fields if field.attribute in (*always, *also))
         self.names = frozenset(field.name for field in self._fields)
@@ -78,10 +80,18 @@ class RecordCodec:
     def encode(self, record: msgspec.Struct, prefix: str = "") -> dict[str, str]:
         """Return the record's fields, with prefixed names."""
         found = {}
-        for field in self._fields:
-            value = getattr(record, field.attribute)
+        for field, value in zip(self._fields, self._values_of(record), strict=True):
             if field.is_always or value != field.default:
                 found[prefix + field.name] = field.encode(value)
+        return found
+
+    def changes(self, record: msgspec.Struct, before: msgspec.Struct, prefix: str = "") -> dict[str, str | None]:
+        """Return the fields that differ; None for one that is omitted now."""
+        found: dict[str, str | None] = {}
+        for field, value, earlier in zip(self._fields, self._values_of(record), self._values_of(before), strict=True):
+            if value is not earlier and value != earlier:
+                is_there = field.is_always or value != field.default
+                found[prefix + field.name] = field.encode(value) if is_there else None
         return found
 
     def decode(self, fields: Mapping[str, str], prefix: str = "") -> Decoded:

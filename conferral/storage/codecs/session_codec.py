@@ -106,8 +106,13 @@ def to_hash(session: Session) -> dict[str, str]:
 
 def hash_changes(session: Session, before: Session) -> Changes:
     """Return what differs in the hash; a new session's `before` has version 0."""
-    after, earlier = _fields_of_changed_records(session, before)
-    return _difference(_grouped(after), _grouped(earlier))
+    changed = _changes(session, before)
+    found = {name: text for name, text in changed.items() if is_readable(name)}
+    records = dict(_records(session))
+    for prefix in {name.rpartition(".")[0] for name in changed.keys() - found.keys()}:
+        dotted = f"{prefix}." if prefix else ""
+        found[dotted + INTERNAL] = _grouped(_encode_record(dotted, records.get(dotted))).get(dotted + INTERNAL)
+    return found
 
 
 def log_changes(session: Session, before: Session) -> Changes:
@@ -115,8 +120,12 @@ def log_changes(session: Session, before: Session) -> Changes:
 
     Applied in order, the changes give the session at each version, without addresses.
     """
-    after, earlier = _fields_of_changed_records(session, before)
-    return _difference(_logged(after), _logged(earlier))
+    found = {name: text for name, text in _changes(session, before).items() if is_logged(name)}
+    if commands := found.get("pending_commands"):  # without destinations and messages, which are private
+        rows = [{name: one[name] for name in ("command_id", "name", "party") if name in one}
+                for one in orjson.loads(commands)]  # fmt: skip
+        found["pending_commands"] = orjson.dumps(rows).decode()
+    return found
 
 
 def load(session_id: str, record: Mapping[bytes, bytes]) -> Session:
@@ -201,21 +210,22 @@ def _encode_record(prefix: str, record: msgspec.Struct | None) -> dict[str, str]
     return _CODECS[type(record)].encode(record, prefix)
 
 
-def _fields_of_changed_records(session: Session, before: Session) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the fields of each changed record, after and before."""
+def _changes(session: Session, before: Session) -> Changes:
+    """Return the fields that differ; those of unchanged records are not compared."""
     old, new = dict(_records(before)) if before.version else {}, dict(_records(session))
-    changed = [prefix for prefix in {**old, **new} if prefix not in old or old[prefix] is not new.get(prefix)]
-    after: dict[str, str] = {}
-    earlier: dict[str, str] = {}
-    for prefix in changed:
-        after |= _encode_record(prefix, new[prefix]) if prefix in new else {}
-        earlier |= _encode_record(prefix, old[prefix]) if prefix in old else {}
-    return after, earlier
-
-
-def _difference(after: Mapping[str, str], before: Mapping[str, str]) -> Changes:
-    changed: Changes = {name: text for name, text in after.items() if before.get(name) != text}
-    return changed | dict.fromkeys(name for name in before if name not in after)
+    found: Changes = {}
+    for prefix in {**old, **new}:
+        record, earlier = new.get(prefix), old.get(prefix)
+        if record is None or earlier is None:
+            fields = _encode_record(prefix, record) if prefix in new else {}
+            former = _encode_record(prefix, earlier) if prefix in old else {}
+            found |= {name: text for name, text in fields.items() if former.get(name) != text}
+            found |= dict.fromkeys(former.keys() - fields.keys())
+        elif record is not earlier:
+            found |= _CODECS[type(record)].changes(record, earlier, prefix)
+    if [*session.parties] != [*before.parties]:
+        found[_PARTY_ORDER] = " ".join(session.parties)
+    return found
 
 
 def _grouped(fields: Mapping[str, str]) -> dict[str, str]:
@@ -229,16 +239,6 @@ def _grouped(fields: Mapping[str, str]) -> dict[str, str]:
             group, dot, attribute = name.rpartition(".")
             internal[f"{group}{dot}{INTERNAL}"][attribute] = text
     return found | {name: orjson.dumps(texts).decode() for name, texts in internal.items()}
-
-
-def _logged(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return what the log may hold; pending commands without what is private."""
-    found = {name: text for name, text in fields.items() if is_logged(name)}
-    if "pending_commands" in found:
-        commands = orjson.loads(found["pending_commands"])
-        rows = [{name: one[name] for name in ("command_id", "name", "party") if name in one} for one in commands]
-        found["pending_commands"] = orjson.dumps(rows).decode()
-    return found
 
 
 def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
