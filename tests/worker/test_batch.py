@@ -15,7 +15,7 @@ from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, O
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import ExpireCalls, PublishOutcome
 from conferral.worker.consumer import batch
-from conferral.worker.consumer.unreadable_effects import decode_outbox
+from conferral.worker.consumer.quarantine import decode_outbox
 
 NOW_MS = 1_795_165_380_000
 SESSION = Session(

@@ -211,7 +211,7 @@ def _encode_record(prefix: str, record: msgspec.Struct | None) -> dict[str, str]
 
 
 def _changes(session: Session, before: Session) -> Changes:
-    """Return the fields that differ; those of unchanged records are not compared."""
+    """Return the fields that differ, without comparing unchanged records."""
     old, new = dict(_records(before)) if before.version else {}, dict(_records(session))
     found: Changes = {}
     for prefix in {**old, **new}:
