@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, patch
 
 import pytest
 from redis.asyncio.cluster import PipelineCommand
@@ -77,12 +77,12 @@ async def cluster_of(**nodes: Node) -> AsyncIterator[ClusterClient]:
     """A client whose map gives each node the key of its name."""
     client: Any = make_client("redis://localhost:1?cluster=true")
     manager = client.nodes_manager
-    manager.initialize = client.commands_parser.initialize = AsyncMock()
-    await client.initialize()
-    manager.slots_cache = {client.keyslot(key): [node, None, None] for key, node in nodes.items()}
-    manager.nodes_cache = {node.name: node for node in nodes.values()}
-    yield client
-    await client.aclose()
+    with patch.object(type(manager), "initialize", AsyncMock()):
+        await client.initialize()
+        manager.slots_cache = {client.keyslot(key): [node, None, None] for key, node in nodes.items()}
+        manager.nodes_cache = {node.name: node for node in nodes.values()}
+        yield client
+        await client.aclose()
 
 
 async def test_command_goes_to_the_node_of_its_key() -> None:
