@@ -118,6 +118,7 @@ def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: f
 
 def test_eight_of_forty_eight_requests_are_for_endings() -> None:
     assert ExecutorPolicy().budget == RequestSlots(40, 8)
+    assert ExecutorPolicy().reads_max == 24
     assert ExecutorPolicy(requests_max=1, reserved_for_endings=0).budget == RequestSlots(1, 0)
 
 
