@@ -14,7 +14,6 @@ from conferral.sandbox.phones import CallHandle
 from conferral.sandbox.runtime import SandboxRuntime
 
 NAME_LENGTH_MAX = 60  #: Of a phone's name (characters).
-NOTICE_LENGTH_MAX = 500  #: Of the notice on the phones' page (characters).
 ONE_SHOT_FAULTS = (
     "lose_callbacks", "duplicate_callbacks", "delay_callbacks", "hold_back_callbacks",
     "next_rest", "fail_fetches", "delay_fetches",
@@ -44,7 +43,6 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
         web.get("/sandbox/hearing", control.audibility),
         web.get("/sandbox/faults", control.pending_faults),
         web.post("/sandbox/faults", control.faults),
-        web.post("/sandbox/notice", control.notice),
         web.post("/sandbox/reset", control.reset),
     ]
 
@@ -123,15 +121,6 @@ class ControlRoutes:
             self._sandbox.set_manual(address, is_manual=is_manual)
         self._sandbox.notify()
         return json_response({"address": address, **phone_fields, **body, "by_hand": phone.is_manual}, 201)
-
-    async def notice(self, request: web.Request) -> web.Response:
-        """Show a notice on the phones' page; an empty `text` removes it."""
-        text = (await read_json_object(request, allowed=("text",))).get("text")
-        if not isinstance(text, str) or len(text) > NOTICE_LENGTH_MAX:
-            raise ControlError(422, f"text must be at most {NOTICE_LENGTH_MAX} characters")
-        self._sandbox.request_log.notice = text
-        self._sandbox.notify()
-        return json_response({"text": text}, 201)
 
     async def call_in(self, request: web.Request) -> web.Response:
         """Call a number or a SIP domain, as `SandboxRuntime.call_in` does."""

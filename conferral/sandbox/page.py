@@ -144,7 +144,6 @@ class PageState:
         yield "rooms", {"rooms": views.conference_views(sandbox)}
         yield "faults", views.fault_view(sandbox)
         yield "alone", views.alone_time_view(sandbox)
-        yield "notice", {"text": sandbox.request_log.notice}
 
     def _list_messages(
         self,

@@ -146,7 +146,6 @@ class RequestLog:
     deliveries: NumberedLog[DeliveryEntry] = field(default_factory=NumberedLog)
     dials: NumberedLog[DialEntry] = field(default_factory=NumberedLog)
     debugger: NumberedLog[DebuggerEntry] = field(default_factory=NumberedLog)
-    notice: str = ""  #: On the phones' page; empty for none.
 
     def trim(self, limit: int) -> None:
         """Trim each list."""

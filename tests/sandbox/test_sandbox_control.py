@@ -4,11 +4,9 @@ import io
 from typing import Any
 
 import aiohttp
-import orjson
 import pytest
 
 from conferral.sandbox import Sandbox
-from conferral.sandbox.page import PageState
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
@@ -86,23 +84,9 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
     assert status == 201
 
 
-async def test_a_notice_is_shown_to_every_page(sandbox: Sandbox, control: Control) -> None:
-    status, _ = await control.post("/notice", text="worker-1 was killed")
-    assert status == 201
-    reported = [orjson.loads(message) for message in PageState(sandbox).new_messages()]
-    assert {"about": "notice", "text": "worker-1 was killed"} in reported
-
-
-async def test_an_empty_notice_removes_the_last_one(sandbox: Sandbox, control: Control) -> None:
-    await control.post("/notice", text="worker-1 was killed")
-    status, _ = await control.post("/notice", text="")
-    assert (status, sandbox.request_log.notice) == (201, "")
-
-
 @pytest.mark.parametrize(
     ("path", "body", "status", "named"),
     [
-        ("/notice", {"text": "x" * 501}, 422, "500"),
         ("/calls", {"from": CUSTOMER}, 422, "missing: to"),
         ("/calls", {"from": CUSTOMER, "to": "+15559999"}, 404, "+15559999"),
         ("/calls/CA1/answer", {}, 404, "CA1"),

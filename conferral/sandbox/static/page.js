@@ -11,7 +11,7 @@ import { isShown, NewPhone, Phone } from "./phone.js";
 import { copied } from "./shared/copy.js";
 import { clock, now, span } from "./shared/time.js";
 import { counted } from "./shared/text.js";
-import { alone, debug, sentences, hello, link, more, notice, only, phones, rooms, whole } from "./store.js";
+import { alone, debug, sentences, hello, link, more, only, phones, rooms, whole } from "./store.js";
 import { Debugger, Deliveries, Requests } from "./traffic.js";
 import { MaskedText } from "./masking.js";
 
@@ -38,7 +38,6 @@ export function Page() {
   return html`
     <${Header} />
     <${Link} />
-    <p role="status" class=${notice.value ? "link" : "unseen"}><${MaskedText} value=${notice.value} /></p>
     <main class=${isOne ? "one" : "all"}>
       <div class="playing">
         ${!isOne && html`<${Guide} />`}

@@ -84,9 +84,6 @@ const TAKERS = {
   numbers: ({ numbers }) => {
     store.numbers.value = numbers;
   },
-  notice: ({ text }) => {
-    store.notice.value = text;
-  },
   rooms: ({ rooms }) => {
     store.rooms.value = rooms;
   },

@@ -17,8 +17,6 @@ export const rooms = signal([]);
 export const faults = signal({ to_come: [], rates: {} });
 /** Seconds alone and in silence, with the time of receipt by this page's clock. */
 export const alone = signal(null);
-/** Notice from the sandbox's operator; empty for none. */
-export const notice = signal("");
 /** Newest first. */
 export const deliveries = signal([]);
 export const requests = signal([]);
