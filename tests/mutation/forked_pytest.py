@@ -165,22 +165,22 @@ def _fork(session: pytest.Session, items: list[pytest.Item], prepare: Callable[[
 
 
 class _FirstFailure:
-    def __init__(self) -> None:
+    def __init__(self, session: pytest.Session) -> None:
+        self._session = session
         self.test = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.test = self.test or report.nodeid
+            self._session.shouldstop = "a test has failed"  # so that pytest tears all fixtures down
 
 
 def _first_failure(session: pytest.Session, items: list[pytest.Item]) -> str:
-    first = _FirstFailure()
+    first = _FirstFailure(session)
     session.config.pluginmanager.register(first)
     for item, following in zip(items, [*items[1:], None], strict=True):
         session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if first.test:
-            # What was kept for the next test ends, and with it the servers that its fixtures started.
-            session.config.hook.pytest_runtest_teardown(item=item, nextitem=None)
             break
     return first.test
 
