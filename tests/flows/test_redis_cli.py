@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tests.support.entries import entry_of
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.redis_server import BUNDLED
 
@@ -67,7 +68,8 @@ async def test_group_shows_committed_position_and_lag_and_the_length_what_is_und
     assert position["name"] == "workers"
     assert await redis_cli(system, "XLEN", stream) == ["0"]
 
-    undecided = await redis_cli(system, "XADD", stream, "*", "type", "convert", "session", customer.sid, "token", "c1")
+    entry = entry_of("convert", customer.sid, token="c1")
+    undecided = await redis_cli(system, "XADD", stream, "*", *(part for pair in entry.items() for part in pair))
     behind = pairs(await redis_cli(system, "XINFO", "GROUPS", stream))
     assert behind["last-delivered-id"] == position["last-delivered-id"]
     assert await redis_cli(system, "XLEN", stream) == ["1"]

@@ -6,7 +6,6 @@ from conferral.operations.health import rates, read_health
 from conferral.operations.session_queries import SessionQueries
 from conferral.operations.statistics import count_sessions
 from conferral.statemachine.states import State
-from conferral.storage.codecs.session_codec import stored_session
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
@@ -24,8 +23,8 @@ async def test_counts_agree_wherever_they_are_shown(system: LocalSystem) -> None
     assert listed.by_state == {"bridged": 1, "converting": 0, "conferenced": 1, "transferring": 0}
     assert (listed.live, listed.lone) == (2, 0)
     # The control API's list, page by page.
-    paged = [(stored_session(fields), None) for state in State if state is not State.ENDED
-             for fields in (await reader.list_sessions(state=state, limit=50)).items]  # fmt: skip
+    paged = [(one, None) for state in State if state is not State.ENDED
+             for one in (await reader.list_sessions(state=state, limit=50)).items]  # fmt: skip
     assert count_sessions(paged) == listed
     # The console's health, and the metrics of the worker that holds everything.
     health = await read_health(reader)
