@@ -273,8 +273,7 @@ def _has_new_facts(before: Session, after: Session, changed: Iterable[str]) -> b
 
 
 def _facts_differ(before: Party | None, after: Party) -> bool:
-    # Mostly, one of these has changed; comparing all takes several times as long.
-    if before is None or after.status is not before.status or after.conference_sequence != before.conference_sequence:
+    if before is None:
         return True
     # When to check its dial, and its open hangup, are no facts.
     rest = replace(

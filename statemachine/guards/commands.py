@@ -4,7 +4,7 @@ from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Record, RecordingChanged, Supervise
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
-from conferral.statemachine.guards.waiting_party import iterate_present, present_parties, someone_is_being_dialed
+from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
@@ -93,7 +93,7 @@ def all_are_held(draft: Draft, _event: Event) -> bool:
     """Whether commands hold all remaining parties: none can unhold the others."""
     session = draft.session
     count = 0
-    for party in iterate_present(session):
+    for party in present_parties(session):
         if not party.desired_hold:
             return False
         count += 1

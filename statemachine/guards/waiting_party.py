@@ -1,8 +1,5 @@
 """Guards on who is in the conference with whom, and on the waiting party."""
 
-from collections.abc import Iterator
-from itertools import islice
-
 from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import CreateParticipant
@@ -30,18 +27,13 @@ _PRESENCE_READS_MAX = 15
 
 def present_parties(session: Session) -> tuple[Party, ...]:
     """Return the participants except supervisors and muted guests."""
-    return tuple(iterate_present(session))
-
-
-def iterate_present(session: Session) -> Iterator[Party]:
-    """Iterate over `present_parties`, for guards that need only the first few."""
-    for party in session.parties.values():
-        if (
-            party.in_conference
-            and party.status is not PartyStatus.LEFT
-            and not (party.supervises or (party.is_muted_guest and party.muted))
-        ):
-            yield party
+    return tuple(
+        party
+        for party in session.parties.values()
+        if party.in_conference
+        and not party.is_gone
+        and not (party.supervises or (party.is_muted_guest and party.muted))
+    )
 
 
 def someone_is_being_dialed(session: Session) -> bool:
@@ -113,16 +105,15 @@ def silent_party(draft: Draft) -> Party | None:
 
 def _only_one_to_talk(session: Session) -> Party | None:
     """Return the only party present, or off hold next to a held customer."""
-    present = iterate_present(session)
+    found = present_parties(session)
     if session.phase in (Phase.PARKED, Phase.CONSULT):
-        present = (party for party in present if not party.desired_hold)
-    found = tuple(islice(present, 2))
+        found = tuple(party for party in found if not party.desired_hold)
     return found[0] if len(found) == 1 else None
 
 
 def _held_for_park(session: Session) -> Party | None:
     """Return who is on hold because a parked call left them alone, or None."""
-    return next((party for party in iterate_present(session) if party.held_for_park), None)
+    return next((party for party in present_parties(session) if party.held_for_park), None)
 
 
 def party_with_company_while_parked(session: Session) -> Party | None:
@@ -130,7 +121,7 @@ def party_with_company_while_parked(session: Session) -> Party | None:
     held = _held_for_park(session)
     if held is None:
         return None
-    others = any(party.name != CUSTOMER and not party.desired_hold for party in iterate_present(session))
+    others = any(party.name != CUSTOMER and not party.desired_hold for party in present_parties(session))
     return held if others or _hears_supervisor(session, held) else None
 
 
@@ -158,7 +149,7 @@ def party_on_ringback(draft: Draft) -> Party | None:
 def ringback_is_over(session: Session, waiting: Party) -> bool:
     """Whether the waiting party has, or will soon have, someone to listen to."""
     hears_someone = dialed_party_joins(session) or _hears_supervisor(session, waiting)
-    return hears_someone or len(tuple(islice(iterate_present(session), 2))) > 1
+    return hears_someone or len(present_parties(session)) > 1
 
 
 def consult_ringing_is_over(session: Session) -> bool:
@@ -167,7 +158,7 @@ def consult_ringing_is_over(session: Session) -> bool:
     if not agent.desired_hold or agent.wait_audio is not WaitAudio.RINGBACK:
         return False
     someone_is_there = _hears_supervisor(session, agent) or dialed_party_joins(session)
-    return someone_is_there or any(not one.desired_hold for one in iterate_present(session))
+    return someone_is_there or any(not one.desired_hold for one in present_parties(session))
 
 
 def is_settled(draft: Draft) -> bool:
@@ -202,16 +193,16 @@ def is_empty(draft: Draft, _event: Event) -> bool:
     Two who left without hanging up may talk where no callback says so: the lone grace reads Twilio first.
     """
     session = draft.session
-    if next(iterate_present(session), None) is not None or waiting_party(draft) is not None:
+    if present_parties(session) or waiting_party(draft) is not None:
         return False
-    may_talk = (party for party in session.parties.values() if not party.is_supervisor and may_be_back(party))
-    return len(tuple(islice(may_talk, 2))) < 2
+    may_talk = [party for party in session.parties.values() if not party.is_supervisor and may_be_back(party)]
+    return len(may_talk) < 2
 
 
 def is_alone(draft: Draft) -> bool:
     """Whether at most one party is present, no one is dialed, and none waits."""
     session = draft.session
-    present = tuple(islice(iterate_present(session), 2))
+    present = present_parties(session)
     return len(present) < 2 and waiting_party(draft) is None and not someone_is_being_dialed(session)
 
 
