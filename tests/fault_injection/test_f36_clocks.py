@@ -122,7 +122,7 @@ async def is_past(system: FaultSystem, moment_ms: int) -> bool:
 
 
 async def is_alone(system: FaultSystem, session_id: str) -> bool:
-    return "lone=" in (await system.session(session_id)).get("timers", "")
+    return "lone" in orjson.loads((await system.session(session_id)).get("timers", "{}"))
 
 
 @pytest.mark.parametrize("calls", [1, pytest.param(4, marks=pytest.mark.soak)])

@@ -7,6 +7,8 @@ import aiohttp
 import pytest
 
 from conferral.sandbox import RestHookEvent
+from conferral.statemachine.events import AccountSwept
+from conferral.storage.codecs import event_codec
 from tests.fault_injection.calls import all_hang_up, events_of, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import program, until_ready
@@ -67,10 +69,8 @@ async def test_fault_58_read_older_than_a_leave_brings_no_one_back(system: Fault
     customer, agent = await system.converted()
     target = await transferred(system, customer)
     reads = Held(system, "/Participants.json")
-    await system.client.xadd(
-        stream_of(system.keys, customer.sid),
-        {"type": "account_swept", "session": customer.sid, "finding": "call-missing", "sid": agent.sid, "token": "s1"},
-    )
+    suspected = AccountSwept(session_id=customer.sid, token="s1", finding="call-missing", call_sid=agent.sid)
+    await system.client.xadd(stream_of(system.keys, customer.sid), event_codec.encode(suspected))
     await asyncio.wait_for(reads.taken.wait(), 10)
     target.hang_up()
     left = await system.until(customer.sid, **{"party.target.status": "left"})
