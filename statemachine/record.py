@@ -12,9 +12,10 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args
 import msgspec
 from msgspec.structs import replace
 
-__all__ = ["BaseRecord", "Hidden", "replace", "snake_case"]
+__all__ = ["BaseRecord", "Hidden", "moved_back", "replace", "snake_case"]
 
 _T = TypeVar("_T")
+_Record = TypeVar("_Record", bound="BaseRecord")
 _HIDDEN = "not in a repr"
 #: A field that no repr shows: addresses, messages, and tokens must not reach a log.
 Hidden = Annotated[_T, _HIDDEN]
@@ -51,6 +52,25 @@ def _dataclass_field(info: msgspec.structs.FieldInfo) -> Any:
     defaults = {"default": info.default, "default_factory": info.default_factory}
     defaults = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT}
     return field(**defaults, repr=_HIDDEN not in get_args(info.type))
+
+
+def moved_back(record: _Record, by_ms: int) -> _Record:
+    """Return a record with all points in time earlier, also nested ones.
+
+    They are the numbers whose names end with `_ms`; 0 means never. A dictionary of numbers stays as it is.
+    """
+    changes: dict[str, Any] = {}
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if name.endswith("_ms") and value:
+            changes[name] = value - by_ms
+        elif isinstance(value, BaseRecord):
+            changes[name] = moved_back(value, by_ms)
+        elif isinstance(value, dict) and any(isinstance(one, BaseRecord) for one in value.values()):
+            changes[name] = {key: moved_back(one, by_ms) for key, one in value.items()}
+        elif isinstance(value, tuple) and any(isinstance(one, BaseRecord) for one in value):
+            changes[name] = tuple(moved_back(one, by_ms) for one in value)
+    return replace(record, **changes)
 
 
 def snake_case(class_name: str) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import Client
+from conferral.storage.coordinator import LIFETIME_MS
 from conferral.storage.keys import Keys
-from conferral.storage.partition.lease import LEASE_MS
 from conferral.storage.schema import SchemaVersion
 
 
@@ -29,8 +29,14 @@ class WorkerCore:
     metrics: Metrics
     #: If this version can't read the schema, the worker holds no lease and is no member.
     schema: SchemaVersion
-    lease_ms: int = LEASE_MS
+    #: What others wait for, at least, before they call this worker dead.
+    lease_ms: int = LIFETIME_MS
     standby: Standby = field(default_factory=Standby)
+
+    @property
+    def lifetime_s(self) -> float:
+        """How long a tick counts if Redis answers quickly, seconds."""
+        return self.lease_ms / 1000
 
     @property
     def takes_nothing(self) -> bool:

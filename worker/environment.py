@@ -9,7 +9,7 @@ from conferral.runtime.lifecycle import process_name
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import Client, make_client
-from conferral.storage.partition.lease import LEASE_MS
+from conferral.storage.coordinator import LIFETIME_MS
 from conferral.storage.schema import SCHEMA_VERSION
 from conferral.telephony.http_client import PooledHttpClient, http_client
 from conferral.worker.consumer.session_cache import SESSIONS_MAX
@@ -27,7 +27,7 @@ class Environment:
     http: Callable[..., PooledHttpClient] = http_client
     #: Newest schema version supported; only tests of other releases set it.
     schema_version: int = SCHEMA_VERSION
-    lease_ms: int = LEASE_MS
+    lease_ms: int = LIFETIME_MS
     sessions_max: int = SESSIONS_MAX
     #: By default, from the settings.
     policy: Policy | None = None

@@ -19,16 +19,16 @@ from conferral.statemachine.states import State
 from conferral.storage import config, retention
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
-from conferral.storage.queries import process_registry, redis_warnings
+from conferral.storage.queries import live_workers, process_registry, redis_warnings
 from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
-from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.timers import fire_timers
 from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import CredentialsWatch
 from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
+from conferral.worker.ownership import Ownership
 from conferral.worker.readiness import serve_monitoring
 from conferral.worker.wiring import Connections, WorkerParts
 
@@ -81,7 +81,7 @@ class Worker:
         self.schema = SchemaVersion(self._environment.schema_version)
         self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
         self.executor: Executor | None = None
-        self.assigner: PartitionAssigner | None = None
+        self.ownership: Ownership | None = None
         self._find_problems: Callable[[], Awaitable[list[str]]] | None = None
         self._find_warnings: Callable[[], Awaitable[list[str]]] | None = None
         self._credentials: CredentialsWatch | None = None
@@ -105,12 +105,10 @@ class Worker:
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
             log.info("worker_started", holder=self.name, count=keys.partitions)
             work: dict[str, Callable[[], Awaitable[None]]] = {
-                "leases": lambda: parts.assigner.run(stop, parts.context, parts.executor),
-                "timers": lambda: fire_timers(stop, parts.assigner, self.metrics),
+                "leases": lambda: parts.ownership.run(stop, parts.context, parts.executor),
+                "timers": lambda: fire_timers(stop, parts.ownership, self.metrics),
                 "router": lambda: parts.router.run(stop),
-                "heartbeat": lambda: parts.assigner.membership.heartbeat(stop),
-                "rebalance_channel": lambda: parts.assigner.membership.listen(stop),
-                "config": lambda: self._maintain_config(stop, connections.client, keys),
+                "config": lambda: self._maintain_config(stop, parts.core),
                 "credentials": lambda: parts.credentials.run(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
@@ -155,7 +153,7 @@ class Worker:
             self._environment.lease_ms,
         )
         parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self._current_policy)
-        self.assigner, self.executor, self._find_problems = parts.assigner, parts.executor, parts.find_problems
+        self.ownership, self.executor, self._find_problems = parts.ownership, parts.executor, parts.find_problems
         self._find_warnings, self._credentials = parts.find_warnings, parts.credentials
         return parts
 
@@ -199,14 +197,15 @@ class Worker:
     async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
-        handing_over = asyncio.ensure_future(parts.assigner.drain(is_drained, parts.executor))
+        handing_over = asyncio.ensure_future(parts.ownership.drain(is_drained, parts.executor))
         await parts.executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
             async with asyncio.timeout(max(RELEASE_S, stop_by_s - self._clock.monotonic_s())):
                 await handing_over
-                await parts.assigner.release()
+                await parts.ownership.leave()
                 await process_registry.deregister(client, keys, self.name)
+                await live_workers.remove(client, keys, self.name)
         except (StoreError, TimeoutError) as error:
             log_unreachable(error, task="stop")
         log.info("worker_stopped", holder=self.name)
@@ -215,13 +214,15 @@ class Worker:
         await stop.wait()
         return self._clock.monotonic_s() + STOP_S
 
-    async def _maintain_config(self, stop: asyncio.Event, client: Client, keys: Keys) -> None:
+    async def _maintain_config(self, stop: asyncio.Event, core: WorkerCore) -> None:
+        client, keys = core.client, core.keys
         trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
         warned_s = float("-inf")
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
                 await self._ensure_config(client)
+                await (live_workers.remove if core.takes_nothing else live_workers.add)(client, keys, self.name)
                 if self._clock.monotonic_s() - registered_s >= process_registry.REGISTER_EVERY_S:
                     registered_s = self._clock.monotonic_s()
                     await process_registry.register(client, keys, self._registration())
@@ -256,9 +257,11 @@ class Worker:
 
     async def _update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         labelled: set[int] = set()
-        consumers = parts.assigner.consumers
+        consumers = parts.ownership.consumers
         while not stop.is_set():
             states = [state for consumer in consumers.values() for state in consumer.session_gauge.states.values()]
+            if not states:
+                self._store_clock.resync()  # nothing is timed by the time before a step of Redis's clock
             for state in State:
                 if state is not State.ENDED:
                     self.metrics.sessions.labels(state.value).set(states.count(state))
@@ -267,8 +270,5 @@ class Worker:
             for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
             labelled = set(consumers)
-            try:
-                await parts.coverage.refresh(consumers)
-            except StoreError as error:
-                log_unreachable(error, task="gauges")
+            self.metrics.sending_allowed.set(parts.ownership.may_send_now)
             await pause(stop, until_tick_s(GAUGES_EVERY_S))

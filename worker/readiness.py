@@ -1,61 +1,23 @@
 """Monitoring: `/healthz`, `/metrics`, and what `/readyz` checks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
 from conferral.storage.connection.client import store_errors
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import LeaseMonitor
 from conferral.storage.queries.redis_warnings import read_warnings
-from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import RequestLimiter
+from conferral.worker.ownership import Ownership
 
 #: How long open requests may take after the process has stopped, seconds.
 SHUTDOWN_S = 1.0
 #: Returns lines about the worker's state.
 Lines = Callable[[], Awaitable[list[str]]]
-
-
-class PartitionCoverage:
-    """Tracks unassigned partitions; every worker checks for itself."""
-
-    def __init__(self, core: WorkerCore) -> None:
-        self._core = core
-        self._monitors = {number: LeaseMonitor(core.lease_ms) for number in range(core.keys.partitions)}
-        #: When each lost its holder, monotonic seconds.
-        self._unassigned_since_s: dict[int, float] = {}
-
-    async def refresh(self, held: Collection[int] = ()) -> None:
-        """Update the unassigned partitions; `held` are this worker's own."""
-        numbers = [number for number in self._monitors if number not in held]
-        for number in held:
-            self._unassigned_since_s.pop(number, None)
-        core = self._core
-        infos = await leases.read_leases(core.client, [core.keys.lease(number) for number in numbers])
-        now_s, store_now_ms = core.clock.monotonic_s(), core.store_clock.store_now_ms()
-        for number, info in zip(numbers, infos, strict=True):
-            monitor = self._monitors[number]
-            if isinstance(info, StoreUnreachableError):
-                continue
-            if info is not None:
-                monitor.update(info, now_s, info.until_ms - store_now_ms)
-            if info is None or monitor.is_expired(now_s):
-                self._unassigned_since_s.setdefault(number, now_s)
-            else:
-                self._unassigned_since_s.pop(number, None)
-        core.metrics.partitions_unassigned.set(len(self._unassigned_since_s))
-
-    @property
-    def unassigned(self) -> list[int]:
-        """Partitions without a holder for longer than a lease."""
-        now_s, lease_s = self._core.clock.monotonic_s(), self._core.lease_ms / 1000
-        return sorted(number for number, since_s in self._unassigned_since_s.items() if now_s - since_s > lease_s)
 
 
 async def find_warnings(core: WorkerCore) -> list[str]:
@@ -66,12 +28,7 @@ async def find_warnings(core: WorkerCore) -> list[str]:
         return []  # `find_problems` reports it
 
 
-async def find_problems(
-    core: WorkerCore,
-    consumers: Mapping[int, PartitionConsumer],
-    coverage: PartitionCoverage,
-    limiter: RequestLimiter,
-) -> list[str]:
+async def find_problems(core: WorkerCore, ownership: Ownership, limiter: RequestLimiter) -> list[str]:
     """Return why the worker is not ready, one line each; empty if it is."""
     problems = []
     try:
@@ -83,11 +40,7 @@ async def find_problems(
     else:
         if core.schema.problem:
             problems.append(core.schema.problem)
-        overdue = sorted(number for number, held in consumers.items() if not held.lease.is_valid(core.clock))
-        if overdue:
-            problems.append(f"leases not renewed in time: {overdue}")
-        if unassigned := coverage.unassigned:
-            problems.append(f"partitions unassigned: {unassigned}")
+        problems += ownership.problems
     if limiter.problem:
         problems.append(limiter.problem)
     return problems

@@ -9,7 +9,8 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, is_cluster
+from conferral.storage.connection.client import Client
+from conferral.storage.coordinator import ROUTER, SWEEP
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
@@ -24,7 +25,6 @@ from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_time import TwilioTime
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import AccountReader, CredentialsWatch
@@ -32,7 +32,8 @@ from conferral.worker.environment import Environment
 from conferral.worker.executor.dial_queue import RequestPermit
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy
 from conferral.worker.executor.outbox import OutboxWriter
-from conferral.worker.readiness import PartitionCoverage, find_problems, find_warnings
+from conferral.worker.ownership import Ownership
+from conferral.worker.readiness import find_problems, find_warnings
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
 from conferral.worker.router.command_routing import CommandRules
@@ -50,8 +51,6 @@ class Connections:
     blocking: Client
     #: A separate pool, so that commits and leases never wait for outcomes being written.
     reserved: Client
-    #: The single connection that the leases name; None on a cluster, whose leases are on several servers.
-    named: Client | None
     reads: BlockingReads
     http: PooledHttpClient
 
@@ -66,7 +65,6 @@ class Connections:
             client,
             blocking,
             reserved,
-            None if is_cluster(client) else environment.redis(url, max_connections=1),
             BlockingReads(blocking),
             environment.http(settings, clock=environment.clock, metrics=metrics),
         )
@@ -74,9 +72,8 @@ class Connections:
     async def close(self) -> None:
         """Close all, even if one of them fails."""
         async with AsyncExitStack() as closing:
-            for client in (self.client, self.blocking, self.reserved, self.named):
-                if client is not None:
-                    closing.push_async_callback(client.aclose)
+            for client in (self.client, self.blocking, self.reserved):
+                closing.push_async_callback(client.aclose)
             closing.push_async_callback(self.http.close)
 
 
@@ -92,12 +89,12 @@ class WorkerParts:
         directory: DirectoryFile,
         policy: Callable[[], Policy],
     ) -> None:
-        self._settings, self._environment, self._core, self._directory = settings, environment, core, directory
+        self._settings, self._environment, self.core, self._directory = settings, environment, core, directory
         client, keys, clock = core.client, core.keys, core.clock
         call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
         self.partition_store = PartitionStore(client, connections.reads, keys, outcomes_kept=settings.outcomes_kept)
         reserved_core = replace(core, client=connections.reserved)
-        self.assigner = PartitionAssigner(reserved_core, connections.named)
+        self.ownership = Ownership(reserved_core)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         by_token = rest_client(settings, connections.http, by_token=True)
         self._twilio_time = TwilioTime(connections.http.twilio_clock, by_token, settings.account_sid)
@@ -108,8 +105,7 @@ class WorkerParts:
         self.credentials = CredentialsWatch(core, account.read)
         connections.http.observe(limiter.observe)
         connections.http.observe(self.credentials.observe)
-        self.coverage = PartitionCoverage(core)
-        self.find_problems = partial(find_problems, core, self.assigner.consumers, self.coverage, limiter)
+        self.find_problems = partial(find_problems, core, self.ownership, limiter)
         self.find_warnings = partial(find_warnings, core)
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
@@ -124,7 +120,7 @@ class WorkerParts:
             account_lists=lists,
             names=names,
             times=SweepTimes.for_interval(settings.sweep_interval_s),
-            is_dead=self.assigner.membership.is_dead,
+            is_ours=partial(self.ownership.owns, SWEEP),
             route_of_own_dial=route_of_own_dial(lambda called: directory.current.inbound(called), settings.number),
         )
         rules = CommandRules(
@@ -133,7 +129,7 @@ class WorkerParts:
             conference_names=names,
             caller_ids=CallerIdChecker(rest, self._own_numbers, clock),
         )
-        self.router = CommandRouter(core, connections.reads, rules, self.assigner.membership.is_dead)
+        self.router = CommandRouter(core, connections.reads, rules, partial(self.ownership.owns, ROUTER))
         self.context = WorkerContext(
             partition_store=self.partition_store,
             session_store=SessionStore(connections.reserved, keys, session_ttl_s=settings.session_ttl_s),
@@ -152,20 +148,20 @@ class WorkerParts:
         return (self._settings.number, *self._directory.current.numbers)
 
     def _make_executor(self, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
-        core, assigner = self._core, self.assigner
+        core, ownership = self.core, self.ownership
         context = ExecutionContext(
             twilio=twilio,
-            outbox=OutboxWriter(self.partition_store, dial_claims, core.keys, assigner.consumers, assigner.now_ms),
-            may_send=assigner.may_send,
+            outbox=OutboxWriter(self.partition_store, dial_claims, core.keys, ownership.consumers, ownership.now_ms),
+            may_send=ownership.may_send,
             clock=core.clock,
-            now_ms=assigner.now_ms,
+            now_ms=ownership.now_ms,
             twilio_now_ms=self._twilio_time.now_ms,
             metrics=core.metrics,
             policy=ExecutorPolicy(),
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
-            worker_count=lambda: assigner.membership.count,
-            is_ours=assigner.is_ours,
+            worker_count=lambda: ownership.live_workers,
+            is_ours=ownership.is_ours,
         )
         request_permit: RequestPermit | None = None
         if per_second := self._settings.calls_per_second:

@@ -1,17 +1,15 @@
 """Checks of workers, clocks, and the cluster."""
 
 from collections import Counter
-from collections.abc import Collection
 
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
-from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
-from conferral.storage.connection.client import Client, run_each, server_time_ms, store_errors
+from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.connection.cluster import ClusterClient
+from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.keys import Keys
-from conferral.storage.partition.lease import LEASE_MS
 from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
 
 #: Ratio of a node's partitions to its even share above which the check warns.
@@ -100,23 +98,22 @@ _AGAIN = "run the check again in 5 s; if it persists, check the workers"
 async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     """Check workers, partitions, and the command router."""
     backlog = await _backlog(client, keys)
-    lease_keys = [*map(keys.lease, range(keys.partitions)), keys.commands_lease]
-    found_leases = await run_each(client, lease_keys, lambda pipeline, key: pipeline.hmget(key, "until", "holder"))
-    # What another program wrote there has no holder; workers read it the same way.
-    *leases, router = ((int_of(until), holder) for until, holder in (one or (None, None) for one in found_leases))
+    stored = await read_owners(client, keys)
     with store_errors():
         # What another program added may have an infinite score, which is no time.
         heartbeats = await client.zrangebyscore(keys.workers, "(-inf", "(+inf", withscores=True)
     # Read last, so that no heartbeat is from the future.
     now_ms = await server_time_ms(client, keys.workers)
-    held = Counter(_holder(lease) for lease in leases)
-    expired = {_holder(lease) for lease in leases if 0 < lease[0] < now_ms}
-    expired -= {_holder(lease) for lease in leases if lease[0] >= now_ms}
+    owners = {item: owner.at(now_ms) for item, owner in stored.items()}
+    partitions = [str(number) for number in range(keys.partitions)]
+    held = Counter(stored[number].name for number in partitions)
+    expired = {stored[item].name for item in stored if stored[item] != owners[item]}
+    expired -= {owner.name for owner in owners.values()}
     running: dict[str, str] = {}
     silent: list[str] = []
     for name, sent in sorted((name.decode(errors="replace"), sent) for name, sent in heartbeats):
-        # Renewed leases also show that it runs: on a cluster, the node with the heartbeats may have been silent.
-        renewed = (lease[0] - LEASE_MS for lease in (*leases, router) if _holder(lease) == name)
+        # What it renews also shows that it runs: on a cluster, the node with the heartbeats may have been silent.
+        renewed = (owner.renewed_at_ms for owner in owners.values() if owner.name == name)
         ago_ms = min((now_ms - at_ms for at_ms in (int(sent), *renewed)), key=abs)
         notes = [f"partitions: {held[name]}"]
         if ago_ms > QUIET_AFTER_MS:
@@ -133,25 +130,17 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
     found = f"{len(running)} running: {', '.join(running.values())}{dead}"
     fixes = ["start a second worker: if the only one dies, no call is transferred or cleaned up"] * (len(running) == 1)
     fixes += ["if a worker was not stopped on purpose, read its log"] * bool(silent)
-    free = [str(number) for number, lease in enumerate(leases) if not _is_held(lease, now_ms, running)]
+    free = [number for number in partitions if owners[number].name not in running]
     return [
         warn("workers", found, "; ".join(fixes)) if fixes else ok("workers", found),
         warn("partitions", f"no running worker holds: {', '.join(free)}", _AGAIN)
         if free
         else ok("partitions", f"all {keys.partitions} assigned"),
         ok("commands", "routed")
-        if _is_held(router, now_ms, running)
+        if owners[ROUTER].name in running
         else warn("commands", "no worker routes them", _AGAIN),
         *backlog,
     ]
-
-
-def _holder(lease: tuple[int, bytes | None]) -> str:
-    return (lease[1] or b"").decode(errors="replace").partition(":")[2]
-
-
-def _is_held(lease: tuple[int, bytes | None], now_ms: int, running: Collection[str]) -> bool:
-    return lease[0] >= now_ms and _holder(lease) in running
 
 
 async def _backlog(client: Client, keys: Keys) -> list[CheckResult]:

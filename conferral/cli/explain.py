@@ -8,7 +8,7 @@ from conferral.command_line import own_command, own_command_line
 from conferral.operations import explanation, wording
 from conferral.operations.explanation import Explanation, Failure
 from conferral.operations.pending import Wait
-from conferral.operations.session_queries import SessionQueries, read_session_time_ms
+from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import run_query
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import stored_session
@@ -40,7 +40,7 @@ def print_explanation(named: str, *, full: bool, as_json: bool) -> None:
 async def _read_explanation(reader: SessionQueries, named: str, *, full: bool) -> tuple[str, Explanation, int]:
     history = await read_history(reader, named)
     session = stored_session(history.fields)
-    now = await read_session_time_ms(reader, session.id)
+    now = await reader.now_ms(session.id)
     has_worker = await has_live_worker(reader.client, reader.keys)
     explained = explanation.explain_damage(session) or explanation.explain(
         session, history.log, now, full=full, has_worker=has_worker

@@ -12,7 +12,7 @@ from rich.live import Live
 from conferral import output
 from conferral.cli.session_tables import COLUMNS, narrow_entry, print_fields, print_parties, read_sessions, table_row
 from conferral.operations import session_summary, wording
-from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed, PartitionClocks, SessionQueries
+from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed, SessionQueries
 from conferral.redis_access import open_redis, redacted_url
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
@@ -43,7 +43,7 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
     async with open_redis(settings) as reader:
         feed = ChangeFeed(reader)
         await feed.start(SystemClock().wall_ms())
-        found, times, _ = await read_sessions(reader, state, party, with_ended=False)
+        found, now_ms, _ = await read_sessions(reader, state, party, with_ended=False)
         followed = {session.id for session in found}
 
         async def print_changes(changes: list[Change]) -> None:
@@ -59,11 +59,11 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
             await show_changes(feed, print_changes, redacted_url(settings.redis_url))
             return
         target = output.console()
-        with Live(draw(target, found, times, full=full), console=target, auto_refresh=False) as live:
+        with Live(draw(target, found, now_ms, full=full), console=target, auto_refresh=False) as live:
 
             async def redraw(_changes: list[Change]) -> None:
-                found, times, _ = await read_sessions(reader, state, party, with_ended=False)
-                live.update(draw(target, found, times, full=full), refresh=True)
+                found, now_ms, _ = await read_sessions(reader, state, party, with_ended=False)
+                live.update(draw(target, found, now_ms, full=full), refresh=True)
 
             await show_changes(feed, redraw, redacted_url(settings.redis_url))
 
@@ -116,7 +116,7 @@ async def _is_over(reader: SessionQueries, session_id: str) -> bool:
     return session.is_ended or not session.fields
 
 
-def draw(target: Console, sessions: Sequence[StoredSession], times: PartitionClocks, *, full: bool) -> RenderableType:
+def draw(target: Console, sessions: Sequence[StoredSession], now_ms: int, *, full: bool) -> RenderableType:
     """Draw as many sessions as fit, and how many more there are."""
     if not sessions:
         return output.table_cell("no live calls; Ctrl-C stops", "dim")
@@ -125,8 +125,8 @@ def draw(target: Console, sessions: Sequence[StoredSession], times: PartitionClo
 
     def listed(count: int) -> RenderableType:
         shown = sessions[:count]
-        rows = [table_row(one, times.now_of(one.id), full=full) for one in shown]
-        entries = [narrow_entry(one, times.now_of(one.id), full=full) for one in shown]
+        rows = [table_row(one, now_ms, full=full) for one in shown]
+        entries = [narrow_entry(one, now_ms, full=full) for one in shown]
         return output.table_or_entries(target, COLUMNS, rows, entries, styled=("state", "attention"))
 
     while count > 1 and len(target.render_lines(listed(count))) > space:

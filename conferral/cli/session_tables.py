@@ -7,7 +7,7 @@ from conferral.cli.history_source import read_history
 from conferral.operations import session_summary, timeline, wording
 from conferral.operations.attention import attention_of, describe_damage, repair_of, sort_key
 from conferral.operations.pending import changed_at_ms
-from conferral.operations.session_queries import LogEntry, PartitionClocks, SessionQueries, read_partition_clocks
+from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.redis_access import require_complete, run_query
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import TransferStage
@@ -20,14 +20,14 @@ COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "custome
 def print_sessions(state: str | None, party: str, *, everything: bool, full: bool, as_json: bool) -> None:
     """Print sessions in a state, or live ones; `everything`: ended ones too."""
     with_ended = everything or state == "ended"
-    found, times, missing = run_query(
+    found, now_ms, missing = run_query(
         lambda reader: read_sessions(reader, state, party, with_ended=with_ended), is_partial=True
     )
     if as_json:
         output.print_json([one.fields for one in found])
     elif found:
-        rows = [table_row(one, times.now_of(one.id), full=full) for one in found]
-        entries = [narrow_entry(one, times.now_of(one.id), full=full) for one in found]
+        rows = [table_row(one, now_ms, full=full) for one in found]
+        entries = [narrow_entry(one, now_ms, full=full) for one in found]
         output.print_table(COLUMNS, rows, ("state", "attention"), entries)
     else:
         every = "no calls" if everything else "no live calls (use --all for ended ones)"
@@ -39,17 +39,17 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
 
 async def read_sessions(
     reader: SessionQueries, state: str | None, party: str, *, with_ended: bool
-) -> tuple[list[StoredSession], PartitionClocks, list[str]]:
-    """Read sessions, most urgent first, clocks, and why some are missing."""
+) -> tuple[list[StoredSession], int, list[str]]:
+    """Read sessions, most urgent first; Redis's time; and what is missing."""
     found = await reader.all_sessions(state, with_ended=with_ended, party=party)
-    times = await read_partition_clocks(reader)
-    ordered = sorted(found, key=lambda one: sort_key(one, times.now_of(one.id)))
+    now_ms = await reader.now_ms()
+    ordered = sorted(found, key=lambda one: sort_key(one, now_ms))
     foreign = [f"{key} {FOREIGN}" for key in sorted(reader.foreign_keys)]
-    return ordered, times, [*map(str, reader.silent.values()), *foreign]
+    return ordered, now_ms, [*map(str, reader.silent.values()), *foreign]
 
 
 def table_row(session: StoredSession, now_ms: int, *, full: bool) -> tuple[str, ...]:
-    """Return a table row; `now_ms` is the partition's time, 0 for ours."""
+    """Return a table row; `now_ms` is Redis's time, 0 for ours."""
     return (
         session.id or "?",
         _state_text(session),

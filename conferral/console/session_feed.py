@@ -17,7 +17,7 @@ from conferral.console import messages
 from conferral.console.redis_access import RedisAccess
 from conferral.operations import wording
 from conferral.operations.attention import Attention, attention_of
-from conferral.operations.session_queries import CHUNK, PartitionClocks, read_partition_clocks
+from conferral.operations.session_queries import CHUNK
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
@@ -121,7 +121,6 @@ class SessionFeed:
         self._partition_revisions: dict[int, int] = {}
         self._polls = 0
         self._clock_read_s = -CLOCK_EVERY_S
-        self._partition_clocks: PartitionClocks | None = None
         #: Whether a worker is live, as last read with the clock.
         self.has_worker = True
         #: Expiry, monotonic seconds, and the destinations; by whether numbers are in full.
@@ -160,16 +159,6 @@ class SessionFeed:
     def now_ms(self) -> int:
         """Return the estimated time of Redis's clock, in Unix milliseconds."""
         return self._clock.now_ms()
-
-    def now_of(self, session_id: str) -> int:
-        """Return the time of a session's partition, in Unix milliseconds."""
-        clocks = self._partition_clocks
-        return self.now_ms() if clocks is None else clocks.now_of(session_id, self._clock.store_now_ms())
-
-    def clock_offset_ms(self, session_id: str) -> int:
-        """Return how far a session's time is ahead of Redis's, in milliseconds."""
-        clocks = self._partition_clocks
-        return 0 if clocks is None else clocks.now_of(session_id) - clocks.now_ms
 
     @property
     def has_live(self) -> bool:
@@ -268,8 +257,7 @@ class SessionFeed:
     async def _read_clock(self) -> None:
         now_s = self._local_clock.monotonic_s()
         if now_s - self._clock_read_s >= CLOCK_EVERY_S:
-            self._partition_clocks = await self._redis.run(read_partition_clocks)
-            self._clock.observe(self._partition_clocks.now_ms, now_s)
+            self._clock.observe(await self._redis.run(lambda reader: reader.now_ms()), now_s)
             self.has_worker = await self._redis.run(lambda reader: has_live_worker(reader.client, reader.keys))
             self._redis.reload_config()  # also detects that Redis was set up again
             self._clock_read_s = now_s
@@ -341,7 +329,7 @@ class SessionFeed:
                 self._mark_changed(name)
 
     def _attention_of(self, session: StoredSession) -> Attention | None:
-        return attention_of(session, self.now_of(session.id))
+        return attention_of(session, self.now_ms())
 
     def _mark_changed(self, name: str) -> None:
         self.revision += 1

@@ -16,7 +16,6 @@ from conferral.operations.attention import Attention, attention_of
 from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
-from conferral.operations.pending import Wait
 from conferral.operations.session_queries import Fields, SessionQueries
 from conferral.runtime.clock import Clock
 from conferral.statemachine.ids import NAME_PATTERN
@@ -174,7 +173,7 @@ class SessionDetailView(View):
     def _session_message(self, session: StoredSession) -> bytes:
         if self._as_of is not None:
             return self._past_message(session, self._as_of)
-        now_ms, history = self._feed.now_of(session.id), self._log
+        now_ms, history = self._feed.now_ms(), self._log
         explained = explanation.explain_damage(session) or explanation.explain(
             session,
             history.log,
@@ -184,9 +183,6 @@ class SessionDetailView(View):
             clock=to_iso,
             has_worker=self._feed.has_worker,
         )
-        # Pages count down in Redis's time, which every tick sends.
-        ahead_ms = self._feed.clock_offset_ms(session.id)
-        explained = replace(explained, waits=tuple(_earlier(wait, ahead_ms) for wait in explained.waits))
         return self._encode(session, explained, buttons=command_forms(session), attention=attention_of(session, now_ms))
 
     def _past_message(self, session: StoredSession, version: int) -> bytes:
@@ -226,11 +222,6 @@ class SessionDetailView(View):
             # The addresses of present parties aren't useful transfer targets.
             destinations=[one for one in self._feed.known_destinations(full=self._full) if one not in present],
         )
-
-
-def _earlier(wait: Wait, by_ms: int) -> Wait:
-    since_ms, comes_at_ms = (at_ms and at_ms - by_ms for at_ms in (wait.since_ms, wait.comes_at_ms))  # 0: unknown
-    return replace(wait, since_ms=since_ms, comes_at_ms=comes_at_ms)
 
 
 def parties_of(session: Session, *, full: bool) -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from conferral.operations.errors import AmbiguousSession
-from conferral.operations.session_queries import SessionQueries, read_partition_clocks
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import ID_PATTERN, VISITS_MAX, call_of_visit, visit_id
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
@@ -98,8 +98,7 @@ class SessionErasure:
             raise ErasureRefused(f"{session_id} can't be erased yet: {traces.pending_work}. Is a worker running?")
         if not traces.ended_at_ms or traces.is_damaged:
             return
-        times = await read_partition_clocks(self._reader)
-        rested_s = (times.now_of(session_id) - traces.ended_at_ms) / 1000
+        rested_s = (await self._reader.now_ms(session_id) - traces.ended_at_ms) / 1000
         if rested_s < QUIET_PERIOD_S:
             raise ErasureRefused(
                 f"{session_id} has only just ended, and Twilio may still send callbacks; try again in "

@@ -1,13 +1,15 @@
 """Health: partitions, leases, streams, and lost workers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from conferral.operations.attention import OVERDUE_AFTER_MS
 from conferral.operations.session_queries import CHUNK, SessionQueries
+from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, raise_refusals, run_each, server_time_ms, store_errors
+from conferral.storage.coordinator import Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.live_workers import heartbeat_window
@@ -17,14 +19,14 @@ from conferral.storage.queries.process_stats import FAILURES_MAX, ProcessStats
 
 @dataclass(frozen=True, slots=True)
 class LeaseHolder:
-    """A lease's current state."""
+    """Who owns a partition or a task."""
 
     #: Name of the process; empty without a holder.
     name: str
-    #: How often the lease has changed hands (count).
+    #: How often it has changed hands (count).
     epoch: int
-    #: Time until it expires, in milliseconds by Redis's clock; 0 without a holder.
-    left_ms: int
+    #: Time since the last renewal, in milliseconds by Redis's clock; 0 without a holder.
+    renewed_ms_ago: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +102,17 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     client, keys = reader.client, reader.keys
     seen_at_ms, found = await process_registry.read_listed(client, keys)
     now_ms = now_ms or seen_at_ms
+    owners = await coordinator.read_owners(client, keys)
     partitions: list[PartitionHealth] = []
     for start in range(0, keys.partitions, CHUNK):
         numbers = range(start, min(start + CHUNK, keys.partitions))
-        partitions += await _read_partitions(client, keys, numbers, now_ms)
+        partitions += await _read_partitions(client, keys, numbers, now_ms, owners)
     pipeline = client.pipeline()
     with store_errors():
-        pipeline.hmget(keys.commands_lease, "holder", "until")
-        pipeline.hmget(keys.sweep_lease, "holder", "until")
         pipeline.xlen(keys.dead)
         pipeline.xlen(keys.commands)
         # Another program's key must not hide the rest.
-        router, sweep, dead, commands = raise_refusals(await pipeline.execute(raise_on_error=False))
-        router, sweep = router or (None, None), sweep or (None, None)
+        dead, commands = raise_refusals(await pipeline.execute(raise_on_error=False))
     # If the clock was set back, a process that is long gone must not appear to run.
     listed = [
         ProcessHealth(one.name, one.kind, one.version, one.schema_version, seen_at_ms - one.last_seen_ms, one.stats)
@@ -121,8 +121,8 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     return Health(
         at_ms=now_ms,
         partitions=tuple(partitions),
-        router=lease_holder(router[0], router[1], now_ms),
-        sweep=lease_holder(sweep[0], sweep[1], now_ms),
+        router=_holder(owners[coordinator.ROUTER], now_ms),
+        sweep=_holder(owners[coordinator.SWEEP], now_ms),
         processes=tuple(one for one in listed if abs(one.seen_ms_ago) <= STOPPED_AFTER_MS),
         dead=int(dead or 0),
         commands=int(commands or 0),
@@ -158,52 +158,44 @@ def _unlisted_failures(stats: ProcessStats) -> int:
 
 
 #: Commands sent per partition (count).
-_READS_PER_PARTITION = 5
+_READS_PER_PARTITION = 6
 
 
-async def _read_partitions(client: Client, keys: Keys, numbers: Sequence[int], now_ms: int) -> list[PartitionHealth]:
-    """Read partitions in two rounds: the second needs each clock's offset."""
+async def _read_partitions(
+    client: Client, keys: Keys, numbers: Sequence[int], now_ms: int, owners: Mapping[str, Owner]
+) -> list[PartitionHealth]:
 
     def append_reads(pipe: Any, number: int) -> None:
-        pipe.hmget(keys.lease(number), "holder", "until", "commit", "clock_offset")
+        pipe.hget(keys.lease(number), "commit")
         pipe.xlen(keys.events(number))
         pipe.xinfo_groups(keys.events(number))
         pipe.scard(keys.live(number))
         pipe.hlen(keys.outbox(number))
-
-    def append_count(pipe: Any, index: int) -> None:
-        # Timers run on the partition's own clock.
-        own_now_ms = now_ms + int_of(leases[index][3])
-        pipe.zcount(keys.timers(numbers[index]), "-inf", own_now_ms - OVERDUE_AFTER_MS)
+        pipe.zcount(keys.timers(number), "-inf", now_ms - OVERDUE_AFTER_MS)
 
     answers = await run_each(client, numbers, append_reads)
-    leases = [answer or [None] * 4 for answer in answers[::_READS_PER_PARTITION]]
-    overdue = await run_each(client, range(len(numbers)), append_count)
     found = []
     for index, number in enumerate(numbers):
-        undecided, groups, live, outbox = answers[index * _READS_PER_PARTITION + 1 : (index + 1) * _READS_PER_PARTITION]
-        holder, until, commit, _ = leases[index]
+        found_here = answers[index * _READS_PER_PARTITION : (index + 1) * _READS_PER_PARTITION]
+        commit, undecided, groups, live, outbox, overdue = found_here
         found.append(
             PartitionHealth(
                 number=number,
-                holder=lease_holder(holder, until, now_ms),
+                holder=_holder(owners[str(number)], now_ms),
                 undecided=undecided or 0,
                 lag=_lag_of_our_group(groups or []),
                 commit=int_of(commit),
                 live=live or 0,
                 outbox=outbox or 0,
-                overdue_timers=overdue[index] or 0,
+                overdue_timers=overdue or 0,
             )
         )
     return found
 
 
-def lease_holder(holder: bytes | None, until: bytes | None, now_ms: int) -> LeaseHolder:
-    """Return a lease's holder from `epoch:name` and its expiry (Unix ms)."""
-    epoch, _, name = (holder or b"").decode(errors="replace").partition(":")
-    left_ms = int_of(until) - now_ms
-    # An expired lease has no holder.
-    return LeaseHolder(name if left_ms > 0 else "", int_of(epoch.encode()), max(0, left_ms))
+def _holder(stored: Owner, now_ms: int) -> LeaseHolder:
+    owner = stored.at(now_ms)
+    return LeaseHolder(owner.name, owner.epoch, max(0, now_ms - owner.renewed_at_ms) if owner.name else 0)
 
 
 def _lag_of_our_group(groups: list[dict[str, Any]]) -> int | None:
@@ -224,7 +216,7 @@ class LostWorkers:
 
 
 class LostWorkerDetector:
-    """Compares consecutive readings: a dead worker's leases soon name others.
+    """Compares readings: a dead worker's partitions soon name others.
 
     A worker that stops deletes its heartbeat, so it is not lost. Others delete that of a dead one after half a minute.
     """
@@ -241,15 +233,11 @@ class LostWorkerDetector:
         with store_errors():
             pipeline = client.pipeline()
             pipeline.zrange(keys.workers, 0, -1, withscores=True)
-            for number in range(keys.partitions):
-                pipeline.hmget(keys.lease(number), "holder", "until")
-            heartbeats, *leases = await pipeline.execute()
-        # A released lease has no end, and names its last holder, `epoch:name`, as an expired one does.
-        holders = [
-            (holder or b"").decode(errors="replace").partition(":")[2] if int_of(until) else ""
-            for holder, until in leases
-        ]
-        waiting = {number for number, (_, until) in enumerate(leases) if int_of(until) <= now_ms}
+            (heartbeats,) = await pipeline.execute()
+        owners = await coordinator.read_owners(client, keys)
+        # A dead worker's partitions name it until another worker takes them.
+        holders = [owners[str(number)].name for number in range(keys.partitions)]
+        waiting = {number for number in range(keys.partitions) if not owners[str(number)].at(now_ms).name}
         before, self._seen = self._seen, {}
         lost = {}
         for name, sent_ms in ((name.decode(errors="replace"), sent_ms) for name, sent_ms in heartbeats):

@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Protocol
 
-#: Minimum step of Redis's clock, milliseconds; less is drift. `renew_leases-n.lua` uses the same number.
+#: Minimum step of Redis's clock, milliseconds; less is drift.
 CLOCK_JUMP_MS = 1_000
 #: Waits of idle work end at multiples of this, seconds.
 TICK_S = 0.5

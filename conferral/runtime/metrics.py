@@ -97,8 +97,16 @@ class Metrics:
         self.leases_acquired = self._counter(
             "conferral_leases_acquired_total",
             "Partitions that this worker acquired, by how the previous lease ended: `clean` (released, or never held), "
-            "`disconnected` (the holder was killed: its connection to Redis is closed), `expired`",
+            "`expired`",
             ["outcome"],
+        )
+        self.lease_round_trip = self._gauge(
+            "conferral_lease_round_trip_seconds",
+            "How long Redis took to renew this worker's leases; from 0.5 on, requests to Twilio wait for it",
+        )
+        self.sending_allowed = self._gauge(
+            "conferral_sending_allowed",
+            "1 while this worker may send requests to Twilio: its leases are renewed in time",
         )
         self.partitions_unassigned = self._gauge(
             "conferral_partitions_unassigned",

@@ -92,8 +92,8 @@ class Keys:
 
     dial_rate = PrefixKey("dial-rate", "Hash: when the next call may be placed by REST; which workers await a permit.")
     commands = PrefixKey("commands", "Stream to which commands are published.")
-    commands_lease = PrefixKey("lease:commands", "Hash: the command router's lease.")
-    sweep_lease = PrefixKey("lease:sweep", "Hash: the account sweep's lease.")
+    owners = PrefixKey("owners", "Hash: the owner of each partition and task, and each worker's newest tick, as JSON.")
+    sweep = PrefixKey("sweep", "Hash: conferences that the sweep found without a session.")
 
     def command(self, command_id: str) -> str:
         """Hash: a command's outcome, sender, stream entry, and request digest."""
@@ -105,10 +105,6 @@ class Keys:
     workers = PrefixKey("workers", "Sorted set of live workers, by last heartbeat in ms.")
     processes = PrefixKey(
         "processes", "Hash: running processes by name: kind, schema version, version, statistics, last heartbeat."
-    )
-    rebalance_channel = PrefixKey(
-        "rebalance",
-        "Pub/Sub channel, not a key: a worker's name, published when it joins, leaves, or releases a lease.",
     )
 
     @property

@@ -8,7 +8,7 @@ from functools import partial
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
 
-from conferral.statemachine.effects import CreateCall, CreateParticipant, ReadCalls, RedirectCall, StartRecording
+from conferral.statemachine.effects import CreateParticipant, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.telephony import parameters
@@ -37,8 +37,6 @@ CALLS_READ_MAX = 21
 SEARCH_RESULTS_MAX = 50
 #: How much older than its dial a call may seem: Twilio's dates are whole seconds, and its servers' clocks may differ.
 SEARCH_SLACK = timedelta(seconds=3)
-#: How much later than a dial was last sent its call may be: a request takes ten seconds at most.
-SEARCH_AFTER = timedelta(seconds=30)
 #: Records read when a number is looked up, count: Twilio also matches parts of numbers.
 NUMBERS_FOUND_MAX = 20
 #: Twilio's limit of participants in a conference. Source: Twilio docs, TwiML `<Conference>`, maxParticipants.
@@ -102,17 +100,6 @@ class TwilioQueries:
         # Twilio's call list has no labels, so another app may have placed them.
         by_name = not is_conference_sid(effect.conference)
         return tuple(call.sid for call in placed if call.sid and (by_name or call.status in FINAL_CALL_STATUSES))
-
-    async def has_dialed_between(self, effect: CreateCall, since_ms: int, until_ms: int) -> bool:
-        """Return whether Twilio lists calls that a gated dial may have placed.
-
-        `since_ms` and `until_ms` say when it may have been sent, Unix milliseconds of Twilio's time.
-        """
-        earliest, latest = _utc(since_ms) - SEARCH_SLACK, _utc(until_ms) + SEARCH_AFTER
-        with label_requests("verify"):
-            listed = await self._calls_to(effect.to, effect.caller_id)
-        lacks_older = len(listed) >= SEARCH_RESULTS_MAX and _created_at(listed[-1]) >= earliest
-        return lacks_older or any(_created_at(call) <= latest for call in _placed_since(listed, earliest))
 
     async def find_recording(self, effect: StartRecording) -> str:
         """Return the SID of the call's running recording; empty for none."""

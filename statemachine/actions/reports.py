@@ -5,6 +5,7 @@ from typing import Any
 from conferral.statemachine.actions.dials import set_dial_timer
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
+from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, OutcomeRecord
@@ -130,5 +131,8 @@ def _has_handed_over(transfer: TransferState, reason: str) -> bool:
 
 def _add_record(draft: Draft, subject: str, **fields: Any) -> None:
     session = draft.session
-    record_id = f"{session.id}:{session.created_at_ms}:{subject}"  # a later session may have the id of an expired one
+    # A later session may have the id of an expired one, unless that is its call's. A lost session that is decided again
+    # gives its outcomes the same ids.
+    opened = "" if call_of_visit(session.id) else f"{session.created_at_ms}:"
+    record_id = f"{session.id}:{opened}{subject}"
     draft.outcome_records.append(OutcomeRecord(id=record_id, session_id=session.id, ended_at_ms=draft.now_ms, **fields))

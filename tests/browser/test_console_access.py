@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 
 import pytest
 import pytest_asyncio
@@ -14,6 +15,7 @@ from tests.browser import browser_actions
 from tests.browser.browser_environment import TOKEN, Console
 from tests.browser.many_sessions import crowd, put_all, session_id
 from tests.conferral.cli_helpers import KEYS, set_up
+from tests.support.owners import owned_by
 
 GONE = r"WebSocket|ERR_CONNECTION_REFUSED|Failed to load resource"
 TABS = 8
@@ -111,12 +113,12 @@ async def test_the_session_that_was_open_is_open_after_a_restart(redis, console,
 async def test_a_lost_worker_is_named_with_the_one_that_took_over(redis, console, windows):
     fill(redis, 1)
     redis.zadd(KEYS.workers, {"worker-1": 1})
-    redis.hset(KEYS.lease(0), mapping={"holder": "7:worker-1", "until": 1})
+    redis.hset(KEYS.owners, "0", owned_by("worker-1", 1))
     page = await browser_actions.signed_in(windows, console)
     banner = page.get_by_text("1 of 1 partition is waiting for another worker.")
     await expect(banner).to_be_visible()
     await expect(page.get_by_text("1 worker died: worker-1.")).to_be_visible()
-    redis.hset(KEYS.lease(0), mapping={"holder": "8:worker-2", "until": 1_900_000_000_000})
+    redis.hset(KEYS.owners, "0", owned_by("worker-2", round(time.time() * 1000) + 3_000))
     await expect(page.get_by_text("worker-2 took over 1 partition and all its calls.")).to_be_visible()
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from conferral.check import redis_server, workers
 from conferral.check.settings import redacted_url
-from conferral.storage.partition.lease import LEASE_MS
 from tests.conferral.cli_helpers import KEYS, SERVICE, make_session, put, set_up
+from tests.support.owners import owned_by
 
 pytestmark = pytest.mark.redis
 
@@ -23,8 +23,11 @@ def alive(redis):
     now_ms = int(time.time() * 1000)
     # A slow run of the check must not find the workers dead.
     redis.zadd(KEYS.workers, {"host-1-abc": now_ms + 2_000, "host-3-ghi": now_ms + 2_000})
-    for key in (*map(KEYS.lease, range(KEYS.partitions)), KEYS.commands_lease):
-        redis.hset(key, mapping={"holder": "1:host-1-abc", "until": now_ms + 60_000})
+    own(redis, "host-1-abc", now_ms + 2_000, *range(KEYS.partitions), "commands")
+
+
+def own(redis, name, renewed_at_ms, *items):
+    redis.hset(KEYS.owners, mapping={str(item): owned_by(name, renewed_at_ms) for item in items})
 
 
 @contextmanager
@@ -309,7 +312,9 @@ def test_a_newer_level_fails(checked, redis, alive):
 
 @pytest.mark.parametrize("age_ms", [20_000, -3_600_000])  # in the future: Redis's clock went back
 def test_without_a_live_worker_the_check_fails(checked, redis, alive, age_ms):
-    redis.zadd(KEYS.workers, dict.fromkeys(("host-1-abc", "host-3-ghi"), int(time.time() * 1000) - age_ms))
+    then_ms = int(time.time() * 1000) - age_ms
+    redis.zadd(KEYS.workers, dict.fromkeys(("host-1-abc", "host-3-ghi"), then_ms))
+    own(redis, "host-1-abc", then_ms, *range(KEYS.partitions), "commands")
 
     code, lines = checked()
 
@@ -329,28 +334,25 @@ def test_single_worker_is_warned_of(checked, redis, alive):
 
 def test_worker_that_renews_its_leases_is_running_though_its_heartbeats_are_late(checked, redis, alive):
     redis.zadd(KEYS.workers, {"host-1-abc": int(time.time() * 1000) - 10_000})
-    redis.hset(KEYS.lease(3), "until", int(time.time() * 1000) + LEASE_MS + 2_000)
+    own(redis, "host-1-abc", int(time.time() * 1000) + 2_000, 3)
     _, lines = checked()
     assert [lines[name]["status"] for name in ("workers", "partitions", "commands")] == ["ok", "ok", "ok"]
 
 
 def test_workers_are_reported_with_their_partition_counts(checked, redis, alive):
-    for number in range(KEYS.partitions):
-        redis.hset(KEYS.lease(number), "holder", f"{number + 1}:host-1-abc" if number % 4 else "9:another")
+    own(redis, "another", int(time.time() * 1000) + 2_000, *range(0, KEYS.partitions, 4))
 
     held = KEYS.partitions - len(range(0, KEYS.partitions, 4))
     found = checked()[1]["workers"]["found"]
     assert found == f"2 running: host-1-abc (partitions: {held}), host-3-ghi (partitions: 0)"
 
 
-@pytest.mark.parametrize(("silent_ms", "expired"), [(4_000, False), (100, True)])
-def test_partitions_of_a_dead_worker_are_held_by_none(checked, redis, alive, silent_ms, expired):
-    """Its heartbeats have stopped, or its leases have expired."""
+@pytest.mark.parametrize("silent_ms", [4_000, 100])
+def test_partitions_of_a_dead_worker_are_held_by_none(checked, redis, alive, silent_ms):
+    """It renews nothing any more, and its heartbeats have stopped, or not."""
     now_ms = int(time.time() * 1000)
     redis.zadd(KEYS.workers, {"host-2-def": now_ms - silent_ms})
-    redis.hset(
-        KEYS.lease(3), mapping={"holder": "9:host-2-def", "until": now_ms - 1 if expired else now_ms + 1_000_000}
-    )
+    own(redis, "host-2-def", now_ms - 4_000, 3)
 
     _, lines = checked()
 
@@ -358,14 +360,13 @@ def test_partitions_of_a_dead_worker_are_held_by_none(checked, redis, alive, sil
     found = lines["workers"]["found"]
     assert f"2 running: host-1-abc (partitions: {KEYS.partitions - 1}" in found
     assert "; not running: host-2-def (partitions: 1" in found
-    assert expired or "partitions: 1, last heard from " in found
+    assert silent_ms == 100 or "partitions: 1, last heard from " in found
     assert lines["partitions"]["found"] == "no running worker holds: 3"
 
 
 def test_partitions_without_a_holder_are_named(checked, redis, alive):
-    redis.delete(KEYS.lease(3))
-    redis.hset(KEYS.lease(7), "until", "0")
-    redis.delete(KEYS.commands_lease)
+    redis.hdel(KEYS.owners, "3", "commands")
+    own(redis, "", int(time.time() * 1000), 7)
 
     code, lines = checked()
 

@@ -68,7 +68,7 @@ async def test_a_fix_fits_the_error(error, node, fixes):
     "written",
     [
         ("SET", KEYS.lease(3), "text"),
-        ("HSET", KEYS.lease(3), "until", "soon"),
+        ("HSET", KEYS.owners, "3", "soon"),
         *[("ZADD", KEYS.workers, score, "theirs") for score in ("inf", "-inf", "1e300")],
     ],
     ids=" ".join,
@@ -94,9 +94,10 @@ def test_live_sessions_that_another_program_replaced_are_named(checked, redis):
 
 
 @pytest.mark.redis
-def test_key_of_another_program_has_a_fix_of_its_own(checked, redis):
+@pytest.mark.parametrize("key", [KEYS.commands, KEYS.owners])
+def test_key_of_another_program_has_a_fix_of_its_own(checked, redis, key):
     set_up(redis)
-    redis.set(KEYS.commands, "theirs")
+    redis.set(key, "theirs")
 
     assert "check whether another program uses this prefix" in [line["fix"] for line in checked()[1].values()]
 

@@ -31,19 +31,6 @@ pytestmark = pytest.mark.redis
 OTHER = "CA" + "3" * 32
 
 
-def test_step_of_the_redis_clock_makes_no_session_overdue(run, redis):
-    """Timers go by the partition's time, which a step of Redis's clock does not change."""
-    hour_ms = 3_600_000
-    put(redis, make_session(timers={"ring": int(time.time() * 1000) - hour_ms + 20_000}))
-    assert "overdue" in run("sessions").out
-    redis.hset(KEYS.lease(KEYS.partition_of(CALL)), "clock_offset", -hour_ms)
-    assert "overdue" not in run("sessions").out
-    redis.zadd(KEYS.workers, {"host-1-abc": int(time.time() * 1000)})
-    explained = run("explain", CALL).out
-    assert "overdue" not in explained
-    assert "UTC, in 1" in explained
-
-
 def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newest(run, redis):
     overdue, failed = "CA" + "6" * 32, "CA" + "7" * 32
     transfer = TransferState(1, TransferMode.WARM, "client:bob", status=TransferStatus.FAILED, reason="busy")

@@ -7,6 +7,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.commands import command_stream
 from tests.conferral.cli_helpers import CALL, KEYS, published
 from tests.console.console_helpers import Page
+from tests.support.owners import owned_by
 
 pytestmark = pytest.mark.redis
 
@@ -222,7 +223,8 @@ async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
 
 
 async def test_health_reports_partitions_and_processes_and_follows_their_changes(console, redis):
-    redis.hset(KEYS.lease(3), mapping={"holder": "7:worker-a", "until": 4_000_000_000_000, "commit": 12})
+    redis.hset(KEYS.lease(3), "commit", 12)
+    redis.hset(KEYS.owners, "3", owned_by("worker-a", redis.time()[0] * 1000 + 2_000, 7))
     page = await Page.open(console, {"view": "health"})
 
     first = await page.next("health")

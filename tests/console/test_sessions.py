@@ -15,10 +15,10 @@ from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import PartyStatus, State
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
-from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.keys import Keys
 from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, ended, make_session, put, stored_fields
 from tests.console.console_helpers import Page, commit, console_over
+from tests.support.owners import owned_by
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -132,7 +132,7 @@ async def test_the_summary_counts_as_every_other_surface_does(console, redis):
 
 @pytest.mark.parametrize("view", [{"view": "session", "id": CALL}, {"view": "health"}, {"view": "dead"}], ids=str)
 async def test_every_view_gets_the_summary_that_the_banner_shows_lost_workers_from(console, redis, view, bridged):
-    redis.hset(KEYS.lease(0), mapping={"holder": "7:killed", "until": 1})
+    redis.hset(KEYS.owners, "0", owned_by("killed", 1))
     page = await Page.open(console, view)
 
     first = await page.next("summary")
@@ -140,7 +140,7 @@ async def test_every_view_gets_the_summary_that_the_banner_shows_lost_workers_fr
     redis.zadd(KEYS.workers, {"killed": 1})
     shown = await page.next("summary", lambda message: message["lost_workers"])
     assert shown["lost_workers"] == {"names": ["killed"], "partitions": [0], "waiting": [0], "successors": []}
-    redis.hset(KEYS.lease(0), mapping={"holder": "8:heir", "until": 1_800_000_060_000})
+    redis.hset(KEYS.owners, "0", owned_by("heir", redis.time()[0] * 1000 + 2_000))
     await page.next("summary", lambda message: (message["lost_workers"] or {}).get("successors") == ["heir"])
     redis.zrem(KEYS.workers, "killed")
     await page.next("summary", lambda message: message["lost_workers"] is None)
@@ -172,27 +172,6 @@ async def test_overdue_timer_is_reported_without_a_commit(console, redis):
 
     assert page.rows[CALL]["trouble"]["rank"] == 1
     assert page.rows[CALL]["version"] == 4
-
-
-async def test_step_of_the_redis_clock_makes_no_session_overdue(console, redis):
-    """Timers go by the partition's time: here Redis's clock was set forward by an hour before the console began."""
-    server_ms, hour_ms = int(redis.time()[0] * 1000), 3_600_000
-    put(redis, make_session(timers={"ring": server_ms - hour_ms + 60_000}))
-    put(redis, make_session(name(1), timers={"ring": server_ms - hour_ms}))
-    for session_id in (CALL, name(1)):
-        redis.hset(KEYS.lease(KEYS.partition_of(session_id)), "clock_offset", -hour_ms)
-    redis.hset(KEYS.lease(KEYS.partition_of(name(1))), "clock_offset", 0)
-    page = await Page.open(console, SESSIONS)
-    await page.until(lambda page: page.rows.keys() == {CALL, name(1)})
-
-    assert page.rows[CALL]["trouble"] is None
-    assert page.rows[name(1)]["trouble"]["rank"] == 1
-    await page.say(view="session", id=CALL)
-    reported = await page.next("session")
-    assert reported["trouble"] is None
-    # The page counts down by Redis's time: there the timer is due an hour later.
-    (wait,) = (one for one in reported["waits"] if one["by"] == "timer")
-    assert wait["comes_at"] == to_iso(server_ms + 60_000)
 
 
 async def test_a_partition_that_commits_nothing_is_not_read_again(console, redis, quick_ticks, bridged):

@@ -66,8 +66,7 @@ async def test_fault_02_commit_of_a_client_that_repeats_by_itself(own_redis):
     keys, clock, sent = Keys("test", 4), SystemClock(), 0
     client = make_client(own_redis.url)
     partition = keys.partition_of(SESSION)
-    taken, _ = await leases.acquire(client, keys.lease(partition), "one", clock)
-    assert isinstance(taken, leases.Lease)
+    taken = await leases.claim(client, keys, partition, "1:one", clock)
     await client.script_load(scripts.commit_batch.text)
     entry_id = (await client.xadd(keys.events(partition), {"type": "x"})).decode()
     batch = Batch(entry_ids=[entry_id], sessions=[opened()])

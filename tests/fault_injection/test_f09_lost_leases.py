@@ -12,6 +12,7 @@ from conferral.statemachine.events import Convert
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
+from conferral.storage.coordinator import read_owners
 from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.process import Worker
 from tests.fault_injection.calls import all_hang_up, many_talk
@@ -150,19 +151,23 @@ async def mute_or_unmute(system: FaultSystem, session: str, number: int) -> str:
 
 
 def held_by(worker: Worker, partition: int) -> Any:
-    assert worker.assigner is not None
-    return worker.assigner.consumers[partition]
+    assert worker.ownership is not None
+    return worker.ownership.consumers[partition]
 
 
 async def taken_over(system: FaultSystem, former: str, partition: int) -> str:
-    """Deletes a lease by hand, and waits until another worker has it; returns the new holder."""
+    """Deletes a lease and its owner by hand until another worker has it; returns the new holder."""
     holder = ""
 
     async def by_another() -> bool:
         nonlocal holder
         holder = ((await system.client.hget(system.keys.lease(partition), "holder")) or b"").decode()
-        if former in holder:
-            await system.client.delete(system.keys.lease(partition))
+        owner = (await read_owners(system.client, system.keys))[str(partition)].name
+        if owner in ("", former):
+            async with system.client.pipeline(transaction=True) as both:
+                both.delete(system.keys.lease(partition))
+                both.hdel(system.keys.owners, str(partition), f"worker:{former}")
+                await both.execute()
         return bool(holder) and former not in holder
 
     await system.eventually(by_another, "another worker has the lease")
@@ -207,7 +212,7 @@ async def test_fault_12_lease_is_lost_between_two_commits_of_one_batch(redis_ser
         await system.done("record", ids[0], action="start")
         await system.eventually(lambda: nothing_undecided(system), "everything is decided")
         second = started(system)
-        await system.eventually(lambda: second.assigner is not None, "the second worker is up")
+        await system.eventually(lambda: second.ownership is not None, "the second worker is up")
         del former[ids[1]]
         one_batch.set()
         async with system.client.pipeline(transaction=True) as both:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.clock import SystemClock
+from conferral.statemachine.effects import Effect, UpdateParticipant
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
@@ -37,8 +38,7 @@ async def commit_one(server: RedisServer) -> tuple[int, dict[str, object], dict[
     """Makes one commit; returns how many bytes of the file it took, and all data without and with it."""
     client, keys = make_client(server.url), Keys("test", 4)
     partition = keys.partition_of(SESSION)
-    lease, _ = await leases.acquire(client, keys.lease(partition), "one", SystemClock())
-    assert isinstance(lease, leases.Lease)
+    lease = await leases.claim(client, keys, partition, "1:one", SystemClock())
     entry_id = (await client.xadd(keys.events(partition), {"type": "x"})).decode()
     with server.client() as other:
         before, size = everything(other), server.append_only_file.stat().st_size
@@ -160,16 +160,27 @@ async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp
 
 
 @pytest.mark.soak
-async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durable_redis, tmp_path):
-    """No call is missing, so nothing is read before the agent hangs up; the read then fills the gap."""
+@pytest.mark.parametrize("holds_update", [False, True])
+async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durable_redis, tmp_path, holds_update):
+    """The copy may hold an update that lets the conference end with the agent: it is not sent before a read."""
+    copies: list[Path] = []
+
+    async def copy_once(point: str, effect: Effect) -> None:
+        if holds_update and point == "before_request" and isinstance(effect, UpdateParticipant) and not copies:
+            assert effect.end_on_exit
+            copies.append(copy_of(durable_redis, tmp_path / "copy"))
+
     options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
-    async with FaultSystem(durable_redis, **options) as system:
+    system = FaultSystem(durable_redis, **options)
+    system.worker_options["effect_checkpoint"] = copy_once
+    async with system:
         life = Life(system)
         await life.go_to("converted")
-        await comes_to_rest(system)  # the copy holds no update that would be sent again: that is R7's part
-        copy = copy_of(durable_redis, tmp_path / "copy")
+        if not holds_update:
+            copies.append(copy_of(durable_redis, tmp_path / "copy"))
+        await system.eventually(lambda: copies, "the copy is made")
         await life.go_to("all talk")
-        restore(durable_redis, copy)
+        restore(durable_redis, copies[0])
         await comes_to_rest(system)
         life.agent.hang_up()
         await system.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})

@@ -46,7 +46,6 @@ def lose_scripts_since(server: RedisServer, size: int) -> None:
     server.start()
 
 
-@pytest.mark.xfail(strict=True, reason="R7: old events are decided after a rollback that kept them")
 async def test_events_that_outlive_their_sessions_end_no_call(durable_redis):
     async with FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=2) as system:
         bridged, handed_over = await system.talking(), await system.converted()

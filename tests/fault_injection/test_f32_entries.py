@@ -138,8 +138,8 @@ async def test_fault_34_entries_trimmed_between_read_and_commit_are_decided_all_
     trimmed: list[int] = []
     read = PartitionStore.read
 
-    async def reads_and_trims(store: PartitionStore, partition: int, count: int) -> object:
-        entries = await read(store, partition, count)
+    async def reads_and_trims(store: PartitionStore, partition: int, count: int, after_id: str = "0") -> object:
+        entries = await read(store, partition, count, after_id)
         if entries and partition == system.keys.partition_of(customer.sid) and len(trimmed) < 3:
             trimmed.append(await system.client.xtrim(stream, maxlen=0))
         return entries

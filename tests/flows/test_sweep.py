@@ -10,6 +10,7 @@ import pytest
 
 from conferral.sandbox import CallHandle
 from conferral.storage.codecs.session_codec import fields_of
+from conferral.storage.coordinator import SWEEP, read_owners
 from conferral.worker.process import make_policy
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.flows.conference_starts import WAYS, in_conference, opened
@@ -287,7 +288,7 @@ async def test_another_worker_sweeps_when_the_one_that_did_is_killed(redis_serve
         policy = asdict(replace(make_policy(system.settings), **FAST))
         with ExitStack() as rest:
             with ForkedWorker(system, tmp_path, "first", lease_ms=lease_ms, policy=policy):
-                holder = await held_by_another(system, b"")
+                holder = await held_by_another(system, "")
                 rest.enter_context(ForkedWorker(system, tmp_path, "second", lease_ms=lease_ms, policy=policy))
                 system.end_calls_in_test()
                 crowd = await inbound(system)
@@ -302,11 +303,14 @@ async def test_another_worker_sweeps_when_the_one_that_did_is_killed(redis_serve
             await nothing_is_left(crowd, "agent-left")
 
 
-async def held_by_another(system: LocalSystem, before: bytes) -> bytes:
-    """Waits until the sweep's lease has another holder; returns that one."""
+async def held_by_another(system: LocalSystem, before: str) -> str:
+    """Waits until another worker sweeps; returns its name."""
 
     async def has_moved() -> bool:
-        return (await system.client.hget(system.keys.sweep_lease, "holder") or before) != before
+        return await sweeping() not in ("", before)
 
-    await system.eventually(has_moved, "the sweep's lease has moved")
-    return bytes(await system.client.hget(system.keys.sweep_lease, "holder"))
+    async def sweeping() -> str:
+        return (await read_owners(system.client, system.keys))[SWEEP].name
+
+    await system.eventually(has_moved, "another worker sweeps")
+    return await sweeping()

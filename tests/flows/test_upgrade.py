@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from conferral.storage import config
+from conferral.storage.coordinator import read_owners
 from conferral.storage.queries import process_registry
 from conferral.storage.schema import SCHEMA_VERSION
 from conferral.worker.environment import Environment
@@ -25,14 +26,7 @@ def start(system: LocalSystem, level: int) -> Worker:
 
 async def holders(system: LocalSystem) -> set[str]:
     """Names of the workers that hold partitions, commands and the sweep."""
-    keys = system.keys
-    leases = [*map(keys.lease, range(keys.partitions)), keys.commands_lease, keys.sweep_lease]
-    found = set()
-    for key in leases:
-        holder, until = await system.client.hmget(key, ["holder", "until"])
-        if holder is not None and int(until or 0):
-            found.add(holder.decode().partition(":")[2])
-    return found
+    return {owner.name for owner in (await read_owners(system.client, system.keys)).values()} - {""}
 
 
 @pytest.mark.system(workers=0)

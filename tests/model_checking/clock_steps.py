@@ -8,7 +8,7 @@ from conferral.worker.sweep.diff import AccountDiff, EndedSession, Finding, Live
 from tests.model_checking.canonical_values import LONG_AGO_MS, NOW_MS, earlier
 from tests.model_checking.configuration import AloneParty, CallbackInTransit, ModelInputs, Place
 from tests.model_checking.idle_reduction import later as event_later
-from tests.model_checking.jobs import Job, JobState
+from tests.model_checking.jobs import SETTLE_MS, Job, JobState
 from tests.model_checking.jobs import later as order_later
 
 #: Between two sweeps (`CONFERRAL_SWEEP_INTERVAL`), and how long a session must have been quiet, milliseconds.
@@ -25,9 +25,9 @@ def next_due_ms(system: ModelInputs, place: Place) -> int | None:
     else:
         due += [at_ms - NOW_MS for name, at_ms in session.timers.items() if name != "age" and at_ms > NOW_MS]
         due += [
-            order.since_ms + order.settle_ms - NOW_MS
+            order.since_ms + SETTLE_MS - NOW_MS
             for order in map(system.orders.__getitem__, (*place.line[:1], *place.asides))
-            if order.stage is JobState.VERIFYING and order.was_verified and order.since_ms + order.settle_ms > NOW_MS
+            if order.stage is JobState.VERIFYING and order.was_verified and order.since_ms + SETTLE_MS > NOW_MS
         ]
     if place.differs_since_ms:
         due.append(max(1, place.differs_since_ms + SWEEP_MS - NOW_MS))
@@ -48,7 +48,7 @@ def is_moving(system: ModelInputs, place: Place) -> bool:
 
 
 def _can_be_verified(order: Job) -> bool:
-    return not order.was_verified or order.since_ms + order.settle_ms <= NOW_MS
+    return not order.was_verified or order.since_ms + SETTLE_MS <= NOW_MS
 
 
 def later(system: ModelInputs, place: Place, by_ms: int) -> Place:

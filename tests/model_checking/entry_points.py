@@ -29,7 +29,6 @@ from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.worker.executor.verification import Verification, verify
 from conferral.worker.wiring import make_twilio_api
-from tests.model_checking.canonical_values import NOW_MS
 from tests.model_checking.twilio_states import Fetch, Visit
 from tests.support.in_memory_services import Answered, Doors, ExchangeHttp
 
@@ -284,6 +283,5 @@ class ServicePath:
             elapsed_s=since_s,
             settle_s=settle_s,
             search_from_ms=committed_at_ms,
-            search_until_ms=NOW_MS,
         )
         return self._run(verifying, visit)

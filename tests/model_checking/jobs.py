@@ -7,7 +7,6 @@ from typing import NamedTuple
 from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine.effects import (
     ChangeRecording,
-    CreateCall,
     CreateParticipant,
     Dial,
     Effect,
@@ -27,7 +26,7 @@ from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
 from conferral.worker.executor.retry import ExecutorPolicy
-from conferral.worker.executor.verification import CALL_LIST_LAG_S, VERIFIABLE, Verdict, Verification
+from conferral.worker.executor.verification import VERIFIABLE, Verdict, Verification
 from tests.model_checking.canonical_values import NOW_MS, OLD, since
 
 #: After how long a read that shows nothing counts, milliseconds.
@@ -71,11 +70,6 @@ class Job(NamedTuple):
     def stands_in_line(self) -> bool:
         """Whether it is carried out in order, else next to everything else."""
         return not self.effect.is_ending and not isinstance(self.effect, ReadCalls | FindCall)
-
-    @property
-    def settle_ms(self) -> int:
-        """How long Twilio's answers may lack what the effect has done."""
-        return max(SETTLE_MS, round(CALL_LIST_LAG_S * 1000)) if isinstance(self.effect, CreateCall) else SETTLE_MS
 
     @property
     def is_never_repeated(self) -> bool:
@@ -176,8 +170,6 @@ def new(effect: Effect, *, may_be_sent: bool = False) -> Job:
 def after_verification(order: Job, found: Verification, session: Session, ahead: int) -> Job:
     """What verification has shown."""
     match found.verdict:
-        case Verdict.HAPPENED if order.is_never_repeated:
-            return answered(order, unknown(order.effect), ahead)
         case Verdict.HAPPENED:
             outcome = succeeded(order.effect, found.call_sid, recording_sid=found.recording_sid)
             return answered(order, outcome, ahead)

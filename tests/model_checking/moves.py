@@ -19,7 +19,7 @@ from conferral.sandbox.model.outputs import CallbackRequest
 from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
-from conferral.worker.assignment.rollback_checks import ROLLED_BACK
+from conferral.worker.consumer.first_reads import ROLLED_BACK
 from conferral.worker.executor.job import JobOutcome as OrderOutcome
 from tests.model_checking import clock_steps
 from tests.model_checking.canonical_values import NOW_MS
@@ -28,6 +28,7 @@ from tests.model_checking.decision import BrokenLawError, decided, head_taken, w
 from tests.model_checking.entry_points import Served
 from tests.model_checking.invariants import check, noted
 from tests.model_checking.jobs import (
+    SETTLE_MS,
     TAKE_OVER_MS,
     Job,
     JobState,
@@ -279,7 +280,7 @@ class Moves:
                 case JobState.UNSENT:
                     yield Move("send", number), lambda order=order: self._sent(place, order)  # type: ignore[misc]
                     yield from self._mishaps(place, number, order)
-                case JobState.VERIFYING if not order.was_verified or order.since_ms + order.settle_ms <= NOW_MS:
+                case JobState.VERIFYING if not order.was_verified or order.since_ms + SETTLE_MS <= NOW_MS:
                     yield Move("look", number), lambda order=order: self._verified(place, order)  # type: ignore[misc]
                 case JobState.ANSWERED if not order.ahead:
                     yield Move("answer", number), lambda order=order: self._answer_decided(place, order)  # type: ignore[misc]
@@ -327,7 +328,7 @@ class Moves:
     def _verified(self, place: Place, order: Job) -> Place | None:
         system = self.system
         since_s = (NOW_MS - order.since_ms) / 1000
-        settle_s = order.settle_ms / 1000
+        settle_s = SETTLE_MS / 1000
         key = place.exchange, order.effect, since_s >= settle_s, order.committed_at_ms
         if key not in system.verified:
             _, system.verified[key] = system.exchanges.visit(

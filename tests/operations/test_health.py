@@ -10,41 +10,40 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry, process_stats
 from conferral.storage.queries.process_stats import ProcessStats, stats_of
+from tests.support.owners import owned_by
 
 KEYS = Keys("test", 3)
 NOW_MS = 1_800_000_000_000
 NO_HOLDER = LeaseHolder("", 0, 0)
 
 
-async def leased(client, key, holder, until_ms, **more):
-    await client.hset(key, mapping={"holder": holder, "until": until_ms, **more})
-
-
 @pytest.mark.redis
 async def test_health_reports_existing_data_and_nothing_else(client):
-    await leased(client, KEYS.lease(0), "7:w1", NOW_MS + 3_000, commit="12")
-    await leased(client, KEYS.lease(1), "3:gone", NOW_MS - 1, commit="4", clock_offset="-60000")
-    await leased(client, KEYS.commands_lease, "2:w1", NOW_MS + 1_000)
+    await client.hset(KEYS.owners, mapping={
+        "0": owned_by("w1", NOW_MS - 300, 7), "1": owned_by("gone", NOW_MS - 3_501, 3),
+        "commands": owned_by("w1", NOW_MS, 2),
+    })  # fmt: skip
+    await client.hset(KEYS.lease(0), "commit", "12")
+    await client.hset(KEYS.lease(1), "commit", "4")
     for number in range(3):
         await client.xadd(KEYS.events(0), {"n": str(number)})
     await client.xgroup_create(KEYS.events(0), GROUP, id="0")
     await client.sadd(KEYS.live(0), "s1", "s2")
     await client.hset(KEYS.outbox(0), mapping={"e1": "x"})
-    for number in (0, 1):  # overdue by Redis's clock; the time of partition 1 is a minute behind
-        await client.zadd(KEYS.timers(number), {"ring|s1": NOW_MS - 5_000, "age|s1": NOW_MS - 1_000})
+    await client.zadd(KEYS.timers(0), {"ring|s1": NOW_MS - 5_000, "age|s1": NOW_MS - 1_000})
     await client.xadd(KEYS.dead, {"type": "x"})
     await client.xadd(KEYS.commands, {"type": "x"})
 
     found = await read_health(SessionQueries(client, KEYS), NOW_MS)
 
     first, second, third = found.partitions
-    assert (first.holder, first.undecided, first.commit) == (LeaseHolder("w1", 7, 3_000), 3, 12)
+    assert (first.holder, first.undecided, first.commit) == (LeaseHolder("w1", 7, 300), 3, 12)
     assert first.lag in (3, None)  # Redis reports it from 7.0 on
     assert (first.live, first.outbox, first.overdue_timers) == (2, 1, 1)
     assert (second.holder, second.commit, second.overdue_timers) == (LeaseHolder("", 3, 0), 4, 0)
     assert (third.holder, third.undecided, third.lag, third.overdue_timers) == (NO_HOLDER, 0, None, 0)
     assert found.unassigned == (1, 2)
-    assert (found.router, found.sweep) == (LeaseHolder("w1", 2, 1_000), NO_HOLDER)
+    assert (found.router, found.sweep) == (LeaseHolder("w1", 2, 0), NO_HOLDER)
     assert (found.dead, found.commands, found.processes) == (1, 1, ())
 
 
@@ -52,7 +51,8 @@ async def test_health_reports_existing_data_and_nothing_else(client):
 async def test_foreign_keys_are_ignored(client):
     for key in (KEYS.lease(0), KEYS.events(0), KEYS.live(0), KEYS.outbox(0), KEYS.timers(0)):
         await client.set(key, "odd")
-    await client.hset(KEYS.lease(1), mapping={"holder": b"\xff", "until": "soon", "commit": "many", "clock_offset": ""})
+    await client.hset(KEYS.lease(1), mapping={"holder": b"\xff", "commit": "many"})
+    await client.hset(KEYS.owners, mapping={"0": b"\xff", "1": '{"holder":"one"}', "2": "[]"})
     found = await read_health(SessionQueries(client, KEYS))
     assert [one.holder for one in found.partitions] == [NO_HOLDER] * 3
     assert [one.undecided for one in found.partitions] == [0] * 3

@@ -7,6 +7,7 @@ from conferral.operations.health import LostWorkerDetector, LostWorkers
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
+from tests.support.owners import owned_by
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("conferral", 3)
@@ -33,7 +34,7 @@ class Observer:
         """Let workers renew these partitions' leases."""
         for name, held in numbers.items():
             for number in held:
-                self.redis.hset(KEYS.lease(number), mapping={"holder": f"7:{name}", "until": self.now_ms + 5_000})
+                self.redis.hset(KEYS.owners, str(number), owned_by(name, self.now_ms))
 
     async def after(self, wait_ms):
         self.now_ms += wait_ms
@@ -54,6 +55,7 @@ async def test_worker_that_died_is_named_with_its_successor_until_its_heartbeat_
     observer.hold(two=[0, 1])  # sooner than the heartbeat is late
     assert await observer.after(1_000) is None
     observer.beat("two")
+    observer.hold(two=[0, 1])
     assert await observer.after(HEARTBEAT_TIMEOUT_MS) == LostWorkers(["one"], [0, 1], [], ["two"])
     observer.hold(new=[1])  # by rebalancing
     assert await observer.after(0) == LostWorkers(["one"], [0, 1], [], ["two"])
@@ -68,6 +70,7 @@ async def test_takeover_that_follows_the_last_heartbeat_within_a_reading_is_noti
     observer.hold(two=[0, 1])
     assert await observer.after(1_000) is None
     observer.beat("two")
+    observer.hold(two=[0, 1])
     assert await observer.after(HEARTBEAT_TIMEOUT_MS) == LostWorkers(["one"], [0, 1], [], ["two"])
 
 
@@ -77,27 +80,25 @@ async def test_partitions_that_no_worker_takes_wait_even_if_the_console_started_
 
 
 async def test_partition_that_was_released_before_the_death_is_not_counted(observer):
-    observer.redis.hset(KEYS.lease(0), "until", 0)
+    observer.hold(**{"": [0]})
     assert await observer.after(60_000) == LostWorkers(["one", "two"], [1, 2], [1, 2], [])
 
 
-@pytest.mark.parametrize("is_renewed", [True, False])
-async def test_silent_worker_is_not_lost_while_its_leases_last(observer, is_renewed):
+async def test_silent_worker_that_renews_is_not_lost(observer):
     observer.now_ms += HEARTBEAT_TIMEOUT_MS + 1
-    if is_renewed:
-        observer.hold(one=[0])
+    observer.hold(one=[0])
     observer.beat("two")
     assert await observer.after(0) is None
 
 
 async def test_worker_that_stops_or_hands_over_is_not_lost(observer):
     assert await observer.after(0) is None
-    observer.redis.hset(KEYS.lease(0), "until", 0)
+    observer.hold(**{"": [0]})
     for _ in range(3):
         observer.beat("one", "two")
         observer.hold(one=[1], two=[2])
         assert await observer.after(1_000) is None
     observer.redis.zrem(KEYS.workers, "one")
-    observer.redis.hset(KEYS.lease(1), "until", 0)
+    observer.hold(**{"": [1]})
     observer.beat("two")
     assert await observer.after(HEARTBEAT_TIMEOUT_MS) is None

@@ -62,7 +62,9 @@ async def doomed(
     async with small_world(redis_url, workers=0, CONFERRAL_CONVERT_TIMEOUT=20, **options) as system:
         with start(system, folder, "first", die_at=point, nth=nth, kind=kind) as first:
             await system.eventually(system.all_held, "the first holds every lease")
-            await system.eventually(lambda: system.client.hexists(system.keys.lease(0), "redis"), "and knows its Redis")
+            await system.eventually(
+                lambda: system.client.hexists(system.keys.lease(0), "server"), "and knows its Redis"
+            )
             with start(system, folder, "second") as second:
                 yield system, first
                 assert first.was_killed, f"{first.text()}\n----\n{second.text()}"

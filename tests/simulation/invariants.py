@@ -391,11 +391,12 @@ class InvariantChecker:
         """
         letters = entries_of(self._values().get(self._keys.dead.encode()))
         for fields in letters[min(self._letters, len(letters)) :]:
-            what, reason, session_id, entry_id = (
+            what, reason, session_id, stream, entry_id = (
                 fields.get(name, b"").decode(errors="replace")
-                for name in (b"type", b"dead_reason", b"session", b"dead_entry")
+                for name in (b"type", b"dead_reason", b"session", b"dead_stream", b"dead_entry")
             )
-            if self._died_over(entry_id, reason):
+            partition = stream.removesuffix("events").removesuffix("outbox")
+            if self._died_over(partition + entry_id, reason):
                 self.dead_lettered += 1
             else:
                 self.blame(session_id, f"an entry was dead-lettered: {what}, {reason}")

@@ -25,7 +25,8 @@ class Network:
         server: The server.
         counts: What went wrong, by name.
         committed: Called with the sessions of every stored commit, at that moment.
-        marked: Called with each entry and effect that is tried, the deaths that this may make, and the lease's holder.
+        marked: Called with each entry and effect that is tried, after its partition's prefix of keys, the deaths that
+            this may make, and the lease's holder.
     """
 
     def __init__(self, loop: VirtualLoop, plan: Plan, now_ms: Callable[[], int]) -> None:
@@ -113,9 +114,11 @@ class _WatchedServer(MemoryServer):
 
     def _note_trials(self, argv: Sequence[bytes]) -> None:
         """Entries and effects are tried with the counts that they have if the worker dies."""
-        lease = self._network.values.get(argv[1].removesuffix(b"suspects") + b"lease") or {}
+        partition = argv[1].removesuffix(b"suspects")
+        lease = self._network.values.get(partition + b"lease") or {}
         for name, deaths in zip(argv[2::2], argv[3::2], strict=True):
-            self._network.marked(name.decode(), int(deaths), lease.get(b"holder", b"").decode())
+            # The streams of two partitions may have the same entry ids.
+            self._network.marked((partition + name).decode(), int(deaths), lease.get(b"holder", b"").decode())
 
 
 class _Client(MemoryClient):

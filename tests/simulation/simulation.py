@@ -14,6 +14,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox.model.inputs import InboundCall, Params, PhoneHangsUp
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
+from conferral.storage.coordinator import SWEEP
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
@@ -250,11 +251,11 @@ class Simulation:
 
     def _note_disturbance(self, words: str, entry: WorkerProcess | None = None) -> None:
         """Remember what happened, for the waits that it explains."""
-        at_s, sweeps = EPOCH_S + self.loop.time(), self.network.values.get(self.keys.sweep_lease.encode()) or {}
+        at_s, owners = EPOCH_S + self.loop.time(), self.network.values.get(self.keys.owners.encode()) or {}
         held = None if entry is None else frozenset(number for number, _ in self._holders_of(entry.process.name))
         if held is None or held:
             self._disturbed.append((at_s, f"{words} its worker" if entry else words, held))
-        if entry and sweeps.get(b"holder", b"").decode().partition(":")[2] == entry.process.name:
+        if entry and f'"{entry.process.name}"' in owners.get(SWEEP.encode(), b"").decode():
             self._disturbed.append((at_s, f"{words} the sweeping worker", None))
 
     def _after_death(self, chance: Random, held: dict[int, str]) -> None:

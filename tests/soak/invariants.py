@@ -23,6 +23,7 @@ from conferral.runtime.errors import StoreError
 from conferral.sandbox import Sandbox
 from conferral.sandbox.model.state import Call
 from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from tests.soak.services import Services
 from tests.support.stalls import Stalls
@@ -241,23 +242,20 @@ class LeaseWatch:
             await asyncio.sleep(self.CHECK_EVERY_S)
 
     async def _check(self) -> None:
-        with store_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for number in range(self._keys.partitions):
-                pipeline.hmget(self._keys.lease(number), ["holder", "until"])
-            found = await pipeline.execute()
+        owners = await read_owners(self._client, self._keys)
         now_s = time.monotonic()
-        for number, (holder, until) in enumerate(found):
-            self._note(number, (holder or b"").decode(), int(until or 0), now_s)
+        for number in range(self._keys.partitions):
+            owner = owners[str(number)]
+            self._note(number, f"{owner.epoch}:{owner.name}" if owner.name else "", now_s)
 
-    def _note(self, number: int, holder: str, until_ms: int, now_s: float) -> None:
+    def _note(self, number: int, holder: str, now_s: float) -> None:
         before = self.holders[number]
-        if holder != before:
+        if holder and holder != before:
             since_s = self._free_since_s.pop(number, None)
             gap_s = None if not before else 0.0 if since_s is None else now_s - since_s
             self.changes.append(Change(now_s, number, before, holder, gap_s))
             self.holders[number] = holder
-        if until_ms == 0:
+        if not holder:
             self._free_since_s.setdefault(number, now_s)
         else:
             self._free_since_s.pop(number, None)

@@ -117,6 +117,6 @@ async def _written(on: SoakEnvironment, partitions: Sequence[int]) -> list[float
 async def _lease(on: SoakEnvironment, number: int) -> tuple[bytes | None, ...] | None:
     try:
         with store_errors():
-            return tuple(await on.client.hmget(on.keys.lease(number), ["holder", "until", "commit"]))
+            return tuple(await on.client.hmget(on.keys.lease(number), ["holder", "server", "commit"]))
     except StoreError:
         return None

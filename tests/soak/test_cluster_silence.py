@@ -47,7 +47,7 @@ def nodes_of(client: ClusterClient, session: str, command_id: str) -> set[str]:
 async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(cluster) -> None:
     client, blocking = make_client(cluster.url), make_client(cluster.url, blocking=True)
     await config.ensure(client, "silence", 64, account_sid=ACCOUNT_SID)
-    needed = {client.node_of(key) for key in (KEYS.commands, KEYS.commands_lease, KEYS.dead)}
+    needed = {client.node_of(key) for key in (KEYS.commands, KEYS.owners, KEYS.dead)}
     silent = next(node for node in cluster.primaries() if not any(name.endswith(f":{node.port}") for name in needed))
     sick, well = {}, {}
     for number in range(2_000):
@@ -66,7 +66,7 @@ async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(clu
         caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),
     )
     core = core_of(client, KEYS, SystemClock(), "router")
-    router = CommandRouter(core, BlockingReads(blocking), rules, is_dead=lambda _name: False)
+    router = CommandRouter(core, BlockingReads(blocking), rules, is_ours=lambda: True)
     running = asyncio.create_task(router.run(stop))
 
     async def routed() -> set[str]:

@@ -31,9 +31,7 @@ def dials(client, keys) -> DialClaims:
 
 @pytest.fixture
 async def lease(client, keys, clock) -> Lease:
-    lease, _ = await leases.acquire(client, keys.lease(PARTITION), "one", clock)
-    assert isinstance(lease, Lease)
-    return lease
+    return await leases.claim(client, keys, PARTITION, "1:one", clock)
 
 
 @pytest.fixture
@@ -59,8 +57,7 @@ async def test_first_mark_is_what_the_codec_writes_and_a_second_is_reported(clie
 
 @pytest.mark.usefixtures("ordered")
 async def test_worker_that_lost_the_lease_marks_nothing(client, keys, clock, dials, lease):
-    await client.hset(keys.lease(PARTITION), "until", 1)
-    await leases.acquire(client, keys.lease(PARTITION), "two", clock)
+    await leases.claim(client, keys, PARTITION, "2:two", clock)
 
     assert await dials.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.REFUSED
     assert await entry(client, keys) == ENTRY

@@ -19,9 +19,9 @@ from conferral.storage.ingest.command_batcher import CommandBatcher
 from conferral.storage.ingest.load_shedding import Backlogs, LoadShedding, Reason, SessionRates
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from tests.storage.test_lease_times import Hands
 from tests.support.entries import SESSION, event_in
 from tests.support.entries import ringing as deciding
+from tests.support.hands import Hands
 
 
 def noted(number: int = 0, session_id: str = SESSION) -> ConferenceEventIgnored:

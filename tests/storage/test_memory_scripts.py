@@ -51,7 +51,7 @@ word = st.sampled_from([
     b"5000", b"-1", b"007", b"x y", b"\xff\x00", b"ring|CA1", b"{\"a\":1}",
 ])  # fmt: skip
 field = st.sampled_from(
-    [b"holder", b"until", b"commit", b"version", b"status", b"e1", b"dial:d1", b"entry", b"schema", b"at"]
+    [b"holder", b"server", b"commit", b"version", b"status", b"e1", b"dial:d1", b"entry", b"schema", b"at"]
 )
 key = st.sampled_from(KEYS)
 #: How long a wait for a turn is depends on the microsecond; tests of its own set the clock by hand.
@@ -94,9 +94,12 @@ def test_scripts_do_the_same_whatever_they_are_given(real: redis.Redis, examples
 
 
 def test_a_lease_is_taken_alike_on_whatever_server(real: redis.Redis) -> None:
-    """The script reports its server and that server's uptime: these differ."""
-    take = ("EVAL", SCRIPTS["acquire_lease"].text, 1, b"a", b"7:me", b"10000", b"", b"0")
-    compare(real, [take, take, ("HSET", "a", "redis", "0" * 40, "until", "0"), take], KEYS)
+    """The scripts report their server's run id: these differ."""
+    take = ("EVAL", SCRIPTS["hold_partition"].text, 2, b"a", b"b", b"7:me", b"", b"0", b"60000", b"0")
+    compare(real, [take, take, ("HSET", "a", "server", "0" * 40), take], KEYS)
+    script = SCRIPTS["answer_tick"].text
+    tick = ("EVAL", script, 1, b"c", b"me", b"1", b"2000", b"share", b"4", b"commands", b"", b"", b"")
+    compare(real, [tick, (*tick[:5], b"2", *tick[6:])], KEYS)
 
 
 # ---- commits ---------------------------------------------------------------------------------------------------------

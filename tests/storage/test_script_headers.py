@@ -115,14 +115,11 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
 
     if "'TIME'" in code:
         assert path.stem.partition("-")[0] in {
-            "share_requests",
-            "acquire_lease",
-            "renew_leases",
-            "release_lease",
+            "answer_tick",
+            "hold_partition",
             "acquire_dial_permit",
             "count_call",
             "reopen_command",  # a letter that two put back at once is put back once
-            "write_heartbeat",
             "register_process",
             "read_processes",
             "restart_commands",

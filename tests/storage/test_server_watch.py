@@ -13,7 +13,7 @@ from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from tests.simulation.virtual_loop import in_virtual_time
-from tests.storage.test_lease_times import Hands
+from tests.support.hands import Hands
 
 
 @pytest.fixture

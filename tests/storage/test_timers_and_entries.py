@@ -4,7 +4,6 @@ import pytest
 
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
-from conferral.storage.connection.client import is_cluster
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.partition_store import TIMERS_PER_CALL_MAX, Entry
 from conferral.storage.partition.session_store import Batch
@@ -15,32 +14,32 @@ P = 2
 
 @pytest.fixture
 async def lease(client, keys, clock):
-    return (await leases.acquire(client, keys.lease(P), "one", clock))[0]
+    return await leases.claim(client, keys, P, "1:one", clock)
 
 
 async def test_due_timers_become_entries_oldest_first(access, client, keys, lease):
     far = 99_999_999_999_999
     await client.zadd(keys.timers(P), {"lone|s1": 200, "ring|s2": 100, "age|s1": far})
-    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (2, far)
+    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (2, far)
     events = [entry.event() for entry in await access.read(P, 10)]
     assert [(event.name, event.session_id, event.due_ms) for event in events] == [
         ("ring_overdue", "s2", 100),
         ("lone_overdue", "s1", 200),
     ]
     assert isinstance(events[1], LoneOverdue)
-    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (0, far)
+    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (0, far)
 
 
 async def test_timer_beyond_the_31st_bit_of_seconds_keeps_its_time(access, client, keys, lease):
     await client.zadd(keys.timers(P), {"lone|s1": 1_795_165_380_677})
-    assert await access.fire_timers(P, lease, 1_795_165_380_676) == (0, 1_795_165_380_677)
-    assert await access.fire_timers(P, lease, 1_795_165_380_677) == (1, None)
+    assert await access.fire_timers(P, lease, 1_795_165_380_676, {}) == (0, 1_795_165_380_677)
+    assert await access.fire_timers(P, lease, 1_795_165_380_677, {}) == (1, None)
 
 
 @pytest.mark.parametrize("timer", TIMERS, ids=lambda timer: timer.timer)
 async def test_every_timer_can_be_read_back(access, client, keys, lease, timer):
     await client.zadd(keys.timers(P), {f"{timer.timer}|s1": 1_500_000_000_123})
-    await access.fire_timers(P, lease, lease.acquired_at_ms)
+    await access.fire_timers(P, lease, lease.claimed_at_ms, {})
     event = (await access.read(P, 1))[0].event()
     assert isinstance(event, timer)
     assert event.due_ms == 1_500_000_000_123
@@ -50,28 +49,28 @@ async def test_timer_whose_entry_can_not_be_written_stays(access, client, keys, 
     await client.zadd(keys.timers(P), {"lone|s1": 1})
     await client.set(keys.events(P), "another program's")
     with pytest.raises(StoreError):
-        await access.fire_timers(P, lease, lease.acquired_at_ms)
+        await access.fire_timers(P, lease, lease.claimed_at_ms, {})
     assert await client.zcard(keys.timers(P)) == 1
     await client.delete(keys.events(P))
-    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (1, None)
+    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (1, None)
 
 
 async def test_full_redis_still_fires_timers(access, client, keys, lease):
     await client.zadd(keys.timers(P), {"lone|s1": 1})
     await client.config_set("maxmemory", "1")
-    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (1, None)
+    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (1, None)
 
 
 async def test_former_holder_fires_nothing(access, client, keys, lease):
     await client.zadd(keys.timers(P), {"lone|s1": 1})
     await client.hset(keys.lease(P), "holder", "9:other")
     with pytest.raises(LeaseLostError):
-        await access.fire_timers(P, lease, lease.acquired_at_ms)
+        await access.fire_timers(P, lease, lease.claimed_at_ms, {})
     assert await client.zcard(keys.timers(P)) == 1
 
 
 async def test_no_timers_means_no_next_one(access, lease):
-    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (0, None)
+    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (0, None)
 
 
 async def test_reading_always_begins_at_the_oldest_entry(access, client, keys):
@@ -112,60 +111,9 @@ async def test_worker_deaths_are_stored_and_cleared_on_commit(access, store, cli
 
 
 async def test_no_more_timers_are_moved_in_one_go_than_a_script_may_take(access, client, keys, lease):
-    due_ms = lease.acquired_at_ms - 1_000
+    due_ms = lease.claimed_at_ms - 1_000
     await client.zadd(keys.timers(P), {f"lone|s{number}": due_ms for number in range(TIMERS_PER_CALL_MAX + 3)})
-    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (TIMERS_PER_CALL_MAX, due_ms)
+    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (TIMERS_PER_CALL_MAX, due_ms)
     assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX
-    assert await access.fire_timers(P, lease, lease.acquired_at_ms) == (3, None)
+    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (3, None)
     assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX + 3
-
-
-async def acquire(client, keys, clock, partition):
-    partition_keys = (keys.timers(partition), keys.events(partition))
-    return (await leases.acquire(client, keys.lease(partition), "one", clock, partition_keys=partition_keys))[0]
-
-
-async def renewed(client, held, clock):
-    together = [(lease, lease.acquired_at_ms) for lease in held]
-    if is_cluster(client):  # the partitions are on several servers
-        results = [(await leases.renew(client, lease, clock, 5_000, now_ms))[0] for lease, now_ms in together]
-    else:
-        results, _, _ = await leases.renew_many(client, together, clock, 5_000, "")
-    return results, [(lease.next_due_ms, lease.waiting) for lease in held]
-
-
-async def test_renewal_of_several_leases_reads_their_next_timers_and_lengths(client, keys, clock):
-    held = [await acquire(client, keys, clock, number) for number in (0, 1, P)]
-    await client.zadd(keys.timers(1), {"lone|s1": 300, "ring|s2": 1_795_165_380_677})
-    await client.xadd(keys.events(P), {"type": "nothing"})
-    kept = [leases.Renewal.RENEWED] * 3
-    assert await renewed(client, held, clock) == (kept, [(None, 0), (300, 0), (None, 1)])
-    await client.zrem(keys.timers(1), "lone|s1")
-    assert await renewed(client, held, clock) == (kept, [(None, 0), (1_795_165_380_677, 0), (None, 1)])
-
-    # A lost one in the middle does not shift the others' answers; a single renewal reads the same.
-    await client.hset(keys.lease(1), "holder", "9:other")
-    await client.zadd(keys.timers(P), {"lone|s1": 200})
-    results, (_, _, (due_ms, _)) = await renewed(client, held, clock)
-    assert results == [leases.Renewal.RENEWED, leases.Renewal.LOST, leases.Renewal.RENEWED]
-    assert due_ms == 200
-    await client.zadd(keys.timers(0), {"lone|s1": 100})
-    await leases.renew(client, held[0], clock, 5_000, held[0].acquired_at_ms)
-    assert held[0].next_due_ms == 100
-
-
-async def test_renewal_reads_foreign_types_as_empty(client, keys, clock):
-    held = [await acquire(client, keys, clock, number) for number in (0, 1)]
-    await client.set(keys.timers(0), "foreign")
-    await client.set(keys.events(0), "foreign")
-    await client.zadd(keys.timers(1), {"lone|s1": 300})
-    assert await renewed(client, held, clock) == ([leases.Renewal.RENEWED] * 2, [(None, 0), (300, 0)])
-
-
-async def test_timers_at_infinity_are_due_at_once_or_never(access, client, keys, clock):
-    held = [await acquire(client, keys, clock, number) for number in (0, 1)]
-    await client.zadd(keys.timers(0), {"by hand": "-inf", "lone|s1": 300})
-    await client.zadd(keys.timers(1), {"by hand": "inf"})
-    assert await renewed(client, held, clock) == ([leases.Renewal.RENEWED] * 2, [(0, 0), (None, 0)])
-    assert await access.fire_timers(0, held[0], 200) == (1, 300)
-    assert await access.fire_timers(1, held[1], 200) == (0, None)

@@ -22,6 +22,7 @@ from conferral.storage.codecs.session_codec import fields_of
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.connection.client import make_client, store_errors
+from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
@@ -223,9 +224,8 @@ class LocalSystem:
         async with self.client.pipeline(transaction=False) as requests:
             for partition in range(self.keys.partitions):
                 requests.hexists(self.keys.lease(partition), "holder")
-            if commands:
-                requests.hexists(self.keys.commands_lease, "holder")
-            return all(await requests.execute())
+            is_held = all(await requests.execute())
+        return is_held and (not commands or bool((await read_owners(self.client, self.keys))[ROUTER].name))
 
     # ---- what people do ------------------------------------------------------------------------------------------
 

@@ -328,25 +328,6 @@ async def test_calls_without_a_participant_that_may_belong_to_a_dial_are_listed(
 LATEST, TOO_LATE = "Fri, 20 Nov 2026 08:00:40 +0000", "Fri, 20 Nov 2026 08:00:41 +0000"
 
 
-@pytest.mark.parametrize(("listed", "expected"), [
-    ([], False),
-    ([placed("CA7")], True),
-    ([placed("CA7", created=LATEST)], True),
-    ([placed("CA7", created=TOO_LATE)], False),
-    ([placed("CA8", created=TOO_LATE), placed("CA7")], True),
-    ([placed("CA8", created=TOO_LATE), placed("CA7", created=OLD)], False),
-    ([placed("CA7", direction="outbound-dial")], False),
-    ([placed("CA8", created=TOO_LATE)] * 49, False),
-    ([*[placed("CA8", created=TOO_LATE)] * 49, placed("CA7", created=TOO_LATE, direction="outbound-dial")], True),
-    ([*[placed("CA8", created=TOO_LATE)] * 49, placed("CA7", created=OLD)], False),
-])  # fmt: skip
-async def test_gated_dial_may_have_placed_only_a_call_of_its_time(listed: list[dict[str, Any]], expected: bool) -> None:
-    """Fifty calls fill a page: it may lack older ones, unless its last call is older than the dial."""
-    calls, _ = calls_with({"GET Calls": page("calls", *listed)}, SETUP)
-
-    assert await calls.has_dialed_between(CALL, EIGHT_O_CLOCK_MS, EIGHT_O_CLOCK_MS + 10_000) is expected
-
-
 # ---- participants and sentences ----------------------------------------------------------------------------------
 
 

@@ -180,7 +180,6 @@ class FakeCalls:
         self.gone_calls: tuple[str, ...] = ()
         #: Since when it was asked for them, Unix milliseconds.
         self.gone_since_ms: list[int] = []
-        self.sought_until_ms: list[int] = []
         self.asked: list[str] = []
         self.at_once = 0
         self.at_once_max = 0
@@ -215,11 +214,6 @@ class FakeCalls:
     async def find_lone_calls(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
         self.gone_since_ms.append(since_ms)
         return self.gone_calls
-
-    async def has_dialed_between(self, effect: CreateCall, since_ms: int, until_ms: int) -> bool:
-        self.gone_since_ms.append(since_ms)
-        self.sought_until_ms.append(until_ms)
-        return bool(await self._verify(effect))
 
     async def find_recording(self, effect: StartRecording) -> str:
         return await self._verify(effect)

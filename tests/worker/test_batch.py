@@ -40,7 +40,7 @@ HOLD = UpdateParticipant(
 
 def decided_of(events: list[Event], session: Session, is_open: dict[str, Effect] | None = None) -> batch.DecidedBatch:
     decisions = batch.decide(events, {"CA1": session}, NOW_MS, Policy())
-    return batch.encode(decisions, {"CA1": session}, NOW_MS, lambda _: is_open or {}, lambda *_: None)
+    return batch.encode(decisions, {"CA1": session}, NOW_MS, lambda _: is_open or {})
 
 
 @pytest.fixture
@@ -100,23 +100,6 @@ def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_thei
 
     entries, _ = decode_outbox(outbox)
     assert [entry.work for entry in entries] == [other, HOLD, unhold]
-
-
-def test_next_holder_learns_what_a_lost_history_may_have_sent(monkeypatch):
-    after = replace(SESSION, version=5)
-    unhold = replace(HOLD, effect_id="e2", hold=False)
-    monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.STAYED, effects=(HOLD, unhold)))
-    event = Convert(session_id="CA1", token="c1", entry_id="1-0")
-    noted = {("e1", "c1", 5): 7, ("e2", "c1", 5): None}
-
-    decisions = batch.decide([event], {"CA1": SESSION}, NOW_MS, Policy())
-    decided = batch.encode(
-        decisions, {"CA1": SESSION}, NOW_MS, lambda _: {},
-        lambda effect, cause, session: noted[effect.effect_id, cause.token, session.version],
-    )  # fmt: skip
-
-    entries, _ = decode_outbox(decided.batch.outbox_put)
-    assert [entry.lost_since_ms for entry in entries] == [7, None]
 
 
 # ---- what the end drops and keeps ------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
 from conferral.worker.consumer import batch, batch_processor
 from conferral.worker.consumer.batch_processor import BatchProcessor
+from conferral.worker.consumer.first_reads import FirstReads
 from conferral.worker.executor.executor import no_checkpoint
 
 
@@ -54,11 +55,11 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
     )  # fmt: skip
     dispatcher: Any = SimpleNamespace(
         open_effects_of=lambda _: {},
-        lost_since_ms=lambda *_: None,
         dispatch=lambda one: dispatched.extend(decision.event.entry_id for decision in one.decisions),
     )
     lease: Any = None
-    processor = BatchProcessor(0, lease, context, StoreClock(SystemClock()), dispatcher)
+    first_reads = FirstReads(0, lease, context.partition_store, SystemClock(), context.metrics, lambda _: None)
+    processor = BatchProcessor(0, lease, context, StoreClock(SystemClock()), dispatcher, first_reads)
     await processor.process([
         Entry(event.entry_id, {name.encode(): text.encode() for name, text in event_codec.encode(event).items()})
         for event in events

@@ -57,13 +57,13 @@ async def system(redis: SetRedis, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 async def seen(system: LocalSystem) -> None:
-    """Waits until every holder has seen that the clock was set: it renews every 1.5 s."""
+    """Waits until every holder has seen that the clock was set: it ticks every half second."""
 
     async def all_off() -> bool:
         return all(
             abs(held.clock.offset_ms) > HOUR_MS / 2
             for worker in system.workers
-            for held in worker.assigner.consumers.values()
+            for held in worker.ownership.consumers.values()
         )
 
     await system.eventually(all_off, "every partition's time is not what Redis shows")
@@ -83,7 +83,7 @@ async def test_talking_and_ringing_calls_continue(system: LocalSystem, redis: Se
     await system.until(ringing.sid, phase="ringing")
     redis.set_clock(by_ms)
     await seen(system)
-    await redis.runs("renew_leases", 2)  # reads the next timer of every partition
+    await redis.runs("answer_tick", 2)  # reads the next timer of every partition
     assert (await system.session(customer.sid))["phase"] == "connected"
     assert (await system.session(ringing.sid))["phase"] == "ringing"
     assert customer.status == agent.status == "in-progress"
@@ -129,24 +129,3 @@ async def test_parked_call_goes_back_to_the_agent_in_time(system: LocalSystem, r
     assert SystemClock().monotonic_s() - parked_s >= 1.9
     assert len(system.sandbox.calls_of(AGENT)) == 2
     await ends_well(system, customer)
-
-
-@pytest.mark.soak
-async def test_clock_offset_returns_to_zero_when_no_call_is_left(system: LocalSystem, redis: SetRedis) -> None:
-    customer, _ = await system.talking()
-    redis.set_clock(-HOUR_MS)
-    await seen(system)
-    await ends_well(system, customer)
-
-    async def right_again() -> bool:
-        leases = [
-            await system.client.hget(system.keys.lease(number), "clock_offset")
-            for number in range(system.keys.partitions)
-        ]
-        return leases == [b"0"] * system.keys.partitions
-
-    await system.eventually(right_again, "no partition's time is ahead")
-    later, _ = await system.talking()
-    created_at = (await system.session(later.sid))["created_at"]
-    assert created_at < (await system.session(customer.sid))["created_at"], "Redis's clock shows an hour less now"
-    await ends_well(system, later)

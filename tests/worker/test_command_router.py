@@ -51,7 +51,7 @@ class Routing:
             allowed=self.allowed, names=lambda: self.names, conference_names=NAMES, caller_ids=self.caller_ids
         )
         reads = BlockingReads(self.blocking)
-        router = CommandRouter(core, reads, rules, is_dead=lambda _name: False)
+        router = CommandRouter(core, reads, rules, is_ours=lambda: True)
         stop = asyncio.Event()
         running = asyncio.create_task(router.run(stop))
         async with asyncio.timeout(60):

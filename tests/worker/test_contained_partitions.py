@@ -100,6 +100,9 @@ async def test_any_error_around_a_decision_costs_no_entry(
     stumbling.is_on = True
     with capture_logs() as lines:
         for number in range(40):
+            if number == 20:  # from now on, Redis may lack something
+                for partition in range(team.keys.partitions):
+                    await team.client.hset(team.keys.lease(partition), "server", "0" * 40)
             await publish(team, f"s-{number}")
             await team.passes(AGAIN_S)
         await team.passes(2 * AGAIN_S)
@@ -123,4 +126,4 @@ async def test_partition_is_not_handed_on_as_if_all_were_well_after_an_error(
     await team.passes(AGAIN_S)
     after = member.keeper.consumers[0]
     assert after is not before
-    assert not after.lease.was_released
+    assert after.lease.last_holder

@@ -7,11 +7,10 @@ import pytest
 
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Dial, Effect
-from conferral.statemachine.events import EffectFailed, EffectUnknown
+from conferral.statemachine.events import EffectFailed
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters import PlacedCall
-from conferral.worker.executor.executor import ExecutorPolicy, JobOutcome
-from conferral.worker.executor.job import unknown
+from conferral.worker.executor.executor import ExecutorPolicy
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
@@ -23,7 +22,6 @@ from tests.worker.executor_harness import (
     UNKNOWN,
     UNWANTED,
     ExecutorHarness,
-    Step,
     both_ways,
     find,
     gated,
@@ -191,48 +189,6 @@ async def test_only_dials_and_announcements_are_marked(system: ExecutorHarness) 
     await system.settle()
 
     assert not [line for line in system.records.written if line.startswith("mark")]
-
-
-@pytest.mark.parametrize(("seen", "is_sent"), [(["", ""], True), (["", "CA-1"], False), (["CA-1"], False)])
-async def test_gated_dial_that_a_lost_history_may_have_placed_is_sent_once_the_call_list_lacks_it(
-    system: ExecutorHarness, seen: list[Step], is_sent: bool
-) -> None:
-    system.calls.reads["d"].extend(seen)
-    outcome = await system.run(
-        gated("d"),
-        may_have_been_sent=True,
-        mark_may_be_lost=True,
-        lost_since_ms=START_MS - 90_000,
-        search_until_ms=START_MS - 3_000,
-        sent_until_ms=START_MS - 4_000,
-    )
-
-    assert set(system.calls.gone_since_ms) == {START_MS - 90_000 + TWILIO_AHEAD_MS}
-    assert set(system.calls.sought_until_ms) == {START_MS - 3_000 + TWILIO_AHEAD_MS}
-    if is_sent:
-        assert outcome == succeeded(gated("d"), "CA-d")
-        assert system.records.marked == {"d"}
-        assert system.time.monotonic_s() >= 1.0, "the list may lack a new call for five seconds"
-    else:
-        assert isinstance(outcome, EffectUnknown)
-        assert "d" not in system.calls.asked
-
-
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [(UNWANTED, unknown(gated("d"))), (DialStatus(is_wanted=True, call_sid="CA-1"), succeeded(gated("d"), "CA-1"))],
-)
-async def test_search_for_a_gated_dial_ends_once_the_session_does_not_want_it_or_knows_its_call(
-    system: ExecutorHarness, status: DialStatus, outcome: JobOutcome
-) -> None:
-    system.calls.reads["d"].append("")
-    system.records.standings["d"] = status
-    lost = {"may_have_been_sent": True, "mark_may_be_lost": True, "lost_since_ms": START_MS - 90_000}
-
-    assert await system.run(gated("d"), **lost) == outcome
-
-    assert system.calls.asked == ["look d"]
-    assert system.time.monotonic_s() == 0.0
 
 
 # ---- all at once -----------------------------------------------------------------------------------------------------

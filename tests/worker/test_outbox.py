@@ -93,8 +93,7 @@ class Desk:
 @pytest.fixture
 async def desk(any_redis: AnyServer) -> AsyncIterator[Desk]:
     client = client_of(any_redis)
-    lease, _ = await leases.acquire(client, Keys("test", 1).lease(0), "one", SystemClock())
-    assert isinstance(lease, Lease)
+    lease = await leases.claim(client, Keys("test", 1), 0, "1:one", SystemClock())
     yield Desk(client, Held(lease))
     await client.aclose()
 

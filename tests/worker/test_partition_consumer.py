@@ -10,6 +10,7 @@ from conferral.statemachine.events import Convert
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec, session_codec
 from conferral.storage.connection.client import make_client
+from conferral.storage.coordinator import read_owners
 from conferral.worker.consumer.session_cache import SessionCache
 from tests.support.local_system import LocalSystem
 from tests.support.tcp_relay import Relay
@@ -85,7 +86,7 @@ async def test_malformed_command_is_dead_lettered_and_the_router_continues(syste
 async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
     broken, _ = await system.talking()
     healthy, _ = await system.talking()
-    for held in system.workers[0].assigner.consumers.values():
+    for held in system.workers[0].ownership.consumers.values():
         held._batches._cache = SessionCache()
     valid = await system.client.hget(system.keys.session(broken.sid), name)
     await system.client.hset(system.keys.session(broken.sid), name, damaged)
@@ -153,7 +154,7 @@ async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_ser
 
     async def forget(_point: str, partition: int) -> None:
         if chance.random() < 0.5:
-            system.workers[0].assigner.consumers[partition]._batches._cache = SessionCache()
+            system.workers[0].ownership.consumers[partition]._batches._cache = SessionCache()
 
     system.worker_options = {"checkpoint": forget, "sessions_max": 4}
     async with system:
@@ -169,7 +170,7 @@ async def test_partitions_share_the_number_of_cached_sessions(redis_server):
     system.worker_options = {"sessions_max": 4}
     async with system:
         await asyncio.gather(*(system.talking() for _ in range(8)))
-        caches = [consumer._batches._cache for consumer in system.workers[0].assigner.consumers.values()]
+        caches = [consumer._batches._cache for consumer in system.workers[0].ownership.consumers.values()]
         assert 0 < sum(map(len, caches)) <= 4
         assert len(caches) > 1
 
@@ -223,8 +224,8 @@ async def test_stopped_worker_leaves_its_leases_free(redis_server):
         customer, _ = await system.talking()
         assert await system.stop_worker() == 0
         for partition in range(system.keys.partitions):
-            assert await system.client.hget(system.keys.lease(partition), "until") == b"0"
-        assert await system.client.hget(system.keys.commands_lease, "until") == b"0"
+            assert await system.client.hget(system.keys.lease(partition), "released") == b"1"
+        assert {owner.name for owner in (await read_owners(system.client, system.keys)).values()} == {""}
         assert not await system.client.zcard(system.keys.workers)
         system.start_worker()
         assert (await system.command("convert", customer.sid)).status == "done"

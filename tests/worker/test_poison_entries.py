@@ -30,8 +30,8 @@ async def test_entry_over_which_three_workers_died_is_dead_lettered_alone(
 ) -> None:
     read, batch = PartitionStore.read, list[Entry]()
 
-    async def remembered(store: PartitionStore, partition: int, count: int) -> list[Entry]:
-        batch[:] = await read(store, partition, count)
+    async def remembered(store: PartitionStore, partition: int, count: int, after_id: str) -> list[Entry]:
+        batch[:] = await read(store, partition, count, after_id)
         return [*batch]
 
     monkeypatch.setattr(PartitionStore, "read", remembered)

@@ -12,7 +12,7 @@ from conferral.statemachine.states import State
 from conferral.storage import retention
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from conferral.storage.queries import process_registry, redis_warnings
+from conferral.storage.queries import live_workers, process_registry, redis_warnings
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from conferral.worker.sweep.sweeper import Sweeper
@@ -20,6 +20,7 @@ from conferral.worker.wiring import Connections
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
 from tests.support.memory_redis import MemoryServer
+from tests.worker.cores import core_of
 from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
 
 NOTHING: Any = None
@@ -34,7 +35,7 @@ def worker_of(loop: VirtualLoop) -> Worker:
 async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop
 ) -> None:
-    done: dict[str, list[float]] = {"read": [], "register": [], "trim": [], "warn": []}
+    done: dict[str, list[float]] = {"read": [], "register": [], "trim": [], "warn": [], "live": []}
     worker, stop = worker_of(loop), asyncio.Event()
 
     def note(name: str) -> Any:
@@ -53,8 +54,11 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     monkeypatch.setattr(retention, "trim", note("trim"))
     monkeypatch.setattr(redis_warnings, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)
-    await worker._maintain_config(stop, NOTHING, Keys("test", 4))
+    monkeypatch.setattr(live_workers, "add", note("live"))
+    core = core_of(NOTHING, Keys("test", 4), ClusterClock(loop, 0.0))
+    await worker._maintain_config(stop, core)
     assert done["read"] == list(range(126)), "every second"
+    assert done["live"] == [at_s for at_s in range(126) if at_s != 2]
     assert done["register"] == [0, *range(3, 126, 2)], "every other second; the third read failed"
     assert len(done["warn"]) == 3, "once a minute"
     assert len(done["trim"]) == 2
@@ -64,20 +68,13 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
 @in_virtual_time
 async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     worker, stop = worker_of(loop), asyncio.Event()
-    refreshed: list[float] = []
 
     def held(waiting: int, *states: State) -> Any:
         named = {f"s{number}": state for number, state in enumerate(states)}
         return SimpleNamespace(session_gauge=SimpleNamespace(states=named), lease=SimpleNamespace(waiting=waiting))
 
-    async def refresh(_held: object) -> None:
-        refreshed.append(round(loop.time(), 3))
-        raise StoreUnreachableError("away")
-
     consumers = {1: held(7, State.BRIDGED, State.BRIDGED, State.CONFERENCED), 2: held(0)}
-    parts: Any = SimpleNamespace(
-        assigner=SimpleNamespace(consumers=consumers), coverage=SimpleNamespace(refresh=refresh)
-    )
+    parts: Any = SimpleNamespace(ownership=SimpleNamespace(consumers=consumers, may_send_now=True))
     updating = asyncio.create_task(worker._update_gauges(stop, parts))
 
     def value(name: str, **labels: str) -> float | None:
@@ -94,7 +91,6 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     assert [value("partition_lag_events", partition=number) for number in "123"] == [None, 0, 5]
     stop.set()
     await updating
-    assert refreshed == [0, 2, 4, 6, 8]
 
 
 @in_virtual_time
@@ -138,4 +134,4 @@ def test_each_use_of_redis_has_connections_of_its_own() -> None:
     environment: Any = SimpleNamespace(redis=connect, http=lambda *_given, **_named: None, clock=None)
     settings = settings_for("redis://localhost", None, "https://example.com", CONFERRAL_PARTITIONS="4")
     Connections.open(settings, environment, NOTHING)
-    assert opened == [(False, 256), (True, 4 + 8), (False, 2 * 4 + 32), (False, 1)]
+    assert opened == [(False, 256), (True, 4 + 8), (False, 2 * 4 + 32)]

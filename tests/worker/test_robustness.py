@@ -107,9 +107,10 @@ async def test_partition_whose_work_failed_is_not_given_back_as_clean(system, mo
     customer = await system.customer_calls()
     assert await system._running[0] == 1
     partition = system.keys.partition_of(customer.sid)
-    assert int(await system.client.hget(system.keys.lease(partition), "until")) > 0
-    others = [number for number in range(system.keys.partitions) if number != partition]
-    assert [await system.client.hget(system.keys.lease(number), "until") for number in others] == [b"0"] * len(others)
+    released = [
+        await system.client.hget(system.keys.lease(number), "released") for number in range(system.keys.partitions)
+    ]
+    assert released == [None if number == partition else b"1" for number in range(system.keys.partitions)]
     monkeypatch.undo()
     system._running.clear()
     system._stops.clear()
@@ -196,13 +197,11 @@ async def test_timer_set_while_due_ones_are_moved_is_not_lost(system, monkeypatc
     """The answer "the next one is due tomorrow" came after a commit had set one for in two seconds."""
     system.end_calls_in_test()
     customer, agent = await system.converted()
-    held = system.workers[0].assigner.consumers[system.keys.partition_of(customer.sid)]
+    held = system.workers[0].ownership.consumers[system.keys.partition_of(customer.sid)]
     fire = held._context.partition_store.fire_timers
-    # A renewal would find it, too.
-    monkeypatch.setattr("conferral.worker.assignment.renewal._apply", lambda *_: None)
 
-    async def answers_late(partition, lease, now_ms):
-        answer = await fire(partition, lease, now_ms)
+    async def answers_late(partition, lease, now_ms, longest_ms):
+        answer = await fire(partition, lease, now_ms, longest_ms)
         agent.hang_up()
         await system.eventually(lambda: _has_timer(held, "lone"), "the grace has begun")
         return answer
@@ -222,7 +221,7 @@ async def _has_timer(held, name: str) -> bool:
 async def test_flapping_redis_makes_no_poison(system, monkeypatch):
     """A mark stands for a worker's death, not for a try."""
     customer, _ = await system.talking()
-    held = system.workers[0].assigner.consumers[system.keys.partition_of(customer.sid)]
+    held = system.workers[0].ownership.consumers[system.keys.partition_of(customer.sid)]
     held._suspects_left = 50
     held._batches._cache = SessionCache()
     from conferral.runtime.errors import StoreUnreachableError
@@ -342,6 +341,7 @@ async def test_timers_of_an_older_copy_of_redis_are_found(system):
     system.start_worker()
     await system.until(customer.sid, state="ended")
     await system.client.zadd(system.keys.timers(partition), {f"lone|{customer.sid}": 1})
+    await system.client.hset(system.keys.lease(partition), "server", "0" * 40)  # the copy is another server's
     await system.settled()
 
 
@@ -356,7 +356,7 @@ async def test_released_lease_is_taken_at_once(redis_server):
         second = system.workers[1]
 
         async def has_all() -> bool:
-            return len(second.assigner.consumers) == system.keys.partitions
+            return len(second.ownership.consumers) == system.keys.partitions
 
         await system.eventually(has_all, "the second worker holds everything", timeout_s=60)
         # Expiry would take a minute: only the hand-over can have done it.
@@ -392,7 +392,7 @@ async def test_stop_takes_no_longer_than_promised_though_redis_is_silent(redis_s
 
 async def test_sessions_that_ended_are_not_kept_in_memory(system):
     customer, agent = await system.talking()
-    held = system.workers[0].assigner.consumers[system.keys.partition_of(customer.sid)]
+    held = system.workers[0].ownership.consumers[system.keys.partition_of(customer.sid)]
     await ends_well(system, customer)
     await system.client.xadd(
         system.keys.events(held.number),

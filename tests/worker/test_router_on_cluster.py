@@ -22,7 +22,6 @@ from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.core import WorkerCore
-from conferral.worker.router import command_router as router_module
 from conferral.worker.router import command_routing
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter
@@ -61,7 +60,7 @@ class Cluster:
         )
 
     def router(self, name: str = "one") -> CommandRouter:
-        return CommandRouter(self._core(name), BlockingReads(self.blocking), self.rules, is_dead=lambda _name: False)
+        return CommandRouter(self._core(name), BlockingReads(self.blocking), self.rules, is_ours=lambda: True)
 
     def _core(self, name: str) -> WorkerCore:
         clock = ClusterClock(self.loop, 1_000.0)
@@ -196,34 +195,3 @@ async def test_silent_node_is_logged_once_a_minute(cluster: Cluster) -> None:
             await cluster.give(f"c{number}", SICK)
         await asyncio.sleep(110)  # a delay: virtual time passes
     assert len([line for line in lines if line["event"] == "store_unreachable"]) == 2
-
-
-@with_cluster
-async def test_router_that_can_not_read_a_new_schema_hands_over_at_once(cluster: Cluster) -> None:
-    too_old, cluster.schema = cluster.schema, SchemaVersion()
-    stop = asyncio.Event()
-    newer = asyncio.create_task(cluster.router("two").run(stop))
-    too_old.written = too_old.supported + 1
-    await cluster.give("c1")
-    await cluster.until_routed(WELL, "c1")  # by the older one, which waited for it
-    await asyncio.sleep(2 * router_module.PAUSE_S)  # a delay: virtual time passes
-    assert (await cluster.client.hget(KEYS.commands_lease, "holder")).endswith(b":two")
-    stop.set()
-    await newer
-
-
-@with_cluster
-async def test_lease_that_is_lost_leaves_the_rest_to_the_next_router(cluster: Cluster) -> None:
-    cluster.client.silent = {"a"}
-    for number in range(100):
-        await cluster.give(f"c{number}", SICK)
-    await asyncio.sleep(3)  # a delay: virtual time passes
-    assert "conferral_commands_waiting 0.0" not in cluster.metrics.exposition().decode()
-    await cluster.client.hset(KEYS.commands_lease, "holder", "999:another")
-    async with asyncio.timeout(5):  # they wait for another router
-        while "conferral_commands_waiting 0.0" not in cluster.metrics.exposition().decode():
-            await asyncio.sleep(0.1)  # a delay: virtual time passes
-    cluster.client.silent = set()
-    await cluster.client.delete(KEYS.commands_lease)
-    await cluster.until_routed(SICK, *(f"c{number}" for number in range(100)))
-    assert await cluster.tokens(SICK) == [f"c{number}" for number in range(100)]

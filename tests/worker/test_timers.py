@@ -29,17 +29,20 @@ async def fail_partitions(
     access: Any = member.keeper.consumers[HEARD]._context.partition_store
     fire = access.fire_timers
 
-    async def fire_timers(partition: int, lease: Lease, now_ms: int) -> tuple[int, int | None]:
+    async def fire_timers(
+        partition: int, lease: Lease, now_ms: int, longest_ms: dict[str, int]
+    ) -> tuple[int, int | None]:
         if partition in SILENT:
             asked.append(partition)
             await asyncio.sleep(SILENCE_S)  # a delay: virtual time
             raise next(errors)
-        answer: tuple[int, int | None] = await fire(partition, lease, now_ms)
+        answer: tuple[int, int | None] = await fire(partition, lease, now_ms, longest_ms)
         return answer
 
     access.fire_timers = fire_timers
     for number in SILENT:
         await team.client.zadd(team.keys.timers(number), {"lone|s0": 0})
+        member.keeper.consumers[number].timers.note_set(0)
 
 
 @of_one
@@ -53,7 +56,7 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
         due_ms = member.keeper.consumers[HEARD].clock.now_ms() + 700
         await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
         await team.client.sadd(team.keys.live(HEARD), "s1")
-        # No one announced when it is due: the next renewal finds it, and it is fired on time.
+        member.keeper.consumers[HEARD].timers.note_set(due_ms)
         await team.passes(2.0)
         assert await team.client.zcard(team.keys.timers(HEARD)) == 0
     assert set(asked) == {*SILENT}
@@ -66,7 +69,7 @@ async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(team: Worker
     consumer, fired_at_ms = member.keeper.consumers[HEARD], list[int]()
     access: Any = consumer._context.partition_store
 
-    async def fire_timers(_partition: int, _lease: Lease, now_ms: int) -> tuple[int, None]:
+    async def fire_timers(_partition: int, _lease: Lease, now_ms: int, _longest_ms: dict[str, int]) -> tuple[int, None]:
         fired_at_ms.append(now_ms)
         return 1, None
 
@@ -86,6 +89,7 @@ async def test_any_error_while_timers_are_fired_costs_no_other_partition_its_tim
     with capture_logs() as lines:
         while len(asked) < len(ANY_ERRORS) + len(SILENT):
             await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": 0})
+            member.keeper.consumers[HEARD].timers.note_set(0)
             await team.passes(2.0)
             assert await team.client.zcard(team.keys.timers(HEARD)) == 0
     logged = [line for line in lines if line["event"] == "unexpected_error"]

@@ -1,15 +1,11 @@
 """What counts as unknown after an error, and which outages are logged; without Redis and Twilio."""
 
 from typing import Any
-from unittest.mock import AsyncMock
 
 import pytest
 
-from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.storage.keys import Keys
-from conferral.worker.assignment import renewal
-from conferral.worker.assignment.renewal import LeaseRenewer
 from conferral.worker.executor.execution import Execution
 from conferral.worker.executor.job import Job
 from tests.worker.executor_harness import START_MS, ExecutorHarness, gated, update
@@ -28,19 +24,3 @@ async def test_job_that_may_have_been_sent_is_unknown_after_an_internal_error(fl
     outcome = execution.fail_internally("odd")
     assert type(outcome) is (EffectUnknown if flag else EffectFailed)
     assert (outcome.attempts, outcome.failed_attempts) == (0, ("odd",))
-
-
-async def test_worker_that_can_not_learn_its_connection_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    renewer = LeaseRenewer(NOTHING, NOTHING, NOTHING, 5_000)
-    await renewer.connect()
-    assert renewer.connection == "", "a cluster"
-    renewer = LeaseRenewer(NOTHING, object(), NOTHING, 5_000)
-    for found, connection in (
-        (("run:1", True), "run:1"),
-        (StoreUnreachableError("away"), "run:1"),
-        (("run:2", False), ""),
-    ):
-        answer = {"side_effect": found} if isinstance(found, Exception) else {"return_value": found}
-        monkeypatch.setattr(renewal, "own_connection_name", AsyncMock(**answer))
-        await renewer.connect()
-        assert renewer.connection == connection

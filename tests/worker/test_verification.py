@@ -38,7 +38,6 @@ async def test_verdict_on_a_redirect(
         elapsed_s=elapsed_s,
         settle_s=ExecutorPolicy().settle_s,
         search_from_ms=START_MS,
-        search_until_ms=START_MS,
     )
 
     assert found == Verification(expected)

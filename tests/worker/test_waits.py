@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,22 +15,15 @@ from conferral.storage.codecs.effect_codec import ExpireCalls
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import Lease, Renewal
-from conferral.worker.assignment import rebalance
-from conferral.worker.assignment.assignment import PartitionAssigner
-from conferral.worker.assignment.rebalance import ConnectionWatch
 from conferral.worker.consumer import timers
 from conferral.worker.consumer.post_commit import PostCommitWrites
 from conferral.worker.executor.execution import Execution, ExecutionState
 from conferral.worker.executor.job import Job
 from conferral.worker.router.command_router import CommandRouter
-from conferral.worker.sweep.sweep_lease import SweepLease
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.memory_redis import MemoryServer
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import BUSY, START_MS, ExecutorHarness, FakeTime, in_flight, redirect, update
-from tests.worker.worker_cluster import ClusterClock
 
 
 def consumer(number: int, until_due_ms: float, *, is_active: bool = True) -> Any:
@@ -53,14 +45,14 @@ async def test_loop_waits_for_the_next_timer_of_an_idle_partition_and_at_most_fi
         ([consumer(0, -5_000)], [], 0.002),
     ):
         held = {one.number: one for one in consumers}
-        assigner: Any = SimpleNamespace(consumers=held, timers_changed=asyncio.Event())
+        ownership: Any = SimpleNamespace(consumers=held, timers_changed=asyncio.Event())
         began_s = loop.time()
-        await timers._wait_until_due(assigner, firing)
+        await timers._wait_until_due(ownership, firing)
         assert loop.time() - began_s == pytest.approx(waits_s)
-    loop.call_later(0.5, assigner.timers_changed.set)
-    assigner.consumers.clear()
+    loop.call_later(0.5, ownership.timers_changed.set)
+    ownership.consumers.clear()
     began_s = loop.time()
-    await timers._wait_until_due(assigner, [])
+    await timers._wait_until_due(ownership, [])
     assert loop.time() - began_s == pytest.approx(0.5), "a new timer ends the wait"
 
 
@@ -110,65 +102,6 @@ async def test_post_commit_write_is_tried_five_times_a_second(loop: VirtualLoop)
 # ---- leases ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("left_s", "connected_s", "may_send"),
-    [
-        (1.125, None, True),
-        (1.0, None, False),
-        (5.0, 0.25, True),
-        (5.0, 0.125, False),
-        (0.5, 0.25, False),
-    ],
-)
-@in_virtual_time
-async def test_request_is_sent_with_a_fifth_of_the_lease_left(
-    left_s: float, connected_s: float | None, may_send: bool, loop: VirtualLoop
-) -> None:
-    """And of the second that the lease outlives its connection. Otherwise it is renewed first, twice a second."""
-    clock = ClusterClock(loop, 100.0)
-    nothing: Any = None
-    assigner = PartitionAssigner(core_of(nothing, Keys("test", 4), clock))
-    lease = Lease("key", "1:me", 0, clock.monotonic_s() + left_s, 0, 0, 0.0)
-    if connected_s is not None:
-        lease.connection, lease.disconnected_until_s = "run:1", clock.monotonic_s() + connected_s
-    held: Any = SimpleNamespace(number=2, is_lost=False, lease=lease)
-    assigner.consumers[2] = held
-    renewed: list[float] = []
-
-    async def renew(one: Any) -> None:
-        renewed.append(loop.time())
-        one.is_lost = len(renewed) == 2
-
-    assigner._renewer.renew = renew  # type: ignore[method-assign]
-    began_s = loop.time()
-    assert await assigner.may_send(2) is may_send
-    assert renewed == ([] if may_send else [began_s, pytest.approx(began_s + 0.5)])
-    assert loop.time() - began_s == pytest.approx(0.0 if may_send else 1.0)
-    assert await assigner.may_send(1) is False
-    assert assigner.is_ours(2) is may_send
-
-
-async def test_refused_list_of_connections_is_asked_for_again_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[float] = []
-    answers: list[Any] = [StoreUnreachableError("away"), StoreError("NOPERM"), {"a": False, "b": True}]
-
-    async def which_are_open(_client: object, _suspects: object) -> Mapping[str, bool]:
-        asked.append(time.s)
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer  # type: ignore[no-any-return]
-
-    monkeypatch.setattr(rebalance, "which_are_open", which_are_open)
-    time = FakeTime()
-    watch = ConnectionWatch(None, time)
-    assert await watch.find_closed(frozenset()) == set()
-    for passed_s, closed in ((0.0, set()), (0.5, set()), (59.75, set()), (0.25, {"a"})):
-        time.s += passed_s
-        assert await watch.find_closed({"a", "b", "elsewhere"}) == closed
-    assert asked == [0.0, 0.5, 60.5]
-
-
 # ---- the router ------------------------------------------------------------------------------------------------------
 
 
@@ -181,7 +114,7 @@ def router(time: FakeTime) -> CommandRouter:
 async def test_router_asks_twice_a_second_whether_it_may_route(loop: VirtualLoop) -> None:
     stop, at_s, routing = asyncio.Event(), list[float](), router(FakeTime())
 
-    async def ensure_lease() -> bool:
+    def is_ours() -> bool:
         at_s.append(loop.time())
         if len(at_s) == 2:
             raise StoreUnreachableError("away")
@@ -189,7 +122,7 @@ async def test_router_asks_twice_a_second_whether_it_may_route(loop: VirtualLoop
             stop.set()
         return False
 
-    routing._ensure_lease = ensure_lease  # type: ignore[method-assign]
+    routing._is_ours = is_ours
     await routing.run(stop)
     assert at_s == [0.0, 0.5, 1.0, 1.5]
 
@@ -215,27 +148,6 @@ async def test_waiting_commands_are_counted_every_five_seconds_and_too_many_logg
     assert logged == logged_at_s
 
 
-async def test_router_renews_its_lease_when_less_than_three_and_a_quarter_seconds_are_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    time, results = FakeTime(), [Renewal.RENEWED, Renewal.LOST]
-    renewed_at_s: list[float] = []
-
-    async def renew(_client: object, lease: Lease, *_given: object) -> tuple[Renewal, int]:
-        renewed_at_s.append(time.s)
-        lease.extend(time.s, 5_000)
-        return results.pop(0), 0
-
-    monkeypatch.setattr(leases, "renew", renew)
-    routing = router(time)
-    routing._lease.held = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
-    for now_s, is_held in ((0.0, True), (1.75, True), (1.875, True), (3.625, True), (3.75, False)):
-        time.s = now_s
-        assert await routing._ensure_lease() is is_held
-    assert renewed_at_s == [1.875, 3.75]
-    assert routing._lease.held is None
-
-
 @in_virtual_time
 async def test_idle_reads_that_begin_at_different_moments_end_together(loop: VirtualLoop) -> None:
     async def read(stream: str) -> float:
@@ -246,32 +158,6 @@ async def test_idle_reads_that_begin_at_different_moments_end_together(loop: Vir
     first = asyncio.create_task(read("one"))
     await asyncio.sleep(0.2)  # a delay: virtual time
     assert [await read("other"), await first] == pytest.approx([2.0, 2.0])
-
-
-# ---- the sweep -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("lease_ms", "renewed_at_s"), [(5_000, [2.0, 3.5, 5.0]), (900, [2.0, 2.3, 2.6, 2.9, 3.2])])
-@in_virtual_time
-async def test_lease_of_the_sweep_is_asked_for_twice_a_second_and_renewed_in_time(
-    lease_ms: int, renewed_at_s: list[float], loop: VirtualLoop
-) -> None:
-    nothing: Any = None
-    stop, at_s = asyncio.Event(), list[float]()
-    core = core_of(nothing, Keys("test", 4), ClusterClock(loop, 0.0), lease_ms=lease_ms)
-    lease = SweepLease(core, nothing, nothing)
-
-    async def acquire_or_renew() -> None:
-        at_s.append(round(loop.time(), 3))
-        if len(at_s) == 2:
-            raise StoreUnreachableError("away")
-        if len(at_s) == 5:
-            lease.held = Lease("key", "1:me", 0, 5.0, 0, 0, 0.0)
-
-    lease._acquire_or_renew = acquire_or_renew  # type: ignore[method-assign]
-    loop.call_later(renewed_at_s[-1] + 0.01, stop.set)
-    await lease.hold(stop)
-    assert at_s == [0.0, 0.5, 1.0, 1.5, *renewed_at_s]
 
 
 # ---- requests under way ----------------------------------------------------------------------------------------------

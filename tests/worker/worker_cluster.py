@@ -10,13 +10,14 @@ from typing import Any
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
-from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.timers import fire_timers
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.executor.executor import no_checkpoint
+from conferral.worker.ownership import Ownership
 from tests.simulation.virtual_loop import Process, VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
@@ -77,7 +78,7 @@ class ClusterMember:
 
     name: str
     process: Process
-    keeper: PartitionAssigner
+    keeper: Ownership
     work: Work
     clock: ClusterClock
     metrics: Metrics
@@ -93,7 +94,7 @@ class ClusterMember:
         await asyncio.wait(self.tasks)
         for task in self.tasks:
             task.result()
-        await self.process.start(self.keeper.release())
+        await self.process.start(self.keeper.leave())
 
 
 class WorkerCluster:
@@ -116,22 +117,18 @@ class WorkerCluster:
     def join(
         self,
         *,
-        hears_hints: bool = True,
-        names_connection: bool = True,
         work: Work | None = None,
         checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint,
     ) -> ClusterMember:
         """A worker starts."""
         self._joined += 1
-        own = self.server.client() if names_connection else None
         name = f"worker-{(self._joined * 7919) % 1000:03}"
         process = Process(self.loop, name)
         client, blocking = self._connect(), self._connect(blocking=True)
         clock = ClusterClock(self.loop, 1000.0 * self._joined)
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
-        if own is not None:
-            process.when_dead(own.kill)
-        keeper = PartitionAssigner(core_of(client, self.keys, clock, name, metrics=metrics), own)
+        process.when_dead(client.kill)
+        keeper = Ownership(core_of(client, self.keys, clock, name, metrics=metrics))
         around = WorkerContext(
             partition_store=PartitionStore(client, BlockingReads(blocking), self.keys),
             session_store=SessionStore(client, self.keys, session_ttl_s=60),
@@ -144,11 +141,8 @@ class WorkerCluster:
         )
         works: list[Any] = [
             keeper.run(stop, around, work),  # type: ignore[arg-type]
-            keeper.membership.heartbeat(stop),
             fire_timers(stop, keeper, metrics),
         ]
-        if hears_hints:
-            works.append(keeper.membership.listen(stop))
         member = ClusterMember(name, process, keeper, work, clock, metrics, stop, [process.start(one) for one in works])
         self.alive[name] = member
         return member
@@ -183,13 +177,9 @@ class WorkerCluster:
                     raise AssertionError(f"{member.name}: {task.get_coro()} has ended")
 
     async def holders(self) -> dict[int, str]:
-        """Who has the lease of each partition, as Redis has it; released partitions are left out."""
-        found = {}
-        for number in range(self.keys.partitions):
-            holder, until = await self.client.hmget(self.keys.lease(number), "holder", "until")
-            if holder is not None and until != b"0":
-                found[number] = holder.decode().partition(":")[2]
-        return found
+        """Who owns each partition, as the coordinator has it; free partitions are left out."""
+        owners = await read_owners(self.client, self.keys)
+        return {number: name for number in range(self.keys.partitions) if (name := owners[str(number)].name)}
 
     async def shares(self) -> list[int]:
         """How many partitions each worker alive holds (counts), fewest first."""
@@ -201,7 +191,7 @@ class WorkerCluster:
         shares = sorted(len(member.keeper.consumers) for member in self.alive.values())
         if sum(shares) != self.keys.partitions or shares[-1] - shares[0] > 1:
             return False
-        holders = await self.holders()  # asks for each partition: only where the workers themselves say it is fair
+        holders = await self.holders()
         return all(
             {number for number, name in holders.items() if name == member.name} == member.keeper.consumers.keys()
             for member in self.alive.values()
@@ -219,8 +209,8 @@ class WorkerCluster:
 
     async def epochs(self) -> list[int]:
         """How often each partition has had a new holder (counts)."""
-        found = [await self.client.hget(self.keys.lease(number), "holder") for number in range(self.keys.partitions)]
-        return [int((holder or b"0:").decode().partition(":")[0]) for holder in found]
+        owners = await read_owners(self.client, self.keys)
+        return [owners[str(number)].epoch for number in range(self.keys.partitions)]
 
 
 @asynccontextmanager
@@ -243,5 +233,5 @@ async def cluster_of_one(loop: VirtualLoop, partitions: int = 16) -> AsyncIterat
     """A cluster of which one worker holds everything."""
     async with running_cluster(loop, partitions) as team:
         member = team.join()
-        await team.until_fair(1.0)
+        await team.until_fair(2.0)
         yield team, member

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event, ParticipantChanged
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.record import moved_back
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Step
@@ -24,8 +26,6 @@ from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
 
-#: Returns what an effect's outbox entry says about a rollback.
-LostSinceMs = Callable[[Effect, Event, Session], int | None]
 _EFFECT_ID = b"effect_id"
 
 
@@ -49,11 +49,10 @@ class Decision:
 
 
 class DecidedEffect(NamedTuple):
-    """An effect, its event, and what its outbox entry says about a rollback."""
+    """An effect, and the event that it follows from."""
 
     effect: Effect
     event: Event
-    lost_since_ms: int | None
 
 
 @dataclass(slots=True)
@@ -79,6 +78,17 @@ def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int
     return decisions
 
 
+def in_our_time(session: Session, now_ms: int) -> Session:
+    """Return a session whose newest time is not ahead of ours.
+
+    If it is, Redis's clock has been set back since another worker read it, and that worker counted from then. All its
+    times move back together, so each still is equally long ago. Its timers keep their names, which have their due time;
+    a takeover fires those that would be due late.
+    """
+    ahead_ms = session.updated_at_ms - now_ms
+    return session if ahead_ms < CLOCK_JUMP_MS else moved_back(session, ahead_ms)
+
+
 def in_partition_time(event: Event, now_ms: int, twilio_now_ms: int | None) -> Event:
     """Return an event with its time as partition time: equally long ago.
 
@@ -95,7 +105,6 @@ def encode(
     sessions: Mapping[str, Session],
     now_ms: int,
     open_effects: Callable[[str], Mapping[str, Effect]],
-    lost_since_ms: LostSinceMs,
 ) -> DecidedBatch:
     """Encode decisions for one commit; `sessions` are as stored in Redis."""
     decided = DecidedBatch(decisions)
@@ -103,7 +112,7 @@ def encode(
     logs: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
     for decision in decisions:
         decided.batch.entry_ids.append(decision.event.entry_id)
-        _add_decision(decided, decision, now_ms, lost_since_ms)
+        _add_decision(decided, decision, now_ms)
         if decision.is_stored:
             session_id = decision.event.session_id
             after[session_id] = decision.step.session
@@ -124,7 +133,7 @@ def discard(entries: Iterable[Entry]) -> Batch:
     return batch
 
 
-def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int, lost_since_ms: LostSinceMs) -> None:
+def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
     batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
     if (effect_id := getattr(event, "effect_id", None)) is not None:
         batch.outbox_del.append(effect_id)
@@ -134,10 +143,9 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int, lost_s
         batch.outbox_del.append(before.open_read_id)
         decided.effects = [one for one in decided.effects if one.effect.effect_id != before.open_read_id]
     for number, effect in enumerate(result.effects):
-        place, since_ms = (result.session.version, number), lost_since_ms(effect, event, result.session)
-        entry = OutboxEntry(effect, now_ms, place=place, lost_since_ms=since_ms)
+        entry = OutboxEntry(effect, now_ms, place=(result.session.version, number))
         batch.outbox_put[effect.effect_id] = effect_codec.encode(entry)
-        decided.effects.append(DecidedEffect(effect, event, since_ms))
+        decided.effects.append(DecidedEffect(effect, event))
     for report in result.reports:
         _add_post_commit_write(decided, ReportCommand(event.session_id, report), now_ms)
     for outcome_record in result.outcome_records:
@@ -161,9 +169,7 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
     final_effect_ids = {effect.effect_id for effect in result.effects}
     ended_targets = {effect.target for effect in result.effects if effect.is_ending}
     earlier_effects = dict(open_effects)
-    earlier_effects |= {
-        effect.effect_id: effect for effect, event, _ in decided.effects if event.session_id == session_id
-    }
+    earlier_effects |= {effect.effect_id: effect for effect, event in decided.effects if event.session_id == session_id}
     dropped = {
         effect_id
         for effect_id, effect in earlier_effects.items()

@@ -12,8 +12,8 @@ from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
-from conferral.statemachine.events import Command, Event
-from conferral.statemachine.session import Session
+from conferral.statemachine.events import CallsRead, Command, Event
+from conferral.statemachine.session import AGENT, TARGET, Party, Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
@@ -21,17 +21,15 @@ from conferral.storage.codecs.record_codec import CorruptHashError
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
-from conferral.worker.consumer.batch import decide, discard, encode, in_partition_time
+from conferral.worker.consumer.batch import Decision, decide, discard, encode, in_our_time, in_partition_time
 from conferral.worker.consumer.dispatcher import Dispatcher
+from conferral.worker.consumer.first_reads import Events, FirstReads
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.dead_letters import count_dead_letter
 
 log = structlog.get_logger()
-
-#: Oldest first.
-Events = list[tuple[Entry, Event]]
 
 
 class DecisionFailedError(ConferralError):
@@ -50,7 +48,13 @@ class BatchProcessor:
     """Processes the entries of one partition."""
 
     def __init__(
-        self, partition: int, lease: Lease, context: WorkerContext, clock: StoreClock, dispatcher: Dispatcher
+        self,
+        partition: int,
+        lease: Lease,
+        context: WorkerContext,
+        clock: StoreClock,
+        dispatcher: Dispatcher,
+        first_reads: FirstReads,
     ) -> None:
         self.is_stopping = False
         self._partition = partition
@@ -58,11 +62,22 @@ class BatchProcessor:
         self._context = context
         self._clock = clock
         self._dispatcher = dispatcher
+        self._first_reads = first_reads
         self._cache = SessionCache(context.sessions_max)
 
-    async def process(self, entries: Iterable[Entry]) -> None:
-        """Decide entries together; if that fails, session by session."""
-        events, sessions = await self._load_sessions(await self._parse(entries))
+    async def process(self, entries: Iterable[Entry]) -> bool:
+        """Decide entries together; if that fails, session by session.
+
+        Return whether some wait until their sessions have read Twilio.
+        """
+        parsed = await self._parse(entries)
+        admitted = self._first_reads.admit(parsed)
+        await self._first_reads.ask_waiting()
+        await self._process(admitted)
+        return len(admitted) < len(parsed)
+
+    async def _process(self, events: Events) -> None:
+        events, sessions = await self._load_sessions(events)
         try:
             await self._decide_and_commit(events, sessions)
         except (CommitConflictError, DecisionFailedError) as error:
@@ -117,17 +132,38 @@ class BatchProcessor:
         now_ms, twilio_now_ms = self._clock.now_ms(), self._context.twilio_now_ms()
         timed = [in_partition_time(event, now_ms, twilio_now_ms) for _, event in events]
         with _deciding():
-            decisions = decide(timed, sessions, now_ms, self._context.policy())
-            dispatcher = self._dispatcher
-            decided = encode(decisions, sessions, now_ms, dispatcher.open_effects_of, dispatcher.lost_since_ms)
+            current = {name: in_our_time(session, now_ms) for name, session in sessions.items()}
+            decisions = decide(timed, current, now_ms, self._context.policy())
+            decided = encode(decisions, sessions, now_ms, self._dispatcher.open_effects_of)
         await self._context.checkpoint("before_commit", self._partition)
         await self._commit(decided.batch)
         await self._context.checkpoint("after_commit", self._partition)
         self._dispatcher.dispatch(decided)
         for change in decided.batch.sessions:
             self._cache.put(change.after)
+        await self._end_first_reads(decisions)
         for _ in range(2 if decided.effects else 0):
             await asyncio.sleep(0)  # requests leave before the next read; see `call_after_requests`
+
+    async def _end_first_reads(self, decisions: Iterable[Decision]) -> None:
+        """Let sessions go on that have read Twilio, or need not."""
+        for decision in decisions:
+            event, session = decision.event, decision.step.session
+            has_read = isinstance(event, CallsRead)
+            if self._first_reads.is_unread(session.id) and (has_read or session.version == 0 or session.ended_at_ms):
+                done: Events = []
+                if has_read and (agent := _agent_by_hand_over(decision)) is not None:
+                    done = self._first_reads.take_handed_over(session.id, agent.address)
+                outdated = self._first_reads.release(session.id, has_read=has_read)
+                outdated += [entry for entry, _ in done]
+                if outdated:
+                    log.info("outdated_events_dropped", session_id=session.id, count=len(outdated))
+                    await self._commit(discard(outdated))
+                for _, command in done:
+                    try:
+                        await self._report(command, CommandStatus.DONE, "")
+                    except StoreUnreachableError as error:  # it was reported before the rollback
+                        log_unreachable(error, partition=self._partition)
 
     async def _load_sessions(self, events: Events) -> tuple[Events, dict[str, Session]]:
         """Return entries and sessions; dead-letter entries of corrupt sessions."""
@@ -175,8 +211,11 @@ class BatchProcessor:
             event = entry.event()
         except BadEntryError:
             return
+        await self._report(event, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
+
+    async def _report(self, event: Event, status: CommandStatus, reason: str) -> None:
         if isinstance(event, Command):
-            report = CommandReport(event.command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
+            report = CommandReport(event.command_id, status, reason)
             try:
                 await self._context.partition_store.report_command(ReportCommand(event.session_id, report))
             except StoreUnreachableError:
@@ -184,3 +223,11 @@ class BatchProcessor:
             except StoreError as error:  # a foreign value at the command's key: only the report is lost
                 fields = {"partition": self._partition, "session_id": event.session_id, "reason": str(error)}
                 log.error("post_commit_write_failed", **fields)
+
+
+def _agent_by_hand_over(decision: Decision) -> Party | None:
+    """Return the agent if a read has shown that a transfer's target is it now."""
+    before, after = decision.before.parties.get(AGENT), decision.step.session.parties.get(AGENT)
+    if before is None or after is None or after.call_sid in ("", before.call_sid):
+        return None
+    return after if after.label.startswith(f"{TARGET}-") else None

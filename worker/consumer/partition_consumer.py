@@ -5,20 +5,22 @@ and timers are in Redis, where the next holder finds them.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import structlog
 
-from conferral.runtime.clock import CLOCK_JUMP_MS, StoreClock
+from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
 from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import CommitOutOfOrderError
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.dispatcher import Dispatcher
-from conferral.worker.consumer.partition_timers import PartitionTimers
+from conferral.worker.consumer.first_reads import FirstReads
+from conferral.worker.consumer.partition_timers import PartitionTimers, longest_ms
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
 from conferral.worker.consumer.session_gauge import SessionGauge
@@ -40,31 +42,38 @@ class PartitionConsumer:
         number: int,
         lease: Lease,
         context: WorkerContext,
+        clock: StoreClock,
         on_timers_changed: Callable[[], None],
-        renew_lease: Callable[[int], Awaitable[None]],
         *,
-        verify_until_s: float,
+        is_after_death: bool,
     ) -> None:
+        """Consume it; `is_after_death`: its last consumer has died, or failed."""
         self.number = number
         self.lease = lease
         self.is_lost = False
         self.is_stopping = False
         self.was_rolled_back = False
-        #: Partition time continues from holder to holder, whatever happens to Redis's clock.
-        self.clock = StoreClock(context.clock, offset_ms=lease.clock_offset_ms)
-        self.clock.observe(lease.acquired_at_ms, lease.requested_at_s)
+        #: Whether an unexpected error ended it.
+        self.has_failed = False
+        #: Redis's time when this worker started, and the time since: no one sets it.
+        self.clock = clock
         self.session_gauge = SessionGauge(number, context.partition_store)
         self.timers = PartitionTimers(number, lease, context.partition_store, self.clock, on_timers_changed)
         self._context = context
+        self._is_after_death = is_after_death
         self._has_recovered = False
-        self._renew_lease = renew_lease
         self._quarantine = Quarantine(
             number, context.partition_store, lambda job: context.executor.submit(job), context.metrics
         )
         self._dispatcher = Dispatcher(
-            number, lease, context, self.clock, self.timers, self.session_gauge, self._quarantine, verify_until_s
+            number, lease, context, self.clock, self.timers, self.session_gauge, self._quarantine
         )
-        self._batches = BatchProcessor(number, lease, context, self.clock, self._dispatcher)
+        self._first_reads = FirstReads(
+            number, lease, context.partition_store, context.clock, context.metrics, self._dispatcher.submit_withheld
+        )
+        self._batches = BatchProcessor(number, lease, context, self.clock, self._dispatcher, self._first_reads)
+        #: The last entry read; while others wait, the next read starts there.
+        self._last_read_id = "0"
         #: Entries still to be decided one by one after a worker's death, count.
         self._suspects_left = 0
 
@@ -79,15 +88,19 @@ class PartitionConsumer:
         try:
             with (
                 suppress(LeaseLostError),
-                contain(ItemKind.DECISION, self._context.metrics, passing=(LeaseLostError,), partition=self.number),
+                contain(
+                    ItemKind.DECISION, self._context.metrics, passing=(LeaseLostError,), partition=self.number
+                ) as boundary,
             ):
                 while self.is_active:
                     await self._run_tolerantly(self._run_once if self._has_recovered else self._recover)
                 is_well = True
+            self.has_failed = boundary.unexpected is not None
         finally:
-            # After an unexpected error, the lease must expire, so that the next holder verifies effects.
+            # After an unexpected error, the partition is claimed again, so that its effects are verified.
             self.is_lost = self.is_lost or not is_well
             self._dispatcher.stop()
+            self._first_reads.stop()
             self.session_gauge.stop()
         await self._dispatcher.wait_finished()
 
@@ -113,7 +126,7 @@ class PartitionConsumer:
         except StoreError as error:
             # Another program writes under our prefix, or Redis rolled back.
             log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
-            self.was_rolled_back = isinstance(error, CommitOutOfOrderError)
+            self.was_rolled_back |= isinstance(error, CommitOutOfOrderError)
             # No worker died of it.
             with suppress(StoreError):
                 await self._context.partition_store.clear_deaths(self.number)
@@ -121,34 +134,46 @@ class PartitionConsumer:
 
     async def _recover(self) -> None:
         await self._context.partition_store.ensure_group(self.number)
-        outbox = await self._dispatcher.read_outbox()
-        await self.timers.fire()
+        await self._first_reads.begin()
+        outbox = await self._context.partition_store.outbox(self.number)
+        await self.timers.fire(longest_ms(self._context.policy()))
         self.session_gauge.start()
         # An entry may have killed the previous holder, so decide them one by one.
-        self._suspects_left = 0 if self.lease.was_released else SUSPECTS_MAX
-        await self._quarantine.begin(after_death=not self.lease.was_released)
-        await self._dispatcher.restore(outbox)
+        self._suspects_left = SUSPECTS_MAX if self._is_after_death else 0
+        await self._quarantine.begin(after_death=self._is_after_death)
+        await self._dispatcher.restore(outbox, self._first_reads.is_unread)
         self._has_recovered = True
 
     async def _run_once(self) -> None:
-        entries = await self._context.partition_store.read(self.number, 1 if self._suspects_left else BATCH_MAX)
+        if entries := self._first_reads.take_ready():
+            await self._decide(entries)
+            return
+        if self._first_reads.is_full:
+            await asyncio.sleep(PAUSE_S)
+            return
+        after_id = self._last_read_id if self._first_reads.has_waiting else "0"
+        count = 1 if self._suspects_left else BATCH_MAX
+        entries = await self._context.partition_store.read(self.number, count, after_id)
         if not self.is_active:
             return
-        if not entries:
+        if entries:
+            self._last_read_id = entries[-1].entry_id
+            await self._decide(entries)
+        elif not self._first_reads.has_waiting:
             self._suspects_left = 0
-            if abs(self.clock.offset_ms) >= CLOCK_JUMP_MS:
-                await self._resync_clock()
-            return
-        if self._suspects_left:
-            self._suspects_left -= 1
-            if not await self._quarantine.try_entry(entries[0].entry_id):
-                await self._batches.dead_letter(entries, KILLER_REASON)
-                return
-        await self._context.checkpoint("after_read", self.number)
-        await self._batches.process(entries)
 
-    async def _resync_clock(self) -> None:
-        """Resync with Redis's clock if nothing is timed; no batch is in progress."""
-        if await self._context.partition_store.is_idle(self.number):
-            self.clock.resync()
-            await self._renew_lease(self.number)  # stores the partition's time
+    async def _decide(self, entries: Sequence[Entry]) -> None:
+        """Decide entries together, or one by one after a worker's death."""
+        if not self._suspects_left:
+            await self._context.checkpoint("after_read", self.number)
+            await self._batches.process(entries)
+            return
+        for entry in entries:
+            if not await self._quarantine.try_entry(entry.entry_id):
+                await self._batches.dead_letter([entry], KILLER_REASON)
+                continue
+            await self._context.checkpoint("after_read", self.number)
+            if await self._batches.process([entry]):
+                await self._quarantine.end_try(entry.entry_id)
+            else:
+                self._suspects_left = max(0, self._suspects_left - 1)

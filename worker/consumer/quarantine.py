@@ -1,13 +1,14 @@
 """Quarantine: finds and dead-letters what kills workers, or can't be read.
 
 A poison pill (out of memory, a crash in C) would kill the next holder, too; whatever else was in flight is innocent. So
-after a worker's death, stream entries are tried one by one, and so are effects after the second death. Before each try,
-the number of deaths that it would make is stored. Who survives it is forgotten; the third death dead-letters the entry
-or effect. A clean stop clears all counts.
+after a worker's death, stream entries are tried one by one, and so are effects after the second death. Reads are tried
+together and first, because sessions wait for them. Before each try, the number of deaths that it would make is stored.
+What a worker survives is forgotten; the third death dead-letters the entry or effect. A clean stop clears all counts.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import orjson
@@ -17,7 +18,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
-from conferral.statemachine.effects import EFFECTS
+from conferral.statemachine.effects import EFFECTS, ReadCalls
 from conferral.statemachine.events import EffectUnknown
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
@@ -75,6 +76,10 @@ class Quarantine:
         await self._save({entry_id: deaths + 1})
         return True
 
+    async def end_try(self, entry_id: str) -> None:
+        """Take a death back that was counted: the entry waits, undecided."""
+        await self._save({entry_id: self._deaths.get(entry_id, 0)})
+
     async def submit_all(
         self, jobs: Sequence[Job], bodies: Mapping[str, bytes], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
@@ -91,16 +96,20 @@ class Quarantine:
         await self._save(first)
         # No await from here on, so that no job is submitted twice.
         suspected = {job.effect.session_id for job in jobs if deaths[job.effect.effect_id] == ALONE_AFTER_DEATHS}
+        reads: list[Job] = []
         waiting: list[Job] = []
         for job in jobs:
             if deaths[job.effect.effect_id] >= DEATHS_MAX:
                 self._submit(replace(job, internal_error=KILLER_REASON))
-            elif job.effect.session_id in suspected:  # the whole session waits, which preserves its order
-                waiting.append(job)
-            else:
+            elif job.effect.session_id not in suspected:
                 self._submit(job)
-        if waiting:
-            self._trials = asyncio.get_running_loop().create_task(self._try_one_by_one(waiting, deaths, open_effects))
+            elif isinstance(job.effect, ReadCalls):
+                reads.append(job)
+            else:  # the whole session waits, which preserves its order
+                waiting.append(job)
+        if reads or waiting:
+            trials = [reads, *([job] for job in waiting)]
+            self._trials = asyncio.get_running_loop().create_task(self._try_in_turn(trials, deaths, open_effects))
 
     async def dead_letter_unreadable(self, unreadable: Mapping[str, bytes]) -> None:
         """Dead-letter each whole body; report its effect as unknown if possible."""
@@ -132,28 +141,43 @@ class Quarantine:
             fields = {"partition": self._partition, "effect_id": effect_id, "session_id": session_id}
             log.error("effect_dead_lettered", **fields, reason=reason)
 
-    async def _try_one_by_one(
-        self, jobs: Sequence[Job], deaths: Mapping[str, int], open_effects: Callable[[str], Mapping[str, object]]
+    async def _try_in_turn(
+        self,
+        trials: Sequence[Sequence[Job]],
+        deaths: Mapping[str, int],
+        open_effects: Callable[[str], Mapping[str, object]],
     ) -> None:
         with contain(
             ItemKind.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
         ):
-            for job in jobs:
-                name, session_id = job.effect.effect_id, job.effect.session_id
-                is_suspect = deaths[name] == ALONE_AFTER_DEATHS
-                if is_suspect and name in open_effects(session_id):
-                    await self._save({name: deaths[name] + 1})
-                if name not in open_effects(session_id):  # the commit that dropped it may precede the mark
-                    await self._save({name: 0})
-                    continue
-                attempted = asyncio.Event()
-                self._submit(replace(job, on_attempted=attempted.set))
-                waiting = asyncio.ensure_future(attempted.wait())
-                ended, _ = await asyncio.wait({waiting}, timeout=TRIAL_WAIT_S)
-                waiting.cancel()
-                if is_suspect:
-                    # A longer attempt only waits for Twilio, so a later death has another cause.
-                    await self._save({name: 0 if ended else deaths[name]})
+            for jobs in trials:
+                await self._try(jobs, deaths, open_effects)
+
+    async def _try(
+        self, jobs: Sequence[Job], deaths: Mapping[str, int], open_effects: Callable[[str], Mapping[str, object]]
+    ) -> None:
+        """Count the death that a first attempt may be, submit, and wait for it."""
+
+        def is_open(job: Job) -> bool:
+            return job.effect.effect_id in open_effects(job.effect.session_id)
+
+        names = [job.effect.effect_id for job in jobs if deaths[job.effect.effect_id] == ALONE_AFTER_DEATHS]
+        await self._save({name: deaths[name] + 1 for name in names})
+        # The commit that dropped an effect may precede the mark.
+        await self._save({job.effect.effect_id: 0 for job in jobs if not is_open(job)})
+        attempts: dict[str, asyncio.Event] = {}
+        for job in filter(is_open, jobs):
+            attempts[job.effect.effect_id] = attempted = asyncio.Event()
+            self._submit(replace(job, on_attempted=attempted.set))
+        if attempts:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TRIAL_WAIT_S):
+                    for attempted in attempts.values():
+                        await attempted.wait()
+            # A longer attempt only waits for Twilio, so a later death has another cause.
+            await self._save(
+                {name: 0 if attempts[name].is_set() else deaths[name] for name in names if name in attempts}
+            )
 
 
 def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[str, bytes]]:

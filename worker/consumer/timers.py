@@ -9,8 +9,8 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
-from conferral.worker.assignment.assignment import PartitionAssigner
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
+from conferral.worker.ownership import Ownership
 
 #: Maximum wait, seconds; a new timer ends it.
 WAIT_MAX_S = 5.0
@@ -19,19 +19,19 @@ PAUSE_S = 0.5
 WAIT_MIN_S = 0.002
 
 
-async def fire_timers(stop: asyncio.Event, assigner: PartitionAssigner, metrics: Metrics) -> None:
-    """Fire timers until the process stops, each in its partition's time."""
+async def fire_timers(stop: asyncio.Event, ownership: Ownership, metrics: Metrics) -> None:
+    """Fire timers until the process stops."""
     firing: dict[int, asyncio.Task[None]] = {}
     while not stop.is_set():
-        assigner.timers_changed.clear()
+        ownership.timers_changed.clear()
         for number in [number for number, task in firing.items() if task.done()]:
             firing.pop(number).result()
-        for consumer in assigner.consumers.values():
+        for consumer in ownership.consumers.values():
             if consumer.number not in firing and consumer.is_active and consumer.timers.ms_until_due() <= 0:
                 task = asyncio.get_running_loop().create_task(_fire_due(consumer, metrics))
-                task.add_done_callback(lambda _: assigner.timers_changed.set())
+                task.add_done_callback(lambda _: ownership.timers_changed.set())
                 firing[consumer.number] = task
-        await _wait_until_due(assigner, firing)
+        await _wait_until_due(ownership, firing)
     for result in await asyncio.gather(*firing.values(), return_exceptions=True):
         if result is not None:
             raise result
@@ -52,7 +52,7 @@ async def _fire_due(consumer: PartitionConsumer, metrics: Metrics) -> None:
         await asyncio.sleep(PAUSE_S)
 
 
-async def _wait_until_due(assigner: PartitionAssigner, firing: Collection[int]) -> None:
-    idle = [held for held in assigner.consumers.values() if held.is_active and held.number not in firing]
+async def _wait_until_due(ownership: Ownership, firing: Collection[int]) -> None:
+    idle = [held for held in ownership.consumers.values() if held.is_active and held.number not in firing]
     until_due_ms = min((held.timers.ms_until_due() for held in idle), default=math.inf)
-    await pause(assigner.timers_changed, min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000)))
+    await pause(ownership.timers_changed, min(WAIT_MAX_S, max(WAIT_MIN_S, until_due_ms / 1000)))

@@ -22,7 +22,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import (
     CallEffect,
     ChangeRecording,
-    CreateCall,
     Dial,
     Effect,
     FindCall,
@@ -45,6 +44,8 @@ from conferral.worker.executor.verification import VERIFIABLE, TwilioTimes, Verd
 
 log = structlog.get_logger()
 
+#: From how long a wait on, an outcome names Redis as its reason, seconds.
+LONG_LEASE_WAIT_S = 1.0
 #: Kinds of failed attempts in an outcome, count: an answer may carry any code.
 FAILED_ATTEMPT_KINDS_MAX = 6
 
@@ -123,6 +124,8 @@ class Execution:
         self.context = context
         self._policy = context.policy.for_effect(job.effect)
         self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
+        #: How long it has waited for Redis to allow a request, seconds.
+        self._lease_wait_s = 0.0
         self._consecutive_failures = 0
         self._last_error: ProviderError | None = None
         #: Failed attempts by error, counts; the latest error is last.
@@ -136,7 +139,7 @@ class Execution:
         #: Twilio's time of the first request, if the outbox has it, or may have it by now; Unix milliseconds.
         self._sent_at_ms = job.sent_at_ms
         self._times = TwilioTimes(job, context.now_ms, context.twilio_now_ms)
-        if job.lost_since_ms is not None or (job.may_have_been_sent and not self._is_at_most_once):
+        if job.may_have_been_sent and not self._is_at_most_once:
             now_ms = context.now_ms(job.partition)
             until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
             self._mark_unknown(context.clock.monotonic_s() - (now_ms - until_ms) / 1000)
@@ -184,7 +187,7 @@ class Execution:
         """Send one request, or return why not; raise `ProviderError` on failure."""
         effect, context = self.job.effect, self.context
         # Before taking a slot, so that waiting for Redis does not block other jobs.
-        await context.require_lease(self.job.partition)
+        await self._require_lease()
         is_read = isinstance(effect, ReadCalls)
         # A read keeps its place: if it expired, it would be emitted again, behind all others.
         deadline_s = math.inf if is_read else self._deadline_s
@@ -197,12 +200,10 @@ class Execution:
                 self._deadline_s += context.clock.monotonic_s() - requested_at_s
             if self.is_cancelled or self._remaining_s() <= 0:
                 return self._give_up()
-            await context.require_lease(self.job.partition)
+            await self._require_lease()
             outcome = await self._check_before_send(effect, has_waited=has_waited)
-            if outcome is None and self._remaining_s() <= 0:
-                outcome = self._give_up()  # Redis may have used up the time
-            if outcome is not None:
-                return outcome
+            if outcome is not None or self._remaining_s() <= 0:  # Redis may have used up the time
+                return outcome or self._give_up()
             if isinstance(effect, FindCall):
                 effect = replace(effect, since_ms=await self._times.of(effect.since_ms))
             await context.checkpoint("before_request", effect)
@@ -259,7 +260,7 @@ class Execution:
                 if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
                     return unknown(self.job.effect)
             # Redis may have been slow, and the lease may be another worker's.
-            await self.context.require_lease(self.job.partition)
+            await self._require_lease()
         return None
 
     async def _check_before_dial(self, effect: Dial, *, has_waited: bool) -> JobOutcome | None:
@@ -278,6 +279,11 @@ class Execution:
         """Whether the request may leave; called right before sending."""
         self._has_been_sent |= (may_send := self.context.is_ours(self.job.partition))
         return may_send
+
+    async def _require_lease(self) -> None:
+        asked_at_s = self.context.clock.monotonic_s()
+        await self.context.require_lease(self.job.partition)
+        self._lease_wait_s += self.context.clock.monotonic_s() - asked_at_s
 
     @property
     def _is_at_most_once(self) -> bool:
@@ -299,14 +305,14 @@ class Execution:
     async def _verify(self) -> JobOutcome | None:
         """Return an earlier request's outcome; None to verify or send again."""
         effect, context = self.job.effect, self.context
-        await context.require_lease(self.job.partition)  # before taking a slot, as in `_send`
+        await self._require_lease()  # before taking a slot, as in `_send`
         async with context.limiter.slot(ending=False, deadline_s=self._deadline_s):
             if self._remaining_s() <= 0:
                 return self._give_up()
-            await context.require_lease(self.job.partition)
+            await self._require_lease()
             # Before the request: its answer may be as old as its start.
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
-            sent_ms = await self._times.sent_between_ms(self._sent_at_ms) if isinstance(effect, Dial) else (0, 0)
+            search_from_ms = await self._times.first_sent_ms(self._sent_at_ms) if isinstance(effect, Dial) else 0
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(lambda: context.is_ours(self.job.partition)):
@@ -315,16 +321,13 @@ class Execution:
                             context.twilio,
                             elapsed_s=elapsed_s,
                             settle_s=context.policy.settle_s,
-                            search_from_ms=sent_ms[0],
-                            search_until_ms=sent_ms[1],
+                            search_from_ms=search_from_ms,
                         )
             except TimeoutError:
                 raise OutcomeUnknownError from None
         match found.verdict:
             case Verdict.HAPPENED if found.recording_sid:
                 return succeeded(self.job.effect, recording_sid=found.recording_sid)
-            case Verdict.HAPPENED if self._is_at_most_once:
-                return unknown(self.job.effect)  # a search says which dial has the call
             case Verdict.HAPPENED:
                 return await self._succeeded_with_call(found.call_sid)
             case Verdict.GONE:
@@ -336,9 +339,6 @@ class Execution:
                 self.state = ExecutionState.UNSENT
                 return None
             case Verdict.WAIT:
-                # An unwanted call hears no one in the gate, and the session searches for it: don't wait for the list.
-                if isinstance(effect, CreateCall) and (known := await self._check_before_dial(effect, has_waited=True)):
-                    return known
                 if context.policy.verify_interval_s >= self._remaining_s():
                     return self._give_up()
                 await context.sleep(context.policy.verify_interval_s)
@@ -395,7 +395,10 @@ class Execution:
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
     def _give_up(self) -> JobOutcome:
-        return unknown(self.job.effect) if self._may_have_happened else failed(self.job.effect, self._last_error)
+        if self._may_have_happened:
+            return unknown(self.job.effect)
+        awaited_redis = self._last_error is None and self._lease_wait_s >= LONG_LEASE_WAIT_S
+        return replace(failed(self.job.effect, self._last_error), awaited_redis=awaited_redis)
 
     async def _succeeded_with_call(self, call_sid: str, queue_ms: int = 0) -> EffectSucceeded:
         """Return a success; index the call first, for its callbacks."""

@@ -37,10 +37,6 @@ class Job:
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
-    #: Since when a lost history could have placed this gated dial, Unix milliseconds; None: don't search for it.
-    lost_since_ms: int | None = None
-    #: When it could last have placed the dial, Unix milliseconds; None: now. For searches of calls.
-    search_until_ms: int | None = None
     #: How long a dial waited for its permit: it may no longer be wanted.
     dial_wait_ms: int = 0
     #: A dial that waited in its session's queue may no longer be wanted.
@@ -62,8 +58,7 @@ class Job:
     @property
     def first_sent_at_ms(self) -> int:
         """When it could first have been sent, for searches of Twilio's calls."""
-        bounds = (self.committed_at_ms, self.sent_since_ms, self.lost_since_ms)
-        return min(bound_ms for bound_ms in bounds if bound_ms is not None)
+        return self.committed_at_ms if self.sent_since_ms is None else min(self.committed_at_ms, self.sent_since_ms)
 
 
 def log_fields(effect: Effect) -> dict[str, Any]:

@@ -38,10 +38,7 @@ class Verification:
     lone_calls: tuple[str, ...] = ()
 
 
-#: `CreateCall` only before its first request, if a lost history may have sent it: the call list shows no dial's id.
-VERIFIABLE = (effects.RedirectCall, effects.CreateParticipant, effects.CreateCall, effects.StartRecording)
-#: How long Twilio's call list may lack a new call.
-CALL_LIST_LAG_S = 5.0
+VERIFIABLE = (effects.RedirectCall, effects.CreateParticipant, effects.StartRecording)
 
 
 async def verify(
@@ -51,7 +48,6 @@ async def verify(
     elapsed_s: float,
     settle_s: float,
     search_from_ms: int,
-    search_until_ms: int,
 ) -> Verification:
     """Ask Twilio once whether a `VERIFIABLE` effect's request took effect.
 
@@ -59,7 +55,6 @@ async def verify(
         elapsed_s: Since the request could last have been sent.
         settle_s: After which Twilio's answers show an executed request.
         search_from_ms: When a dial could first have been sent, Unix milliseconds of Twilio's time.
-        search_until_ms: When it could last have been sent, the same.
     """
     match effect:
         case effects.RedirectCall():
@@ -72,11 +67,6 @@ async def verify(
                 return Verification(Verdict.WAIT)
             # A target that was busy, or left, is in no conference any more, and must not be rung again.
             return Verification(Verdict.NOT_HAPPENED, lone_calls=await twilio.find_lone_calls(effect, search_from_ms))
-        case effects.CreateCall():
-            # Later calls to the address are other dials': an agent is called again and again.
-            if await twilio.has_dialed_between(effect, search_from_ms, search_until_ms):
-                return Verification(Verdict.HAPPENED)
-            return Verification(_verdict_if_absent(elapsed_s, max(settle_s, CALL_LIST_LAG_S)))
         case effects.StartRecording():
             recording_sid = await twilio.find_recording(effect)
             if recording_sid:
@@ -115,12 +105,9 @@ class TwilioTimes:
         """Return Twilio's time of a moment in partition time, Unix milliseconds."""
         return await self.now_ms() - (self.partition_now_ms(self.job.partition) - partition_ms)
 
-    async def sent_between_ms(self, sent_at_ms: int | None) -> tuple[int, int]:
-        """Return when the dial may have been sent, Unix milliseconds.
+    async def first_sent_ms(self, sent_at_ms: int | None) -> int:
+        """Return since when the dial may have been sent, Unix milliseconds.
 
         `sent_at_ms` is Twilio's time in its mark; None without one: before a rollback, or by an earlier release.
         """
-        job = self.job
-        since_ms = await self.of(job.first_sent_at_ms) if sent_at_ms is None else sent_at_ms
-        until_ms = self.partition_now_ms(job.partition) if job.search_until_ms is None else job.search_until_ms
-        return since_ms, await self.of(until_ms)
+        return await self.of(self.job.first_sent_at_ms) if sent_at_ms is None else sent_at_ms

@@ -17,68 +17,48 @@ from conferral.storage.connection.client import is_cluster, store_errors
 from conferral.storage.partition.partition_store import Entry
 from conferral.worker.core import WorkerCore
 from conferral.worker.router.command_routing import CommandRouting, CommandRules, given_id, session_reference
-from conferral.worker.task_lease import TaskLease
 
 log = structlog.get_logger()
 
 BATCH_MAX = 100
 #: While another worker routes, or after Redis was unreachable.
 PAUSE_S = 0.5
-#: The lease is renewed below this remainder: after each idle read.
-RENEW_BELOW_S = 3.25
 #: Intervals at which the stream is checked, and an excess or an outage is logged.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
 
 
 class CommandRouter:
-    """Routes commands while it holds the router's lease."""
+    """Routes commands while this worker owns the task."""
 
     def __init__(
-        self, core: WorkerCore, reads: BlockingReads, rules: CommandRules, is_dead: Callable[[str], bool]
+        self, core: WorkerCore, reads: BlockingReads, rules: CommandRules, is_ours: Callable[[], bool]
     ) -> None:
         self._core = core
         self._reads = reads
         self._routing = CommandRouting(core, rules)
-        self._lease = TaskLease(core, "router", core.keys.commands_lease, is_dead)
+        self._is_ours = is_ours
         self._log_limit = LogRateLimit(core.clock)
         self._counted_at_s: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Route commands until the process stops, then release the lease."""
+        """Route commands until the process stops."""
         stopping = asyncio.ensure_future(stop.wait())
         stopping.add_done_callback(lambda _: self._reads.interrupt(self._core.keys.commands))
         try:
             while not stop.is_set():
                 try:
-                    if await self._ensure_lease():
+                    if self._is_ours():
                         await self._check_stream()
                         await self._route_stream(stop)
                     else:
+                        self._core.metrics.commands_waiting.set(0)
                         await pause(stop, until_tick_s(PAUSE_S))
                 except StoreError as error:
                     self._log_unreachable(error)
                     await pause(stop, PAUSE_S)
         finally:
             stopping.cancel()
-        try:
-            await self._lease.release()
-        except StoreError as error:
-            log_unreachable(error, task="router")
-
-    async def _ensure_lease(self) -> bool:
-        lease = self._lease
-        was_held = lease.held is not None
-        if self._core.takes_nothing:
-            await lease.release()
-        else:
-            if lease.held is None:
-                await lease.acquire()
-            if lease.held is not None and lease.held.valid_until_s - self._core.clock.monotonic_s() < RENEW_BELOW_S:
-                await lease.renew(lease.held)
-        if was_held and lease.held is None:
-            self._core.metrics.commands_waiting.set(0)
-        return lease.held is not None
 
     async def _route_stream(self, stop: asyncio.Event) -> None:
         """Route the stream from its oldest entry on; wait about 2 s for one.
@@ -90,7 +70,7 @@ class CommandRouter:
         while not stop.is_set():
             entries = await self._read(after)
             for entry in entries:
-                if stop.is_set() or not await self._ensure_lease():
+                if stop.is_set() or not self._is_ours():
                     return
                 keys, nodes = self._needs(entry)
                 if held_back.isdisjoint(keys | nodes):

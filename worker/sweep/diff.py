@@ -16,6 +16,8 @@ from conferral.telephony.account_lists import AccountSnapshot
 FINDINGS_MAX = 500
 #: Maximum interval between reports of what outlives its session, as a power of two of sweeps.
 REPORT_DOUBLINGS_MAX = 6
+#: How far ahead of the lists a session's time can be without a step of Redis's clock, milliseconds: a long sweep.
+FUTURE_MS = 120_000
 
 
 class Difference(StrEnum):
@@ -125,7 +127,7 @@ class AccountDiff:
         account = self._account
         if account.has_all_calls:
             for call_sid, since_ms in session.calls.items():
-                if call_sid not in account.calls and since_ms <= self._quiet_before_ms:
+                if call_sid not in account.calls and self._is_old(since_ms):
                     return Finding(Difference.CALL_MISSING, session.session_id, call_sid)
         return None
 
@@ -137,16 +139,23 @@ class AccountDiff:
             finding = Finding(Difference.CALL_ANSWERED, session.session_id, answered[0])
         elif conference_sid and account.has_all_conferences and conference_sid not in account.conferences:
             finding = Finding(Difference.CONFERENCE_MISSING, session.session_id, conference_sid)
-        if finding is None or session.updated_at_ms <= self._quiet_before_ms:
+        if finding is None or self._is_old(session.updated_at_ms):
             return finding
         self.unconfirmed.add(finding.sid)
         return finding if finding.sid in self._unconfirmed_before else None
+
+    def _is_old(self, at_ms: int) -> bool:
+        """Whether the lists should show what happened then.
+
+        A time of the future is from before a step of Redis's clock, which the session's worker does not follow.
+        """
+        return at_ms <= self._quiet_before_ms or at_ms > self._quiet_before_ms + FUTURE_MS
 
     def compare_ended(
         self, session_id: str, session: EndedSession, *, call_sid: str = "", conference_sid: str = ""
     ) -> None:
         """Add a finding for a live call or conference of an ended session."""
-        if session.ended_at_ms > self._quiet_before_ms:
+        if not self._is_old(session.ended_at_ms):
             return  # its end is still being processed
         if conference_sid and conference_sid not in session.conference_sids:
             return  # an app-chosen id may be another program's conference name

@@ -1,6 +1,5 @@
 """Redis side of the sweep: sessions and findings, in bounded pipelines."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
@@ -41,13 +40,11 @@ class SweepStore:
         self._keys = keys
         self._metrics = metrics
         self._reader = SessionReader(client, keys)
-        #: How far session times run ahead of Redis's clock, milliseconds, by partition.
-        self._clock_offset_ms: dict[int, int] = {}
 
     async def unknown_since_ms(self, offset_ms: int) -> dict[str, int]:
         """Return since when conferences are unknown, as saved, plus `offset_ms`."""
         with store_errors():
-            saved = await self._client.hget(self._keys.sweep_lease, _UNKNOWN_FIELD)
+            saved = await self._client.hget(self._keys.sweep, _UNKNOWN_FIELD)
         pairs = (pair.split(":") for pair in (saved or b"").decode(errors="replace").split())
         return {pair[0]: int(pair[1]) + offset_ms for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
@@ -55,18 +52,12 @@ class SweepStore:
         """Save unknown conferences, up to a limit; others are soon found again."""
         text = " ".join(f"{sid}:{since - offset_ms}" for sid, since in islice(since_ms.items(), ORPHANS_SAVED_MAX))
         with store_errors():
-            await self._client.hset(self._keys.sweep_lease, _UNKNOWN_FIELD, text)
+            await self._client.hset(self._keys.sweep, _UNKNOWN_FIELD, text)
 
     async def lag_ms(self, partition: int, now_ms: int) -> float:
-        """Return the oldest entry's age by Redis's time; infinite if unheld."""
+        """Return the oldest entry's age by Redis's time."""
         with store_errors():
-            pipeline = self._client.pipeline()
-            pipeline.hmget(self._keys.lease(partition), "until", "clock_offset")
-            pipeline.xrange(self._keys.events(partition), count=1)
-            (until, offset_ms), oldest = await pipeline.execute()
-        self._clock_offset_ms[partition] = int(offset_ms or 0)
-        if until is None or int(until) < now_ms:
-            return math.inf
+            oldest = await self._client.xrange(self._keys.events(partition), count=1)
         return now_ms - int(oldest[0][0].split(b"-")[0]) if oldest else 0
 
     async def live_ids(self, partition: int) -> list[str]:
@@ -84,7 +75,7 @@ class SweepStore:
                 self._metrics.damaged_sessions.labels("sweep").inc()
                 log.error("session_hash_corrupt", session_id=name, partition=partition, reason=field)
         live = {name: session for name, session in sessions.items() if session.is_live and session.updated_at_ms}
-        return [_live_session(name, session, self._clock_offset_of(name)) for name, session in live.items()]
+        return [_live_session(name, session) for name, session in live.items()]
 
     async def session_ids_of_calls(self, call_sids: Sequence[str]) -> dict[str, str]:
         """Return the known sessions by call SID."""
@@ -94,15 +85,12 @@ class SweepStore:
         """Return the sessions that have ended, by id."""
         return {
             name: EndedSession(
-                session.ended_at_ms - self._clock_offset_of(name),
+                session.ended_at_ms,
                 frozenset((session.conference_sid, *session.former_conferences)) - {""},
             )
             for name, session in (await self._reader.read_sessions(session_ids)).items()
             if not session.is_live and session.ended_at_ms
         }
-
-    def _clock_offset_of(self, session_id: str) -> int:
-        return self._clock_offset_ms.get(self._keys.partition_of(session_id), 0)
 
     async def find_unknown(self, session_ids: Sequence[str]) -> set[str]:
         """Return the ids without a session in Redis, live or ended."""
@@ -159,8 +147,8 @@ def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
         yield part
 
 
-def _live_session(session_id: str, session: Session, offset_ms: int) -> LiveSession:
-    """Return what the sweep compares; session times are `offset_ms` ahead."""
+def _live_session(session_id: str, session: Session) -> LiveSession:
+    """Return what the sweep compares."""
     parties = [party for party in session.present.values() if party.call_sid]
     # The calling party's phone does not ring.
     called = CUSTOMER if session.direction == OUTBOUND else AGENT
@@ -175,9 +163,9 @@ def _live_session(session_id: str, session: Session, offset_ms: int) -> LiveSess
 
     return LiveSession(
         session_id,
-        session.updated_at_ms - offset_ms,
+        session.updated_at_ms,
         session.conference_sid,
-        {party.call_sid: since_ms(party) - offset_ms for party in parties},
+        {party.call_sid: since_ms(party) for party in parties},
         ringing,
         is_listed=sum(party.in_conference for party in parties) > 1,
     )

@@ -31,7 +31,6 @@ from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, En
 from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
 from conferral.worker.sweep.session_recovery import adopt_conference
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore, chunks
-from conferral.worker.sweep.sweep_lease import StoppingError, SweepLease
 from conferral.worker.sweep.unknown_bridges import RouteOfOwnDial, find_unknown_bridges
 
 log = structlog.get_logger()
@@ -42,6 +41,12 @@ HELD_TICK_S = 2.0
 CHUNK = 200
 #: Conferences without a session checked per sweep, count: one request each.
 ORPHANS_MAX = 200
+
+
+class StoppingError(ConferralError):
+    """The process stops: abandon the sweep; the next owner starts over."""
+
+
 #: Errors that end the whole sweep.
 _CONTROL = (StoppingError, LeaseLostError, ProviderError, StoreError)
 
@@ -74,7 +79,7 @@ class SweepTimes:
 
 
 class Sweeper:
-    """Sweeps the account while it holds the sweep's lease."""
+    """Sweeps the account while this worker owns the task."""
 
     def __init__(
         self,
@@ -83,7 +88,7 @@ class Sweeper:
         account_lists: AccountListReader,
         names: ConferenceNames,
         times: SweepTimes,
-        is_dead: Callable[[str], bool],
+        is_ours: Callable[[], bool],
         route_of_own_dial: RouteOfOwnDial = lambda _call, _child: None,
     ) -> None:
         self._core = core
@@ -96,8 +101,8 @@ class Sweeper:
         self._metrics = core.metrics
         self._times = times
         self._store = SweepStore(core.client, core.keys, core.metrics)
-        self._lease = SweepLease(core, is_dead, self._plan_first_sweep)
-        #: Monotonic seconds; planned after each acquisition of the lease.
+        self._is_ours = is_ours
+        #: Monotonic seconds; infinite while another worker sweeps.
         self._next_sweep_s = math.inf
         self._due_findings = DueFindings()
         #: Since when differences are unconfirmed, by SID, Unix milliseconds.
@@ -105,25 +110,14 @@ class Sweeper:
         self._orphans = OrphanedConferences()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Sweep whenever this worker holds the lease; release it at the stop."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._lease.hold(stop))
-            group.create_task(self._sweep_on_time(stop))
-        try:
-            await self._lease.release()
-        except StoreError as error:
-            log_unreachable(error, task="sweep")
-
-    async def _plan_first_sweep(self) -> None:
-        """Plan the first sweep at once, because holders may be short-lived."""
-        self._next_sweep_s = self._clock.monotonic_s()
-        # Else short-lived holders would never see a conference unknown for long enough.
-        time = self._core.store_clock
-        self._orphans.restore(await self._store.unknown_since_ms(time.offset_ms), time.now_ms())
-
-    async def _sweep_on_time(self, stop: asyncio.Event) -> None:
+        """Sweep whenever this worker owns the task, until the stop."""
         while not stop.is_set():
-            wait_s = self._next_sweep_s - self._clock.monotonic_s() if self._lease.is_valid else TICK_S
+            if not self._is_ours():
+                self._next_sweep_s = math.inf
+                await pause(stop, until_tick_s(TICK_S))
+                continue
+            is_first = self._next_sweep_s == math.inf  # at once, because owners may be short-lived
+            wait_s = 0.0 if is_first else self._next_sweep_s - self._clock.monotonic_s()
             if wait_s > 0:
                 await pause(stop, until_tick_s(min(HELD_TICK_S, wait_s)))
                 continue
@@ -131,6 +125,8 @@ class Sweeper:
             self._next_sweep_s = started_s + self._times.interval_s
             try:
                 with self._boundary() as boundary, label_requests("sweep"):
+                    if is_first:
+                        await self._restore_orphans()
                     await self._sweep(stop, started_s)
             except StoppingError:
                 return
@@ -139,6 +135,18 @@ class Sweeper:
             if boundary.unexpected is not None:
                 self._metrics.sweeps.labels("given-up").inc()
                 self._sweep_again_soon()
+
+    async def _restore_orphans(self) -> None:
+        """Continue the last owner's: short-lived ones see none for long enough."""
+        time = self._core.store_clock
+        self._orphans.restore(await self._store.unknown_since_ms(time.offset_ms), time.now_ms())
+
+    def _require_ours(self, stop: asyncio.Event) -> None:
+        """Raise StoppingError at a stop, LeaseLostError if others may sweep."""
+        if stop.is_set():
+            raise StoppingError("the process stops")
+        if not self._is_ours():
+            raise LeaseLostError("another worker may sweep")
 
     def _boundary(self) -> contain:
         """Contain an unexpected error in one part of a sweep, and skip the part."""
@@ -178,7 +186,7 @@ class Sweeper:
         is_complete &= await self._run_part(orphans)
         findings = self._due_findings.select(diff.findings, interval_number)
         for batch in chunks(findings, CHUNK):
-            self._lease.require(stop)
+            self._require_ours(stop)
             with self._boundary() as boundary:
                 await self._store.publish(batch, interval_number)
             is_complete &= boundary.unexpected is None
@@ -201,15 +209,8 @@ class Sweeper:
             return False
         return boundary.unexpected is None
 
-    async def _save(self, save: Awaitable[None]) -> None:
-        """Save a value for the next holder, who can do without (a full Redis)."""
-        try:
-            await save
-        except StoreError as error:
-            log_unreachable(error, task="sweep")
-
     async def _read_account(self, stop: asyncio.Event) -> AccountSnapshot:
-        reading = asyncio.ensure_future(self._account_lists.read(lambda: self._lease.require(stop)))
+        reading = asyncio.ensure_future(self._account_lists.read(lambda: self._require_ours(stop)))
         stopping = asyncio.ensure_future(stop.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -225,7 +226,7 @@ class Sweeper:
         count = self._core.keys.partitions
         # Each sweep starts at another partition, so that each gets its turn under the limit.
         for number in ((interval_number + step) % count for step in range(count)):
-            self._lease.require(stop)
+            self._require_ours(stop)
             is_compared = False
             try:
                 with self._boundary():
@@ -247,7 +248,7 @@ class Sweeper:
             return False
         is_behind = lag_ms >= BEHIND_MS
         for batch in chunks(await self._store.live_ids(number), CHUNK):
-            self._lease.require(stop)
+            self._require_ours(stop)
             for session in await self._store.live_sessions(batch):
                 diff.compare_live(session, is_behind=is_behind)
         return not is_behind
@@ -265,7 +266,7 @@ class Sweeper:
         unknown = [one for one in found if last.get(one.call_sid) in ("", *ended)]
         before, self._unknown_bridges = self._unknown_bridges, {one.call_sid for one in unknown}
         for one in [one for one in unknown if one.call_sid in before][:ORPHANS_MAX]:
-            self._lease.require(stop)
+            self._require_ours(stop)
             if session_id := await self._store.open_bridge(one, last[one.call_sid]):
                 self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
                 log.warning("bridge_recovered", session_id=session_id, call_sid=one.child.call_sid)
@@ -277,10 +278,10 @@ class Sweeper:
         # Sorted, so that a simulation repeats for a given seed.
         session_ids: dict[str, str] = {}
         for calls in chunks(sorted(diff.unmatched_calls), CHUNK):
-            self._lease.require(stop)
+            self._require_ours(stop)
             session_ids |= await self._store.session_ids_of_calls(calls)
         for some in chunks(session_ids.items(), CHUNK):
-            self._lease.require(stop)
+            self._require_ours(stop)
             ended = await self._ended_sessions((session_id for _, session_id in some), behind)
             for call_sid, session_id in some:
                 # A call that talks to a leg no session knows was bridged again, while Redis was away.
@@ -289,7 +290,7 @@ class Sweeper:
                     diff.compare_ended(session_id, ended[session_id], call_sid=call_sid)
         sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
         for conferences in chunks(sessions.items(), CHUNK):
-            self._lease.require(stop)
+            self._require_ours(stop)
             ended = await self._ended_sessions((session_id for _, session_id in conferences), behind)
             for conference_sid, session_id in conferences:
                 if session_id in ended:
@@ -317,15 +318,18 @@ class Sweeper:
         }
         unknown: list[str] = []
         for batch in chunks(checked.items(), CHUNK):
-            self._lease.require(stop)
+            self._require_ours(stop)
             lost = await self._store.find_unknown([session_id for _, session_id in batch])
             unknown += [sid for sid, session_id in batch if session_id in lost]
         unchecked, before = own_conferences.keys() - checked.keys(), self._orphans.since_ms
         due = self._orphans.due(unknown, self._core.store_clock.now_ms(), unknown_before_ms, unchecked)
         if (since_ms := self._orphans.since_ms) != before:
-            await self._save(self._store.save_unknown(since_ms, self._core.store_clock.offset_ms))
+            try:
+                await self._store.save_unknown(since_ms, self._core.store_clock.offset_ms)
+            except StoreError as error:
+                log_unreachable(error, task="sweep")  # the next owner can do without (a full Redis)
         for conference_sid in due[:ORPHANS_MAX]:
-            self._lease.require(stop)
+            self._require_ours(stop)
             found = ConferenceFound(
                 session_id=checked[conference_sid],
                 token=f"sweep:{interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
@@ -342,7 +346,7 @@ class Sweeper:
             if participants and account.has_all_calls:  # else it may still be ours
                 self._orphans.ignore(found.conference_sid)
             return
-        self._lease.require(stop)
+        self._require_ours(stop)
         found = replace(found, participants=tuple(participants))
         await adopt_conference(self._store, found, self._metrics)
 

@@ -72,8 +72,6 @@ class OutboxEntry:
     sent_at_ms: int | None = None
     #: An effect's place in its session: version, and number within. A hash keeps no order; times may repeat.
     place: tuple[int, int] = (0, 0)
-    #: Since when a history that Redis lost may have sent it, Unix milliseconds; 0: never; None: unknown or no rollback.
-    lost_since_ms: int | None = None
 
 
 class _Stored(BaseRecord, frozen=True, kw_only=True):
@@ -83,7 +81,6 @@ class _Stored(BaseRecord, frozen=True, kw_only=True):
     kind: str
     committed_at_ms: int
     place: tuple[int, int] = (0, 0)
-    lost_since_ms: int | None = None
     work: msgspec.Raw
 
 
@@ -99,7 +96,6 @@ def encode(entry: OutboxEntry) -> bytes:
         committed_at_ms=entry.committed_at_ms,
         sent_at_ms=entry.sent_at_ms,
         place=entry.place,
-        lost_since_ms=entry.lost_since_ms,
         work=msgspec.Raw(msgspec.json.encode(entry.work)),
     )
     return msgspec.json.encode(stored)
@@ -114,4 +110,4 @@ def decode(body: bytes) -> OutboxEntry | None:
         work = _DECODERS[stored.kind].decode(stored.work)
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         raise BadEntryError("an outbox entry can't be decoded") from None
-    return OutboxEntry(work, stored.committed_at_ms, stored.sent_at_ms, stored.place, stored.lost_since_ms)
+    return OutboxEntry(work, stored.committed_at_ms, stored.sent_at_ms, stored.place)

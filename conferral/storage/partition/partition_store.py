@@ -1,6 +1,7 @@
 """A partition holder's operations in Redis, besides commits."""
 
 import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from conferral.storage.connection.client import Client, is_cluster, run_all, sto
 from conferral.storage.connection.errors import STATES
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
-from conferral.storage.partition.lease import Lease, parse_due_ms
+from conferral.storage.partition.lease import Lease
 
 #: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
@@ -77,10 +78,10 @@ class PartitionStore:
         #: Whether partitions are on several servers, so that one round trip would wait for the slowest of them.
         self._is_cluster = is_cluster(client)
 
-    async def read(self, partition: int, count: int) -> list[Entry]:
+    async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
         """Return the oldest unprocessed entries; wait about 2 s for the first."""
         with store_errors():
-            entries = await self._reads.read(self._keys.events(partition), count)
+            entries = await self._reads.read(self._keys.events(partition), count, after_id)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in entries]
 
     def stop_reading(self, partition: int) -> None:
@@ -109,14 +110,6 @@ class PartitionStore:
                 raise answer
         return parse_entry_id(answer["last-generated-id"].decode())
 
-    async def is_idle(self, partition: int) -> bool:
-        """Whether nothing depends on the partition's time."""
-        with store_errors():
-            pipeline = self._client.pipeline()
-            pipeline.scard(self._keys.live(partition))
-            pipeline.zcard(self._keys.timers(partition))
-            return not any(await pipeline.execute())
-
     async def live_sessions(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
         with store_errors():
@@ -133,17 +126,26 @@ class PartitionStore:
         known = {state.value.encode(): state for state in State if state is not State.ENDED}
         return {name: known[raw] for name, raw in zip(session_ids, answers, strict=True) if raw in known}
 
-    async def fire_timers(self, partition: int, lease: Lease, now_ms: int) -> tuple[int, int | None]:
+    async def fire_timers(
+        self, partition: int, lease: Lease, now_ms: int, longest_ms: Mapping[str, int]
+    ) -> tuple[int, int | None]:
         """Move due timers onto the stream, or raise LeaseLostError.
 
-        Return how many were moved, and when the next one is due, Unix milliseconds; None without timers.
+        One that is due in more than `longest_ms` of its kind counts as due. Return how many were moved, and when the
+        next one is due, Unix milliseconds; None without timers.
         """
         keys = [self._keys.lease(partition), self._keys.timers(partition), self._keys.events(partition)]
         with store_errors():
-            answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_CALL_MAX, now_ms])
+            arguments = [
+                lease.holder,
+                TIMERS_PER_CALL_MAX,
+                now_ms,
+                *(part for pair in longest_ms.items() for part in pair),
+            ]
+            answer = await scripts.fire_timers(self._client, keys, arguments)
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
-        return int(answer[1]), parse_due_ms(answer[2])
+        return int(answer[1]), _parse_due_ms(answer[2])
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
         """Return the encoded unfinished effects and post-commit writes, by id."""
@@ -273,6 +275,12 @@ class PartitionStore:
         Return why Redis refuses the letter; empty if it doesn't.
         """
         return await dead_letter(self._client, self._keys, self._keys.events(partition), entry, reason)
+
+
+def _parse_due_ms(score: bytes) -> int | None:
+    """Return when a timer is due, Unix milliseconds; None if never."""
+    due_ms = float(score or "inf")
+    return None if due_ms == math.inf else int(max(due_ms, 0))
 
 
 #: How long a command's outcome is kept, seconds.

@@ -114,7 +114,6 @@ class SessionStore:
         code, *conflicting = map(int, answer)
         match result := CommitResult(code):
             case CommitResult.LOST:
-                lease.valid_until_s = 0.0
                 raise LeaseLostError("another worker owns the partition")
             case CommitResult.OUT_OF_ORDER:
                 raise CommitOutOfOrderError("the lease's commit number went back or jumped")

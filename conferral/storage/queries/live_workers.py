@@ -6,14 +6,34 @@ from conferral.runtime.errors import StoreError
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 
-#: Without a heartbeat for this long, a worker is dead, milliseconds. Shorter than a lease, so shares are known then.
+#: Without a heartbeat for this long, a worker counts as dead for people, milliseconds. Workers ask the coordinator.
 HEARTBEAT_TIMEOUT_MS = 3_500
+#: How long a dead worker stays listed, milliseconds.
+UNLISTED_AFTER_MS = 30_000
 
 
 def heartbeat_window(now_ms: int) -> tuple[int, int]:
     """Return a live worker's earliest and latest heartbeat."""
     # Later ones precede a step back of Redis's clock.
     return now_ms - HEARTBEAT_TIMEOUT_MS, now_ms + HEARTBEAT_TIMEOUT_MS
+
+
+async def add(client: Client, keys: Keys, name: str) -> None:
+    """List a worker as live, and remove those that are long dead."""
+    now_ms = await server_time_ms(client, keys.workers)
+    with store_errors():
+        pipeline = client.pipeline()
+        # Removing comes first: a full Redis accepts it. One of the future precedes a step back of the clock.
+        pipeline.zremrangebyscore(keys.workers, "-inf", now_ms - UNLISTED_AFTER_MS)
+        pipeline.zremrangebyscore(keys.workers, now_ms + UNLISTED_AFTER_MS, "+inf")
+        pipeline.zadd(keys.workers, {name: now_ms})
+        await pipeline.execute()
+
+
+async def remove(client: Client, keys: Keys, name: str) -> None:
+    """Remove a worker that stops, or that takes no work."""
+    with store_errors():
+        await client.zrem(keys.workers, name)
 
 
 async def live_workers(client: Client, keys: Keys) -> list[str]:

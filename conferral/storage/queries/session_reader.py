@@ -16,8 +16,8 @@ from conferral.storage.codecs.session_codec import (
     fields_of,
     stored_session,
 )
-from conferral.storage.codecs.text_codec import decode_fields, int_of
-from conferral.storage.connection.client import CHUNK, Client, node_of, run_each, store_errors
+from conferral.storage.codecs.text_codec import decode_fields
+from conferral.storage.connection.client import CHUNK, Client, node_of, run_each, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.cursors import OF_LOGS, OF_SESSIONS, EndedCursor, LiveCursor, LogCursor, read_cursor
 
@@ -158,12 +158,19 @@ class SessionReader:
         )
         return [b" ".join(one or b"" for one in found or ()).decode(errors="replace") for found in answers]
 
-    async def clock_offsets_ms(self, partitions: Sequence[int]) -> list[int]:
-        """Return how far partitions' times are ahead of Redis's, milliseconds."""
-        answers = await self._for_each(
-            partitions, lambda pipeline, number: pipeline.hget(self.keys.lease(number), "clock_offset")
-        )
-        return [int_of(one) for one in answers]
+    async def now_ms(self, session_id: str = "") -> int:
+        """Return the time of a session's node, or of any, Unix milliseconds."""
+        keys = [self.keys.session(session_id)] if session_id else [*map(self.keys.lease, range(self.keys.partitions))]
+        by_node = {node_of(self.client, key): key for key in reversed(keys)}
+        *first, last = (key for node, key in by_node.items() if node not in self.silent or len(by_node) == 1)
+        for key in first:
+            try:
+                return await server_time_ms(self.client, key)
+            except StoreUnreachableError as error:
+                if not self._is_partial:
+                    raise
+                self.silent[node_of(self.client, key)] = error
+        return await server_time_ms(self.client, last)
 
     async def live_versions(self, partitions: Sequence[int]) -> dict[int, dict[str, str]]:
         """Return live sessions' versions, by partition and id."""

@@ -7,7 +7,9 @@
 
   ARGV[1]  lease holder          text, in full
   ARGV[2]  timers moved at most  count
-  ARGV[3]  the partition's time  ms, from the holder; Redis's own clock may have been set in the meantime
+  ARGV[3]  time                  ms, from the holder; Redis's own clock may have been set in the meantime
+  ARGV[4 ..]  after a takeover, each kind of timer and its longest duration, ms: one that is due later counts as due,
+              since someone has set Redis's clock back
 
   Returns  {1, moved, next_due_ms}   next_due_ms is "" when no timer is left
            {0}                       lost: another holder, nothing written
@@ -17,6 +19,15 @@ local lease, timers, events = KEYS[1], KEYS[2], KEYS[3]
 local holder, most, now_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 if redis.call('HGET', lease, 'holder') ~= holder then return {0} end
 local due = redis.call('ZRANGEBYSCORE', timers, '-inf', now_ms, 'WITHSCORES', 'LIMIT', 0, most)
+local longest = {}
+for i = 4, #ARGV, 2 do longest[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local later = #ARGV > 3 and redis.call('ZRANGEBYSCORE', timers, '(' .. now_ms, '+inf', 'WITHSCORES') or {}
+for i = 1, #later, 2 do
+  local most_ms = longest[string.match(later[i], '^([a-z_]+)|') or '']
+  if most_ms and tonumber(later[i + 1]) > tonumber(now_ms) + most_ms then
+    due[#due + 1], due[#due + 2] = later[i], later[i + 1]
+  end
+end
 -- A full Redis accepts a script whose first write needs no memory.
 if #due > 0 then redis.call('ZREM', timers, '') end
 for i = 1, #due, 2 do

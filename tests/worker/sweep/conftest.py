@@ -13,6 +13,5 @@ from tests.worker.sweep.sweep_harness import SweepHarness
 async def sea(request: pytest.FixtureRequest) -> AsyncIterator[SweepHarness]:
     is_in_memory = request.param == "memory"
     sea = SweepHarness(MemoryServer(SystemClock().wall_ms) if is_in_memory else request.getfixturevalue("redis_server"))
-    await sea.hold_partitions()
     yield sea
     await sea.client.aclose()

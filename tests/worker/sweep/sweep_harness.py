@@ -14,7 +14,6 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec, session_codec
 from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
 from conferral.telephony import http_client
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.telephony.conference_lists import ConferenceNames
@@ -73,10 +72,6 @@ class SweepHarness:
         self.metrics = Metrics()
         self.account = ScriptedAccount(AccountSnapshot())
 
-    async def hold_partitions(self, duration_ms: int = 60_000) -> None:
-        for number in range(PARTITIONS):
-            await leases.acquire(self.client, self.keys.lease(number), "holder", self.clock, duration_ms)
-
     async def store(self, *sessions: Session) -> None:
         pipeline = self.client.pipeline()
         for session in sessions:
@@ -106,12 +101,12 @@ class SweepHarness:
     def ended(self, name: str, *calls: str, ago_ms: int = LONG_AGO_MS, **more: Any) -> Session:
         return self.session(name, *calls, **more, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
 
-    def sweeper(self, name: str = "one", lease_ms: int = 5_000, **more: Any) -> Sweeper:
-        alive: dict[str, Any] = {"is_dead": lambda _name: False}
+    def sweeper(self, name: str = "one", **more: Any) -> Sweeper:
+        alive: dict[str, Any] = {"is_ours": lambda: True}
         options = alive | {"account_lists": self.account, "times": TIMES, "names": NAMES} | more
         core = core_of(
             self.client, self.keys, self.clock, name,
-            store_clock=self.store_clock, metrics=self.metrics, lease_ms=lease_ms,
+            store_clock=self.store_clock, metrics=self.metrics,
         )  # fmt: skip
         return Sweeper(core, **options)
 

@@ -17,12 +17,11 @@ def split(key: str) -> str:
 
 
 @pytest.fixture
-async def sea() -> SweepHarness:
+def sea() -> SweepHarness:
     server = MemoryServer(SystemClock().wall_ms)
     sea = SweepHarness(server)
     sea.client = client = SplitClient(server, split)
     client.timeout_s = 0.05
-    await sea.hold_partitions()
     return sea
 
 
@@ -47,7 +46,6 @@ async def test_sessions_of_healthy_nodes_are_compared_while_a_node_is_silent(sea
 async def test_sweep_of_a_single_silent_server_is_given_up() -> None:
     server = MemoryServer(SystemClock().wall_ms)
     sea = SweepHarness(server)
-    await sea.hold_partitions()
     server.fault = lambda name: Fault.UNREACHABLE if name == "SMEMBERS" else None
     stop = asyncio.Event()
     running = asyncio.create_task(sea.sweeper().run(stop))

@@ -1,5 +1,6 @@
 """When a sweep is due, to the moment: by a clock that is set by hand."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import AsyncMock
@@ -13,7 +14,7 @@ from tests.worker.executor_harness import FakeTime
 def sweeper_of(time: FakeTime, times: SweepTimes) -> Sweeper:
     nothing: Any = None
     core = core_of(nothing, Keys("test", 4), time)
-    return Sweeper(core, account_lists=nothing, names=nothing, times=times, is_dead=nothing)
+    return Sweeper(core, account_lists=nothing, names=nothing, times=times, is_ours=nothing)
 
 
 async def test_new_holder_sweeps_at_once_and_knows_what_its_predecessor_did_not_know() -> None:
@@ -24,8 +25,16 @@ async def test_new_holder_sweeps_at_once_and_knows_what_its_predecessor_did_not_
     now_ms = sweeper._core.store_clock.now_ms()
     store: Any = SimpleNamespace(unknown_since_ms=AsyncMock(return_value={"CF1": now_ms + 5}))
     sweeper._store = store
-    await sweeper._plan_first_sweep()
-    assert sweeper._next_sweep_s == 500.0
+    sweeper._is_ours = lambda: True
+    begun_s: list[float] = []
+
+    async def sweep(stop: asyncio.Event, started_s: float) -> None:
+        begun_s.append(started_s)
+        stop.set()
+
+    sweeper._sweep = sweep  # type: ignore[method-assign]
+    await sweeper.run(asyncio.Event())
+    assert begun_s == [500.0]
     assert sweeper._orphans.since_ms == {"CF1": now_ms}
 
 

@@ -6,11 +6,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import ProviderBusyError
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import LeaseInfo
 from conferral.telephony.account_lists import AccountSnapshot
 from conferral.worker.sweep.sweeper import SweepTimes
-from tests.worker.sweep.sweep_harness import ScriptedAccount, SweepHarness
+from tests.worker.sweep.sweep_harness import SweepHarness
 
 pytestmark = pytest.mark.redis
 
@@ -18,68 +16,23 @@ pytestmark = pytest.mark.redis
 # ---- who sweeps, and when --------------------------------------------------------------------------------------------
 
 
-async def test_one_worker_sweeps_at_a_time_and_the_next_when_it_has_stopped(sea: SweepHarness) -> None:
-    accounts = [ScriptedAccount(AccountSnapshot()), ScriptedAccount(AccountSnapshot())]
-    stops = [asyncio.Event(), asyncio.Event()]
-    first = asyncio.create_task(sea.sweeper("one", account_lists=accounts[0]).run(stops[0]))
-    await sea.until(lambda: accounts[0].readings > 0)
-    second = asyncio.create_task(sea.sweeper("two", account_lists=accounts[1]).run(stops[1]))
-    await sea.until(lambda: accounts[0].readings > 3)
-    assert accounts[1].readings == 0
-
-    stops[0].set()
-    await first
-    assert await sea.client.hget(sea.keys.sweep_lease, "until") == b"0"
-    await sea.until(lambda: accounts[1].readings > 0)
-    stops[1].set()
-    await second
-
-
-async def test_lease_of_a_worker_that_died_is_taken_when_it_has_run_out(sea: SweepHarness) -> None:
-    dead, _ = await leases.acquire(sea.client, sea.keys.sweep_lease, "dead", sea.clock, 500)
-    assert not isinstance(dead, LeaseInfo)
-
-    await sea.sweep()
-
-    assert sea.clock.monotonic_s() >= dead.valid_until_s
-    assert (await sea.client.hget(sea.keys.sweep_lease, "holder")).startswith(b"2:")
-
-
-async def test_lease_is_kept_while_a_list_is_long_in_coming(sea: SweepHarness) -> None:
-    sea.account.waits = asyncio.Event()
-    stop = asyncio.Event()
-    running = asyncio.create_task(sea.sweeper(lease_ms=600).run(stop))
-    await sea.until(lambda: sea.account.readings > 0)
-    holder = await sea.client.hget(sea.keys.sweep_lease, "holder")
-    await asyncio.sleep(0.9)  # a delay: longer than the lease
-
-    taken, _ = await leases.acquire(sea.client, sea.keys.sweep_lease, "two", sea.clock, 600)
-
-    assert isinstance(taken, LeaseInfo)
-    assert taken.holder == holder.decode()
-    sea.account.waits.set()
-    await sea.until(lambda: sea.sweeps() >= 1)
-    stop.set()
-    await running
-
-
 async def test_sweeper_that_lost_the_lease_publishes_nothing(sea: SweepHarness) -> None:
     await sea.store(sea.session("s1", "CA1"))
     sea.account.waits = asyncio.Event()
     stop = asyncio.Event()
-    running = asyncio.create_task(sea.sweeper(lease_ms=300).run(stop))
+    owner = ["this worker"]
+    running = asyncio.create_task(sea.sweeper(is_ours=lambda: bool(owner)).run(stop))
     await sea.until(lambda: sea.account.readings > 0)
-    until = sea.store_clock.now_ms() + 60_000
-    await sea.client.hset(sea.keys.sweep_lease, mapping={"holder": "9:two", "until": until})
-    with capture_logs() as lines:
-        await sea.until(lambda: any(line["event"] == "lease_lost" for line in lines))
-        sea.account.waits.set()
-        await sea.until(lambda: sea.sweeps("given-up") == 1)
+    owner.clear()
+    sea.account.waits.set()
+    await sea.until(lambda: sea.sweeps("given-up") == 1)
 
     assert await sea.published() == []
+    readings, sea.account.waits = sea.account.readings, None
+    owner.append("again")
+    await sea.until(lambda: sea.account.readings > readings)
     stop.set()
     await running
-    assert await sea.client.hget(sea.keys.sweep_lease, "holder") == b"9:two"
 
 
 async def test_stop_does_not_wait_for_a_list(sea: SweepHarness) -> None:
@@ -93,7 +46,6 @@ async def test_stop_does_not_wait_for_a_list(sea: SweepHarness) -> None:
         await running
 
     assert (sea.sweeps(), sea.sweeps("given-up")) == (0, 0)
-    assert await sea.client.hget(sea.keys.sweep_lease, "until") == b"0"
 
 
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
@@ -134,36 +86,20 @@ async def test_partition_that_redis_refuses_is_swept_soon_after(sea: SweepHarnes
 
 
 async def test_redis_that_is_away_for_a_while_is_waited_for(sea: SweepHarness) -> None:
+    await sea.store(sea.session("s1", "CA1"))
     stop = asyncio.Event()
     await sea.client.config_set("min-replicas-to-write", 1)
     with capture_logs() as lines:
-        running = asyncio.create_task(sea.sweeper().run(stop))
-        await sea.until(lambda: any(line["event"] == "store_unreachable" for line in lines))
-    assert sea.account.readings == 0
+        running = asyncio.create_task(sea.sweeper(times=sea.times(again_after_s=0.05)).run(stop))
+        await sea.until(lambda: any(line["event"] == "sweep_abandoned" for line in lines))
+    assert sea.sweeps() == 0
+    assert await sea.reported() == set()
 
     await sea.client.config_set("min-replicas-to-write", 0)
     await sea.until(lambda: sea.sweeps() >= 1)
     stop.set()
     await running
-
-
-async def test_no_sweep_is_tried_under_a_lease_that_redis_could_not_renew(sea: SweepHarness) -> None:
-    times = SweepTimes(interval_s=0.05, quiet_s=5.0, settle_s=0.0)
-    stop = asyncio.Event()
-    with capture_logs() as lines:
-        running = asyncio.create_task(sea.sweeper(times=times, lease_ms=500).run(stop))
-        await sea.until(lambda: sea.sweeps() >= 1)
-        await sea.client.config_set("min-replicas-to-write", 1)
-        away_until_s = sea.clock.monotonic_s() + 1.5
-        lines.clear()
-        await sea.until(lambda: sea.clock.monotonic_s() > away_until_s)
-        # At most the one that was in progress when the lease ran out.
-        assert sum(line.get("error_type") == "LeaseLostError" for line in lines) <= 1
-        await sea.client.config_set("min-replicas-to-write", 0)
-        before = sea.sweeps()
-        await sea.until(lambda: sea.sweeps() > before)
-        stop.set()
-        await running
+    assert ("call-missing", "s1", "CA1", "") in await sea.reported()
 
 
 async def test_sweep_that_finds_a_lost_callback_is_followed_by_another_one_soon(sea: SweepHarness) -> None:
@@ -177,13 +113,6 @@ async def test_leftover_of_an_ended_session_is_no_lost_callback(sea: SweepHarnes
     await sea.store(sea.ended("S1", "CA1"))
     sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
     await sea.sweep(times=sea.times(interval_s=86_400, after_loss_s=0.0))
-    assert sea.account.readings == 1
-
-
-async def test_lease_of_a_dead_sweeper_need_not_expire(sea: SweepHarness) -> None:
-    dead, _ = await leases.acquire(sea.client, sea.keys.sweep_lease, "dead", sea.clock, 3_600_000)
-    assert not isinstance(dead, LeaseInfo)
-    await sea.sweep(is_dead=lambda name: name == "dead")
     assert sea.account.readings == 1
 
 

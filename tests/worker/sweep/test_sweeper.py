@@ -213,26 +213,6 @@ async def test_every_partition_gets_its_turn_when_findings_exceed_the_limit(
 # ---- partitions that are behind --------------------------------------------------------------------------------------
 
 
-async def test_unassigned_partition_is_left_out_of_the_sweep(sea: SweepHarness) -> None:
-    """Its sessions say what was: whatever has happened since waits on the stream."""
-    await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(40)))
-    await sea.store(*(sea.ended(f"e{number}", f"CB{number}") for number in range(40)))
-    sea.account.account = AccountSnapshot(
-        calls=frozenset(f"CB{number}" for number in range(40)), conferences={"CF1": "e1", "CF2": "e2", "CF3": "e3"}
-    )
-    await sea.client.hset(sea.keys.lease(0), "until", 0)
-    await sea.client.hset(sea.keys.lease(1), "until", sea.store_clock.now_ms() - 1)
-    await sea.client.delete(sea.keys.lease(2))
-
-    with capture_logs() as lines:
-        await sea.sweep()
-
-    assert {sea.keys.partition_of(event.session_id) for event in await sea.published()} == {3}
-    # Who left someone out sweeps again soon: maybe before he is stopped here.
-    line = next(line for line in lines if line["event"] == "account_swept")
-    assert line["behind"] == 3
-
-
 @pytest.mark.parametrize(
     ("lag_ms", "expected", "behind"),
     [
@@ -272,8 +252,10 @@ async def test_another_programs_key_leaves_out_no_other_partition(sea: SweepHarn
     await sea.client.delete(foreign)
     found = {event.session_id for event in await sea.published()}
     lost = ["s7"] if key == "session" else [n for n in names if sea.keys.partition_of(n) == sea.keys.partition_of("s7")]
+    if key == "lease":
+        lost = []  # the sweep asks nothing of it
     assert found == {*names} - {*lost}
-    if key != "session":
+    if key not in ("session", "lease"):
         # On a slow machine, a second sweep begins before the first is seen to end.
         given_up = {(line["partition"], line["reason"]) for line in lines if line["event"] == "sweep_abandoned"}
         assert given_up == {(sea.keys.partition_of("s7"), "Redis refused (WRONGTYPE)")}
@@ -299,7 +281,7 @@ async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea
     with capture_logs() as lines:
         day = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0)
         lists = AccountListReader(client, sleep=no_pause, rng=random.Random(1), metrics=Metrics())
-        await sea.sweep(account_lists=lists, times=day, lease_ms=60_000)
+        await sea.sweep(account_lists=lists, times=day)
 
     asked = [(kind, status) for kind, status, _ in http.asked]
     assert {one: asked.count(one) for one in asked} == {
@@ -382,26 +364,6 @@ async def test_refused_sweep_waits_for_its_interval(sea: SweepHarness) -> None:
     await sea.until(lambda: sea.sweeps("given-up") == 1)
 
     assert sweeper._next_sweep_s - sea.clock.monotonic_s() > 80_000
-    stop.set()
-    await running
-
-
-async def test_partition_that_was_behind_is_swept_soon(sea: SweepHarness) -> None:
-    await sea.store(sea.session("s1", "CA1"))
-    key = sea.keys.lease(sea.keys.partition_of("s1"))
-    until = await sea.client.hget(key, "until")
-    await sea.client.hset(key, "until", "1")
-    stop = asyncio.Event()
-    running = asyncio.create_task(sea.sweeper(times=DAILY).run(stop))
-    await sea.until(lambda: sea.sweeps() == 1)
-    assert await sea.reported() == set()
-
-    await sea.client.hset(key, "until", until)
-    async with asyncio.timeout(60):
-        while not await sea.reported():
-            await asyncio.sleep(0.01)
-
-    assert await sea.reported() == {("call-missing", "s1", "CA1", "")}
     stop.set()
     await running
 

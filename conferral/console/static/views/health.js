@@ -100,7 +100,7 @@ function Partitions({ partitions }) {
             (one) => html`<tr key=${one.number}>
               <th scope="row" class="number">${one.number}</th>
               <td><${Holder} holder=${one.holder} /></td>
-              <td class="number">${one.holder.name ? shortSpan(one.holder.left_ms) : ""}</td>
+              <td class="number">${one.holder.name ? shortSpan(one.holder.renewed_ms_ago) : ""}</td>
               <td class="number">${one.live}</td>
               <td class="number">${one.undecided > QUEUE ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
               <td class="number">${one.lag ?? "n/a"}</td>
@@ -135,7 +135,7 @@ function Leases({ health: of }) {
     <dl class="pairs">
       ${leases.map(
         ([what, holder]) => html`<dt>${what}</dt>
-          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">lease expires in ${shortSpan(holder.left_ms)}</span>` : null}</dd>`,
+          <dd><${Holder} holder=${holder} />${holder.name ? html` <span class="small muted">renewed ${shortSpan(holder.renewed_ms_ago)} ago</span>` : null}</dd>`,
       )}
       <dt>Commands waiting for routing</dt>
       <dd>${of.commands}</dd>

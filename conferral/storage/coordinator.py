@@ -1,0 +1,139 @@
+"""The coordinator: one script in Redis says which worker owns what."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from conferral.storage import scripts
+from conferral.storage.codecs.text_codec import parse_object
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.keys import Keys
+from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
+
+#: How long a tick counts if Redis answers quickly, milliseconds: as long as a killed worker's calls wait, plus a tick.
+LIFETIME_MS = 2_000
+#: What one worker at a time does, next to the partitions.
+ROUTER, SWEEP = "commands", "sweep"
+TASKS = (ROUTER, SWEEP)
+
+
+class Wants(Enum):
+    """What a worker asks for."""
+
+    SHARE = "share"
+    #: It hands everything over, when that is idle.
+    NOTHING = "nothing"
+    #: It stops: everything is free at once.
+    TO_LEAVE = "leave"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """One request to the coordinator."""
+
+    name: str
+    #: Grows with each request of this worker.
+    number: int
+    lifetime_s: float
+    wants: Wants = Wants.SHARE
+    #: Partition numbers and tasks, as texts.
+    gives_back: Collection[str] = ()
+    #: By name, the number that has not changed for the worker's lifetime.
+    dead: Mapping[str, int] = field(default_factory=dict)
+    #: By item, an epoch that the item's own key has, or that has ended.
+    used_epochs: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherWorker:
+    """Another worker's newest request, and how long it counts."""
+
+    number: int
+    lifetime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The coordinator's answer."""
+
+    #: The server's run id; empty if unknown.
+    server: str
+    #: Redis's time, Unix milliseconds.
+    now_ms: int
+    #: How many partitions the worker has above its share (count).
+    surplus: int
+    #: Partitions without a holder (count).
+    free: int
+    #: Everything that the worker owns now, with its epoch: partition numbers, as texts, and tasks.
+    epochs: Mapping[str, int]
+    others: Mapping[str, OtherWorker]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The owner of a partition or task, as people see it."""
+
+    #: Empty without one.
+    name: str = ""
+    #: How often it has changed hands (count).
+    epoch: int = 0
+    #: Redis's time of the last renewal, Unix milliseconds.
+    renewed_at_ms: int = 0
+
+    def at(self, now_ms: int) -> "Owner":
+        """Return it, without a name if not renewed lately by Redis's time."""
+        is_live = abs(now_ms - self.renewed_at_ms) <= HEARTBEAT_TIMEOUT_MS
+        return self if is_live else Owner("", self.epoch, self.renewed_at_ms)
+
+
+async def read_owners(client: Client, keys: Keys) -> dict[str, Owner]:
+    """Return the owners of all partitions, by their numbers, and of all tasks."""
+    items = [*map(str, range(keys.partitions)), *TASKS]
+    with store_errors(keys.owners):
+        found = await client.hmget(keys.owners, items)
+    return {
+        item: _owner(parse_object((text or b"").decode(errors="replace")))
+        for item, text in zip(items, found, strict=True)
+    }
+
+
+def _owner(fields: dict[str, object]) -> Owner:
+    name, epoch, renewed_at_ms = (fields.get(field) for field in ("holder", "epoch", "renewed_at"))
+    if not (isinstance(name, str) and isinstance(epoch, int) and isinstance(renewed_at_ms, int)):
+        return Owner()  # another program's
+    return Owner(name, epoch, renewed_at_ms)
+
+
+async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
+    """Renew what a worker owns; return None if a later tick was there before.
+
+    After a StoreError, it may have been done or not.
+    """
+    arguments: list[scripts.Argument] = [
+        tick.name,
+        tick.number,
+        round(tick.lifetime_s * 1000),
+        tick.wants.value,
+        keys.partitions,
+        " ".join(TASKS),
+        " ".join(tick.gives_back),
+        " ".join(f"{name}={number}" for name, number in tick.dead.items()),
+        " ".join(f"{item}={epoch}" for item, epoch in tick.used_epochs.items()),
+    ]
+    with store_errors():
+        answer = await scripts.answer_tick(client, [keys.owners], arguments)
+    if not answer:
+        return None
+    server, now_ms, surplus, free, mine, others = answer
+    found = [one.decode(errors="replace") for one in others]
+    return Granted(
+        server.decode(errors="replace"),
+        int(now_ms),
+        int(surplus),
+        int(free),
+        {item.decode(): int(epoch) for item, epoch in zip(mine[::2], mine[1::2], strict=True)},
+        {
+            name: OtherWorker(int(number), int(lifetime_ms) / 1000)
+            for name, number, lifetime_ms in zip(found[::3], found[1::3], found[2::3], strict=True)
+        },
+    )

@@ -1,0 +1,117 @@
+--[[
+  Coordinates the workers. Each worker calls it every half second: it is the worker's heartbeat, renews what the worker
+  owns, and decides what it owns next. Redis runs one script at a time, so no two workers get the same.
+
+  KEYS[1]  owners hash, all values JSON. For each partition number and each task, its `holder` (empty while it is free),
+           how often it has changed hands (`epoch`), and when it was last renewed (`renewed_at`, ms). For each worker,
+           under `worker:NAME`, the number of its newest request, how long that counts, and whether it takes partitions
+
+  ARGV[1]  name of the worker             text, unique
+  ARGV[2]  number of this request         count, from the worker; one that arrives after a later one changes nothing
+  ARGV[3]  how long the request counts    ms: what others wait for the next one before they call the worker dead
+  ARGV[4]  what the worker wants          `share` of all partitions; `nothing`, so that it hands all of its own over; or
+                                          to `leave`, which frees everything at once
+  ARGV[5]  number of partitions           count
+  ARGV[6]  tasks                          words
+  ARGV[7]  what it gives back             words
+  ARGV[8]  workers that it found dead     words, NAME=NUMBER: the request that was their newest for as long as it counts
+  ARGV[9]  epochs that are used up        words, ITEM=EPOCH: the partition's own key has such an epoch or a higher one
+
+  Returns  {}  a later request was here before
+           {server, now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, ...}}
+           the server's run id, empty if unknown; how many partitions the worker has above its share; how many have no
+           holder; what it owns now; the other workers
+  No clock decides: a worker is dead if its number has not changed for its lifetime by another worker's monotonic clock,
+  and does not change before this script runs.
+]]
+local owners, name, request, lifetime_ms, wants = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local partitions, tasks = tonumber(ARGV[5]), ARGV[6]
+local time = redis.call('TIME')
+local now_ms = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+
+local workers, found = {}, {}
+local fields = redis.call('HGETALL', owners)
+for i = 1, #fields, 2 do
+  local field, value = fields[i], fields[i + 1]
+  local worker = string.match(field, '^worker:(.*)$')
+  local number, counts_ms, takes = string.match(value, '"request":(%d+),"lifetime_ms":(%d+),"takes":(%a+)')
+  if worker and number then
+    workers[worker] = {request = tonumber(number), lifetime_ms = counts_ms, takes = takes == 'true'}
+  else
+    local holder, epoch = string.match(value, '"holder":"([^"]*)","epoch":(%d+)')
+    found[field] = holder and {holder = holder, stored = holder, epoch = tonumber(epoch)}
+  end
+end
+if workers[name] and workers[name].request >= request then return {} end
+
+-- A full Redis accepts a script whose first write needs no memory.
+redis.call('HDEL', owners, '')
+for other, number in string.gmatch(ARGV[8], '(%S+)=(%d+)') do
+  if workers[other] and workers[other].request == tonumber(number) then
+    workers[other] = nil
+    redis.call('HDEL', owners, 'worker:' .. other)
+  end
+end
+workers[name] = wants ~= 'leave' and {takes = wants == 'share'} or nil
+
+local items = {}
+for number = 0, partitions - 1 do items[#items + 1] = tostring(number) end
+for task in string.gmatch(tasks, '%S+') do items[#items + 1] = task end
+local gives, used = {}, {}
+for item in string.gmatch(ARGV[7], '%S+') do gives[item] = true end
+for item, epoch in string.gmatch(ARGV[9], '(%S+)=(%d+)') do used[item] = tonumber(epoch) end
+local counts = {[name] = 0}
+for at, item in ipairs(items) do
+  local one = found[item] or {holder = '', stored = '', epoch = 0}
+  found[item] = one
+  if not workers[one.holder] or (one.holder == name and gives[item]) then one.holder = '' end
+  if one.holder == name and used[item] and used[item] >= one.epoch then one.epoch = used[item] + 1 end
+  if at <= partitions then counts[one.holder] = (counts[one.holder] or 0) + 1 end
+end
+
+-- Shares differ by one at most. Workers that hold more keep more, so that few partitions move.
+local takers, share = {}, 0
+for other, one in pairs(workers) do
+  if one.takes then takers[#takers + 1] = other end
+end
+table.sort(takers, function(a, b)
+  local ours, theirs = counts[a] or 0, counts[b] or 0
+  if ours ~= theirs then return ours > theirs end
+  return a < b
+end)
+for place, other in ipairs(takers) do
+  if other == name then share = math.floor(partitions / #takers) + (place <= partitions % #takers and 1 or 0) end
+end
+
+local mine, held, free = {}, counts[name], 0
+for at, item in ipairs(items) do
+  local one, is_partition = found[item], at <= partitions
+  if one.holder == '' and wants == 'share' and (not is_partition or held < share) then
+    one.holder, one.epoch = name, one.epoch + 1
+    if is_partition then held = held + 1 end
+  end
+  if one.holder == name then mine[#mine + 1], mine[#mine + 2] = item, tostring(one.epoch) end
+  if one.holder == '' and is_partition then free = free + 1 end
+  if one.holder == name or one.holder ~= one.stored then
+    redis.call('HSET', owners, item,
+      string.format('{"holder":"%s","epoch":%.0f,"renewed_at":%s}', one.holder, one.epoch, now_ms))
+  end
+end
+if wants == 'leave' then
+  redis.call('HDEL', owners, 'worker:' .. name)
+else
+  redis.call('HSET', owners, 'worker:' .. name, string.format(
+    '{"holder":"%s","request":%.0f,"lifetime_ms":%s,"takes":%s,"renewed_at":%s}',
+    name, request, lifetime_ms, wants == 'share' and 'true' or 'false', now_ms))
+end
+
+local others = {}
+for other, one in pairs(workers) do
+  if other ~= name then
+    local last = #others
+    others[last + 1], others[last + 2], others[last + 3] = other, tostring(one.request), one.lifetime_ms
+  end
+end
+local info = redis.pcall('INFO', 'server')
+local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
+return {server, now_ms, math.max(0, held - share), free, mine, others}

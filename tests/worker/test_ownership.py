@@ -1,0 +1,225 @@
+"""Workers that hold partitions in virtual time: they join, leave, die and stall, and Redis is slow, away, or forgets.
+
+What the coordinator's script decides is in `storage/test_coordinator.py`.
+"""
+
+import asyncio
+from functools import partial
+
+from conferral.storage.partition.lease import claim
+from conferral.storage.partition.partition_store import PartitionStore
+from tests.support.each import each
+from tests.support.memory_redis import Fault
+from tests.worker.virtual_setup import in_virtual_time_with
+from tests.worker.worker_cluster import Work, WorkerCluster, running_cluster
+
+with_16_partitions = in_virtual_time_with("team", running_cluster)
+with_4_partitions = in_virtual_time_with("team", partial(running_cluster, partitions=4))
+
+
+@with_16_partitions
+async def test_workers_share_partitions_within_seconds_and_move_few(team: WorkerCluster) -> None:
+    team.join()
+    assert await team.until_fair(0.5) < 0.5
+    for _ in range(2):
+        team.join()
+        assert await team.until_fair(3.0) < 3.0
+    assert await team.shares() == [5, 5, 6]
+    # Two that give back at the same moment may move one more.
+    assert 16 + 8 + 5 <= sum(await team.epochs()) <= 16 + 8 + 6
+
+
+@with_16_partitions
+async def test_killed_worker_is_followed_within_three_and_a_half_seconds(team: WorkerCluster) -> None:
+    for _ in range(3):
+        team.join()
+    await team.until_fair(6.0)
+    took_s = []
+    for wait_s in (0.1, 0.3, 0.45):
+        await team.passes(wait_s)
+        team.kill(next(iter(team.alive.values())))
+        took_s.append(await team.until_fair(3.5))
+        team.join()
+        await team.until_fair(6.0)
+    assert min(took_s) > 1.4, "its time to send is over first"
+
+
+@with_16_partitions
+async def test_stopped_worker_is_followed_at_the_next_tick(team: WorkerCluster) -> None:
+    first, _ = team.join(), team.join()
+    await team.until_fair(4.0)
+    await team.leave(first)
+    assert await team.until_fair(1.0) < 1.0
+    (other,) = team.alive.values()
+    assert not any(consumer.lease.last_holder for consumer in other.keeper.consumers.values())
+
+
+@with_4_partitions
+async def test_paused_worker_loses_its_partitions_and_sends_nothing_when_it_wakes(team: WorkerCluster) -> None:
+    first, other = team.join(), team.join()
+    await team.until_fair(4.0)
+    held = set(first.keeper.consumers)
+    assert all(first.keeper.is_ours(number) for number in held)
+    first.process.pause()
+    await team.passes(6.0)
+    assert other.keeper.consumers.keys() == {0, 1, 2, 3}
+    assert not any(first.keeper.is_ours(number) for number in held), "before it has asked"
+    first.process.wake()
+    await team.until_fair(6.0)
+    assert set(first.work.dropped) >= held
+
+
+@with_4_partitions
+async def test_only_idle_partitions_are_given_back(team: WorkerCluster) -> None:
+    work = Work(busy_partitions={0, 1, 2, 3})
+    team.join(work=work)
+    await team.until_fair(2.0)
+    second = team.join()
+    await team.passes(20.0)
+    assert not second.keeper.consumers
+    work.busy_partitions = {0, 3}
+    await team.until_fair(2.0)
+    assert second.keeper.consumers.keys() == {1, 2}
+    assert sorted(work.drained) == [1, 2]
+
+
+@with_4_partitions
+async def test_slow_redis_is_not_a_dead_one(team: WorkerCluster) -> None:
+    """Requests may leave nearly all the time; no partition changes hands."""
+    workers = [team.join(), team.join()]
+    await team.until_fair(4.0)
+    before = await team.epochs()
+    for round_trip_s in (0.3, 0.5, 0.85, 1.2, 1.5):
+        team.server.latency = lambda _name, half_s=round_trip_s / 2: (half_s, half_s)
+        await team.passes(10.0)
+        allowed = 0
+        for _ in range(200):
+            await team.passes(0.05)
+            allowed += all(worker.keeper.may_send_now for worker in workers)
+            assert workers[0].keeper.problems == [] or not workers[0].keeper.may_send_now
+        assert allowed >= 190, round_trip_s
+    team.server.latency = None
+    assert await team.epochs() == before
+
+
+@with_4_partitions
+async def test_request_waits_for_a_renewal_and_says_why(team: WorkerCluster) -> None:
+    worker = team.join()
+    await team.until_fair(2.0)
+    team.server.stop()
+    await team.passes(3.0)
+    waiting = asyncio.ensure_future(worker.process.start(worker.keeper.may_send(1)))
+    await team.passes(3.0)
+    assert not waiting.done()
+    assert worker.keeper.problems[0].startswith("no request may leave")
+    assert not worker.keeper.owns("commands")
+    team.server.start()
+    await team.passes(3.0)
+    assert await waiting is True
+    assert worker.keeper.problems == []
+    assert worker.keeper.owns("commands")
+    assert await worker.process.start(worker.keeper.may_send(99)) is False
+
+
+@with_4_partitions
+async def test_no_one_is_followed_because_redis_was_away(team: WorkerCluster) -> None:
+    for _ in range(3):
+        team.join()
+    await team.until_fair(6.0)
+    names = await team.holders()
+    team.server.stop()
+    await team.passes(20.0)
+    team.server.start()
+    await team.passes(10.0)
+    assert await team.holders() == names
+
+
+@with_4_partitions
+async def test_forgotten_grant_costs_one_epoch(team: WorkerCluster) -> None:
+    """The coordinator's node failed over: the partition's own key has a higher epoch than it gives."""
+    await claim(team.client, team.keys, 2, "5:lost", next(iter([team.join()])).clock)
+    await team.until_fair(4.0)
+    assert await team.epochs() == [1, 1, 6, 1]
+
+
+@with_4_partitions
+async def test_everything_is_verified_after_another_server_even_without_a_loss(team: WorkerCluster) -> None:
+    worker = team.join()
+    await team.until_fair(2.0)
+    assert not any(held.lease.is_verifying(worker.clock) for held in worker.keeper.consumers.values())
+    before = dict(worker.keeper.consumers)
+    team.server.stop()
+    team.server.start()
+    await team.passes(4.0)
+    assert worker.keeper.consumers.keys() == before.keys()
+    for number, held in worker.keeper.consumers.items():
+        assert held is not before[number]
+        assert held.lease.is_verifying(worker.clock)
+    team.kill(worker)
+    successor = team.join()
+    await team.until_fair(4.0)
+    await team.passes(50.0)
+    assert all(held.lease.is_verifying(successor.clock) for held in successor.keeper.consumers.values())
+    await team.passes(10.0)
+    assert not any(held.lease.is_verifying(successor.clock) for held in successor.keeper.consumers.values())
+
+
+@with_4_partitions
+async def test_step_of_redis_s_clock_moves_nothing(team: WorkerCluster) -> None:
+    workers = [team.join(), team.join()]
+    await team.until_fair(4.0)
+    before = await team.epochs()
+    for by_s in (3600.0, -7200.0, 0.9):
+        team.set_clock(by_s)
+        now_ms = workers[0].keeper.now_ms()
+        await team.passes(5.0)
+        assert abs(workers[0].keeper.now_ms() - now_ms - 5_000) <= 1_000
+    assert await team.epochs() == before
+
+
+@with_4_partitions
+async def test_unforeseen_error_costs_one_epoch_of_one_partition(team: WorkerCluster) -> None:
+    """Wherever a partition's life ends, the next tick begins it again, and later ones go on."""
+    worker = team.join()
+    await team.until_fair(2.0)
+    outbox = PartitionStore.outbox
+    errors = [RuntimeError("unforeseen")]
+
+    async def fail_once(self: PartitionStore, partition: int) -> dict[str, bytes]:
+        if errors:
+            raise errors.pop()
+        return await outbox(self, partition)
+
+    PartitionStore.outbox = fail_once  # type: ignore[method-assign]
+    try:
+        worker.keeper.consumers[2].mark_lost()
+        await team.passes(6.0)
+    finally:
+        PartitionStore.outbox = outbox  # type: ignore[method-assign]
+    assert not errors
+    assert await team.epochs() == [1, 1, 3, 1]
+    team.join()
+    await team.until_fair(5.0)
+
+
+@each("fault", [Fault.UNREACHABLE, Fault.REPLY_LOST, Fault.SILENT, Fault.FULL])
+def test_refused_ticks_are_repeated(fault: Fault) -> None:
+    @with_4_partitions
+    async def world(team: WorkerCluster) -> None:
+        team.join(), team.join()
+        await team.until_fair(4.0)
+        names, left = await team.holders(), [5]
+
+        def refuse(name: str) -> Fault | None:
+            if name != "answer_tick" or not left[0]:
+                return None
+            left[0] -= 1
+            return fault
+
+        team.server.fault = refuse
+        await team.passes(30.0)
+        assert left == [0]
+        assert await team.until_fair(5.0) < 5.0
+        assert (await team.holders()).keys() == names.keys()
+
+    world()

@@ -1,1 +1,0 @@
-"""Partition assignment: membership, leases, rebalance, rollback checks."""

@@ -1,0 +1,215 @@
+"""After a rollback of Redis, a session reads Twilio before it decides.
+
+Redis then lacks what it was sent last, and may hold events that outlived their sessions. Decided as if they were new,
+these would end calls. So until a read has shown a session what its calls do, its entries wait in the stream, and its
+effects in the outbox. Of its older callbacks, only the newest of each call and conference counts.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from conferral.runtime.clock import Clock
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.effects import ReadCalls
+from conferral.statemachine.events import (
+    AccountSwept,
+    Call,
+    CallReceived,
+    CallsRead,
+    ClientCallReceived,
+    Complete,
+    EffectFailed,
+    EffectUnknown,
+    Event,
+    Transfer,
+)
+from conferral.storage.partition.lease import Lease
+from conferral.storage.partition.partition_store import Entry, PartitionStore, parse_entry_id
+
+log = structlog.get_logger()
+
+Events = list[tuple[Entry, Event]]
+#: The `finding` of the event that makes a session read.
+ROLLED_BACK = "rolled-back"
+#: Sessions of a partition that read at a time (count), and the pause in between, seconds. One with an entry goes first.
+AT_A_TIME = 2
+PAUSE_S = 1.0
+#: When a read without an answer is repeated, seconds.
+REPEAT_S = 10.0
+#: Waiting entries at which a partition reads no more, count.
+WAITING_MAX = 10_000
+_OPENINGS = (CallReceived, ClientCallReceived, Call)
+
+
+class FirstReads:
+    """One partition's sessions that must read Twilio before they decide."""
+
+    def __init__(
+        self,
+        partition: int,
+        lease: Lease,
+        store: PartitionStore,
+        clock: Clock,
+        metrics: Metrics,
+        on_read: Callable[[str], None],
+    ) -> None:
+        self._partition = partition
+        self._lease = lease
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        #: Called with each session that may go on.
+        self._on_read = on_read
+        #: When each was last asked to read, monotonic seconds; None before.
+        self._unread: dict[str, float | None] = {}
+        self._waiting: defaultdict[str, Events] = defaultdict(list)
+        self._ready: Events = []
+        self._newest_at_claim = (0, 0)
+        self._task: asyncio.Task[None] | None = None
+        #: Requests for reads so far (count).
+        self._asked = 0
+
+    async def begin(self) -> None:
+        """Find the sessions that must read; none if Redis lacks nothing."""
+        if self._lease.is_verifying(self._clock):
+            self._newest_at_claim = await self._store.newest_id(self._partition)
+            self._unread = dict.fromkeys(await self._store.live_sessions(self._partition))
+            self._task = asyncio.get_running_loop().create_task(self._ask_all())
+            if self._unread:
+                log.warning("rollback_found", partition=self._partition, sessions=len(self._unread))
+
+    def stop(self) -> None:
+        """Leave the rest to the next holder."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def is_unread(self, session_id: str) -> bool:
+        """Whether a session must still read."""
+        return session_id in self._unread
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether the stream holds entries that were read and not decided."""
+        return bool(self._waiting or self._ready)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether too many entries wait to read more."""
+        return sum(map(len, self._waiting.values())) >= WAITING_MAX
+
+    def take_ready(self) -> list[Entry]:
+        """Return entries that waited, and may be decided now."""
+        if self._unread and not self._lease.is_verifying(self._clock):
+            for session_id in [*self._unread]:
+                self.release(session_id)
+        ready, self._ready = self._ready, []
+        return [entry for entry, _ in ready]
+
+    def admit(self, events: Events) -> Events:
+        """Return what may be decided now; the rest waits."""
+        if not self._newest_at_claim[0]:
+            return events
+        admitted = []
+        for entry, event in events:
+            if self._may_pass(entry, event):
+                admitted.append((entry, event))
+            else:
+                self._waiting[event.session_id].append((entry, event))
+        return admitted
+
+    def _may_pass(self, entry: Entry, event: Event) -> bool:
+        session_id = event.session_id
+        if session_id not in self._unread:
+            if isinstance(event, _OPENINGS) and self._is_old(entry):
+                # Redis lacks the session's beginning, and may hold what followed.
+                self._unread[session_id] = None
+            return True
+        if isinstance(event, EffectFailed | EffectUnknown) and event.kind == ReadCalls.kind:
+            self._unread[session_id] = self._clock.monotonic_s() - REPEAT_S  # ask again soon
+            return True
+        return isinstance(event, AccountSwept) or (isinstance(event, CallsRead) and not self._is_old(entry))
+
+    def _is_old(self, entry: Entry) -> bool:
+        return parse_entry_id(entry.entry_id) <= self._newest_at_claim
+
+    def release(self, session_id: str, *, has_read: bool = False) -> list[Entry]:
+        """Let a session decide; return its entries that a read has outdated."""
+        self._unread.pop(session_id, None)
+        waiting = self._waiting.pop(session_id, [])
+        outdated = self._outdated(waiting) if has_read else []
+        self._ready += [(entry, event) for entry, event in waiting if entry not in outdated]
+        self._on_read(session_id)
+        return outdated
+
+    def take_handed_over(self, session_id: str, agent_address: str) -> Events:
+        """Take the commands out that led to a hand-over; return them.
+
+        The read has shown the target of a transfer in the agent's place. Decided again, its commands would dial the
+        target once more, and disconnect this one as the agent.
+        """
+        waiting, of_transfers, last = self._waiting.get(session_id, []), [], 0
+        is_of_this = False
+        for one in waiting:
+            event = one[1]
+            # A command that was published after the claim repeats nothing.
+            if not isinstance(event, Transfer | Complete) or event.occurred_at_ms > self._lease.claimed_at_ms:
+                continue
+            of_transfers.append(one)
+            if isinstance(event, Transfer):
+                is_of_this = not agent_address or agent_address in event.to.split(",")
+            if is_of_this:
+                last = len(of_transfers)
+        taken = of_transfers[:last]
+        if taken:
+            self._waiting[session_id] = [one for one in waiting if one not in taken]
+        return taken
+
+    def _outdated(self, events: Events) -> list[Entry]:
+        """Return old callbacks that a newer one of the same source follows."""
+        newest: dict[str, int] = {}
+        for _, event in events:
+            if event.sequence is not None:
+                newest[event.source] = max(event.sequence, newest.get(event.source, 0))
+        return [
+            entry
+            for entry, event in events
+            if event.sequence is not None and event.sequence < newest[event.source] and self._is_old(entry)
+        ]
+
+    async def _ask_all(self) -> None:
+        """Make sessions read, some at a time, until all have."""
+        with contain(ItemKind.TASK, self._metrics, task="first_reads", partition=self._partition):
+            while self._unread and self._lease.is_verifying(self._clock):
+                now_s = self._clock.monotonic_s()
+                due = [name for name, at_s in self._unread.items() if at_s is None or now_s - at_s >= REPEAT_S]
+                due.sort(key=lambda name: name not in self._waiting)
+                await self._ask(due[:AT_A_TIME])
+                await asyncio.sleep(PAUSE_S)
+
+    async def ask_waiting(self) -> None:
+        """Make sessions read whose entries wait."""
+        if unasked := [name for name in self._waiting if self._unread.get(name, 0.0) is None]:
+            await self._ask(unasked)
+
+    async def _ask(self, session_ids: Iterable[str]) -> None:
+        now_s = self._clock.monotonic_s()
+        events = []
+        for session_id in session_ids:
+            # A former holder's read may have died with it, so its request does not count.
+            self._asked += 1
+            token = f"{ROLLED_BACK}:{self._lease.holder}:{self._asked}"
+            events.append(AccountSwept(session_id=session_id, token=token, finding=ROLLED_BACK))
+            if session_id in self._unread:
+                self._unread[session_id] = now_s
+        try:
+            if events:
+                await self._store.append(events)
+                self._metrics.sweep_findings.labels(ROLLED_BACK).inc(len(events))
+        except StoreError as error:
+            log_unreachable(error, partition=self._partition)  # repeated with the others

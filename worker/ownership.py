@@ -1,0 +1,416 @@
+"""What this worker owns, and until when it may send requests for it.
+
+Every half second, each worker calls the coordinator, one script in Redis (`answer_tick-1.lua`). It renews what the
+worker owns, and hands out what is free. This file is the worker's side, top to bottom: the tick, what follows from its
+answer, the life of one partition, and the stop.
+
+Redis's clock decides nothing. Each tick carries a number that grows. A worker whose number has not changed for its
+lifetime, by another worker's monotonic clock, is dead, and the script takes what it owned if the number still is that
+one. So the others count from when a tick arrived. The worker itself counts from when it sent it, which is earlier: its
+time to send is over before a successor sends. The lifetime grows with the round trip: a slow Redis is not a dead one.
+"""
+
+import asyncio
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from conferral.runtime.clock import TICK_S, until_tick_s
+from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.outage import log_unreachable
+from conferral.storage import coordinator
+from conferral.storage.coordinator import Granted, OtherWorker, Tick, Wants
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.lease import EpochUsedError, Lease, RolledBackError
+from conferral.worker.consumer.partition_consumer import PartitionConsumer
+from conferral.worker.consumer.worker_context import WorkerContext
+from conferral.worker.core import WorkerCore
+from conferral.worker.executor.executor import Executor
+from conferral.worker.rollback_watch import RollbackWatch
+
+log = structlog.get_logger()
+
+#: A tick counts for this many of the last round trips, and for at most this long, seconds.
+ROUND_TRIPS_PER_LIFETIME = 3
+LIFETIME_MAX_S = 10.0
+#: Fraction of the lifetime in which no request leaves: clocks differ, and a request takes time to leave.
+MARGIN = 0.1
+#: How long giving a partition back waits for its running jobs, seconds.
+DRAIN_S = 2.0
+#: How long partitions may be without a worker before `/readyz` says so, seconds.
+UNOWNED_S = 5.0
+#: Pauses while Redis is unreachable, and between checks for running jobs during a stop, seconds.
+RETRY_PAUSE_S = 0.2
+IDLE_POLL_S = 0.02
+
+
+@dataclass(slots=True)
+class _Serving:
+    """One partition under one epoch."""
+
+    epoch: int
+    task: "asyncio.Task[None]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Another worker's tick, and since when it is the newest."""
+
+    tick: OtherWorker
+    #: Monotonic seconds.
+    since_s: float
+
+    @property
+    def expires_at_s(self) -> float:
+        """When the worker counts as dead without another tick."""
+        return self.since_s + self.tick.lifetime_s
+
+
+class _OtherWorkers:
+    """The other workers' newest ticks, by this worker's monotonic clock."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, _Seen] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._seen
+
+    def forget(self) -> None:
+        """Give each its time again."""
+        self._seen.clear()
+
+    def note(self, ticks: Mapping[str, OtherWorker], now_s: float) -> None:
+        """Note who ticks, and since when each tick is the newest."""
+        before, self._seen = self._seen, {name: _Seen(tick, now_s) for name, tick in ticks.items()}
+        for name, seen in before.items():
+            if name in ticks and seen.tick.number == ticks[name].number:
+                self._seen[name] = seen
+
+    def dead(self, now_s: float) -> dict[str, int]:
+        """Return those whose time is over, each with its last tick's number."""
+        return {name: seen.tick.number for name, seen in self._seen.items() if seen.expires_at_s <= now_s}
+
+    def until_next_death_s(self, now_s: float) -> float:
+        """Return how long until the next counts as dead; infinite without others."""
+        return min((seen.expires_at_s - now_s for seen in self._seen.values()), default=math.inf)
+
+
+class Ownership:
+    """Owns tasks and a fair share of the partitions; runs their consumers."""
+
+    def __init__(self, core: WorkerCore) -> None:
+        self._core = core
+        self._clock = core.clock
+        self.consumers: dict[int, PartitionConsumer] = {}
+        #: Set when a new timer is due before all known ones.
+        self.timers_changed = asyncio.Event()
+        #: Live workers, this one included (count).
+        self.live_workers = 1
+        self._number = 0
+        self._lifetime_s = core.lifetime_s
+        self._round_trip_s = 0.0
+        #: Until when requests may leave, and when the last tick was answered, monotonic seconds.
+        self._valid_until_s = self._answered_at_s = float("-inf")
+        #: The coordinator's last answer; empty before.
+        self._epochs: dict[str, int] = {}
+        self._unowned_since_s: float | None = None
+        self._others = _OtherWorkers()
+        #: For the next tick: what to give back, and epochs that have ended or are refused.
+        self._gives_back: set[str] = set()
+        self._used_epochs: dict[str, int] = {}
+        self._serving: dict[int, _Serving] = {}
+        #: Partitions in which a rollback was noticed, for the next claim.
+        self._rolled_back: set[int] = set()
+        #: Partitions whose last consumer here an unexpected error has ended.
+        self._failed: set[int] = set()
+        self._rollback_watch = RollbackWatch(core)
+        self._stopping, self._wake, self._ticked = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    # ---- what others ask ---------------------------------------------------------------------------------------------
+
+    def now_ms(self, _partition: int = 0) -> int:
+        """Return Redis's time without its steps, Unix milliseconds."""
+        return self._core.store_clock.now_ms()
+
+    @property
+    def may_send_now(self) -> bool:
+        """Whether requests may leave now, for whatever this worker owns."""
+        margin_s = MARGIN * self._lifetime_s
+        return self._clock.monotonic_s() + margin_s < self._valid_until_s
+
+    def owns(self, task: str) -> bool:
+        """Whether this worker, and no other, does the task now."""
+        return task in self._epochs and self.may_send_now
+
+    def is_ours(self, partition: int) -> bool:
+        """Whether a request for the partition may leave now."""
+        consumer = self.consumers.get(partition)
+        return consumer is not None and not consumer.is_lost and self.may_send_now
+
+    async def may_send(self, partition: int) -> bool:
+        """Wait until a request may leave; return False if the partition is lost."""
+        while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
+            if self.may_send_now:
+                return True
+            await self._ticked.wait()
+        return False
+
+    @property
+    def problems(self) -> list[str]:
+        """Why this worker does not serve all calls, one line each."""
+        now_s = self._clock.monotonic_s()
+        problems = []
+        if self.consumers and not self.may_send_now:
+            problems.append(f"no request may leave: Redis took {self._round_trip_s:.1f} s to renew the leases")
+        if self._unowned_since_s is not None and now_s - self._unowned_since_s > UNOWNED_S:
+            problems.append("partitions unassigned")
+        return problems
+
+    # ---- the tick ----------------------------------------------------------------------------------------------------
+
+    async def run(self, stop: asyncio.Event, context: WorkerContext, executor: Executor) -> None:
+        """Tick until the stop; then let every consumer finish its batch."""
+        stopping = asyncio.ensure_future(stop.wait())
+        stopping.add_done_callback(lambda _: self._wake.set())
+        while not stop.is_set():
+            self._wake.clear()
+            granted = await self._tick(Wants.NOTHING if self._core.takes_nothing else Wants.SHARE)
+            if granted is not None and not stop.is_set():
+                self._follow(granted, context, executor)
+                self._give_back_surplus(granted.surplus, executor)
+                self._rollback_watch.confirm_when_due(granted.server, self.consumers.values())
+            await pause(self._wake, self._until_next_tick_s())
+        self._stopping.set()
+        self.timers_changed.set()  # wake the timer loop
+        for consumer in self.consumers.values():
+            consumer.stop()
+        self._rollback_watch.stop()
+        if tasks := [serving.task for serving in self._serving.values()]:
+            await asyncio.wait(tasks)
+
+    async def _tick(self, wants: Wants) -> Granted | None:
+        """Renew, and note what the answer says; return None without one."""
+        sent_s = self._clock.monotonic_s()
+        if sent_s - self._answered_at_s > self._core.lifetime_s:
+            self._others.forget()  # Redis was unreachable, or this process suspended: the others get their time again
+        self._number += 1
+        tick = Tick(
+            name=self._core.name,
+            number=self._number,
+            lifetime_s=self._lifetime_s,
+            wants=wants,
+            gives_back=sorted(self._gives_back),
+            dead=self._others.dead(sent_s),
+            used_epochs=dict(self._used_epochs),
+        )
+        # From its arrival on, the others wait only this long, although its answer may be lost.
+        self._valid_until_s = min(self._valid_until_s, sent_s + tick.lifetime_s)
+        try:
+            granted = await coordinator.send_tick(self._core.client, self._core.keys, tick)
+        except StoreError as error:
+            log_unreachable(error, task="leases")
+            return None
+        finally:
+            self._note_round_trip(self._clock.monotonic_s() - sent_s)
+        if granted is not None:
+            self._valid_until_s = sent_s + tick.lifetime_s
+            self._note_answer(granted, tick, sent_s)
+        return granted
+
+    def _note_round_trip(self, round_trip_s: float) -> None:
+        self._round_trip_s = round_trip_s
+        self._lifetime_s = max(self._core.lifetime_s, min(ROUND_TRIPS_PER_LIFETIME * round_trip_s, LIFETIME_MAX_S))
+
+    def _note_answer(self, granted: Granted, tick: Tick, sent_s: float) -> None:
+        now_s = self._answered_at_s = self._clock.monotonic_s()
+        if step_ms := self._core.store_clock.observe(granted.now_ms, sent_s):
+            log.warning("redis_clock_stepped", duration_ms=step_ms)
+        for name in tick.dead.keys() - granted.others.keys():
+            log.warning("worker_lost", holder=name)
+        self._others.note(granted.others, now_s)
+        self.live_workers = 1 + len(granted.others)
+        self._epochs = dict(granted.epochs)
+        self._gives_back.difference_update(tick.gives_back)
+        for item, epoch in tick.used_epochs.items():
+            if self._used_epochs.get(item) == epoch:
+                del self._used_epochs[item]
+        self._unowned_since_s = None if not granted.free else self._unowned_since_s or now_s
+        metrics = self._core.metrics
+        metrics.workers_alive.set(self.live_workers)
+        metrics.partitions_unassigned.set(granted.free)
+        metrics.lease_round_trip.set(self._round_trip_s)
+        self._ticked.set()
+        self._ticked = asyncio.Event()
+
+    def _until_next_tick_s(self) -> float:
+        """Return the pause before the next tick: idle work wakes together."""
+        every_s = min(TICK_S, self._core.lifetime_s / 4)
+        wait_s = until_tick_s(every_s) if self._round_trip_s < every_s / 4 else every_s - self._round_trip_s
+        return max(IDLE_POLL_S, min(wait_s, self._others.until_next_death_s(self._clock.monotonic_s())))
+
+    # ---- what follows from it ----------------------------------------------------------------------------------------
+
+    def _follow(self, granted: Granted, context: WorkerContext, executor: Executor) -> None:
+        """Start the consumers of new partitions, and stop those of lost ones."""
+        epochs = {int(item): epoch for item, epoch in granted.epochs.items() if item.isdecimal()}
+        for number, serving in list(self._serving.items()):
+            if epochs.get(number) != serving.epoch:
+                self._drop(number, executor)
+        for number, epoch in epochs.items():
+            is_over = str(number) in self._gives_back or self._used_epochs.get(str(number), 0) >= epoch
+            if number not in self._serving and not is_over:
+                task = asyncio.get_running_loop().create_task(self._serve(number, epoch, context, executor))
+                self._serving[number] = _Serving(epoch, task)
+        if self._core.takes_nothing:
+            self._gives_back.update(task for task in coordinator.TASKS if task in granted.epochs)
+        self._core.metrics.partitions_held.set(len(self.consumers))
+
+    def _drop(self, number: int, executor: Executor) -> None:
+        """Stop a partition that is another worker's, or is to be claimed again."""
+        consumer = self.consumers.get(number)
+        if consumer is None:
+            self._serving[number].task.cancel()  # it has not been claimed yet
+        elif not consumer.is_lost:
+            log.warning("lease_lost", partition=number, holder=consumer.lease.holder)
+            consumer.mark_lost()
+            executor.drop_partition(number)
+
+    def _give_back_surplus(self, surplus: int, executor: Executor) -> None:
+        """Stop idle partitions above the share: the only way to move a partition."""
+        active = [consumer for consumer in self.consumers.values() if consumer.is_active]
+        on_their_way = len(self._serving) - len(active) + sum(item.isdecimal() for item in self._gives_back)
+        busy = executor.busy_partitions
+        idle = [consumer for consumer in active if consumer.number not in busy]
+        idle.sort(key=lambda consumer: len(consumer.session_gauge.states))
+        for consumer in idle[: max(0, surplus - on_their_way)]:
+            consumer.stop()
+
+    # ---- the life of a partition -------------------------------------------------------------------------------------
+
+    async def _serve(self, number: int, epoch: int, context: WorkerContext, executor: Executor) -> None:
+        """Claim a partition, consume it, and give it back or ask for a new epoch.
+
+        Whatever ends this, the next tick says so. An unexpected error costs one epoch.
+        """
+        item, is_given_back = str(number), False
+        try:
+            with contain(ItemKind.TASK, self._core.metrics, task="leases", partition=number):
+                lease = await self._claim(number, epoch)
+                if lease is not None:
+                    is_given_back = await self._consume(number, lease, context, executor)
+        finally:
+            del self._serving[number]
+            if number not in self.consumers:  # else it waits for the end of the stop
+                if is_given_back:
+                    self._gives_back.add(item)
+                    self._wake.set()
+                elif self._epochs.get(item) == epoch:
+                    self._used_epochs[item] = max(epoch, self._used_epochs.get(item, 0))
+
+    async def _claim(self, number: int, epoch: int) -> Lease | None:
+        """Write our epoch into the partition's key; None if it is used up."""
+        core, holder = self._core, f"{epoch}:{self._core.name}"
+        while not self._stopping.is_set():
+            try:
+                is_rolled_back = number in self._rolled_back
+                lease = await leases.claim(
+                    core.client, core.keys, number, holder, core.clock, is_rolled_back=is_rolled_back
+                )
+            except EpochUsedError as error:
+                # The coordinator's node failed over, and has forgotten a grant.
+                self._used_epochs[str(number)] = error.epoch
+                return None
+            except StoreError as error:
+                log_unreachable(error, partition=number)
+                await asyncio.sleep(RETRY_PAUSE_S)
+            else:
+                self._rolled_back.discard(number)
+                outcome = "expired" if self._has_died(lease.last_holder) else "clean"
+                core.metrics.leases_acquired.labels(outcome).inc()
+                log.info("lease_acquired", partition=number, holder=holder, outcome=outcome)
+                # A stop ends only the consumers that it finds; not given back, the next holder verifies its effects.
+                return lease if not self._stopping.is_set() else None
+        return None
+
+    def _has_died(self, name: str) -> bool:
+        """Whether a worker is not live, and has not given a partition back."""
+        return name not in ("", self._core.name) and name not in self._others
+
+    async def _consume(self, number: int, lease: Lease, context: WorkerContext, executor: Executor) -> bool:
+        """Run a partition's consumer; return whether it was given back."""
+        consumer = PartitionConsumer(
+            number,
+            lease,
+            context,
+            self._core.store_clock,
+            self.timers_changed.set,
+            is_after_death=number in self._failed or self._has_died(lease.last_holder),
+        )
+        self._failed.discard(number)
+        self.consumers[number] = consumer
+        try:
+            await consumer.run()
+            if self._stopping.is_set() and not consumer.is_lost:
+                return False
+            if not consumer.is_lost:
+                await executor.drain_partition(number, DRAIN_S)
+        finally:
+            if consumer.is_lost:
+                executor.drop_partition(number)
+            if consumer.is_lost or not self._stopping.is_set():
+                del self.consumers[number]
+            if consumer.was_rolled_back:
+                self._rolled_back.add(number)
+            if consumer.has_failed:
+                self._failed.add(number)
+        return not consumer.is_lost and await _note_given_back(self._core, number, lease, self._rolled_back)
+
+    # ---- the stop ----------------------------------------------------------------------------------------------------
+
+    async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
+        """Give idle partitions back until `is_drained`; keep those with requests."""
+        while not is_drained.is_set() and self.consumers:
+            if self.live_workers > 1:  # a lone worker finishes them: no other could before the next start
+                for number in self.consumers:
+                    executor.leave_partition(number)
+            await self._give_back(self.consumers.keys() - executor.busy_partitions)
+            pause_s = IDLE_POLL_S
+            if self._gives_back or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
+                pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else RETRY_PAUSE_S
+            for number, consumer in list(self.consumers.items()):
+                if consumer.is_lost or str(number) not in self._epochs:
+                    executor.drop_partition(number)
+                    del self.consumers[number]
+            await pause(is_drained, pause_s)
+
+    async def leave(self) -> None:
+        """Free everything at once; what Redis does not learn expires."""
+        await self._give_back([*self.consumers])
+        await self._tick(Wants.TO_LEAVE)
+        self._valid_until_s = float("-inf")
+
+    async def _give_back(self, numbers: Collection[int]) -> None:
+        given = [(number, self.consumers.pop(number).lease) for number in numbers]
+        await asyncio.gather(
+            *(_note_given_back(self._core, number, lease, self._rolled_back) for number, lease in given)
+        )
+        self._gives_back.update(str(number) for number in numbers)
+
+
+async def _note_given_back(core: WorkerCore, number: int, lease: Lease, rolled_back: set[int]) -> bool:
+    """Tell the next holder that this one has not died; False if it is lost."""
+    try:
+        await leases.confirm(core.client, core.keys, number, lease, gives_back=True)
+    except RolledBackError:
+        rolled_back.add(number)
+        return False
+    except LeaseLostError:
+        return False
+    except StoreError as error:
+        log_unreachable(error, partition=number)  # the next holder verifies more than it must
+    log.info("lease_released", partition=number, holder=lease.holder)
+    return True
