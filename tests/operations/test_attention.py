@@ -92,16 +92,6 @@ def test_a_refused_transfer_leaves_a_mark_but_needs_no_one() -> None:
     assert attention_of(stored_session(fields), story.now_ms + attention.RECENT_FAILURE_MS + 1) is None
 
 
-def test_agent_recall_is_shown() -> None:
-    fields, now_ms = of(blind_from_bridge())
-    fields |= {"phase": "recall", "transfer.reason": "no-answer"}
-
-    found = attention_of(stored_session(fields), now_ms)
-
-    assert found.text == "transfer failed: target did not answer; calling the agent back"
-    assert not found.needs_attention
-
-
 def test_a_failed_transfer_whose_caller_talks_again_is_marked_but_needs_no_one() -> None:
     fields, now_ms = of(dialing("warm").call("target", "busy"))
     talking = fields | {"state": "conferenced", "phase": "", "timers": f'{{"age": {now_ms + 86_400_000}}}'}

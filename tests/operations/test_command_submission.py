@@ -7,7 +7,7 @@ import pytest
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.errors import CommandIdConflict, SessionExists, UnknownSession
 from conferral.operations.session_queries import SessionQueries
-from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, published, put, report_status, session, take_up
+from tests.webhooks.api.api_helpers import CALLER, KEYS, published, put, report_status, session, take_up
 
 pytestmark = pytest.mark.redis
 END = {"type": "end", "session": CALLER}
@@ -102,11 +102,3 @@ async def test_outcome_is_not_awaited_for_a_client_that_is_gone(giver):
 
     async with asyncio.timeout(60):
         assert (await giver.wait_for_outcome(given, 3600, lambda: True)).status == ""
-
-
-async def test_allowed_commands_can_be_queried_by_any_call_of_the_session(giver, store):
-    await store.set(KEYS.call(ALICE), CALLER)
-
-    assert await giver.allowed_commands(ALICE) == await giver.allowed_commands(CALLER)
-    assert "convert" in await giver.allowed_commands(ALICE)
-    assert await giver.allowed_commands("CA9") == await giver.allowed_commands("") == ()

@@ -32,17 +32,6 @@ def test_ringing_agent_is_waited_for_until_twilio_is_queried() -> None:
     ]
 
 
-def test_people_who_talk_are_waited_for() -> None:
-    assert waits(Scenario().answered()) == [("person", "a party to hang up", 0), ("timer", OLD, 86_400_000), LOST]
-
-
-def test_party_joining_the_conference_is_waited_for() -> None:
-    assert waits(Scenario().answered().convert().joins("agent"))[:2] == [
-        ("twilio", "customer to join the conference", 0),
-        ("timer", "Conferral moves the missing party into the conference again", 5_000),
-    ]
-
-
 def test_a_hold_is_waited_for_until_twilio_confirms_it() -> None:
     story = ordering().hold("customer")
     found = list_waits(stored_session(session_codec.encode(story.session)), story.session.updated_at_ms)
@@ -125,12 +114,6 @@ def test_command_with_nothing_to_do_gives_the_reason_unless_that_is_uncertain() 
     assert of(Scenario().answered())["convert"].allowed
 
 
-def test_buttons_always_have_the_same_order() -> None:
-    orders = {tuple(of(begin())) for begin, _ in SITUATIONS.values() if begin().session.version}
-
-    assert len(orders) == 1
-
-
 def test_a_reason_is_the_machines_own() -> None:
     assert of(talking("warm"))["swap"].reason == "no consult is in progress: all parties are talking"
     assert of(conferenced().end())["hold"].reason == "the session has ended (command)"
@@ -150,7 +133,3 @@ def test_command_that_hangs_someone_up_warns_of_it() -> None:
     assert found["end"].danger == "Disconnects the customer and the agent"
     assert "Removing the customer ends the call" in found["remove"].danger
     assert [one.type for one in found.values() if one.danger] == ["remove", "end"]
-
-
-def test_a_record_that_makes_no_sense_has_no_buttons() -> None:
-    assert command_forms(stored_session({"id": "CA1", "state": "flying"})) == ()

@@ -104,14 +104,6 @@ def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status)
     assert max(len(one.text) for one in audibility(session)) < 200
 
 
-def test_addresses_are_cut_unless_they_are_wanted_whole():
-    fields = TALKING | {"party.customer.address": "+14155550123", "party.agent.address": "client:alice"}
-
-    cut, whole = (session_summary.participants_line(stored_session(fields), full=full) for full in (False, True))
-    assert cut == "customer +…23 and agent client:alice are talking"
-    assert whole == "customer +14155550123 and agent client:alice are talking"
-
-
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
@@ -147,11 +139,6 @@ def test_transfer_is_shown_with_mode_target_status_and_reason(more, reported):
     fields = {"transfer.mode": "warm", "transfer.to": "client:bob", "transfer.status": "ringing", **more}
 
     assert session_summary.transfer_line(stored_session(fields)) == reported
-
-
-def test_nothing_is_shown_of_a_transfer_if_there_is_none():
-    assert session_summary.transfer_line(stored_session({})) == ""
-    assert session_summary.dial_attempts(stored_session({}), CREATED_MS) == []
 
 
 def attempts(*tries):
@@ -235,13 +222,6 @@ def test_pending_commands_are_shown_with_their_party():
     assert notes(pending_commands=orders) == ["add (expert) in progress", "announce in progress"]
 
 
-def test_many_pending_commands_are_described_by_the_first_and_their_number():
-    orders = tuple(PendingCommand(f"c{number}", "add", f"guest-{number}") for number in range(40))
-    first, second, *_, last = notes(pending_commands=orders)
-    assert (first, second) == ("add (guest-0) in progress", "add (guest-1) in progress")
-    assert last == "and 35 more"
-
-
 def test_short_summary_names_customer_and_agent_only_when_they_do_not_talk():
     fields = parties(customer="held", agent="connected", target_1="ringing", expert="connected", guest="dialing")
     fields |= parties(supervisor="connected", agent_1="left") | {"party.supervisor.supervises": "monitor"}
@@ -301,14 +281,6 @@ def test_party_that_left_an_ongoing_call_is_not_listed_with_it():
     assert session_summary.connected_address(talking, "agent") == "client:a"
 
 
-def test_only_the_reason_is_noted_for_a_party_that_left():
-    fields = {"status": "left", "left_reason": "released", "wait_audio": "music"}
-    fields |= {"waits_for_start": "true", "muted": "true"}
-    record = {f"party.customer.{name}": value for name, value in fields.items()}
-
-    assert party_notes(record, "customer") == ["disconnected by Conferral"]
-
-
 # ---- a call that we place ----------------------------------------------------------------------------------------
 
 
@@ -329,11 +301,3 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
         "agent client:alice is ringing; customer +…23 will be dialed next",
         "agent client:alice is ringing; customer +…23 will be dialed next",
     ]
-
-
-def test_once_the_agent_has_answered_the_customer_is_being_called() -> None:
-    story = Scenario(session_id=OUTBOUND).calls_out().placed("agent").call("agent", "ringing")
-    fields = session_codec.encode(story.gate("agent").gate("agent", "accepted").session)
-    line = session_summary.participants_line(stored_session(fields))
-    assert line == "agent client:alice is waiting; customer +…23 is being dialed"
-    assert party_notes(fields, "customer") == []

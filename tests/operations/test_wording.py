@@ -2,7 +2,6 @@
 
 import orjson
 import pytest
-from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conferral.operations import wording
@@ -322,11 +321,6 @@ def test_command_outcomes_are_included_in_the_description_of_a_change():
     )
 
 
-@pytest.mark.parametrize("reports", ["{", "1", "[1]", '[{"type": "add"}]'])
-def test_invalid_reports_are_not_shown(reports):
-    assert wording.describe_change(entry("swap", reports=reports)) == ""
-
-
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -336,17 +330,3 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["agent", "held"]), inner, max_size=2),
     max_leaves=4,
 )
-DETAILS = (
-    "agent", "agents", "calls", "coaches", "code", "conference_sid", "detail", "dial", "http_status", "kind",
-    "left_reason", "mode", "participants", "party", "reason", "status", "targets",
-)  # fmt: skip
-
-
-@given(
-    st.sampled_from([event.name for event in EVENTS]),
-    st.dictionaries(st.sampled_from(DETAILS), JSON, max_size=4) | JSON,
-)
-@example("calls_read", {"participants": {"agent": 5}})
-@example("calls_read", {"participants": {"agent": None}, "calls": {"agent": {}}})
-def test_every_event_with_odd_details_is_described(event, details):
-    assert wording.describe_entry(entry(event, details))
