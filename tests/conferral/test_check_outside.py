@@ -99,12 +99,6 @@ async def test_twilio_s_clock_is_read_from_its_answers(sandbox):
     assert ahead_s == pytest.approx(3_600, abs=5)
 
 
-async def test_answers_without_a_date_fail(sandbox, monkeypatch):
-    add(sandbox)
-    monkeypatch.setattr("conferral.telephony.errors.sent_at_ms", lambda _headers: None)
-    assert "no date" in (await asked(settings_of(sandbox)))["account"].found
-
-
 async def test_number_that_leads_here_is_well(sandbox):
     add(sandbox)
     lines = await asked(settings_of(sandbox))

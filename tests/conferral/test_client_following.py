@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conferral import Client, UnknownSession
+from conferral import Client
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, log_entry, make_session, put
 from tests.support.redis_server import RedisServer
 
@@ -77,27 +77,6 @@ async def test_following_an_ended_session_returns_its_log_without_waiting(client
 
     assert await events(client.follow("GONE", from_start=True)) == ["lone_overdue"]
     assert await events(client.follow("GONE")) == []
-
-
-async def test_a_session_whose_record_is_gone_is_not_waited_for(client, redis):
-    entries = client.follow(CALL, from_start=True)
-    await anext(entries)
-    redis.delete(KEYS.session(CALL), KEYS.log(CALL))
-
-    assert await events(entries) == []
-
-
-async def test_unknown_session_cannot_be_followed(client):
-    with pytest.raises(UnknownSession):
-        await anext(client.follow("nobody"))
-
-
-async def test_following_can_be_given_up(client):
-    entries = client.follow(CALL)
-
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            await anext(entries)
 
 
 async def test_outcomes_are_reported_as_they_arrive(client, redis):

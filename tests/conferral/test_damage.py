@@ -39,14 +39,6 @@ def test_invalid_boolean_of_a_party_is_damage_as_well(redis, bridged, run, check
     assert (line["status"], "(field party.customer.held)" in line["found"]) == ("fail", True)
 
 
-def test_check_fails_and_names_the_session(damaged, checked):
-    code, lines = checked()
-
-    line = lines["sessions"]
-    assert code == 1
-    assert (line["status"], CALL in line["found"], "(field state)" in line["found"]) == ("fail", True, True)
-
-
 def test_sessions_marks_it_first(damaged, redis, run):
     put(redis, make_session("CA" + "9" * 32))
 

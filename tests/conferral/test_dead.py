@@ -39,18 +39,6 @@ def test_letters_are_listed_with_where_why_and_what_without_numbers(run, dead_le
     assert NUMBER in run("dead", "--full").out
 
 
-def test_hostile_text_is_listed_and_shown(run, dead_letter):
-    hosts = "/".join(["192.168.100.200"] * 3_000)
-    for number, text in enumerate((hosts, "1-2." * 12_000, "%2B1" * 12_000, "\x1b[2J+1415" * 4_000), 1):
-        dead_letter(number, text, type=text, session=text, to=text, **{text: text})
-    ran = run("dead")
-    assert (ran.code, len(ran.out.splitlines())) == (0, 5)
-    assert "192.168.100.200" in ran.out
-    assert "\x1b[2J" not in ran.out
-    for number in range(1, 5):
-        assert run("dead", "show", f"{number}-0").code == 0
-
-
 def test_json_is_one_array_and_a_reason_narrows_it(run, dead_letter):
     dead_letter(1_800_000_000_000, type="end", session=CALL)
     dead_letter(1_800_000_000_001, "missing field type", foo="bar")
@@ -107,11 +95,6 @@ def test_all_option_in_a_script_skips_confirmation(run, dead_letter):
     assert (ran.code, ran.json) == (0, {"done": 1, "refused": {}, "left": 0})
 
 
-def test_reason_of_no_dead_letter_is_said_to_match_none(run, dead_letter):
-    dead_letter(1)
-    assert run("dead", "--reason", "nothing").err == "none with this reason; 1 dead letter: 1 processing failed\n"
-
-
 def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_letter, on_terminal):
     questions = on_terminal(lambda _question: False)
     for number in (1, 2, 3):
@@ -153,8 +136,3 @@ def test_wrong_usage_ends_with_2(run, redis, dead_letter, arguments):
     dead_letter(1, "odd", type="end", session=CALL)
     assert run("dead", *arguments).code == 2
     assert redis.xlen(KEYS.dead) == 1
-
-
-def test_without_a_terminal_all_needs_yes(run, dead_letter):
-    dead_letter(1)
-    assert "without a terminal, needs --yes" in run("dead", "drop", "--all", "--json").error["reason"]

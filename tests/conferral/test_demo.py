@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -16,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from conferral import command_line
 from conferral.demo import characters, closing_message, environment, subprocesses
 from conferral.demo.subprocesses import process_environment as child_environment
 from conferral.errors import CommandNotDoneError
@@ -291,13 +289,6 @@ async def test_the_end_of_any_other_process_ends_the_demo():
     assert raised.value.details == ("port is taken",)
 
 
-def test_unknown_demo_flow_error_lists_the_known_ones(run):
-    ran = run("demo", "--story", "dance")
-
-    assert ran.code == 2
-    assert "convert, warm, consult, blind, recall, outbound, several, hold, park" in " ".join(ran.err.split())
-
-
 def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):
     monkeypatch.setattr(environment, "find_programs", lambda _program: [])
 
@@ -306,32 +297,6 @@ def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):
     assert ran.code == 1
     assert "apt install redis-server" in ran.err
     assert "make demo" in ran.err
-
-
-def test_a_redis_that_is_too_old_is_passed_by(monkeypatch, tmp_path):
-    old, new = tmp_path / "old", tmp_path / "new"
-    for program, version in ((old, "6.0.16"), (new, "6.2.0")):
-        program.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=0'\n")
-        program.chmod(0o755)
-    monkeypatch.setattr(environment, "find_programs", lambda _program: [old, new])
-
-    assert environment.find_redis_server() == new
-
-
-def test_no_port_at_all_is_said(monkeypatch):
-    monkeypatch.setattr(environment, "is_free", lambda _port: False)
-
-    with pytest.raises(CommandNotDoneError, match="port 8080 is taken"):
-        environment.choose_ports()
-
-
-def test_a_taken_port_moves_no_other(monkeypatch, capsys):
-    monkeypatch.setattr(environment, "is_free", lambda port: port not in (environment.SANDBOX_PORT, 8083))
-
-    chosen = environment.choose_ports()
-
-    assert chosen == (8080, 8084, 8082)
-    assert capsys.readouterr().err == "port 8081 is taken; using 8084\n"
 
 
 def test_children_get_none_of_our_settings(monkeypatch):
@@ -356,18 +321,6 @@ def stage(tmp_path):
     return environment.DemoEnvironment(tmp_path / "a b", *urls, None, environment.settings_of(*urls[:3]))
 
 
-def test_the_demos_console_offers_lines_that_need_nothing_from_the_shell_they_are_pasted_into(stage):
-    """Neither the demo's Redis nor its token is set in another terminal."""
-    command = environment.process_commands(stage, environment.PORTS)["console"]
-
-    assert "--token-in-lines" in command
-    assert command[command.index("--command-line") + 1].startswith("REDIS_URL=unix:///x ")
-
-
-def test_the_printed_file_can_be_sourced_from_any_folder(stage, tmp_path):
-    assert closing_message.commands(stage)[0] == f". '{tmp_path}/a b/env'"
-
-
 def test_after_sourcing_the_file_hints_name_its_function_and_the_api_has_its_token(monkeypatch, tmp_path, stage):
     program, file = tmp_path / "program", tmp_path / "env"
     program.write_text(
@@ -389,21 +342,3 @@ def test_after_sourcing_the_file_hints_name_its_function_and_the_api_has_its_tok
     assert by_function == "conferral"
     assert exported == f"{environment.API_TOKEN} unset"
     assert by_file == "REDIS_URL=unix:///x ./program"
-
-
-def test_the_printed_path_is_the_shorter_one(monkeypatch, tmp_path):
-    program = tmp_path / "venv" / "bin" / "conferral"
-    program.parent.mkdir(parents=True)
-    program.touch()
-    monkeypatch.chdir(tmp_path)
-
-    assert command_line.shell_path(program) == "venv/bin/conferral"
-    monkeypatch.chdir(program.parent)
-    assert command_line.shell_path(program) == "./conferral"
-    assert command_line.shell_path(Path("/x")) == "/x"
-
-
-def test_the_printed_command_is_how_the_program_was_called(monkeypatch, tmp_path):
-    monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py")])
-
-    assert shlex.split(command_line.own_command())[1:] == ["-m", "conferral"]

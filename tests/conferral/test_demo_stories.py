@@ -9,13 +9,11 @@ import pytest
 
 from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment
-from conferral.demo.narrator import narrate_entry
 from conferral.demo.phones import DemoPhones
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import STORIES
 from conferral.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
-from tests.operations.test_wording import entry
 from tests.support.local_system import LocalSystem
 
 #: So many times shorter are pauses and ringing, and so many times faster is everything else at the local Twilio.
@@ -81,15 +79,3 @@ async def test_failing_demo_flow_says_what_should_have_happened(redis_server):
         with pytest.raises(CommandNotDoneError, match="transfer failed: busy"):
             await play.do("alice tries", "transfer", to=characters.BOB, mode="warm")
         await play.end("agent", "alice hangs up")
-
-
-def test_stale_events_are_not_narrated():
-    late = entry("call_progressed", "agent completed", outcome="stale", version="9")
-
-    assert narrate_entry(late, {"agent": "alice"}) == ""
-
-
-def test_departure_that_changes_the_state_names_the_person():
-    left = entry("participant_left", {"party": "agent"}, version="9", to="conferenced", reason="")
-
-    assert narrate_entry(left, {"agent": "alice"}) == "alice left the conference  [conferenced]"

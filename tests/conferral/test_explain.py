@@ -10,7 +10,6 @@ import pytest
 from conferral.statemachine.events import ConvertOverdue
 from conferral.statemachine.session import Session
 from tests.conferral.cli_helpers import CALL, KEYS, put, set_up
-from tests.operations.test_timeline import held
 from tests.statemachine.scenario import CUSTOMER_CALL, Scenario
 from tests.statemachine.transfer_scenarios import dialing, talking
 from tests.support.sample_logs import recorded
@@ -50,20 +49,6 @@ def test_explain_says_what_failed_and_what_helps(run: Run, busy_call: Session) -
     assert "Customer +…23 and agent client:alice are talking.\n" in ran.out
     assert "First failure\n  00:16:42 UTC  target was busy\n" in ran.out
     assert f" transfer {CUSTOMER_CALL} --to ADDRESS --mode consult\n    tries another target\n" in ran.out
-
-
-def test_refused_command_is_shown_as_refused_not_failed(run: Run, redis: Any) -> None:
-    store(redis, lambda: talking("warm").swap("no consult"))
-
-    recorded = run("explain", CUSTOMER_CALL).out
-
-    assert "Last refused command (nothing failed)\n" in recorded
-    assert "UTC  swap was refused: no consult is in progress: all parties are talking\n" in recorded
-    assert "  refused  swap requested" in run("show", CUSTOMER_CALL).out
-
-
-def test_explain_takes_the_sid_of_any_call(run: Run, busy_call: Session) -> None:
-    assert run("explain", busy_call.parties["agent"].call_sid).out.startswith(f"session         {CUSTOMER_CALL}\n")
 
 
 def times_out() -> Scenario:
@@ -159,10 +144,6 @@ def test_replay_shows_each_step_with_its_participants(run: Run, redis: Any) -> N
     assert any(line.strip().startswith("asks Twilio to hold customer: ") for line in steps)
 
 
-def test_replay_names_what_failed(run: Run, busy_call: Session) -> None:
-    assert "  failed: target was busy\n" in run("replay", CUSTOMER_CALL).out
-
-
 def test_replay_in_json_is_one_object_a_step(run: Run, busy_call: Session) -> None:
     steps = replayed(run)
 
@@ -184,16 +165,6 @@ def test_replay_shows_the_session_as_it_was(run: Run, redis: Any, named_by: str)
     assert "damaged" not in ran.out
     assert "Who heard whom\n  customer is on hold and hears music\n  agent hears target\n" in ran.out
     assert "Waiting for\n  the agent to complete, cancel, swap, or merge\n" in ran.out
-
-
-def test_replay_as_of_a_time_of_day_is_of_the_day_of_the_call(run: Run, redis: Any) -> None:
-    store(redis, lambda: Scenario().answered().later(5_000).convert())
-
-    bridged = run("replay", CUSTOMER_CALL, "--as-of", "00:16:44.9").out
-    assert "state           bridged" in bridged
-    at_limit = "the call reaches its limit of 24 h, and Conferral asks Twilio whether it is over"
-    assert f"{at_limit} (in 24 h 00 min)\n" in bridged
-    assert "state           converting" in run("replay", CUSTOMER_CALL, "--as-of", "00:16:45").out
 
 
 def test_replay_as_of_a_time_of_day_past_midnight_is_of_the_day_after(run: Run, redis: Any) -> None:
@@ -232,13 +203,6 @@ def test_a_version_after_the_newest_is_refused_with_the_newest(run: Run, busy_ca
     assert f"no version 999; the newest is {newest}" in ran.err
 
 
-def test_a_version_before_the_first_is_refused(run: Run, busy_call: Session) -> None:
-    ran = run("replay", CUSTOMER_CALL, "--as-of", "0")
-
-    assert (ran.code, ran.out) == (1, "")
-    assert "version 0 is not in the log" in ran.err
-
-
 def test_saved_history_is_private_and_replays_without_redis(run: Run, busy_call: Session, tmp_path: Path) -> None:
     live = run("replay", CUSTOMER_CALL).out
     file = tmp_path / "call.json"
@@ -272,15 +236,6 @@ def test_a_file_that_is_no_history_is_refused(run: Run, tmp_path: Path, body: st
 
 
 # ---- show ----------------------------------------------------------------------------------------------------------
-
-
-def test_show_reports_effect_results_and_failures(run: Run, redis: Any) -> None:
-    store(redis, held("fails", status=400, code=21220))
-
-    *_, requested, result = run("show", CUSTOMER_CALL).out.splitlines()
-
-    assert requested.endswith("asks Twilio to hold customer [refused after 120 ms (code 21220)]")
-    assert "+120 ms  failed  Twilio refused: " in result
 
 
 @pytest.mark.parametrize("goes_on", [True, False], ids=["the call goes on", "the call has ended"])

@@ -175,12 +175,6 @@ def test_live_session_is_refused(run, redis):
     refused(run, redis, f"{CALL} is live; end it first (conferral end {CALL})")
 
 
-def test_one_whose_hash_is_gone_but_that_is_listed_as_live_is_refused(run, redis):
-    put(redis, make_session())
-    redis.delete(KEYS.session(CALL))
-    refused(run, redis, "is live")
-
-
 def test_session_that_has_only_just_ended_is_refused(run, redis):
     put(redis, over(redis, seconds=5))
     refused(run, redis, "has only just ended")
@@ -280,18 +274,6 @@ def test_forget_asks_for_confirmation_on_a_terminal(run, redis, monkeypatch, on_
     ran = run("forget", CALL, "--yes")
     assert (ran.code, ran.err) == (0, "")  # log lines are for files
     assert len(questions) == 1
-
-
-@pytest.mark.parametrize("named", ["bob", "9999", "order-17"])
-def test_unknown_name_is_refused(run, redis, named):
-    fill(redis)
-    refused(run, redis, "found", named)
-
-
-def test_more_than_one_that_fits_is_named_and_none_goes(run, redis):
-    fill(redis)
-    put(redis, over(redis, "CA" + "6" * 32))
-    refused(run, redis, "2 ended calls do: ", NUMBER[-4:])
 
 
 @pytest.mark.parametrize("named", [CALL, NUMBER[-4:]])

@@ -46,12 +46,6 @@ def test_address_without_a_call_is_refused_at_once(run, redis):
     assert published(redis) == []
 
 
-def test_start_of_an_id_that_is_too_short_is_refused_with_the_shortest_length(run, redis, bridged):
-    ran = run("convert", "CA1")
-    assert (ran.code, ran.err) == (1, "no call CA1 found: the start of an id needs at least 4 characters\n")
-    assert published(redis) == []
-
-
 def test_several_that_fit_are_listed_and_nothing_is_done(run, redis, bridged):
     put(redis, make_session("S2"))
     ran = run("end", "alice", "--json")

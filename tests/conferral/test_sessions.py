@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from conferral import output
-from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
-from conferral.statemachine.transfer import Attempt, TransferState
+from conferral.statemachine.transfer import TransferState
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,
@@ -102,21 +102,6 @@ def test_empty_list_is_no_error_and_names_what_was_asked_for(run, redis):
     assert run("sessions", "--state", "conferenced").err == "no conferenced calls\n", "there is a live one"
 
 
-def test_list_shows_what_is_to_be_said_of_live_sessions_and_a_state_narrows_it(run, redis):
-    put(redis, make_session(OTHER, state=State.CONFERENCED, phase=Phase.NONE))
-    put(redis, make_session(created_at_ms=CREATED_MS + 5_000))
-    put(redis, ended("CA" + "4" * 32))
-
-    ran = run("sessions")
-
-    assert ran.code == 0
-    heading, first, second = ran.out.splitlines()
-    assert heading.split() == ["session", "state", "duration", "customer", "agent"], "empty columns are left out"
-    assert first.split()[:3] == [CALL, "bridged", "(connected)"]
-    assert second.split()[:2] == [OTHER, "conferenced"]
-    assert [fields["id"] for fields in run("sessions", "--state", "conferenced", "--json").json] == [OTHER]
-
-
 def test_numbers_are_cut_to_two_digits_unless_they_are_wanted(run, bridged):
     assert "+…23" in run("sessions").out
     assert "4155550123" not in run("sessions").out
@@ -180,13 +165,6 @@ def test_json_is_one_array_of_the_fields_in_redis(run, redis, bridged):
     assert ran.json[0]["created_at"] == "2027-01-15T08:00:00.000Z"
 
 
-def test_running_transfer_is_shown_in_the_list(run, redis):
-    consult(redis)
-
-    assert "client:alice  consult to +…45 consulting  customer is on hold" in run("sessions").out
-    assert "consult to +14155550145 consulting" in run("sessions", "--full").out
-
-
 def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
     failed = {"transfer.status": "failed", "transfer.reason": "no-answer"}
     consult(redis, **failed, **{"party.target.status": "left", "party.target.left_reason": "no-answer"})
@@ -199,41 +177,6 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
         ["customer", "connected", "+…23", CALL, "customer-1", "on hold, hears music"],
         ["target", "left", "+…45", TARGET_CALL, "target-2", "no answer"],
     ]
-
-
-def test_agents_who_were_tried_before_are_shown_with_the_parties(run, redis):
-    put(redis, make_session(agents=("+14155550145", "client:alice"), agent_number=1))
-
-    shown = run("show", CALL).out.splitlines()
-
-    rows = [line.split() for line in shown if line.startswith("agent ")]
-    assert rows == [
-        ["agent", "connected", "client:alice", AGENT_CALL, "agent-1"],
-        ["agent", "1", "of", "2", "not", "reached", "+…45", "tried", "before"],
-    ]
-
-
-def test_attempts_are_shown_with_how_long_they_took(run, redis):
-    busy = Attempt("target", "+14155550145", "d1", CREATED_MS, ended_at_ms=CREATED_MS + 2_500, result="busy")
-    transfer = TransferState(1, TransferMode.BLIND, "+14155550145", attempts=(busy,))
-    put(redis, make_session(state=State.TRANSFERRING, phase=Phase.RECALL, transfer=transfer))
-
-    shown = run("show", CALL).out.splitlines()
-
-    heading = next(number for number, line in enumerate(shown) if line.startswith("attempt "))
-    assert shown[heading].split() == ["attempt", "to", "result", "waited", "talked"]
-    assert shown[heading + 1].split() == ["target", "+…45", "busy", "2.5", "s"]
-    assert "d1" not in "\n".join(shown)
-
-
-def test_an_open_attempt_without_its_log_ends_with_its_session(run, redis):
-    taken = Attempt("target", "client:bob", "d1", CREATED_MS, answered_at_ms=CREATED_MS + 3_000, result="answered")
-    transfer = TransferState(1, TransferMode.WARM, "client:bob", attempts=(taken,))
-    put(redis, replace(ended(), transfer=transfer, ended_at_ms=CREATED_MS + 9_000))
-
-    row = next(line for line in run("show", CALL).out.splitlines() if " answered " in line)
-
-    assert row.split() == ["target", "client:bob", "answered", "3.0", "s", "6.0", "s"]
 
 
 @pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "--json"), ("show", CALL), ("show", CALL, "--json")])
@@ -298,21 +241,6 @@ def complete(run, redis_url, typed):
     return [line for line in ran.out.splitlines() if line]
 
 
-def test_the_shell_completes_sessions_with_their_state(run, redis_server, bridged):
-    offered = [f"{CALL}\tbridged connected, +…23, client:alice"]
-    assert complete(run, redis_server.url, "conferral show CA1") == offered
-    assert complete(run, redis_server.url, "conferral show CA9") == []
-    assert complete(run, "redis://127.0.0.1:1/0", "conferral show CA1") == []
-
-
-def test_a_broken_record_is_shown_as_far_as_it_goes(run, redis):
-    put(redis, make_session(), log=[{"strange": "entry"}])
-    redis.hset(KEYS.session(CALL), mapping={"created_at": "yesterday", "state": "flying"})
-
-    assert run("show", CALL).code == 0
-    assert "flying" in run("sessions").out
-
-
 # ---- narrow terminals --------------------------------------------------------------------------------------------
 
 
@@ -358,14 +286,3 @@ def test_at_80_columns_the_sids_of_a_session_are_shown_whole(run, redis, termina
     assert max(map(len, shown)) <= 80
     place = shown.index("target  connected  +…45")
     assert shown[place + 1] == f"  {TARGET_CALL}  target-2"
-
-
-def test_recording_and_commands_in_progress_are_shown(run, redis):
-    recording = Recording("RE" + "1" * 32, "completed", url="https://api.example.com/RE1", duration_s=61)
-    put(redis, make_session(recording=recording, pending_commands=(PendingCommand("c1", "hold", "customer"),)))
-
-    shown = run("show", CALL).out.splitlines()
-
-    assert "notes           recording available; hold (customer) in progress" in shown
-    assert f"recording       RE{'1' * 32} https://api.example.com/RE1" in shown
-    assert "now             customer +…23 and agent client:alice are talking" in shown

@@ -82,9 +82,3 @@ async def test_newer_level_is_left_to_newer_versions(client, upgrade) -> None:
     ran = await upgrade()
     assert ran.code == 1
     assert f"this release supports {SCHEMA_VERSION}" in ran.err
-
-
-async def test_redis_without_conferral_is_reported(client, upgrade) -> None:
-    ran = await upgrade()
-    assert ran.code == 1
-    assert "nothing is set up" in ran.err
