@@ -5,7 +5,7 @@ import re
 
 import aiohttp
 import pytest
-from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.base.exceptions import TwilioRestException
 from twilio.rest import Client
 from twilio.rest.api.v2010.account import AccountInstance
 from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance
@@ -86,8 +86,3 @@ async def test_numbers_are_listed_by_a_part_of_them(
     assert [one.phone_number for one in listed] == found
     others = [{name: getattr(one, name) for name in voice} for one in listed if one.phone_number == OTHER]
     assert others == [voice] * found.count(OTHER)
-
-
-async def test_invalid_phone_number_is_refused(twilio: Client) -> None:
-    with pytest.raises(TwilioException, match='"code":21421'):
-        await twilio.incoming_phone_numbers.list_async(phone_number="billing")

@@ -7,14 +7,9 @@ from conferral.sandbox import CallHandle, Sandbox
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 from tests.support.heard_timeline import HeardTimeline
-from tests.support.phones import answers, busy, dialed, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, dialed
 
 BOB = "client:bob"
-PAUSE = "<Response><Pause length='60'/></Response>"
-GATE = (
-    "<Response><Gather numDigits='1' timeout='2' actionOnEmptyResult='true' action='/key'>"
-    "<Say>Press 1</Say></Gather></Response>"
-)
 
 
 def conference(app: WebhookApp, attributes: str = "waitUrl=''") -> str:
@@ -76,37 +71,6 @@ async def test_consult_is_heard_by_those_who_shall_hear_it(
     assert asked.method == "POST"
     assert asked.is_signed
     assert "target" in listening.described(agent)
-
-
-async def test_voicemail_lets_every_question_pass_and_stays_on_the_line(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client, listening: HeardTimeline
-) -> None:
-    app.on("/gate", GATE)
-    app.on("/key", GATE, "<Response><Pause length='600'/></Response>")
-    sandbox.phone(BOB).script_in_turn(voicemail(records_for_s=12.0))
-
-    await twilio.calls.create_async(to=BOB, from_=BUSINESS, url=f"{app.url}/gate")
-    machine = await dialed(sandbox, BOB)
-    await sandbox.wait_until(lambda: machine.status == "completed")
-
-    assert [asked.params["Digits"] for asked in app.at("/key")] == ["", ""]
-    lasted_s = (machine.record.ended_at_s or 0.0) - (machine.record.answered_at_s or 0.0)
-    assert lasted_s > 11.9
-    assert listening.longest_silence(machine) > 1.9
-
-
-async def test_phone_does_one_thing_after_the_other_and_the_last_from_then_on(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.phone(BOB).script_in_turn(busy(), refuses(), unreachable(), rings(), answers(hangs_up_after_s=0.2))
-
-    seen = []
-    for time in range(1, 7):
-        ring_s = 2 if time == 4 else 60
-        await twilio.calls.create_async(to=BOB, from_=BUSINESS, timeout=ring_s, twiml=PAUSE)
-        leg = await dialed(sandbox, BOB, time)
-        await sandbox.wait_until(lambda leg=leg: leg.record.is_final)
-        seen.append((leg.status, leg.record.sip_code))
-
-    assert seen == [("busy", 486), ("busy", 603), ("failed", 404), ("no-answer", 487), *[("completed", 200)] * 2]
 
 
 async def test_silence_counts_from_the_answer_in_one_piece_and_between_two_moments(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.sandbox.model_scenario import ModelScenario, conference_twiml
+from tests.sandbox.model_scenario import ModelScenario
 
 
 def seconds(story: ModelScenario) -> tuple[float, float]:
@@ -34,33 +34,7 @@ def test_party_waiting_with_music_is_alone_and_not_in_silence(story: ModelScenar
     assert seconds(story) == pytest.approx((5.0, 0.0))
 
 
-def test_waiting_party_is_alone_while_the_other_is_still_being_dialed(story: ModelScenario) -> None:
-    customer = story.member("waitUrl=''")
-    target = story.participant()
-    story.passes(5.0)
-    assert seconds(story)[0] == pytest.approx(5.0)
-    story.answers(target)
-    story.passes(5.0)
-    assert seconds(story)[0] == pytest.approx(5.0)
-    assert story.hears(customer) == {target}
-
-
 def test_calls_that_never_see_a_conference_count_in_silence_alone(story: ModelScenario) -> None:
     story.call_in("<Response><Pause length='2'/><Play>tune.mp3</Play></Response>")
     story.passes(2.5)
     assert seconds(story) == pytest.approx((0.0, 2.0))
-
-
-def test_calls_of_others_do_not_count(story: ModelScenario) -> None:
-    story.add_foreign_conference("theirs", participant_count=1)
-    story.passes(5.0)
-    assert seconds(story) == (0.0, 0.0)
-
-
-def test_call_moving_between_conferences_is_counted_in_each(story: ModelScenario) -> None:
-    customer = story.member("waitUrl=''", name="first")
-    story.passes(1.0)
-    story.redirect(customer, conference_twiml("waitUrl=''", name="second"))
-    story.passes(2.0)
-    assert seconds(story)[0] == pytest.approx(3.0)
-    assert story.exchange.alone_time.in_conference.since_s.keys() == {customer}

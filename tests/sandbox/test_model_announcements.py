@@ -15,32 +15,6 @@ def announce(story: ModelScenario, *params: tuple[str, str], to: str = "") -> No
     assert status == 200, body
 
 
-def test_participants_talk_until_the_announcement_arrives_and_after_it(story: ModelScenario) -> None:
-    first, second = story.member(), story.member()
-
-    announce(story)
-    assert (story.hears(first), story.hears(second)) == ({second}, {first})
-    story.serve("/announce", SAY)
-
-    assert (story.said(first), story.said(second)) == ("We close soon", "We close soon")
-    story.passes(2.0)
-    assert (story.hears(first), story.hears(second)) == ({second}, {first})
-
-
-def test_held_participant_hears_the_hold_music_instead(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    story.update(customer, ("Hold", "true"))
-
-    announce(story)
-    story.serve("/announce", SAY)
-    assert (story.hears(customer), story.said(agent)) == ("music", "We close soon")
-    story.passes(5.0)
-
-    announce(story, to=customer)
-    story.serve("/announce", SAY)
-    assert (story.said(customer), story.hears(agent)) == ("We close soon", "silence")
-
-
 def test_announcement_callback_names_a_participant_only_when_sent_to_one(story: ModelScenario) -> None:
     first = story.member("participantLabel='customer'")
     story.member()
@@ -136,18 +110,6 @@ def test_announcement_failure_may_go_unreported() -> None:
     story.fail("/announce")
 
     assert (story.hears(first), "announcement-fail" in story.events()) == ({second}, False)
-
-
-def test_announcement_events_are_sent_only_on_subscription(story: ModelScenario) -> None:
-    callback = f"statusCallback='{APP}/conference' statusCallbackEvent='join leave'"
-    for _ in range(2):
-        story.call_in(f"<Response><Dial><Conference {callback}>room</Conference></Dial></Response>")
-    announce(story)
-
-    story.serve("/announce", SAY)
-    story.passes(5.0)
-
-    assert story.events() == ["participant-join", "participant-join"]
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("ended", 1), ("unreported", 0)])

@@ -1,14 +1,10 @@
 """Bridged calls: what becomes of both legs when one of them is redirected, completed or hung up."""
 
-from collections.abc import Callable
-
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import PhoneAnswers, PhoneBusy, PhoneFails, PhoneRejects, PhoneRings
+from conferral.sandbox.model.inputs import PhoneBusy, PhoneFails, PhoneRejects, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, EVENTS, ModelScenario, bridge_twiml, conference_twiml
-
-Goes = Callable[[ModelScenario, str], object]
 
 
 def action(story: ModelScenario) -> dict[str, str]:
@@ -29,35 +25,10 @@ def test_inbound_call_asks_its_number_for_twiml_with_all_voice_parameters(story:
     assert [name for name, _ in fetch.params] != sorted(params)
 
 
-def test_answer_on_bridge_keeps_the_caller_ringing_until_the_child_answers(story: ModelScenario) -> None:
-    parent, child = story.bridging()
-    story.happens(PhoneRings(child))
-    assert (story.status(parent), story.hears(parent)) == ("ringing", "ringback")
-
-    story.happens(PhoneAnswers(child), 2.0)
-
-    assert (story.status(parent), story.status(child)) == ("in-progress", "in-progress")
-    assert (story.hears(parent), story.hears(child)) == (frozenset({child}), frozenset({parent}))
-
-
 def test_without_answer_on_bridge_the_caller_is_answered_at_once(story: ModelScenario) -> None:
     parent = story.call_in(bridge_twiml(attributes=""))
 
     assert (story.status(parent), story.hears(parent)) == ("in-progress", "ringback")
-
-
-def test_redirected_child_runs_new_twiml_and_the_parents_action_follows(story: ModelScenario) -> None:
-    parent, child = story.bridged()
-    story.passes(3.0)
-
-    status, body = story.redirect(child, conference_twiml("participantLabel='agent'"))
-
-    assert (status, body["status"]) == (200, "in-progress")
-    fields = action(story)
-    assert (fields["CallSid"], fields["CallStatus"], fields["DialCallStatus"]) == (parent, "in-progress", "completed")
-    assert (fields["DialCallSid"], fields["DialCallDuration"], fields["DialBridged"]) == (child, "3", "true")
-    assert story.call(child).activity == "conference"
-    assert story.hears(parent) == "silence"
 
 
 def test_redirected_parent_loses_its_child_and_the_new_twiml_comes_after_the_old_action(story: ModelScenario) -> None:
@@ -72,17 +43,6 @@ def test_redirected_parent_loses_its_child_and_the_new_twiml_comes_after_the_old
     assert action(story)["CallStatus"] == "in-progress"
     story.passes(0.33)
     assert story.asked_paths() == ["/action", "/target"]
-
-
-def test_redirected_parent_runs_the_new_twiml_even_if_the_old_action_answers_last(story: ModelScenario) -> None:
-    parent, _ = story.bridged()
-    story.rest("POST", f"/Calls/{parent}.json", ("Url", f"{APP}/target"))
-    story.passes(0.65)
-    story.serve("/target", conference_twiml())
-
-    story.serve("/action", "<Response><Hangup/></Response>")
-
-    assert (story.status(parent), story.call(parent).activity) == ("in-progress", "conference")
 
 
 def test_old_action_of_a_redirected_parent_can_be_left_out() -> None:
@@ -106,31 +66,6 @@ def test_redirect_after_the_dial_of_a_moved_parent_is_requested_in_vain(story: M
     assert (story.status(parent), story.call(parent).activity) == ("in-progress", "conference")
 
 
-@pytest.mark.parametrize("goes", [ModelScenario.hangs_up, ModelScenario.complete])
-def test_child_that_goes_sends_the_parent_to_its_action(story: ModelScenario, goes: Goes) -> None:
-    parent, child = story.bridged()
-
-    goes(story, child)
-
-    assert story.status(child) == "completed"
-    reported = action(story)
-    assert (reported["CallSid"], reported["DialCallStatus"]) == (parent, "completed")
-    assert reported["CallStatus"] == "in-progress"
-
-
-@pytest.mark.parametrize("goes", [ModelScenario.hangs_up, ModelScenario.complete])
-def test_parent_hang_up_ends_the_child_and_the_action_response_is_ignored(story: ModelScenario, goes: Goes) -> None:
-    parent, child = story.bridged()
-
-    goes(story, parent)
-
-    assert (story.status(parent), story.status(child)) == ("completed", "completed")
-    params = action(story)
-    assert (params["CallStatus"], params["DialCallStatus"], params["DialCallSid"]) == ("completed", "completed", child)
-    story.serve("/action", bridge_twiml())
-    assert story.exchange.live_calls() == []
-
-
 @pytest.mark.parametrize(
     ("refusal", "status", "sip_code"),
     [(PhoneBusy, "busy", "486"), (PhoneRejects, "busy", "603"), (PhoneFails, "failed", "404")],
@@ -148,40 +83,6 @@ def test_unanswered_child_call_is_reported_to_the_action(
     assert (params["DialCallStatus"], params["CallStatus"], params["DialBridged"]) == (status, "ringing", "false")
     assert "DialCallDuration" not in params
     assert story.status(parent) == "ringing"
-
-
-def test_ring_time_counts_from_the_ringing(story: ModelScenario) -> None:
-    story.call_in(bridge_twiml(attributes='timeout="10" action="/action"'))
-    story.passes(6.0)
-    story.happens(PhoneRings(story.rings[-1].call_sid))
-
-    story.passes(9.9)
-    assert story.asked_paths() == []
-    story.passes(0.1)
-
-    assert action(story)["DialCallStatus"] == "no-answer"
-
-
-def test_several_nouns_ring_together_and_the_first_answer_cancels_the_rest(story: ModelScenario) -> None:
-    parent = story.call_in(bridge_twiml("<Client>alice</Client><Number>+15550111</Number><Sip>sip:c@d.example</Sip>"))
-    alice, number, sip = (ring.call_sid for ring in story.rings)
-
-    story.answers(number)
-
-    assert (story.status(alice), story.status(number), story.status(sip)) == ("canceled", "in-progress", "canceled")
-    assert story.hears(parent) == {number}
-    assert story.asked_paths() == []
-
-
-def test_last_of_several_to_fail_decides_the_dial_status(story: ModelScenario) -> None:
-    story.call_in(bridge_twiml("<Client>alice</Client><Client>bob</Client>"))
-    alice, bob = (ring.call_sid for ring in story.rings)
-    story.happens(PhoneBusy(alice))
-    assert story.asked_paths() == []
-
-    story.happens(PhoneFails(bob))
-
-    assert (action(story)["DialCallStatus"], action(story)["DialCallSid"]) == ("failed", bob)
 
 
 def test_dial_without_action_continues_with_the_next_verb(story: ModelScenario) -> None:
@@ -230,18 +131,6 @@ def test_child_that_hangs_up_in_its_whisper_was_never_bridged(story: ModelScenar
     assert (action(story)["DialCallStatus"], action(story)["DialBridged"]) == ("completed", "false")
 
 
-def test_caller_who_gives_up_cancels_the_ringing_child(story: ModelScenario) -> None:
-    parent, child = story.bridging()
-    story.happens(PhoneRings(child))
-
-    story.hangs_up(parent)
-
-    assert (story.status(parent), story.status(child)) == ("no-answer", "canceled")
-    assert action(story)["DialCallStatus"] == "canceled"
-    story.happens(PhoneAnswers(child))
-    assert story.status(child) == "canceled"
-
-
 def test_child_callbacks_count_from_zero_and_name_the_parent(story: ModelScenario) -> None:
     noun = f'<Client statusCallback="/child" statusCallbackEvent="{EVENTS}">alice</Client>'
     parent, child = story.bridged(to=noun)
@@ -259,15 +148,6 @@ def test_child_callbacks_count_from_zero_and_name_the_parent(story: ModelScenari
     assert fields[3]["CallbackSource"] == "call-progress-events"
     assert fields[0]["Timestamp"] == "Thu, 01 Jan 1970 00:16:40 +0000"
     assert "FromCountry" not in fields[0]
-
-
-def test_number_learns_only_the_end_of_its_call(story: ModelScenario) -> None:
-    parent, _ = story.bridged()
-
-    story.hangs_up(parent)
-
-    assert story.events("call") == ["completed"]
-    assert story.event("completed")["SequenceNumber"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -292,14 +172,6 @@ def test_dial_shows_the_caller_the_called_or_a_number_of_the_account(
     assert (story.error_codes(), bool(story.rings)) == (codes, not codes)
 
 
-def test_redirected_child_can_outlive_its_parent(story: ModelScenario) -> None:
-    parent, child = story.bridged()
-    story.redirect(child, conference_twiml())
-    story.serve("/action", "<Response><Hangup/></Response>")
-
-    assert (story.status(parent), story.status(child)) == ("completed", "in-progress")
-
-
 def test_failed_redirect_of_the_child_drops_it_and_leaves_the_parent_in_its_action(story: ModelScenario) -> None:
     parent, child = story.bridged()
     story.rest("POST", f"/Calls/{child}.json", ("Url", f"{APP}/child"))
@@ -317,12 +189,3 @@ def test_redirect_of_a_ringing_call_is_refused(story: ModelScenario) -> None:
 
     for sid in (parent, child):
         assert story.refused("POST", f"/Calls/{sid}.json", ("Twiml", conference_twiml())) == (400, 21220)
-
-
-def test_ringing_child_is_completed_by_the_api_and_its_parent_learns_of_it(story: ModelScenario) -> None:
-    _, child = story.bridging()
-    story.happens(PhoneRings(child))
-
-    story.complete(child)
-
-    assert (story.status(child), action(story)["DialCallStatus"]) == ("canceled", "canceled")

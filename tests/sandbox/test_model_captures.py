@@ -8,7 +8,7 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import InboundCall, PhoneAnswers, PhoneFails
 from conferral.sandbox.model.state import Number
-from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, conference_twiml
+from tests.sandbox.model_scenario import APP, ModelScenario, bridge_twiml, conference_twiml
 
 NUMBER = "+14155550100"
 
@@ -23,14 +23,6 @@ def test_form_of_a_dial_action_is_sorted_by_name(story: ModelScenario) -> None:
 
     assert names(story, "/action") == sorted(names(story, "/action"))
     assert names(story, "/action")[:5] == ["AccountSid", "ApiVersion", "CallSid", "CallStatus", "CallToken"]
-
-
-def test_form_of_a_moved_callers_old_action_is_sorted_too(story: ModelScenario) -> None:
-    parent, _ = story.bridged()
-    story.redirect(parent, "<Response><Pause length='9'/></Response>")
-    story.passes(1.0)
-
-    assert names(story, "/action") == sorted(names(story, "/action"))
 
 
 def test_form_of_a_gather_action_is_sorted_and_says_that_it_has_ended(story: ModelScenario) -> None:
@@ -50,13 +42,6 @@ def test_dial_to_sip_reports_its_response(story: ModelScenario) -> None:
     action = story.sent_to("/action")
     assert (action["DialSipResponseCode"], action["DialCallSid"]) == ("200", ring.call_sid)
     assert action["DialSipCallId"].endswith("@0.0.0.0")
-
-
-def test_dial_to_a_browser_reports_no_sip_response(story: ModelScenario) -> None:
-    _, child = story.bridged()
-    story.hangs_up(child)
-
-    assert not {"DialSipResponseCode", "DialSipCallId"} & story.sent_to("/action").keys()
 
 
 @pytest.mark.parametrize(
@@ -97,13 +82,6 @@ def test_wait_request_of_a_browser_has_no_addresses(story: ModelScenario) -> Non
     sent = story.sent_to("/wait")
     assert [sent[name] for name in ("From", "To", "Caller", "Called")] == [""] * 4
     assert sent["ConferenceSid"] == story.conference()
-
-
-def test_wait_request_of_a_phone_has_its_addresses(story: ModelScenario) -> None:
-    story.member(f"waitUrl='{APP}/wait'")
-
-    sent = story.sent_to("/wait")
-    assert (sent["From"], sent["To"]) == (CUSTOMER, BUSINESS)
 
 
 def test_reason_of_the_end_names_the_call_that_ended_it(story: ModelScenario) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario, conference_twiml
+from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 
 def test_lone_caller_is_joined_but_the_conference_has_not_started(story: ModelScenario) -> None:
@@ -16,35 +16,6 @@ def test_lone_caller_is_joined_but_the_conference_has_not_started(story: ModelSc
     assert (fields["Muted"], fields["Hold"], fields["Coaching"]) == ("false", "false", "false")
     assert (fields["StartConferenceOnEnter"], fields["EndConferenceOnExit"]) == ("true", "false")
     assert story.hears(sid) == "music"
-
-
-def test_second_caller_starts_the_conference_and_both_talk(story: ModelScenario) -> None:
-    first, second = story.member(), story.member()
-
-    assert story.events() == ["participant-join", "participant-join", "conference-start"]
-    assert (story.hears(first), story.hears(second)) == ({second}, {first})
-
-
-def test_conference_waits_until_a_participant_who_may_start_it_joins(story: ModelScenario) -> None:
-    first = story.member("startConferenceOnEnter='false'")
-    second = story.member("startConferenceOnEnter='false'")
-    assert (story.hears(first), story.hears(second)) == ("music", "music")
-
-    third = story.member()
-
-    assert story.hears(first) == {second, third}
-
-
-def test_last_participant_hears_silence_and_the_conference_stays_open(story: ModelScenario) -> None:
-    first, second = story.member(), story.member()
-
-    story.hangs_up(second)
-
-    assert (story.hears(first), story.call(first).activity) == ("silence", "conference")
-    assert story.event("participant-leave")["ReasonParticipantLeft"] == "participant_hung_up"
-    story.hangs_up(first)
-    reported = story.event("conference-end")
-    assert (reported["ReasonConferenceEnded"], reported["CallSidEndingConference"]) == ("last-participant-left", first)
 
 
 def test_old_action_of_a_redirected_member_is_requested_where_the_rules_say_so() -> None:
@@ -63,26 +34,6 @@ def test_settings_of_the_first_participant_hold_for_all(story: ModelScenario) ->
     story.member()
 
     assert story.events() == []
-
-
-def test_sequence_numbers_count_all_events_of_a_conference_from_one(story: ModelScenario) -> None:
-    first, second = story.member(), story.member()
-    story.hangs_up(second)
-    story.hangs_up(first)
-
-    fields = [dict(callback.params) for callback in story.callbacks if callback.kind == "conference"]
-    assert [it["SequenceNumber"] for it in fields] == ["1", "2", "3", "4", "5", "6"]
-
-
-def test_same_name_after_the_end_is_a_new_conference(story: ModelScenario) -> None:
-    first = story.member()
-    old = story.conference()
-    story.hangs_up(first)
-
-    story.member()
-
-    assert story.conference() != old
-    assert story.event("participant-join")["SequenceNumber"] == "1"
 
 
 def test_conference_sid_joins_the_live_conference(story: ModelScenario) -> None:
@@ -143,12 +94,6 @@ def test_empty_wait_document_is_not_requested_without_pause(story: ModelScenario
     assert story.asked_paths() == ["/wait"]
 
 
-def test_empty_wait_url_is_silence_without_a_request(story: ModelScenario) -> None:
-    sid = story.member("waitUrl=''")
-
-    assert (story.hears(sid), story.asked_paths()) == ("silence", [])
-
-
 def test_audio_as_wait_document_plays_on(story: ModelScenario) -> None:
     sid = story.member(f"waitUrl='{APP}/tune' waitMethod='GET'")
 
@@ -165,12 +110,3 @@ def test_wait_document_may_not_dial(story: ModelScenario) -> None:
 
     assert story.error_codes() == [13238]
     assert story.asked_paths() == ["/after"]
-
-
-def test_conference_participation_follows_the_participants_own_twiml(story: ModelScenario) -> None:
-    """A document without a Conference leaves no one in the conference."""
-    sid = story.member()
-
-    story.redirect(sid, conference_twiml(name="other"))
-
-    assert [it.name for it in story.exchange.state.conferences.values() if it.status != "completed"] == ["other"]

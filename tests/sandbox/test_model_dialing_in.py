@@ -103,23 +103,6 @@ def test_queue_time_counts_calls_and_participants_together() -> None:
     assert (participant["status"], call["status"]) == ("queued", "queued")
 
 
-def test_those_inside_hear_it_ring_with_early_media_alone(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    story.update(customer, ("Hold", "true"))
-
-    quiet = story.participant("client:dan", ("EarlyMedia", "false"))
-    story.happens(PhoneRings(quiet))
-    assert story.hears(agent) == "silence"
-    loud = dialed(story)
-    assert story.hears(agent) == "silence"
-    story.happens(PhoneRings(loud))
-    assert (story.hears(agent), story.hears(customer)) == ("ringback", "music")
-
-    story.happens(PhoneRejects(loud))
-
-    assert story.hears(agent) == "silence"
-
-
 @pytest.mark.parametrize("early_media", ["true", "false"])
 def test_join_may_come_before_the_answer_where_early_media_counts_as_one(early_media: str) -> None:
     story = ModelScenario(Behavior(early_media_counts_as_join=True))
@@ -136,54 +119,3 @@ def test_join_may_come_before_the_answer_where_early_media_counts_as_one(early_m
     reported = [it.event for it in story.callbacks if it.call_sid == target]
     assert (reported.count("participant-join"), reported.count("answered")) == (1, 1)
     assert story.events() == ["participant-join", "participant-join", "conference-start"]
-
-
-def test_early_join_that_is_never_answered_is_a_leave_all_the_same() -> None:
-    story = ModelScenario(Behavior(early_media_counts_as_join=True))
-    story.member()
-    target = dialed(story)
-    story.happens(PhoneRings(target))
-
-    story.happens(PhoneBusy(target))
-
-    assert story.left(CallSid=target) == ("participant_add_failed", "busy")
-
-
-@pytest.mark.parametrize("moment", ["queued", "connecting", "ringing"])
-def test_target_still_being_dialed_is_completed_through_its_call(moment: str) -> None:
-    story = ModelScenario(Behavior(calls_per_second=1.0))
-    story.member()
-    if moment == "queued":
-        story.dial("client:bob")
-    target = dialed(story)
-    if moment == "ringing":
-        story.happens(PhoneRings(target))
-
-    assert story.complete(target)["status"] == "canceled"
-
-    assert story.left(CallSid=target) == ("participant_add_failed", "canceled")
-    story.passes(60.0)
-    assert story.event("completed", CallSid=target)["CallStatus"] == "canceled"
-    assert (target in [ring.call_sid for ring in story.rings]) == (moment != "queued")
-
-
-def test_label_is_free_again_once_its_leg_has_failed(story: ModelScenario) -> None:
-    story.member()
-    story.happens(PhoneBusy(dialed(story)))
-
-    story.answers(dialed(story))
-
-    assert story.event("participant-join")["ParticipantLabel"] == "target"
-
-
-def test_no_one_is_dialed_into_an_ended_conference(story: ModelScenario) -> None:
-    story.member()
-    story.member()
-    path = f"/Conferences/{story.conference()}"
-    story.rest("POST", f"{path}.json", ("Status", "completed"))
-
-    assert story.refused("POST", f"{path}/Participants.json", ("To", "client:carol"), ("From", BUSINESS)) == (
-        400,
-        16022,
-    )
-    assert story.rings == []

@@ -35,29 +35,6 @@ def test_no_speech_is_reported_for_a_party_that_cannot_be_heard(story: ModelScen
     assert [it for it in story.events() if "speech" in it] == ["participant-speech-start"]
 
 
-def test_speaker_events_are_sent_only_on_subscription(story: ModelScenario) -> None:
-    callback = f"statusCallback='{APP}/conference' statusCallbackEvent='join'"
-    sid = story.call_in(f"<Response><Dial><Conference {callback}>room</Conference></Dial></Response>")
-
-    story.happens(PhoneSpeaks(sid))
-
-    assert story.events() == ["participant-join"]
-
-
-def test_no_speech_is_reported_before_the_conference_starts(story: ModelScenario) -> None:
-    sid = story.member()
-
-    story.happens(PhoneSpeaks(sid))
-
-    assert story.events() == ["participant-join"]
-
-
-def test_speech_outside_a_conference_is_not_reported(story: ModelScenario) -> None:
-    parent, _child = story.bridged()
-
-    assert story.happens(PhoneSpeaks(parent)).outputs == ()
-
-
 def test_unknown_event_goes_to_the_conference_status_callback(story: ModelScenario) -> None:
     sid = story.member("participantLabel='customer'")
 

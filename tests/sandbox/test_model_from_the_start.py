@@ -7,7 +7,7 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import InboundCall
 from conferral.sandbox.model.state import Number
-from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario, conference_twiml
+from tests.sandbox.model_scenario import APP, ModelScenario, conference_twiml
 
 APPLICATION = "AP" + "1" * 32
 WAITS = f"startConferenceOnEnter='false' waitUrl='{APP}/greeting'"
@@ -38,17 +38,6 @@ def test_wait_document_without_a_redirect_is_requested_again_or_leaves_silence(l
     story.passes(5.0)
 
     assert (story.asked_paths(), story.hears(sid)) == (then, "silence")
-
-
-def test_wait_document_that_redirects_to_itself_loops_in_either_case() -> None:
-    story = ModelScenario(Behavior(wait_documents_loop=False))
-    story.member(WAITS)
-
-    for _ in range(3):
-        story.serve("/greeting", "<Response><Say>Please hold the line</Say><Redirect/></Response>")
-        story.passes(3.0)
-
-    assert story.asked_paths() == ["/greeting"]
 
 
 def test_leg_continues_at_its_action_when_music_fails_after_the_greeting(story: ModelScenario) -> None:
@@ -88,43 +77,6 @@ def test_time_limit_takes_one_member_out_and_leaves_the_other(story: ModelScenar
     assert (story.call(goes).conference_sid, story.hears(stays)) == ("", "silence")
 
 
-def test_time_limit_of_a_dialed_participant_ends_its_call(story: ModelScenario) -> None:
-    stays = story.member()
-    sid = story.participant("client:carol", ("TimeLimit", "60"))
-    story.answers(sid)
-
-    story.passes(60.0)
-
-    assert (story.status(sid), story.call(stays).activity) == ("completed", "conference")
-    assert story.event("participant-leave", CallSid=sid)["ReasonParticipantLeft"] == "participant_hung_up"
-
-
-def test_action_may_redirect_to_a_foreign_document(story: ModelScenario) -> None:
-    sid = story.member()
-    ends = story.member("endConferenceOnExit='true'")
-    story.hangs_up(ends)
-
-    story.serve("/after", "<Response><Redirect>http://survey.example/ask</Redirect></Response>")
-    assert story.asked("/ask").url == "http://survey.example/ask"
-    story.serve("/ask", "<Response><Gather numDigits='1' action='/score'><Say>Happy?</Say></Gather></Response>")
-    story.presses(sid, "5")
-    assert story.asked("/score").url == "http://survey.example/score"
-    story.serve("/score", "<Response><Say>Thanks</Say><Pause/><Hangup/></Response>")
-    story.passes(10.0)
-
-    assert story.status(sid) == "completed"
-
-
-def test_member_can_be_sent_to_another_document_by_the_api(story: ModelScenario) -> None:
-    sid = story.member()
-
-    status, _ = story.rest("POST", f"/Calls/{sid}.json", ("Url", "http://survey.example/ask"), ("Method", "GET"))
-
-    assert status == 200
-    assert story.asked("/ask").method == "GET"
-    assert story.left() == ("participant_updated_via_api", "in-progress")
-
-
 # ---- other ways in -----------------------------------------------------------------------------------------------
 
 
@@ -146,20 +98,6 @@ def test_browser_brings_its_own_parameters_through_an_application(story: ModelSc
     assert not {"CallToken", "FromCountry"} & fields.keys()
     story.serve("/client", conference_twiml())
     assert story.call(sid).activity == "conference"
-
-
-def test_browser_call_without_an_address_has_an_empty_to(story: ModelScenario) -> None:
-    story.exchange.add_number(Number(APPLICATION, f"{APP}/client", application_sid=APPLICATION))
-
-    story.happens(InboundCall("client:alice", APPLICATION))
-
-    assert story.sent_to("/client")["To"] == ""
-
-
-def test_one_call_can_ask_elsewhere_than_its_number_does(story: ModelScenario) -> None:
-    story.happens(InboundCall(CUSTOMER, "+15550100", url=f"{APP}/voice/conference"))
-
-    assert story.asked_paths() == ["/voice/conference"]
 
 
 @pytest.mark.parametrize("rule, reason", [("add-failed", "participant_add_failed"), ("hung-up", "participant_hung_up")])

@@ -4,7 +4,7 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import PhoneAnswers, PhoneRings
-from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, conference_twiml
+from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
 
 GATHER = (
     "<Response><Gather numDigits='1' timeout='5' actionOnEmptyResult='true' action='/key'>"
@@ -20,39 +20,6 @@ def dial_to_gate(story: ModelScenario, *params: tuple[str, str], to: str = "+141
     )  # fmt: skip
     assert (status, body["status"]) == (201, "queued")
     return str(body["sid"])
-
-
-def test_gate_is_requested_on_answer_and_admits_the_call_to_the_conference(story: ModelScenario) -> None:
-    customer = story.member()
-    sid = dial_to_gate(story)
-    assert story.asked_paths() == []
-
-    story.answers(sid)
-    asked = story.sent_to("/gate")
-    assert (asked["CallSid"], asked["CallStatus"], asked["Direction"]) == (sid, "in-progress", "outbound-api")
-    story.serve("/gate", GATHER)
-    assert (story.hears(sid), story.hears(customer)) == ("speech", "music")
-    story.presses(sid, "1")
-    assert story.sent_to("/key")["Digits"] == "1"
-    story.serve("/key", conference_twiml("participantLabel='target'", name=story.conference()))
-
-    assert story.event("participant-join", CallSid=sid)["ParticipantLabel"] == "target"
-    assert (story.hears(sid), story.hears(customer)) == ({customer}, {sid})
-
-
-def test_voicemail_presses_nothing_and_the_gate_hears_of_it_after_the_prompt_and_the_time_out(
-    story: ModelScenario,
-) -> None:
-    sid = dial_to_gate(story)
-    story.answers(sid)
-    story.serve("/gate", GATHER)
-
-    story.passes(5.5)
-    assert story.asked_paths() == []
-    story.passes(0.2)
-
-    action = story.sent_to("/key")
-    assert (action["Digits"], action["FinishedOnKey"], action["CallStatus"]) == ("", "", "in-progress")
 
 
 def test_finishing_key_is_reported(story: ModelScenario) -> None:
@@ -101,21 +68,6 @@ def test_digits_are_sent_after_the_answer_and_before_the_document(story: ModelSc
     story.passes(0.1)
 
     assert (story.call(sid).digits_sent, story.asked_paths()) == ("ww12W3#", ["/gate"])
-
-
-@pytest.mark.parametrize("act", ["hang-up", "redirect"])
-def test_leg_can_be_taken_elsewhere_while_its_digits_are_sent(story: ModelScenario, act: str) -> None:
-    sid = dial_to_gate(story, ("SendDigits", "WW1"))
-    story.answers(sid)
-
-    if act == "hang-up":
-        story.hangs_up(sid)
-    else:
-        story.redirect(sid, "<Response><Pause length='60'/></Response>")
-    story.passes(5.0)
-
-    assert (story.call(sid).digits_sent, story.asked_paths()) == ("", [])
-    assert story.status(sid) == ("completed" if act == "hang-up" else "in-progress")
 
 
 @pytest.mark.parametrize("digits", ["12a", "1" * 33, "1,2"])

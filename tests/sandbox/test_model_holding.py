@@ -31,21 +31,6 @@ def test_held_participant_hears_the_hold_url_which_is_fetched_again(
     assert (story.asked("/hold").method, story.asked_paths()) == (method, ["/hold"])
 
 
-def test_another_hold_url_takes_over_and_unhold_stops_it(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    story.update(customer, *HELD)
-    story.serve("/hold", LOOP)
-
-    story.update(customer, ("Hold", "true"), ("HoldUrl", f"{APP}/music"))
-    story.serve("/music", "<Response><Play>/music.wav</Play></Response>")
-    assert story.said(customer) == f"{APP}/music.wav"
-    story.update(customer, ("Hold", "false"))
-    story.passes(30.0)
-
-    assert (story.hears(customer), story.hears(agent), story.asked_paths()) == ({agent}, {customer}, [])
-    assert [it for it in story.events() if "hold" in it] == ["participant-hold", "participant-unhold"]
-
-
 def test_hold_url_is_asked_in_silence_and_leaves_twilios_music_if_it_fails(story: ModelScenario) -> None:
     customer = story.member()
     story.member()
@@ -92,51 +77,7 @@ def test_lone_participant_can_be_held_before_the_start_where_twilio_accepts_that
     assert story.said(customer) == f"{APP}/music.wav"
 
 
-def test_abandoned_held_customer_stays_and_hears_audio_until_the_next_party_answers(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    story.update(customer, *HELD)
-    story.serve("/hold", LOOP)
-
-    story.complete(agent)
-    target = story.participant("client:carol", ("EarlyMedia", "false"), conference=story.conference())
-    story.answers(target)
-    assert (story.said(customer), story.hears(target)) == (f"{APP}/ringback.wav", "silence")
-    story.update(customer, ("Hold", "false"))
-
-    assert (story.hears(customer), story.hears(target)) == ({target}, {customer})
-
-
 # ---- waiting -----------------------------------------------------------------------------------------------------
-
-
-def test_lone_participant_hears_the_wait_url_until_the_conference_starts(story: ModelScenario) -> None:
-    customer = story.member(f"startConferenceOnEnter='false' waitUrl='{APP}/wait'")
-    assert story.asked("/wait").method == "POST"
-    assert story.sent_to("/wait")["CallSid"] == customer
-    assert story.event("participant-join", CallSid=customer)["StartConferenceOnEnter"] == "false"
-
-    for _ in range(2):
-        story.serve("/wait", "<Response><Play>/ringback.wav</Play></Response>")
-        assert story.said(customer) == f"{APP}/ringback.wav"
-        story.passes(5.0)
-    target = story.participant("client:carol", conference=story.conference())
-    story.answers(target)
-
-    assert story.event("participant-join", CallSid=target)["StartConferenceOnEnter"] == "true"
-    assert (story.hears(customer), story.hears(target)) == ({target}, {customer})
-    story.serve("/wait", "<Response><Play>/ringback.wav</Play></Response>")
-    assert story.hears(customer) == {target}
-
-
-def test_last_participant_of_a_started_conference_hears_no_wait_music_again(story: ModelScenario) -> None:
-    wait = f"waitUrl='{APP}/wait'"
-    customer = story.member(f"startConferenceOnEnter='false' {wait}")
-    story.serve("/wait", LOOP)
-    agent = story.member(wait)
-
-    story.hangs_up(agent)
-
-    assert (story.hears(customer), "/wait" in story.asked_paths()) == ("silence", False)
 
 
 @pytest.mark.parametrize("failure", ["status", "connection", "verb"])
@@ -209,29 +150,6 @@ def test_participant_that_ends_the_conference_on_exit_disconnects_everyone(
     assert "DialCallSid" not in action
     assert left[stays]["ParticipantCallStatus"] == "in-progress"
     assert story.event("completed", CallSid=by_rest)["CallStatus"] == "completed"
-
-
-def test_flag_that_was_cleared_lets_the_others_stay(story: ModelScenario) -> None:
-    agent, customer = story.member("endConferenceOnExit='true'"), story.member()
-    target = story.participant("client:carol", conference=story.conference())
-    story.answers(target)
-
-    assert story.update(agent, ("EndConferenceOnExit", "false"))["end_conference_on_exit"] is False
-    story.complete(agent)
-    assert (story.hears(customer), story.hears(target)) == ({target}, {customer})
-    assert story.update(target, ("EndConferenceOnExit", "true"))["end_conference_on_exit"] is True
-    story.hangs_up(target)
-
-    assert story.event("conference-end")["CallSidEndingConference"] == target
-
-
-def test_exit_flag_of_a_ringing_participant_ends_nothing(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    target = story.participant("client:carol", ("EndConferenceOnExit", "true"), conference=story.conference())
-
-    story.hangs_up(target)
-
-    assert (story.hears(customer), story.hears(agent)) == ({agent}, {customer})
 
 
 @pytest.mark.parametrize(

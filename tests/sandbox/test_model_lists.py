@@ -2,8 +2,6 @@
 
 import pytest
 
-from conferral.sandbox.model.state import Timers
-from conferral.sandbox.model.twilio_model import TwilioModel
 from tests.sandbox.model_scenario import ModelScenario
 
 LIVE = ("Status", "in-progress")
@@ -35,27 +33,6 @@ def test_call_that_ends_between_two_pages_moves_no_other_out_of_sight(story: Mod
 
     assert [it["sid"] for it in second["calls"]] == [sids[3], sids[2]]
     assert story.rest("GET", "/Calls.json", ("PageToken", "x"))[1]["code"] == 20001
-
-
-def test_every_live_call_is_on_one_page_or_another_and_none_twice(story: ModelScenario) -> None:
-    live = story.add_foreign_calls(7)
-    story.add_foreign_calls(3, status="completed")
-
-    found = pages(story, "/Calls.json", "calls", LIVE, ("PageSize", "3"))
-
-    assert [len(page) for page in found] == [3, 3, 1]
-    assert [sid for page in found for sid in page] == live[::-1]
-
-
-def test_live_conferences_are_listed_in_pages_too(story: ModelScenario) -> None:
-    conferences = [story.add_foreign_conference(f"room-{number}") for number in range(5)]
-    story.rest("POST", f"/Conferences/{conferences[0]}.json", ("Status", "completed"))
-
-    found = pages(story, "/Conferences.json", "conferences", LIVE, ("PageSize", "3"))
-
-    assert found == [[conferences[4], conferences[3], conferences[2]], [conferences[1]]]
-    named = story.rest("GET", "/Conferences.json", LIVE, ("FriendlyName", "room-2"))[1]["conferences"]
-    assert [it["sid"] for it in named] == [conferences[2]]
 
 
 def test_foreign_calls_are_shown_by_the_api_and_are_not_among_ours(story: ModelScenario) -> None:
@@ -97,27 +74,3 @@ def test_conferences_are_listed_by_days_alone(story: ModelScenario) -> None:
 
     assert (found("DateCreated", "1970-01-01"), found("DateUpdated>", "1970-01-02")) == (1, 0)
     assert story.refused("GET", "/Conferences.json", ("DateCreated>", "1970-01-01T00:00:00Z")) == (400, 20001)
-
-
-def test_timers_come_in_order_of_time_and_equal_ones_in_the_order_of_setting() -> None:
-    timers = Timers()
-    for name, at_s in (("a", 3.0), ("b", 1.0), ("c", 1.0), ("d", 2.0), ("b", 1.0)):
-        timers.set((name, "x"), at_s)
-    timers.stop(("d", "x"))
-
-    seen = []
-    while (first := timers.first()) is not None:
-        seen.append(first[1][0])
-        timers.stop(first[1])
-
-    assert seen == ["c", "b", "a"]
-
-
-def test_copy_of_an_exchange_has_timers_of_its_own(story: ModelScenario) -> None:
-    story.call_in("<Response><Pause length='60'/></Response>")
-
-    copy: TwilioModel = story.exchange.copy()
-    assert copy.state == story.exchange.state
-    story.passes(100.0)
-
-    assert (len(copy.state.timers), len(story.exchange.state.timers)) == (1, 0)

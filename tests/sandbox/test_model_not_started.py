@@ -50,13 +50,6 @@ def test_nothing_is_done_to_anyone_in_a_conference_that_has_not_started(
     assert story.events() == ["participant-join"]
 
 
-def test_those_in_a_conference_that_has_not_started_can_be_read() -> None:
-    story, conference, customer = waiting()
-
-    assert story.rest("GET", f"{customer}.json")[0] == 200
-    assert len(story.rest("GET", f"{conference}/Participants.json")[1]["participants"]) == 1
-
-
 def test_all_of_it_works_once_the_conference_has_started_even_if_one_alone_is_left() -> None:
     story, conference, customer = waiting()
     other = story.member()
@@ -80,17 +73,3 @@ def test_adding_someone_before_the_start_is_a_rule(rule: str, expected: tuple[in
 
     assert story.refused("POST", f"{conference}/Participants.json", *ADD) == expected
     assert len(story.rings) == rings
-
-
-@pytest.mark.parametrize("rule", ["taken", "refused"])
-def test_dialing_into_a_new_conference_by_name_is_always_taken(rule: str) -> None:
-    story = ModelScenario(replace(Behavior(), add_before_start=rule))
-
-    assert story.rest("POST", "/Conferences/new/Participants.json", *ADD)[0] == 201
-
-
-def test_each_refusal_can_be_switched_off() -> None:
-    story, conference, customer = waiting(Behavior(end_before_start="taken", update_before_start="taken"))
-
-    assert story.rest("POST", f"{customer}.json", ("Hold", "true"))[0] == 200
-    assert story.rest("POST", f"{conference}.json", END)[0] == 200

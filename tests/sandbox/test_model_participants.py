@@ -4,24 +4,7 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import PhoneBusy, PhoneRings
-from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario, conference_twiml
-
-
-def test_participant_is_listed_while_it_rings_and_connected_when_it_answers(story: ModelScenario) -> None:
-    story.member()
-
-    sid = story.participant("client:carol", ("Label", "target"))
-    story.happens(PhoneRings(sid))
-
-    _, listed = story.rest("GET", story.participants())
-    assert [(it["label"], it["status"]) for it in listed["participants"]] == [
-        ("target", "ringing"),
-        (None, "connected"),
-    ]
-    assert not any("queue_time" in it for it in listed["participants"])
-    story.answers(sid)
-    assert story.rest("GET", story.participants("target"))[1]["status"] == "connected"
-    assert story.event("participant-join")["ParticipantLabel"] == "target"
+from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 
 def test_create_answers_with_the_participant_as_twilio_describes_it(story: ModelScenario) -> None:
@@ -94,17 +77,6 @@ def test_participant_that_is_gone_is_not_found(story: ModelScenario, gone: str) 
         assert story.refused(method, path) == (404, 20404)
 
 
-def test_muted_participant_is_heard_by_no_one(story: ModelScenario) -> None:
-    loud, quiet = story.member(), story.member()
-
-    story.update(quiet, ("Muted", "true"))
-
-    assert (story.hears(loud), story.hears(quiet)) == ("silence", {loud})
-    assert story.event("participant-mute")["Muted"] == "true"
-    story.update(quiet, ("Muted", "nonsense"))
-    assert story.events()[-1] == "participant-unmute"
-
-
 def test_repeated_hold_changes_nothing_and_says_nothing(story: ModelScenario) -> None:
     customer = story.member()
     story.member()
@@ -113,32 +85,6 @@ def test_repeated_hold_changes_nothing_and_says_nothing(story: ModelScenario) ->
         story.update(customer, ("Hold", "true"))
 
     assert story.events().count("participant-hold") == 1
-
-
-def test_coach_hears_all_and_is_heard_only_by_the_coached(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    coach = story.participant("client:lead", ("Coaching", "true"), ("CallSidToCoach", agent))
-    story.answers(coach)
-
-    assert story.hears(coach) == {customer, agent}
-    assert story.hears(agent) == {customer, coach}
-    assert story.hears(customer) == {agent}
-    assert story.event("participant-join")["CallSidToCoach"] == agent
-
-
-def test_monitor_becomes_coach_and_then_takes_part(story: ModelScenario) -> None:
-    customer, agent = story.member(), story.member()
-    lead = story.participant("client:lead", ("Muted", "true"))
-    story.answers(lead)
-    assert story.hears(agent) == {customer}
-
-    path = story.participants(lead)
-    story.rest("POST", path, ("Muted", "false"), ("Coaching", "true"), ("CallSidToCoach", agent))
-    assert (story.hears(agent), story.hears(customer)) == ({customer, lead}, {agent})
-    story.rest("POST", path, ("Muted", "false"), ("Coaching", "false"))
-
-    assert story.hears(customer) == {agent, lead}
-    assert story.events().count("participant-modify") == 2
 
 
 def test_removed_participant_with_twiml_continues_at_its_action(story: ModelScenario) -> None:
@@ -150,16 +96,6 @@ def test_removed_participant_with_twiml_continues_at_its_action(story: ModelScen
     assert story.event("participant-leave")["ReasonParticipantLeft"] == "participant_updated_via_api"
     assert (story.status(goes), story.asked_paths()) == ("in-progress", ["/after"])
     assert story.hears(stays) == "silence"
-
-
-def test_removed_member_without_twiml_is_hung_up(story: ModelScenario) -> None:
-    story.member()
-    sid = story.participant("client:carol", ("Label", "target"))
-    story.answers(sid)
-
-    story.rest("DELETE", story.participants("target"))
-
-    assert story.status(sid) == "completed"
 
 
 def test_last_member_removed_is_a_reason_of_its_own(story: ModelScenario) -> None:
@@ -188,17 +124,6 @@ def test_conference_completed_by_the_api_names_no_call(story: ModelScenario) -> 
     assert story.status(ringing) == "ringing"
 
 
-def test_participant_who_answers_after_the_end_is_hung_up(story: ModelScenario) -> None:
-    story.member()
-    story.member()
-    ringing = story.participant("client:dan")
-    story.update_conference(("Status", "completed"))
-
-    story.answers(ringing)
-
-    assert story.status(ringing) == "completed"
-
-
 def test_participant_answering_after_the_end_can_open_a_new_conference() -> None:
     story = ModelScenario(Behavior(late_answer="new-conference"))
     story.member()
@@ -210,42 +135,3 @@ def test_participant_answering_after_the_end_can_open_a_new_conference() -> None
     story.answers(ringing)
 
     assert (story.call(ringing).activity, story.conference() != old) == ("conference", True)
-
-
-def test_failed_announcement_to_one_is_reported(story: ModelScenario) -> None:
-    first = story.member()
-    story.member()
-    story.update(first, ("AnnounceUrl", f"{APP}/announce"))
-
-    story.fail("/announce")
-
-    params = story.event("announcement-fail")
-    assert (params["CallSid"], params["ReasonAnnouncementFailed"]) == (first, "HTTP retrieval failure")
-
-
-def test_participants_are_listed_by_their_state(story: ModelScenario) -> None:
-    story.member("muted='true'")
-    held = story.member()
-    story.update(held, ("Hold", "true"))
-
-    _, listed = story.rest("GET", story.participants(), ("Hold", "true"))
-
-    assert [it["call_sid"] for it in listed["participants"]] == [held]
-
-
-def test_ringing_participant_does_not_keep_an_empty_conference_open(story: ModelScenario) -> None:
-    only = story.member()
-    story.happens(PhoneRings(story.participant("client:carol")))
-
-    story.hangs_up(only)
-
-    assert story.exchange.state.conferences[story.conference()].status == "completed"
-
-
-def test_redirected_call_frees_its_label_in_the_conference(story: ModelScenario) -> None:
-    sid = story.member("participantLabel='agent'")
-    story.member()
-    story.redirect(sid, conference_twiml("participantLabel='agent'"))
-
-    assert story.call(sid).activity == "conference"
-    assert story.errors == []

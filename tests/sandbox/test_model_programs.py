@@ -29,14 +29,6 @@ def test_pause_at_the_start_keeps_the_caller_ringing(story: ModelScenario) -> No
     assert story.status(sid) == "in-progress"
 
 
-def test_endless_play_continues(story: ModelScenario) -> None:
-    sid = story.call_in("<Response><Play loop='0'>tune.mp3</Play></Response>")
-
-    story.passes(1000.0)
-
-    assert story.hears(sid) == "music"
-
-
 @pytest.mark.parametrize(("reason", "sip_code"), [("rejected", 603), ("busy", 486)])
 def test_rejected_caller_was_never_answered(story: ModelScenario, reason: str, sip_code: int) -> None:
     sid = story.call_in(f"<Response><Reject reason='{reason}'/></Response>")
@@ -52,18 +44,6 @@ def test_redirect_asks_the_next_address_relative_to_the_document(story: ModelSce
     assert fetch.url.startswith(f"{APP}/next?a=1&Called=")
     assert fetch.params == ()
     assert (story.status(sid), story.hears(sid)) == ("ringing", "silence")
-
-
-def test_gather_without_keys_continues_with_the_next_verb(story: ModelScenario) -> None:
-    sid = story.call_in(
-        "<Response><Gather timeout='5' action='/key'><Say>Hi</Say></Gather><Say>Nothing</Say></Response>"
-    )
-
-    story.passes(0.2)
-    assert story.hears(sid) == "silence"
-    story.passes(5.0)
-
-    assert (story.hears(sid), story.asked_paths()) == ("speech", [])
 
 
 def test_gather_ends_with_the_finishing_key_or_after_a_silence(story: ModelScenario) -> None:
@@ -114,18 +94,6 @@ def test_failing_voice_url_is_followed_by_the_fallback_with_the_error(story: Mod
     assert story.status(sid) == "in-progress"
 
 
-def test_failing_fallback_is_the_end(story: ModelScenario) -> None:
-    story.exchange.add_number(Number(BUSINESS, f"{APP}/voice", voice_fallback_url=f"{APP}/fallback"))
-    sid = story.call_in()
-    story.fail("/voice")
-
-    story.fail("/fallback")
-
-    assert story.error_codes() == [11205, 11205]
-    story.passes(10.0)
-    assert (story.status(sid), story.asked_paths()) == ("completed", [])
-
-
 def test_answer_to_a_request_that_is_no_longer_waited_for_is_ignored(story: ModelScenario) -> None:
     sid = story.call_in("<Response><Say>Hello</Say><Redirect>/old</Redirect></Response>")
     story.passes(1.0)
@@ -134,52 +102,6 @@ def test_answer_to_a_request_that_is_no_longer_waited_for_is_ignored(story: Mode
     story.serve("/old", "<Response><Hangup/></Response>")
 
     assert story.call(sid).activity == "pausing"
-
-
-def test_call_made_by_the_api_runs_its_twiml_when_answered(story: ModelScenario) -> None:
-    _, body = story.rest(
-        "POST", "/Calls.json", ("To", "+15550111"), ("From", BUSINESS), ("Url", f"{APP}/agent"),
-        ("StatusCallback", f"{APP}/dial"), ("StatusCallbackEvent", "answered"), ("StatusCallbackEvent", "completed"),
-    )  # fmt: skip
-    sid = body["sid"]
-    assert body["status"] == "queued"
-
-    story.answers(sid)
-
-    reported = story.sent_to("/agent")
-    assert (reported["CallStatus"], reported["Direction"]) == ("in-progress", "outbound-api")
-    story.serve("/agent", "<Response/>")
-    assert story.events("call") == ["answered", "completed"]
-    assert [dict(it.params)["SequenceNumber"] for it in story.callbacks] == ["0", "1"]
-
-
-def test_call_ends_at_its_time_limit(story: ModelScenario) -> None:
-    _, body = story.rest(
-        "POST", "/Calls.json", ("To", "client:a"), ("From", BUSINESS), ("TimeLimit", "30"),
-        ("Twiml", "<Response><Pause length='600'/></Response>"),
-    )  # fmt: skip
-    story.answers(body["sid"])
-
-    story.passes(30.0)
-
-    assert story.status(body["sid"]) == "completed"
-
-
-def test_same_inputs_give_the_same_outputs_and_a_copy_goes_its_own_way() -> None:
-    def play() -> ModelScenario:
-        story = ModelScenario()
-        story.bridged()
-        return story
-
-    one, two = play(), play()
-    assert one.fetches == two.fetches
-    assert one.exchange.state == two.exchange.state
-
-    other = one.exchange.copy()
-    one.hangs_up(next(iter(one.exchange.state.live_calls)))
-
-    assert other.state == two.exchange.state
-    assert one.exchange.state != other.state
 
 
 def test_number_that_was_never_added_cannot_be_called(story: ModelScenario) -> None:

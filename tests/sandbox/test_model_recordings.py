@@ -125,19 +125,6 @@ def test_track_determines_which_side_is_recorded(story: ModelScenario, track: st
     assert (recording.has_voice_of(parent), recording.has_voice_of(child)) == (bool(own), bool(other))
 
 
-def test_recording_follows_the_call_into_a_conference_and_ends_with_it(story: ModelScenario) -> None:
-    parent, child = story.bridged()
-    recording = record(story, parent)
-    story.redirect(child, JOINS)
-    story.serve("/action", JOINS)
-    story.passes(1.0)
-    assert recording.spans[-1].voices == {parent, child}
-
-    story.hangs_up(parent)
-
-    assert (recording.status, recording.spans[-1].until_s) == ("completed", story.now_s)
-
-
 def test_call_made_with_record_is_recorded_from_its_answer(story: ModelScenario) -> None:
     form = (("To", "client:bob"), ("From", BUSINESS), ("Twiml", "<Response><Pause length='60'/></Response>"))
     _, body = story.rest("POST", "/Calls.json", *form, ("Record", "true"), *CALLBACK)
@@ -147,17 +134,6 @@ def test_call_made_with_record_is_recorded_from_its_answer(story: ModelScenario)
 
     assert only(story).settings.source == "OutboundAPI"
     assert story.event("recording-in-progress")["CallSid"] == body["sid"]
-
-
-def test_participant_can_be_recorded_by_itself(story: ModelScenario) -> None:
-    member = story.member()
-    sid = story.participant("client:carol", ("Record", "true"), ("RecordingStatusCallback", f"{APP}/recording"))
-    story.answers(sid)
-    story.passes(1.0)
-    story.hangs_up(sid)
-
-    assert only(story).spans[0].voices == {member, sid}
-    assert story.event("recording-completed")["CallSid"] == sid
 
 
 # ---- callbacks ---------------------------------------------------------------------------------------------------
@@ -200,32 +176,6 @@ def test_file_may_take_time_to_be_there() -> None:
     story.passes(30.0)
 
     assert story.event("recording-completed")["RecordingDuration"] == "2"
-
-
-def test_first_participants_order_decides_about_the_conferences_recording(story: ModelScenario) -> None:
-    story.member()
-    story.member(RECORDED)
-
-    assert story.exchange.state.recordings == {}
-
-
-def test_conference_recording_from_dialed_participant_starts_with_two_participants(story: ModelScenario) -> None:
-    events = [("ConferenceRecordingStatusCallbackEvent", event) for event in ("in-progress", "completed", "absent")]
-    first = story.participant(
-        "client:carol",
-        ("ConferenceRecord", "true"),
-        ("ConferenceTrim", "do-not-trim"),
-        ("ConferenceRecordingStatusCallback", f"{APP}/recording"),
-        *events,
-    )
-    story.answers(first)
-    assert story.events("recording") == []
-
-    second = story.participant("client:dan", conference=story.conference())
-    story.answers(second)
-
-    assert story.events("recording") == ["recording-in-progress"]
-    assert only(story).settings.trim == "do-not-trim"
 
 
 # ---- requests ----------------------------------------------------------------------------------------------------
@@ -286,14 +236,3 @@ def test_child_call_recording_may_be_refused_until_it_joins_a_conference() -> No
     story.redirect(child, JOINS)
 
     assert record(story, child).call_sid == child
-
-
-def test_deleted_recording_is_gone_and_its_end_is_not_reported(story: ModelScenario) -> None:
-    customer = story.member()
-    recording = record(story, customer)
-
-    assert story.rest("DELETE", f"/Calls/{customer}/Recordings/{recording.sid}.json")[0] == 204
-    story.passes(1.0)
-    story.hangs_up(customer)
-
-    assert story.events("recording") == ["recording-in-progress"]

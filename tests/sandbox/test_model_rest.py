@@ -7,7 +7,7 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import InboundCall
 from conferral.sandbox.model.state import Number
-from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario, bridge_twiml
+from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
 from tests.support.each import each
 
 CALL = (("To", "+15550111"), ("From", BUSINESS), ("Url", f"{APP}/agent"))
@@ -55,18 +55,6 @@ def test_participants_of_a_name_can_only_be_created(story: ModelScenario, method
     assert [it["call_sid"] for it in story.rest("GET", story.participants())[1]["participants"]] == [sid]
 
 
-def test_finished_call_returns_its_times_as_text(story: ModelScenario) -> None:
-    sid = story.dial()
-    story.answers(sid)
-    story.passes(7.9)
-    story.hangs_up(sid)
-
-    _, body = story.rest("GET", f"/Calls/{sid}.json")
-
-    assert (body["status"], body["duration"]) == ("completed", "7")
-    assert body["end_time"] == "Thu, 01 Jan 1970 00:16:47 +0000"
-
-
 @each(
     "form, code",
     [
@@ -105,15 +93,6 @@ def test_events_joined_by_spaces_are_no_subscription(story: ModelScenario) -> No
 
     assert story.error_codes() == [21626]
     assert story.events("call") == []
-
-
-def test_call_events_default_to_the_end(story: ModelScenario) -> None:
-    _, body = story.rest("POST", "/Calls.json", *CALL, ("StatusCallback", f"{APP}/dial"))
-
-    story.answers(body["sid"])
-    story.hangs_up(body["sid"])
-
-    assert story.events("call") == ["completed"]
 
 
 def test_status_callback_may_be_requested_by_get(story: ModelScenario) -> None:
@@ -174,34 +153,6 @@ def test_inbound_call_that_was_never_in_progress_ends_as_no_answer(story: ModelS
     assert (story.status(sid), story.event("completed", CallSid=sid)["CallStatus"]) == ("no-answer", "no-answer")
 
 
-def test_canceled_ends_only_what_was_not_answered(story: ModelScenario) -> None:
-    ringing, talking = story.dial(), story.dial()
-    story.answers(talking)
-
-    for sid in (ringing, talking):
-        assert story.rest("POST", f"/Calls/{sid}.json", ("Status", "canceled"))[0] == 200
-
-    assert (story.status(ringing), story.status(talking)) == ("canceled", "in-progress")
-
-
-def test_refused_update_changes_nothing(story: ModelScenario) -> None:
-    sid = story.dial()
-
-    assert story.refused(
-        "POST", f"/Calls/{sid}.json", ("FallbackUrl", f"{APP}/fallback"), ("StatusCallback", "not-a-url")
-    ) == (400, 21609)
-    assert story.call(sid).fallback_url == ""
-
-
-def test_update_changes_where_the_end_is_reported(story: ModelScenario) -> None:
-    sid = story.call_in(bridge_twiml(attributes=""))
-
-    story.rest("POST", f"/Calls/{sid}.json", ("StatusCallback", f"{APP}/other"))
-    story.hangs_up(sid)
-
-    assert story.callbacks[-1].url == f"{APP}/other"
-
-
 def test_calls_are_listed_newest_first_and_filtered(story: ModelScenario) -> None:
     parent, child = story.bridged()
     other = story.dial("client:bob")
@@ -232,11 +183,6 @@ def test_list_comes_in_pages_that_link_to_each_other(story: ModelScenario) -> No
     assert (len(last["calls"]), last["next_page_uri"]) == (1, None)
 
 
-def test_page_size_has_bounds(story: ModelScenario) -> None:
-    assert story.refused("GET", "/Calls.json", ("PageSize", "1000")) == (200, None)
-    assert story.refused("GET", "/Calls.json", ("PageSize", "1001")) == (400, 20001)
-
-
 def test_conference_is_shown_as_twilio_describes_it_and_found_by_name(story: ModelScenario) -> None:
     story.member()
     story.member()
@@ -250,27 +196,6 @@ def test_conference_is_shown_as_twilio_describes_it_and_found_by_name(story: Mod
     }  # fmt: skip
     assert body == story.rest("GET", f"/Conferences/{story.conference()}.json")[1]
     assert story.rest("GET", "/Conferences.json", ("FriendlyName", "roo"))[1]["conferences"] == []
-
-
-def test_caller_id_must_be_ours_where_the_rules_check_it() -> None:
-    story = ModelScenario(Behavior(verify_callers=True))
-
-    assert story.rest("POST", "/Calls.json", *without("From", ("From", CUSTOMER)))[1]["code"] == 21210
-    assert story.rest("POST", "/Calls.json", *CALL)[0] == 201
-
-
-def test_call_token_can_be_refused() -> None:
-    story = ModelScenario(Behavior(accept_call_tokens=False))
-
-    assert story.refused("POST", "/Calls.json", *CALL, ("CallToken", "x")) == (400, 21210)
-
-
-def test_call_that_is_not_answered_cannot_be_recorded(story: ModelScenario) -> None:
-    assert story.refused("POST", f"/Calls/{story.dial()}/Recordings.json") == (400, 21220)
-
-
-def test_method_that_is_not_there_is_refused(story: ModelScenario) -> None:
-    assert story.rest("DELETE", "/Calls.json")[0] == 405
 
 
 def test_calls_are_listed_by_their_time(story: ModelScenario) -> None:

@@ -137,7 +137,3 @@ async def check_numbers(sandbox: Sandbox) -> None:
     assert (status, sent["number"]) == (202, newest + 1)
     assert (gone[0], gone[1]["error"]) == (404, "no delivery 0 any more")
     assert (never[0], never[1]["error"]) == (404, f"no delivery {newest + 9}")
-
-
-def test_retention_is_described_in_words() -> None:
-    assert str(Retention()) == ("2,000 finished calls and conferences, and 10,000 requests of each kind")

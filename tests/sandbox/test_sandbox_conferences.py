@@ -8,7 +8,6 @@ from conferral.sandbox import CallHandle, NoSubscriberError, Sandbox, UnknownNum
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS
 from tests.sandbox.webhook_app import WebhookApp
-from tests.support.heard_timeline import HeardTimeline
 
 APPLICATION = "AP" + "1" * 32
 EVENTS = "start end join leave announcement speaker"
@@ -36,20 +35,6 @@ def conference_of(members: list[CallHandle]) -> str:
 
 
 # ---- announcements -----------------------------------------------------------------------------------------------
-
-
-async def test_announcement_fetch_is_signed_and_its_end_is_reported(
-    app: WebhookApp, sandbox: Sandbox, twilio: Client, members: list[CallHandle]
-) -> None:
-    listening = HeardTimeline(sandbox)
-
-    await twilio.conferences(conference_of(members)).update_async(announce_url=f"{app.url}/announce")
-    await sandbox.wait_until(lambda: "announcement-end" in app.events())
-
-    (asked,) = app.at("/announce")
-    assert asked.is_signed
-    for call in members:
-        assert "said We close soon" in listening.whats(call), listening.described()
 
 
 async def test_injected_announcement_failure_is_reported(
@@ -147,23 +132,3 @@ async def test_unknown_callback_is_sent_signed(
 
 
 # ---- others in the account ---------------------------------------------------------------------------------------
-
-
-async def test_foreign_calls_are_listed_and_not_waited_for(
-    sandbox: Sandbox, twilio: Client, control: Control, members: list[CallHandle]
-) -> None:
-    status, made = await control.post("/foreign", calls=3, conference="theirs", members=2, age_s=600)
-
-    assert (status, len(made["calls"])) == (201, 3)
-    listed = await twilio.calls.list_async(status="in-progress", page_size=2)
-    assert {it.sid for it in listed} > set(made["calls"])
-    assert len(listed) == len({it.sid for it in listed}) == 7
-    seen = await twilio.conferences.list_async(status="in-progress", page_size=1)
-    assert [it.sid for it in seen] == [made["conference"], conference_of(members)]
-    for call in members:
-        call.hang_up()
-    await sandbox.wait_until(lambda: not sandbox.live_calls())
-    assert (await control.post("/foreign", conference="theirs"))[0] == 422
-    assert {sandbox.call(sid).status for sid in made["calls"]} == {"in-progress"}
-    (theirs,) = (await control.get("/conferences?live=true"))["conferences"]
-    assert len(theirs["participants"]) == 2

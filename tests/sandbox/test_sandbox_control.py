@@ -165,23 +165,3 @@ async def test_sids_are_new_in_each_run_unless_a_seed_is_given() -> None:
 
     assert await first_sid(None) != await first_sid(None)
     assert await first_sid("a") == await first_sid("a")
-
-
-async def test_phone_presses_its_key_when_prompted_and_what_it_heard_is_shown(
-    app: WebhookApp, sandbox: Sandbox, control: Control
-) -> None:
-    app.on("/voice", "<Response><Dial><Number url='/gate'>+15550111</Number></Dial></Response>")
-    app.on("/gate", "<Response><Gather numDigits='1' action='/pressed'><Say>Press one</Say></Gather></Response>")
-    app.on("/pressed", "<Response><Play>/tune.wav</Play></Response>")
-    status, phone = await control.post("/phones", address="+15550111", answer_after_s=0.1, keys=["1"], keys_after_s=0.1)
-    assert (status, phone["keys"]) == (201, ["1"])
-
-    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
-    await sandbox.wait_until(lambda: app.at("/pressed"))
-    (callee,) = sandbox.calls_of("+15550111")
-    await sandbox.wait_until(lambda: callee.hears_now is not None and callee.hears_now.kind == "parties")
-
-    spans = (await control.get(f"/hearing?call={callee.sid}"))["hearing"][callee.sid]
-    heard = [(it["kind"], it["what"]) for it in spans if it["kind"] in {"speech", "music"}]
-    assert heard == [("speech", "Press one"), ("music", f"{app.url}/tune.wav")]
-    assert not any(it["ringing"] for it in spans)

@@ -147,11 +147,6 @@ async def test_invalid_address_is_logged_in_the_debugger(
     assert error_codes(sandbox) == [code]
 
 
-async def test_waiting_in_vain_says_what_there_is(sandbox: Sandbox) -> None:
-    with pytest.raises(TimeoutError, match="live calls: none"):
-        await sandbox.wait_until(lambda: False, timeout_s=0.01)
-
-
 @pytest.mark.parametrize("is_sorted", [False, True])
 async def test_query_may_arrive_sorted_though_the_signature_covers_the_order_given(
     app: WebhookApp, is_sorted: bool

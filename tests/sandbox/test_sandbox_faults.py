@@ -59,27 +59,6 @@ async def test_callback_held_back_is_overtaken_by_the_next(app: WebhookApp, sand
     assert numbers.index("1") > numbers.index("2")
 
 
-async def test_delayed_callback_comes_later(app: WebhookApp, sandbox: Sandbox) -> None:
-    sandbox.faults.delay_callbacks("participant-join", by_s=0.05)
-
-    await two_in_a_conference(app, sandbox)
-    await sandbox.wait_until(lambda: len(app.events()) == 3)
-
-    assert app.at("/conference")[-1].params["SequenceNumber"] == "1"
-
-
-async def test_call_status_can_be_named_too(app: WebhookApp, sandbox: Sandbox) -> None:
-    app.on("/voice", "<Response><Hangup/></Response>")
-    sandbox.faults.lose_callbacks("status=completed")
-
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await sandbox.wait_until(lambda: sandbox.request_log.callbacks("completed"))
-    await sandbox.wait_until_idle()
-
-    assert app.at("/status") == []
-    assert sandbox.faults.pending_count() == 0
-
-
 @pytest.mark.parametrize(
     ("how", "error", "status", "fault", "calls"),
     [
@@ -141,27 +120,6 @@ async def test_server_error_may_come_before_or_after_the_effect(
         await twilio.calls.create_async(to="client:alice", from_=BUSINESS, twiml=PAUSE)
 
     assert (refused.value.status, len(sandbox.live_calls())) == (500, calls)
-
-
-async def test_path_pattern_matches_any_conference(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.faults.next_rest("POST", "/Conferences/*/Participants", status=500)
-
-    with pytest.raises(TwilioRestException):
-        await twilio.conferences("room").participants.create_async(to="client:alice", from_=BUSINESS)
-
-    assert sandbox.request_log.requests("POST", "Participants")[0].fault == "500-before"
-
-
-async def test_request_for_twiml_can_be_failed(app: WebhookApp, sandbox: Sandbox) -> None:
-    app.on("/fallback", "<Response><Hangup/></Response>")
-    sandbox.add_number(BUSINESS, voice_url=f"{app.url}/voice", voice_fallback_url=f"{app.url}/fallback")
-    sandbox.faults.fail_fetches("/voice")
-
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-    await sandbox.wait_until(lambda: not sandbox.live_calls())
-
-    assert app.at("/voice") == []
-    assert app.at("/fallback")[0].params["ErrorCode"] == "11205"
 
 
 async def test_hook_sees_each_request_before_and_after_its_effect(sandbox: Sandbox, twilio: Client) -> None:

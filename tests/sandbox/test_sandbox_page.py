@@ -235,17 +235,6 @@ async def test_taking_a_phone_that_is_about_to_ring_lets_it_ring(bridging: Webho
     assert sandbox.calls_of("client:alice")[0].status == "ringing"
 
 
-async def test_eight_tabs_receive_the_same(bridging: WebhookApp, sandbox: Sandbox) -> None:
-    async with aiohttp.ClientSession() as session:
-        sockets = [await session.ws_connect(f"{sandbox.url}/sandbox/live") for _ in range(8)]
-        pages = [Page(socket) for socket in sockets]
-        await sandbox.call_in(CUSTOMER, BUSINESS)
-        await asyncio.gather(*(page.until(lambda it: it.leg("client:alice")["sound"] == "ring") for page in pages))
-        assert len({page.leg("client:alice")["sid"] for page in pages}) == 1
-        for socket in sockets:
-            await socket.close()
-
-
 async def test_many_changes_at_once_are_few_messages(page: Page, control: Control, sandbox: Sandbox) -> None:
     await page.until(lambda it: "alone" in it.received and "debugger" in it.received)
     before = page.messages

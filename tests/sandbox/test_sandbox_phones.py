@@ -1,9 +1,8 @@
 """Phones with scripted behavior, and calls as a person on a phone sees them."""
 
-from conferral.sandbox import PhoneScript, Sandbox
+from conferral.sandbox import Sandbox
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
-from tests.support.fair_time import LoopSandbox
 from tests.support.phones import dialed
 
 
@@ -19,18 +18,6 @@ async def test_phone_answers_and_hangs_up_by_its_script(bridging: WebhookApp, sa
     assert bridging.at("/action")[0].params["DialCallDuration"] == "4"
     kinds = [str(it.sound) for it in caller.sounds_heard]
     assert kinds[:3] == ["silence", "ringback", alice.sid]
-
-
-async def test_phone_without_a_script_rings_until_instructed(bridging: WebhookApp, sandbox: Sandbox) -> None:
-    caller = await sandbox.call_in(CUSTOMER, BUSINESS)
-    alice = await dialed(sandbox, "client:alice")
-    await sandbox.wait_until(lambda: alice.status == "ringing")
-
-    alice.answer()
-    assert (caller.status, str(alice.hears_now)) == ("in-progress", caller.sid)
-    caller.hang_up()
-
-    assert (alice.status, alice.hears_now) == ("completed", None)
 
 
 async def test_script_for_one_call_gives_way_to_the_usual_one(bridging: WebhookApp, sandbox: Sandbox) -> None:
@@ -55,16 +42,3 @@ async def test_keys_are_pressed_by_script(app: WebhookApp, sandbox: Sandbox) -> 
     await sandbox.wait_until(lambda: caller.has_heard(callee))
 
     assert app.at("/pressed")[0].params["Digits"] == "1"
-
-
-async def test_all_phones_can_have_a_script_by_default(bridging: WebhookApp) -> None:
-    async with LoopSandbox(speed=20.0, default_script=PhoneScript(answer_after_s=0.1)) as sandbox:
-        sandbox.add_number(BUSINESS, voice_url=f"{bridging.url}/voice")
-
-        caller = await sandbox.call_in(CUSTOMER, BUSINESS)
-
-        await sandbox.wait_until(lambda: caller.status == "in-progress")
-
-
-async def test_browser_parameters_do_not_make_another_phone(sandbox: Sandbox) -> None:
-    assert sandbox.phone("client:alice?session=1") is sandbox.phone("client:alice")

@@ -59,15 +59,6 @@ def test_sounds_are_described_for_listener_and_observer(heard: Sound, kind: str,
     assert views.sound_sentence("ann", heard, names) == sentence
 
 
-def test_several_are_listed_as_one_says_it() -> None:
-    assert [views.join_names(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
-        "no one",
-        "a",
-        "a and b",
-        "a, b, and c",
-    ]
-
-
 async def test_rest_request_is_shown_with_the_party_of_its_call() -> None:
     sandbox = Sandbox(seed="views")
     sandbox.add_number("+15550100", voice_url="nonsense")
@@ -96,15 +87,3 @@ def test_an_answer_is_shown_line_by_line_where_it_can_be_read(answer: str, shown
     entry = DeliveryEntry(0.0, "voice", "program", "http://a/b", "POST", (), "CA1", answer=answer)
 
     assert views.delivery_view(Sandbox(), 0, entry)["answer"] == shown
-
-
-def test_phones_beyond_the_limit_are_hidden_except_manual_ones() -> None:
-    sandbox = Sandbox()
-    sandbox.phone("client:first").is_manual = True
-    for number in range(views.PHONES_MAX + 5):
-        sandbox.phone(f"client:{number}")
-
-    shown, more = views.phone_views(sandbox)
-
-    assert more == 6
-    assert [phone["address"] for phone in shown][:2] == ["client:first", "client:6"]
