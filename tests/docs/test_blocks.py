@@ -81,15 +81,6 @@ def test_settings_to_be_exported_are_enough_to_begin_with(markdown: Path) -> Non
         load(ServiceSettings, dict(word.split("=", 1) for word in exported))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [["dance"], ["transfer", "CA0", "--to", "client:bob", "--timeout", "soon"], ["end"], ["show", "CA0", "--loud"]],
-)
-def test_invalid_command_line_is_found(words: list[str]) -> None:
-    with pytest.raises(Exception, match=r"(?i)no such|a valid number|missing"):
-        parsed(words)
-
-
 @each_page
 def test_requests_that_are_to_be_typed_are_answered_by_the_api(markdown: Path) -> None:
     routes = [(route.method, re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path))) for route in ROUTES]

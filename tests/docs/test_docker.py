@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 
@@ -44,15 +43,6 @@ def option(service, name):
     return arguments[arguments.index(name) + 1]
 
 
-def stages():
-    found = []
-    for name, rest in instructions():
-        if name == "FROM":
-            found.append([])
-        found[-1].append((name, rest))
-    return found
-
-
 def copied_from_the_tree():
     return [source for rest in rest_of("COPY") if "--from=" not in rest for source in rest.split()[:-1]]
 
@@ -86,45 +76,7 @@ def test_secrets_never_get_into_the_build():
     assert not any(line.startswith("!.") for line in lines)
 
 
-def test_libraries_are_installed_by_hash_from_the_lock():
-    installs = [command.strip() for rest in rest_of("RUN") for command in rest.split("&&") if " install " in command]
-
-    assert len(installs) == 2
-    assert {"--require-hashes", "requirements.lock"} <= set(shlex.split(installs[0]))
-    # The project itself needs nothing more from anywhere.
-    assert {"--no-deps", "--no-index", "--no-build-isolation"} <= set(shlex.split(installs[1]))
-    assert all("--no-cache-dir" in command for command in installs)
-
-
-def test_the_image_that_runs_has_one_layer_of_ours_and_a_user_without_rights():
-    last = stages()[-1]
-    users = [rest for name, rest in last if name == "USER"]
-
-    assert users
-    assert users[-1] not in ("root", "0")
-    assert [rest for name, rest in last if name == "COPY"] == ["--from=builder /opt/conferral /opt/conferral"]
-    assert not any("pip" in rest for name, rest in last if name == "RUN")
-    # Signals reach the process only when no shell stands between.
-    assert ("ENTRYPOINT", '["conferral"]') in last
-
-
-def test_the_image_has_a_python_that_the_project_is_tested_on():
-    images = {rest.split()[0] for rest in rest_of("FROM")}
-    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
-
-    for image in images:
-        version = re.search(r"python:(\d+\.\d+)", image)[1]
-        assert f'"{version}"' in workflow
-
-
 # ---- the composition ---------------------------------------------------------------------------------------------
-
-
-def test_there_are_redis_the_webhooks_two_workers_and_the_console():
-    assert "redis" in SERVICES
-    assert [name for name, service in OURS.items() if service["command"][0] == "webhooks"] == ["webhooks"]
-    assert [name for name, service in OURS.items() if service["command"][0] == "console"] == ["console"]
-    assert sum(service.get("deploy", {}).get("replicas", 1) for service in WORKERS.values()) == 2
 
 
 def test_redis_keeps_what_it_is_given():
@@ -137,14 +89,6 @@ def test_redis_keeps_what_it_is_given():
     volume, _, folder = SERVICES["redis"]["volumes"][0].partition(":")
     assert volume in COMPOSE["volumes"]
     assert folder == "/data"
-
-
-@pytest.mark.parametrize("name", SERVICES)
-def test_every_service_has_a_health_check_and_comes_back_by_itself(name):
-    service = SERVICES[name]
-
-    assert service["healthcheck"]["test"][0] == "CMD"
-    assert service["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -160,11 +104,6 @@ def test_docker_services_run_existing_commands_and_options(name, commands):
 def test_prometheus_reaches_the_metrics_of_workers_from_their_network_alone(name):
     assert option(name, "--host") == "0.0.0.0"
     assert "outside" in SERVICES[name]["networks"]
-
-
-@pytest.mark.parametrize("name", OURS)
-def test_a_process_gets_longer_to_stop_than_it_takes(name):
-    assert int(OURS[name]["stop_grace_period"].removesuffix("s")) > 10
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -198,12 +137,6 @@ def test_the_console_is_published_to_this_machine_alone():
     assert SERVICES["console"]["ports"] == [f"127.0.0.1:{port}:{port}"]
     # It can't see that from inside: without a name it would answer under anyone's that leads here.
     assert is_loopback(option("console", "--allow-host"))
-
-
-def test_the_webhooks_listen_beyond_their_container_on_the_port_that_is_published():
-    assert option("webhooks", "--host") == "0.0.0.0"
-    assert SERVICES["webhooks"]["ports"] == [f"127.0.0.1:8080:{option('webhooks', '--port')}"]
-    assert [name for name, service in SERVICES.items() if "ports" in service] == ["webhooks", "console"]
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -270,22 +203,6 @@ def test_the_line_that_starts_redis_gives_it_its_password(tmp_path):
         server.terminate()
         server.communicate(timeout=30)
     assert server.returncode == 0, "it is process 1 of its container, so the signal reaches it"
-
-
-BASES = sorted({rest.split()[0] for rest in rest_of("FROM")})
-
-
-@pytest.mark.parametrize("image", [*BASES, SERVICES["redis"]["image"]])
-def test_external_images_are_pinned_by_digest(image):
-    assert re.fullmatch(r"[a-z]+:\d+\.\d+\.\d+-[a-z]+@sha256:[0-9a-f]{64}", image)
-
-
-def test_actions_are_pinned_by_commit():
-    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text("utf-8")
-
-    used = re.findall(r"uses: (.+)", workflow)
-    assert used
-    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", one) for one in used)
 
 
 def test_docker_itself_takes_the_composition(tmp_path):

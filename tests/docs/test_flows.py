@@ -15,8 +15,13 @@ DRAWN = [(name, page, diagram) for page, text in PAGES.items()
          for name, diagram in load_script("flow_pages").drawn_in(text).items()]  # fmt: skip
 
 
+#: Drawn in every run; the others in the long one.
+USUAL = ("inbound-convert", "consult", "warm", "recall", "park-bridged")
+EACH = [pytest.param(*one, id=one[0], marks=[] if one[0] in USUAL else [pytest.mark.soak]) for one in DRAWN]
+
+
 @pytest.mark.redis
-@pytest.mark.parametrize("name, page, diagram", DRAWN, ids=[name for name, _, _ in DRAWN])
+@pytest.mark.parametrize("name, page, diagram", EACH)
 async def test_diagram_is_what_a_run_of_its_flow_draws_now(redis_server, name, page, diagram):
     drawn = await documented_flows.draw(redis_server.url, name)
 
@@ -39,14 +44,3 @@ def test_diagram_names_roles_only_and_nothing_that_mermaid_stumbles_over(diagram
         assert re.fullmatch(
             r"    (participant \w+( as [\w ]+)?|\w+(-->>|->>|--x)\w+: .+|Note over \w+(,\w+)?: .+)", line
         )
-
-
-def test_new_diagrams_take_the_places_of_the_old_ones_and_leave_the_words_alone():
-    script = load_script("flow_pages")
-    page = "# One\n<!-- flow: one -->\n<!-- /flow -->\nwords\n<!-- flow: two -->\nold\n<!-- /flow -->\n"
-
-    new = script.with_diagrams(page, {"one": "a\n", "two": "b\n"})
-
-    assert script.drawn_in(new) == {"one": "a\n", "two": "b\n"}
-    assert script.with_diagrams(new, {"one": "a\n", "two": "b\n"}) == new
-    assert re.sub(r"<!-- flow: \w+ -->\n.*?<!-- /flow -->\n", "", new, flags=re.DOTALL) == "# One\nwords\n"

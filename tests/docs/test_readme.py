@@ -1,12 +1,8 @@
 """The README shows what the demo prints, and the pages lead to where the demo listens."""
 
-import sys
 from pathlib import Path
 
-import pytest
-
-from conferral import command_line
-from conferral.demo import characters, closing_message, environment
+from conferral.demo import closing_message, environment
 from conferral.demo.stories import STORIES
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.connection.client import make_client
@@ -40,29 +36,10 @@ def test_the_readme_shows_where_everything_is_as_the_demo_prints_it() -> None:
     assert [line for line in printed() if line in shown] == shown
 
 
-def test_the_demos_last_screen_fits_80_columns() -> None:
-    assert [line for line in printed() if len(line) > 80] == []
-
-
-def test_the_demo_offers_other_stories_by_a_command_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", [str(ROOT / "conferral" / "__main__.py")])
-
-    assert f"Other stories:  {command_line.own_command()} demo --story NAME" in printed()
-    monkeypatch.setenv(command_line.CALLED_AS, "conferral")
-    assert "Other stories:  conferral demo --story NAME" in printed()
-
-
 def test_the_quickstart_leads_to_the_pages_that_the_demo_prints() -> None:
     for name in ("console", "phones"):
         (address,) = [line.split()[1] for line in printed() if line.startswith(f"  {name} ")]
         assert f"<{address}>" in QUICKSTART
-
-
-def test_documented_manual_phones_are_those_that_wait() -> None:
-    assert {characters.name(address) for address in characters.MANUAL_PHONES} == {"the customer", "alice", "dave"}
-    assert {characters.name(address) for address in characters.ANSWERING_LATER} == {"bob", "carol"}
-    for page in (README, QUICKSTART):
-        assert f"`{characters.DAVE}`" in page
 
 
 def test_quickstart_names_every_demo_flow() -> None:

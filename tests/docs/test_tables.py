@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
-
 from tests.docs.markdown_files import each_page
 
 DELIMITER = re.compile(r"\|(?: *:?-+:? *\|)+")
@@ -41,18 +39,6 @@ def test_every_row_of_a_table_has_the_cells_of_its_header(markdown: Path) -> Non
     assert uneven(markdown.read_text("utf-8")) == []
 
 
-def test_row_with_another_number_of_cells_is_found() -> None:
-    assert uneven("| a | b |\n| --- | --- |\n| 1 \\| 2 | 3 |\n| 1 | | 2 |\n\n| c |\n| --- |\n") == ["| 1 | | 2 |"]
-
-
 @each_page
 def test_every_row_of_a_table_has_a_header(markdown: Path) -> None:
     assert torn(markdown.read_text("utf-8")) == []
-
-
-@pytest.mark.parametrize("rest", ["| 3 | 4 |", "| 3 | 4 |\n| 5 | 6 |"])
-def test_a_table_that_a_sentence_cuts_is_found(rest: str) -> None:
-    whole = "| a | b |\n| --- | ---: |\n| 1 | 2 |\n"
-
-    assert torn(whole) == []
-    assert torn(f"{whole}\nA sentence.\n{rest}\n") == ["| 3 | 4 |"]
