@@ -273,7 +273,7 @@ ROADS: dict[str, tuple[tuple[str, Fields], ...]] = {
 }
 
 
-@pytest.mark.parametrize("state", kept(["ringing", *ROADS], "consult"))
+@pytest.mark.parametrize("state", kept(["ringing", *ROADS], "connected"))
 async def test_command_that_the_state_does_not_allow_is_refused_in_the_same_words_by_every_way(system, state):
     """Whatever is not among what is allowed now; it changes nothing, so that all may ask at once."""
     everyone_answers(system)

@@ -19,10 +19,9 @@ from tests.model_checking.decision import BrokenLawError
 from tests.model_checking.flows import FLOWS, Flow
 from tests.model_checking.idle_reduction import IdleReduction
 from tests.model_checking.invariants import is_at_rest
-from tests.model_checking.moves import FAULTS
 from tests.model_checking.search import Bounds, Exploration, Finding
 from tests.model_checking.silent_log import quietly
-from tests.model_checking.traces import describe, moment, replay, said
+from tests.model_checking.traces import describe, replay, said
 
 
 @pytest.fixture(autouse=True)
@@ -105,13 +104,6 @@ def test_flow_that_cannot_be_replayed_says_what_can_happen_there(begin: Begin) -
         replay(exploration, ["1. the sky falls"])
 
 
-def test_flow_that_breaks_no_law_is_not_reported(begin: Begin) -> None:
-    exploration = begin(FLOWS["convert"], left=Left())
-    sends = next(move for move, _ in exploration.moves.of(exploration.start) if move.kind == "send")
-    with pytest.raises(ValueError, match="'no one is stranded' breaks None"):
-        describe(exploration, Finding(BrokenLawError("no one is stranded", "planted"), (sends,)))
-
-
 #: The agent leaves as the call is parked, and the wait document of the customer's conference is lost.
 _WITHOUT_MUSIC = """
 1. agent: hang up
@@ -136,43 +128,13 @@ def test_moves_are_worded_differently_when_a_party_joins_two_conferences(begin: 
     assert sum(word.startswith("participant_joined customer") for word in words) == 2
 
 
-def test_parked_customer_hears_music_although_it_failed_in_the_first_conference(begin: Begin) -> None:
-    exploration = begin(FLOWS["park-room"], left=Left(1, 1, 1, 2))
-    places, _ = replay(exploration, _WITHOUT_MUSIC.splitlines())
-    place = exploration.settled(places[-1])
-    assert "hears music" in moment(exploration.system, place)
-
-
 # ---- places ------------------------------------------------------------------------------------------------------
-
-
-def test_two_orders_that_lead_to_the_same_place_meet_there(begin: Begin) -> None:
-    exploration = begin(FLOWS["convert"], left=Left())
-    sent = [after for move, after in exploration.moves.of(exploration.start) if move.kind == "send"]
-    (moved,) = sent
-    assert isinstance(moved, Place)
-    one, other = two_ways(exploration, moved, "answer", "fetch"), two_ways(exploration, moved, "fetch", "answer")
-    assert one == other
-
-
-def two_ways(exploration: Exploration, place: Place, *kinds: str) -> Place:
-    for kind in kinds:
-        after = next(after for move, after in exploration.moves.of(place) if move.kind == kind)
-        assert isinstance(after, Place)
-        place = after
-    return place
 
 
 def test_every_moment_of_a_session_is_moved_when_time_passes() -> None:
     for kind in (Session, Party, PendingCommand, Recording, TransferState, Attempt):
         moments = {field.name for field in fields(kind) if field.name.endswith("_ms")}
         assert moments == set(MOMENTS.get(kind, ())), kind
-
-
-def test_digest_does_not_depend_on_which_texts_are_the_same_object() -> None:
-    one, other = "a" * 40, "".join(["a"] * 40)
-    assert one is not other
-    assert digest(flat((one, one))) == digest(flat((one, other)))
 
 
 # ---- callbacks that change nothing -------------------------------------------------------------------------------
@@ -187,13 +149,12 @@ def test_callbacks_that_change_nothing_may_come_first(begin: Begin, monkeypatch:
     assert shorter < longer
 
 
-@pytest.mark.parametrize(("name", "faults"), [("consult-bridged", FAULTS), ("blind-room", ("crash",))])
-def test_every_place_is_reached_step_by_step_too(begin: Begin, name: str, faults: tuple[str, ...]) -> None:
+def test_every_place_is_reached_step_by_step_too(begin: Begin) -> None:
     """However much is learnt meanwhile of what must not be decided early."""
-    exploration = begin(FLOWS[name], left=Left(1, 1, 1, 2), faults=faults)
+    exploration = begin(FLOWS["blind-room"], left=Left(1, 1, 1, 2), faults=("crash",))
     ways: dict[Place, tuple[Move, ...]] = {exploration.start: ()}
     open_ = deque(ways)
-    while len(ways) < 600:
+    while len(ways) < 300:
         place = open_.popleft()
         for move, after in exploration.moves.of(place):
             if isinstance(after, Place) and after not in ways:

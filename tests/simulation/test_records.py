@@ -24,6 +24,7 @@ from conferral.storage.codecs import session_codec
 from conferral.worker.consumer import batch
 from tests.simulation.__main__ import play
 from tests.simulation.plan import Plan
+from tests.simulation.report import describe
 
 FOLDER = Path(__file__).with_name("records")
 SEEDS = range(101, 121)
@@ -85,9 +86,11 @@ def recorded(describe: Callable[[Step, Any, int], str] = line_of) -> Iterator[li
 
 
 def steps_of(seed: int) -> tuple[list[str], list[str]]:
-    """The lines of both records."""
+    """The lines of both records, of a world in which no law was broken."""
     with recorded() as lines, recorded(details_of) as details:
-        play(plan(seed))
+        run = play(plan(seed))
+    assert not run.problems, describe(run)
+    assert not run.exceptions, describe(run)
     return lines, details
 
 
