@@ -7,7 +7,7 @@ import json
 import pytest
 
 from conferral.runtime import containment, log
-from conferral.runtime.containment import ItemKind, contain, log_unexpected, run_with_restarts
+from conferral.runtime.containment import ItemKind, contain, run_with_restarts
 from conferral.runtime.errors import LeaseLostError
 from conferral.runtime.metrics import Metrics
 from tests.support import plain_log
@@ -40,14 +40,6 @@ async def test_any_error_is_kept_logged_and_counted(name, lines):
     assert "test_containment.py" in line["exception"]
     assert SECRET not in json.dumps(line)
     assert "5550123" not in json.dumps(line)
-
-
-async def test_item_without_an_error_leaves_no_trace(lines):
-    metrics = Metrics()
-    with contain(ItemKind.EFFECT, metrics) as boundary:
-        pass
-    assert boundary.unexpected is None
-    assert (lines(), count(metrics, ItemKind.EFFECT)) == ([], 0)
 
 
 @pytest.mark.parametrize("error", [LeaseLostError("lost"), SystemExit(1), KeyboardInterrupt(), MemoryError()])
@@ -95,12 +87,6 @@ def test_coroutine_that_is_thrown_away_handles_nothing_more(lines):
     assert (lines(), went_on) == ([], [])
 
 
-def test_boundary_works_without_a_loop():
-    with contain(ItemKind.DECISION, Metrics()) as boundary:
-        raise KeyError("mode")
-    assert boundary.unexpected is not None
-
-
 def test_cause_is_shown_with_its_traceback_and_without_its_text(lines):
     def fail():
         try:
@@ -114,13 +100,6 @@ def test_cause_is_shown_with_its_traceback_and_without_its_text(lines):
     assert "KeyError\n\nwhich led to:" in shown
     assert shown.endswith("LeaseLostError: another worker holds it")
     assert SECRET not in shown
-
-
-def test_traceback_of_endless_causes_is_bounded(lines):
-    first, second = ValueError(), TypeError()
-    first.__cause__, second.__cause__ = second, first
-    log_unexpected(ItemKind.TASK, Metrics(), first)
-    assert lines()[0]["exception"].count("which led to") == log.CAUSES_MAX
 
 
 class Runs:
@@ -164,18 +143,6 @@ async def test_task_that_fails_while_the_process_stops_does_not_run_again(pauses
     runs = Runs(stop, [KeyError(), KeyError()])
     await run_with_restarts(stop, "gauges", runs, Metrics())
     assert (runs.started, pauses) == (1, [])
-
-
-async def test_stop_during_the_pause_ends_the_task(monkeypatch):
-    stop = asyncio.Event()
-
-    async def stopped(_stop, _wait_s):
-        stop.set()
-
-    monkeypatch.setattr(containment, "pause", stopped)
-    runs = Runs(stop, [KeyError()])
-    await run_with_restarts(stop, "gauges", runs, Metrics())
-    assert runs.started == 1
 
 
 async def test_error_that_is_to_end_a_task_does(pauses):

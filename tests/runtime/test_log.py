@@ -36,11 +36,6 @@ def test_address_is_shown_as_its_last_two_digits_or_its_kind(address, shown):
     assert redaction.redact(address) == shown
 
 
-@given(st.integers(10**6, 10**15 - 1))
-def test_no_number_shows_more_than_two_digits(number):
-    assert sum(letter.isdigit() for letter in redaction.redact(f"+{number}")) == 2
-
-
 def test_address_under_a_known_key_is_redacted(lines):
     structlog.get_logger().info("call_came_in", address="+14155550123", session_id="CA1")
     (line,) = lines()
@@ -74,12 +69,6 @@ def test_contents_of_commands_and_dials_are_not_logged(lines, key):
     assert "5550123" not in json.dumps(line)
 
 
-def test_number_in_the_text_of_an_error_is_masked(lines):
-    error = ValueError("no route to +1 (415) 555-0123")
-    structlog.get_logger().error("task_failed", exc_info=error, reason="dialing 14155550123 failed")
-    assert "5550123" not in json.dumps(lines()).replace("-", "").replace(" ", "")
-
-
 @pytest.mark.parametrize("written", [
     "+14155550123", "14155550123", "4155550123", "001 415 555 0123", "+1 (415) 555-0123", "(415) 555-0123",
     "+1-415-555-0123", "415.555.0123", "1.415.555.0123", "415 - 555 - 0123", "415   555   0123", "415/555/0123",
@@ -106,23 +95,9 @@ def test_text_without_phone_numbers_is_left_unchanged(text):
     assert redaction.mask_numbers(text) == text
 
 
-def test_number_behind_a_host_is_masked():
-    assert redaction.mask_numbers("10.0.0.1/14155550123 refused") == "10.0.0.1/…23 refused"
-
-
 def test_example_number_in_our_own_texts_is_not_redacted(lines):
     structlog.get_logger().error("directory_refused", reason=f"such as {redaction.EXAMPLE}, not +12025550146")
     assert lines()[0]["reason"] == "such as +12025550145, not +…46"
-
-
-def test_address_of_a_host_is_no_number(lines):
-    structlog.get_logger().info("x", reason="127.0.0.1:6379 refused, 192.168.100.200 too")
-    assert lines()[0]["reason"] == "127.0.0.1:6379 refused, 192.168.100.200 too"
-
-
-def test_sids_are_left_as_they_are(lines):
-    structlog.get_logger().info("x", session_id="CA" + "1" * 32, call_sid="CA" + "0123456789" * 3 + "ab")
-    assert lines()[0]["call_sid"] == "CA" + "0123456789" * 3 + "ab"
 
 
 @pytest.mark.redis

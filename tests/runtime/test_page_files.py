@@ -1,10 +1,7 @@
-"""The files of all pages: what their modules ask for is there, text never becomes markup, colours can be read."""
+"""The files of all pages: what their modules ask for is there, and text never becomes markup."""
 
-import itertools
 import re
 from pathlib import Path
-
-import pytest
 
 from conferral.runtime.web import pages
 from tests.support.each import each
@@ -60,58 +57,3 @@ def test_text_never_becomes_markup_and_modules_are_short(path: Path) -> None:
     assert not FOREIGN.findall(text)
     if path.suffix == ".js":
         assert len(text.splitlines()) <= MODULE_LINES_MAX
-
-
-# ---- colours ---------------------------------------------------------------------------------------------------------
-
-TOKENS = (pages.SHARED_FOLDER / "tokens.css").read_text("utf-8")
-COLOUR = re.compile(r"--([a-z-]+): (?:light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)|(#[0-9a-f]{6}));")
-STATES = [f"state-{state}" for state in ("bridged", "converting", "conferenced", "transferring", "ended")]
-GROUNDS = ("page", "panel", "raised", "chosen")
-TEXTS = ("text", "muted", "link", "good", "warn", "bad", *STATES)
-#: Text that has a ground of its own.
-PAIRS = [
-    *itertools.product(TEXTS, GROUNDS),
-    ("good", "good-ground"),
-    ("warn", "warn-ground"),
-    ("bad", "bad-ground"),
-    ("text", "bad-ground"),
-    ("link", "bad-ground"),
-    ("muted", "bad-ground"),
-    ("on-fill", "fill"),
-    ("on-fill", "bad-fill"),
-]
-
-
-def colours(theme: int) -> dict[str, str]:
-    """The tokens of a theme: 0 is light, 1 is dark."""
-    return {name: both or (light, dark)[theme] for name, light, dark, both in COLOUR.findall(TOKENS)}
-
-
-def luminance(colour: str) -> float:
-    """Relative luminance. Source: Web Content Accessibility Guidelines 2.2, "relative luminance"."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
-
-
-EDGES = [*itertools.product(("border", "focus"), GROUNDS)]
-
-
-@pytest.mark.parametrize(("pairs", "least"), [(PAIRS, 4.5), (EDGES, 3)], ids=["texts", "controls-and-focus"])
-@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
-def test_what_is_drawn_has_sufficient_contrast_on_every_ground(
-    theme: int, pairs: list[tuple[str, str]], least: float
-) -> None:
-    of = colours(theme)
-    poor = {
-        f"{drawn} on {ground}": round(found, 2)
-        for drawn, ground in pairs
-        if (found := contrast(of[drawn], of[ground])) < least
-    }
-    assert not poor
