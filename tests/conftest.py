@@ -22,7 +22,6 @@ pytest_plugins = (
     "tests.support.row_coverage",
     "tests.support.script_errors",
     "tests.support.shared_compiling",
-    "tests.support.short_reports",
     "tests.support.soak_summary",
 )
 _SCENARIOS = ("scenario", "transfer_scenarios", "conference_scenarios", "command_scenarios")

@@ -1,21 +1,13 @@
 """Commands that Redis ran without an answer, and commands that it got twice: each one counts once."""
 
-import signal
 from collections.abc import Callable
 
 import pytest
-import redis.asyncio as redis_asyncio
 
-from conferral.runtime.clock import SystemClock
 from conferral.storage import scripts
-from conferral.storage.connection.client import make_client
-from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
 from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
-from tests.storage.test_commit import SESSION, opened
 from tests.support.metric_values import value_of
 from tests.support.tcp_relay import Relay
 
@@ -58,37 +50,6 @@ async def test_fault_02_commit_reaches_redis_twice(redis_server):
         relay.repeat(COMMIT)
         await life_of_a_call(system)
         assert relay.repeated > 10
-
-
-@pytest.mark.soak
-async def test_fault_02_commit_of_a_client_that_repeats_by_itself(own_redis):
-    """The library's own defaults, which are not ours: it sends again what a silent Redis has already taken."""
-    keys, clock, sent = Keys("test", 4), SystemClock(), 0
-    client = make_client(own_redis.url)
-    partition = keys.partition_of(SESSION)
-    taken = await leases.claim(client, keys, partition, "1:one", clock)
-    await client.script_load(scripts.commit_batch.text)
-    entry_id = (await client.xadd(keys.events(partition), {"type": "x"})).decode()
-    batch = Batch(entry_ids=[entry_id], sessions=[opened()])
-
-    async def wake(request: bytes) -> None:
-        nonlocal sent
-        if sent and COMMIT not in request:  # it has given up waiting, and connects once more
-            own_redis.signal(signal.SIGCONT)
-        sent += COMMIT in request
-
-    async with Relay(own_redis.socket) as relay:
-        insistent = redis_asyncio.Redis(unix_socket_path=str(relay.socket))
-        await insistent.ping()
-        relay.on_request = wake
-        own_redis.signal(signal.SIGSTOP)
-        result = await SessionStore(insistent, keys, session_ttl_s=3600).commit(partition, taken, batch)
-        assert (result, sent) == (CommitResult.ALREADY, 2)
-        await insistent.aclose()
-    assert await client.hget(keys.lease(partition), "commit") == b"1"
-    assert await client.hget(keys.session(SESSION), "version") == b"1"
-    assert await client.xlen(keys.log(SESSION)) == 1
-    await client.aclose()
 
 
 def cuts_the_reply(relay: Relay) -> None:

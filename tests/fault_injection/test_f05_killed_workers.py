@@ -64,11 +64,6 @@ async def test_fault_05_worker_killed_before_a_commit(system, tmp_path, nth):
 
 
 @pytest.mark.parametrize("nth", range(1, BATCHES + 1))
-async def test_fault_05_worker_killed_after_reading(system, tmp_path, nth):
-    await transfer_survives(system, tmp_path, die_at="after_read", nth=nth)
-
-
-@pytest.mark.parametrize("nth", range(1, BATCHES + 1))
 async def test_fault_06_worker_killed_after_a_commit_and_before_its_request(system, tmp_path, nth):
     await transfer_survives(system, tmp_path, die_at="after_commit", nth=nth)
 

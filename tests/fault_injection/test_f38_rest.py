@@ -1,8 +1,6 @@
 """Requests to Twilio that come to grief: before or after their effect, for ever, refused, mangled, not authorised."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -12,7 +10,6 @@ from conferral.sandbox.request_log import RestEntry
 from tests.fault_injection.calls import all_hang_up, many_talk
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
-from tests.support.outcomes import wait_for_outcome
 
 pytestmark = pytest.mark.redis
 _T = TypeVar("_T")
@@ -126,48 +123,6 @@ async def test_fault_40_session_with_a_hanging_request_delays_no_other(system: F
     (hanging,) = redirects(system, agent)
     assert (hanging.applied, hanging.duration_ms) == (False, 0.0), "it hangs all the while"
     await all_hang_up(system)
-
-
-HANGING = 200
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(240)
-@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=20)
-async def test_fault_40_two_hundred_requests_that_hang_cost_their_commands_and_no_call(
-    system: FaultSystem,
-) -> None:
-    """More than there are slots: endings have some of their own, and everyone talks on."""
-    talks = await few_at_a_time(system.talking for _ in range(HANGING))
-    (ended, _), *stuck = talks
-    system.sandbox.faults.next_rest("POST", "/Calls/*", latency_s=120.0, cut="before", count=10**6, Twiml="*")
-    ids = [await system.begins("convert", customer.sid) for customer, _ in stuck]
-    await system.sandbox.wait_until(lambda: sum(bool(redirects(system, agent)) for _, agent in stuck) >= 20)
-
-    await system.done("end", ended.sid)
-    assert not [entry for _, agent in stuck for entry in redirects(system, agent) if entry.applied]
-
-    wait = partial(wait_for_outcome, system.client, system.keys, timeout_s=60.0)
-    outcomes = await few_at_a_time(partial(wait, command_id) for command_id in ids)
-    system.sandbox.faults.clear()
-    words = {outcome.status for outcome in outcomes}
-    assert words == {"failed"}, words
-    for customer, agent in stuck:
-        assert (customer.status, agent.status) == ("in-progress", "in-progress")
-        await system.until(customer.sid, state="bridged")
-    await system.done("convert", talks[-1][0].sid)
-    await all_hang_up(system)
-
-
-async def few_at_a_time(acts: Iterable[Callable[[], Awaitable[_T]]]) -> list[_T]:
-    """Does everything, eight at a time: each holds a connection to Redis while it waits."""
-    gate = asyncio.Semaphore(8)
-
-    async def one(act: Callable[[], Awaitable[_T]]) -> _T:
-        async with gate:
-            return await act()
-
-    return list(await asyncio.gather(*map(one, acts)))
 
 
 async def test_fault_41_refused_and_mangled_answers_are_waited_out_and_nothing_happens_twice(

@@ -66,17 +66,6 @@ async def test_fault_55_doubled_and_contrary_commands_have_one_outcome_each(
     await all_hang_up(system)
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(600)
-async def test_fault_55_many_rounds_of_doubled_and_contrary_commands(redis_server: RedisServer, chance: Random) -> None:
-    for _ in range(ROUNDS):
-        async with FaultSystem(redis_server) as system:
-            system.sandbox.phone(TARGET).script(answer_after_s=0.02)
-            await plays(system, chance)
-            await all_hang_up(system)
-            await system.client.flushall()
-
-
 BAD_IDS = ("{0}x", "*", "a b", "a\r\nb", "x" * 65, "é", "[a-z]", "conferral:{0}:lease", "../x", "%7B0%7D")
 
 

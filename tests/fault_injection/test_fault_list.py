@@ -23,8 +23,3 @@ def numbered_tests() -> dict[int, list[str]]:
 
 def test_every_fault_has_a_test_and_every_numbered_test_a_fault():
     assert numbered_tests().keys() == FAULTS.keys()
-
-
-def test_a_name_plays_one_fault():
-    names = [name.partition(":")[2] for names in numbered_tests().values() for name in names]
-    assert len(names) == len(set(names))

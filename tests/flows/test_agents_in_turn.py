@@ -77,38 +77,6 @@ async def test_failing_agents_are_tried_once_in_order_and_the_caller_hears_so(re
         assert [entry["reason"] for entry in await system.outcomes()] == ["agent-rejected"]
 
 
-@MODES
-@pytest.mark.parametrize("while_rings", some([AGENT, BOB, PHONE], BOB))
-async def test_caller_who_gives_up_stops_the_phone_that_rings_and_no_other_does(
-    redis_server, tmp_path, mode, while_rings
-):
-    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
-        for address in AGENTS:
-            system.sandbox.phone(address).script_in_turn(rings() if address == while_rings else busy())
-        customer = await system.customer_calls()
-        leg = await system.dialed(while_rings)
-        await system.until(customer.sid, **{"party.agent.status": "ringing", "party.agent.address": while_rings})
-        await system.ended_by_hang_up(customer, customer.sid, "customer-left")
-        assert tried(system) == list(AGENTS[: AGENTS.index(while_rings) + 1])
-        assert leg.record.answered_at_s is None
-
-
-@pytest.mark.parametrize("mode", ["bridge", "conference"])
-async def test_late_end_of_the_first_agent_does_not_cost_the_second_the_call(redis_server, tmp_path, mode):
-    async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, mode)) as system:
-        system.agent_phone.script_in_turn(busy())
-        system.answered_by(BOB)
-        if mode == "bridge":  # into a conference the next is dialed only when the end of the first is known
-            system.sandbox.faults.delay_callbacks("status=busy", 0.5, To=AGENT)
-        system.sandbox.faults.duplicate_callbacks("*", count=9, To=AGENT)
-        customer = await system.customer_calls()
-        bob = await talks_with(system, customer, BOB)
-        await system.done("convert", customer.sid)
-        await system.until_hears(customer, [bob])
-        assert tried(system) == [AGENT, BOB]
-        await system.ended_by_command(customer.sid)
-
-
 async def test_caller_is_hung_up_without_another_dial_when_the_action_fails(redis_server, tmp_path):
     """Twilio has retried it by then, and the fallback request does not say how the `<Dial>` ended."""
     async with LocalSystem(redis_server.url, speed=5, **settings(tmp_path, "bridge")) as system:

@@ -4,7 +4,7 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL
-from tests.flows.group_call import BOB, EVE, GroupCall, two
+from tests.flows.group_call import BOB, GroupCall, two
 from tests.support.local_system import LocalSystem
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1), pytest.mark.system(speed=5.0)]
@@ -71,17 +71,6 @@ async def test_held_party_hears_its_music_and_the_others_the_sentence(system):
     await crowd.let_go()
 
 
-async def test_one_at_a_time(system):
-    crowd = await two(system)
-    first = await crowd.say("announce", say=SENTENCE)
-    await crowd.expect_heard(customer=SAID, agent=SAID)
-    await crowd.rejected("", "announce", say="Another one.")
-    assert await crowd.outcome(first) == ("done", "")
-    await crowd.done("announce", say=SENTENCE)
-    assert times_heard(crowd, "customer") == 2
-    await crowd.let_go()
-
-
 # ---- Twilio ------------------------------------------------------------------------------------------------------
 
 
@@ -117,37 +106,6 @@ async def test_failed_document_fetch_is_reported_and_both_keep_talking(system, h
     assert SENTENCE not in reason
     await crowd.talk()
     await crowd.let_go(debugger=world_debugger(system))
-
-
-@pytest.mark.parametrize("fault, status", [
-    ({"status": 429}, "done"), ({"status": 400, "code": 20001}, "failed"), ({"cut": "after"}, "done"),
-], ids=["429", "400", "cut-after"])  # fmt: skip
-@pytest.mark.system(speed=5.0, policy={"announce_timeout_ms": 2_500})
-async def test_failed_announce_request_is_heard_at_most_once(system, fault, status):
-    crowd = await two(system)
-    system.sandbox.faults.next_rest("POST", "/Conferences/*", AnnounceUrl="*", **fault)
-    assert (await crowd.outcome(await crowd.say("announce", say=SENTENCE)))[0] == status
-    assert not system.sandbox.faults.pending_count()
-    assert times_heard(crowd, "customer") == times_heard(crowd, "agent") == (status == "done")
-    await crowd.talk()
-    await crowd.let_go()
-
-
-@pytest.mark.parametrize("rule", ["ended", "unreported"])
-@pytest.mark.parametrize("held", [False, True], ids=["to-all", "to-each"])
-async def test_participant_leaving_during_an_announcement_does_not_keep_it_open(redis_server, held, rule):
-    async with LocalSystem(redis_server.url, speed=5.0, rules=Behavior(announcement_of_a_leaver=rule)) as system:
-        crowd = await two(system)
-        await crowd.add("bob", BOB)
-        await crowd.add("eve", EVE)
-        if held:
-            await crowd.done("hold", party="eve")
-        given = await crowd.say("announce", say=SENTENCE)
-        await crowd.expect_heard(bob=SAID)
-        await crowd.leaves("bob")
-        assert await crowd.outcome(given) == ("done", "")
-        assert times_heard(crowd, "customer") == 1
-        await crowd.let_go()
 
 
 async def test_announcement_in_a_consult_is_heard_by_agent_and_target_alone(system):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.flows.flow_helpers import CAROL, GAP_MAX_S, SECOND, STARTS, TARGET, talking
+from tests.flows.flow_helpers import GAP_MAX_S, STARTS, TARGET, talking
 from tests.support.phones import answers
 
 pytestmark = pytest.mark.redis
@@ -72,27 +72,6 @@ async def test_conference_agent_is_hung_up_after_customer_hold_and_before_target
     assert steps == sorted(steps), asked
     assert system.listening.never_heard(talk.agent, target)
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
-
-
-@pytest.mark.parametrize("direction", ["inbound", "outbound"])
-async def test_call_is_handed_on_and_on(system, direction):
-    """The party that took the call is the agent then, and may transfer it, too."""
-    talk = await talking(system, direction)
-    for number, address in enumerate((TARGET, SECOND, CAROL), start=1):
-        system.answered_by(address)
-        await system.done("transfer", talk.session, to=address, mode="blind")
-        agent = await system.leg(talk.session, "agent")
-        await system.until_hears(talk.customer, [agent])
-        session = await system.session(talk.session)
-        assert session["party.agent.address"] == address
-        assert session[f"party.agent-{number}.status"] == "left"
-    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
-    transfers = [
-        (published["to"], published["result"])
-        for published in await system.outcomes()
-        if published["kind"] == "transfer"
-    ]
-    assert transfers == [(TARGET, "completed"), (SECOND, "completed"), (CAROL, "completed")]
 
 
 # ---- the agent hangs up ----------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.flows.flow_helpers import BOTH_DIRECTIONS, TARGET, talking
-from tests.support.phones import rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[TARGET])]
 
@@ -20,21 +19,6 @@ async def is_handed_over(system, talk, debugger=frozenset()):
 # ---- the customer's redirect, where he was called --------------------------------------------------------------------
 
 
-async def test_redirect_that_is_refused_leaves_the_two_talking(system):
-    talk = await talking(system, "outbound")
-    system.sandbox.faults.next_rest("POST", f"/Calls/{talk.customer.sid}", status=400)
-    began_s = system.listening.now()
-    await system.failed("Twilio refused (HTTP 400, code 20001)", "transfer", talk.session, to=TARGET, mode="blind")
-    session = await system.until(talk.session, state="bridged")
-    assert session["phase"] == "connected"
-    assert session["transfer.status"] == "failed"
-    assert system.sounds(talk.customer, began_s) == [frozenset({talk.agent.sid})]
-    assert system.dials_to(TARGET) == 0
-    # And it can be tried again.
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    await is_handed_over(system, talk)
-
-
 @pytest.mark.parametrize("fault", [
     {"status": 429}, {"status": 503}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"cut": "after"},
 ], ids=["429", "503", "500-after-effect", "cut-before", "cut-after"])  # fmt: skip
@@ -46,29 +30,7 @@ async def test_redirect_whose_answer_is_bad_is_never_repeated_once_it_has_moved_
     await is_handed_over(system, talk)
 
 
-async def test_agent_of_whose_dial_nothing_is_heard_is_hung_up_after_a_while(system):
-    """His `<Dial>` has ended, and the request for its action hangs: he would wait in silence for as long."""
-    talk = await talking(system, "outbound")
-    system.sandbox.faults.delay_fetches("/voice/dial-action", 3)
-    system.not_answered_by(TARGET)
-    command = await system.begins("transfer", talk.session, to=TARGET, mode="blind")
-    await system.until(talk.session, **{"transfer.status": "ringing", "party.agent.status": "left"})
-    (request,) = system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
-    assert request.get("Status") == "completed"
-    system.sandbox.calls_of(TARGET)[-1].answer()
-    assert (await system.outcome_of(command)).status == "done"
-    await is_handed_over(system, talk)
-
-
 # ---- an inbound customer's way into the conference -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("count", [1, 2])
-async def test_customer_with_failed_dial_action_still_joins_the_conference(system, count):
-    talk = await talking(system)
-    system.sandbox.faults.fail_fetches("/voice/dial-action", status=503, count=count)
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    await is_handed_over(system, talk, debugger=frozenset({11200}))
 
 
 async def test_customer_who_never_arrives_is_moved_once_and_handed_over(system):
@@ -126,34 +88,4 @@ async def test_outbound_customer_is_served_by_the_fallback_when_the_dial_action_
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left", debugger=frozenset({11200}))
 
 
-@pytest.mark.system(speed=20)
-async def test_customer_who_is_put_out_of_the_one_conference_alone_is_led_into_another_with_ringing(system):
-    talk = await talking(system)
-    system.agent_phone.script_in_turn(rings())
-    system.sandbox.faults.fail_fetches("/voice/wait", status=500)
-    await system.failed("failed", "transfer", talk.session, to=TARGET, mode="blind")
-    await system.until_hears(talk.customer, "music")
-    assert talk.customer.status == "in-progress"
-    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left", debugger=frozenset({11200}))
-
-
-@BOTH_DIRECTIONS
-async def test_held_customer_hears_music_when_wait_audio_is_unavailable(system, direction):
-    """Someone on hold is not put out."""
-    talk = await talking(system, direction, conferenced=True)
-    system.sandbox.faults.fail_fetches("/voice/wait", status=500, count=50)
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    await is_handed_over(system, talk, debugger=frozenset({11200}))
-
-
 # ---- the customer's hold, in a conference ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("direction, status", [("inbound", 400), ("outbound", 404), ("inbound", 500)])
-async def test_hold_that_never_comes_is_gone_on_without(system, direction, status):
-    """It would only have let the customer hear ringing: the target is dialed all the same."""
-    talk = await talking(system, direction, conferenced=True)
-    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants/*", status=status, count=100, Hold="true")
-    await system.done("transfer", talk.session, to=TARGET, mode="blind")
-    system.sandbox.faults.clear()
-    await is_handed_over(system, talk)

@@ -50,19 +50,6 @@ async def test_number_that_twilio_does_not_let_be_shown_gives_way_to_ours_once(r
         await target_sees(system, customer, agent, [(CUSTOMER, True), (NUMBER, False)], **options)
 
 
-@pytest.mark.parametrize("count, reason", [(1, "done"), (2, "failed")])
-async def test_refusal_of_our_own_number_is_final(redis_server, count, reason):
-    async with showing_customers(redis_server) as system:
-        system.sandbox.phone(TARGET).script_in_turn(presses("1"))
-        customer, agent = await system.converted()
-        system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=400, code=21211, count=count)
-        outcome = await system.command("transfer", customer.sid, to=TARGET, mode="warm")
-        assert outcome.status == reason
-        assert shown(system) == [(CUSTOMER, True), (NUMBER, False)]
-        await system.until_hears(agent, [customer, *system.sandbox.calls_of(TARGET)])
-        await system.ended_by_command(customer.sid)
-
-
 async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end(redis_server):
     lines = io.StringIO()
     log.configure("json", lines, "debug", process="test", cache_loggers=False)
@@ -131,14 +118,6 @@ async def test_called_number_is_shown_as_caller_id_to_the_dialed_party(redis_ser
     async with with_numbers(redis_server, directory) as system:
         customer, agent = await called(system, number)
         await target_sees(system, customer, agent, [(number, False)], **options)
-
-
-async def test_customers_number_that_twilio_refuses_gives_way_to_the_number_that_was_called(redis_server, directory):
-    rules = Behavior(accept_call_tokens=False)
-    options = {"rules": rules, "CONFERRAL_TRANSFER_CALLER_ID": "customer"}
-    async with with_numbers(redis_server, directory, **options) as system:
-        customer, agent = await called(system)
-        await target_sees(system, customer, agent, [(CUSTOMER, True), (SECOND, False)])
 
 
 COMMANDS = {

@@ -2,8 +2,7 @@
 
 import pytest
 
-from conferral.storage.commands.command_stream import session_id_of
-from tests.flows.conference_starts import in_conference, opened
+from tests.flows.conference_starts import opened
 from tests.support.local_system import AGENT, CUSTOMER
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[CUSTOMER, AGENT])]
@@ -60,13 +59,3 @@ async def test_bridged_call_with_a_chosen_id_is_converted_into_a_conference_of_o
     await system.until_hears(customer, [agent])
     await system.ended_by_hang_up(agent, session, "agent-left")
     assert are_untouched()
-
-
-async def test_ids_that_no_one_chose_are_the_names_of_their_conferences(system):
-    opening, _ = await in_conference(system, "client")
-    assert (await opening.session())["conference_name"] == opening.waiter.sid
-    await opening.ended_by_hang_up(opening.waiter, "agent-left")
-    system.answered_by(CUSTOMER)
-    called = await system.done("call", "", id="order-8", agent=AGENT, customer=CUSTOMER)
-    assert (await system.session(called.session))["conference_name"] == called.session == session_id_of("order-8")
-    await system.ended_by_command(called.session)

@@ -42,20 +42,6 @@ async def test_session_has_the_id_that_the_browser_names(system):
     await opening.ends("command")
 
 
-async def test_browser_call_end_is_reported_to_the_session_it_named(system):
-    opening, _ = await in_conference(system, "client", SessionID="order-7")
-
-    opening.waiter.hang_up()
-
-    async def is_reported():
-        return ("call_progressed", '{"party":"agent","status":"completed"}') in [
-            (entry["event"], entry.get("details")) for entry in await system.log("order-7")
-        ]
-
-    await system.eventually(is_reported, "the app's status callback in the session's log")
-    await opening.ends("agent-left")
-
-
 @pytest.mark.parametrize("has_ended", [False, True])
 async def test_session_that_exists_is_refused_and_not_disturbed(system, has_ended):
     opening, customer = await in_conference(system, "client", SessionID="order-7")

@@ -13,7 +13,6 @@ from tests.flows.three_party_call import (
     published,
     three,
     two,
-    two_outbound,
 )
 from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
@@ -65,17 +64,6 @@ async def test_completed_consult_was_never_heard_by_the_customer(system, start):
     assert system.dials_to(TARGET) == 1
 
     await trio.ended_by_hang_up(trio.target, "agent-left")
-
-
-async def test_consult_of_a_call_that_we_placed_is_completed(system):
-    trio = await joined_by_target(await two_outbound(system), "consult")
-    await trio.hear(customer="music", agent=trio.target, target=trio.agent)
-    assert trio.asked()[-3:] == ["move customer", "hold customer", "dial target"]
-    assert trio.kept_apart(), trio.heard()
-    await trio.done("complete")
-    await trio.only_two_talk("customer", "target")
-    assert trio.customer_was_never_in_silence(), trio.heard()
-    await system.ended_by_hang_up(trio.customer, "out-1", "customer-left")
 
 
 @pytest.mark.parametrize("fields, scripts", [
@@ -212,16 +200,3 @@ async def test_customer_hears_the_agent_again_when_the_target_is_not_reached(sys
     session = await trio.session()
     assert parties(session)["agent"] == ("target-2", "connected")
     await trio.ended_by_hang_up(trio.target, "agent-left")
-
-
-@pytest.mark.system(speed=20)
-@pytest.mark.parametrize("mode", ["consult", "warm"])
-@pytest.mark.examples(2)
-async def test_customer_hears_the_agent_again_when_the_target_does_not_answer(system, mode):
-    trio = await two(system)
-    system.not_answered_by(TARGET)
-    await system.failed("no-answer", "transfer", trio.id, to=TARGET, mode=mode, timeout="5")
-    await trio.until(state="conferenced", transfer_status="failed", transfer_reason="no-answer")
-    await trio.only_two_talk("customer", "agent")
-    assert trio.customer_was_never_in_silence(), trio.heard()
-    await system.ended_by_command(trio.id)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.flows.flow_helpers import TARGET
-from tests.flows.three_party_call import Halt, held, three, two
+from tests.flows.three_party_call import held, three, two
 
 #: Twilio is asked early for what it has not confirmed, and given up early.
 HASTY = {"confirm_ms": 100, "confirm_interval_ms": 100, "hold_timeout_ms": 400}
@@ -23,20 +23,6 @@ async def test_customer_who_can_not_be_held_is_not_talked_about(system):
     assert trio.asked().count("hold customer") >= 2
     await trio.only_two_talk("customer", "agent")
     assert trio.customer_was_never_in_silence(), trio.heard()
-    await trio.ended_by_hang_up(trio.customer, "customer-left")
-
-
-async def test_hold_that_comes_true_after_it_was_given_up_is_undone(system):
-    """Twilio holds the customer but answers with errors, and neither callback nor read shows it in time."""
-    trio = await two(system)
-    system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=500, moment="after")
-    system.sandbox.faults.lose_callbacks("participant-hold", count=20)
-    system.sandbox.faults.next_rest("GET", "/Conferences/*/Participants", count=20, status=500)
-    await system.failed("hold-failed", "transfer", trio.id, to=TARGET, mode="consult")
-    system.sandbox.faults.clear()
-    await trio.until(state="conferenced")
-    await trio.only_two_talk("customer", "agent")
-    assert system.dials_to(TARGET) == 0
     await trio.ended_by_hang_up(trio.customer, "customer-left")
 
 
@@ -67,19 +53,3 @@ async def test_transfer_fails_while_agent_exit_would_still_end_the_conference(sy
     assert "hold customer" not in trio.asked()
     await trio.hear(customer=trio.agent)
     await trio.ended_by_hang_up(trio.customer, "customer-left")
-
-
-async def test_swap_refused_by_twilio_leaves_everyone_where_they_were(system):
-    trio = await three(system, "consult")
-    system.sandbox.faults.next_rest("POST", HOLDS, Hold="true", count=20, status=400)
-    halt = Halt(trio, "unhold target")
-    await system.failed("hold-failed", "swap", trio.id)
-    await system.rejected("a swap is still being reverted; allowed now: ", "swap", trio.id)
-    halt.go()
-    await trio.only_two_talk("agent", "target")
-    assert trio.kept_apart(), trio.heard()
-    system.sandbox.faults.clear()
-    await trio.until(transfer_stage="talking")
-    await trio.done("swap")
-    await trio.only_two_talk("agent", "customer")
-    await system.ended_by_command(trio.id)

@@ -1,7 +1,6 @@
 """Dialing by REST: which requests Twilio gets, and none twice, whatever happens to requests and callbacks."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -57,32 +56,6 @@ async def test_target_with_brief_key_or_digits_is_dialed_to_our_gate(system, mod
     await system.ended_by_command(customer.sid)
 
 
-async def test_agent_hears_it_ring_before_the_target_answers(system):
-    system.not_answered_by(TARGET)
-    customer, agent = await system.converted()
-    await system.begins("transfer", customer.sid, to=TARGET, mode="consult")
-    target = await system.dialed(TARGET)
-    await system.until_hears(agent, "ringing")
-    await system.until(customer.sid, **{"transfer.status": "ringing", "party.target.status": "ringing"})
-    await system.until_hears(customer, "music")
-    target.answer()
-    await system.until_hears(target, [agent])
-    await system.ended_by_command(customer.sid)
-
-
-async def test_early_media_that_counts_as_a_join_is_no_answer(redis_server):
-    async with LocalSystem(redis_server.url, rules=Behavior(early_media_counts_as_join=True)) as system:
-        system.not_answered_by(TARGET)
-        customer, agent = await system.converted()
-        command = await system.begins("transfer", customer.sid, to=TARGET, mode="warm")
-        target = await system.dialed(TARGET)
-        await system.until(customer.sid, **{"party.target.status": "ringing", "party.target.in_conference": "true"})
-        assert (await system.session(customer.sid))["transfer.status"] == "ringing"
-        target.answer()
-        assert (await system.outcome_of(command)).status == "done"
-        await talks_and_ends(system, customer, agent, target)
-
-
 # ---- requests whose outcome no one knows -------------------------------------------------------------------------
 
 #: The setting of whose number is shown, and that number.
@@ -134,17 +107,6 @@ async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
         await goes_on_and_ends(system, customer, agent)
 
 
-async def test_direct_dial_without_any_callback_is_found_by_a_read(redis_server):
-    async with LocalSystem(redis_server.url, policy={"ring_timeout_ms": 1_000}) as system:
-        system.answered_by(TARGET)
-        customer, agent = await system.converted()
-        system.sandbox.faults.lose_callbacks("*", count=4, To=TARGET)
-        system.sandbox.faults.lose_callbacks("participant-join")
-        await system.done("transfer", customer.sid, to=TARGET, mode="warm")
-        assert system.dials_to(TARGET) == 1
-        await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
-
-
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
 async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_server, options):
     policy = {"ring_timeout_ms": 1_000, "dial_slack_ms": 100, "dial_read_wait_ms": 100}
@@ -180,20 +142,6 @@ REFUSALS = pytest.mark.parametrize("path, options", [
 
 
 @REFUSALS
-async def test_call_that_shows_up_after_its_dial_was_refused_is_hung_up(system, path, options):
-    """An earlier copy of the request was carried out, so the label is in use: by our own call."""
-    system.not_answered_by(TARGET)
-    customer, agent = await system.converted()
-    system.sandbox.faults.next_rest("POST", path, status=400, code=16025, moment="after")
-    system.sandbox.faults.delay_callbacks("*", 0.2, count=2, To=TARGET)
-    await system.failed("failed", "transfer", customer.sid, to=TARGET, mode="warm", **options)
-    target = await system.dialed(TARGET)
-    await system.sandbox.wait_until(lambda: target.record.is_final)
-    assert len(system.dial_requests(TARGET)) == 1
-    await goes_on_and_ends(system, customer, agent)
-
-
-@REFUSALS
 @CALLER_IDS
 async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_server, path, options, caller_id, shown):
     async with LocalSystem(redis_server.url, CONFERRAL_TRANSFER_CALLER_ID=caller_id) as system:
@@ -213,16 +161,6 @@ async def test_call_that_has_shown_up_is_waited_for_although_refused(redis_serve
         assert (await system.outcome_of(command)).status == "done"
         assert [request.get("From") for request in system.dial_requests(TARGET)] == [shown]
         await talks_and_ends(system, customer, agent, target)
-
-
-@REFUSALS
-async def test_dial_that_came_too_fast_is_repeated_until_twilio_takes_it(system, path, options):
-    customer, agent = await system.converted()
-    system.sandbox.faults.next_rest("POST", path, status=429, retry_after_s=0, count=3)
-    await system.done("transfer", customer.sid, to=TARGET, mode="warm", **options)
-    assert [request.status for request in system.dial_requests(TARGET)] == [429, 429, 429, 201]
-    assert system.sandbox.request_log.dials_to(TARGET) == 1
-    await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
 # ---- one conference --------------------------------------------------------------------------------------------------
@@ -249,21 +187,6 @@ async def test_target_answering_after_everyone_left_opens_no_second_conference(r
 
 
 # ---- the pace ----------------------------------------------------------------------------------------------------
-
-
-async def test_dials_keep_the_pace_that_the_settings_allow(redis_server):
-    async with LocalSystem(redis_server.url, workers=2, CONFERRAL_CALLS_PER_SECOND=2) as system:
-        for address in (TARGET, SECOND, CAROL):
-            system.sandbox.phone(address).script_in_turn(busy())
-        customer, agent = await system.converted()
-        to = f"{TARGET},{SECOND},{CAROL}"
-        # The pace is kept by Redis's clock, which goes on while the loop's stands still.
-        began_s = time.monotonic()
-        await system.failed("busy", "transfer", customer.sid, to=to, mode="warm")
-        took_s = time.monotonic() - began_s
-        assert sum(entry.direction == "outbound-api" for entry in system.sandbox.request_log.dials) == 3
-        assert took_s >= 1.0, "half a second between each and the next"
-        await goes_on_and_ends(system, customer, agent)
 
 
 async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):

@@ -6,7 +6,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.flows.flow_helpers import CAROL, TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
-from tests.support.phones import answers, busy, rings
+from tests.support.phones import answers, rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 NAMES = f"""
@@ -64,20 +64,6 @@ async def test_directory_name_is_dialed_and_the_session_shows_the_address(redis_
         await system.until_hears(customer, [agent, expert])
         session = await system.session(customer.sid)
         assert (session["transfer.to"], session["party.target.address"]) == (CAROL, CAROL)
-        await system.ended_by_command(customer.sid)
-
-
-async def test_named_fallback_goes_to_the_current_holder_of_the_name(redis_server, path):
-    settings = {"CONFERRAL_DIRECTORY": path, "CONFERRAL_TRANSFER_FALLBACK": "billing"}
-    async with LocalSystem(redis_server.url, **settings) as system:
-        customer, _ = await system.talking()
-        path.write_text(NAMES.replace(TARGET, "client:dora"))
-        system.hang_up_signal()
-        system.sandbox.phone(CAROL).script_in_turn(busy())
-        system.answered_by("client:dora")
-        await system.failed("busy", "transfer", customer.sid, to="expert", mode="blind")
-        await system.until_hears(customer, [await system.dialed("client:dora")])
-        assert system.dials_to(TARGET) == 0
         await system.ended_by_command(customer.sid)
 
 

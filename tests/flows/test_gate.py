@@ -60,19 +60,6 @@ async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options
     await system.ended_by_hang_up(target, customer.sid, "agent-left")
 
 
-async def test_blind_transfer_customer_hears_ringback_while_target_is_at_the_gate(system):
-    system.sandbox.phone(TARGET).script_in_turn(presses("", "1"))
-    customer, agent = await system.talking()
-    command = await system.begins("transfer", customer.sid, to=TARGET, mode="blind", brief=BRIEF, confirm="true")
-    await system.until(customer.sid, **{"transfer.status": "confirming", "party.target.status": "confirming"})
-    await system.until_hears(customer, "ringback")
-    assert (await system.outcome_of(command)).status == "done"
-    target = await system.dialed(TARGET)
-    await system.until_hears(target, [customer])
-    await system.sandbox.wait_until(lambda: agent.status == "completed")
-    await system.ended_by_hang_up(target, customer.sid, "agent-left")
-
-
 # ---- who takes it ------------------------------------------------------------------------------------------------
 
 
@@ -172,23 +159,6 @@ async def test_exactly_one_of_two_simultaneous_acceptors_gets_the_call(system, o
     for other in (customer, agent, winner):
         assert system.listening.never_heard(loser, other)
     await talks_and_ends(system, customer, agent, winner)
-
-
-@IN_REAL_TIME
-async def test_loser_who_comes_late_hears_that_it_is_taken(system):
-    """The hang-up that was to stop the phone is held up at Twilio, so it is picked up all the same."""
-    system.not_answered_by(TARGET)
-    system.answered_by(CAROL)
-    customer, agent = await system.converted()
-    command = await system.begins("transfer", customer.sid, to=f"{TARGET},{CAROL}", mode="warm")
-    late = await system.dialed(TARGET)
-    system.sandbox.faults.next_rest("POST", f"/Calls/{late.sid}", latency_s=0.6)
-    assert (await system.outcome_of(command)).status == "done"
-    late.answer()
-    await system.sandbox.wait_until(lambda: system.listening.whats(late)[-1:] == [said(Phrase.TAKEN)])
-    await system.sandbox.wait_until(lambda: late.status == "completed")
-    assert system.listening.never_heard(late, customer)
-    await talks_and_ends(system, customer, agent, await system.dialed(CAROL))
 
 
 @pytest.mark.parametrize("mode", ["warm", "blind"])

@@ -24,7 +24,6 @@ PLOT = (
     ("supervise", {"to": EVE, "mode": "whisper"}),
     ("remove", {"party": "bob"}),
 )
-PARTICIPANT, CREATE = "/Conferences/*/Participants/*", "/Conferences/*/Participants.json"
 Arm = Callable[[Faults], None]
 
 
@@ -61,35 +60,12 @@ DONE = [("done", "")] * len(PLOT)
 
 # ---- requests ----------------------------------------------------------------------------------------------------
 
-#: By what it is: the request that is hit.
-REQUESTS: dict[str, tuple[str, dict[str, str]]] = {
-    "clear the flag": (PARTICIPANT, {"EndConferenceOnExit": "false"}),
-    "dial": (CREATE, {"To": BOB}),
-    "hold": (PARTICIPANT, {"Hold": "true"}),
-    "unhold": (PARTICIPANT, {"Hold": "false", "EndConferenceOnExit": ""}),
-    "mute": (PARTICIPANT, {"Muted": "true"}),
-    "dial the supervisor": (CREATE, {"To": EVE}),
-    "whisper": (PARTICIPANT, {"Coaching": "true"}),
-    "hang up": ("/Calls/*", {"Status": "completed"}),
-}
 FAULTS: dict[str, dict[str, Any]] = {
     "after-effect": {"cut": "after"},
     "before-effect": {"cut": "before"},
     "500": {"status": 500},
     "429": {"status": 429},
 }
-
-
-@pytest.mark.parametrize("fault", [
-    "after-effect",
-    *(pytest.param(name, marks=pytest.mark.soak) for name in list(FAULTS)[1:]),
-])  # fmt: skip
-async def test_request_that_goes_wrong_once_costs_time_and_nothing_else(redis_server, fault):
-    def arming(path: str, params: dict[str, str]) -> Arm:
-        return lambda faults: faults.next_rest("POST", path, **FAULTS[fault], **params)
-
-    found = await play_all(redis_server.url, {name: arming(*request) for name, request in REQUESTS.items()})
-    assert found == dict.fromkeys(REQUESTS, DONE)
 
 
 # ---- callbacks ---------------------------------------------------------------------------------------------------
@@ -128,14 +104,3 @@ async def test_hang_up_of_a_call_whose_end_no_callback_reported_is_settled_by_a_
 
 
 # ---- people ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.system(policy={"ring_timeout_ms": 1_000, "dial_slack_ms": 100})
-async def test_everything_about_an_added_party_may_be_lost(system):
-    """A read shows the answer, and the end reaches a party that no callback ever reported."""
-    crowd = await two(system)
-    for fields in ({"To": BOB}, {"ParticipantLabel": "bob-1"}):
-        system.sandbox.faults.lose_callbacks("*", count=1_000, **fields)
-    await crowd.add("bob", BOB)
-    await crowd.talk()
-    await crowd.let_go()

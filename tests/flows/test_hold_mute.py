@@ -79,50 +79,7 @@ async def test_muted_party_hears_all_and_is_heard_by_no_one(system, start, who, 
     await crowd.ended_by_hang_up("agent", "agent-left")
 
 
-async def test_all_but_one_can_be_held_and_the_remaining_party_hears_silence(system):
-    crowd = await two(system)
-    await crowd.add("bob", BOB)
-    for name in ("customer", "bob"):
-        await crowd.done("hold", party=name)
-    await crowd.rejected("", "hold", party="agent")
-    await crowd.expect_heard(customer="music", bob="music", agent="silence")
-    # The last who is not on hold may leave: then those who are hear each other again, and not music for ever.
-    await crowd.leaves("agent")
-    await crowd.talk("customer", "bob")
-    for name in ("customer", "bob"):
-        await crowd.party(name, held="false")
-    await crowd.let_go()
-
-
-@pytest.mark.parametrize("held", ["customer", "agent"])
-async def test_others_come_in_while_one_of_two_is_held(system, held):
-    crowd = await two(system, "conferenced")
-    await crowd.done("hold", party=held)
-    await crowd.add("bob", BOB)
-    await crowd.supervise("monitor")
-    await crowd.expect_heard(**{held: "music", "bob": ["agent" if held == "customer" else "customer"]})
-    await crowd.done("unhold", party=held)
-    await crowd.leaves(held)
-    await crowd.talk("bob", "agent" if held == "customer" else "customer")
-    await crowd.let_go()
-
-
 # ---- Twilio ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fault", [
-    {"cut": "before"}, {"cut": "after"}, {"status": 500}, {"status": 429},
-], ids=["cut-before", "cut-after", "500", "429"])  # fmt: skip
-@pytest.mark.parametrize("kind", CHANGES)
-async def test_change_is_done_though_its_request_goes_wrong_once(system, kind, fault):
-    crowd = await two(system)
-    await undone(crowd, kind)
-    name, value, _ = CHANGES[kind]
-    system.sandbox.faults.next_rest("POST", PARTICIPANT, **fault, **{name: value})
-    await crowd.done(kind, party="customer")
-    assert not system.sandbox.faults.pending_count()
-    await is_so(crowd, kind)
-    await crowd.let_go()
 
 
 @pytest.mark.parametrize("kind", ["hold", "mute", "unhold", "unmute"])

@@ -88,21 +88,6 @@ async def test_caller_who_gives_up_while_it_rings_stops_the_agents_phone(system)
     await system.ended_by_hang_up(customer, customer.sid, "customer-left")
 
 
-async def test_convert_of_one_of_six_calls_moves_that_one_alone(system):
-    calls = [await system.talking() for _ in range(6)]
-    _, agent = calls[2]
-    await system.done("convert", agent.sid)
-    for index, (caller, callee) in enumerate(calls):
-        session = await system.session(caller.sid)
-        assert session["state"] == ("conferenced" if index == 2 else "bridged")
-        assert system.redirects_of(callee) == (1 if index == 2 else 0)
-        assert caller.status == callee.status == "in-progress"
-    assert len(system.sandbox.request_log.dials) == 6
-    for caller, _ in calls:
-        await system.done("end", caller.sid)
-    await system.settled()
-
-
 @pytest.mark.parametrize("fault", [
     {"status": 429}, {"status": 503}, {"status": 500, "moment": "after"}, {"cut": "before"}, {"cut": "after"},
 ], ids=["429", "503", "500-after-effect", "cut-before", "cut-after"])  # fmt: skip

@@ -54,17 +54,6 @@ async def test_agent_is_called_first_and_hears_it_ring_until_the_customer_answer
     ]
 
 
-@pytest.mark.parametrize("leaver", ["agent", "customer"])
-async def test_hanging_up_an_unconverted_call_ends_it(system, leaver):
-    talk = await talking(system, "outbound")
-    await system.ended_by_hang_up(
-        {"agent": talk.agent, "customer": talk.customer}[leaver], talk.session, f"{leaver}-left"
-    )
-    # The action's TwiML hangs the agent up if the customer leaves first; no one hears a sentence.
-    assert not system.sandbox.request_log.requests("POST", f"/Calls/{talk.agent.sid}")
-    assert not any(str(what).startswith("said") for what in system.sounds(talk.agent))
-
-
 @pytest.mark.parametrize("named_by", ["id", "customer's call", "agent's call"])
 async def test_call_is_converted_on_demand_and_neither_notices(system, named_by):
     talk = await talking(system, "outbound")
@@ -159,23 +148,6 @@ async def session_ids(system: LocalSystem) -> list[str]:
     return [outcomes_seen["session"] for outcomes_seen in await system.outcomes() if outcomes_seen["kind"] == "session"]
 
 
-@pytest.mark.parametrize("moment", ["ringing", "asked"])
-async def test_agent_who_hangs_up_at_the_gate_ends_it(quick, moment):
-    quick.agent_phone.script_in_turn(answers(after_s=20) if moment == "ringing" else answers())
-    command = await quick.begins("call", "", **PAIR, confirm="true")
-    agent = await quick.dialed(AGENT)
-    if moment == "ringing":
-        await quick.until(session_id_of(command), **{"party.agent.status": "ringing"})
-        agent.reject()
-    else:
-        await quick.until(session_id_of(command), **{"party.agent.status": "confirming"})
-        agent.hang_up()
-    reason = {"ringing": "agent-rejected", "asked": "agent-left"}[moment]
-    assert (await quick.outcome_of(command)).reason == reason
-    await quick.everyone_is_gone(session_id_of(command), reason)
-    assert quick.sandbox.request_log.dials_to(CUSTOMER) == 0
-
-
 # ---- its id ----------------------------------------------------------------------------------------------------------
 
 
@@ -193,16 +165,3 @@ async def test_session_has_the_id_that_is_given_and_no_other_call_may_have_it(sy
     await system.ended_by_command("order-4711")
     # Nor may a later one, as long as it is kept.
     await system.rejected(taken, "call", "order-4711", **PAIR)
-
-
-async def test_same_command_twice_calls_once(system):
-    first = await system.begins("call", "", **PAIR, id="crm-1")
-    again = await system.begins("call", "", **PAIR, id="crm-1")
-    outcome = await system.outcome_of(first)
-    assert (first, outcome) == (again, await system.outcome_of(again))
-    assert outcome.status == "done"
-    assert (system.dials_to(AGENT), system.sandbox.request_log.dials_to(CUSTOMER)) == (1, 1)
-    await system.done("end", outcome.session)
-    assert await system.command("call", "", **PAIR, id="crm-1") == outcome
-    await system.everyone_is_gone(outcome.session, "command")
-    assert system.dials_to(AGENT) == 1

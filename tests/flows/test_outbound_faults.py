@@ -45,15 +45,6 @@ async def test_agent_dial_without_callbacks_is_found_in_the_call_list(system):
     await is_a_call(system, session)
 
 
-@pytest.mark.parametrize("fault", [{"cut": "before"}, {"status": 400}, {"status": 401}, {"status": 404}], ids=str)
-async def test_agent_who_was_not_or_perhaps_not_called_is_not_called_again(system, fault):
-    system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
-    command = await system.begins("call", "", **PAIR)
-    assert (await system.outcome_of(command)).reason == "agent-failed"
-    await system.everyone_is_gone(session_id_of(command), "agent-failed")
-    assert not system.sandbox.request_log.dials
-
-
 # ---- the gate --------------------------------------------------------------------------------------------------------
 
 

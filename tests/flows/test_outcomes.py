@@ -5,9 +5,8 @@ from datetime import datetime
 import orjson
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import CAROL, SECOND, TARGET
-from tests.support.local_system import CUSTOMER, LocalSystem
+from tests.support.local_system import CUSTOMER
 from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
 pytestmark = pytest.mark.redis
@@ -42,16 +41,6 @@ def short(entry):
 
 def seconds(entry):
     return (datetime.fromisoformat(entry["ended_at"]) - datetime.fromisoformat(entry["started_at"])).total_seconds()
-
-
-async def test_session_without_any_transfer_is_reported_once(system):
-    customer, agent = await system.converted()
-    session = await system.ended_by_hang_up(agent, customer.sid, "agent-left")
-    (entry,) = await published(system)
-    assert short(entry) == {"kind": "session", "result": "ended", "reason": "agent-left", "mode": "", "to": ""}
-    assert entry["session"] == customer.sid
-    assert entry["attempts"] == "[]"
-    assert (entry["started_at"], entry["ended_at"]) == (session["created_at"], session["ended_at"])
 
 
 @pytest.mark.parametrize("mode", ["warm", "consult", "blind"])
@@ -144,18 +133,6 @@ async def test_cancelled_transfer_is_reported(system, taken):
     assert short(entry) == wanted
     assert [one["result"] for one in attempts_of(entry)] == ["answered" if taken else "cancelled"]
     await system.ended_by_command(customer.sid)
-
-
-async def test_dial_that_is_repeated_with_our_own_number_is_one_attempt(redis_server):
-    rules = Behavior(verify_callers=True, accept_call_tokens=False)
-    async with LocalSystem(redis_server.url, rules=rules, CONFERRAL_TRANSFER_CALLER_ID="customer") as system:
-        system.sandbox.phone(TARGET).script_in_turn(busy())
-        customer, _ = await system.converted()
-        await system.failed("busy", "transfer", customer.sid, to=TARGET, mode="warm")
-        await system.until(customer.sid, state="conferenced")
-        (entry,) = await published(system)
-        assert [(one["to"], one["result"]) for one in attempts_of(entry)] == [(TARGET, "busy")]
-        await system.ended_by_command(customer.sid)
 
 
 async def test_each_of_several_transfers_of_one_call_has_an_id_of_its_own(system):

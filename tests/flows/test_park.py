@@ -71,14 +71,6 @@ async def test_parked_customer_hears_only_music_once_the_agent_leaves(system, di
     assert [entry["kind"] for entry in await system.outcomes()] == ["transfer", "session"]
 
 
-@pytest.mark.system(CONFERRAL_LONE_GRACE=0.05, CONFERRAL_PARK_TIMEOUT=0.6)
-async def test_parked_customer_is_not_released_for_being_alone(system):
-    talk = await parked(system)
-    await system.dialed(AGENT, 2)
-    assert talk.customer.status == "in-progress"
-    await customer_leaves(system, talk)
-
-
 # ---- retrieve ----------------------------------------------------------------------------------------------------
 
 
@@ -246,16 +238,6 @@ async def test_unreached_fallback_ends_the_parked_call_with_an_announcement(syst
     assert heard_audio(system, talk.customer)[-1] == SORRY
     attempts = json.loads((await system.outcomes())[1]["attempts"])
     assert [(one["to"], one["result"]) for one in attempts] == [(SECOND, "failed")]
-
-
-@BOTH_PLACES
-@pytest.mark.system(**SHORT, CONFERRAL_TRANSFER_FALLBACK="end")
-async def test_parked_customer_hears_why_and_is_hung_up_when_fallback_is_end(system, conferenced):
-    talk = await parked(system, conferenced=conferenced)
-    since_s = system.listening.now()
-    await system.everyone_is_gone(talk.session, "park-timeout")
-    assert heard_audio(system, talk.customer, since_s) == ["music", SORRY], system.listening.described()
-    assert system.sandbox.request_log.dials_to(AGENT) == 1
 
 
 @pytest.mark.system(**SHORT)

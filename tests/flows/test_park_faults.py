@@ -4,7 +4,7 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.flow_helpers import BOTH_DIRECTIONS, GAP_MAX_S, STARTS, TARGET
-from tests.flows.test_park import BOTH_PLACES, is_parked, parked, talking, transfers
+from tests.flows.test_park import is_parked, talking, transfers
 from tests.support.local_system import LocalSystem
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1), pytest.mark.system(answered_by=[TARGET])]
@@ -66,18 +66,6 @@ async def test_hold_without_an_answer_parks_nothing_and_the_two_talk_on(system):
     await is_taken_up(system, talk)
 
 
-async def test_flag_that_is_not_cleared_parks_nothing(system):
-    talk = await talking(system, conferenced=True)
-    await system.until(talk.session, **{"party.agent.end_on_exit": "true"})
-    system.sandbox.faults.next_rest(
-        "POST", "/Conferences/*/Participants/*", status=400, count=99, EndConferenceOnExit="false"
-    )
-    await system.failed("end-flag-unconfirmed", "park", talk.session)
-    await system.until(talk.session, state="conferenced", phase="")
-    await system.until_hears(talk.customer, [talk.agent])
-    await system.ended_by_command(talk.session)
-
-
 # ---- the wait audio --------------------------------------------------------------------------------------------------
 
 
@@ -100,17 +88,3 @@ async def test_customer_without_wait_audio_waits_elsewhere_and_is_retrieved_from
 
 
 # ---- retrieve: the dial ------------------------------------------------------------------------------------------
-
-
-@BOTH_PLACES
-@pytest.mark.parametrize(
-    "fault, reason",
-    [({"cut": "before"}, "unknown"), ({"status": 503}, "unknown"), ({"status": 400}, "failed")],
-    ids=["cut-before", "503", "400"],
-)
-async def test_dial_that_took_no_effect_leaves_it_parked_and_is_not_repeated(system, conferenced, fault, reason):
-    talk = await parked(system, conferenced=conferenced)
-    system.sandbox.faults.next_rest("POST", "/Calls.json", **fault)
-    await system.failed(reason, "retrieve", talk.session, to=TARGET)
-    assert len(system.dial_requests(TARGET)) == 1
-    await is_taken_up(system, talk)

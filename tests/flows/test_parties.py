@@ -166,18 +166,6 @@ async def test_party_alone_while_another_rings_waits_for_the_answer_or_is_hung_u
 # ---- given twice -------------------------------------------------------------------------------------------------
 
 
-async def test_same_name_and_same_command_at_once_dial_once(system):
-    crowd = await two(system)
-    system.answered_by(BOB)
-    first = await crowd.say("add", to=BOB, party="bob", id="add-1")
-    again = await crowd.say("add", to=BOB, party="bob", id="add-1")
-    other = await crowd.say("add", to=BOB, party="bob", id="add-2")
-    assert await crowd.outcome(first) == await crowd.outcome(again) == ("done", "")
-    assert (await crowd.outcome(other))[0] == "rejected"
-    assert system.dials_to(BOB) == 1
-    await crowd.let_go()
-
-
 # ---- removed -----------------------------------------------------------------------------------------------------
 
 
@@ -192,22 +180,6 @@ async def test_removed_party_is_hung_up_and_the_others_talk_on(system, who, by_s
     await crowd.talk()
     assert (await crowd.session())[f"party.{who}.status"] == "left"
     await crowd.ended_by_hang_up("customer", "agent-left" if who == "agent" else "customer-left")
-
-
-@pytest.mark.parametrize("start", STARTS)
-async def test_removing_the_customer_ends_the_call(system, start):
-    crowd = await two(system, start)
-    if start != "bridged":
-        await crowd.add("bob", BOB)
-    await crowd.done("remove", party="customer")
-    await crowd.ends("command")
-
-
-@pytest.mark.parametrize("start", STARTS)
-async def test_removing_the_agent_of_two_leaves_the_customer_alone_and_ends_the_call(system, start):
-    crowd = await two(system, start)
-    await crowd.done("remove", party="agent")
-    await crowd.ends("agent-left")
 
 
 # ---- then a transfer ---------------------------------------------------------------------------------------------
@@ -271,15 +243,3 @@ async def test_agent_who_is_removed_right_behind_an_add_does_not_take_the_custom
     await crowd.comes("bob", BOB, 1)
     await crowd.talk("customer", "bob")
     await crowd.ended_by_hang_up("bob", "agent-left")
-
-
-@pytest.mark.system(policy={"hold_timeout_ms": 400})
-async def test_agent_is_hung_up_in_time_although_the_flag_cannot_be_cleared(system):
-    crowd = await two(system)
-    agents = f"/Conferences/*/Participants/{crowd['agent'].sid}"
-    system.sandbox.faults.next_rest("POST", agents, EndConferenceOnExit="false", status=400, count=99)
-    added, removed = await crowd.say("add", to=BOB, party="bob"), await crowd.say("remove", party="agent")
-    assert await crowd.outcome(added) == ("failed", "end-flag-unconfirmed")
-    assert await crowd.outcome(removed) == ("done", "")
-    await crowd.ends("agent-left")
-    assert system.dials_to(BOB) == 0

@@ -7,7 +7,7 @@ from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.state import Recording
 from tests.flows.flow_helpers import STARTS, TARGET, talking
 from tests.flows.three_party_call import joined_by_target, three, two
-from tests.support.local_system import CUSTOMER, NUMBER, LocalSystem
+from tests.support.local_system import LocalSystem
 from tests.support.phones import rings
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
@@ -137,19 +137,6 @@ async def test_conference_is_recorded_from_its_start_where_there_is_one(system):
     assert session["recording.sid"] == found.sid
 
 
-@OF_CONFERENCE
-async def test_recording_begins_at_the_conference_start_and_not_while_the_caller_waits(system):
-    system.agent_phone.script_in_turn(rings())
-    customer = await system.sandbox.call_in(CUSTOMER, NUMBER, url=f"{system.public_url}/voice/conference")
-    await system.until_hears(customer, "music")
-    leg = await system.dialed("client:alice")
-    leg.answer()
-    await system.until_hears(customer, [leg])
-    found = await recording(system, customer.sid)
-    assert found.started_at_s >= leg.record.answered_at_s
-    await system.ended_by_command(customer.sid)
-
-
 async def asked_of_recording(system: LocalSystem) -> list[str]:
     """What Twilio was asked to do with a recording, and how it is to pause."""
     asked = [one for one in system.sandbox.request_log.rest if one.method == "POST" and "/Recordings/" in one.path]
@@ -261,22 +248,6 @@ async def test_recording_is_started_paused_resumed_and_stopped_by_command(system
 
 
 @OF_CONFERENCE
-async def test_command_means_the_recording_of_the_conference_where_there_is_one(system):
-    talk = await talking(system, conferenced=True)
-    found = await recording(system, talk.session)
-    await system.done("record", talk.session, action="pause")
-    assert found.status == "paused"
-    await system.done("record", talk.session, action="resume")
-    assert found.status == "in-progress"
-    await system.done("record", talk.session, action="stop")
-    await recording(system, talk.session, "completed")
-    await system.rejected("the conference's recording was stopped and can't be restarted", "record", talk.session,
-        action="start",
-    )  # fmt: skip
-    await system.ended_by_command(talk.session)
-
-
-@OF_CONFERENCE
 async def test_recording_that_was_paused_by_command_stays_paused_through_a_consult(system):
     trio = await two(system, "conferenced")
     await trio.done("record", action="pause")
@@ -287,18 +258,6 @@ async def test_recording_that_was_paused_by_command_stays_paused_through_a_consu
     assert system.listening.never_recorded(trio.target)
     await trio.done("record", action="resume")
     await until_records(system, trio.customer, trio.agent, trio.target)
-    await system.ended_by_command(trio.id)
-
-
-@OF_CONFERENCE
-async def test_recording_cannot_be_resumed_during_a_consult(system):
-    trio = await three(system, "consult")
-    await system.rejected("agent and target are talking without the customer", "record", trio.id, action="resume")
-    assert system.listening.never_recorded(trio.target)
-    await trio.done("record", action="stop")
-    await trio.done("merge")
-    await recording(system, trio.id, "completed")
-    assert system.listening.never_recorded(trio.target)
     await system.ended_by_command(trio.id)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.flow_helpers import SECOND, TARGET
+from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.phones import answers, busy, unreachable
 
@@ -230,11 +230,3 @@ async def test_no_one_is_called_back_at_a_number_that_no_one_may_dial(redis_serv
         await system.failed("busy", "transfer", call.sid, to=TARGET, mode="blind")
         await system.everyone_is_gone(call.sid, "recall-failed")
         assert system.dial_requests(address) == []
-
-
-async def test_second_party_with_the_same_words_is_still_refused(redis_server):
-    async with system_with(redis_server) as system:
-        system.answered_by(SECOND)
-        call, _ = await agent_called_in(system, SIGNED[0])
-        await system.rejected("to: must be", "add", call.sid, to=SIGNED[0], party="expert")
-        await system.ended_by_command(call.sid)

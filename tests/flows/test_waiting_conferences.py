@@ -5,7 +5,6 @@ import pytest
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, ringing, some, waits
 from tests.flows.flow_helpers import GAP_MAX_S
-from tests.flows.three_party_call import published
 from tests.support.local_system import AGENT, CUSTOMER
 from tests.support.phones import busy, presses, refuses, rings, unreachable, voicemail
 
@@ -52,17 +51,6 @@ async def test_one_waits_with_music_until_the_other_answers_and_then_they_talk(s
     assert conference.sid in dial.path
     assert dial.get("EarlyMedia") == "false"
     await opening.ended_by_command()
-
-
-@by_way("client")
-@pytest.mark.parametrize("leaver", some(["agent", "customer"], "agent"))
-async def test_hanging_up_ends_a_call_of_two(system, way, leaver):
-    opening, leg = await in_conference(system, way)
-    await opening.ended_by_hang_up(
-        {opening.way.waiter: opening.waiter, opening.way.awaited: leg}[leaver], f"{leaver}-left"
-    )
-    (entry,) = await published(system, 1)
-    assert (entry["kind"], entry["result"], entry["session"]) == ("session", "ended", opening.id)
 
 
 @pytest.mark.parametrize("way, binds", [("waiting", True), ("call", True), ("client", False)])

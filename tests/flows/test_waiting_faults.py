@@ -30,16 +30,6 @@ async def test_awaited_party_is_dialed_once_despite_a_bad_response(system, way, 
     await (await opened(system, way)).is_a_conference()
 
 
-@by_way("call")
-@pytest.mark.parametrize("status", some([400, 401, 403], 400))
-@pytest.mark.system(speed=20)
-async def test_refused_dial_fails_the_call_of_the_waiting_party(system, way, status):
-    system.sandbox.faults.next_rest("POST", "/Conferences/*/Participants.json", status=status)
-    opening = await opened(system, way)
-    await opening.fails(f"{opening.way.awaited}-failed")
-    assert system.dials_to(opening.way.phone) == 0
-
-
 @by_way("waiting")
 async def test_waiter_is_hung_up_even_if_the_sentence_cannot_be_played(system, way):
     """Twilio refuses the TwiML with the spoken sentence: the caller is hung up without it."""

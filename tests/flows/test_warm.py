@@ -8,12 +8,10 @@ from tests.flows.three_party_call import (
     ThreePartyCall,
     dials,
     held,
-    joined_by_target,
     parties,
     published,
     three,
     two,
-    two_outbound,
 )
 from tests.support.phones import answers, busy, refuses, rings, unreachable
 
@@ -65,16 +63,6 @@ async def test_warm_transfer_is_completed_and_the_call_ends_when_either_leaves(s
     await trio.ended_by_hang_up(getattr(trio, leaver), reason)
     entries = [(entry["kind"], entry["result"], entry["reason"]) for entry in await published(system, 2)]
     assert entries == [("transfer", "completed", ""), ("session", "ended", reason)]
-
-
-async def test_warm_transfer_of_a_call_that_we_placed_is_completed(system):
-    trio = await joined_by_target(await two_outbound(system), "warm")
-    await trio.all_talk()
-    assert trio.asked()[-2:] == ["move customer", "dial target"]
-    await trio.done("complete")
-    await trio.only_two_talk("customer", "target")
-    assert trio.customer_was_never_in_silence(), trio.heard()
-    await system.ended_by_hang_up(trio.target, "out-1", "agent-left")
 
 
 async def test_both_hear_the_phone_ring(system):

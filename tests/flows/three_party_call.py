@@ -6,7 +6,7 @@ from typing import Any
 
 from conferral.sandbox import CallHandle, PhoneScript, RestHookEvent
 from tests.flows.flow_helpers import TARGET
-from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, LocalSystem
+from tests.support.local_system import DEADLINE_S, LocalSystem
 from tests.support.phones import rings
 
 #: Where a call can be when a transfer is asked for.
@@ -152,14 +152,6 @@ async def two(system: LocalSystem, start: str = "bridged") -> ThreePartyCall:
         settled = {f"party.{name}.end_on_exit": "true" for name in ("customer", "agent")}
         await system.until(trio.id, **settled)
     return trio
-
-
-async def two_outbound(system: LocalSystem) -> ThreePartyCall:
-    """Customer and agent talk over the bridge of a call that we placed."""
-    system.answered_by(CUSTOMER)
-    await system.done("call", "out-1", agent=AGENT, customer=CUSTOMER)
-    customer, agent = await system.leg("out-1", "customer"), await system.leg("out-1", "agent")
-    return ThreePartyCall(system, customer, agent, id="out-1")
 
 
 async def dials(trio: ThreePartyCall, mode: str, *scripts: PhoneScript, **fields: str) -> ThreePartyCall:

@@ -1,8 +1,5 @@
 """The invariants of a run: each violation is found, and a failing run says how to play it again."""
 
-import shlex
-from dataclasses import replace
-
 import orjson
 import pytest
 
@@ -15,29 +12,12 @@ from conferral.storage.keys import Keys
 from conferral.worker.consumer import quarantine
 from tests.simulation.audibility_rules import Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners
-from tests.simulation.plan import CALM, HARSH, Plan
 from tests.simulation.replay import Replays
-from tests.simulation.report import repeat_command
-from tests.simulation.run_result import Run
 from tests.simulation.virtual_twilio import Dialed
 from tests.simulation.worker_deaths import WorkerDeaths
 from tests.support.decisions import Kept
 
 # ---- played again ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("changes", [{}, HARSH, CALM, {"redis_rolled_back_every_s": 60.0, "restart_s": (0.5, 1.0)}])
-def test_run_shows_how_to_replay_it(changes: dict[str, float]) -> None:
-    plan = replace(Plan(seed=7, sessions=50), **changes)  # type: ignore[arg-type]  # a float for each
-    words = shlex.split(repeat_command(Run(plan)))
-    reported = dict(word.split("=", 1) for word in words[2:])
-    again = Plan(seed=int(reported["SEED"]), sessions=int(reported["SESSIONS"]))
-    assert again.changed(reported.get("WORLD", "").replace("--set ", "").split()) == plan
-
-
-def test_setting_that_there_is_not_is_refused() -> None:
-    with pytest.raises(ValueError, match="no setting"):
-        Plan(seed=1).changed(["chance=1"])
 
 
 # ---- who must not be heard -------------------------------------------------------------------------------------------

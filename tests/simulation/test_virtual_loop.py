@@ -26,26 +26,6 @@ async def test_time_is_virtual(loop) -> None:
     assert time.monotonic() - began_s < 60  # a day has not passed
 
 
-@in_virtual_time
-async def test_timers_run_in_order() -> None:
-    seen = []
-
-    async def later(after_s: float, name: str) -> None:
-        await asyncio.sleep(after_s)
-        seen.append(name)
-
-    await asyncio.gather(*(later(*one) for one in ((2.0, "b"), (1.0, "a"), (4.0, "d"), (3.0, "c"))))
-    assert seen == ["a", "b", "c", "d"]
-
-
-@in_virtual_time
-async def test_a_time_limit_is_met_at_its_very_moment(loop) -> None:
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(1.5):
-            await loop.create_future()
-    assert loop.time() == 1.5
-
-
 def test_wait_that_can_never_end_is_detected() -> None:
     with pytest.raises(DeadlockError):
         run(lambda loop: loop.create_future())
@@ -62,24 +42,6 @@ async def test_the_real_world_is_out_of_reach(work) -> None:
         await work()
 
 
-def test_tasks_and_futures_hash_by_a_running_number() -> None:
-    async def main(loop: VirtualLoop) -> list[int]:
-        tasks = {loop.create_task(asyncio.sleep(1.0)) for _ in range(3)}
-        futures = {loop.create_future(): None}
-        await asyncio.wait(tasks)
-        return [hash(one) for one in (*tasks, *futures)]
-
-    assert run(main) == run(main)
-
-
-@in_virtual_time
-async def test_many_canceled_timers_are_dropped(loop) -> None:
-    for _ in range(5_000):
-        async with asyncio.timeout(1_000.0):
-            await asyncio.sleep(0.001)
-    assert loop.timers < 2_500
-
-
 # ---- processes -----------------------------------------------------------------------------------------------------
 
 
@@ -94,18 +56,6 @@ def ticking(loop: VirtualLoop, seen: list[float]) -> Coroutine[Any, Any, None]:
             seen.append(-1.0)
 
     return tick()
-
-
-@in_virtual_time
-async def test_nothing_of_a_killed_process_runs_on(loop) -> None:
-    seen: list[float] = []
-    process = Process(loop, "one")
-    process.start(ticking(loop, seen))
-    await asyncio.sleep(2.5)
-    process.kill()
-    await asyncio.sleep(10.0)
-    assert not loop.faults
-    assert seen == [1.0, 2.0]
 
 
 @in_virtual_time
@@ -188,21 +138,3 @@ async def test_request_to_a_process_that_dies_raises(loop) -> None:
         await asking
     with pytest.raises(KilledError):
         await process.ask(answer())
-
-
-def test_what_the_end_interrupts_has_its_loop_on_the_way_out() -> None:
-    loops = []
-
-    async def interrupted() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            loops.append(asyncio.get_running_loop())
-
-    async def main(loop: VirtualLoop) -> VirtualLoop:
-        task = loop.create_task(interrupted())
-        await asyncio.sleep(1)
-        assert not task.done()
-        return loop
-
-    assert loops == [run(main)]

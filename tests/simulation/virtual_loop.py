@@ -153,11 +153,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self.trace: Callable[[str], None] | None = None
         self._noting = _Noting(self.call_exception_handler)
 
-    @property
-    def timers(self) -> int:
-        """Timers that are set, and cancelled ones that were not thrown away yet (count)."""
-        return len(self._timers)
-
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._now_s

@@ -325,9 +325,6 @@ async def test_calls_without_a_participant_that_may_belong_to_a_dial_are_listed(
     assert http.requests == [("GET Calls", {"To": TARGET, "From": OWN, "PageSize": 50})]
 
 
-LATEST, TOO_LATE = "Fri, 20 Nov 2026 08:00:40 +0000", "Fri, 20 Nov 2026 08:00:41 +0000"
-
-
 # ---- participants and sentences ----------------------------------------------------------------------------------
 
 
