@@ -128,7 +128,7 @@ def test_log_that_comes_to_something_else_is_complained_about() -> None:
     logged = {
         "version": str(decided.session.version),
         "to": decided.session.state.value,
-        "changes": orjson.dumps(session_codec.log_changes(decided.session, Session("s1"))).decode(),
+        "changes": orjson.dumps(session_codec.changes(decided.session, Session("s1")).logged).decode(),
     }
     entry = {name.encode(): value.encode() for name, value in logged.items()}
 

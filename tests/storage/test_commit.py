@@ -36,14 +36,21 @@ def opened(session_id: str = SESSION) -> SessionChange:
         session_id=session_id, token="t", call_sid=session_id, customer_address="+14155550123", agent_address="client:a"
     )
     taken = step(Session(session_id), event, 1_000_000)
-    return SessionChange(
-        Session(session_id), taken.session, log=[log_entry(event, taken, Session(session_id), 1_000_000)]
-    )
+    change = SessionChange(Session(session_id))
+    changed = change.decide(taken.session)
+    change.log.append(log_entry(event, taken, Session(session_id), 1_000_000, changed))
+    return change
+
+
+def decided(before: Session, after: Session) -> SessionChange:
+    change = SessionChange(before)
+    change.decide(after)
+    return change
 
 
 def ended(change: SessionChange) -> SessionChange:
     taken = step(change.after, End(session_id=SESSION, token="e"), 1_000_500)
-    return SessionChange(change.after, taken.session)
+    return decided(change.after, taken.session)
 
 
 @pytest.fixture
@@ -187,7 +194,7 @@ async def test_only_changed_fields_are_written_and_unknown_ones_are_kept(
     await client.hset(keys.session(SESSION), "from_the_future", "kept")
     loaded = (await store.load([SESSION]))[SESSION]
     assert loaded == opening.after
-    await store.commit(partition, lease, Batch(sessions=[SessionChange(loaded, ended(opening).after)]))
+    await store.commit(partition, lease, Batch(sessions=[decided(loaded, ended(opening).after)]))
     assert await client.hget(keys.session(SESSION), "from_the_future") == b"kept"
     assert await client.hget(keys.session(SESSION), "state") == b"ended"
 
@@ -196,7 +203,7 @@ def moved(before: SessionChange, **changes) -> SessionChange:
     """The session with some of its fields changed, as a decision leaves it."""
     session = before.after
     session = replace(session, version=session.version + 1, **changes)
-    return SessionChange(before.after, session)
+    return decided(before.after, session)
 
 
 async def names_in(client, keys) -> set[str]:
@@ -224,7 +231,7 @@ async def test_parties_that_were_renamed_leave_nothing_behind(
         "agent-1": replace(parties["agent"], name="agent-1", status=PartyStatus.LEFT),
         "agent": Party("agent", "target-1", "CA3", "client:bob", PartyStatus.CONNECTED),
     }
-    before = dialed if from_cache else SessionChange(*[(await store.load([SESSION]))[SESSION]] * 2)
+    before = dialed if from_cache else SessionChange((await store.load([SESSION]))[SESSION])
     completed = moved(before, parties=renamed)
     await store.commit(partition, lease, Batch(sessions=[completed]))
 
@@ -271,7 +278,7 @@ async def test_conference_of_250_is_adopted(store, client, keys, partition, leas
     event = ConferenceFound(session_id=SESSION, token="t", conference_sid="CF1", participants=tuple(participants))
     taken = step(Session(SESSION), event, 1_000_000)
     assert len(taken.session.parties) >= 250
-    change = SessionChange(Session(SESSION), taken.session)
+    change = decided(Session(SESSION), taken.session)
 
     await store.commit(partition, lease, Batch(entry_ids=entry_ids, sessions=[change]))
 

@@ -16,6 +16,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
+from conferral.storage.codecs.session_codec import changes
 from conferral.worker.consumer import batch_processor
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.log_entry import log_entry
@@ -87,7 +88,7 @@ def keeping(keep: Callable[[Kept], object]) -> Iterator[None]:
     def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
         decisions = real(events, sessions, now_ms, policy)
         for one in (one for one in decisions if one.is_stored):
-            logged = log_entry(one.event, one.step, one.before, now_ms)
+            logged = log_entry(one.event, one.step, one.before, now_ms, changes(one.step.session, one.before).logged)
             keep(Kept(one.event.session_id, one.step.session.version, one.event, now_ms, policy, logged))
         return decisions
 

@@ -8,6 +8,7 @@ import pytest
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import Step
+from conferral.storage.codecs.session_codec import changes
 from conferral.worker.consumer.log_entry import log_entry
 from tests.statemachine.scenario import Scenario
 
@@ -29,7 +30,7 @@ def recorded(play: Callable[[], Scenario]) -> tuple[list[LogEntry], list[Session
         play()
     counted = [one for one in taken if one[2].session.version != one[0].version]
     log = [
-        LogEntry(f"{now_ms}-{number}", log_entry(event, step, before, now_ms))
+        LogEntry(f"{now_ms}-{number}", log_entry(event, step, before, now_ms, changes(step.session, before).logged))
         for number, (before, event, step, now_ms) in enumerate(counted)
     ]
     return log, [step.session for _, _, step, _ in counted]

@@ -84,7 +84,7 @@ def dispatched(event: Event, *, verifies: bool, session: Session | None = None) 
     """The job of a dial that the event caused."""
     jobs = list[Job]()
     session = session or Session("S1", created_at_ms=START_MS)
-    changed = Batch(sessions=[SessionChange(session, session)])
+    changed = Batch(sessions=[SessionChange(session)])
     dispatcher(jobs, verifies=verifies).dispatch(DecidedBatch([], changed, [DecidedEffect(gated("d"), event)]))
     (job,) = jobs
     return job

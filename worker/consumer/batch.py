@@ -1,6 +1,5 @@
 """Batch of decisions: steps events in order, and gathers one commit."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -108,18 +107,18 @@ def encode(
 ) -> DecidedBatch:
     """Encode decisions for one commit; `sessions` are as stored in Redis."""
     decided = DecidedBatch(decisions)
-    after: dict[str, Session] = {}
-    logs: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
+    changes: dict[str, SessionChange] = {}
     for decision in decisions:
         decided.batch.entry_ids.append(decision.event.entry_id)
         _add_decision(decided, decision, now_ms)
         if decision.is_stored:
             session_id = decision.event.session_id
-            after[session_id] = decision.step.session
-            logs[session_id].append(log_entry(decision.event, decision.step, decision.before, now_ms))
+            change = changes.setdefault(session_id, SessionChange(sessions[session_id]))
+            changed = change.decide(decision.step.session)
+            change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed))
             if decision.ends_session:
                 _finish_session(decided, decision.step, open_effects(session_id), now_ms)
-    decided.batch.sessions += (SessionChange(sessions[name], after[name], log) for name, log in logs.items())
+    decided.batch.sessions += changes.values()
     return decided
 
 

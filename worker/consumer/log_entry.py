@@ -34,7 +34,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
 from conferral.statemachine.step import CommandStatus, Step
-from conferral.storage.codecs.session_codec import log_changes
+from conferral.storage.codecs.session_codec import ChangedFields
 from conferral.storage.codecs.timestamps import to_iso
 
 _EFFECT_RESULTS = (EffectOutcome, CallsRead)
@@ -50,8 +50,8 @@ _CHECKS: dict[str, Callable[[str], object]] = {
 }
 
 
-def log_entry(event: Event, step: Step, before: Session, now_ms: int) -> dict[str, str]:
-    """Return a session's log entry."""
+def log_entry(event: Event, step: Step, before: Session, now_ms: int, changed: ChangedFields) -> dict[str, str]:
+    """Return a session's log entry; `changed` is what the step changed."""
     entry = {
         "at": to_iso(now_ms),
         "event": event.name,
@@ -76,7 +76,7 @@ def log_entry(event: Event, step: Step, before: Session, now_ms: int) -> dict[st
             entry["attempts"] = str(event.attempts)
         if event.failed_attempts:
             entry["failed_attempts"] = _json(event.failed_attempts)
-    if changed := log_changes(step.session, before):
+    if changed:
         entry["changes"] = _json(changed)
     if step.reports and (reports := _reports(event, step, before)):
         entry["reports"] = _json(reports)

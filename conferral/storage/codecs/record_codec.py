@@ -2,15 +2,19 @@
 
 A field has its attribute's name; times drop the `_ms` suffix and are ISO 8601. Texts are stored as they are, everything
 else as JSON. Most fields are omitted while they equal the class's default.
+
+People read some of the fields. The others are also one JSON object, in which each has its value instead of its text.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
-from operator import attrgetter
+from itertools import compress
+from operator import is_not
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import msgspec
 from msgspec import NODEFAULT
+from msgspec.structs import astuple
 
 from conferral.runtime.errors import StoreError
 from conferral.storage.codecs.timestamps import from_iso, to_iso
@@ -42,13 +46,21 @@ class _Field(NamedTuple):
 
     name: str
     attribute: str
+    #: Among the attributes of the class.
+    position: int
     default: Any
     #: Whether the field is present even if it has the default.
     is_always: bool
     #: What stands for a field that must be present but is not; NODEFAULT: the attribute's default.
     empty: Any
-    encode: Callable[[Any], str]
+    #: A text, or a value that becomes JSON.
+    encode: Callable[[Any], Any]
     decode: Callable[[str], Any]
+
+    def text(self, value: Any) -> str:
+        """Return the field's text."""
+        encoded = self.encode(value)
+        return encoded if isinstance(encoded, str) else msgspec.json.encode(encoded).decode()
 
 
 class RecordCodec:
@@ -57,6 +69,8 @@ class RecordCodec:
     Args:
         always: Attributes whose fields people read: always present, and before the others.
         also: Attributes whose fields people read if they have another value than the default.
+        logged: Fields that a session's log includes.
+        without: Attributes that are stored elsewhere.
     """
 
     def __init__(
@@ -65,33 +79,54 @@ class RecordCodec:
         *,
         always: Collection[str],
         also: Collection[str] = (),
+        logged: Collection[str],
         without: Collection[str] = (),
     ) -> None:
         hints = get_type_hints(kind)
-        stored = {info.name: info for info in msgspec.structs.fields(kind) if info.name not in without}
-        required = [name for name, info in stored.items() if info.required]
+        infos = msgspec.structs.fields(kind)
+        positions = {info.name: at for at, info in enumerate(infos) if info.name not in without}
+        required = [info.name for info in infos if info.required and info.name in positions]
         first = dict.fromkeys((*always, *required))
-        self._fields = [_make_field(stored[name], hints[name], is_always=name in first) for name in {**first, **stored}]
-        self._values_of = attrgetter(*(field.attribute for field in self._fields))
+        self._fields = [
+            _make_field(infos[positions[name]], positions[name], hints[name], is_always=name in first)
+            for name in {**first, **positions}
+        ]
         #: The fields that people read.
         self.readable = frozenset(field.name for field in self._fields if field.attribute in (*always, *also))
-        self.names = frozenset(field.name for field in self._fields)
+        self.logged = frozenset(logged)
+        self._at = {field.position: field for field in self._fields}
+        self._others_at = {at: field for at, field in self._at.items() if field.name not in self.readable}
+        self._defaults = [self._at[at].default if at in self._at else NODEFAULT for at in range(len(infos))]
 
-    def encode(self, record: msgspec.Struct, prefix: str = "") -> dict[str, str]:
-        """Return the record's fields, with prefixed names."""
-        found = {}
-        for field, value in zip(self._fields, self._values_of(record), strict=True):
-            if field.is_always or value != field.default:
-                found[prefix + field.name] = field.encode(value)
-        return found
+    def encode(self, record: msgspec.Struct) -> dict[str, str]:
+        """Return the record's fields."""
+        values = astuple(record)
+        return {
+            field.name: field.text(values[field.position])
+            for field in self._fields
+            if field.is_always or values[field.position] != field.default
+        }
 
-    def changes(self, record: msgspec.Struct, before: msgspec.Struct, prefix: str = "") -> dict[str, str | None]:
+    def encode_others(self, record: msgspec.Struct) -> dict[str, Any]:
+        """Return the fields that people don't read, for JSON."""
+        values = astuple(record)
+        # Most values are the default itself, which takes Python no comparison.
+        different = compress(range(len(values)), map(is_not, values, self._defaults))
+        return {
+            field.name: field.encode(values[at])
+            for at in different
+            if (field := self._others_at.get(at)) is not None and values[at] != field.default
+        }
+
+    def changes(self, record: msgspec.Struct, before: msgspec.Struct) -> dict[str, str | None]:
         """Return the fields that differ; None for one that is omitted now."""
         found: dict[str, str | None] = {}
-        for field, value, earlier in zip(self._fields, self._values_of(record), self._values_of(before), strict=True):
-            if value is not earlier and value != earlier:
+        values, earlier = astuple(record), astuple(before)
+        for at in compress(range(len(values)), map(is_not, values, earlier)):
+            value, field = values[at], self._at.get(at)
+            if field is not None and value != earlier[at]:
                 is_there = field.is_always or value != field.default
-                found[prefix + field.name] = field.encode(value) if is_there else None
+                found[field.name] = field.text(value) if is_there else None
         return found
 
     def decode(self, fields: Mapping[str, str], prefix: str = "") -> Decoded:
@@ -115,11 +150,11 @@ class RecordCodec:
         return Decoded(values, damaged)
 
 
-def _make_field(info: msgspec.structs.FieldInfo, kind: Any, *, is_always: bool) -> _Field:
+def _make_field(info: msgspec.structs.FieldInfo, position: int, kind: Any, *, is_always: bool) -> _Field:
     default = info.default if info.default_factory is NODEFAULT else info.default_factory()
     name = info.name
     empty: Any = NODEFAULT
-    encode: Callable[[Any], str] = _to_json
+    encode: Callable[[Any], Any] = _same
     decode: Callable[[str], Any] = msgspec.json.Decoder(_BOUNDED.get(kind, kind)).decode
     if kind is int and name.endswith("_ms"):
         name, encode, decode = name.removesuffix("_ms"), to_iso, from_iso
@@ -129,8 +164,8 @@ def _make_field(info: msgspec.structs.FieldInfo, kind: Any, *, is_always: bool) 
         empty = ""
     elif info.required:
         empty = kind()
-    return _Field(name, info.name, default, is_always, empty, encode, decode)
+    return _Field(name, info.name, position, default, is_always, empty, encode, decode)
 
 
-def _to_json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _same(value: Any) -> Any:
+    return value

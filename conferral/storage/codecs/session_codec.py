@@ -1,14 +1,13 @@
 """Session codec: sessions to and from the text fields of their hash.
 
 A session is a flat mapping of texts, such as `state` and `party.agent.held`. The hash has a field for each that the
-documentation names. The rest of each record (the session, its transfer, its recording, each party) is a JSON object of
-such texts in one field, `internal`: in Redis, a field costs more than its text.
+documentation names. The rest of each record (the session, its transfer, its recording, each party) is a JSON object in
+one field, `internal`: in Redis, a field costs more than its text.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import orjson
@@ -29,47 +28,58 @@ DAMAGED = "damaged"
 WRONG_TYPE = "(the key is of the wrong type)"
 
 _PARTY_ORDER = "party_order"
+#: The log includes no addresses, and not what each entry has anyway.
 _CODECS: dict[type[msgspec.Struct], RecordCodec] = {
     Session: RecordCodec(
         Session,
         always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
                 "end_reason", "conference_sid", "conference_name", "by"),
         also=("mode", "parked_until_ms"),
+        logged=("phase", "ended_at", "end_reason", "conference_sid", "agent_number", "pending_commands", "parked_until",
+                "timers"),
         without=("parties", "transfer", "recording"),
     ),
     Party: RecordCodec(
         Party,
         always=("label", "call_sid", "address", "status", "held", "muted", "left_reason"),
         also=("supervises", "coaches"),
+        logged=("label", "call_sid", "status", "held", "muted", "left_reason", "in_conference", "early_media",
+                "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises", "coaches"),
         without=("name",),
     ),
-    TransferState: RecordCodec(TransferState, always=("mode", "to", "by", "status", "reason")),
-    Recording: RecordCodec(Recording, always=("sid", "status", "url", "duration_s")),
+    TransferState: RecordCodec(
+        TransferState,
+        always=("mode", "to", "by", "status", "reason"),
+        logged=("mode", "status", "reason", "stage", "number"),
+    ),
+    Recording: RecordCodec(
+        Recording,
+        always=("sid", "status", "url", "duration_s"),
+        logged=("sid", "status", "pending_update"),
+    ),
 }  # fmt: skip
-_KINDS: dict[str, type[msgspec.Struct]] = {
-    "": Session, "party": Party, "transfer": TransferState, "recording": Recording,
+_OF_GROUP = {
+    "": _CODECS[Session], "party": _CODECS[Party], "transfer": _CODECS[TransferState],
+    "recording": _CODECS[Recording],
 }  # fmt: skip
 #: The newest transfer's fields before the first transfer.
-NO_TRANSFER = dict.fromkeys((f"transfer.{name}" for name in ("mode", "to", "by", "status", "reason")), "")
-#: The fields that the log's `changes` includes: without addresses, and what each entry has anyway.
-_LOGGED: dict[type[msgspec.Struct], frozenset[str]] = {
-    Session: frozenset({
-        "phase", "ended_at", "end_reason", "conference_sid", "agent_number", "pending_commands", "parked_until",
-        "timers",
-    }),
-    Party: frozenset({
-        "label", "call_sid", "status", "held", "muted", "left_reason", "in_conference", "early_media", "is_leaving",
-        "wait_audio", "waits_for_start", "pending_update", "supervises", "coaches",
-    }),
-    TransferState: frozenset({"mode", "status", "reason", "stage", "number"}),
-    Recording: frozenset({"sid", "status", "pending_update"}),
-}  # fmt: skip
+_NO_TRANSFER = dict.fromkeys(("mode", "to", "by", "status", "reason"), "")
+_INTERNAL_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _ROLES = (CUSTOMER, AGENT, TARGET)
 #: Roles listed after added parties: former agents and supervisors.
 _LAST_ROLES = (AGENT, SUPERVISOR)
 #: Changed fields; None for one that was removed.
-Changes = dict[str, str | None]
+ChangedFields = dict[str, str | None]
+
+
+class Changes(NamedTuple):
+    """What differs between two versions of a session."""
+
+    #: In its hash.
+    stored: ChangedFields
+    #: In its log. Applied in order, these give the session at each version, without addresses.
+    logged: ChangedFields
 
 
 class StoredSession(Session, frozen=True, kw_only=True):
@@ -93,38 +103,45 @@ class StoredSession(Session, frozen=True, kw_only=True):
 
 def encode(session: Session) -> dict[str, str]:
     """Return all fields of the session."""
-    found: dict[str, str] = {}
-    for prefix, record in _records(session):
-        found |= _encode_record(prefix, record)
-    return found
+    return {
+        prefix + name: text for prefix, record in _records(session) for name, text in _encode(record, prefix).items()
+    }
 
 
 def to_hash(session: Session) -> dict[str, str]:
     """Return the session's hash."""
-    return _grouped(encode(session))
+    return {name: text for name, text in changes(session, Session(session.id)).stored.items() if text is not None}
 
 
-def hash_changes(session: Session, before: Session) -> Changes:
-    """Return what differs in the hash; a new session's `before` has version 0."""
-    changed = _changes(session, before)
-    found = {name: text for name, text in changed.items() if is_readable(name)}
-    records = dict(_records(session))
-    for prefix in {name.rpartition(".")[0] for name in changed.keys() - found.keys()}:
-        dotted = f"{prefix}." if prefix else ""
-        found[dotted + INTERNAL] = _grouped(_encode_record(dotted, records.get(dotted))).get(dotted + INTERNAL)
-    return found
-
-
-def log_changes(session: Session, before: Session) -> Changes:
-    """Return what an event changed, for the session's log.
-
-    Applied in order, the changes give the session at each version, without addresses.
-    """
-    found = {name: text for name, text in _changes(session, before).items() if is_logged(name)}
-    if commands := found.get("pending_commands"):  # without destinations and messages, which are private
+def changes(session: Session, before: Session) -> Changes:
+    """Return what differs; a new session's `before` has version 0."""
+    old, new = dict(_records(before)) if before.version else {}, dict(_records(session))
+    found = Changes({}, {})
+    for prefix in {**old, **new}:
+        record, earlier = new.get(prefix), old.get(prefix)
+        if record is earlier and prefix in old:
+            continue
+        codec = _OF_GROUP[prefix.partition(".")[0]]
+        if record is not None and earlier is not None:
+            changed = codec.changes(record, earlier)
+        else:
+            fields = _encode(record, prefix) if prefix in new else {}
+            former = _encode(earlier, prefix) if prefix in old else {}
+            changed = {name: text for name, text in fields.items() if former.get(name) != text}
+            changed |= dict.fromkeys(former.keys() - fields.keys())
+        if not prefix and [*session.parties] != [*before.parties]:
+            changed[_PARTY_ORDER] = " ".join(session.parties)
+        for name, text in changed.items():
+            if name in codec.readable:
+                found.stored[prefix + name] = text
+            if name in codec.logged:
+                found.logged[prefix + name] = text
+        if not changed.keys() <= codec.readable:
+            found.stored[prefix + INTERNAL] = _encode_internal(record)
+    if commands := found.logged.get("pending_commands"):  # without destinations and messages, which are private
         rows = [{name: one[name] for name in ("command_id", "name", "party") if name in one}
                 for one in orjson.loads(commands)]  # fmt: skip
-        found["pending_commands"] = orjson.dumps(rows).decode()
+        found.logged["pending_commands"] = orjson.dumps(rows).decode()
     return found
 
 
@@ -160,36 +177,33 @@ def fields_of(record: Mapping[bytes, bytes]) -> dict[str, str]:
     """Return all fields of a hash as text; those in `internal`, too."""
     found = decode_fields(record)
     for name in [name for name in found if name.rpartition(".")[2] == INTERNAL]:
-        texts = parse_object(found[name])
-        if texts and all(isinstance(text, str) for text in texts.values()):
+        try:
+            values = _INTERNAL_DECODER.decode(found[name])
+        except (msgspec.DecodeError, UnicodeError):
+            continue
+        if values:
             del found[name]
-            found |= {f"{name.removesuffix(INTERNAL)}{inner}": text for inner, text in texts.items()}
+            found |= {f"{name.removesuffix(INTERNAL)}{inner}": _text_of(value) for inner, value in values.items()}
     return found
 
 
-def decode_logged_changes(text: str) -> Changes:
+def _text_of(value: msgspec.Raw) -> str:
+    """Return a text itself, and any other value as JSON."""
+    json = bytes(value)
+    return str(msgspec.json.decode(json)) if json.startswith(b'"') else json.decode()
+
+
+def decode_logged_changes(text: str) -> ChangedFields:
     """Return the logged changes by field; empty for invalid text."""
     return {name: value for name, value in parse_object(text).items() if value is None or isinstance(value, str)}
 
 
 @lru_cache(4_096)
-def is_readable(name: str) -> bool:
-    """Whether a field, such as `party.agent.held`, stands in the hash itself."""
-    kind, attribute = _locate(name)
-    return kind is None or attribute in _CODECS[kind].readable
-
-
-@lru_cache(4_096)
 def is_logged(name: str) -> bool:
-    """Whether the log's changes include a field."""
-    kind, attribute = _locate(name)
-    return kind is not None and attribute in _LOGGED[kind]
-
-
-def _locate(name: str) -> tuple[type[msgspec.Struct] | None, str]:
-    """Return the kind of record that a field belongs to, and its name there."""
-    group, _, attribute = name.rpartition(".")
-    return _KINDS.get(group.partition(".")[0]), attribute
+    """Whether the log's changes include a field, such as `party.agent.held`."""
+    prefix, _, attribute = name.rpartition(".")
+    codec = _OF_GROUP.get(prefix.partition(".")[0])
+    return codec is not None and attribute in codec.logged
 
 
 def _records(session: Session) -> Iterator[tuple[str, msgspec.Struct | None]]:
@@ -201,44 +215,23 @@ def _records(session: Session) -> Iterator[tuple[str, msgspec.Struct | None]]:
         yield f"party.{party.name}.", party
 
 
-def _encode_record(prefix: str, record: msgspec.Struct | None) -> dict[str, str]:
+def _encode(record: msgspec.Struct | None, prefix: str) -> dict[str, str]:
     if record is None:
-        return NO_TRANSFER if prefix == "transfer." else {}
+        return _NO_TRANSFER if prefix == "transfer." else {}
     if isinstance(record, Session):
         # A step numbers its effects in the order of the parties, so a repeated decision needs it; Redis keeps none.
         return _CODECS[Session].encode(record) | {_PARTY_ORDER: " ".join(record.parties)}
-    return _CODECS[type(record)].encode(record, prefix)
+    return _CODECS[type(record)].encode(record)
 
 
-def _changes(session: Session, before: Session) -> Changes:
-    """Return the fields that differ, without comparing unchanged records."""
-    old, new = dict(_records(before)) if before.version else {}, dict(_records(session))
-    found: Changes = {}
-    for prefix in {**old, **new}:
-        record, earlier = new.get(prefix), old.get(prefix)
-        if record is None or earlier is None:
-            fields = _encode_record(prefix, record) if prefix in new else {}
-            former = _encode_record(prefix, earlier) if prefix in old else {}
-            found |= {name: text for name, text in fields.items() if former.get(name) != text}
-            found |= dict.fromkeys(former.keys() - fields.keys())
-        elif record is not earlier:
-            found |= _CODECS[type(record)].changes(record, earlier, prefix)
-    if [*session.parties] != [*before.parties]:
-        found[_PARTY_ORDER] = " ".join(session.parties)
-    return found
-
-
-def _grouped(fields: Mapping[str, str]) -> dict[str, str]:
-    """Return the fields of the hash: those that people read, and `internal`."""
-    found: dict[str, str] = {}
-    internal: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for name, text in fields.items():
-        if is_readable(name):
-            found[name] = text
-        else:
-            group, dot, attribute = name.rpartition(".")
-            internal[f"{group}{dot}{INTERNAL}"][attribute] = text
-    return found | {name: orjson.dumps(texts).decode() for name, texts in internal.items()}
+def _encode_internal(record: msgspec.Struct | None) -> str | None:
+    """Return the JSON of the fields that people don't read; None without any."""
+    if record is None:
+        return None
+    found = _CODECS[type(record)].encode_others(record)
+    if isinstance(record, Session):
+        found[_PARTY_ORDER] = " ".join(record.parties)
+    return msgspec.json.encode(found).decode() if found else None
 
 
 def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:

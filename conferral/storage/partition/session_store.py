@@ -12,7 +12,7 @@ from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.record_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import Changes
+from conferral.storage.codecs.session_codec import ChangedFields
 from conferral.storage.connection.client import Client, raise_refusals, run_all, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
@@ -23,16 +23,25 @@ LOG_ENTRIES_MAX = 5_000
 
 @dataclass(slots=True)
 class SessionChange:
-    """What a batch changed in one session."""
+    """What a batch changes in one session."""
 
+    #: As stored.
     before: Session
-    after: Session
+    after: Session = field(init=False)
+    #: Fields of its hash.
+    fields: ChangedFields = field(default_factory=dict, repr=False)
     #: Entries for the session's log, oldest first.
     log: list[dict[str, str]] = field(default_factory=list)
-    changes: Changes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.changes = session_codec.hash_changes(self.after, self.before)
+        self.after = self.before
+
+    def decide(self, session: Session) -> ChangedFields:
+        """Note the next version; return what it changes in the log."""
+        changed = session_codec.changes(session, self.after)
+        self.after = session
+        self.fields |= changed.stored
+        return changed.logged
 
 
 @dataclass(slots=True)
@@ -142,7 +151,7 @@ def _encode(batch: Batch) -> bytes:
 
 
 def _encode_change(change: SessionChange) -> dict[str, Any]:
-    before, after, changed = change.before, change.after, change.changes
+    before, after, changed = change.before, change.after, change.fields
     encoded: dict[str, Any] = {
         "id": after.id,
         "expected": str(before.version),
