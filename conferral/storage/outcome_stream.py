@@ -7,19 +7,9 @@ import orjson
 from conferral.statemachine.step import OutcomeRecord
 from conferral.statemachine.transfer import Attempt
 from conferral.storage.codecs.timestamps import to_iso
-from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.keys import Keys
 
 #: Approximate number of outcomes kept; `CONFERRAL_OUTCOMES_KEPT`.
 OUTCOMES_KEPT = 100_000
-
-
-async def publish_outcome(
-    client: Client, keys: Keys, record: OutcomeRecord, *, max_entries: int = OUTCOMES_KEPT
-) -> None:
-    """Append an outcome; readers can deduplicate repetitions by its id."""
-    with store_errors():
-        await client.xadd(keys.outcomes, encode_outcome(record), maxlen=max_entries, approximate=True)
 
 
 def encode_outcome(record: OutcomeRecord) -> dict[str, str]:

@@ -1,69 +1,79 @@
 """Post-commit writes: bounded, repeated while Redis is away, left to the next holder at a stop."""
 
-import asyncio
+import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite
-from conferral.worker.consumer.post_commit import PostCommitWrites
+from conferral.worker.consumer import post_commit
+from conferral.worker.consumer.post_commit import TOGETHER_MAX, PostCommitWrites
+
+AWAY = StoreUnreachableError("away")
 
 
 class Access:
-    """Fails with errors first, then counts the finished writes."""
+    """Answers with these errors first: one for all writes, or one for every second write."""
 
-    def __init__(self, *errors: StoreError) -> None:
+    def __init__(self, *errors: StoreError, all_fail: bool = True) -> None:
         self.errors = list(errors)
-        self.done = 0
+        self.all_fail = all_fail
+        self.done: list[str] = []
+        self.dead: list[str] = []
 
-    async def finish_writes(self, _partition, writes) -> list[PostCommitWrite]:
-        """Leaves one in two, as if Redis had refused it."""
-        if self.errors and isinstance(self.errors[-1], StoreUnreachableError):
-            raise self.errors.pop()
-        self.done += len(writes) // 2
-        return writes[len(writes) // 2 :]
-
-    async def finish_write(self, _partition, _write, *, session_ttl_s: int) -> None:
+    async def finish_writes(
+        self, _partition: int, writes: list[PostCommitWrite], *, session_ttl_s: int
+    ) -> dict[str, StoreError]:
         assert session_ttl_s == 60
-        await asyncio.sleep(0)
+        assert len(writes) <= TOGETHER_MAX
+        failed: dict[str, StoreError] = {}
         if self.errors:
-            raise self.errors.pop()
-        self.done += 1
+            error = self.errors.pop()
+            if self.all_fail:
+                raise error
+            failed = {write.write_id: error for write in writes[::2]}
+        self.done += [write.write_id for write in writes if write.write_id not in failed]
+        return failed
+
+    async def dead_letter_write(self, _partition: int, write: PostCommitWrite, _reason: str) -> str:
+        self.dead.append(write.write_id)
+        return ""
 
 
-def writes_of(access: Access) -> PostCommitWrites:
-    return PostCommitWrites(0, access, Metrics(), session_ttl_s=60)
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post_commit, "PAUSE_S", 0)
 
 
-async def test_write_is_done_again_after_redis_was_away(monkeypatch):
-    monkeypatch.setattr("conferral.worker.consumer.post_commit.PAUSE_S", 0)
-    access = Access(StoreUnreachableError("away"), StoreUnreachableError("away"))
-    writes = writes_of(access)
-    writes.start([ExpireCalls("s", ("CA1",))])
+async def finished(access: Access, count: int = 1, *, stops: bool = False) -> set[str]:
+    """The ids of all writes that were started."""
+    started = [ExpireCalls(f"s{number}", ("CA1",)) for number in range(count)]
+    writes = PostCommitWrites(0, access, Metrics(), session_ttl_s=60)
+    writes.start(started)
+    if stops:
+        writes.stop()
     await writes.wait_finished()
-    assert access.done == 1
+    return {write.write_id for write in started}
 
 
-async def test_write_is_left_to_the_next_holder_at_a_stop():
-    access = Access(StoreUnreachableError("away"))
-    writes = writes_of(access)
-    writes.start([ExpireCalls("s", ("CA1",))])
-    writes.stop()
-    await writes.wait_finished()
-    assert access.done == 0
+@pytest.mark.parametrize("all_fail", [True, False])
+async def test_write_is_done_again_after_redis_was_away(all_fail: bool) -> None:
+    access = Access(AWAY, AWAY, all_fail=all_fail)
+    assert await finished(access, 5) == set(access.done)
+    assert len(access.done) == 5
 
 
-async def test_write_that_redis_refuses_for_good_is_given_up():
-    access = Access(StoreError("refused"))
-    writes = writes_of(access)
-    writes.start([ExpireCalls("s", ("CA1",))])
-    await writes.wait_finished()
-    assert access.done == 0
-    assert not access.errors
+async def test_write_is_left_to_the_next_holder_at_a_stop() -> None:
+    access = Access(AWAY)
+    await finished(access, stops=True)
+    assert access.done == []
 
 
-async def test_writes_that_were_left_are_done_one_by_one():
+async def test_write_that_redis_refuses_for_good_is_dead_lettered_alone() -> None:
+    access = Access(StoreError("refused"), all_fail=False)
+    await finished(access, 2)
+    assert (access.done, access.dead) == (["expire:s1"], ["expire:s0"])
+
+
+async def test_many_writes_are_done_in_several_pipelines() -> None:
     access = Access()
-    writes = writes_of(access)
-    writes.start([ExpireCalls(f"s{number}", ("CA1",)) for number in range(500)])
-    await writes.wait_finished()
-    assert access.done == 500
+    assert await finished(access, 500) == set(access.done)

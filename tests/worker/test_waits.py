@@ -86,10 +86,10 @@ async def test_post_commit_write_is_tried_five_times_a_second(loop: VirtualLoop)
         def __init__(self) -> None:
             self.errors: list[StoreError] = [StoreUnreachableError("away")] * 3
 
-        async def finish_writes(self, *_given: object, **_named: object) -> list[Any]:
+        async def finish_writes(self, *_given: object, **_named: object) -> dict[str, StoreError]:
             if self.errors:
                 raise self.errors.pop()
-            return []
+            return {}
 
     access: Any = Access()
     writes = PostCommitWrites(0, access, Metrics(), session_ttl_s=60)

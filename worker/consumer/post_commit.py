@@ -37,9 +37,9 @@ class PostCommitWrites:
         self._refused: list[PublishOutcome] = []
 
     def start(self, writes: Sequence[PostCommitWrite]) -> None:
-        """Start writes, together if possible: a request costs as much as a write."""
+        """Start writes, together: a request costs as much as a write."""
         for start in range(0, len(writes), TOGETHER_MAX):
-            self._start(self._run_together(writes[start : start + TOGETHER_MAX]))
+            self._start(self._finish(writes[start : start + TOGETHER_MAX]))
 
     def _start(self, run: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(run)
@@ -57,42 +57,40 @@ class PostCommitWrites:
             # A callback removes a finished task; let it run.
             await asyncio.sleep(0)
 
-    async def _run_together(self, writes: Sequence[PostCommitWrite]) -> None:
-        with contextlib.suppress(StoreError):  # the writes stay in the outbox
-            unfinished = await retry_unreachable(
-                lambda: self._store.finish_writes(self._partition, writes),
-                PAUSE_S,
-                on_error=self._check_not_stopping,
-            )
-            for write in unfinished:
-                self._start(self._run_alone(write))
+    async def _finish(self, writes: Sequence[PostCommitWrite]) -> None:
+        unfinished = {write.write_id: write for write in writes}
 
-    async def _run_alone(self, write: PostCommitWrite) -> None:
-        with contextlib.suppress(StoreError):  # the write stays in the outbox
-            await retry_unreachable(
-                lambda: self._finish_or_dead_letter(write), PAUSE_S, on_error=self._check_not_stopping
-            )
+        async def attempt() -> None:
+            failed = await self._finish_once(list(unfinished.values()))
+            for write_id in unfinished.keys() - failed.keys():
+                del unfinished[write_id]
+            for write_id, error in failed.items():
+                if not isinstance(error, StoreUnreachableError):
+                    await self._give_up(unfinished[write_id], error)
+                    del unfinished[write_id]
+            if unfinished:
+                raise failed[next(iter(unfinished))]
+
+        with contextlib.suppress(StoreError):  # the writes stay in the outbox
+            await retry_unreachable(attempt, PAUSE_S, on_error=self._check_not_stopping)
+
+    async def _finish_once(self, writes: Sequence[PostCommitWrite]) -> dict[str, StoreError]:
+        return await self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s)
 
     def _check_not_stopping(self, error: StoreError) -> None:
         if self._stopping.is_set():
             raise error
 
-    async def _finish_or_dead_letter(self, write: PostCommitWrite) -> None:
-        try:
-            await self._store.finish_write(self._partition, write, session_ttl_s=self._session_ttl_s)
-        except StoreUnreachableError:
-            raise
-        except StoreError as error:
-            if isinstance(write, PublishOutcome):
-                self._keep(write, str(error))
-                return
-            # A key holds a foreign type, so a retry would fail too.
-            log.error(
-                "post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error)
-            )
-            reason = "Redis refuses one of its keys"
-            if refusal := await self._store.dead_letter_write(self._partition, write, reason):
-                count_dead_letter(self._metrics, write.write_id, reason, refusal)
+    async def _give_up(self, write: PostCommitWrite, error: StoreError) -> None:
+        """Keep an outcome, or dead-letter another write that Redis refuses."""
+        if isinstance(write, PublishOutcome):
+            self._keep(write, str(error))
+            return
+        # A key holds a foreign type, so a retry would fail too.
+        log.error("post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error))
+        reason = "Redis refuses one of its keys"
+        if refusal := await self._store.dead_letter_write(self._partition, write, reason):
+            count_dead_letter(self._metrics, write.write_id, reason, refusal)
 
     def _keep(self, outcome: PublishOutcome, reason: str) -> None:
         """Keep an outcome until its stream takes entries again."""
@@ -106,7 +104,8 @@ class PostCommitWrites:
             log.error("outcomes_refused", partition=self._partition, count=len(self._refused), reason=reason)
             await pause(self._stopping, REFUSED_PAUSE_S)
             try:
-                await self._store.finish_write(self._partition, self._refused[0], session_ttl_s=self._session_ttl_s)
+                if await self._finish_once(self._refused[:1]):
+                    continue
             except StoreError:
                 continue
             outcomes, self._refused = self._refused[1:], []

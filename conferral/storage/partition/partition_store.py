@@ -16,10 +16,10 @@ from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, is_cluster, run_all, store_errors
+from conferral.storage.connection.client import Client, run_all, store_errors, to_store_error
 from conferral.storage.connection.errors import STATES
 from conferral.storage.keys import GROUP, Keys
-from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome, publish_outcome
+from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
 from conferral.storage.partition.lease import Lease
 
 #: Timers moved per call, count: bounds the script's run time.
@@ -75,8 +75,6 @@ class PartitionStore:
         self._keys = keys
         self._outcomes_kept = outcomes_kept
         self._write_turns = asyncio.Semaphore(POST_COMMIT_WRITES_MAX)
-        #: Whether partitions are on several servers, so that one round trip would wait for the slowest of them.
-        self._is_cluster = is_cluster(client)
 
     async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
         """Return the oldest unprocessed entries; wait about 2 s for the first."""
@@ -167,51 +165,36 @@ class PartitionStore:
             return bool(int(await scripts.finish_effect(self._client, keys, [effect_id, *fields])))
 
     async def finish_writes(
-        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite]
-    ) -> list[effect_codec.PostCommitWrite]:
-        """Perform post-commit writes in one pipeline; return those left over.
+        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite], *, session_ttl_s: int
+    ) -> dict[str, StoreError]:
+        """Perform post-commit writes in one pipeline, and remove them.
 
-        `finish_write` must do those that Redis refused, those that need a script, and on a cluster, whose nodes fail by
-        themselves, all. After StoreUnreachableError, any may be done. Each step is safe to repeat.
+        Return errors by write id; those writes remain. After StoreUnreachableError, any may be done. Each is safe to
+        repeat.
         """
-        if self._is_cluster:
-            return list(writes)
-        commands: list[tuple[Any, ...]] = []
-        #: The write of each command: a write may take several.
-        owners: list[effect_codec.PostCommitWrite] = []
-        for write in writes:
-            if isinstance(write, effect_codec.PublishOutcome):
-                fields = [part for pair in encode_outcome(write.outcome_record).items() for part in pair]
-                commands.append(("XADD", self._keys.outcomes, "MAXLEN", "~", self._outcomes_kept, "*", *fields))
-            owners += [write] * (len(commands) - len(owners))
-        if not commands:
-            return list(writes)
-        outbox = self._keys.outbox(partition)
+        parts = [(one.write_id, command) for one in writes for command in self._commands_of(one, session_ttl_s)]
+        failed: dict[str, StoreError] = {}
         async with self._write_turns:
             with store_errors():
-                answers = await run_all(self._client, commands)
-                answered = zip(owners, answers, strict=True)
-                refused = {owner.write_id for owner, answer in answered if isinstance(answer, Exception)}
-                done = {owner.write_id for owner in owners} - refused
-                if done:
-                    await self._client.hdel(outbox, *done)
-        return [write for write in writes if write.write_id not in done]
+                answers = await run_all(self._client, [command for _, command in parts])
+                for (write_id, _), answer in zip(parts, answers, strict=True):
+                    if isinstance(answer, Exception):
+                        failed[write_id] = to_store_error(answer)
+                # In sequence: a full Redis refuses the writes, but never their removal.
+                if done := {one.write_id for one in writes} - failed.keys():
+                    await self._client.hdel(self._keys.outbox(partition), *done)
+        return failed
 
-    async def finish_write(self, partition: int, write: effect_codec.PostCommitWrite, *, session_ttl_s: int) -> None:
-        """Perform a post-commit write and remove it; safe to repeat."""
-        async with self._write_turns:
-            # In sequence: a full Redis refuses the write, but never the removal.
-            if isinstance(write, effect_codec.ReportCommand):
-                await report_command(self._client, self._keys, write)
-            elif isinstance(write, effect_codec.ExpireCalls):
-                with store_errors():
-                    for call_sid in write.call_sids:
-                        key = self._keys.call(call_sid)
-                        await scripts.expire_call(self._client, [key], [write.session_id, session_ttl_s])
-            else:
-                record = write.outcome_record
-                await publish_outcome(self._client, self._keys, record, max_entries=self._outcomes_kept)
-            await self.remove_from_outbox(partition, write.write_id)
+    def _commands_of(self, write: effect_codec.PostCommitWrite, session_ttl_s: int) -> list[tuple[Any, ...]]:
+        if isinstance(write, effect_codec.ReportCommand):
+            return [scripts.report_command.command(*_report(self._keys, write))]
+        if isinstance(write, effect_codec.ExpireCalls):
+            return [
+                scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, session_ttl_s])
+                for call_sid in write.call_sids
+            ]
+        fields = (part for pair in encode_outcome(write.outcome_record).items() for part in pair)
+        return [("XADD", self._keys.outcomes, "MAXLEN", "~", self._outcomes_kept, "*", *fields)]
 
     async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> str:
         """Dead-letter a write that Redis permanently refuses.
@@ -309,10 +292,14 @@ async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> 
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
     """Store a command's status, unless a later one is already stored."""
-    report = write.report
-    arguments = [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
     with store_errors():
-        await scripts.report_command(client, [keys.command(report.command_id)], arguments)
+        await scripts.report_command(client, *_report(keys, write))
+
+
+def _report(keys: Keys, write: effect_codec.ReportCommand) -> tuple[list[str], list[scripts.Argument]]:
+    """Return the keys and arguments of `report_command`."""
+    report = write.report
+    return [keys.command(report.command_id)], [report.status.value, report.reason, write.session_id, COMMAND_TTL_S]
 
 
 async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, reason: str) -> str:

@@ -40,10 +40,10 @@ class Script:
         except NoScriptError:
             return await client.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
 
-    def append_to(self, pipeline: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
-        """Add the script to a pipeline; if forgotten, it answers NoScriptError."""
+    def command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
+        """Return the script as a command of a pipeline, with its text: Redis may have forgotten it."""
         self._check(keys)
-        pipeline.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+        return "EVAL", self.text, len(keys), *keys, *arguments
 
     def _check(self, keys: Sequence[str]) -> None:
         if self.key_count is not None and len(keys) != self.key_count:
