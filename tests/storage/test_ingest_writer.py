@@ -13,7 +13,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
-from conferral.storage.ingest.command_batcher import CommandBatcher
+from conferral.storage.ingest import command_queue
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.writer import BatchingIngest
 from tests.storage.server_uptime import up_for_long
@@ -120,11 +120,10 @@ async def test_session_of_a_call_is_found(publisher):
 
 
 async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(single, publisher, client, keys, monkeypatch):
-    flights = []
-    send = CommandBatcher.send
-    monkeypatch.setattr(CommandBatcher, "send", lambda to, batch: flights.append(len(batch)) or send(to, batch))
+    flights, run_all = [], command_queue.run_all
+    monkeypatch.setattr(command_queue, "run_all", lambda to, batch: flights.append(len(batch)) or run_all(to, batch))
     await asyncio.gather(*(publisher.publish(ringing(n)) for n in range(100)))
-    assert flights == [100]
+    assert flights == [101], "the stream's length is read as well"
     entries = await client.xrange(keys.events(keys.partition_of(SESSION)))
     assert [event_in(fields).sequence for _, fields in entries] == list(range(100))
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
 import pytest
+from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from conferral.runtime.clock import Clock, SystemClock
@@ -14,8 +15,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.connection.client import Client
-from conferral.storage.ingest import command_batcher, load_shedding
-from conferral.storage.ingest.command_batcher import CommandBatcher
+from conferral.storage.ingest import command_queue, load_shedding
 from conferral.storage.ingest.load_shedding import Backlogs, LoadShedding, Reason, SessionRates
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -174,9 +174,9 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
 async def test_stream_length_is_read_once_a_second(publisher_by, monkeypatch):
     hands, sent = Hands(), Counter[str]()
     publisher = publisher_by(hands)
-    run = CommandBatcher.run
+    run = command_queue.run_all
     monkeypatch.setattr(
-        CommandBatcher, "run", lambda to, commands: sent.update(one[0] for one in commands) or run(to, commands)
+        command_queue, "run_all", lambda to, commands: sent.update(one[0] for one in commands) or run(to, commands)
     )
     for second in (1, 2):
         await asyncio.gather(*(publisher.publish(deciding(number)) for number in range(100)))
@@ -189,7 +189,7 @@ async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_w
     server, publisher, client, keys, metrics, monkeypatch
 ):
     one = sum(sum(map(len, command)) for command in publisher.write_commands(deciding(10), "", 0))
-    monkeypatch.setattr(command_batcher, "WAITING_BYTES_MAX", 10 * one + one // 2)
+    monkeypatch.setattr(command_queue, "WAITING_BYTES_MAX", 10 * one + one // 2)
     monkeypatch.setattr(load_shedding, "BACKLOG_READ_EVERY_S", 1e9)
     await publisher.publish(deciding(1))
     server.signal(signal.SIGSTOP)
@@ -215,8 +215,8 @@ async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_w
 @pytest.mark.redis
 async def test_what_redis_refuses_for_good_fails_at_once_for_everyone_in_the_pipeline(publisher, monkeypatch):
     async def refuse(_client: object, _commands: object) -> None:
-        raise StoreError("wrong password")
+        raise ResponseError("NOPERM this user has no permissions")
 
-    monkeypatch.setattr(command_batcher, "run_all", refuse)
+    monkeypatch.setattr(command_queue, "run_all", refuse)
     results = await asyncio.gather(*(publisher.publish(deciding(n)) for n in range(2)), return_exceptions=True)
-    assert [repr(result) for result in results] == [repr(StoreError("wrong password"))] * 2
+    assert [repr(result) for result in results] == [repr(StoreError("Redis refused (NOPERM)"))] * 2

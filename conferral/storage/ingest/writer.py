@@ -8,10 +8,8 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
@@ -19,17 +17,16 @@ from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import fields_of, stored_session
-from conferral.storage.connection.client import Client, is_transient, store_errors
-from conferral.storage.ingest.command_batcher import DEADLINE_S, PIPELINES_MAX, RETRY_AFTER_S, CommandBatcher
+from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.ingest.command_queue import DEADLINE_S, PIPELINES_MAX, Command, CommandQueue
 from conferral.storage.ingest.load_shedding import LoadShedding
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 from conferral.storage.queries.redis_warnings import read_warnings
 
-#: Concurrent scripts, and connections that an ingest needs, count: a command that finds none free fails at once.
-SCRIPTS_MAX = 8
-CONNECTIONS_MAX = PIPELINES_MAX + SCRIPTS_MAX
+#: Connections to each server, count: one for each pipeline and for `ServerWatch`; a cluster has more pipelines.
+CONNECTIONS_MAX = 2 * PIPELINES_MAX
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
 IDENTITY_WINDOW_S = 60
@@ -60,39 +57,38 @@ class BatchingIngest:
         self._keys = keys
         self._streams = [keys.events(partition) for partition in range(keys.partitions)]
         self._clock = clock
-        self._deadline_s = deadline_s
         self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
         self._shedding = LoadShedding(clock, metrics or Metrics())
-        self._script_turns = asyncio.Semaphore(SCRIPTS_MAX)
         self.server = ServerWatch(client, clock)
-        self._batcher = CommandBatcher(client, deadline_s, self.server.mark_unknown)
+        self._queue = CommandQueue(client, deadline_s, self.server.mark_unknown)
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """See `Ingest.publish`."""
         partition = self._keys.partition_of(event.session_id)
-        if self._shedding.should_shed(event, partition, is_overloaded=self._batcher.is_overloaded):
+        if self._shedding.should_shed(event, partition, is_overloaded=self._queue.is_overloaded):
             return
         writes = self.write_commands(event, call_sid, partition)
         reads_backlog = self._shedding.backlogs.is_due(partition)
         if reads_backlog:
             writes.append(("XLEN", self._streams[partition]))
-        answers = await self._batcher.run(writes)
+        answers = await self._queue.run(*writes)
         if reads_backlog:
             self._shedding.backlogs.update(partition, int(answers[-1]))
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
         """See `Ingest.publish_and_read`."""
         writes = self.write_commands(event, call_sid, self._keys.partition_of(event.session_id))
-        answers = await self._batcher.run([*writes, ("HGETALL", self._keys.session(event.session_id))])
+        answers = await self._queue.run(*writes, ("HGETALL", self._keys.session(event.session_id)))
         return _session_of(answers[-1])
 
     async def read(self, session_id: str) -> Session | None:
         """See `Ingest.read`."""
-        return _session_of((await self._batcher.run([("HGETALL", self._keys.session(session_id))]))[0])
+        (record,) = await self._queue.run(("HGETALL", self._keys.session(session_id)))
+        return _session_of(record)
 
     async def session_of(self, call_sid: str) -> str | None:
         """See `Ingest.session_of`."""
-        found = (await self._batcher.run([("GET", self._keys.call(call_sid))]))[0]
+        (found,) = await self._queue.run(("GET", self._keys.call(call_sid)))
         return None if found is None else str(found.decode(errors="replace"))
 
     async def newest_session(self, call_sid: str) -> NewestSession | None:
@@ -102,7 +98,7 @@ class BatchingIngest:
         once its session has ended. So the remaining time tells which.
         """
         key = self._keys.call(call_sid)
-        found, left_ms = await self._batcher.run([("GET", key), ("PTTL", key)])
+        found, left_ms = await self._queue.run(("GET", key), ("PTTL", key))
         if found is None:
             return None
         session_id = found.decode(errors="replace")
@@ -113,24 +109,26 @@ class BatchingIngest:
     async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
         """See `Ingest.claim_visit`."""
         arguments: list[scripts.Argument] = [ended, wanted, self._call_ttl_s]
-        claimed: bytes = await self._run_script(scripts.claim_visit, self._keys.call(call_sid), arguments)
-        return claimed.decode(errors="replace")
+        (claimed,) = await self._queue.run(scripts.claim_visit.command([self._keys.call(call_sid)], arguments))
+        return str(claimed.decode(errors="replace"))
 
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", released_dials: Sequence[str] = ()
     ) -> GateClaim:
         """See `Ingest.claim_gate`."""
         arguments: list[scripts.Argument] = [dial_id, call_sid, ring_group, GATES_TTL_S, *released_dials]
-        return GateClaim(int(await self._run_script(scripts.claim_gate, self._keys.gates(session_id), arguments)))
+        (claim,) = await self._queue.run(scripts.claim_gate.command([self._keys.gates(session_id)], arguments))
+        return GateClaim(int(claim))
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
         """See `Ingest.exceeds_call_limit`."""
         arguments: list[scripts.Argument] = [call_sid, limit, IDENTITY_WINDOW_S]
-        return not int(await self._run_script(scripts.count_call, self.identity_key(identity), arguments))
+        (is_within,) = await self._queue.run(scripts.count_call.command([self.identity_key(identity)], arguments))
+        return not int(is_within)
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
         """See `Ingest.uncount_call`."""
-        await self._batcher.run([("ZREM", self.identity_key(identity), call_sid)])
+        await self._queue.run(("ZREM", self.identity_key(identity), call_sid))
 
     def restarted_recently(self) -> bool:
         """See `Ingest.restarted_recently`."""
@@ -155,38 +153,20 @@ class BatchingIngest:
         await self.server.run(stop)
 
     async def close(self) -> None:
-        """Wait for running flushes."""
-        await self._batcher.close()
-
-    async def _run_script(self, script: scripts.Script, key: str, arguments: Sequence[scripts.Argument]) -> Any:
-        """Run a repeatable script; a cluster's pipeline would take none."""
-        deadline_s = asyncio.get_running_loop().time() + self._deadline_s
-
-        async def run_once() -> Any:
-            with store_errors():
-                async with asyncio.timeout_at(deadline_s), self._script_turns:
-                    return await script(self._client, [key], arguments)
-
-        def note_failure(error: StoreError) -> None:
-            if not is_transient(error.__cause__):
-                raise error
-            self.server.mark_unknown()
-            if asyncio.get_running_loop().time() + RETRY_AFTER_S >= deadline_s:
-                raise error
-
-        return await retry_unreachable(run_once, RETRY_AFTER_S, on_error=note_failure)
+        """Finish what is under way."""
+        await self._queue.close()
 
     def identity_key(self, identity: str) -> str:
         """Return the key of an identity's calls; without numbers and names."""
         return self._keys.identity(hashlib.sha256(identity.encode()).hexdigest()[:32])
 
-    def write_commands(self, event: Event, call_sid: str, partition: int) -> list[tuple[str, ...]]:
+    def write_commands(self, event: Event, call_sid: str, partition: int) -> list[Command]:
         """Return commands that append an event, and index its call if given."""
         entry = chain.from_iterable(event_codec.encode(event).items())
-        writes: list[tuple[str, ...]] = [("XADD", self._streams[partition], "*", *entry)]
+        writes: list[Command] = [("XADD", self._streams[partition], "*", *entry)]
         if call_sid:
             # First, so that a reader of the event also finds the call.
-            writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", str(self._call_ttl_s)))
+            writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", self._call_ttl_s))
         return writes
 
 

@@ -1,0 +1,118 @@
+"""Command queue: pipelines that send what has gathered meanwhile.
+
+After a broken connection, commands are retried within their deadline, so they must be safe to repeat.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from conferral.runtime.error_boundary import retry_unreachable
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.storage.connection.client import Client, is_cluster, is_transient, run_all, to_store_error
+
+DEADLINE_S = 2.0
+#: Pause before commands are retried after a broken connection, seconds.
+RETRY_AFTER_S = 0.05
+#: Callers per pipeline, and pipelines at once, count. On a cluster, each caller has its own pipeline: one that waits
+#: for a silent node delays no other.
+PIPELINE_MAX, PIPELINES_MAX = 500, 8
+CLUSTER_PIPELINE_MAX, CLUSTER_PIPELINES_MAX = 1, 64
+#: Size of the commands without an answer, bytes; more are refused at once. In memory, they take four times as much.
+WAITING_BYTES_MAX = 4 * 1024 * 1024
+
+Command = Sequence[Any]
+
+
+class CommandQueue:
+    """Runs commands in shared pipelines, each caller's within a deadline."""
+
+    def __init__(self, client: Client, deadline_s: float, on_unreachable: Callable[[], None]) -> None:
+        self._client = client
+        self._deadline_s = deadline_s
+        self._on_unreachable = on_unreachable
+        self._pipeline_max = CLUSTER_PIPELINE_MAX if is_cluster(client) else PIPELINE_MAX
+        self._pipelines_max = CLUSTER_PIPELINES_MAX if is_cluster(client) else PIPELINES_MAX
+        self._waiting: deque[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = deque()
+        self._senders: set[asyncio.Task[None]] = set()
+        self._bytes = 0
+        #: When the callers that wait give up, seconds of the loop's clock, oldest first.
+        self._deadlines_s: dict[object, float] = {}
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether half of the space or of a caller's deadline is used up."""
+        oldest_s = next(iter(self._deadlines_s.values()), None)
+        is_slow = oldest_s is not None and oldest_s - asyncio.get_running_loop().time() < self._deadline_s / 2
+        return is_slow or self._bytes > WAITING_BYTES_MAX // 2
+
+    async def run(self, *commands: Command) -> list[Any]:
+        """Run commands together; return their answers.
+
+        Raise StoreUnreachableError if too much waits, or if the deadline has passed: then the result is unknown.
+        """
+        size = sum(len(part) if isinstance(part, str | bytes) else 8 for command in commands for part in command)
+        if self._bytes + size > WAITING_BYTES_MAX:
+            raise StoreUnreachableError("too much waits for Redis")
+        caller, deadline_s = object(), asyncio.get_running_loop().time() + self._deadline_s
+        error: StoreError = StoreUnreachableError("Redis did not answer in time")
+
+        def check_transient(latest: StoreError) -> None:
+            nonlocal error
+            error = latest
+            if not is_transient(latest.__cause__):
+                raise latest
+            self._on_unreachable()
+
+        self._bytes += size
+        self._deadlines_s[caller] = deadline_s
+        try:
+            async with asyncio.timeout_at(deadline_s):
+                return await retry_unreachable(
+                    lambda: self._try(commands), RETRY_AFTER_S, deadline_s=deadline_s, on_error=check_transient
+                )
+        except TimeoutError:
+            self._on_unreachable()
+            raise error from None
+        finally:
+            self._bytes -= size
+            del self._deadlines_s[caller]
+
+    async def close(self) -> None:
+        """Finish running and waiting commands."""
+        while self._senders:
+            await asyncio.wait(self._senders)
+
+    async def _try(self, commands: Sequence[Command]) -> list[Any]:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[list[Any]] = loop.create_future()
+        self._waiting.append((commands, done))
+        if len(self._senders) < self._pipelines_max:
+            sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
+            self._senders.add(sender)
+            sender.add_done_callback(self._senders.discard)
+        answers = await done
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise to_store_error(answer) from answer
+        return answers
+
+    async def _send(self) -> None:
+        """Send what waits, until nothing does."""
+        while self._waiting:
+            some = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._pipeline_max))]
+            batch = [(commands, done) for commands, done in some if not done.done()]  # their callers still wait
+            if not batch:
+                continue
+            try:
+                answers = iter(await run_all(self._client, [one for commands, _ in batch for one in commands]))
+            except (RedisError, OSError) as error:
+                answers = iter([error] * sum(len(commands) for commands, _ in batch))
+            for commands, done in batch:
+                own = list(islice(answers, len(commands)))
+                if not done.done():
+                    done.set_result(own)
