@@ -10,10 +10,12 @@ redis-py provides nodes, connections, and the slot map. Routing a command to its
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from redis.asyncio.cluster import ClusterNode, ClusterPipeline, PipelineCommand, RedisCluster
+from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
+from redis.commands import AsyncCoreCommands
 from redis.exceptions import (
     AskError,
     ClusterDownError,
@@ -47,14 +49,16 @@ class ClusterClient(RedisCluster):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands_parser = _KeyPositions()  # type: ignore[assignment]
+        self.commands_parser = _NoCommandsParser()  # type: ignore[assignment]
         ours = connection_class(self.connection_kwargs["connection_class"])
         self.connection_kwargs["connection_class"] = ours
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = ours
         self._seed_nodes = dict(self.nodes_manager.startup_nodes)
-        #: When the map may be reloaded next, seconds of the loop's clock.
-        self._next_refresh_s = 0.0
+        #: Whether the slot map is loaded, and no answer has shown that it is old.
+        self.has_valid_map = False
+        #: When the map may be loaded next, seconds of the loop's clock.
+        self._next_load_s = 0.0
         self._failed_node: str | None = None
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
@@ -63,7 +67,7 @@ class ClusterClient(RedisCluster):
             if "target_nodes" in options or args[0] in self.command_flags:
                 return await super().execute_command(*args, **options)  # addressed to nodes, not to a key
             await self._ensure_slot_map()
-            return await self._execute_command(self._primary_of(args), *args, **options)
+            return await self._send(args, options)
 
     async def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
         """Send one pipeline to each node; return all answers and errors in order."""
@@ -71,14 +75,11 @@ class ClusterClient(RedisCluster):
         await self.fill_in_results(pipelined)
         return [command.result for command in pipelined]
 
-    def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> ClusterPipeline:
-        """Return a pipeline; unless a transaction, its keys may be in any slots."""
-        return super().pipeline(transaction, shard_hint) if transaction else _Pipeline(self)
-
-    @property
-    def has_valid_map(self) -> bool:
-        """Whether the slot map is loaded, and no answer has shown that it is old."""
-        return not self._initialize  # redis-py's flag: whether the map is missing or invalid
+    def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> Any:
+        """Return a pipeline, whose keys may be in any slots; no transaction."""
+        if transaction or shard_hint:
+            raise NotImplementedError("a cluster has no transactions here")
+        return _Pipeline(self)  # type: ignore[abstract]  # an attribute that redis-py declares and does not use
 
     def node_of(self, key: str) -> str:
         """Return a key's primary by the last slot map; empty if unknown."""
@@ -90,33 +91,44 @@ class ClusterClient(RedisCluster):
         return {nodes[0].name: len(nodes) - 1 for nodes in self.nodes_manager.slots_cache.values()}
 
     async def aclose(self) -> None:
-        """Close all connections, even while the slot map is invalid."""
-        self._initialize = False  # redis-py's flag for an invalid map, with which it would leave them open
+        """Close all connections, even those of a map that was never loaded."""
         await super().aclose()
+        await self.nodes_manager.aclose()
+        await self.nodes_manager.aclose("startup_nodes")
 
     async def initialize(self, *args: Any, **options: Any) -> "ClusterClient":
-        """Load the slot map; may raise NoNodeError, a RedisError."""
-        try:
+        """See redis-py, which calls it before commands to named nodes."""
+        with self._as_no_node_error():
             await super().initialize(*args, **options)
+        return self
+
+    async def _ensure_slot_map(self) -> None:
+        """Load the slot map if it is invalid, at most every `REFRESH_EVERY_S`."""
+        if self.has_valid_map:
+            return
+        now_s = asyncio.get_running_loop().time()
+        if self.nodes_manager.slots_cache and now_s < self._next_load_s:
+            return
+        self._next_load_s = now_s + REFRESH_EVERY_S
+        with self._as_no_node_error():
+            await self.nodes_manager.initialize(last_failed_node_name=self._failed_node)
+        self.has_valid_map = True
+
+    @contextmanager
+    def _as_no_node_error(self) -> Iterator[None]:
+        """Raise NoNodeError, a RedisError, if no known node answers.
+
+        Next time, start from the URL, whose host name may resolve to new nodes.
+        """
+        try:
+            yield
         except RedisClusterException as error:
-            # No known node answers. Next time, start from the URL, whose host name may resolve to new nodes.
             for name, node in self._seed_nodes.items():
                 self.nodes_manager.startup_nodes.setdefault(name, node)
             refusal = error.__cause__ and (error.__cause__.__context__ or error.__cause__)
             if "cluster support disabled" in str(refusal):
                 raise NoClusterError("not a cluster") from error
             raise NoNodeError("no node of the cluster returned the slot map") from refusal or error
-        return self
-
-    async def _ensure_slot_map(self) -> None:
-        """Reload an invalid slot map, at most every `REFRESH_EVERY_S`."""
-        if self.has_valid_map:
-            return
-        now_s = asyncio.get_running_loop().time()
-        if self.nodes_manager.slots_cache and now_s < self._next_refresh_s:
-            return
-        self._next_refresh_s = now_s + REFRESH_EVERY_S
-        await self.initialize(last_failed_node_name=self._failed_node)
 
     def _primary_of(self, args: Sequence[Any]) -> ClusterNode:
         nodes = self.nodes_manager.slots_cache.get(self.keyslot(key_of(args)))
@@ -127,7 +139,7 @@ class ClusterClient(RedisCluster):
     async def _invalidate_node(self, node: ClusterNode) -> None:
         """Drop a failed node's connections; its slots may have moved."""
         self._failed_node = node.name
-        self._initialize = True
+        self.has_valid_map = False
         node.update_active_connections_for_reconnect()
         await node.disconnect_free_connections()
 
@@ -135,7 +147,7 @@ class ClusterClient(RedisCluster):
         """Return a redirection's node; after MOVED, correct the slot map."""
         manager = self.nodes_manager
         if isinstance(error, MovedError):
-            self._initialize = True  # other slots may have moved, too
+            self.has_valid_map = False  # other slots may have moved, too
             await manager.move_slot(error)
         found = manager.get_node(error.host, error.port)
         if found is None:  # new in the cluster, without a slot yet
@@ -143,9 +155,9 @@ class ClusterClient(RedisCluster):
             manager.set_nodes(manager.nodes_cache, {found.name: found})
         return found
 
-    async def _execute_command(self, target_node: ClusterNode, *args: Any, **options: Any) -> Any:
+    async def _send(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
         """Send a command; repeat it only if no node has executed it."""
-        node, is_asking, redirections = target_node, False, 0
+        node, is_asking, redirections = self._primary_of(args), False, 0
         give_up_at_s = asyncio.get_running_loop().time() + TRY_AGAIN_FOR_S
         while True:
             try:
@@ -202,14 +214,10 @@ class ClusterClient(RedisCluster):
             await self._invalidate_node(node)
 
 
-class _Pipeline(ClusterPipeline):
+class _Pipeline(AsyncCoreCommands):
     """Fails as a whole if any outcome is unknown, as a single server's does."""
 
-    #: redis-py requires the attribute, but does not use it here.
-    _event_dispatcher: Any = None
-
     def __init__(self, client: ClusterClient) -> None:
-        super().__init__(client)
         self._client = client
         self._commands: list[PipelineCommand] = []
 
@@ -220,9 +228,8 @@ class _Pipeline(ClusterPipeline):
         self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
         return self
 
-    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
-        """Send the commands; see redis-py. Redirections are always followed."""
-        del allow_redirections
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        """Send the commands; see redis-py."""
         commands, self._commands = self._commands, []
         await self._client.fill_in_results(commands)
         answers = [command.result for command in commands]
@@ -235,15 +242,11 @@ class _Pipeline(ClusterPipeline):
         return answers
 
 
-class _KeyPositions:
-    """Replaces redis-py's command parser, which asks a node."""
+class _NoCommandsParser:
+    """Replaces redis-py's, which asks a node for the positions of keys."""
 
     async def initialize(self, _node: ClusterNode | None = None) -> None:
         """Do nothing."""
-
-    async def get_keys(self, *args: Any) -> tuple[Any, ...]:
-        """Return the first key; Redis refuses others in other slots."""
-        return (key_of(args),)
 
 
 def key_of(args: Sequence[Any]) -> Any:
