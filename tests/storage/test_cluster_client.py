@@ -174,14 +174,13 @@ async def test_pipeline_fails_as_a_whole_if_a_nodes_answer_is_unknown() -> None:
             pipeline = client.pipeline()
             for key in keys:
                 pipeline.get(key)
-            assert len(pipeline) == 2
             if isinstance(expected, type):
                 with pytest.raises(expected):
                     await pipeline.execute(raise_on_error=raises_on_error)
             else:
                 found = await pipeline.execute(raise_on_error=raises_on_error)
                 assert [type(one) if isinstance(one, Exception) else one for one in found] == expected
-            assert len(pipeline) == 0
+            assert await pipeline.execute() == []
 
 
 async def test_redirected_commands_of_a_pipeline_follow_in_order() -> None:

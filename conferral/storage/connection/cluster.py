@@ -14,18 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from redis import exceptions as redis_errors
 from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
 from redis.commands import AsyncCoreCommands
-from redis.exceptions import (
-    AskError,
-    ClusterDownError,
-    MaxConnectionsError,
-    MovedError,
-    RedisClusterException,
-    TryAgainError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.storage.connection.error_mapping import as_connection_error, connection_class
 from conferral.storage.connection.errors import NoClusterError, NoNodeError, note_node
@@ -41,7 +32,9 @@ TRY_AGAIN_AFTER_S = 0.02
 TRY_AGAIN_FOR_S = 1.5
 
 #: The node is gone, or no longer serves its slots: the command may or may not have been executed.
-_FAILURES = (RedisConnectionError, RedisTimeoutError, ClusterDownError, OSError)
+_FAILURES = (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.ClusterDownError, OSError)
+#: These, or no node has all keys yet.
+_UNFINISHED = (*_FAILURES, redis_errors.TryAgainError)
 
 
 class ClusterClient(RedisCluster):
@@ -50,8 +43,7 @@ class ClusterClient(RedisCluster):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands_parser = _NoCommandsParser()  # type: ignore[assignment]
-        ours = connection_class(self.connection_kwargs["connection_class"])
-        self.connection_kwargs["connection_class"] = ours
+        ours = self.connection_kwargs["connection_class"] = connection_class(self.connection_kwargs["connection_class"])
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = ours
         self._seed_nodes = dict(self.nodes_manager.startup_nodes)
@@ -122,7 +114,7 @@ class ClusterClient(RedisCluster):
         """
         try:
             yield
-        except RedisClusterException as error:
+        except redis_errors.RedisClusterException as error:
             for name, node in self._seed_nodes.items():
                 self.nodes_manager.startup_nodes.setdefault(name, node)
             refusal = error.__cause__ and (error.__cause__.__context__ or error.__cause__)
@@ -143,10 +135,10 @@ class ClusterClient(RedisCluster):
         node.update_active_connections_for_reconnect()
         await node.disconnect_free_connections()
 
-    async def _redirect_target(self, error: AskError) -> ClusterNode:
+    async def _redirect_target(self, error: redis_errors.AskError) -> ClusterNode:
         """Return a redirection's node; after MOVED, correct the slot map."""
         manager = self.nodes_manager
-        if isinstance(error, MovedError):
+        if isinstance(error, redis_errors.MovedError):
             self.has_valid_map = False  # other slots may have moved, too
             await manager.move_slot(error)
         found = manager.get_node(error.host, error.port)
@@ -162,21 +154,23 @@ class ClusterClient(RedisCluster):
         while True:
             try:
                 with as_connection_error():
-                    if is_asking:
-                        return await _send_asking(node, args, options)
-                    return await node.execute_command(*args, **options)
-            except AskError as error:
+                    command = PipelineCommand(1, *args, **options)
+                    await node.execute_pipeline([*([PipelineCommand(0, "ASKING")] if is_asking else ()), command])
+                    if isinstance(command.result, Exception):
+                        raise command.result
+                    return command.result
+            except redis_errors.AskError as error:
                 redirections += 1
                 if redirections > REDIRECTIONS_MAX:
-                    raise TryAgainError("the nodes disagree about the slot") from error
-                node, is_asking = await self._redirect_target(error), not isinstance(error, MovedError)
-            except TryAgainError:
+                    raise redis_errors.TryAgainError("the nodes disagree about the slot") from error
+                node, is_asking = await self._redirect_target(error), not isinstance(error, redis_errors.MovedError)
+            except redis_errors.TryAgainError:
                 # Until all its keys are on one node. Source: Redis Cluster specification, "Multiple keys operations".
                 if asyncio.get_running_loop().time() >= give_up_at_s:
                     raise
                 await asyncio.sleep(TRY_AGAIN_AFTER_S)
                 node, is_asking, redirections = self._primary_of(args), False, 0
-            except MaxConnectionsError:
+            except redis_errors.MaxConnectionsError:
                 raise  # the pool is exhausted; the node is healthy
             except _FAILURES as error:
                 note_node(error, node.name)
@@ -193,10 +187,10 @@ class ClusterClient(RedisCluster):
         await asyncio.gather(*(self._send_to_node(node, own) for node, own in of_node.items()))
         # Repeat what a node refused, in sequence, to preserve the order per key.
         for command in commands:
-            if isinstance(command.result, (AskError, TryAgainError)):
+            if isinstance(command.result, (redis_errors.AskError, redis_errors.TryAgainError)):
                 try:
                     command.result = await self.execute_command(*command.args, **command.kwargs)
-                except (*_FAILURES, TryAgainError) as error:
+                except _UNFINISHED as error:
                     command.result = error
 
     async def _send_to_node(self, node: ClusterNode, commands: list[PipelineCommand]) -> None:
@@ -206,11 +200,10 @@ class ClusterClient(RedisCluster):
         except _FAILURES as error:
             for command in commands:
                 command.result = error
-        for command in commands:
-            if isinstance(command.result, _FAILURES):
-                note_node(command.result, node.name)
-        results = (command.result for command in commands)
-        if any(isinstance(one, _FAILURES) and not isinstance(one, MaxConnectionsError) for one in results):
+        failures = [command.result for command in commands if isinstance(command.result, _FAILURES)]
+        for failure in failures:
+            note_node(failure, node.name)
+        if any(not isinstance(one, redis_errors.MaxConnectionsError) for one in failures):
             await self._invalidate_node(node)
 
 
@@ -220,9 +213,6 @@ class _Pipeline(AsyncCoreCommands):
     def __init__(self, client: ClusterClient) -> None:
         self._client = client
         self._commands: list[PipelineCommand] = []
-
-    def __len__(self) -> int:
-        return len(self._commands)
 
     def execute_command(self, *args: Any, **kwargs: Any) -> "_Pipeline":
         self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
@@ -234,7 +224,7 @@ class _Pipeline(AsyncCoreCommands):
         await self._client.fill_in_results(commands)
         answers = [command.result for command in commands]
         # The outcome of this command is unknown, or it was never executed; the others' refusals are only answers.
-        error: Exception | None = next((one for one in answers if isinstance(one, (*_FAILURES, TryAgainError))), None)
+        error: Exception | None = next((one for one in answers if isinstance(one, _UNFINISHED)), None)
         if error is None and raise_on_error:
             error = next((one for one in answers if isinstance(one, Exception)), None)
         if error is not None:
@@ -250,22 +240,9 @@ class _NoCommandsParser:
 
 
 def key_of(args: Sequence[Any]) -> Any:
-    """Return the first key of a command.
-
-    >>> key_of(("XREAD", "COUNT", 1, b"STREAMS", "a", "0")), key_of(("GET", "a"))
-    ('a', 'a')
-    """
+    """Return the first key of a command."""
     if args[0] in SCRIPT_COMMANDS:
         return args[3]
     if args[0] == "XREAD":
         return args[args.index(b"STREAMS") + 1]
     return args[1]
-
-
-async def _send_asking(node: ClusterNode, args: Sequence[Any], options: dict[str, Any]) -> Any:
-    """Send ASKING and a command to a node that is importing the slot."""
-    command = PipelineCommand(1, *args, **options)
-    await node.execute_pipeline([PipelineCommand(0, "ASKING"), command])
-    if isinstance(command.result, Exception):
-        raise command.result
-    return command.result
