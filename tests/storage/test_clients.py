@@ -1,4 +1,4 @@
-"""What our code leans on in a client, whichever Redis it speaks to: replies, pipelines, reads that wait, Pub/Sub."""
+"""What our code leans on in a client, whichever Redis it speaks to: replies, pipelines, reads that wait."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -123,39 +123,3 @@ async def test_read_that_waits_comes_back_empty_or_is_cut_short(alone, client, b
     await client.xadd("x", {"n": 1}, id="1-1")
     assert await blocking.xread({"x": "$"}, block=10) == []
     assert await blocking.xread({"x": "0"}, block=20_000) == [[b"x", [(b"1-1", {b"n": b"1"})]]]
-
-
-async def test_channel_subscriber_receives_what_is_published_afterwards(alone, client) -> None:
-    handled: list[Any] = []
-    assert await client.publish("news", "nobody hears it") == 0
-    listening = client.pubsub()
-    await listening.subscribe("news", other=handled.append)
-    assert [await listening.get_message(timeout=5) for _ in range(2)] == [
-        {"type": "subscribe", "pattern": None, "channel": b"news", "data": 1},
-        {"type": "subscribe", "pattern": None, "channel": b"other", "data": 2},
-    ]
-    assert await listening.get_message(timeout=0.01) is None
-    assert await client.publish("news", b"\xff") == 1
-    message = {"type": "message", "pattern": None, "channel": b"news", "data": b"\xff"}
-    assert await listening.get_message(timeout=5) == message
-    await client.publish("other", "x")
-    assert await listening.get_message(timeout=5) is None
-    assert [one["data"] for one in handled] == [b"x"]
-    later = asyncio.ensure_future(listening.get_message(timeout=5))
-    await asyncio.sleep(0.02)  # a delay: nothing shows that a blocked read has begun
-    await client.eval("return redis.call('PUBLISH', 'news', ARGV[1])", 0, b"\xff")
-    assert await later == message
-    await listening.unsubscribe("news")
-    assert (await listening.get_message(timeout=5))["type"] == "unsubscribe"
-    assert await client.publish("news", "x") == 0
-    await listening.aclose()
-    assert await client.publish("other", "x") == 0
-
-
-async def test_subscriptions_may_go_unmentioned(alone, client) -> None:
-    listening = client.pubsub(ignore_subscribe_messages=True)
-    await listening.subscribe("news")
-    assert await listening.get_message(timeout=5) is None
-    await client.publish("news", "x")
-    assert (await anext(listening.listen()))["data"] == b"x"
-    await listening.aclose()

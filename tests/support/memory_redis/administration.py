@@ -30,7 +30,6 @@ def own_commands(server: "MemoryServer") -> dict[bytes, Command]:
     note("ECHO", 2, lambda argv: argv[1], in_scripts=True)
     note("TIME", 1, lambda _: server.time(), in_scripts=True)
     note("INFO", -1, lambda _: _info(server), in_scripts=True)
-    note("PUBLISH", 3, lambda argv: server.publish(argv[1], argv[2]), in_scripts=True)
     note("CLIENT ID", 2, lambda _: server.connection_id())
     note("CLIENT LIST", -2, lambda argv: _connections(server, argv[2:]))
     note("CONFIG GET", -3, lambda argv: _settings(server, argv[2:]))

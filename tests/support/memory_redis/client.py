@@ -10,7 +10,6 @@ from redis._parsers.base import BaseParser
 from redis._parsers.response_callbacks import get_response_callbacks
 from redis.client import EMPTY_RESPONSE, NEVER_DECODE
 from redis.commands import AsyncCoreCommands
-from redis.event import EventDispatcher
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -19,7 +18,6 @@ from conferral.storage.connection.error_mapping import ErrorMappingPipeline, as_
 from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.server import MemoryServer, Waiter
 from tests.support.memory_redis.stream_commands import Blocked
-from tests.support.memory_redis.subscriptions import MemoryPubSub
 from tests.support.memory_redis.values import Refusal, Reply, Status, UnsupportedError
 
 #: Options of commands that no callback gets.
@@ -62,11 +60,9 @@ class MemoryClient(AsyncCoreCommands):
         self.timeout_s = timeout_s
         #: As redis-py keeps them, for readers.
         self.response_callbacks = CALLBACKS
-        self._event_dispatcher = EventDispatcher()
         #: Called before each exchange; what it raises is what the library raises over a broken connection.
         self.breaks: Callable[[], None] | None = None
         self.is_killed = False
-        self._subscriptions: list[MemoryPubSub] = []
         self._open: dict[asyncio.Future[Any], None] = {}
 
     # ---- what our code uses --------------------------------------------------------------------------------------
@@ -85,12 +81,6 @@ class MemoryClient(AsyncCoreCommands):
         assert not (transaction and is_ours), "a transaction"
         return MemoryPipeline(self, transaction=transaction)
 
-    def pubsub(self, **options: Any) -> MemoryPubSub:
-        """See redis-py."""
-        subscription = MemoryPubSub(self.server, **options)
-        self._subscriptions.append(subscription)
-        return subscription
-
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """See redis-py. A client that was closed may be used again, as there."""
 
@@ -108,8 +98,6 @@ class MemoryClient(AsyncCoreCommands):
         for answer in self._open:
             if not answer.done():
                 answer.set_exception(_closed())
-        for subscription in self._subscriptions:
-            subscription.kill()
 
     # ---- the way -------------------------------------------------------------------------------------------------
 

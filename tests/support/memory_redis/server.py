@@ -17,7 +17,6 @@ from tests.support.memory_redis.values import Refusal, Reply, integer, shown
 
 if TYPE_CHECKING:
     from tests.support.memory_redis.client import MemoryClient
-    from tests.support.memory_redis.subscriptions import MemoryPubSub
 
 CONTAINERS = frozenset({b"XGROUP", b"XINFO", b"CONFIG", b"SCRIPT", b"CLIENT"})
 SCRIPT_NAMES = {script.sha.encode(): script.name for script in SCRIPTS.values()}
@@ -71,7 +70,6 @@ class MemoryServer:
         self.started_ms = now_ms()
         self.settings = {b"maxmemory": b"0", b"maxmemory-policy": b"noeviction", b"min-replicas-to-write": b"0",
                          b"appendonly": b"no"}  # fmt: skip
-        self.channels: dict[bytes, dict[MemoryPubSub, None]] = {}
         #: What arrived while the server is paused; None while it is not.
         self.held_up: list[Callable[[], None]] | None = None
         #: Replies that someone waits for, and their time-outs.
@@ -121,10 +119,6 @@ class MemoryServer:
             if not answer.done():
                 answer.set_exception(_broken())
         self.open.clear()
-        subscribers = {subscriber: None for some in self.channels.values() for subscriber in some}
-        self.channels.clear()
-        for subscriber in subscribers:
-            subscriber.broke()
 
     def stop(self) -> None:
         """Goes down with all that it holds in its file."""
@@ -328,13 +322,6 @@ class MemoryServer:
             for waiter in self._waiting.get(key, ()):
                 if not waiter.answer.done() and (found := read_now(self.db, waiter.desired_status)) is not None:
                     waiter.answer.set_result(found)
-
-    def publish(self, channel: bytes, message: bytes) -> int:
-        """Hands a message to everyone who listens; how many they were."""
-        listening = self.channels.get(channel, {})
-        for subscriber in list(listening):
-            subscriber.deliver([b"message", channel, message])
-        return len(listening)
 
 
 def _broken() -> Exception:
