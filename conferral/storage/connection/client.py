@@ -86,14 +86,6 @@ def node_of(client: Client, key: str) -> str:
     return str(client.node_of(key)) if is_cluster(client) else ""
 
 
-def grouped_by_node(client: Client, keys: Iterable[str]) -> list[list[str]]:
-    """Group keys by node, preserving order."""
-    groups: dict[str, list[str]] = {}
-    for key in keys:
-        groups.setdefault(node_of(client, key), []).append(key)
-    return list(groups.values())
-
-
 async def server_identity(client: Client) -> tuple[str, int]:
     """Return the server's identity, and its uptime in seconds.
 
