@@ -74,7 +74,7 @@ MEANINGS = {
     "schema_too_new": "Redis holds a newer schema version than this release supports; the worker takes no partitions.",
     "session_forgotten": "`conferral forget` erased a session.",
     "session_hash_corrupt": "A session's stored state is damaged; `reason` names the field.",
-    "session_moved": "A session's state changed (`info`), or only its phase (`debug`).",
+    "session_moved": "A session's state changed (`info`), or only its phase (`debug`); `call_sids` names its calls.",
     "session_not_found": "A request names a session that Redis does not have, and the attempt to recover it failed.",
     "session_reopened": "A session that Redis lacked was opened from a later request of its call.",
     "setting_unknown": "An environment variable looks like a setting but isn't one; `reason` suggests a name.",

@@ -29,9 +29,9 @@ REDACTED_KEYS = frozenset({"address", "agent_address", "customer_address", "iden
 #: Every key that a log line may have, in addition to structlog's own (`event`, `level`, `timestamp`, `exception`).
 KEYS = REDACTED_KEYS | frozenset(
     {
-        "session_id", "partition", "call_sid", "conference_sid", "event_id", "entry_id", "event_name", "state_from",
-        "state_to", "outcome", "effect", "effect_id", "attempt", "duration_ms", "wait_s", "error_type", "status",
-        "code", "request_id", "version", "host", "port", "url_path", "reason", "holder", "count", "party",
+        "session_id", "partition", "call_sid", "call_sids", "conference_sid", "event_id", "entry_id", "event_name",
+        "state_from", "state_to", "outcome", "effect", "effect_id", "attempt", "duration_ms", "wait_s", "error_type",
+        "status", "code", "request_id", "version", "host", "port", "url_path", "reason", "holder", "count", "party",
         "method", "command_id", "command", "setting", "task", "signal", "entries", "sessions", "bytes", "calls",
         "conferences", "pages", "findings", "behind", "destinations", "numbers", "where", "library",
     }

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import StageOverdue
-from conferral.statemachine.session import Session
+from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
 from conferral.statemachine.transfer import Attempt
@@ -88,6 +88,15 @@ def test_only_a_change_of_state_is_logged_for_operators(before, level):
     with capture_logs() as lines:
         log_decisions([Decision(event, step, Session("s", state=before))], 0, Metrics(), 1_500)
     assert [(line["event"], line["log_level"]) for line in lines] == [("session_moved", level)]
+
+
+def test_change_of_state_names_the_calls_of_all_parties():
+    parties = {"customer": Party("customer", "customer-1", "CA1"), "agent": Party("agent", "agent-1")}
+    step = Step(Session("s", state=State.CONFERENCED, parties=parties), Outcome.MOVED)
+    event = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
+    with capture_logs() as lines:
+        log_decisions([Decision(event, step, Session("s"))], 0, Metrics(), 1_500)
+    assert [line["call_sids"] for line in lines] == ["customer=CA1"]
 
 
 @pytest.mark.parametrize(

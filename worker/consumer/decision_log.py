@@ -8,6 +8,7 @@ import structlog
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.step import Outcome, OutcomeRecord
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -62,6 +63,11 @@ def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metric
     )
 
 
+def _call_sids(session: Session) -> str:
+    """Return the SIDs of the parties' calls, such as `agent=CA…`."""
+    return " ".join(f"{name}={party.call_sid}" for name, party in session.parties.items() if party.call_sid)
+
+
 def _log_decision(decision: Decision, partition: int) -> None:
     step = decision.step
     fields = {
@@ -76,9 +82,9 @@ def _log_decision(decision: Decision, partition: int) -> None:
     }
     match step.outcome:
         case Outcome.MOVED if step.session.state is not decision.before.state:
-            log.info("session_moved", **fields)
+            log.info("session_moved", **fields, call_sids=_call_sids(step.session))
         case Outcome.MOVED:
-            log.debug("session_moved", **fields)
+            log.debug("session_moved", **fields, call_sids=_call_sids(step.session))
         case Outcome.STAYED:
             log.debug("event_applied", **fields)
         case Outcome.REFUSED:
