@@ -434,7 +434,7 @@ class DialActionRoutes(Routes):
             attempt=outcome.attempt + 1 if chosen in _BY_NAME else 1,
             start_on_enter=chosen in _JOINS or _starts_alone(name, view),
             default_music=chosen is DialActionAnswer.WAIT_WITH_TWILIO_MUSIC,
-            wait_audio=_wait_audio(party, view, chosen, outcome),
+            wait_audio=_wait_audio(party, view, chosen),
             supervises=bool(party.supervises),
             attributes=attributes,
         )
@@ -445,10 +445,10 @@ def _starts_alone(name: str, view: Session | None) -> bool:
     return name == AGENT and (view is None or first_waiting_party(view) == AGENT)
 
 
-def _wait_audio(party: Party, view: Session | None, chosen: DialActionAnswer, outcome: DialOutcome) -> WaitAudio:
+def _wait_audio(party: Party, view: Session | None, chosen: DialActionAnswer) -> WaitAudio:
     """Return a waiting party's audio; one just left alone has none set yet."""
     if chosen not in _WAITS_WITH_AUDIO:
-        # If the other side does not follow out of the bridge, no list need show a conference with one party.
-        return WaitAudio.SILENCE if outcome.event.dial == DialKind.BRIDGE else WaitAudio.NONE
+        # If the other side is not there, no list need show a conference with one party: its wait request does.
+        return WaitAudio.SILENCE if chosen in _JOINS else WaitAudio.NONE
     is_parked = view is not None and view.phase == Phase.PARKED
     return party.wait_audio or (WaitAudio.MUSIC if is_parked else WaitAudio.RINGBACK)
