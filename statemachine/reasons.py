@@ -27,6 +27,8 @@ _CONFERENCE_END_REASONS = frozenset({
     "conference-ended-via-api", "last-participant-left", "last-participant-kicked",
     "participant-with-end-conference-on-exit-left", "participant-with-end-conference-on-exit-kicked",
 })  # fmt: skip
+#: Within this time, Twilio has requested the action of a `<Dial>` whose child was moved, or has given up, milliseconds.
+_MOVE_SHOWS_MS = 60_000
 _GUEST = re.compile(rf"{GUEST}-[0-9]+", re.ASCII)
 
 
@@ -81,11 +83,22 @@ def is_beyond_bridge(session: Session, party: Party) -> bool:
     The child ends with its parent, and the action's answer ends the parent. Either call, if it is live after that, is
     in another app's hands.
     """
-    if session.conference_sid or session.former_conferences:
+    is_in_conference = bool(session.conference_sid or session.former_conferences)
+    if is_in_conference or may_be_moved_by_us(session, party, session.ended_at_ms):
         return False
     if party.name == session.parent.name:
         return bool(session.dial_call_status)
     return party.name == session.child.name and not party.dial_id
+
+
+def may_be_moved_by_us(session: Session, party: Party, now_ms: int) -> bool:
+    """Whether a redirect of ours may have just moved a party's call into our conference.
+
+    No list need show a conference with one party, so a read can't tell.
+    """
+    child_moved_at_ms = session.moved_at_ms if party.name == session.child.name else 0
+    moved_at_ms = max(party.repair_moved_at_ms, child_moved_at_ms)
+    return bool(moved_at_ms) and now_ms - moved_at_ms < _MOVE_SHOWS_MS
 
 
 def is_of_another_app(session: Session, party: Party) -> bool:

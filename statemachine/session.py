@@ -272,7 +272,7 @@ class Session(BaseRecord, frozen=True):
     #: A missing leg was already redirected once, in this conversion, opening, or stage.
     repair_attempted: bool = False
     open_redirects: tuple[str, ...] = ()
-    #: When a leg was last moving into the conference.
+    #: When a leg was last moving into the conference; while bridged, when a conversion of unknown outcome was given up.
     moved_at_ms: int = 0
     #: Version at which a fact about a party last changed.
     facts_version: int = 0

@@ -416,11 +416,14 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
 def return_to_bridge(draft: Draft, event: events.EffectFailed) -> None:
     """Return to the bridge: Twilio refused to move the child's leg."""
     _return_to_bridge(draft, event.reason_text)
+    if draft.session.child.is_gone:
+        _await_parent_of_bridge(draft)
 
 
 def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
     """Return to the bridge: no one was moved in time. Read Twilio once more."""
     _return_to_bridge(draft, "Twilio did not move the parties in time")
+    draft.change(moved_at_ms=draft.now_ms)  # the child may have been moved all the same
     draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
 
 

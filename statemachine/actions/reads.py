@@ -82,6 +82,19 @@ def check_session(draft: Draft, event: events.AccountSwept) -> None:
         read_calls(draft, event)
 
 
+def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
+    """Read who is with a call that goes on after the session's end."""
+    draft.emit(
+        ReadCalls,
+        parent_call_sid="",
+        call_sids=(event.call_sid,),
+        with_conference=True,
+        conference_name=draft.session.conference_name,
+        conference_sid=draft.session.conference_sid,
+        read_version=draft.session.version + 1,
+    )
+
+
 def read_until_known(draft: Draft, event: Event) -> None:
     """Read Twilio until a read is as new as the known facts."""
     read_calls(draft, event)

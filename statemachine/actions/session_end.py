@@ -24,6 +24,7 @@ from conferral.statemachine.reasons import (
     EndReason,
     guests_may_remain,
     is_of_another_app,
+    may_be_moved_by_us,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, OUTBOUND, Party
 from conferral.statemachine.states import (
@@ -160,10 +161,13 @@ def end_after_dial(draft: Draft, event: events.CallsRead) -> None:
     """End the session: the `<Dial>` ended first, then its parent's call."""
     apply_conference(draft, event)
     seen = child_in_read(draft, event)
-    if seen is not None and seen.status == CallStatus.IN_PROGRESS:  # another app moved it out of the bridge
+    if seen is not None and seen.status == CallStatus.IN_PROGRESS:  # it was moved out of the bridge
+        draft.change_party(draft.session.child, call_sid=seen.call_sid)
         child = draft.session.child
-        draft.change_party(child, call_sid=seen.call_sid, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
-        is_moved = child.name == CUSTOMER
+        is_ours = may_be_moved_by_us(draft.session, child, draft.now_ms)
+        if not is_ours:
+            draft.change_party(child, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
+        is_moved = child.name == CUSTOMER and not is_ours
         end_session(draft, EndReason.MOVED if is_moved else end_reason_of(child, draft.session.dial_call_status))
         return
     note_gone(draft, draft.session.parent.name, event.status_of(draft.session.parent.call_sid))
@@ -177,12 +181,13 @@ def end_moved(draft: Draft, event: events.CallsRead) -> None:
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
         note_gone(draft, draft.session.child.name, seen.status)
     for party in (draft.session.parent, draft.session.child):
-        if not party.is_gone:
+        if not (party.is_gone or may_be_moved_by_us(draft.session, party, draft.now_ms)):
             draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
     child = draft.session.child
     # A caller whom no one answered hears our message, as far as is known.
     was_reached = child.left_reason not in _NOT_REACHED
-    end_session(draft, EndReason.MOVED if was_reached else end_reason_of(child, child.left_reason))
+    reason = EndReason.MOVED if draft.session.parent.is_gone else reason_by_first_to_leave(draft)
+    end_session(draft, reason if was_reached else end_reason_of(child, child.left_reason))
 
 
 def end_customer_gone(draft: Draft, _event: Event) -> None:
@@ -291,7 +296,8 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
             if is_being_searched(party, draft.now_ms):
                 find_dialed_call(draft, party)  # effects emitted before the end are dropped
             continue
-        if bridge_is_over and party.call_sid and not party.in_conference:
+        is_moved = party.in_conference or may_be_moved_by_us(session, party, draft.now_ms)
+        if bridge_is_over and party.call_sid and not is_moved:
             draft.change_party(party, status=PartyStatus.LEFT, left_reason="released")
             continue
         if party.call_sid and not is_of_another_app(session, party):
@@ -332,7 +338,11 @@ def reason_of_leaving(party: Party) -> EndReason:
 
 
 #: Why a call is hung up after the end of its session.
-_HUNG_UP_BECAUSE = {events.ParticipantJoined: "joined after the end", events.AccountSwept: "live after the end"}
+_HUNG_UP_BECAUSE = {
+    events.ParticipantJoined: "joined after the end",
+    events.AccountSwept: "live after the end",
+    events.CallsRead: "left alone after the end",
+}
 
 
 def hang_up_after_end(
@@ -359,10 +369,10 @@ def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) 
     draft.reason = _HUNG_UP_BECAUSE[events.ParticipantJoined]
 
 
-def end_live_conference(draft: Draft, event: events.AccountSwept) -> None:
-    """End the live conference of an ended session that the sweep found."""
+def end_live_conference(draft: Draft, event: events.AccountSwept | events.CallsRead) -> None:
+    """End the conference of an ended session that the sweep or a read found."""
     draft.emit(EndConference, conference_sid=event.conference_sid)
-    draft.reason = _HUNG_UP_BECAUSE[events.AccountSwept]
+    draft.reason = _HUNG_UP_BECAUSE[type(event)]
 
 
 def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:

@@ -373,4 +373,5 @@ def return_to_bridge_unmoved(draft: Draft, event: events.EffectFailed | events.C
     reason = event.reason_text if isinstance(event, events.EffectFailed) else events.EffectUnknown.reason_text
     fail_transfer(draft, reason)
     conclude_transfer(draft, "failed")
-    draft.change(phase=Phase.CONNECTED, open_redirects=())
+    moved_at_ms = 0 if isinstance(event, events.EffectFailed) else draft.now_ms  # the first redirect may have worked
+    draft.change(phase=Phase.CONNECTED, open_redirects=(), moved_at_ms=moved_at_ms)

@@ -169,13 +169,18 @@ def is_being_searched(party: Party, now_ms: int) -> bool:
     return is_unknown_dial(party) and party.dial_check == "searched" and now_ms < party.dial_check_at_ms
 
 
-def call_continues_elsewhere(draft: Draft, event: AccountSwept) -> bool:
-    """Whether the live call was redirected elsewhere, or is another app's."""
+def finds_call_of_another_app(draft: Draft, event: AccountSwept) -> bool:
+    """Whether the live call is a guest's, which another app placed."""
+    party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
+    return party is not None and is_of_another_app(draft.session, party)
+
+
+def call_may_continue_elsewhere(draft: Draft, event: AccountSwept) -> bool:
+    """Whether the live call was redirected elsewhere, as far as is known."""
     party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
     if party is None:
         return False
-    is_theirs = is_of_another_app(draft.session, party) or is_beyond_bridge(draft.session, party)
-    return party.left_reason in CONTINUES_ELSEWHERE or is_theirs
+    return party.left_reason in CONTINUES_ELSEWHERE or is_beyond_bridge(draft.session, party)
 
 
 def concerns_whole_session(event: AccountSwept) -> bool:

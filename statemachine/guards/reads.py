@@ -400,6 +400,18 @@ def shows_customer_still_bridged(draft: Draft, event: CallsRead) -> bool:
     return agent_is_there and outbound_is_still_bridged(draft, event) and _is_missing_after_repair(draft, event)
 
 
+def shows_leg_left_alone(draft: Draft, event: CallsRead) -> bool:
+    """Whether an ended session's leg is alone in its conference.
+
+    Its label shows that no other app has brought it there. Reads that began before the end don't count.
+    """
+    if is_outdated(draft, event) or len(event.participants) != 1:
+        return False
+    (seen,) = event.participants
+    party = draft.session.find_party(call_sid=seen.call_sid)
+    return party is not None and party.label == seen.label
+
+
 def shows_no_one_at_age_limit(draft: Draft, event: CallsRead) -> bool:
     """Whether a session that reached its limit has no call that goes on."""
     session = draft.session

@@ -26,6 +26,5 @@ IGNORED: tuple[Ignored, ...] = (
     Ignored(E, (on.CallReceived, on.DialEnded, on.ConferenceStarted, on.ConferenceEnded, on.ParticipantLeft,
                 on.ParticipantChanged, on.ConferenceEventIgnored, on.AnnouncementEnded),
             "arrived after the call ended, ignored"),
-    Ignored(E, (on.CallsRead,), "requested before the session ended"),
     Ignored(E, on.TIMERS, "the end cancels every timer"),
 )  # fmt: skip

@@ -63,9 +63,14 @@ READS: tuple[Row, ...] = (
     Row(T,    ANY,     on.CallsRead,       when.shows_customer_missing,            STAY,              do.redirect_customer_again),
     Row(T,    ANY,     on.CallsRead,       None,                                   STAY,              do.apply_read),
 
+    # CallsRead, after the end: a live call may be in another app's hands, or alone in the session's conference
+    Row(E,    ANY,     on.CallsRead,       when.shows_leg_left_alone,              STAY,              do.end_live_conference),
+    Row(E,    ANY,     on.CallsRead,       None,                                   STAY,              do.log_only),
+
     # AccountSwept: the sweep found a difference between Twilio's lists and the session
     Row(LIVE, ANY,     on.AccountSwept,    None,                                   STAY,              do.check_session),
-    Row(E,    ANY,     on.AccountSwept,    when.call_continues_elsewhere,          STAY,              do.log_only),
+    Row(E,    ANY,     on.AccountSwept,    when.finds_call_of_another_app,         STAY,              do.log_only),
+    Row(E,    ANY,     on.AccountSwept,    when.call_may_continue_elsewhere,       STAY,              do.read_live_call),
     Row(E,    ANY,     on.AccountSwept,    when.calls_may_be_unknown,              STAY,              do.find_unknown_calls),
     Row(E,    ANY,     on.AccountSwept,    when.finds_live_call,                   STAY,              do.hang_up_after_end),
     Row(E,    ANY,     on.AccountSwept,    when.finds_live_conference,             STAY,              do.end_live_conference),

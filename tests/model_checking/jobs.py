@@ -134,7 +134,7 @@ def outcome_of(
             return succeeded(effect, was_over=result.was_over)
         case ProviderRefusedError():
             # What is paused can't be paused: that it is refused may mean that an earlier request was carried out.
-            is_unclear = order.maybe_done and isinstance(effect, ChangeRecording)
+            is_unclear = order.maybe_done and isinstance(effect, ChangeRecording | RedirectCall)
             return (
                 unknown(effect) if is_unclear and not isinstance(result, ProviderGoneError) else failed(effect, result)
             )
@@ -178,7 +178,9 @@ def after_verification(order: Job, found: Verification, session: Session, ahead:
         case Verdict.NOT_HAPPENED if call_sid := _gone_call(order.effect, found, session):
             return answered(order, succeeded(order.effect, call_sid), ahead)
         case Verdict.NOT_HAPPENED:
-            return order._replace(stage=JobState.UNSENT, since_ms=0, was_verified=False, maybe_done=False)
+            # No list need show a leg that is alone in a conference.
+            maybe_done = isinstance(order.effect, RedirectCall)
+            return order._replace(stage=JobState.UNSENT, since_ms=0, was_verified=False, maybe_done=maybe_done)
         case Verdict.WAIT if order.was_verified:
             return answered(order, unknown(order.effect), ahead)  # its time runs out
     return order._replace(was_verified=True)

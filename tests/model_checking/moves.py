@@ -21,6 +21,7 @@ from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
 from conferral.worker.consumer.first_reads import ROLLED_BACK
 from conferral.worker.executor.job import JobOutcome as OrderOutcome
+from conferral.worker.executor.job import failed, unknown
 from tests.model_checking import clock_steps
 from tests.model_checking.canonical_values import NOW_MS
 from tests.model_checking.configuration import CallbackInTransit, Copy, ModelInputs, Move, Place
@@ -52,7 +53,7 @@ _PHONES: dict[str, Callable[[str], Input]] = {
 #: How long something may be under way, at most, milliseconds.
 SLOW_MS = 5_000
 #: What may go wrong, each against the same count of faults.
-FAULTS = ("lose", "double", "unknown", "crash", "slow", "rollback")
+FAULTS = ("lose", "double", "unknown", "expire", "crash", "slow", "rollback")
 #: How many changes of the session a rollback may lose (count).
 LOST_MAX = 4
 
@@ -295,6 +296,8 @@ class Moves:
         if "unknown" in self._faults:
             yield Move("unknown", number, "before"), lambda: self._answer_lost(place, order, happens=False)
             yield Move("unknown", number, "after"), lambda: self._answer_lost(place, order, happens=True)
+        if "expire" in self._faults and not order.effect.is_ending:
+            yield Move("expire", number), lambda: self._expired(place, order)
         if "crash" in self._faults and order.is_never_repeated:
             yield Move("crash", number, "marked"), lambda: self._crashed(place, order)
 
@@ -324,6 +327,11 @@ class Moves:
             lost = order._replace(maybe_done=True)
         after = self._with_order(_spent(place), order, lost)
         return self.followed(after, self._performed(place, order)[0]) if happens else after
+
+    def _expired(self, place: Place, order: Job) -> Place:
+        """Its time runs out before it can be sent, or sent again: there is no free slot, or Twilio is away."""
+        given_up = unknown(order.effect) if order.maybe_done else failed(order.effect, None)
+        return self._with_order(_spent(place), order, answered(order, given_up, len(place.stream)))
 
     def _verified(self, place: Place, order: Job) -> Place | None:
         system = self.system

@@ -98,7 +98,7 @@ def said(system: ModelInputs, place: Place, move: Move) -> str:
             fetch = next(one for one in system.exchanges.fetches[place.exchange] if one.fetch_id == move.what)
             path = fetch.url.partition("?")[0].rpartition("example")[2]
             return f"{_who(system, place, fetch.call_sid)}'s {fetch.purpose} document {path} {_DOCUMENTS[move.kind]}"
-        case "send" | "look" | "answer" | "note" | "unknown":
+        case "send" | "look" | "answer" | "note" | "unknown" | "expire":
             assert isinstance(move.what, int)
             return _order(system, place, move)
         case "person":
@@ -125,6 +125,8 @@ def _order(system: ModelInputs, place: Place, move: Move) -> str:
     name = " ".join(dict.fromkeys(word for word in words if word))
     if move.kind == "unknown":
         return f"the order {name} is sent, and its answer is lost {move.how} it has happened"
+    if move.kind == "expire":
+        return f"the order {name} is given up before it is sent, or sent again"
     if move.kind == "look":
         return f"the order {name} is looked up"
     outcome = "" if order.outcome is None or move.kind == "send" else f" ({order.outcome.name})"

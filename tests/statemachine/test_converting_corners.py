@@ -1,8 +1,14 @@
 """Rare events while both are moved into the conference."""
 
-from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue, RepairOverdue
+from conferral.statemachine.events import (
+    AgeOverdue,
+    ConferenceStarted,
+    ConvertOverdue,
+    LeaveOverdue,
+    RepairOverdue,
+)
 from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded, refused_because
-from tests.statemachine.conference_scenarios import as_conference
+from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
 from tests.statemachine.transfer_scenarios import outbound
 from tests.support.each import each
@@ -185,3 +191,36 @@ def test_caller_who_hangs_up_before_the_agent_moves_left_first_whichever_end_sho
     assert story.session.end_reason == "customer-left"
     story = converting().call("agent", "completed").dial_ends("completed", call_status="completed").expect("ended")
     assert story.session.end_reason == "customer-left"
+
+
+def given_up() -> ConferenceScenario:
+    """No one knows whether the redirect moved the agent, and both are bridged as far as is known."""
+    story = as_conference(Scenario().answered().convert())
+    redirect = story.effects[-1].effect_id
+    story.fires(ConvertOverdue).is_unknown("redirect_call", "agent", redirect).fires(RepairOverdue).expect("bridged")
+    return story
+
+
+@each("after_ms, hangs_up", [(0, True), (61_000, False)])
+def test_agent_who_goes_on_after_a_given_up_conversion_is_hung_up_only_if_the_bridge_ended_at_once(after_ms, hangs_up):
+    """By then, the action of a bridge whose agent was moved has been requested: another program has moved them."""
+    story = given_up()
+    story.later(after_ms).dial_ends("completed").call("customer", "completed").fires(LeaveOverdue)
+    story.reads(customer="completed", agent="in-progress")
+    story.expect("ended", *(["hang up agent"] if hangs_up else []), reason="agent-left")
+    story.sweep_finds("call-live", "agent").expect("ended", "hang up a call" if hangs_up else "look")
+
+
+def test_customer_whom_a_repair_moved_is_hung_up_when_the_agent_has_left():
+    story = Scenario().answered().convert()
+    story.joins("agent").succeeds("redirect_call", "agent", story.effects[-1].effect_id)
+    story.fires(ConvertOverdue).reads(conference=CONFERENCE, inside=("agent",), customer="in-progress")
+    story.expect("converting", "move customer").succeeds("redirect_call", "customer")
+    story.leaves("agent").fires(ConvertOverdue).reads(customer="in-progress", agent="completed")
+    story.expect("ended", "end room", "hang up customer", reason="agent-left")
+
+
+def test_bridge_whose_agent_left_before_a_refused_redirect_is_read():
+    story = Scenario().answered().convert().call("agent", "completed").fails("redirect_call", "agent")
+    story.expect("bridged").expect_timers("leave").fires(LeaveOverdue).expect("bridged", "look")
+    story.reads(customer="completed", agent="completed").expect("ended")

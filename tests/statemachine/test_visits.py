@@ -35,7 +35,8 @@ def test_call_of_an_earlier_session_is_not_taken_for_the_agents():
 def test_caller_whom_the_dial_never_rang_for_is_elsewhere_and_is_left_alone():
     story = visits().fires(RingOverdue).expect("bridged", "look")
     story.reads(customer="in-progress", agent="completed").expect("ended", reason="moved")
-    story.sweep_finds("call-live", "customer").expect("ended")
+    story.sweep_finds("call-live", "customer").expect("ended", "look")
+    story.reads(customer="in-progress").expect("ended")
 
 
 def test_read_before_the_ring_time_is_over_does_not_end_a_new_visit():
@@ -49,7 +50,8 @@ def test_caller_who_never_reached_the_conference_is_elsewhere_and_is_left_alone(
     story.reads(customer="in-progress").expect("conferenced", phase="ringing")
     story.later(60_000).fires(OpeningOverdue).expect("conferenced", "look", phase="ringing")
     story.reads(customer="in-progress").expect("ended", reason="moved")
-    story.sweep_finds("call-live", "customer").expect("ended")
+    story.sweep_finds("call-live", "customer").expect("ended", "look")
+    story.reads(customer="in-progress").expect("ended")
 
 
 def test_first_session_of_a_call_waits_for_its_caller():

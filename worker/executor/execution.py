@@ -335,7 +335,8 @@ class Execution:
             case Verdict.NOT_HAPPENED if call_sid := await _find_dialed_call(effect, found.lone_calls, context.outbox):
                 return await self._succeeded_with_call(call_sid)
             case Verdict.NOT_HAPPENED:
-                self._may_have_happened = False
+                # No list need show a leg that is alone in a conference.
+                self._may_have_happened = isinstance(effect, RedirectCall)
                 self.state = ExecutionState.UNSENT
                 return None
             case Verdict.WAIT:
@@ -434,9 +435,12 @@ def _count_request(context: ExecutionContext, job: Job, attempt: int) -> None:
 
 
 def _may_be_done(effect: Effect, error: ProviderError) -> bool:
-    """Whether a refusal may follow success: a recording can pause only once."""
+    """Whether a refusal may follow success: a recording can pause only once.
+
+    A redirect may have moved its leg before Twilio refused to repeat it.
+    """
     is_refused = isinstance(error, ProviderRefusedError) and not isinstance(error, ProviderGoneError)
-    return is_refused and isinstance(effect, ChangeRecording)
+    return is_refused and isinstance(effect, ChangeRecording | RedirectCall)
 
 
 async def _find_dialed_call(effect: Effect, lone_calls: Collection[str], outbox: OutboxWriter) -> str:
