@@ -233,14 +233,6 @@ def test_an_unknown_session_is_refused(run, redis):
     assert run("show", "nobody", "--json").error["reason"] == "no call nobody found"
 
 
-def complete(run, redis_url, typed):
-    """What a shell is offered on Tab."""
-    variables = {"REDIS_URL": redis_url, "_CONFERRAL_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": typed}
-    ran = run(**variables, _TYPER_COMPLETE_FISH_ACTION="get-args")
-    assert ran.err == ""
-    return [line for line in ran.out.splitlines() if line]
-
-
 # ---- narrow terminals --------------------------------------------------------------------------------------------
 
 

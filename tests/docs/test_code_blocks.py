@@ -174,7 +174,6 @@ def test_settings_that_pages_name_exist(markdown):
 # ---- docs/commands.md --------------------------------------------------------------------------------------------
 
 COMMANDS_PAGE = (ROOT / "docs" / "commands.md").read_text("utf-8")
-SESSION = "CA" + "0" * 32
 
 
 def test_every_command_has_its_row():

@@ -59,10 +59,6 @@ async def appended(system: FaultSystem) -> int:
     return sum([await system.client.xlen(system.keys.events(number)) for number in range(system.keys.partitions)])
 
 
-def p99(times_ms: list[float]) -> float:
-    return sorted(times_ms)[int(len(times_ms) * 0.99)]
-
-
 # ---- sly requests ----------------------------------------------------------------------------------------------------
 
 MIB = 2**20

@@ -3,19 +3,12 @@
 The customer never hears a whispering supervisor, and no one is dialed twice.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from conferral.sandbox.faults import Faults
 from tests.flows.group_call import BOB, EVE, GroupCall, two
-from tests.flows.small_systems import side_by_side, small_world
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
-#: Worlds that are played side by side (count).
-AT_ONCE = 8
 PLOT = (
     ("add", {"to": BOB, "party": "bob"}),
     ("hold", {"party": "customer"}),
@@ -24,16 +17,6 @@ PLOT = (
     ("supervise", {"to": EVE, "mode": "whisper"}),
     ("remove", {"party": "bob"}),
 )
-Arm = Callable[[Faults], None]
-
-
-async def play(redis_url: str, arm: Arm, **policy: int) -> list[tuple[str, str]]:
-    """The story with a fault; returns what became of each command."""
-    async with small_world(redis_url, policy={"hold_timeout_ms": 3_000, **policy}) as system:
-        system.answered_by(BOB, EVE)
-        crowd = await two(system)
-        arm(system.sandbox.faults)
-        return await played(crowd)
 
 
 async def played(crowd: GroupCall) -> list[tuple[str, str]]:
@@ -50,23 +33,7 @@ async def played(crowd: GroupCall) -> list[tuple[str, str]]:
     return found
 
 
-async def play_all(redis_url: str, arms: dict[str, Arm], **policy: int) -> dict[str, Any]:
-    """Many stories side by side."""
-    results = await side_by_side((play(redis_url, arm, **policy) for arm in arms.values()), AT_ONCE)
-    return dict(zip(arms, results, strict=True))
-
-
 DONE = [("done", "")] * len(PLOT)
-
-# ---- requests ----------------------------------------------------------------------------------------------------
-
-FAULTS: dict[str, dict[str, Any]] = {
-    "after-effect": {"cut": "after"},
-    "before-effect": {"cut": "before"},
-    "500": {"status": 500},
-    "429": {"status": 429},
-}
-
 
 # ---- callbacks ---------------------------------------------------------------------------------------------------
 

@@ -30,15 +30,6 @@ async def undone(crowd: GroupCall, kind: str) -> None:
         await crowd.done(kind.removeprefix("un"), party="customer")
 
 
-async def is_so(crowd: GroupCall, kind: str) -> None:
-    """Waits until the customer hears, is heard, and is shown as that command wants it."""
-    wait_audio = {"hold": "music"}.get(kind, "agent")
-    agent_hears = "silence" if kind in ("hold", "mute") else "customer"
-    await crowd.expect_heard(customer=wait_audio, agent=agent_hears)
-    shown = {"hold": {"held": "true"}, "unhold": {"held": "false"}, "mute": {"muted": "true"}}
-    await crowd.party("customer", **shown.get(kind, {"muted": "false"}))
-
-
 # ---- what is heard -----------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,6 @@ from tests.support.local_system import LocalSystem
 from tests.support.phones import answers, busy
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(policy={"ring_timeout_ms": 1_000})]
-EVENTS = ("initiated", "ringing", "in-progress", "conference-start", "participant-join", "*")
 BAD_ANSWERS = {
     "429": {"status": 429},
     "503": {"status": 503},

@@ -14,7 +14,6 @@ from tests.statemachine.transfer_scenarios import conferenced, dialing, talking
 from tests.support.each import each
 
 LOST = ("sweep", "the sweep, which detects lost callbacks", 0)
-OLD = "the call reaches its limit of 24 h, and Conferral asks Twilio whether it is over"
 
 
 def waits(story: Scenario) -> list[tuple[str, str, int]]:

@@ -2,7 +2,6 @@
 
 import orjson
 import pytest
-from hypothesis import strategies as st
 
 from conferral.operations import wording
 from conferral.operations.session_queries import LogEntry
@@ -319,14 +318,3 @@ def test_command_outcomes_are_included_in_the_description_of_a_change():
         wording.describe_change(entry("call_progressed", reports=reports, reason="why"))
         == "(why); add failed: busy; end done"
     )
-
-
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-9, 9)
-    | st.floats(allow_nan=False)
-    | st.sampled_from(["held", "busy", "{x}"]),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["agent", "held"]), inner, max_size=2),
-    max_leaves=4,
-)

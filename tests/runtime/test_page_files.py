@@ -25,10 +25,6 @@ NEVER = re.compile(
 FOREIGN = re.compile(r"""(?:url\(|@import|fetch\(|from\s)\s*["']?https?:""")
 
 
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
 def served_as(path: Path) -> list[Path]:
     """Where a file may be found by its neighbors: on a page, `shared/` is next to the page's own files."""
     if path.exists():

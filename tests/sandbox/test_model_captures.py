@@ -10,8 +10,6 @@ from conferral.sandbox.model.inputs import InboundCall, PhoneAnswers, PhoneFails
 from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, ModelScenario, bridge_twiml, conference_twiml
 
-NUMBER = "+14155550100"
-
 
 def names(story: ModelScenario, path: str) -> list[str]:
     return [name for name, _ in story.asked(path).params]

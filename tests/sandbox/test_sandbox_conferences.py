@@ -9,7 +9,6 @@ from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS
 from tests.sandbox.webhook_app import WebhookApp
 
-APPLICATION = "AP" + "1" * 32
 EVENTS = "start end join leave announcement speaker"
 SAY = "<Response><Say>We close soon</Say></Response>"
 
