@@ -12,6 +12,7 @@ from transitions import Machine
 
 from conferral.statemachine import events
 from conferral.statemachine.deduplication import SeenEvents
+from conferral.statemachine.derived_timers import set_derived_timers
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
@@ -202,6 +203,8 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
     else:
         draft.session = _note_transfer(draft.session, event, "", now_ms)
         _take_automatic_rows(draft)
+        if draft.state is not State.ENDED:
+            set_derived_timers(draft)
         if draft.state is not before.state or before.version == 0:
             draft.outcome = Outcome.MOVED
     return _build_step(draft, before, event)

@@ -357,6 +357,11 @@ class Session(BaseRecord, frozen=True):
         return self.parties[AGENT]
 
     @property
+    def is_in_bridge(self) -> bool:
+        """Whether a plain `<Dial>` connects the parties, or rings one of them."""
+        return self.phase in (Phase.RINGING, Phase.CONNECTED) and self.opening is Opening.OVER
+
+    @property
     def parent(self) -> Party:
         """The inbound caller, or an outbound session's agent: its `<Dial>` rings."""
         return self.parties[CUSTOMER if self.direction == INBOUND else AGENT]

@@ -10,7 +10,6 @@ from conferral.statemachine.actions.parties import (
     change_command,
     fail_commands,
     finish_command,
-    set_command_timer,
 )
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recovery import vacate_name
@@ -228,7 +227,6 @@ def fail_overdue_commands(draft: Draft, event: events.PendingCommandOverdue) -> 
         else:  # the read below may show that the party has left
             due_ms = draft.now_ms + draft.policy.command_timeout_ms
             change_command(draft, command, calls_were_read=True, due_ms=due_ms)
-    set_command_timer(draft)  # also if none is due yet, by this worker's clock
     # The callback of a departure may be lost: verify that no one is alone.
     read_calls(draft, event)
 

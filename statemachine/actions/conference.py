@@ -3,9 +3,9 @@
 from collections.abc import Set
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.dials import note_attempt_answered, set_dial_timer
+from conferral.statemachine.actions.dials import note_attempt_answered
 from conferral.statemachine.actions.participants import apply_participants, clear_end_on_exit
-from conferral.statemachine.actions.parties import note_call_ended, note_gone
+from conferral.statemachine.actions.parties import note_call_ended, note_dialing_party_gone, note_gone
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
@@ -57,7 +57,6 @@ def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
         # If the answer's callback is lost, a read will show it.
         draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
     draft.change(moved_at_ms=draft.now_ms)
-    set_dial_timer(draft)
 
 
 def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
@@ -267,7 +266,6 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.CallProgresse
             # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
             due_ms = draft.now_ms + draft.policy.leave_check_ms
             draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms)
-            set_dial_timer(draft)
             return
         # A leg that another app redirected is no longer Conferral's: it counts as gone and is not hung up.
         is_outside_move = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not _is_moved_by_us(draft, party)
@@ -280,7 +278,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.CallProgresse
     else:
         draft.change_party(party, in_conference=False, has_rejoined=event.dial == "conference")
         if event.party_is_gone:
-            note_gone(draft, party.name, event.call_status)
+            note_dialing_party_gone(draft, party, event)
 
 
 def _is_moved_by_us(draft: Draft, party: Party) -> bool:

@@ -5,13 +5,13 @@ from typing import Any
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
+from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import UNKNOWN_DIAL, party_of_call, party_of_dial, searched_party
 from conferral.statemachine.guards.conference import may_hang_up
 from conferral.statemachine.guards.effect_results import is_unknown_dial
-from conferral.statemachine.guards.transfer import party_held_for
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import (
@@ -23,6 +23,7 @@ from conferral.statemachine.states import (
     TransferStage,
     TransferStatus,
 )
+from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: A destination that is a number, or a SIP address whose user part is one.
@@ -154,7 +155,6 @@ def _place_dial(draft: Draft, party: Party) -> None:
     # The request may wait in the rate limiter, so the ring time starts with the first callback or outcome; an outcome
     # always comes.
     draft.change_party(party, dial_id=dial_id, dialed_at_ms=draft.now_ms, dial_check_at_ms=0, dial_check="")
-    set_dial_timer(draft)
 
 
 def _ring_due_ms(draft: Draft, party: Party) -> int:
@@ -199,7 +199,6 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
         due_ms = 0  # an agent who talks over the bridge, and whose call SID a Redis rollback lost
     sid = party.call_sid or event.call_sid
     draft.change_party(party, call_sid=sid, dial_check="", dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
-    set_dial_timer(draft)
 
 
 def _merge_guest(draft: Draft, party: Party, call_sid: str) -> Party:
@@ -226,7 +225,6 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
     # Only such an address may have a form that Twilio does not dial, although it called in from there.
     is_signed = party.name == AGENT and party.address == draft.session.signed_address
     note_gone(draft, party.name, "refused" if is_signed else "failed")
-    set_dial_timer(draft)
 
 
 def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
@@ -242,15 +240,17 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
     elif not party.is_leaving:
         due_ms = draft.now_ms + draft.policy.dial_unknown_wait_ms
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
-    set_dial_timer(draft)
 
 
 def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
     """Give up the dial: the call list lacks its call, or was not read."""
     party = not_none(searched_party(draft, event))
+    if party.is_connected:  # an agent who talks over the bridge
+        due_ms = draft.now_ms + draft.policy.reread_interval_ms
+        draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
+        return
     draft.change_party(party, dial_check_at_ms=0)
     note_gone(draft, party.name, "unknown")
-    set_dial_timer(draft)
 
 
 def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
@@ -261,17 +261,36 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
     if event.is_final:
         note_call_ended(draft, party, event)
     elif event.status == CallStatus.IN_PROGRESS:
-        draft.change_party(party, call_sid=event.call_sid, dial_check="")
-        note_answered(draft, party.name)
+        if draft.session.is_in_bridge and party == draft.session.child:
+            note_talking(draft, event.call_sid)
+            return
+        _note_call_answered(draft, party, event.call_sid)
     else:
         rings = event.status == CallStatus.RINGING and party.status is PartyStatus.DIALING
-        status = PartyStatus.RINGING if rings else party.status
-        due_ms = max(party.dial_check_at_ms, _ring_due_ms(draft, party))
-        if not party.call_sid:  # the first sign of a dial whose outcome may be unknown
-            party = replace(party, dial_read_at_ms=draft.now_ms + draft.policy.ring_read_ms)
-        draft.change_party(party, call_sid=event.call_sid, status=status, dial_check="", dial_check_at_ms=due_ms)
-    set_dial_timer(draft)
+        changes: dict[str, Any] = {"status": PartyStatus.RINGING} if rings else {}
+        if party.dial_id:
+            changes |= {"dial_check": "", "dial_check_at_ms": max(party.dial_check_at_ms, _ring_due_ms(draft, party))}
+            if not party.call_sid:  # the first sign of a dial whose outcome may be unknown
+                changes["dial_read_at_ms"] = draft.now_ms + draft.policy.ring_read_ms
+        draft.change_party(party, call_sid=event.call_sid, **changes)
     update_transfer_status(draft)
+
+
+def note_talking(draft: Draft, child_call_sid: str) -> None:
+    """Record that the child of a bridge answered: both parties talk."""
+    draft.change_party(draft.session.child, call_sid=child_call_sid, status=PartyStatus.CONNECTED)
+    parent = draft.session.parent
+    # After a Redis rollback, the call of a dialed agent may be unknown; it is still searched for.
+    due_ms = 0 if parent.call_sid else parent.dial_check_at_ms
+    draft.change_party(parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
+    draft.change(phase=Phase.CONNECTED)
+    draft.cancel_timers(events.RingOverdue)
+    report_call(draft, CommandStatus.DONE)
+
+
+def _note_call_answered(draft: Draft, party: Party, call_sid: str) -> None:
+    draft.change_party(party, call_sid=call_sid, dial_check="")
+    note_answered(draft, party.name)
 
 
 def note_answered(draft: Draft, name: str) -> None:
@@ -305,18 +324,14 @@ def note_attempt_answered(draft: Draft, party: Party) -> None:
 
 def note_gate_reached(draft: Draft, event: events.GateReached) -> None:
     """Record that a dialed call reached the gate, so it was answered."""
-    party = dialed_party(draft, event)
-    draft.change_party(party, call_sid=event.call_sid, dial_check="")
-    note_answered(draft, party.name)
-    set_dial_timer(draft)
+    _note_call_answered(draft, dialed_party(draft, event), event.call_sid)
     update_transfer_status(draft)
 
 
 def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate accepted the call, which joins next."""
     party = dialed_party(draft, event)
-    draft.change_party(party, call_sid=event.call_sid, dial_check="")
-    note_answered(draft, party.name)
+    _note_call_answered(draft, party, event.call_sid)
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
     draft.change_party(
@@ -326,7 +341,14 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
         # Most briefings take two thirds of their longest time.
         dial_read_at_ms=draft.now_ms + 2 * briefing_ms // 3 if briefing_ms else 0,
     )
-    set_dial_timer(draft)
+    if draft.state is State.BRIDGED:  # the agent's document rings the customer
+        draft.change_party(draft.session.parties[party.name], status=PartyStatus.CONNECTED, dial_check_at_ms=0)
+        set_ring_timer(draft)
+
+
+def set_ring_timer(draft: Draft) -> None:
+    """Set the timer to when the ringing child of a bridge should have answered or failed."""
+    draft.set_timer(events.RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
 
 
 def may_still_join(draft: Draft, party: Party) -> bool:
@@ -346,7 +368,6 @@ def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
     # A party removed before it answered comes too late, but left because it was removed.
     was_removed = party.is_removed and event.decision == events.GateDecision.TOO_LATE
     note_gone(draft, party.name, "cancelled" if was_removed else event.decision)
-    set_dial_timer(draft)
 
 
 def update_transfer_status(draft: Draft) -> None:
@@ -363,30 +384,6 @@ def update_transfer_status(draft: Draft) -> None:
 
 
 # ---- overdue dials -----------------------------------------------------------------------------------------------
-
-
-def set_dial_timer(draft: Draft) -> None:
-    """Set the timer to when a dialed call must first be checked or read."""
-    due = [
-        due_ms
-        for party in draft.session.parties.values()
-        if party.dial_id and not (party.is_gone or party.takes_part or party.is_leaving)
-        for due_ms in (party.dial_check_at_ms, early_read_at_ms(draft, party))
-        if due_ms
-    ]
-    if not due:
-        draft.cancel_timers(events.DialOverdue)
-    elif draft.session.timers.get(events.DialOverdue.timer) != min(due):
-        draft.set_timer(events.DialOverdue, min(due) - draft.now_ms)
-
-
-def early_read_at_ms(draft: Draft, party: Party) -> int:
-    """Return when to read a dial early; 0 for never."""
-    # In a bridge, other callbacks show its failure. A briefing's end matters only to a party held until then.
-    waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
-    if not (waits and party.call_sid) or (party.answered and party_held_for(draft, party.name) is None):
-        return 0
-    return party.dial_read_at_ms
 
 
 def find_dialed_call(draft: Draft, party: Party) -> None:
@@ -412,21 +409,17 @@ def _change_attempt(draft: Draft, dial_id: str, /, **changes: object) -> None:
 # ---- abandoned calls ---------------------------------------------------------------------------------------------
 
 
-def hang_up_late_dial(draft: Draft, event: events.CallProgressed | events.GateReached | events.GateDecided) -> None:
-    """Hang up a call whose dial was given up."""
-    party = draft.session.find_party(call_sid=event.call_sid, dial=event.dial)
+def hang_up_late_dial(
+    draft: Draft, event: events.CallProgressed | events.GateReached | events.GateDecided | events.EffectSucceeded
+) -> None:
+    """Hang up a call whose dial was given up or repeated meanwhile."""
+    dial_id = "" if isinstance(event, events.EffectSucceeded) else event.dial
+    party = draft.session.find_party(call_sid=event.call_sid, dial=dial_id)
     if party is None:
         draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
     else:
         draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
     draft.emit(HangUpCall, party=party.name if party is not None else "", call_sid=event.call_sid)
-    draft.reason = "its dial was abandoned"
-
-
-def hang_up_placed_call(draft: Draft, event: events.EffectSucceeded) -> None:
-    """Hang up a call of a dial that was given up or repeated meanwhile."""
-    draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
-    draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.reason = "its dial was abandoned"
 
 
@@ -449,7 +442,6 @@ def hang_up_party(draft: Draft, party: Party) -> None:
             note_gone(draft, party.name, "cancelled")
     elif party.dial_check == "refused" and not party.call_sid:
         note_gone(draft, party.name, "cancelled")  # Twilio did not dial
-    set_dial_timer(draft)
 
 
 def mark_unknown_dials(draft: Draft) -> None:
@@ -459,15 +451,7 @@ def mark_unknown_dials(draft: Draft) -> None:
             draft.change_party(party, dial_check="rolled-back")
 
 
-def hang_up_found_call(draft: Draft, event: events.EffectSucceeded) -> None:
-    """Hang up a call that a search found after the session ended."""
-    hang_up_effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
-    awaited = tuple(hang_up_effect_id if one == event.effect_id else one for one in draft.session.end_effect_ids)
-    draft.change(end_effect_ids=awaited)
-    draft.reason = "dialed for a session that has ended"
-
-
-def find_unknown_calls(draft: Draft, _event: Event) -> None:
+def find_unknown_calls(draft: Draft) -> None:
     """Search for calls that dials of an ended session may have placed."""
     for party in tuple(draft.session.parties.values()):
         if is_unknown_dial(party):

@@ -9,7 +9,6 @@ from operator import attrgetter
 from typing import Any
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.dials import set_dial_timer
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import UpdateParticipant
@@ -47,7 +46,6 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
     want_hold(draft, party.name, audio)
     if phase is Phase.PARKED and party.name != CUSTOMER:
         draft.change_party(draft.session.parties[party.name], held_for_park=True)
-    set_dial_timer(draft)  # a join must now be seen soon
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:

@@ -8,21 +8,25 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import (
     CallProgressed,
     Command,
+    ConvertOverdue,
+    DialEnded,
     EffectFailed,
     Event,
     Hold,
+    LeaveOverdue,
     ParticipantLeft,
-    PendingCommandOverdue,
     Remove,
+    RingOverdue,
 )
 from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.guards.calls import TALKED
 from conferral.statemachine.guards.commands import is_held_by_command
 from conferral.statemachine.guards.waiting_party import is_settled, present_parties
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, State, WaitAudio
+from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, Phase, State, WaitAudio
 from conferral.statemachine.step import CommandStatus, Outcome
 
 
@@ -61,16 +65,6 @@ def fail_queued_commands(draft: Draft, reason: str) -> None:
 
 def _change_commands(draft: Draft, commands: Iterable[PendingCommand]) -> None:
     draft.change(pending_commands=tuple(commands))
-    set_command_timer(draft)
-
-
-def set_command_timer(draft: Draft) -> None:
-    """Set the timer to the earliest deadline of a pending command."""
-    due = [command.due_ms for command in draft.session.pending_commands if command.due_ms]
-    if not due:
-        draft.cancel_timers(PendingCommandOverdue)
-    elif draft.session.timers.get(PendingCommandOverdue.timer) != min(due):
-        draft.set_timer(PendingCommandOverdue, min(due) - draft.now_ms)
 
 
 # ---- departure of a party, and the events that change nothing ------------------------------------------------------
@@ -102,6 +96,43 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
         was_put_out = not party.in_conference and party.left_reason == REMOVED_BY_END
         _note_first_to_leave(draft, name, REMOVED_BY_END if was_put_out else reason)
+    if not draft.session.parties.keys() >= {CUSTOMER, AGENT}:
+        return
+    parent, child = draft.session.parent, draft.session.child
+    if name == child.name and (draft.session.is_in_bridge or draft.state is State.CONVERTING):
+        # The end of the `<Dial>` has set the timer.
+        if not draft.session.dial_call_status or LeaveOverdue.timer not in draft.session.timers:
+            await_parent(draft)
+    elif name == parent.name and draft.state is State.CONVERTING:
+        # Twilio hangs up the child of a bridge with its parent, and may report the child first.
+        was_bridged = not (draft.session.dial_call_status or child.in_conference or child.conference_sequence >= 0)
+        if child.is_gone and was_bridged:
+            draft.change(first_to_leave=name)
+
+
+def note_dialing_party_gone(draft: Draft, party: Party, event: DialEnded) -> None:
+    """Record that a party hung up, which ended its `<Dial>`; in a bridge, the party left first."""
+    is_bridge = event.dial == "bridge" and draft.state in (State.BRIDGED, State.CONVERTING)
+    note_gone(draft, party.name, EndReason.TIME_LIMIT if is_bridge and event.reached_time_limit else event.call_status)
+    if is_bridge and not draft.session.dial_call_status:
+        draft.change(first_to_leave=party.name)
+
+
+def await_parent(draft: Draft) -> None:
+    """Wait for the parent's end, or in a conversion for its join; a read follows."""
+    parent = draft.session.parent
+    if draft.state is not State.CONVERTING:
+        await_parent_of_bridge(draft)
+    elif not (parent.is_gone or parent.in_conference):
+        draft.set_timer(ConvertOverdue, draft.policy.leave_check_ms)
+
+
+def await_parent_of_bridge(draft: Draft) -> None:
+    """Wait for the parent's end by the action's answer, or after a message."""
+    session = draft.session
+    has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *TALKED)
+    draft.cancel_timers(RingOverdue)
+    draft.set_timer(LeaveOverdue, draft.policy.leave_check_ms if has_talked else draft.policy.reread_interval_ms)
 
 
 def _unhold_parties_left_by_agent(draft: Draft) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import mark_started_if_shown
-from conferral.statemachine.actions.dials import hang_up_party, set_dial_timer
+from conferral.statemachine.actions.dials import hang_up_party
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.parties import number_former_party, retire_targets
 from conferral.statemachine.actions.reports import report_call
@@ -76,7 +76,6 @@ def rebuild_conference(draft: Draft, event: events.ConferenceFound | events.Call
     # No command would ever end a hold that the session does not know of.
     for party in parties.values():
         draft.change_party(party, desired_hold=False)
-    set_dial_timer(draft)
     if all(parties[name].in_conference for name in (CUSTOMER, AGENT)):
         set_end_on_exit(draft)
 

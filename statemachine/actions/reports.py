@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from conferral.statemachine.actions.dials import set_dial_timer
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
@@ -81,7 +80,6 @@ def conclude_transfer(draft: Draft, result: str) -> None:
     transfer = draft.transfer
     draft.change_transfer(stage=TransferStage.OVER)
     draft.cancel_timers(StageOverdue)
-    set_dial_timer(draft)  # only parties dialed outside of transfers remain
     _add_record(
         draft,
         f"transfer-{transfer.number}",

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.conference import apply_conference, apply_presence
-from conferral.statemachine.actions.dials import find_dialed_call, note_gate_rejected
-from conferral.statemachine.actions.parties import fail_commands, mark_released, note_call_ended, note_gone
+from conferral.statemachine.actions.conference import apply_conference
+from conferral.statemachine.actions.dials import find_dialed_call, find_unknown_calls
+from conferral.statemachine.actions.parties import fail_commands, mark_released, note_gone
 from conferral.statemachine.actions.reports import conclude_session, report_call, report_converts
 from conferral.statemachine.actions.transfer import note_transfer_failed
 from conferral.statemachine.draft import Draft
@@ -42,6 +42,8 @@ from conferral.statemachine.step import CommandStatus, Outcome
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
 #: Why a child of a bridge that was not reached is gone; it is `canceled` if another app moves the parent.
 _NOT_REACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED, "rejected"})
+#: Why a party that answered at the gate did not join.
+_GATE_FAILURES = frozenset({*events.GateDecision, CallStatus.FAILED})
 #: The gate's decision, as a word about the called party.
 _GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"}
 
@@ -72,50 +74,45 @@ def end_with_sentence(draft: Draft, party: Party, sentence: Sentence, reason: En
     end_session(draft, reason, end_conference=False)  # which would cut the sentence off
 
 
-def end_parent_left(draft: Draft, event: events.CallProgressed | events.DialEnded) -> None:
-    """End the session: the parent hung up first or was never reached."""
+def end_bridge(draft: Draft, event: Event) -> None:
+    """End the session: the bridge is over."""
     if draft.session.dial_call_status:
-        end_by_child_reason(draft, event)  # the child was not reached, and the parent has heard a sentence
-        return
-    if isinstance(event, events.CallProgressed):
-        note_call_ended(draft, draft.session.parent, event)
-        _end_with_parent_reason(draft, event.status)
+        end_by_child_reason(draft, event)
     else:
-        _end_with_parent_reason(draft, EndReason.TIME_LIMIT if event.reached_time_limit else event.call_status)
+        end_session(draft, reason_of_end(draft.session.parent))
 
 
-def _end_with_parent_reason(draft: Draft, status: str) -> None:
-    parent = draft.session.parent
-    note_gone(draft, parent.name, status)
-    was_reached = parent.answered or not parent.dial_id
-    parent = draft.session.parent
-    hung_up = was_reached and parent.left_reason != EndReason.TIME_LIMIT
-    end_session(draft, EndReason(f"{parent.name}-left") if hung_up else end_reason_of(parent, status))
+def reason_of_end(party: Party) -> EndReason:
+    """Return the end reason by the party that hung up, or was not reached."""
+    was_reached = not party.dial_id or (party.answered and party.left_reason not in _GATE_FAILURES)
+    return reason_of_leaving(party) if was_reached else end_reason_of(party, party.left_reason)
 
 
-def end_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
-    """End the session: the gate turned away the agent."""
-    note_gate_rejected(draft, event)
-    end_session(draft, end_reason_of(draft.session.agent, "failed"))
-
-
-def end_agent_not_dialed(draft: Draft, event: events.EffectOutcome) -> None:
-    """End the session: the agent could not be dialed."""
-    draft.change_party(draft.session.agent, dial_check_at_ms=0)
-    note_gone(draft, AGENT, "failed" if isinstance(event, events.EffectFailed) else "unknown")
-    end_session(draft, EndReason.AGENT_FAILED)
-
-
-def end_by_dial(draft: Draft, event: events.DialEnded) -> None:
-    """End the session: the `<Dial>` is over, and its action hangs up."""
-    draft.change(dial_call_status=event.dial_call_status)
-    end_by_child_reason(draft, event)
-
-
-def end_by_unreached_child(draft: Draft, event: events.CallProgressed) -> None:
-    """End the session: the child's own callback says why it was not reached."""
-    note_call_ended(draft, draft.session.child, event)
-    end_by_child_reason(draft, event)
+def end_by_read(draft: Draft, event: events.CallsRead) -> None:
+    """End the session: a read shows that one party is gone."""
+    apply_conference(draft, event)
+    seen, session = child_in_read(draft, event), draft.session
+    if seen is not None and not session.child.call_sid:
+        draft.change_party(session.child, call_sid=seen.call_sid)
+    if shows_parent_ended(draft, event):
+        note_gone(draft, session.parent.name, event.status_of(session.parent.call_sid))
+    child = draft.session.child
+    if session.dial_call_status and draft.state is State.BRIDGED:  # the `<Dial>` ended before its parent's call
+        if seen is None or seen.status != CallStatus.IN_PROGRESS:
+            end_by_child_reason(draft, event)
+            return
+        # It was moved out of the bridge: by another app, unless a redirect of ours may have moved it.
+        is_ours = may_be_moved_by_us(draft.session, child, draft.now_ms)
+        if not is_ours:
+            draft.change_party(child, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
+        is_moved = child.name == CUSTOMER and not is_ours
+        end_session(draft, EndReason.MOVED if is_moved else end_reason_of(child, session.dial_call_status))
+        return
+    if seen is not None and seen.status in FINAL_CALL_STATUSES:
+        note_gone(draft, child.name, seen.status)
+    child = draft.session.child
+    parent_left = draft.session.first_to_leave == session.parent.name
+    end_session(draft, reason_of_end(draft.session.parent) if parent_left else end_reason_of(child, child.left_reason))
 
 
 def end_by_child_reason(draft: Draft, _event: Event) -> None:
@@ -130,48 +127,12 @@ def end_by_child_reason(draft: Draft, _event: Event) -> None:
     end_session(draft, reason)
 
 
-def end_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """End the session: a read shows that one party is gone."""
-    apply_conference(draft, event)
-    parent, child = draft.session.parent, draft.session.child
-    parent_status = event.status_of(parent.call_sid)
-    if shows_parent_ended(draft, event):
-        note_gone(draft, parent.name, parent_status)
-    seen = child_in_read(draft, event)
-    if seen is not None and not child.call_sid:
-        draft.change_party(draft.session.parties[child.name], call_sid=seen.call_sid)
-    if seen is not None and seen.status in FINAL_CALL_STATUSES:
-        note_gone(draft, child.name, seen.status)
-    if draft.session.first_to_leave == parent.name:
-        _end_with_parent_reason(draft, parent_status or parent.left_reason)
-        return
-    child = draft.session.parties[child.name]
-    end_session(draft, end_reason_of(child, child.left_reason))
-
-
 def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
     """End the session: its caller is elsewhere, and stays there."""
     session = draft.session
     caller = AGENT if session.direction == OUTBOUND else CUSTOMER
     draft.change_party(session.parties[caller], status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
     end_session(draft, EndReason.MOVED)
-
-
-def end_after_dial(draft: Draft, event: events.CallsRead) -> None:
-    """End the session: the `<Dial>` ended first, then its parent's call."""
-    apply_conference(draft, event)
-    seen = child_in_read(draft, event)
-    if seen is not None and seen.status == CallStatus.IN_PROGRESS:  # it was moved out of the bridge
-        draft.change_party(draft.session.child, call_sid=seen.call_sid)
-        child = draft.session.child
-        is_ours = may_be_moved_by_us(draft.session, child, draft.now_ms)
-        if not is_ours:
-            draft.change_party(child, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
-        is_moved = child.name == CUSTOMER and not is_ours
-        end_session(draft, EndReason.MOVED if is_moved else end_reason_of(child, draft.session.dial_call_status))
-        return
-    note_gone(draft, draft.session.parent.name, event.status_of(draft.session.parent.call_sid))
-    end_by_child_reason(draft, event)
 
 
 def end_moved(draft: Draft, event: events.CallsRead) -> None:
@@ -217,12 +178,6 @@ def end_conference_of_guests(draft: Draft, _event: events.EffectOutcome) -> None
 def end_conference_after_failed_redirect(draft: Draft, _event: events.EffectFailed | events.EffectUnknown) -> None:
     """End the conference: the customer was not redirected, and is alone."""
     draft.emit(EndConference, conference_sid=draft.session.conference_sid)
-
-
-def end_customer_missing(draft: Draft, event: events.CallsRead) -> None:
-    """End the session: the customer could not join the conference."""
-    apply_presence(draft, event)
-    end_session(draft, EndReason.CONVERT_FAILED)
 
 
 def end_transfer_failed(draft: Draft, _event: Event) -> None:
@@ -332,6 +287,8 @@ def reason_by_first_to_leave(draft: Draft) -> EndReason:
 
 def reason_of_leaving(party: Party) -> EndReason:
     """Return the end reason by the customer or the agent, who left first."""
+    if party.left_reason == EndReason.TIME_LIMIT:
+        return EndReason.TIME_LIMIT
     if party.name == CUSTOMER and party.left_reason == MOVED_OUT:
         return EndReason.MOVED
     return EndReason(f"{party.name}-left")
@@ -355,7 +312,10 @@ def hang_up_after_end(
     | events.ParticipantJoined,
 ) -> None:
     """Hang up a call of a session that has ended."""
-    draft.emit(HangUpCall, call_sid=event.call_sid)
+    effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
+    if isinstance(event, events.EffectSucceeded):  # of a search, whose outcome an `end` may await
+        awaited = draft.session.end_effect_ids
+        draft.change(end_effect_ids=tuple(effect_id if one == event.effect_id else one for one in awaited))
     draft.reason = _HUNG_UP_BECAUSE.get(type(event), "dialed for a session that has ended")
 
 
@@ -367,6 +327,16 @@ def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) 
         draft.change(parties={**draft.session.parties, name: guest})
     draft.emit(EndConference, conference_sid=event.conference_sid)
     draft.reason = _HUNG_UP_BECAUSE[events.ParticipantJoined]
+
+
+def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:
+    """End what the sweep found of an ended session; if Redis was rolled back, search for calls."""
+    if event.call_sid:
+        hang_up_after_end(draft, event)
+    elif event.conference_sid:
+        end_live_conference(draft, event)
+    else:
+        find_unknown_calls(draft)
 
 
 def end_live_conference(draft: Draft, event: events.AccountSwept | events.CallsRead) -> None:

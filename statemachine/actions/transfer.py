@@ -6,7 +6,6 @@ from conferral.statemachine.actions.dials import (
     hang_up_party,
     must_confirm,
     next_label,
-    set_dial_timer,
 )
 from conferral.statemachine.actions.participants import set_end_on_exit, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import number_former_party, retire_targets
@@ -107,7 +106,6 @@ def choose_winner(draft: Draft, _event: Event) -> None:
             hang_up_party(draft, other)
     if draft.session.phase not in AGENT_RING_PHASES:
         _rename_parties(draft, {winner.name: TARGET})
-    set_dial_timer(draft)
 
 
 def let_all_talk(draft: Draft, event: Event) -> None:

@@ -13,7 +13,7 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import UNKNOWN_DIAL, outbound_is_still_bridged
-from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, party_held_for
+from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, early_read_at_ms, party_held_for
 from conferral.statemachine.guards.waiting_party import is_alone
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
@@ -130,7 +130,6 @@ def dial_targets(draft: Draft, _event: Event) -> None:
     transfer = draft.transfer
     if transfer.attempts:  # dialed before the agent left
         draft.change_transfer(stage=TransferStage.DIALING)  # the customer is on hold for them now
-        dials.set_dial_timer(draft)
         return
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
@@ -157,7 +156,6 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
         if target.dial_read_at_ms and not target.answered:
             read_at_ms = min(target.dial_read_at_ms, draft.now_ms + draft.policy.dial_read_wait_ms)
             draft.change_party(target, dial_read_at_ms=read_at_ms)
-    dials.set_dial_timer(draft)
 
 
 def continue_without_agent(draft: Draft, event: Event) -> None:
@@ -176,29 +174,16 @@ def note_agent_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of the calls and the conference."""
     draft.cancel_timers(events.LeaveOverdue)  # an earlier read gave no result
-    for party in tuple(draft.session.parties.values()):
-        status = event.status_of(party.call_sid) if party.call_sid else ""
-        if status in FINAL_CALL_STATUSES:
-            note_gone(draft, party.name, status)
-        elif _shows_answer(party, status):
-            dials.note_answered(draft, party.name)
+    _note_calls_read(draft, event, is_outdated=False)
     conference.apply_presence(draft, event)
     apply_participants(draft, event)
     add_unknown_participants(draft, event)
-    dials.set_dial_timer(draft)
 
 
 def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply what even an outdated read proves: ends, answers, and joins."""
-    for party in tuple(draft.session.parties.values()):
-        status = event.status_of(party.call_sid) if party.call_sid else ""
-        # A failure is final as well, unless the party has answered since.
-        if status == CallStatus.COMPLETED or (status in FINAL_CALL_STATUSES and not party.answered):
-            note_gone(draft, party.name, status)
-        elif _shows_answer(party, status):
-            dials.note_answered(draft, party.name)
+    _note_calls_read(draft, event, is_outdated=True)
     conference.apply_first_joins(draft, event)
-    dials.set_dial_timer(draft)
     inside = {seen.call_sid for seen in event.participants}
     if is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
         conference.note_verified(draft, event)  # this session dials, and so knows of, who joins later
@@ -206,10 +191,20 @@ def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
         read_until_known(draft, event)  # a complete, current read is still owed
 
 
-def _shows_answer(party: Party, status: str) -> bool:
-    # The gate itself reports that a call reached it.
-    is_expected = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
-    return is_expected and status == CallStatus.IN_PROGRESS
+def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool) -> None:
+    """Record which calls a read shows as answered or over."""
+    for party in tuple(draft.session.parties.values()):
+        status = event.status_of(party.call_sid) if party.call_sid else ""
+        # An outdated failure is no longer one if the party has answered since.
+        is_over = status in FINAL_CALL_STATUSES and not (
+            is_outdated and party.answered and status != CallStatus.COMPLETED
+        )
+        # The gate itself reports that a call reached it.
+        awaits_answer = bool(party.dial_id) and not (party.answered or party.is_gated or party.is_gone)
+        if is_over:
+            note_gone(draft, party.name, status)
+        elif awaits_answer and status == CallStatus.IN_PROGRESS:
+            dials.note_answered(draft, party.name)
 
 
 def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
@@ -228,10 +223,10 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
         # The time starts with the first callback or outcome.
         if not _is_past(draft, party.dial_check_at_ms):
             # A failed call rings no one: without a read, its caller would wait for the whole ring time.
-            if _is_past(draft, dials.early_read_at_ms(draft, party)):
+            if _is_past(draft, early_read_at_ms(draft, party)):
                 reads = True
                 draft.change_party(party, dial_read_at_ms=draft.now_ms + _next_read_ms(draft, party))
-        elif party.dial_check in UNKNOWN_DIAL:
+        elif party.dial_check in UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
             reads |= await_dial_read(draft, party)
@@ -243,7 +238,6 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
                 dials.hang_up(draft, draft.session.parties[party.name])
     if reads:
         read_calls(draft, event)
-    dials.set_dial_timer(draft)
 
 
 def _next_read_ms(draft: Draft, party: Party) -> int:
@@ -264,7 +258,6 @@ def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None
     due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
     draft.change_party(dials.dialed_party(draft, event), dial_check="refused", dial_check_at_ms=due_ms)
     read_calls(draft, event)
-    dials.set_dial_timer(draft)
 
 
 def _overdue_reason(party: Party) -> str:
@@ -278,31 +271,6 @@ def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) 
     leave_conference(draft, event)
     note_gone(draft, AGENT, event.conference_reason or "completed")
     continue_alone(draft, event)
-
-
-def await_customer_rejoin(draft: Draft, event: Event) -> None:
-    """Wait for the customer's action to join another conference."""
-    leave_conference(draft, event)
-    draft.change(moved_at_ms=draft.now_ms)  # gives the customer time to arrive
-    for party in tuple(draft.session.parties.values()):
-        if party.dial_id and not party.is_gated and not party.is_gone:
-            dials.mark_leaving(draft, party)
-            if party.dial_check == "refused":
-                note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
-    dials.set_dial_timer(draft)
-    if events.StageOverdue.timer not in draft.session.timers:
-        draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
-
-
-def move_customer_to_new_conference(draft: Draft, event: Event) -> None:
-    """Move the lone customer to a conference whose wait document plays."""
-    # Twilio can't hold anyone in a conference that has not started.
-    left_conference = draft.session.conference_sid
-    await_customer_rejoin(draft, event)
-    draft.change(repair_attempted=True)
-    customer = draft.session.customer
-    draft.change_party(customer, desired_hold=False)
-    redirect_leg(draft, customer, customer.wait_audio, left_conference)
 
 
 def continue_alone(draft: Draft, _event: Event) -> None:
@@ -356,14 +324,6 @@ def read_and_hang_up_lingering_party(draft: Draft, event: Event) -> None:
     again_ms = draft.policy.arrive_timeout_ms - draft.policy.leave_timeout_ms
     _read_stage_again(draft, again_ms if arriving else draft.policy.confirm_interval_ms)
     read_calls(draft, event)
-
-
-def redirect_customer_again(draft: Draft, _event: events.CallsRead) -> None:
-    """Redirect the customer once more: the call is live but not joined."""
-    draft.change(repair_attempted=True)
-    customer = draft.session.customer
-    redirect_leg(draft, customer, customer.wait_audio)
-    draft.set_timer(events.StageOverdue, draft.policy.repair_timeout_ms)
 
 
 def return_to_bridge_unmoved(draft: Draft, event: events.EffectFailed | events.CallsRead) -> None:

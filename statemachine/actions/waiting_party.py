@@ -9,19 +9,16 @@ from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import report_call
-from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence
+from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence, reason_of_end
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import RedirectToUrl, Sentence
-from conferral.statemachine.events import DialEnded, Event, GateDecision, LoneOverdue, OpeningOverdue
+from conferral.statemachine.events import DialEnded, Event, LoneOverdue, OpeningOverdue, StageOverdue
 from conferral.statemachine.guards.waiting_party import expected_party, waiting_party
 from conferral.statemachine.reasons import MOVED_OUT, REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import CUSTOMER, Party
-from conferral.statemachine.states import CallStatus, Opening, PartyStatus, Phase, WaitAudio
+from conferral.statemachine.states import Opening, PartyStatus, Phase, State, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
-
-#: Reasons why a party that answered at the gate did not join.
-_GATE_REJECTIONS = frozenset({*GateDecision, CallStatus.FAILED})
 
 
 def dial_expected_party(draft: Draft, _event: Event) -> None:
@@ -63,34 +60,19 @@ def finish_opening(draft: Draft, _event: Event) -> None:
     report_call(draft, CommandStatus.DONE)
     for party in tuple(draft.session.parties.values()):
         draft.change_party(party, wait_audio=WaitAudio.NONE)
-    dials.set_dial_timer(draft)
     note_conference_recording(draft)
     set_end_on_exit(draft)
 
 
 def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
     """End the session: the waiting party hung up, and no phone rings on."""
-    found = not_none(waiting_party(draft))
-    was_reached = not found.dial_id or (found.answered and found.left_reason not in _GATE_REJECTIONS)
-    reason = session_end.reason_of_leaving(found) if was_reached else end_reason_of(found, found.left_reason)
-    end_session(draft, reason)
+    end_session(draft, reason_of_end(not_none(waiting_party(draft))))
 
 
 def end_no_one_reached(draft: Draft, _event: Event) -> None:
     """Tell the waiting party that no one was reached, then hang up."""
     found, missing = not_none(waiting_party(draft)), expected_party(draft)
     end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
-
-
-def watch_waiting_party(draft: Draft, _event: Event) -> None:
-    """Start the timer for the waiting party to join the conference."""
-    draft.set_timer(OpeningOverdue, draft.policy.arrive_timeout_ms)
-
-
-def stop_watching_waiting_party(draft: Draft, _event: Event) -> None:
-    """Stop the timer: the waiting party has joined."""
-    draft.cancel_timers(OpeningOverdue)
-    draft.change(repair_attempted=False)
 
 
 def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
@@ -104,44 +86,49 @@ def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
 
 def redirect_waiting_party(draft: Draft, _event: Event) -> None:
     """Redirect the waiting party, once: the call is live but not joined."""
+    _redirect(draft, left_conference="")
+
+
+def _redirect(draft: Draft, left_conference: str) -> None:
     found = not_none(waiting_party(draft))
     draft.change(repair_attempted=True)
-    redirect_leg(draft, found, found.wait_audio)
-    draft.set_timer(OpeningOverdue, draft.policy.repair_timeout_ms)
+    redirect_leg(draft, found, found.wait_audio, left_conference)
+    timer = StageOverdue if draft.state is State.TRANSFERRING else OpeningOverdue
+    draft.set_timer(timer, draft.policy.repair_timeout_ms)
 
 
-def await_waiting_party_rejoin(draft: Draft, event: Event) -> None:
-    """Wait for the waiting party's `<Dial>` action to join it again.
+def move_to_new_conference(draft: Draft, event: Event) -> None:
+    """Move the waiting party to a conference whose wait document plays."""
+    # Twilio can't hold anyone in a conference that has not started.
+    left_conference = draft.session.conference_sid
+    await_rejoin(draft, event)
+    _redirect(draft, left_conference)
+
+
+def await_rejoin(draft: Draft, event: Event) -> None:
+    """Wait for the waiting party's `<Dial>` action to join it to another conference.
 
     Twilio removed the party because its wait audio failed. Who was dialed into the old conference is dialed again.
     """
     leave_conference(draft, event)
+    draft.change(moved_at_ms=draft.now_ms)  # gives the party time to arrive
     # In the new conference, the party waits without a hold, and its leaving ends nothing.
-    draft.change(moved_at_ms=draft.now_ms)
     draft.change_party(not_none(waiting_party(draft)), desired_hold=False, desired_end_on_exit=False)
-    if draft.session.opening is not Opening.DIALING:
-        return
-    party = expected_party(draft)
-    draft.change(opening=Opening.ARRIVING)
-    if party.dial_id and not party.is_gated and not party.is_gone:
-        dials.mark_leaving(draft, party)
-        dials.hang_up_leaving_parties(draft, event)  # before it is dialed again
+    if draft.session.opening is Opening.DIALING:
+        draft.change(opening=Opening.ARRIVING)
+    for party in tuple(draft.session.parties.values()):
+        if party.dial_id and not (party.is_gated or party.is_gone):
+            dials.mark_leaving(draft, party)
+            if party.dial_check == "refused":
+                note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
+    dials.hang_up_leaving_parties(draft, event)  # before it is dialed again
+    if draft.state is State.TRANSFERRING and StageOverdue.timer not in draft.session.timers:
+        draft.set_timer(StageOverdue, draft.policy.arrive_timeout_ms)
 
 
 def end_park_timeout(draft: Draft, _event: Event) -> None:
     """Tell the customer that the parked call timed out, then hang up."""
     end_with_sentence(draft, not_none(waiting_party(draft)), Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)
-
-
-def start_lone_grace(draft: Draft, _event: Event) -> None:
-    """Start the grace period (`CONFERRAL_LONE_GRACE`) of a lone party."""
-    draft.change(presence_reads=0)
-    draft.set_timer(LoneOverdue, draft.policy.lone_grace_ms)
-
-
-def stop_lone_grace(draft: Draft, _event: Event) -> None:
-    """Stop the grace period: another party has joined or is being dialed."""
-    draft.cancel_timers(LoneOverdue)
 
 
 def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:

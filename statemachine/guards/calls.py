@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, EffectOutcome, Event, ParticipantLeft
+from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, EffectOutcome, Event
 from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS, is_beyond_bridge
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
@@ -64,77 +64,6 @@ def is_late_status(draft: Draft, event: CallProgressed) -> bool:
     return came_in or party.answered or party.status is PartyStatus.CONNECTED
 
 
-def parent_rings_or_answers(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the parent, dialed by REST, is queued, ringing, or answered."""
-    return not event.is_final and _is_parent(draft, event)
-
-
-def child_rings(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the child's call is queued, being dialed, or ringing."""
-    return event.status in _RINGING_STATUSES and _is_child(draft, event)
-
-
-def child_answers(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the child answered."""
-    return event.status == CallStatus.IN_PROGRESS and _is_child(draft, event)
-
-
-def child_ended_last(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the child's call is over, and the parent's fate is known.
-
-    The `<Dial>` did not reach the child, or has ended, and so has the parent's call.
-    """
-    is_over = bool(draft.session.dial_call_status) and draft.session.parent.is_gone
-    return (is_over or dial_reached_no_one(draft, event)) and child_ended(draft, event)
-
-
-def child_ended(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the child's call is over."""
-    return event.is_final and _is_child(draft, event)
-
-
-def parent_ended(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the parent's call is over."""
-    return event.is_final and _is_parent(draft, event)
-
-
-def parent_ended_unclearly(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the parent ended, but who was first, or the child, is unknown."""
-    session = draft.session
-    if session.dial_call_status:
-        is_open = session.dial_call_status in TALKED and not (session.child.is_gone or session.child.hang_up_requested)
-    else:
-        is_open = session.child.is_gone
-    return is_open and parent_ended(draft, event)
-
-
-def parent_ended_its_bridge(draft: Draft, event: CallProgressed | DialEnded) -> bool:
-    """Whether the parent hung up while its `<Dial>` ran.
-
-    Twilio then hangs up the child, whose end may show first.
-    """
-    session = draft.session
-    if session.dial_call_status:
-        return False
-    if isinstance(event, DialEnded):
-        return event.dial == "bridge" and event.party_is_gone
-    has_joined = session.child.in_conference or session.child.conference_sequence >= 0
-    return parent_ended(draft, event) and session.child.is_gone and not has_joined
-
-
-def party_ended(draft: Draft, event: CallProgressed) -> bool:
-    """Whether the call of one of the parties is over."""
-    return event.is_final and party_of_call(draft, event) is not None
-
-
-def _is_child(draft: Draft, event: CallProgressed) -> bool:
-    return party_of_call(draft, event) == draft.session.child
-
-
-def _is_parent(draft: Draft, event: CallProgressed) -> bool:
-    return party_of_call(draft, event) == draft.session.parent
-
-
 def is_bridge_of_live_party(_draft: Draft, event: DialEnded) -> bool:
     """Whether the bridge's `<Dial>` ended, and its parent is connected."""
     return event.dial == "bridge" and not event.party_is_gone
@@ -145,34 +74,31 @@ def is_other_dial(_draft: Draft, event: DialEnded) -> bool:
     return event.dial != "bridge"
 
 
-def dialing_party_is_gone(_draft: Draft, event: DialEnded) -> bool:
-    """Whether the party whose `<Dial>` ended had hung up."""
-    return event.party_is_gone
-
-
 def other_side_was_moved(_draft: Draft, event: DialEnded) -> bool:
     """Whether the other side's call is live: an unknown conversion moved it."""
     return event.other_side_is_live and not event.party_is_gone
 
 
-def dial_result_is_final(draft: Draft, event: DialEnded) -> bool:
-    """Whether it is known why the `<Dial>` ended, and what follows.
+def dial_has_ended(draft: Draft, event: DialEnded) -> bool:
+    """Whether the action of the bridge's `<Dial>` was requested before."""
+    return bool(draft.session.dial_call_status) and not event.party_is_gone
 
-    Otherwise, another app may have moved a party. If no one answered, the child's callback may still distinguish a
-    refusal from busy.
+
+def bridge_is_over(draft: Draft, _event: Event) -> bool:
+    """Whether both calls of the bridge are over, or are about to be, and it is known who left first.
+
+    Twilio hangs up the child with its parent, and may report the child's end first: then the `<Dial>` action decides,
+    or a read. If the `<Dial>` ended because no one answered, the child's callback may still distinguish a refusal from
+    busy. If it ended after they talked, another app may have moved a party.
     """
     session = draft.session
-    # Only a call in progress can be moved.
-    if event.dial_call_status in _UNREACHED or event.call_status != CallStatus.IN_PROGRESS:
-        return event.dial_call_status in TALKED or session.child.is_gone
-    continues = session.parent.name == CUSTOMER and bool(session.attributes.after_url)
-    is_hung_up = session.parent.is_gone or session.child.hang_up_requested
-    return is_hung_up or (continues and event.dial_call_status in TALKED)
-
-
-def dial_has_ended(draft: Draft, _event: Event) -> bool:
-    """Whether the action of the bridge's `<Dial>` was requested before."""
-    return bool(draft.session.dial_call_status)
+    parent, child = session.parent, session.child
+    if not session.dial_call_status:
+        return parent.is_gone and session.first_to_leave == parent.name
+    if session.dial_call_status not in TALKED:
+        return parent.is_gone or (child.is_gone and dial_reached_no_one(draft, _event))
+    continues = parent.name == CUSTOMER and bool(session.attributes.after_url)
+    return continues or child.hang_up_requested or (parent.is_gone and child.is_gone)
 
 
 def dial_reached_no_one(draft: Draft, _event: Event) -> bool:
@@ -240,16 +166,18 @@ def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReache
     return party.dial_id == event.dial and party.is_gone and not party.hang_up_requested
 
 
-def is_own_live_leg(draft: Draft, event: CallProgressed) -> bool:
-    """Whether a dialed call is live, unknown to the session when it ended."""
-    return bool(event.dial) and not event.is_final and not _is_released(draft, event.call_sid)
-
-
-def is_live_leg_at_gate(draft: Draft, event: events.GateReached | events.GateDecided) -> bool:
-    """Whether a dialed call is at or past the gate of an ended session."""
+def shows_live_leg(
+    draft: Draft, event: CallProgressed | events.GateReached | events.GateDecided | events.EffectSucceeded
+) -> bool:
+    """Whether a dialed call is live, and was not hung up when the session ended."""
     # After a Redis rollback, the end may be decided before the gate's events.
-    is_over = isinstance(event, events.GateDecided) and event.decision != events.GateDecision.ACCEPTED
-    return bool(event.dial) and not is_over and not _is_released(draft, event.call_sid)
+    if isinstance(event, events.EffectSucceeded):
+        is_live = bool(event.call_sid)
+    elif isinstance(event, events.GateDecided):
+        is_live = bool(event.dial) and event.decision == events.GateDecision.ACCEPTED
+    else:
+        is_live = bool(event.dial) and not (isinstance(event, CallProgressed) and event.is_final)
+    return is_live and not _is_released(draft, event.call_sid)
 
 
 def _is_released(draft: Draft, call_sid: str) -> bool:
@@ -260,11 +188,6 @@ def _is_released(draft: Draft, call_sid: str) -> bool:
         return False
     continues = known.left_reason in CONTINUES_ELSEWHERE - {NOT_OURS} or is_beyond_bridge(draft.session, known)
     return known.hang_up_requested or continues
-
-
-def shows_live_leg(draft: Draft, event: events.EffectSucceeded) -> bool:
-    """Whether a dial or a search shows a call not hung up at the end."""
-    return bool(event.call_sid) and not _is_released(draft, event.call_sid)
 
 
 def is_of_current_dial(draft: Draft, event: events.GateReached | events.GateDecided | EffectOutcome) -> bool:
@@ -294,11 +217,6 @@ def call_was_not_found(draft: Draft, event: EffectOutcome) -> bool:
     return is_find_call_result(draft, event) and not found
 
 
-def search_misses_talking_agent(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the search found no call, although the agent is talking."""
-    return call_was_not_found(draft, event) and draft.session.phase is Phase.CONNECTED
-
-
 def unwanted_call_was_found(draft: Draft, event: events.EffectSucceeded) -> bool:
     """Whether the search found a call to hang up: its dial was given up."""
     session = draft.session
@@ -312,20 +230,6 @@ def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
     """Return the party whose call was searched for; None if not needed now."""
     party = draft.session.parties.get(event.party)
     return party if party is not None and not party.is_gone and party.dial_check and not party.call_sid else None
-
-
-def dial_outcome_is_unknown(draft: Draft, _event: Event) -> bool:
-    """Whether the outcome of the agent's outbound dial is still unknown."""
-    agent = draft.session.agent
-    # While the agent talks, Conferral searches until it finds the call.
-    talks = draft.session.phase is Phase.CONNECTED and not agent.call_sid
-    is_unknown = agent.dial_check in UNKNOWN_DIAL or (talks and bool(agent.dial_check))
-    return draft.session.direction == OUTBOUND and is_unknown
-
-
-def dial_was_read(draft: Draft, _event: Event) -> bool:
-    """Whether the agent's overdue dial was read; no callback came since."""
-    return draft.session.agent.dial_check == "read"
 
 
 # ---- guards on a running conversion --------------------------------------------------------------------------------
@@ -390,37 +294,10 @@ def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:
     return draft.session.running_transfer is not None
 
 
-def agent_leaves_during_conversion(draft: Draft, event: CallProgressed | DialEnded | ParticipantLeft) -> bool:
-    """Whether only the agent hung up during a conversion for a transfer."""
-    if not transfer_awaits_conversion(draft, event) or draft.session.customer.is_gone:
-        return False
-    if isinstance(event, CallProgressed):
-        over, party = event.is_final, draft.session.find_party(call_sid=event.call_sid, name=event.party)
-    elif isinstance(event, DialEnded):
-        over, party = event.party_is_gone, draft.session.find_party(call_sid=event.call_sid)
-    else:
-        over = event.hung_up and not event.call_continues
-        party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    return over and party is not None and party.name == AGENT
-
-
-def child_leaves_parent_outside(draft: Draft, event: CallProgressed | ParticipantLeft) -> bool:
-    """Whether the child hung up, and the parent is not in the conference.
-
-    The parent may be on its way there. If another app moved it, Twilio hung up the child.
-    """
-    session = draft.session
-    if isinstance(event, CallProgressed):
-        over, party = event.is_final, session.find_party(call_sid=event.call_sid, name=event.party)
-    else:
-        over = event.hung_up and not event.call_continues
-        party = session.find_party(call_sid=event.call_sid, label=event.label)
-    return over and party == session.child and not (session.parent.is_gone or session.parent.in_conference)
-
-
-def parent_joined_alone(draft: Draft, _event: Event) -> bool:
-    """Whether the parent joined the conference after the child had hung up."""
-    return draft.session.child.is_gone and draft.session.parent.in_conference
+def conversion_is_over(draft: Draft, _event: Event) -> bool:
+    """Whether the parent is gone, or has joined after the child had hung up."""
+    parent = draft.session.parent
+    return parent.is_gone or (draft.session.child.is_gone and parent.in_conference)
 
 
 def agent_left_early(draft: Draft, event: Event) -> bool:

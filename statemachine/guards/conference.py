@@ -66,6 +66,11 @@ def is_another_conference(draft: Draft, event: events.ConferenceEvent) -> bool:
     return bool(draft.session.conference_sid) and event.conference_sid != draft.session.conference_sid
 
 
+def leaves_another_conference(draft: Draft, event: ParticipantLeft) -> bool:
+    """Whether a call that goes on left a conference other than the session's."""
+    return is_another_conference(draft, event) and not (event.hung_up and not event.call_continues)
+
+
 def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether a leg joined a second conference while the first is in use."""
     return is_another_conference(draft, event) and bool(draft.session.participants)
@@ -96,21 +101,6 @@ def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:
     joining = draft.session.find_party(call_sid=event.call_sid, label=event.label)
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(joining.name if joining else "")
     return other is not None and draft.session.parties[other].in_conference
-
-
-def party_hung_up(draft: Draft, event: ParticipantLeft) -> bool:
-    """Whether customer or agent left the conference by hanging up."""
-    return event.hung_up and not event.call_continues and not _is_of_guest(draft, event)
-
-
-def guest_hung_up(draft: Draft, event: ParticipantLeft) -> bool:
-    """Whether a guest, or a call that is no party's, hung up."""
-    return event.hung_up and _is_of_guest(draft, event)
-
-
-def _is_of_guest(draft: Draft, event: ParticipantLeft) -> bool:
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    return party is None or party.name not in (CUSTOMER, AGENT)
 
 
 def is_of_absent_party(draft: Draft, event: events.DialEnded) -> bool:

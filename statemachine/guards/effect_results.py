@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 from conferral.statemachine import effects
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.effects import FindCall, SayAndHangUp
+from conferral.statemachine.effects import SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectFailed, EffectOutcome, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.guards.calls import (
     is_of_current_dial,
     outbound_is_still_bridged,
     party_of_dial,
-    shows_live_leg,
 )
 from conferral.statemachine.reasons import (
     CONTINUES_ELSEWHERE,
@@ -186,26 +185,6 @@ def call_may_continue_elsewhere(draft: Draft, event: AccountSwept) -> bool:
 def concerns_whole_session(event: AccountSwept) -> bool:
     """Whether the event names no call or conference: Redis was rolled back."""
     return not event.call_sid and not event.conference_sid
-
-
-def finds_unknown_call(draft: Draft, event: EffectSucceeded) -> bool:
-    """Whether a search found the call of a dial, not hung up yet."""
-    return event.kind == FindCall.kind and shows_live_leg(draft, event)
-
-
-def calls_may_be_unknown(draft: Draft, event: AccountSwept) -> bool:
-    """Whether Redis was rolled back, and a dial may have placed a call."""
-    return concerns_whole_session(event) and any(is_unknown_dial(party) for party in draft.session.parties.values())
-
-
-def finds_live_call(_draft: Draft, event: AccountSwept) -> bool:
-    """Whether the sweep found a call of the ended session still live."""
-    return bool(event.call_sid)
-
-
-def finds_live_conference(_draft: Draft, event: AccountSwept) -> bool:
-    """Whether the sweep found the ended session's conference still live."""
-    return bool(event.conference_sid)
 
 
 def joined_before_redirected_away(draft: Draft, event: ParticipantJoined) -> bool:

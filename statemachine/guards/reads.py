@@ -13,14 +13,13 @@ from conferral.statemachine.events import (
     ParticipantFound,
     ParticipantSeen,
 )
-from conferral.statemachine.guards.calls import opens_session, outbound_is_still_bridged, was_moved_recently
+from conferral.statemachine.guards.calls import opens_session
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, LABEL, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
-    WITHOUT_AGENT,
     CallStatus,
     Opening,
     PartyStatus,
@@ -238,10 +237,6 @@ def has_losing_target(draft: Draft, _event: Event) -> bool:
 # ---- guards on what a read of Twilio shows -------------------------------------------------------------------------
 
 
-#: Stages of a transfer without the agent, past the customer's move into the conference.
-_AFTER_MOVE = (TransferStage.DIALING, TransferStage.UNHOLDING_CUSTOMER, TransferStage.PARKING)
-
-
 def is_outdated(draft: Draft, event: CallsRead) -> bool:
     """Whether facts changed after the read began, so it may be outdated."""
     return draft.session.facts_version > event.read_version
@@ -257,19 +252,9 @@ def shows_parent_ended(draft: Draft, event: CallsRead) -> bool:
     return _shows_ended(draft, event, draft.session.parent)
 
 
-def shows_parent_ended_after_dial(draft: Draft, event: CallsRead) -> bool:
-    """Whether the parent's call is over, and its `<Dial>` ended before."""
-    return bool(draft.session.dial_call_status) and shows_parent_ended(draft, event)
-
-
 def shows_child_ended(draft: Draft, event: CallsRead) -> bool:
     """Whether the call that the bridge's `<Dial>` made is over."""
     return _shows_ended(draft, event, draft.session.child)
-
-
-def shows_either_ended(draft: Draft, event: CallsRead) -> bool:
-    """Whether the call of either party is over."""
-    return shows_parent_ended(draft, event) or shows_child_ended(draft, event)
 
 
 def shows_parent_moved(draft: Draft, event: CallsRead) -> bool:
@@ -291,16 +276,16 @@ def shows_parent_inside(draft: Draft, event: CallsRead) -> bool:
     return any(seen.call_sid == draft.session.parent.call_sid for seen in event.participants)
 
 
+def shows_bridge_over(draft: Draft, event: CallsRead) -> bool:
+    """Whether the parent's call is over, or only the child's, and the parent is in our conference."""
+    is_alone = shows_child_ended(draft, event) and shows_parent_inside(draft, event)
+    return is_alone or shows_parent_ended(draft, event)
+
+
 def shows_child_ended_alone(draft: Draft, event: CallsRead) -> bool:
     """Whether only the child's call is over, and the parent's is elsewhere."""
     is_alone = shows_child_ended(draft, event) and not shows_parent_ended(draft, event)
     return is_alone and not shows_parent_inside(draft, event)
-
-
-def shows_child_answered(draft: Draft, event: CallsRead) -> bool:
-    """Whether the child's call is in progress."""
-    seen = child_in_read(draft, event)
-    return seen is not None and seen.status == CallStatus.IN_PROGRESS
 
 
 def shows_visitor_elsewhere(draft: Draft, event: CallsRead) -> bool:
@@ -349,55 +334,6 @@ def shows_agent_left_early(draft: Draft, event: CallsRead) -> bool:
     session = draft.session
     agent_left = _shows_ended(draft, event, session.agent) and not _shows_ended(draft, event, session.customer)
     return session.running_transfer is not None and agent_left
-
-
-def shows_customer_missing(draft: Draft, event: CallsRead) -> bool:
-    """Whether a redirect is to bring in the customer, whose call is live."""
-    return not draft.session.repair_attempted and _is_customer_missing(draft, event)
-
-
-def _is_customer_missing(draft: Draft, event: CallsRead) -> bool:
-    """Whether the customer's call is live but not in the conference."""
-    customer, stage = draft.session.customer, draft.transfer.stage
-    is_expected = draft.session.phase in WITHOUT_AGENT and stage in _AFTER_MOVE
-    return (
-        (stage is TransferStage.MOVING_CUSTOMER or is_expected)
-        and not customer.in_conference
-        # A leg that is moving, or was just moved, may not be listed yet; a second move would take it out again.
-        and not draft.session.open_redirects
-        and not was_moved_recently(draft, event)
-        and not _is_still_bridged(draft, event)
-        and event.status_of(customer.call_sid) == CallStatus.IN_PROGRESS
-        and all(seen.call_sid != customer.call_sid for seen in event.participants)
-    )
-
-
-def _is_still_bridged(draft: Draft, event: CallsRead) -> bool:
-    """Whether the agent's hangup has not ended the bridge, or only just."""
-    # A redirect that crosses with the hangup would take the customer out of the conference again. The hangup and
-    # the read are sent together, so the read may show the agent's call as completed while the customer is on the way.
-    agent = draft.session.agent
-    if outbound_is_still_bridged(draft, event):
-        return False  # the customer's own redirect moves them, not the agent's hangup
-    if agent.hang_up_effect_id:
-        return event.status_of(agent.call_sid) == CallStatus.IN_PROGRESS
-    return agent.hang_up_requested and not agent.is_gone and draft.transfer.stage is TransferStage.MOVING_CUSTOMER
-
-
-def shows_customer_still_missing(draft: Draft, event: CallsRead) -> bool:
-    """Whether the conference lacks the customer after a second redirect."""
-    # Without a conference, the read shows nothing: no list need have one that has not started.
-    return bool(event.conference_sid) and _is_missing_after_repair(draft, event)
-
-
-def _is_missing_after_repair(draft: Draft, event: CallsRead) -> bool:
-    return draft.session.repair_attempted and _is_customer_missing(draft, event)
-
-
-def shows_customer_still_bridged(draft: Draft, event: CallsRead) -> bool:
-    """Whether a second redirect left the customer in the bridge."""
-    agent_is_there = event.status_of(draft.session.agent.call_sid) == CallStatus.IN_PROGRESS
-    return agent_is_there and outbound_is_still_bridged(draft, event) and _is_missing_after_repair(draft, event)
 
 
 def shows_leg_left_alone(draft: Draft, event: CallsRead) -> bool:

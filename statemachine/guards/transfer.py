@@ -16,7 +16,7 @@ from conferral.statemachine.guards.waiting_party import (
     ringback_is_over,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party, Session
-from conferral.statemachine.states import WITHOUT_AGENT, Phase, TransferMode, TransferStage, TransferStatus
+from conferral.statemachine.states import WITHOUT_AGENT, Phase, State, TransferMode, TransferStage, TransferStatus
 
 #: Stages without an open dial: a customer who is alone in one of them has been abandoned.
 _AFTER_DIAL = (
@@ -86,6 +86,15 @@ def party_held_for(draft: Draft, name: str) -> Party | None:
     waits = transfer.stage is TransferStage.DIALING and any(one.name == name for one in dialed_parties(draft))
     waiting = session.parties[AGENT if session.phase is Phase.CONSULT else CUSTOMER]
     return waiting if waits and waiting.desired_hold else None
+
+
+def early_read_at_ms(draft: Draft, party: Party) -> int:
+    """Return when to read a dial early; 0 for never."""
+    # In a bridge, other callbacks show its failure. A briefing's end matters only to a party held until then.
+    waits = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not party.dial_check
+    if not (waits and party.call_sid) or (party.answered and party_held_for(draft, party.name) is None):
+        return 0
+    return party.dial_read_at_ms
 
 
 def answering_party(draft: Draft) -> Party | None:
@@ -290,23 +299,8 @@ def agent_ended_conference(draft: Draft, event: events.ConferenceEnded) -> bool:
 
 def customer_joined_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
     """Whether the customer joined another conference before the old one's end."""
-    return not draft.transfer.attempts and _customer_joins_elsewhere(draft, event)
-
-
-def customer_lost_conference(draft: Draft, _event: events.ConferenceEnded | events.ParticipantJoined) -> bool:
-    """Whether the customer waited alone; their `<Dial>` action joins another."""
-    # Twilio removed them because the wait audio failed; or the agent, alone in the conference, left before they joined.
-    others = any(party.name != CUSTOMER for party in draft.session.participants)
-    return not others
-
-
-def customer_waits_in_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
-    """Whether the waiting customer's join precedes the old conference's end."""
-    return customer_lost_conference(draft, event) and _customer_joins_elsewhere(draft, event)
-
-
-def _customer_joins_elsewhere(draft: Draft, event: events.ParticipantJoined) -> bool:
-    return event.call_sid == draft.session.customer.call_sid and is_another_conference(draft, event)
+    is_theirs = event.call_sid == draft.session.customer.call_sid
+    return not draft.transfer.attempts and is_theirs and is_another_conference(draft, event)
 
 
 # ---- when a command arrives --------------------------------------------------------------------------------------

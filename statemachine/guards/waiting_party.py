@@ -4,7 +4,7 @@ from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import CreateParticipant
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import party_of_dial, was_moved_recently
+from conferral.statemachine.guards.calls import outbound_is_still_bridged, party_of_dial, was_moved_recently
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
@@ -15,12 +15,12 @@ from conferral.statemachine.states import (
     Phase,
     State,
     SuperviseMode,
+    TransferStage,
     WaitAudio,
 )
 
 #: Phases in which the customer waits; while parked, for someone to retrieve the call.
 _WAITING = WITHOUT_AGENT | {Phase.PARKED}
-_LONE = "lone"
 #: Presence reads that show another conference without company before a lone party, who is billed, is alone (count).
 _PRESENCE_READS_MAX = 15
 
@@ -60,9 +60,12 @@ def waiting_party_name(session: Session) -> str:
 
 
 def waiting_party(draft: Draft) -> Party | None:
-    """Return the party that waits alone on purpose; None if there is none."""
+    """Return the party that waits alone on purpose; None if there is none.
+
+    It is the customer whom the agent has left or is leaving, or the party that joined first, from the start.
+    """
     session = draft.session
-    if session.phase is Phase.PARKED:
+    if session.phase in _WAITING:
         return session.customer
     return None if session.opening is Opening.OVER else session.parties[waiting_party_name(session)]
 
@@ -206,11 +209,6 @@ def is_alone(draft: Draft) -> bool:
     return len(present) < 2 and waiting_party(draft) is None and not someone_is_being_dialed(session)
 
 
-def is_newly_alone(draft: Draft, _event: Event) -> bool:
-    """Whether a party is alone and its grace period has not started."""
-    return _LONE not in draft.session.timers and is_alone(draft)
-
-
 def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
     """Whether an event may be missing, and no read made up for it.
 
@@ -235,11 +233,6 @@ def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
     return is_there and customer is not None and customer.in_conference
 
 
-def is_no_longer_alone(draft: Draft, _event: Event) -> bool:
-    """Whether a party that was alone no longer is."""
-    return _LONE in draft.session.timers and not is_alone(draft)
-
-
 def customer_left_for_after_url(draft: Draft, event: events.DialEnded) -> bool:
     """Whether the customer left, and continues at the `after` URL."""
     party = draft.session.find_party(call_sid=event.call_sid)
@@ -258,22 +251,6 @@ def waiting_party_has_left(draft: Draft, _event: Event) -> bool:
     """Whether the waiting party hung up, or was never reached."""
     found = waiting_party(draft)
     return found is not None and found.is_gone
-
-
-def waiting_party_is_missing(draft: Draft, _event: Event) -> bool:
-    """Whether the waiting party is missing, and no timer watches that."""
-    found = waiting_party(draft)
-    if found is None or found.in_conference or "opening" in draft.session.timers:
-        return False
-    return draft.session.opening is not Opening.CALLING
-
-
-def waiting_party_is_present(draft: Draft, _event: Event) -> bool:
-    """Whether a watched waiting party is now in the conference."""
-    if "opening" not in draft.session.timers:
-        return False
-    found = waiting_party(draft)
-    return found is None or found.in_conference
 
 
 def waiting_party_has_joined(draft: Draft, _event: Event) -> bool:
@@ -303,13 +280,20 @@ def will_rejoin(draft: Draft, party: Party, event: events.ParticipantLeft) -> bo
     """Whether the party waits and its call continues: its `<Dial>` rejoins it."""
     # Twilio may report a wait document that it could not fetch like a hangup.
     found = waiting_party(draft)
-    waits = party.name == (CUSTOMER if draft.state is State.TRANSFERRING else found.name if found else "")
-    return event.call_continues and waits and not party.is_leaving
+    waits = {
+        State.CONVERTING: (CUSTOMER, AGENT),
+        State.CONFERENCED: (found.name if found else "",),
+        State.TRANSFERRING: (CUSTOMER,),
+    }[draft.state]
+    return event.call_continues and party.name in waits and not party.is_leaving
 
 
-def waiting_party_lost_conference(draft: Draft, _event: events.ConferenceEnded) -> bool:
+def waiting_party_lost_conference(draft: Draft, _event: events.ConferenceEnded | events.ParticipantJoined) -> bool:
     """Whether a party waited in it alone: its `<Dial>` action joins another."""
-    return waiting_party(draft) is not None
+    # Twilio removed it because the wait audio failed; or the agent, alone in the conference, left before it joined.
+    found = waiting_party(draft)
+    others = any(found is None or party.name != found.name for party in draft.session.participants)
+    return found is not None and not (draft.state is State.TRANSFERRING and others)
 
 
 def dial_shows_conference_over(draft: Draft, event: events.EffectFailed) -> bool:
@@ -324,7 +308,8 @@ def dial_shows_conference_over(draft: Draft, event: events.EffectFailed) -> bool
 def waiting_party_joined_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
     """Whether the waiting party's join precedes the old conference's end."""
     found = waiting_party(draft)
-    return found is not None and event.call_sid == found.call_sid and is_another_conference(draft, event)
+    is_theirs = found is not None and event.call_sid == found.call_sid
+    return is_theirs and is_another_conference(draft, event) and waiting_party_lost_conference(draft, event)
 
 
 def shows_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
@@ -335,19 +320,34 @@ def shows_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
 def _is_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the waiting party's call is live but not in the conference."""
     found = waiting_party(draft)
+    if found is None or found.in_conference or found.is_leaving:
+        return False
+    if draft.state is State.TRANSFERRING:
+        is_elsewhere = _is_still_bridged(draft, event)
+    else:
+        # Not expected in the conference until the gate accepts the call. A party that the conference never showed may
+        # have gotten another document and be talking.
+        is_elsewhere = draft.session.opening is Opening.CALLING or not has_reached_conference(draft, found)
     return (
-        found is not None
-        and not (found.in_conference or found.is_leaving)
-        # Not expected in the conference until the gate accepts the call.
-        and draft.session.opening is not Opening.CALLING
-        # A party that the conference never showed may have gotten another document and be talking.
-        and has_reached_conference(draft, found)
-        and bool(found.call_sid)
+        not is_elsewhere
+        # A leg that is moving, or was just moved, may not be listed yet; a second move would take it out again.
         and not draft.session.open_redirects
         and not was_moved_recently(draft, event)
         and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
         and all(seen.call_sid != found.call_sid for seen in event.participants)
     )
+
+
+def _is_still_bridged(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether the agent's hangup has not ended the bridge, or only just."""
+    # A redirect that crosses with the hangup would take the customer out of the conference again. The hangup and
+    # the read are sent together, so the read may show the agent's call as completed while the customer is on the way.
+    agent = draft.session.agent
+    if outbound_is_still_bridged(draft, event):
+        return False  # the customer's own redirect moves them, not the agent's hangup
+    if agent.hang_up_effect_id:
+        return event.status_of(agent.call_sid) == CallStatus.IN_PROGRESS
+    return agent.hang_up_requested and not agent.is_gone and draft.transfer.stage is TransferStage.MOVING_CUSTOMER
 
 
 def has_reached_conference(draft: Draft, party: Party) -> bool:
@@ -382,6 +382,13 @@ def shows_waiting_party_still_missing(draft: Draft, event: events.CallsRead) -> 
     """Whether the conference lacks the waiting party after a second redirect."""
     # Without a conference, the read shows nothing: no list need have one that has not started.
     return bool(event.conference_sid) and draft.session.repair_attempted and _is_waiting_party_missing(draft, event)
+
+
+def shows_customer_still_bridged(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether a second redirect left the customer in the bridge."""
+    agent_is_there = event.status_of(draft.session.agent.call_sid) == CallStatus.IN_PROGRESS
+    was_repaired = draft.session.repair_attempted and _is_waiting_party_missing(draft, event)
+    return agent_is_there and outbound_is_still_bridged(draft, event) and was_repaired
 
 
 def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:

@@ -17,7 +17,11 @@ BEFORE_DIAL = (O.CALLING, O.ARRIVING)
 AUTOMATIC: tuple[Row, ...] = (
     #   in           phase     event         when                               to                      do
 
-    # The end of a conference or a transfer.
+    # The end of a bridge, a conversion, a conference, or a transfer.
+    # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
+    Row(V,           ANY,      on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_without_agent),
+    Row(B,           ANY,      on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
+    Row(V,           ANY,      on.Automatic, when.conversion_is_over,           E,                      do.end_by_first_to_leave),
     Row(C,           ANY,      on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
     Row(C,           ANY,      on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
     Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
@@ -26,8 +30,6 @@ AUTOMATIC: tuple[Row, ...] = (
 
     # The bridge, its conversion, and transfers without their agent.
     Row(B|V|T,       ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
-    Row(V,           ANY,      on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_without_agent),
-    Row(V,           ANY,      on.Automatic, when.parent_joined_alone,          E,                      do.end_by_first_to_leave),
     Row(B|V,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
     Row(T,           BLIND,    on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
 
@@ -39,16 +41,12 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(O.DIALING,   ANY,      on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
     Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_failed,        E,                      do.end_no_one_reached),
     Row(BEFORE_DIAL, ANY,      on.Automatic, when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
-    Row(C,           ANY,      on.Automatic, when.waiting_party_is_missing,     STAY,                   do.watch_waiting_party),
-    Row(C,           ANY,      on.Automatic, when.waiting_party_is_present,     STAY,                   do.stop_watching_waiting_party),
 
     # Commands that arrived during the conversion.
     Row(C,           ANY,      on.Automatic, when.has_queued_command,           STAY,                   do.begin_queued_commands),
     Row(C,           ANY,      on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
 
-    # One party is left, or all are on hold.
-    Row(C,           ANY,      on.Automatic, when.is_newly_alone,               STAY,                   do.start_lone_grace),
-    Row(C,           ANY,      on.Automatic, when.is_no_longer_alone,           STAY,                   do.stop_lone_grace),
+    # All are on hold. (A party that is left alone has a timer: see `derived_timers`.)
     Row(C,           ANY,      on.Automatic, when.all_are_held,                 STAY,                   do.unhold_all),
 
     # The customer has no one to talk to, and no one is being dialed.

@@ -3,7 +3,6 @@
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine.states import WITHOUT_AGENT
 from conferral.statemachine.table.row import ANY, LIVE, STAY, B, C, E, Row, S, T, V
 
 #: Stages of a transfer in which no one has been dialed, unless the agent left later.
@@ -19,9 +18,8 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_older_than_known,                     STAY,              do.ignore_late),
     Row(V,           ANY,           on.ParticipantJoined,  when.joins_another_conference,                STAY,              (do.leave_conference, do.note_join)),
     Row(V,           ANY,           on.ParticipantJoined,  when.is_last_to_join,                         C,                 (do.note_join, do.finish_conversion)),
-    Row(C,           ANY,           on.ParticipantJoined,  when.waiting_party_joined_another_conference, STAY,              (do.await_waiting_party_rejoin, do.note_join)),
     Row(BEFORE_DIAL, ANY,           on.ParticipantJoined,  when.customer_joined_another_conference,      S.MOVING_CUSTOMER, (do.leave_conference, do.continue_alone, do.note_join)),
-    Row(T,           WITHOUT_AGENT, on.ParticipantJoined,  when.customer_waits_in_another_conference,    STAY,              (do.await_customer_rejoin, do.note_join)),
+    Row(C|T,         ANY,           on.ParticipantJoined,  when.waiting_party_joined_another_conference, STAY,              (do.await_rejoin, do.note_join)),
     Row(C|T,         ANY,           on.ParticipantJoined,  when.joins_another_conference,                STAY,              do.hang_up_stray_leg),
     Row(C|T,         ANY,           on.ParticipantJoined,  when.is_known_to_have_joined,                 STAY,              do.note_reported_join),
     Row(V|C|T,       ANY,           on.ParticipantJoined,  None,                                         STAY,              do.note_join),
@@ -40,16 +38,11 @@ CONFERENCE: tuple[Row, ...] = (
     Row(V|C|T,       ANY,           on.ParticipantChanged, None,                                         STAY,              do.note_participant_changed),
 
     # ParticipantLeft
-    Row(C|T,         ANY,           on.ParticipantLeft,    when.is_of_former_party,                      STAY,              do.ignore_former_party),
-    Row(C|T,         ANY,           on.ParticipantLeft,    when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
+    Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_of_former_party,                      STAY,              do.ignore_former_party),
+    Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
     Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_older_than_known,                     STAY,              do.ignore_late),
-    Row(V,           ANY,           on.ParticipantLeft,    when.agent_leaves_during_conversion,          STAY,              do.note_left),
-    Row(V,           ANY,           on.ParticipantLeft,    when.child_leaves_parent_outside,             STAY,              (do.note_left, do.await_parent)),
-    Row(V,           ANY,           on.ParticipantLeft,    when.party_hung_up,                           E,                 (do.note_left, do.end_by_first_to_leave)),
-    Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_another_conference,                   STAY,              do.log_only),
-    Row(V,           ANY,           on.ParticipantLeft,    when.guest_hung_up,                           STAY,              do.note_left),
-    Row(V,           ANY,           on.ParticipantLeft,    None,                                         STAY,              do.note_left_conference),
-    Row(C|T,         ANY,           on.ParticipantLeft,    None,                                         STAY,              do.note_left),
+    Row(V|C|T,       ANY,           on.ParticipantLeft,    when.leaves_another_conference,               STAY,              do.log_only),
+    Row(V|C|T,       ANY,           on.ParticipantLeft,    None,                                         STAY,              do.note_left),
 
     # ConferenceStarted
     Row(V|C|T,       ANY,           on.ConferenceStarted,  when.is_another_conference,                   STAY,              do.log_only),
@@ -59,10 +52,9 @@ CONFERENCE: tuple[Row, ...] = (
     # ConferenceEnded
     Row(V|C|T,       ANY,           on.ConferenceEnded,    when.is_another_conference,                   STAY,              do.log_only),
     Row(V,           ANY,           on.ConferenceEnded,    None,                                         STAY,              do.leave_conference),
-    # Wait audio could not be fetched, or someone else ended the conference: the waiting party joins again.
-    Row(C,           ANY,           on.ConferenceEnded,    when.waiting_party_lost_conference,           STAY,              do.await_waiting_party_rejoin),
     Row(BEFORE_DIAL, ANY,           on.ConferenceEnded,    when.agent_ended_conference,                  S.MOVING_CUSTOMER, do.continue_in_another_conference),
-    Row(T,           WITHOUT_AGENT, on.ConferenceEnded,    when.customer_lost_conference,                STAY,              do.await_customer_rejoin),
+    # Wait audio could not be fetched, or someone else ended the conference: the waiting party joins again.
+    Row(C|T,         ANY,           on.ConferenceEnded,    when.waiting_party_lost_conference,           STAY,              do.await_rejoin),
     Row(C|T,         ANY,           on.ConferenceEnded,    None,                                         E,                 do.end_conference_ended),
 
     # AnnouncementEnded, RecordingChanged

@@ -14,20 +14,17 @@ ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 EFFECT_RESULTS: tuple[Row, ...] = (
     #   in                 phaseevent               when                                                                to         do
     # Dials: CreateParticipant, CreateCall, and FindCall, which searches for the call of a dial
-    Row(C|T,               ANY, ANY_RESULT,         when.call_was_not_found,                                            STAY,      do.note_call_not_found),
-    Row(O.DIALING,         ANY, on.EffectFailed,    when.dial_shows_conference_over,                                    STAY,      do.await_waiting_party_rejoin),
+    Row(B|C|T,             ANY, ANY_RESULT,         when.call_was_not_found,                                            STAY,      do.note_call_not_found),
+    Row(O.DIALING,         ANY, on.EffectFailed,    when.dial_shows_conference_over,                                    STAY,      do.await_rejoin),
     Row(C|T,               ANY, on.EffectFailed,    when.is_dial_before_start,                                          STAY,      do.redial_at_gate),
     Row(T,                 ANY, on.EffectFailed,    when.is_dial_into_ended_conference,                                 STAY,      do.read_before_giving_up_dial),
     Row(B|C|T,             ANY, on.EffectFailed,    when.caller_id_was_refused,                                         STAY,      do.redial_with_business_number),
-    Row(B,                 ANY, on.EffectFailed,    when.is_dial_result,                                                E,         do.end_agent_not_dialed),
-    Row(C|T,               ANY, on.EffectFailed,    when.is_dial_result,                                                STAY,      do.note_dial_failed),
+    Row(B|C|T,             ANY, on.EffectFailed,    when.is_dial_result,                                                STAY,      do.note_dial_failed),
     Row(B|C|T,             ANY, on.EffectUnknown,   when.is_dial_result,                                                STAY,      do.note_dial_unknown),
-    Row(B,                 ANY, ANY_RESULT,         when.search_misses_talking_agent,                                   STAY,      do.find_agent_later),
-    Row(B,                 ANY, ANY_RESULT,         when.call_was_not_found,                                            E,         do.end_agent_not_dialed),
     Row(B|C|T,             ANY, on.EffectSucceeded, when.is_find_call_result,                                           STAY,      do.note_dial_placed),
-    Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY,      do.hang_up_placed_call),
+    Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY,      do.hang_up_late_dial),
     Row(B|C|T,             ANY, on.EffectSucceeded, when.is_dial_result,                                                STAY,      do.note_dial_placed),
-    Row(C|T,               ANY, on.EffectSucceeded, when.is_of_replaced_dial,                                           STAY,      do.hang_up_placed_call),
+    Row(C|T,               ANY, on.EffectSucceeded, when.is_of_replaced_dial,                                           STAY,      do.hang_up_late_dial),
 
     # RedirectCall: a leg is moved into the conference
     Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY,      do.note_redirected),
@@ -43,8 +40,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     # UpdateParticipant: hold, mute, end-on-exit, or coaching
     Row(C|T,               ANY, on.EffectFailed,    when.is_update_of_gone_participant,                                 STAY,      (do.note_update_result, do.read_calls)),
     # Twilio can't hold a participant before the conference starts.
-    Row(C,                 ANY, on.EffectFailed,    when.customer_hold_failed,                                          STAY,      (do.await_waiting_party_rejoin, do.redirect_waiting_party)),
-    Row(T,                 ANY, on.EffectFailed,    when.customer_hold_failed,                                          STAY,      do.move_customer_to_new_conference),
+    Row(C|T,               ANY, on.EffectFailed,    when.customer_hold_failed,                                          STAY,      do.move_to_new_conference),
     Row(C|T,               ANY, on.EffectFailed,    when.is_update_before_start,                                        STAY,      do.await_conference_start),
     Row(C|T,               ANY, on.EffectFailed,    when.supervisor_update_was_refused,                                 STAY,      do.note_supervisor_refused),
     Row(C|T,               ANY, ANY_RESULT,         when.is_result_of(effects.UpdateParticipant),                       STAY,      do.note_update_result),
@@ -61,9 +57,8 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(B|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.ReadCalls),                               STAY,      do.read_again),
 
     # After the end: nothing of the session may go on
-    Row(E,                 ANY, on.EffectSucceeded, when.finds_unknown_call,                                            STAY,      do.hang_up_found_call),
-    Row(E,                 ANY, ANY_RESULT,         when.is_awaited_hang_up,                                            STAY,      do.note_hang_up_result),
     Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                STAY,      do.hang_up_after_end),
+    Row(E,                 ANY, ANY_RESULT,         when.is_awaited_hang_up,                                            STAY,      do.note_hang_up_result),
     Row(E,                 ANY, on.EffectSucceeded, when.leaves_guests_behind,                                          STAY,      do.end_conference_of_guests),
     Row(E,                 ANY, NOT_DONE,           when.sentence_failed,                                               STAY,      (do.hang_up_after_failed_sentence, do.end_conference_of_guests)),
     # The end of the conference also moves the customer on, by the action of the <Dial>.

@@ -4,7 +4,7 @@ from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.table.row import ANY, LIVE, RINGING, STAY, B, C, E, Row, S, T, V
+from conferral.statemachine.table.row import ANY, LIVE, STAY, B, C, E, Row, S, T, V
 
 # fmt: off
 READS: tuple[Row, ...] = (
@@ -17,16 +17,12 @@ READS: tuple[Row, ...] = (
     # A rollback of Redis lost the conversion.
     Row(B,    ANY,     on.CallsRead,       when.shows_transfer_in_conference,      S.TALKING,         (do.leave_bridge, do.rebuild_transfer)),
     Row(B,    ANY,     on.CallsRead,       when.shows_conversation_in_conference,  C,                 (do.leave_bridge, do.rebuild_conference)),
-    Row(B,    ANY,     on.CallsRead,       when.shows_parent_ended_after_dial,     E,                 do.end_after_dial),
-    Row(B,    ANY,     on.CallsRead,       when.shows_parent_ended,                E,                 do.end_by_read),
+    Row(B,    ANY,     on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(B,    ANY,     on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
     Row(B,    ANY,     on.CallsRead,       when.shows_next_agent,                  STAY,              do.follow_agent_in_read),
     Row(B,    ANY,     on.CallsRead,       when.awaits_next_agent,                 STAY,              do.read_later),
     Row(B,    ANY,     on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
-    Row(B,    ANY,     on.CallsRead,       when.shows_child_ended_alone,           STAY,              do.note_child_gone_by_read),
-    Row(B,    ANY,     on.CallsRead,       when.shows_child_ended,                 E,                 do.end_by_read),
-    Row(B,    RINGING, on.CallsRead,       when.shows_child_answered,              STAY,              do.note_answer_read),
-    Row(B,    ANY,     on.CallsRead,       None,                                   STAY,              do.read_later),
+    Row(B,    ANY,     on.CallsRead,       None,                                   STAY,              do.note_bridge_read),
 
     # CallsRead, while converting
     Row(V,    ANY,     on.CallsRead,       when.is_outdated,                       STAY,              do.read_calls),
@@ -36,8 +32,8 @@ READS: tuple[Row, ...] = (
     Row(V,    ANY,     on.CallsRead,       when.shows_customer_with_guests,        C,                 do.finish_conversion_with_guests),
     Row(V,    ANY,     on.CallsRead,       when.shows_agent_left_early,            STAY,              do.note_agent_gone_by_read),
     Row(V,    ANY,     on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
-    Row(V,    ANY,     on.CallsRead,       when.shows_child_ended_alone,           STAY,              do.note_child_gone_by_read),
-    Row(V,    ANY,     on.CallsRead,       when.shows_either_ended,                E,                 do.end_by_read),
+    Row(V,    ANY,     on.CallsRead,       when.shows_child_ended_alone,           STAY,              do.note_bridge_read),
+    Row(V,    ANY,     on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(V,    ANY,     on.CallsRead,       when.has_open_redirect,                 STAY,              do.extend_convert_timer),
     Row(V,    ANY,     on.CallsRead,       when.was_moved_recently,                STAY,              do.extend_convert_timer),
     Row(V,    ANY,     on.CallsRead,       when.repair_is_available,               STAY,              do.redirect_missing_leg),
@@ -45,22 +41,17 @@ READS: tuple[Row, ...] = (
     Row(V,    ANY,     on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
     Row(V,    ANY,     on.CallsRead,       None,                                   STAY,              do.log_only),
 
-    # CallsRead, while conferenced
-    Row(C,    ANY,     on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
+    # CallsRead, while conferenced or transferring
+    Row(C|T,  ANY,     on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
     Row(C,    ANY,     on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
-    Row(C,    ANY,     on.CallsRead,       when.shows_waiting_party_still_missing, E,                 do.end(EndReason.CONVERT_FAILED)),
-    Row(C,    ANY,     on.CallsRead,       when.shows_waiting_party_missing,       STAY,              do.redirect_waiting_party),
-    Row(C,    ANY,     on.CallsRead,       when.shows_waiting_conference_over,     STAY,              (do.await_waiting_party_rejoin, do.apply_settled_read)),
+    Row(T,    ANY,     on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge_unmoved),
+    Row(C|T,  ANY,     on.CallsRead,       when.shows_waiting_party_still_missing, E,                 do.end(EndReason.CONVERT_FAILED)),
+    Row(C|T,  ANY,     on.CallsRead,       when.shows_waiting_party_missing,       STAY,              do.redirect_waiting_party),
+    Row(C,    ANY,     on.CallsRead,       when.shows_waiting_conference_over,     STAY,              (do.await_rejoin, do.apply_settled_read)),
     Row(C,    ANY,     on.CallsRead,       when.shows_conference_over,             E,                 do.end_conference_over),
     Row(C,    ANY,     on.CallsRead,       when.shows_lost_talk,                   S.TALKING,         (do.apply_settled_read, do.resume_lost_transfer)),
     Row(C,    ANY,     on.CallsRead,       when.shows_lost_transfer,               S.DIALING,         (do.apply_settled_read, do.resume_lost_transfer)),
     Row(C,    ANY,     on.CallsRead,       None,                                   STAY,              do.apply_settled_read),
-
-    # CallsRead, while transferring
-    Row(T,    ANY,     on.CallsRead,       when.is_outdated,                       STAY,              do.note_outdated_read),
-    Row(T,    ANY,     on.CallsRead,       when.shows_customer_still_bridged,      B,                 do.return_to_bridge_unmoved),
-    Row(T,    ANY,     on.CallsRead,       when.shows_customer_still_missing,      E,                 do.end_customer_missing),
-    Row(T,    ANY,     on.CallsRead,       when.shows_customer_missing,            STAY,              do.redirect_customer_again),
     Row(T,    ANY,     on.CallsRead,       None,                                   STAY,              do.apply_read),
 
     # CallsRead, after the end: a live call may be in another app's hands, or alone in the session's conference
@@ -71,10 +62,7 @@ READS: tuple[Row, ...] = (
     Row(LIVE, ANY,     on.AccountSwept,    None,                                   STAY,              do.check_session),
     Row(E,    ANY,     on.AccountSwept,    when.finds_call_of_another_app,         STAY,              do.log_only),
     Row(E,    ANY,     on.AccountSwept,    when.call_may_continue_elsewhere,       STAY,              do.read_live_call),
-    Row(E,    ANY,     on.AccountSwept,    when.calls_may_be_unknown,              STAY,              do.find_unknown_calls),
-    Row(E,    ANY,     on.AccountSwept,    when.finds_live_call,                   STAY,              do.hang_up_after_end),
-    Row(E,    ANY,     on.AccountSwept,    when.finds_live_conference,             STAY,              do.end_live_conference),
-    Row(E,    ANY,     on.AccountSwept,    None,                                   STAY,              do.log_only),
+    Row(E,    ANY,     on.AccountSwept,    None,                                   STAY,              do.end_what_is_live),
 
     # ConferenceFound: the sweep found a conference whose session Redis has lost
     Row(B,    ANY,     on.ConferenceFound, when.found_transfer,                    S.TALKING,         (do.open_found_session, do.rebuild_transfer)),

@@ -111,7 +111,7 @@ STAGES: tuple[Until | Limit, ...] = (
     Limit(S.PAUSING_RECORDING,       ANY,             "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_unconfirmed),
 
     # The customer, without the agent, moves from the bridge into the conference.
-    Until(S.MOVING_CUSTOMER,         ANY,             when.customer_arrived_alone,    STAY,                 do.move_customer_to_new_conference),
+    Until(S.MOVING_CUSTOMER,         ANY,             when.customer_arrived_alone,    STAY,                 do.move_to_new_conference),
     Until(S.MOVING_CUSTOMER,         PARK,            when.customer_hears_wait_audio, S.PARKING,            do.await_agent_leaving),
     Until(S.MOVING_CUSTOMER,         BLIND,           when.customer_hears_wait_audio, S.DIALING,            do.dial_targets),
     Until(S.MOVING_CUSTOMER,         PARK,            when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer_with_music),

@@ -3,7 +3,6 @@
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.table.row import ANY, LIVE, PARK, STAY, B, C, E, Row, S, T, V
 from conferral.statemachine.table.stages import TIMEOUTS
 
@@ -16,10 +15,7 @@ TIMERS: tuple[Row, ...] = (
     Row(B,                  ANY,  on.LeaveOverdue,          when.dial_reached_no_one,        E,         do.end_by_child_reason),
     Row(B,                  ANY,  on.LeaveOverdue,          None,                            STAY,      do.read_calls),
     Row(C|T,                ANY,  on.LeaveOverdue,          None,                            STAY,      do.read_until_known),
-    Row(B,                  ANY,  on.DialOverdue,           when.dial_outcome_is_unknown,    STAY,      do.find_agent_call),
-    Row(B,                  ANY,  on.DialOverdue,           when.dial_was_read,              E,         do.end(EndReason.AGENT_NO_ANSWER)),
-    Row(B,                  ANY,  on.DialOverdue,           None,                            STAY,      do.read_agent_dial),
-    Row(C|T,                ANY,  on.DialOverdue,           None,                            STAY,      do.check_dials),
+    Row(B|C|T,              ANY,  on.DialOverdue,           None,                            STAY,      do.check_dials),
 
     # The conversion: ConvertOverdue, RepairOverdue
     Row(V,                  ANY,  on.ConvertOverdue,        None,                            STAY,      do.read_missing_leg),
