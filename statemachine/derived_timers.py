@@ -10,7 +10,7 @@ from conferral.statemachine.states import Opening, State
 
 
 def set_derived_timers(draft: Draft) -> None:
-    """Set the timers of dials, pending commands, and a party that is alone or missing."""
+    """Set the timers of dials, pending commands, lone and missing parties."""
     _set_to_first(draft, DialOverdue, _dial_dues(draft))
     _set_to_first(draft, PendingCommandOverdue, [command.due_ms for command in draft.session.pending_commands])
     if draft.state is State.CONFERENCED:
@@ -19,7 +19,7 @@ def set_derived_timers(draft: Draft) -> None:
 
 
 def _time_lone_party(draft: Draft) -> None:
-    """Grant a lone party its grace period (`CONFERRAL_LONE_GRACE`) for others to join."""
+    """Give others time to join a lone party (`CONFERRAL_LONE_GRACE`)."""
     if not is_alone(draft):
         draft.cancel_timers(LoneOverdue)
     elif LoneOverdue.timer not in draft.session.timers:
@@ -28,7 +28,7 @@ def _time_lone_party(draft: Draft) -> None:
 
 
 def _time_missing_party(draft: Draft) -> None:
-    """Limit how long the waiting party may take to join; its own phone has a dial's timer."""
+    """Limit how long the waiting party may take, unless it is being dialed."""
     waiting, is_timed = waiting_party(draft), OpeningOverdue.timer in draft.session.timers
     if waiting is None or waiting.in_conference:
         if is_timed:

@@ -92,7 +92,7 @@ def is_beyond_bridge(session: Session, party: Party) -> bool:
 
 
 def may_be_moved_by_us(session: Session, party: Party, now_ms: int) -> bool:
-    """Whether a redirect of ours may have just moved a party's call into our conference.
+    """Whether our redirect may have just moved a call into our conference.
 
     No list need show a conference with one party, so a read can't tell.
     """

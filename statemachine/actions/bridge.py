@@ -147,7 +147,7 @@ def _open_inbound(draft: Draft, call_sid: str, *, customer: str, agent: str) -> 
 
 
 def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
-    """Record what a read shows of the child; a later one shows what became of the parent."""
+    """Record what a read shows of the child; a later one shows the parent."""
     seen, child = child_in_read(draft, event), draft.session.child
     if seen is not None and seen.status in FINAL_CALL_STATUSES and not child.is_gone:
         draft.change_party(child, call_sid=seen.call_sid)

@@ -347,7 +347,7 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
 
 
 def set_ring_timer(draft: Draft) -> None:
-    """Set the timer to when the ringing child of a bridge should have answered or failed."""
+    """Set the time by which a bridge's ringing child must answer or fail."""
     draft.set_timer(events.RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
 
 

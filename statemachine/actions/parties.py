@@ -111,7 +111,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
 
 
 def note_dialing_party_gone(draft: Draft, party: Party, event: DialEnded) -> None:
-    """Record that a party hung up, which ended its `<Dial>`; in a bridge, the party left first."""
+    """Record a hang-up that ended the `<Dial>`; in a bridge, it came first."""
     is_bridge = event.dial == "bridge" and draft.state in (State.BRIDGED, State.CONVERTING)
     note_gone(draft, party.name, EndReason.TIME_LIMIT if is_bridge and event.reached_time_limit else event.call_status)
     if is_bridge and not draft.session.dial_call_status:
@@ -119,7 +119,7 @@ def note_dialing_party_gone(draft: Draft, party: Party, event: DialEnded) -> Non
 
 
 def await_parent(draft: Draft) -> None:
-    """Wait for the parent's end, or in a conversion for its join; a read follows."""
+    """Wait for the parent's end, or in a conversion its join; then read."""
     parent = draft.session.parent
     if draft.state is not State.CONVERTING:
         await_parent_of_bridge(draft)

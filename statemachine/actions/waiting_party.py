@@ -106,7 +106,7 @@ def move_to_new_conference(draft: Draft, event: Event) -> None:
 
 
 def await_rejoin(draft: Draft, event: Event) -> None:
-    """Wait for the waiting party's `<Dial>` action to join it to another conference.
+    """Wait for a `<Dial>` action to join the party to another conference.
 
     Twilio removed the party because its wait audio failed. Who was dialed into the old conference is dialed again.
     """

@@ -85,7 +85,7 @@ def dial_has_ended(draft: Draft, event: DialEnded) -> bool:
 
 
 def bridge_is_over(draft: Draft, _event: Event) -> bool:
-    """Whether both calls of the bridge are over, or are about to be, and it is known who left first.
+    """Whether the bridge's calls are over or about to be, and who left first.
 
     Twilio hangs up the child with its parent, and may report the child's end first: then the `<Dial>` action decides,
     or a read. If the `<Dial>` ended because no one answered, the child's callback may still distinguish a refusal from
@@ -169,7 +169,7 @@ def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReache
 def shows_live_leg(
     draft: Draft, event: CallProgressed | events.GateReached | events.GateDecided | events.EffectSucceeded
 ) -> bool:
-    """Whether a dialed call is live, and was not hung up when the session ended."""
+    """Whether a dialed call is live, and was not hung up at the end."""
     # After a Redis rollback, the end may be decided before the gate's events.
     if isinstance(event, events.EffectSucceeded):
         is_live = bool(event.call_sid)

@@ -277,7 +277,7 @@ def shows_parent_inside(draft: Draft, event: CallsRead) -> bool:
 
 
 def shows_bridge_over(draft: Draft, event: CallsRead) -> bool:
-    """Whether the parent's call is over, or only the child's, and the parent is in our conference."""
+    """Whether the parent is over, or the child is and the parent has joined."""
     is_alone = shows_child_ended(draft, event) and shows_parent_inside(draft, event)
     return is_alone or shows_parent_ended(draft, event)
 

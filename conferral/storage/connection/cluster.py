@@ -70,7 +70,7 @@ class ClusterClient(RedisCluster):
     def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> Any:
         """Return a pipeline, whose keys may be in any slots; no transaction."""
         if transaction or shard_hint:
-            raise NotImplementedError("a cluster has no transactions here")
+            raise ValueError("a cluster has no transactions here")
         return _Pipeline(self)  # type: ignore[abstract]  # an attribute that redis-py declares and does not use
 
     def node_of(self, key: str) -> str:

@@ -41,7 +41,7 @@ class Script:
             return await client.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
 
     def command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
-        """Return the script as a command of a pipeline, with its text: Redis may have forgotten it."""
+        """Return a pipeline's command, with the text in case Redis forgot it."""
         self._check(keys)
         return "EVAL", self.text, len(keys), *keys, *arguments
 
