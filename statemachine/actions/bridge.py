@@ -199,8 +199,13 @@ def redial_agent(draft: Draft, event: events.DialEnded) -> None:
 
 
 def follow_later_agent(draft: Draft, event: events.CallProgressed) -> None:
-    """Switch to a later agent, who is already ringing."""
-    _switch_agent(draft, event.agent_number)
+    """Switch to a later agent, who is already ringing or was read before."""
+    session = draft.session
+    if session.agent.call_sid == event.call_sid:
+        draft.change(agent_number=event.agent_number)
+        draft.change_party(session.agent, address=session.agents[event.agent_number])
+    else:
+        _switch_agent(draft, event.agent_number)
     note_call_progress(draft, event)
 
 

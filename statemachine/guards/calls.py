@@ -96,7 +96,8 @@ def bridge_is_over(draft: Draft, _event: Event) -> bool:
     if not session.dial_call_status:
         return parent.is_gone and session.first_to_leave == parent.name
     if session.dial_call_status not in TALKED:
-        return parent.is_gone or (child.is_gone and dial_reached_no_one(draft, _event))
+        is_expected = dial_reached_no_one(draft, _event) or child.hang_up_requested
+        return parent.is_gone or (child.is_gone and is_expected)
     continues = parent.name == CUSTOMER and bool(session.attributes.after_url)
     return continues or child.hang_up_requested or (parent.is_gone and child.is_gone)
 
@@ -149,7 +150,9 @@ def is_of_later_agent(draft: Draft, event: CallProgressed) -> bool:
     """Whether the `<Dial>` action is already ringing a later agent."""
     session = draft.session
     later = session.agent_number < event.agent_number < len(session.agents)
-    return later and event.party == AGENT and session.phase is Phase.RINGING
+    # A read that came first knows of no numbers: it takes the call for the earlier agent's.
+    is_open = session.phase is Phase.RINGING or event.call_sid == session.agent.call_sid
+    return later and event.party == AGENT and is_open
 
 
 def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReached | events.GateDecided) -> bool:

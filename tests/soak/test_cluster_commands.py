@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from conferral.check.result import CheckResult
 from conferral.check.workers import check_cluster
 from conferral.client.client import Client
 from conferral.runtime.clock import SystemClock
@@ -95,8 +96,7 @@ async def test_check_reports_node_failures_that_calls_would_not_survive(system, 
     replica = running.replica_of(primary)
     replica.kill()
     try:
-        await until_known(system.redis_url)
-        lines = {line.name: line for line in await check_cluster(client, Keys("other", 16))}
+        lines = await until_known(system.redis_url)
         assert lines["cluster"].found == f"1 of 3 primaries have no replica: 127.0.0.1:{primary.port}"
         assert lines["coverage"].status == lines["shares"].status == "warn"
     finally:
@@ -105,16 +105,17 @@ async def test_check_reports_node_failures_that_calls_would_not_survive(system, 
         await client.aclose()
 
 
-async def until_known(url: str) -> None:
-    """Waits until the cluster does not name the replica any more that has died."""
-    counts = [1]
+async def until_known(url: str) -> dict[str, CheckResult]:
+    """Waits until the cluster does not name the replica any more that has died; returns what is found then."""
     async with asyncio.timeout(30):
-        while all(counts):
-            await asyncio.sleep(0.1)
+        while True:
             async with make_client(url) as client:
                 assert isinstance(client, ClusterClient)
                 await client.initialize()
-                counts = list(client.replica_counts().values())
+                lines = {line.name: line for line in await check_cluster(client, Keys("other", 16))}
+                if not all(client.replica_counts().values()):
+                    return lines
+            await asyncio.sleep(0.1)
 
 
 @asynccontextmanager

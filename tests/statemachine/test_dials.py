@@ -6,7 +6,7 @@ import pytest
 
 from conferral.statemachine.events import DialOverdue, LeaveOverdue
 from tests.statemachine.conference_scenarios import SECOND_CALL, as_conference, calling, waiting
-from tests.statemachine.scenario import BOB, CAROL, OUTBOUND, Scenario
+from tests.statemachine.scenario import ALICE, BOB, CAROL, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing
 
 DAN = "+14155550199"
@@ -159,6 +159,16 @@ def test_next_agent_that_answered_is_found_by_the_read():
     story.reads(customer="in-progress", **{"former agent": "busy"}, agent="in-progress")
     story.expect("bridged", phase="connected").expect_timers()
     assert story.session.agent_number == 1
+
+
+def test_callback_names_the_agent_whose_call_a_read_showed_first():
+    """After a restart of Redis, a session reads before it sees the callbacks that waited."""
+    story = as_conference(Scenario().comes_in(other_agents=(BOB,))).next_agent()
+    story.reads(customer="in-progress", agent="in-progress").expect("bridged", phase="connected")
+    assert story.session.parties["agent"].address == ALICE
+    story.call("agent", "in-progress", agent_number=1).expect("bridged", phase="connected")
+    agent = story.session.parties["agent"]
+    assert (agent.address, agent.call_sid, story.session.agent_number) == (BOB, SECOND_CALL, 1)
 
 
 def test_read_between_two_agents_ends_nothing():
