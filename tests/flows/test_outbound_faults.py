@@ -39,6 +39,7 @@ async def test_agent_dial_without_callbacks_is_found_in_the_call_list(system):
     system.sandbox.faults.lose_callbacks("*", count=2, **OF_AGENT)
     command = await system.begins("call", "", **PAIR)
     session = session_id_of(command)
+    await system.sandbox.wait_until(lambda: system.sandbox.calls_of(AGENT), 5)
     await system.sandbox.wait_until(lambda: system.sandbox.request_log.requests("GET", "/Calls.json"), 5)
     system.sandbox.calls_of(AGENT)[0].answer()
     assert (await system.outcome_of(command)).status == "done"
