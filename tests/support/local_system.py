@@ -221,10 +221,10 @@ class LocalSystem:
 
     async def all_held(self, *, commands: bool = True) -> bool:
         """Whether every partition has a holder, and the router's task as well."""
-        async with self.client.pipeline(transaction=False) as requests:
-            for partition in range(self.keys.partitions):
-                requests.hexists(self.keys.lease(partition), "holder")
-            is_held = all(await requests.execute())
+        requests = self.client.pipeline(transaction=False)
+        for partition in range(self.keys.partitions):
+            requests.hexists(self.keys.lease(partition), "holder")
+        is_held = all(await requests.execute())
         return is_held and (not commands or bool((await read_owners(self.client, self.keys))[ROUTER].name))
 
     # ---- what people do ------------------------------------------------------------------------------------------
@@ -414,15 +414,15 @@ class LocalSystem:
 
     async def under_way(self, *, live: bool = False) -> int:
         """How much is still to be decided or done; with what is live, also timers and sessions (count)."""
-        async with self.client.pipeline(transaction=False) as requests:
-            requests.xlen(self.keys.commands)
-            for partition in range(self.keys.partitions):
-                requests.xlen(self.keys.events(partition))
-                requests.hlen(self.keys.outbox(partition))
-                if live:
-                    requests.zcard(self.keys.timers(partition))
-                    requests.scard(self.keys.live(partition))
-            return sum(await requests.execute())
+        requests = self.client.pipeline(transaction=False)
+        requests.xlen(self.keys.commands)
+        for partition in range(self.keys.partitions):
+            requests.xlen(self.keys.events(partition))
+            requests.hlen(self.keys.outbox(partition))
+            if live:
+                requests.zcard(self.keys.timers(partition))
+                requests.scard(self.keys.live(partition))
+        return sum(await requests.execute())
 
     def dial_requests(self, address: str) -> list[RestEntry]:
         """What Twilio was asked to dial a phone, refused and lost requests as well, oldest first.
