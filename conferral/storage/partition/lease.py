@@ -42,7 +42,7 @@ class Lease:
     #: Name of the worker that held it last; empty if it gave the partition back, or there was none.
     last_holder: str
     #: Until when Redis may lack what was sent before, monotonic seconds; and the same by Redis's clock, Unix
-    #: milliseconds, which names the rollback for all its holders.
+    #: milliseconds, equal for all holders.
     verify_until_s: float
     verify_until_ms: int
     #: Undecided entries, as last seen (count).
