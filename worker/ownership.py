@@ -363,10 +363,10 @@ class Ownership:
                 executor.drop_partition(number)
             if consumer.is_lost or not self._stopping.is_set():
                 del self.consumers[number]
-            if consumer.was_rolled_back:
-                self._rolled_back.add(number)
             if consumer.has_failed:
                 self._failed.add(number)
+        if consumer.was_rolled_back or (consumer.is_lost and await _is_rolled_back(self._core, number, lease)):
+            self._rolled_back.add(number)
         return not consumer.is_lost and await _note_given_back(self._core, number, lease, self._rolled_back)
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
@@ -399,6 +399,17 @@ class Ownership:
             *(_note_given_back(self._core, number, lease, self._rolled_back) for number, lease in given)
         )
         self._gives_back.update(str(number) for number in numbers)
+
+
+async def _is_rolled_back(core: WorkerCore, number: int, lease: Lease) -> bool:
+    """Whether Redis lacks a lost partition's commits, or can't tell."""
+    try:
+        await leases.confirm(core.client, core.keys, number, lease)
+    except LeaseLostError:
+        return False
+    except (RolledBackError, StoreError):
+        return True
+    return False
 
 
 async def _note_given_back(core: WorkerCore, number: int, lease: Lease, rolled_back: set[int]) -> bool:
