@@ -113,7 +113,7 @@ async def test_fault_16_older_copy_of_redis_comes_back(durable_redis, tmp_path, 
 
 @pytest.mark.soak
 async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(durable_redis, tmp_path):
-    """Decided again it leads to the same dial, which is found; that it was answered shows when it is overdue."""
+    """A read finds the transfer before the command is decided again: it is refused, and no one is dialed twice."""
 
     async def copy_once(point: str, _partition: int) -> None:
         if point == "before_commit" and is_armed.is_set() and not copies:
@@ -132,7 +132,8 @@ async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(d
         with durable_redis.client() as client:
             assert client.hget(system.keys.session(life.customer.sid), "state") == "conferenced"
         await system.until(life.customer.sid, state="transferring", **{"transfer.status": "merged"})
-        assert (await system.outcome_of(life.transfer_id)).status == "done"
+        outcome = await system.outcome_of(life.transfer_id)
+        assert (outcome.status, outcome.reason.partition(";")[0]) == ("rejected", "another transfer is in progress")
         assert system.dials_to(TARGET) == 1
         await system.until_hears(life.customer, [life.agent, life.target])
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
