@@ -31,8 +31,8 @@ def redis_page() -> str:
     ]
     example = "\n".join(
         f"{name:<29}{value}".rstrip()
-        for name, value in session_codec.to_hash(_example()).items()
-        if not name.endswith(session_codec.INTERNAL)
+        for name, value in session_codec.encode(_example()).items()
+        if name != session_codec.PARTY_ORDER
     )
     return page(
         "conferral/storage/", "# Redis keys and scripts\n", prose(_INTRO),
@@ -123,12 +123,8 @@ def _example() -> Session:
     session_id = "CA" + "0" * 30 + "a1"
     start_ms = 1_795_000_000_000
     parties = {
-        CUSTOMER: Party(
-            CUSTOMER, first_label(CUSTOMER), session_id, "+15550123", PartyStatus.CONNECTED, in_conference=True
-        ),
-        AGENT: Party(
-            AGENT, first_label(AGENT), "CA" + "0" * 30 + "b2", "client:alice", PartyStatus.CONNECTED, in_conference=True
-        ),
+        CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), session_id, "+15550123", PartyStatus.CONNECTED),
+        AGENT: Party(AGENT, first_label(AGENT), "CA" + "0" * 30 + "b2", "client:alice", PartyStatus.CONNECTED),
     }
     return Session(
         session_id, State.CONFERENCED, Phase.NONE, version=9, created_at_ms=start_ms, updated_at_ms=start_ms + 21_500,

@@ -17,7 +17,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.record_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import fields_of, load
+from conferral.storage.codecs.session_codec import load
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, raise_refusals, run_each, store_errors
 from conferral.storage.keys import Keys
@@ -92,7 +92,7 @@ class SessionEraser:
             pipeline.zscore(keys.ended(partition), session_id)
             answers = raise_refusals(await pipeline.execute(raise_on_error=False))
         fields_raw, log_entries, gates, is_live, ended_ms = answers
-        fields, gates = fields_of(fields_raw or {}), gates or {}
+        fields, gates = decode_fields(fields_raw or {}), gates or {}
         calls = tuple(dict.fromkeys([sid async for sid in self._calls_of(session_id)]))
         names = {session_id, *calls, *_sids_of(fields), *_sids_in(decode_fields(gates).values())}
         outcomes = {

@@ -35,7 +35,7 @@ def put_all(redis: Redis, sessions: list[Session], keys: Keys = KEYS) -> None:
     with redis.pipeline(transaction=False) as pipeline:
         for session in sessions:
             partition = keys.partition_of(session.id)
-            pipeline.hset(keys.session(session.id), mapping=session_codec.to_hash(session))
+            pipeline.hset(keys.session(session.id), mapping=session_codec.encode(session))
             if session.state is State.ENDED:
                 pipeline.srem(keys.live(partition), session.id)
                 pipeline.zadd(keys.ended(partition), {session.id: session.ended_at_ms})

@@ -21,6 +21,7 @@ from conferral.statemachine.states import (
 )
 from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs import session_codec
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.keys import Keys
 from conferral.storage.schema import SCHEMA_VERSION
@@ -83,7 +84,7 @@ def set_up(redis):
 def put(redis, session, *, log=()):
     """A session with its log and the index of its calls, as a worker leaves them."""
     set_up(redis)
-    redis.hset(KEYS.session(session.id), mapping=session_codec.to_hash(session))
+    redis.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
     partition = KEYS.partition_of(session.id)
     if session.state is State.ENDED:
         redis.srem(KEYS.live(partition), session.id)
@@ -186,4 +187,4 @@ def _printed(program):
 def stored_fields(redis, session_id: str = CALL) -> dict[str, str]:
     """Return all fields of a stored session, as readers do."""
     record = redis.hgetall(KEYS.session(session_id))
-    return session_codec.fields_of({name.encode(): value.encode() for name, value in record.items()})
+    return decode_fields({name.encode(): value.encode() for name, value in record.items()})

@@ -29,7 +29,7 @@ FOUND, MISSING = _id_in(0), _id_in(1)
 async def _store(client):
     await client.hset(KEYS.config, mapping={"partitions": 16, "schema": 1})
     for name in (FOUND, MISSING):
-        await client.hset(KEYS.session(name), mapping=session_codec.to_hash(make_session(name)))
+        await client.hset(KEYS.session(name), mapping=session_codec.encode(make_session(name)))
         await client.sadd(KEYS.live(KEYS.partition_of(name)), name)
 
 

@@ -59,7 +59,7 @@ def commit(redis, session, *log):
     """What a worker's commit does to be seen: the record, its log, and the lease's number."""
     partition = KEYS.partition_of(session.id)
     pipeline = redis.pipeline(transaction=True)
-    pipeline.hset(KEYS.session(session.id), mapping=session_codec.to_hash(session))
+    pipeline.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
     for entry in log:
         pipeline.xadd(KEYS.log(session.id), entry)
     if session.ended_at_ms:

@@ -38,6 +38,6 @@ async def test_a_page_shows_sessions_of_all_nodes_their_changes_and_health(redis
 async def put(client, session):
     """A commit, as far as a reader sees it."""
     partition = KEYS.partition_of(session.id)
-    await client.hset(KEYS.session(session.id), mapping=session_codec.to_hash(session))
+    await client.hset(KEYS.session(session.id), mapping=session_codec.encode(session))
     await client.sadd(KEYS.live(partition), session.id)
     await client.hincrby(KEYS.lease(partition), "commit", 1)

@@ -53,8 +53,8 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
     broken, _ = await system.talking()
     healthy, agent = await system.talking()
     key = system.keys.session(broken.sid)
-    internal = await system.client.hget(key, "internal")
-    await system.client.hset(key, "internal", "{}")
+    order = await system.client.hget(key, "party_order")
+    await system.client.hset(key, "party_order", "")
     await system.replace_workers()
     await command_stream.publish(system.client, system.keys, {"type": "convert", "session": broken.sid})
 
@@ -63,7 +63,7 @@ async def test_fault_32_session_whose_record_is_broken_costs_its_own_entries_alo
     await system.eventually(lambda: system.client.xlen(system.keys.dead), "its entry is put aside")
     assert await dead_reasons(system) == ["the session's stored state is damaged"]
     assert system.redirects_of(agent) == 1
-    await system.client.hset(key, "internal", internal)
+    await system.client.hset(key, "party_order", order)
     await system.done("convert", broken.sid)
     await all_hang_up(system, dead_lettered=1)
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from conferral.sandbox import CallHandle
-from conferral.storage.codecs.session_codec import fields_of
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.coordinator import SWEEP, read_owners
 from conferral.worker.process import make_policy
 from conferral.worker.sweep.sweeper import SweepTimes
@@ -182,7 +182,7 @@ async def waits_for_nothing(system: LocalSystem, session_id: str) -> None:
         pipeline.xlen(system.keys.events(partition))
         pipeline.hgetall(system.keys.session(session_id))
         under_way, undecided, record = await pipeline.execute()
-        names = orjson.loads(fields_of(record)["timers"]).keys()
+        names = orjson.loads(decode_fields(record)["timers"]).keys()
         return not under_way and not undecided and names <= {"age", "park"}
 
     await system.eventually(does, f"{session_id} waits for nothing")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.state import Call, State
 from conferral.sandbox.phones import phone_address
-from conferral.storage.codecs.session_codec import fields_of
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.codecs.timestamps import from_iso
 from conferral.storage.keys import Keys
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
@@ -208,7 +208,7 @@ class InvariantChecker:
             session.is_ended = is_ended
             self._note_parking(session, is_parked=record.get(b"phase") == b"parked" and not is_ended, now_s=now_s)
             if b"party.supervisor.status" in record:
-                record = {name.encode(): value.encode() for name, value in fields_of(record).items()}
+                record = {name.encode(): value.encode() for name, value in decode_fields(record).items()}
             session.supervision = note_supervision(record, session.supervision)
             session.unheard = apart(record) + supervised(record, session.supervision)
             if session.unheard:
@@ -409,7 +409,7 @@ class InvariantChecker:
         values = self._values()
         record = values.get(self._keys.session(session_id).encode()) or {}
         lines = [f"session {session_id}"]
-        lines += [f"  {name} = {value}" for name, value in fields_of(record).items()]
+        lines += [f"  {name} = {value}" for name, value in decode_fields(record).items()]
         moments: list[tuple[float, str]] = []
         log = values.get(self._keys.log(session_id).encode())
         for fields in entries_of(log):

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_codec import fields_of
+from conferral.storage.codecs.text_codec import decode_fields
 from tests.support.decisions import Decisions, Kept
 from tests.support.log_replay import difference
 
@@ -44,7 +44,7 @@ class Replays:
             replayed = session_codec.encode(decisions.replayed(session_id, entries))
         except AssertionError as error:
             return f"its log can't be decided again: {error}"
-        stored = fields_of(record)
+        stored = decode_fields(record)
         differ = {
             name: (replayed.get(name, "-"), stored.get(name, "-"))
             for name in sorted(replayed.keys() | stored.keys())

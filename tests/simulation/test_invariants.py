@@ -124,7 +124,7 @@ def test_dead_letter_is_explained_by_the_deaths_of_all_who_tried_it() -> None:
 def test_log_that_comes_to_something_else_is_complained_about() -> None:
     event = ConferenceStarted(session_id="s1", entry_id="1-0", conference_sid="CF1")
     decided = step(Session("s1"), event, 5_000, Policy())
-    stored = {name.encode(): value.encode() for name, value in session_codec.to_hash(decided.session).items()}
+    stored = {name.encode(): value.encode() for name, value in session_codec.encode(decided.session).items()}
     logged = {
         "version": str(decided.session.version),
         "to": decided.session.state.value,

@@ -223,7 +223,7 @@ async def test_parties_that_were_renamed_leave_nothing_behind(
     dialed = moved(opening, parties={**parties, "target": target})
     await store.commit(partition, lease, Batch(sessions=[dialed]))
     assert {"party.target.status", "party.target.label", "party.target.held"} <= await names_in(client, keys)
-    assert '"pending_update":"hold"' in (await client.hget(keys.session(SESSION), "party.target.internal")).decode()
+    assert await client.hget(keys.session(SESSION), "party.target.pending_update") == b"hold"
 
     parties = dialed.after.parties
     renamed = {
@@ -244,9 +244,9 @@ async def test_parties_that_were_renamed_leave_nothing_behind(
 async def test_call_token_is_gone_once_it_is_emptied(store, client, keys, partition, lease, opening):
     with_token = moved(opening, call_token="%7Bnumber%7D")
     await store.commit(partition, lease, Batch(sessions=[with_token]))
-    assert b"%7Bnumber%7D" in await client.hget(keys.session(SESSION), "internal")
+    assert b"%7Bnumber%7D" in await client.hget(keys.session(SESSION), "call_token")
     await store.commit(partition, lease, Batch(sessions=[moved(with_token, call_token="")]))
-    assert b"call_token" not in await client.hget(keys.session(SESSION), "internal")
+    assert not await client.hexists(keys.session(SESSION), "call_token")
 
 
 async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client, keys, partition, lease):
@@ -257,11 +257,11 @@ async def test_commit_takes_more_values_than_lua_hands_on_at_once(store, client,
     for one in (change, large):
         await store.commit(partition, lease, Batch(sessions=[one]))
     assert (await store.load([SESSION]))[SESSION] == large.after
-    assert await names_in(client, keys) == session_codec.to_hash(large.after).keys()
+    assert await names_in(client, keys) == session_codec.encode(large.after).keys()
 
     smaller = moved(large, parties=change.after.parties)
     await store.commit(partition, lease, Batch(sessions=[smaller]))
-    assert await names_in(client, keys) == session_codec.to_hash(smaller.after).keys()
+    assert await names_in(client, keys) == session_codec.encode(smaller.after).keys()
 
 
 async def test_conference_of_250_is_adopted(store, client, keys, partition, lease):
@@ -402,7 +402,7 @@ GONE = Party("agent", "agent-1", call_sid="CA2", status=PartyStatus.LEFT)
 ])  # fmt: skip
 async def test_change_is_awaited_until_another_one_replaces_it(access, client, keys, session, effect_id, is_awaited):
     if session is not None:
-        await client.hset(keys.session("S1"), mapping=session_codec.to_hash(session))
+        await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
     effect = ChangeRecording(effect_id=effect_id, session_id="S1", call_sid="CA2", status="paused")
     assert await access.session_awaits(effect) is is_awaited
 

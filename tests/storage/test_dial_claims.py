@@ -120,7 +120,7 @@ PARTY = Party("target", label="target-2", dial_id="d1")
 ])  # fmt: skip
 async def test_dial_is_wanted_while_its_party_is_on_the_way(client, keys, dials, state, party, standing):
     session = Session("S1", state=state, parties={"agent": Party("agent", label="agent-1"), party.name: party})
-    await client.hset(keys.session("S1"), mapping=session_codec.to_hash(session))
+    await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
 
     assert await dials.dial_status("S1", "d1") == standing
 
@@ -128,7 +128,7 @@ async def test_dial_is_wanted_while_its_party_is_on_the_way(client, keys, dials,
 async def test_dial_status_includes_the_calls_known_to_the_session(client, keys, dials):
     parties = {"agent": Party("agent", label="agent-1", call_sid="CA1"), PARTY.name: PARTY}
     session = Session("S1", state=State.TRANSFERRING, parties=parties, former_calls=("CA2", "CA3"))
-    await client.hset(keys.session("S1"), mapping=session_codec.to_hash(session))
+    await client.hset(keys.session("S1"), mapping=session_codec.encode(session))
 
     assert (await dials.dial_status("S1", "d1")).known_calls == {"CA1", "CA2", "CA3"}
 

@@ -131,7 +131,7 @@ async def test_events_of_one_turn_go_out_in_one_pipeline_and_in_order(single, pu
 async def test_session_is_read_as_it_was_when_the_event_was_stored(publisher, client, keys):
     assert await publisher.publish_and_read(ringing()) is None
     session = Session(SESSION, version=1, parties={"agent": Party("agent", "agent-1", "CA1", "+14155550199")})
-    await client.hset(keys.session(SESSION), mapping=session_codec.to_hash(session))
+    await client.hset(keys.session(SESSION), mapping=session_codec.encode(session))
     assert (await publisher.publish_and_read(ringing())).parties == session.parties
 
 

@@ -18,7 +18,7 @@ from conferral.sandbox.phones import CallHandle
 from conferral.sandbox.request_log import RestEntry
 from conferral.sandbox.service import Sandbox
 from conferral.statemachine.events.effect_results import NOT_STARTED
-from conferral.storage.codecs.session_codec import fields_of
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.connection.client import make_client, store_errors
@@ -322,7 +322,7 @@ class LocalSystem:
     async def session(self, session_id: str) -> dict[str, str]:
         stored = await self.client.hgetall(self.keys.session(session_id))
         if self._read.get(session_id, ({},))[0] != stored:  # tests poll: it is decoded once it has changed
-            self._read[session_id] = stored, fields_of(stored)
+            self._read[session_id] = stored, decode_fields(stored)
         return dict(self._read[session_id][1]) if stored else {}
 
     async def log(self, session_id: str) -> list[dict[str, str]]:

@@ -2,8 +2,6 @@
 
 A field has its attribute's name; times drop the `_ms` suffix and are ISO 8601. Texts are stored as they are, everything
 else as JSON. Most fields are omitted while they equal the class's default.
-
-People read some of the fields. The others are also one JSON object, in which each has its value instead of its text.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -53,22 +51,15 @@ class _Field(NamedTuple):
     is_always: bool
     #: What stands for a field that must be present but is not; NODEFAULT: the attribute's default.
     empty: Any
-    #: A text, or a value that becomes JSON.
-    encode: Callable[[Any], Any]
+    encode: Callable[[Any], str]
     decode: Callable[[str], Any]
-
-    def text(self, value: Any) -> str:
-        """Return the field's text."""
-        encoded = self.encode(value)
-        return encoded if isinstance(encoded, str) else msgspec.json.encode(encoded).decode()
 
 
 class RecordCodec:
     """The fields of one record class. A new attribute is stored automatically.
 
     Args:
-        always: Attributes whose fields people read: always present, and before the others.
-        also: Attributes whose fields people read if they have another value than the default.
+        always: Attributes whose fields are always present, and before the others.
         logged: Fields that a session's log includes.
         without: Attributes that are stored elsewhere.
     """
@@ -78,7 +69,6 @@ class RecordCodec:
         kind: type[msgspec.Struct],
         *,
         always: Collection[str],
-        also: Collection[str] = (),
         logged: Collection[str],
         without: Collection[str] = (),
     ) -> None:
@@ -91,31 +81,16 @@ class RecordCodec:
             _make_field(infos[positions[name]], positions[name], hints[name], is_always=name in first)
             for name in {**first, **positions}
         ]
-        #: The fields that people read.
-        self.readable = frozenset(field.name for field in self._fields if field.attribute in (*always, *also))
         self.logged = frozenset(logged)
         self._at = {field.position: field for field in self._fields}
-        self._others_at = {at: field for at, field in self._at.items() if field.name not in self.readable}
-        self._defaults = [self._at[at].default if at in self._at else NODEFAULT for at in range(len(infos))]
 
     def encode(self, record: msgspec.Struct) -> dict[str, str]:
         """Return the record's fields."""
         values = astuple(record)
         return {
-            field.name: field.text(values[field.position])
+            field.name: field.encode(values[field.position])
             for field in self._fields
             if field.is_always or values[field.position] != field.default
-        }
-
-    def encode_others(self, record: msgspec.Struct) -> dict[str, Any]:
-        """Return the fields that people don't read, for JSON."""
-        values = astuple(record)
-        # Most values are the default itself, which takes Python no comparison.
-        different = compress(range(len(values)), map(is_not, values, self._defaults))
-        return {
-            field.name: field.encode(values[at])
-            for at in different
-            if (field := self._others_at.get(at)) is not None and values[at] != field.default
         }
 
     def changes(self, record: msgspec.Struct, before: msgspec.Struct) -> dict[str, str | None]:
@@ -126,7 +101,7 @@ class RecordCodec:
             value, field = values[at], self._at.get(at)
             if field is not None and value != earlier[at]:
                 is_there = field.is_always or value != field.default
-                found[field.name] = field.text(value) if is_there else None
+                found[field.name] = field.encode(value) if is_there else None
         return found
 
     def decode(self, fields: Mapping[str, str], prefix: str = "") -> Decoded:
@@ -154,7 +129,7 @@ def _make_field(info: msgspec.structs.FieldInfo, position: int, kind: Any, *, is
     default = info.default if info.default_factory is NODEFAULT else info.default_factory()
     name = info.name
     empty: Any = NODEFAULT
-    encode: Callable[[Any], Any] = _same
+    encode: Callable[[Any], str] = _to_json
     decode: Callable[[str], Any] = msgspec.json.Decoder(_BOUNDED.get(kind, kind)).decode
     if kind is int and name.endswith("_ms"):
         name, encode, decode = name.removesuffix("_ms"), to_iso, from_iso
@@ -167,5 +142,5 @@ def _make_field(info: msgspec.structs.FieldInfo, position: int, kind: Any, *, is
     return _Field(name, info.name, position, default, is_always, empty, encode, decode)
 
 
-def _same(value: Any) -> Any:
-    return value
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

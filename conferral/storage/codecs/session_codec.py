@@ -1,8 +1,7 @@
 """Session codec: sessions to and from the text fields of their hash.
 
-A session is a flat mapping of texts, such as `state` and `party.agent.held`. The hash has a field for each that the
-documentation names. The rest of each record (the session, its transfer, its recording, each party) is a JSON object in
-one field, `internal`: in Redis, a field costs more than its text.
+A session is a flat mapping of texts, such as `state` and `party.agent.held`. The reference page of Redis's keys says
+which of them people may read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,50 +20,42 @@ from conferral.storage.codecs.text_codec import decode_fields, parse_object
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
-#: The field that holds those of a record's fields that only Conferral reads.
-INTERNAL = "internal"
 #: If the session's key is not a hash: its only field besides `id`, and that field's text.
 DAMAGED = "damaged"
 WRONG_TYPE = "(the key is of the wrong type)"
 
-_PARTY_ORDER = "party_order"
-#: The log includes no addresses, and not what each entry has anyway.
-_CODECS: dict[type[msgspec.Struct], RecordCodec] = {
-    Session: RecordCodec(
+#: The parties' names. A step numbers its effects in their order, and Redis keeps none of its own.
+PARTY_ORDER = "party_order"
+#: By the first word of the fields' prefix. The log includes no addresses, and not what each entry has anyway.
+_CODECS = {
+    "": RecordCodec(
         Session,
         always=("id", "state", "phase", "version", "direction", "created_at_ms", "updated_at_ms", "ended_at_ms",
                 "end_reason", "conference_sid", "conference_name", "by"),
-        also=("mode", "parked_until_ms"),
         logged=("phase", "ended_at", "end_reason", "conference_sid", "agent_number", "pending_commands", "parked_until",
                 "timers"),
         without=("parties", "transfer", "recording"),
     ),
-    Party: RecordCodec(
+    "party": RecordCodec(
         Party,
         always=("label", "call_sid", "address", "status", "held", "muted", "left_reason"),
-        also=("supervises", "coaches"),
         logged=("label", "call_sid", "status", "held", "muted", "left_reason", "in_conference", "early_media",
                 "is_leaving", "wait_audio", "waits_for_start", "pending_update", "supervises", "coaches"),
         without=("name",),
     ),
-    TransferState: RecordCodec(
+    "transfer": RecordCodec(
         TransferState,
         always=("mode", "to", "by", "status", "reason"),
         logged=("mode", "status", "reason", "stage", "number"),
     ),
-    Recording: RecordCodec(
+    "recording": RecordCodec(
         Recording,
         always=("sid", "status", "url", "duration_s"),
         logged=("sid", "status", "pending_update"),
     ),
 }  # fmt: skip
-_OF_GROUP = {
-    "": _CODECS[Session], "party": _CODECS[Party], "transfer": _CODECS[TransferState],
-    "recording": _CODECS[Recording],
-}  # fmt: skip
 #: The newest transfer's fields before the first transfer.
 _NO_TRANSFER = dict.fromkeys(("mode", "to", "by", "status", "reason"), "")
-_INTERNAL_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _ROLES = (CUSTOMER, AGENT, TARGET)
 #: Roles listed after added parties: former agents and supervisors.
@@ -102,42 +93,31 @@ class StoredSession(Session, frozen=True, kw_only=True):
 
 
 def encode(session: Session) -> dict[str, str]:
-    """Return all fields of the session."""
+    """Return the session's hash."""
     return {
         prefix + name: text for prefix, record in _records(session) for name, text in _encode(record, prefix).items()
     }
 
 
-def to_hash(session: Session) -> dict[str, str]:
-    """Return the session's hash."""
-    return {name: text for name, text in changes(session, Session(session.id)).stored.items() if text is not None}
-
-
 def changes(session: Session, before: Session) -> Changes:
     """Return what differs; a new session's `before` has version 0."""
     old, new = dict(_records(before)) if before.version else {}, dict(_records(session))
-    found = Changes({}, {})
+    stored: ChangedFields = {}
     for prefix in {**old, **new}:
         record, earlier = new.get(prefix), old.get(prefix)
         if record is earlier and prefix in old:
             continue
-        codec = _OF_GROUP[prefix.partition(".")[0]]
         if record is not None and earlier is not None:
-            changed = codec.changes(record, earlier)
+            changed = _codec_of(prefix).changes(record, earlier)
         else:
             fields = _encode(record, prefix) if prefix in new else {}
             former = _encode(earlier, prefix) if prefix in old else {}
             changed = {name: text for name, text in fields.items() if former.get(name) != text}
             changed |= dict.fromkeys(former.keys() - fields.keys())
-        if not prefix and [*session.parties] != [*before.parties]:
-            changed[_PARTY_ORDER] = " ".join(session.parties)
-        for name, text in changed.items():
-            if name in codec.readable:
-                found.stored[prefix + name] = text
-            if name in codec.logged:
-                found.logged[prefix + name] = text
-        if not changed.keys() <= codec.readable:
-            found.stored[prefix + INTERNAL] = _encode_internal(record)
+        stored |= {prefix + name: text for name, text in changed.items()}
+    if [*session.parties] != [*before.parties]:
+        stored[PARTY_ORDER] = " ".join(session.parties)
+    found = Changes(stored, {name: text for name, text in stored.items() if is_logged(name)})
     if commands := found.logged.get("pending_commands"):  # without destinations and messages, which are private
         rows = [{name: one[name] for name in ("command_id", "name", "party") if name in one}
                 for one in orjson.loads(commands)]  # fmt: skip
@@ -152,7 +132,7 @@ def load(session_id: str, record: Mapping[bytes, bytes]) -> Session:
     """
     if not record:
         return Session(session_id)
-    session = decode(fields_of(record))
+    session = decode(decode_fields(record))
     if session.id != session_id:
         raise CorruptHashError("id")
     return session
@@ -173,26 +153,6 @@ def stored_session(fields: dict[str, str]) -> StoredSession:
     return StoredSession(**values, fields=fields, damaged=fields.get(DAMAGED) or damaged)
 
 
-def fields_of(record: Mapping[bytes, bytes]) -> dict[str, str]:
-    """Return all fields of a hash as text; those in `internal`, too."""
-    found = decode_fields(record)
-    for name in [name for name in found if name.rpartition(".")[2] == INTERNAL]:
-        try:
-            values = _INTERNAL_DECODER.decode(found[name])
-        except (msgspec.DecodeError, UnicodeError):
-            continue
-        if values:
-            del found[name]
-            found |= {f"{name.removesuffix(INTERNAL)}{inner}": _text_of(value) for inner, value in values.items()}
-    return found
-
-
-def _text_of(value: msgspec.Raw) -> str:
-    """Return a text itself, and any other value as JSON."""
-    json = bytes(value)
-    return str(msgspec.json.decode(json)) if json.startswith(b'"') else json.decode()
-
-
 def decode_logged_changes(text: str) -> ChangedFields:
     """Return the logged changes by field; empty for invalid text."""
     return {name: value for name, value in parse_object(text).items() if value is None or isinstance(value, str)}
@@ -202,8 +162,12 @@ def decode_logged_changes(text: str) -> ChangedFields:
 def is_logged(name: str) -> bool:
     """Whether the log's changes include a field, such as `party.agent.held`."""
     prefix, _, attribute = name.rpartition(".")
-    codec = _OF_GROUP.get(prefix.partition(".")[0])
+    codec = _CODECS.get(prefix.partition(".")[0])
     return codec is not None and attribute in codec.logged
+
+
+def _codec_of(prefix: str) -> RecordCodec:
+    return _CODECS[prefix.partition(".")[0]]
 
 
 def _records(session: Session) -> Iterator[tuple[str, msgspec.Struct | None]]:
@@ -219,28 +183,17 @@ def _encode(record: msgspec.Struct | None, prefix: str) -> dict[str, str]:
     if record is None:
         return _NO_TRANSFER if prefix == "transfer." else {}
     if isinstance(record, Session):
-        # A step numbers its effects in the order of the parties, so a repeated decision needs it; Redis keeps none.
-        return _CODECS[Session].encode(record) | {_PARTY_ORDER: " ".join(record.parties)}
-    return _CODECS[type(record)].encode(record)
-
-
-def _encode_internal(record: msgspec.Struct | None) -> str | None:
-    """Return the JSON of the fields that people don't read; None without any."""
-    if record is None:
-        return None
-    found = _CODECS[type(record)].encode_others(record)
-    if isinstance(record, Session):
-        found[_PARTY_ORDER] = " ".join(record.parties)
-    return msgspec.json.encode(found).decode() if found else None
+        return _codec_of(prefix).encode(record) | {PARTY_ORDER: " ".join(record.parties)}
+    return _codec_of(prefix).encode(record)
 
 
 def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """Return a session's attributes, and its first damaged field, or empty."""
-    values, damaged = _CODECS[Session].decode(fields)
+    values, damaged = _CODECS[""].decode(fields)
     problems = [damaged]
 
     def decode_record(kind: type[_T], prefix: str, **known: str) -> _T:
-        found, problem = _CODECS[kind].decode(fields, prefix)
+        found, problem = _codec_of(prefix).decode(fields, prefix)
         problems.append(problem)
         return kind(**found, **known)
 
@@ -250,12 +203,10 @@ def _decode(fields: Mapping[str, str]) -> tuple[dict[str, Any], str]:
         values["recording"] = decode_record(Recording, "recording.")
     statuses = (name for name in fields if name.startswith("party.") and name.endswith(".status"))
     stored = {name.removeprefix("party.").removesuffix(".status") for name in statuses}
-    order = fields.get(_PARTY_ORDER, "").split()
-    # The order is always stored. So this also shows that `internal` is missing.
-    problems.append("" if _PARTY_ORDER in fields and {*order} == stored else _PARTY_ORDER)
+    order = fields.get(PARTY_ORDER, "").split()
+    problems.append("" if PARTY_ORDER in fields and {*order} == stored else PARTY_ORDER)
     names = [name for name in order if name in stored] + sorted(stored - {*order})
     values["parties"] = {name: decode_record(Party, f"party.{name}.", name=name) for name in names}
-    problems += (name for name in fields if name.rpartition(".")[2] == INTERNAL)
     return values, next(filter(None, problems), "")
 
 

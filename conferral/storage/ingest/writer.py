@@ -16,7 +16,8 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
-from conferral.storage.codecs.session_codec import fields_of, stored_session
+from conferral.storage.codecs.session_codec import stored_session
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.ingest.command_queue import DEADLINE_S, PIPELINES_MAX, Command, CommandQueue
 from conferral.storage.ingest.load_shedding import LoadShedding
@@ -172,4 +173,4 @@ class BatchingIngest:
 
 def _session_of(record: Mapping[bytes, bytes]) -> Session | None:
     """Decode a hash; None if it is not a session's."""
-    return stored_session(fields_of(record)) if b"state" in record else None
+    return stored_session(decode_fields(record)) if b"state" in record else None

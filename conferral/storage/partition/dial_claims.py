@@ -8,7 +8,8 @@ from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
-from conferral.storage.codecs.session_codec import fields_of, stored_session
+from conferral.storage.codecs.session_codec import stored_session
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
@@ -77,7 +78,7 @@ class DialClaims:
         """Return what a session knows about one of its dials."""
         with store_errors():
             record = await self._client.hgetall(self._keys.session(session_id))
-        session = stored_session(fields_of(record))
+        session = stored_session(decode_fields(record))
         if not session.is_live:
             return DialStatus(is_wanted=False)
         known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}

@@ -13,7 +13,6 @@ from conferral.storage.codecs.session_codec import (
     UNKNOWN_SESSION,
     WRONG_TYPE,
     StoredSession,
-    fields_of,
     stored_session,
 )
 from conferral.storage.codecs.text_codec import decode_fields
@@ -339,4 +338,4 @@ def _log_entry(entry: tuple[bytes, Mapping[bytes, bytes] | None]) -> LogEntry:
 
 
 def _public_session(record: Mapping[bytes, bytes]) -> StoredSession:
-    return stored_session({name: text for name, text in fields_of(record).items() if name not in HIDDEN})
+    return stored_session({name: text for name, text in decode_fields(record).items() if name not in HIDDEN})

@@ -64,7 +64,7 @@ async def put(store, *sessions):
     """Puts sessions where a worker would have put them."""
     for one in sessions:
         partition = KEYS.partition_of(one.id)
-        await store.hset(KEYS.session(one.id), mapping=session_codec.to_hash(one))
+        await store.hset(KEYS.session(one.id), mapping=session_codec.encode(one))
         if one.state is State.ENDED:
             await store.zadd(KEYS.ended(partition), {one.id: one.ended_at_ms})
         else:

@@ -76,7 +76,7 @@ class SweepHarness:
         pipeline = self.client.pipeline()
         for session in sessions:
             partition = self.keys.partition_of(session.id)
-            pipeline.hset(self.keys.session(session.id), mapping=session_codec.to_hash(session))
+            pipeline.hset(self.keys.session(session.id), mapping=session_codec.encode(session))
             if session.state is not State.ENDED:
                 pipeline.sadd(self.keys.live(partition), session.id)
             for party in session.parties.values():
