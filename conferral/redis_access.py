@@ -50,25 +50,22 @@ def describe_redis_error(error: StoreError, url: str) -> str:
 
 
 @asynccontextmanager
-async def open_redis(settings: StoreSettings, *, is_partial: bool = False) -> AsyncIterator[SessionQueries]:
-    """Open the configured Redis, or raise CommandNotDoneError.
-
-    `is_partial` leaves out cluster nodes that do not answer; see `require_complete`.
-    """
+async def open_redis(settings: StoreSettings) -> AsyncIterator[SessionQueries]:
+    """Open the configured Redis, or raise CommandNotDoneError."""
     client = make_redis_client(settings.redis_url)
     try:
-        yield SessionQueries(client, await config.load(client, settings.prefix), is_partial=is_partial)
+        yield SessionQueries(client, await config.load(client, settings.prefix))
     except StoreError as error:
         raise CommandNotDoneError(describe_redis_error(error, settings.redis_url)) from error
     finally:
         await client.aclose()
 
 
-def run_query(query: Callable[[SessionQueries], Awaitable[T]], *, is_partial: bool = False) -> T:
+def run_query(query: Callable[[SessionQueries], Awaitable[T]]) -> T:
     """Return what a query reads from Redis; see `open_redis`."""
 
     async def opened() -> T:
-        async with open_redis(load(StoreSettings), is_partial=is_partial) as reader:
+        async with open_redis(load(StoreSettings)) as reader:
             return await query(reader)
 
     return asyncio.run(opened())

@@ -20,9 +20,7 @@ COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "custome
 def print_sessions(state: str | None, party: str, *, everything: bool, full: bool, as_json: bool) -> None:
     """Print sessions in a state, or live ones; `everything`: ended ones too."""
     with_ended = everything or state == "ended"
-    found, now_ms, missing = run_query(
-        lambda reader: read_sessions(reader, state, party, with_ended=with_ended), is_partial=True
-    )
+    found, now_ms, missing = run_query(lambda reader: read_sessions(reader, state, party, with_ended=with_ended))
     if as_json:
         output.print_json([one.fields for one in found])
     elif found:
@@ -40,12 +38,11 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
 async def read_sessions(
     reader: SessionQueries, state: str | None, party: str, *, with_ended: bool
 ) -> tuple[list[StoredSession], int, list[str]]:
-    """Read sessions, most urgent first; Redis's time; and what is missing."""
+    """Read sessions, most urgent first; Redis's time; and which lists it can't read."""
     found = await reader.all_sessions(state, with_ended=with_ended, party=party)
     now_ms = await reader.now_ms()
     ordered = sorted(found, key=lambda one: sort_key(one, now_ms))
-    foreign = [f"{key} {FOREIGN}" for key in sorted(reader.foreign_keys)]
-    return ordered, now_ms, [*map(str, reader.silent.values()), *foreign]
+    return ordered, now_ms, [f"{key} {FOREIGN}" for key in sorted(reader.foreign_keys)]
 
 
 def table_row(session: StoredSession, now_ms: int, *, full: bool) -> tuple[str, ...]:

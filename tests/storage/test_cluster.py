@@ -117,29 +117,6 @@ async def test_only_partitions_of_a_dead_primary_wait_for_failover(cluster, clie
 
 
 @pytest.mark.soak
-async def test_operators_see_the_calls_of_healthy_nodes_and_the_silent_nodes_name(cluster, client) -> None:
-    (silent, _), *others = partitions_by_node(cluster).items()
-    for partition in range(KEYS.partitions):
-        name = session_in(partition)
-        await client.hset(KEYS.session(name), mapping={"id": name, "version": "1"})
-        await client.sadd(KEYS.live(partition), name)
-    reader = SessionReader(client, KEYS, is_partial=True)
-    node = cluster.at(silent)
-    node.signal(signal.SIGSTOP)
-    try:
-        # All at once: a second later, the replica may take over.
-        ids = await reader.live_ids()
-        live, now_ms = await reader.read_sessions(ids), await reader.now_ms()
-        of_healthy_ms = await reader.now_ms(session_in(others[0][1][0]))
-    finally:
-        node.signal(signal.SIGCONT)
-    assert live.keys() == {session_in(partition) for _, own in others for partition in own}
-    reason = f"Redis node 127.0.0.1:{silent} did not answer in time"
-    assert [str(error) for error in reader.silent.values()] == [reason]
-    assert abs(now_ms - of_healthy_ms) < 60_000
-
-
-@pytest.mark.soak
 async def test_url_without_the_cluster_setting_is_reported(cluster) -> None:
     client = make_client(cluster.url.partition("?")[0])
     try:

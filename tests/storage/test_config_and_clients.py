@@ -232,7 +232,7 @@ async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_on
 async def test_reading_what_is_on_no_node_that_answers_fails():
     away = make_client("redis://127.0.0.1:1/0")
     with pytest.raises(StoreUnreachableError):
-        await SessionReader(away, Keys("test", 4), is_partial=True).live_ids()
+        await SessionReader(away, Keys("test", 4)).live_ids()
     with pytest.raises(StoreUnreachableError):
         await config.check_eviction_policy(away)
     await away.aclose()

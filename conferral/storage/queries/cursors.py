@@ -1,20 +1,13 @@
 """Pagination cursors: they name a page's last item, so lists may change."""
 
-import base64
-from typing import Annotated, TypeVar
-
-import msgspec
-from msgspec import Meta
+import re
+from typing import NamedTuple
 
 from conferral.statemachine.ids import NAME_PATTERN
 
-_CURSOR_MAX = 256
-#: The largest score that Redis stores exactly: scores are floating-point numbers.
-_SCORE_MAX = 2**53
-
-_IdOrEmpty = Annotated[str, Meta(pattern=rf"^(?:{NAME_PATTERN.pattern})?\Z")]
+_SESSION = re.compile(rf"(?:live|ended-(?P<ended_ms>[0-9]{{1,16}}))-(?P<after>{NAME_PATTERN.pattern})")
 #: Ids are times of 13 digits; Redis refuses more than 64 bits, and 19 digits always fit.
-_EntryId = Annotated[str, Meta(pattern=r"^[0-9]{1,19}-[0-9]{1,19}\Z")]
+_LOG = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 
 
 class BadCursorError(ValueError):
@@ -24,49 +17,33 @@ class BadCursorError(ValueError):
         super().__init__("cursor must be that of the page before")
 
 
-class _Cursor(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class SessionCursor(NamedTuple):
+    """A position in a list: live sessions by id, then ended ones, newest first."""
+
+    #: End of the last listed session, Unix milliseconds; None among the live ones.
+    ended_ms: int | None
+    #: Id of the last listed session; empty before the first.
+    after: str
+
     @property
     def text(self) -> str:
         """The position as text."""
-        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+        return f"live-{self.after}" if self.ended_ms is None else f"ended-{self.ended_ms}-{self.after}"
+
+    @classmethod
+    def parse(cls, text: str) -> "SessionCursor":
+        """Return the position of a text; may raise BadCursorError."""
+        if (found := _SESSION.fullmatch(text)) is None:
+            raise BadCursorError
+        return cls(int(found["ended_ms"]) if found["ended_ms"] else None, found["after"])
 
 
-class LiveCursor(_Cursor, frozen=True, tag="live"):
-    """A position among the live sessions, ordered by partition, then by id."""
-
-    partition: Annotated[int, Meta(ge=0)]
-    #: Id of the last listed session; empty before the first.
-    after: _IdOrEmpty
+FIRST_LIVE = SessionCursor(None, "")
+FIRST_ENDED = SessionCursor(2**53, "")
 
 
-class EndedCursor(_Cursor, frozen=True, tag="ended"):
-    """A position among the ended sessions, by end and id, both descending."""
-
-    #: End of the last listed session, Unix milliseconds; None before the first.
-    ended_ms: Annotated[int, Meta(ge=0, lt=_SCORE_MAX)] | None
-    after: _IdOrEmpty
-
-    def __post_init__(self) -> None:
-        if self.ended_ms is None and self.after:
-            raise ValueError(self.after)
-
-
-class LogCursor(_Cursor, frozen=True, tag="log"):
-    """A position in a session's log."""
-
-    entry_id: _EntryId
-
-
-_T = TypeVar("_T")
-OF_SESSIONS: msgspec.json.Decoder[LiveCursor | EndedCursor] = msgspec.json.Decoder(LiveCursor | EndedCursor)
-OF_LOGS = msgspec.json.Decoder(LogCursor)
-
-
-def read_cursor(text: str, decoder: msgspec.json.Decoder[_T]) -> _T:
-    """Decode a cursor of sessions or of a log; may raise BadCursorError."""
-    if len(text) > _CURSOR_MAX or not text.isascii():
+def check_log_cursor(text: str) -> str:
+    """Return the id of a log entry; may raise BadCursorError."""
+    if _LOG.fullmatch(text) is None:
         raise BadCursorError
-    try:
-        return decoder.decode(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (ValueError, msgspec.DecodeError):
-        raise BadCursorError from None
+    return text

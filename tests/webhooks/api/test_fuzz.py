@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from conferral.runtime.clock import SystemClock
-from conferral.storage.queries.cursors import EndedCursor, LiveCursor, LogCursor
+from conferral.storage.queries.cursors import SessionCursor
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
 from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, TOKEN, put, report_status, session, settings, take_up
@@ -50,8 +50,8 @@ def settings_of(folder, *, long):
         "destinations": ["client:bob", "+14155550145", "billing", "\u00e4 name"],
         "sessions": [CALLER, ALICE],
         "commands": ["c1"],
-        "places": [LiveCursor(1, "").text, EndedCursor(None, "").text, EndedCursor(7, CALLER).text],
-        "entries": [LogCursor("0-1").text, LogCursor("1-1").text],
+        "places": [SessionCursor(None, CALLER).text, SessionCursor(7, CALLER).text],
+        "entries": ["0-1", "1-1"],
         "nothing": [""],
     }
     lines = [f"[dictionaries.{name}]\nvalues = {json.dumps(values)}" for name, values in named.items()]
