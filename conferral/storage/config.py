@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
-from conferral.storage import scripts
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.errors import URL_ERRORS
 from conferral.storage.keys import Keys, config_key
@@ -124,5 +123,7 @@ async def _read_number(client: Client, prefix: str, field: str) -> int:
 
 async def raise_schema_version(client: Client, prefix: str, schema_version: int) -> int:
     """Raise the schema version unless it is higher; return the one in force."""
-    with store_errors():
-        return int(await scripts.raise_schema(client, [config_key(prefix)], [schema_version]))
+    if schema_version > (found := await read_schema_version(client, prefix)):
+        with store_errors():
+            await client.hset(config_key(prefix), "schema", schema_version)
+    return max(found, schema_version)

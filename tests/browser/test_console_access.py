@@ -9,8 +9,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from conferral.storage.queries import process_stats
-from conferral.storage.queries.process_stats import ProcessStats
 from tests.browser import browser_actions
 from tests.browser.browser_environment import TOKEN, Console
 from tests.browser.many_sessions import crowd, put_all, session_id
@@ -124,8 +122,7 @@ async def test_a_lost_worker_is_named_with_the_one_that_took_over(redis, console
 
 async def test_failed_requests_of_all_processes_are_counted_by_code(redis, console, windows):
     for name, failures in (("one", {"20429": 1200, "no-answer": 1}), ("two", {"20429": 34})):
-        stats = process_stats.to_json(ProcessStats(failures=failures))
-        record = {"kind": "worker", "schema_version": 1, "version": "1", "stats": stats}
+        record = {"kind": "worker", "schema_version": 1, "version": "1", "stats": {"failures": failures}}
         redis.hset(KEYS.processes, name, f"{redis.time()[0]}000 {json.dumps(record)}")
     page = await browser_actions.signed_in(windows, console)
     await page.goto(f"{console.address}#health")

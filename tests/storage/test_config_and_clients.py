@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from dataclasses import replace
 from importlib import metadata
 
 import pytest
@@ -13,6 +14,7 @@ from conferral.storage import config
 from conferral.storage.connection.client import make_client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
+from conferral.storage.queries.process_stats import ProcessStats
 from conferral.storage.queries.redis_warnings import read_warnings
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.schema import SCHEMA_VERSION
@@ -122,15 +124,19 @@ async def test_level_never_goes_back(client):
     assert await config.read_schema_version(client, "test") == 2
 
 
+async def running(client):
+    return (await process_registry.read_all(client, Keys("test", 8)))[1]
+
+
 async def test_processes_show_themselves_until_they_stop(client):
     keys = Keys("test", 8)
-    worker = process_registry.Process("w1", "worker", 2, "0.2.0")
+    worker = process_registry.Process("w1", "worker", 2, "0.2.0", ProcessStats(events=7, failures={"20429": 1}))
     webhooks = process_registry.Process("h1", "webhooks", 1, "0.1.0")
     for process in (worker, webhooks, worker):
         await process_registry.register(client, keys, process)
-    assert (await process_registry.read_all(client, keys))[1] == [webhooks, worker]
+    assert [replace(one, last_seen_ms=0) for one in await running(client)] == [webhooks, worker]
     await process_registry.deregister(client, keys, "h1")
-    assert (await process_registry.read_all(client, keys))[1] == [worker]
+    assert [one.name for one in await running(client)] == ["w1"]
 
 
 async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(client):
@@ -141,8 +147,8 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
     strange = {"dead": now_ms - 60_000, "future": now_ms + 60_000, "forgotten": now_ms - 4_000_000}
     for name, seen_ms in strange.items():
         await client.hset(keys.processes, name, b"%d " % seen_ms + reported)
-    await client.hset(keys.processes, mapping={"odd": b"what", "odder": b"%d {}" % now_ms})
-    assert [process.name for process in (await process_registry.read_all(client, keys))[1]] == ["odder", "w1"]
+    await client.hset(keys.processes, mapping={"odd": b"what", "odder": b'%d {"stats":{"events":-1}}' % now_ms})
+    assert [(one.name, one.kind) for one in await running(client)] == [("odder", ""), ("w1", "worker")]
     await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
     assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odder"}
 

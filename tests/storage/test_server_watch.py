@@ -2,16 +2,12 @@
 
 import asyncio
 from typing import Any
-from unittest.mock import AsyncMock
 
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage import scripts
 from conferral.storage.ingest import server_watch
 from conferral.storage.ingest.server_watch import ServerWatch
-from conferral.storage.keys import Keys
-from conferral.storage.queries import process_registry
 from tests.simulation.virtual_loop import in_virtual_time
 from tests.support.hands import Hands
 
@@ -91,26 +87,3 @@ async def test_server_is_asked_every_second(loop, server) -> None:
     await watch.run(stop)
     assert asked == [0.0, 1.0, 2.0, 3.0]
     assert watch.has_changed_recently(), "it did not answer once"
-
-
-async def test_process_counts_as_running_for_fifteen_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Redis's clock may have been set back since it registered."""
-    entry = b'{"kind": "worker", "schema_version": 1, "version": "1.0", "stats": {"events": 7}}'
-    seen = {"b-old": b"84999", "a": b"85000", "c": b"115000", "d-future": b"115001", "e-odd": b"soon"}
-
-    async def read(*_given: object) -> list[bytes]:
-        return [b"100000", *(part for name, at in seen.items() for part in (name.encode(), at + b" " + entry))]
-
-    monkeypatch.setattr(scripts, "read_processes", read)
-    now_ms, found = await process_registry.read_all(None, Keys("test", 4))
-    assert (now_ms, [(one.name, one.last_seen_ms) for one in found]) == (100_000, [("a", 85_000), ("c", 115_000)])
-    assert found[0] == process_registry.Process("a", "worker", 1, "1.0")
-    assert found[0].stats is not None
-    assert found[0].stats.events == 7
-    register = AsyncMock()
-    monkeypatch.setattr(scripts, "register_process", register)
-    await process_registry.register(None, Keys("test", 4), found[0])
-    assert register.call_args.args[2][2] == 3_600_000, "one that is gone is listed for an hour"
-    entry = b"{}"
-    _, (unreadable, _) = await process_registry.read_all(None, Keys("test", 4))
-    assert (unreadable, unreadable.last_seen_ms) == (process_registry.Process("a", "", 0, ""), 85_000)

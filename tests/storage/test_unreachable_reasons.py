@@ -126,11 +126,13 @@ def test_redirection_names_the_missing_setting() -> None:
 
 @asynccontextmanager
 async def server_that_answers(answer: bytes) -> AsyncIterator[str]:
-    """Yield the URL of a server with one answer to everything."""
+    """Yield the URL of a server with one answer to every command."""
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(65_536):
-            writer.write(answer)
+        # redis-py sends several commands at once while it connects, and waits for as many answers.
+        async for line in reader:
+            if line.startswith(b"*"):
+                writer.write(answer)
         writer.close()
 
     async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:

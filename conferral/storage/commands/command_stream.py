@@ -134,13 +134,13 @@ def _differ(stored_digest: str, digest: str) -> bool:
 
 
 async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
-    """Publish a command, return its entry's id; may raise CommandsFullError."""
-    parts = [part for pair in fields.items() for part in pair]
+    """Publish a command, return its entry's id; may raise CommandsFullError.
+
+    Senders at the same moment may exceed the limit by one each.
+    """
+    await require_capacity(client, keys)
     with store_errors():
-        entry_id = await scripts.publish_command(client, [keys.commands], [COMMANDS_MAX, *parts])
-    if entry_id is None:
-        raise CommandsFullError
-    return str(entry_id.decode())
+        return str((await client.xadd(keys.commands, fields)).decode())
 
 
 async def count_waiting(client: Client, keys: Keys) -> int:

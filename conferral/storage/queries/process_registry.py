@@ -1,13 +1,11 @@
 """Process registry: running processes, schema versions, statistics."""
 
-from dataclasses import dataclass, field
+import msgspec
 
-import orjson
-
+from conferral.statemachine.record import BaseRecord, replace
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.queries import process_stats
 from conferral.storage.queries.process_stats import ProcessStats
 
 REGISTER_EVERY_S = 2.0
@@ -17,33 +15,31 @@ STOPPED_AFTER_MS = 15_000
 UNLISTED_AFTER_MS = 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(BaseRecord, frozen=True):
     """One process, as it registered itself."""
 
-    name: str
+    name: str = ""
     #: `webhooks` or `worker`.
-    kind: str
+    kind: str = ""
     #: The newest that it supports, for `conferral upgrade`; 0 if unreadable.
-    schema_version: int
-    version: str
+    schema_version: int = 0
+    version: str = ""
     #: Statistics since its start; None for an older version, which sends none.
-    stats: ProcessStats | None = field(default=None, compare=False)
+    stats: ProcessStats | None = None
     #: When it last registered, Unix milliseconds of Redis's clock; 0 if unknown.
-    last_seen_ms: int = field(default=0, compare=False)
+    last_seen_ms: int = 0
     #: What Twilio last said about a worker's credentials: `accepted` or `refused`; empty if unknown.
-    twilio: str = field(default="", compare=False)
+    twilio: str = ""
+
+
+_DECODER = msgspec.json.Decoder(Process)
 
 
 async def register(client: Client, keys: Keys, process: Process) -> None:
     """Register a running process."""
-    entry = orjson.dumps({
-        "kind": process.kind, "schema_version": process.schema_version, "version": process.version,
-        **({"twilio": process.twilio} if process.twilio else {}),
-        **({} if process.stats is None else {"stats": process_stats.to_json(process.stats)}),
-    })  # fmt: skip
+    arguments: list[scripts.Argument] = [process.name, msgspec.json.encode(process), UNLISTED_AFTER_MS]
     with store_errors():
-        await scripts.register_process(client, [keys.processes], [process.name, entry, UNLISTED_AFTER_MS])
+        await scripts.register_process(client, [keys.processes], arguments)
 
 
 async def deregister(client: Client, keys: Keys, name: str) -> None:
@@ -61,22 +57,21 @@ async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
 
 async def read_listed(client: Client, keys: Keys) -> tuple[int, list[Process]]:
     """Return Redis's time; and all processes that didn't stop, by name."""
+    now_ms = await server_time_ms(client, keys.processes)
     with store_errors():
-        now_ms, *found = await scripts.read_processes(client, [keys.processes], [])
-    found_processes = []
-    for name, body in zip(found[::2], found[1::2], strict=True):
+        found = await client.hgetall(keys.processes)
+    processes = []
+    for name, body in found.items():
         seen_ms, _, info = body.partition(b" ")
         if seen_ms.isdigit():
-            found_processes.append(_parse_process(name.decode(errors="replace"), info, int(seen_ms)))
-    return int(now_ms), sorted(found_processes, key=lambda process: process.name)
+            process = _decode(name.decode(errors="replace"), info)
+            processes.append(replace(process, last_seen_ms=int(seen_ms)))
+    return now_ms, sorted(processes, key=lambda process: process.name)
 
 
-def _parse_process(name: str, data: bytes, seen_ms: int) -> Process:
-    """Parse a registration; if it is unreadable, only the name is known."""
+def _decode(name: str, info: bytes) -> Process:
+    """Decode a registration; if it is unreadable, only the name is known."""
     try:
-        fields = orjson.loads(data)
-        kind, schema_version, version = str(fields["kind"]), int(fields["schema_version"]), str(fields["version"])
-    except (ValueError, KeyError, TypeError):
-        return Process(name, "", 0, "", last_seen_ms=seen_ms)
-    stats, twilio = process_stats.from_json(fields.get("stats")), str(fields.get("twilio", ""))
-    return Process(name, kind, schema_version, version, stats, seen_ms, twilio)
+        return replace(_DECODER.decode(info), name=name)
+    except (msgspec.DecodeError, UnicodeError):
+        return Process(name)

@@ -2,39 +2,39 @@
 
 from collections import Counter as Counted
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated
 
+from msgspec import Meta, field
 from prometheus_client import Counter, Histogram
 
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.record import BaseRecord
 
 FAILURES_MAX = 10
-_COUNT_MAX = 2**53
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessStats:
+class ProcessStats(BaseRecord, frozen=True):
     """Counts since the process started; each kind of process fills in its own."""
 
     #: Twilio callbacks that were answered with TwiML or accepted.
-    callbacks_accepted: int = 0
+    callbacks_accepted: _Count = 0
     #: Callbacks that were rejected: not signed, not understood, or not stored.
-    callbacks_refused: int = 0
+    callbacks_refused: _Count = 0
     #: Events that have no effect, dropped under load.
-    callbacks_shed: int = 0
-    events: int = 0
-    commits: int = 0
-    requests: int = 0
+    callbacks_shed: _Count = 0
+    events: _Count = 0
+    commits: _Count = 0
+    requests: _Count = 0
     #: Answered by Twilio with 429.
-    rate_limited: int = 0
+    rate_limited: _Count = 0
     #: Effects that failed, or whose outcome is unknown.
-    given_up: int = 0
+    given_up: _Count = 0
     #: Conferences ended because one party was left alone.
-    lone_ended: int = 0
-    dead_lettered: int = 0
+    lone_ended: _Count = 0
+    dead_lettered: _Count = 0
     #: Failed requests by Twilio's code, or else by HTTP status (`http-500`, `no-answer`).
-    failures: dict[str, int] = field(default_factory=dict)
+    failures: Annotated[dict[str, _Count], Meta(max_length=FAILURES_MAX)] = field(default_factory=dict)
 
 
 def stats_of(metrics: Metrics) -> ProcessStats:
@@ -56,26 +56,6 @@ def stats_of(metrics: Metrics) -> ProcessStats:
         dead_lettered=_sum(metrics.dead_letters),
         failures=dict(failures.most_common(FAILURES_MAX)),
     )
-
-
-def to_json(stats: ProcessStats) -> dict[str, Any]:
-    """Return the statistics for JSON; zeros are omitted."""
-    return {name: value for name, value in asdict(stats).items() if value}
-
-
-def from_json(data: object) -> ProcessStats | None:
-    """Return received statistics; None if invalid. Unknown ones are ignored."""
-    if not isinstance(data, dict):
-        return None
-    known = ProcessStats.__dataclass_fields__.keys() - {"failures"}
-    numbers = {name: value for name, value in data.items() if name in known and _is_count(value)}
-    failures = data.get("failures")
-    kept = failures.items() if isinstance(failures, dict) else ()
-    return ProcessStats(**numbers, failures={str(code): one for code, one in [*kept][:FAILURES_MAX] if _is_count(one)})
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _COUNT_MAX
 
 
 def _sum(metric: Counter) -> int:
