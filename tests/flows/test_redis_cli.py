@@ -63,6 +63,12 @@ async def test_call_is_moved_inspected_and_ended_with_redis_cli_alone(system):
 async def test_group_shows_committed_position_and_lag_and_the_length_what_is_undecided(system):
     customer, _ = await system.talking()
     stream = system.keys.events(system.keys.partition_of(customer.sid))
+    await system.sandbox.wait_until_idle()  # a callback that is still on its way would stay undecided
+
+    async def is_decided() -> bool:
+        return not await system.under_way()
+
+    await system.eventually(is_decided, "all that came is decided")
     await system.stop_worker()
     position = pairs(await redis_cli(system, "XINFO", "GROUPS", stream))
     assert position["name"] == "workers"

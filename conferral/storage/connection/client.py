@@ -112,8 +112,6 @@ async def run_all(client: Client, commands: Iterable[Sequence[Any]]) -> list[Any
 
     On a cluster, a node that can't be reached is a refusal, too: other nodes have run theirs.
     """
-    if isinstance(client, ClusterClient):
-        return await client.exchange(list(commands))
     pipeline = client.pipeline()
     for command in commands:
         pipeline.execute_command(*command)

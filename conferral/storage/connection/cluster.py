@@ -56,16 +56,10 @@ class ClusterClient(RedisCluster):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command once; resend only what a node refused."""
         with as_connection_error():
+            await self._ensure_slot_map()
             if "target_nodes" in options or args[0] in self.command_flags:
                 return await super().execute_command(*args, **options)  # addressed to nodes, not to a key
-            await self._ensure_slot_map()
             return await self._send(args, options)
-
-    async def exchange(self, commands: Sequence[Sequence[Any]]) -> list[Any]:
-        """Send one pipeline to each node; return all answers and errors in order."""
-        pipelined = [PipelineCommand(at, *command) for at, command in enumerate(commands)]
-        await self.fill_in_results(pipelined)
-        return [command.result for command in pipelined]
 
     def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> Any:
         """Return a pipeline, whose keys may be in any slots; no transaction."""
@@ -208,7 +202,7 @@ class ClusterClient(RedisCluster):
 
 
 class _Pipeline(AsyncCoreCommands):
-    """Fails as a whole if any outcome is unknown, as a single server's does."""
+    """One pipeline to each node; by default, it fails as a whole if any outcome is unknown."""
 
     def __init__(self, client: ClusterClient) -> None:
         self._client = client
@@ -219,16 +213,16 @@ class _Pipeline(AsyncCoreCommands):
         return self
 
     async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Send the commands; see redis-py."""
+        """Send the commands; return answers and errors, or raise the first error.
+
+        First are those of commands whose outcome is unknown; other nodes have executed theirs.
+        """
         commands, self._commands = self._commands, []
         await self._client.fill_in_results(commands)
         answers = [command.result for command in commands]
-        # The outcome of this command is unknown, or it was never executed; the others' refusals are only answers.
-        error: Exception | None = next((one for one in answers if isinstance(one, _UNFINISHED)), None)
-        if error is None and raise_on_error:
-            error = next((one for one in answers if isinstance(one, Exception)), None)
-        if error is not None:
-            raise error
+        errors = [one for one in answers if isinstance(one, Exception)]
+        if raise_on_error and errors:
+            raise next((one for one in errors if isinstance(one, _UNFINISHED)), errors[0])
         return answers
 
 
