@@ -38,7 +38,7 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
 async def read_sessions(
     reader: SessionQueries, state: str | None, party: str, *, with_ended: bool
 ) -> tuple[list[StoredSession], int, list[str]]:
-    """Read sessions, most urgent first; Redis's time; and which lists it can't read."""
+    """Read sessions, most urgent first; Redis's time; and unreadable lists."""
     found = await reader.all_sessions(state, with_ended=with_ended, party=party)
     now_ms = await reader.now_ms()
     ordered = sorted(found, key=lambda one: sort_key(one, now_ms))

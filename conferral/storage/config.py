@@ -91,14 +91,10 @@ async def check_eviction_policy(client: Client) -> None:
         raise SettingsError((f"REDIS_URL: {evicts(policy)}",))
 
 
-class NotInitializedError(StoreError):
-    """No process has used this prefix yet."""
-
-
 async def load(client: Client, prefix: str) -> Keys:
     """Return the keys as configured in Redis; for operator commands.
 
-    Raise NotInitializedError if no process has used the prefix, StoreError if another program does.
+    Raise StoreError if no process has used the prefix, or another program does.
     """
     if not (partitions := await _read_number(client, prefix, "partitions")):
         raise StoreError(_foreign_values_message(config_key(prefix)))
@@ -114,7 +110,7 @@ async def _read_number(client: Client, prefix: str, field: str) -> int:
     with store_errors():
         found = await client.hget(config_key(prefix), field)
     if found is None:
-        raise NotInitializedError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
+        raise StoreError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
     number = _parse_number(found)
     if number is None:
         raise StoreError(_foreign_values_message(config_key(prefix)))

@@ -155,7 +155,7 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
 
 @pytest.mark.parametrize("read", [config.load, config.read_schema_version])
 async def test_unused_prefix_is_reported_as_not_initialized(client, read):
-    with pytest.raises(config.NotInitializedError):
+    with pytest.raises(StoreError, match="nothing is set up"):
         await read(client, "nobody")
 
 

@@ -1,7 +1,6 @@
 """A Redis that refuses writes: reported in stable words, and nothing counts as stored that was not."""
 
 import asyncio
-import random
 import resource
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -131,39 +130,6 @@ async def test_append_only_file_that_can_not_grow_is_named_and_what_was_acknowle
         client = make_client(own.url)
         assert await stored(client, keys) >= {*acknowledged, 1_000}
         await client.aclose()
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-async def test_only_what_is_stored_is_acknowledged_while_states_change(single, client, keys, clock, seed):
-    chance = random.Random(seed)
-    publisher = BatchingIngest(client, keys, clock, deadline_s=0.3)
-    acknowledged: set[int] = set()
-
-    async def publish(number: int) -> None:
-        try:
-            await publisher.publish(ringing(number))
-        except StoreUnreachableError:
-            return
-        acknowledged.add(number)
-
-    tasks, number = [], 0
-    with single.client() as redis:
-        for _ in range(12):
-            trouble = chance.choice([None, *TROUBLES.values()])
-            if trouble is not None:
-                trouble.begin(redis)
-            for _ in range(chance.randrange(40)):
-                tasks.append(asyncio.create_task(publish(number)))
-                number += 1
-                if chance.random() < 0.2:
-                    await asyncio.sleep(0.005)  # a delay: the moment is drawn by seed
-            await asyncio.sleep(chance.uniform(0, 0.1))  # a delay: the moment is drawn by seed
-            if trouble is not None:
-                trouble.end(redis)
-    await asyncio.gather(*tasks)
-    await publisher.close()
-    assert acknowledged <= await stored(client, keys)
-    assert acknowledged
 
 
 # ---- words of Redis's own, by a server that says nothing else ----------------------------------------------------

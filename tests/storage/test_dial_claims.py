@@ -1,20 +1,18 @@
 """Placing calls: the mark before a request that can't be verified, turns of all workers, and whose a call is."""
 
 from dataclasses import replace
-from unittest.mock import AsyncMock
 
 import pytest
 
 from conferral.statemachine.effects import CreateCall
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, State
-from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, session_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.dial_claims import DialClaims, DialStatus, MarkResult
 from conferral.storage.partition.lease import Lease
-from tests.support.redis_clients import client_of, full
+from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis
 PARTITION = 0
@@ -160,12 +158,6 @@ async def test_wait_for_a_turn_that_is_far_off_is_cut_so_that_who_stops_asking_i
     assert await dials.acquire_dial_permit("two", 0.01, urgent=True) == 1.0
 
 
-@pytest.mark.parametrize(("answer", "wait_s"), [((1, 0), 0.0), ((0, 0), 0.001), ((0, 1_500), 1.5)])
-async def test_worker_without_a_permit_waits_a_millisecond_at_least(dials, monkeypatch, answer, wait_s):
-    monkeypatch.setattr(scripts, "acquire_dial_permit", AsyncMock(return_value=answer))
-    assert await dials.acquire_dial_permit("one", 2, urgent=True) == wait_s
-
-
 async def test_pause_saves_no_turns(client, keys, dials):
     assert await asks(dials, "one")
     await becomes_due(client, keys)
@@ -260,16 +252,3 @@ async def test_turns_are_given_when_redis_is_full(client, dials):
     async with full(client):
         assert await asks(dials, "one")
         assert not await asks(dials, "two")
-
-
-async def test_one_of_many_concurrent_requesters_gets_the_dial_permit(server, keys):
-    clients = [client_of(server) for _ in range(8)]
-    try:
-        answers = [
-            scripts.acquire_dial_permit(client, [keys.dial_rate], [f"w{number}", 0.01, 1, 1000])
-            for number, client in enumerate(clients)
-        ]
-        assert sorted([int((await answer)[0]) for answer in answers]) == [0] * 7 + [1]
-    finally:
-        for client in clients:
-            await client.aclose()

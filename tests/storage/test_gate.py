@@ -21,16 +21,6 @@ async def test_a_dial_belongs_to_the_call_that_asks_first_however_often_it_asks(
     assert claims == [GateClaim.OURS, GateClaim.ANOTHER_CALL] * 2
 
 
-async def test_one_of_several_concurrent_calls_claims_the_dial(publisher):
-    calls = [f"CA{number}" for number in range(20)]
-    claims = await asyncio.gather(*(publisher.claim_gate(SESSION, ONE, call) for call in calls))
-
-    assert claims.count(GateClaim.OURS) == 1
-    assert claims.count(GateClaim.ANOTHER_CALL) == 19
-    winner = calls[claims.index(GateClaim.OURS)]
-    assert await publisher.claim_gate(SESSION, ONE, winner) is GateClaim.OURS
-
-
 @pytest.mark.parametrize(("first", "second"), [(ONE, TWO), (TWO, ONE)])
 async def test_a_ring_group_belongs_to_the_dial_that_asks_first_however_often_it_asks(publisher, first, second):
     async def claim(dial):
@@ -72,22 +62,6 @@ async def test_a_ring_group_that_was_taken_over_stays_with_the_new_winner(publis
     assert await publisher.claim_gate(SESSION, THREE, "CA4", RING_GROUP, [ONE]) is GateClaim.LOST
 
 
-async def test_one_of_several_concurrent_takeovers_wins(publisher):
-    await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
-    heirs = [str(number) * 20 for number in range(9)]
-
-    claims = [publisher.claim_gate(SESSION, heir, f"CA-{heir}", RING_GROUP, [ONE]) for heir in heirs]
-
-    assert sorted(claim.value for claim in await asyncio.gather(*claims)) == [1] + [2] * 8
-
-
-async def test_a_winner_who_has_left_one_ring_group_still_has_another(publisher):
-    await publisher.claim_gate(SESSION, ONE, "CA2", "transfer-1")
-    await publisher.claim_gate(SESSION, TWO, "CA3", "transfer-2")
-
-    assert await publisher.claim_gate(SESSION, THREE, "CA4", "transfer-2", [ONE]) is GateClaim.LOST
-
-
 async def test_claiming_a_dial_wins_no_ring_group(publisher):
     assert await publisher.claim_gate(SESSION, ONE, "CA2") is GateClaim.OURS
     assert await publisher.claim_gate(SESSION, TWO, "CA3", RING_GROUP) is GateClaim.OURS
@@ -113,13 +87,6 @@ async def test_gate_claims_expire_after_the_longest_session(publisher, client, k
     await publisher.claim_gate(SESSION, ONE, "CA2", RING_GROUP)
 
     assert 86_399_000 < await client.pttl(keys.gates(SESSION)) <= 86_400_000
-
-
-async def test_script_lost_by_redis_is_sent_again(publisher, client):
-    await publisher.claim_gate(SESSION, ONE, "CA2")
-    await client.script_flush()
-
-    assert await publisher.claim_gate(SESSION, ONE, "CA3") is GateClaim.ANOTHER_CALL
 
 
 async def test_many_who_come_at_once_wait_for_a_connection_and_are_not_turned_away(single, keys, clock):

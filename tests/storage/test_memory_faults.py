@@ -9,14 +9,8 @@ from redis.exceptions import BusyLoadingError, NoScriptError, OutOfMemoryError, 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client
-from conferral.storage.ingest.writer import BatchingIngest
-from conferral.storage.keys import Keys
-from tests.storage.server_uptime import up_for_long
-from tests.support.entries import event_in, ringing
 from tests.support.memory_redis import Fault, MemoryClient, MemoryServer
 
 NOW_MS = 1_797_000_000_000
@@ -253,21 +247,3 @@ async def test_sets_are_gone_through_in_the_order_in_which_members_came(client) 
     await client.srem("s", names[0])
     await client.sadd("s", names[0])
     assert list(await client.smembers("s")) == [*names[1:], names[0]]
-
-
-async def test_publisher_speaks_to_it_by_pipelines_and_notices_its_restart(memory) -> None:
-    keys = Keys("test", 4)
-    publisher = BatchingIngest(memory.client(), keys, SystemClock(), deadline_s=0.2)
-    event = ringing(1, "s")
-    await up_for_long(publisher)
-    memory.fault = once(Fault.UNREACHABLE, "XADD")
-    await publisher.publish(event, call_sid="CA2")
-    entries: Any = await memory.client().xrange(keys.events(keys.partition_of("s")))
-    assert [event_in(fields).sequence for _, fields in entries] == [1]
-    memory.restart()
-    await publisher.server.check()
-    assert publisher.restarted_recently()
-    memory.stop()
-    with pytest.raises(StoreUnreachableError):
-        await publisher.publish(event)
-    await publisher.close()

@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -167,6 +167,13 @@ async def test_process_stops_at_its_start_if_redis_shows_that_the_url_is_wrong(o
         await client.aclose()
 
 
+def chain_of(error: BaseException | None) -> Iterator[str]:
+    """Everything that an error was raised from."""
+    while error is not None:
+        yield repr(error)
+        error = error.__cause__ or error.__context__
+
+
 @pytest.mark.parametrize(
     "answer, state",
     [
@@ -179,7 +186,7 @@ async def test_refusal_of_the_slot_map_is_named(answer, state) -> None:
         client = make_client(f"{url}?cluster=true")
         with pytest.raises(StoreUnreachableError) as raised, store_errors():
             await client.get("key")
-        assert raised.value.state == state
+        assert raised.value.state == state, [*chain_of(raised.value)]
         await client.aclose()
 
 

@@ -202,7 +202,7 @@ class ClusterClient(RedisCluster):
 
 
 class _Pipeline(AsyncCoreCommands):
-    """One pipeline to each node; by default, it fails as a whole if any outcome is unknown."""
+    """One pipeline to each node."""
 
     def __init__(self, client: ClusterClient) -> None:
         self._client = client

@@ -80,10 +80,6 @@ class CommitOutOfOrderError(StoreError):
     """A Redis rollback lowered the commit number; discard what is in memory."""
 
 
-class WrongTypeError(StoreError):
-    """A partition's key has the wrong type: another program writes here."""
-
-
 class SessionStore:
     """Loads and commits the sessions of partitions that this process holds."""
 
@@ -127,7 +123,7 @@ class SessionStore:
             case CommitResult.OUT_OF_ORDER:
                 raise CommitOutOfOrderError("the lease's commit number went back or jumped")
             case CommitResult.WRONG_TYPE:
-                raise WrongTypeError("a key of the partition is of the wrong type")
+                raise StoreError("a key of the partition is of the wrong type: another program writes here")
             case CommitResult.CONFLICT:
                 raise CommitConflictError(tuple(batch.sessions[place - 1].after.id for place in conflicting))
             case CommitResult.OK | CommitResult.ALREADY:

@@ -18,7 +18,7 @@ class BadCursorError(ValueError):
 
 
 class SessionCursor(NamedTuple):
-    """A position in a list: live sessions by id, then ended ones, newest first."""
+    """A position: live sessions by id, then ended ones, newest first."""
 
     #: End of the last listed session, Unix milliseconds; None among the live ones.
     ended_ms: int | None
