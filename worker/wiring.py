@@ -29,7 +29,7 @@ from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import AccountReader, CredentialsWatch
 from conferral.worker.environment import Environment
-from conferral.worker.executor.dial_queue import RequestPermit
+from conferral.worker.executor.dial_pace import RequestPermit
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.ownership import Ownership

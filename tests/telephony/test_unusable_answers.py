@@ -10,7 +10,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import OutcomeUnknownError
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import PooledHttpClient
-from conferral.worker.executor.request_limiter import FAILURES_MAX, BreakerReason, RequestLimiter, RequestSlots
+from conferral.worker.executor.request_limiter import FAILURES_MAX, BreakerReason, RequestLimiter
 from tests.telephony.scripted_server import ScriptedTwilio, answered
 from tests.telephony.test_http_client import HTML, URI
 
@@ -19,9 +19,7 @@ from tests.telephony.test_http_client import HTML, URI
 async def test_unreadable_answers_with_200_open_the_circuit_breaker(
     twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics, body: bytes
 ) -> None:
-    limit = RequestLimiter(
-        RequestSlots(8, 2), worker_count=lambda: 1, clock=SystemClock(), metrics=metrics, rng=random.Random(1)
-    )
+    limit = RequestLimiter(10, worker_count=lambda: 1, clock=SystemClock(), metrics=metrics, rng=random.Random(1))
     http.observe(limit.observe)
     twilio.script = [answered(200, body)]
     for _ in range(FAILURES_MAX):

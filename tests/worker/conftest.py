@@ -7,7 +7,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from tests.support.memory_redis import MemoryServer
 from tests.support.redis_clients import AnyServer
-from tests.worker.executor_harness import ExecutorHarness, Paced, in_flight, waiting
+from tests.worker.executor_harness import ExecutorHarness, Paced
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -24,7 +24,7 @@ async def system() -> AsyncIterator[ExecutorHarness]:
     """An executor that has nothing left to do at the end of the test."""
     system = ExecutorHarness()
     yield system
-    assert (in_flight(system.executor), waiting(system.executor), system.executor._out_of_band) == (0, 0, {})
+    assert system.executor.executions == []
 
 
 @pytest.fixture
@@ -32,4 +32,4 @@ async def paced() -> AsyncIterator[Paced]:
     """An executor whose dials wait for their turn, with nothing left to do at the end of the test."""
     system = Paced()
     yield system
-    assert (in_flight(system.executor), waiting(system.executor), system.executor._out_of_band) == (0, 0, {})
+    assert system.executor.executions == []

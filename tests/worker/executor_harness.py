@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict, deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -41,6 +42,7 @@ from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_queries import RedirectSeen
 from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
 from conferral.worker.executor.job import JobObsoleteError
+from tests.simulation.virtual_loop import VirtualLoop
 
 BUSY = ProviderBusyError(http_status=429, code=20429)
 AWAY = ProviderUnreachableError()
@@ -161,6 +163,21 @@ class FakeTime:
             await self.gate.wait()
         self.s += seconds
         await asyncio.sleep(0)
+
+
+class LoopTime:
+    """The time of the virtual loop."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def monotonic_s(self) -> float:
+        return self._loop.time()
+
+    def wall_ms(self) -> int:
+        return round(self._loop.time() * 1000)
+
+    now_ms = wall_ms
 
 
 Step = ProviderError | RedirectSeen | PlacedCall | str | asyncio.Event | None
@@ -306,12 +323,12 @@ class FakeRecords:
 
 def in_flight(executor: Executor) -> int:
     """Jobs in execution (count)."""
-    return len(executor._executions)
+    return sum(one.has_begun for one in executor.executions)
 
 
 def waiting(executor: Executor) -> int:
     """Jobs behind another one of their session, and dials without a permit (count)."""
-    return len(executor._dials or ()) + sum(len(queue.waiting) for queue in executor._queues.values())
+    return len(executor.executions) - in_flight(executor)
 
 
 def retries(metrics: Metrics) -> int:
@@ -389,6 +406,18 @@ class ExecutorHarness:
     async def run(self, effect: Effect, **more: Any) -> JobOutcome:
         """Carries one effect out to its end."""
         self.submit(effect, **more)
+        await self.executor.drain(5)
+        (outcome,) = self.outcomes
+        return outcome
+
+    async def run_and_change(self, effect: Effect, change: Callable[[], object]) -> JobOutcome:
+        """Carries one effect out; something changes while its first request is under way."""
+        answer = asyncio.Event()
+        self.calls.script[effect.effect_id].appendleft(answer)
+        self.submit(effect)
+        await self.settle()
+        change()
+        answer.set()
         await self.executor.drain(5)
         (outcome,) = self.outcomes
         return outcome

@@ -87,7 +87,7 @@ async def test_dial_whose_session_ends_while_it_is_under_way_is_hung_up(redis_se
         await system.client.xadd(system.keys.commands, fields)
 
         async def is_under_way() -> bool:
-            running = system.workers[0].executor._executions.values()
+            running = system.workers[0].executor.executions
             return any(one.job.effect.kind == "create_call" and one.state is ExecutionState.SENDING for one in running)
 
         await system.eventually(is_under_way, "the request is under way")

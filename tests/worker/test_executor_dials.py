@@ -39,7 +39,7 @@ from tests.worker.executor_harness import (
 async def test_success_returns_the_call_and_its_queue_time(system: ExecutorHarness, dial: Dial) -> None:
     system.calls.script["d"].append(PlacedCall("CA7", queue_ms=1500))
 
-    assert await system.run(dial, dial_wait_ms=200) == succeeded(dial, "CA7", 1700)
+    assert await system.run(dial) == succeeded(dial, "CA7", 1500)
 
 
 @both_ways
@@ -96,10 +96,11 @@ async def test_dial_that_ended_before_verification_is_identified_by_its_callback
     """Busy at once: it has left the list of participants, but a callback has named the call to the session."""
     system.calls.script["d"].append(UNKNOWN)
     system.calls.reads["d"].append("")
-    system.records.standings["d"] = DialStatus(is_wanted=False, call_sid="CA7")
+    named = DialStatus(is_wanted=False, call_sid="CA7")
 
-    assert await system.run(straight("d")) == succeeded(straight("d"), "CA7")
+    outcome = await system.run_and_change(straight("d"), lambda: system.records.standings.update(d=named))
 
+    assert outcome == succeeded(straight("d"), "CA7")
     assert system.calls.asked.count("d") == 1
 
 
@@ -173,10 +174,10 @@ async def test_gone_or_foreign_call_is_not_taken_for_the_dial(system: ExecutorHa
 async def test_unwanted_dial_is_not_sent_again(system: ExecutorHarness) -> None:
     system.calls.script["d"].append(UNKNOWN)
     system.calls.reads["d"].append("")
-    system.records.standings["d"] = UNWANTED
 
-    assert isinstance(await system.run(straight("d")), EffectFailed)
+    outcome = await system.run_and_change(straight("d"), lambda: system.records.standings.update(d=UNWANTED))
 
+    assert isinstance(outcome, EffectFailed)
     assert system.calls.asked.count("d") == 1
 
 
@@ -197,7 +198,7 @@ async def test_only_dials_and_announcements_are_marked(system: ExecutorHarness) 
 @pytest.mark.parametrize("seed", range(30))
 async def test_no_one_is_dialed_twice_under_any_fault(seed: int) -> None:
     """Every request of the script that may have taken effect places a call, which then is to be found by its label."""
-    system = ExecutorHarness(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=3))
     chance = random.Random(seed)
     placed: dict[str, int] = {}
 

@@ -78,7 +78,7 @@ async def test_ending_drops_what_waits_for_its_next_try(system: ExecutorHarness)
 
 
 async def test_ending_drops_what_waits_for_a_slot() -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=2, reserved_for_endings=1))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=2))
     answer = system.hold_answer("a")
     system.submit(redirect("a", "S1"))
     system.submit(redirect("b", "S2"))

@@ -11,10 +11,12 @@ from conferral.statemachine.states import PartyStatus
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor.executor import ExecutorPolicy, RetryPolicy
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import (
     IN_CONFERENCE,
     UNWANTED,
     ExecutorHarness,
+    LoopTime,
     Paced,
     both_ways,
     find,
@@ -77,7 +79,7 @@ async def test_nothing_waits_behind_a_slow_read_and_no_read_behind_anything(
 
 
 async def test_reads_leave_reserved_slots_to_hang_ups() -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=3))
     answer = asyncio.Event()
     for number in range(5):
         system.calls.script[f"r{number}"].append(answer)
@@ -91,7 +93,7 @@ async def test_reads_leave_reserved_slots_to_hang_ups() -> None:
 
 
 async def test_verifications_leave_reserved_slots_to_hang_ups() -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=3, reserved_for_endings=1))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=3))
     answer = asyncio.Event()
     for number in range(5):
         system.calls.reads[f"a{number}"].extend([answer, IN_CONFERENCE])
@@ -106,7 +108,7 @@ async def test_verifications_leave_reserved_slots_to_hang_ups() -> None:
 
 @both_reads
 async def test_read_not_sent_by_the_end_of_the_session_is_never_sent(read_effect) -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=1))
     answer = system.hold_answer("u")
     system.submit(update("u", "S2"))
     await system.settle()
@@ -147,7 +149,7 @@ async def test_dial_that_stood_in_line_is_sent_only_if_it_is_still_wanted(
 
 @both_ways
 async def test_dial_that_waited_for_a_slot_is_rechecked(dial: Dial) -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=1))
     answer = system.hold_answer("r")
     system.submit(read("r", "S2"))
     system.submit(dial)
@@ -159,19 +161,6 @@ async def test_dial_that_waited_for_a_slot_is_rechecked(dial: Dial) -> None:
 
     assert system.calls.asked == ["r"]
     assert isinstance(system.outcomes[1], EffectFailed)
-
-
-@both_ways
-async def test_dial_that_did_not_wait_is_sent_without_another_question(system: ExecutorHarness, dial: Dial) -> None:
-    slow = system.hold_answer("r")
-    system.submit(read("r"))
-    system.submit(dial)
-    await system.settle()
-
-    assert system.outcomes == [succeeded(dial, "CA-d")]
-    assert system.records.asked_status == []
-    slow.set()
-    await system.settle()
 
 
 # ---- dials that are taken back ---------------------------------------------------------------------------------------
@@ -276,7 +265,7 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
         return True
 
     system = ExecutorHarness(
-        ExecutorPolicy(requests_max=4, reserved_for_endings=1),
+        ExecutorPolicy(requests_max=4),
         may_send=may_send,
         is_ours=lambda partition: not (is_expired and partition == 3) or is_back.is_set(),
     )
@@ -316,12 +305,16 @@ async def test_ending_is_sent_however_long_redis_was_away() -> None:
 
 
 @pytest.mark.parametrize(("effect", "is_sent", "ended_at_s"), [(read("a"), True, 5.0), (update("a"), False, 4.0)])
+@in_virtual_time
 async def test_read_outlasts_a_pause_and_others_end_at_their_deadline(
-    effect: Effect, is_sent: bool, ended_at_s: float
+    effect: Effect, is_sent: bool, ended_at_s: float, loop: VirtualLoop
 ) -> None:
-    system = ExecutorHarness(ExecutorPolicy(read=RetryPolicy(deadline_s=3, request_timeout_s=1)))
-    system.executor.limiter.observe(RequestResult(401, 20003, 0.0, system.time.s))
+    policy = ExecutorPolicy(read=RetryPolicy(deadline_s=3, request_timeout_s=1))
+    system = ExecutorHarness(policy, clock=LoopTime(loop), sleep=asyncio.sleep)
+    system.executor.limiter.observe(RequestResult(401, 20003, 0.0, loop.time()))
 
-    assert isinstance(await system.run(effect), CallsRead if is_sent else EffectFailed)
+    system.submit(effect)
+    await system.executor.drain(30)
 
-    assert (system.time.s, bool(system.calls.asked)) == (ended_at_s, is_sent)
+    assert isinstance(system.outcomes[0], CallsRead if is_sent else EffectFailed)
+    assert (round(loop.time(), 3), bool(system.calls.asked)) == (ended_at_s, is_sent)

@@ -1,7 +1,5 @@
 """Dials wait for their turn where a pace is set, and nothing and no one else waits with them."""
 
-import asyncio
-
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.telephony.parameters import PlacedCall
@@ -40,7 +38,7 @@ async def test_dial_waits_for_its_turn_while_everything_else_continues(paced: Pa
 
 
 async def test_waiting_takes_no_slot_and_none_of_the_time_that_the_dial_has() -> None:
-    system = Paced(ExecutorPolicy(requests_max=1, reserved_for_endings=0))
+    system = Paced(ExecutorPolicy(requests_max=1))
     system.submit(straight("d"))
     await system.settle()
     system.time.s += 3600
@@ -90,23 +88,11 @@ async def test_session_ending_just_as_its_turn_comes_dials_no_one(paced: Paced) 
     await paced.settle()
 
     paced.permits.give()
-    while waiting(paced.executor):
-        await asyncio.sleep(0)
     paced.executor.cancel_session("S1")
     await paced.settle()
 
     assert paced.calls.asked == []
     assert paced.dropped == 1
-
-
-async def test_dial_whose_turn_came_at_once_asks_redis_for_nothing_more(paced: Paced) -> None:
-    paced.submit(straight("d"))
-    await paced.settle()
-    paced.permits.give()
-    await paced.settle()
-
-    assert paced.outcomes == [succeeded(straight("d"), "CA-d")]
-    assert paced.records.asked_status == []
 
 
 async def test_wait_for_a_turn_ends_with_the_lease(paced: Paced) -> None:

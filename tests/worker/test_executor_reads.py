@@ -14,26 +14,11 @@ from conferral.telephony.parameters import PlacedCall
 from conferral.worker.executor.executor import ExecutorPolicy
 from conferral.worker.executor.retry import RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, in_flight, read, straight, waiting
+from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, LoopTime, in_flight, read, straight, waiting
 
 #: How long Twilio takes for one read, seconds.
 LATENCY_S = 0.3
 WAVES = [1_000, pytest.param(10_000, marks=pytest.mark.soak)]
-
-
-class LoopTime:
-    """The time of the virtual loop."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def monotonic_s(self) -> float:
-        return self._loop.time()
-
-    def wall_ms(self) -> int:
-        return round(self._loop.time() * 1000)
-
-    now_ms = wall_ms
 
 
 class SlowCalls(FakeCalls):
@@ -114,7 +99,7 @@ async def test_no_read_of_a_wave_is_given_up_while_twilio_asks_for_less(count: i
 
 
 def few_slots(**more: Any) -> ExecutorHarness:
-    return ExecutorHarness(ExecutorPolicy(requests_max=2, reserved_for_endings=1, **more))
+    return ExecutorHarness(ExecutorPolicy(requests_max=2, **more))
 
 
 async def test_newer_read_of_a_session_replaces_the_one_that_waits() -> None:
@@ -133,19 +118,17 @@ async def test_newer_read_of_a_session_replaces_the_one_that_waits() -> None:
     assert system.counts == (4, 0, 0, 2)
 
 
-async def test_read_that_waits_while_twilio_is_away_is_neither_given_up_nor_logged(capfd) -> None:
-    system = few_slots(read=RetryPolicy(deadline_s=10, request_timeout_s=5))
-    allowance = system.executor.limiter
-    for _ in range(10):
-        allowance.observe(RequestResult(0, 0, 0.0, system.time.s))
-    assert allowance.ordinary_slots == 0
-    gate = system.time.gate = asyncio.Event()
+@in_virtual_time
+async def test_read_that_waits_while_twilio_is_away_is_neither_given_up_nor_logged(capfd, loop: VirtualLoop) -> None:
+    policy = ExecutorPolicy(read=RetryPolicy(deadline_s=10, request_timeout_s=5))
+    system = ExecutorHarness(policy, clock=LoopTime(loop), sleep=asyncio.sleep)
     system.submit(read("r"))
-    await system.settle()
-    capfd.readouterr()
-    system.time.s += 600
-    gate.set()
-    await system.settle()
+    for _ in range(600):
+        for _ in range(10):
+            system.executor.limiter.observe(RequestResult(0, 0, 0.0, loop.time()))
+        capfd.readouterr()
+        await asyncio.sleep(0.1)  # a delay: in virtual time
+    await system.executor.drain(5)
 
     assert system.calls.asked == ["r"]
     assert system.counts == (1, 0, 0, 0)

@@ -116,7 +116,7 @@ async def test_session_ends_past_a_recording_that_hangs(redis_server: RedisServe
         await give(system, customer, "r1", "record", action="start")
 
         async def is_under_way() -> bool:
-            running = system.workers[0].executor._executions.values()
+            running = system.workers[0].executor.executions
             return any(one.job.effect.kind == "start_recording" and one.attempts for one in running)
 
         await system.eventually(is_under_way, "the request is under way")

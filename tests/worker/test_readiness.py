@@ -10,7 +10,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.executor.request_limiter import RequestLimiter, RequestSlots
+from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.readiness import find_problems
 from tests.support.redis_server import RedisServer
 from tests.worker.cores import core_of
@@ -22,9 +22,7 @@ pytestmark = pytest.mark.redis
 async def test_everything_that_is_missing_is_named(redis_server: RedisServer):
     client, keys, time, metrics = make_client(redis_server.url), Keys("test", 2), FakeTime(), Metrics()
     core = core_of(client, keys, time, metrics=metrics)
-    allowance = RequestLimiter(
-        RequestSlots(24, 8), worker_count=lambda: 1, clock=time, metrics=metrics, rng=random.Random(7)
-    )
+    allowance = RequestLimiter(32, worker_count=lambda: 1, clock=time, metrics=metrics, rng=random.Random(7))
     ownership: Any = SimpleNamespace(problems=[])
 
     async def problems() -> list[str]:

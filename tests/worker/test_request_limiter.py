@@ -5,29 +5,40 @@ import random
 
 from structlog.testing import capture_logs
 
+from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor import request_limiter as limits
 from conferral.worker.executor.executor import ExecutorPolicy
-from conferral.worker.executor.request_limiter import BreakerReason, RequestLimiter, RequestSlots, refuses_credentials
+from conferral.worker.executor.request_limiter import BreakerReason, RequestLimiter, refuses_credentials
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
-from tests.worker.executor_harness import ExecutorHarness, FakeTime, find, hang_up, redirect, straight, update
+from tests.worker.executor_harness import (
+    AWAY,
+    ExecutorHarness,
+    FakeTime,
+    LoopTime,
+    find,
+    hang_up,
+    redirect,
+    straight,
+    update,
+)
 
 
 class Bounds:
     """A limiter whose answers are made by hand."""
 
-    def __init__(self, ordinary: int = 24, endings: int = 8) -> None:
+    def __init__(self, requests_max: int = 25, clock: Clock | None = None) -> None:
         self.time = FakeTime()
         self.metrics = Metrics()
         self.workers = 1
         self.limiter = RequestLimiter(
-            RequestSlots(ordinary, endings),
+            requests_max,
             worker_count=lambda: self.workers,
-            clock=self.time,
+            clock=clock or self.time,
             metrics=self.metrics,
             rng=random.Random(7),
-            sleep=self.time.sleep,
         )
 
     def answer(
@@ -41,9 +52,9 @@ class Bounds:
         return {why.value: self.metrics.registry.get_sample_value(name, {"reason": why.value}) for why in BreakerReason}
 
     @property
-    def slots(self) -> tuple[int, int]:
-        """All, and those for others than endings."""
-        return self.limiter.slots, self.limiter.ordinary_slots
+    def slots(self) -> int:
+        """Those for others than endings."""
+        return self.limiter.ordinary_slots
 
 
 # ---- what all workers share --------------------------------------------------------------------------------------
@@ -51,12 +62,12 @@ class Bounds:
 
 @each(
     "workers, slots",
-    [(1, (48, 40)), (2, (24, 20)), (3, (16, 14)), (8, (6, 5)), (10, (4, 3)), (24, (2, 1)), (100, (2, 1))],
+    [(1, (48, 47)), (2, (24, 23)), (3, (16, 15)), (10, (4, 3)), (24, (2, 1)), (100, (2, 1))],
 )
-def test_budget_is_divided_by_the_workers_and_each_keeps_a_slot_of_each_kind(workers: int, slots: tuple[int, int]):
-    bounds = Bounds(40, 8)
+def test_budget_is_divided_by_the_workers_and_each_keeps_a_slot_for_endings(workers: int, slots: tuple[int, int]):
+    bounds = Bounds(48)
     bounds.workers = workers
-    assert bounds.slots == slots
+    assert (bounds.limiter.slots, bounds.slots) == slots
 
 
 # ---- 429 ---------------------------------------------------------------------------------------------------------
@@ -65,16 +76,16 @@ def test_budget_is_divided_by_the_workers_and_each_keeps_a_slot_of_each_kind(wor
 def test_busy_takes_a_part_of_what_is_sent_and_it_grows_back_one_a_round():
     bounds = Bounds()
     bounds.answer(429)
-    assert bounds.slots == (32, 16)
+    assert bounds.slots == 16
     bounds.time.s += 1
     bounds.answer(429)
-    assert bounds.slots == (32, 11)
+    assert bounds.slots == 11
     bounds.answer(200, 12)
-    assert bounds.slots == (32, 12)
+    assert bounds.slots == 12
     bounds.answer(200, 13)
-    assert bounds.slots == (32, 13)
+    assert bounds.slots == 13
     bounds.answer(200, 1_000)
-    assert bounds.slots == (32, 24)
+    assert bounds.slots == 24
 
 
 def test_requests_rejected_together_count_as_one_signal():
@@ -82,9 +93,9 @@ def test_requests_rejected_together_count_as_one_signal():
     bounds.time.s += 10
     bounds.answer(429)
     bounds.answer(429, 20, ago_s=0.5)
-    assert bounds.slots == (32, 16)
+    assert bounds.slots == 16
     bounds.answer(429)
-    assert bounds.slots == (32, 11), "it was sent since"
+    assert bounds.slots == 11, "it was sent since"
 
 
 def test_some_are_sent_however_often_twilio_is_busy():
@@ -92,7 +103,7 @@ def test_some_are_sent_however_often_twilio_is_busy():
     for _ in range(20):
         bounds.time.s += 1
         bounds.answer(429)
-    assert bounds.slots == (32, 2)
+    assert bounds.slots == 2
     assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
     assert bounds.limiter.problem == ""
 
@@ -101,7 +112,7 @@ def test_time_that_twilio_asks_for_is_waited_by_the_effect_that_met_it_not_by_al
     bounds = Bounds()
     bounds.answer(429, retry_after_s=30.0)
     assert bounds.limiter.pause_s == 0
-    assert bounds.slots == (32, 16)
+    assert bounds.slots == 16
 
 
 # ---- Twilio is away ----------------------------------------------------------------------------------------------
@@ -112,42 +123,41 @@ def test_ten_failures_in_a_row_hold_everything_back_for_a_moment_then_one_tries(
     bounds.answer(503, 9)
     bounds.answer(404)
     bounds.answer(0, 9)
-    assert bounds.slots == (32, 24), "an answer was between them"
+    assert bounds.slots == 24, "an answer was between them"
     with capture_logs() as lines:
         bounds.answer(500)
-    assert bounds.slots == (32, 0)
+    assert bounds.slots == 0
     assert [(line["event"], line["log_level"]) for line in lines] == [("twilio_unreachable", "error")]
     assert (lines[0]["count"], lines[0]["wait_s"]) == (10, round(bounds.limiter.pause_s, 3))
     assert bounds.held_back() == {"unreachable": 1, "credentials": 0}
     assert bounds.limiter.problem == "twilio: no answer"
-    assert 0.8 <= bounds.limiter.pause_s <= 1.0
+    assert 1.6 <= bounds.limiter.pause_s <= 2.0
 
-    bounds.time.s += 1
-    assert bounds.slots == (32, 1)
+    bounds.time.s += 2
+    assert bounds.slots == 1
     with capture_logs() as lines:
         bounds.answer(200)
     assert [line["event"] for line in lines] == ["rest_limit_restored"]
     assert bounds.limiter.problem == ""
     assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
-    assert bounds.slots[1] == 2, "all that has waited would come at once"
+    assert bounds.slots == 2, "all that has waited would come at once"
     bounds.answer(200, 400)
-    assert bounds.slots == (32, 24)
+    assert bounds.slots == 24
 
 
-def test_pause_grows_with_every_try_that_fails_up_to_a_bound():
-    bounds, pauses = Bounds(), []
+def test_probe_that_fails_makes_the_pause_last_and_endings_tried_meanwhile_do_not():
+    bounds = Bounds()
     bounds.answer(0, 10)
     for _ in range(6):
-        pauses.append(bounds.limiter.pause_s)
+        pause_s = bounds.limiter.pause_s
+        assert 0.8 * limits.UNREACHABLE_PAUSE_S <= pause_s <= limits.UNREACHABLE_PAUSE_S
         bounds.answer(0, 30)  # endings, tried meanwhile
-        assert bounds.limiter.pause_s == pauses[-1], "they make it no longer"
-        bounds.time.s += bounds.limiter.pause_s
-        assert bounds.slots[1] == 1
+        assert bounds.limiter.pause_s == pause_s
+        bounds.time.s += pause_s
+        assert bounds.slots == 1
         with capture_logs() as lines:
             bounds.answer(0)
         assert not lines, "told once"
-    for pause_s, most_s in zip(pauses, (1, 2, 4, 5, 5, 5), strict=True):
-        assert 0.8 * most_s <= pause_s <= most_s
 
 
 # ---- credentials -------------------------------------------------------------------------------------------------
@@ -167,9 +177,9 @@ def test_refused_credentials_stop_what_is_no_ending_with_one_alarm_until_they_ar
     with capture_logs() as lines:
         for _ in range(5):
             bounds.answer(401, code=20003)
-            assert bounds.slots == (32, 0)
+            assert bounds.slots == 0
             bounds.time.s += 5
-            assert bounds.slots == (32, 1)
+            assert bounds.slots == 1
     assert [(line["event"], line["log_level"], line["code"]) for line in lines] == [
         ("credentials_refused", "error", 20003)
     ]
@@ -180,7 +190,7 @@ def test_refused_credentials_stop_what_is_no_ending_with_one_alarm_until_they_ar
         bounds.answer(200)
     assert [line["event"] for line in lines] == ["rest_limit_restored"]
     assert bounds.limiter.problem == ""
-    assert bounds.slots == (32, 2)
+    assert bounds.slots == 2
 
 
 def test_a_worker_that_sends_nothing_no_longer_says_that_twilio_is_away():
@@ -193,7 +203,7 @@ def test_a_worker_that_sends_nothing_no_longer_says_that_twilio_is_away():
     bounds.time.s += 1
     assert bounds.held_back() == {"unreachable": 0, "credentials": 0}
     assert bounds.limiter.problem == ""
-    assert bounds.slots[1] == limits.WINDOW_MIN, "everything that waited would go at once"
+    assert bounds.slots == 1, "everything that waited would go at once"
     bounds.answer(0)
     assert bounds.held_back() == {"unreachable": 1, "credentials": 0}, "the tenth failure in a row, and one more"
     bounds.time.s += 45
@@ -240,7 +250,7 @@ def shown(those: list[Holder]) -> str:
 
 async def test_ordinary_effects_leave_the_reserved_slots_to_endings() -> None:
     for kinds, inside in (("ooooo", "xx..."), ("eeeee", "xxx.."), ("eoooo", "xxx.."), ("oooee", "xx.x.")):
-        limiter = Bounds(2, 1).limiter
+        limiter = Bounds(3).limiter
         those = await holders(limiter, kinds)
         assert shown(those) == inside
         for holder in those:
@@ -250,16 +260,17 @@ async def test_ordinary_effects_leave_the_reserved_slots_to_endings() -> None:
 
 
 async def test_freed_slot_goes_to_the_ending_that_came_last() -> None:
-    first, ordinary, ending = await holders(Bounds(1, 0).limiter, "ooe")
+    first, other, ordinary, ending = await holders(Bounds(2).limiter, "eooe")
     await first.leave()
-    assert shown([first, ordinary, ending]) == "..x"
+    assert shown([other, ordinary, ending]) == "x.x"
+    await other.leave()
+    assert shown([ordinary, ending]) == "xx"
     await ending.leave()
-    assert shown([first, ordinary, ending]) == ".x."
     await ordinary.leave()
 
 
 async def test_slot_granted_to_a_canceled_waiter_is_passed_on() -> None:
-    limiter = Bounds(1, 0).limiter
+    limiter = Bounds(2).limiter
     first, second, third = await holders(limiter, "ooo")
     first.task.cancel()
     second.task.cancel()
@@ -271,7 +282,7 @@ async def test_slot_granted_to_a_canceled_waiter_is_passed_on() -> None:
 
 
 async def test_no_slot_is_lost_on_cancellation(chance: random.Random) -> None:
-    limiter = Bounds(2, 1).limiter
+    limiter = Bounds(3).limiter
     those: list[Holder] = []
     for _ in range(1_000):
         those.append(Holder(limiter, chance.choice("eo")))
@@ -292,52 +303,48 @@ async def test_no_slot_is_lost_on_cancellation(chance: random.Random) -> None:
 # ---- slots in a pause --------------------------------------------------------------------------------------------
 
 
-def paused(seconds: int = 5) -> Bounds:
-    """A limiter whose breaker is open for so long: one ordinary request may probe afterward."""
-    bounds = Bounds(3, 1)
-    bounds.time.s -= limits.CREDENTIALS_PAUSE_S - seconds
+def paused(loop: VirtualLoop) -> Bounds:
+    """A limiter whose breaker has just opened for five seconds."""
+    bounds = Bounds(4, LoopTime(loop))
     bounds.answer(401, code=20003)
-    bounds.time.s = 0.0
     return bounds
 
 
-async def test_in_a_pause_endings_begin_and_others_when_it_is_over() -> None:
-    bounds = paused()
+@in_virtual_time
+async def test_in_a_pause_endings_begin_and_others_when_it_is_over(loop: VirtualLoop) -> None:
+    bounds = paused(loop)
     began: list[tuple[str, float]] = []
 
     async def one(name: str, *, ending: bool) -> None:
         async with bounds.limiter.slot(ending=ending):
-            began.append((name, bounds.time.s))
+            began.append((name, round(loop.time(), 3)))
 
     await asyncio.gather(one("ordinary", ending=False), one("another", ending=False), one("ending", ending=True))
     assert began == [("ending", 0.0), ("ordinary", 5.0), ("another", 5.0)]
     assert bounds.limiter.in_use == 0
 
 
-async def test_request_past_its_deadline_in_a_pause_proceeds_without_a_slot() -> None:
-    bounds = paused()
-    ended: dict[str, float] = {}
+@in_virtual_time
+async def test_request_past_its_deadline_proceeds_without_a_slot(loop: VirtualLoop) -> None:
+    bounds = paused(loop)
+    ended: dict[str, tuple[float, bool]] = {}
 
     async def one(name: str, until_s: float) -> None:
-        async with bounds.limiter.slot(ending=False, deadline_s=until_s):
-            ended[name] = bounds.time.s
-            assert bounds.limiter.in_use == (0 if until_s < 5 else 1)
+        async with bounds.limiter.slot(ending=False, deadline_s=until_s) as has_slot:
+            ended[name] = round(loop.time(), 3), has_slot
+            assert bounds.limiter.in_use == has_slot
 
     await asyncio.gather(one("four", 4.0), one("hour", 3600.0), one("one", 1.0))
-    # Time passes once more before each of them runs.
-    assert ended == {"one": 1.0 + 0.25, "four": 4.0 + 0.25, "hour": 5.0}
+    assert ended == {"one": (1.0, False), "four": (4.0, False), "hour": (5.0, True)}
     assert bounds.limiter.in_use == 0
 
 
-async def test_request_canceled_during_a_pause_leaves_nothing_behind() -> None:
-    bounds = paused()
-    gate = bounds.time.gate = asyncio.Event()
+@in_virtual_time
+async def test_request_canceled_during_a_pause_leaves_nothing_behind(loop: VirtualLoop) -> None:
+    bounds = paused(loop)
     (waiting,) = await holders(bounds.limiter, "o")
     waiting.task.cancel()
     await asyncio.wait([waiting.task])
-    gate.set()
-    for _ in range(5):
-        await asyncio.sleep(0)
     assert (waiting.task.cancelled(), bounds.limiter.in_use) == (True, 0)
     bounds.answer(200)
     async with bounds.limiter.slot(ending=False):
@@ -347,29 +354,26 @@ async def test_request_canceled_during_a_pause_leaves_nothing_behind() -> None:
 # ---- the executor ------------------------------------------------------------------------------------------------
 
 
-async def test_orders_fail_at_their_deadlines_while_twilio_is_away_and_nothing_is_sent_for_them():
-    async def stays_away(seconds: float) -> None:
-        await system.time.sleep(seconds)
-        system.executor.limiter.observe(RequestResult(0, 0, 0.0, system.time.s))
-
-    system = ExecutorHarness(sleep=stays_away)
-    for _ in range(limits.FAILURES_MAX):
-        system.executor.limiter.observe(RequestResult(0, 0, 0.0, system.time.s))
-    for number, effect in enumerate((redirect, straight, update, find)):
-        system.submit(effect(effect.__name__, f"S{number}"))
+@in_virtual_time
+async def test_orders_fail_at_their_deadlines_while_twilio_is_away_and_only_probes_are_sent(loop: VirtualLoop):
+    system = ExecutorHarness(clock=LoopTime(loop), sleep=asyncio.sleep)
+    for effect in (redirect, straight, update, find):
+        system.calls.script[effect.__name__].append(AWAY)
+        system.submit(effect(effect.__name__, effect.__name__))
     system.submit(hang_up("ending", "S9"))
-    for _ in range(200):
-        await system.settle()
+    while system.executor.executions:
+        for _ in range(limits.FAILURES_MAX):
+            system.executor.limiter.observe(RequestResult(0, 0, 0.0, loop.time()))
+        await asyncio.sleep(0.1)  # a delay: in virtual time
     assert system.finished[0] == "ending"
     assert sorted(system.finished) == ["ending", "find", "redirect", "straight", "update"]
-    assert system.time.s < 12, "ten seconds are the longest deadline"
-    assert system.calls.asked == ["ending"]
+    assert loop.time() < 12, "ten seconds are the longest deadline"
+    assert system.calls.asked[0] == "ending"
     assert system.executor.limiter.in_use == 0
-    await system.executor.drain(1)
 
 
 async def test_order_in_a_session_is_kept_while_twilio_is_busy():
-    system = ExecutorHarness(ExecutorPolicy(requests_max=4, reserved_for_endings=1))
+    system = ExecutorHarness(ExecutorPolicy(requests_max=4))
     goes_on = asyncio.Event()
     for session in range(6):
         for number in range(3):

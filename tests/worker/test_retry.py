@@ -15,7 +15,6 @@ from conferral.runtime.errors import (
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
 from conferral.worker.executor.job import AT_MOST_ONCE
-from conferral.worker.executor.request_limiter import RequestSlots
 from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy, backoff_s
 from tests.support.each import each
 from tests.worker.executor_harness import announcement, away, change, find, gated, recording, say, straight, update
@@ -114,12 +113,6 @@ def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: f
     assert policy.last_request_s == (request_s if is_at_most_once else 1)
     assert (policy.first_wait_s, policy.wait_max_s) == (0.25, 30 if effect.is_ending else 2)
     assert policy.retries_passing_refusals is effect.is_ending
-
-
-def test_eight_of_forty_eight_requests_are_for_endings() -> None:
-    assert ExecutorPolicy().budget == RequestSlots(40, 8)
-    assert ExecutorPolicy().reads_max == 24
-    assert ExecutorPolicy(requests_max=1, reserved_for_endings=0).budget == RequestSlots(1, 0)
 
 
 @each("effect", EFFECTS)

@@ -8,22 +8,19 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.errors import LeaseLostError, OutcomeUnknownError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import EffectUnknown
 from conferral.storage.codecs.effect_codec import ExpireCalls
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.worker.consumer import timers
 from conferral.worker.consumer.post_commit import PostCommitWrites
-from conferral.worker.executor.execution import Execution, ExecutionState
-from conferral.worker.executor.job import Job
 from conferral.worker.router.command_router import CommandRouter
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.memory_redis import MemoryServer
 from tests.worker.cores import core_of
-from tests.worker.executor_harness import BUSY, START_MS, ExecutorHarness, FakeTime, in_flight, redirect, update
+from tests.worker.executor_harness import BUSY, ExecutorHarness, FakeTime, in_flight, update
 
 
 def consumer(number: int, until_due_ms: float, *, is_active: bool = True) -> Any:
@@ -178,17 +175,6 @@ async def test_executor_waits_for_requests_as_long_as_it_may(of_partition: bool,
     assert loop.time() - began_s == pytest.approx(1.5)
     assert system.finished == ["r0"]
     assert in_flight(system.executor) == 0
-
-
-async def test_verification_that_gets_its_turn_too_late_is_not_made() -> None:
-    system = ExecutorHarness()
-    system.calls.script["r"].append(OutcomeUnknownError())
-    execution = Execution(Job(effect=redirect("r"), partition=0, committed_at_ms=START_MS), system.executor._context)
-    assert await execution._handle_error(OutcomeUnknownError(), is_verifying=False) is None
-    assert execution.state is ExecutionState.VERIFYING
-    system.time.s = 8.0
-    assert isinstance(await execution._verify(), EffectUnknown)
-    assert system.calls.asked == []
 
 
 @in_virtual_time

@@ -47,7 +47,6 @@ class Work:
     """Stands in for the executor: what is under way at Twilio for a partition."""
 
     busy_partitions: set[int] = field(default_factory=set)
-    verifying_partitions: set[int] = field(default_factory=set)
     #: How long what is under way takes, seconds.
     request_s: float = 0.0
     drained: list[int] = field(default_factory=list)

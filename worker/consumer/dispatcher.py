@@ -9,7 +9,6 @@ from conferral.runtime.lifecycle import call_after_requests
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
@@ -139,7 +138,6 @@ class Dispatcher:
             # In any history, nothing was sent before its entry existed.
             sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
             mark_may_be_lost=may_repeat,
-            session_goes_on=session.state not in (State.BRIDGED, State.ENDED),
         )
 
     def _forget_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:

@@ -50,6 +50,10 @@ LONG_LEASE_WAIT_S = 1.0
 FAILED_ATTEMPT_KINDS_MAX = 6
 
 
+#: What Twilio's answer to an effect shows.
+Answer = CallsRead | HangUpResult | PlacedCall | StartedRecording | bool | None
+
+
 async def no_checkpoint(_point: str, _detail: object) -> None:
     """Do nothing."""
 
@@ -84,12 +88,11 @@ class ExecutionContext:
 
     def __post_init__(self) -> None:
         self.limiter = RequestLimiter(
-            self.policy.budget,
+            self.policy.requests_max,
             worker_count=self.worker_count,
             clock=self.clock,
             metrics=self.metrics,
             rng=self.rng,
-            sleep=self.sleep,
         )
         self.read_turns = asyncio.Semaphore(self.policy.reads_max)
 
@@ -102,6 +105,10 @@ class ExecutionContext:
 class ExecutionState(Enum):
     """Progress of an execution: whether its job can still be dropped."""
 
+    #: A dial waits for its permit: nothing of its session waits behind it.
+    PACED = "paced"
+    #: Another change of its session comes first.
+    QUEUED = "queued"
     #: No request in flight.
     UNSENT = "unsent"
     SENDING = "sending"
@@ -113,17 +120,20 @@ class ExecutionState(Enum):
 class Execution:
     """Executes one job."""
 
-    def __init__(self, job: Job, context: ExecutionContext) -> None:
+    def __init__(self, job: Job, context: ExecutionContext, *, is_cancelled: bool = False) -> None:
         self.job = job
-        self.state = ExecutionState.UNSENT
+        self.state = ExecutionState.QUEUED
         self.attempts = 0
-        #: The session ended: no further request is sent.
-        self.is_cancelled = False
-        #: The unexpected error that ended the execution; empty without one.
-        self.internal_error = ""
+        #: The session ended, or no one waits for the dial: no further request is sent.
+        self.is_cancelled = is_cancelled
+        #: Unexpected error that ends the execution; empty without one.
+        self.internal_error = job.internal_error
+        #: How long a dial waited for its permit, milliseconds.
+        self.dial_wait_ms = 0
         self.context = context
         self._policy = context.policy.for_effect(job.effect)
-        self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
+        #: Monotonic seconds; set once it runs.
+        self._deadline_s = math.inf
         #: How long it has waited for Redis to allow a request, seconds.
         self._lease_wait_s = 0.0
         self._consecutive_failures = 0
@@ -139,25 +149,38 @@ class Execution:
         #: Twilio's time of the first request, if the outbox has it, or may have it by now; Unix milliseconds.
         self._sent_at_ms = job.sent_at_ms
         self._times = TwilioTimes(job, context.now_ms, context.twilio_now_ms)
-        if job.may_have_been_sent and not self._is_at_most_once:
-            now_ms = context.now_ms(job.partition)
-            until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
-            self._mark_unknown(context.clock.monotonic_s() - (now_ms - until_ms) / 1000)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it has had its turn."""
+        return self.state not in (ExecutionState.PACED, ExecutionState.QUEUED)
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether it has sent nothing that is unanswered."""
+        return self.state is ExecutionState.UNSENT or not self.has_begun
 
     @property
     def is_between_requests(self) -> bool:
         """Whether no request is in flight, and none has succeeded."""
-        return self.state in (ExecutionState.UNSENT, ExecutionState.VERIFYING)
+        return self.is_unsent or self.state is ExecutionState.VERIFYING
 
     @property
     def can_be_left(self) -> bool:
         """Whether the next holder can continue; a mark makes the outcome unknown."""
-        return self.is_between_requests and not self._must_not_be_sent
+        return self.is_between_requests and not self.must_not_be_sent
 
     async def run(self) -> JobOutcome:
         """Return the outcome, or raise LeaseLostError or JobObsoleteError."""
-        if self.job.internal_error:
-            return self.fail_internally(self.job.internal_error)
+        if self.internal_error:
+            return self.fail_internally(self.internal_error)
+        job, context = self.job, self.context
+        self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
+        self.state = ExecutionState.UNSENT
+        if job.may_have_been_sent and not self._is_at_most_once:
+            now_ms = context.now_ms(job.partition)
+            until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
+            self._mark_unknown(context.clock.monotonic_s() - (now_ms - until_ms) / 1000)
         outcome = await self._run()
         # If a single request failed, the outcome itself says so.
         if self.attempts < 2 and (not self._failed_attempts or isinstance(outcome, EffectFailed)):
@@ -167,8 +190,7 @@ class Execution:
 
     async def _run(self) -> JobOutcome:
         """Send, verify, and retry; never repeat what can't be verified."""
-        is_unsent = self.state is ExecutionState.UNSENT
-        if is_unsent and (self._must_not_be_sent or (self._is_at_most_once and self.job.mark_may_be_lost)):
+        if self.must_not_be_sent or (self._is_at_most_once and self.job.mark_may_be_lost):
             self.state = ExecutionState.FINISHED
             return unknown(self.job.effect)
         while True:
@@ -194,14 +216,14 @@ class Execution:
         requested_at_s = context.clock.monotonic_s()
         async with (
             context.read_turns if is_read else nullcontext(),
-            context.limiter.slot(ending=effect.is_ending, deadline_s=deadline_s) as has_waited,
+            context.limiter.slot(ending=effect.is_ending, deadline_s=deadline_s) as has_slot,
         ):
             if is_read:
                 self._deadline_s += context.clock.monotonic_s() - requested_at_s
-            if self.is_cancelled or self._remaining_s() <= 0:
+            if self.is_cancelled or not has_slot or self._remaining_s() <= 0:
                 return self._give_up()
             await self._require_lease()
-            outcome = await self._check_before_send(effect, has_waited=has_waited)
+            outcome = await self._check_before_send(effect)
             if outcome is not None or self._remaining_s() <= 0:  # Redis may have used up the time
                 return outcome or self._give_up()
             if isinstance(effect, FindCall):
@@ -211,7 +233,7 @@ class Execution:
             _count_request(context, self.job, self.attempts)
             self.state = ExecutionState.SENDING
             error: ProviderError | None = None
-            found: CallsRead | HangUpResult | PlacedCall | StartedRecording | bool | None = None
+            found: Answer = None
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(self._may_send_now):
@@ -224,55 +246,47 @@ class Execution:
         if error is not None:
             self.state, self._has_been_sent = ExecutionState.UNSENT, False
             raise error
-        match found:
-            case PlacedCall():
-                return await self._succeeded_with_call(found.call_sid, found.queue_ms)
-            case StartedRecording():
-                return succeeded(self.job.effect, recording_sid=found.recording_sid)
-            case HangUpResult():
-                return succeeded(self.job.effect, was_over=found.was_over)
-            case CallsRead():
-                return found
-            case _:
-                return succeeded(self.job.effect, is_confirmed=bool(found))
+        if isinstance(found, PlacedCall):
+            return await self._succeeded_with_call(found.call_sid, found.queue_ms)
+        return _outcome_of(self.job.effect, found)
 
-    async def _check_before_send(self, effect: Effect, *, has_waited: bool) -> JobOutcome | None:
-        """Mark a dial or announcement; return an outcome if not to be sent."""
-        may_be_back = not self.job.session_goes_on or has_waited or self.attempts > 0
-        if (
-            may_be_back
-            and effect.is_ending
-            and isinstance(effect, CallEffect)
-            and await self.context.outbox.has_come_back(effect)
-        ):
-            log.warning("call_left_alone", **log_fields(effect), party=effect.party, call_sid=effect.call_sid)
-            return succeeded(effect, was_over=True)  # for this session, it is
-        if isinstance(effect, Dial) and (known := await self._check_before_dial(effect, has_waited=has_waited)):
-            return known
-        if _may_be_replaced(
-            self.job, self.attempts, self._may_have_happened
-        ) and not await self.context.outbox.session_awaits(effect):
-            # A failure of a redirect would undo a later conversion.
-            return unknown(effect) if isinstance(effect, RedirectCall) else self._give_up()
-        if isinstance(effect, Dial) or self._is_at_most_once:
-            if self._sent_at_ms is None:
-                self._sent_at_ms = await self.context.twilio_now_ms()
-                if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
-                    return unknown(self.job.effect)
-            # Redis may have been slow, and the lease may be another worker's.
-            await self._require_lease()
-        return None
+    async def _check_before_send(self, effect: Effect) -> JobOutcome | None:
+        """Ask whether the effect is still wanted; return an outcome if it isn't."""
+        outbox = self.context.outbox
+        match effect:
+            case Dial():
+                status = await outbox.dial_status(effect)
+                if status.call_sid:
+                    return await self._succeeded_with_call(status.call_sid)
+                if not status.is_wanted:
+                    return self._give_up()
+            case CallEffect(is_ending=True):
+                if await outbox.has_come_back(effect):
+                    log.warning("call_left_alone", **log_fields(effect), party=effect.party, call_sid=effect.call_sid)
+                    return succeeded(effect, was_over=True)  # for this session, it is
+            case ChangeRecording(status=RecordingStatus.STOPPED):
+                pass  # final: a session may forget a recording that it stops
+            case RedirectCall():
+                # A leg that has left the conference on purpose would be pulled back.
+                if not await outbox.session_awaits(effect):
+                    return unknown(effect)  # a failure would undo a later conversion
+            case UpdateParticipant() | ChangeRecording() if not self._may_have_happened:
+                pass  # an update that is replaced before it is sent does no harm
+            case UpdateParticipant() | StartRecording() | ChangeRecording():
+                # Sent again after a later hold, an unhold would let a consult be overheard.
+                if not await outbox.session_awaits(effect):
+                    return self._give_up()
+        is_marked = isinstance(effect, Dial) or self._is_at_most_once
+        return await self._mark(effect) if is_marked else None
 
-    async def _check_before_dial(self, effect: Dial, *, has_waited: bool) -> JobOutcome | None:
-        """Return the outcome of a dial that has a call or is unwanted, else None."""
-        job = self.job
-        has_waited = has_waited or job.was_queued or job.is_cancelled or job.dial_wait_ms > 0
-        if job.may_have_been_sent or has_waited or self.attempts:
-            status = await self.context.outbox.dial_status(effect)
-            if status.call_sid:
-                return await self._succeeded_with_call(status.call_sid)
-            if job.is_cancelled or not status.is_wanted:
-                return self._give_up()
+    async def _mark(self, effect: Effect) -> JobOutcome | None:
+        """Mark it as sent; return an outcome if it may have been before."""
+        if self._sent_at_ms is None:
+            self._sent_at_ms = await self.context.twilio_now_ms()
+            if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
+                return unknown(effect)
+        # Redis may have been slow, and the lease may be another worker's.
+        await self._require_lease()
         return None
 
     def _may_send_now(self) -> bool:
@@ -291,7 +305,7 @@ class Execution:
         return isinstance(self.job.effect, AT_MOST_ONCE)
 
     @property
-    def _must_not_be_sent(self) -> bool:
+    def must_not_be_sent(self) -> bool:
         """Whether it may have been sent, and can't be verified."""
         return self._is_at_most_once and self._sent_at_ms is not None
 
@@ -306,8 +320,8 @@ class Execution:
         """Return an earlier request's outcome; None to verify or send again."""
         effect, context = self.job.effect, self.context
         await self._require_lease()  # before taking a slot, as in `_send`
-        async with context.limiter.slot(ending=False, deadline_s=self._deadline_s):
-            if self._remaining_s() <= 0:
+        async with context.limiter.slot(ending=False, deadline_s=self._deadline_s) as has_slot:
+            if not has_slot or self._remaining_s() <= 0:
                 return self._give_up()
             await self._require_lease()
             # Before the request: its answer may be as old as its start.
@@ -366,16 +380,7 @@ class Execution:
             return unknown(self.job.effect) if is_unknown else failed(self.job.effect, error)
         if wait_s >= self._remaining_s() or (self.is_cancelled and self.state is ExecutionState.UNSENT):
             return self._give_up()
-        log.warning(
-            "effect_retried",
-            **log_fields(self.job.effect),
-            party=self.job.effect.party,
-            attempt=self.attempts,
-            wait_s=round(wait_s, 3),
-            error_type=type(error).__name__,
-            status=error.http_status,
-            code=error.code,
-        )
+        _log_retry(self.job.effect, self.attempts, wait_s, error)
         if wait_s:
             await context.sleep(wait_s)
         return None
@@ -390,7 +395,7 @@ class Execution:
         """Return the outcome after an unexpected error: unknown or failed."""
         self.state = ExecutionState.FINISHED
         self.internal_error = reason
-        effect, is_marked = self.job.effect, self._must_not_be_sent
+        effect, is_marked = self.job.effect, self.must_not_be_sent
         is_unknown = self._has_been_sent or self._may_have_happened or is_marked or self.job.mark_may_be_lost
         outcome = unknown(effect) if is_unknown else replace(failed(effect, self._last_error), reason=reason)
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
@@ -409,21 +414,32 @@ class Execution:
             if isinstance(effect, FindCall) and not is_ours:
                 call_sid = ""  # another session dialed the same address
         # The wait for a permit counts as queue time, like Twilio's own queue.
-        return succeeded(self.job.effect, call_sid, queue_ms + self.job.dial_wait_ms)
+        return succeeded(self.job.effect, call_sid, queue_ms + self.dial_wait_ms)
 
 
-def _may_be_replaced(job: Job, attempts: int, may_have_happened: bool) -> bool:
-    """Whether the session may not want it anymore: a hold replaces an unhold."""
-    match job.effect:
-        case StartRecording() | RedirectCall():
-            # Redirected again, a leg that has left the conference on purpose would be pulled back.
-            return job.may_have_been_sent or job.was_queued or attempts > 0
-        case ChangeRecording(status=RecordingStatus.STOPPED):
-            return False  # final: a session may forget a recording that it stops
-        case UpdateParticipant() | ChangeRecording():
-            # Sent again after a later hold, an unhold would let a consult be overheard.
-            return may_have_happened
-    return False
+def _outcome_of(effect: Effect, found: Answer) -> JobOutcome:
+    match found:
+        case StartedRecording():
+            return succeeded(effect, recording_sid=found.recording_sid)
+        case HangUpResult():
+            return succeeded(effect, was_over=found.was_over)
+        case CallsRead():
+            return found
+        case _:
+            return succeeded(effect, is_confirmed=bool(found))
+
+
+def _log_retry(effect: Effect, attempt: int, wait_s: float, error: ProviderError) -> None:
+    log.warning(
+        "effect_retried",
+        **log_fields(effect),
+        party=effect.party,
+        attempt=attempt,
+        wait_s=round(wait_s, 3),
+        error_type=type(error).__name__,
+        status=error.http_status,
+        code=error.code,
+    )
 
 
 def _count_request(context: ExecutionContext, job: Job, attempt: int) -> None:

@@ -37,23 +37,10 @@ class Job:
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
-    #: How long a dial waited for its permit: it may no longer be wanted.
-    dial_wait_ms: int = 0
-    #: A dial that waited in its session's queue may no longer be wanted.
-    was_queued: bool = False
-    #: Decided just now in a session that goes on in its conference: none of its calls can have opened a later one.
-    session_goes_on: bool = False
-    #: A dial canceled while it waited is only reported.
-    is_cancelled: bool = False
     #: Unexpected error because of which the job is only reported; or empty.
     internal_error: str = ""
     #: Called after the first attempt, whatever its result.
     on_attempted: Callable[[], None] | None = None
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether it may have been sent, and is not sent again."""
-        return self.sent_at_ms is not None and isinstance(self.effect, AT_MOST_ONCE)
 
     @property
     def first_sent_at_ms(self) -> int:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from conferral.runtime.errors import ProviderError, ProviderRefusedError
 from conferral.statemachine import effects
-from conferral.worker.executor.request_limiter import RequestSlots
 
 #: A longer Retry-After is capped: a wrong header must not keep a caller in a billed conference.
 RETRY_AFTER_MAX_S = 60.0
@@ -57,19 +56,12 @@ class ExecutorPolicy:
     )
     #: Concurrent effects of all workers together. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
     requests_max: int = 48
-    #: Reserved, so hung requests never keep a caller in a conference.
-    reserved_for_endings: int = 8
     #: Concurrent reads of one worker.
     reads_max: int = 24
     #: Between verifications of an effect whose outcome is unknown.
     verify_interval_s: float = 0.5
     #: From a request until its participant is listed: new TwiML runs within 0.7 s, but a list may lag.
     settle_s: float = 2.0
-
-    @property
-    def budget(self) -> RequestSlots:
-        """The budget that all workers share."""
-        return RequestSlots(self.requests_max - self.reserved_for_endings, self.reserved_for_endings)
 
     def for_effect(self, effect: effects.Effect) -> RetryPolicy:
         """Return the retry policy for an effect."""

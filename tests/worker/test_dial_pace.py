@@ -6,10 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.runtime.metrics import Metrics
-from conferral.worker.executor.dial_queue import DialQueue, RequestPermit
-from conferral.worker.executor.job import Job
-from tests.worker.executor_harness import FakeTime, straight
+from conferral.worker.executor.dial_pace import DialPace, RequestPermit
 
 
 class Ticks:
@@ -57,21 +54,23 @@ class Dials:
     def __init__(self, request_permit: RequestPermit) -> None:
         self.ticks = Ticks()
         self.got: list[str] = []
-        self.queue = DialQueue(
-            request_permit,
-            lambda job: self.got.append(job.effect.effect_id),
-            clock=FakeTime(),
-            metrics=Metrics(),
-            sleep=self.ticks.sleep,
-        )
+        self.waiting: dict[str, asyncio.Task[None]] = {}
+        self._pace = DialPace(request_permit, self.ticks.sleep)
 
     def add(self, name: str, *, urgent: bool = True) -> None:
-        self.queue.add(Job(effect=straight(name, is_urgent=urgent), partition=0, committed_at_ms=0))
+        self.waiting[name] = asyncio.create_task(self._wait(name, urgent))
 
-    def remove(self, *names: str) -> list[str]:
-        return [job.effect.effect_id for job in self.queue.remove(lambda job: job.effect.effect_id in names)]
+    async def _wait(self, name: str, urgent: bool) -> None:
+        await self._pace.wait(urgent=urgent)
+        self.got.append(name)
+        del self.waiting[name]
+
+    def remove(self, *names: str) -> None:
+        for name in names:
+            self.waiting.pop(name).cancel()
 
     async def tick(self) -> None:
+        await settle()
         self.ticks.tick()
         await settle()
 
@@ -90,15 +89,14 @@ def gates() -> Gates:
 async def dials(gates: Gates) -> AsyncIterator[Dials]:
     dials = Dials(gates.ask)
     yield dials
-    dials.queue.close()
-    assert len(dials.queue) == 0
+    dials.remove(*dials.waiting)
 
 
 async def test_first_who_waits_asks_for_all(dials: Dials, gates: Gates) -> None:
     for name in "abc":
         dials.add(name)
     await settle()
-    assert (gates.asked, dials.ticks.slept, len(dials.queue)) == ([True], [0.5], 3)
+    assert (gates.asked, dials.ticks.slept, len(dials.waiting)) == ([True], [0.5], 3)
 
     gates.permits = 2
     await dials.tick()
@@ -123,14 +121,14 @@ async def test_removed_dials_free_their_places(dials: Dials, gates: Gates) -> No
     for name in "abc":
         dials.add(name)
     await settle()
-    assert dials.remove("a", "b", "elsewhere") == ["a", "b"]
+    dials.remove("a", "b")
 
     gates.permits = 1
     await dials.tick()
     assert dials.got == ["c"]
     dials.add("d")
     await settle()
-    assert (dials.remove("d"), len(gates.asked)) == (["d"], 3)
+    dials.remove("d")
     await dials.tick()
     assert (dials.got, len(gates.asked)) == (["c"], 3), "no one asks for no one"
 
