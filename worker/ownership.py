@@ -29,8 +29,6 @@ from conferral.storage.partition.lease import EpochUsedError, Lease, RolledBackE
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.core import WorkerCore
-from conferral.worker.executor.executor import Executor
-from conferral.worker.rollback_watch import RollbackWatch
 
 log = structlog.get_logger()
 
@@ -102,12 +100,13 @@ class _OtherWorkers:
 class Ownership:
     """Owns tasks and a fair share of the partitions; runs their consumers."""
 
+    #: Known once it runs: the executor, in turn, needs this.
+    _context: WorkerContext
+
     def __init__(self, core: WorkerCore) -> None:
         self._core = core
         self._clock = core.clock
         self.consumers: dict[int, PartitionConsumer] = {}
-        #: Set when a new timer is due before all known ones.
-        self.timers_changed = asyncio.Event()
         #: Live workers, this one included (count).
         self.live_workers = 1
         self._number = 0
@@ -127,7 +126,6 @@ class Ownership:
         self._rolled_back: set[int] = set()
         #: Partitions whose last consumer here an unexpected error has ended.
         self._failed: set[int] = set()
-        self._rollback_watch = RollbackWatch(core)
         self._stopping, self._wake, self._ticked = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     # ---- what others ask ---------------------------------------------------------------------------------------------
@@ -172,23 +170,21 @@ class Ownership:
 
     # ---- the tick ----------------------------------------------------------------------------------------------------
 
-    async def run(self, stop: asyncio.Event, context: WorkerContext, executor: Executor) -> None:
+    async def run(self, stop: asyncio.Event, context: WorkerContext) -> None:
         """Tick until the stop; then let every consumer finish its batch."""
+        self._context = context
         stopping = asyncio.ensure_future(stop.wait())
         stopping.add_done_callback(lambda _: self._wake.set())
         while not stop.is_set():
             self._wake.clear()
             granted = await self._tick(Wants.NOTHING if self._core.takes_nothing else Wants.SHARE)
             if granted is not None and not stop.is_set():
-                self._follow(granted, context, executor)
-                self._give_back_surplus(granted.surplus, executor)
-                self._rollback_watch.confirm_when_due(granted.server, self.consumers.values())
+                self._follow(granted)
+                self._give_back_surplus(granted.surplus)
             await pause(self._wake, self._until_next_tick_s())
         self._stopping.set()
-        self.timers_changed.set()  # wake the timer loop
         for consumer in self.consumers.values():
             consumer.stop()
-        self._rollback_watch.stop()
         if tasks := [serving.task for serving in self._serving.values()]:
             await asyncio.wait(tasks)
 
@@ -254,22 +250,22 @@ class Ownership:
 
     # ---- what follows from it ----------------------------------------------------------------------------------------
 
-    def _follow(self, granted: Granted, context: WorkerContext, executor: Executor) -> None:
+    def _follow(self, granted: Granted) -> None:
         """Start the consumers of new partitions, and stop those of lost ones."""
         epochs = {int(item): epoch for item, epoch in granted.epochs.items() if item.isdecimal()}
         for number, serving in list(self._serving.items()):
             if epochs.get(number) != serving.epoch:
-                self._drop(number, executor)
+                self._drop(number)
         for number, epoch in epochs.items():
             is_over = str(number) in self._gives_back or self._used_epochs.get(str(number), 0) >= epoch
             if number not in self._serving and not is_over:
-                task = asyncio.get_running_loop().create_task(self._serve(number, epoch, context, executor))
+                task = asyncio.get_running_loop().create_task(self._serve(number, epoch))
                 self._serving[number] = _Serving(epoch, task)
         if self._core.takes_nothing:
             self._gives_back.update(task for task in coordinator.TASKS if task in granted.epochs)
         self._core.metrics.partitions_held.set(len(self.consumers))
 
-    def _drop(self, number: int, executor: Executor) -> None:
+    def _drop(self, number: int) -> None:
         """Stop a partition that is another worker's, or is to be claimed again."""
         consumer = self.consumers.get(number)
         if consumer is None:
@@ -277,21 +273,20 @@ class Ownership:
         elif not consumer.is_lost:
             log.warning("lease_lost", partition=number, holder=consumer.lease.holder)
             consumer.mark_lost()
-            executor.drop_partition(number)
+            self._context.executor.drop_partition(number)
 
-    def _give_back_surplus(self, surplus: int, executor: Executor) -> None:
+    def _give_back_surplus(self, surplus: int) -> None:
         """Stop idle partitions above the share: the only way to move a partition."""
         active = [consumer for consumer in self.consumers.values() if consumer.is_active]
         on_their_way = len(self._serving) - len(active) + sum(item.isdecimal() for item in self._gives_back)
-        busy = executor.busy_partitions
+        busy = self._context.executor.busy_partitions
         idle = [consumer for consumer in active if consumer.number not in busy]
-        idle.sort(key=lambda consumer: len(consumer.session_gauge.states))
         for consumer in idle[: max(0, surplus - on_their_way)]:
             consumer.stop()
 
     # ---- the life of a partition -------------------------------------------------------------------------------------
 
-    async def _serve(self, number: int, epoch: int, context: WorkerContext, executor: Executor) -> None:
+    async def _serve(self, number: int, epoch: int) -> None:
         """Claim a partition, consume it, and give it back or ask for a new epoch.
 
         Whatever ends this, the next tick says so. An unexpected error costs one epoch.
@@ -301,7 +296,7 @@ class Ownership:
             with contain(ItemKind.TASK, self._core.metrics, task="leases", partition=number):
                 lease = await self._claim(number, epoch)
                 if lease is not None:
-                    is_given_back = await self._consume(number, lease, context, executor)
+                    is_given_back = await self._consume(number, lease)
         finally:
             del self._serving[number]
             if number not in self.consumers:  # else it waits for the end of the stop
@@ -340,14 +335,12 @@ class Ownership:
         """Whether a worker is not live, and has not given a partition back."""
         return name not in ("", self._core.name) and name not in self._others
 
-    async def _consume(self, number: int, lease: Lease, context: WorkerContext, executor: Executor) -> bool:
+    async def _consume(self, number: int, lease: Lease) -> bool:
         """Run a partition's consumer; return whether it was given back."""
         consumer = PartitionConsumer(
             number,
             lease,
-            context,
-            self._core.store_clock,
-            self.timers_changed.set,
+            self._context,
             is_after_death=number in self._failed or self._has_died(lease.last_holder),
         )
         self._failed.discard(number)
@@ -357,10 +350,10 @@ class Ownership:
             if self._stopping.is_set() and not consumer.is_lost:
                 return False
             if not consumer.is_lost:
-                await executor.drain_partition(number, DRAIN_S)
+                await self._context.executor.drain_partition(number, DRAIN_S)
         finally:
             if consumer.is_lost:
-                executor.drop_partition(number)
+                self._context.executor.drop_partition(number)
             if consumer.is_lost or not self._stopping.is_set():
                 del self.consumers[number]
             if consumer.has_failed:
@@ -371,19 +364,19 @@ class Ownership:
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
-    async def drain(self, is_drained: asyncio.Event, executor: Executor) -> None:
+    async def drain(self, is_drained: asyncio.Event) -> None:
         """Give idle partitions back until `is_drained`; keep those with requests."""
         while not is_drained.is_set() and self.consumers:
             if self.live_workers > 1:  # a lone worker finishes them: no other could before the next start
                 for number in self.consumers:
-                    executor.leave_partition(number)
-            await self._give_back(self.consumers.keys() - executor.busy_partitions)
+                    self._context.executor.leave_partition(number)
+            await self._give_back(self.consumers.keys() - self._context.executor.busy_partitions)
             pause_s = IDLE_POLL_S
             if self._gives_back or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
                 pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else RETRY_PAUSE_S
             for number, consumer in list(self.consumers.items()):
                 if consumer.is_lost or str(number) not in self._epochs:
-                    executor.drop_partition(number)
+                    self._context.executor.drop_partition(number)
                     del self.consumers[number]
             await pause(is_drained, pause_s)
 

@@ -1,7 +1,7 @@
 """The worker process: wires its parts, runs them, and shuts them down."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -19,11 +19,11 @@ from conferral.statemachine.states import State
 from conferral.storage import config, retention
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.queries import live_workers, process_registry, redis_warnings
 from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
-from conferral.worker.consumer.timers import fire_timers
 from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import CredentialsWatch
 from conferral.worker.environment import Environment
@@ -39,7 +39,8 @@ STOP_S = 8.5
 #: Part of `STOP_S` reserved for releasing the leases.
 RELEASE_S = 1.5
 CONFIG_CHECK_EVERY_S = 1.0
-GAUGES_EVERY_S = 2.0
+GAUGES_EVERY_S = 5.0
+STATES_PER_READ_MAX = 200
 WARN_EVERY_S = 60.0
 
 
@@ -105,8 +106,7 @@ class Worker:
             stopping = asyncio.create_task(self._stop_deadline_s(stop))
             log.info("worker_started", holder=self.name, count=keys.partitions)
             work: dict[str, Callable[[], Awaitable[None]]] = {
-                "leases": lambda: parts.ownership.run(stop, parts.context, parts.executor),
-                "timers": lambda: fire_timers(stop, parts.ownership, self.metrics),
+                "leases": lambda: parts.ownership.run(stop, parts.context),
                 "router": lambda: parts.router.run(stop),
                 "config": lambda: self._maintain_config(stop, parts.core),
                 "credentials": lambda: parts.credentials.run(stop),
@@ -197,7 +197,7 @@ class Worker:
     async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
         left_s = stop_by_s - self._clock.monotonic_s()
         is_drained = asyncio.Event()
-        handing_over = asyncio.ensure_future(parts.ownership.drain(is_drained, parts.executor))
+        handing_over = asyncio.ensure_future(parts.ownership.drain(is_drained))
         await parts.executor.drain(max(0.0, left_s - RELEASE_S))
         is_drained.set()
         try:
@@ -255,16 +255,28 @@ class Worker:
         for text in found.values():
             log.error("redis_warning", reason=text)
 
+    async def _live_states(self, store: PartitionStore, partitions: Iterable[int]) -> list[State]:
+        states: list[State] = []
+        for number in partitions:
+            session_ids = await store.live_sessions(number)
+            for start in range(0, len(session_ids), STATES_PER_READ_MAX):
+                states += (await store.states_of(session_ids[start : start + STATES_PER_READ_MAX])).values()
+        return states
+
     async def _update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         labelled: set[int] = set()
         consumers = parts.ownership.consumers
         while not stop.is_set():
-            states = [state for consumer in consumers.values() for state in consumer.session_gauge.states.values()]
-            if not states:
-                self._store_clock.resync()  # nothing is timed by the time before a step of Redis's clock
-            for state in State:
-                if state is not State.ENDED:
-                    self.metrics.sessions.labels(state.value).set(states.count(state))
+            try:
+                states = await self._live_states(parts.partition_store, [*consumers])
+            except StoreError as error:
+                log_unreachable(error, task="gauges")
+            else:
+                if not states:
+                    self._store_clock.resync()  # nothing is timed by the time before a step of Redis's clock
+                for state in State:
+                    if state is not State.ENDED:
+                        self.metrics.sessions.labels(state.value).set(states.count(state))
             for number in labelled - consumers.keys():
                 self.metrics.partition_lag.remove(str(number))
             for number, consumer in consumers.items():

@@ -131,11 +131,10 @@ class WorkerParts:
         )
         self.router = CommandRouter(core, connections.reads, rules, partial(self.ownership.owns, ROUTER))
         self.context = WorkerContext(
+            core=reserved_core,
             partition_store=self.partition_store,
             session_store=SessionStore(connections.reserved, keys, session_ttl_s=settings.session_ttl_s),
             executor=self.executor,
-            clock=clock,
-            metrics=core.metrics,
             policy=policy,
             session_ttl_s=call_ttl_s,
             sessions_max=environment.sessions_max // settings.partitions,

@@ -133,7 +133,7 @@ def call_after_requests(function: Callable[..., object], *arguments: object, ite
         loop.call_soon(function, *arguments)
 
 
-async def pause(until: asyncio.Event, wait_s: float) -> None:
+async def pause(until: asyncio.Event, wait_s: float | None) -> None:
     """Wait for these seconds, or until an event, such as the process's stop."""
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):

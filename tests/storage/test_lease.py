@@ -57,7 +57,6 @@ async def test_all_holders_verify_for_one_minute_after_another_server(client, ke
     second = await leases.claim(client, keys, P, "2:one", clock)
     assert VERIFY_S - 5 < second.verify_until_s - clock.monotonic_s() <= VERIFY_S
     third = await leases.claim(client, keys, P, "3:two", clock)
-    assert third.verify_until_ms == second.verify_until_ms, "the same rollback"
     assert third.verify_until_s == pytest.approx(second.verify_until_s, abs=1.0)
 
 

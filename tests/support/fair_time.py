@@ -16,7 +16,7 @@ from unittest.mock import patch
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.sandbox.model.inputs import TimePassed
 from conferral.sandbox.service import Sandbox
-from conferral.worker.consumer import partition_consumer
+from conferral.worker import process
 
 #: How often the kernel is asked, seconds at least.
 _EVERY_S = 0.003
@@ -174,4 +174,4 @@ def steady_partition_time() -> Iterator[None]:
             patched.stop()
 
 
-patched = patch.object(partition_consumer, "StoreClock", SteadyStoreClock)
+patched = patch.object(process, "StoreClock", SteadyStoreClock)

@@ -6,18 +6,19 @@ from typing import Any
 import pytest
 
 from conferral.runtime.clock import StoreClock
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.executor.job import Job
+from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, FakeTime, gated, update
 
 WINDOW_MS = 10_000
@@ -100,13 +101,12 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
         jobs.extend(found)
 
     context: Any = SimpleNamespace(
-        executor=executor, partition_store=None, clock=time, metrics=Metrics(), session_ttl_s=60,
-        on_committed=lambda _decisions: None,
+        executor=executor, partition_store=None, session_ttl_s=60, on_committed=lambda _decisions: None,
+        core=core_of(None, Keys("test", 1), time, store_clock=StoreClock(time, offset_ms=AHEAD_MS)),
     )  # fmt: skip
-    none: Any = SimpleNamespace(update=lambda *_given: None)
-    clock = StoreClock(time, offset_ms=AHEAD_MS)
-    clock.observe(START_MS)
+    context.core.store_clock.observe(START_MS)
     until_s = time.monotonic_s() + 60.0 if verifies else 0.0
-    lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s, verify_until_ms=0)
+    lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s)
     quarantine: Any = SimpleNamespace(submit_all=submit_all, dead_letter_unreadable=nothing)
-    return Dispatcher(0, lease, context, clock, none, none, quarantine)
+    none: Any = None
+    return Dispatcher(0, lease, context, none, quarantine)

@@ -106,14 +106,14 @@ async def test_slow_redis_is_not_a_dead_one(team: WorkerCluster) -> None:
 async def test_request_waits_for_a_renewal_and_says_why(team: WorkerCluster) -> None:
     worker = team.join()
     await team.until_fair(2.0)
-    team.server.stop()
+    team.server.fault = lambda _name: Fault.UNREACHABLE
     await team.passes(3.0)
     waiting = asyncio.ensure_future(worker.process.start(worker.keeper.may_send(1)))
     await team.passes(3.0)
     assert not waiting.done()
     assert worker.keeper.problems[0].startswith("no request may leave")
     assert not worker.keeper.owns("commands")
-    team.server.start()
+    team.server.fault = None
     await team.passes(3.0)
     assert await waiting is True
     assert worker.keeper.problems == []

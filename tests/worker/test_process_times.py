@@ -68,24 +68,31 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
 @in_virtual_time
 async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     worker, stop = worker_of(loop), asyncio.Event()
+    waiting = {1: 7, 2: 0}
+    sessions = {1: [State.BRIDGED] * 500 + [State.CONFERENCED], 2: [], 3: [State.CONVERTING]}
 
-    def held(waiting: int, *states: State) -> Any:
-        named = {f"s{number}": state for number, state in enumerate(states)}
-        return SimpleNamespace(session_gauge=SimpleNamespace(states=named), lease=SimpleNamespace(waiting=waiting))
+    class Store:
+        async def live_sessions(self, partition: int) -> list[str]:
+            return [f"{partition}-{number}" for number in range(len(sessions[partition]))]
 
-    consumers = {1: held(7, State.BRIDGED, State.BRIDGED, State.CONFERENCED), 2: held(0)}
-    parts: Any = SimpleNamespace(ownership=SimpleNamespace(consumers=consumers, may_send_now=True))
+        async def states_of(self, session_ids: list[str]) -> dict[str, State]:
+            found = (name.split("-") for name in session_ids)
+            return {f"{partition}-{number}": sessions[int(partition)][int(number)] for partition, number in found}
+
+    consumers = {number: SimpleNamespace(lease=SimpleNamespace(waiting=count)) for number, count in waiting.items()}
+    ownership = SimpleNamespace(consumers=consumers, may_send_now=True)
+    parts: Any = SimpleNamespace(ownership=ownership, partition_store=Store())
     updating = asyncio.create_task(worker._update_gauges(stop, parts))
 
     def value(name: str, **labels: str) -> float | None:
         return worker.metrics.registry.get_sample_value(f"conferral_{name}", labels)
 
     await asyncio.sleep(1.0)  # a delay: virtual time
-    assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [2, 1, 0]
+    assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [500, 1, 0]
     assert value("sessions", state="ended") is None
     assert [value("partition_lag_events", partition=number) for number in "123"] == [7, 0, None]
     del consumers[1]
-    consumers[3] = held(5, State.CONVERTING)
+    consumers[3] = SimpleNamespace(lease=SimpleNamespace(waiting=5))
     await asyncio.sleep(8.0)  # a delay: virtual time
     assert [value("sessions", state=state) for state in ("bridged", "conferenced", "converting")] == [0, 0, 1]
     assert [value("partition_lag_events", partition=number) for number in "123"] == [None, 0, 5]

@@ -1,19 +1,14 @@
 """A worker stops in bounded time, even if Redis or Twilio is silent. In virtual time."""
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any, cast
 
-import pytest
 from structlog.testing import capture_logs
 
-from conferral.storage.keys import Keys
 from conferral.worker.environment import Environment
-from conferral.worker.executor.executor import Executor
 from conferral.worker.process import Worker
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
-from tests.support.memory_redis import MemoryServer
+from tests.support.memory_redis import Fault, MemoryServer
 from tests.worker.worker_cluster import EPOCH_MS, ClusterClock, ClusterMember, WorkerCluster
 
 
@@ -21,51 +16,24 @@ async def _stop_while_busy(member: ClusterMember, partitions: set[int]) -> None:
     """End a worker's tasks while these partitions have jobs."""
     member.work.busy_partitions = partitions
     member.stop.set()
-    await asyncio.wait(member.tasks)
+    await asyncio.wait([member.task])
 
 
-class SilentAssigner:
-    """An assigner whose Redis does not answer."""
-
-    async def drain(self, _is_over: asyncio.Event, _executor: object) -> None:
-        await asyncio.Event().wait()
-
-    async def leave(self) -> None:
-        await asyncio.Event().wait()
-
-    async def keep(self, _stop: asyncio.Event) -> None:
-        await asyncio.Event().wait()
-
-
-class SilentExecutor:
-    """An executor whose Twilio does not answer."""
-
-    def __init__(self) -> None:
-        self.drained_s = 0.0
-
-    async def drain(self, timeout_s: float) -> None:
-        self.drained_s = timeout_s
-        await asyncio.sleep(timeout_s)  # a delay: virtual time
-
-
-@pytest.mark.parametrize(("spent_s", "drained_s", "stopped_s"), [(0.0, 7.0, 8.5), (4.0, 3.0, 8.5), (8.0, 0.0, 9.5)])
 @in_virtual_time
-async def test_worker_that_stops_waits_for_neither_redis_nor_twilio_beyond_its_time(
-    spent_s: float, drained_s: float, stopped_s: float, loop: VirtualLoop
-) -> None:
-    clock, executor = ClusterClock(loop, 0.0), SilentExecutor()
-    worker = Worker(
-        settings_for("redis://localhost", None, "https://example.com"), environment=Environment(clock=clock)
+async def test_worker_that_stops_waits_for_no_silent_redis(loop: VirtualLoop) -> None:
+    server, stop = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000)), asyncio.Event()
+    environment = Environment(
+        clock=ClusterClock(loop, 0.0),
+        redis=lambda _url, *, blocking=False, max_connections: server.client(blocking=blocking),
     )
-    client = MemoryServer(lambda: EPOCH_MS).client()
-    stop = asyncio.Event()
+    worker = Worker(settings_for("redis://localhost", None, "https://example.com"), environment=environment)
+    running = asyncio.create_task(worker.run(stop))
+    await asyncio.sleep(10.0)  # a delay: virtual time
+    server.fault = lambda _name: Fault.SILENT
+    began_s = loop.time()
     stop.set()
-    stop_by_s = await worker._stop_deadline_s(stop)
-    await asyncio.sleep(spent_s)  # a delay: virtual time
-    parts: Any = SimpleNamespace(ownership=SilentAssigner(), executor=executor, shares=executor)
-    await worker._drain(client, Keys("test", 4), parts, stop_by_s)
-    assert loop.time() == pytest.approx(stopped_s)
-    assert executor.drained_s == pytest.approx(drained_s), "what is under way is given its time"
+    assert await running == 0
+    assert loop.time() - began_s <= 10.0, "the contract's bound"
 
 
 @in_virtual_time
@@ -89,8 +57,8 @@ async def test_partition_lost_during_the_stop_is_given_up(loop: VirtualLoop) -> 
     await team.until_fair(2.0)
     await _stop_while_busy(member, {0, 1, 2, 3})
     member.keeper.consumers[2].mark_lost()
-    is_over, work = asyncio.Event(), cast("Executor", member.work)
-    winding = member.process.start(member.keeper.drain(is_over, work))
+    is_over = asyncio.Event()
+    winding = member.process.start(member.keeper.drain(is_over))
     await team.passes(3.0)
     assert member.keeper.consumers.keys() == {0, 1, 3}
     assert set(member.work.dropped) == {2}
@@ -107,8 +75,8 @@ async def test_stopping_worker_leaves_unsent_requests_to_the_others(loop: Virtua
     await team.until_fair(4.0)
     held = set(member.keeper.consumers)
     await _stop_while_busy(member, held)
-    is_over, work = asyncio.Event(), cast("Executor", member.work)
-    winding = member.process.start(member.keeper.drain(is_over, work))
+    is_over = asyncio.Event()
+    winding = member.process.start(member.keeper.drain(is_over))
     await team.passes(3.0)
     assert held
     assert set(member.work.left) == held

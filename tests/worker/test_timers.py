@@ -26,7 +26,7 @@ async def fail_partitions(
     team: WorkerCluster, member: ClusterMember, errors: Iterator[BaseException], asked: list[int]
 ) -> None:
     """From now on some of a worker's partitions, each with a due timer, answer late, with an error."""
-    access: Any = member.keeper.consumers[HEARD]._context.partition_store
+    access: Any = member.context.partition_store
     fire = access.fire_timers
 
     async def fire_timers(
@@ -53,7 +53,7 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
     await fail_partitions(team, member, repeat(StoreUnreachableError("no answer")), asked)
     await team.passes(3.0)
     for _ in range(5):
-        due_ms = member.keeper.consumers[HEARD].clock.now_ms() + 700
+        due_ms = member.keeper.now_ms() + 700
         await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
         await team.client.sadd(team.keys.live(HEARD), "s1")
         member.keeper.consumers[HEARD].timers.note_set(due_ms)
@@ -67,14 +67,14 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
 @of_one
 async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(team: WorkerCluster, member: ClusterMember) -> None:
     consumer, fired_at_ms = member.keeper.consumers[HEARD], list[int]()
-    access: Any = consumer._context.partition_store
+    access: Any = member.context.partition_store
 
     async def fire_timers(_partition: int, _lease: Lease, now_ms: int, _longest_ms: dict[str, int]) -> tuple[int, None]:
         fired_at_ms.append(now_ms)
         return 1, None
 
     access.fire_timers = fire_timers
-    due_ms = consumer.clock.now_ms() + 700
+    due_ms = member.keeper.now_ms() + 700
     consumer.timers.note_set(due_ms)
     await team.passes(1.0)
     assert fired_at_ms[0] == due_ms

@@ -1,80 +1,23 @@
 """How long a worker waits for what: for timers, leases, connections, and Redis; in virtual time."""
 
 import asyncio
-import math
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import ExpireCalls
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.keys import Keys
-from conferral.worker.consumer import timers
 from conferral.worker.consumer.post_commit import PostCommitWrites
 from conferral.worker.router.command_router import CommandRouter
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.memory_redis import MemoryServer
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import BUSY, ExecutorHarness, FakeTime, in_flight, update
-
-
-def consumer(number: int, until_due_ms: float, *, is_active: bool = True) -> Any:
-    return SimpleNamespace(
-        number=number, is_active=is_active, timers=SimpleNamespace(ms_until_due=lambda: until_due_ms)
-    )
-
-
-@in_virtual_time
-async def test_loop_waits_for_the_next_timer_of_an_idle_partition_and_at_most_five_seconds(loop: VirtualLoop) -> None:
-    for consumers, firing, waits_s in (
-        ([], [], 5.0),
-        ([consumer(0, math.inf)], [], 5.0),
-        ([consumer(0, 60_000)], [], 5.0),
-        ([consumer(0, 700), consumer(1, 600)], [], 0.6),
-        ([consumer(0, 700), consumer(1, 600)], [1], 0.7),
-        ([consumer(0, 700), consumer(1, 600, is_active=False)], [], 0.7),
-        ([consumer(0, 1)], [], 0.002),
-        ([consumer(0, -5_000)], [], 0.002),
-    ):
-        held = {one.number: one for one in consumers}
-        ownership: Any = SimpleNamespace(consumers=held, timers_changed=asyncio.Event())
-        began_s = loop.time()
-        await timers._wait_until_due(ownership, firing)
-        assert loop.time() - began_s == pytest.approx(waits_s)
-    loop.call_later(0.5, ownership.timers_changed.set)
-    ownership.consumers.clear()
-    began_s = loop.time()
-    await timers._wait_until_due(ownership, [])
-    assert loop.time() - began_s == pytest.approx(0.5), "a new timer ends the wait"
-
-
-@pytest.mark.parametrize(
-    ("error", "pause_s", "is_lost"),
-    [
-        (None, 0.0, False),
-        (LeaseLostError("lost"), 0.0, True),
-        (StoreUnreachableError("away"), 0.5, False),
-        (RuntimeError("odd"), 0.5, False),
-    ],
-)
-@in_virtual_time
-async def test_partition_whose_timers_fail_pauses(
-    error: Exception | None, pause_s: float, is_lost: bool, loop: VirtualLoop
-) -> None:
-    async def fire() -> None:
-        if error is not None:
-            raise error
-
-    lost: list[bool] = []
-    held: Any = SimpleNamespace(number=3, timers=SimpleNamespace(fire=fire), mark_lost=lambda: lost.append(True))
-    began_s = loop.time()
-    await timers._fire_due(held, Metrics())
-    assert (loop.time() - began_s, bool(lost)) == (pytest.approx(pause_s), is_lost)
 
 
 @in_virtual_time
@@ -94,9 +37,6 @@ async def test_post_commit_write_is_tried_five_times_a_second(loop: VirtualLoop)
     began_s = loop.time()
     await writes.wait_finished()
     assert loop.time() - began_s == pytest.approx(0.6)
-
-
-# ---- leases ----------------------------------------------------------------------------------------------------------
 
 
 # ---- the router ------------------------------------------------------------------------------------------------------

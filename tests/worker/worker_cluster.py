@@ -14,7 +14,6 @@ from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
-from conferral.worker.consumer.timers import fire_timers
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.executor.executor import no_checkpoint
 from conferral.worker.ownership import Ownership
@@ -79,10 +78,11 @@ class ClusterMember:
     process: Process
     keeper: Ownership
     work: Work
+    context: WorkerContext
     clock: ClusterClock
     metrics: Metrics
     stop: asyncio.Event
-    tasks: list[asyncio.Task[Any]]
+    task: asyncio.Task[Any]
 
     def kill(self) -> None:
         self.process.kill()
@@ -90,9 +90,7 @@ class ClusterMember:
     async def leave(self) -> None:
         """Stops as SIGTERM does."""
         self.stop.set()
-        await asyncio.wait(self.tasks)
-        for task in self.tasks:
-            task.result()
+        await self.task
         await self.process.start(self.keeper.leave())
 
 
@@ -127,22 +125,19 @@ class WorkerCluster:
         clock = ClusterClock(self.loop, 1000.0 * self._joined)
         metrics, work, stop = Metrics(), work or Work(), asyncio.Event()
         process.when_dead(client.kill)
-        keeper = Ownership(core_of(client, self.keys, clock, name, metrics=metrics))
-        around = WorkerContext(
+        core = core_of(client, self.keys, clock, name, metrics=metrics)
+        keeper = Ownership(core)
+        context = WorkerContext(
+            core=core,
             partition_store=PartitionStore(client, BlockingReads(blocking), self.keys),
             session_store=SessionStore(client, self.keys, session_ttl_s=60),
             executor=work,  # type: ignore[arg-type]  # of which this is all that is asked here
-            clock=clock,
-            metrics=metrics,
             policy=Policy,
             session_ttl_s=60,
             checkpoint=checkpoint,
         )
-        works: list[Any] = [
-            keeper.run(stop, around, work),  # type: ignore[arg-type]
-            fire_timers(stop, keeper, metrics),
-        ]
-        member = ClusterMember(name, process, keeper, work, clock, metrics, stop, [process.start(one) for one in works])
+        task = process.start(keeper.run(stop, context))
+        member = ClusterMember(name, process, keeper, work, context, clock, metrics, stop, task)
         self.alive[name] = member
         return member
 
@@ -170,10 +165,9 @@ class WorkerCluster:
     def assert_all_work(self) -> None:
         """Nothing of a worker alive has ended by itself."""
         for member in self.alive.values():
-            for task in member.tasks:
-                if task.done():
-                    task.result()
-                    raise AssertionError(f"{member.name}: {task.get_coro()} has ended")
+            if member.task.done():
+                member.task.result()
+                raise AssertionError(f"{member.name} has ended")
 
     async def holders(self) -> dict[int, str]:
         """Who owns each partition, as the coordinator has it; free partitions are left out."""

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import structlog
 
-from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
@@ -52,7 +51,6 @@ class BatchProcessor:
         partition: int,
         lease: Lease,
         context: WorkerContext,
-        clock: StoreClock,
         dispatcher: Dispatcher,
         first_reads: FirstReads,
     ) -> None:
@@ -60,7 +58,8 @@ class BatchProcessor:
         self._partition = partition
         self._lease = lease
         self._context = context
-        self._clock = clock
+        self._clock = context.core.store_clock
+        self._metrics = context.core.metrics
         self._dispatcher = dispatcher
         self._first_reads = first_reads
         self._cache = SessionCache(context.sessions_max)
@@ -83,7 +82,7 @@ class BatchProcessor:
         except (CommitConflictError, DecisionFailedError) as error:
             if isinstance(error, CommitConflictError):
                 log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
-                self._context.metrics.commits.labels("conflict").inc()
+                self._metrics.commits.labels("conflict").inc()
             by_session: dict[str, Events] = defaultdict(list)
             for entry, event in events:
                 by_session[event.session_id].append((entry, event))
@@ -95,7 +94,7 @@ class BatchProcessor:
         """Dead-letter entries, and report their commands as failed."""
         for entry in entries:
             refusal = await self._context.partition_store.dead_letter(self._partition, entry, reason)
-            if count_dead_letter(self._context.metrics, entry.entry_id, reason, refusal):
+            if count_dead_letter(self._metrics, entry.entry_id, reason, refusal):
                 log.error("entry_dead_lettered", partition=self._partition, entry_id=entry.entry_id, reason=reason)
             await self._report_dead_letter(entry, reason)
         await self._commit(discard(entries))
@@ -121,7 +120,7 @@ class BatchProcessor:
             entry, event = events[0]
             cause = error.__cause__ or error
             fields = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
-            log_unexpected(ItemKind.DECISION, self._context.metrics, cause, **fields)
+            log_unexpected(ItemKind.DECISION, self._metrics, cause, **fields)
             await self.dead_letter([entry], "processing failed")
         except CommitConflictError:
             self._cache.drop({event.session_id for _, event in events})
@@ -178,7 +177,7 @@ class BatchProcessor:
         if missing:
             for session_id, loaded in (await self._context.session_store.load(missing)).items():
                 if isinstance(loaded, CorruptHashError):
-                    self._context.metrics.damaged_sessions.labels("decision").inc()
+                    self._metrics.damaged_sessions.labels("decision").inc()
                     log.error(
                         "session_hash_corrupt", session_id=session_id, partition=self._partition, reason=loaded.field
                     )
@@ -194,16 +193,16 @@ class BatchProcessor:
             try:
                 result = await self._context.session_store.commit(self._partition, self._lease, batch)
             except StoreUnreachableError as error:
-                self._context.metrics.commits.labels("unknown").inc()
+                self._metrics.commits.labels("unknown").inc()
                 if self.is_stopping:
                     raise  # the next holder reads the entries again, if they are still there
                 log_unreachable(error, partition=self._partition)
                 await asyncio.sleep(PAUSE_S)
                 continue
             except LeaseLostError:
-                self._context.metrics.commits.labels("lost").inc()
+                self._metrics.commits.labels("lost").inc()
                 raise
-            self._context.metrics.commits.labels(result.name.lower()).inc()
+            self._metrics.commits.labels(result.name.lower()).inc()
             return
 
     async def _report_dead_letter(self, entry: Entry, reason: str) -> None:

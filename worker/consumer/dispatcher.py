@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 
-from conferral.runtime.clock import StoreClock
 from conferral.runtime.lifecycle import call_after_requests
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
@@ -17,7 +16,6 @@ from conferral.worker.consumer.decision_log import log_decisions
 from conferral.worker.consumer.partition_timers import PartitionTimers
 from conferral.worker.consumer.post_commit import PostCommitWrites
 from conferral.worker.consumer.quarantine import Quarantine, decode_outbox
-from conferral.worker.consumer.session_gauge import SessionGauge
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.executor.job import Job
 
@@ -33,21 +31,18 @@ class Dispatcher:
         partition: int,
         lease: Lease,
         context: WorkerContext,
-        clock: StoreClock,
         timers: PartitionTimers,
-        session_gauge: SessionGauge,
         quarantine: Quarantine,
     ) -> None:
         self._partition = partition
         self._lease = lease
         self._context = context
-        self._clock = clock
+        self._clock = context.core.store_clock
         self._timers = timers
-        self._session_gauge = session_gauge
         #: In the outbox, by session id and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
         self._writes = PostCommitWrites(
-            partition, context.partition_store, context.metrics, session_ttl_s=context.session_ttl_s
+            partition, context.partition_store, context.core.metrics, session_ttl_s=context.session_ttl_s
         )
         self._quarantine = quarantine
         #: Found in the outbox, by session, for sessions that must read Twilio first.
@@ -116,13 +111,11 @@ class Dispatcher:
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
         self._writes.start(decided.post_commit_writes)
-        for session in sessions.values():
-            self._session_gauge.update(session.id, session.state)
         self._forget_effects(sessions.keys(), set(decided.batch.outbox_del))
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._timers.note_set(min(due))
         now_ms = self._clock.store_now_ms()
-        call_after_requests(log_decisions, decided.decisions, self._partition, self._context.metrics, now_ms)
+        call_after_requests(log_decisions, decided.decisions, self._partition, self._context.core.metrics, now_ms)
 
     def _decided_job(self, effect: Effect, event: Event, session: Session) -> Job:
         # Convert Redis's own time to this worker's.
@@ -170,4 +163,4 @@ class Dispatcher:
 
     @property
     def _is_verifying(self) -> bool:
-        return self._lease.is_verifying(self._context.clock)
+        return self._lease.is_verifying(self._context.core.clock)

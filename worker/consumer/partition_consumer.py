@@ -10,11 +10,11 @@ from contextlib import suppress
 
 import structlog
 
-from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
-from conferral.storage.partition.lease import Lease
+from conferral.storage.partition import lease as leases
+from conferral.storage.partition.lease import Lease, RolledBackError
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import CommitOutOfOrderError
 from conferral.worker.consumer.batch_processor import BatchProcessor
@@ -23,7 +23,6 @@ from conferral.worker.consumer.first_reads import FirstReads
 from conferral.worker.consumer.partition_timers import PartitionTimers, longest_ms
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
-from conferral.worker.consumer.session_gauge import SessionGauge
 from conferral.worker.consumer.worker_context import WorkerContext
 
 log = structlog.get_logger()
@@ -32,6 +31,10 @@ log = structlog.get_logger()
 BATCH_MAX = 20
 #: Entries decided one by one after a worker's death, count: the largest batch of any version.
 SUSPECTS_MAX = 200
+#: How often the partition is compared with its key, seconds: it may be on another server than the coordinator's.
+CONFIRM_EVERY_S = 1.5
+#: Pause after an error of the timers, which stay due, seconds.
+TIMER_PAUSE_S = 0.5
 
 
 class PartitionConsumer:
@@ -42,8 +45,6 @@ class PartitionConsumer:
         number: int,
         lease: Lease,
         context: WorkerContext,
-        clock: StoreClock,
-        on_timers_changed: Callable[[], None],
         *,
         is_after_death: bool,
     ) -> None:
@@ -55,23 +56,23 @@ class PartitionConsumer:
         self.was_rolled_back = False
         #: Whether an unexpected error ended it.
         self.has_failed = False
-        #: Redis's time when this worker started, and the time since: no one sets it.
-        self.clock = clock
-        self.session_gauge = SessionGauge(number, context.partition_store)
-        self.timers = PartitionTimers(number, lease, context.partition_store, self.clock, on_timers_changed)
+        core = context.core
+        self.timers = PartitionTimers(number, lease, context.partition_store, core.store_clock)
         self._context = context
+        self._metrics = core.metrics
         self._is_after_death = is_after_death
         self._has_recovered = False
         self._quarantine = Quarantine(
-            number, context.partition_store, lambda job: context.executor.submit(job), context.metrics
+            number, context.partition_store, lambda job: context.executor.submit(job), core.metrics
         )
-        self._dispatcher = Dispatcher(
-            number, lease, context, self.clock, self.timers, self.session_gauge, self._quarantine
-        )
+        self._dispatcher = Dispatcher(number, lease, context, self.timers, self._quarantine)
         self._first_reads = FirstReads(
-            number, lease, context.partition_store, context.clock, context.metrics, self._dispatcher.submit_withheld
+            number, lease, context.partition_store, core.clock, core.metrics, self._dispatcher.submit_withheld
         )
-        self._batches = BatchProcessor(number, lease, context, self.clock, self._dispatcher, self._first_reads)
+        self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads)
+        #: Monotonic seconds.
+        self._confirmed_at_s = core.clock.monotonic_s()
+        self._firing: asyncio.Task[None] | None = None
         #: The last entry read; while others wait, the next read starts there.
         self._last_read_id = "0"
         #: Entries still to be decided one by one after a worker's death, count.
@@ -88,9 +89,7 @@ class PartitionConsumer:
         try:
             with (
                 suppress(LeaseLostError),
-                contain(
-                    ItemKind.DECISION, self._context.metrics, passing=(LeaseLostError,), partition=self.number
-                ) as boundary,
+                contain(ItemKind.DECISION, self._metrics, passing=(LeaseLostError,), partition=self.number) as boundary,
             ):
                 while self.is_active:
                     await self._run_tolerantly(self._run_once if self._has_recovered else self._recover)
@@ -101,7 +100,8 @@ class PartitionConsumer:
             self.is_lost = self.is_lost or not is_well
             self._dispatcher.stop()
             self._first_reads.stop()
-            self.session_gauge.stop()
+            if self._firing is not None:
+                self._firing.cancel()
         await self._dispatcher.wait_finished()
 
     def stop(self) -> None:
@@ -122,6 +122,7 @@ class PartitionConsumer:
             raise
         except StoreUnreachableError as error:
             log_unreachable(error, partition=self.number)
+            self._confirmed_at_s = float("-inf")  # it may come back as another server
             await asyncio.sleep(PAUSE_S)
         except StoreError as error:
             # Another program writes under our prefix, or Redis rolled back.
@@ -137,14 +138,15 @@ class PartitionConsumer:
         await self._first_reads.begin()
         outbox = await self._context.partition_store.outbox(self.number)
         await self.timers.fire(longest_ms(self._context.policy()))
-        self.session_gauge.start()
         # An entry may have killed the previous holder, so decide them one by one.
         self._suspects_left = SUSPECTS_MAX if self._is_after_death else 0
         await self._quarantine.begin(after_death=self._is_after_death)
         await self._dispatcher.restore(outbox, self._first_reads.is_unread)
+        self._firing = self._firing or asyncio.get_running_loop().create_task(self._fire_timers())
         self._has_recovered = True
 
     async def _run_once(self) -> None:
+        await self._confirm_when_due()
         if entries := self._first_reads.take_ready():
             await self._decide(entries)
             return
@@ -161,6 +163,38 @@ class PartitionConsumer:
             await self._decide(entries)
         elif not self._first_reads.has_waiting:
             self._suspects_left = 0
+
+    async def _confirm_when_due(self) -> None:
+        """Compare the partition with its key at times, or raise LeaseLostError.
+
+        The coordinator can't show that Redis lacks something: the key may be on another server.
+        """
+        core = self._context.core
+        if core.clock.monotonic_s() - self._confirmed_at_s < CONFIRM_EVERY_S:
+            return
+        try:
+            await leases.confirm(core.client, core.keys, self.number, self.lease)
+        except RolledBackError:
+            log.error("redis_rollback_detected", partition=self.number, holder=self.lease.holder)
+            self.was_rolled_back = True
+            raise LeaseLostError("Redis lacks something") from None
+        self._confirmed_at_s = core.clock.monotonic_s()
+
+    async def _fire_timers(self) -> None:
+        """Fire timers while the partition is held; after errors, they stay due."""
+        while not self.is_lost:
+            await self.timers.wait_until_due()
+            try:
+                with contain(ItemKind.TIMER, self._metrics, passing=(StoreError,), partition=self.number) as boundary:
+                    await self.timers.fire()
+                if boundary.unexpected is None:
+                    continue
+            except LeaseLostError:
+                self.mark_lost()
+                return
+            except StoreError as error:
+                log_unreachable(error, partition=self.number)
+            await asyncio.sleep(TIMER_PAUSE_S)
 
     async def _decide(self, entries: Sequence[Entry]) -> None:
         """Decide entries together, or one by one after a worker's death."""

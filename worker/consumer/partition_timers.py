@@ -1,9 +1,11 @@
 """Timers of one partition: fires due ones, and knows the next."""
 
+import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from conferral.runtime.clock import StoreClock
+from conferral.runtime.lifecycle import pause
 from conferral.statemachine.events import TIMERS, AgeOverdue, DialOverdue, ParkOverdue, RingOverdue
 from conferral.statemachine.policy import Policy
 from conferral.storage.partition.lease import Lease
@@ -12,6 +14,8 @@ from conferral.storage.partition.partition_store import PartitionStore
 #: The longest timer of a dial: a ring time of 600 s, and the gate; and of all kinds without a setting, milliseconds.
 DIAL_MAX_MS = 670_000
 OTHERS_MAX_MS = 60_000
+#: Minimum wait, seconds: due times are whole milliseconds.
+WAIT_MIN_S = 0.002
 
 
 def longest_ms(policy: Policy) -> dict[str, int]:
@@ -28,15 +32,13 @@ def longest_ms(policy: Policy) -> dict[str, int]:
 class PartitionTimers:
     """One partition's timers."""
 
-    def __init__(
-        self, partition: int, lease: Lease, store: PartitionStore, clock: StoreClock, on_changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, partition: int, lease: Lease, store: PartitionStore, clock: StoreClock) -> None:
         self._partition = partition
         self._lease = lease
         self._store = store
         self._clock = clock
-        #: Called when a timer is due before all known ones.
-        self._on_changed = on_changed
+        #: Set when a timer is due before all known ones.
+        self._is_changed = asyncio.Event()
         #: Unix milliseconds; None without timers.
         self._next_ms: int | None = None
         #: The earliest timer set during a firing, Unix milliseconds.
@@ -45,6 +47,12 @@ class PartitionTimers:
     def ms_until_due(self) -> float:
         """Return the milliseconds until the next timer; infinite without one."""
         return math.inf if self._next_ms is None else self._next_ms - self._clock.now_ms()
+
+    async def wait_until_due(self) -> None:
+        """Wait for the next timer, also for one that is set meanwhile."""
+        while (until_due_ms := self.ms_until_due()) > 0:
+            self._is_changed.clear()
+            await pause(self._is_changed, None if until_due_ms == math.inf else max(WAIT_MIN_S, until_due_ms / 1000))
 
     async def fire(self, longest: Mapping[str, int] | None = None) -> None:
         """Move due timers onto the stream; note when the next one is due.
@@ -58,7 +66,6 @@ class PartitionTimers:
         # The script's answer misses timers that were committed after it ran.
         due_times_ms = [due_ms for due_ms in (next_due_ms, self._set_while_firing_ms) if due_ms is not None]
         self._next_ms = min(due_times_ms, default=None)
-        self._on_changed()
 
     def note_set(self, due_ms: int) -> None:
         """Note a committed timer; `due_ms` is Unix milliseconds."""
@@ -66,4 +73,4 @@ class PartitionTimers:
             self._set_while_firing_ms = due_ms
         if self._next_ms is None or due_ms < self._next_ms:
             self._next_ms = due_ms
-            self._on_changed()
+            self._is_changed.set()

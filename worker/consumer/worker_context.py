@@ -3,25 +3,23 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from conferral.runtime.clock import Clock
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.session_cache import SESSIONS_MAX
+from conferral.worker.core import WorkerCore
 from conferral.worker.executor.executor import Executor, no_checkpoint
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
     """Dependencies that all partitions of a worker share."""
 
+    core: WorkerCore
     partition_store: PartitionStore
     session_store: SessionStore
     executor: Executor
-    clock: Clock
-    metrics: Metrics
     policy: Callable[[], Policy]
     #: How long an ended session's calls are kept.
     session_ttl_s: int

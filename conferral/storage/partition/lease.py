@@ -41,10 +41,8 @@ class Lease:
     claimed_at_ms: int
     #: Name of the worker that held it last; empty if it gave the partition back, or there was none.
     last_holder: str
-    #: Until when Redis may lack what was sent before, monotonic seconds; and the same by Redis's clock, Unix
-    #: milliseconds, equal for all holders.
+    #: Until when Redis may lack what was sent before, monotonic seconds.
     verify_until_s: float
-    verify_until_ms: int
     #: Undecided entries, as last seen (count).
     waiting: int = 0
 
@@ -71,7 +69,6 @@ async def claim(
         claimed_at_ms=now_ms,
         last_holder=answer[4].decode(errors="replace").partition(":")[2],
         verify_until_s=requested_at_s + (verify_until_ms - now_ms) / 1000,
-        verify_until_ms=verify_until_ms,
         waiting=int(answer[5]),
     )
 
