@@ -108,11 +108,11 @@ class Worker:
             work: dict[str, Callable[[], Awaitable[None]]] = {
                 "leases": lambda: parts.ownership.run(stop, parts.context),
                 "router": lambda: parts.router.run(stop),
-                "config": lambda: self._maintain_config(stop, parts.core),
+                "config": lambda: self.maintain_config(stop, parts.core),
                 "credentials": lambda: parts.credentials.run(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
-                "gauges": lambda: self._update_gauges(stop, parts),
+                "gauges": lambda: self.update_gauges(stop, parts),
             }
             tasks = {name: self._with_restarts(stop, name, action) for name, action in work.items()}
             try:
@@ -152,7 +152,7 @@ class Worker:
             self.schema,
             self._environment.lease_ms,
         )
-        parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self._current_policy)
+        parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self.current_policy)
         self.ownership, self.executor, self._find_problems = parts.ownership, parts.executor, parts.find_problems
         self._find_warnings, self._credentials = parts.find_warnings, parts.credentials
         return parts
@@ -187,7 +187,7 @@ class Worker:
             log.error("schema_too_new", reason=self.schema.problem)
         return config_found
 
-    def _current_policy(self) -> Policy:
+    def current_policy(self) -> Policy:
         """Return the policy with the fallback of the current directory."""
         fallback = self._directory.current.fallback
         if fallback != self._policy.fallback:
@@ -214,7 +214,8 @@ class Worker:
         await stop.wait()
         return self._clock.monotonic_s() + STOP_S
 
-    async def _maintain_config(self, stop: asyncio.Event, core: WorkerCore) -> None:
+    async def maintain_config(self, stop: asyncio.Event, core: WorkerCore) -> None:
+        """Register, check, and trim now and then, until the stop."""
         client, keys = core.client, core.keys
         trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
         warned_s = float("-inf")
@@ -263,7 +264,8 @@ class Worker:
                 states += (await store.states_of(session_ids[start : start + STATES_PER_READ_MAX])).values()
         return states
 
-    async def _update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
+    async def update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
+        """Set the gauges of what this worker holds, until the stop."""
         labelled: set[int] = set()
         consumers = parts.ownership.consumers
         while not stop.is_set():

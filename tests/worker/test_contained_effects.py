@@ -89,14 +89,14 @@ class FailingOnce:
 
     def put_around(self, system: ExecutorHarness, *, fails_after: bool) -> None:
         """Between the executor and everything outside that it awaits."""
-        tools, records = system.executor._context, system.records
+        tools, records = system.executor.context, system.records
         for owner in (system.calls, records):
             for name in dir(owner):
                 method = getattr(owner, name)
                 if not name.startswith("_") and asyncio.iscoroutinefunction(method):
                     setattr(owner, name, self.around(method, system, fails_after=fails_after))
         watched = {name: self.around(getattr(tools, name), system) for name in ("may_send", "sleep", "checkpoint")}
-        system.executor._context = replace(tools, **watched)
+        system.executor.context = replace(tools, **watched)
 
 
 async def carried(
@@ -206,7 +206,7 @@ async def test_error_after_twilio_refused_the_request_is_a_failure() -> None:
         raise KeyError("sleep")
 
     system = ExecutorHarness()
-    system.executor._context = replace(system.executor._context, sleep=sleep)
+    system.executor.context = replace(system.executor.context, sleep=sleep)
     system.calls.script["x"].append(BUSY)
     with capture_logs():
         system.submit(redirect("x"))

@@ -30,11 +30,11 @@ async def test_worker_on_standby_holds_nothing_until_it_is_accepted_again(team: 
     second = team.join()
     await team.until_fair(5.0)
 
-    first.keeper._core.standby.is_on = True
+    first.context.core.standby.is_on = True
     await team.passes(15.0)
     assert (len(first.keeper.consumers), len(second.keeper.consumers)) == (0, 4)
 
-    first.keeper._core.standby.is_on = False
+    first.context.core.standby.is_on = False
     await team.until_fair(15.0)
 
 

@@ -133,10 +133,10 @@ def test_fallback_may_be_a_name_and_follows_the_directory(tmp_path):
     settings = load(ServiceSettings, ENVIRON | changes)
     directory = DirectoryFile(settings)
     worker = Worker(settings, directory=directory)
-    assert make_policy(settings) == worker._current_policy() == Policy(fallback="client:alice")
+    assert make_policy(settings) == worker.current_policy() == Policy(fallback="client:alice")
     path.write_text('[destinations]\ndesk = "client:bob"\n')
     directory.reload()
-    assert worker._current_policy() == Policy(fallback="client:bob")
+    assert worker.current_policy() == Policy(fallback="client:bob")
 
 
 def test_choices_reach_the_machine():

@@ -11,7 +11,6 @@ from conferral.storage import scripts
 from conferral.storage.codecs import event_codec, session_codec
 from conferral.storage.connection.client import make_client
 from conferral.storage.coordinator import read_owners
-from conferral.worker.consumer.session_cache import SessionCache
 from tests.support.local_system import LocalSystem
 from tests.support.tcp_relay import Relay
 
@@ -87,7 +86,7 @@ async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
     broken, _ = await system.talking()
     healthy, _ = await system.talking()
     for held in system.workers[0].ownership.consumers.values():
-        held._batches._cache = SessionCache()
+        held.sessions.drop([broken.sid, healthy.sid])
     valid = await system.client.hget(system.keys.session(broken.sid), name)
     await system.client.hset(system.keys.session(broken.sid), name, damaged)
     await system.client.xadd(system.keys.commands, {"type": "end", "session": broken.sid, "id": "b1"})
@@ -150,15 +149,15 @@ async def test_session_that_can_never_be_committed_goes_to_the_dead_letters_alon
 
 
 async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_server, chance):
-    system = LocalSystem(redis_server.url)
+    system, calls = LocalSystem(redis_server.url), []
 
     async def forget(_point: str, partition: int) -> None:
         if chance.random() < 0.5:
-            system.workers[0].ownership.consumers[partition]._batches._cache = SessionCache()
+            system.workers[0].ownership.consumers[partition].sessions.drop(customer.sid for customer, _ in calls)
 
     system.worker_options = {"checkpoint": forget, "sessions_max": 4}
     async with system:
-        calls = await asyncio.gather(*(system.converted() for _ in range(8)))
+        calls += await asyncio.gather(*(system.converted() for _ in range(8)))
         for customer, agent in calls:
             assert (await system.session(customer.sid))["state"] == "conferenced"
             chance.choice([customer, agent]).hang_up()
@@ -170,7 +169,7 @@ async def test_partitions_share_the_number_of_cached_sessions(redis_server):
     system.worker_options = {"sessions_max": 4}
     async with system:
         await asyncio.gather(*(system.talking() for _ in range(8)))
-        caches = [consumer._batches._cache for consumer in system.workers[0].ownership.consumers.values()]
+        caches = [consumer.sessions for consumer in system.workers[0].ownership.consumers.values()]
         assert 0 < sum(map(len, caches)) <= 4
         assert len(caches) > 1
 

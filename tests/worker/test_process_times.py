@@ -9,7 +9,7 @@ import pytest
 from conferral.runtime.clock import TICK_S
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
-from conferral.storage import retention
+from conferral.storage import config, retention
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import live_workers, process_registry, redis_warnings
@@ -39,24 +39,24 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     worker, stop = worker_of(loop), asyncio.Event()
 
     def note(name: str) -> Any:
-        async def noted(*_given: Any, **ttls_s: int) -> list[Any]:
+        async def noted(*_given: Any, **ttls_s: Any) -> Any:
             done[name].append(round(loop.time(), 3))
             if name == "trim":
                 assert ttls_s == {"outcomes_ttl_s": 3600, "session_ttl_s": 86_400}
             if name == "read" and len(done[name]) == 3:
                 raise StoreUnreachableError("away")
-            return []
+            return SimpleNamespace(schema_version=1) if name == "read" else []
 
         return noted
 
-    worker._ensure_config = note("read")  # type: ignore[method-assign]
+    monkeypatch.setattr(config, "ensure", note("read"))
     monkeypatch.setattr(process_registry, "register", note("register"))
     monkeypatch.setattr(retention, "trim", note("trim"))
     monkeypatch.setattr(redis_warnings, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)
     monkeypatch.setattr(live_workers, "add", note("live"))
     core = core_of(NOTHING, Keys("test", 4), ClusterClock(loop, 0.0))
-    await worker._maintain_config(stop, core)
+    await worker.maintain_config(stop, core)
     assert done["read"] == list(range(126)), "every second"
     assert done["live"] == [at_s for at_s in range(126) if at_s != 2]
     assert done["register"] == [0, *range(3, 126, 2)], "every other second; the third read failed"
@@ -82,7 +82,7 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     consumers = {number: SimpleNamespace(lease=SimpleNamespace(waiting=count)) for number, count in waiting.items()}
     ownership = SimpleNamespace(consumers=consumers, may_send_now=True)
     parts: Any = SimpleNamespace(ownership=ownership, partition_store=Store())
-    updating = asyncio.create_task(worker._update_gauges(stop, parts))
+    updating = asyncio.create_task(worker.update_gauges(stop, parts))
 
     def value(name: str, **labels: str) -> float | None:
         return worker.metrics.registry.get_sample_value(f"conferral_{name}", labels)

@@ -8,9 +8,11 @@ import pytest
 
 from conferral.operations.dead_letters import DeadLetters
 from conferral.runtime.clock import SystemClock
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.effects import HangUpCall, ReadCalls
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.consumer import batch_processor
-from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.executor.execution import Job
 from tests.support.entries import entry_of
 from tests.support.local_system import LocalSystem
@@ -96,29 +98,6 @@ async def test_dead_lettered_outcome_leaves_nothing_in_the_outbox(system, monkey
     await ends_well(system, customer)
 
 
-@pytest.mark.soak
-async def test_partition_whose_work_failed_is_not_given_back_as_clean(system, monkeypatch):
-    """An error no one thought of ends the process; the next holder has to know that someone died here."""
-
-    def breaks(*_args):
-        raise MemoryError
-
-    monkeypatch.setattr("conferral.worker.consumer.batch_processor.decide", breaks)
-    customer = await system.customer_calls()
-    assert await system._running[0] == 1
-    partition = system.keys.partition_of(customer.sid)
-    released = [
-        await system.client.hget(system.keys.lease(number), "released") for number in range(system.keys.partitions)
-    ]
-    assert released == [None if number == partition else b"1" for number in range(system.keys.partitions)]
-    monkeypatch.undo()
-    system._running.clear()
-    system._stops.clear()
-    system.start_worker()
-    await system.until(customer.sid, phase="connected")
-    await ends_well(system, customer)
-
-
 @pytest.mark.parametrize("entry_id", ["9999999999999999-0", "253402300800000-0"])
 async def test_command_whose_id_is_in_another_unit_is_as_good_as_any(system, entry_id):
     customer, _ = await system.talking()
@@ -198,15 +177,16 @@ async def test_timer_set_while_due_ones_are_moved_is_not_lost(system, monkeypatc
     system.end_calls_in_test()
     customer, agent = await system.converted()
     held = system.workers[0].ownership.consumers[system.keys.partition_of(customer.sid)]
-    fire = held._context.partition_store.fire_timers
+    fire = PartitionStore.fire_timers
 
-    async def answers_late(partition, lease, now_ms, longest_ms):
-        answer = await fire(partition, lease, now_ms, longest_ms)
-        agent.hang_up()
-        await system.eventually(lambda: _has_timer(held, "lone"), "the grace has begun")
+    async def answers_late(store, partition, lease, now_ms, longest_ms):
+        answer = await fire(store, partition, lease, now_ms, longest_ms)
+        if partition == held.number:
+            agent.hang_up()
+            await system.eventually(lambda: _has_timer(held, customer.sid, "lone"), "the grace has begun")
         return answer
 
-    monkeypatch.setattr(held._context.partition_store, "fire_timers", answers_late)
+    monkeypatch.setattr(PartitionStore, "fire_timers", answers_late)
     await held.timers.fire()
     monkeypatch.undo()
     session = await system.until(customer.sid, state="ended")
@@ -214,27 +194,32 @@ async def test_timer_set_while_due_ones_are_moved_is_not_lost(system, monkeypatc
     await system.settled()
 
 
-async def _has_timer(held, name: str) -> bool:
-    return any(name in session.timers for session in held._batches._cache._sessions.values())
+async def _has_timer(held, session_id: str, name: str) -> bool:
+    session = held.sessions.get(session_id)
+    return session is not None and name in session.timers
 
 
 async def test_flapping_redis_makes_no_poison(system, monkeypatch):
     """A mark stands for a worker's death, not for a try."""
     customer, _ = await system.talking()
-    held = system.workers[0].ownership.consumers[system.keys.partition_of(customer.sid)]
-    held._suspects_left = 50
-    held._batches._cache = SessionCache()
-    from conferral.runtime.errors import StoreUnreachableError
+    partition, consumers = system.keys.partition_of(customer.sid), system.workers[0].ownership.consumers
+    before = consumers[partition]
+    await system.client.hset(system.keys.lease(partition), "holder", "50:dead")
 
-    load, failures = held._context.session_store.load, iter(range(5))
+    async def is_claimed_again() -> bool:
+        return partition in consumers and consumers[partition] is not before
 
-    async def flaps(session_ids):
+    await system.eventually(is_claimed_again, "the dead worker's partition is ours")
+    load, failures = SessionStore.load, iter(range(5))
+
+    async def flaps(store, session_ids):
         if next(failures, None) is not None:
             raise StoreUnreachableError("flapping")
-        return await load(session_ids)
+        return await load(store, session_ids)
 
-    monkeypatch.setattr(held._context.session_store, "load", flaps)
+    monkeypatch.setattr(SessionStore, "load", flaps)
     assert (await system.command("convert", customer.sid)).status == "done"
+    assert next(failures, None) is None, "each was met"
     assert not await dead_reasons(system)
     await ends_well(system, customer)
 
@@ -405,7 +390,7 @@ async def test_sessions_that_ended_are_not_kept_in_memory(system):
         },
     )
     await system.settled()
-    assert not held._dispatcher._open_effects
+    assert len(held.sessions) == 0
 
 
 async def test_stray_leg_is_hung_up_without_dropping_the_sessions_other_work(system):

@@ -1,11 +1,14 @@
 """How long a worker waits for what: for timers, leases, connections, and Redis; in virtual time."""
 
 import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import ExpireCalls
@@ -18,6 +21,7 @@ from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.memory_redis import MemoryServer
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import BUSY, ExecutorHarness, FakeTime, in_flight, update
+from tests.worker.worker_cluster import ClusterClock
 
 
 @in_virtual_time
@@ -42,14 +46,16 @@ async def test_post_commit_write_is_tried_five_times_a_second(loop: VirtualLoop)
 # ---- the router ------------------------------------------------------------------------------------------------------
 
 
-def router(time: FakeTime) -> CommandRouter:
+def router(clock: Clock, is_ours: Callable[[], bool], reads: Any = None) -> CommandRouter:
     nothing: Any = None
-    return CommandRouter(core_of(nothing, Keys("test", 4), time), nothing, nothing, nothing)
+    return CommandRouter(
+        core_of(nothing, Keys("test", 4), clock), reads or SimpleNamespace(interrupt=id), nothing, is_ours
+    )
 
 
 @in_virtual_time
 async def test_router_asks_twice_a_second_whether_it_may_route(loop: VirtualLoop) -> None:
-    stop, at_s, routing = asyncio.Event(), list[float](), router(FakeTime())
+    stop, at_s = asyncio.Event(), list[float]()
 
     def is_ours() -> bool:
         at_s.append(loop.time())
@@ -59,30 +65,33 @@ async def test_router_asks_twice_a_second_whether_it_may_route(loop: VirtualLoop
             stop.set()
         return False
 
-    routing._is_ours = is_ours
-    await routing.run(stop)
+    await router(FakeTime(), is_ours).run(stop)
     assert at_s == [0.0, 0.5, 1.0, 1.5]
 
 
 @pytest.mark.parametrize(("waiting", "logged_at_s"), [(100_000, []), (100_001, [0.0, 60.0])])
+@in_virtual_time
 async def test_waiting_commands_are_counted_every_five_seconds_and_too_many_logged_once_a_minute(
-    monkeypatch: pytest.MonkeyPatch, waiting: int, logged_at_s: list[float]
+    monkeypatch: pytest.MonkeyPatch, waiting: int, logged_at_s: list[float], loop: VirtualLoop
 ) -> None:
-    time, counted_at_s, logged = FakeTime(), [], []
+    stop, counted_at_s = asyncio.Event(), list[float]()
 
     async def count_waiting(*_given: object) -> int:
-        counted_at_s.append(time.s)
+        counted_at_s.append(loop.time())
         return waiting
 
+    async def read(*_given: object, **_named: object) -> list[Any]:
+        await asyncio.sleep(0.25)  # a delay: virtual time
+        return []
+
     monkeypatch.setattr(command_stream, "count_waiting", count_waiting)
-    counting = router(time)
-    while time.s < 75.0:
-        with capture_logs() as lines:
-            await counting._check_stream()
-        logged += [time.s for line in lines if line["event"] == "command_limit_exceeded" and line["count"] == waiting]
-        time.s += 0.25
+    loop.call_later(74.9, stop.set)
+    with capture_logs() as lines:
+        reads = SimpleNamespace(read=read, interrupt=id)
+        await router(ClusterClock(loop, 0.0), lambda: True, reads).run(stop)
     assert counted_at_s == [5.0 * number for number in range(15)]
-    assert logged == logged_at_s
+    exceeded = [line for line in lines if line["event"] == "command_limit_exceeded" and line["count"] == waiting]
+    assert len(exceeded) == len(logged_at_s)
 
 
 @in_virtual_time

@@ -53,6 +53,7 @@ class BatchProcessor:
         context: WorkerContext,
         dispatcher: Dispatcher,
         first_reads: FirstReads,
+        sessions: SessionCache,
     ) -> None:
         self.is_stopping = False
         self._partition = partition
@@ -62,7 +63,7 @@ class BatchProcessor:
         self._metrics = context.core.metrics
         self._dispatcher = dispatcher
         self._first_reads = first_reads
-        self._cache = SessionCache(context.sessions_max)
+        self._cache = sessions
 
     async def process(self, entries: Iterable[Entry]) -> bool:
         """Decide entries together; if that fails, session by session.

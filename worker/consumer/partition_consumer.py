@@ -23,6 +23,7 @@ from conferral.worker.consumer.first_reads import FirstReads
 from conferral.worker.consumer.partition_timers import PartitionTimers, longest_ms
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
+from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.consumer.worker_context import WorkerContext
 
 log = structlog.get_logger()
@@ -57,6 +58,7 @@ class PartitionConsumer:
         #: Whether an unexpected error ended it.
         self.has_failed = False
         core = context.core
+        self.sessions = SessionCache(context.sessions_max)
         self.timers = PartitionTimers(number, lease, context.partition_store, core.store_clock)
         self._context = context
         self._metrics = core.metrics
@@ -69,7 +71,7 @@ class PartitionConsumer:
         self._first_reads = FirstReads(
             number, lease, context.partition_store, core.clock, core.metrics, self._dispatcher.submit_withheld
         )
-        self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads)
+        self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads, self.sessions)
         #: Monotonic seconds.
         self._confirmed_at_s = core.clock.monotonic_s()
         self._firing: asyncio.Task[None] | None = None

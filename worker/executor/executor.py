@@ -44,7 +44,7 @@ class Executor:
 
     def __init__(self, context: ExecutionContext, request_dial_permit: RequestPermit | None = None) -> None:
         """Create it; without `request_dial_permit`, Twilio's queue sets the pace."""
-        self._context = context
+        self.context = context
         self.limiter = context.limiter
         #: By session, oldest first, with their tasks: the event loop holds only weak references to these.
         self._tasks: dict[str, dict[Execution, asyncio.Task[None]]] = {}
@@ -71,10 +71,10 @@ class Executor:
         if isinstance(effect, ReadCalls):  # replaces an unsent one: the next one shows as much, and more
             self._cancel(effect.session_id, lambda one: isinstance(one.job.effect, ReadCalls) and one.is_unsent)
         if effect.is_ending or isinstance(effect, ReadCalls | FindCall):
-            self._start(Execution(job, self._context), nullcontext())
+            self._start(Execution(job, self.context), nullcontext())
         else:
             turn = self._turns.setdefault(effect.session_id, asyncio.Lock())
-            self._start(Execution(job, self._context), turn)
+            self._start(Execution(job, self.context), turn)
 
     def cancel_session(self, session_id: str) -> None:
         """Drop an ending session's unsent jobs, except hang-ups; repeat none.
@@ -92,7 +92,7 @@ class Executor:
         """
         for session in sessions.values():
             for job in self._cancel(session.id, partial(_is_unwanted_dial, session)):
-                self._start(Execution(job, self._context, is_cancelled=True), nullcontext())
+                self._start(Execution(job, self.context, is_cancelled=True), nullcontext())
 
     def drop_partition(self, partition: int) -> None:
         """Drop the jobs of a lost partition, except for requests in flight."""
@@ -178,7 +178,7 @@ class Executor:
             async with turn:
                 follow_up = await _run_to_outcome(execution)
             if follow_up is not None:  # hangs up a call placed for an ended session
-                self._start(Execution(follow_up, self._context), nullcontext())
+                self._start(Execution(follow_up, self.context), nullcontext())
 
 
 def _is_unwanted_dial(session: Session, execution: Execution) -> bool:

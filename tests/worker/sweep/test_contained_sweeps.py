@@ -10,13 +10,14 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.errors import ConferralError
 from conferral.telephony.account_lists import AccountSnapshot
+from conferral.worker.sweep.store import SweepStore
 from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.sweep.sweep_harness import SweepHarness
 
 pytestmark = pytest.mark.redis
 
 
-async def swept(sea: SweepHarness, fail: Any) -> tuple[int, list[Any]]:
+async def swept(sea: SweepHarness, fail: Any, patch: pytest.MonkeyPatch) -> tuple[int, list[Any]]:
     """Lets a sweeper, all of whose calls are given to `fail` first, sweep until a sweep went well; counts its calls."""
     stop, asked = asyncio.Event(), 0
 
@@ -29,10 +30,10 @@ async def swept(sea: SweepHarness, fail: Any) -> tuple[int, list[Any]]:
             fail(asked)
             return await ask(*arguments, **options)
 
-        setattr(owner, name, asks)
+        patch.setattr(owner, name, asks)
 
     sweeper = sea.sweeper()
-    for owner in (sweeper._store, sea.account):
+    for owner in (SweepStore, sea.account):
         for name in dir(owner):
             if not name.startswith("_") and asyncio.iscoroutinefunction(getattr(owner, name)):
                 around(owner, name)
@@ -45,7 +46,7 @@ async def swept(sea: SweepHarness, fail: Any) -> tuple[int, list[Any]]:
     return asked, lines
 
 
-async def test_sweep_recovers_from_any_error_at_any_point(sea: SweepHarness) -> None:
+async def test_sweep_recovers_from_any_error_at_any_point(sea: SweepHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     await sea.store(sea.session("s1", "CA1"), sea.ended("over", "CA2", conference="CF2"))
     sea.account.account = AccountSnapshot(calls=frozenset({"CA2"}), conferences={"CF3": "CA" + "0" * 32})
     sea.account.participants = {"CF3": []}
@@ -58,7 +59,8 @@ async def test_sweep_recovers_from_any_error_at_any_point(sea: SweepHarness) -> 
             if asked == place:
                 raise make()
 
-        asked, lines = await swept(sea, fail)
+        with monkeypatch.context() as patch:
+            asked, lines = await swept(sea, fail, patch)
         if place > asked // 2:
             break
         places += 1
