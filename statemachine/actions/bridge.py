@@ -1,7 +1,7 @@
 """Start of a session, its bridge, and the conversion to a conference."""
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.conference import apply_conference, note_verified
+from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import (
     dial,
     dial_options,
@@ -19,8 +19,7 @@ from conferral.statemachine.actions.parties import (
 )
 from conferral.statemachine.actions.reads import read_later
 from conferral.statemachine.actions.recording import note_conference_recording
-from conferral.statemachine.actions.recovery import add_unknown_participants
-from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_converts
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call, report_converts
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import HangUpCall, RedirectCall
@@ -258,33 +257,13 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
 
 
-def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """Complete the conversion: a read shows both parties in the conference."""
-    apply_conference(draft, event)
-    draft.change_party(draft.session.agent, status=PartyStatus.CONNECTED)
-    _finish_by_read(draft, event)
-
-
-def finish_conversion_with_guests(draft: Draft, event: events.CallsRead) -> None:
-    """Complete the conversion: the customer is with a guest, without an agent."""
-    apply_conference(draft, event)
-    note_gone(draft, AGENT, event.status_of(draft.session.agent.call_sid))
-    _finish_by_read(draft, event)
-
-
-def _finish_by_read(draft: Draft, event: events.CallsRead) -> None:
-    draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED)
-    add_unknown_participants(draft, event)
-    note_verified(draft, event)
-    finish_conversion(draft, event)
-
-
 def finish_conversion(draft: Draft, _event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
-    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.RingOverdue, events.LeaveOverdue)
     # Only a repair's late redirect matters: it may briefly take out a party that a dial action has joined.
     session = draft.session
     draft.change(open_redirects=session.open_redirects if session.repair_attempted else (), repair_attempted=False)
+    report_call(draft, CommandStatus.DONE)
     report_converts(draft, CommandStatus.DONE)
     note_conference_recording(draft)
     # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
@@ -294,8 +273,7 @@ def finish_conversion(draft: Draft, _event: Event) -> None:
 def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
     """Redirect a missing leg, once each; the child's first."""
     missing = not_none(leg_to_repair(draft, event))
-    if event.conference_sid:
-        apply_conference(draft, event)
+    apply_presence(draft, event)
     draft.change(repair_attempted=True, presence_reads=0)
     draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)
     redirect_leg(draft, draft.session.parties[missing.name])

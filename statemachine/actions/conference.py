@@ -1,19 +1,16 @@
 """Conference membership: joins, departures, and what reads show of them."""
 
-from collections.abc import Set
-
 from conferral.statemachine import events
 from conferral.statemachine.actions.dials import note_attempt_answered
-from conferral.statemachine.actions.participants import apply_participants, clear_end_on_exit
+from conferral.statemachine.actions.participants import apply_participants
 from conferral.statemachine.actions.parties import note_call_ended, note_dialing_party_gone, note_gone
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import party_of_call
 from conferral.statemachine.guards.waiting_party import will_rejoin
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import CUSTOMER, GUEST, Party
+from conferral.statemachine.session import CUSTOMER, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, State, TransferStage
 
 #: A former conference counts as alive if this read of the stage, or a later one, shows it (the first is 1).
@@ -25,38 +22,44 @@ _TWO = 2
 def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
     """Record that a party joined."""
     note_conference(draft, event)
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    if party is None:
-        return
+    party = not_none(draft.session.find_party(call_sid=event.call_sid, label=event.label))
+    _enter(draft, party, event.call_sid, starts=event.start_on_enter)
+    if event.sequence is not None:
+        draft.change_party(draft.session.parties[party.name], conference_sequence=event.sequence)
+    draft.change(moved_at_ms=draft.now_ms)
+
+
+def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
+    """Put a party into the conference, as a callback or a read shows.
+
+    A join resets the participant: not held, and its leaving does not end the conference.
+    """
     # With early media, a dialed party may join before answering; that does not yet count as taking part.
-    proves_answer = not party.dial_id or not party.early_media
-    takes_part = party.answered or proves_answer
+    proves_answer = not (party.dial_id and party.early_media)
     if proves_answer:
         note_attempt_answered(draft, party)  # the call's own callback may come too late for the outcome
+    takes_part = party.answered or proves_answer
     draft.change_party(
         party,
-        call_sid=event.call_sid,
+        call_sid=call_sid,
         status=PartyStatus.CONNECTED if takes_part else party.status,
         answered=party.answered or (bool(party.dial_id) and proves_answer),
         in_conference=True,
-        # A join resets the participant: not held, and its leaving does not end the conference.
         held=False,
         muted=party.is_supervisor,
         coaches="",
         end_on_exit=False,
         pending_update="",
         update_effect_id="",
-        waits_for_start=not event.start_on_enter and not party.is_supervisor and not draft.session.participants,
-        conference_sequence=event.sequence if event.sequence is not None else party.conference_sequence,
+        waits_for_start=not (starts or party.is_supervisor or draft.session.participants),
     )
-    if event.start_on_enter:
+    if starts:
         mark_conference_started(draft)
     if len(draft.session.participants) > 1:
         draft.change(awaits_conference_start=False)
     if not takes_part and events.ConfirmOverdue.timer not in draft.session.timers:
         # If the answer's callback is lost, a read will show it.
         draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
-    draft.change(moved_at_ms=draft.now_ms)
 
 
 def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
@@ -89,22 +92,6 @@ def note_conference_started(draft: Draft, event: events.ConferenceStarted) -> No
     note_conference(draft, event)
     mark_conference_started(draft)
     draft.change(awaits_conference_start=False)
-
-
-def note_guest(draft: Draft, event: events.ParticipantJoined) -> None:
-    """Add a guest: another app brought this call in. It counts as a party."""
-    guest = Party(
-        next_name(draft.session, GUEST),
-        event.label,
-        call_sid=event.call_sid,
-        status=PartyStatus.CONNECTED,
-        in_conference=True,
-        conference_sequence=event.sequence if event.sequence is not None else -1,
-        answered_at_ms=draft.now_ms,
-    )
-    draft.change(parties={**draft.session.parties, guest.name: guest})
-    # With more than two in the conference, no party's leaving ends it.
-    clear_end_on_exit(draft)
 
 
 def note_conference(draft: Draft, event: events.ConferenceEvent) -> None:
@@ -155,17 +142,6 @@ def note_left_conference(draft: Draft, event: events.ParticipantLeft) -> None:
         draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
 
 
-def apply_conference(draft: Draft, event: events.CallsRead) -> None:
-    """Record which conference a read shows, and which parties are in it."""
-    if event.conference_sid:
-        _switch_conference(draft, event.conference_sid)
-    inside = {participant.call_sid for participant in event.participants}
-    for party in tuple(draft.session.parties.values()):
-        if party.in_conference != (party.call_sid in inside):
-            draft.change_party(party, in_conference=party.call_sid in inside)
-    mark_started_if_shown(draft, inside)
-
-
 def apply_presence(draft: Draft, event: events.CallsRead) -> None:
     """Record the participants that a read shows; its list may lag.
 
@@ -181,23 +157,27 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
         _switch_conference(draft, event.conference_sid)
     if event.conference_sid != draft.session.conference_sid:
         return
-    has_started = is_former or any(seen.start_on_enter for seen in event.participants if not seen.is_ringing)
+    inside = (seen for seen in event.participants if not seen.is_ringing)
+    shown = [seen for seen in inside if event.status_of(seen.call_sid) != CallStatus.RINGING]
+    has_started = is_former or any(_has_started(draft, seen) for seen in shown)
     for seen in event.participants:
         party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
         if party is None or party.is_gone or party.in_conference:
             continue
-        if seen.is_ringing:
+        if seen in shown:
+            _enter(draft, party, seen.call_sid, starts=has_started)
+        else:
             draft.change_party(party, call_sid=seen.call_sid)
-            continue
-        status = PartyStatus.CONNECTED if not party.dial_id or party.answered else party.status
-        draft.change_party(
-            party,
-            call_sid=seen.call_sid,
-            in_conference=True,
-            status=status,
-            waits_for_start=not (has_started or party.is_supervisor),
-        )
-    mark_started_if_shown(draft, {seen.call_sid for seen in event.participants})
+    if has_started:
+        mark_conference_started(draft)
+        # With two inside, Twilio accepts updates again.
+        draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(shown) < _TWO)
+
+
+def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:
+    """Whether this participant has started the conference: not before an answer."""
+    party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
+    return seen.start_on_enter and (party is None or party.answered or not party.early_media)
 
 
 def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
@@ -216,15 +196,6 @@ def _is_first_join(draft: Draft, seen: events.ParticipantSeen) -> bool:
     if party is None or party.in_conference or party.is_leaving:
         return False
     return bool(party.dial_id) and party.conference_sequence < 0
-
-
-def mark_started_if_shown(draft: Draft, call_sids_inside: Set[str]) -> None:
-    """Infer from a read's participants that the conference has started."""
-    # Customers and supervisors join without starting it. With two inside, Twilio accepts updates again.
-    for party in draft.session.participants:
-        if party.status is PartyStatus.CONNECTED and party.name != CUSTOMER and not party.is_supervisor:
-            mark_conference_started(draft)
-            draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(call_sids_inside) < 2)
 
 
 def apply_absences(draft: Draft, event: events.CallsRead) -> None:

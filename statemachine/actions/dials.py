@@ -190,7 +190,6 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
     party = party_of_dial(draft, event) or searched_party(draft, event)
     if party is None or not event.call_sid:
         return
-    party = _merge_guest(draft, party, event.call_sid)
     due_ms, read_at_ms = party.dial_check_at_ms, party.dial_read_at_ms
     if not party.answered:
         due_ms = _ring_due_ms(draft, party) + event.queue_ms
@@ -199,22 +198,6 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
         due_ms = 0  # an agent who talks over the bridge, and whose call SID a Redis rollback lost
     sid = party.call_sid or event.call_sid
     draft.change_party(party, call_sid=sid, dial_check="", dial_check_at_ms=due_ms, dial_read_at_ms=read_at_ms)
-
-
-def _merge_guest(draft: Draft, party: Party, call_sid: str) -> Party:
-    """Merge a guest that is the dialed party: its join came first."""
-    guest = draft.session.find_party(call_sid=call_sid)
-    if guest is None or guest.name == party.name or guest.is_gone or guest.name in (CUSTOMER, AGENT):
-        return party
-    rest = {one.name: one for one in draft.session.parties.values() if one.name != guest.name}
-    found = replace(
-        party, call_sid=call_sid, in_conference=guest.in_conference, held=guest.held, muted=guest.muted,
-        coaches=guest.coaches, end_on_exit=guest.end_on_exit, conference_sequence=guest.conference_sequence,
-    )  # fmt: skip
-    draft.change(parties={**rest, party.name: found})
-    if found.in_conference and not found.early_media:
-        note_answered(draft, party.name)
-    return draft.session.parties[party.name]
 
 
 def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:

@@ -218,7 +218,6 @@ def _record_shown_attributes(
         muted=seen.muted,
         end_on_exit=seen.end_on_exit,
         coaches=seen.coaches,
-        is_muted_guest=party.is_muted_guest and seen.muted,
         conference_sequence=party.conference_sequence if sequence is None else sequence,
     )
 

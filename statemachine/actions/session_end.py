@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from conferral.statemachine import events
-from conferral.statemachine.actions.conference import apply_conference
+from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call, find_unknown_calls
 from conferral.statemachine.actions.parties import fail_commands, mark_released, note_gone
 from conferral.statemachine.actions.reports import conclude_session, report_call, report_converts
@@ -90,7 +90,7 @@ def reason_of_end(party: Party) -> EndReason:
 
 def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     """End the session: a read shows that one party is gone."""
-    apply_conference(draft, event)
+    apply_presence(draft, event)
     seen, session = child_in_read(draft, event), draft.session
     if seen is not None and not session.child.call_sid:
         draft.change_party(session.child, call_sid=seen.call_sid)
@@ -137,7 +137,7 @@ def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
 
 def end_moved(draft: Draft, event: events.CallsRead) -> None:
     """End the session: another app moved the parent, and maybe the child."""
-    apply_conference(draft, event)
+    apply_presence(draft, event)
     seen = child_in_read(draft, event)
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
         note_gone(draft, draft.session.child.name, seen.status)

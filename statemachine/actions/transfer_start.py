@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.actions import conference, dials
-from conferral.statemachine.actions.bridge import redirect_leg
+from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import fail_queued_commands, note_gone, retire_targets
@@ -13,10 +13,19 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import UNKNOWN_DIAL, outbound_is_still_bridged
+from conferral.statemachine.guards.reads import shown_parties
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, early_read_at_ms, party_held_for
 from conferral.statemachine.guards.waiting_party import is_alone
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
-from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Phase, TransferMode, TransferStage, WaitAudio
+from conferral.statemachine.states import (
+    FINAL_CALL_STATUSES,
+    CallStatus,
+    PartyStatus,
+    Phase,
+    TransferMode,
+    TransferStage,
+    WaitAudio,
+)
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions, TransferState
 
@@ -212,6 +221,21 @@ def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
     apply_read(draft, event)
     conference.apply_absences(draft, event)
     conference.note_verified(draft, event)
+
+
+def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
+    """Complete the conversion: a read shows the customer with the agent or others."""
+    if event.conference_sid != draft.session.conference_sid:
+        leave_conference(draft, event)
+    agent, customer = draft.session.agent, draft.session.customer
+    if AGENT in shown_parties(draft.session, event):
+        draft.change_party(agent, status=PartyStatus.CONNECTED)
+    else:
+        note_gone(draft, AGENT, event.status_of(agent.call_sid))
+    draft.change_party(customer, status=PartyStatus.CONNECTED)
+    draft.change(phase=Phase.NONE)
+    apply_settled_read(draft, event)
+    finish_conversion(draft, event)
 
 
 def check_dials(draft: Draft, event: events.DialOverdue) -> None:

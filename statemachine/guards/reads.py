@@ -1,19 +1,17 @@
 """Guards on what reads and the sweep show, also of a session Redis lost."""
 
 import re
+from collections.abc import Iterable
 
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import (
     CallSeen,
     CallsRead,
-    ConferenceFound,
     ConvertOverdue,
     Event,
     LeaveOverdue,
-    ParticipantFound,
     ParticipantSeen,
 )
-from conferral.statemachine.guards.calls import opens_session
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
@@ -32,79 +30,20 @@ from conferral.statemachine.states import (
 _PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")
 
 
-def found_transfer(draft: Draft, event: ConferenceFound) -> bool:
-    """Whether a lost conference holds customer, agent, and one target."""
-    return opens_session(draft, event) and _is_transfer(assign_names(event))
+def shown_parties(session: Session, event: CallsRead) -> set[str]:
+    """Return the names of the known parties that the read shows in a conference."""
+    inside = (seen for seen in event.participants if not seen.is_ringing)
+    found = (session.find_party(call_sid=seen.call_sid, label=seen.label) for seen in inside)
+    return {party.name for party in found if party is not None}
 
 
-def _is_transfer(by_name: dict[str, ParticipantFound]) -> bool:
-    """Whether customer, agent, and target are there, all answered."""
-    three = {CUSTOMER, AGENT, TARGET}
-    if not three <= by_name.keys() or any(by_name[name].is_ringing for name in three):
-        return False
-    # With guests, it may not be a transfer; if someone is held, it is treated as one, so that they don't hear others.
-    return by_name[CUSTOMER].held or by_name[TARGET].held or by_name.keys() - {SUPERVISOR} == three
-
-
-def shows_conversation_in_conference(draft: Draft, event: CallsRead) -> bool:
-    """Whether the bridge's customer talks in an unknown conference."""
-    inside = {seen.call_sid for seen in event.participants}
-    customer, agent = draft.session.customer, draft.session.agent
-    if customer.call_sid not in inside or len(inside) < 2:
-        return False
-    # If the agent's call continues elsewhere, a leg is on its way, and Conferral waits for it.
-    is_over = agent.is_gone or not agent.call_sid or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
-    return is_over or agent.call_sid in inside
-
-
-def shows_transfer_in_conference(draft: Draft, event: CallsRead) -> bool:
-    """Whether the conference shows a transfer that Redis lost."""
-    return shows_conversation_in_conference(draft, event) and _is_transfer(assign_names(conference_found(draft, event)))
-
-
-def conference_found(draft: Draft, event: ConferenceFound | CallsRead) -> ConferenceFound:
-    """Return a sweep's event, or what a read shows in the form of one."""
-    if isinstance(event, ConferenceFound):
-        return event
-    session = draft.session
-    addresses = {call.call_sid: call.to for call in event.calls} | {
-        party.call_sid: party.address for party in session.parties.values() if party.address
-    }
-    came_in = session.parent.call_sid if session.direction == INBOUND else ""
-    participants = tuple(
-        ParticipantFound.of(seen, addresses.get(seen.call_sid, ""), came_in=seen.call_sid == came_in)
-        for seen in event.participants
-    )
-    return ConferenceFound(session_id=session.id, conference_sid=event.conference_sid, participants=participants)
-
-
-def label_number(one: ParticipantFound | ParticipantSeen) -> int:
+def label_number(one: ParticipantSeen) -> int:
     """Return the number in Conferral's label, which counts dials; 0 if none."""
     label = LABEL.fullmatch(one.label)
     return int(label["number"]) if label else 0
 
 
-def assign_names(event: ConferenceFound) -> dict[str, ParticipantFound]:
-    """Return the participants by their new names; a name's newest leg gets it."""
-    by_name: dict[str, ParticipantFound] = {}
-    others: list[ParticipantFound] = []
-    for one in sorted(event.participants, key=label_number, reverse=True):
-        name = name_from_label(one)
-        if name and name not in by_name:
-            by_name[name] = one
-        else:
-            others.append(one)
-    if TARGET in by_name and AGENT not in by_name:  # the transfer is lost
-        by_name[AGENT] = by_name.pop(TARGET)
-    return by_name | {f"guest-{number}": one for number, one in enumerate(others, start=1)}
-
-
-def recovered_dial_id(call_sid: str) -> str:
-    """Return a stand-in for a lost dial id; callbacks are matched by call SID."""
-    return f"found:{call_sid}"
-
-
-def name_from_label(one: ParticipantFound | ParticipantSeen | Party) -> str:
+def name_from_label(one: ParticipantSeen) -> str:
     """Return the name in Conferral's label; `target` for any of a ring group."""
     label = LABEL.fullmatch(one.label)
     if label is None or _PHONE_NUMBER.search(label["name"]):
@@ -122,15 +61,16 @@ _BEFORE_DIAL = frozenset({
 })  # fmt: skip
 
 
-def unknown_participants(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
+def unknown_participants(
+    session: Session, conference_sid: str, participants: Iterable[ParticipantSeen]
+) -> tuple[ParticipantSeen, ...]:
     """Return the participants of the session's conference that it never knew."""
-    conference = event.conference_sid
-    is_own = conference == session.conference_sid or not session.participants
-    if not is_own or session.is_former_conference(conference):
+    is_own = conference_sid == session.conference_sid or not session.participants
+    if not is_own or session.is_former_conference(conference_sid):
         return ()
     return tuple(
         seen
-        for seen in event.participants
+        for seen in participants
         if seen.call_sid
         and session.find_party(call_sid=seen.call_sid, label=seen.label) is None
         and seen.call_sid not in session.former_calls
@@ -149,89 +89,37 @@ def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
     return name in (TARGET, AGENT) and transfer is not None and transfer.stage in _BEFORE_DIAL
 
 
-def is_muted_guest(seen: ParticipantSeen) -> bool:
-    """Whether a guest is muted, and so only listens."""
-    return not name_from_label(seen) and seen.muted
-
-
 def is_supervisor(seen: ParticipantSeen) -> bool:
     """Whether a participant is a supervisor, by label or by coaching."""
     return name_from_label(seen) == SUPERVISOR or bool(seen.coaches)
 
 
-def _counts_as_party(seen: ParticipantSeen) -> bool:
-    return not (is_supervisor(seen) or is_muted_guest(seen))
+def lost_target_talks(draft: Draft, _event: Event) -> bool:
+    """Whether a target takes part, whose transfer Redis lost."""
+    target = _lost_target(draft)
+    return target is not None and target.takes_part
 
 
-def shows_lost_transfer(draft: Draft, event: CallsRead) -> bool:
-    """Whether customer, agent, and an unknown target show a lost transfer."""
-    session = draft.session
-    is_busy = session.opening is not Opening.OVER or session.phase is not Phase.NONE
-    if is_busy or session.running_transfer is not None:
-        return False
-    seen_by_call = {seen.call_sid: seen for seen in event.participants if not seen.is_ringing}
-    customer, agent = session.customer, session.agent
-    if any(
-        party.is_gone or party.is_leaving or party.call_sid not in seen_by_call
-        or event.status_of(party.call_sid) in FINAL_CALL_STATUSES
-        for party in (customer, agent)
-    ):  # fmt: skip
-        return False
-    targets = lost_targets(session, event)
-    if not targets:
-        return False
-    known = {customer.call_sid, agent.call_sid, *(target.call_sid for target in targets)}
-    # With others present, it may not be a transfer; if someone is held, it is treated as one.
-    others = [one for sid, one in seen_by_call.items() if sid not in known and _counts_as_party(one)]
-    return seen_by_call[customer.call_sid].held or targets[0].held or not others
+def lost_target_rings(draft: Draft, _event: Event) -> bool:
+    """Whether a target rings, whose transfer Redis lost."""
+    target = _lost_target(draft)
+    return target is not None and target.status is PartyStatus.RINGING
 
 
-def shows_lost_talk(draft: Draft, event: CallsRead) -> bool:
-    """Whether a lost transfer's target has answered."""
-    return shows_lost_transfer(draft, event) and not lost_targets(draft.session, event)[0].is_ringing
+def _lost_target(draft: Draft) -> Party | None:
+    target = draft.session.present_party(TARGET)
+    is_lost = draft.session.running_transfer is None and target is not None and not target.is_leaving
+    return target if is_lost else None
 
 
-def lost_targets(session: Session, event: CallsRead) -> tuple[ParticipantSeen, ...]:
-    """Return a lost transfer's targets: the answered one, then the ringing.
-
-    With the customer held, it is a consult: the newest answered target counts, and ringing ones lost to it. If none
-    answered, all ring: a ring group. With the customer off hold, it is a transfer only if exactly one answered; ringing
-    ones don't count.
-    """
-    targets = [seen for seen in unknown_participants(session, event) if name_from_label(seen) == TARGET]
-    answered = [seen for seen in targets if not seen.is_ringing]
-    ringing = tuple(sorted((seen for seen in targets if seen.is_ringing), key=label_number))
-    if any(seen.call_sid == session.customer.call_sid and seen.held for seen in event.participants):
-        return (*sorted(answered, key=label_number)[-1:], *ringing)
-    return tuple(answered) if len(answered) == 1 else ()
-
-
-def shows_customer_with_guests(draft: Draft, event: CallsRead) -> bool:
+def shows_customer_with_others(draft: Draft, event: CallsRead) -> bool:
     """Whether the agent is gone, and the customer is with unknown parties."""
-    session = draft.session
-    if session.running_transfer is not None:
+    session, agent = draft.session, draft.session.agent
+    if session.running_transfer is not None or CUSTOMER not in shown_parties(session, event):
         return False
-    customer, agent = session.customer, session.agent
-    agent_is_over = agent.is_gone or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
-    is_there = any(seen.call_sid == customer.call_sid for seen in event.participants)
-    return agent_is_over and is_there and any(_counts_as_party(seen) for seen in unknown_participants(session, event))
-
-
-def losing_targets(session: Session) -> tuple[Party, ...]:
-    """Return the targets that still ring after a ring group's answer."""
-    targets = [
-        party
-        for party in session.parties.values()
-        if party.dial_id == recovered_dial_id(party.call_sid) and name_from_label(party) == TARGET
-    ]
-    if not any(target.takes_part for target in targets):
-        return ()
-    return tuple(target for target in targets if target.status is PartyStatus.RINGING and not target.is_leaving)
-
-
-def has_losing_target(draft: Draft, _event: Event) -> bool:
-    """Whether targets of a lost ring group ring although one answered."""
-    return any(party.status is PartyStatus.RINGING for party in draft.restless) and bool(losing_targets(draft.session))
+    agent_is_over = agent.is_gone or not agent.call_sid or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
+    unknown = unknown_participants(session, event.conference_sid, event.participants)
+    return agent_is_over and not all(map(is_supervisor, unknown))
 
 
 # ---- guards on what a read of Twilio shows -------------------------------------------------------------------------
@@ -325,8 +213,7 @@ def next_agent_call(draft: Draft, event: CallsRead) -> CallSeen | None:
 
 def shows_both_in_conference(draft: Draft, event: CallsRead) -> bool:
     """Whether customer and agent are both in the conference."""
-    inside = {participant.call_sid for participant in event.participants}
-    return {draft.session.customer.call_sid, draft.session.agent.call_sid} <= inside
+    return {CUSTOMER, AGENT} <= shown_parties(draft.session, event)
 
 
 def shows_agent_left_early(draft: Draft, event: CallsRead) -> bool:

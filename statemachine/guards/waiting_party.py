@@ -26,14 +26,8 @@ _PRESENCE_READS_MAX = 15
 
 
 def present_parties(session: Session) -> tuple[Party, ...]:
-    """Return the participants except supervisors and muted guests."""
-    return tuple(
-        party
-        for party in session.parties.values()
-        if party.in_conference
-        and not party.is_gone
-        and not (party.supervises or (party.is_muted_guest and party.muted))
-    )
+    """Return the participants except supervisors."""
+    return tuple(party for party in session.participants if not (party.is_gone or party.supervises))
 
 
 def someone_is_being_dialed(session: Session) -> bool:

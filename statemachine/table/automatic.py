@@ -7,7 +7,23 @@ from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.table.row import ANY, BLIND, PARKED, RECALL, RETRIEVE, STAY, B, C, E, O, Row, S, T, V
+from conferral.statemachine.table.row import (
+    ANY,
+    BLIND,
+    PARKED,
+    RECALL,
+    RETRIEVE,
+    SETTLED,
+    STAY,
+    B,
+    C,
+    E,
+    O,
+    Row,
+    S,
+    T,
+    V,
+)
 from conferral.statemachine.table.stages import ENDS, RETURNING
 
 #: Stages of an opening before the other party is dialed.
@@ -25,7 +41,10 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,           ANY,      on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
     Row(C,           ANY,      on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
     Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
+    # Redis lost the end of a park, or the start of a transfer.
     Row(C,           PARKED,   on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.settle_lost_retrieve),
+    Row(C,           SETTLED,  on.Automatic, when.lost_target_talks,            S.TALKING,              do.resume_lost_transfer),
+    Row(C,           SETTLED,  on.Automatic, when.lost_target_rings,            S.DIALING,              do.resume_lost_transfer),
     Row(T,           ANY,      on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
     # The bridge, its conversion, and transfers without their agent.
@@ -69,7 +88,6 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C|T,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
     Row(C|T,         ANY,      on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
     Row(C,           ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
-    Row(C,           ANY,      on.Automatic, when.has_losing_target,            STAY,                   do.hang_up_losing_targets),
     Row(C,           ANY,      on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
 
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.

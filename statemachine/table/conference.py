@@ -14,7 +14,7 @@ CONFERENCE: tuple[Row, ...] = (
     # ParticipantJoined
     Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_of_former_conference,                 STAY,              do.ignore_late),
     Row(C|T,         ANY,           on.ParticipantJoined,  when.is_of_released_party,                    STAY,              do.hang_up_arrival),
-    Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_unknown_participant,                  STAY,              do.note_guest),
+    Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_unknown_participant,                  STAY,              do.note_unknown_join),
     Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_older_than_known,                     STAY,              do.ignore_late),
     Row(V,           ANY,           on.ParticipantJoined,  when.joins_another_conference,                STAY,              (do.leave_conference, do.note_join)),
     Row(V,           ANY,           on.ParticipantJoined,  when.is_last_to_join,                         C,                 (do.note_join, do.finish_conversion)),

@@ -15,8 +15,8 @@ READS: tuple[Row, ...] = (
     # CallsRead, while bridged
     Row(B,    ANY,     on.CallsRead,       when.is_outdated,                       STAY,              do.read_later),
     # A rollback of Redis lost the conversion.
-    Row(B,    ANY,     on.CallsRead,       when.shows_transfer_in_conference,      S.TALKING,         (do.leave_bridge, do.rebuild_transfer)),
-    Row(B,    ANY,     on.CallsRead,       when.shows_conversation_in_conference,  C,                 (do.leave_bridge, do.rebuild_conference)),
+    Row(B,    ANY,     on.CallsRead,       when.shows_both_in_conference,          C,                 do.finish_conversion_by_read),
+    Row(B,    ANY,     on.CallsRead,       when.shows_customer_with_others,        C,                 do.finish_conversion_by_read),
     Row(B,    ANY,     on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(B,    ANY,     on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
     Row(B,    ANY,     on.CallsRead,       when.shows_next_agent,                  STAY,              do.follow_agent_in_read),
@@ -26,10 +26,8 @@ READS: tuple[Row, ...] = (
 
     # CallsRead, while converting
     Row(V,    ANY,     on.CallsRead,       when.is_outdated,                       STAY,              do.read_calls),
-    Row(V,    ANY,     on.CallsRead,       when.shows_lost_talk,                   S.TALKING,         (do.finish_conversion_by_read, do.apply_settled_read, do.resume_lost_transfer)),
-    Row(V,    ANY,     on.CallsRead,       when.shows_lost_transfer,               S.DIALING,         (do.finish_conversion_by_read, do.apply_settled_read, do.resume_lost_transfer)),
     Row(V,    ANY,     on.CallsRead,       when.shows_both_in_conference,          C,                 do.finish_conversion_by_read),
-    Row(V,    ANY,     on.CallsRead,       when.shows_customer_with_guests,        C,                 do.finish_conversion_with_guests),
+    Row(V,    ANY,     on.CallsRead,       when.shows_customer_with_others,        C,                 do.finish_conversion_by_read),
     Row(V,    ANY,     on.CallsRead,       when.shows_agent_left_early,            STAY,              do.note_agent_gone_by_read),
     Row(V,    ANY,     on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(V,    ANY,     on.CallsRead,       when.shows_child_ended_alone,           STAY,              do.note_bridge_read),
@@ -37,7 +35,7 @@ READS: tuple[Row, ...] = (
     Row(V,    ANY,     on.CallsRead,       when.has_open_redirect,                 STAY,              do.extend_convert_timer),
     Row(V,    ANY,     on.CallsRead,       when.was_moved_recently,                STAY,              do.extend_convert_timer),
     Row(V,    ANY,     on.CallsRead,       when.repair_is_available,               STAY,              do.redirect_missing_leg),
-    Row(V,    ANY,     on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_conference, do.continue_without_agent)),
+    Row(V,    ANY,     on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_without_agent)),
     Row(V,    ANY,     on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
     Row(V,    ANY,     on.CallsRead,       None,                                   STAY,              do.log_only),
 
@@ -49,8 +47,6 @@ READS: tuple[Row, ...] = (
     Row(C|T,  ANY,     on.CallsRead,       when.shows_waiting_party_missing,       STAY,              do.redirect_waiting_party),
     Row(C,    ANY,     on.CallsRead,       when.shows_waiting_conference_over,     STAY,              (do.await_rejoin, do.apply_settled_read)),
     Row(C,    ANY,     on.CallsRead,       when.shows_conference_over,             E,                 do.end_conference_over),
-    Row(C,    ANY,     on.CallsRead,       when.shows_lost_talk,                   S.TALKING,         (do.apply_settled_read, do.resume_lost_transfer)),
-    Row(C,    ANY,     on.CallsRead,       when.shows_lost_transfer,               S.DIALING,         (do.apply_settled_read, do.resume_lost_transfer)),
     Row(C,    ANY,     on.CallsRead,       None,                                   STAY,              do.apply_settled_read),
     Row(T,    ANY,     on.CallsRead,       None,                                   STAY,              do.apply_read),
 
@@ -65,8 +61,7 @@ READS: tuple[Row, ...] = (
     Row(E,    ANY,     on.AccountSwept,    None,                                   STAY,              do.end_what_is_live),
 
     # ConferenceFound: the sweep found a conference whose session Redis has lost
-    Row(B,    ANY,     on.ConferenceFound, when.found_transfer,                    S.TALKING,         (do.open_found_session, do.rebuild_transfer)),
-    Row(B,    ANY,     on.ConferenceFound, when.opens_session,                     C,                 (do.open_found_session, do.rebuild_conference)),
+    Row(B,    ANY,     on.ConferenceFound, when.opens_session,                     C,                 do.open_found_session),
     Row(B,    ANY,     on.ConferenceFound, None,                                   STAY,              do.read_calls),
 )
 # fmt: on

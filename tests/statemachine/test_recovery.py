@@ -2,7 +2,6 @@
 
 import pytest
 
-from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import ConferenceFound, LeaveOverdue, ParkOverdue, ParticipantFound
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
@@ -101,13 +100,6 @@ def transferring() -> ConferenceScenario:
     return story
 
 
-def test_losing_targets_of_a_lost_blind_transfer_are_hung_up():
-    story = with_leg(guests_rolled_back(), "second", "target-2", "9", is_ringing=True)
-    shows(story, "customer", "target", "second")
-    (hang_up,) = (one for one in story.last.effects if isinstance(one, HangUpCall))
-    assert hang_up.call_sid == story.legs["second"].call_sid
-
-
 def test_two_parties_still_joining_are_in_a_transfer():
     story = with_leg(Scenario().answered().convert(), "target", "target-1")
     story.legs["customer"].held = True
@@ -173,21 +165,6 @@ def test_participant_of_another_conference_is_not_added():
         guests_rolled_back().reads(agent="in-progress", conference=OTHER_CONFERENCE, inside=("target",))
     )
     story.expect_parties(customer="connected", agent="connected")
-
-
-def test_added_party_whose_join_came_before_their_dial_takes_part_once_the_dial_is_answered():
-    story = with_leg(ordering(conferenced).add(), "lawyer", "lawyer-1").joins("lawyer")
-    story.confirms("customer", "agent").expect("conferenced", "dial lawyer")
-    story.legs["lawyer"].call_sid = story.legs["former lawyer"].call_sid
-    story.placed("lawyer").expect_command("add-1", "accepted", "done")
-    story.expect_parties(customer="connected", agent="connected", lawyer="connected")
-
-
-def test_name_of_a_guest_who_turns_out_to_be_the_dialed_party_is_not_given_again():
-    story = ordering(conferenced).add().confirms("customer", "agent").expect("conferenced", "dial lawyer")
-    story.legs["guest"].call_sid = story.legs["lawyer"].call_sid
-    story = with_leg(story.joins("guest").placed("lawyer"), "third", "Boss", "6").joins("third")
-    story.expect_parties(customer="connected", agent="connected", lawyer="connected", guest_2="connected")
 
 
 def test_join_of_a_guest_whom_the_wait_audio_has_shown_repeats_no_hold():

@@ -121,7 +121,7 @@ def with_early_media():
 
 
 def with_unknown_supervisor():
-    return with_leg(parked_from_bridge(), "supervisor", "supervisor-9", muted=True)
+    return with_leg(parked_from_bridge(), "supervisor", "supervisor-9", muted=True, starts=False)
 
 
 @pytest.mark.parametrize(("begin", "company"), [

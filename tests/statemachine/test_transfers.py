@@ -139,7 +139,8 @@ def arrives_next_to_a_guest(story: Scenario) -> Scenario:
 def test_blind_transfer_holds_a_customer_who_arrives_next_to_a_guest():
     story = arrives_next_to_a_guest(Scenario().answered().transfer("blind").call("agent", "completed"))
     story.expect("transferring", "hold customer", phase="blind").confirms("customer")
-    story.expect("transferring", "dial target")
+    # They talk, until the target joins them.
+    story.expect("transferring", "dial target", "unhold customer")
 
 
 @pytest.mark.parametrize("is_confirmed", [True, False])
