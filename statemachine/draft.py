@@ -7,7 +7,7 @@ from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event, TimerExpired
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import Party, Session, restless_parties
+from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, OutcomeRecord
 from conferral.statemachine.transfer import TransferState
@@ -52,11 +52,6 @@ class Draft:
     def change_transfer(self, **changes: Any) -> None:
         """Change fields of the newest transfer, which must exist."""
         self.change(transfer=replace(self.transfer, **changes))
-
-    @property
-    def restless(self) -> list[Party]:
-        """The parties that are not at rest."""
-        return restless_parties(self.session.parties.values())
 
     @property
     def transfer(self) -> TransferState:

@@ -38,16 +38,15 @@ def _split_numbered(name: str) -> tuple[str, int] | None:
     return match and (match[1], int(match[2]))
 
 
-def prune_former_parties(session: Session, before: Session, changed: Collection[str]) -> dict[str, Any]:
+def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
     """Return the changes that number departures and drop old parties."""
     changes: dict[str, Any] = {}
     former = session.former_calls
     if session.parties is not before.parties:
-        parties, departures = _number_departures(session, changed)
-        if not before.parties.keys() >= {*changed}:
-            numbers = _highest_numbers(session.name_numbers, parties)
-            if numbers != session.name_numbers:
-                changes["name_numbers"] = numbers
+        parties, departures = _number_departures(session)
+        numbers = _highest_numbers(session.name_numbers, parties)
+        if numbers != session.name_numbers:
+            changes["name_numbers"] = numbers
         if departures > LATER_DEPARTURES_MAX and (
             gone := {name for name, party in parties.items() if _may_be_pruned(session, party, departures)}
         ):
@@ -66,11 +65,10 @@ def prune_former_parties(session: Session, before: Session, changed: Collection[
     return changes
 
 
-def _number_departures(session: Session, names: Iterable[str]) -> tuple[Mapping[str, Party], int]:
-    """Return the parties, changed ones numbered as they left, and their count."""
+def _number_departures(session: Session) -> tuple[Mapping[str, Party], int]:
+    """Return the parties, numbered as they left, and the count of departures."""
     changed, departures = {}, session.departures
-    for name in names:
-        party = session.parties[name]
+    for name, party in session.parties.items():
         if party.is_gone and not party.departure_number:
             departures += 1
             changed[name] = replace(party, departure_number=departures)

@@ -5,7 +5,7 @@ holds wins, and its action changes the draft. A Step is built only if nothing ra
 row", "no guard held", and "ignored", so `step` checks ignored pairs before it tries rows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transitions import Machine
@@ -21,7 +21,7 @@ from conferral.statemachine.former_parties import prune_former_parties
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import SUPERVISOR, Party, Session, changed_parties
+from conferral.statemachine.session import SUPERVISOR, Party, Session
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED, TABLE
@@ -230,8 +230,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     moved = draft.state is not before.state
     # The party that left may be unknown to the session: a read that began earlier would still show it.
     reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
-    changed = changed_parties(after.parties, before.parties)
-    is_news = reports_leaving or _has_new_facts(before, after, changed)
+    is_news = reports_leaving or _has_new_facts(before, after)
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     after = replace(
         after,
@@ -245,7 +244,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         facts_version=version if is_news or moved else after.facts_version,
         seen=_seen_with(after, event),
     )
-    if changes := prune_former_parties(after, before, changed):
+    if changes := prune_former_parties(after, before):
         after = replace(after, **changes)
     assert not after.timers or after.state is not State.ENDED
     assert not moved or before.state is not State.ENDED
@@ -268,16 +267,16 @@ def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple
     return tuple([TimerChange(name, after.get(name)) for name in sorted(changed)])
 
 
-def _has_new_facts(before: Session, after: Session, changed: Iterable[str]) -> bool:
+def _has_new_facts(before: Session, after: Session) -> bool:
     """Whether the facts changed, which outdates a read that began before."""
     if after.open_redirects != before.open_redirects or len(after.parties) != len(before.parties):
         return True
-    return any(_facts_differ(before.parties.get(name), after.parties[name]) for name in changed)
+    return any(_facts_differ(before.parties.get(name), party) for name, party in after.parties.items())
 
 
 def _facts_differ(before: Party | None, after: Party) -> bool:
-    if before is None:
-        return True
+    if before is None or after is before:
+        return before is None
     # When to check its dial, and its open hangup, are no facts.
     rest = replace(
         after,

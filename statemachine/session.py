@@ -1,7 +1,7 @@
 """Session: everything known about one conversation, immutable."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
 from msgspec import field
@@ -54,11 +54,8 @@ class ParticipantUpdate(StrEnum):
 END_ON_EXIT_UPDATES = frozenset({ParticipantUpdate.SET_END_ON_EXIT, ParticipantUpdate.CLEAR_END_ON_EXIT})
 
 
-class Party(BaseRecord, frozen=True, gc=False):
-    """A party of the session. Times are Unix milliseconds; 0 for never.
-
-    It refers to no containers, so the garbage collector need not walk over hundreds of them.
-    """
+class Party(BaseRecord, frozen=True):
+    """A party of the session. Times are Unix milliseconds; 0 for never."""
 
     name: str
     #: Participant label at Twilio, never reused for another leg.
@@ -413,24 +410,3 @@ class Session(BaseRecord, frozen=True):
     def participants(self) -> tuple[Party, ...]:
         """The parties in the conference."""
         return tuple(party for party in self.parties.values() if party.in_conference)
-
-
-def restless_parties(parties: Iterable[Party]) -> list[Party]:
-    """Return the parties about which guards on all parties may find something.
-
-    After most events, that is none of up to 250.
-    """
-    return [
-        party for party in parties
-        if party.status is PartyStatus.RINGING or (party.is_leaving and party.status is not PartyStatus.LEFT)
-        or (party.desired_hold and party.wait_audio is WaitAudio.RINGBACK)
-        or (party.in_conference and (
-            party.pending_update or party.supervises or party.held is not party.desired_hold
-            or party.muted is not party.desired_mute or party.end_on_exit is not party.desired_end_on_exit))
-    ]  # fmt: skip
-
-
-def changed_parties(parties: Mapping[str, Party], before: Mapping[str, Party]) -> tuple[str, ...]:
-    """Return the names of parties that are new or changed."""
-    # An unchanged party is the same object.
-    return tuple(name for name, party in parties.items() if before.get(name) is not party)

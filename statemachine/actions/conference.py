@@ -3,11 +3,10 @@
 from conferral.statemachine import events
 from conferral.statemachine.actions.dials import note_attempt_answered
 from conferral.statemachine.actions.participants import apply_participants
-from conferral.statemachine.actions.parties import note_call_ended, note_dialing_party_gone, note_gone
+from conferral.statemachine.actions.parties import note_dialing_party_gone, note_gone
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import party_of_call
 from conferral.statemachine.guards.waiting_party import will_rejoin
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER, Party
@@ -132,16 +131,6 @@ def leave_conference(draft: Draft, _event: Event) -> None:
         )
 
 
-def note_left_conference(draft: Draft, event: events.ParticipantLeft) -> None:
-    """Record that a party left the conference while its call continues."""
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    if party is not None:
-        sequence = event.sequence if event.sequence is not None else party.conference_sequence
-        # The call's own end, which came first, gives the better reason.
-        reason = party.left_reason if party.is_gone else event.left_reason
-        draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
-
-
 def apply_presence(draft: Draft, event: events.CallsRead) -> None:
     """Record the participants that a read shows; its list may lag.
 
@@ -220,19 +209,17 @@ def note_verified(draft: Draft, event: events.CallsRead) -> None:
         draft.change(presence_reads=session.presence_reads + 1)
 
 
-def note_left(draft: Draft, event: events.ParticipantLeft | events.CallProgressed | events.DialEnded) -> None:
-    """Record that a party left, whichever event says so."""
-    if isinstance(event, events.CallProgressed):
-        party = party_of_call(draft, event)
-        if party is not None:
-            note_call_ended(draft, party, event)
-        return
+def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) -> None:
+    """Record that a party left, as the conference or its `<Dial>` says."""
     label = event.label if isinstance(event, events.ParticipantLeft) else ""
     party = draft.session.find_party(call_sid=event.call_sid, label=label)
     if party is None:
         return
     if isinstance(event, events.ParticipantLeft):
-        note_left_conference(draft, event)
+        sequence = event.sequence if event.sequence is not None else party.conference_sequence
+        # The call's own end, which came first, gives the better reason.
+        reason = party.left_reason if party.is_gone else event.left_reason
+        draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
         if _may_have_refused(party, event):
             # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
             due_ms = draft.now_ms + draft.policy.leave_check_ms

@@ -238,9 +238,7 @@ def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
 
 def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
     """Record the progress or the end of a party's call."""
-    party = party_of_call(draft, event)
-    if party is None:
-        return
+    party = not_none(party_of_call(draft, event))
     if event.is_final:
         note_call_ended(draft, party, event)
     elif event.status == CallStatus.IN_PROGRESS:

@@ -190,9 +190,7 @@ def _party_of_update(draft: Draft, event: events.EffectOutcome) -> Party | None:
 
 def note_participant_changed(draft: Draft, event: events.ParticipantChanged) -> None:
     """Record a participant's confirmed hold, mute, and other attributes."""
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
-    if party is None:
-        return
+    party = not_none(draft.session.find_party(call_sid=event.call_sid, label=event.label))
     _record_shown_attributes(draft, party, event, event.sequence)
     shows_undone = event.kind in ("participant-unhold", "participant-unmute")
     _settle_update(draft, party.name, is_certain=False, shows_undone=shows_undone)

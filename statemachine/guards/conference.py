@@ -120,14 +120,12 @@ _CONFIRMATION_READS_MAX = 2
 
 def leaving_party_can_be_hung_up(draft: Draft, _event: Event) -> bool:
     """Whether a party that is being removed can be disconnected now."""
-    session = draft.session
-    return any(may_hang_up(session, party) for party in draft.restless)
+    return any(may_hang_up(draft.session, party) for party in draft.session.parties.values())
 
 
 def differs_from_desired(draft: Draft, _event: Event) -> bool:
     """Whether a participant with no open update differs from what is desired."""
-    session = draft.session
-    return any(next_update(session, party) for party in draft.restless)
+    return any(next_update(draft.session, party) for party in draft.session.participants)
 
 
 def next_update(session: Session, party: Party) -> ParticipantUpdate | None:

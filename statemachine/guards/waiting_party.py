@@ -133,7 +133,7 @@ def _hears_supervisor(session: Session, party: Party) -> bool:
 
 def party_on_ringback(draft: Draft) -> Party | None:
     """Return who hears ringing on hold while another is dialed, or None."""
-    if not is_settled(draft) or not draft.restless:
+    if not is_settled(draft):
         return None
     held = (
         party
