@@ -16,7 +16,6 @@ from conferral.statemachine.derived_timers import set_derived_timers
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.events.commands import own_fields, variant_field
 from conferral.statemachine.former_parties import prune_former_parties
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.policy import Policy
@@ -122,21 +121,23 @@ def _sample_commands(session: Session) -> Iterator[events.Command]:
     """Yield one command of each kind, or one per mode, action, or party."""
     # Without any party left, an absent one: the refusal then says so.
     party_names = [party.name for party in session.parties.values() if not party.is_gone] or ["anybody"]
-    for kind, sample_values, variant in _SAMPLES:
+    for kind, sample_values in _SAMPLES.items():
         if kind is events.Supervise and SUPERVISOR in session.parties:
             # For the same address, it only switches the mode.
             sample_values = {"to": session.parties[SUPERVISOR].address}
-        for value in (variant.value.words or party_names) if variant else ("",):
-            values: dict[str, Any] = {**sample_values, variant.attribute: value} if variant else sample_values
+        attribute, variants = kind.variants
+        for variant in variants or party_names:
+            values: dict[str, Any] = {**sample_values, attribute: variant} if attribute else sample_values
             yield kind(session_id=session.id, **values)
 
 
-#: Commands for existing sessions, with sample values and the field whose values are all tried.
-_SAMPLES = tuple(
-    (kind, {one.attribute: "client:anybody" if one.value.form == "destination" else "anybody"
-            for one in own_fields(kind) if one.is_required or one.name in kind.one_of[:1]}, variant_field(kind))
-    for kind in events.COMMANDS if kind is not events.Call
-)  # fmt: skip
+#: Commands for existing sessions, with values of the fields that they need besides their variant.
+_SAMPLES: dict[type[events.Command], dict[str, Any]] = {
+    **{kind: {} for kind in events.COMMANDS if kind is not events.Call},
+    **{kind: {"to": "client:anybody"} for kind in (events.Transfer, events.Retrieve, events.Supervise)},
+    events.Add: {"to": "client:anybody", "party": "anybody"},
+    events.Announce: {"url": "anybody"},
+}
 
 
 def _close_read(session: Session, event: events.CallsRead | events.EffectOutcome) -> Session:

@@ -19,8 +19,9 @@ from conferral.cli.options import (
     choices,
     complete_parties,
 )
-from conferral.statemachine.events.commands import COMMANDS, CommandField, DialCommand, own_fields
+from conferral.statemachine.events.commands import COMMANDS, DialCommand
 from conferral.statemachine.events.commands import Command as CommandEvent
+from conferral.storage.commands.command_descriptions import CommandField, examples_of, own_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ _ASKS_FIRST = "Asks for confirmation on a terminal. Without a terminal, it needs
 
 def _help_text(command: type[CommandEvent]) -> str:
     session = "" if command.name == "call" else _SESSION_EXAMPLE
-    typed = "\n".join(f"  conferral {command.name}{session} {options}".rstrip() for options in command.examples)
+    typed = "\n".join(f"  conferral {command.name}{session} {options}".rstrip() for options in examples_of(command))
     summary, _, details = inspect.cleandoc(command.__doc__ or "").partition("\n\n")
     asks = _ASKS_FIRST if command.name in _QUESTIONS else ""
     return "\n\n".join(filter(None, (summary, f"\b\nExamples:\n{typed}", details, asks)))

@@ -19,10 +19,11 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import describe_redis_error, open_redis, run_query
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.settings import CommandSettings, StoreSettings, load
-from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand, done_word
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.session import ParticipantUpdate
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
+from conferral.storage.commands.command_descriptions import done_word
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.queries import live_workers

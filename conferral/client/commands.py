@@ -10,6 +10,7 @@ from conferral.client.models import Session
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected
 from conferral.statemachine.events import commands as events
+from conferral.storage.commands.command_descriptions import CommandField, own_fields
 from conferral.storage.commands.command_stream import CommandOutcome
 
 
@@ -128,7 +129,7 @@ class CommandMethods(ABC):
 
 def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
     """Return a command's method: its fields are keywords, as are the options."""
-    fields = {_KEYWORDS.get(one.name, one.name): one for one in events.own_fields(command)}
+    fields = {_KEYWORDS.get(one.name, one.name): one for one in own_fields(command)}
     # A new session's id is optional, and no position makes clear what it is.
     session = Parameter("session", _KEYWORD, default="") if command is events.Call else Parameter("session", _POSITION)
     signature = Signature(
@@ -159,7 +160,7 @@ def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
 _POSITION, _KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
 
 
-def _default(field: events.CommandField) -> object:
+def _default(field: CommandField) -> object:
     return Parameter.empty if field.is_required else field.default
 
 

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from conferral.operations import wording
-from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command, CommandField, own_fields, variant_field
-from conferral.statemachine.events.field_values import Form
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command
 from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import StoredSession
+from conferral.storage.commands.command_descriptions import CommandField, own_fields
+from conferral.storage.commands.field_values import Form
 
 _CONFERENCE_STATES = frozenset({State.CONFERENCED, State.TRANSFERRING})
 #: Commands without effect on a party: the attribute that shows it, and its value.
@@ -56,8 +57,8 @@ def command_forms(session: StoredSession) -> tuple[CommandForm, ...]:
     # Each command is tried once per variant (its mode, action, or party), and is allowed if one variant is.
     by_type: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for command, refusal in command_refusals(session):
-        variant = variant_field(type(command))
-        by_type[command.name].append((getattr(command, variant.attribute) if variant else "", refusal))
+        attribute, _ = command.variants
+        by_type[command.name].append((getattr(command, attribute) if attribute else "", refusal))
     return tuple(_command_form(COMMANDS_BY_NAME[name], trials, session) for name, trials in by_type.items())
 
 

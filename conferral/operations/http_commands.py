@@ -8,9 +8,9 @@ import structlog
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
 from conferral.runtime.web.json_requests import RequestError
-from conferral.statemachine.events.field_values import SENDER
 from conferral.storage.commands import command_parser, command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
+from conferral.storage.commands.field_values import SENDER
 
 log = structlog.get_logger()
 

@@ -9,9 +9,9 @@ from conferral.cli.submission import default_wait_s, own_command_line
 from conferral.operations.explanation import suggest_next
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import COMMANDS
-from conferral.statemachine.events.commands import own_fields
 from conferral.statemachine.states import Phase
 from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_descriptions import own_fields
 from conferral.storage.commands.command_stream import digest_of
 from tests.conferral.cli_helpers import (
     AGENT_CALL,

@@ -21,10 +21,10 @@ from conferral import (
 )
 from conferral.client.commands import SUBMISSION
 from conferral.statemachine.events import COMMANDS
-from conferral.statemachine.events.commands import own_fields
 from conferral.statemachine.session import Recording
 from conferral.statemachine.states import PartyStatus, Phase, SessionMode, State
 from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_descriptions import own_fields
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import digest_of
 from tests.conferral.cli_helpers import (

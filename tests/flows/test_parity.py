@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from conferral.operations.command_submission import allowed_commands_of
-from conferral.statemachine.events.commands import COMMANDS_BY_NAME, own_fields
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.storage.codecs.session_codec import stored_session
+from conferral.storage.commands.command_descriptions import own_fields
 from tests.flows.command_channels import TOKEN, WAYS, CommandChannel, ReportedOutcome, every_channel, typed
 from tests.flows.flow_helpers import CAROL
 from tests.flows.test_redis_cli import pairs, redis_cli

@@ -9,9 +9,9 @@ from aiohttp import web
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from conferral.runtime.web.json_requests import RequestError
-from conferral.statemachine.events.field_values import DESTINATION_MAX
 from conferral.statemachine.ids import ID_PATTERN, ID_RULE, NAME_PATTERN, id_error
 from conferral.statemachine.states import State
+from conferral.storage.commands.field_values import DESTINATION_MAX
 from conferral.storage.queries.session_reader import LIMIT_MAX
 
 

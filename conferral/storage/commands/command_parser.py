@@ -10,16 +10,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from conferral.statemachine.events.commands import (
-    COMMANDS_BY_NAME,
-    COMMON_FIELDS,
-    Command,
-    CommandField,
-    fields_of,
-    own_fields,
-)
-from conferral.statemachine.events.field_values import Value as FieldValue
-from conferral.statemachine.events.field_values import join_words
+from conferral.runtime.text import join_words
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Command
+from conferral.storage.commands.command_descriptions import COMMON_FIELDS, CommandField, fields_of, own_fields
+from conferral.storage.commands.field_values import Value as FieldValue
 
 Value = str | bool | int
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events.field_values import AUTHOR
 from conferral.statemachine.ids import ID_PATTERN as ID_PATTERN
 from conferral.statemachine.ids import NAME_PATTERN, id_error
 from conferral.statemachine.step import CommandStatus
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_parser import BadCommandError
+from conferral.storage.commands.field_values import AUTHOR
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S

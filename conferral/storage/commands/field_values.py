@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from conferral.runtime.text import join_words
 from conferral.statemachine.ids import (
     ID_PATTERN,
     ID_RULE,
@@ -47,16 +48,6 @@ _HTTP_URL = (
 #: Names that parties get automatically, the latter with a number appended.
 _RESERVED = (CUSTOMER, AGENT, TARGET, SUPERVISOR)
 _RESERVED_WITH_NUMBER = (AGENT, SUPERVISOR, "guest")
-
-
-def join_words(words: Sequence[str], conjunction: str) -> str:
-    """Join words for a sentence.
-
-    >>> join_words(["warm", "consult", "blind"], "or")
-    'warm, consult, or blind'
-    """
-    *others, last = words
-    return f"{', '.join(others)}, {conjunction} {last}" if others[1:] else f" {conjunction} ".join(words)
 
 
 @dataclass(frozen=True, kw_only=True)
