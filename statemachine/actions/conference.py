@@ -164,7 +164,7 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
 
 
 def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:
-    """Whether this participant has started the conference: not before an answer."""
+    """Whether this participant, if it answered, has started the conference."""
     party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
     return seen.start_on_enter and (party is None or party.answered or not party.early_media)
 

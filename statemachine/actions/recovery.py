@@ -101,7 +101,7 @@ def resume_lost_transfer(draft: Draft, _event: Event) -> None:
 
 
 def note_unknown_join(draft: Draft, event: events.ParticipantJoined) -> None:
-    """Add a call that joined: a guest, whom another app brought in, or a lost leg."""
+    """Add a call that joined: a lost leg, or a guest of another app."""
     note_conference(draft, event)
     seen = ParticipantSeen(event.call_sid, event.label, start_on_enter=event.start_on_enter)
     _add(draft, event.conference_sid, (seen,), {})

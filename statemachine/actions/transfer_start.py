@@ -224,7 +224,7 @@ def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
 
 
 def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
-    """Complete the conversion: a read shows the customer with the agent or others."""
+    """Complete the conversion: a read shows the customer with others."""
     if event.conference_sid != draft.session.conference_sid:
         leave_conference(draft, event)
     agent, customer = draft.session.agent, draft.session.customer

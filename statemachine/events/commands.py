@@ -1,5 +1,6 @@
-"""Commands of operators. A class's docstring describes the command, its first line briefly.
+"""Commands of operators.
 
+A class's docstring describes the command, its first line briefly.
 `conferral/storage/commands/command_descriptions.py` describes the fields and their valid values.
 """
 

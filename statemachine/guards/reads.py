@@ -31,7 +31,7 @@ _PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")
 
 
 def shown_parties(session: Session, event: CallsRead) -> set[str]:
-    """Return the names of the known parties that the read shows in a conference."""
+    """Return the known parties' names that a read shows in a conference."""
     inside = (seen for seen in event.participants if not seen.is_ringing)
     found = (session.find_party(call_sid=seen.call_sid, label=seen.label) for seen in inside)
     return {party.name for party in found if party is not None}
