@@ -164,8 +164,6 @@ def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReache
     party = draft.session.find_party(call_sid=event.call_sid, dial=event.dial)
     if party is None:
         return True  # a later transfer may have replaced the parties that an earlier one gave up
-    if not party.dial_id and party.name not in (CUSTOMER, AGENT):
-        return not (party.is_gone or party.hang_up_requested)  # its join came first, so it looked like a guest
     return party.dial_id == event.dial and party.is_gone and not party.hang_up_requested
 
 

@@ -339,8 +339,6 @@ def transfer_continues_without(draft: Draft, event: events.Remove) -> bool:
     party = named_party(draft, event)
     if party is None:  # to be dialed by `add` or `supervise`
         return True
-    if party.name == CUSTOMER:
-        return False
     # After a hangup that Twilio refused, the party can be removed again.
     was_refused = party.is_removed and party.hang_up_has_outcome
     is_expected = was_refused or not party.is_leaving
