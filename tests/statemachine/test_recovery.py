@@ -65,6 +65,13 @@ def test_running_transfer_continues():
     story.expect("transferring", phase="consult").complete().expect("transferring", "unhold customer")
 
 
+def test_customer_of_a_lost_conference_is_with_the_party_that_took_over():
+    story = rolled_back()
+    story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer", "target"))
+    assert (story.session.state, story.session.phase) == ("conferenced", "")
+    assert story.session.agent.call_sid == story.legs["target"].call_sid
+
+
 def test_customer_found_alone_is_hung_up():
     story = rolled_back()
     story.reads(customer="in-progress", agent="completed", conference=CONFERENCE, inside=("customer",))
