@@ -10,7 +10,7 @@
 6. No one was alone, and no one in silence, for longer than the grace and a sweep.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from conferral.sandbox.model.state import Call
 from conferral.storage.codecs import session_codec
 from tests.fault_injection.fault_system import FaultSystem
+from tests.support.dials import assert_one_dial_an_intent
 from tests.support.log_replay import assert_folds
 
 #: What REST requests, callbacks and a busy machine may add to the time for which someone is alone, seconds.
@@ -50,28 +51,10 @@ async def assert_invariants(
         await history.caught_up()
     letters = await system.client.xrange(system.keys.dead)
     assert len(letters) == dead_lettered, letters
-    assert_one_dial_an_intent(system)
+    assert_one_dial_an_intent(system.sandbox)
     await _assert_logs(system, replays=replays)
     _assert_commits(system, is_rolled_back=is_rolled_back)
     await assert_no_one_was_stranded(system, outage_s=outage_s)
-
-
-def assert_one_dial_an_intent(system: FaultSystem) -> None:
-    """No dial was carried out twice, whether it was refused, lost or answered late in between."""
-    carried_out = Counter(
-        intent
-        for entry in system.sandbox.request_log.rest
-        if entry.method == "POST" and entry.applied and 200 <= (entry.status or 200) < 300
-        if (intent := _intent(entry.get("StatusCallback"))) and entry.path.endswith((".json",)) and entry.get("To")
-    )
-    labels = Counter(entry.label for entry in system.sandbox.request_log.dials if entry.label)
-    twice = {intent: count for intent, count in (carried_out + labels).items() if count > 1}
-    assert not twice, f"dialed more than once: {twice}"
-
-
-def _intent(status_callback: str) -> str:
-    """The id of the dial that a call was placed for, as its callback URL says."""
-    return parse_qs(urlsplit(status_callback).query).get("dial", [""])[0]
 
 
 # ---- logs ------------------------------------------------------------------------------------------------------------

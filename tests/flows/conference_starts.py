@@ -9,7 +9,6 @@ import pytest
 from conferral.sandbox import CallHandle
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, session_id_of
-from tests.flows.three_party_call import ThreePartyCall
 from tests.support.local_system import AGENT, CUSTOMER, DEADLINE_S, NUMBER, LocalSystem
 
 BROWSER = "bea"
@@ -83,11 +82,6 @@ class ConferenceStart:
         await self.system.until_talk(self.waiter, leg)
         self.system.listening.name(**{self.way.waiter: self.waiter, self.way.awaited: leg})
         return leg
-
-    def trio(self, leg: CallHandle) -> ThreePartyCall:
-        """The two who talk, for a transfer."""
-        legs = {self.way.waiter: self.waiter, self.way.awaited: leg}
-        return ThreePartyCall(self.system, legs["customer"], legs["agent"], id=self.id)
 
     async def say(self, kind: str, **fields: str) -> str:
         """Gives a command; its answer is waited for later."""

@@ -26,16 +26,6 @@ def times_heard(crowd: GroupCall, name: str, what: str = SAID) -> int:
     return crowd.system.listening.whats(crowd[name]).count(what)
 
 
-@pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
-async def test_sentence_is_said_to_all_once_and_then_they_talk_on(system, start):
-    crowd = await two(system, start)
-    await crowd.done("announce", say=SENTENCE)
-    assert asked(crowd) == ["all"]
-    assert [times_heard(crowd, name) for name in crowd.people] == [1, 1]
-    await crowd.talk("customer", "agent")
-    await crowd.ended_by_hang_up("customer", "customer-left")
-
-
 @pytest.mark.system(speed=20)
 async def test_file_is_played_to_all_and_its_url_is_fetched_unchanged(system):
     crowd = await two(system)

@@ -36,20 +36,6 @@ async def target_sees(system, customer, agent, expected, **options):
     await talks_and_ends(system, customer, agent, await system.dialed(TARGET))
 
 
-@WAYS
-async def test_target_sees_the_callers_number_by_its_call_token(redis_server, options):
-    async with showing_customers(redis_server) as system:
-        customer, agent = await system.talking()
-        await target_sees(system, customer, agent, [(CUSTOMER, True)], **options)
-
-
-@WAYS
-async def test_number_that_twilio_does_not_let_be_shown_gives_way_to_ours_once(redis_server, options):
-    async with showing_customers(redis_server, accept_call_tokens=False) as system:
-        customer, agent = await system.talking()
-        await target_sees(system, customer, agent, [(CUSTOMER, True), (NUMBER, False)], **options)
-
-
 async def test_call_token_is_in_no_log_line_no_output_and_not_kept_after_the_end(redis_server):
     lines = io.StringIO()
     log.configure("json", lines, "debug", process="test", cache_loggers=False)

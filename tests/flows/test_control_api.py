@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from conferral.storage.commands.command_stream import session_id_of
-from tests.flows.command_channels import TOKEN, HttpChannel, ReportedOutcome, api_of
+from tests.flows.command_channels import TOKEN, HttpChannel, api_of
 from tests.flows.flow_helpers import TARGET
-from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.local_system import LocalSystem
 from tests.support.phones import busy, rings
 
 pytestmark = pytest.mark.redis
@@ -41,107 +40,6 @@ async def found(api: HttpChannel, path: str) -> Any:
     status, reported = await api.ask("GET", path)
     assert status == 200, reported
     return reported
-
-
-async def is_live(api: HttpChannel, system: LocalSystem, session: str, **fields: str) -> None:
-    """Waits until the API shows a session so; before a worker has taken it up no one knows it."""
-
-    async def is_so() -> bool:
-        status, body = await api.ask("GET", f"/sessions/{session}")
-        return status == 200 and all(body[name] == (value or None) for name, value in fields.items())
-
-    await system.eventually(is_so, f"{session} shows {fields}")
-
-
-# ---- opened ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("mode, state, phase", [("bridge", "bridged", "connected"), ("conference", "conferenced", "")])
-async def test_session_that_is_opened_is_one_like_any_other(system, api, mode, state, phase):
-    system.answered_by(CUSTOMER)
-    body = {"agent": AGENT, "customer": CUSTOMER, "mode": mode, "timeout": 20}
-    status, answer = await api.ask("POST", "/sessions", json=body)
-    assert (status, answer["session"]) == (202, session_id_of(answer["command"]))
-    session = answer["session"]
-
-    assert await api.outcome(answer["command"]) == ReportedOutcome("done", "")
-
-    await is_live(api, system, session, state=state, phase=phase, direction="outbound")
-    customer, agent = await system.leg(session, "customer"), await system.leg(session, "agent")
-    await system.until_hears(customer, [agent])
-    # By any of its calls, as everywhere.
-    assert (await found(api, f"/sessions/{agent.sid}"))["id"] == session
-    assert (await api.ask("POST", f"/sessions/{agent.sid}/commands?wait=15", json={"type": "end"}))[0] == 200
-    await system.everyone_is_gone(session, "command")
-    ended = await found(api, f"/sessions/{session}")
-    assert (ended["state"], ended["end_reason"]) == ("ended", "command")
-    assert system.dials_to(AGENT) == 1
-
-
-async def test_session_requested_again_under_the_same_id_is_opened_once(system, api):
-    """As a client without an answer does; another `call` with the same id is refused, begun or not."""
-    system.answered_by(CUSTOMER)
-    body = {"agent": AGENT, "customer": CUSTOMER, "session": "order-7", "id": "job-7"}
-    answered = await asyncio.gather(*(api.ask("POST", "/sessions", json=body) for _ in range(3)))
-    assert answered == [(202, {"command": "job-7", "session": "order-7"})] * 3
-    assert await api.outcome("job-7") == ReportedOutcome("done", "")
-    assert await api.ask("POST", "/sessions", json=body) == answered[0]
-
-    status, reported = await api.ask("POST", "/sessions", json={**body, "id": "job-8"})
-    assert (status, reported["error"]["type"]) == (409, "id-conflict")
-    status, reported = await api.ask("POST", "/sessions", json={**body, "session": "order-8"})
-    assert (status, reported["error"]["type"]) == (409, "id-conflict")
-
-    assert system.dials_to(AGENT) == 1
-    await system.done("end", "order-7")
-    await system.everyone_is_gone("order-7", "command")
-
-
-# ---- listed ----------------------------------------------------------------------------------------------------------
-
-
-async def pages(api: HttpChannel, path: str, key: str) -> AsyncIterator[list[Any]]:
-    """Page after page, until the cursor is empty."""
-    cursor = ""
-    while True:
-        page = await found(api, f"{path}&cursor={cursor}" if cursor else path)
-        yield page[key]
-        cursor = page["cursor"]
-        if not cursor:
-            return
-
-
-@pytest.mark.parametrize("state", ["", "bridged"])
-async def test_list_has_each_session_that_stays_once_while_others_come_and_go(system, api, state):
-    staying = {(await system.talking())[0].sid for _ in range(5)}
-    going = [(await system.talking())[0] for _ in range(5)]
-    query = f"/sessions?limit=2&state={state}" if state else "/sessions?limit=2"
-    seen: list[tuple[str, str]] = []
-    coming = []
-    async for page in pages(api, query, "sessions"):
-        assert len(page) <= 2
-        seen += [(one["id"], one["state"]) for one in page]
-        if going:
-            left = going.pop()
-            left.hang_up()
-            await system.until(left.sid, state="ended")
-            coming.append((await system.talking())[0].sid)
-    # How many pages there are depends on whether those who went had been listed before, so some may still be there.
-    for left in going:
-        left.hang_up()
-        await system.until(left.sid, state="ended")
-    assert sorted(name for name, _ in seen if name in staying) == sorted(staying)
-    # Each row was true when it was read: a session listed as live may have ended since.
-    assert len(set(seen)) == len(seen)
-    assert not state or {shown for _, shown in seen} == {state}
-
-    ended = [one["id"] async for page in pages(api, "/sessions?limit=2&state=ended", "sessions") for one in page]
-    assert len(ended) == len(set(ended)) == 5
-    times = [(await system.session(name))["ended_at"] for name in ended]
-    assert times == sorted(times, reverse=True)
-    for name in (*staying, *coming):
-        await system.done("end", name)
-    await system.settled()
 
 
 # ---- waited for ------------------------------------------------------------------------------------------------------

@@ -22,22 +22,6 @@ async def system(redis_server):
 # ---- what Twilio is asked ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode, early_media", [("warm", "true"), ("consult", "true"), ("blind", "false")])
-async def test_target_is_dialed_directly_into_the_conference_by_its_sid(system, mode, early_media):
-    customer, _ = await system.talking()
-    await system.done("transfer", customer.sid, to=TARGET, mode=mode)
-    session = await system.session(customer.sid)
-    (request, *_) = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == TARGET]
-    assert request.path == f"/Conferences/{session['conference_sid']}/Participants.json"
-    assert request.get("EarlyMedia") == early_media
-    assert request.get("From") == NUMBER
-    assert request.get("Timeout") == "30"
-    assert request.get("EndConferenceOnExit") == "false"
-    assert request.get("Label") == session[f"party.{'agent' if mode == 'blind' else 'target'}.label"]
-    assert not request.get("CallToken")
-    await system.ended_by_command(customer.sid)
-
-
 @pytest.mark.parametrize("options", [{"brief": "Hi."}, {"confirm": "true"}, {"digits": "w12"}])
 @pytest.mark.parametrize("mode", ["warm", "blind"])
 async def test_target_with_brief_key_or_digits_is_dialed_to_our_gate(system, mode, options):

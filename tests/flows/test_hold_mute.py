@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.flows.flow_helpers import CAROL, GAP_MAX_S
+from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, GroupCall, two
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
@@ -28,46 +28,6 @@ async def undone(crowd: GroupCall, kind: str) -> None:
     """What goes before an unhold or an unmute."""
     if kind.startswith("un"):
         await crowd.done(kind.removeprefix("un"), party="customer")
-
-
-# ---- what is heard -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
-@pytest.mark.parametrize("who, other", [("customer", "agent"), ("agent", "customer")])
-async def test_held_party_hears_music_and_is_heard_by_no_one_until_unheld(system, start, who, other):
-    crowd = await two(system, start)
-    await crowd.done("hold", party=who)
-    await crowd.expect_heard(**{who: "music", other: "silence"})
-    assert (await crowd.shown("held"))[who] == "true"
-    held_s = system.listening.now()
-    await crowd.rejected("", "hold", party=other)
-    # A held party counts as present: no one is disconnected.
-    assert "lone" not in (await crowd.session()).get("timers", "")
-    assert system.listening.never_heard(crowd[who], crowd[other], held_s)
-    await crowd.done("unhold", party=crowd[who].sid)
-    await crowd.talk("customer", "agent")
-    assert set((await crowd.shown("held")).values()) == {"false"}
-    # The music is there at once, and so is the voice after it.
-    assert system.longest_gap_s(crowd[who], held_s) < GAP_MAX_S, crowd.heard()
-    await crowd.ended_by_hang_up("customer", "customer-left")
-
-
-@pytest.mark.parametrize("start", ["bridged", "outbound", "conferenced", "client"])
-@pytest.mark.parametrize("who, other", [("customer", "agent"), ("agent", "customer")])
-async def test_muted_party_hears_all_and_is_heard_by_no_one(system, start, who, other):
-    crowd = await two(system, start)
-    await crowd.done("mute", party=who)
-    await crowd.expect_heard(**{who: other, other: "silence"})
-    assert (await crowd.shown("muted"))[who] == "true"
-    # Both may be muted, and it can be asked for again.
-    await crowd.done("mute", party=other)
-    await crowd.done("mute", party=who)
-    await crowd.expect_heard(**{who: "silence", other: "silence"})
-    for name in (who, other):
-        await crowd.done("unmute", party=name)
-    await crowd.talk("customer", "agent")
-    await crowd.ended_by_hang_up("agent", "agent-left")
 
 
 # ---- Twilio ------------------------------------------------------------------------------------------------------

@@ -3,36 +3,9 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.support.local_system import AGENT, CUSTOMER, NUMBER
+from tests.support.local_system import CUSTOMER, NUMBER
 
 pytestmark = pytest.mark.redis
-
-
-async def test_inbound_call_is_bridged_converted_and_cleaned_up_when_the_agent_hangs_up(system):
-    customer, agent = await system.talking()
-    session = await system.session(customer.sid)
-    assert session["state"] == "bridged"
-    assert session["id"] == customer.sid
-    assert session["party.customer.address"] == CUSTOMER
-    assert session["party.agent.address"] == AGENT
-    assert customer.has_heard(agent)
-
-    assert (await system.done("convert", customer.sid)).session == customer.sid
-    session = await system.until(customer.sid, state="conferenced")
-    assert session["conference_sid"].startswith("CF")
-    assert system.redirects_of(agent) == 1
-    assert system.redirects_of(customer) == 0
-
-    await system.ended_by_hang_up(agent, customer.sid, "agent-left")
-    assert customer.status == agent.status == "completed"
-
-
-async def test_caller_hears_silence_only_for_as_long_as_twilio_needs(system):
-    """One REST call and one webhook; nothing of ours waits in between."""
-    customer, agent = await system.converted()
-    assert system.longest_gap_s(customer) < 0.25
-    assert system.longest_gap_s(agent) < 0.25
-    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("leaver", ["customer", "agent"])

@@ -1,24 +1,21 @@
 """Parked calls: the customer waits with music and no one next to him, until someone retrieves the call again."""
 
-import json
 from itertools import groupby
 from typing import Any
 
 import pytest
 
 from conferral.sandbox import CallHandle
-from tests.flows.flow_helpers import GAP_MAX_S, SECOND, STARTS, TARGET, Talk, talking
+from tests.flows.flow_helpers import GAP_MAX_S, SECOND, TARGET, Talk, talking
 from tests.support.local_system import AGENT, LocalSystem
-from tests.support.phones import answers, busy, presses, refuses, rings, unreachable, voicemail
+from tests.support.phones import answers, busy, presses, refuses, rings, voicemail
 
 pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
 
-BOTH_PLACES = pytest.mark.parametrize("conferenced", [False, True], ids=["bridged", "conferenced"])
 
-
-async def parked(system: LocalSystem, direction: str = "inbound", *, conferenced: bool = False) -> Talk:
+async def parked(system: LocalSystem) -> Talk:
     """A call that the agent has parked: the customer hears music, the agent's call is over."""
-    talk = await talking(system, direction, conferenced=conferenced)
+    talk = await talking(system)
     await system.done("park", talk.session)
     await is_parked(system, talk)
     return talk
@@ -48,53 +45,7 @@ async def customer_leaves(system: LocalSystem, talk: Talk) -> None:
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 
 
-# ---- park --------------------------------------------------------------------------------------------------------
-
-
-@STARTS
-async def test_parked_customer_hears_only_music_once_the_agent_leaves(system, direction, conferenced):
-    talk = await talking(system, direction, conferenced=conferenced)
-    began_s = system.listening.now()
-    await system.done("park", talk.session)
-    session = await is_parked(system, talk)
-    assert (session["transfer.mode"], session["transfer.status"], session["transfer.reason"]) == (
-        "park", "completed", "",
-    )  # fmt: skip
-    assert talk.agent.status == "completed"
-    assert heard_audio(system, talk.customer, began_s) == [frozenset({talk.agent.sid}), "music"], (
-        system.listening.described()
-    )
-    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
-    assert await transfers(system) == [("park", "", "completed", "")]
-    assert system.dials_to(AGENT) == (direction == "outbound")
-    await customer_leaves(system, talk)
-    assert [entry["kind"] for entry in await system.outcomes()] == ["transfer", "session"]
-
-
 # ---- retrieve ----------------------------------------------------------------------------------------------------
-
-
-@STARTS
-async def test_retrieving_party_talks_to_the_customer_and_becomes_the_agent(system, direction, conferenced):
-    talk = await parked(system, direction, conferenced=conferenced)
-    system.not_answered_by(TARGET)
-    since_s = system.listening.now()
-    command = await system.begins("retrieve", talk.session, to=TARGET)
-    leg = await system.dialed(TARGET)
-    session = await system.until(talk.session, **{"transfer.status": "ringing"})
-    assert (session["state"], session["phase"], session["transfer.mode"]) == ("transferring", "retrieve", "retrieve")
-    await system.until_hears(talk.customer, "music")
-    leg.answer()
-    assert (await system.outcome_of(command)).status == "done"
-    await system.until_talk(talk.customer, leg)
-    session = await system.until(talk.session, state="conferenced", phase="")
-    assert (session["party.agent.call_sid"], session["party.agent.address"]) == (leg.sid, TARGET)
-    assert session["party.customer.held"] == "false"
-    assert heard_audio(system, talk.customer, since_s) == ["music", frozenset({leg.sid})], system.listening.described()
-    assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
-    assert system.dials_to(TARGET) == 1
-    assert await transfers(system) == [("park", "", "completed", ""), ("retrieve", TARGET, "completed", "")]
-    await system.ended_by_hang_up(leg, talk.session, "agent-left")
 
 
 async def test_call_is_parked_and_retrieved_repeatedly_also_by_the_parking_agent(system):
@@ -137,23 +88,19 @@ async def test_retrieving_agent_hears_the_brief_and_confirms_before_the_customer
 
 FAILURES = [
     (busy(), {}, "busy"),
-    (refuses(), {}, "rejected"),
-    (unreachable(), {}, "failed"),
     (rings(), {"timeout": "5"}, "no-answer"),
     (voicemail(), {"confirm": "true"}, "no-confirmation"),
-    (presses("2"), {"confirm": "true"}, "rejected"),
     (answers(hangs_up_after_s=0.5), {"brief": "It is a long story that nobody wants to hear."}, "hung-up"),
 ]
 
 
-@BOTH_PLACES
 @pytest.mark.parametrize(
     "script, fields, reason", FAILURES,
-    ids=["busy", "refused", "unreachable", "no-answer", "voicemail", "declined", "hung-up"],
+    ids=["busy", "no-answer", "voicemail", "hung-up"],
 )  # fmt: skip
 @pytest.mark.system(speed=20)
-async def test_retrieve_that_fails_leaves_the_call_parked(system, conferenced, script, fields, reason):
-    talk = await parked(system, conferenced=conferenced)
+async def test_retrieve_that_fails_leaves_the_call_parked(system, script, fields, reason):
+    talk = await parked(system)
     since_s = system.listening.now()
     system.sandbox.phone(TARGET).script_in_turn(script, answers())
     await system.failed(reason, "retrieve", talk.session, to=TARGET, **fields)
@@ -186,10 +133,9 @@ COMING_BACK = "said The call you parked is coming back to you. No one picked it 
 SORRY = "said We are sorry, but we could not connect you. Please try again later. Goodbye."
 
 
-@STARTS
 @pytest.mark.system(**SHORT)
-async def test_parked_call_returns_to_the_parking_agent_who_hears_why(system, direction, conferenced):
-    talk = await parked(system, direction, conferenced=conferenced)
+async def test_parked_call_returns_to_the_parking_agent_who_hears_why(system):
+    talk = await parked(system)
     since_s = system.listening.now()
     back = await system.dialed(AGENT, 2)
     await system.until_talk(talk.customer, back)
@@ -202,11 +148,10 @@ async def test_parked_call_returns_to_the_parking_agent_who_hears_why(system, di
     await system.ended_by_hang_up(back, talk.session, "agent-left")
 
 
-@BOTH_PLACES
 @pytest.mark.system(**SHORT)
-async def test_agent_who_does_not_take_it_back_is_rung_twice_then_it_ends_with_a_sentence(system, conferenced):
+async def test_agent_who_does_not_take_it_back_is_rung_twice_then_it_ends_with_a_sentence(system):
     system.agent_phone.script_in_turn(answers(), busy(), refuses())
-    talk = await parked(system, conferenced=conferenced)
+    talk = await parked(system)
     since_s = system.listening.now()
     ended = await system.everyone_is_gone(talk.session, "recall-failed")
     assert ended["transfer.reason"] == "park-timeout, recall busy, recall rejected"
@@ -215,11 +160,10 @@ async def test_agent_who_does_not_take_it_back_is_rung_twice_then_it_ends_with_a
     assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
 
 
-@BOTH_PLACES
 @pytest.mark.system(**SHORT, CONFERRAL_TRANSFER_FALLBACK=SECOND)
-async def test_fallback_gets_the_parked_call_where_configured(system, conferenced):
+async def test_fallback_gets_the_parked_call_where_configured(system):
     system.answered_by(SECOND)
-    talk = await parked(system, conferenced=conferenced)
+    talk = await parked(system)
     second = await system.dialed(SECOND)
     await system.until_talk(talk.customer, second)
     session = await system.until(talk.session, state="conferenced", phase="")
@@ -227,17 +171,6 @@ async def test_fallback_gets_the_parked_call_where_configured(system, conference
     assert system.sandbox.request_log.dials_to(AGENT) == 1
     assert (await transfers(system))[1][2:] == ("failed", "park-timeout, fallback answered")
     await customer_leaves(system, talk)
-
-
-@pytest.mark.system(**SHORT, CONFERRAL_TRANSFER_FALLBACK=SECOND)
-async def test_unreached_fallback_ends_the_parked_call_with_an_announcement(system):
-    system.sandbox.phone(SECOND).script_in_turn(unreachable())
-    talk = await parked(system)
-    ended = await system.everyone_is_gone(talk.session, "fallback-failed")
-    assert ended["transfer.reason"] == "park-timeout, fallback failed"
-    assert heard_audio(system, talk.customer)[-1] == SORRY
-    attempts = json.loads((await system.outcomes())[1]["attempts"])
-    assert [(one["to"], one["result"]) for one in attempts] == [(SECOND, "failed")]
 
 
 @pytest.mark.system(**SHORT)

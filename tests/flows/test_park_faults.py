@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from tests.flows.flow_helpers import BOTH_DIRECTIONS, GAP_MAX_S, STARTS, TARGET
+from tests.flows.flow_helpers import BOTH_DIRECTIONS, TARGET
 from tests.flows.test_park import is_parked, talking, transfers
 from tests.support.local_system import LocalSystem
 
@@ -11,13 +11,6 @@ pytestmark = [pytest.mark.redis, pytest.mark.examples(1), pytest.mark.system(ans
 
 #: How Twilio may report that someone's wait document could not be fetched.
 FAILED_WAITS = pytest.mark.parametrize("failed_wait", ["add-failed", "hung-up"])
-
-
-async def is_taken_up(system, talk, debugger=frozenset()):
-    """Someone retrieves the parked call, the two talk, and the customer hangs up: nothing is left."""
-    await is_parked(system, talk)
-    await system.done("retrieve", talk.session, to=TARGET)
-    await has_been_taken_up(system, talk, debugger)
 
 
 async def has_been_taken_up(system, talk, debugger=frozenset()):
@@ -30,23 +23,6 @@ async def has_been_taken_up(system, talk, debugger=frozenset()):
 
 
 # ---- park: callbacks that Twilio does not send -----------------------------------------------------------------------
-
-
-@STARTS
-@pytest.mark.parametrize("fault", ["lose_callbacks", "duplicate_callbacks", "hold_back_callbacks"])
-async def test_call_is_parked_and_retrieved_despite_callback_faults(system, direction, conferenced, fault):
-    """Every callback about joining, holding, leaving, and the agent's end."""
-    talk = await talking(system, direction, conferenced=conferenced)
-    since_s = system.listening.now()
-    for event in ("participant-join", "participant-hold", "participant-unhold", "participant-modify", "completed",
-                  "participant-leave"):  # fmt: skip
-        getattr(system.sandbox.faults, fault)(event, 2)
-    await system.done("park", talk.session)
-    await is_parked(system, talk)
-    await system.done("retrieve", talk.session, to=TARGET)
-    assert system.longest_gap_s(talk.customer, since_s) < GAP_MAX_S
-    system.sandbox.faults.clear()
-    await has_been_taken_up(system, talk)
 
 
 @pytest.mark.soak
@@ -63,7 +39,9 @@ async def test_hold_without_an_answer_parks_nothing_and_the_two_talk_on(system):
     # And it can be tried again.
     await system.done("park", talk.session)
     assert await transfers(system) == [("park", "", "failed", "hold-failed"), ("park", "", "completed", "")]
-    await is_taken_up(system, talk)
+    await is_parked(system, talk)
+    await system.done("retrieve", talk.session, to=TARGET)
+    await has_been_taken_up(system, talk)
 
 
 # ---- the wait audio --------------------------------------------------------------------------------------------------
@@ -85,6 +63,3 @@ async def test_customer_without_wait_audio_waits_elsewhere_and_is_retrieved_from
         assert not [entry for entry in system.sandbox.request_log.requests("POST") if entry.get("Hold") == "true"]
         await system.done("retrieve", talk.session, to=TARGET)
         await has_been_taken_up(system, talk, debugger=frozenset({11200}))
-
-
-# ---- retrieve: the dial ------------------------------------------------------------------------------------------

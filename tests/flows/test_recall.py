@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from tests.flows.flow_helpers import GAP_MAX_S, SECOND, STARTS, TARGET, talking
+from tests.flows.flow_helpers import GAP_MAX_S, SECOND, TARGET, talking
 from tests.support.local_system import AGENT, LocalSystem
 from tests.support.phones import answers, busy, refuses, rings, unreachable, voicemail
 
@@ -26,17 +26,14 @@ async def fails(system, talk, reason):
     await system.failed(reason, "transfer", talk.session, to=TARGET, mode="blind", timeout=timeout)
 
 
-@STARTS
 @pytest.mark.parametrize("script, reason, expected", [
     (busy(),        "busy",      "The other line is busy."),
     (refuses(),     "rejected",  "It was declined."),
     (rings(),       "no-answer", "Nobody has answered."),
     (unreachable(), "failed",    "The transfer has failed."),
 ], ids=["busy", "refused", "no-answer", "unreachable"])  # fmt: skip
-async def test_recalled_agent_hears_the_reason_while_the_customer_waits(
-    system, direction, conferenced, script, reason, expected
-):
-    talk = await talking(system, direction, conferenced=conferenced)
+async def test_recalled_agent_hears_the_reason_while_the_customer_waits(system, script, reason, expected):
+    talk = await talking(system)
     system.sandbox.phone(TARGET).script_in_turn(script)
     began_s = system.listening.now()
     await fails(system, talk, reason)
@@ -98,16 +95,13 @@ async def test_agent_who_is_busy_once_is_rung_a_second_time_and_the_customer_hea
     ]  # fmt: skip
 
 
-@STARTS
 @pytest.mark.parametrize("first, second, why", [
     (busy(),        busy(),  "recall busy, recall busy"),
     (refuses(),     busy(),  "recall rejected, recall busy"),
     (unreachable(), busy(),  "recall failed, recall busy"),
 ], ids=["busy", "refused-then-busy", "unreachable-then-busy"])  # fmt: skip
-async def test_customer_hears_why_and_is_hung_up_when_the_recalled_agent_is_not_reached(
-    system, direction, conferenced, first, second, why
-):
-    talk = await talking(system, direction, conferenced=conferenced)
+async def test_customer_hears_why_and_is_hung_up_when_the_recalled_agent_is_not_reached(system, first, second, why):
+    talk = await talking(system)
     system.sandbox.phone(TARGET).script_in_turn(busy())
     system.agent_phone.script_in_turn(first, second)
     began_s = system.listening.now()
@@ -144,29 +138,9 @@ async def test_voicemail_answering_for_the_agent_gets_the_customer_only_without_
 # ---- someone else is tried, or no one -------------------------------------------------------------------------------
 
 
-@STARTS
 @pytest.mark.system(**QUICK, CONFERRAL_TRANSFER_FALLBACK=SECOND)
-async def test_fallback_destination_takes_the_call(system, direction, conferenced):
-    talk = await talking(system, direction, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(busy())
-    system.sandbox.phone(SECOND).script_in_turn(answers(after_s=1))
-    began_s = system.listening.now()
-    await fails(system, talk, "busy")
-    session = await system.until(talk.session, state="conferenced")
-    assert session["party.agent.address"] == SECOND
-    second = await system.leg(talk.session, "agent")
-    await system.until_talk(talk.customer, second)
-    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
-    assert system.sandbox.request_log.dials_to(AGENT) == 1
-    await system.ended_by_hang_up(second, talk.session, "agent-left")
-    attempts = json.loads((await system.outcomes())[0]["attempts"])
-    assert [(one["to"], one["result"]) for one in attempts] == [(TARGET, "busy"), (SECOND, "answered")]
-
-
-@STARTS
-@pytest.mark.system(**QUICK, CONFERRAL_TRANSFER_FALLBACK=SECOND)
-async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_sentence(system, direction, conferenced):
-    talk = await talking(system, direction, conferenced=conferenced)
+async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_sentence(system):
+    talk = await talking(system)
     system.not_answered_by(TARGET)
     system.sandbox.phone(SECOND).script_in_turn(refuses())
     began_s = system.listening.now()
@@ -179,20 +153,3 @@ async def test_fallback_destination_that_is_not_reached_either_ends_it_with_a_se
     transfer, session = await system.outcomes()
     assert (transfer["result"], transfer["reason"]) == ("failed", "no-answer, fallback rejected")
     assert (session["kind"], session["reason"]) == ("session", "fallback-failed")
-
-
-@STARTS
-@pytest.mark.parametrize("script, reason", [(unreachable(), "failed"), (rings(), "no-answer")], ids=["at-once", "late"])
-@pytest.mark.system(**QUICK, CONFERRAL_TRANSFER_FALLBACK="end")
-async def test_customer_hears_a_sentence_and_is_hung_up_without_a_fallback(
-    system, direction, conferenced, script, reason
-):
-    talk = await talking(system, direction, conferenced=conferenced)
-    system.sandbox.phone(TARGET).script_in_turn(script)
-    began_s = system.listening.now()
-    await fails(system, talk, reason)
-    ended = await system.everyone_is_gone(talk.session, "transfer-failed")
-    assert ended["transfer.reason"] == reason
-    assert system.sounds(talk.customer, began_s)[-1] == SORRY
-    assert system.longest_gap_s(talk.customer, began_s) < GAP_MAX_S
-    assert system.sandbox.request_log.dials_to(AGENT) == 1

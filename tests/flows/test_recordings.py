@@ -124,19 +124,6 @@ async def test_consult_is_not_on_the_recording_of_the_customers_call(system):
 # ---- the conference, from its start ------------------------------------------------------------------------------
 
 
-@OF_CONFERENCE
-async def test_conference_is_recorded_from_its_start_where_there_is_one(system):
-    talk = await talking(system)
-    assert system.sandbox.recordings() == []
-    await system.done("convert", talk.session)
-    found = await recording(system, talk.session)
-    assert (found.settings.source, found.settings.channels) == ("Conference", 2)
-    await until_records(system, talk.customer, talk.agent)
-    await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
-    session = await system.until(talk.session, **{"recording.status": "completed"})
-    assert session["recording.sid"] == found.sid
-
-
 async def asked_of_recording(system: LocalSystem) -> list[str]:
     """What Twilio was asked to do with a recording, and how it is to pause."""
     asked = [one for one in system.sandbox.request_log.rest if one.method == "POST" and "/Recordings/" in one.path]
@@ -179,19 +166,6 @@ async def test_conference_recording_pauses_for_a_consult_and_resumes_after_it(sy
 
 
 @OF_CONFERENCE
-@pytest.mark.parametrize("swaps", [1, 2])
-async def test_swap_lets_nothing_of_the_consult_onto_the_recording(system, swaps):
-    trio = await three(system, "consult")
-    for _ in range(swaps):
-        await trio.done("swap")
-    assert system.listening.never_recorded(trio.target)
-    await trio.done("cancel")
-    await until_records(system, trio.customer, trio.agent)
-    assert system.listening.never_recorded(trio.target)
-    await system.ended_by_command(trio.id)
-
-
-@OF_CONFERENCE
 async def test_recording_that_cannot_be_paused_is_stopped_before_the_target_is_dialed(system):
     trio = await two(system, "conferenced")
     system.sandbox.faults.next_rest("POST", "/Conferences/*/Recordings/*", status=400, count=9, Status="paused")
@@ -220,31 +194,6 @@ async def test_consult_is_not_begun_where_the_recording_can_neither_be_paused_no
 
 
 # ---- the command -------------------------------------------------------------------------------------------------
-
-
-@STARTS
-async def test_recording_is_started_paused_resumed_and_stopped_by_command(system, direction, conferenced):
-    talk = await talking(system, direction, conferenced=conferenced)
-    for action in ("pause", "resume", "stop"):
-        await system.rejected("not recording; allowed now: ", "record", talk.session, action=action)
-    await system.done("record", talk.session, action="start")
-    found = await recording(system, talk.session)
-    assert (found.leg_sid, found.settings.channels) == (talk.customer.sid, 2)
-    await until_records(system, talk.customer, talk.agent)
-    await system.rejected("already recording; allowed now: ", "record", talk.session, action="start")
-    await system.done("record", talk.session, action="resume")
-    await system.done("record", talk.session, action="pause")
-    assert (await recording(system, talk.session, "paused")).status == "paused"
-    await system.done("record", talk.session, action="pause")
-    assert voices(found) == frozenset()
-    await system.done("record", talk.session, action="resume")
-    await until_records(system, talk.customer, talk.agent)
-    await system.done("record", talk.session, action="stop")
-    await recording(system, talk.session, "completed")
-    await system.rejected("not recording; allowed now: ", "record", talk.session, action="stop")
-    await system.done("record", talk.session, action="start")
-    assert len(system.sandbox.recordings()) == 2
-    await system.ended_by_command(talk.session)
 
 
 @OF_CONFERENCE

@@ -16,7 +16,6 @@ from conferral.worker.sweep.sweeper import SweepTimes
 from tests.flows.conference_starts import WAYS, in_conference, opened
 from tests.flows.flow_helpers import talking
 from tests.flows.group_call import BOB, GroupCall
-from tests.flows.three_party_call import ThreePartyCall, joined_by_target
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import FAST, LocalSystem
 from tests.support.metric_values import value_of
@@ -67,29 +66,9 @@ async def inbound(system: LocalSystem) -> GroupCall:
     return await talk_of(system)
 
 
-async def outbound(system: LocalSystem) -> GroupCall:
-    return await talk_of(system, "outbound")
-
-
-def from_the_start(way: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
-    async def begin(system: LocalSystem) -> GroupCall:
-        opening, leg = await in_conference(system, way)
-        return GroupCall(system, opening.id, {opening.way.waiter: opening.waiter, opening.way.awaited: leg})
-
-    return begin
-
-
-def transferred(mode: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
-    async def begin(system: LocalSystem) -> GroupCall:
-        crowd = await inbound(system)
-        trio = await joined_by_target(ThreePartyCall(system, crowd["customer"], crowd["agent"], id=crowd.id), mode)
-        if mode != "blind":
-            await crowd.done("complete")
-        assert trio.target is not None
-        await crowd.wait_until(state="conferenced", phase="")
-        return GroupCall(system, crowd.id, {"customer": crowd["customer"], "agent": trio.target})
-
-    return begin
+async def waiting(system: LocalSystem) -> GroupCall:
+    opening, leg = await in_conference(system, "waiting")
+    return GroupCall(system, opening.id, {opening.way.waiter: opening.waiter, opening.way.awaited: leg})
 
 
 async def group(system: LocalSystem) -> GroupCall:
@@ -107,13 +86,10 @@ async def supervised(system: LocalSystem) -> GroupCall:
     return crowd
 
 
-def parked(start: str) -> Callable[[LocalSystem], Awaitable[GroupCall]]:
-    async def begin(system: LocalSystem) -> GroupCall:
-        crowd = await talk_of(system, start, conferenced=start == "inbound")
-        await crowd.done("park")
-        return crowd
-
-    return begin
+async def parked(system: LocalSystem) -> GroupCall:
+    crowd = await talk_of(system, "outbound", conferenced=False)
+    await crowd.done("park")
+    return crowd
 
 
 class Flow(NamedTuple):
@@ -126,23 +102,10 @@ class Flow(NamedTuple):
 
 FLOWS = {
     "inbound-agent": Flow(inbound, "agent", "agent-left"),
-    "inbound-customer": Flow(inbound, "customer", "customer-left"),
-    "outbound-agent": Flow(outbound, "agent", "agent-left"),
-    "outbound-customer": Flow(outbound, "customer", "customer-left"),
-    "waiting-agent": Flow(from_the_start("waiting"), "agent", "agent-left"),
-    "waiting-customer": Flow(from_the_start("waiting"), "customer", "customer-left"),
-    "client-agent": Flow(from_the_start("client"), "agent", "agent-left"),
-    "client-customer": Flow(from_the_start("client"), "customer", "customer-left"),
-    "call-agent": Flow(from_the_start("call"), "agent", "agent-left"),
-    "call-customer": Flow(from_the_start("call"), "customer", "customer-left"),
-    "warm-agent": Flow(transferred("warm"), "agent", "agent-left"),
-    "consult-customer": Flow(transferred("consult"), "customer", "customer-left"),
-    "blind-agent": Flow(transferred("blind"), "agent", "agent-left"),
+    "waiting-customer": Flow(waiting, "customer", "customer-left"),
     "group-bob": Flow(group, "bob", "agent-left"),
-    "group-customer": Flow(group, "customer", "agent-left"),
     "supervised-agent": Flow(supervised, "agent", "agent-left"),
-    "parked-inbound": Flow(parked("inbound"), "customer", "customer-left"),
-    "parked-outbound": Flow(parked("outbound"), "customer", "customer-left"),
+    "parked": Flow(parked, "customer", "customer-left"),
 }
 
 

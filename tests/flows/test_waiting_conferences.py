@@ -4,7 +4,6 @@ import pytest
 
 from conferral.sandbox.model.behavior import Behavior
 from tests.flows.conference_starts import WAYS, by_way, in_conference, opened, ringing, some, waits
-from tests.flows.flow_helpers import GAP_MAX_S
 from tests.support.local_system import AGENT, CUSTOMER
 from tests.support.phones import busy, presses, refuses, rings, unreachable, voicemail
 
@@ -21,49 +20,6 @@ async def test_the_other_one_is_rung_once_where_twilio_adds_no_one_before_the_st
     assert [(one.status, one.code) for one in asked] == [(400, 16099), (201, 0)]
     assert len(system.sandbox.calls_of(opening.way.phone)) == 1
     await opening.ended_by_command()
-
-
-@by_way("waiting")
-async def test_one_waits_with_music_until_the_other_answers_and_then_they_talk(system, way):
-    opening, leg = await ringing(system, way)
-    await waits(opening)
-    session = await opening.until(state="conferenced", phase="ringing")
-    assert session["direction"] == ("inbound" if way == "waiting" else "outbound")
-    assert (session["party.agent.address"], session["party.customer.address"]) == (
-        "client:bea" if way == "client" else AGENT,
-        CUSTOMER,
-    )
-    leg.answer()
-    await opening.talks()
-    called = await opening.called()
-    assert called is None or called.status == "done"
-    await system.until_hears(opening.waiter, [leg])
-    # The waiting party has heard only the wait audio before, without a gap between it and the voice.
-    assert system.sounds(opening.waiter)[-2:] == [opening.way.wait_audio, frozenset([leg.sid])]
-    assert system.longest_gap_s(opening.waiter, 0) < GAP_MAX_S
-    # No one is moved: the two were in one conference from the start; the other was dialed into it by its SID.
-    assert system.redirects_of(leg) == system.redirects_of(opening.waiter) == 0
-    conference = await system.sandbox_conference()
-    assert conference.sid == (await opening.session())["conference_sid"]
-    (dial, *again) = [one for one in system.sandbox.request_log.requests("POST") if one.get("To") == opening.way.phone]
-    # Where Twilio adds no one before the start, they join by our TwiML.
-    assert [(dial.code, one.path) for one in again] in ([], [(16099, "/Calls.json")])
-    assert conference.sid in dial.path
-    assert dial.get("EarlyMedia") == "false"
-    await opening.ended_by_command()
-
-
-@pytest.mark.parametrize("way, binds", [("waiting", True), ("call", True), ("client", False)])
-async def test_both_parties_have_the_exit_flag_except_in_a_group(system, way, binds):
-    opening, _ = await in_conference(system, way)
-    if binds:
-        await opening.until(**{"party.customer.end_on_exit": "true", "party.agent.end_on_exit": "true"})
-    await system.done("end", opening.id)
-    asked = [
-        entry for entry in system.sandbox.request_log.requests("POST") if entry.get("EndConferenceOnExit") == "true"
-    ]
-    assert bool(asked) is binds
-    await opening.ends("command")
 
 
 @by_way("call")

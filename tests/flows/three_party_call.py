@@ -1,12 +1,11 @@
 """Stories of three: a customer, an agent, and someone whom the call is handed to while the agent is still there."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from conferral.sandbox import CallHandle, PhoneScript, RestHookEvent
+from conferral.sandbox import CallHandle, PhoneScript
 from tests.flows.flow_helpers import TARGET
-from tests.support.local_system import DEADLINE_S, LocalSystem
+from tests.support.local_system import LocalSystem
 from tests.support.phones import rings
 
 #: Where a call can be when a transfer is asked for.
@@ -14,8 +13,6 @@ STARTS = ("bridged", "conferenced")
 #: Longest silence that the way into a conference may cost the customer. Twilio needs most of it; the rest is slack for
 #: a busy machine.
 GAP_S = 0.35
-#: How long callbacks are late that keep a transfer waiting where a test wants it: less than Twilio is asked after.
-LATE_S = 0.25
 
 
 @dataclass
@@ -100,35 +97,8 @@ class ThreePartyCall:
         self.system.listening.name(**{name: sid for sid, name in self.names().items()})
         return self.system.listening.described()
 
-    def customer_was_never_in_silence(self, gap_s: float = GAP_S) -> bool:
-        return self.system.longest_gap_s(self.customer) < gap_s
-
-
-class Halt:
-    """Keeps requests that ask Twilio for something (`hold customer`; `look` for reads) from taking effect, until `go`.
-
-    Made before what leads to the request; one at a time.
-    """
-
-    def __init__(self, trio: ThreePartyCall, asked: str) -> None:
-        self._trio, self._asked = trio, asked
-        self._has_come, self._may_go = asyncio.Event(), asyncio.Event()
-        trio.system.sandbox.on_rest = self._wait
-
-    async def has_come(self) -> None:
-        async with asyncio.timeout(DEADLINE_S):
-            await self._has_come.wait()
-
-    def go(self) -> None:
-        self._trio.system.sandbox.on_rest = None
-        self._may_go.set()
-
-    async def _wait(self, moment: RestHookEvent) -> None:
-        reads = moment.method == "GET"
-        words = "look" if reads else _word(moment.path, dict(moment.params), self._trio.names())
-        if moment.step == "before" and words == self._asked:
-            self._has_come.set()
-            await self._may_go.wait()
+    def customer_was_never_in_silence(self) -> bool:
+        return self.system.longest_gap_s(self.customer) < GAP_S
 
 
 def _word(path: str, params: dict[str, str], names: dict[str, str]) -> str:
@@ -202,36 +172,17 @@ def _names(session: dict[str, str]) -> list[str]:
     return [field.split(".")[1] for field in session if field.startswith("party.") and field.endswith(".label")]
 
 
-#: How far a transfer has come, in order; `entering`: the agent is in the conference and the customer is not.
-PHASES = {
-    "warm": ("converting", "entering", "clearing", "ringing", "talking"),
-    "consult": ("converting", "entering", "clearing", "holding", "ringing", "talking", "swapped", "merged"),
-}
-_HALTS = {"converting": "move agent", "clearing": "free agent", "holding": "hold customer"}
+#: How far a transfer has come, in order.
+PHASES = {"warm": ("ringing", "talking"), "consult": ("ringing", "talking", "swapped", "merged")}
 
 
-async def reached(system: LocalSystem, mode: str, phase: str) -> tuple[ThreePartyCall, Halt | None]:
-    """A transfer paused at this point, until the target answers or the pause is released.
-
-    The target's phone rings until `answer` where it has not answered yet.
-    """
-    if phase in ("talking", "swapped", "merged"):
-        trio = await three(system, mode)
-        if phase != "talking":
-            await trio.done({"swapped": "swap", "merged": "merge"}[phase])
-        return trio, None
-    trio = await two(system, "conferenced" if phase == "clearing" else "bridged")
-    system.not_answered_by(TARGET)
+async def reached(system: LocalSystem, mode: str, phase: str) -> ThreePartyCall:
+    """A transfer that has come so far; the target's phone rings until `answer` where it has not answered yet."""
     if phase == "ringing":
-        await dials(trio, mode)
+        trio = await dials(await two(system), mode)
         await trio.until(transfer_status="ringing")
-        return trio, None
-    halt = Halt(trio, _HALTS[phase]) if phase in _HALTS else None
-    if phase == "entering":
-        system.sandbox.faults.delay_fetches("/voice/dial-action", LATE_S)
-    trio.transfer_id = await system.begins("transfer", trio.id, to=TARGET, mode=mode)
-    if halt is not None:
-        await halt.has_come()
-    else:
-        await trio.until(state="converting", **{"party.agent.in_conference": "true"})
-    return trio, halt
+        return trio
+    trio = await three(system, mode)
+    if phase != "talking":
+        await trio.done({"swapped": "swap", "merged": "merge"}[phase])
+    return trio

@@ -12,7 +12,7 @@ import pytest
 
 from conferral.worker.process import make_policy
 from tests.flows.flow_helpers import TARGET
-from tests.flows.small_systems import BLIND, CONSULT, Command, SmallSystem, side_by_side, small_world
+from tests.processes.small_systems import BLIND, CONSULT, Command, SmallSystem, side_by_side, small_world
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import FAST, LocalSystem
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.flows.flow_helpers import TARGET
-from tests.flows.small_systems import Command, SmallSystem
+from tests.processes.small_systems import Command, SmallSystem
 from tests.processes.test_killed_in_transfer import around, at_each_step, commits, doomed
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from conferral.runtime.web.server import run_server
+from tests.support.dials import assert_one_dial_an_intent
 from tests.support.documented_conference_flows import CONFERENCE_FLOWS
 from tests.support.documented_flow import (
     ALL,
@@ -173,7 +174,7 @@ FLOWS: dict[str, Drawn] = {
 
 
 async def draw(redis_url: str, name: str) -> str:
-    """Plays a flow and draws it."""
+    """Plays a flow and draws it; in the end everyone is gone, and each intent was dialed once."""
     drawn = FLOWS[name]
     # Nothing is swept while a flow is drawn: it would ask Twilio something at a moment that no one chose.
     options: dict[str, Any] = {"CONFERRAL_SWEEP_INTERVAL": 3_600, **drawn.settings}
@@ -195,4 +196,5 @@ async def draw(redis_url: str, name: str) -> str:
         if (await system.session(recorder.session_id))["state"] != "ended":
             await system.command("end", recorder.session_id)
         await system.settled()
+        assert_one_dial_an_intent(system.sandbox)
     return text

@@ -31,6 +31,8 @@ from conferral.storage.commands import command_stream
 from conferral.telephony.account_lists import PAGE_SIZE
 from tests.support.local_system import NUMBER, LocalSystem
 
+#: The longest silence that moving a leg may cost, seconds: Twilio needs most of it, a busy machine the rest.
+GAP_MAX_S = 0.5
 _OTHERS = ("Twilio", "Conferral", "Operator")
 #: Why a leg is over that no one has answered.
 _UNANSWERED = {
@@ -112,12 +114,13 @@ class SequenceRecorder:
             until: What the scene is about has come.
             silent: Those who hear nothing at its end.
         """
-        began_s = self.system.listening.now()
+        began_s, heard_before = self.system.listening.now(), self._whom_each_hears()
         await do()
         await self.system.eventually(until, f"the end of the scene: {act}")
         await self.come_to_rest(silent)
         await self._agree_on_hearing(act)
         await self.come_to_rest(silent)
+        self._assert_transition(act, began_s, heard_before, silent)
         drawn = [act]
         for line in self._lines():
             drawn += line.drawn
@@ -195,6 +198,25 @@ class SequenceRecorder:
             if _SOUND_WORDS.get(sound, "") not in reported.text:
                 return f"{reported.text}, in truth {what}"
         return ""
+
+    def _whom_each_hears(self) -> dict[str, frozenset[str]]:
+        """The SIDs of the legs that each leg hears now."""
+        heard = {call.sid: self.system.listening.hears(call) for call in self._legs()}
+        return {sid: what if isinstance(what, frozenset) else frozenset() for sid, what in heard.items()}
+
+    def _assert_transition(
+        self, act: str, began_s: float, before: dict[str, frozenset[str]], silent: frozenset[str]
+    ) -> None:
+        """In a scene, no one hears a leg that they hear neither before nor after it, or is in silence for long."""
+        listening, after = self.system.listening, self._whom_each_hears()
+        for sid in self.system.sandbox.model.state.calls:
+            allowed = before.get(sid, frozenset()) | after.get(sid, frozenset()) | {"ringing"}
+            for span in listening.heard(sid, began_s):
+                if isinstance(span.what, frozenset):
+                    assert span.what <= allowed, f"{act}: {listening.described()}"
+            if sid in after and self._named(sid) not in silent:
+                gap_s = listening.longest_silence(sid, began_s) / self.system.sandbox.speed
+                assert gap_s < GAP_MAX_S, f"{act}: {gap_s:.2f} s of silence\n{listening.described()}"
 
     def _counts(self) -> tuple[int, int]:
         ledger = self.system.sandbox.request_log

@@ -1,0 +1,15 @@
+"""The flows of `docs/flows/`, in each reading of Twilio's documentation: they go well, and no one hears too much.
+
+`tests/docs/test_flows.py` compares the drawings of the usual reading with the pages.
+"""
+
+import pytest
+
+from tests.support import documented_flows
+
+pytestmark = [pytest.mark.redis, pytest.mark.examples(len(documented_flows.FLOWS))]
+
+
+@pytest.mark.parametrize("name", documented_flows.FLOWS)
+async def test_drawn_flow_goes_well_and_in_no_scene_is_anyone_overheard_or_in_silence(redis_server, name):
+    await documented_flows.draw(redis_server.url, name)

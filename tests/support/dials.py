@@ -1,0 +1,30 @@
+"""How often each intended dial was placed."""
+
+from collections import Counter
+from urllib.parse import parse_qs, urlsplit
+
+from conferral.sandbox import Sandbox
+
+
+def assert_one_dial_an_intent(sandbox: Sandbox) -> None:
+    """No dial was carried out twice, whether it was refused, lost or answered late in between."""
+    log = sandbox.request_log
+    carried_out = Counter(
+        intent
+        for entry in log.rest
+        if entry.method == "POST" and entry.applied and 200 <= (entry.status or 200) < 300
+        if (intent := _intent(entry.get("StatusCallback"))) and entry.get("To")
+    )
+    labels = Counter((entry.label, _session(sandbox, entry.call_sid)) for entry in log.dials if entry.label)
+    twice = {intent: count for intent, count in (carried_out | labels).items() if count > 1}
+    assert not twice, f"dialed more than once: {twice}"
+
+
+def _intent(status_callback: str) -> str:
+    """The id of the dial that a call was placed for, as its callback URL says."""
+    return parse_qs(urlsplit(status_callback).query).get("dial", [""])[0]
+
+
+def _session(sandbox: Sandbox, call_sid: str) -> str:
+    subscription = sandbox.model.state.calls[call_sid].subscription
+    return parse_qs(urlsplit(subscription.url).query).get("session", [""])[0] if subscription else ""
