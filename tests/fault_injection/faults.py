@@ -1,4 +1,7 @@
-"""The list of faults: each fault, and the required result. The tests of this folder have its numbers."""
+"""The list of faults: each fault, and the required result. The tests of this folder have its numbers.
+
+Some are played by other tests, among much else; the list names their files.
+"""
 
 from typing import NamedTuple
 
@@ -8,8 +11,11 @@ class Fault(NamedTuple):
 
     fault: str
     follows: str
+    #: Which test plays it, in `tests/`; empty for those of this folder.
+    played_in: str = ""
 
 
+WORLDS = "simulation/test_simulation.py"
 #: By number. Numbers never change their meaning; new faults get new ones.
 FAULTS: dict[int, Fault] = {
     1: Fault("a commit is stored, its reply is lost", "recognized as our own: nothing is decided or done twice"),
@@ -21,14 +27,14 @@ FAULTS: dict[int, Fault] = {
     7: Fault("a worker is killed after the request, before its outcome", "verified first; no one is dialed twice"),
     8: Fault("a worker is killed while an outcome is written", "the outcome is stored once"),
     9: Fault("a worker is paused for longer than its lease", "its commit is refused, no request after it wakes"),
-    10: Fault("a worker is paused in the middle of a request", "only the holder uses a late answer"),
-    11: Fault("a worker's event loop is blocked for longer than its lease", "as if it was paused"),
-    12: Fault("the lease is lost between two commits", "the first is kept, the second is refused"),
+    10: Fault("a worker is paused in the middle of a request", "only the holder uses a late answer", WORLDS),
+    11: Fault("a worker's event loop is blocked for longer than its lease", "as if it was paused", WORLDS),
+    12: Fault("the lease is lost between two commits", "the first is kept, the second is refused", WORLDS),
     13: Fault("two workers have the same epoch", "the full holder name decides which commits"),
     14: Fault("Redis is killed and restarted", "nothing acknowledged is lost; scripts are sent again"),
     15: Fault("Redis restarts with a torn append-only file", "a commit is complete or absent"),
     16: Fault("Redis comes back from an older file", "detected; verified before anything is sent; no one is stranded"),
-    17: Fault("a failover loses writes", "as with an older file"),
+    17: Fault("a failover loses writes", "as with an older file", WORLDS),
     18: Fault("the primary is demoted during a connection", "reconnects to the primary"),
     19: Fault("Redis is emptied in operation", "groups are recreated; sessions come back from callbacks and the sweep"),
     20: Fault("a stream is deleted while it is read", "recreated; no busy loop"),
@@ -60,15 +66,27 @@ FAULTS: dict[int, Fault] = {
     41: Fault(
         "429, 503, resets, half an answer, HTML", "waits with jitter, keeps the order, opens the circuit breaker"
     ),
-    42: Fault("credentials are refused (401, 403)", "no dials, one alert, sessions are kept, and work continues later"),
+    42: Fault(
+        "credentials are refused (401, 403)",
+        "no dials, one alert, sessions are kept, and work continues later",
+        "flows/test_twilio_errors.py",
+    ),
     43: Fault("callbacks lost, repeated a hundred times, late, reversed", "agrees with Twilio after one sweep at most"),
     44: Fault("callbacks of another account, an unknown or ended session", "403, rebuilt, or ignored with a reason"),
     45: Fault("a flood of wrong signatures", "403, nothing is published, valid ones are answered"),
     46: Fault("huge bodies, slow senders, bombs, too many fields", "refused or cut off; memory stays flat"),
-    47: Fault("webhooks without Redis", "callers bridged; the action of a dial waits, then asks Twilio"),
+    47: Fault(
+        "webhooks without Redis",
+        "callers bridged; the action of a dial waits, then asks Twilio",
+        "processes/test_redis_restarts.py",
+    ),
     48: Fault("webhooks are stopped under load", "everything answered is on the stream; stops within 10 s"),
     49: Fault("a worker is stopped during a request", "waits for it within a limit, else leaves it to the next"),
-    50: Fault("all workers are restarted one after the other", "no one is stranded; handovers take less than a second"),
+    50: Fault(
+        "all workers are restarted one after the other",
+        "no one is stranded; handovers take less than a second",
+        "soak/test_load.py",
+    ),
     51: Fault("two versions at once", "unknown fields are kept; unknown events are not dropped silently"),
     52: Fault("the disk is full, the log can't be written", "the service continues"),
     53: Fault("no more file descriptors", "sheds load, recovers"),
@@ -78,7 +96,7 @@ FAULTS: dict[int, Fault] = {
     57: Fault("no worker runs when a timer is due", "fires once, after the takeover"),
     58: Fault("the sweep runs during a change", "findings older than the newest fact are ignored"),
     59: Fault("a partition has no holder", "reported by `/readyz` and a metric"),
-    60: Fault("an outcome can't be written", "kept in the outbox, verified first"),
+    60: Fault("an outcome can't be written", "kept in the outbox, verified first", WORLDS),
     61: Fault("stream ids go back after a failover", "every entry is decided, none is skipped"),
-    62: Fault("a former holder wakes with a read open", "no entry is skipped or overtaken"),
+    62: Fault("a former holder wakes with a read open", "no entry is skipped or overtaken", WORLDS),
 }

@@ -1,4 +1,4 @@
-"""A worker process killed at each step of a transfer: the other one finishes it, and dials no one twice."""
+"""A worker process killed at each step of a conversion and a transfer: another finishes it, and dials no one twice."""
 
 import signal
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.support.forked_worker import ForkedWorker
 from tests.support.phones import answers, presses
 from tests.support.tcp_relay import Relay
 
-pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.soak, pytest.mark.system(**TWO_WORKERS)]
+pytestmark = [pytest.mark.redis, pytest.mark.processes, pytest.mark.system(**TWO_WORKERS)]
 #: Batches of a warm transfer that are decided one after the other, at least (count).
 BATCHES = 6
 
@@ -58,21 +58,25 @@ async def transfer_survives(
             await all_hang_up(system, outage_s=1.0)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("nth", range(1, BATCHES + 1))
 async def test_fault_05_worker_killed_before_a_commit(system, tmp_path, nth):
     await transfer_survives(system, tmp_path, die_at="before_commit", nth=nth)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("nth", range(1, BATCHES + 1))
 async def test_fault_06_worker_killed_after_a_commit_and_before_its_request(system, tmp_path, nth):
     await transfer_survives(system, tmp_path, die_at="after_commit", nth=nth)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("kind", ["redirect_call", "create_participant"])
 async def test_fault_06_worker_killed_with_a_request_in_hand(system, tmp_path, kind):
     await transfer_survives(system, tmp_path, die_at="before_request", kind=kind)
 
 
+@pytest.mark.soak
 async def test_fault_06_worker_is_killed_with_a_dial_that_cannot_be_verified(system, tmp_path):
     """`POST /Calls` is marked before it is sent: no one can know whether it was, so no one sends it again."""
     with system.worker_process(tmp_path, "first", die_at="before_request", kind="create_call") as first:
@@ -87,12 +91,16 @@ async def test_fault_06_worker_is_killed_with_a_dial_that_cannot_be_verified(sys
             await all_hang_up(system, outage_s=1.0)
 
 
-@pytest.mark.parametrize("kind", ["create_participant", "redirect_call", "create_call"])
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.soak) for kind in ("create_participant", "create_call")] + ["redirect_call"],
+)
 async def test_fault_07_worker_killed_after_its_request(system, tmp_path, kind):
     confirm = "true" if kind == "create_call" else ""
     await transfer_survives(system, tmp_path, die_at="after_request", kind=kind, confirm=confirm)
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("passes", [False, True], ids=["unsent", "stored"])
 @pytest.mark.parametrize("nth", [1, 2])
 async def test_fault_08_worker_killed_while_an_outcome_is_being_written(system, redis_server, tmp_path, passes, nth):

@@ -1,4 +1,4 @@
-"""Redis comes back with less than it had acknowledged: a torn file, an older copy, a replica that was behind."""
+"""Redis comes back with less than it had acknowledged: a torn file, or an older copy."""
 
 import asyncio
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.clock import SystemClock
-from conferral.statemachine.effects import Effect, UpdateParticipant
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
@@ -70,21 +69,6 @@ async def test_fault_15_commit_in_a_torn_file_is_whole_or_absent(durable_redis, 
         assert torn_by(durable_redis, whole, count) == before, f"{count} of {size} bytes were cut off"
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("attempt", range(12))
-async def test_fault_15_call_continues_although_the_redis_file_was_torn(durable_redis, chance, attempt):
-    """What was acknowledged last is gone: commits, callbacks, outcomes, at some moment of a conversion."""
-    async with FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=SWEEP_S, CONFERRAL_CONVERT_TIMEOUT=5) as system:
-        customer, agent = await system.talking()
-        await system.begins("convert", customer.sid)
-        await asyncio.sleep(chance.uniform(0.0, 0.15))  # a delay: the moment is drawn by seed
-        tear(durable_redis, chance.randint(1, 3_000))
-        await comes_to_rest(system)
-        assert (customer.status, agent.status) == ("in-progress", "in-progress"), await system.report()
-        assert system.redirects_of(agent) <= 1
-        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
-
-
 # ---- rolled back -----------------------------------------------------------------------------------------------------
 
 
@@ -136,55 +120,4 @@ async def test_fault_16_undecided_transfer_returns_after_its_target_was_dialed(d
         assert (outcome.status, outcome.reason.partition(";")[0]) == ("rejected", "another transfer is in progress")
         assert system.dials_to(TARGET) == 1
         await system.until_hears(life.customer, [life.agent, life.target])
-        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
-
-
-#: `CONFERRAL_LONE_GRACE` of the worlds below, seconds; and the time after which it disconnects no one anymore.
-GRACE_S, GRACE_IS_OVER_S = 0.5, 3.0
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("back", ["bridged", "converted", "ringing", "all talk"])
-async def test_fault_16_customer_who_was_handed_over_talks_on(durable_redis, tmp_path, back):
-    """By the older copy the agent has left and the customer is alone; a read shows whom the customer talks to."""
-    options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
-    async with FaultSystem(durable_redis, **options) as system:
-        life = Life(system)
-        await life.go_to(back)
-        copy = copy_of(durable_redis, tmp_path / "copy")
-        await life.go_to("handed over")
-        restore(durable_redis, copy)
-        await system.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
-        await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
-        await system.until_hears(life.customer, [life.target])
-        await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("holds_update", [False, True])
-async def test_fault_16_agent_leaves_a_transfer_of_which_nothing_is_known(durable_redis, tmp_path, holds_update):
-    """The copy may hold an update that lets the conference end with the agent: it is not sent before a read."""
-    copies: list[Path] = []
-
-    async def copy_once(point: str, effect: Effect) -> None:
-        if holds_update and point == "before_request" and isinstance(effect, UpdateParticipant) and not copies:
-            assert effect.end_on_exit
-            copies.append(copy_of(durable_redis, tmp_path / "copy"))
-
-    options = {"CONFERRAL_SWEEP_INTERVAL": SWEEP_S, "CONFERRAL_LONE_GRACE": GRACE_S}
-    system = FaultSystem(durable_redis, **options)
-    system.worker_options["effect_checkpoint"] = copy_once
-    async with system:
-        life = Life(system)
-        await life.go_to("converted")
-        if not holds_update:
-            copies.append(copy_of(durable_redis, tmp_path / "copy"))
-        await system.eventually(lambda: copies, "the copy is made")
-        await life.go_to("all talk")
-        restore(durable_redis, copies[0])
-        await comes_to_rest(system)
-        life.agent.hang_up()
-        await system.until(life.customer.sid, state="conferenced", **{"party.agent.call_sid": life.target.sid})
-        await asyncio.sleep(GRACE_IS_OVER_S)  # a delay: nothing may happen for this long
-        await system.until_hears(life.customer, [life.target])
         await all_hang_up(system, outage_s=AWAY_S, is_rolled_back=True)

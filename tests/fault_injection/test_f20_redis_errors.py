@@ -1,19 +1,15 @@
 """Redis is there, but someone takes away what lies in it, or keeps it busy, or forbids something, or is slow."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 import redis
 
-from conferral.sandbox import RestHookEvent
 from conferral.statemachine.events import Mute, Unmute
-from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
 from tests.flows.flow_helpers import TARGET
-from tests.support.redis_server import RedisServer, found_programs
 from tests.support.tcp_relay import Relay
 
 pytestmark = pytest.mark.redis
@@ -109,72 +105,6 @@ async def test_fault_29_foreign_script_keeps_redis_busy(own_redis):
         assert (await system.outcome_of(converting)).status == "done"
         assert system.redirects_of(agent) == 1
         await all_hang_up(system, outage_s=1.0)
-
-
-@pytest.fixture
-def newer_redis() -> Iterator[RedisServer]:
-    """A user for whom a command can be forbidden for certain keys."""
-    program = found_programs().get("on-path")
-    if program is None:
-        pytest.skip("no redis-server on PATH")
-    with RedisServer(program) as server:
-        with server.client() as client:
-            if int(client.info("server")["redis_version"].split(".")[0]) < 7:
-                pytest.skip("the redis-server on PATH is older than 7.0, from which on permissions may depend on keys")
-        yield server
-
-
-def forbid_events(server: RedisServer, partitions: int) -> None:
-    """From now on nothing can be written onto the streams of events, while everything else goes on."""
-    with server.client() as client:
-        client.acl_setuser("default", enabled=True, nopass=True, commands=["-xadd"], selectors=[
-            ("+xadd", "~*:log:* ~*:commands ~*:outcomes ~*:dead")
-        ])  # fmt: skip
-
-
-def allow_all(server: RedisServer) -> None:
-    with server.client() as client:
-        client.execute_command("ACL", "SETUSER", "default", "clearselectors", "+@all")
-
-
-async def has_tried(system: FaultSystem, count: int) -> None:
-    """Waits until an outcome was tried to be written so often: five times a second."""
-    tried = 0
-
-    def note(words: list[str]) -> None:
-        nonlocal tried
-        tried += words[1:2] in ([scripts.finish_effect.sha], [scripts.finish_effect.text])
-
-    system.history.on_command = note
-    await system.eventually(lambda: tried >= count, f"it was tried {count} times")
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("path", ["/Calls/", "/Participants.json"], ids=["redirect", "dial"])
-async def test_fault_60_outcome_can_not_be_written_for_seconds(newer_redis, path):
-    """Twilio has done it, but the outcome can't be stored: it stays in the outbox, and is not done again.
-
-    Callbacks are lost meanwhile: that the target takes part is known when it should have answered long ago.
-    """
-    async with FaultSystem(newer_redis, CONFERRAL_CONVERT_TIMEOUT=8, CONFERRAL_RING_TIMEOUT=5) as system:
-
-        async def forbid(moment: RestHookEvent) -> None:
-            if moment.step == "after" and moment.method == "POST" and path in moment.path:
-                system.sandbox.on_rest = None
-                forbid_events(newer_redis, system.keys.partitions)
-
-        customer, agent = await system.talking()
-        system.answered_by(TARGET)
-        system.sandbox.on_rest = forbid
-        transfer = await system.begins("transfer", customer.sid, to=TARGET, mode="warm")
-        await system.eventually(lambda: system.sandbox.on_rest is None, "Twilio was asked")
-        await has_tried(system, 20)
-        partition = system.keys.partition_of(customer.sid)
-        assert await system.client.hlen(system.keys.outbox(partition)) >= 1
-        allow_all(newer_redis)
-        assert (await system.outcome_of(transfer)).status == "done"
-        assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
-        await all_hang_up(system, outage_s=5.0)
 
 
 async def test_fault_61_ids_of_a_stream_go_back(system):

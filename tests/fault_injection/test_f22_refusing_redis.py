@@ -3,11 +3,7 @@
 import asyncio
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,29 +159,6 @@ async def test_worker_that_may_not_read_its_keys_waits_for_the_permission(own_re
 
 
 @pytest.mark.soak
-@pytest.mark.processes
-@pytest.mark.parametrize("command", ["worker", "webhooks"])
-def test_fault_23_processes_end_with_a_line_that_names_the_setting(own_redis, tmp_path, command):
-    configured(maxmemory_policy="allkeys-lru")(own_redis)
-    environment = {
-        "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-        "TWILIO_AUTH_TOKEN": "token",
-        "TWILIO_NUMBER": "+14155550100",
-        "CONFERRAL_AGENT": AGENT,
-        "CONFERRAL_PUBLIC_URL": "https://example.com",
-        "REDIS_URL": own_redis.url,
-    }
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = ["--port", str(free.getsockname()[1])] if command == "webhooks" else []
-    program = subprocess.run(
-        [Path(sys.executable).parent / "conferral", command, *port],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False,
-    )  # fmt: skip
-    assert program.returncode == 2
-    assert "maxmemory-policy allkeys-lru" in program.stderr
-
-
-@pytest.mark.soak
 async def test_fault_24_too_few_replicas(own_redis):
     await call_goes_on(
         own_redis,
@@ -207,20 +180,6 @@ def fails_to_save(server: RedisServer) -> None:
         client.bgsave()
         while client.info("persistence")["rdb_last_bgsave_status"] != "err":
             pass
-
-
-def replica_of(host: str, port: str) -> Setting:
-    def replicate(server: RedisServer) -> None:
-        with server.client() as client:
-            client.replicaof(host, port)
-
-    return replicate
-
-
-@pytest.mark.soak
-async def test_fault_24_redis_is_a_replica(own_redis):
-    begin, end = replica_of("127.0.0.1", "1"), replica_of("NO", "ONE")
-    await call_goes_on(own_redis, begin, end, "read-only (READONLY)", lasts_s=0.2)
 
 
 @pytest.mark.soak

@@ -16,9 +16,6 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
-from tests.fault_injection.calls import all_hang_up, transferred
-from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
 
@@ -137,30 +134,6 @@ async def test_fault_27_reply_is_cut(furnished, chance):
 @pytest.mark.timeout(300)
 async def test_fault_27_reply_is_cut_after_every_number_of_bytes(furnished, chance):
     await no_cut_mixes_replies(furnished, chance, list(range(1, CUT_MAX + 1)))
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("keep", [1, 4, 5, 20, 60, 150])
-async def test_fault_27_call_continues_although_every_tenth_reply_is_cut(redis_server, chance, keep):
-    async with (
-        Relay(redis_server.socket) as relay,
-        FaultSystem(redis_server, worker_url=relay.url, webhooks_url=relay.url, CONFERRAL_CONVERT_TIMEOUT=20) as system,
-    ):
-        customer, agent = await system.talking()
-        drawn: list[bool] = []
-        first = chance.randrange(10)  # of some forty replies, none may be drawn
-
-        def draw() -> bool:
-            drawn.append(len(drawn) == first or chance.random() < 0.1)
-            return drawn[-1]
-
-        relay.cut_reply(b"", keep=keep, draw=draw)
-        await transferred(system, customer)
-        relay.go_on()
-        await system.done("complete", customer.sid)
-        assert any(drawn)
-        assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
-        await all_hang_up(system, outage_s=2.0)
 
 
 async def each_gets_its_own_reply(server: RedisServer, chance: random.Random, seeds: int) -> None:

@@ -106,25 +106,6 @@ async def test_fault_37_leases_that_another_clock_has_renewed_do_not_change_hand
     await all_hang_up(system)
 
 
-@pytest.mark.system(CONFERRAL_LONE_GRACE="1")
-async def test_fault_57_timer_that_falls_due_while_no_worker_is_there_fires_once(system: FaultSystem) -> None:
-    system.end_calls_in_test()
-    customer, agent = await system.converted()
-    agent.hang_up()
-    await system.eventually(lambda: is_alone(system, customer.sid), "his time alone has begun")
-    await system.stop_worker()
-    due_ms = await lets_go_at(system, customer.sid)
-    await system.eventually(lambda: is_past(system, due_ms + 500), "his time is over, with nobody there to see")
-    assert (await system.session(customer.sid))["state"] == "conferenced"
-
-    system.start_worker()
-
-    session = await system.until(customer.sid, state="ended")
-    assert session["end_reason"] == "agent-left"
-    assert len(events_of(await system.log(customer.sid), "lone_overdue")) == 1
-    await all_hang_up(system, outage_s=2.0)
-
-
 async def lets_go_at(system: FaultSystem, session_id: str) -> int:
     """When the lone party is due to be disconnected, Unix milliseconds."""
     return int(orjson.loads((await system.session(session_id))["timers"])["lone"])

@@ -12,22 +12,13 @@ from conferral.sandbox.faults import CallbackPlan
 from conferral.sandbox.model.outputs import CallbackRequest
 from conferral.sandbox.request_log import DeliveryEntry
 from conferral.sandbox.webhook_delivery import parse_target
-from tests.fault_injection.calls import all_hang_up, events_of, nothing_waits, stream_of, transferred
+from tests.fault_injection.calls import all_hang_up, nothing_waits, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem
 
 SWEEP_S = 0.5
 #: After this ring time without callbacks, Conferral searches for the dialed party's call.
 POLICY = {"ring_timeout_ms": 1_000}
 pytestmark = [pytest.mark.redis, pytest.mark.system(policy=POLICY, CONFERRAL_SWEEP_INTERVAL=SWEEP_S)]
-
-
-class Copying(Faults):
-    """Each callback is sent so many times."""
-
-    COPIES = 100
-
-    def plan_callback(self, request: CallbackRequest) -> CallbackPlan:
-        return CallbackPlan(copies=self.COPIES)
 
 
 class Storm(Faults):
@@ -61,19 +52,6 @@ async def comes_to_agree(system: FaultSystem, customer: CallHandle) -> None:
     await system.eventually(lambda: agrees_with_twilio(system, customer.sid), "session and Twilio agree")
 
 
-async def plays_a_transfer(system: FaultSystem) -> CallHandle:
-    """A call is converted, transferred, and the agent leaves; session and Twilio agree after each step."""
-    customer, agent = await system.talking()
-    await system.done("convert", customer.sid)
-    await comes_to_agree(system, customer)
-    target = await transferred(system, customer)
-    await comes_to_agree(system, customer)
-    agent.hang_up()
-    await comes_to_agree(system, customer)
-    assert (customer.status, target.status) == ("in-progress", "in-progress")
-    return customer
-
-
 @pytest.mark.soak
 async def test_fault_43_no_callback_arrives_at_all(system: FaultSystem) -> None:
     """Except for callbacks that open the session: reads, timers, and the sweep replace all others."""
@@ -88,20 +66,6 @@ async def test_fault_43_no_callback_arrives_at_all(system: FaultSystem) -> None:
 
     await comes_to_agree(system, customer)
     assert customer.status == "in-progress"
-    await all_hang_up(system)
-
-
-@pytest.mark.soak
-async def test_fault_43_every_callback_comes_a_hundred_times(system: FaultSystem) -> None:
-    system.sandbox.faults = Copying()
-
-    customer = await plays_a_transfer(system)
-
-    await system.sandbox.wait_until_idle(timeout_s=30)
-    log = await system.log(customer.sid)
-    joined = events_of(log, "participant_joined")
-    assert len(joined) >= Copying.COPIES, "all of them were decided upon"
-    assert sum(entry["outcome"] != "stale" for entry in joined) == 3
     await all_hang_up(system)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gzip
-import signal
 import sys
 from pathlib import Path
 
@@ -11,12 +10,10 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from conferral.sandbox import CallHandle
 from conferral.sandbox.request_log import DeliveryEntry
 from tests.fault_injection.calls import all_hang_up, nothing_waits
 from tests.fault_injection.fault_system import FaultSystem
 from tests.fault_injection.programs import FORM_TYPE, Program, program, signed, until_ready
-from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 AT_ONCE = 64
@@ -140,44 +137,3 @@ async def test_fault_46_sly_requests_are_refused_and_cost_no_memory(system: Faul
         # A head may take as long as a connection may be idle, 75 s.
         assert set(await asyncio.gather(*slow_heads)) <= {0, 400}
     await all_hang_up(system)
-
-
-# ---- without Redis ---------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(120)
-async def test_fault_47_calls_are_bridged_and_end_while_redis_is_away(redis_program: Path) -> None:
-    """Killed, and silent: the caller talks to the agent, and is disconnected when the agent hangs up."""
-    with RedisServer(redis_program, append_only=True) as server:
-        async with FaultSystem(server) as system:
-            before, _ = await system.talking()
-            server.kill()
-            customer, agent = await bridged_without_redis(system)
-            agent.hang_up()
-            await system.sandbox.wait_until(lambda: customer.status == "completed", timeout_s=40)
-            assert before.status == "in-progress", "who talked before talks on"
-            server.start()
-            await system.done("convert", before.sid, timeout_s=40)
-
-            server.signal(signal.SIGSTOP)
-            try:
-                silent, agent = await bridged_without_redis(system)
-                agent.hang_up()
-                await system.sandbox.wait_until(lambda: silent.status == "completed", timeout_s=40)
-            finally:
-                server.signal(signal.SIGCONT)
-            assert before.status == "in-progress"
-            await all_hang_up(system, outage_s=30.0)
-
-
-async def bridged_without_redis(system: FaultSystem) -> tuple[CallHandle, CallHandle]:
-    """A call that comes in now is connected to the agent: by what the webhooks answer alone."""
-    known = {call.sid for call in system.sandbox.live_calls()}
-    customer = await system.customer_calls()
-
-    def agents() -> list[CallHandle]:
-        return [call for call in system.sandbox.live_calls() if call.sid not in known and call.sid != customer.sid]
-
-    await system.sandbox.wait_until(lambda: agents() and agents()[0].status == "in-progress", timeout_s=60)
-    return customer, agents()[0]

@@ -1,4 +1,4 @@
-"""Stops and restarts under load: of the webhooks, of workers with requests under way, of all workers in turn."""
+"""Stops under load: of the webhooks, and of workers with requests under way."""
 
 import asyncio
 import secrets
@@ -120,42 +120,3 @@ def under_way(system: FaultSystem) -> list[str]:
     return [
         entry.path for entry in system.sandbox.request_log.rest if entry.fault == "latency" and not entry.duration_ms
     ]
-
-
-WORKERS, CALLS = 3, 60
-
-
-@pytest.mark.system(workers=WORKERS, lease_ms=60_000)
-async def test_fault_50_all_workers_are_restarted_in_turn_under_load(system: FaultSystem) -> None:
-    """Commands go on all the while; none waits for a lease to run out, since each worker gives its own back."""
-    talks = [talk for _ in range(CALLS // 10) for talk in await many_talk(system, 10)]
-    times_s: list[float] = []
-    work = asyncio.gather(*(converts_and_goes_on(system, customer, times_s) for customer, _ in talks))
-    for index in range(WORKERS):
-        await asyncio.sleep(0.5)  # a delay: spaces the restarts
-        system.start_worker()
-        assert await system.stop_worker(index) == 0
-    await work
-    assert len(times_s) == len(talks) * len(STEPS)
-    # A lease lasts a minute here: a shorter wait means a handover.
-    assert max(times_s) < 30
-    assert {call.status for talk in talks for call in talk} == {"in-progress"}
-    assert all(system.redirects_of(agent) == 1 for _, agent in talks)
-    times_s.sort()
-    p50_s, p99_s = (times_s[int(len(times_s) * part)] for part in (0.5, 0.99))
-    sys.stderr.write(
-        f"fault 50: {len(talks)} calls, {WORKERS} workers restarted; commands took p50 {p50_s:.2f} s, "
-        f"p99 {p99_s:.2f} s, at most {times_s[-1]:.2f} s\n"
-    )
-    await all_hang_up(system)
-
-
-STEPS = ({"kind": "convert"}, {"kind": "hold", "party": "customer"}, {"kind": "unhold", "party": "customer"})
-
-
-async def converts_and_goes_on(system: FaultSystem, customer: CallHandle, times_s: list[float]) -> None:
-    for step in STEPS:
-        began_s = time.monotonic()
-        outcome = await system.command(session=customer.sid, timeout_s=40, **step)
-        assert outcome.status == "done", f"{step} {outcome}"
-        times_s.append(time.monotonic() - began_s)
