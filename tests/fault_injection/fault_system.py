@@ -10,7 +10,6 @@ from conferral.worker.process import make_policy
 from tests.support.decisions import Decisions, keeping
 from tests.support.forked_worker import ForkedWorker
 from tests.support.local_system import DEADLINE_S, FAST, LocalSystem
-from tests.support.redis_cluster import ClusterServers
 from tests.support.redis_history import RedisHistory
 from tests.support.redis_server import RedisServer
 
@@ -31,7 +30,7 @@ class FaultSystem(LocalSystem):
             await assert_invariants(system)
 
     Args:
-        server: The Redis, or a cluster.
+        server: The Redis.
         redis_url: How webhooks, workers, and the test reach it; by default directly.
         worker_url: How workers of this process reach it; by default as all do.
         options: Those of a `LocalSystem`.
@@ -39,26 +38,22 @@ class FaultSystem(LocalSystem):
 
     def __init__(
         self,
-        server: RedisServer | ClusterServers,
+        server: RedisServer,
         *,
         redis_url: str = "",
         worker_url: str = "",
         **options: Any,
     ) -> None:
         super().__init__(redis_url or server.url, **{"CONFERRAL_SWEEP_INTERVAL": SWEEP_S} | options)
-        self.histories = (
-            [RedisHistory(server.socket)]
-            if isinstance(server, RedisServer)
-            else [RedisHistory(node.port, may_be_replica=True) for node in server.nodes]
-        )
+        #: What the Redis has carried out.
+        self.history = RedisHistory(server.socket)
         self.decisions = Decisions()
         if worker_url:
             self.worker_options["redis"] = elsewhere(worker_url)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as keeping_on:
-            for history in self.histories:
-                await keeping_on.enter_async_context(history)
+            await keeping_on.enter_async_context(self.history)
             keeping_on.enter_context(keeping(self.decisions.keep))
             await super().__aenter__()
             self._until_the_end = keeping_on.pop_all()
@@ -67,12 +62,6 @@ class FaultSystem(LocalSystem):
     async def __aexit__(self, *exc: object) -> None:
         async with self._until_the_end:
             await super().__aexit__(*exc)
-
-    @property
-    def history(self) -> RedisHistory:
-        """What the one Redis has carried out."""
-        (history,) = self.histories
-        return history
 
     def worker_process(
         self,

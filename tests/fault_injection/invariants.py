@@ -11,13 +11,13 @@
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
 from itertools import pairwise
 from urllib.parse import parse_qs, urlsplit
 
 from conferral.sandbox.model.state import Call
 from conferral.storage.codecs import session_codec
 from tests.fault_injection.fault_system import FaultSystem
+from tests.support.call_spans import alone
 from tests.support.dials import assert_one_dial_an_intent
 from tests.support.log_replay import assert_folds
 
@@ -25,8 +25,6 @@ from tests.support.log_replay import assert_folds
 SLACK_S = 2.0
 #: Where a session's log begins.
 FIRST_VERSION = 1
-
-Span = tuple[float, float]
 
 
 async def assert_invariants(
@@ -47,8 +45,7 @@ async def assert_invariants(
         replays: False where a worker decided whose decisions are not kept.
     """
     await system.comes_to_rest()
-    for history in system.histories:
-        await history.caught_up()
+    await system.history.caught_up()
     letters = await system.client.xrange(system.keys.dead)
     assert len(letters) == dead_lettered, letters
     assert_one_dial_an_intent(system.sandbox)
@@ -95,12 +92,11 @@ def _difference(one: dict[str, str], other: dict[str, str]) -> dict[str, tuple[s
 
 
 def _assert_commits(system: FaultSystem, *, is_rolled_back: bool) -> None:
-    for history in system.histories:
-        assert not history.strange, f"written by no commit: {history.strange}"
-        for commit in history.commits:
-            assert commit.leased_to in (None, commit.holder), f"not the holder of the lease: {commit}"
-            if commit.before is not None and not is_rolled_back:
-                assert commit.version > commit.before, f"a version that was there: {commit}"
+    assert not system.history.strange, f"written by no commit: {system.history.strange}"
+    for commit in system.history.commits:
+        assert commit.leased_to in (None, commit.holder), f"not the holder of the lease: {commit}"
+        if commit.before is not None and not is_rolled_back:
+            assert commit.version > commit.before, f"a version that was there: {commit}"
 
 
 # ---- who was alone ---------------------------------------------------------------------------------------------------
@@ -112,7 +108,7 @@ async def assert_no_one_was_stranded(system: FaultSystem, *, outage_s: float = 0
     most_s = settings.lone_grace_s + settings.sweep_interval_s + SLACK_S + outage_s
     for session_id, calls in (await _calls_by_session(system)).items():
         for call in calls:
-            for since_s, until_s in _alone(call, calls, system.sandbox.now_s):
+            for since_s, until_s in alone(call, calls, system.sandbox.now_s):
                 alone_s = until_s - since_s
                 assert alone_s <= most_s, f"{call.sid} of {session_id} was alone for {alone_s:.1f} s"
             silent_s = system.listening.longest_silence(call.sid)
@@ -132,24 +128,3 @@ async def _calls_by_session(system: FaultSystem) -> dict[str, list[Call]]:
         known = await system.client.get(system.keys.call(first.sid))
         found[placed_for[0] if placed_for else known.decode() if known else first.sid].append(call)
     return dict(found)
-
-
-def _alone(call: Call, calls: Iterable[Call], now_s: float) -> list[Span]:
-    """When someone was on the line and no one else of his session was, nor was anyone rung."""
-    since_s = call.created_at_s if call.direction == "inbound" else call.answered_at_s
-    if since_s is None:
-        return []
-    spans = [(since_s, _end_s(call, now_s))]
-    for other in calls:
-        if other is not call:
-            spans = [rest for span in spans for rest in _without(span, (other.created_at_s, _end_s(other, now_s)))]
-    return spans
-
-
-def _end_s(call: Call, now_s: float) -> float:
-    return now_s if call.ended_at_s is None else call.ended_at_s
-
-
-def _without(span: Span, taken: Span) -> list[Span]:
-    parts = [(span[0], min(span[1], taken[0])), (max(span[0], taken[1]), span[1])]
-    return [part for part in parts if part[0] < part[1]]

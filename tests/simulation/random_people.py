@@ -143,7 +143,6 @@ _ANY = {
     "record": lambda chance: {"action": chance.choice(("start", "pause", "resume", "stop"))},
     "end": lambda _: {},
 }
-KINDS = tuple(sorted(_ANY))
 
 
 def _steps(*steps: tuple[str, Mapping[str, str]]) -> list[Fields]:

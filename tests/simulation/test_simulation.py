@@ -22,11 +22,6 @@ def stands(plan: Plan, report_figure: Report) -> None:
     assert not run.exceptions, describe(run)
 
 
-def test_twenty_sessions(report_figure: Report) -> None:
-    """Every kind of fault; the recorded world of `test_records` has thirty more sessions."""
-    stands(Plan(seed=11, sessions=20, arrivals_per_s=3.0, talk_s=15.0, talk_max_s=60.0), report_figure)
-
-
 def worlds(name: str, seeds: range, changes: dict[str, Any]) -> list[Any]:
     """Worlds of 200 sessions, or of as many as the changes say."""
     usual = {"sessions": 200, "arrivals_per_s": 2.0}

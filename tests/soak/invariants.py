@@ -26,14 +26,13 @@ from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from tests.soak.services import Services
+from tests.support.call_spans import alone
 from tests.support.stalls import Stalls
 
 #: How often the check for leftovers runs, seconds.
 CHECK_EVERY_S = 0.5
 #: Reads in one pipeline, count.
 CHUNK = 200
-
-Span = tuple[float, float]
 
 
 @dataclass(slots=True)
@@ -176,33 +175,12 @@ def _times_alone(sandbox: Sandbox, parked: Collection[str], stalls: Stalls) -> l
     offset_s = time.monotonic() - sandbox.now_s  # from the sandbox's clock to ours
     for name, together in of_session.items():
         for call in [] if name in parked else together:
-            spans = _alone(call, together, sandbox.now_s)
+            spans = alone(call, together, sandbox.now_s)
             found += [
                 (end_s - start_s - stalls.lost_s(offset_s + start_s, offset_s + end_s), call.sid)
                 for start_s, end_s in spans
             ]
     return found
-
-
-def _alone(call: Call, together: list[Call], now_s: float) -> list[Span]:
-    since_s = call.created_at_s if call.direction == "inbound" else call.answered_at_s
-    if since_s is None:
-        return []
-    spans = [(since_s, _end_s(call, now_s))]
-    for other in together:
-        if other is not call:
-            taken = (other.created_at_s, _end_s(other, now_s))
-            spans = [rest for span in spans for rest in _without(span, taken)]
-    return spans
-
-
-def _end_s(call: Call, now_s: float) -> float:
-    return now_s if call.ended_at_s is None else call.ended_at_s
-
-
-def _without(span: Span, taken: Span) -> list[Span]:
-    parts = [(span[0], min(span[1], taken[0])), (max(span[0], taken[1]), span[1])]
-    return [part for part in parts if part[0] < part[1]]
 
 
 # ---- who holds what --------------------------------------------------------------------------------------------------

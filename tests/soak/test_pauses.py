@@ -7,15 +7,17 @@ import signal
 import time
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
+from typing import NamedTuple
 
 import pytest
 
 from tests.soak.invariants import Change, described, pid_of
-from tests.soak.rest_relay import RestRelay, Sent
 from tests.soak.services import Process
 from tests.soak.soak_environment import SWEEP_S, SoakEnvironment, gets_worse, soak_environment
 from tests.support.redis_server import RedisServer
+from tests.support.tcp_relay import Relay
 
 pytestmark = [pytest.mark.soak, pytest.mark.redis, pytest.mark.processes, pytest.mark.timeout(600)]
 AT_ONCE = 200
@@ -31,16 +33,27 @@ LATE_S = 0.5
 AWAY_S = 2.0
 ALONE_S = 2 + PAUSE_S + 7 + 2 * SWEEP_S + 10
 SETTLE_S = 120.0
+_REQUEST = re.compile(rb"(GET|POST|DELETE) (\S+) HTTP/1\.1\r\n")
 _SESSION = re.compile(r"/(?:Calls|Conferences)/([A-Za-z0-9_-]+)")
+
+
+class Sent(NamedTuple):
+    """One request as it left a worker."""
+
+    #: By `time.monotonic()`.
+    at_s: float
+    method: str
+    path: str
 
 
 async def test_worker_that_wakes_with_a_stale_lease_sends_nothing(durable_redis: RedisServer, chance: Random) -> None:
     async with AsyncExitStack() as stack:
         on = await stack.enter_async_context(soak_environment(durable_redis.url, chance, workers=0))
-        relays: dict[str, RestRelay] = {}
+        requests: dict[str, list[Sent]] = {}
         for _ in range(3):
-            relay = await stack.enter_async_context(RestRelay(on.sandbox.port))
-            relays[on.services.start_worker(TWILIO_API_URL=relay.url).name] = relay
+            relay, noted = await stack.enter_async_context(Relay(on.sandbox.port)), list[Sent]()
+            relay.on_request = partial(_note, noted)
+            requests[on.services.start_worker(TWILIO_API_URL=f"http://127.0.0.1:{relay.port}").name] = noted
         await on.all_held()
         traffic = on.traffic(per_second=PER_SECOND, lasts_s=AT_ONCE / PER_SECOND)
         traffic.start()
@@ -53,7 +66,7 @@ async def test_worker_that_wakes_with_a_stale_lease_sends_nothing(durable_redis:
             lost, woke_s = await _pause(on, victim)
             while time.monotonic() < woke_s + AFTER_S:
                 await asyncio.sleep(0.1)
-            after = [one for one in relays[victim.name].sent if one.at_s > woke_s]
+            after = [one for one in requests[victim.name] if one.at_s > woke_s]
             sent += len(after)
             wrong += await _sent_for_others(on, victim, after)
             on.say(f"paused for {PAUSE_S:.0f} s: {len(lost)} partitions lost, in {AFTER_S:.0f} s after it woke "
@@ -63,6 +76,11 @@ async def test_worker_that_wakes_with_a_stale_lease_sends_nothing(durable_redis:
         on.say(f"requests of workers that had just woken: {sent}")
         await on.all_hang_up(traffic)
         await on.ends(traffic, settle_s=SETTLE_S, alone_s=ALONE_S)
+
+
+async def _note(noted: list[Sent], data: bytes) -> None:
+    now_s = time.monotonic()
+    noted += [Sent(now_s, method.decode(), path.decode()) for method, path in _REQUEST.findall(data)]
 
 
 async def _pause(on: SoakEnvironment, victim: Process) -> tuple[list[int], float]:

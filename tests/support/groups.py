@@ -24,7 +24,7 @@ GROUPS = {
 #: Folders and files of tests that take seconds each. They come first, so that no process ends the run with one alone;
 #: only groups come before them, as xdist hands out the largest first.
 _LONG = {
-    *("browser", "model_checking", "processes", "simulation"),
+    *("browser", "fault_injection", "model_checking", "processes", "simulation"),
     *("test_contained_sweeps.py", "test_fuzz.py", "test_lost_redis.py", "test_parity.py", "test_processes.py"),
     "test_races.py",
 }

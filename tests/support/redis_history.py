@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -41,12 +40,10 @@ class RedisHistory:
 
     Args:
         server: Its socket, or its port on loopback.
-        may_be_replica: Whether writes replicated from another server are allowed.
     """
 
-    def __init__(self, server: Address, *, may_be_replica: bool = False) -> None:
+    def __init__(self, server: Address) -> None:
         self._server = server
-        self._may_be_replica = may_be_replica
         self.commits: list[Commit] = []
         #: Versions that someone wrote otherwise than by a commit.
         self.strange: list[str] = []
@@ -54,8 +51,6 @@ class RedisHistory:
         self.gaps = 0
         #: What each command was called how often (count), those within scripts left out.
         self.calls: dict[str, int] = {}
-        #: Called with each command that a client sent.
-        self.on_command: Callable[[list[str]], None] | None = None
         self._holders: dict[str, str] = {}
         self._versions: dict[str, int] = {}
         self._committing: tuple[str, str] | None = None
@@ -140,8 +135,6 @@ class RedisHistory:
             if name in ("EVALSHA", "EVAL") and arguments[0] in _COMMIT:
                 keys = int(arguments[1])
                 self._committing = arguments[2 + keys], arguments[2 + 1]
-            if self.on_command is not None:
-                self.on_command(words)
             self._seen |= {word for word in arguments if word.startswith("marker-")}
         if name in ("FLUSHALL", "FLUSHDB"):
             self._forget()
@@ -160,8 +153,7 @@ class RedisHistory:
             return
         if not by_script or self._committing is None:
             self._versions[key] = int(fields["version"])
-            if not self._may_be_replica:
-                self.strange.append(f"{key} {fields['version']}")
+            self.strange.append(f"{key} {fields['version']}")
             return
         version, (holder, lease) = int(fields["version"]), self._committing
         before, self._versions[key] = self._versions.get(key), version
