@@ -75,7 +75,7 @@ async def waits(system: LocalSystem) -> CallHandle:
     return await system.sandbox.call_in(CUSTOMER, NUMBER)
 
 
-@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=600)
+@pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=600, speed=4)
 async def test_caller_lost_from_redis_gets_an_agent_after_the_music_ends(
     system: LocalSystem,
 ) -> None:

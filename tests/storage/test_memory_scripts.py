@@ -25,10 +25,10 @@ EXPRESSIONS = """
     redis.call()        redis.call('NONSENSE')  redis.call('GET')     redis.call('GET', {})
     redis.call('GET', nil)          redis.pcall('GET', true)          redis.pcall('NONSENSE').err
     redis.call('SET', 'n', 1e17)    redis.call('SET', 'n', 0.1)       redis.call('get', 'absent') == false
-    redis.call('SET', 'n', 'x').ok  redis.call('SET', 'n', 'x', 'NX', 'XX')
+    redis.call('SET', 'n', 'x').ok
     redis.call('HSET', 'h', 'a', 3, 'b', 4.5)   redis.call('PING')    type(redis.call('TIME')[1])
     redis.call('EVAL', 'return 1', 0)           redis.call('CONFIG', 'GET', 'x')
-    redis.call('XREAD', 'BLOCK', 1, 'STREAMS', 'none', '0')           redis.call('XGROUP', 'CREATE', 'none', 'g', '0')
+    redis.call('XREAD', 'BLOCK', 1, 'STREAMS', 'none', '0')           redis.call('XGROUP', 'SETID', 'none', 'g', '0')
     redis.call('SMEMBERS', 'none')  redis.call('HMGET', 'none', 'a', 'b')
     tostring(1e15)      tostring(1797000000123)                       string.format('%.0f', 1797000000123456)
     1797000000123 / 1000            redis.REDIS_VERSION_NUM >= 0x70000                    math.floor(-1.5)
@@ -151,7 +151,8 @@ def commits(draw: st.DrawFn) -> Words:
 
 in_the_way = st.lists(st.sampled_from([
     ("SET", "outbox", "x"), ("SET", "session:s1", "x"), ("HSET", "session:s2", "version", "1"), ("SET", "log:s2", "x"),
-    ("ZADD", "ended", 1, "old"), ("XGROUP", "CREATE", "events", "workers", "0"), ("CONFIG", "SET", "maxmemory", "1"),
+    ("ZADD", "ended", 1, "old"), ("XGROUP", "CREATE", "events", "workers", "0", "MKSTREAM"),
+    ("CONFIG", "SET", "maxmemory", "1"),
     ("HSET", "lease", "holder", "8:you"), ("DEL", "events"), ("SADD", "live", "s1"), ("HSET", "suspects", "1-1", 2),
     ("SET", "new-log", "x"), ("XADD", "log:s1", "1-1", "a", "b"),
 ]), max_size=3)  # fmt: skip

@@ -1,8 +1,5 @@
 """Commands for keys, strings, hashes, sets and lists."""
 
-import re
-from functools import lru_cache
-
 from tests.support.memory_redis.keyspace import NAMES, Keyspace, command, copied
 from tests.support.memory_redis.values import OK, Members, Refusal, Reply, Status, UnsupportedError, integer
 
@@ -30,8 +27,9 @@ def type_of(db: Keyspace, argv: list[bytes]) -> Reply:
 
 @command("KEYS", 2)
 def keys(db: Keyspace, argv: list[bytes]) -> Reply:
-    matches = _pattern(argv[1]).fullmatch
-    return [key for key in db.values if matches(key)]
+    if argv[1] != b"*":
+        raise UnsupportedError(f"KEYS {argv[1]!r}")
+    return list(db.values)
 
 
 @command("DBSIZE", 1)
@@ -53,17 +51,14 @@ def rename(db: Keyspace, argv: list[bytes]) -> Reply:
     return OK
 
 
-@command("COPY", -3, grows=True)
+@command("COPY", 4, grows=True)
 def copy(db: Keyspace, argv: list[bytes]) -> Reply:
-    """COPY source destination [REPLACE]"""
-    words = [word.upper() for word in argv[3:]]
-    if b"DB" in words:
-        raise UnsupportedError("COPY to another database")
-    if any(word != b"REPLACE" for word in words):
-        raise Refusal(SYNTAX)
+    """COPY source destination REPLACE"""
+    if argv[3] != b"REPLACE":
+        raise UnsupportedError(f"options of COPY: {argv[3:]!r}")
     if argv[1] == argv[2]:
         raise Refusal("ERR source and destination objects are the same")
-    if argv[1] not in db.values or (argv[2] in db.values and not words):
+    if argv[1] not in db.values:
         return 0
     db.remove(argv[2])
     db.values[argv[2]] = copied(db.values[argv[1]])
@@ -123,25 +118,6 @@ def _left_ms(db: Keyspace, key: bytes) -> int:
     return max(0, db.expires[key] - db.now_ms()) if key in db.expires else -1
 
 
-@lru_cache
-def _pattern(glob: bytes) -> re.Pattern[bytes]:
-    """Redis's own glob: `*`, `?`, `[a-z]`, `[^a]`, and a backslash before what is meant literally."""
-    parts, at = [], 0
-    while at < len(glob):
-        one = glob[at : at + 1]
-        end = glob.find(b"]", at + 1) if one == b"[" else -1
-        if one == b"\\" and at + 1 < len(glob):
-            at += 1
-            parts.append(re.escape(glob[at : at + 1]))
-        elif end > 0:
-            parts.append(glob[at : end + 1])
-            at = end
-        else:
-            parts.append({b"*": b".*", b"?": b"."}.get(one, re.escape(one)))
-        at += 1
-    return re.compile(b"".join(parts), re.DOTALL)
-
-
 # ---- strings -----------------------------------------------------------------------------------------------------
 
 
@@ -152,42 +128,23 @@ def get(db: Keyspace, argv: list[bytes]) -> Reply:
 
 @command("SET", -3, grows=True)
 def set_value(db: Keyspace, argv: list[bytes]) -> Reply:
-    """SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]"""
-    key, value = argv[1], argv[2]
-    only_if, asks, lasts, time = b"", False, b"", None
-    words = iter(argv[3:])
-    for word in words:
-        option = word.upper()
-        if option in (b"NX", b"XX") and only_if in (b"", option):
-            only_if = option
-        elif option == b"GET":
-            asks = True
-        elif option == b"KEEPTTL" and lasts in (b"", option):
-            lasts = option
-        elif option in (b"EX", b"PX", b"EXAT", b"PXAT") and not lasts and (given := next(words, None)) is not None:
-            lasts, time = option, given
-        else:
-            raise Refusal(SYNTAX)
-    when_ms = None if time is None else _expiry_of(db, lasts, time)
-    before = db.string(key) if asks else None
-    if only_if and (key in db.values) != (only_if == b"XX"):
-        return before
-    db.values[key] = value
+    """SET key value [NX] [EX s | PX ms]"""
+    key, when_ms = argv[1], None
+    words = [word for word in argv[3:] if word != b"NX"]
+    if len(words) == 2 and words[0] in (b"EX", b"PX"):
+        amount = integer(words[1])
+        when_ms = db.now_ms() + amount * (1000 if words[0] == b"EX" else 1)
+        if amount <= 0 or when_ms >= 2**63:
+            raise Refusal("ERR invalid expire time in 'set' command")
+    elif words:
+        raise UnsupportedError(f"options of SET: {words!r}")
+    if b"NX" in argv[3:] and key in db.values:
+        return None
+    db.values[key] = argv[2]
+    db.expires.pop(key, None)
     if when_ms is not None:
         db.expire_at(key, when_ms)
-    elif lasts != b"KEEPTTL":
-        db.expires.pop(key, None)
-    return before if asks else OK
-
-
-def _expiry_of(db: Keyspace, option: bytes, time: bytes) -> int:
-    amount = integer(time)
-    when_ms = amount * (1000 if option.startswith(b"E") else 1)
-    if not option.endswith(b"AT"):
-        when_ms += db.now_ms()
-    if amount <= 0 or when_ms >= 2**63:
-        raise Refusal("ERR invalid expire time in 'set' command")
-    return when_ms
+    return OK
 
 
 @command("INCRBY", 3, grows=True)

@@ -10,7 +10,6 @@ from tests.support.memory_redis.values import (
     LAST_ID,
     OK,
     EntryId,
-    Group,
     Refusal,
     Reply,
     Stream,
@@ -23,10 +22,6 @@ from tests.support.memory_redis.values import (
 
 #: Entries that Redis keeps in one node, count: `~` trims whole nodes only.
 NODE_ENTRIES = 100
-NO_KEY_FOR_GROUP = (
-    "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option "
-    "to create an empty stream automatically."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +39,10 @@ class Blocked:
 
 @command("XADD", -5, grows=True)
 def add(db: Keyspace, argv: list[bytes]) -> Reply:
-    """XADD key [NOMKSTREAM] [MAXLEN [= | ~] count] <id | *> field value …"""
-    trim, at, may_create = None, 2, True
-    while at < len(argv) and argv[at].upper() in (b"NOMKSTREAM", b"MAXLEN", b"MINID", b"LIMIT"):
-        if argv[at].upper() == b"NOMKSTREAM":
-            may_create, at = False, at + 1
-        else:
-            trim, at = _trim_of(argv, at)
+    """XADD key [MAXLEN [= | ~] count] <id | *> field value …"""
+    trim, at = None, 2
+    if argv[at].upper() == b"MAXLEN":
+        trim, at = _trim_of(argv, at)
     fields = argv[at + 1 :]
     wanted = _wanted_id(argv[at]) if at < len(argv) else None
     if not fields or len(fields) % 2:
@@ -59,8 +51,6 @@ def add(db: Keyspace, argv: list[bytes]) -> Reply:
         raise Refusal("ERR The ID specified in XADD must be greater than 0-0")
     key = argv[1]
     found = db.stream(key)
-    if found is None and not may_create:
-        return None
     entry_id = _next_id(found.last_id if found else FIRST_ID, wanted, db)
     if found is None:
         found = db.values[key] = Stream()
@@ -73,8 +63,6 @@ def add(db: Keyspace, argv: list[bytes]) -> Reply:
 
 def _trim_of(argv: list[bytes], at: int) -> tuple[tuple[int, bool], int]:
     """How many entries may stay, whether that is meant about, and where the next word stands."""
-    if argv[at].upper() != b"MAXLEN":
-        raise UnsupportedError(f"trimming by {argv[at]!r}")
     about = argv[at + 1 : at + 2] in ([b"~"], [b"="])
     number_at = at + 1 + about
     if number_at >= len(argv):
@@ -249,63 +237,44 @@ def read_now(db: Keyspace, wanted: Blocked) -> Reply:
 # ---- groups ------------------------------------------------------------------------------------------------------
 
 
-@command("XGROUP CREATE", -5, grows=True)
-def create_group(db: Keyspace, argv: list[bytes]) -> Reply:
-    """XGROUP CREATE key group <id | $> [MKSTREAM] [ENTRIESREAD n]"""
-    key, name, text = argv[2:5]
-    makes, read_count = _group_options(argv[5:], may_make=True)
-    found = db.stream(key)
-    if found is None and not makes:
-        raise Refusal(NO_KEY_FOR_GROUP)
-    position = _position(found, text)
-    if found is None:
-        found = db.values[key] = Stream()
-    if name in found.groups:
-        raise Refusal("BUSYGROUP Consumer Group name already exists")
-    found.groups[name] = Group(position, read_count)
-    return OK
-
-
-@command("XGROUP SETID", -5, writes=True)
-def set_group(db: Keyspace, argv: list[bytes]) -> Reply:
-    """XGROUP SETID key group <id | $> [ENTRIESREAD n]"""
-    key, name, text = argv[2:5]
-    _, read_count = _group_options(argv[5:], may_make=False)
-    found = db.stream(key)
-    if found is None:
-        raise Refusal(NO_KEY_FOR_GROUP)
-    group = found.groups.get(name)
-    if group is None:
-        raise Refusal(f"NOGROUP No such consumer group '{shown(name)}' for key name '{shown(key)}'")
-    group.last_id, group.read = _position(found, text), read_count
-    return OK
-
-
-def _group_options(words: list[bytes], *, may_make: bool) -> tuple[bool, int | None]:
-    makes, read_count, at = False, None, 0
-    while at < len(words):
-        option = words[at].upper()
-        if option == b"MKSTREAM" and may_make:
-            makes, at = True, at + 1
-        elif option == b"ENTRIESREAD" and at + 1 < len(words):
-            number, at = integer(words[at + 1]), at + 2
-            if number < -1:
-                raise Refusal("ERR value for ENTRIESREAD must be positive or -1")
-            read_count = None if number == -1 else number
-        else:
-            raise Refusal(
-                f"ERR unknown subcommand or wrong number of arguments for "
-                f"'{'CREATE' if may_make else 'SETID'}'. Try XGROUP HELP."
-            )
-    return makes, read_count
-
-
 def _position(found: Stream | None, text: bytes) -> EntryId:
     if text == b"$":
         return found.last_id if found else FIRST_ID
     if text in (b"-", b"+"):
         raise Refusal(BAD_ENTRY_ID)
     return entry_id_of(text)
+
+
+@command("XGROUP CREATE", -5, grows=True)
+def create_group(db: Keyspace, argv: list[bytes]) -> Reply:
+    """XGROUP CREATE key group <id | $> [MKSTREAM]"""
+    key, name, text = argv[2:5]
+    found = db.stream(key)
+    if argv[5:] != [b"MKSTREAM"] and (argv[5:] or found is None):
+        raise UnsupportedError(f"options of XGROUP CREATE: {argv[5:]!r}")
+    position = _position(found, text)
+    if found is None:
+        found = db.values[key] = Stream()
+    if name in found.groups:
+        raise Refusal("BUSYGROUP Consumer Group name already exists")
+    found.groups[name] = position
+    return OK
+
+
+@command("XGROUP SETID", 5, writes=True)
+def set_group(db: Keyspace, argv: list[bytes]) -> Reply:
+    """XGROUP SETID key group <id | $>"""
+    key, name, text = argv[2:]
+    found = db.stream(key)
+    if found is None:
+        raise Refusal(
+            "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the "
+            "MKSTREAM option to create an empty stream automatically."
+        )
+    if name not in found.groups:
+        raise Refusal(f"NOGROUP No such consumer group '{shown(name)}' for key name '{shown(key)}'")
+    found.groups[name] = _position(found, text)
+    return OK
 
 
 @command("XINFO STREAM", -3)
@@ -330,35 +299,11 @@ def about_groups(db: Keyspace, argv: list[bytes]) -> Reply:
     found = db.stream(argv[2])
     if found is None:
         raise Refusal("ERR no such key")
+    # How far it lags is left out: no one asks for it.
     return [
-        [b"name", name, b"consumers", 0, b"pending", 0, b"last-delivered-id", _text(group.last_id),
-         b"entries-read", group.read, b"lag", _lag(found, group)]
-        for name, group in sorted(found.groups.items())
-    ]  # fmt: skip
-
-
-def _lag(found: Stream, group: Group) -> int | None:
-    """How many entries lie behind a group's position; None if unknown. As `streamReplyWithCGLag` has it."""
-    if not found.added:
-        return 0
-    has_gaps = bool(found.entries) and found.max_deleted != FIRST_ID and group.last_id <= found.max_deleted
-    read_count = group.read if not has_gaps else None
-    if read_count is None:
-        read_count = _read_up_to(found, group.last_id)
-    return None if read_count is None else found.added - read_count
-
-
-def _read_up_to(found: Stream, entry_id: EntryId) -> int | None:
-    if not found.entries and entry_id <= found.last_id:
-        return found.added
-    if entry_id >= found.last_id:
-        return found.added if entry_id == found.last_id else None
-    if found.max_deleted == FIRST_ID or found.max_deleted < found.first_id:
-        if entry_id < found.first_id:
-            return found.added - len(found.entries)
-        if entry_id == found.first_id:
-            return found.added - len(found.entries) + 1
-    return None
+        [b"name", name, b"consumers", 0, b"pending", 0, b"last-delivered-id", _text(position)]
+        for name, position in sorted(found.groups.items())
+    ]
 
 
 def _text(entry_id: EntryId) -> bytes:

@@ -71,17 +71,6 @@ class SortedSet:
         return other
 
 
-class Group:
-    """A consumer group that no one reads with: a position and how many entries lie before it."""
-
-    __slots__ = ("last_id", "read")
-
-    def __init__(self, last_id: EntryId, read: int | None) -> None:
-        self.last_id = last_id
-        #: None when unknown.
-        self.read = read
-
-
 class Stream:
     """Entries in the order of their ids. Taking the oldest out costs nothing, however many follow."""
 
@@ -96,7 +85,8 @@ class Stream:
         self.last_id = FIRST_ID
         self.max_deleted = FIRST_ID
         self.added = 0
-        self.groups: dict[bytes, Group] = {}
+        #: Positions of consumer groups that no one reads with.
+        self.groups: dict[bytes, EntryId] = {}
 
     def append(self, entry_id: EntryId, fields: list[bytes]) -> bytes:
         """Adds an entry whose id is higher than all before; its id as text."""
@@ -153,7 +143,7 @@ class Stream:
         other.ids = self.ids[self.first :]
         other.entries = dict(self.entries)  # entries themselves never change
         other.last_id, other.max_deleted, other.added = self.last_id, self.max_deleted, self.added
-        other.groups = {name: Group(group.last_id, group.read) for name, group in self.groups.items()}
+        other.groups = dict(self.groups)
         return other
 
     def _drop_first(self) -> None:
