@@ -65,11 +65,10 @@ async def test_brief_is_heard_by_the_target_alone_and_once(system, mode, options
 
 @pytest.mark.parametrize("mode, script, reason, last_words", [
     ("warm",  presses("2"),     "rejected",        Phrase.DECLINED),
-    ("blind", presses("2"),     "rejected",        Phrase.DECLINED),
     ("warm",  presses("", "#"), "rejected",        Phrase.DECLINED),
     ("warm",  answers(),        "no-confirmation", Phrase.NO_KEY),
     ("blind", voicemail(),      "no-confirmation", Phrase.NO_KEY),
-], ids=["another key", "another key, blind", "another key when asked again", "no key", "voicemail"])  # fmt: skip
+], ids=["another key", "another key when asked again", "no key", "voicemail"])  # fmt: skip
 async def test_target_that_does_not_accept_never_meets_the_caller(system, mode, script, reason, last_words):
     system.sandbox.phone(TARGET).script_in_turn(script)
     customer, agent = await system.converted()

@@ -106,6 +106,7 @@ async def test_customer_who_is_moved_as_a_conversion_begins_is_not_hung_up(syste
 @pytest.mark.examples(3)
 async def test_customer_who_is_moved_out_of_a_conference_is_left_alone(system, command):
     customer, agent = await system.converted()
+    await system.eventually(system.under_way, "what a conversion sets is set", equals=0)
     if command == "park":
         await system.done("park", customer.sid)
     elif command == "consult":

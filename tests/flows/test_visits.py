@@ -162,8 +162,7 @@ async def test_caller_moved_back_after_a_busy_agent_is_bridged_to_the_next_one_f
         await system.ended_by_hang_up(agent, visit_of(caller, 2), "agent-left")
 
 
-@pytest.mark.parametrize("way", ["bridge", "conference"])
-@pytest.mark.parametrize("ttl_s", [86_400, 60])
+@pytest.mark.parametrize("way, ttl_s", [("bridge", 60), ("conference", 86_400)])
 async def test_request_that_is_sent_again_after_the_call_opens_nothing(redis_server, way, ttl_s):
     async with LocalSystem(redis_server.url, CONFERRAL_SESSION_TTL=ttl_s, **SWEEPS) as system:
         caller = await calls(system, way)
@@ -181,8 +180,7 @@ async def test_request_that_is_sent_again_after_the_call_opens_nothing(redis_ser
     "fault",
     [pytest.param({"latency_s": 5}, marks=pytest.mark.soak, id="slow"), pytest.param({"status": 503}, id="503")],
 )
-@pytest.mark.parametrize("is_over", [False, True])
-@pytest.mark.parametrize("way", ["bridge", "conference"])
+@pytest.mark.parametrize("way, is_over", [("bridge", False), ("conference", True)])
 async def test_visit_opens_though_twilio_does_not_say_whether_the_call_is_live(
     redis_server, directory, menu, way, fault, is_over
 ):

@@ -128,6 +128,3 @@ async def test_unknown_callback_is_sent_signed(
     assert (await control.post("/callbacks", sid="CF0", event="x"))[0] == 404
     with pytest.raises(NoSubscriberError, match="CF0"):
         sandbox.send_callback("CF0", "x")
-
-
-# ---- others in the account ---------------------------------------------------------------------------------------
