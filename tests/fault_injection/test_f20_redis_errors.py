@@ -90,6 +90,15 @@ def busy_script(client: "redis.Redis") -> str:
     return "it came to an end"
 
 
+def is_busy(client: "redis.Redis") -> bool:
+    """Whether Redis refuses everything because of a script."""
+    try:
+        client.ping()
+    except redis.ResponseError as error:
+        return str(error).startswith("BUSY")
+    return False
+
+
 async def test_fault_29_foreign_script_keeps_redis_busy(own_redis):
     """It answers BUSY, or nothing at all, until that script is killed."""
     async with FaultSystem(own_redis) as system:
@@ -98,6 +107,7 @@ async def test_fault_29_foreign_script_keeps_redis_busy(own_redis):
         with own_redis.client() as other, own_redis.client() as killer:
             converting = await system.begins("convert", customer.sid)
             busy = asyncio.create_task(asyncio.to_thread(busy_script, other))
+            await system.eventually(lambda: asyncio.to_thread(is_busy, killer), "the script keeps Redis busy")
             await asyncio.sleep(0.8)  # a delay: how long the script runs
             assert system.sandbox.live_calls()
             killer.script_kill()

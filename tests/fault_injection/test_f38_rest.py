@@ -95,10 +95,11 @@ async def test_fault_40_session_with_a_hanging_request_delays_no_other(system: F
     await all_hang_up(system)
 
 
+@pytest.mark.system(CONFERRAL_CONVERT_TIMEOUT=20)
 async def test_fault_41_refused_and_mangled_answers_are_waited_out_and_nothing_happens_twice(
     system: FaultSystem,
 ) -> None:
-    """Each trouble meets the redirect of a call of its own; all at the same time."""
+    """Each trouble meets the redirect of a call of its own; all at the same time, so that the breaker opens too."""
     talks = dict(zip(TROUBLES, await many_talk(system, len(TROUBLES)), strict=True))
     for trouble, (_, agent) in talks.items():
         fault, _ = TROUBLES[trouble]
