@@ -2,40 +2,12 @@
 
 import pytest
 
-from conferral.sandbox import RestHookEvent
-from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem
-from tests.flows.flow_helpers import TARGET
 from tests.flows.test_visits import move, visit_of
 from tests.support.local_system import AGENT, CUSTOMER
 from tests.support.phones import busy, rings
-from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
-#: How long Redis is away at a restart at most, with the pauses of those who wait for it, seconds.
-AWAY_S = 3.0
-
-
-def restart(server: RedisServer) -> None:
-    server.kill()
-    server.start()
-
-
-@pytest.mark.parametrize("step", ["before", pytest.param("after", marks=pytest.mark.soak)])
-async def test_fault_14_redis_is_killed_around_a_dial(durable_redis, step):
-    async with FaultSystem(durable_redis, CONFERRAL_CONVERT_TIMEOUT=20) as system:
-
-        async def at(moment: RestHookEvent) -> None:
-            if moment.step == step and moment.path.endswith("/Participants.json"):
-                system.sandbox.on_rest = None
-                restart(durable_redis)
-
-        customer, agent = await system.talking()
-        system.sandbox.on_rest = at
-        await transferred(system, customer)
-        assert (system.redirects_of(agent), system.dials_to(TARGET)) == (1, 1)
-        await all_hang_up(system, outage_s=AWAY_S)
-        assert system.history.gaps == 1
 
 
 @pytest.mark.parametrize("visit", [1, 2])

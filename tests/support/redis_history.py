@@ -36,7 +36,7 @@ class Commit(NamedTuple):
 
 
 class RedisHistory:
-    """Listens from its start to its end. What happens while its connection is away is missed, and noted.
+    """Listens from its start to its end. What happens while its connection is away is missed.
 
     Args:
         server: Its socket, or its port on loopback.
@@ -47,8 +47,6 @@ class RedisHistory:
         self.commits: list[Commit] = []
         #: Versions that someone wrote otherwise than by a commit.
         self.strange: list[str] = []
-        #: How often it had to connect again (count).
-        self.gaps = 0
         #: What each command was called how often (count), those within scripts left out.
         self.calls: dict[str, int] = {}
         self._holders: dict[str, str] = {}
@@ -103,7 +101,6 @@ class RedisHistory:
                     writer.close()
             except OSError:
                 await asyncio.sleep(0.002)
-            self.gaps += 1
             self._forget()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
