@@ -5,6 +5,7 @@ It wraps aiohttp's protocol, and passes all bytes on unread. What it must know o
 
 import asyncio
 import resource
+from collections.abc import Collection
 from typing import cast
 
 from aiohttp import web
@@ -14,6 +15,8 @@ from aiohttp.typedefs import Handler
 HEAD_DEADLINE_S = 10.0
 #: Time in which a client must read some of an answer that waits for it, seconds.
 ANSWER_DEADLINE_S = 10.0
+#: Interval at which a server's connections are checked, seconds.
+CHECK_EVERY_S = 1.0
 #: Open connections of a server, count; at most half of the files that the process may open.
 CONNECTIONS_MAX = 1_000
 
@@ -33,26 +36,28 @@ class Guard(asyncio.Protocol):
     def __init__(self, protocol: asyncio.Protocol, connections: dict["Guard", None]) -> None:
         self._protocol = protocol
         self._connections = connections
-        self._transport: asyncio.Transport | None = None
         #: Whether a handler runs.
         self.is_in_request = False
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._answer_timer: asyncio.TimerHandle | None = None
+        #: Since when the rest of a head is awaited, seconds of the loop's clock; None between requests, and during one.
+        self._head_since_s: float | None = None
+        #: Since when the client has read nothing of an answer that waits for it, and how much waits.
+        self._unread_since_s: float | None = None
+        self._unread_bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the deadline of the first head; make room if there is none."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=0)  # `pause_writing` is called as soon as anything is not sent
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=0)  # `pause_writing` is called as soon as anything is not sent
         self._connections[self] = None
         if len(self._connections) > connections_max():
             next(guard for guard in self._connections if not guard.is_in_request).abort()  # the new one is the last
-        self._start_head_timer()
+        self._head_since_s = asyncio.get_running_loop().time()
         self._protocol.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Start the deadline of a head; see asyncio."""
-        if not self.is_in_request and self._head_timer is None:
-            self._start_head_timer()
+        if not self.is_in_request and self._head_since_s is None:
+            self._head_since_s = asyncio.get_running_loop().time()
         self._protocol.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -61,31 +66,40 @@ class Guard(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Start the deadline for reading the answer; see asyncio."""
-        self._expect_progress()
+        self._unread_since_s = asyncio.get_running_loop().time()
+        self._unread_bytes = self.transport.get_write_buffer_size()
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
         """Stop the deadline for reading the answer; see asyncio."""
-        self._stop_answer_timer()
+        self._unread_since_s = None
         self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop all deadlines; see asyncio."""
+        """Forget the connection; see asyncio."""
         self._connections.pop(self, None)
-        self._stop_head_timer()
-        self._stop_answer_timer()
         self._protocol.connection_lost(exc)
 
     def abort(self) -> None:
         """Close the connection at once."""
         self._connections.pop(self, None)
-        if self._transport is not None:
-            self._transport.abort()
+        self.transport.abort()
+
+    def check(self, now_s: float) -> None:
+        """Close the connection if its client is too slow."""
+        if self._head_since_s is not None and now_s - self._head_since_s >= HEAD_DEADLINE_S:
+            self.abort()
+        elif self._unread_since_s is not None:
+            unread_bytes = self.transport.get_write_buffer_size()
+            if unread_bytes < self._unread_bytes:
+                self._unread_since_s, self._unread_bytes = now_s, unread_bytes
+            elif now_s - self._unread_since_s >= ANSWER_DEADLINE_S:
+                self.abort()
 
     def begin_request(self) -> None:
         """Note that the head of a request is complete."""
         self.is_in_request = True
-        self._stop_head_timer()
+        self._head_since_s = None
 
     def end_request(self) -> None:
         """Note that a handler is done; the connection is the newest idle one."""
@@ -93,28 +107,14 @@ class Guard(asyncio.Protocol):
         if self in self._connections:
             self._connections[self] = self._connections.pop(self)
 
-    def _start_head_timer(self) -> None:
-        self._head_timer = asyncio.get_running_loop().call_later(HEAD_DEADLINE_S, self.abort)
 
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _stop_answer_timer(self) -> None:
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
-            self._answer_timer = None
-
-    def _expect_progress(self, unread_bytes: int | None = None) -> None:
-        """Abort unless the client has read since; then look again later."""
-        assert self._transport is not None
-        now_bytes = self._transport.get_write_buffer_size()
-        if unread_bytes is not None and now_bytes >= unread_bytes:
-            self.abort()
-            return
-        loop = asyncio.get_running_loop()
-        self._answer_timer = loop.call_later(ANSWER_DEADLINE_S, self._expect_progress, now_bytes)
+async def check_connections(connections: Collection[Guard]) -> None:
+    """Close connections with slow clients, until canceled."""
+    while True:
+        await asyncio.sleep(CHECK_EVERY_S)
+        now_s = asyncio.get_running_loop().time()
+        for guard in tuple(connections):
+            guard.check(now_s)
 
 
 @web.middleware

@@ -19,7 +19,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.guard import Guard, report_requests
+from conferral.runtime.web.guard import Guard, check_connections, report_requests
 
 log = structlog.get_logger()
 
@@ -78,9 +78,11 @@ async def run_server(
             )
         except LISTEN_ERRORS as error:
             raise port_unavailable(host, port, error) from None
+        checks = loop.create_task(check_connections(connections))
         try:
             yield int(server.sockets[0].getsockname()[1])
         finally:
+            checks.cancel()
             server.close()
     finally:
         await runner.cleanup()
