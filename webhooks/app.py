@@ -147,7 +147,6 @@ class _SignedRoute:
         except RejectedError as error:
             is_unsigned = error.reason is Rejection.UNSIGNED
             if is_unsigned and shared.authenticator.is_probe(request, shared.clock.wall_ms() / 1000):
-                log.debug("probe_answered", url_path=path, status=error.status)
                 return web.Response(status=error.status)
             is_signed = error.reason is Rejection.REPEATED_FIELD
             response = self._answer_malformed(error.reason) if is_signed else self._reject(error.status, error.reason)
@@ -162,10 +161,7 @@ class _SignedRoute:
         except MalformedCallbackError:
             response = self._answer_malformed(Rejection.MALFORMED_FIELD)
         else:
-            log.debug("webhook_accepted", url_path=path, status=response.status)
-            if request.raw_path.endswith(
-                number_setup.TARGET
-            ):  # of `conferral check`: no refused callback, whatever the answer
+            if request.raw_path.endswith(number_setup.TARGET):  # of `conferral check`: no refused callback
                 return response
         duration_s = shared.clock.monotonic_s() - started_s
         shared.metrics.webhook_requests.labels(path, str(response.status)).observe(duration_s)

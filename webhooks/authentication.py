@@ -7,66 +7,38 @@ import asyncio
 import hmac
 from binascii import b2a_base64
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlparse
 
 from aiohttp import hdrs, web
+from multidict import MultiDict, MultiMapping
 from twilio.request_validator import add_port, remove_port
+from yarl import query_to_pairs
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import content_length
 from conferral.telephony import number_setup
 from conferral.telephony.callback_events import FIELDS_READ, VOICE_FIELDS_READ
 from conferral.webhooks.responses import RejectedError, Rejection
-from conferral.webhooks.server import LargeBodyLimiter
+
+#: A request's fields; `get` returns the first value of a name.
+Form = MultiMapping[str]
 
 
-class Form(dict[str, str]):
-    """Fields by name, the first value of each."""
+def parse_form(body: bytes | bytearray) -> Form:
+    """Parse an `application/x-www-form-urlencoded` body.
 
-    __slots__ = ("repeated",)
-
-    def __init__(self, fields: dict[str, str]) -> None:
-        super().__init__(fields)
-        #: Names that were sent more than once, with all their values.
-        self.repeated: dict[str, list[str]] = {}
-
-    def signed_text(self) -> str:
-        """Return names and values in Twilio's signing order."""
-        # Source: Twilio docs, "Webhooks security"; twilio-python, `compute_signature`.
-        return "".join(
-            [name + value for name in sorted(self) for value in sorted(set(self.repeated.get(name, (self[name],))))]
-        )
-
-    def readable(self) -> "Form":
-        """Return the fields with U+FFFD instead of bytes that are not UTF-8."""
-        form = Form({})
-        for name, value in self.items():
-            form.setdefault(_readable(name), _readable(value))
-        for name, values in self.repeated.items():
-            form.repeated.setdefault(_readable(name), [_readable(value) for value in values])
-        return form
-
-
-def _readable(text: str) -> str:
-    """Replace surrogate escapes (bytes that are not UTF-8) by U+FFFD."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def parse_form(body: bytes | bytearray, *, errors: str = "strict") -> Form:
-    """Parse an `application/x-www-form-urlencoded` body, or a GET's query.
-
-    `errors="surrogateescape"` keeps bytes that are not UTF-8; `strict` raises UnicodeDecodeError. Blank values are
-    kept: they are signed, too. Source: WHATWG URL standard, section 5.1.
+    Blank values are kept: they are signed, too. Bytes that are not UTF-8 become U+FFFD. Source: WHATWG URL standard,
+    section 5.1.
     """
-    fields = parse_qsl(body.decode(errors=errors), keep_blank_values=True, errors=errors)
-    form = Form(dict(reversed(fields)))  # the first value of a name wins
-    if len(form) < len(fields):
-        for name, value in fields:
-            form.repeated.setdefault(name, []).append(value)
-        form.repeated = {name: values for name, values in form.repeated.items() if len(values) > 1}
-    return form
+    return MultiDict(query_to_pairs(body.decode(errors="replace")))
+
+
+def signed_text(form: Form) -> str:
+    """Return names and values in Twilio's signing order, each pair once."""
+    # Source: Twilio docs, "Webhooks security"; twilio-python, `compute_signature`.
+    return "".join(map("".join, sorted(set(form.items()))))
 
 
 class SignatureCheck:
@@ -86,8 +58,7 @@ class SignatureCheck:
     def is_valid(self, target: str, form: Form, signature: str, *, prefix_was_kept: bool) -> bool:
         """Whether one of the tokens signed `target`, as sent (undecoded)."""
         # The URL is the configured one: anyone can put anything into Host or X-Forwarded-*. A proxy may strip its path.
-        # Sort only once, for a third of the time. Twilio signs bytes, so restore those that are not UTF-8.
-        text = (target if prefix_was_kept else self._prefix + target) + form.signed_text()
+        text = (target if prefix_was_kept else self._prefix + target) + signed_text(form)
         signed = text.encode("utf-8", "surrogateescape")
         # Headers may hold any byte; comparing as text would fail for non-ASCII ones.
         given = signature.encode("utf-8", "surrogateescape")
@@ -107,7 +78,11 @@ BODY_BYTES_MAX = 64 * 1024
 FIELDS_MAX = 512
 #: Maximum body of a voice request, bytes. Browsers and voice bots add fields of any number and size.
 VOICE_BODY_BYTES_MAX = 1024 * 1024
-#: Read timeout, seconds; Twilio gives up after 15 s. A body that trickles in is not Twilio's.
+#: Large bodies in memory at once, count: junk must be read and parsed before its signature is verified.
+LARGE_BODIES_MAX = 32
+#: How long a large body waits for its turn, seconds. Twilio gives up after 15 s.
+_TURN_DEADLINE_S = 8.0
+#: Read timeout, seconds. A body that trickles in is not Twilio's.
 _READ_DEADLINE_S = 5.0
 _SIGNATURE_HEADER = "X-Twilio-Signature"
 
@@ -133,7 +108,9 @@ class RequestAuthenticator:
         self._signature_check = SignatureCheck(settings.public_url, tokens)
         self._tokens = tuple(tokens)
         self._account_sid = settings.account_sid
-        self._large_bodies = LargeBodyLimiter()
+        self._large_bodies = asyncio.Semaphore(LARGE_BODIES_MAX)
+        #: For parsing one large body at a time, so that the event loop keeps half of a core.
+        self._parse_lock = asyncio.Lock()
 
     def is_probe(self, request: web.Request, now_s: float) -> bool:
         """Whether `conferral check` sent it, unsigned; `now_s` is Unix time."""
@@ -145,7 +122,7 @@ class RequestAuthenticator:
     async def authenticate(self, request: web.Request, rules: Rules) -> Form:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""
         _check_head(request, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
-        body = await _read_body(request, bytearray(), BODY_BYTES_MAX, asyncio.timeout(_READ_DEADLINE_S))
+        body = await _read_body(request, bytearray(), BODY_BYTES_MAX)
         if request.content.at_eof() and _is_small(body):
             form = self._signed_form(request, body, rules)
         elif rules.is_voice:
@@ -154,44 +131,50 @@ class RequestAuthenticator:
             raise RejectedError(413, Rejection.TOO_LARGE)
         else:
             raise RejectedError(403, Rejection.TOO_MANY_FIELDS)
-        return self._checked_form(form, rules)
+        self._check_fields(form, rules)
+        return form
 
-    def _checked_form(self, form: Form, rules: Rules) -> Form:
+    def _check_fields(self, form: Form, rules: Rules) -> None:
         # Not every request names its account. Subaccounts sign with their own token; others under ours are not served.
         # A browser may send a parameter of this name, too; both values are signed.
-        accounts = form.repeated.get("AccountSid", ()) if rules.is_voice else ()
-        if form.get("AccountSid") not in (self._account_sid, "", None) and self._account_sid not in accounts:
+        accounts = form.getall("AccountSid", [""])
+        if accounts[0] not in (self._account_sid, "") and not (rules.is_voice and self._account_sid in accounts):
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
-        if form.repeated and (rules.is_new_call or not rules.is_voice):
+        if len(set(form)) < len(form) and (rules.is_new_call or not rules.is_voice):
             read = VOICE_FIELDS_READ if rules.is_voice else FIELDS_READ
-            if any(name in read and len(set(values)) > 1 for name, values in form.repeated.items()):
+            if any(len(set(form.getall(name, []))) > 1 for name in read):
                 raise RejectedError(400, Rejection.REPEATED_FIELD)
-        return form
 
     async def _large_form(self, request: web.Request, body: bytearray, rules: Rules) -> Form:
         """Read the rest of a large body that begins with `body`; return its form."""
-        async with self._large_bodies.slot():
-            await _read_body(request, body, VOICE_BODY_BYTES_MAX, self._large_bodies.read_timeout(_READ_DEADLINE_S))
+        try:
+            async with asyncio.timeout(_TURN_DEADLINE_S):
+                await self._large_bodies.acquire()
+        except TimeoutError:
+            raise RejectedError(503, Rejection.BUSY) from None
+        try:
+            await _read_body(request, body, VOICE_BODY_BYTES_MAX)
             if len(body) > VOICE_BODY_BYTES_MAX:
                 raise RejectedError(413, Rejection.TOO_LARGE)
-            async with self._large_bodies.parse_lock:  # in a thread: it takes long enough to delay other callers
+            async with self._parse_lock:  # in a thread: it takes long enough to delay other callers
                 return await asyncio.to_thread(self._signed_form, request, body, rules)
+        finally:
+            self._large_bodies.release()
 
     def _signed_form(self, request: web.Request, body: bytearray, rules: Rules) -> Form:
-        try:
-            form = parse_form(body)
-        except UnicodeDecodeError:  # a browser or a phone network may send such a name
-            form = parse_form(body, errors="surrogateescape")
-            self._check_signature(request, form, rules)
-            return form.readable()
-        self._check_signature(request, form, rules)
+        form = parse_form(body)
+        if not self._has_signed(request, form, rules):
+            # Twilio signs bytes. A browser or a phone network may send some that are not UTF-8.
+            text = body.decode(errors="surrogateescape")
+            exact = MultiDict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
+            if not self._has_signed(request, exact, rules):
+                raise RejectedError(403, Rejection.WRONG_SIGNATURE)
         return form
 
-    def _check_signature(self, request: web.Request, signed: Form, rules: Rules) -> None:
-        if not self._signature_check.is_valid(
-            request.raw_path, signed, _required_signature(request), prefix_was_kept=rules.prefix_was_kept
-        ):
-            raise RejectedError(403, Rejection.WRONG_SIGNATURE)
+    def _has_signed(self, request: web.Request, form: Form, rules: Rules) -> bool:
+        return self._signature_check.is_valid(
+            request.raw_path, form, _required_signature(request), prefix_was_kept=rules.prefix_was_kept
+        )
 
 
 def _is_small(body: bytearray) -> bool:
@@ -211,14 +194,11 @@ def _required_signature(request: web.Request) -> str:
     return signature
 
 
-async def _read_body(
-    request: web.Request, body: bytearray, bytes_max: int, deadline: AbstractAsyncContextManager[object]
-) -> bytearray:
+async def _read_body(request: web.Request, body: bytearray, bytes_max: int) -> bytearray:
     content = request.content
     try:
-        if content.is_eof():  # already complete, as is usual: no deadline needed
-            deadline = nullcontext()
-        async with deadline:
+        # Complete already, as is usual: no deadline needed.
+        async with nullcontext() if content.is_eof() else asyncio.timeout(_READ_DEADLINE_S):
             while len(body) <= bytes_max and not content.at_eof():
                 body += await content.readany()
     except TimeoutError:

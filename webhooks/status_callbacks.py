@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import replace
 
-import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
@@ -14,15 +13,12 @@ from conferral.telephony.callback_events import (
     call_progressed,
     caller_callback,
     conference_event,
-    parent_call_sid_of,
     recording_changed,
 )
 from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_session
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import Dependencies, Routes, record_unstored
 from conferral.webhooks.visits import Visits
-
-log = structlog.get_logger()
 
 STATUS_PATH = "/voice/status"
 #: Calls that this process knows to be in the call index, count; about 2 MB.
@@ -56,10 +52,6 @@ class CallbackRoutes(Routes):
         event = call_progressed(form, callback, *self._routing.own_numbers())
         if callback.of_call:
             return asyncio.create_task(self._store_of_call(event))  # timeouts need a task
-        parent = parent_call_sid_of(form)
-        if parent and parent != event.session_id:
-            # Trust the signed URL; an outbound session's id is not a CallSid at all.
-            log.debug("parent_call_mismatch", session_id=event.session_id, call_sid=event.call_sid)
         return self._store(event, event.call_sid, CALL_PATH)
 
     async def _store_of_call(self, event: CallProgressed) -> web.Response:

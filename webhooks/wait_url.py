@@ -83,9 +83,7 @@ class AnnouncementRoutes(Routes):
         sentence = next((command.say for command in commands if command.command_id == announcement.command_id), "")
         if sentence:
             return twiml_response(self._documents.announcement(sentence))
-        if announcement.session_id == number_setup.SESSION:
-            log.debug("probe_answered", url_path=ANNOUNCEMENT_PATH, status=404)
-        else:
+        if announcement.session_id != number_setup.SESSION:  # of `conferral check`
             log.warning("announcement_unknown", session_id=announcement.session_id, command_id=announcement.command_id)
         return web.Response(status=404)
 

@@ -82,7 +82,7 @@ FIELDS_READ = frozenset(
     {
         "AccountSid", "AnnounceUrl", "CallDuration", "CallSid", "CallSidEndingConference", "CallSidToCoach",
         "CallStatus", "CallToken", "Coaching", "ConferenceSid", "DialCallDuration", "DialCallStatus", "Digits",
-        "Direction", "EndConferenceOnExit", "ErrorCode", "ErrorUrl", "From", "Hold", "Muted", "ParentCallSid",
+        "Direction", "EndConferenceOnExit", "ErrorCode", "ErrorUrl", "From", "Hold", "Muted",
         "ParticipantCallStatus", "ParticipantLabel", "ReasonAnnouncementFailed", "ReasonConferenceEnded",
         "ReasonParticipantLeft", "RecordingDuration", "RecordingSid", "RecordingSource", "RecordingStatus",
         "RecordingUrl", "SequenceNumber", "SessionID", "SipDomain", "SipDomainSid", "SipResponseCode",
@@ -98,7 +98,7 @@ VOICE_FIELDS_READ = frozenset(
 )  # fmt: skip
 #: Documented parameters, also those that repeat facts. Source: Twilio docs, TwiML `<Conference>`, Recordings resource.
 _KNOWN_FIELDS = FIELDS_READ | {
-    "FriendlyName", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
+    "FriendlyName", "ParentCallSid", "ParticipantLabelEndingConference", "Reason", "RecordingChannels",
     "RecordingStartTime", "RecordingTrack",
 }  # fmt: skip
 
@@ -121,11 +121,6 @@ def is_outbound_leg(fields: Fields) -> bool:
 def error_url_of(fields: Fields) -> str:
     """Return the URL whose failure triggered the fallback; empty if not sent."""
     return fields.get("ErrorUrl", "")
-
-
-def parent_call_sid_of(fields: Fields) -> str:
-    """Return the SID of the call whose `<Dial>` made this one; empty if none."""
-    return fields.get("ParentCallSid", "")
 
 
 def caller_of(fields: Fields) -> str:

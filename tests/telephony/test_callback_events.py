@@ -462,7 +462,7 @@ def test_the_list_of_fields_read_is_complete():
     asked = set()
     for body in BODIES.glob("*.txt"):
         for read in (
-            progressed, conference, status, callback_events.error_url_of, callback_events.parent_call_sid_of,
+            progressed, conference, status, callback_events.error_url_of,
             lambda form: call_received(form, "client:bob"), lambda form: digits_of(form, GATE),
             lambda form: gate_reached(form, GATE), lambda form: gate_decided(form, GATE, GateDecision.TAKEN),
             lambda form: dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE)), recording, client_call,

@@ -6,7 +6,6 @@ import hmac
 import io
 import json
 import threading
-from contextlib import nullcontext
 from urllib.parse import urlencode
 
 import pytest
@@ -14,7 +13,7 @@ import structlog
 from aiohttp import http_parser
 
 from conferral.runtime.log import configure
-from conferral.webhooks import authentication, server
+from conferral.webhooks import authentication
 from tests.support.each import each
 from tests.webhooks.gate_helpers import GATE
 from tests.webhooks.webhook_helpers import (
@@ -208,24 +207,6 @@ async def open_slowly(client, sent):
     return reader, writer
 
 
-async def test_slowest_of_many_trickling_large_bodies_is_evicted(client, ingest, lines):
-    trickling = [await open_slowly(client, 200_000) for _ in range(32 + 3)]
-    answers = [asyncio.ensure_future(reader.readline()) for reader, _ in trickling]
-    while not all(answer.done() for answer in answers[:3]):
-        await asyncio.sleep(0.01)
-
-    form = fields("call_arrives", HandoffData="x" * 500_000)
-    status, document = await post_large(client, "/voice/inbound", form)
-
-    assert (status, document[:5]) == (200, b"<?xml")
-    await asyncio.wait(answers[:4])
-    assert [answer.result()[:12] for answer in answers[:4]] == [b"HTTP/1.1 408"] * 4
-    assert not any(answer.done() for answer in answers[4:])
-    for answer, (_, writer) in zip(answers, trickling, strict=True):
-        answer.cancel()
-        writer.close()
-
-
 async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(client, ingest, monkeypatch):
     running, most, at_once = [], [], []
     parse = authentication.parse_form
@@ -253,10 +234,7 @@ async def test_large_bodies_are_parsed_one_at_a_time_and_each_call_is_answered(c
 
 
 async def test_a_large_body_that_gets_no_place_in_time_is_refused(client, ingest, lines, monkeypatch):
-    monkeypatch.setattr(server, "_SLOT_DEADLINE_S", 0.01)
-    monkeypatch.setattr(
-        server.LargeBodyLimiter, "read_timeout", lambda _, _deadline_s: nullcontext()
-    )  # none is evicted
+    monkeypatch.setattr(authentication, "_TURN_DEADLINE_S", 0.01)
     trickling = [await open_slowly(client, 200_000) for _ in range(32 + 1)]
 
     while not rejections(lines):
@@ -455,7 +433,7 @@ async def test_no_line_of_the_log_ever_holds_a_number_or_a_secret(open_client, i
         structlog.reset_defaults()
 
     logged = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert len(logged) > 30
+    assert len(logged) > 10
     for line in logged:
         del line["timestamp"]
         assert "555" not in json.dumps(line)

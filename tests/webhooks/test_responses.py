@@ -1,8 +1,8 @@
-"""How long answers wait: for Redis, for a worker's decision, and for a slot to read a large body. In virtual time."""
+"""How long answers wait: for Redis, and for a worker's decision. In virtual time."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,7 +25,7 @@ from conferral.webhooks.api.handlers import WAITERS_MAX
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules, parse_form
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.responses import Dependencies, RejectedError, read_undecided, store_deadline
-from conferral.webhooks.server import HealthRoutes, LargeBodyLimiter
+from conferral.webhooks.server import HealthRoutes
 from conferral.webhooks.visits import Visit
 from conferral.webhooks.voice import VoiceRoutes
 from conferral.webhooks.wait_url import WaitRoutes
@@ -118,69 +118,6 @@ async def test_session_that_is_not_decided_yet_is_read_five_times(decided_at: in
     ingest: Any = Ingest()
     view = await read_undecided(ingest, "s", 0.0)
     assert (view is not None, count) == (decided_at <= 5, reads)
-
-
-def test_large_body_waits_eight_seconds_for_a_slot() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        limiter = LargeBodyLimiter()
-        async with AsyncExitStack() as held:
-            for _ in range(32):
-                await held.enter_async_context(limiter.slot())
-            began_s = loop.time()
-            with pytest.raises(RejectedError):
-                async with limiter.slot():
-                    raise AssertionError("there are 32")
-            assert loop.time() - began_s == pytest.approx(8.0)
-
-    run(story)
-
-
-def test_slowest_body_ends_after_a_second_once_another_waits() -> None:
-    async def story(loop: VirtualLoop) -> None:
-        limiter, ended, zero_s = LargeBodyLimiter(), dict[int, float](), loop.time()
-
-        async def read(number: int) -> None:
-            async with limiter.slot():
-                try:
-                    async with limiter.read_timeout(5.0):
-                        await asyncio.Event().wait()
-                except TimeoutError:
-                    ended[number] = round(loop.time() - zero_s, 6)
-
-        reading = [asyncio.create_task(read(number)) for number in range(32)]
-        await asyncio.sleep(0.25)  # a delay: virtual time
-        async with limiter.slot():
-            assert ended == {0: 1.0}, "it began a second ago"
-            await asyncio.sleep(2.0)  # a delay: virtual time
-            async with limiter.slot():
-                assert ended == {0: 1.0, 1: 3.0}, "it began long ago"
-        await asyncio.wait(reading)
-        assert ended == {0: 1.0, 1: 3.0, **dict.fromkeys(range(2, 32), 5.0)}
-
-    run(story)
-
-
-def test_body_whose_time_is_up_at_this_moment_fails_no_other() -> None:
-    async def story(_loop: VirtualLoop) -> None:
-        limiter = LargeBodyLimiter()
-
-        async def arrive() -> None:
-            await asyncio.sleep(5.0)  # a delay: virtual time
-            async with limiter.slot():
-                return
-
-        async def read() -> None:
-            async with limiter.slot():
-                with suppress(TimeoutError):
-                    async with limiter.read_timeout(5.0):
-                        await asyncio.Event().wait()
-
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(arrive())
-            for _ in range(32):
-                tasks.create_task(read())
-
-    run(story)
 
 
 def test_body_that_trickles_in_is_refused_after_five_seconds() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from itertools import combinations
 
 import pytest
+from multidict import MultiDict
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
@@ -12,7 +13,6 @@ from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.app import signed_routes
-from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import Dependencies
 from tests.webhooks.documents import action_of
 from tests.webhooks.webhook_helpers import FakeTwilioQueries, fields, settings
@@ -57,7 +57,7 @@ async def visit(ingest, store, name, turns, form):
     dependencies = Dependencies.of(
         given, InTurn(ingest, store, name, turns), FakeTwilioQueries(), Metrics(), DirectoryFile(given)
     )
-    response = await signed_routes(dependencies)["/voice/inbound"](Form(form), "")
+    response = await signed_routes(dependencies)["/voice/inbound"](MultiDict(form), "")
     while name in turns:  # it has fewer steps than the other
         turns.remove(name)
     return action_of(response.text).session_id
