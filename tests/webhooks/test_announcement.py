@@ -46,16 +46,3 @@ async def test_announcement_is_requested_again_without_redis(client, ingest, met
     assert await post(client, TARGET, FORM) == (503, "")
     assert value_of(metrics.webhook_store_errors.labels("/voice/announcement")) == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        f"/voice/announcement?session={CALLER}&v=1",
-        "/voice/announcement?session=a%0A&command=c1&v=1",
-        f"/voice/announcement?command=c2&{TARGET.partition('?')[2]}",
-    ],
-)
-async def test_malformed_request_gets_400(client, ingest, target):
-    assert await post(client, target, FORM) == (400, "")
-    assert ingest.reads == 0

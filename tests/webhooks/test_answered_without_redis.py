@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.runtime.errors import ProviderUnreachableError
 from conferral.telephony.callback_urls import CallCallback, DialAction, DialKind
-from tests.webhooks.documents import action_of, next_url, rung, verbs
+from tests.webhooks.documents import action_of, next_url, rung
 from tests.webhooks.webhook_helpers import AGENT, CALLER, facts, fields, post
 
 CALL = "/callbacks/call?" + CallCallback(CALLER, "agent", of_call=True).query()
@@ -63,26 +62,6 @@ async def test_callback_of_a_call_that_is_over_opens_nothing(client, ingest, chi
     assert child_lookup.asked == [CALLER]  # the end of the agent's call needs no answer
 
 
-async def test_callback_comes_again_if_twilio_does_not_answer(client, ingest, child_lookup):
-    child_lookup.error = ProviderUnreachableError()
-
-    assert (await post(client, CALL, fields("agent_answers")))[0] == 503
-    assert ingest.events == []
-
-
-async def test_callback_comes_again_without_redis(client, ingest):
-    ingest.away = True
-
-    assert (await post(client, CALL, fields("agent_answers")))[0] == 503
-
-
-async def test_no_session_is_opened_without_an_agent(open_client, ingest):
-    client = await open_client(CONFERRAL_AGENT=None)
-
-    assert (await post(client, CALL, fields("agent_answers")))[0] == 204
-    assert ingest.events == []
-
-
 @pytest.mark.parametrize("moment", ["agent_answers", "agent_hangs_up"])
 async def test_later_callback_goes_to_the_session_that_was_opened(client, ingest, child_lookup, moment):
     ingest.sessions, ingest.facts = {CALLER: VISIT}, facts("bridged", phase="connected")
@@ -90,15 +69,6 @@ async def test_later_callback_goes_to_the_session_that_was_opened(client, ingest
     await post(client, CALL, fields(moment))
 
     assert opened(ingest) == [("call_progressed", VISIT)]
-    assert child_lookup.asked == []
-
-
-async def test_late_callback_of_a_session_that_has_ended_opens_no_other(client, ingest, child_lookup):
-    ingest.ended, ingest.facts = {CALLER: CALLER}, facts("ended")
-
-    await post(client, CALL, fields("agent_answers"))
-
-    assert opened(ingest) == [("call_progressed", CALLER)]
     assert child_lookup.asked == []
 
 
@@ -122,14 +92,6 @@ async def test_call_that_rings_the_next_agent_without_redis_still_names_the_call
     _, document = await post(client, ACTION, fields("dial_ends_busy", To="+14155550100"))
 
     assert (rung(document), action_of(document).of_call) == ("bob", True)
-
-
-async def test_call_whose_agent_has_hung_up_opens_nothing(client, ingest, child_lookup, session_id):
-    child_lookup.status = "completed"
-
-    _, document = await post(client, ACTION, fields("dial_ends_answered"))
-
-    assert (verbs(document), ingest.events) == (["Hangup"], [])
 
 
 async def test_action_is_answered_by_the_session_that_was_opened(client, ingest):

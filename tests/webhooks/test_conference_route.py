@@ -96,13 +96,6 @@ async def test_the_greeting_is_the_first_thing_to_hear_and_then_the_music(open_c
     assert ingest.events[1] == ingest.events[2]  # the session ignores the second
 
 
-async def test_repeated_request_gets_the_same_answer_and_no_new_event(client, ingest):
-    first = await post(client, "/voice/conference", fields("call_arrives"))
-
-    assert await post(client, "/voice/conference", fields("call_arrives")) == first
-    assert len(set(ingest.events)) == 1
-
-
 @pytest.mark.parametrize("fault", ["away", "hangs"])
 async def test_without_redis_the_caller_is_bridged_to_the_first_agent(
     open_client, ingest, metrics, lines, monkeypatch, write_directory, fault
@@ -147,39 +140,6 @@ async def test_the_called_number_decides_who_answers_and_how(
     assert (conference_of(document) is not None) is ((mode or own_mode) is SessionMode.CONFERENCE)
 
 
-async def test_conference_attributes_are_set_on_the_join(open_client, write_directory):
-    client = await open_client(**write_directory(DIRECTORY))
-
-    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
-
-    dial, conference = dial_of(document), conference_of(document)
-    assert (dial.get("timeLimit"), dial.get("hangupOnStar")) == ("600", "true")
-    assert [conference.get(name) for name in ("beep", "jitterBufferSize", "maxParticipants", "record")] == [
-        "onEnter", "small", "10", "record-from-start",
-    ]  # fmt: skip
-    assert f"/callbacks/recording?session={CALLER}&v=1" in conference.get("recordingStatusCallback")
-    assert Wait.parse(urlsplit(conference.get("waitUrl")).query).with_greeting
-
-
-@pytest.mark.parametrize("record", ["true", "customer", "false"])
-async def test_a_number_that_is_not_named_goes_by_the_settings(open_client, ingest, record):
-    client = await open_client(CONFERRAL_RECORD=record)
-
-    _, document = await post(client, "/voice/conference", fields("call_arrives"))
-
-    assert ingest.events[0].attributes == ConferenceAttributes(record=record)
-    assert (conference_of(document).get("record") == "record-from-start") is (record == "true")
-
-
-@pytest.mark.parametrize("speaks", [True, False])
-async def test_speaker_events_are_requested_only_by_setting(open_client, speaks):
-    client = await open_client(CONFERRAL_SPEAKER_EVENTS=str(speaks).lower())
-
-    _, document = await post(client, "/voice/conference", fields("call_arrives"))
-
-    assert ("speaker" in conference_of(document).get("statusCallbackEvent").split()) is speaks
-
-
 async def test_a_browser_opens_no_other_numbers_routing_by_what_it_says_that_it_calls(
     open_client, ingest, write_directory
 ):
@@ -205,16 +165,6 @@ async def test_a_directory_that_is_read_again_counts_from_the_next_call_on(open_
 
 
 # ---- the fallback ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", ["/voice/conference", "/voice/inbound", "/elsewhere"])
-async def test_the_fallback_bridges_to_the_first_agent_of_the_directory(open_client, ingest, write_directory, path):
-    client = await open_client(**write_directory(DIRECTORY))
-
-    _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl=PUBLIC_URL + path))
-
-    assert dial_of(document).find("Client").text == "alice"
-    assert [(event.mode, event.token) for event in ingest.events] == [("bridge", "call_received:")]
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,13 @@ import pytest
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialEnded
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import Opening, Phase, State, WaitAudio
+from conferral.statemachine.states import State, WaitAudio
 from conferral.telephony.callback_urls import DialKind
 from conferral.webhooks.dial_action import (
-    REDIS_READS_MAX,
-    REQUESTS_MAX,
     DialActionAnswer,
     DialOutcome,
     decide,
-    decide_by_child,
-    decide_by_conference,
     decide_without_redis,
-    first_waiting_party,
     party_of,
 )
 from tests.support.each import each
@@ -27,7 +22,6 @@ JOIN, BY_NAME, HANG_UP, ASK = (
     DialActionAnswer.HANG_UP,
     DialActionAnswer.READ_CHILD_CALL,
 )
-ASK_FOR_CONFERENCE = DialActionAnswer.READ_CONFERENCE
 IN_CONFERENCE, IN_ANOTHER, NO_WAIT_AUDIO = (
     DialActionAnswer.WAIT_IN_CONFERENCE,
     DialActionAnswer.WAIT_IN_NEW_CONFERENCE,
@@ -183,224 +177,7 @@ def test_twilio_is_queried_when_redis_data_is_missing_or_outdated(known, dial, s
     assert decide(outcome(dial, status), given, may_be_old=known is not None) is expected
 
 
-@each(
-    "given, expected",
-    [
-        ({"asked": 1}, WAIT),
-        ({"asked": REDIS_READS_MAX - 1}, WAIT),
-        ({"asked": REDIS_READS_MAX}, ASK),
-        ({"asked": 9}, ASK),
-        ({"status": ""}, WAIT),
-        ({"status": "busy"}, BUSY),
-        ({"status": "no-answer"}, SILENT),
-        ({"dial": CONF, "status": "answered"}, WAIT),
-        ({"dial": CONF, "status": "answered", "asked": REDIS_READS_MAX}, HANG_UP),
-        # The next agent is rung without Redis too.
-        ({"status": "busy", "more": True}, NEXT),
-        ({"status": "no-answer", "more": True, "call": "ringing"}, NEXT),
-        ({"status": "busy", "more": True, "call": "completed"}, HANG_UP),
-        ({"status": "canceled", "more": True}, UNREACHABLE),
-    ],
-)
-def test_without_redis_it_waits_a_little_and_then_asks_twilio(given, expected):
-    assert decide_without_redis(outcome(**given)) is expected
-
-
-@pytest.mark.parametrize(
-    ("child", "expected"),
-    [("in-progress", JOIN), ("completed", HANG_UP), ("busy", HANG_UP), ("ringing", HANG_UP), (None, WAIT)],
-)
-def test_an_other_side_that_lives_was_moved(child, expected):
-    assert decide_by_child(child, outcome(), facts("bridged"), NOWHERE) is expected
-    assert decide_by_child(child, outcome(), None, NOWHERE) is expected
-
-
-@each("asked, expected", [(REQUESTS_MAX - 1, WAIT), (REQUESTS_MAX, HANG_UP)])
-def test_twilio_is_asked_again_before_a_party_counts_as_left_alone(asked, expected):
-    assert decide_by_child(None, outcome(asked=asked), facts("bridged"), NOWHERE) is expected
-
-
-# ---- the next agent ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("known",        "status",    "more",  "expected"),
-    [
-        ("bridged",      "busy",      True,  NEXT),
-        ("bridged",      "no-answer", True,  NEXT),
-        ("bridged",      "failed",    True,  NEXT),
-        ("bridged",      "canceled",  True,  UNREACHABLE),   # that was wanted
-        ("bridged",      "completed", True,  HANG_UP),
-        ("bridged",      "",          True,  HANG_UP),
-        ("bridged",      "busy",      False, BUSY),
-        (None,           "busy",      True,  NEXT),          # the worker need not be waited for
-        (None,           "busy",      False, BUSY),
-        ("ended",        "busy",      True,  HANG_UP),
-        ("converting",   "busy",      True,  JOIN),
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("old", [True, False])
-def test_when_an_agent_could_not_be_had_the_next_is_rung(known, status, more, expected, old):
-    given = facts(known) if known else None
-    if old and status in ("completed", ""):
-        expected = ASK
-
-    assert decide(outcome(BRIDGE, status, more=more), given, may_be_old=old) is expected
-
-
-# ---- a conference from the start ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("opening", [Opening.ARRIVING, Opening.DIALING])
-@pytest.mark.parametrize(
-    ("direction", "sid", "party", "attempt", "expected"),
-    [
-        ("inbound",  CALLER, "customer", 1, NO_WAIT_AUDIO),   # the greeting or the music could not be had
-        ("inbound",  CALLER, "customer", 2, HANG_UP),
-        ("inbound",  AGENT,  "agent",    1, HANG_UP),      # he is not who waits
-        ("outbound", AGENT,  "agent",    1, NO_WAIT_AUDIO),
-        ("outbound", AGENT,  "agent",    2, HANG_UP),
-        ("outbound", CALLER, "customer", 1, HANG_UP),
-    ],
-)  # fmt: skip
-def test_waiting_party_returns_to_the_conference_once(opening, direction, sid, party, attempt, expected):
-    given = facts("conferenced", direction=direction, mode="conference", opening=opening.value)
-    asking = outcome(CONF, "answered", sid=sid, party=party, attempt=attempt)
-
-    assert decide(asking, given, may_be_old=False) is expected
-
-
-@pytest.mark.parametrize(("direction", "expected"), [("inbound", "customer"), ("outbound", "agent")])
-def test_first_waiting_party_is_the_caller(direction, expected):
-    given = facts("conferenced", direction=direction, opening="dialing-party")
-
-    assert first_waiting_party(given) == expected
-    assert first_waiting_party(facts("conferenced", direction=direction)) == ""
-
-
-@pytest.mark.parametrize(
-    ("status", "more", "expected"), [("completed", False, HANG_UP), ("busy", False, BUSY), ("busy", True, NEXT)]
-)
-def test_a_caller_who_was_bridged_though_the_session_says_otherwise_is_answered_as_one_who_was(status, more, expected):
-    """Redis had stored the call, and its answer was lost: so the caller was bridged after all."""
-    given = facts("conferenced", mode="conference", opening="arriving")
-
-    assert decide(outcome(BRIDGE, status, more=more), given, may_be_old=False) is expected
-
-
-@each(
-    "party, attempt, asked, expected",
-    [
-        ("customer", 1, 1, WAIT),
-        ("customer", 1, REDIS_READS_MAX, ASK_FOR_CONFERENCE),
-        ("agent", 1, REDIS_READS_MAX, ASK_FOR_CONFERENCE),
-        ("target", 1, REDIS_READS_MAX, HANG_UP),
-        ("customer", 2, 1, WAIT),
-        ("customer", 2, REDIS_READS_MAX, HANG_UP),
-    ],
-)
-def test_dial_action_waits_for_an_undecided_session(party, attempt, asked, expected):
-    asking = outcome(CONF, "answered", party=party, attempt=attempt, asked=asked)
-
-    assert decide(asking, None, may_be_old=False) is expected
-
-
-@each(
-    "asked, has_started, expected",
-    [
-        (REDIS_READS_MAX, True, HANG_UP),
-        (REDIS_READS_MAX, False, NO_WAIT_AUDIO),
-        (REDIS_READS_MAX, None, WAIT),
-        (REQUESTS_MAX - 1, None, WAIT),
-        (REQUESTS_MAX, None, HANG_UP),
-        (REQUESTS_MAX, False, NO_WAIT_AUDIO),
-    ],
-)
-def test_party_of_unknown_session_rejoins_only_if_no_conference_has_started(asked, has_started, expected):
-    asking = outcome(CONF, "answered", party="agent", asked=asked)
-
-    assert decide_by_conference(asking, has_started=has_started) is expected
-
-
-# ---- parked ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("state", "phase"),
-    [("transferring", Phase.PARK), ("conferenced", Phase.PARKED), ("transferring", Phase.RETRIEVE)],
-)
-@pytest.mark.parametrize(
-    ("dial", "attempt", "wait_audio", "expected"),
-    [
-        (BRIDGE, 1, WaitAudio.MUSIC, IN_CONFERENCE),
-        (BRIDGE, 1, WaitAudio.NONE, JOIN),
-        (CONF, 1, WaitAudio.MUSIC, IN_ANOTHER),
-        (CONF, 1, WaitAudio.NONE, IN_ANOTHER),
-        (CONF, 2, WaitAudio.MUSIC, NO_WAIT_AUDIO),
-        (CONF, 3, WaitAudio.MUSIC, HANG_UP),
-    ],
-)
-def test_a_parked_customer_waits_and_goes_back(state, phase, dial, attempt, wait_audio, expected):
-    given = facts(state, phase=phase.value, customer=customer(wait_audio=wait_audio))
-
-    assert decide(outcome(dial, attempt=attempt), given, may_be_old=False) is expected
-
-
-def test_the_agent_who_has_parked_the_call_is_hung_up():
-    given = facts("conferenced", phase="parked", agent=agent(is_leaving=True))
-
-    assert decide(outcome(BRIDGE, sid=AGENT, party="agent"), given, may_be_old=False) is HANG_UP
-
-
 # ---- after the others have left ----------------------------------------------------------------------------------
-
-
-@each(
-    "state, reason, dial, status, expected",
-    [
-        ("ended",        "agent-left",      CONF,   "answered",  GO_ON),
-        ("ended",        "alone",           CONF,   "answered",  GO_ON),
-        ("ended",        "customer-left",   CONF,   "answered",  GO_ON),    # by the star key, or after the time limit
-        ("ended",        "agent-left",      BRIDGE, "completed", GO_ON),
-        ("ended",        "time-limit",      BRIDGE, "completed", GO_ON),
-        ("ended",        "command",         CONF,   "answered",  HANG_UP),
-        ("ended",        "too-old",         CONF,   "answered",  HANG_UP),
-        ("ended",        "transfer-failed", CONF,   "answered",  HANG_UP),  # a sentence is said by the worker
-        ("ended",        "agent-busy",      BRIDGE, "busy",      HANG_UP),
-        ("ended",        "",                CONF,   "answered",  HANG_UP),
-        ("conferenced",  "",                CONF,   "answered",  GO_ON),    # the session has not heard of it yet
-        ("bridged",      "",                BRIDGE, "completed", GO_ON),
-        ("bridged",      "",                BRIDGE, "answered",  GO_ON),
-        ("bridged",      "",                BRIDGE, "",          HANG_UP),  # no one knows whether they have talked
-        ("bridged",      "",                BRIDGE, "no-answer", SILENT),
-        ("converting",   "",                BRIDGE, "completed", JOIN),
-        ("transferring", "",                CONF,   "answered",  IN_ANOTHER),
-    ],
-)  # fmt: skip
-def test_customer_continues_elsewhere_after_the_others_leave(state, reason, dial, status, expected):
-    given = facts(state, end_reason=reason, attributes=SURVEY)
-
-    assert decide(outcome(dial, status), given, may_be_old=False) is expected
-
-
-@pytest.mark.parametrize("state", ["ended", "conferenced", "bridged"])
-def test_only_the_customer_continues_elsewhere_and_only_with_a_configured_url(state):
-    named, none = (facts(state, end_reason="agent-left", attributes=one) for one in (SURVEY, NOWHERE))
-
-    assert decide(outcome(CONF, sid=AGENT, party="agent"), named, may_be_old=False) is HANG_UP
-    assert decide(outcome(CONF), none, may_be_old=False) is HANG_UP
-    assert decide(outcome(CONF, call="completed"), named, may_be_old=False) is HANG_UP
-
-
-@pytest.mark.parametrize(("child", "expected"), [("completed", GO_ON), (None, WAIT), ("in-progress", JOIN)])
-def test_other_leg_decides_first_whether_the_customer_continues(child, expected):
-    assert decide_by_child(child, outcome(), facts("bridged", attributes=SURVEY), SURVEY) is expected
-    assert decide_by_child(child, outcome(), None, SURVEY) is expected, "no worker has decided on the session yet"
-
-
-def test_only_a_customer_who_has_talked_continues_from_an_unknown_session():
-    assert decide_by_child("completed", outcome(party="agent"), None, SURVEY) is HANG_UP
-    assert decide_by_child("completed", outcome(status=""), None, SURVEY) is HANG_UP
 
 
 @each(

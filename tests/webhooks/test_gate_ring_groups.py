@@ -4,7 +4,7 @@ import pytest
 
 from conferral.statemachine.events import GateDecided
 from tests.webhooks.documents import next_url, said, verbs
-from tests.webhooks.gate_helpers import GATE, OTHER, OTHER_DIAL, TARGET, answered, at, events_of, target
+from tests.webhooks.gate_helpers import OTHER, OTHER_DIAL, TARGET, answered, at, events_of, target
 from tests.webhooks.webhook_helpers import CALLER, DIAL, a_party, facts, post
 
 
@@ -42,69 +42,6 @@ async def test_ring_group_target_wins_nothing_until_the_brief_is_over(client, in
     assert (verbs(won), verbs(lost)) == (["Dial"], ["Say", "Hangup"])
     assert "Somebody else" in said(lost)
     assert decisions(ingest) == [(OTHER_DIAL, "accepted"), (DIAL, "taken")]
-
-
-@pytest.mark.parametrize("brief", ["", "About an invoice."])
-async def test_target_asked_for_a_key_hears_the_brief_with_the_prompt_and_wins_nothing_yet(client, ingest, brief):
-    ingest.facts = facts("transferring", target_1=target(confirm=True, ring_group="word", brief=brief))
-
-    _, document = await post(client, GATE, answered())
-
-    assert verbs(document) == ["Gather"]
-    assert not [key for key in ingest.gates if key[1] == "ring_group"]
-
-
-@pytest.mark.parametrize(
-    ("known", "expected"),
-    [
-        ({"ring_group": "word"},             ["Dial"]),         # nothing is to be said
-        ({"brief": "About an invoice."},  ["Say", "Dial"]),  # no one else rings
-    ],
-)  # fmt: skip
-async def test_without_others_or_without_a_brief_one_request_is_enough(client, ingest, known, expected):
-    ingest.facts = facts("transferring", target=target(**known))
-
-    _, document = await post(client, GATE, answered())
-
-    assert verbs(document) == expected
-    assert events_of(ingest) == ["gate_reached", "accepted"]
-
-
-@pytest.mark.parametrize("asked_again", ["brief", "way in"])
-async def test_brief_and_admission_are_the_same_for_repeated_requests(client, ingest, asked_again):
-    ingest.facts = facts("transferring", **two_targets())
-    url = GATE if asked_again == "brief" else await briefed(client, DIAL, TARGET)
-
-    first = await post(client, url, answered())
-    events = set(ingest.events)
-
-    assert [await post(client, url, answered()) for _ in range(2)] == [first] * 2
-    assert set(ingest.events) == events
-
-
-@pytest.mark.parametrize("gone", [{"status": "left"}, {"is_leaving": True}])
-async def test_winner_that_left_does_not_keep_others_from_taking_the_call(client, ingest, gone):
-    ingest.facts = facts("transferring", **two_targets(brief=""))
-    _, document = await post(client, GATE, answered())
-    assert verbs(document) == ["Dial"]
-
-    ingest.facts = facts("transferring", **two_targets(brief="", **gone))
-    _, document = await post(client, await briefed(client, OTHER_DIAL, OTHER), answered(CallSid=OTHER))
-
-    assert verbs(document) == ["Dial"]
-    assert decisions(ingest) == [(DIAL, "accepted"), (OTHER_DIAL, "accepted")]
-
-
-async def test_losing_target_hears_so_again_after_the_winner_has_left(client, ingest):
-    ingest.facts = facts("transferring", **two_targets())
-    ways_in = {call: await briefed(client, dial, call) for dial, call in ((DIAL, TARGET), (OTHER_DIAL, OTHER))}
-    await post(client, ways_in[TARGET], answered())
-    first = await post(client, ways_in[OTHER], answered(CallSid=OTHER))
-    assert "Somebody else" in said(first[1])
-
-    ingest.facts = facts("transferring", **two_targets(status="left"))
-
-    assert await post(client, ways_in[OTHER], answered(CallSid=OTHER)) == first
 
 
 @pytest.mark.parametrize(

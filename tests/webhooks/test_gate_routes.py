@@ -1,7 +1,5 @@
 """The gate over HTTP: what is stored, in which order, and what the call hears."""
 
-import re
-
 import pytest
 
 from conferral.runtime.errors import StoreError
@@ -37,23 +35,6 @@ async def test_target_that_need_not_confirm_joins_the_conference_at_once(client,
     assert (line["session_id"], line["call_sid"], line["outcome"]) == (CALLER, TARGET, "accepted")
 
 
-async def test_conference_is_joined_by_name_before_its_sid_is_known(client, ingest):
-    ingest.facts = facts("transferring", conference_sid="", target=target())
-
-    _, document = await post(client, GATE, answered())
-
-    assert conference_of(document).text == CALLER
-
-
-async def test_an_agent_who_is_rung_again_hears_why(client, ingest):
-    ingest.facts = facts("transferring", agent=target(label="agent-2", recall_reason="busy"))
-
-    _, document = await post(client, GATE, answered())
-
-    assert "busy" in said(document)
-    assert conference_of(document).get("participantLabel") == "agent-2"
-
-
 @pytest.mark.parametrize(
     ("keys",         "decision",        "words"),
     [
@@ -79,23 +60,6 @@ async def test_target_that_must_confirm_is_asked_at_most_twice(client, ingest, k
     assert events_of(ingest) == ["gate_reached", decision]
     assert verbs(document) == (["Dial"] if decision == "accepted" else ["Say", "Hangup"])
     assert words in said(document)
-
-
-@pytest.mark.parametrize(
-    ("confirm", "steps"),
-    [(False, [(1, None)]), (True, [(1, None), (2, "1")]), (True, [(1, None), (2, ""), (3, "")]), (True, [(2, "5")])],
-)
-async def test_repeated_gate_request_gets_the_same_answer_and_no_new_event(client, ingest, confirm, steps):
-    ingest.facts = facts("transferring", target=target(confirm=confirm, ring_group="word"))
-
-    for asked, key in steps:
-        form = answered() if key is None else pressed(key)
-        first = await post(client, at(asked), form)
-        events = set(ingest.events)
-        again = await post(client, at(asked), form)
-
-        assert first == again
-        assert set(ingest.events) == events
 
 
 async def test_second_call_with_the_same_dial_is_hung_up_without_events(client, ingest):
@@ -144,16 +108,6 @@ async def test_gate_waits_for_a_dial_redis_may_have_lost(client, ingest):
     ingest.facts = facts("transferring", target=target())
     _, document = await post(client, next_url(document, "Redirect"), answered())
     assert verbs(document) == ["Dial"]
-
-
-@pytest.mark.parametrize(("given", "asked"), [(None, 3), (facts("transferring"), 3), (facts("ended"), 1)])
-async def test_but_not_for_long_and_not_after_the_end(client, ingest, given, asked):
-    ingest.old, ingest.facts = True, given
-
-    documents = await follow(client, GATE, answered(), "Redirect")
-
-    assert [verbs(document) for document in documents[:-1]] == [["Pause", "Redirect"]] * (asked - 1)
-    assert "no longer waiting" in said(documents[-1])
 
 
 # ---- the agent of a call -----------------------------------------------------------------------------------------
@@ -219,32 +173,6 @@ async def test_the_agent_of_a_call_in_a_conference_starts_it_and_hears_ringing(c
     assert events_of(ingest) == ["gate_reached", "accepted"]
 
 
-@pytest.mark.parametrize("state", ["conferenced", "transferring"])
-async def test_a_supervisor_comes_in_muted_and_starts_nothing(client, ingest, state):
-    ingest.facts = facts(state, supervisor=target(label="supervisor-1", supervises="whisper", confirm=True))
-
-    _, document = await post(client, GATE, answered())
-    _, document = await post(client, next_url(document, "Gather", "action"), pressed("1"))
-
-    joined = conference_of(document)
-    assert (joined.text, joined.get("participantLabel")) == (CONFERENCE, "supervisor-1")
-    attributes = [joined.get(name) for name in ("muted", "startConferenceOnEnter", "waitUrl")]
-    assert attributes == ["true", "false", ""]
-    assert events_of(ingest) == ["gate_reached", "accepted"]
-
-
-async def test_added_party_joins_with_the_attributes_of_the_conference(client, ingest):
-    ingest.facts = facts(
-        "conferenced", attributes=ConferenceAttributes(beep="onEnter", time_limit_s=60), expert=target(label="expert-1")
-    )
-
-    _, document = await post(client, GATE, answered())
-
-    assert conference_of(document).get("beep") == "onEnter"
-    assert dial_of(document).get("timeLimit") is None, "the customer's alone"
-    assert action_of(document).party == "expert"
-
-
 # ---- without Redis -----------------------------------------------------------------------------------------------
 
 
@@ -260,18 +188,6 @@ async def test_without_redis_it_waits_asks_again_and_gives_up(client, ingest, me
     assert "can not be reached" in said(documents[-1])
     assert value_of(metrics.webhook_store_errors.labels("/voice/gate")) == 3
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
-
-
-@pytest.mark.parametrize(("key", "decision"), [("1", "accepted"), ("5", "rejected"), ("#", "rejected"), ("", None)])
-async def test_the_key_is_kept_while_redis_is_waited_for(client, ingest, key, decision):
-    ingest.facts = facts("transferring", target=target(confirm=True))
-    ingest.away = True
-    _, document = await post(client, at(2), pressed(key))
-    ingest.away = False
-
-    _, document = await post(client, next_url(document, "Redirect"), answered())
-
-    assert events_of(ingest) == ([decision] if decision else [])
 
 
 async def test_no_one_is_admitted_when_the_gate_decision_cannot_be_stored(client, ingest, monkeypatch):
@@ -307,22 +223,3 @@ async def test_a_call_that_we_placed_is_never_bridged_to_the_agent(client, inges
 
     assert verbs(document) == ["Hangup"]
     assert ingest.events == []
-
-
-@pytest.mark.parametrize(
-    ("target_url", "form"),
-    [
-        ("/voice/gate", answered()),
-        (f"/voice/gate?session={CALLER}&v=1", answered()),
-        (f"/voice/gate?session=a%0Ab&dial={DIAL}&v=1", answered()),
-        (GATE.replace("&v=1", f"&dial={DIAL}&v=1"), answered()),
-        (at(4), answered()),
-        (GATE, answered(CallSid=None)),
-        (GATE, answered(CallSid="*")),
-    ],
-)
-async def test_malformed_request_gets_400_and_publishes_nothing(client, ingest, lines, target_url, form):
-    assert await post(client, target_url, form) == (400, "")
-    assert (ingest.events, ingest.gates) == ([], {})
-    (line,) = [line for line in lines if line["event"] == "webhook_rejected"]
-    assert not re.search(r"\+\d", str(line))

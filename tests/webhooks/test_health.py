@@ -11,7 +11,7 @@ from conferral.storage.ingest.port import Ingest
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks import server as webhooks_server
-from tests.webhooks.webhook_helpers import PUBLIC_URL, FakeIngest, FakeTwilioQueries
+from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
 
 
 async def read(client, path):
@@ -54,13 +54,6 @@ async def test_metrics_are_in_prometheus_text_form(client):
 
     assert (status, content_type) == (200, "text/plain")
     assert "# HELP conferral_webhook_request_seconds " in text
-
-
-async def test_they_are_found_under_the_public_urls_path_too(open_client):
-    client = await open_client(CONFERRAL_PUBLIC_URL=PUBLIC_URL + "/conferral")
-
-    for path in ("/healthz", "/conferral/healthz"):
-        assert (await read(client, path))[0] == 200
 
 
 @pytest.mark.parametrize(("fake", "real"), [(FakeIngest, Ingest), (FakeTwilioQueries, TwilioQueries)])

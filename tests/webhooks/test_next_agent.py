@@ -48,25 +48,6 @@ async def test_they_ring_in_their_order_and_at_last_a_sentence_is_said(client, i
     assert len({event.token for event in ingest.events}) == 3
 
 
-async def test_repeated_request_rings_the_same_agent_and_adds_no_event(client, ingest):
-    ingest.facts = facts("bridged", agents=AGENTS)
-    first = await post(client, target_of(1), unanswered())
-
-    # The worker may have taken note of it by now.
-    ingest.facts = facts("bridged", agents=AGENTS, agent_number=2)
-
-    assert await post(client, target_of(1), unanswered()) == first
-    assert rung(first[1]) == "+14155550124"
-    assert len(set(ingest.events)) == 1
-
-
-async def test_undecided_session_uses_the_directory(open_client, ingest, write_directory):
-    client = await open_client(**write_directory(DIRECTORY))
-
-    assert rung((await post(client, target_of(1), unanswered()))[1]) == "+14155550124"
-    assert verbs((await post(client, target_of(2), unanswered()))[1]) == ["Say", "Hangup"]
-
-
 @pytest.mark.parametrize(
     ("known", "is_away", "party", "call_sid"),
     [
@@ -137,31 +118,6 @@ async def test_a_phone_that_fails_at_once_is_rung_once_more_with_our_number(open
     assert (ingest.events[1].failed_with_callers_number, ingest.events[1].agent_number) == (False, 1)
 
 
-async def test_the_agents_behind_it_are_rung_in_their_order_with_our_number(open_client, ingest, write_directory):
-    agents = f'[inbound."+14155550100"]\nagents = ["{PHONE}", "client:bob", "+14155550125"]\n'
-    client = await open_client(**write_directory(agents))
-    ingest.away = True
-
-    *rings, _ = await follow(client, DIAL_ACTION, unanswered("failed"), "Dial", "action")
-
-    assert [(rung(document), dial_of(document).get("callerId")) for document in rings] == [
-        (PHONE, OWN), ("bob", OWN), ("+14155550125", OWN),
-    ]  # fmt: skip
-
-
-async def test_the_agent_behind_it_is_rung_even_if_no_worker_has_noted_the_repetition(client, ingest):
-    ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, "client:bob"))
-
-    _, document = await post(client, DIAL_ACTION, unanswered("failed"))
-    assert rung(document) == PHONE
-    _, document = await post(client, next_url(document, "Dial", "action"), unanswered("busy"))
-    assert rung(document) == "bob"
-
-    ingest.facts = facts("bridged", phase="ringing", agents=(PHONE, PHONE, "client:bob"), agent_number=1)
-    _, later = await post(client, DIAL_ACTION.replace("&v=1", "&agent=1&own=1&v=1"), unanswered("busy"))
-    assert later == document
-
-
 @pytest.mark.parametrize(
     ("status", "changes", "agent"),
     [
@@ -179,13 +135,3 @@ async def test_no_other_agent_is_rung(open_client, ingest, status, changes, agen
     _, document = await post(client, DIAL_ACTION, unanswered(status, **changes))
 
     assert "Dial" not in verbs(document)
-
-
-async def test_event_is_not_stored_once_redis_could_not_be_read(client, ingest, monkeypatch):
-    async def publish(event, *, call_sid=""):
-        ingest.events.append(event)
-
-    monkeypatch.setattr(ingest, "publish", publish)
-    ingest.old = ingest.away = True
-    await post(client, DIAL_ACTION, unanswered("busy"))
-    assert ingest.events == []

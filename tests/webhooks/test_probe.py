@@ -28,21 +28,6 @@ async def test_the_probes_are_refused_and_answered_without_a_warning_or_a_count(
     assert stats_of(metrics) == ProcessStats()
 
 
-def test_while_tokens_are_rotated_both_make_marks():
-    assert [
-        number_setup.is_probe(number_setup.make_probe(token, 1_000), ("new", "old"), 1_060.5)
-        for token in ("new", "old")
-    ] == [True] * 2
-
-
-@each("at_s, now_s, is_probe", [
-    (1_000, 1_300, True), (1_000, 1_300.5, False), (1_000, 700, True), (1_000, 699.5, False),
-    (999_999_999_999, 999_999_999_999, True), (1_000_000_000_000, 1_000_000_000_000, False),
-])  # fmt: skip
-def test_mark_is_valid_for_five_minutes(at_s, now_s, is_probe):
-    assert number_setup.is_probe(number_setup.make_probe("token", at_s), ["token"], now_s) is is_probe
-
-
 OLD_S = number_setup.CLOCK_SKEW_MAX_S + 60
 #: The marks are made when the tests are collected, which may be long before they run.
 FAR_S = 86_400

@@ -1,13 +1,11 @@
 """Someone who waits comes out of the conference, or is left there: what the action of the `<Dial>` is answered."""
 
-import xml.etree.ElementTree as ET
-
 import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
-from tests.webhooks.documents import action_of, conference_of, dial_of, follow, verbs
-from tests.webhooks.webhook_helpers import AGENT, CALLER, CONFERENCE, DIAL_ACTION, a_party, facts, fields, post
+from tests.webhooks.documents import action_of, conference_of, follow, verbs
+from tests.webhooks.webhook_helpers import AGENT, CALLER, a_party, facts, fields, post
 
 #: Of the two who may wait first: whose call it is, and the direction of the session.
 CUSTOMER_WAITS, AGENT_WAITS = ("customer", CALLER, "inbound"), ("agent", AGENT, "outbound")
@@ -93,48 +91,3 @@ async def test_waiting_customer_goes_on_waiting_if_redis_refuses_only_writes(
     documents = await follow(client, left("customer"), form(), "Redirect")
 
     assert [verbs(document) for document in documents] == [["Pause", "Redirect"]] * 2 + [[last]]
-
-
-# ---- after the others have left ----------------------------------------------------------------------------------
-
-SURVEY = "https://example.com/survey?a=1&b=2"
-
-
-async def test_customer_continues_where_the_directory_says(client, ingest):
-    ingest.facts = facts("ended", end_reason="agent-left", attributes=ConferenceAttributes(after_url=SURVEY))
-
-    _, document = await post(client, left("customer"), form())
-
-    assert verbs(document) == ["Redirect"]
-    assert ET.fromstring(document).find("Redirect").text == SURVEY
-
-
-# ---- late joins ------------------------------------------------------------------------------------------------------
-
-
-async def test_a_customer_who_follows_into_the_conference_brings_its_attributes(client, ingest):
-    ingest.facts = facts("converting", attributes=ConferenceAttributes(record="true", time_limit_s=90))
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    assert (conference_of(document).text, conference_of(document).get("record")) == (CONFERENCE, "record-from-start")
-    assert dial_of(document).get("timeLimit") == "90"
-
-
-async def test_supervisor_joining_again_after_refusal_is_still_muted(client, ingest):
-    supervisor = a_party("CA" + "7" * 32, label="supervisor-1", dial_id="d" * 20, supervises="monitor")
-    ingest.facts = facts("converting", supervisor=supervisor)
-
-    _, document = await post(client, left("supervisor"), form(supervisor.call_sid))
-
-    joined = conference_of(document)
-    assert (joined.get("muted"), joined.get("startConferenceOnEnter")) == ("true", "false")
-
-
-async def test_directory_supplies_the_attributes_of_a_session_lost_by_redis(open_client, child_lookup, write_directory):
-    client = await open_client(**write_directory('[inbound."+14155550100"]\nbeep = "onEnter"\n'))
-    child_lookup.status = "in-progress"
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered", To="+14155550100"))
-
-    assert conference_of(document).get("beep") == "onEnter"

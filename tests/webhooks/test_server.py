@@ -2,14 +2,12 @@
 
 import asyncio
 import gzip
-import socket
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode
 
 import pytest
 
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import SettingsError
 from conferral.webhooks import authentication
 from conferral.webhooks import server as server_module
 from conferral.webhooks.app import make_app
@@ -79,15 +77,6 @@ BODY = urlencode(fields("agent_rings")).encode()
 SIGNED = [*signed(AGENT_CALL, fields("agent_rings")).items()]
 REQUEST = head([*SIGNED, ("Content-Length", str(len(BODY)))]) + BODY
 PACKED = gzip.compress(b"x" * 50_000_000)
-
-
-async def test_a_chunked_body_is_read_like_any_other(app, ingest):
-    start = head([*SIGNED, ("Transfer-Encoding", "chunked")])
-
-    async with serving(app) as (port, _, _):
-        assert await ask(port, start, chunk(BODY[:100]), chunk(BODY[100:]), b"0\r\n\r\n") == 204
-
-    assert len(ingest.events) == 1
 
 
 @pytest.mark.parametrize(
@@ -203,19 +192,3 @@ async def test_an_idle_connection_does_not_hold_up_the_stop(app):
 
         await asyncio.wait_for(server, timeout=2)
         writer.close()
-
-
-async def test_a_port_that_is_taken_is_said_so(app, lines):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-
-        with pytest.raises(SettingsError, match=r"^port \d+ on 127.0.0.1 is unavailable \(address already in use\)"):
-            await serve(app, "127.0.0.1", taken.getsockname()[1], asyncio.Event())
-
-    assert lines == []
-
-
-async def test_a_host_that_can_not_be_encoded_is_said_so(app):
-    with pytest.raises(SettingsError, match=r"^can't listen on ä\.\.b \(not a host name\)"):
-        await serve(app, "ä..b", 0, asyncio.Event())

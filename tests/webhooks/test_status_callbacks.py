@@ -1,17 +1,12 @@
 import pytest
 
-from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import ConferenceEventIgnored
-from conferral.webhooks import status_callbacks
 from tests.support.each import each
 from tests.support.metric_values import value_of
 from tests.webhooks.webhook_helpers import (
     AGENT,
     AGENT_CALL,
     CALLER,
-    CONFERENCE,
     CONFERENCE_URL,
-    DIAL_ACTION,
     fields,
     post,
 )
@@ -111,65 +106,6 @@ async def test_callback_that_was_not_stored_is_not_counted_as_indexed(client, in
     await post(client, AGENT_CALL, fields("agent_is_called"))
 
     assert ingest.indexed == [(AGENT, CALLER)]
-
-
-async def test_the_list_of_indexed_calls_is_bounded(client, ingest, monkeypatch):
-    monkeypatch.setattr(status_callbacks, "_INDEXED_MAX", 1)
-    other = "CA" + "9" * 32
-    for call_sid in (AGENT, other, AGENT):
-        await post(client, AGENT_CALL, fields("agent_rings", CallSid=call_sid))
-
-    assert ingest.indexed == [(AGENT, CALLER), (other, CALLER), (AGENT, CALLER)]
-
-
-async def test_a_redis_that_refuses_what_is_written_is_no_better_than_none(client, ingest):
-    ingest.away, ingest.error = True, StoreError
-
-    assert (await post(client, AGENT_CALL, fields("agent_rings")))[0] == 503
-    assert (await post(client, "/voice/inbound", fields("call_arrives")))[0] == 200
-    assert (await post(client, DIAL_ACTION, fields("dial_ends_answered")))[0] == 200
-
-
-async def test_a_child_of_another_call_is_believed_since_the_url_was_signed(client, ingest):
-    status, _ = await post(client, AGENT_CALL, fields("agent_rings", ParentCallSid="CA" + "9" * 32))
-
-    assert status == 204
-    assert ingest.events[0].session_id == CALLER
-
-
-async def test_fields_of_a_later_day_change_nothing(client, ingest):
-    await post(client, AGENT_CALL, fields("agent_rings"))
-    await post(client, AGENT_CALL, fields("agent_rings", SomethingNew="x", Another=""))
-
-    assert ingest.events[0] == ingest.events[1]
-
-
-@pytest.mark.parametrize("kind", ["participant-teleported", "conference-moved", "x"])
-async def test_a_conference_event_of_a_later_day_is_kept_under_its_name(client, ingest, kind):
-    form = fields("agent_joins", StatusCallbackEvent=kind, CallSid=None, SomethingNew="x", Hold="perhaps")
-
-    assert (await post(client, CONFERENCE_URL, form))[0] == 204
-    (event,) = ingest.events
-    assert isinstance(event, ConferenceEventIgnored)
-    assert (event.session_id, event.kind, event.conference_sid) == (CALLER, kind, CONFERENCE)
-
-
-@pytest.mark.parametrize("status", ["in-progress", "completed", "absent", "of-tomorrow"])
-async def test_repeated_recording_status_is_reported_once(client, ingest, status):
-    form = fields("customers_call_was_recorded", RecordingStatus=status, RecordingChannels="7", SomethingNew="x")
-    for _ in range(2):
-        await post(client, RECORDING, form)
-
-    assert {(event.recording_sid, event.status, event.call_sid) for event in ingest.events} == {
-        ("RE" + "6" * 32, status, CALLER)
-    }
-    assert len(set(ingest.events)) == 1
-
-
-async def test_the_callback_of_a_next_agent_says_which_it_is(client, ingest):
-    await post(client, f"/callbacks/call?agent=2&party=agent&session={CALLER}&v=1", fields("agent_rings"))
-
-    assert [event.agent_number for event in ingest.events] == [2]
 
 
 @each(

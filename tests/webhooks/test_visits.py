@@ -28,17 +28,6 @@ async def test_call_whose_session_has_ended_opens_the_next(client, ingest, child
     assert child_lookup.asked == [CALLER]
 
 
-@pytest.mark.parametrize(
-    ("last", "expected"),
-    [(CALLER, "2"), (f"{CALLER}-2", "3"), (f"{CALLER}-19", "20"), ("order-7", "2"), (AGENT, "2"), (f"{AGENT}-4", "2")],
-)
-async def test_id_counts_the_visits_of_the_call(client, ingest, last, expected):
-    ingest.ended = {CALLER: last}
-    await post(client, "/voice/inbound", fields("call_arrives"))
-
-    assert ingest.ended == {CALLER: f"{CALLER}-{expected}"}
-
-
 @ROUTES
 async def test_twenty_first_visit_is_turned_away_with_a_message(client, ingest, lines, route, moment):
     ingest.ended = {CALLER: f"{CALLER}-20"}

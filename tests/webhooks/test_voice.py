@@ -1,5 +1,4 @@
 import re
-import xml.etree.ElementTree as ET
 from collections import Counter
 
 import pytest
@@ -10,7 +9,7 @@ from conferral.statemachine.states import WaitAudio
 from conferral.webhooks import responses
 from tests.support.each import each
 from tests.support.metric_values import value_of
-from tests.webhooks.documents import action_of, conference_of, dial_of, follow, next_url, said, verbs
+from tests.webhooks.documents import conference_of, dial_of, follow, next_url, verbs
 from tests.webhooks.webhook_helpers import (
     ACCOUNT,
     AGENT,
@@ -22,7 +21,6 @@ from tests.webhooks.webhook_helpers import (
     facts,
     fields,
     post,
-    signed,
 )
 
 
@@ -38,15 +36,6 @@ async def test_a_call_that_comes_in_rings_the_agent_and_is_published(client, ing
         )
     ]  # fmt: skip
     assert ingest.indexed == [(CALLER, CALLER)]
-
-
-async def test_twiml_is_xml_in_utf_8(open_client):
-    client = await open_client(CONFERRAL_LANGUAGE="de-DE")
-    form = fields("dial_ends_busy")
-
-    async with client.post(DIAL_ACTION, data=form, headers=signed(DIAL_ACTION, form)) as response:
-        assert response.content_type == "text/xml"
-        assert response.charset == "utf-8"
 
 
 @pytest.mark.parametrize(("called", "shown"), [("+14155550100", "+14155550100"), ("+14155550177", "+14155550177")])
@@ -94,66 +83,6 @@ async def test_disallowed_agent_prevents_startup(open_client):
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
-    [("busy", "busy"), ("no-answer", "not answering"), ("failed", "not be reached"), ("canceled", "not be reached")],
-)
-async def test_unconnected_caller_hears_a_fitting_sentence(client, ingest, status, words):
-    ingest.facts = facts("bridged")
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_busy", DialCallStatus=status))
-
-    assert verbs(document) == ["Say", "Hangup"]
-    assert words in said(document)
-
-
-@pytest.mark.parametrize(("sid", "expected"), [(CONFERENCE, CONFERENCE), ("", CALLER)], ids=["by-sid", "by-name"])
-async def test_while_converting_the_caller_follows_into_the_conference(client, ingest, sid, expected):
-    ingest.facts = facts("converting", conference_sid=sid)
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    assert conference_of(document).text == expected
-    assert conference_of(document).get("participantLabel") == "customer-1"
-
-
-@pytest.mark.parametrize(("sid", "expected"), [(CONFERENCE, CONFERENCE), ("", CALLER)])
-@pytest.mark.parametrize("wait_audio", [WaitAudio.RINGBACK, WaitAudio.MUSIC])
-async def test_customer_waits_in_the_conference_after_agent_is_hung_up(client, ingest, wait_audio, sid, expected):
-    ingest.facts = facts(
-        "transferring", conference_sid=sid, customer=a_party(CALLER, label="customer-1", wait_audio=wait_audio)
-    )
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    joined = conference_of(document)
-    assert (joined.text, joined.get("participantLabel")) == (expected, "customer-1")
-    assert joined.get("startConferenceOnEnter") == "false"
-    assert f"/voice/wait?audio={wait_audio.value}&party=customer&session={CALLER}&v=1" in joined.get("waitUrl")
-    assert action_of(document).attempt == 1
-
-
-@pytest.mark.parametrize(
-    ("wait_audio", "heard"),
-    [(WaitAudio.MUSIC, "music"), (WaitAudio.RINGBACK, "ringback"), (WaitAudio.NONE, "ringback")],
-)
-async def test_customer_of_ended_conference_waits_in_another_then_with_twilio_music(client, ingest, wait_audio, heard):
-    ingest.facts = facts("transferring", customer=a_party(CALLER, label="customer-2", wait_audio=wait_audio))
-    url = f"/voice/dial-action?session={CALLER}&party=customer&dial=conference&attempt=1&v=1"
-
-    *joins, end = await follow(client, url, fields("dial_into_conference_ends", CallSid=CALLER), "Dial", "action")
-
-    assert verbs(end) == ["Hangup"]
-    assert action_of(joins[-1]).attempt == 3
-    another, last = (conference_of(document) for document in joins)
-    for conference in (another, last):
-        assert (conference.text, conference.get("participantLabel")) == (CALLER, "customer-2")
-    assert another.get("startConferenceOnEnter") == "false"
-    assert f"audio={heard}" in another.get("waitUrl")
-    # Without a wait URL, Twilio plays its own music until someone else joins.
-    assert (last.get("startConferenceOnEnter"), last.get("waitUrl")) == ("false", None)
-
-
-@pytest.mark.parametrize(
     ("ended", "wait_audio_attempts"),
     [
         ("dial=bridge&attempt=1",     2),    # the agent was disconnected
@@ -179,16 +108,6 @@ async def test_a_customer_whose_wait_audio_always_fails_hears_twilios_music_and_
     assert conference_of(document).text == CALLER
 
 
-async def test_both_parties_start_the_conference_while_a_transfer_is_converted(client, ingest):
-    ingest.facts = facts("transferring")
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered"))
-
-    joined = conference_of(document)
-    assert joined.get("startConferenceOnEnter") == "true"
-    assert "audio=silence" in joined.get("waitUrl")
-
-
 @pytest.mark.parametrize(
     ("child", "expected"), [("in-progress", ["Dial"]), ("completed", ["Hangup"]), (None, ["Hangup"])]
 )
@@ -211,27 +130,6 @@ async def test_without_redis_it_waits_asks_again_and_then_asks_twilio(client, in
     assert child_lookup.asked == [AGENT] * (pauses - 1)
     if expected == ["Dial"]:
         assert (conference_of(document).text, conference_of(document).get("participantLabel")) == (CALLER, "customer-1")
-
-
-async def test_customer_whom_no_worker_knows_yet_continues_where_the_directory_says(
-    open_client, ingest, child_lookup, write_directory
-):
-    client = await open_client(**write_directory('[inbound."+14155550100"]\nafter = "https://example.com/survey"\n'))
-    ingest.facts, child_lookup.status = None, "completed"
-
-    _, document = await post(client, DIAL_ACTION, fields("dial_ends_answered", To="+14155550100"))
-
-    assert ET.fromstring(document).find("Redirect").text == "https://example.com/survey"
-
-
-async def test_conference_of_a_chosen_id_is_joined_by_its_own_name_without_redis(client, ingest, child_lookup):
-    ingest.away, child_lookup.status = True, "in-progress"
-    query = "session=order-7&party=agent&dial=bridge&attempt=1&conference=order-7-00ff&request=3&status=&v=1"
-
-    _, document = await post(client, f"/voice/dial-action?{query}", fields("dial_ends_answered", CallSid=AGENT))
-
-    assert conference_of(document).text == "order-7-00ff"
-    assert (action_of(document).session_id, action_of(document).conference) == ("order-7", "order-7-00ff")
 
 
 async def test_when_redis_is_back_the_second_question_is_answered_from_it(client, ingest, child_lookup):
@@ -283,34 +181,12 @@ async def test_the_fallback_of_a_dial_action_is_answered_as_that_action(client, 
     assert [event.name for event in ingest.events] == ["dial_ended"]
 
 
-async def test_a_fallback_that_does_not_say_how_the_dial_ended_publishes_nothing(client, ingest):
-    ingest.facts = facts("converting")
-    form = fields("call_arrives", CallStatus="in-progress", ErrorUrl=PUBLIC_URL + DIAL_ACTION, ErrorCode="11200")
-
-    _, document = await post(client, "/voice/fallback", form)
-
-    assert conference_of(document).text == CONFERENCE
-    assert (ingest.events, ingest.reads) == ([], 1)
-
-
 @pytest.mark.parametrize("error_url", ["", f"{PUBLIC_URL}/voice/inbound", "https://evil.example" + DIAL_ACTION, "::"])
 async def test_any_other_fallback_bridges_the_caller(client, ingest, error_url):
     _, document = await post(client, "/voice/fallback", fields("call_arrives", ErrorUrl=error_url, ErrorCode="11200"))
 
     assert verbs(document) == ["Dial"]
     assert [event.token for event in ingest.events] == ["call_received:"]
-
-
-async def test_the_url_handed_out_is_accepted_when_twilio_asks_it(client, ingest):
-    _, document = await post(client, "/voice/inbound", fields("call_arrives"))
-    ingest.facts = facts("bridged")
-    action, progress = next_url(document, "Dial", "action"), next_url(document, "Dial/Number", "statusCallback")
-
-    answered, _ = await post(client, action, fields("dial_ends_answered"))
-    reported, _ = await post(client, progress, fields("agent_rings"))
-
-    assert (answered, reported) == (200, 204)
-    assert [event.name for event in ingest.events] == ["call_received", "dial_ended", "call_progressed"]
 
 
 @each("route", ["/voice/inbound", "/voice/conference", "/voice/client", "/voice/fallback"])

@@ -6,11 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.runtime.errors import StoreUnreachableError
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ClientCallReceived
-from conferral.statemachine.ids import VISITS_MAX, visit_id
-from conferral.telephony.callback_events import MalformedCallbackError, session_id_of
 from conferral.telephony.callback_urls import Wait, parse_call
 from conferral.webhooks import responses
 from tests.support.each import each
@@ -49,54 +45,6 @@ async def test_the_caller_waits_for_the_callee_and_hears_ringing(client, ingest)
         )
     ]  # fmt: skip
     assert ingest.indexed == [(CALLER, CALLER)]
-
-
-@each(
-    "callee, expected",
-    [
-        (NUMBER, NUMBER),
-        ("client:bob", "client:bob"),
-        ("billing", NUMBER),
-        # A name that the directory does not have is another browser's.
-        ("bob", "client:bob"),
-        ("bob.smith-2", "client:bob.smith-2"),
-    ],
-)
-async def test_a_number_a_client_and_a_name_can_be_called(open_client, ingest, write_directory, callee, expected):
-    client = await open_client(**write_directory(f'[destinations]\nbilling = "{NUMBER}"\n'))
-
-    _, document = await post(client, "/voice/client", calls(To=callee))
-
-    assert conference_of(document) is not None
-    assert ingest.events[-1].customer_address == expected
-
-
-async def test_the_settings_say_how_the_conference_is_recorded(open_client, ingest):
-    client = await open_client(CONFERRAL_RECORD="true")
-
-    _, document = await post(client, "/voice/client", calls())
-
-    assert ingest.events[0].attributes == ConferenceAttributes(record="true")
-    assert conference_of(document).get("record") == "record-from-start"
-
-
-@pytest.mark.parametrize(
-    ("callee", "expected"),
-    [
-        (f"sip:{NUMBER}@acme.sip.twilio.com", NUMBER),
-        ("sip:%2B14155550177@acme.sip.twilio.com:5060;transport=TLS", NUMBER),
-        ("sip:billing@acme.sip.twilio.com", NUMBER),
-        ("sip:carol@phones.example.com", "sip:carol@phones.example.com"),   # on the allow-list as it is
-        ("client:bob", "client:bob"),
-    ],
-)  # fmt: skip
-async def test_sip_phone_call_uses_the_dialed_destination(open_client, ingest, write_directory, callee, expected):
-    allowed = {"CONFERRAL_ALLOWED_DESTINATIONS": "US,client:,sip:phones.example.com"}
-    client = await open_client(**allowed, **write_directory(f'[destinations]\nbilling = "{NUMBER}"\n'))
-
-    await post(client, "/voice/client", calls(From="sip:desk@acme.sip.twilio.com", To=callee))
-
-    assert [event.customer_address for event in ingest.events] == [expected]
 
 
 # ---- who and whom ------------------------------------------------------------------------------------------------
@@ -154,25 +102,6 @@ async def test_a_name_of_twilios_that_the_browser_uses_too_gets_a_sentence(
     assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]
 
 
-@pytest.mark.parametrize("caller", ["client:alice", "client:carol", None])
-@pytest.mark.parametrize("is_first", [False, True], ids=["last", "first"])
-async def test_browser_that_sends_a_from_of_its_own_is_refused(client, ingest, lines, caller, is_first):
-    """Twilio's `Caller` doesn't say which is its own: a page may send that name, too."""
-    pairs = [*calls(Caller=caller).items()]
-    own = [("From", "client:mallory"), ("Caller", "client:mallory")]
-
-    status, document = await post(client, "/voice/client", Repeated([*own, *pairs] if is_first else [*pairs, *own]))
-
-    assert (status, verbs(document), ingest.events) == (200, ["Say", "Hangup"], [])
-    assert [line["reason"] for line in lines if line["event"] == "webhook_rejected"] == ["repeated-field"]
-
-
-async def test_from_that_is_repeated_with_the_same_value_is_as_good_as_one(client, ingest):
-    await post(client, "/voice/client", Repeated([*calls().items(), ("From", "client:alice")]))
-
-    assert [event.agent_address for event in ingest.events] == ["client:alice"]
-
-
 # ---- the cap of calls --------------------------------------------------------------------------------------------
 
 
@@ -216,50 +145,6 @@ async def test_sip_phone_is_counted_by_user_and_domain_whatever_else_its_address
     assert verbs((await post(client, "/voice/client", other))[1]) == ["Dial"]
 
 
-@pytest.mark.parametrize("changes", [{"To": "911"}, {"SessionID": "a b"}, {"SessionID": NAMED}, {"CallSid": CALLER}])
-async def test_call_that_is_refused_for_another_reason_does_not_count(open_client, ingest, changes):
-    client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="1")
-    ingest.facts, ingest.replayed = facts("conferenced", agent=a_party(call_sid=AGENT)), {CALLER}
-
-    await post(client, "/voice/client", calls(**{"CallSid": CALLER[:-1] + "9", **changes}))
-
-    assert (ingest.events, not any(ingest.counted.values())) == ([], True)
-
-
-async def test_call_that_is_refused_stays_refused_when_redis_fails_meanwhile(client, ingest, monkeypatch):
-    async def fails(identity, call_sid):
-        raise StoreUnreachableError("Redis is away")
-
-    monkeypatch.setattr(ingest, "uncount_call", fails)
-    ingest.facts = facts("conferenced", agent=a_party(call_sid=AGENT), customer=a_party())
-
-    _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
-
-    assert verbs(document) == ["Say", "Hangup"]
-
-
-async def test_without_a_limit_nothing_is_counted(open_client, ingest):
-    client = await open_client(CONFERRAL_DIALS_PER_IDENTITY="0")
-    for number in range(40):
-        _, document = await post(client, "/voice/client", calls(CallSid=f"CA{number:032x}"))
-        assert verbs(document) == ["Dial"]
-    assert ingest.counted == {}
-
-
-async def test_other_names_that_sound_like_twilios_count_for_nothing(client, ingest):
-    await post(client, "/voice/client", calls())
-    made_up = {
-        "CallToken": "%7B%7D", "DialCallStatus": "busy", "Digits": "1", "ErrorUrl": f"{PUBLIC_URL}/voice/gate",
-        "ParentCallSid": AGENT, "ParticipantLabel": "customer-1", "ConferenceSid": "CF" + "3" * 32, "Caller": "x",
-        "Called": "+19005550123", "sessionid": "other", "session": "other", "party": "customer", "Muted": "true",
-    }  # fmt: skip
-
-    _, document = await post(client, "/voice/client", calls(**made_up))
-
-    assert conference_of(document).text == CALLER
-    assert ingest.events[0] == ingest.events[1]
-
-
 # ---- SessionID ---------------------------------------------------------------------------------------------------
 
 
@@ -281,47 +166,6 @@ async def test_given_id_in_the_form_of_a_sid_is_refused(client, ingest, lines, g
 
     assert (verbs(document), ingest.events, ingest.gates) == (["Say", "Hangup"], [], {})
     assert refusals(lines) == ["SessionID is no id"]
-
-
-@given(
-    kind=st.text("ABCXYZ", min_size=2, max_size=2), digits=st.text("0123456789abcdefABCDEF", min_size=32, max_size=32)
-)
-def test_no_sid_passes_as_the_id_of_a_session(kind, digits):
-    sid = kind + digits
-    for form in (sid, f"{sid}-1", f"{sid}-2", visit_id(sid, VISITS_MAX)):
-        with pytest.raises(MalformedCallbackError):
-            session_id_of({"CallSid": CALLER, "SessionID": form})
-    assert session_id_of({"CallSid": CALLER, "SessionID": CALLER}) == CALLER
-    for other in (sid.lower(), sid[:-1], f"{sid}0", f"{sid}-", f"{sid}-x", f"order-{sid}-2"):
-        assert session_id_of({"CallSid": CALLER, "SessionID": other}) == other
-
-
-async def test_its_own_call_sid_is_as_good_as_none(client, ingest):
-    without = await post(client, "/voice/client", calls())
-
-    assert await post(client, "/voice/client", calls(SessionID=CALLER)) == without
-    assert await post(client, "/voice/client", calls(SessionID="")) == without
-
-
-@pytest.mark.parametrize("state", ["bridged", "conferenced", "ended"])
-async def test_a_session_that_exists_is_refused(client, ingest, lines, state):
-    other = a_party(call_sid="CA" + "8" * 32, label="agent-1")
-    ingest.facts = facts(state, customer=a_party(), agent=other)
-
-    _, document = await post(client, "/voice/client", calls(SessionID=NAMED))
-
-    assert verbs(document) == ["Say", "Hangup"]
-    assert (ingest.events, ingest.gates) == ([], {})
-    assert refusals(lines) == ["the session already exists"]
-
-
-async def test_first_of_two_calls_gets_the_new_session_id(client, ingest):
-    first = await post(client, "/voice/client", calls(SessionID=NAMED))
-    _, second = await post(client, "/voice/client", calls(SessionID=NAMED, CallSid=AGENT))
-
-    assert verbs(second) == ["Say", "Hangup"]
-    assert [event.call_sid for event in ingest.events] == [CALLER]
-    assert await post(client, "/voice/client", calls(SessionID=NAMED)) == first
 
 
 async def test_the_call_that_has_opened_the_session_gets_the_same_answer_again(client, ingest):
@@ -356,14 +200,6 @@ async def test_callee_is_dialed_by_a_plain_dial_without_redis(
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]
 
 
-async def test_forbidden_callee_is_not_dialed_without_redis(client, ingest):
-    ingest.away = True
-
-    _, document = await post(client, "/voice/client", calls(To="+19005550123"))
-
-    assert verbs(document) == ["Say", "Hangup"]
-
-
 @pytest.mark.parametrize("away", [True, False])
 async def test_the_fallback_answers_in_place_of_the_route(client, ingest, away):
     ingest.away = away
@@ -371,10 +207,3 @@ async def test_the_fallback_answers_in_place_of_the_route(client, ingest, away):
     form = calls(ErrorUrl=f"{PUBLIC_URL}/voice/client#rc=2", ErrorCode="11200")
 
     assert await post(client, "/voice/fallback", form) == expected
-
-
-async def test_the_fallback_holds_the_callee_against_the_allow_list_too(client, ingest):
-    form = calls(To="+19005550123", ErrorUrl=f"{PUBLIC_URL}/voice/client")
-
-    assert verbs((await post(client, "/voice/fallback", form))[1]) == ["Say", "Hangup"]
-    assert ingest.events == []

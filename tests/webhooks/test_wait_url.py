@@ -5,7 +5,7 @@ from unittest.mock import AsyncMock
 
 import pytest
 
-from conferral.runtime.errors import ProviderUnreachableError, SettingsError, StoreUnreachableError
+from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.webhooks import wait_url
@@ -16,12 +16,9 @@ from tests.webhooks.webhook_helpers import (
     CALLER,
     CONFERENCE,
     PUBLIC_URL,
-    TOKEN,
     a_party,
     facts,
     post,
-    settings,
-    signed,
 )
 
 MUSIC, RINGBACK = f"{PUBLIC_URL}/media/music.wav", f"{PUBLIC_URL}/media/ringback.wav"
@@ -76,24 +73,6 @@ async def test_waiting_party_hears_what_the_session_says_now(client, ingest, giv
     assert [event.name for event in ingest.events] == ([] if given else ["account_swept"])
 
 
-async def test_unknown_party_hears_the_audio_named_in_the_url(client, ingest):
-    ingest.facts = hears(WaitAudio.MUSIC)
-
-    _, document = await post(client, waiting(party="target"), FORM)
-
-    assert played(document) == RINGBACK
-
-
-async def test_same_wait_audio_is_requested_again_after_playing(client, ingest):
-    ingest.facts = hears(WaitAudio.MUSIC)
-    _, document = await post(client, waiting(), FORM)
-
-    ingest.facts = None
-    status, document = await post(client, next_url(document, "Redirect"), FORM)
-
-    assert (status, played(document)) == (200, MUSIC)
-
-
 @pytest.mark.parametrize("fault", ["away", "hangs"])
 async def test_without_redis_there_is_something_to_hear_all_the_same(
     client, ingest, metrics, lines, monkeypatch, fault
@@ -127,31 +106,6 @@ async def test_other_audio_or_none_is_a_setting(open_client, name, wait_audio, v
     assert played(document) == expected
 
 
-OWN_MUSIC = "https://cdn.example.com/tune.mp3?a=1&b=2"
-
-
-@pytest.mark.parametrize(
-    ("asked_for", "now", "music", "expected"),
-    [
-        ("music",    WaitAudio.MUSIC,    None,   OWN_MUSIC),
-        ("music",    WaitAudio.NONE,     "none", OWN_MUSIC),
-        ("ringback", WaitAudio.MUSIC,    None,   OWN_MUSIC),
-        ("music",    WaitAudio.RINGBACK, None,   RINGBACK),
-    ],
-)  # fmt: skip
-async def test_the_number_that_was_called_may_have_music_of_its_own(
-    open_client, ingest, asked_for, now, music, expected
-):
-    client = await open_client(CONFERRAL_MUSIC=music)
-    ingest.facts = facts(
-        "conferenced", attributes=ConferenceAttributes(wait_url=OWN_MUSIC), customer=a_party(wait_audio=now)
-    )
-
-    _, document = await post(client, waiting(asked_for), FORM)
-
-    assert played(document) == expected
-
-
 # ---- the greeting ------------------------------------------------------------------------------------------------
 
 
@@ -172,83 +126,6 @@ async def test_the_greeting_comes_first_and_leads_to_the_music(open_client, inge
 
     assert (status, *greeted(document)) == (200, expected, waiting("music"))
     assert ingest.reads == 1
-
-
-async def test_a_session_that_is_decided_upon_a_moment_later_is_greeted_in_its_own_words(
-    open_client, ingest, monkeypatch
-):
-    monkeypatch.setattr(wait_url, "_READ_EVERY_S", 0)
-    client = await open_client(CONFERRAL_GREETING="Welcome.")
-    known = facts("conferenced", attributes=ConferenceAttributes(greeting="Good morning."))
-    read = ingest.read
-
-    async def reads(session_id):
-        ingest.facts = known if ingest.reads == 2 else None
-        return await read(session_id)
-
-    monkeypatch.setattr(ingest, "read", reads)
-
-    _, document = await post(client, GREETING, FORM)
-
-    assert greeted(document)[0] == ["Good morning."]
-    assert ingest.reads == 3
-
-
-async def test_a_session_that_does_not_turn_up_is_greeted_in_the_words_of_the_settings(
-    open_client, ingest, metrics, monkeypatch
-):
-    monkeypatch.setattr(wait_url, "_READ_EVERY_S", 0)
-    client = await open_client(CONFERRAL_GREETING="Welcome.")
-
-    _, document = await post(client, GREETING, FORM)
-
-    assert greeted(document) == (["Welcome."], waiting("music"))
-    assert ingest.reads == 6
-    assert value_of(metrics.webhook_store_errors.labels("/voice/wait")) == 0
-
-
-@pytest.mark.parametrize("fault", ["away", "hangs"])
-async def test_without_redis_the_greeting_is_that_of_the_settings(open_client, ingest, monkeypatch, fault):
-    monkeypatch.setattr(wait_url, "_STORE_DEADLINE_S", 0.01)
-    client = await open_client(CONFERRAL_GREETING="Welcome.")
-    setattr(ingest, fault, True)
-
-    assert greeted((await post(client, GREETING, FORM))[1])[0] == ["Welcome."]
-
-
-@pytest.mark.parametrize("name", ["CONFERRAL_MUSIC", "CONFERRAL_RINGBACK"])
-@pytest.mark.parametrize("value", ["music", "ftp://example.com/a", "https://example.com/a b", "https://", "None"])
-def test_audio_that_is_no_url_stops_the_start(name, value):
-    with pytest.raises(SettingsError) as caught:
-        settings(**{name: value})
-
-    (problem,) = caught.value.problems
-    assert problem.startswith(
-        f'{name}: "{value}" is not valid; it must be the http:// or https:// URL of an audio file'
-    )
-
-
-@pytest.mark.parametrize(
-    ("target", "token", "account", "status"),
-    [
-        (waiting(), "another", ACCOUNT, 403),
-        (waiting(), TOKEN, "AC" + "9" * 32, 403),
-        (waiting("jazz"), TOKEN, ACCOUNT, 400),
-        (waiting(""), TOKEN, ACCOUNT, 400),
-        (f"/voice/wait?session={CALLER}&v=1", TOKEN, ACCOUNT, 400),
-        (waiting().replace("&v=1", "&party=agent&v=1"), TOKEN, ACCOUNT, 400),
-        (waiting().replace("&v=1", "&greeting=2&v=1"), TOKEN, ACCOUNT, 400),
-    ],
-)
-async def test_foreign_or_malformed_request_is_rejected(client, ingest, target, token, account, status):
-    assert await post(client, target, FORM | {"AccountSid": account}, token=token) == (status, "")
-    assert ingest.reads == 0
-
-
-@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD"])
-async def test_no_other_method_is_taken(client, method):
-    async with client.request(method, waiting(), headers=signed(waiting(), {})) as response:
-        assert (response.status, response.headers["Allow"]) == (405, "POST")
 
 
 CALLED = {"From": "+14155550123", "To": "+14155550100", "Direction": "inbound", "CallStatus": "in-progress"}
@@ -364,16 +241,6 @@ async def test_party_whose_join_was_lost_is_reported_as_it_waits_in_silence(clie
     )
 
 
-@pytest.mark.usefixtures("impatient")
-async def test_session_is_not_opened_again_where_no_agent_is_configured(open_client, ingest):
-    client = await open_client(CONFERRAL_AGENT="")
-
-    status, document = await post(client, OPENING, FORM | CALLED)
-
-    assert (status, played(document)) == (200, MUSIC)
-    assert ingest.events == []
-
-
 # ---- the request shows who is in the conference ----------------------------------------------------------------------
 
 
@@ -389,23 +256,3 @@ async def test_request_of_an_awaited_party_reports_that_it_has_joined(client, in
     assert not joined.start_on_enter
     await post(client, waiting("music"), FORM)
     assert ingest.events[1].token == joined.token
-
-
-@pytest.mark.parametrize("known", ["", "CF" + "9" * 32])
-async def test_request_reports_to_a_session_which_conference_it_comes_from(client, ingest, known):
-    """No list need show a conference that has not started, and its callbacks may be lost."""
-    ingest.facts = facts("transferring", phase="blind", conference_sid=known)
-
-    await post(client, waiting("music"), FORM)
-
-    (joined,) = ingest.events
-    assert (joined.name, joined.conference_sid, joined.call_sid) == ("participant_joined", CONFERENCE, CALLER)
-
-
-async def test_awaited_party_hears_music_even_if_its_arrival_can_not_be_stored(client, ingest, monkeypatch):
-    ingest.facts = awaited()
-    monkeypatch.setattr(ingest, "publish", AsyncMock(side_effect=StoreUnreachableError))
-
-    status, document = await post(client, waiting("music"), FORM)
-
-    assert (status, played(document)) == (200, MUSIC)

@@ -8,8 +8,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.web import bearer
 from conferral.runtime.web.bearer import WrongTokenLimiter
-from conferral.runtime.web.json_requests import BODY_BYTES_MAX, STATUS
-from conferral.webhooks.api.parameters import ErrorType
+from conferral.runtime.web.json_requests import BODY_BYTES_MAX
 from conferral.webhooks.api.routes import ROUTES
 from conferral.webhooks.server import HealthRoutes
 from tests.support.each import each
@@ -18,7 +17,6 @@ from tests.webhooks.api.api_helpers import BEARER, TOKEN, app_of, refusal
 pytestmark = pytest.mark.redis
 OURS = [route for route in ROUTES if route.is_ours]
 CLOSED = [route for route in OURS if route.needs_token]
-OPEN = [route for route in OURS if not route.needs_token]
 JSON = {"Content-Type": "application/json"}
 
 
@@ -54,12 +52,6 @@ async def test_api_returns_nothing_without_the_token(open_api, sent):
         assert headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_a_token_that_is_given_twice_is_none(open_api):
-    client = await open_api(headers=[("Authorization", f"Bearer {TOKEN}"), ("Authorization", f"Bearer {TOKEN}")])
-
-    assert (await ask(client, "GET", "/sessions"))[0] == 401
-
-
 async def test_wrong_tokens_are_limited_and_the_right_one_is_always_served(open_api, monkeypatch, lines):
     client = await open_api(headers={})
     wrong, right = {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {TOKEN}"}
@@ -76,12 +68,6 @@ async def test_wrong_tokens_are_limited_and_the_right_one_is_always_served(open_
     assert [(line["event"], line.get("count")) for line in lines if line["log_level"] != "debug"] == [
         ("api_token_refused", None), ("api_tokens_limited", 20),
     ]  # fmt: skip
-
-
-async def test_a_missing_token_is_never_too_many(open_api):
-    client = await open_api(headers={})
-
-    assert {(await ask(client, "GET", "/sessions"))[0] for _ in range(40)} == {401}
 
 
 class HandClock(SystemClock):
@@ -112,13 +98,6 @@ def test_wrong_tokens_are_counted_by_address_and_within_a_minute(monkeypatch):
         assert wrong.record("198.51.100.1") == expected_s
 
 
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-async def test_the_scheme_may_be_written_in_any_case(open_api, scheme):
-    client = await open_api(headers={"Authorization": f"{scheme} {TOKEN}"})
-
-    assert (await ask(client, "GET", "/sessions"))[0] == 200
-
-
 async def test_without_the_setting_the_api_is_shut_whatever_is_sent(open_api):
     client = await open_api(CONFERRAL_API_TOKEN=None)
 
@@ -127,13 +106,6 @@ async def test_without_the_setting_the_api_is_shut_whatever_is_sent(open_api):
 
         assert (status, body["error"]["type"]) == (503, "not-set-up")
         assert "CONFERRAL_API_TOKEN" in body["error"]["reason"]
-
-
-async def test_the_descriptions_need_no_token(open_api):
-    client = await open_api(headers={}, CONFERRAL_API_TOKEN=None)
-
-    for route in OPEN:
-        assert (await ask(client, "GET", route.path))[0] == 200
 
 
 # ---- methods, paths ----------------------------------------------------------------------------------------------
@@ -148,11 +120,6 @@ async def test_wrong_method_response_lists_allowed_methods(api, method):
 
         assert (status, body["error"]["type"], body["error"]["allowed"]) == (405, "method", methods)
         assert headers["Allow"] == ", ".join(methods)
-
-
-async def test_the_head_of_what_can_be_got_can_be_had(api):
-    async with api.head("/sessions") as response:
-        assert (response.status, response.content_type) == (200, "application/json")
 
 
 async def test_the_paths_are_found_under_the_public_urls_path_too(open_api):
@@ -186,13 +153,6 @@ async def test_invalid_query_is_explained(api, query, reason):
     status, body, _ = await ask(api, "GET", f"/sessions?{query}")
 
     assert (status, body["error"]) == (422, refusal("invalid", reason))
-
-
-@each("wait", ["-1", "61", "60.1", "nan", "inf", "1e9999", "6_0", " 1", "", "x", ".5", "5.", "%2B5", "007"])
-async def test_a_wait_is_seconds_up_to_a_minute(api, wait):
-    status, body, _ = await ask(api, "POST", f"/sessions/CS1/commands?wait={wait}", json={"type": "end"})
-
-    assert (status, body["error"]["reason"]) == (422, "wait must be seconds, 0 to 60")
 
 
 # ---- bodies ------------------------------------------------------------------------------------------------------
@@ -313,23 +273,3 @@ async def test_the_log_has_neither_ids_from_paths_nor_queries_nor_bodies(api, li
     assert [line["event"] for line in lines] == ["api_refused"] * 3
     assert "5550199" not in str(lines)
     assert {"url_path": "GET /sessions/{session}", "status": 404, "reason": "unknown"}.items() <= lines[0].items()
-
-
-@each(
-    "method, path, token, status",
-    [
-        ("PUT", "/sessions/CS1", TOKEN, 405),
-        ("GET", "/openapi.json?x=1", TOKEN, 422),
-        ("GET", "/sessions", None, 503),
-    ],
-)
-async def test_refusal_that_needs_no_token_is_not_logged(open_api, lines, method, path, token, status):
-    """Anyone can send any number of these."""
-    api = await open_api(headers={}, CONFERRAL_API_TOKEN=token)
-
-    assert (await ask(api, method, path))[0] == status
-    assert not [line for line in lines if line["log_level"] != "debug"]
-
-
-def test_every_kind_of_refusal_has_a_status():
-    assert set(ErrorType) <= set(STATUS)

@@ -7,9 +7,7 @@ import pytest
 from aiohttp import web
 
 from conferral.operations.command_submission import CommandSubmitter
-from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.statemachine.states import Phase, State
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.webhooks.api import handlers
@@ -87,14 +85,6 @@ async def test_every_command_is_published_as_the_stream_takes_it(api, store):
         of_stream = {name: text.lower() if isinstance(text, bool) else text for name, text in entry.items()}
         assert parse(of_stream).values == parse({"type": name, "session": CALLER, **fields}).values
         assert parse(entry).session == CALLER
-
-
-@pytest.mark.usefixtures("bridged")
-async def test_a_session_may_be_named_by_any_of_its_calls(api, store):
-    await store.set(KEYS.call(ALICE), CALLER)
-
-    assert (await ask(api, f"/sessions/{ALICE}/commands", {"type": "end"}))[0] == 202
-    assert (await published(store))[0]["session"] == ALICE
 
 
 @pytest.mark.parametrize("named", ["CS1", "14155550199"])
@@ -187,19 +177,6 @@ async def test_field_given_in_the_path_is_refused_in_the_body(api, store, path, 
     assert await published(store) == []
 
 
-@pytest.mark.usefixtures("bridged")
-async def test_requested_address_is_neither_logged_nor_returned(api, lines):
-    reported = [
-        await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "cold"}),
-        await ask(api, COMMANDS, {"type": "transfer", "to": "+14155550145", "mode": "warm"}),
-        await ask(api, COMMANDS, {"type": "end", "id": "14155550145"}),
-    ]
-
-    assert "5550145" not in str(lines)
-    assert "5550145" not in str(reported)
-    assert [line["event"] for line in lines] == ["api_refused", "command_published"]
-
-
 # ---- a new session -----------------------------------------------------------------------------------------------
 
 
@@ -213,12 +190,6 @@ async def test_call_response_includes_the_future_session_id(api, store, given):
     assert status == 202
     assert answer == {"command": entry["id"], "session": command_stream.session_id_of(entry["id"])}
     assert entry == {"type": "call", "id": answer["command"], **body, "timeout": "40", "by": "api"}
-
-
-async def test_a_call_may_name_its_session(api):
-    body = {"agent": "client:alice", "customer": "+14155550199", "session": "order-7", "id": "c7"}
-
-    assert await ask(api, "/sessions", body) == (202, {"command": "c7", "session": "order-7"})
 
 
 @pytest.mark.usefixtures("bridged")
@@ -253,19 +224,6 @@ async def test_the_same_command_under_the_same_id_is_answered_the_same(api, stor
 
 
 @pytest.mark.usefixtures("bridged")
-async def test_same_id_still_works_when_the_session_has_expired(api, store):
-    body = {"type": "end", "id": "night-17"}
-    await ask(api, COMMANDS, body)
-    await take_up(store)
-    await report_status(store, "night-17", "done")
-    await store.delete(KEYS.session(CALLER))
-
-    status, answer = await ask(api, f"{COMMANDS}?wait=5", body)
-
-    assert (status, answer["status"]) == (200, "done")
-
-
-@pytest.mark.usefixtures("bridged")
 @pytest.mark.parametrize("is_taken_up", [False, True])
 async def test_another_command_under_that_id_is_refused(api, store, is_taken_up):
     await ask(api, COMMANDS, {"type": "end", "id": "night-17"})
@@ -290,21 +248,6 @@ async def test_one_of_two_concurrent_api_commands_with_one_id_is_published(api, 
     assert len(await published(store)) == 1
 
 
-@pytest.mark.usefixtures("bridged")
-async def test_command_that_failed_to_publish_is_published_when_sent_again(api, store, monkeypatch):
-    body = {"type": "end", "id": "night-17"}
-
-    async def fails(*_arguments):
-        raise StoreUnreachableError("Redis can't be reached")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(command_stream, "publish", fails)
-        assert (await ask(api, COMMANDS, body))[0] == 503
-
-    assert await ask(api, COMMANDS, body) == (202, {"command": "night-17"})
-    assert [entry["id"] for entry in await published(store)] == ["night-17"]
-
-
 # ---- outcomes ----------------------------------------------------------------------------------------------------
 
 
@@ -318,16 +261,6 @@ async def test_a_command_is_known_from_the_moment_it_is_published(api, store):
     await take_up(store)
     await report_status(store, body["command"], "accepted")
     assert await asked(api, body["command"]) == (200, empty | {"status": "accepted", "session": CALLER, "by": "api"})
-
-
-@pytest.mark.usefixtures("bridged")
-async def test_outcome_of_a_command_from_the_stream_is_also_returned(api, store):
-    command_id = await command_stream.publish(store, KEYS, {"type": "end", "session": CALLER, "by": "night shift"})
-    await take_up(store)
-    await report_status(store, command_id, "failed", "busy")
-
-    expected = {"command": command_id, "status": "failed", "reason": "busy", "session": CALLER, "by": "night shift"}
-    assert await asked(api, command_id) == (200, expected)
 
 
 @pytest.mark.parametrize(
@@ -363,32 +296,6 @@ async def test_a_rejection_names_what_the_session_takes_instead(api, store):
     assert (status, body["error"]["type"], body["error"]["reason"]) == (409, "rejected", "no consult runs")
     assert {"convert", "transfer", "end"} <= set(body["error"]["allowed"])
     assert "merge" not in body["error"]["allowed"]
-
-
-@pytest.mark.parametrize("record", ["ended", "broken", "gone"])
-async def test_a_rejection_names_nothing_where_nothing_is_taken(api, store, record):
-    await put(store, session(state=State.ENDED, phase=Phase.NONE, ended_at_ms=1))
-    waiting = asyncio.create_task(ask(api, f"{COMMANDS}?wait=30", {"type": "end"}))
-    (command_id,) = await eventually(lambda: take_up(store))
-    if record == "broken":
-        await store.hset(KEYS.session(CALLER), "version", "x")
-    elif record == "gone":
-        await store.delete(KEYS.session(CALLER))
-    await report_status(store, command_id, "rejected", "it has ended")
-
-    status, body = await waiting
-
-    assert (status, body["error"]["allowed"]) == (409, [])
-
-
-@pytest.mark.usefixtures("bridged")
-async def test_when_the_time_is_up_the_command_is_only_named(api, store):
-    status, body = await ask(api, f"{COMMANDS}?wait=0.1", {"type": "end", "id": "c1"})
-
-    assert (status, body) == (202, {"command": "c1"})
-    await take_up(store)
-    await report_status(store, "c1", "accepted")
-    assert await ask(api, f"{COMMANDS}?wait=0.1", {"type": "end", "id": "c1"}) == (202, {"command": "c1"})
 
 
 @pytest.mark.usefixtures("bridged")

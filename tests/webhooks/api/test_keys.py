@@ -1,11 +1,9 @@
 """The header Idempotency-Key: a request that is sent again is the same command; the key is the command's id."""
 
-import asyncio
-
 import pytest
 from multidict import CIMultiDict
 
-from tests.webhooks.api.api_helpers import CALLER, KEYS, published, put, refusal, report_status, session, take_up
+from tests.webhooks.api.api_helpers import CALLER, published, put, refusal, session
 
 pytestmark = pytest.mark.redis
 COMMANDS = f"/sessions/{CALLER}/commands"
@@ -22,34 +20,6 @@ async def ask(client, path, body, *keys):
     headers = CIMultiDict([("Idempotency-Key", key) for key in keys])
     async with client.post(path, json=body, headers=headers) as response:
         return response.status, await response.json()
-
-
-@pytest.mark.parametrize(("path", "body"), [(COMMANDS, {"type": "end"}), ("/sessions", CALL)])
-async def test_the_same_request_is_one_command_and_answered_the_same(api, store, path, body):
-    first = await ask(api, path, body, KEY)
-    assert await take_up(store) == [KEY]
-    again = await ask(api, path, body, f'"{KEY}"')  # as the draft has it, and as many send it
-
-    assert first == again
-    assert (first[0], first[1]["command"]) == (202, KEY)
-    assert await published(store) == []
-
-
-async def test_one_of_several_concurrent_requests_with_the_same_key_is_executed(api, store):
-    answers = await asyncio.gather(*(ask(api, COMMANDS, {"type": "end"}, KEY) for _ in range(8)))
-
-    assert answers == [(202, {"command": KEY})] * 8
-    assert await take_up(store) == [KEY]
-
-
-async def test_its_outcome_is_the_answer_as_often_as_it_is_waited_for(api, store):
-    await ask(api, COMMANDS, {"type": "end"}, KEY)
-    await take_up(store)
-    await report_status(store, KEY, "rejected", "no consult runs")
-
-    for _ in range(2):
-        status, answer = await ask(api, f"{COMMANDS}?wait=5", {"type": "end"}, KEY)
-        assert (status, answer["error"]["reason"]) == (409, "no consult runs")
 
 
 @pytest.mark.parametrize(
@@ -91,11 +61,3 @@ async def test_a_command_has_one_id(api, store):
         (422, "id and the header Idempotency-Key differ; send only one"),
     ]
     assert await published(store) == before
-
-
-async def test_a_request_that_was_refused_has_used_no_key(api, store):
-    assert (await ask(api, "/sessions/CA9/commands", {"type": "end"}, KEY))[0] == 404
-    assert (await ask(api, COMMANDS, {"type": "hold"}, KEY))[0] == 422
-    assert await store.exists(KEYS.command(KEY)) == 0
-
-    assert await ask(api, COMMANDS, {"type": "end"}, KEY) == (202, {"command": KEY})

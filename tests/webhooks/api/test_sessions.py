@@ -115,17 +115,6 @@ async def test_conference_and_transfer_of_a_session_are_objects(api, store):
     )
 
 
-async def test_words_of_a_later_version_are_returned_as_they_are(api, store):
-    await put(store, session())
-    await store.hset(
-        KEYS.session(CALLER), mapping={"state": "flying", "party.customer.status": "singing", "mood": "good"}
-    )
-
-    _, answer = await get(api, f"/sessions/{CALLER}")
-
-    assert (answer["state"], answer["parties"]["customer"]["status"], "mood" in answer) == ("flying", "singing", False)
-
-
 @each("path", ["/sessions/{}", "/sessions/{}/log"])
 @each(
     "named, shown",
@@ -147,19 +136,6 @@ async def test_unknown_session_is_not_found(api, path, named, shown):
     )
 
 
-async def test_log_of_an_expired_session_is_not_found_by_its_calls(api, store):
-    """The index of calls outlives the session."""
-    await store.set(KEYS.call(CALLER), CALLER)
-
-    assert (await get(api, f"/sessions/{CALLER}/log"))[0] == 404
-
-
-async def test_foreign_redis_key_is_not_a_session(api, store):
-    await store.set(KEYS.session(CALLER), "text")
-
-    assert (await get(api, f"/sessions/{CALLER}"))[0] == 404
-
-
 # ---- lists -------------------------------------------------------------------------------------------------------
 
 
@@ -178,29 +154,6 @@ async def test_a_list_leads_through_all_sessions_the_live_ones_first(api, store)
         assert sorted(found) == sorted(live + over)
         assert set(found[:25]) == set(live)
         assert pages == 1 or limit == 7
-
-
-@pytest.mark.parametrize("state", list(State))
-async def test_a_list_can_be_of_one_state(api, store, state):
-    moved = [replace(session(f"s-{one}"), state=one) for one in State if one is not State.ENDED]
-    await put(store, *moved, ended("s-ended", 1_000))
-
-    assert await all_pages(api, f"state={state}") == ([f"s-{state}"], 1)
-
-
-@pytest.mark.parametrize("lost", ["id", "state"])
-async def test_a_record_that_is_no_session_costs_the_list_nothing_else(api, store, lost):
-    await put(store, session("s-1"), session("s-2"), session("s-3"))
-    await store.hdel(KEYS.session("s-2"), lost)
-
-    found, _ = await all_pages(api, "limit=1")
-
-    assert sorted(found) == ["s-1", "s-3"]
-    assert (await get(api, "/sessions/s-2"))[0] == 404
-
-
-async def test_an_empty_list_has_no_next_page(api):
-    assert await get(api, "/sessions") == (200, {"sessions": [], "cursor": None})
 
 
 # ---- logs --------------------------------------------------------------------------------------------------------
@@ -254,13 +207,6 @@ async def test_effects_that_cannot_be_understood_are_left_out(api, store, effect
     status, body = await get(api, f"/sessions/{CALLER}/log")
 
     assert (status, body["entries"][0]["effects"]) == (200, [])
-
-
-async def test_effects_with_non_text_values_do_not_break_the_log(api, store):
-    await put(store, session())
-    await store.xadd(KEYS.log(CALLER), entry(4, effects='[{"id": 1, "kind": null}]'))
-
-    assert (await get(api, f"/sessions/{CALLER}/log"))[0] == 200
 
 
 async def test_the_cursor_of_one_list_is_none_of_another(api, store):

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from conferral.operations.command_submission import CommandSubmitter
-from conferral.operations.redis_limiter import RedisLimiter
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as app_module
@@ -13,64 +12,6 @@ from conferral.webhooks.api.app import CONCURRENT_MAX
 from tests.webhooks.api.api_helpers import CALLER, KEYS, ask, eventually, put, report_status, session, take_up
 
 PATHS = ["/sessions", f"/sessions/{CALLER}", f"/sessions/{CALLER}/log", "/commands/c1"]
-
-
-# ---- turns -------------------------------------------------------------------------------------------------------
-
-
-async def test_concurrent_redis_operations_are_limited():
-    turns, running, most = RedisLimiter(CONCURRENT_MAX), 0, 0
-
-    async def act():
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
-        return "told"
-
-    assert await asyncio.gather(*(turns(act()) for _ in range(50))) == ["told"] * 50
-    assert most == CONCURRENT_MAX
-    await turns.close()
-
-
-async def test_no_one_waits_past_the_deadline_and_started_work_keeps_its_turn():
-    turns, gate = RedisLimiter(CONCURRENT_MAX, deadline_s=0.05), asyncio.Event()
-
-    for _ in range(CONCURRENT_MAX):
-        with pytest.raises(StoreUnreachableError, match="did not answer in time"):
-            await turns(gate.wait())
-    with pytest.raises(StoreUnreachableError, match="too much to do"):
-        await turns(gate.wait())
-
-    gate.set()
-    await turns.close()
-    assert await turns(gate.wait()) is True
-
-
-async def test_failure_is_raised_and_frees_the_slot():
-    turns = RedisLimiter(CONCURRENT_MAX)
-
-    async def fails():
-        raise StoreUnreachableError("away")
-
-    for _ in range(CONCURRENT_MAX + 1):
-        with pytest.raises(StoreUnreachableError, match="away"):
-            await turns(fails())
-
-
-async def test_failure_after_the_caller_gave_up_is_not_logged(caplog):
-    turns, gate = RedisLimiter(CONCURRENT_MAX, deadline_s=0.01), asyncio.Event()
-
-    async def fails():
-        await gate.wait()
-        raise StoreUnreachableError("away")
-
-    with pytest.raises(StoreUnreachableError, match="did not answer in time"):
-        await turns(fails())
-    gate.set()
-    await turns.close()
-    assert caplog.records == []
 
 
 # ---- without Redis -----------------------------------------------------------------------------------------------
