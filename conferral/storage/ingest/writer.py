@@ -19,15 +19,15 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.ingest.command_queue import DEADLINE_S, PIPELINES_MAX, Command, CommandQueue
+from conferral.storage.ingest.command_queue import DEADLINE_S, Command, CommandQueue
 from conferral.storage.ingest.load_shedding import LoadShedding
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 from conferral.storage.queries.redis_warnings import read_warnings
 
-#: Connections to each server, count: one for each pipeline and for `ServerWatch`; a cluster has more pipelines.
-CONNECTIONS_MAX = 2 * PIPELINES_MAX
+#: Connections to each server, count: for pipelines, of which a cluster has more, and for `ServerWatch`.
+CONNECTIONS_MAX = 16
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
 IDENTITY_WINDOW_S = 60
