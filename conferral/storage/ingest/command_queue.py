@@ -18,8 +18,8 @@ from conferral.storage.connection.client import Client, is_cluster, is_transient
 DEADLINE_S = 2.0
 #: Pause before commands are retried after a broken connection, seconds.
 RETRY_AFTER_S = 0.05
-#: Callers per pipeline, and pipelines at once, count: while one is answered, the next gathers. On a cluster, each caller has its own pipeline: one that waits
-#: for a silent node delays no other.
+#: Callers per pipeline, and pipelines at once, count: while one is answered, the next gathers. On a cluster, each
+#: caller has its own pipeline: one that waits for a silent node delays no other.
 PIPELINE_MAX, PIPELINES_MAX = 500, 2
 CLUSTER_PIPELINE_MAX, CLUSTER_PIPELINES_MAX = 1, 64
 #: Size of the commands without an answer, bytes; more are refused at once. In memory, they take four times as much.
