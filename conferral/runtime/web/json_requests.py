@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,8 +100,6 @@ async def read_json_object(request: web.Request) -> dict[str, Any]:
         # orjson takes the last of two fields with the same name. A number may be too long for `int`.
         json.loads(body, object_pairs_hook=_refuse_repeated, parse_int=str)
     except (orjson.JSONDecodeError, RecursionError):
-        if _has_large_number(body):
-            raise RequestError("invalid", "a number in the body is too large") from None
         raise RequestError("malformed", "the body is not valid JSON in UTF-8") from None
     if not isinstance(found, dict):
         raise RequestError("invalid", "the body must be a JSON object")
@@ -113,16 +110,6 @@ def content_length(headers: Mapping[str, str]) -> int:
     """Return a parsed request's Content-Length in bytes; 0 without one."""
     # aiohttp accepts digits below 2**64 after any number of zeros, but `int` refuses more than 4,300 digits.
     return int(headers.get("content-length", "0")[-20:])
-
-
-def _has_large_number(body: bytes) -> bool:
-    """Whether a body is JSON except for a number beyond a double's range."""
-    numbers: list[str] = []
-    try:
-        json.loads(body.decode(), parse_int=numbers.append, parse_float=numbers.append)
-    except (ValueError, RecursionError):
-        return False
-    return any(math.isinf(float(number)) for number in numbers)
 
 
 def _refuse_repeated(fields: list[tuple[str, Any]]) -> None:

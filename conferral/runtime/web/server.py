@@ -16,8 +16,10 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from conferral.runtime.clock import SystemClock
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.errors import SettingsError
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.guard import Guard, check_connections, report_requests
 
@@ -114,8 +116,7 @@ class _ServerLog(logging.Logger):
     def __init__(self, metrics: Metrics) -> None:
         super().__init__("aiohttp.server", logging.DEBUG)  # some malformed requests are logged at this level
         self._metrics = metrics
-        self._count = 0
-        self._logged_at_s: float | None = None
+        self._limit = LogRateLimit(SystemClock())
 
     def handle(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -128,11 +129,8 @@ class _ServerLog(logging.Logger):
 
     def _count_malformed(self) -> None:
         self._metrics.malformed_requests.inc()
-        self._count += 1
-        now_s = asyncio.get_running_loop().time()
-        if self._logged_at_s is None or now_s - self._logged_at_s >= MALFORMED_LOG_EVERY_S:
-            log.warning("requests_malformed", count=self._count)
-            self._logged_at_s, self._count = now_s, 0
+        if count := self._limit.count("malformed", MALFORMED_LOG_EVERY_S):
+            log.warning("requests_malformed", count=count)
 
 
 T = TypeVar("T")
