@@ -24,7 +24,7 @@ def api_page() -> str:
     return page(
         "webhooks/api/", "# The control API, route by route\n", intro,
         table(("Request", "Does", "Needs the token"), routes),
-        *(_section(route) for route in ROUTES if route.is_ours),
+        *(_section(route) for route in ROUTES),
         "## Commands and their fields\n", prose(_COMMANDS),
         table(("Command", "Required fields", "Optional fields"), _commands()),
         table(("Field", "Meaning"), _meanings()),

@@ -1,6 +1,7 @@
 """The webhooks application: routes, and answers to rejected requests."""
 
 from dataclasses import replace
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -68,13 +69,13 @@ def make_app(
     signed = signed_routes(dependencies)
     health = HealthRoutes(ingest, metrics, schema or SchemaVersion(), draining)
     rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
-    shared = _Shared(dependencies, rescue, clock)
+    answers = _Answers(dependencies, rescue, clock)
     audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, action in signed.items():
-            route = _SignedRoute(path, action, shared, prefix_was_kept=bool(prefix))
-            app.router.add_route(hdrs.METH_ANY, prefix + path, route.handle)
+            rules = Rules(bool(prefix), is_voice=path.startswith("/voice/"), is_new_call=path in VOICE_URL_PATHS)
+            app.router.add_route(hdrs.METH_ANY, prefix + path, partial(answers.answer, path, action, rules))
         for path, file in audio.items():
             app.router.add_get(prefix + path, file.send)
         app.router.add_get(f"{prefix}/healthz", health.alive)
@@ -107,80 +108,63 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
     }
 
 
-class _Shared:
+class _Answers:
+    """Answers requests on signed paths."""
+
     def __init__(self, dependencies: Dependencies, rescue: Rescue, clock: Clock) -> None:
-        self.authenticator = RequestAuthenticator(dependencies.settings)
-        self.documents = dependencies.documents
-        self.metrics = dependencies.metrics
-        self.rescue = rescue
-        self.clock = clock
-        self.log_limit = LogRateLimit(clock)
+        self._authenticator = RequestAuthenticator(dependencies.settings)
+        self._documents = dependencies.documents
+        self._metrics = dependencies.metrics
+        self._rescue = rescue
+        self._clock = clock
+        self._log_limit = LogRateLimit(clock)
 
-    def record_rejection(self, path: str, status: int, reason: Rejection) -> None:
-        """Count a rejected request, and log some, without any request data."""
-        self.metrics.webhook_rejections.labels(path, reason.value).inc()
-        if count := self.log_limit.count((path, reason), REFUSALS_LOG_EVERY_S):
-            log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
-
-
-class _SignedRoute:
-    def __init__(self, path: str, action: Action, shared: _Shared, *, prefix_was_kept: bool) -> None:
-        self._path = path
-        self._action = action
-        self._shared = shared
-        is_voice = path.startswith("/voice/")
-        self._rules = Rules(prefix_was_kept, is_voice=is_voice, is_new_call=path in VOICE_URL_PATHS)
-
-    async def handle(self, request: web.Request) -> web.Response:
-        shared, path = self._shared, self._path
-        started_s = shared.clock.monotonic_s()
+    async def answer(self, path: str, action: Action, rules: Rules, request: web.Request) -> web.Response:
+        started_s = self._clock.monotonic_s()
         form: Form | None = None
         query = request.raw_path.partition("?")[2]
         try:
-            with contain(ItemKind.WEBHOOK, shared.metrics, passing=_EXPECTED_ERRORS, url_path=path) as boundary:
-                form = await shared.authenticator.authenticate(request, self._rules)
-                response = await self._action(form, query)
+            with contain(ItemKind.WEBHOOK, self._metrics, passing=_EXPECTED_ERRORS, url_path=path) as boundary:
+                form = await self._authenticator.authenticate(request, rules)
+                response = await action(form, query)
             if boundary.unexpected is not None:
                 response = web.Response(status=500)
                 if form is not None:
-                    response = await shared.rescue.answer(path, form, query, _EXPECTED_ERRORS)
-        except RejectedError as error:
-            is_unsigned = error.reason is Rejection.UNSIGNED
-            if is_unsigned and shared.authenticator.is_probe(request, shared.clock.wall_ms() / 1000):
-                return web.Response(status=error.status)
-            is_signed = error.reason is Rejection.REPEATED_FIELD
-            response = self._answer_malformed(error.reason) if is_signed else self._reject(error.status, error.reason)
-        except ReplayedCallError:
-            if count := shared.log_limit.count((path, "replayed"), REFUSALS_LOG_EVERY_S):
-                log.warning("webhook_replayed", url_path=path, count=count)
-            response = twiml_response(shared.documents.hang_up())
-        except TooManyVisitsError:
-            response = twiml_response(shared.documents.say_and_hang_up(Phrase.UNREACHABLE))
-        except CallbackUrlError:
-            response = self._answer_malformed(Rejection.MALFORMED_URL)
-        except MalformedCallbackError:
-            response = self._answer_malformed(Rejection.MALFORMED_FIELD)
-        else:
+                    response = await self._rescue.answer(path, form, query, _EXPECTED_ERRORS)
             if request.raw_path.endswith(number_setup.TARGET):  # of `conferral check`: no refused callback
                 return response
-        duration_s = shared.clock.monotonic_s() - started_s
-        shared.metrics.webhook_requests.labels(path, str(response.status)).observe(duration_s)
+        except RejectedError as error:
+            is_unsigned = error.reason is Rejection.UNSIGNED
+            if is_unsigned and self._authenticator.is_probe(request, self._clock.wall_ms() / 1000):
+                return web.Response(status=error.status)
+            # Its caller hears a message, since Twilio has signed it.
+            is_message = error.reason is Rejection.REPEATED_FIELD and rules.is_new_call
+            response = self._reject(path, 200 if is_message else error.status, error.reason)
+        except ReplayedCallError:
+            if count := self._log_limit.count((path, "replayed"), REFUSALS_LOG_EVERY_S):
+                log.warning("webhook_replayed", url_path=path, count=count)
+            response = twiml_response(self._documents.hang_up())
+        except TooManyVisitsError:
+            response = twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
+        except CallbackUrlError:
+            response = self._reject(path, 200 if rules.is_new_call else 400, Rejection.MALFORMED_URL)
+        except MalformedCallbackError:
+            response = self._reject(path, 200 if rules.is_new_call else 400, Rejection.MALFORMED_FIELD)
+        duration_s = self._clock.monotonic_s() - started_s
+        self._metrics.webhook_requests.labels(path, str(response.status)).observe(duration_s)
         return response
 
-    def _answer_malformed(self, reason: Rejection) -> web.Response:
-        if self._path not in VOICE_URL_PATHS:
-            return self._reject(400, reason)
-        self._shared.record_rejection(self._path, 200, reason)
-        return twiml_response(self._shared.documents.say_and_hang_up(Phrase.UNREACHABLE))
+    def _reject(self, path: str, status: int, reason: Rejection) -> web.Response:
+        """Count a rejected request, and answer it; a status of 200 says a message.
 
-    def _reject(self, status: int, reason: Rejection) -> web.Response:
-        self._shared.record_rejection(self._path, status, reason)
-        return empty_response(status)
-
-
-def empty_response(status: int) -> web.Response:
-    """Return a response without a body; close where the request has more."""
-    response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)
-    if status in (408, 413):
-        response.force_close()  # do not wait for the rest of the body
-    return response
+        The log has some of them, without any request data.
+        """
+        self._metrics.webhook_rejections.labels(path, reason.value).inc()
+        if count := self._log_limit.count((path, reason), REFUSALS_LOG_EVERY_S):
+            log.warning("webhook_rejected", url_path=path, status=status, reason=reason.value, count=count)
+        if status == 200:
+            return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
+        response = web.Response(status=status, headers={hdrs.ALLOW: "POST"} if status == 405 else None)
+        if status in (408, 413):
+            response.force_close()  # do not wait for the rest of the body
+        return response

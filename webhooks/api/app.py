@@ -54,8 +54,7 @@ def add_api(
     bearer = BearerAuthenticator(settings.api_token, clock) if settings.api_token else None
     paths: dict[str, dict[str, Route]] = {}
     for route in ROUTES:
-        if route.is_ours:
-            paths.setdefault(route.path, {})[route.method] = route
+        paths.setdefault(route.path, {})[route.method] = route
     # A proxy may strip the public URL's path or keep it; both are served.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, routes in paths.items():
@@ -63,7 +62,7 @@ def add_api(
             # Accept any text between two slashes; the handler rejects invalid ids.
             pattern = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
             app.router.add_route(hdrs.METH_ANY, prefix + pattern, _make_handler(path, answers, bearer, metrics, clock))
-    app.middlewares.append(_answer_unmatched)
+    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _answer_unmatched)
 
     async def stop_waiting(_app: web.Application) -> None:
         handlers.stop_waiting()
@@ -114,18 +113,9 @@ def _make_handler(
     return handle
 
 
-@web.middleware
-async def _answer_unmatched(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _answer_unmatched(_request: web.Request) -> web.Response:
     """Answer a request without a route in JSON, unlogged: anyone can send it."""
-    unmatched = request.match_info.http_exception
-    if unmatched is None:
-        return await handler(request)
-    if isinstance(unmatched, web.HTTPMethodNotAllowed):
-        error = _wrong_method(sorted(unmatched.allowed_methods))
-    else:
-        error = RequestError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists all paths")
+    error = RequestError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists all paths")
     return error.response(docs=f"{ERRORS_PAGE}#{error.type}")
 
 

@@ -241,10 +241,3 @@ class IssuedToken(BaseModel):
     token: str = Field(repr=False)
     identity: str = Field(repr=False)
     expires_at: str = Field(description="ISO 8601, UTC")
-
-
-class Ready(BaseModel):
-    """Whether callbacks and commands can be stored."""
-
-    ready: bool
-    missing: list[str] = Field(description="what is unreachable")

@@ -114,12 +114,8 @@ def _responses(route: Route) -> dict[str, Any]:
 
 
 def _response(answer: ResponseSpec) -> dict[str, Any]:
-    schema: dict[str, Any]
-    if answer.model is not None:
-        schema = {"$ref": _REF + answer.model.__name__}
-    else:
-        schema = {"type": "object"} if answer.content_type == "application/json" else {"type": "string"}
-    return {"description": answer.description, "content": {answer.content_type: {"schema": schema}}}
+    schema = {"type": "object"} if answer.model is None else {"$ref": _REF + answer.model.__name__}
+    return {"description": answer.description, "content": {"application/json": {"schema": schema}}}
 
 
 @cache  # depends on the code alone

@@ -20,10 +20,9 @@ Body = type[models.TokenRequest] | tuple[type[Command], ...]
 class ResponseSpec:
     """The answer under one status."""
 
-    #: None if the answer is not JSON.
+    #: None for this description.
     model: type[BaseModel] | None
     description: str
-    content_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +42,13 @@ class Route:
     body_without: tuple[str, ...] = ()
     more_error_types: tuple[ErrorType, ...] = ()
     needs_token: bool = True
-    #: Whether the API answers it; others are only described.
-    is_ours: bool = True
 
     @property
     def error_types(self) -> list[ErrorType]:
         """All error types of the route, sorted by status."""
-        kinds = [*self.more_error_types]
+        kinds = [*self.more_error_types, ErrorType.INVALID]
         if self.body:
-            kinds += (ErrorType.MALFORMED, ErrorType.TIMEOUT, ErrorType.TOO_LARGE, ErrorType.INVALID)
-        if self.is_ours:
-            kinds += (ErrorType.INVALID,)
+            kinds += (ErrorType.MALFORMED, ErrorType.TIMEOUT, ErrorType.TOO_LARGE)
         if self.needs_token:
             kinds += (ErrorType.UNAUTHORIZED, ErrorType.TOO_MANY, ErrorType.NOT_SET_UP, ErrorType.STORE)
         return sorted(set(kinds), key=lambda kind: (STATUS[kind], kind))
@@ -73,8 +68,6 @@ class Route:
         """The kinds of ids in the path."""
         return re.findall(r"{(\w+)}", self.path)
 
-
-_TEXT = "text/plain"
 
 ROUTES = (
     Route(
@@ -155,37 +148,7 @@ ROUTES = (
         "describe_http",
         "Describe this API",
         "OpenAPI 3.1.",
-        {200: ResponseSpec(None, "This description", "application/json")},
+        {200: ResponseSpec(None, "This description")},
         needs_token=False,
-    ),
-    Route(
-        hdrs.METH_GET,
-        "/healthz",
-        "alive",
-        "Whether the process answers",
-        "Does not use Redis.",
-        {200: ResponseSpec(None, "It does", _TEXT)},
-        needs_token=False,
-        is_ours=False,
-    ),
-    Route(
-        hdrs.METH_GET,
-        "/readyz",
-        "ready",
-        "Whether callbacks and commands can be stored",
-        "Tries a write to Redis.",
-        {200: ResponseSpec(models.Ready, "They can"), 503: ResponseSpec(models.Ready, "They can't")},
-        needs_token=False,
-        is_ours=False,
-    ),
-    Route(
-        hdrs.METH_GET,
-        "/metrics",
-        "metrics",
-        "Metrics",
-        "In Prometheus's text format.",
-        {200: ResponseSpec(None, "The metrics", _TEXT)},
-        needs_token=False,
-        is_ours=False,
     ),
 )
