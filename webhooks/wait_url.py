@@ -15,7 +15,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import SILENCE
-from conferral.statemachine.events import AccountSwept
+from conferral.statemachine.events import AccountSwept, Event
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio
@@ -162,11 +162,7 @@ class WaitRoutes(Routes):
             return  # the party is in no conference
         if view.opening == Opening.OVER and event.conference_sid == view.conference_sid:
             return  # a late request: a read of that conference shows who is in it
-        try:
-            async with store_timeout(_STORE_DEADLINE_S):
-                await self._ingest.publish(event)
-        except StoreError as error:
-            log_unreachable(error, url_path=WAIT_PATH, session_id=params.session_id)
+        await self._publish(event)
 
     async def _report_unknown(self, session_id: str, form: Form) -> None:
         """Let the workers search for the conference of an unknown session."""
@@ -175,12 +171,16 @@ class WaitRoutes(Routes):
             event = AccountSwept(
                 session_id=session_id, token=f"{UNKNOWN}:{conference}", finding=UNKNOWN, conference_sid=conference
             )  # fmt: skip
-            async with store_timeout(_STORE_DEADLINE_S):
-                await self._ingest.publish(event)
         except MalformedCallbackError:
             return  # the party is in no conference
+        await self._publish(event)
+
+    async def _publish(self, event: Event) -> None:
+        try:
+            async with store_timeout(_STORE_DEADLINE_S):
+                await self._ingest.publish(event)
         except StoreError as error:
-            log_unreachable(error, url_path=WAIT_PATH, session_id=session_id)
+            log_unreachable(error, url_path=WAIT_PATH, session_id=event.session_id)
 
     async def _reopen(self, session_id: str, form: Form) -> None:
         """Reopen a session that Redis lost, if Twilio shows the caller alone."""
