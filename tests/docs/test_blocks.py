@@ -84,6 +84,7 @@ def test_settings_to_be_exported_are_enough_to_begin_with(markdown: Path) -> Non
 @each_page
 def test_requests_that_are_to_be_typed_are_answered_by_the_api(markdown: Path) -> None:
     routes = [(route.method, re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path))) for route in ROUTES]
+    routes.append(("GET", re.compile("/(healthz|readyz|metrics)")))
     for command in typed(run_blocks, markdown):
         if command[0] != "curl":
             continue
