@@ -33,12 +33,8 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
         web.post("/sandbox/phones", control.script_phone),
         web.post("/sandbox/calls", control.call_in),
         web.post("/sandbox/browser-calls", control.browser_calls),
-        web.post("/sandbox/callbacks", control.send_callback),
         web.get("/sandbox/calls", control.calls),
-        web.post("/sandbox/foreign", control.add_foreign),
         web.post("/sandbox/calls/{sid}/{act}", control.call_action),
-        web.get("/sandbox/conferences", control.conferences),
-        web.get("/sandbox/recordings", control.recordings),
         web.get("/sandbox/ledger", control.request_log),
         web.get("/sandbox/hearing", control.audibility),
         web.get("/sandbox/faults", control.pending_faults),
@@ -138,34 +134,6 @@ class ControlRoutes:
         call = await self._sandbox.call_from_browser(str(body["identity"]), params=_texts(body, "params"), **texts)
         return json_response(describe(call), 201)
 
-    async def send_callback(self, request: web.Request) -> web.Response:
-        """Send a callback that the model itself would never send."""
-        body = await read_json_object(request, ("sid", "event"), ("params",))
-        self._sandbox.send_callback(str(body["sid"]), str(body["event"]), _texts(body, "params"))
-        return json_response({"sid": body["sid"], "event": body["event"]}, 201)
-
-    async def add_foreign(self, request: web.Request) -> web.Response:
-        """Add another application's calls, or a conference with `members`."""
-        body = await read_json_object(request, (), ("calls", "status", "conference", "members", "age_s"))
-        try:
-            count, members = int(body.get("calls", 0)), int(body.get("members", 2))
-            age_s, status = self._age_s(body.get("age_s", 0.0)), str(body.get("status", "in-progress"))
-            calls = self._sandbox.add_foreign_calls(count, status=status, age_s=age_s)
-            name = str(body.get("conference", ""))
-            conference = (
-                self._sandbox.add_foreign_conference(name, participant_count=members, age_s=age_s) if name else None
-            )
-        except (TypeError, ValueError) as error:
-            raise ControlError(422, str(error)) from error
-        return json_response({"calls": [call.sid for call in calls], "conference": conference}, 201)
-
-    def _age_s(self, value: Any) -> float:
-        """Return an age; raise ValueError for a date that lists can't show."""
-        age_s = float(value)
-        if not 0 <= age_s <= self._sandbox.now_s:
-            raise ValueError("age_s must be seconds, 0 or more, but not from before 1970")
-        return age_s
-
     async def calls(self, request: web.Request) -> web.Response:
         """List all legs, or with `?live=true` those that haven't ended."""
         live = request.query.get("live") == "true"
@@ -198,45 +166,6 @@ class ControlRoutes:
         else:
             raise ControlError(404, f"no such act: {act}; there are press, move, {', '.join(acts)}")
         return json_response(describe(call))
-
-    async def conferences(self, request: web.Request) -> web.Response:
-        """List all conferences, or with `?live=true` those that haven't ended."""
-        live = request.query.get("live") == "true"
-        shown = [
-            {
-                **pick(conference, "sid", "name", "status", "reason_ended", "region"),
-                "max_participants": conference.participants_max,
-                "participants": [
-                    {
-                        **pick(it, "call_sid", "label", "status", "muted", "coaching"),
-                        "hold": it.is_held,
-                        "call_sid_to_coach": it.coach_sid,
-                        "speaking": it.is_speaking,
-                        "start_conference_on_enter": it.settings.start_on_enter,
-                        "end_conference_on_exit": it.end_on_exit,
-                        "beep": it.settings.beep,
-                        "jitter_buffer_size": it.settings.jitter_buffer,
-                    }
-                    for it in conference.participants.values()
-                ],
-            }
-            for conference in self._sandbox.model.state.conferences.values()
-            if not live or conference.status != "completed"
-        ]
-        return json_response({"conferences": shown})
-
-    async def recordings(self, _request: web.Request) -> web.Response:
-        """List all recordings, with the voices on them."""
-        shown = [
-            {
-                **pick(it, "sid", "call_sid", "conference_sid", "status"),
-                **pick(it.settings, "channels", "track"),
-                "length_s": it.length_s(self._sandbox.now_s),
-                "spans": [{**pick(span, "since_s", "until_s"), "voices": sorted(span.voices)} for span in it.spans],
-            }
-            for it in self._sandbox.recordings()
-        ]
-        return json_response({"recordings": shown})
 
     async def request_log(self, _request: web.Request) -> web.Response:
         """List all requests received and sent."""

@@ -7,8 +7,6 @@ must not place calls here, neither through cross-site requests nor through DNS r
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,15 +18,13 @@ from aiohttp import hdrs, web
 from conferral.runtime.web.pages import add_headers, is_loopback, is_same_origin, page, static_routes
 from conferral.runtime.web.server import close_in_time
 from conferral.sandbox import views
-from conferral.sandbox.http import ControlError, json_response, pick, read_json_object
+from conferral.sandbox.http import json_response, pick
 from conferral.sandbox.request_log import DeliveryEntry, NumberedLog, RestEntry
 from conferral.sandbox.rest_routes import VERSION
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.sandbox.views import iso
 
 STATIC = Path(__file__).parent / "static"
-AFTER_S_MAX = 3_600.0
-REPEATS_MAX = 20
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -42,7 +38,6 @@ def add_page_routes(app: web.Application, sandbox: SandboxRuntime) -> None:
 
     app.router.add_get("/", front)
     app.router.add_get("/sandbox/live", live.serve)
-    app.router.add_post("/sandbox/deliveries/{number:[0-9]{1,9}}/again", partial(_send_again, sandbox))
     app.router.add_routes(static_routes(STATIC))
     app.middlewares.append(reject_cross_origin)
     app.on_response_prepare.append(_add_headers)
@@ -70,35 +65,6 @@ async def reject_cross_origin(request: web.Request, handler: Next) -> web.Stream
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     if not request.path.startswith(VERSION):  # Twilio's responses have none of these headers
         await add_headers(request, response)
-
-
-async def _send_again(sandbox: SandboxRuntime, request: web.Request) -> web.Response:
-    """Repeat a logged request, with the same idempotency token or a new one."""
-    body = await read_json_object(request, (), ("token", "after_s", "times"))
-    token, after_s, times = body.get("token", "same"), body.get("after_s", 0), body.get("times", 1)
-    if token not in ("same", "new"):
-        raise ControlError(422, "token must be same or new")
-    if isinstance(after_s, bool) or not isinstance(after_s, int | float) or not 0 <= after_s <= AFTER_S_MAX:
-        raise ControlError(422, f"after_s must be seconds, from 0 to {AFTER_S_MAX:g}")
-    if isinstance(times, bool) or not isinstance(times, int) or not 1 <= times <= REPEATS_MAX:
-        raise ControlError(422, f"times must be a whole number from 1 to {REPEATS_MAX}")
-    number, deliveries = int(request.match_info["number"]), sandbox.request_log.deliveries
-    first = deliveries.numbered(number)
-    if first is None:
-        raise ControlError(404, f"no delivery {number}" + (" any more" if number < deliveries.total else ""))
-    again = replace(
-        first,
-        at_s=sandbox.now_s,
-        token=first.token if token == "same" else "",  # noqa: S105  a choice, not a secret
-        fault="again",
-        attempts=[],
-        signature="",
-        answer_type="",
-        answer="",
-        again_of=number,
-    )
-    sandbox.dispatcher.repeat(again, after_s, times)
-    return json_response({"number": deliveries.total - 1}, 202)
 
 
 COALESCE_FOR_S = 0.05  #: Real seconds in which changes coalesce after a message.
@@ -143,7 +109,6 @@ class PageState:
         yield "numbers", {"numbers": views.number_views(sandbox)}
         yield "rooms", {"rooms": views.conference_views(sandbox)}
         yield "faults", views.fault_view(sandbox)
-        yield "alone", views.alone_time_view(sandbox)
 
     def _list_messages(
         self,

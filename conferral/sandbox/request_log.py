@@ -74,12 +74,11 @@ class DeliveryEntry:
     params: Params
     call_sid: str
     token: str = ""  #: `I-Twilio-Idempotency-Token`.
-    fault: str = ""  #: `lost`, `doubled`, `delayed`, `held-back`, `failed`; `again` if a person repeated it.
+    fault: str = ""  #: `lost`, `doubled`, `delayed`, `held-back`, `failed`.
     attempts: list[DeliveryAttempt] = field(default_factory=list)
     signature: str = ""  #: `X-Twilio-Signature`.
     answer_type: str = ""  #: `Content-Type` of the last response.
     answer: str = ""  #: The start of the last response's body, at most `RESPONSE_BYTES_MAX` bytes.
-    again_of: int | None = None  #: Log number of the request that this repeats, from 0.
 
     @property
     def verdict(self) -> str:
@@ -126,10 +125,6 @@ class NumberedLog(list[_T]):
     def total(self) -> int:
         """How many entries there ever were: the number of the next one."""
         return self.dropped + len(self)
-
-    def numbered(self, number: int) -> _T | None:
-        """Return the entry with a number; None if it doesn't exist or was dropped."""
-        return self[number - self.dropped] if self.dropped <= number < self.total else None
 
     def trim(self, limit: int) -> None:
         """Drop the oldest entries, once a tenth more than `limit` are kept."""

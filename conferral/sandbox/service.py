@@ -11,7 +11,6 @@ from conferral.runtime.web.server import run_server
 from conferral.sandbox.control_routes import control_routes
 from conferral.sandbox.http import ControlError, json_response
 from conferral.sandbox.model.rest.form import NOT_MODELED, error_answer
-from conferral.sandbox.model.test_aids import NoSubscriberError
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from conferral.sandbox.page import add_page_routes
 from conferral.sandbox.rest_routes import VERSION, Handler, rest_handler
@@ -29,7 +28,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except ControlError as error:
         return json_response({"error": error.reason}, error.status)
-    except (UnknownNumberError, NoSubscriberError) as error:
+    except UnknownNumberError as error:
         return json_response({"error": str(error)}, 404)
     except web.HTTPRequestEntityTooLarge:
         return json_response({"error": f"the body is limited to {request.client_max_size:,} bytes"}, 413)

@@ -106,17 +106,6 @@ def fault_view(sandbox: SandboxRuntime) -> dict[str, Any]:
     return {"to_come": sandbox.faults.pending_faults(), "rates": sandbox.faults.rates()}
 
 
-def alone_time_view(sandbox: SandboxRuntime) -> dict[str, float]:
-    """Return the seconds spent alone or in silence, and by how many legs."""
-    tally, now_s = sandbox.model.alone_time, sandbox.now_s
-    return {
-        "in_conference_s": round(tally.in_conference.seconds(now_s), 3),
-        "in_conference_now": len(tally.in_conference.since_s),
-        "in_silence_s": round(tally.in_silence.seconds(now_s), 3),
-        "in_silence_now": len(tally.in_silence.since_s),
-    }
-
-
 PHONES_MAX = 24  #: Shown: manually played, in a call, or named phones first, then the newest.
 CALLS_MAX = 4  #: How many of a phone's newest calls have a story, including ended ones.
 SOUND_SENTENCES_MAX = 30
@@ -268,7 +257,7 @@ def delivery_view(sandbox: SandboxRuntime, number: int, entry: DeliveryEntry) ->
     url = split_url(entry.url)
     return {
         **_pick_with_times(entry, "kind", "event", "method", "url", "params", "call_sid"),
-        **pick(entry, "verdict", "status", "answer_type", "fault", "again_of"),
+        **pick(entry, "verdict", "status", "answer_type", "fault"),
         "number": number,
         "path": url.path,
         "who": _party_name(sandbox, entry.call_sid),

@@ -290,17 +290,6 @@ class Dispatcher:
         if not plan.is_held_back:
             self._release_held_back()
 
-    def repeat(self, copy: DeliveryEntry, after_s: float, times: int) -> None:
-        """Log a copy of a delivery, and send it after `after_s` real seconds."""
-        self._sandbox.request_log.deliveries.append(copy)
-        self._spawn(self._repeat(copy, after_s, times))
-        self._sandbox.notify()
-
-    async def _repeat(self, entry: DeliveryEntry, after_s: float, times: int) -> None:
-        await asyncio.sleep(after_s)
-        for _ in range(times):
-            await self._send(entry.url, entry)
-
     async def _send(self, url: str, entry: DeliveryEntry) -> WebhookResponse:
         if self.webhooks is None:
             raise RuntimeError("the sandbox was not started")

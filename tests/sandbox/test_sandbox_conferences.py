@@ -103,28 +103,19 @@ async def test_speaker_can_be_set_by_hand(
 ) -> None:
     await control.post(f"/calls/{members[0].sid}/speak")
     members[1].speak()
-    shown = (await control.get("/conferences"))["conferences"][0]["participants"]
     await control.post(f"/calls/{members[0].sid}/fall-silent")
     await sandbox.wait_until_idle()
 
-    assert [it["speaking"] for it in shown] == [True, True]
     assert (app.events().count("participant-speech-start"), app.events().count("participant-speech-stop")) == (2, 1)
 
 
-async def test_unknown_callback_is_sent_signed(
-    app: WebhookApp, sandbox: Sandbox, control: Control, members: list[CallHandle]
-) -> None:
-    status, _ = await control.post(
-        "/callbacks",
-        sid=conference_of(members),
-        event="participant-sang",
-        params={"CallSid": members[0].sid, "Song": "alto"},
-    )
+async def test_unknown_callback_is_sent_signed(app: WebhookApp, sandbox: Sandbox, members: list[CallHandle]) -> None:
+    params = {"CallSid": members[0].sid, "Song": "alto"}
+    sandbox.send_callback(conference_of(members), "participant-sang", params)
     await sandbox.wait_until_idle()
 
     found = app.at("/conference")[-1]
-    assert (status, found.params["StatusCallbackEvent"], found.params["Song"]) == (201, "participant-sang", "alto")
+    assert (found.params["StatusCallbackEvent"], found.params["Song"]) == ("participant-sang", "alto")
     assert found.is_signed
-    assert (await control.post("/callbacks", sid="CF0", event="x"))[0] == 404
     with pytest.raises(NoSubscriberError, match="CF0"):
         sandbox.send_callback("CF0", "x")

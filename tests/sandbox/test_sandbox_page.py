@@ -94,9 +94,6 @@ async def test_conference_shows_who_is_on_hold_and_what_plays(app: WebhookApp, p
     app.on("/voice", "<Response><Dial><Conference waitUrl=''>room</Conference></Dial></Response>")
     first = await sandbox.call_in(CUSTOMER, BUSINESS)
     await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "silence" and it.leg(CUSTOMER)["activity"] == "conference")
-    await page.until(lambda it: it.received["alone"]["in_conference_now"] == 1)
-    assert page.received["alone"]["in_silence_now"] == 1
-
     await sandbox.call_in("+14155550142", BUSINESS)
     await page.until(lambda it: it.leg(CUSTOMER)["sound"] == "voice")
     hold = f"/Conferences/{first.record.conference_sid}/Participants/{first.sid}.json"
@@ -104,8 +101,6 @@ async def test_conference_shows_who_is_on_hold_and_what_plays(app: WebhookApp, p
     await page.until(lambda it: it.received["rooms"]["rooms"][0]["participants"][0]["hold"])
     assert (page.leg(CUSTOMER)["conference_state"], page.leg(CUSTOMER)["words"]) == ("on hold", "♪ music ♪")
     assert page.leg(CUSTOMER)["cannot"]["speak"] == "no one hears you: you are on hold"
-    now = {"in_conference_now": 0, "in_silence_now": 1}
-    await page.until(lambda it: it.received["alone"].items() >= now.items())
 
 
 async def test_deliveries_are_shown_with_answer_and_result(
@@ -124,47 +119,6 @@ async def test_deliveries_are_shown_with_answer_and_result(
     assert set(voice["headers"]) == {"X-Twilio-Signature", "I-Twilio-Idempotency-Token"}
     assert (status["event"], status["verdict"], status["attempts"][0]["failure"]) == ("completed", "refused", "4xx")
     assert voice["at"].endswith("Z")
-
-
-async def test_a_delivery_is_sent_again_with_its_token_or_another_one(
-    app: WebhookApp, page: Page, sandbox: Sandbox, control: Control
-) -> None:
-    app.on("/voice", "<Response><Hangup/></Response>")
-    await control.post("/calls", **{"from": CUSTOMER, "to": BUSINESS})
-    await page.until(lambda it: it.lists["deliveries"][1]["status"] == 200)
-    await control.post("/deliveries/1/again", times=2)
-    await control.post("/deliveries/1/again", token="new", after_s=0.01)
-    await page.until(lambda it: it.lists["deliveries"][3]["status"] == 200)
-
-    tokens = [asked.headers["I-Twilio-Idempotency-Token"] for asked in app.at("/status")]
-    assert len(tokens) == 4
-    assert tokens[0] == tokens[1] == tokens[2] != tokens[3]
-    assert [asked.params for asked in app.at("/status")[1:]] == [app.at("/status")[0].params] * 3
-    again = page.lists["deliveries"][2]
-    assert (again["again_of"], again["fault"], len(again["attempts"])) == (1, "again", 2)
-
-
-@pytest.mark.parametrize(
-    ("number", "body", "status", "named"),
-    [
-        (0, {"token": "mine"}, 422, "token"),
-        (0, {"token": []}, 422, "token"),
-        (0, {"after_s": -1}, 422, "after_s"),
-        (0, {"after_s": "soon"}, 422, "after_s"),
-        (0, {"times": 21}, 422, "times"),
-        (0, {"times": True}, 422, "times"),
-        (7, {}, 404, "7"),
-    ],
-)
-async def test_delivery_that_cannot_be_resent_is_named(
-    app: WebhookApp, sandbox: Sandbox, control: Control, number: int, body: dict[str, Any], status: int, named: str
-) -> None:
-    await sandbox.call_in(CUSTOMER, BUSINESS)
-
-    got, answer = await control.post(f"/deliveries/{number}/again", **body)
-
-    assert (got, named in answer["error"]) == (status, True)
-    assert len(sandbox.request_log.deliveries) == 1
 
 
 async def test_configured_faults_are_shown_and_can_be_cleared(page: Page, control: Control, sandbox: Sandbox) -> None:
@@ -236,7 +190,7 @@ async def test_taking_a_phone_that_is_about_to_ring_lets_it_ring(bridging: Webho
 
 
 async def test_many_changes_at_once_are_few_messages(page: Page, control: Control, sandbox: Sandbox) -> None:
-    await page.until(lambda it: "alone" in it.received and "debugger" in it.received)
+    await page.until(lambda it: "faults" in it.received and "debugger" in it.received)
     before = page.messages
     for number in range(300):
         sandbox.phone(f"client:{number}").is_manual = True

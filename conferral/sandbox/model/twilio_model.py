@@ -17,7 +17,7 @@ from conferral.sandbox.model import (
     twiml_interpreter,
     wait_audio,
 )
-from conferral.sandbox.model.audibility import AloneTime, Audibility
+from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.formats import call_token, is_number
 from conferral.sandbox.model.inputs import Input
@@ -34,15 +34,14 @@ class UnknownNumberError(LookupError):
 class TwilioModel:
     """A model of Twilio Voice for one account; `behavior` configures it.
 
-    `state` may be read at any time; `audibility` records who heard whom, `alone_time` how long legs were alone. Time
-    never runs backwards: an earlier `now_s` counts as the latest one seen.
+    `state` may be read at any time; `audibility` records who heard whom. Time never runs backwards: an earlier `now_s`
+    counts as the latest one seen.
     """
 
     def __init__(self, account_sid: str, *, seed: str = "0", behavior: Behavior | None = None) -> None:
         self.state = State(account_sid, seed)
         self.behavior = behavior or Behavior()
         self.audibility = Audibility()
-        self.alone_time = AloneTime()
         self.now_s = 0.0
 
     def copy(self) -> "TwilioModel":
@@ -102,7 +101,6 @@ class TwilioModel:
         while transaction.tasks:
             self._run_task(transaction, transaction.tasks.popleft())
         legs = self.audibility.update(self.state, transaction.changed_sids, transaction.now_s)
-        self.alone_time.update(self.state, legs, self.audibility, transaction.now_s)
         if self.state.active_recordings:
             recordings.update_voices(self.state, sorted(legs | transaction.changed_sids), transaction.now_s)
 

@@ -11,7 +11,7 @@ import { isShown, NewPhone, Phone } from "./phone.js";
 import { copied } from "./shared/copy.js";
 import { clock, now, span } from "./shared/time.js";
 import { counted } from "./shared/text.js";
-import { alone, debug, sentences, hello, link, more, only, phones, rooms, whole } from "./store.js";
+import { debug, sentences, link, more, only, phones, rooms, whole } from "./store.js";
 import { Debugger, Deliveries, Requests } from "./traffic.js";
 import { MaskedText } from "./masking.js";
 
@@ -25,8 +25,6 @@ const PANELS = {
 /** What the sandbox shows as JSON, by path. */
 const LINKS = {
   calls: "calls",
-  conferences: "conferences",
-  recordings: "recordings",
   hearing: "who heard whom",
   ledger: "request log",
 };
@@ -47,7 +45,6 @@ export function Page() {
           ${isOne ? shown.length === 0 && html`<${Unknown} />` : html`<${NewPhone} />`}
         </div>
         ${!isOne && more.value > 0 && html`<p class="muted">${counted(more.value, "phone")} more, without a call.</p>`}
-        <${Alone} />
       </div>
       ${!isOne && html`<${Wires} />`}
     </main>
@@ -110,39 +107,6 @@ function Unknown() {
     No phone here has the address <${MaskedText} class="mono" value=${only.value} />. It appears when it is dialed.
     <a href="#">All phones</a>
   </p>`;
-}
-
-/** Billed time spent alone or in silence. */
-function Alone() {
-  const totals = alone.value;
-  if (totals === null) {
-    return null;
-  }
-  now.value; // rerenders every second
-  const sinceS = link.value.state === "open" ? ((Date.now() - totals.receivedMs) / 1000) * (hello.value?.speed ?? 1) : 0;
-  const seconds = (total, running) => span((total + running * sinceS) * 1000);
-  return html`<section class="alone panel" aria-labelledby="alone">
-    <h2 id="alone">Time alone</h2>
-    <dl>
-    <div>
-      <dt>Alone in conference</dt>
-      <dd>
-        ${seconds(totals.in_conference_s, totals.in_conference_now)}
-        ${totals.in_conference_now > 0 && html`<small>${totals.in_conference_now} now</small>`}
-      </dd>
-    </div>
-    <div>
-      <dt>Hearing silence</dt>
-      <dd>
-        ${seconds(totals.in_silence_s, totals.in_silence_now)}
-        ${totals.in_silence_now > 0 && html`<small>${totals.in_silence_now} now</small>`}
-      </dd>
-    </div>
-    </dl>
-    <p class="muted small">
-      All legs together, since the start. A party waiting in a conference counts as alone, whatever plays there.
-    </p>
-  </section>`;
 }
 
 /** Traffic, one kind at a time. */

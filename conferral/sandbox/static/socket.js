@@ -90,9 +90,6 @@ const TAKERS = {
   faults: (message) => {
     store.faults.value = message;
   },
-  alone: (message) => {
-    store.alone.value = { ...message, receivedMs: Date.now() };
-  },
   deliveries: (message) => store.takeList(store.deliveries, message),
   requests: (message) => store.takeList(store.requests, message),
   debugger: (message) => store.takeList(store.debug, message),

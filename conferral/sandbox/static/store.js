@@ -15,8 +15,6 @@ export const sentences = signal([]);
 export const numbers = signal([]);
 export const rooms = signal([]);
 export const faults = signal({ to_come: [], rates: {} });
-/** Seconds alone and in silence, with the time of receipt by this page's clock. */
-export const alone = signal(null);
 /** Newest first. */
 export const deliveries = signal([]);
 export const requests = signal([]);

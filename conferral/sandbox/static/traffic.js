@@ -3,9 +3,8 @@
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
-import { ask, Late } from "./action.js";
 import { shortSpan, Time } from "./shared/time.js";
-import { debug, deliveries, hello, lateS, requests } from "./store.js";
+import { debug, deliveries, hello, requests } from "./store.js";
 import { hide, MaskedText } from "./masking.js";
 
 const VERDICTS = { accepted: "signature accepted", refused: "signature refused", "": "" };
@@ -89,7 +88,7 @@ function Delivery({ entry }) {
         ${entry.who && html`<${MaskedText} value=${entry.who} />`}
         <span class="path"><${MaskedText} value=${entry.path} /></span>
         <span class="answer">${answer(entry)}</span>
-        ${entry.fault && html`<span class="tag">${fault(entry)}</span>`}
+        ${entry.fault && html`<span class="tag">${entry.fault}</span>`}
       </summary>
       ${isOpen && html`<${Details} entry=${entry} />`}
     </details>
@@ -117,30 +116,8 @@ function answerClass(entry) {
   return entry.attempts.length && !isGood(entry) ? "failed" : "";
 }
 
-function fault(entry) {
-  return entry.fault === "again" ? `repeat of no. ${entry.again_of}` : entry.fault;
-}
-
 function Details({ entry }) {
-  const again = (body, done) => () => ask(`/deliveries/${entry.number}/again`, body, done);
-  const none = entry.attempts.length === 0 && !entry.headers["I-Twilio-Idempotency-Token"];
   return html`<div class="details">
-    <div class="again" role="group" aria-label="Send it again">
-      <button type="button" onClick=${again({}, "sent again with the same token")}>
-        Send again${none ? "" : ", same token"}
-      </button>
-      ${
-        !none &&
-        html`<button type="button" onClick=${again({ token: "new" }, "sent again with a new token")}>
-          Again, new token
-        </button>`
-      }
-      <button type="button" onClick=${again({ times: 2 }, "sent two more times")}>Twice</button>
-      <button type="button" onClick=${again({ after_s: lateS.value }, `will be sent again in ${lateS.value} s`)}>
-        Again, late
-      </button>
-      <${Late} />
-    </div>
     <p><b>No. ${entry.number}</b> ${entry.method} <${MaskedText} class="mono" value=${entry.url} /></p>
     <p>${VERDICTS[entry.verdict] || "signature not checked yet"}</p>
     <${Pairs} caption="Parameters" pairs=${entry.params} />
