@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from conferral.client.models import Attempt as Attempt
     from conferral.client.models import LogEntry as LogEntry
     from conferral.client.models import OutcomeRecord as OutcomeRecord
-    from conferral.client.models import Party as Party
-    from conferral.client.models import Recording as Recording
-    from conferral.client.models import Session as Session
-    from conferral.client.models import Transfer as Transfer
     from conferral.operations.errors import CommandError as CommandError
     from conferral.operations.errors import CommandFailed as CommandFailed
     from conferral.operations.errors import CommandPending as CommandPending
@@ -32,7 +28,7 @@ _MODULES = {
     for module, names in {
         "conferral.client.client": "Client",
         "conferral.client.commands": "Command",
-        "conferral.client.models": "Attempt LogEntry OutcomeRecord Party Recording Session Transfer",
+        "conferral.client.models": "Attempt LogEntry OutcomeRecord",
         "conferral.operations.errors": (
             "CommandError CommandFailed CommandPending CommandRejected PublishUnconfirmedError UnknownSession"
         ),

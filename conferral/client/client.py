@@ -13,7 +13,7 @@ from conferral.client.commands import (
     SessionRef,
     check_timeout,
 )
-from conferral.client.models import LogEntry, OutcomeRecord, Session
+from conferral.client.models import LogEntry, OutcomeRecord
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.errors import CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
@@ -95,7 +95,7 @@ class Client(CommandMethods):
         self, kind: str, session: SessionRef, fields: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Command:
         """Submit a command; its method names the fields and the options."""
-        named = session.id if isinstance(session, Session) else session
+        named = session.id if isinstance(session, StoredSession) else session
         waits, timeout_s = options["wait"], options["timeout_s"]
         common = {"session": named, "id": options["id"], "by": options["by"]}
         try:
@@ -123,7 +123,9 @@ class Client(CommandMethods):
 
         return note
 
-    async def sessions(self, state: str | None = None, *, party: str = "", with_ended: bool = False) -> list[Session]:
+    async def sessions(
+        self, state: str | None = None, *, party: str = "", with_ended: bool = False
+    ) -> list[StoredSession]:
         """Return the live sessions, oldest first.
 
         Args:
@@ -133,15 +135,11 @@ class Client(CommandMethods):
         """
         if state is not None and state not in tuple(State):
             raise ValueError(f"state must be one of {', '.join(State)}")
-        found = await self._run(self._reader.all_sessions(state, with_ended=with_ended, party=party))
-        return [Session.of(view) for view in found]
+        return await self._run(self._reader.all_sessions(state, with_ended=with_ended, party=party))
 
-    async def session(self, named: str) -> Session:
+    async def session(self, named: str) -> StoredSession:
         """Return a session by its id or a call's SID, or raise UnknownSession."""
-        return Session.of(await self._read_session(named))
-
-    async def _read_session(self, session: str) -> StoredSession:
-        view = await self._reader.view_exact(session, self._run)
+        view = await self._reader.view_exact(named, self._run)
         if not view.fields:
             raise UnknownSession("no session or call with this id is known")
         return view
@@ -157,7 +155,7 @@ class Client(CommandMethods):
             from_start: Whether to start with the entries that already exist.
             after: Start after the entry with this `id`.
         """
-        session_id = (await self._read_session(session.id if isinstance(session, Session) else session)).id
+        session_id = (await self.session(session)).id if isinstance(session, str) else session.id
         position = after or (
             "" if from_start else await self._retry_while_unreachable(self._newest_entry_id, session_id)
         )

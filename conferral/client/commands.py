@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
-from conferral.client.models import Session
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected
 from conferral.statemachine.events import commands as events
+from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.commands.command_descriptions import CommandField, own_fields
 from conferral.storage.commands.command_stream import CommandOutcome
 
@@ -91,8 +91,8 @@ def check_timeout(timeout_s: object) -> None:
         raise ValueError("timeout_s must be a number of seconds, 0 or more")
 
 
-#: A session's id, the SID of one of its calls, or a `Session`.
-SessionRef = str | Session
+#: A session's id, the SID of one of its calls, or a session that was read.
+SessionRef = str | StoredSession
 
 
 #: How any command is submitted: keywords that are no fields, and their defaults.

@@ -1,4 +1,4 @@
-"""Read-only snapshots of sessions, logs, and outcomes.
+"""Entries of a session's log, and of the outcomes stream.
 
 States, reasons, and the like are strings, because a newer worker may send values that this version doesn't know. No
 repr contains a phone number or a person's name.
@@ -6,140 +6,12 @@ repr contains a phone number or a person's name.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from dataclasses import fields as fields_of
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
-from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """A party of a session."""
-
-    #: `customer`, `agent`, `target`, `supervisor`, or the name given with `add`.
-    name: str
-    #: `dialing`, `ringing`, `confirming`, `connected` or `left`.
-    status: str = ""
-    #: E.164, `client:NAME`, `sip:URI`, or Twilio's value for a caller who withholds the number.
-    address: str = field(default="", repr=False)
-    call_sid: str = ""
-    #: Twilio's participant label.
-    label: str = ""
-    held: bool = False
-    muted: bool = False
-    left_reason: str = ""
-    #: A supervisor's requested mode: `monitor`, `whisper`, or `barge`.
-    supervises: str = ""
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether the party's call has ended."""
-        return self.status == "left"
-
-
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """A session's newest transfer."""
-
-    #: `warm`, `consult`, `blind`; for a parked call `park`, then `retrieve`.
-    mode: str
-    #: Its progress: `dialing` … `completed`, `failed`, `cancelled`.
-    status: str
-    #: Why it failed or was canceled.
-    reason: str = ""
-    #: The destinations; of names from the directory, the addresses.
-    to: tuple[str, ...] = field(default=(), repr=False)
-    #: Who sent the command; empty if it did not say.
-    by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A session's newest recording."""
-
-    #: Twilio's SID; empty until Twilio reports it.
-    sid: str = ""
-    #: Twilio's status: `in-progress`, `paused`, `stopped`, `processing`, `completed`, `absent`, `failed`.
-    status: str = ""
-    url: str = ""
-    #: Length in seconds; 0 while it runs.
-    duration_s: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session at the time it was read."""
-
-    id: str
-    #: `bridged`, `converting`, `conferenced`, `transferring` or `ended`.
-    state: str
-    #: Phase of the state, such as `ringing`, `parked`, or `consult`; empty for none.
-    phase: str = ""
-    #: Increases by one with every committed event.
-    version: int = 0
-    #: `inbound` or `outbound`.
-    direction: str = ""
-    created_at: datetime | None = None
-    updated_at: datetime | None = None
-    ended_at: datetime | None = None
-    end_reason: str = ""
-    conference_sid: str = ""
-    #: Friendly name of the conference: the session id, or a generated name if the caller of the API chose the id.
-    conference_name: str = ""
-    #: Who started it, for a session started by a command; empty if the command did not say.
-    by: str = ""
-    #: How the parties were first connected: `bridge` or `conference`.
-    mode: str = "bridge"
-    #: By name, including parties that have left.
-    parties: Mapping[str, Party] = field(default_factory=dict)
-    #: None before the first transfer.
-    transfer: Transfer | None = None
-    #: None before the first recording.
-    recording: Recording | None = None
-    #: When a parked call times out; None if it isn't parked.
-    parked_until: datetime | None = None
-    #: The hash as stored in Redis, all text, including fields that this version doesn't know.
-    fields: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the session hasn't ended."""
-        return self.state != "ended"
-
-    @property
-    def customer(self) -> Party | None:
-        """The party `customer`."""
-        return self.parties.get("customer")
-
-    @property
-    def agent(self) -> Party | None:
-        """The party `agent`, who has the call now."""
-        return self.parties.get("agent")
-
-    @classmethod
-    def of(cls, stored: StoredSession) -> "Session":
-        """Copy what was read; fields that can't be parsed count as missing."""
-        transfer, recording = stored.transfer, stored.recording
-        times = ("created_at", "updated_at", "ended_at", "parked_until")
-        return _copy(
-            cls,
-            stored,
-            parties={name: _copy(Party, party) for name, party in stored.parties.items()},
-            transfer=transfer and _copy(Transfer, transfer, to=tuple(filter(None, transfer.to.split(",")))),
-            recording=recording and _copy(Recording, recording),
-            **{name: parse_time(stored.fields.get(name, "")) for name in times},
-        )
-
-
-def _copy(kind: type[_T], record: object, **others: Any) -> _T:
-    names = (one.name for one in fields_of(kind))  # type: ignore[arg-type]
-    return kind(**{name: getattr(record, name) for name in names if name not in others}, **others)
 
 
 @dataclass(frozen=True, slots=True)

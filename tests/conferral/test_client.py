@@ -5,7 +5,6 @@ import inspect
 import subprocess
 import sys
 import traceback
-from dataclasses import replace
 
 import pytest
 
@@ -21,8 +20,7 @@ from conferral import (
 )
 from conferral.client.commands import SUBMISSION
 from conferral.statemachine.events import COMMANDS
-from conferral.statemachine.session import Recording
-from conferral.statemachine.states import PartyStatus, Phase, SessionMode, State
+from conferral.statemachine.states import Phase, State
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_descriptions import own_fields
 from conferral.storage.commands.command_parser import BadCommandError, parse
@@ -227,28 +225,11 @@ async def test_sessions_are_read_with_parties_and_transfer(client, redis):
     (session,) = await client.sessions()
 
     assert (session.id, session.state, session.phase, session.is_live) == (CALL, "transferring", "consult", True)
-    assert session.created_at.isoformat() == "2027-01-15T08:00:00+00:00"
-    assert session.customer.held
-    assert session.agent.address == "client:alice"
+    assert session.created_at_ms == CREATED_MS
+    assert session.parties["customer"].held
     assert session.parties["target"].status == "connected"
-    assert (session.transfer.mode, session.transfer.to) == ("consult", ("+14155550145",))
+    assert (session.transfer.mode, session.transfer.to) == ("consult", "+14155550145")
     assert session.fields["party.customer.address"] == "+14155550123"
-
-
-async def test_parked_session_has_its_time_its_recording_and_who_is_gone(client, redis):
-    session = make_session(state=State.CONFERENCED, phase=Phase.PARKED, parked_until_ms=CREATED_MS + 300_000)
-    agent = replace(session.parties["agent"], status=PartyStatus.LEFT, muted=True)
-    parties = {**session.parties, "agent": agent}
-    put(redis, replace(session, parties=parties, recording=Recording("RE1", "paused"), mode=SessionMode.CONFERENCE))
-
-    found = await client.session(CALL)
-
-    assert (found.phase, found.mode, found.direction) == ("parked", "conference", "inbound")
-    assert found.parked_until.isoformat() == "2027-01-15T08:05:00+00:00"
-    assert (found.recording.sid, found.recording.status) == ("RE1", "paused")
-    assert {name: (party.is_gone, party.muted) for name, party in found.parties.items()} == {
-        "customer": (False, False), "agent": (True, True),
-    }  # fmt: skip
 
 
 async def test_sessions_are_chosen_by_state_and_oldest_first(client, redis):
