@@ -15,7 +15,6 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.storage.schema import SchemaVersion
-from conferral.telephony import number_setup
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
@@ -134,9 +133,6 @@ class _Answers:
             if request.raw_path.endswith(number_setup.TARGET):  # of `conferral check`: no refused callback
                 return response
         except RejectedError as error:
-            is_unsigned = error.reason is Rejection.UNSIGNED
-            if is_unsigned and self._authenticator.is_probe(request, self._clock.wall_ms() / 1000):
-                return web.Response(status=error.status)
             # Its caller hears a message, since Twilio has signed it.
             is_message = error.reason is Rejection.REPEATED_FIELD and rules.is_new_call
             response = self._reject(path, 200 if is_message else error.status, error.reason)

@@ -18,7 +18,6 @@ from yarl import query_to_pairs
 
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import content_length
-from conferral.telephony import number_setup
 from conferral.telephony.callback_events import FIELDS_READ, VOICE_FIELDS_READ
 from conferral.webhooks.responses import RejectedError, Rejection
 
@@ -111,13 +110,6 @@ class RequestAuthenticator:
         self._large_bodies = asyncio.Semaphore(LARGE_BODIES_MAX)
         #: For parsing one large body at a time, so that the event loop keeps half of a core.
         self._parse_lock = asyncio.Lock()
-
-    def is_probe(self, request: web.Request, now_s: float) -> bool:
-        """Whether `conferral check` sent it, unsigned; `now_s` is Unix time."""
-        proof = _only(request, number_setup.HEADER)
-        if proof is None or not request.raw_path.endswith(number_setup.TARGET):
-            return False
-        return number_setup.is_probe(proof, self._tokens, now_s)
 
     async def authenticate(self, request: web.Request, rules: Rules) -> Form:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""

@@ -5,7 +5,7 @@ import asyncio
 from conferral.check import redis_server
 from conferral.check.account import check_account, check_round_trip
 from conferral.check.result import CheckResult, fail
-from conferral.check.settings import check_libraries, check_settings, check_sources
+from conferral.check.settings import check_http_parser, check_settings, check_sources
 from conferral.check.workers import check_clocks, check_cluster, check_workers
 from conferral.redis_access import make_redis_client, redacted_url
 from conferral.runtime.errors import StoreError
@@ -22,7 +22,7 @@ async def run_checks(settings: ServiceSettings, *, offline: bool, number: str) -
             *check_sources(),
             *check_settings(settings),
             *outside,
-            *check_libraries(),
+            check_http_parser(),
             *await _check_store(client, settings, redacted_url(settings.redis_url), twilio_s),
         ]
     finally:

@@ -1,9 +1,7 @@
 """Checks of settings and libraries."""
 
-import re
 from urllib.parse import urlsplit, urlunsplit
 
-import aiohttp
 import aiohttp.http_parser
 
 from conferral.check.directory import check_directory
@@ -11,24 +9,9 @@ from conferral.check.result import LOOPBACK, TWILIO_URL, CheckResult, fail, ok, 
 from conferral.processes.common import KNOWN_SETTINGS, unknown_settings
 from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, token_weakness
 
-#: Earlier versions have open request-smuggling advisories.
-AIOHTTP_MIN = (3, 14, 4)
 
-
-def check_libraries() -> list[CheckResult]:
-    """Check aiohttp's version and its parser."""
-    return [_check_aiohttp(), _check_http_parser()]
-
-
-def _check_aiohttp() -> CheckResult:
-    version = tuple(int(part) for part in re.findall(r"\d+", aiohttp.__version__)[:3])
-    least = ".".join(map(str, AIOHTTP_MIN))
-    if version < AIOHTTP_MIN:
-        return fail("aiohttp", f"{aiohttp.__version__} has known vulnerabilities", f"install {least} or newer")
-    return ok("aiohttp", aiohttp.__version__)
-
-
-def _check_http_parser() -> CheckResult:
+def check_http_parser() -> CheckResult:
+    """Check that aiohttp has its C parser."""
     if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
         return fail(
             "HTTP parser",

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from unittest.mock import AsyncMock
 
 import pytest
-import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -246,9 +245,7 @@ async def test_rest_api_that_is_away_is_warned_of():
 @pytest.mark.redis
 async def test_webhooks_that_run_by_the_same_settings_take_what_is_signed(redis_server):
     async with LocalSystem(redis_server.url, workers=0) as system:
-        with structlog.testing.capture_logs() as logs:
-            line = await check_round_trip(system.settings)
-        assert [one["event"] for one in logs if one["log_level"] != "debug" and "url_path" in one] == []
+        line = await check_round_trip(system.settings)
         assert (line.status, f"{system.public_url}/voice/announcement" in line.found) == ("ok", True)
         # Nothing came of it.
         assert await system.client.keys("*events*") == []
