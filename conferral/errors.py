@@ -5,10 +5,6 @@ from dataclasses import KW_ONLY, dataclass
 from conferral.runtime.errors import ConferralError
 
 
-class OutputError(ConferralError):
-    """Standard output can't be written (disk full); not for a closed pipe."""
-
-
 @dataclass(eq=False, repr=False)
 class CommandNotDoneError(ConferralError):
     """A command was rejected, has failed, or is still in progress."""

@@ -4,13 +4,10 @@
 unknown because Redis stopped answering.
 """
 
-import errno
 import gc
 import logging
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -66,18 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(20_000, 20, 20)
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
-    _replace_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")  # a terminal that lacks some characters still shows the rest
     try:
         code = _run_typer(given, as_json=as_json)
-        output.flush_log()
         sys.stdout.flush()
-    except BrokenPipeError as error:
-        usage_error = error.__context__  # if its reason was being printed
-        return usage_error.exit_code if isinstance(usage_error, typer.TyperException) else _pipe_closed()
+    except BrokenPipeError:
+        return _pipe_closed()
     except SettingsError as error:
         for problem in error.problems:
             output.print_error(problem, as_json=as_json)
@@ -106,14 +100,6 @@ class _EnvFileErrors(logging.Handler):
         raise SettingsError((problem,))
 
 
-def _replace_closed_streams() -> None:
-    """Replace standard streams that the caller closed (`<&-`)."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115  # open until the process ends
-            setattr(sys, name, stream)
-
-
 def _run_typer(given: list[str], *, as_json: bool) -> int:
     try:
         # With `--json`, let usage errors raise, to print them as JSON.
@@ -127,15 +113,11 @@ def _run_typer(given: list[str], *, as_json: bool) -> int:
         return error.exit_code
     except typer.Abort:
         return 1
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise output.not_written(error) from None  # of a help text or a table, which libraries print
     # typer returns 130 for Ctrl-C; the others are Conferral's.
     return code if code in (0, 1, 2, 3) else 0 if code is None else 1
 
 
 def _pipe_closed() -> int:
     """Exit quietly after the reader closed the pipe, as `head` does."""
-    output.discard(sys.stdout)
+    output.discard_rest()
     return 0

@@ -8,11 +8,11 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from conferral.errors import CommandNotDoneError, OutputError
+from conferral.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -55,25 +55,9 @@ def _escaped(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def _echo(text: str, *, color: bool | None = None) -> None:
-    """Print; raise BrokenPipeError for a closed pipe, OutputError otherwise."""
-    try:
-        typer.echo(text, color=color)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise not_written(error) from None
-
-
-def not_written(error: OSError) -> OutputError:
-    """Convert an error of standard output, to which nothing more is written."""
-    discard(sys.stdout)
-    return OutputError(f"can't write to standard output: {error.strerror}")
-
-
 def print_line(line: str = "") -> None:
     """Print one line of a result, made printable."""
-    _echo(printable(line))
+    typer.echo(printable(line))
 
 
 def print_folded(line: str, indent: int = 0, width: int = WIDTH_MIN) -> None:
@@ -83,7 +67,7 @@ def print_folded(line: str, indent: int = 0, width: int = WIDTH_MIN) -> None:
     for part in textwrap.wrap(
         printable(line), width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     ):
-        _echo(part)
+        typer.echo(part)
 
 
 def print_fitted(line: str, indent: int) -> None:
@@ -122,61 +106,43 @@ def _print_styled(line: str, style: str) -> None:
     target = console()
     with target.capture() as captured:
         target.print(table_cell(line, style), soft_wrap=True)
-    _echo(captured.get().rstrip("\n"), color=True)
+    typer.echo(captured.get().rstrip("\n"), color=True)
 
 
 def print_note(line: str) -> None:
     """Print a line that isn't a result: news, advice, a reason."""
-    _echo_error(printable(line))
+    typer.echo(printable(line), err=True)
 
 
 def print_json(value: object) -> None:
     """Print a result as a JSON document; ASCII keeps terminals safe."""
-    _echo(json.dumps(value, indent=2))
+    typer.echo(json.dumps(value, indent=2))
 
 
 def print_json_line(value: object) -> None:
     """Print one JSON object on its own line."""
-    _echo(json.dumps(value))
+    typer.echo(json.dumps(value))
 
 
 def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **more: str) -> None:
     """Print to standard error why something was not done."""
     if as_json:
-        _echo_error(json.dumps({"error": {"reason": reason, "allowed": list(allowed), **more}}))
+        typer.echo(json.dumps({"error": {"reason": reason, "allowed": list(allowed), **more}}), err=True)
     else:
         print_note(reason)
 
 
-def _echo_error(line: str) -> None:
-    try:
-        typer.echo(line, err=True)
-    except OSError:  # no one reads the reason; the exit code remains
-        discard(sys.stderr)
-
-
-def flush_log() -> None:
-    """Discard log lines that can't be written; Python would exit with 120."""
-    try:
-        sys.stderr.flush()
-    except OSError:
-        discard(sys.stderr)
-
-
-def discard(stream: TextIO) -> None:
-    """Discard what a stream holds; Python would fail to write it at exit."""
+def discard_rest() -> None:
+    """Discard what standard output holds; Python would fail to write it at exit."""
     with suppress(OSError):  # it is no file
-        descriptor, nowhere = stream.fileno(), os.open(os.devnull, os.O_WRONLY)
+        descriptor, nowhere = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, descriptor)
         os.close(nowhere)
 
 
 def confirm(question: str) -> bool:
     """Ask for yes or no on the terminal; no is the default."""
-    try:
-        return typer.confirm(printable(question), default=False, err=True)
-    except BrokenPipeError:  # no one sees the question
-        return False
+    return typer.confirm(printable(question), default=False, err=True)
 
 
 def require_confirmation(question: str) -> None:
@@ -308,5 +274,4 @@ def print_table(
             if entries is None
             else table_or_entries(target, columns, kept, entries, styled)
         )
-    # Use the same function as all other output, so that one place handles a closed pipe.
-    _echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)

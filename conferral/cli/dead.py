@@ -8,7 +8,7 @@ import typer
 
 from conferral import output
 from conferral.cli.options import AsJson, Full, Yes
-from conferral.cli.usage import App, in_range
+from conferral.cli.usage import App
 from conferral.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Reason = Annotated[
     typer.Option(metavar="TEXT", help="Only dead letters with exactly this reason.", callback=_require_nonempty),
 ]
 
-Limit = Annotated[int, typer.Option(metavar="COUNT", help="How many to list, 1 to 500.", callback=in_range(1, 500))]
+Limit = Annotated[int, typer.Option(metavar="COUNT", help="How many to list.", min=1, max=500)]
 
 
 def dead(

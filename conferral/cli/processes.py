@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from conferral.cli.options import complete_stories
-from conferral.cli.usage import in_range
 
 CommandLine = Annotated[
     str, typer.Option(metavar="TEXT", help="What the copyable commands on the page call this program.")
@@ -15,7 +14,7 @@ Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on
 
 def webhooks(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", callback=in_range(1, 65535))] = 8080,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", min=1, max=65535)] = 8080,
 ) -> None:
     """Run the webhooks: callbacks, TwiML, HTTP API.
 
@@ -37,7 +36,8 @@ def worker(
         typer.Option(
             metavar="PORT",
             help="Port for /healthz, /readyz, and /metrics; none by default.",
-            callback=in_range(1, 65535),
+            min=1,
+            max=65535,
         ),
     ] = None,
     host: Host = "127.0.0.1",
@@ -58,7 +58,7 @@ def worker(
 
 def sandbox(
     port: Annotated[
-        int, typer.Option(metavar="PORT", help="Port to listen on; 0 picks a free one.", callback=in_range(0, 65535))
+        int, typer.Option(metavar="PORT", help="Port to listen on; 0 picks a free one.", min=0, max=65535)
     ] = 8081,
     host: Host = "127.0.0.1",
     console_url: Annotated[
@@ -87,7 +87,7 @@ def sandbox(
 
 def console(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", callback=in_range(1, 65535))] = 8082,
+    port: Annotated[int, typer.Option(metavar="PORT", help="Port to listen on.", min=1, max=65535)] = 8082,
     read_only: Annotated[bool, typer.Option("--read-only", help="Read-only: refuse every change.")] = (False),
     command_line: CommandLine = "conferral",
     token_in_lines: Annotated[
@@ -140,9 +140,7 @@ def demo(
     exit_after_story: Annotated[bool, typer.Option("--exit", help="Stop after the story.")] = False,
     pace: Annotated[
         float,
-        typer.Option(
-            metavar="FACTOR", help="Speed-up factor for pauses and ringing, 0.1 to 100.", callback=in_range(0.1, 100)
-        ),
+        typer.Option(metavar="FACTOR", help="Speed-up factor for pauses and ringing.", min=0.1, max=100),
     ] = 1,
 ) -> None:
     """Try Conferral on this machine: no Twilio account needed.

@@ -11,7 +11,7 @@ import typer
 
 from conferral import output
 from conferral.command_line import own_command_line
-from conferral.errors import CommandNotDoneError, OutputError
+from conferral.errors import CommandNotDoneError
 from conferral.operations import explanation, session_summary, wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand, allowed_commands_of
 from conferral.operations.errors import CommandRejected, PublishUnconfirmedError
@@ -161,24 +161,18 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
             raise await _not_done(reader, fields["type"], outcome, session, waited, own_command_line(settings))
         if not options.as_json:
             session = await _view_after_holds(reader, session, interrupted)
-    try:
-        if options.as_json:
-            about = {"status": outcome.status, "reason": outcome.reason, "session": session_id}
-            output.print_json({"command": submitted.command_id, **about})
-        else:
-            _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
-    except OutputError as error:  # the exit code is that of the outcome
-        output.print_error(str(error), as_json=options.as_json)
+    if options.as_json:
+        about = {"status": outcome.status, "reason": outcome.reason, "session": session_id}
+        output.print_json({"command": submitted.command_id, **about})
+    else:
+        _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
 
 
 def _print_id(command_id: str, *, as_json: bool) -> None:
-    try:
-        if as_json:
-            output.print_json({"command": command_id})
-        else:
-            output.print_line(command_id)
-    except OutputError as error:
-        raise CommandNotDoneError(f"{error} (command {command_id})", command_id=command_id, exit_code=3) from None
+    if as_json:
+        output.print_json({"command": command_id})
+    else:
+        output.print_line(command_id)
 
 
 def _note_interrupt() -> asyncio.Event:

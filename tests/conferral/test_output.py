@@ -1,32 +1,23 @@
 """What is printed: values from outside do no harm, pipes get plain text, and one that closes early is no error."""
 
-import errno
-import io
 import json
 import os
 import pty
 import subprocess
-import sys
 import unicodedata
-from functools import partial
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from conferral import output
-from conferral.main import main
 from conferral.operations import wording
 from conferral.operations.session_queries import LogEntry
 from tests.conferral.cli_helpers import (
     CALL,
     KEYS,
-    PROGRAM,
-    decide,
     log_entry,
     make_session,
-    process_variables,
     put,
     start,
 )
@@ -140,84 +131,6 @@ def test_a_pipe_that_closes_early_is_no_error(redis, redis_server, tmp_path, arg
     assert program.returncode == 0
     assert "Traceback" not in err
     assert "Broken" not in err
-
-
-class ClosedPipe(io.StringIO):
-    def write(self, _text):
-        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
-
-
-@pytest.mark.parametrize("as_json", [(), ("--json",)])
-@pytest.mark.parametrize(
-    ("arguments", "redis_url", "code"),
-    [
-        (("sessions", "--nothing"), "redis://127.0.0.1:1", 2),
-        (("sessions",), "nonsense", 2),
-        (("sessions",), "redis://127.0.0.1:1", 1),
-    ],
-)
-def test_the_exit_code_stays_when_no_one_reads_the_reason(monkeypatch, as_json, arguments, redis_url, code):
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    monkeypatch.setattr(sys, "stderr", ClosedPipe())
-
-    assert main([*arguments, *as_json]) == code
-
-
-def test_a_question_that_no_one_sees_is_declined(monkeypatch):
-    terminal = io.StringIO("y\n")
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stdin", terminal)
-    monkeypatch.setattr(sys, "stderr", ClosedPipe())
-
-    assert not output.confirm("Hang up?")
-
-
-@pytest.mark.processes
-@pytest.mark.parametrize(
-    ("closed", "arguments", "code", "shown"),
-    [
-        ("<&-", ("forget", "CA12"), 1, "without a terminal, forget needs --yes; nothing was erased\n"),
-        (">&-", ("--version",), 0, ""),
-        ("2>&-", ("show", "+"), 2, ""),
-    ],
-)
-def test_a_standard_stream_that_is_closed_is_no_error(tmp_path, closed, arguments, code, shown):
-    program = subprocess.run(
-        ["sh", "-c", f'exec "$@" {closed}', "sh", *PROGRAM, *arguments],
-        cwd=tmp_path, env=process_variables(), capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-
-    assert (program.returncode, program.stdout, program.stderr) == (code, "", shown)
-
-
-FULL = "can't write to standard output: No space left on device"
-
-
-@pytest.mark.redis
-@pytest.mark.processes
-@pytest.mark.parametrize(
-    ("arguments", "unbuffered", "code", "reason"),
-    [
-        (("sessions",), "", 1, FULL),
-        (("dead", "--help"), "1", 1, FULL),
-        (("convert", CALL, "--id", "mine", "--json"), "1", 0, FULL),
-        (("convert", CALL, "--id", "mine", "--no-wait"), "", 3, f"{FULL} (command mine)"),
-    ],
-)
-def test_output_that_cannot_be_written_is_reported_on_one_line(
-    redis, redis_server, tmp_path, arguments, unbuffered, code, reason
-):
-    put(redis, make_session())
-    decide(redis, "mine", "done")
-    variables = process_variables(REDIS_URL=redis_server.url, PYTHONUNBUFFERED=unbuffered)
-    with Path("/dev/full").open("w") as full:
-        run = partial(subprocess.run, [*PROGRAM, *arguments], cwd=tmp_path, env=variables, stdout=full, timeout=60)
-        program = run(stderr=subprocess.PIPE, check=False)
-        silent = run(stderr=full, check=False)
-
-    err = program.stderr.decode()
-    assert (json.loads(err)["error"]["reason"] if "--json" in arguments else err.removesuffix("\n")) == reason
-    assert (program.returncode, silent.returncode) == (code, code)
 
 
 def feed(redis, program):

