@@ -9,7 +9,6 @@ import typer
 if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
     from conferral.statemachine.session import Session
-from pathlib import Path
 from typing import Annotated, Any
 
 _T = TypeVar("_T")
@@ -114,30 +113,8 @@ def complete_sessions(incomplete: str) -> list[tuple[str, str]]:
     return offered
 
 
-def complete_histories(incomplete: str) -> list[tuple[str, str]]:
-    """Complete `replay`: live sessions, history files, and their folders."""
-    folder, _, begun = incomplete.rpartition("/")
-    place = Path(f"{folder}/" if "/" in incomplete else ".")
-    try:
-        there = sorted(place.iterdir())
-    except OSError:
-        there = []  # unreadable
-    offered = []
-    for one in there:
-        # Skip names that could contain shell syntax; the user can still type them.
-        if not one.name.startswith(begun) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.,@+-]*", one.name):
-            continue
-        name = f"{folder}/{one.name}" if "/" in incomplete else one.name
-        if one.is_dir():
-            offered.append((f"{name}/", "folder"))
-        elif one.suffix == ".json":
-            offered.append((name, "file"))
-    return complete_sessions(incomplete) + offered[:COMPLETED_FILES_MAX]
-
-
 #: Characters that could be shell syntax. Some shells evaluate completions, and callers choose their addresses.
 UNSAFE_IN_SHELL = r"[^A-Za-z0-9 +…,.:@_-]"
-COMPLETED_FILES_MAX = 200
 #: Ways to name a session: ids, SIDs, and their prefixes, last digits, a party's name, address, or label.
 SESSION_PATTERN = r"[A-Za-z0-9_-]{1,64}|(client|sips?):[!-~]{1,250}|\+[0-9]{2,15}"
 SESSION_HELP = (

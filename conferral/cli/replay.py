@@ -1,4 +1,4 @@
-"""Read a session's history (hash and log) from Redis or from a file."""
+"""`replay`: a session's steps, or its state as of a point."""
 
 import re
 from typing import Any
@@ -7,8 +7,7 @@ import typer
 
 from conferral import output
 from conferral.cli.explain import wait_json
-from conferral.cli.history_source import read_history, read_history_file, save_history
-from conferral.cli.options import SESSION_PATTERN
+from conferral.cli.history_source import read_history
 from conferral.cli.session_tables import print_fields, print_parties
 from conferral.errors import CommandNotDoneError
 from conferral.operations import replay, session_summary, timeline, wording
@@ -27,36 +26,15 @@ _MINUTE_MS = 60_000
 _DAY_MS = 86_400_000
 
 
-def print_history(named: str, as_of: str | None, save: str | None, *, full: bool, as_json: bool) -> None:
-    """Print a session's steps, or its state as of a point; or save it.
-
-    Args:
-        named: The session, as any command takes it, or a history file; `-` for standard input.
-        as_of: A version, time, or log entry; None for the steps.
-        save: The new file for the whole history; None to print.
-    """
-    if save is not None and as_of is not None:
-        raise typer.BadParameter("can't be used with --as-of", param_hint="--save")
-    history = _read_history(named)
-    if save is not None:
-        save_history(history, save)
-        output.print_note(f"saved: {save}")
-        return
+def print_history(named: str, as_of: str | None, *, full: bool, as_json: bool) -> None:
+    """Print a session's steps, or its state as of a version, time, or log entry."""
+    history = run_query(lambda reader: read_history(reader, named))
     if not history.is_complete:
         output.print_note("the log is incomplete: its beginning is missing, or an older version wrote it")
     if as_of is not None:
         _print_as_of(history, _selected_version(history, as_of), full=full, as_json=as_json)
     else:
         _print_steps(history, full=full, as_json=as_json)
-
-
-def _read_history(named: str) -> SessionHistory:
-    if named == "-" or named.endswith(".json") or "/" in named:
-        return read_history_file(named)
-    if not re.fullmatch(SESSION_PATTERN, named):
-        reason = "must be 1 to 64 letters, digits, _, or -, an address such as client:alice, or a .json file's name"
-        raise typer.BadParameter(reason, param_hint="SESSION")
-    return run_query(lambda reader: read_history(reader, named))
 
 
 def _selected_version(history: SessionHistory, as_of: str) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from conferral.cli.options import AsJson, AsStored, Full, SessionName, choices, complete_histories
+from conferral.cli.options import AsJson, AsStored, Full, SessionName, choices
 from conferral.statemachine.states import State
 
 
@@ -120,14 +120,7 @@ def explain(session: SessionName, full: Full = False, as_json: AsJson = False) -
 
 
 def replay(
-    session: Annotated[
-        str,
-        typer.Argument(
-            metavar="SESSION|FILE",
-            help="A session, as in other commands, or a file written by --save; - for standard input.",
-            autocompletion=complete_histories,
-        ),
-    ],
+    session: SessionName,
     as_of: Annotated[
         str | None,
         typer.Option(
@@ -135,10 +128,6 @@ def replay(
             help="Show the session as of a version, a time such as 14:02:11.5 or 2026-11-20T14:02:11Z (UTC), "
             "or the id of a log entry.",
         ),
-    ] = None,
-    save: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Write the whole history, with phone numbers, to a new file for replay."),
     ] = None,
     full: Full = False,
     as_json: AsJson = False,
@@ -149,12 +138,11 @@ def replay(
     Examples:
       conferral replay CA0123456789abcdef0123456789abcdef
       conferral replay CA0123456789abcdef0123456789abcdef --as-of 14
-      conferral replay CA0123456789abcdef0123456789abcdef --save call.json
-      conferral replay call.json --json | jq -r 'select(.is_failure) | .what'
+      conferral replay CA0123456789abcdef0123456789abcdef --json | jq -r 'select(.is_failure) | .what'
 
-    Each step shows what happened, who was connected, and the requests to Twilio with their results. A name that
-    contains a slash or ends in .json is read as a file. With --json: one object per step.
+    Each step shows what happened, who was connected, and the requests to Twilio with their results. With --json: one
+    object per step.
     """
     from conferral.cli.replay import print_history
 
-    print_history(session, as_of, save, full=full, as_json=as_json)
+    print_history(session, as_of, full=full, as_json=as_json)

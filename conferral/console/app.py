@@ -15,13 +15,11 @@ from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.commands import CommandRoutes
 from conferral.console.dashboard import Dashboard
-from conferral.console.messages import encode_message, redact_fields
+from conferral.console.messages import encode_message
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
 from conferral.console.views import ViewFactory
 from conferral.console.websocket import PageSocket, reject
-from conferral.operations import replay
-from conferral.operations.session_queries import LogEntry
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
@@ -31,7 +29,6 @@ from conferral.runtime.settings import ConsoleSettings
 from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response, read_json_object
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
 from conferral.runtime.web.server import SharedResult
-from conferral.storage.codecs.session_codec import UNKNOWN_SESSION
 from conferral.storage.connection.client import Client
 
 log = structlog.get_logger()
@@ -106,7 +103,6 @@ def make_app(
             web.get("/live", _PageSockets(app, views, access, clock, greeting).handle),
             web.post("/commands", commands.submit_command),
             web.post("/dead", commands.act_on_dead_letters),
-            web.get("/sessions/{session:[^/]+}.json", _history_handler(redis, access)),
         ]
     )
 
@@ -225,26 +221,6 @@ def _sign_out_handler(access: AccessControl) -> _Handler:
         return response
 
     return handle
-
-
-def _history_handler(redis: RedisAccess, access: AccessControl) -> _Handler:
-    async def download(request: web.Request) -> web.Response:
-        """Return a history for `conferral replay`; with `full=true`, full numbers."""
-        access.require_read(request)
-        id_or_call_sid, full = request.match_info["session"], request.query.get("full") == "true"
-        reader = await redis.reader()
-        session_id = await reader.find_exact(id_or_call_sid, redis.limiter)
-        session = await redis.run(lambda reader: reader.read_session(session_id)) if session_id else UNKNOWN_SESSION
-        if not session.is_known:
-            raise RequestError("unknown", "no session or call with this id is known")
-        log = await redis.run(lambda reader: reader.log(session_id))
-        entries = tuple(LogEntry(one.entry_id, redact_fields(dict(one.fields), full=full)) for one in log)
-        body = replay.to_json(replay.SessionHistory(redact_fields(session.fields, full=full), entries))
-        response = json_response(body)
-        response.headers["Content-Disposition"] = f'attachment; filename="{session_id}.json"'
-        return response
-
-    return download
 
 
 class _PageSockets:

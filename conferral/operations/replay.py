@@ -1,4 +1,4 @@
-"""Replay: a session at any version, from its log; and history files.
+"""Replay: a session at any version, from its log.
 
 Each log entry's `changes` holds what the event changed in the public fields, without addresses. Replay takes those from
 the current hash by the participant's label, which is never reused. A recalled agent's new leg has the same address.
@@ -6,29 +6,19 @@ the current hash by the participant's label, which is never reused. A recalled a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import orjson
 
 from conferral.operations import timeline, wording
 from conferral.operations.session_queries import Fields, LogEntry
 from conferral.operations.timeline import EffectRequest, version_of
-from conferral.runtime.errors import ConferralError
 from conferral.statemachine.session import AGENT
 from conferral.statemachine.states import Phase, TransferMode
 from conferral.storage.codecs.session_codec import decode_logged_changes, is_logged
 
-#: Maximum size of a history file, in bytes; the longest possible log needs less.
-FILE_BYTES_MAX = 64 * 1024 * 1024
 #: Fields that never change, so their current value always held.
 _CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "mode", "agents")
 
 #: What one event changed in the public fields, None for a removed field.
 _Changes = dict[str, str | None]
-
-
-class BadHistoryError(ConferralError):
-    """The file isn't a session history."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,36 +96,6 @@ def pending_effects_at(log: Sequence[LogEntry], version: int) -> tuple[EffectReq
     """Return the requests to Twilio without an outcome at a version."""
     past = [entry for entry in log if version_of(entry) <= version]
     return timeline.unfinished_effects(timeline.build_timeline(past))
-
-
-def to_json(history: SessionHistory) -> bytes:
-    """Encode a history as JSON: the hash and the log, as stored in Redis."""
-    log = [{"entry": entry.entry_id, **entry.fields} for entry in history.log]
-    return orjson.dumps({"session": history.fields, "log": log}, option=orjson.OPT_INDENT_2)
-
-
-def parse_history(body: bytes) -> SessionHistory:
-    """Parse a history file; raise BadHistoryError if it isn't one."""
-    if len(body) > FILE_BYTES_MAX:
-        raise BadHistoryError("larger than 64 MiB")
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise BadHistoryError("not JSON") from None
-    is_history = isinstance(found, dict) and _is_object_of_texts(found.get("session"))
-    if not is_history or not isinstance(found.get("log"), list):
-        raise BadHistoryError('it needs "session", an object of texts, and "log", a list of them')
-    if not all(_is_object_of_texts(entry) for entry in found["log"]):
-        raise BadHistoryError('each entry of "log" is an object of texts')
-    entries = tuple(
-        LogEntry(entry.get("entry", ""), {name: value for name, value in entry.items() if name != "entry"})
-        for entry in found["log"]
-    )
-    return SessionHistory(dict(found["session"]), entries)
-
-
-def _is_object_of_texts(found: Any) -> bool:
-    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
 
 
 def _address_of_legs(all_changes: Sequence[_Changes], now: Fields) -> Fields:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -203,16 +202,6 @@ def test_a_version_after_the_newest_is_refused_with_the_newest(run: Run, busy_ca
     assert f"no version 999; the newest is {newest}" in ran.err
 
 
-def test_saved_history_is_private_and_replays_without_redis(run: Run, busy_call: Session, tmp_path: Path) -> None:
-    live = run("replay", CUSTOMER_CALL).out
-    file = tmp_path / "call.json"
-
-    assert run("replay", CUSTOMER_CALL, "--save", str(file)).code == 0
-    assert file.stat().st_mode & 0o077 == 0
-    assert run("replay", CUSTOMER_CALL, "--save", str(file)).code == 1
-    assert run("replay", str(file), REDIS_URL="redis://127.0.0.1:1/0").out == live
-
-
 def test_a_log_that_does_not_begin_at_the_beginning_says_so(run: Run, redis: Any) -> None:
     log, sessions = recorded(busy)
     put(redis, sessions[-1], log=[entry.fields for entry in log[4:]])
@@ -222,17 +211,6 @@ def test_a_log_that_does_not_begin_at_the_beginning_says_so(run: Run, redis: Any
     assert ran.code == 0
     assert "the log is incomplete" in ran.err
     assert "target was busy" in ran.out
-
-
-@pytest.mark.parametrize("body", ["", "[]", "{}"])
-def test_a_file_that_is_no_history_is_refused(run: Run, tmp_path: Path, body: str) -> None:
-    (tmp_path / "odd.json").write_text(body)
-
-    ran = run("replay", "odd.json")
-
-    assert (ran.code, ran.out) == (1, "")
-    assert "odd.json is not a session history" in ran.err
-    assert "can't be read" in run("replay", "missing.json").err
 
 
 # ---- show ----------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ import io
 
 import pytest
 
-from conferral.cli import options
 from conferral.main import app
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
@@ -130,22 +129,3 @@ def test_the_parties_of_the_session_are_completed_and_nothing_that_a_shell_would
     assert offered(monkeypatch, "conferral hold alice --party", "ex") == ["expert"]
     assert offered(monkeypatch, "conferral mute nobody --party", "") == []
     assert offered(monkeypatch, "conferral mute --party", "") == []
-
-
-def test_replay_is_offered_files_of_histories_and_the_folders_that_lead_to_them(monkeypatch, tmp_path):
-    for name in ("call.json", "calls/night.json", "calls/notes.txt", "`id`.json", ".hidden.json"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        options, "complete_sessions", lambda typed: [(CALL, "bridged")] if CALL.startswith(typed) else []
-    )
-
-    assert options.complete_histories("") == [(CALL, "bridged"), ("call.json", "file"), ("calls/", "folder")]
-    assert options.complete_histories("CA") == [(CALL, "bridged")]
-    assert options.complete_histories("calls/") == [("calls/night.json", "file")]
-    assert options.complete_histories(f"{tmp_path}/call") == [
-        (f"{tmp_path}/call.json", "file"),
-        (f"{tmp_path}/calls/", "folder"),
-    ]
-    assert options.complete_histories("nowhere/") == []

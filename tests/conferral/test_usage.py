@@ -161,7 +161,6 @@ def test_wrong_usage_ends_with_2_and_says_why_on_standard_error(run, arguments):
     ("arguments", "words"),
     [
         (("convert", CALL, "--wait", "5", "--no-wait"), "--no-wait: can't be used with --wait\n"),
-        (("replay", CALL, "--as-of", "3", "--save", "call.json"), "--save: can't be used with --as-of\n"),
         (("console", "--read-only", "--token-in-lines"), "--token-in-lines: can't be used with --read-only\n"),
         (
             ("announce", CALL, "--say", "x", "--url", "y"),

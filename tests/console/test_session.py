@@ -10,7 +10,7 @@ import pytest
 
 from conferral.console import views as session_view
 from conferral.console.dashboard import LogCache
-from conferral.operations import replay, wording
+from conferral.operations import wording
 from conferral.operations.command_forms import command_forms
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import TransferMode
@@ -291,10 +291,9 @@ async def test_numbers_in_sip_and_client_names_are_redacted_everywhere(console, 
     redis.xadd(KEYS.log(CALL), log_entry("transfer", details='{"mode": "sip:14155550145@pbx.example"}'))
     page = await Page.open(console, SESSION)
     await page.next("log")
-    file = await (await console.get(f"/sessions/{CALL}.json")).text()
 
-    assert "4155550" not in json.dumps(page.heard) + file
-    assert "1800000000000" in file
+    assert "4155550" not in json.dumps(page.heard)
+    assert "1800000000000" in json.dumps(page.heard)
 
 
 async def test_hidden_fields_are_never_sent_to_the_console(console, redis):
@@ -302,9 +301,8 @@ async def test_hidden_fields_are_never_sent_to_the_console(console, redis):
     page = await Page.open(console, SESSION | {"full": True})
 
     await page.next("session")
-    file = await (await console.get(f"/sessions/{CALL}.json?full=true")).text()
 
-    assert "secret-call-token" not in json.dumps(page.heard) + file
+    assert "secret-call-token" not in json.dumps(page.heard)
 
 
 async def test_a_record_that_cant_be_understood_is_shown_without_buttons(console, redis, bridged):
@@ -344,26 +342,3 @@ async def test_a_session_is_shown_as_it_was_at_a_version(console, redis):
     assert (then["as_of"], then["fields"]["state"], then["fields"]["version"]) == (1, "bridged", "1")
     assert (then["buttons"], then["suggestions"], then["trouble"]) == ([], [], None)
     assert (now["as_of"], now["fields"]["state"]) == (None, "conferenced")
-
-
-async def test_its_history_is_a_file_that_replay_reads(console, redis):
-    first, last = replace(make_session(), version=1), replace(conferenced(), version=2)
-    put(redis, last, log=history(first, last))
-
-    answer = await console.get(f"/sessions/{AGENT_CALL}.json")
-    found = replay.parse_history(await answer.read())
-    whole = replay.parse_history(await (await console.get(f"/sessions/{CALL}.json?full=true")).read())
-
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="{CALL}.json"'
-    assert found.is_complete
-    assert replay.at_version(found.log, 1, found.fields)["state"] == "bridged"
-    assert found.fields["party.customer.address"] == "+…23"
-    assert whole.fields["party.customer.address"] == "+14155550123"
-    assert "4155550123" not in await answer.text()
-
-
-@pytest.mark.parametrize("named", ["CA" + "9" * 32, "a%20b", "..%2f..", "%00", "x" * 65])
-async def test_session_file_of_unknown_call_returns_404(console, redis, named):
-    answer = await console.get(f"/sessions/{named}.json")
-
-    assert answer.status == 404

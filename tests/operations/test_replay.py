@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conferral.operations import replay, session_summary
-from conferral.operations.replay import BadHistoryError, SessionHistory
+from conferral.operations.replay import SessionHistory
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.events import ParkOverdue
 from conferral.statemachine.session import Session
@@ -20,7 +20,6 @@ from tests.statemachine.test_grid import MOVES
 from tests.statemachine.test_pending_command_histories import BEGINNINGS, ORDER_MOVES, OrderHistory
 from tests.statemachine.test_transfers import failed_from_bridge
 from tests.statemachine.transfer_scenarios import conferenced, talking
-from tests.support.each import each
 from tests.support.log_replay import shown
 from tests.support.sample_logs import recorded
 
@@ -132,22 +131,3 @@ def test_twilio_request_without_an_answer_is_pending() -> None:
 
     assert asked.text == "move agent into the conference"
     assert replay.pending_effects_at(log, sessions[-1].version - 1) == ()
-
-
-def test_a_history_survives_its_file() -> None:
-    log, sessions = recorded(completed)
-    history = SessionHistory(session_codec.encode(sessions[-1]), tuple(log))
-
-    again = replay.parse_history(replay.to_json(history))
-
-    assert again == history
-    assert again.is_complete
-
-
-@each(
-    "body",
-    [b"", b"[]", b'{"session": {}}', b'{"session": {"id": 1}, "log": []}', b'{"session": {}, "log": [1]}', b"\xff"],
-)
-def test_invalid_history_is_refused(body: bytes) -> None:
-    with pytest.raises(BadHistoryError):
-        replay.parse_history(body)

@@ -13,7 +13,7 @@ import { Code, Timeline, confirmationsShown, showMoment } from "../parts/timelin
 import { CommandLine } from "../parts/command-line.js";
 import { PendingList } from "../parts/pending.js";
 import { choose, go, route } from "../route.js";
-import { full, hello, isStale, moments, newestFirst, past, session } from "../store.js";
+import { hello, isStale, moments, newestFirst, past, session } from "../store.js";
 import { Copyable } from "../shared/copy.js";
 import { Jump } from "../shared/jump.js";
 import { counted, Text } from "../shared/text.js";
@@ -170,7 +170,6 @@ function Suggestions({ suggestions }) {
 
 function Log({ of, asOf }) {
   const all = moments.value;
-  const download = `./sessions/${encodeURIComponent(of.id)}.json${full.value ? "?full=true" : ""}`;
   const first = of.first_failure?.entry_id ?? "";
   const folded = all.filter((moment) => moment.is_confirmation).length;
   return html`<section class="panel" aria-labelledby="log-title">
@@ -184,7 +183,6 @@ function Log({ of, asOf }) {
       <button type="button" aria-pressed=${newestFirst.value} onClick=${() => (newestFirst.value = !newestFirst.value)}>
         Newest first
       </button>
-      <a class="button" href=${download} download>Download</a>
     </div>
     <${Slider} moments=${all} asOf=${asOf} onLook=${look} />
     <${Timeline} of=${of.id} moments=${all} firstFailure=${first} asOf=${asOf} onLook=${look} />
