@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 WIDTH_MIN = 80
 #: Wide enough to cut or fold nothing when the output isn't a terminal.
 _PIPE_WIDTH = 4096
-#: The column of ids, which may be cut to a prefix of at least this many characters.
-ID_COLUMN, ID_WIDTH_MIN = "session", 8
 #: The state is also printed as a word; the color only helps.
 _STATE_STYLES = {
     "bridged": "cyan",
@@ -188,7 +186,6 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: S
             table_cell(name, "bold"),
             justify="right" if column.startswith(">") else "left",
             overflow="fold",
-            no_wrap=name == ID_COLUMN,
         )
     for row in rows:
         table.add_row(
@@ -201,7 +198,7 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: S
 
 
 class Entry(NamedTuple):
-    """A row for narrow terminals: name, state, more; then other lines."""
+    """An item of a list: name, state, more; then other lines."""
 
     name: str
     state: str
@@ -218,60 +215,19 @@ class Entry(NamedTuple):
         return Group(head, *(Padding(table_cell(line, "none"), (0, 0, 0, 2)) for line in self.lines))
 
 
-def table_or_entries(
-    target: "Console",
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    entries: Sequence[Entry],
-    styled: Sequence[str] = (),
-) -> "RenderableType":
-    """Return a table without empty columns, or entries if it doesn't fit.
-
-    If needed, the table has short ids. `entries` are the same rows.
-    """
-    from rich.console import Group
-    from rich.measure import Measurement
-
-    filled = [number for number in range(len(columns)) if any(row[number] for row in rows) or not rows]
-    names = [columns[number] for number in filled]
-    whole = [[row[number] for number in filled] for row in rows]
-    for shown in (whole, _with_short_ids(names, whole)):
-        table = table_of(names, shown, styled)
-        if Measurement.get(target, target.options.update(width=_PIPE_WIDTH), table).maximum <= target.width:
-            return table
-    return Group(*(entry.drawn() for entry in entries))
+def print_entries(entries: Iterable[Entry]) -> None:
+    """Print a list, folded where a terminal is too narrow."""
+    for entry in entries:
+        _print_drawn(entry.drawn())
 
 
-def _with_short_ids(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[list[object]]:
-    """Return rows with ids cut to a unique prefix, which still selects them."""
-    kept = [list(row) for row in rows]
-    if ID_COLUMN not in columns:
-        return kept
-    column = columns.index(ID_COLUMN)
-    ids = [str(row[column]).lstrip("> ") for row in kept]  # without the mark of the selected row
-    length = next(
-        size for size in range(ID_WIDTH_MIN, max(map(len, ids), default=0) + ID_WIDTH_MIN + 1)
-        if len({one[:size] for one in ids}) == len(set(ids))
-    )  # fmt: skip
-    for row, one in zip(kept, ids, strict=True):
-        mark = str(row[column]).removesuffix(one)
-        row[column] = mark + one[:length]
-    return kept
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: Sequence[str] = ()) -> None:
+    """Print a table."""
+    _print_drawn(table_of(columns, rows, styled))
 
 
-def print_table(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    styled: Sequence[str] = (),
-    entries: Sequence[Entry] | None = None,
-) -> None:
-    """Print a table, or the entries, if any, where it is too wide."""
+def _print_drawn(drawn: "RenderableType") -> None:
     target = console()
-    kept = list(rows)
     with target.capture() as captured:
-        target.print(
-            table_of(columns, kept, styled)
-            if entries is None
-            else table_or_entries(target, columns, kept, entries, styled)
-        )
+        target.print(drawn)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()), color=True)

@@ -77,9 +77,7 @@ def list_letters(reason: Reason = None, limit: Limit = 50, full: Full = False, a
         output.print_json([_as_json(letter) for letter in letters])
         return
     if letters:
-        rows = [_table_row(letter) for letter in letters]
-        entries = [output.Entry(row[0], row[2], row[1], tuple(filter(None, row[3:]))) for row in rows]
-        output.print_table(("id", "at (UTC)", "from", "type", "session", "reason", "details"), rows, entries=entries)
+        output.print_entries(map(_entry, letters))
     count = sum(groups.values())
     reasons = ", ".join(f"{number} {one or 'without a reason'}" for one, number in groups.items())
     unmatched = "none with this reason; " if reason and not letters and count else ""
@@ -104,7 +102,7 @@ def show_letter(
     if as_json:
         output.print_json(_as_json(letter))
         return
-    origin = {"id": letter.id, "at": _table_row(letter)[1], "from": f"{letter.source} {letter.entry_id}"}
+    origin = {"id": letter.id, "at": _at(letter), "from": f"{letter.source} {letter.entry_id}"}
     retried = f"no: {letter.not_retryable_reason}" if letter.not_retryable_reason else "yes"
     for name, value in {**origin, "reason": letter.reason, "retry": retried}.items():
         output.print_line(f"{name:<15} {value}")
@@ -113,13 +111,17 @@ def show_letter(
         output.print_line(f"{name:<15} {value}")
 
 
-def _table_row(letter: "DeadLetter") -> tuple[str, ...]:
-    from conferral.storage.codecs.timestamps import to_iso
-
+def _entry(letter: "DeadLetter") -> output.Entry:
     fields = " ".join(f"{name}={value}" for name, value in letter.fields.items() if name not in ("type", "session"))
     what = f"can't be retried: {letter.not_retryable_reason}" if letter.not_retryable_reason else fields
-    at = to_iso(letter.at_ms)[:19].replace("T", " ")
-    return (letter.id, at, letter.source, letter.type, letter.session, letter.reason, what)
+    lines = filter(None, (f"{letter.type} {letter.session}".strip(), letter.reason, what))
+    return output.Entry(letter.id, letter.source, f"{_at(letter)} UTC", tuple(lines))
+
+
+def _at(letter: "DeadLetter") -> str:
+    from conferral.storage.codecs.timestamps import to_iso
+
+    return to_iso(letter.at_ms)[:19].replace("T", " ")
 
 
 def _as_json(letter: "DeadLetter") -> dict[str, Any]:

@@ -10,8 +10,8 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
 from conferral import output
-from conferral.cli.session_tables import COLUMNS, narrow_entry, print_fields, print_parties, read_sessions, table_row
-from conferral.operations import session_summary, wording
+from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
+from conferral.operations import wording
 from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed, SessionQueries
 from conferral.redis_access import open_redis, redacted_url
 from conferral.runtime.clock import SystemClock
@@ -54,8 +54,7 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
 
         if as_json or not output.is_terminal():
             if not as_json:
-                for session in found:
-                    output.print_line(session_line(session, full=full))
+                output.print_entries(session_entry(session, now_ms, full=full) for session in found)
             await show_changes(feed, print_changes, redacted_url(settings.redis_url))
             return
         target = output.console()
@@ -124,25 +123,13 @@ def draw(target: Console, sessions: Sequence[StoredSession], now_ms: int, *, ful
     count = min(len(sessions), space)
 
     def listed(count: int) -> RenderableType:
-        shown = sessions[:count]
-        rows = [table_row(one, now_ms, full=full) for one in shown]
-        entries = [narrow_entry(one, now_ms, full=full) for one in shown]
-        return output.table_or_entries(target, COLUMNS, rows, entries, styled=("state", "attention"))
+        return Group(*(session_entry(one, now_ms, full=full).drawn() for one in sessions[:count]))
 
     while count > 1 and len(target.render_lines(listed(count))) > space:
         count -= 1
     hidden = len(sessions) - count
     more = f"and {hidden} more (conferral sessions lists all); " if hidden else ""
     return Group(listed(count), output.table_cell(f"{more}Ctrl-C stops", "dim"))
-
-
-def session_line(session: StoredSession, *, full: bool) -> str:
-    """Return a session as one line."""
-    there = [session_summary.connected_address(session, name, full=full) for name in ("customer", "agent")]
-    who = wording.join_names([one for one in there if one])
-    notes = [session_summary.transfer_line(session, full=full), *session_summary.short_notes(session)]
-    more = "".join(f"; {one}" for one in notes if one)
-    return f"{session.id or '?'}  is {session_summary.state_label(session)}: {who}{more}"
 
 
 def _print_changes(changes: Sequence[Change], *, full: bool, as_json: bool) -> None:

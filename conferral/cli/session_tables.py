@@ -14,8 +14,6 @@ from conferral.statemachine.states import TransferStage
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
 from conferral.storage.connection.errors import FOREIGN
 
-COLUMNS = ("session", "state", "attention", ">duration", "ended (UTC)", "customer", "agent", "transfer", "notes")
-
 
 def print_sessions(state: str | None, party: str, *, everything: bool, full: bool, as_json: bool) -> None:
     """Print sessions in a state, or live ones; `everything`: ended ones too."""
@@ -24,9 +22,7 @@ def print_sessions(state: str | None, party: str, *, everything: bool, full: boo
     if as_json:
         output.print_json([one.fields for one in found])
     elif found:
-        rows = [table_row(one, now_ms, full=full) for one in found]
-        entries = [narrow_entry(one, now_ms, full=full) for one in found]
-        output.print_table(COLUMNS, rows, ("state", "attention"), entries)
+        output.print_entries(session_entry(one, now_ms, full=full) for one in found)
     else:
         every = "no calls" if everything else "no live calls (use --all for ended ones)"
         chosen = f"no {state} calls" if state else every
@@ -45,23 +41,8 @@ async def read_sessions(
     return ordered, now_ms, [f"{key} {FOREIGN}" for key in sorted(reader.foreign_keys)]
 
 
-def table_row(session: StoredSession, now_ms: int, *, full: bool) -> tuple[str, ...]:
-    """Return a table row; `now_ms` is Redis's time, 0 for ours."""
-    return (
-        session.id or "?",
-        _state_text(session),
-        _attention_text(session, now_ms),
-        _duration(session),
-        _ended_at(session),
-        session_summary.connected_address(session, "customer", full=full),
-        session_summary.connected_address(session, "agent", full=full),
-        session_summary.transfer_line(session, full=full),
-        "; ".join(session_summary.short_notes(session)),
-    )
-
-
-def narrow_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.Entry:
-    """Return a session as a few lines, for a narrow terminal."""
+def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.Entry:
+    """Return a session as a few lines; `now_ms` is Redis's time, 0 for ours."""
     notes = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
     participants = session_summary.participants_line(session, full=full)
     lines = filter(None, (_attention_text(session, now_ms), participants, "; ".join(filter(None, notes))))
@@ -104,7 +85,6 @@ _NAME_WIDTH = 15
 _SHOWN_FIELDS = (
     "end_reason", "direction", "created_at", "updated_at", "ended_at", "conference_sid", "conference_name",
 )  # fmt: skip
-PARTY_COLUMNS = ("party", "status", "address", "call", "label", "notes")
 LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
 
 
@@ -138,27 +118,23 @@ def field_lines(session: StoredSession, *, full: bool, is_stored: bool = True) -
 
 
 def print_parties(session: StoredSession, *, full: bool) -> None:
-    """Print the session's parties as a table."""
-    rows, entries = party_rows(session, full=full)
+    """Print the session's parties."""
     output.print_line()
-    output.print_table(PARTY_COLUMNS, rows, entries=entries)
+    output.print_entries(party_entries(session, full=full))
 
 
-def party_rows(session: StoredSession, *, full: bool) -> tuple[list[tuple[str, ...]], list[output.Entry]]:
-    """Return the parties as table rows, and as entries for a narrow terminal."""
-    rows: list[tuple[str, ...]] = []
+def party_entries(session: StoredSession, *, full: bool) -> list[output.Entry]:
+    """Return the parties, and the agents who were tried before."""
     entries: list[output.Entry] = []
     for name, party in session.parties.items():
         address = wording.display_address(party.address, full=full)
         notes = ", ".join(session_summary.party_notes(session, party))
-        rows.append((name, party.status, address, party.call_sid, party.label, notes))
         legs = "  ".join(filter(None, (party.call_sid, party.label)))
         entries.append(output.Entry(name, party.status, address, tuple(filter(None, (legs, notes)))))
     for which, agent in session_summary.agent_attempts_note(session):
         address = wording.display_address(agent, full=full)
-        rows.append((which, "not reached", address, "", "", "tried before"))
         entries.append(output.Entry(which, "not reached", address, ("tried before",)))
-    return rows, entries
+    return entries
 
 
 def _print_attempts(session: StoredSession, log: Sequence[LogEntry], *, full: bool) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from conferral.operations import wording, words
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
 from conferral.storage.codecs.timestamps import to_iso
 
@@ -202,19 +202,6 @@ def party_notes(session: Session, party: Party) -> list[str]:
     if party.wait_audio and (party.held or party.waits_for_start):
         found.append(f"hears {party.wait_audio}")
     return found
-
-
-def short_notes(session: Session) -> list[str]:
-    """Return brief notes besides state, customer, agent, and transfer."""
-    found = []
-    for name, party in session.present.items():
-        is_usual = name in (CUSTOMER, AGENT) or name.partition("-")[0] == TARGET
-        if is_usual and not party.is_connected:
-            continue
-        other = "is muted" if party.muted else "" if is_usual else "is connected"
-        if doing := _activity_note(session, party) or other:
-            found.append(f"{name} {doing}")
-    return wording.limit_notes(found, SHORT_NOTES_MAX) + session_notes(session)
 
 
 def session_notes(session: Session, clock: Callable[[int], str] = wording.utc_clock) -> list[str]:

@@ -138,12 +138,9 @@ def test_json_is_one_object_a_line(run, redis):
 def test_in_a_pipe_each_change_is_a_line_and_ctrl_c_ends_well(redis, redis_server, tmp_path, bridged):
     consult(redis, OTHER)
     with start("sessions", "--follow", cwd=tmp_path, env={"REDIS_URL": redis_server.url}) as program:
-        first = {program.stdout.readline() for _ in range(2)}
-        transfer = "consult to +…45 consulting; customer is on hold"
-        assert first == {
-            f"{CALL}  is bridged (connected): +…23 and client:alice\n",
-            f"{OTHER}  is transferring (consult): +…23 and client:alice; {transfer}\n",
-        }
+        first = [program.stdout.readline() for _ in range(5)]
+        assert f"{CALL}  bridged (connected)" in "".join(first)
+        assert "  consult to +…45 consulting\n" in first
         redis.xadd(KEYS.log(CALL), log_entry("convert", after="converting"))
         assert program.stdout.readline() == f"08:00:00.000  {CALL}  convert requested  -> converting\n"
 
@@ -162,7 +159,7 @@ def test_following_reports_a_redis_outage_and_misses_nothing(redis_program, tmp_
         with server.client() as client:
             put(client, make_session())
         with start("sessions", "--follow", cwd=tmp_path, env={"REDIS_URL": server.url}) as program:
-            program.stdout.readline()
+            assert CALL in program.stdout.readline() + program.stdout.readline()
             server.kill()
             assert "retrying" in program.stderr.readline()
             server.start()

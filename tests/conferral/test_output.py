@@ -183,7 +183,7 @@ def test_a_pipe_gets_whole_values_without_colour(run, redis):
 
     assert "S" * 64 in ran.out
     assert "\x1b" not in ran.out
-    assert len(ran.out.splitlines()) == 2
+    assert len(ran.out.splitlines()) == 2  # the session, and who talks
 
 
 def test_json_is_plain_ascii(capsys):

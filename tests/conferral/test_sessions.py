@@ -1,6 +1,5 @@
 """`sessions` and `show`."""
 
-import re
 import time
 from dataclasses import replace
 
@@ -42,12 +41,11 @@ def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newes
 
     ran = run("sessions")
 
-    heading, *rows = ran.out.splitlines()
-    assert heading.split()[:4] == ["session", "state", "attention", "duration"]
-    assert [line.split()[0] for line in rows] == [overdue, OTHER, CALL, failed]
-    assert "overdue by " in rows[0]
-    assert "target was busy" not in rows[3], "it has recovered: no one has to act, and the transfer's column says so"
-    assert "warm to client:bob failed (busy)" in rows[3]
+    first, *others = [line for line in ran.out.splitlines() if line.startswith("CA")]
+    assert [line.split()[0] for line in (first, *others)] == [overdue, OTHER, CALL, failed]
+    assert "  overdue by " in ran.out.splitlines()[1]
+    assert "target was busy" not in ran.out, "it has recovered: no one has to act, and the transfer says so"
+    assert ran.out.splitlines()[-1].startswith("  warm to client:bob failed (busy)")
     assert [one["id"] for one in run("sessions", "--json").json] == [overdue, OTHER, CALL, failed]
 
 
@@ -113,9 +111,9 @@ def test_ended_sessions_are_listed_with_their_reason_when_wanted(run, redis, bri
 
     assert OTHER not in run("sessions").out
     assert "ended agent-left" in run("sessions", "--all").out
-    heading, *_, last = run("sessions", "--all").out.splitlines()
-    assert "ended (UTC)" in heading
-    assert re.search(r"1 min 01 s +2027-01-15 08:01:01 ", last)
+    assert (
+        f"{OTHER}  ended agent-left  ended 2027-01-15 08:01:01 UTC, lasted 1 min 01 s" in run("sessions", "--all").out
+    )
     assert CALL not in run("sessions", "--state", "ended").out
 
 
@@ -128,33 +126,6 @@ def terminal(monkeypatch):
         monkeypatch.setattr(output, "console", lambda: made)
 
     return make
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_list_fits_the_terminal(run, redis, terminal, width, bridged):
-    consult(redis, OTHER)
-    put(redis, ended("CA" + "4" * 32))
-    terminal(width)
-
-    shown = run("sessions", "--all").out
-
-    assert [line for line in shown.splitlines() if len(line) > width] == []
-    assert "2027-01-15 08:01:01" in shown
-    assert "1 min 01 s" in shown
-
-
-def test_id_prefixes_are_shown_and_accepted_where_full_ids_are_too_wide(run, redis, terminal):
-    ids = [CALL, OTHER, "CA" + "8" * 7 + "9" * 25, "CA" + "8" * 32]
-    for one in ids:
-        put(redis, make_session(one))
-    terminal(80)
-
-    heading, *rows = run("sessions").out.splitlines()
-
-    assert heading.split()[0] == "session"
-    names = [row.split()[0] for row in rows]
-    assert {len(name) for name in names} == {10}
-    assert sorted(run("show", name, "--json").json["id"] for name in names) == sorted(ids)
 
 
 def test_json_is_one_array_of_the_fields_in_redis(run, redis, bridged):
@@ -172,11 +143,9 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
     lines_shown = run("show", CALL).out.splitlines()
 
     assert "transfer        consult to +…45 failed (no-answer)" in lines_shown
-    rows = [line.split(maxsplit=5) for line in lines_shown if line.startswith(("customer ", "target "))]
-    assert rows == [
-        ["customer", "connected", "+…23", CALL, "customer-1", "on hold, hears music"],
-        ["target", "left", "+…45", TARGET_CALL, "target-2", "no answer"],
-    ]
+    customer, target = (lines_shown.index(line) for line in ("customer  connected  +…23", "target  left  +…45"))
+    assert lines_shown[customer + 1 : customer + 3] == [f"  {CALL}  customer-1", "  on hold, hears music"]
+    assert lines_shown[target + 1 : target + 3] == [f"  {TARGET_CALL}  target-2", "  no answer"]
 
 
 @pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "--json"), ("show", CALL), ("show", CALL, "--json")])
@@ -257,24 +226,3 @@ def test_at_80_columns_a_session_takes_a_few_lines_of_which_none_is_cut(run, red
     assert shown[3] == "s" * 64 + "  conferenced"
     assert shown[4].startswith("(parked)  ")
     assert shown[-1] == "  parked until 08:05:00 UTC; recording in progress"
-
-
-def test_where_it_fits_the_list_is_a_table(run, redis, terminal):
-    consult(redis)
-    terminal(200)
-
-    heading, row = run("sessions").out.splitlines()
-
-    assert heading.split()[:2] == ["session", "state"]
-    assert "client:alice  consult to +…45 consulting  customer is on hold" in row
-
-
-def test_at_80_columns_the_sids_of_a_session_are_shown_whole(run, redis, terminal):
-    consult(redis)
-    terminal(80)
-
-    shown = run("show", CALL).out.splitlines()
-
-    assert max(map(len, shown)) <= 80
-    place = shown.index("target  connected  +…45")
-    assert shown[place + 1] == f"  {TARGET_CALL}  target-2"
