@@ -268,6 +268,6 @@ def _print_done(
             output.print_line(line)
     if session.is_ended:
         output.print_note(f"for details: {command_line} show {session_id}")
-    else:
-        allowed = allowed_commands_of(session)
-        output.print_note(f"next: {explanation.suggest_next(allowed, session_id, command_line, fields, session.state)}")
+    elif session.fields:
+        for one in explanation.suggested_commands(session)[:1]:
+            output.print_note(f"next: {command_line} {one.arguments} ({one.why})")

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from conferral.operations import attention, pending, session_summary, timeline, wording, words
@@ -14,45 +14,6 @@ from conferral.operations.timeline import TimelineEntry
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
 from conferral.storage.codecs.session_codec import WRONG_TYPE, StoredSession
 from conferral.storage.codecs.text_codec import parse_rows
-
-#: Commands that lead on from a session's state, the likeliest first.
-_BY_LIKELIHOOD = ("retrieve", "transfer", "complete", "merge", "swap", "cancel", "convert", "park", "end")
-_REQUIRED_OPTIONS = {"retrieve": "--to ADDRESS", "transfer": "--to ADDRESS --mode consult"}
-#: The command that undoes or follows each command, with its options.
-_FOLLOW_UPS = {
-    "add": ("remove", "--party {party}"),
-    "hold": ("unhold", "--party {party}"),
-    "mute": ("unmute", "--party {party}"),
-    "supervise": ("remove", "--party supervisor"),
-    "record start": ("record", "--action pause"),
-    "record pause": ("record", "--action resume"),
-    "record resume": ("record", "--action stop"),
-}
-#: By state: allowed commands that change nothing, or only wait, as a transfer before both parties have joined.
-_NOT_SUGGESTED = {"bridged": (), "conferenced": ("convert",)}
-_NOT_SUGGESTED_BY_DEFAULT = ("convert", "transfer", "park")
-
-
-def suggest_next(
-    allowed: Sequence[str],
-    session_id: str,
-    command_line: str,
-    fields: Mapping[str, str] | None = None,
-    state: str = "bridged",
-) -> str:
-    """Return what to type next, as `conferral complete CA1; also: cancel`."""
-    useful = [name for name in allowed if name not in _NOT_SUGGESTED.get(state, _NOT_SUGGESTED_BY_DEFAULT)]
-    names = [*(name for name in _BY_LIKELIHOOD if name in useful), "show"]
-    first, more = names[0], _REQUIRED_OPTIONS.get(names[0], "")
-    given = fields or {}
-    kind, action = given.get("type", ""), given.get("action", "")
-    follows, needs = _FOLLOW_UPS.get(f"{kind} {action}".strip(), ("", ""))
-    if follows in useful:
-        first, more = follows, needs.format_map(given)
-    others = [name for name in names if name != first and name not in _REQUIRED_OPTIONS]
-    full_command = " ".join(filter(None, (command_line, first, session_id, more)))
-    return f"{full_command}; also: {', '.join(others)}" if others else full_command
-
 
 _TWILIO_ERRORS = "https://www.twilio.com/docs/api/errors"
 #: Reasons that repeat what the text of a failure says.
@@ -318,12 +279,7 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
 
 
 def _suggestions(session: StoredSession, now_ms: int, *, full: bool, has_worker: bool) -> tuple[Suggestion, ...]:
-    allowed = allowed_commands_of(session)
-    found = [
-        Suggestion(kind, why, " ".join(filter(None, (kind, session.id, more))))
-        for kind, why, more in _useful_commands(session)
-        if kind in allowed
-    ]
+    found = suggested_commands(session)
     in_trouble = attention.attention_of(session, now_ms)
     if not has_worker or (in_trouble is not None and in_trouble.rank == attention.OVERDUE):
         why = "shows whether a worker holds the session's partition; without one, nothing is processed"
@@ -333,6 +289,16 @@ def _suggestions(session: StoredSession, now_ms: int, *, full: bool, has_worker:
         found.append(Suggestion("call", "calls back the agent, then the customer", f"call {who}"))
     found.append(Suggestion("replay", "replays the call step by step", f"replay {session.id}"))
     return tuple(found)
+
+
+def suggested_commands(session: StoredSession) -> list[Suggestion]:
+    """Return what helps a live session, the likeliest first."""
+    allowed = allowed_commands_of(session)
+    return [
+        Suggestion(kind, why, " ".join(filter(None, (kind, session.id, more))))
+        for kind, why, more in _useful_commands(session)
+        if kind in allowed
+    ]
 
 
 def _shell_address(session: StoredSession, name: str, *, full: bool) -> str:

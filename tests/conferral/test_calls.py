@@ -6,7 +6,6 @@ import signal
 import pytest
 
 from conferral.cli.submission import default_wait_s, own_command_line
-from conferral.operations.explanation import suggest_next
 from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase
@@ -63,7 +62,7 @@ def test_done_command_reports_new_state_and_next_step(run, redis):
 
     assert ran.code == 0
     assert ran.out == f"converted; {CALL} is now conferenced\ncustomer +…23 and agent client:alice are talking\n"
-    assert ran.err.endswith(f"conferral transfer {CALL} --to ADDRESS --mode consult; also: park, end, show\n")
+    assert ran.err.endswith(f"conferral transfer {CALL} --to ADDRESS --mode consult (transfers the customer)\n")
     assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine", "by": "cli"}]
 
 
@@ -76,43 +75,6 @@ def test_done_command_shows_its_reason_and_returns_its_outcome_in_json(run, redi
 
     decide(redis, "mine", "done", "customer-left")
     assert f"ended {CALL} (customer-left)\n" in run("end", CALL, "--id", "mine").out
-
-
-@each(
-    "allowed, expected",
-    [
-        ((), "it show CA1"),
-        (("call",), "it show CA1"),
-        (("end",), "it end CA1; also: show"),
-        (("transfer",), "it transfer CA1 --to ADDRESS --mode consult; also: show"),
-        (
-            ("end", "convert", "transfer"),
-            "it transfer CA1 --to ADDRESS --mode consult; also: convert, end, show",
-        ),
-        (("cancel", "end", "complete"), "it complete CA1; also: cancel, end, show"),
-        (("retrieve", "end"), "it retrieve CA1 --to ADDRESS; also: end, show"),
-        (("hold", "add", "park"), "it park CA1; also: show"),
-    ],
-)
-def test_suggested_next_step_can_be_typed_as_shown_except_the_destination(allowed, expected):
-    assert suggest_next(allowed, "CA1", "it") == expected
-
-
-@pytest.mark.parametrize(
-    ("given", "shown"),
-    [
-        ({"type": "hold", "party": "bob"}, "it unhold CA1 --party bob; also: end, show"),
-        ({"type": "mute", "party": "bob"}, "it unmute CA1 --party bob; also: end, show"),
-        ({"type": "add", "party": "bob"}, "it remove CA1 --party bob; also: end, show"),
-        ({"type": "record", "action": "start"}, "it record CA1 --action pause; also: end, show"),
-        ({"type": "unhold", "party": "bob"}, "it end CA1; also: show"),
-    ],
-    ids=lambda value: value["type"] if isinstance(value, dict) else None,
-)
-def test_command_that_undoes_the_last_one_is_suggested_first(given, shown):
-    allowed = ("remove", "hold", "unhold", "mute", "unmute", "record", "end")
-
-    assert suggest_next(allowed, "CA1", "it", given) == shown
 
 
 def test_failed_command_reports_the_session_state(run, redis):
