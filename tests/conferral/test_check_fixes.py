@@ -64,25 +64,6 @@ async def test_a_fix_fits_the_error(error, node, fixes):
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize(
-    "written",
-    [
-        ("SET", KEYS.lease(3), "text"),
-        ("HSET", KEYS.owners, "3", "soon"),
-        *[("ZADD", KEYS.workers, score, "theirs") for score in ("inf", "-inf", "1e300")],
-    ],
-    ids=" ".join,
-)
-def test_lease_or_heartbeat_of_another_program_is_no_worker(checked, redis, written):
-    set_up(redis)
-    redis.execute_command(*written)
-
-    code, lines = checked()
-
-    assert (code, lines["workers"]["status"], lines["Redis"]["status"]) == (1, "fail", "ok")
-
-
-@pytest.mark.redis
 def test_live_sessions_that_another_program_replaced_are_named(checked, redis):
     set_up(redis)
     redis.set(KEYS.live(3), "theirs")
@@ -91,15 +72,6 @@ def test_live_sessions_that_another_program_replaced_are_named(checked, redis):
 
     assert (code, lines["sessions"]["found"].partition(" ")[0]) == (1, KEYS.live(3))
     assert lines["sessions"]["fix"] == "check whether another program uses this prefix"
-
-
-@pytest.mark.redis
-@pytest.mark.parametrize("key", [KEYS.commands, KEYS.owners])
-def test_key_of_another_program_has_a_fix_of_its_own(checked, redis, key):
-    set_up(redis)
-    redis.set(key, "theirs")
-
-    assert "check whether another program uses this prefix" in [line["fix"] for line in checked()[1].values()]
 
 
 @pytest.mark.redis

@@ -91,13 +91,6 @@ async def test_clocks_that_are_apart_are_warned_of(redis_s, twilio_s, status, fo
     assert (line.status, line.found) == (status, found)
 
 
-async def test_twilio_s_clock_is_read_from_its_answers(sandbox):
-    add(sandbox)
-    sandbox.epoch_s += 3_600
-    _, ahead_s = await check_account(settings_of(sandbox))
-    assert ahead_s == pytest.approx(3_600, abs=5)
-
-
 async def test_number_that_leads_here_is_well(sandbox):
     add(sandbox)
     lines = await asked(settings_of(sandbox))
@@ -161,22 +154,6 @@ async def test_misrouted_number_is_reported_with_a_fix(sandbox, changes, name, s
     assert PUBLIC in line.fix
 
 
-async def test_other_number_of_the_account_can_be_checked_and_is_named(sandbox):
-    add(sandbox, voice_url="https://else.example/voice")
-    sandbox.add_number("+14155550177", voice_url=f"{PUBLIC}/voice/inbound")
-
-    lines = {line.name: line for line in (await check_account(settings_of(sandbox), "+14155550177"))[0]}
-    unknown = {line.name: line for line in (await check_account(settings_of(sandbox), "+14155550188"))[0]}
-
-    assert (lines["number"].status, lines["number"].found) == (
-        "ok",
-        f"calls to --number +…77 go to {PUBLIC}/voice/inbound",
-    )
-    assert "--number +…77 has no fallback URL" in lines["number's fallback"].found
-    assert unknown["number"].found.startswith("--number +…88 is not a number in this account")
-    assert "4155550" not in str([lines, unknown])
-
-
 async def test_foreign_number_is_reported_as_a_warning_that_leads_to_why(sandbox):
     sandbox.add_number(f"{NUMBER}0", voice_url=PUBLIC)  # Twilio takes a number for a part of another, too
     line = (await asked(settings_of(sandbox)))["number"]
@@ -234,11 +211,6 @@ async def test_rest_api_that_does_not_say_is_warned_of(served, answer, found):
     assert found in lines["account"].found
 
 
-async def test_rest_api_that_is_away_is_warned_of():
-    lines = await asked(settings_of())
-    assert [line.found for line in lines.values()] == ["the REST API can't be reached from here"] * 3
-
-
 # ---- the round trip ----------------------------------------------------------------------------------------------
 
 
@@ -274,14 +246,6 @@ async def test_public_url_that_is_out_of_reach_is_warned_of_without_its_password
 
 
 # ---- the command -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.redis
-def test_check_queries_twilio_unless_offline(run, redis):
-    away = SERVICE | {"TWILIO_API_URL": "http://127.0.0.1:1"}
-    asked_for = {line["name"]: line["status"] for line in run("check", "--json", **away).json}
-    assert {asked_for[name] for name in ("account", "number", "round trip")} == {"warn"}
-    assert not {"account", "number", "round trip"} & {line["name"] for line in run("check", "--offline", "--json").json}
 
 
 @pytest.mark.redis

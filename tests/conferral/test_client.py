@@ -14,14 +14,12 @@ from conferral import (
     CommandPending,
     CommandRejected,
     SettingsError,
-    StoreError,
     StoreUnreachableError,
     UnknownSession,
 )
 from conferral.client.commands import SUBMISSION
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase, State
-from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_descriptions import own_fields
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import digest_of
@@ -66,14 +64,6 @@ async def test_a_command_that_is_done_is_returned_with_its_session(client, redis
     command = await client.call(agent="client:alice", customer="client:bob", id="mine")
 
     assert (command.status, command.reason, command.session) == ("done", "because", CALL)
-
-
-async def test_a_session_that_was_read_can_be_named_by_itself(client, redis):
-    session = await client.session(CALL)
-
-    await client.convert(session, wait=False)
-
-    assert published(redis)[0]["session"] == CALL
 
 
 async def test_the_outcome_of_a_command_that_is_not_waited_for_can_be_waited_for_later(client, redis):
@@ -186,14 +176,6 @@ async def test_a_keyword_that_is_called_otherwise_than_its_field_is_named_when_i
     assert refused.value.reason == "ring_timeout_s: timeout must be whole seconds, 5 to 600"
 
 
-@pytest.mark.parametrize(("name", "strange"), [("convert", "brief"), ("end", "force")])
-async def test_a_keyword_that_a_command_does_not_have_is_an_error_of_the_program(client, redis, name, strange):
-    with pytest.raises(TypeError, match=f"{name}.*unexpected keyword argument '{strange}'"):
-        await getattr(client, name)(CALL, **{strange: 1})
-
-    assert published(redis) == []
-
-
 async def test_client_repeating_a_command_with_its_id_gets_the_first_outcome(client, redis):
     first = await client.convert(CALL, id="job-1", wait=False)
     decide(redis, "job-1", "done", digest=digest_of({"type": "convert", "session": CALL}))
@@ -201,19 +183,6 @@ async def test_client_repeating_a_command_with_its_id_gets_the_first_outcome(cli
     again = await client.convert(CALL, id="job-1")
 
     assert (again.id, again.status) == (first.id, "done")
-
-
-async def test_a_wait_can_be_given_up(client, redis):
-    waiting = asyncio.create_task(client.convert(CALL, timeout_s=3600))
-
-    async def is_published():
-        while not published(redis):
-            await asyncio.sleep(0)
-
-    await asyncio.wait_for(is_published(), 10)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
 
 
 # ---- what there is -----------------------------------------------------------------------------------------------
@@ -245,12 +214,6 @@ async def test_sessions_are_chosen_by_state_and_oldest_first(client, redis):
     assert sorted(await ids(with_ended=True)) == [CALL, "GONE", "NEWER"]
     assert await ids(party="client:alice", with_ended=True) == [CALL, "NEWER"]
     assert await ids(party="client:bob") == []
-
-
-@pytest.mark.parametrize("state", ["foo", "", 5])
-async def test_an_unknown_state_is_an_error_that_lists_the_states(client, state):
-    with pytest.raises(ValueError, match="state must be one of bridged, converting, conferenced, transferring, ended"):
-        await client.sessions(state)
 
 
 @pytest.mark.parametrize("named", ["nobody", "14155550123", "a b"])
@@ -286,30 +249,10 @@ async def test_redis_and_prefix_can_be_named_by_the_program(redis, redis_server,
         assert await client.sessions() == []
 
 
-async def test_empty_redis_differs_from_one_without_sessions(redis):
-    with pytest.raises(StoreError, match="nothing is set up under the prefix conferral"):
-        async with Client():
-            pass
-
-
 async def test_redis_outage_is_reported_when_the_client_opens():
     with pytest.raises(StoreUnreachableError):
         async with Client("redis://:secret@127.0.0.1:1/0"):
             pass
-
-
-async def test_redis_outage_is_logged_while_a_command_waits(client, redis, monkeypatch, caplog):
-    decide(redis, "mine", "done")
-    publish, away = command_stream.publish, iter([True, True])
-
-    async def published(*given):
-        if next(away, False):
-            raise StoreUnreachableError("Redis can't be reached")
-        return await publish(*given)
-
-    monkeypatch.setattr(command_stream, "publish", published)
-    await client.convert(CALL, id="mine")
-    assert [record.getMessage().startswith("Redis can't be reached at ") for record in caplog.records] == [True]
 
 
 @pytest.mark.parametrize("url", ["http://x", "redis://:secret@127.0.0.1:port/0", "redis://:secret/x@127.0.0.1:1/0"])
@@ -319,15 +262,6 @@ async def test_a_url_that_makes_no_sense_is_a_wrong_setting(url):
             pass
 
     assert "secret" not in "".join(traceback.format_exception(wrong.value))
-
-
-async def test_a_session_that_ends_during_the_query_is_no_live_one(client, redis):
-    put(redis, ended("S1"))
-    redis.sadd(KEYS.live(KEYS.partition_of("S1")), "S1")  # as read before its end
-
-    assert [one.id for one in await client.sessions()] == [CALL]
-    assert {one.id for one in await client.sessions(with_ended=True)} == {CALL, "S1"}
-    assert [one.id for one in await client.sessions("ended")] == ["S1"]
 
 
 async def test_a_client_that_is_not_open_says_how_to_open_it(redis):
@@ -350,14 +284,6 @@ def test_the_client_brings_nothing_of_the_servers_with_it():
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert finished.stdout.strip() == "[]"
-
-
-def test_the_package_alone_imports_nothing():
-    program = "import sys, conferral; print([name for name in sys.modules if name.startswith('conferral.')])"
-
-    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-
-    assert process.stdout.strip() == "[]"
 
 
 def test_every_public_name_can_be_imported():

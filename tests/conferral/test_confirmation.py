@@ -24,14 +24,6 @@ def test_terminal_is_asked_and_shown_who_is_hung_up(run, redis, on_terminal, typ
     assert published(redis) == []
 
 
-@pytest.mark.parametrize("typed", [("end", CALL), ("remove", CALL, "--party", "agent")])
-def test_yes_option_skips_the_confirmation(run, on_terminal, typed):
-    asked = on_terminal(lambda _question: False)
-
-    assert run(*typed, "--yes", "--no-wait").code == 0
-    assert asked == []
-
-
 HANG_UP = [("end",), ("remove", "--party", "agent")]
 
 
@@ -48,14 +40,6 @@ def test_without_a_terminal_what_is_not_a_full_session_id_hangs_no_one_up(run, r
     assert published(redis) == []
     assert run(command, named, *options, "--yes", "--no-wait").code == 0
     assert len(published(redis)) == 1
-
-
-@pytest.mark.parametrize("typed", HANG_UP, ids=["end", "remove"])
-def test_full_session_id_needs_no_confirmation_without_a_terminal(run, monkeypatch, typed):
-    monkeypatch.setattr("conferral.output.confirm", lambda _question: pytest.fail("no one can be asked"))
-    command, *options = typed
-
-    assert run(command, CALL, *options, "--no-wait").code == 0
 
 
 def test_an_ended_call_is_not_what_a_command_means(run, redis):

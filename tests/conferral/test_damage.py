@@ -27,18 +27,6 @@ def test_show_and_explain_name_the_damaged_field_and_what_to_do(damaged, run):
     assert "foo connected" not in run("explain", CALL).out
 
 
-def test_invalid_boolean_of_a_party_is_damage_as_well(redis, bridged, run, checked):
-    redis.hset(KEYS.session(CALL), "party.customer.held", "yes")
-
-    for command in ("show", "explain"):
-        out = shown(run, command)
-        assert "party.customer.held" in out
-        assert "until the field is repaired" in out
-    assert run("sessions").code == 0
-    line = checked()[1]["sessions"]
-    assert (line["status"], "(field party.customer.held)" in line["found"]) == ("fail", True)
-
-
 def test_sessions_marks_it_first(damaged, redis, run):
     put(redis, make_session("CA" + "9" * 32))
 

@@ -20,12 +20,6 @@ def dead_letter(redis):
     return dead_letter
 
 
-def test_nothing_is_no_error(run, redis):
-    set_up(redis)
-    assert run("dead") == Ran(0, "", "no dead letters\n")
-    assert run("dead", "--json").json == []
-
-
 def test_letters_are_listed_with_where_why_and_what_without_numbers(run, dead_letter):
     dead_letter(1, type="transfer", session=CALL, to=NUMBER)
     dead_letter(2, "missing field type", foo="bar")
@@ -88,14 +82,6 @@ def test_retry_reports_how_many_entries_were_requeued_and_why_others_were_not(ru
     assert redis.hget(KEYS.command("c1"), "status") is None
 
 
-def test_all_option_in_a_script_skips_confirmation(run, dead_letter):
-    dead_letter(1, type="end", session=CALL)
-    dead_letter(2, "missing field type", foo="bar")
-    assert run("dead", "retry", "--all", "--reason", "processing failed").out == "retried 1, 1 remaining\n"
-    ran = run("dead", "drop", "--all", "--yes", "--json")
-    assert (ran.code, ran.json) == (0, {"done": 1, "refused": {}, "left": 0})
-
-
 def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_letter, on_terminal):
     questions = on_terminal(lambda _question: False)
     for number in (1, 2, 3):
@@ -111,18 +97,6 @@ def test_terminal_confirmation_shows_the_number_and_the_reason(run, redis, dead_
     assert run("dead", "drop", "--all", "--reason", "nothing").err == "no dead letters (nothing)\n"
     on_terminal(lambda _question: True)
     assert run("dead", "drop", "--all").out == "deleted 3, 0 remaining\n"
-
-
-def test_dead_letters_added_during_confirmation_cancel_the_drop(run, dead_letter, on_terminal):
-    dead_letter(1, type="end", session=CALL)
-
-    def add_another(_question):
-        dead_letter(2, type="end", session=CALL)
-        return True
-
-    on_terminal(add_another)
-    ran = run("dead", "drop", "--all")
-    assert (ran.code, ran.err) == (1, "the number has changed to 2; nothing was done\n")
 
 
 @pytest.mark.parametrize(

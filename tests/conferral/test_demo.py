@@ -15,9 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from conferral.demo import characters, closing_message, environment, subprocesses
-from conferral.demo.subprocesses import process_environment as child_environment
-from conferral.errors import CommandNotDoneError
+from conferral.demo import characters, environment, subprocesses
 from tests.conferral.cli_helpers import process_variables, start, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
@@ -198,17 +196,6 @@ def test_a_demo_that_is_killed_outright_leaves_nothing(folders, tmp_path):
 
 
 @pytest.mark.soak
-def test_a_reader_who_has_seen_enough_leaves_nothing(folders, tmp_path):
-    with demo(folders=folders, cwd=tmp_path) as program:
-        read_until(program, "Demo: ")
-        program.stdout.close()
-        assert program.wait(30) == 0
-        assert "Traceback" not in program.stderr.read()
-
-    assert processes_of(folders) == {}
-
-
-@pytest.mark.soak
 def test_a_process_that_dies_is_named_with_the_end_of_its_log(folders, tmp_path):
     with demo(folders=folders, cwd=tmp_path) as program:
         read_until(program, "Demo: ")
@@ -239,25 +226,6 @@ def test_a_port_that_is_taken_is_named_and_the_next_is_used(folders, tmp_path):
     assert int(found[1]) not in environment.PORTS
 
 
-@pytest.mark.soak
-@pytest.mark.parametrize("moment", ["alice joined the conference", "Ctrl-C stops everything"])
-def test_killed_worker_is_replaced_while_the_demo_continues(folders, tmp_path, moment):
-    with demo("--story", "consult", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
-        before = read_until(program, moment)
-        worker = next(pid for pid, line in processes_of(folders).items() if line.endswith("conferral worker"))
-        with suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGKILL)
-        after = read_until(program, r"worker-\d runs again")
-        if not any("Ctrl-C stops everything" in line for line in before + after):
-            after += read_until(program, "Ctrl-C stops everything")
-        program.send_signal(signal.SIGINT)
-        _, err = program.communicate(timeout=30)
-
-    assert program.returncode == 0, err
-    assert any("Two workers share the calls" in line for line in before + after)
-    assert not [line for line in after + err.splitlines() if "Traceback" in line or "[error" in line]
-
-
 async def test_a_worker_that_dies_ends_nothing_and_is_started_again(monkeypatch, capsys):
     monkeypatch.setattr(subprocesses, "RESTART_AFTER_S", 0.0)
     sleeps = (sys.executable, "-c", "import time; time.sleep(60)")
@@ -279,16 +247,6 @@ async def test_a_worker_that_dies_ends_nothing_and_is_started_again(monkeypatch,
         await subprocesses.cancel_all({death})
 
 
-async def test_the_end_of_any_other_process_ends_the_demo():
-    with subprocesses.Subprocesses() as children:
-        children.start("webhooks", (sys.executable, "-c", "raise SystemExit('port is taken')"), {})
-
-        with pytest.raises(CommandNotDoneError, match="webhooks exited unexpectedly") as raised:
-            await asyncio.wait_for(children.wait_for_death(), 20)
-
-    assert raised.value.details == ("port is taken",)
-
-
 def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):
     monkeypatch.setattr(environment, "find_programs", lambda _program: [])
 
@@ -297,13 +255,6 @@ def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):
     assert ran.code == 1
     assert "apt install redis-server" in ran.err
     assert "make demo" in ran.err
-
-
-def test_children_get_none_of_our_settings(monkeypatch):
-    for name, value in POISON.items():
-        monkeypatch.setenv(name, value)
-
-    assert not {name for name in child_environment({}) if name.startswith(("TWILIO", "CONFERRAL", "REDIS"))}
 
 
 def test_every_setting_is_decided_by_the_demo():
@@ -319,26 +270,3 @@ def test_every_setting_is_decided_by_the_demo():
 def stage(tmp_path):
     urls = ("unix:///x", "http://w", "http://s", "http://c")
     return environment.DemoEnvironment(tmp_path / "a b", *urls, None, environment.settings_of(*urls[:3]))
-
-
-def test_after_sourcing_the_file_hints_name_its_function_and_the_api_has_its_token(monkeypatch, tmp_path, stage):
-    program, file = tmp_path / "program", tmp_path / "env"
-    program.write_text(
-        f"#!{sys.executable}\n"
-        "from conferral.command_line import own_command_line\n"
-        "from conferral.runtime.settings import StoreSettings, load\n"
-        "print(own_command_line(load(StoreSettings)))\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "argv", [str(program)])
-    file.write_text(closing_message.variables(stage, "CA1"))
-
-    script = f'. {file}; conferral; echo "$CONFERRAL_API_TOKEN" "${{DEMO_CALLED_AS-unset}}"; {program}'
-    ran = subprocess.run(
-        ["sh", "-c", script], env=process_variables(), capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-
-    by_function, exported, by_file = ran.stdout.splitlines()
-    assert by_function == "conferral"
-    assert exported == f"{environment.API_TOKEN} unset"
-    assert by_file == "REDIS_URL=unix:///x ./program"

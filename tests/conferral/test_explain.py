@@ -8,7 +8,7 @@ import pytest
 
 from conferral.statemachine.events import ConvertOverdue
 from conferral.statemachine.session import Session
-from tests.conferral.cli_helpers import CALL, KEYS, put, set_up
+from tests.conferral.cli_helpers import KEYS, put
 from tests.statemachine.scenario import CUSTOMER_CALL, Scenario
 from tests.statemachine.transfer_scenarios import dialing, talking
 from tests.support.sample_logs import recorded
@@ -104,21 +104,6 @@ def test_explain_json_has_times_and_null_for_unknown_values(run: Run, busy_call:
     assert {"command", "why", "line"} == set(found["suggestions"][0])
 
 
-def test_explain_shows_whole_numbers_only_when_they_are_wanted(run: Run, busy_call: Session) -> None:
-    assert "4155550123" not in run("explain", CUSTOMER_CALL).out
-    assert "+14155550123" in run("explain", CUSTOMER_CALL, "--full").out
-
-
-@pytest.mark.parametrize("command", ["explain", "replay"])
-def test_unknown_session_is_refused(run: Run, redis: Any, command: str) -> None:
-    set_up(redis)
-
-    ran = run(command, CALL)
-
-    assert (ran.code, ran.out) == (1, "")
-    assert "found" in ran.err
-
-
 # ---- replay --------------------------------------------------------------------------------------------------------
 
 
@@ -164,14 +149,6 @@ def test_replay_shows_the_session_as_it_was(run: Run, redis: Any, named_by: str)
     assert "damaged" not in ran.out
     assert "Who heard whom\n  customer is on hold and hears music\n  agent hears target\n" in ran.out
     assert "Waiting for\n  the agent to complete, cancel, swap, or merge\n" in ran.out
-
-
-def test_replay_as_of_a_time_of_day_past_midnight_is_of_the_day_after(run: Run, redis: Any) -> None:
-    store(redis, lambda: Scenario().answered().later(86_400_000 - 1_000_000).convert())
-
-    assert "state           converting" in run("replay", CUSTOMER_CALL, "--as-of", "00:10:00").out
-    assert "state           bridged" in run("replay", CUSTOMER_CALL, "--as-of", "23:59:59").out
-    assert run("replay", CUSTOMER_CALL, "--as-of", "25:61:00").code == 2
 
 
 def test_replay_as_of_in_json_shows_the_fields_and_who_heard_whom(run: Run, redis: Any) -> None:

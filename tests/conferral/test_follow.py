@@ -1,6 +1,5 @@
 """`--follow`: changes as they happen, on a terminal and in a pipe."""
 
-import json
 import signal
 import threading
 
@@ -15,7 +14,6 @@ from tests.conferral.cli_helpers import (
     CREATED_MS,
     KEYS,
     consult,
-    ended,
     log_entry,
     make_session,
     put,
@@ -53,20 +51,6 @@ async def test_only_new_changes_of_all_sessions_are_shown(reader, redis):
     assert await output_of(follower) == []
 
 
-async def test_new_session_is_reported_from_its_first_event(follower, redis):
-    put(redis, make_session(), log=[log_entry("call_received"), log_entry("call_progressed")])
-
-    assert await output_of(follower) == [(CALL, "call_received"), (CALL, "call_progressed")]
-
-
-async def test_session_that_began_and_ended_between_polls_is_reported(follower, redis):
-    put(redis, ended(), log=[log_entry("call_received"), log_entry("lone_overdue", **END)])
-
-    assert await output_of(follower, CREATED_MS + 61_000) == [(CALL, "call_received"), (CALL, "lone_overdue")]
-    assert await output_of(follower, CREATED_MS + 61_200) == []
-    assert await output_of(follower, CREATED_MS + 120_000) == []
-
-
 async def test_changes_of_several_sessions_are_reported_in_order_of_time(follower, redis):
     for name in ("A", "B"):
         put(redis, make_session(name))
@@ -74,18 +58,6 @@ async def test_changes_of_several_sessions_are_reported_in_order_of_time(followe
         redis.xadd(KEYS.log(name), log_entry("convert"), id=entry_id)
 
     assert [name for name, _ in await output_of(follower)] == ["B", "A", "B"]
-
-
-async def test_a_long_feed_forgets_the_sessions_that_are_gone(reader, redis):
-    put(redis, make_session(), log=[log_entry("call_received")])
-    follower = ChangeFeed(reader)
-    await follower.start(CREATED_MS)
-    put(redis, ended(), log=[log_entry("lone_overdue", **END)])
-
-    await follower.poll(CREATED_MS + 61_000)
-    await follower.poll(CREATED_MS + 120_000)
-
-    assert follower.positions == {}
 
 
 def lines_of_log(out):
@@ -120,18 +92,6 @@ def test_following_stops_for_a_session_that_is_erased(run, redis, monkeypatch):
     ran = run("show", CALL, "--follow")
 
     assert (ran.code, lines_of_log(ran.out)) == (0, 1)
-
-
-def test_json_is_one_object_a_line(run, redis):
-    effects = '[{"id":"1","kind":"end_conference","party":"","target":"CF1"}]'
-    put(redis, ended(), log=[log_entry("call_received"), log_entry("lone_overdue", **END | {"effects": effects})])
-
-    ran = run("show", CALL, "--follow", "--json")
-
-    first, last = map(json.loads, ran.out.splitlines())
-    assert first == {"session": CALL, **log_entry("call_received"), "effects": [], "reports": []}
-    assert last["effects"][0]["kind"] == "end_conference"
-    assert last["to"] == "ended"
 
 
 @pytest.mark.processes

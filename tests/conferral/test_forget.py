@@ -8,10 +8,9 @@ import pytest
 
 from conferral.operations.erasure import QUIET_PERIOD_S
 from conferral.statemachine.effects import HangUpCall
-from conferral.statemachine.events import CallProgressed, End
+from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.timestamps import to_iso
-from conferral.storage.erasure import SessionEraser
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, Ran, ended, log_entry, make_session, put
 from tests.support.redis_dump import everything_in
 
@@ -118,30 +117,6 @@ def test_dry_run_says_what_would_go_in_words_without_a_number_and_removes_nothin
     assert everything_in(redis) == before
 
 
-def test_said_again_it_ends_well_and_what_was_left_half_way_goes(run, redis):
-    fill(redis)
-    redis.delete(KEYS.session(CALL), KEYS.log(CALL), KEYS.gates(CALL))
-    redis.zrem(KEYS.ended(KEYS.partition_of(CALL)), CALL)
-    assert run("forget", FORMER, "--yes").code == 0
-    after = everything_in(redis)
-    assert not [one for one in IDENTIFYING if one in after]
-    ran = run("forget", CALL, "--yes")
-    assert (ran.code, ran.out, ran.err) == (0, f"Redis holds nothing about {CALL}\n", "")
-
-
-@pytest.mark.parametrize("named", ["order-17", "alice", "99"])
-def test_any_valid_id_of_an_expired_session_is_taken_literally(run, redis, named):
-    fill(redis)
-    attempts = json.dumps([{"to": "+14155550166"}])
-    redis.xadd(KEYS.outcomes, {"session": named, "to": "+14155550167", "attempts": attempts}, id="3-0")
-    redis.set(KEYS.call(FORMER[:-1] + "a"), named)
-    ran = run("forget", named, "--yes", "--json")
-    assert (ran.code, ran.json["session"], ran.json["erased"]["outcomes"]) == (0, named, 1)
-    after = everything_in(redis)
-    assert not [one for one in ("order-17", "14155550166", "14155550167") if one in after]
-    assert redis.exists(KEYS.session(CALL))
-
-
 def test_dead_letters_with_a_number_of_the_session_go_and_others_stay(run, redis):
     fill(redis)
     dead_letter(redis, 4, From=NUMBER)
@@ -215,36 +190,6 @@ def test_damaged_live_session_is_erased_though_it_is_live(run, redis):
     assert not redis.sismember(KEYS.live(KEYS.partition_of(CALL)), CALL)
 
 
-def test_session_that_is_repaired_during_the_question_is_not_erased(run, redis, monkeypatch):
-    put(redis, make_session())
-    redis.hset(KEYS.session(CALL), "version", "nonsense")
-    erase = SessionEraser.erase
-
-    async def repair_first(self, report):
-        redis.hset(KEYS.session(CALL), "version", "1")
-        return await erase(self, report)
-
-    monkeypatch.setattr(SessionEraser, "erase", repair_first)
-    assert run("forget", CALL, "--yes").code == 1
-    assert redis.exists(KEYS.session(CALL))
-
-
-def test_command_routed_during_the_check_prevents_erasure(run, redis, monkeypatch):
-    put(redis, over(redis))
-    redis.xadd(KEYS.commands, {"type": "end", "session": CALL})
-    entries = SessionEraser.entries
-
-    async def then_routed(eraser, stream):
-        async for one in entries(eraser, stream):
-            yield one
-        if redis.delete(KEYS.commands):
-            redis.xadd(KEYS.events(KEYS.partition_of(CALL)), event_codec.encode(End(session_id=CALL, token="c1")))
-
-    monkeypatch.setattr(SessionEraser, "entries", then_routed)
-    assert run("forget", CALL, "--yes").code == 1
-    assert redis.exists(KEYS.session(CALL))
-
-
 def test_session_changed_during_confirmation_is_not_erased(run, redis, on_terminal):
     fill(redis)
 
@@ -283,14 +228,6 @@ def test_call_means_all_its_sessions(run, redis, named):
     redis.set(KEYS.call(CALL), f"{CALL}-3")
     assert run("forget", named, "--yes").out.count("erased: ") == 3
     assert not [text for text in everything_in(redis) if CALL in text]
-
-
-def test_id_of_a_later_session_means_that_one(run, redis):
-    for session_id in (CALL, f"{CALL}-2"):
-        put(redis, over(redis, session_id))
-    run("forget", f"{CALL}-2", "--yes")
-    assert redis.exists(KEYS.session(CALL))
-    assert not redis.exists(KEYS.session(f"{CALL}-2"))
 
 
 def test_call_with_a_live_session_is_refused(run, redis):

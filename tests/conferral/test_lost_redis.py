@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral import Client, CommandFailed, CommandRejected, PublishUnconfirmedError, StoreUnreachableError
+from conferral import Client, PublishUnconfirmedError, StoreUnreachableError
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.session_queries import SessionQueries
 from conferral.storage.commands import command_stream
@@ -62,18 +62,6 @@ def test_the_command_line_names_a_command_that_may_have_been_published(run, lose
     assert "convert may have been published; repeat it with --id mine" in ran.err
 
 
-def test_the_command_line_reports_a_refusal_of_redis_as_one(run, redis, bridged):
-    """A full Redis has published nothing."""
-    redis.config_set("maxmemory", 1)
-    try:
-        ran = run("convert", CALL)
-    finally:
-        redis.config_set("maxmemory", 0)
-
-    assert (ran.code, published(redis)) == (1, [])
-    assert "may have been published" not in ran.err
-
-
 async def test_the_client_names_a_command_that_may_have_been_published(lose):
     lose(command_stream, "publish")
 
@@ -83,15 +71,3 @@ async def test_the_client_names_a_command_that_may_have_been_published(lose):
 
     assert raised.value.command_id.startswith("c-")
     assert isinstance(raised.value, StoreUnreachableError)
-
-
-@pytest.mark.parametrize(("status", "error"), [("rejected", CommandRejected), ("failed", CommandFailed)])
-async def test_the_client_raises_the_outcome_that_it_has_read(redis, lose, status, error):
-    decide(redis, "mine", status, "why")
-    lose(SessionQueries, "read_session")
-
-    async with Client() as client:
-        with pytest.raises(error) as raised:
-            await client.convert(CALL, id="mine")
-
-    assert (raised.value.reason, raised.value.allowed) == ("why", ())

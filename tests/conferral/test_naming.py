@@ -13,7 +13,6 @@ from tests.conferral.cli_helpers import (
     make_session,
     published,
     put,
-    set_up,
 )
 
 pytestmark = pytest.mark.redis
@@ -36,13 +35,6 @@ def test_id_address_or_unknown_name_is_sent_as_typed(run, redis, named, bridged)
     """A command that is given again under its id is known by its words."""
     assert run("convert", named, "--no-wait").code == 0
     assert [fields["session"] for fields in published(redis)] == [named]
-
-
-def test_address_without_a_call_is_refused_at_once(run, redis):
-    set_up(redis)
-    ran = run("convert", "client:nobody")
-    assert (ran.code, ran.err) == (1, "no call client:nobody found\n")
-    assert published(redis) == []
 
 
 def test_several_that_fit_are_listed_and_nothing_is_done(run, redis, bridged):

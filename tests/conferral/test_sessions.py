@@ -148,23 +148,6 @@ def test_a_transfer_is_shown_with_its_parties_and_what_they_hear(run, redis):
     assert lines_shown[target + 1 : target + 3] == [f"  {TARGET_CALL}  target-2", "  no answer"]
 
 
-@pytest.mark.parametrize("arguments", [("sessions",), ("sessions", "--json"), ("show", CALL), ("show", CALL, "--json")])
-def test_call_token_is_shown_to_no_one(run, redis, arguments):
-    put(redis, make_session(call_token="secret-token"))
-
-    ran = run(*arguments, "--full") if "--json" not in arguments else run(*arguments)
-
-    assert CALL in ran.out
-    assert "token" not in ran.out
-
-
-def test_more_sessions_than_one_pipeline_holds_are_all_listed(run, redis):
-    for number in range(450):
-        put(redis, make_session(f"S{number}"))
-
-    assert len(run("sessions", "--json").json) == 450
-
-
 @pytest.mark.parametrize("named", [CALL, AGENT_CALL])
 def test_a_session_is_shown_by_its_id_or_any_of_its_calls(run, redis, named):
     log = [

@@ -6,7 +6,6 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.commands import command_stream
 from tests.conferral.cli_helpers import CALL, KEYS, published
 from tests.console.console_helpers import Page
-from tests.support.owners import owned_by
 
 pytestmark = pytest.mark.redis
 
@@ -145,18 +144,6 @@ async def test_all_of_a_reason_are_put_back_when_there_are_as_many_as_was_said(c
     assert [entry["id"] for entry in published(redis)] == ["c0", "c1", "c2"]
 
 
-async def test_those_without_a_reason_are_a_group_of_their_own_and_not_all(console, redis):
-    kept = dead_letter(redis, "kept failing")
-    redis.xadd(KEYS.dead, {"type": "end"})
-    page = await Page.open(console, {"view": "dead"})
-    (group,) = [one for one in (await page.next("dead"))["groups"] if one["reason"] != "kept failing"]
-
-    answer = await console.post("/dead", json={"act": "drop", **group})
-
-    assert await answer.json() == {"done": 1, "left": 1, "refused": {}}
-    assert [entry_id for entry_id, _ in redis.xrange(KEYS.dead)] == [kept]
-
-
 @pytest.mark.parametrize(
     "body",
     [{}, {"act": "burn", "ids": []}, {"act": "drop"}, {"act": "drop", "ids": "1-1"}, {"act": "drop", "ids": [1]},
@@ -173,21 +160,3 @@ async def test_an_act_that_makes_no_sense_does_nothing(console, redis, body):
 
 
 # ---- health ------------------------------------------------------------------------------------------------------
-
-
-async def test_health_reports_partitions_and_processes_and_follows_their_changes(console, redis):
-    redis.hset(KEYS.lease(3), "commit", 12)
-    redis.hset(KEYS.owners, "3", owned_by("worker-a", redis.time()[0] * 1000 + 2_000, 7))
-    page = await Page.open(console, {"view": "health"})
-
-    first = await page.next("health")
-    redis.xadd(KEYS.events(3), {"type": "x"})
-    second = await page.next("health", lambda expected: expected["partitions"][3]["undecided"])
-
-    assert len(first["partitions"]) == KEYS.partitions
-    third = first["partitions"][3]
-    assert (third["holder"]["name"], third["holder"]["epoch"], third["commit"]) == ("worker-a", 7, 12)
-    assert 3 not in first["unassigned"]
-    assert len(first["unassigned"]) == 15
-    assert (first["dead"], first["rates"]) == (0, None)
-    assert second["rates"]["events"] == 0

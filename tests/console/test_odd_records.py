@@ -122,13 +122,6 @@ def test_everything_is_shown_for_any_record_and_log(changes, entries):
 
 
 @pytest.mark.soak
-@given(st.dictionaries(NAMES, TEXT, max_size=6), LOG)
-@settings(max_examples=800)
-def test_whatever_a_record_and_its_log_hold_in_a_long_run(changes, entries):
-    test_everything_is_shown_for_any_record_and_log.hypothesis.inner_test(changes, entries)
-
-
-@pytest.mark.soak
 @pytest.mark.parametrize("name", KNOWN)
 def test_every_field_may_hold_anything(name):
     for odd in ODD:

@@ -1,16 +1,12 @@
 """One session over the socket: how it stands, its log, what can be done, time travel, and its history as a file."""
 
-import gc
 import json
-import weakref
 from dataclasses import replace
 
 import orjson
 import pytest
 
 from conferral.console import views as session_view
-from conferral.console.dashboard import LogCache
-from conferral.operations import wording
 from conferral.operations.command_forms import command_forms
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import TransferMode
@@ -18,7 +14,7 @@ from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, log_entry, make_session, put, stored_fields
-from tests.console.console_helpers import TOKEN, Page, commit
+from tests.console.console_helpers import Page, commit
 
 pytestmark = pytest.mark.redis
 AGENT_CALL = "CA" + "2" * 32
@@ -66,22 +62,6 @@ async def test_session_waits_for_a_worker_while_none_is_live(console, redis):
     assert not any(wait["by"] == "person" for wait in reported["waits"])
 
 
-async def test_crowd_is_listed_without_the_pairs_that_no_page_draws(console, redis):
-    session = conferenced()
-    guests = {
-        f"guest-{number}": replace(session.parties["agent"], name=f"guest-{number}", label=f"guest-{number}")
-        for number in range(20)
-    }
-    commit(redis, replace(session, parties=session.parties | guests))
-    page = await Page.open(console, SESSION)
-
-    reported = await page.next("session")
-
-    assert len(reported["parties"]) == 22
-    assert not any(party["hears"] for party in reported["parties"])
-    assert "and 11 more" in reported["parties"][0]["words"]
-
-
 async def test_form_suggests_destinations_of_other_sessions_but_no_masked_numbers(console, redis):
     consult(redis)
     commit(redis, Session("CA" + "7" * 32, parties={
@@ -123,14 +103,6 @@ async def test_lines_to_be_copied_begin_as_the_program_is_called_here(open_conso
     assert hello["shown_token"] == ""
     assert f"complete {CALL}" in [one["arguments"] for one in reported["suggestions"]]
     assert "REDIS_URL" not in str(reported)
-
-
-@pytest.mark.parametrize(("read_only", "expected"), [(False, TOKEN), (True, "")])
-async def test_token_for_copyable_commands_is_sent_only_when_enabled(open_console, read_only, expected):
-    """Someone who only sees the screen must not read a token there."""
-    page = await Page.open(await open_console(show_token=True, read_only=read_only), SESSION)
-
-    assert (await page.next("hello"))["shown_token"] == expected
 
 
 @pytest.mark.parametrize(
@@ -199,28 +171,6 @@ async def test_reconnecting_page_gets_only_the_entries_it_missed(console, redis,
     assert again.entries == page.entries
 
 
-async def test_pages_of_one_session_share_what_is_made_of_its_log(console, redis, quick_ticks, monkeypatch):
-    """A log may have thousands of entries: each is converted once, however many pages show it."""
-    made = []
-    describe = wording.describe_entry
-    monkeypatch.setattr(wording, "describe_entry", lambda entry: made.append(entry) or describe(entry))
-    first = make_session()
-    commit(redis, first, *(log_entry("call_received", 1_800_000_000_000 + number) for number in range(20)), asked())
-    pages = [await Page.open(console, SESSION) for _ in range(4)]
-    for page in pages:
-        await page.until(lambda page: len(page.entries) == 21)
-
-    commit(redis, replace(first, version=first.version + 1), succeeded())
-    for page in pages:
-        await page.until(lambda page: len(page.entries) == 22)
-        await page.until(
-            lambda page: sorted(page.entries.values(), key=_place)[-2]["effects"][0]["outcome"] == "succeeded"
-        )
-
-    # Next to the page's log nothing is made of it again: not for how the session stands either.
-    assert len(made) == 22
-
-
 def _place(entry):
     return tuple(map(int, entry["entry_id"].split("-")))
 
@@ -251,18 +201,6 @@ async def test_entries_removed_from_the_log_are_shown_to_no_one(console, redis, 
 
 def _events(page):
     return [one["event"] for one in sorted(page.entries.values(), key=_place)]
-
-
-async def test_history_is_cached_only_while_a_page_uses_it():
-    histories = LogCache()
-    one = histories.get(CALL, full=False)
-
-    assert histories.get(CALL, full=False) is one
-    assert histories.get(CALL, full=True) is not one
-    kept = weakref.ref(one)
-    del one
-    gc.collect()
-    assert kept() is None
 
 
 async def test_numbers_are_cut_unless_the_page_wants_them_whole(console, redis):

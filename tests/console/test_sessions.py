@@ -1,6 +1,5 @@
 """The list of sessions over the socket: what is sent first, what follows, and that all pages get the same."""
 
-import asyncio
 from dataclasses import replace
 
 import orjson
@@ -8,11 +7,8 @@ import pytest
 
 from conferral.console import session_feed
 from conferral.console.messages import row
-from conferral.console.redis_access import RedisAccess
 from conferral.operations import statistics
-from conferral.operations.attention import OVERDUE, attention_of
-from conferral.runtime.clock import SystemClock
-from conferral.statemachine.states import PartyStatus
+from conferral.operations.attention import attention_of
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.keys import Keys
@@ -183,49 +179,12 @@ async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monke
             await page.until(lambda page: page.rows.keys() == {name(1)})
 
 
-async def test_subscriber_that_missed_too_many_removals_gets_everything(redis, store, monkeypatch):
-    monkeypatch.setattr(session_feed, "REMOVED_MAX", 1)
-    for number in range(5):
-        put(redis, make_session(name(number)))
-    watched = session_feed.SessionFeed(RedisAccess(store, "conferral"), SystemClock())
-    wake = asyncio.Event()
-    watched.subscribe(wake)
-
-    async def lost(number):
-        redis.delete(KEYS.session(name(number)))
-        redis.hincrby(KEYS.lease(KEYS.partition_of(name(number))), "commit", 1)
-        wake.clear()
-        await asyncio.wait_for(wake.wait(), 30)
-        return watched.changes(seen, with_ended=False)
-
-    try:
-        await asyncio.wait_for(wake.wait(), 30)
-        seen = watched.changes(-1, with_ended=False).revision
-        one_gone, two_gone = await lost(0), await lost(1)
-    finally:
-        await watched.close()
-
-    assert (one_gone.is_complete, one_gone.sessions, one_gone.removed) == (False, [], [name(0)])
-    assert (two_gone.is_complete, len(two_gone.sessions)) == (True, 3)
-
-
 # ---- rows --------------------------------------------------------------------------------------------------------
 
 
 def sent(session, *, full=False, **changes):
     fields = session_codec.encode(session) | changes
     return orjson.loads(row(stored_session(fields), attention_of(stored_session(fields), 1_800_000_100_000), full=full))
-
-
-def test_lone_party_is_also_shown_when_something_worse_is_wrong():
-    alone = conferenced()
-    gone = replace(alone.parties["agent"], status=PartyStatus.LEFT, in_conference=False)
-    alone = replace(alone, parties={**alone.parties, "agent": gone}, timers={"lone": 1_800_000_000_000})
-
-    reported = sent(alone)
-
-    assert (reported["trouble"]["rank"], reported["lone"]) == (OVERDUE, True)
-    assert sent(conferenced())["lone"] is False
 
 
 def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_found():

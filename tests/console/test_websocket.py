@@ -7,12 +7,10 @@ import orjson
 import pytest
 from aiohttp import web
 
-from conferral.console import app as app_module
-from conferral.console import websocket
 from conferral.console.views import HealthView
 from conferral.console.websocket import MESSAGE_BYTES_MAX
 from tests.conferral.cli_helpers import CALL, conferenced, make_session, put, set_up
-from tests.console.console_helpers import BEARER, PATIENCE_S, TOKEN, Page, app_of, commit, console_over, origin, served
+from tests.console.console_helpers import PATIENCE_S, TOKEN, Page, app_of, commit, console_over, origin, served
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -150,20 +148,6 @@ async def test_redis_outage_is_reported_and_missed_changes_are_caught_up(redis_p
                     await asyncio.sleep(0.05)
 
 
-async def test_redis_without_setup_is_reported(open_console, redis_server):
-    console = await open_console()
-    with redis_server.client() as redis:
-        redis.flushall()
-        page = await Page.open(console, {"view": "sessions"})
-
-        tick = await page.next("tick", lambda tick: tick["trouble"])
-        assert tick["trouble"].startswith("nothing is set up under the prefix conferral")
-        assert (await console.get("/readyz")).status == 503
-
-        set_up(redis)
-        assert (await page.next("sessions"))["rows"] == []
-
-
 async def test_pages_are_notified_when_the_console_stops(console, redis):
     page = await Page.open(console, {"view": "sessions"})
     await page.next("sessions")
@@ -222,32 +206,3 @@ async def test_below_a_proxys_path_everything_works_and_the_cookie_stays_there(s
         await page.close()
     finally:
         await browser.close()
-
-
-async def test_rejected_clients_take_up_no_connection_slot(open_console, redis, monkeypatch):
-    monkeypatch.setattr(app_module, "SOCKETS_MAX", 1)
-    browser = await open_console(headers={})
-    strangers = [await browser.ws_connect("/live", autoclose=False) for _ in range(3)]
-
-    page = await Page.open(browser, {"view": "dead"}, headers=BEARER)
-    await page.next("dead")
-    full = await browser.get("/live", headers=BEARER)
-    for stranger in strangers:
-        await stranger.close()
-
-    assert full.status == 429
-
-
-async def test_a_page_that_reads_nothing_does_not_delay_the_stop(console, redis, monkeypatch):
-    """A laptop that was closed: its connection stands, and what is sent to it stays unread."""
-    monkeypatch.setattr(websocket, "CLOSE_S", 0.1)
-    pages = [await Page.open(console, {"view": "sessions"}) for _ in range(2)]
-    for page in pages:
-        await page.next("sessions")
-    connections = console.server.runner.server.connections
-    assert len(connections) == len(pages)
-    for connection in connections:
-        connection.pause_writing()  # as its transport does while its buffer is full
-
-    async with asyncio.timeout(PATIENCE_S):
-        await console.server.close()

@@ -16,12 +16,10 @@ from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.reasons import EndReason
 from conferral.storage.commands.command_parser import parse
 from conferral.storage.commands.command_stream import command_id_of
-from conferral.storage.keys import Keys
 from conferral.telephony.directory import resolve_agent
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import BLOCK, blocks, each_page, typed
 
-TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 #: Options of every command, or of the program, that are handled before a command's own.
 EVERYWHERE = {"--help", "-h", "--install-completion", "--version"}
 
@@ -32,14 +30,6 @@ def named_commands(path):
     text = BLOCK.sub("", path.read_text("utf-8"))
     for code in re.findall(r"`((?:make|conferral) [^`]+)`", text):
         yield code.split()
-
-
-@each_page
-def test_make_has_the_targets_that_are_named(markdown):
-    for command in named_commands(markdown):
-        if command[0] == "make":
-            asked = {word for word in command[1:] if "=" not in word}
-            assert asked <= TARGETS
 
 
 @each_page
@@ -67,19 +57,6 @@ def test_commands_that_are_published_by_hand_are_valid(markdown):
         fields = dict(zip(command[4::2], command[5::2], strict=True))
         parse(fields)
         command_id_of(fields, "1-0")
-
-
-@each_page
-def test_keys_inspected_by_hand_exist(markdown):
-    keys = Keys("conferral", 16)
-    known = {
-        re.sub(r"\d+", "3", keys.events(3)), keys.lease(3), keys.outbox(3), keys.timers(3), keys.commands, keys.dead,
-        keys.workers, keys.config,
-    }  # fmt: skip
-    for command in typed(blocks, markdown):
-        if command[0] == "redis-cli":
-            shown = [word for word in command if word.startswith("conferral:")]
-            assert all(word in known or word.startswith("conferral:command:") for word in shown), shown
 
 
 @each_page

@@ -48,21 +48,6 @@ def test_a_link_that_names_a_test_leads_to_the_file_that_has_it(markdown):
         assert f"def {name}(" in (markdown.parent / file).read_text("utf-8"), name
 
 
-@each_page
-def test_a_page_begins_with_one_heading_of_the_first_level(markdown):
-    text = re.sub(r"```.*?```", "", markdown.read_text("utf-8"), flags=re.DOTALL)
-    if ".github" in markdown.parts:
-        return  # templates are filled in below a title that the forge asks for
-    assert len(re.findall(r"^# ", text, re.MULTILINE)) + len(re.findall(r"<h1", text)) == 1
-
-
-@each_page
-def test_a_page_leaves_nothing_fetched_from_elsewhere_when_it_is_shown(markdown):
-    pictures = re.findall(r"!\[[^\]]*\]\((https?:[^)]+)\)|src=\"(https?:[^\"]+)\"", markdown.read_text("utf-8"))
-
-    assert pictures == []
-
-
 def test_the_list_of_pages_leads_to_every_page_of_the_docs():
     """The flows have a list of their own."""
     docs = ROOT / "docs"

@@ -78,14 +78,6 @@ async def test_session_is_checked_only_on_request(giver, store):
     assert [entry["type"] for entry in await published(store)] == ["end", "call", "call"]
 
 
-async def test_a_call_that_has_opened_its_session_is_the_same_command_still(giver, store):
-    opens = {**CALL, "session": "order-7"}
-    first = await giver.submit(opens, "c7", check_session=True)
-    await put(store, session("order-7"))  # before the entry's claim is seen
-
-    assert await giver.submit(opens, "c7", check_session=True) == first
-
-
 async def test_outcome_of_another_command_is_not_returned_as_ones_own(giver, store):
     mine = await giver.submit(END, "c1")
     await take_up(store)
@@ -95,10 +87,3 @@ async def test_outcome_of_another_command_is_not_returned_as_ones_own(giver, sto
     await store.hset(KEYS.command("c1"), "digest", "0" * 16)
     with pytest.raises(CommandIdConflict):
         await giver.wait_for_outcome(mine, 5)
-
-
-async def test_outcome_is_not_awaited_for_a_client_that_is_gone(giver):
-    given = await giver.submit(END)
-
-    async with asyncio.timeout(60):
-        assert (await giver.wait_for_outcome(given, 3600, lambda: True)).status == ""

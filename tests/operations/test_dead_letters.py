@@ -4,13 +4,11 @@ import asyncio
 
 import pytest
 
-from conferral.operations import dead_letters
 from conferral.operations.dead_letters import CountChanged, DeadLetters, ReasonGroup
 from conferral.statemachine.events import CallReceived, Convert
 from conferral.storage.codecs import event_codec
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX, Entry, dead_letter
-from conferral.storage.queries.dead_letters import DeadLetterStore
 
 pytestmark = pytest.mark.redis
 KEYS = Keys("test", 4)
@@ -95,32 +93,6 @@ async def test_number_at_which_an_entry_was_cut_is_not_shown(client, letters, sh
     assert letter.fields["to"] == ("…23,…" if shown > 10 else "…")
 
 
-async def test_hostile_text_of_an_entry_is_listed(client, letters):
-    hosts = "/".join(["192.168.100.200"] * 400)
-    await put_letter(client, 1, hosts, type=hosts, session=hosts, to=hosts, **{hosts: "1-2" * 16_000})
-    (letter,) = await letters.newest(50)
-    assert letter.fields["to"].startswith("192.168.100.200/192")
-    assert (await letters.groups())[0].count == 1
-
-
-async def test_overlong_reasons_are_truncated_alike_everywhere(client, letters):
-    """Who is shown a reason asks for its letters by what was shown."""
-    await put_letter(client, 1, "a" * 501)
-    await put_letter(client, 2, "a" * 10_000)
-    await put_letter(client, 3, "a" * 500)
-
-    groups = {group.reason: group.count for group in await letters.groups()}
-    (cut,) = (reason for reason in groups if reason.endswith("…"))
-
-    assert (len(cut), groups) == (500, {cut: 2, "a" * 500: 1})
-    for asked in (cut, "a" * 777):
-        assert [(one.id, one.reason) for one in await letters.newest(50, asked)] == [
-            ("2-0", cut),
-            ("1-0", cut),
-        ]
-    assert (await letters.drop_all("a" * 10_000, 2)).left == 1
-
-
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
@@ -145,22 +117,6 @@ async def test_numbers_are_cut_however_they_are_written(client, letters, value, 
     assert (whole.fields["said"], whole.type, whole.fields[value]) == (value, value, "x")
 
 
-@pytest.mark.parametrize(
-    ("named", "shown"),
-    [(NUMBER, "+…23"), (NUMBER[1:], "…23"), (f"sip:{NUMBER}@pbx", "sip:+…23@pbx"), ("night-2026-11-22", None)],
-)
-async def test_session_named_by_a_number_is_shown_by_its_last_digits(client, letters, named, shown):
-    await put_letter(client, 1, "missing field type", session=named)
-    assert (await letters.newest(1))[0].session == (shown or named)
-    assert (await letters.newest(1, full=True))[0].session == named
-
-
-async def test_source_is_shown_as_a_partition_or_verbatim(client, letters):
-    await put_letter(client, 1, "odd", stream=KEYS.events(3))
-    await put_letter(client, 2, "odd", stream="else\x1b[31m")
-    assert [one.source for one in await letters.newest(50)] == ["else\x1b[31m", "partition 3"]
-
-
 async def test_newest_are_listed_in_order_and_by_reason(client, letters):
     for number in range(1, 8):
         await put_letter(client, number, "rare" if number in (2, 5) else "odd", type="end", session="s")
@@ -169,15 +125,6 @@ async def test_newest_are_listed_in_order_and_by_reason(client, letters):
     assert [one.at_ms for one in await letters.newest(1, "rare")] == [5]
     assert [one.at_ms for one in await letters.newest(3, "rare")] == [5, 2]
     assert await letters.newest(3, "unknown") == ()
-
-
-async def test_more_letters_are_listed_than_one_request_reads(client, letters, monkeypatch):
-    monkeypatch.setattr(dead_letters, "CHUNK", 2)
-    for number in range(1, 8):
-        await put_letter(client, number, "rare" if number == 1 else "odd")
-    assert [one.at_ms for one in await letters.newest(5)] == [7, 6, 5, 4, 3]
-    assert [one.at_ms for one in await letters.newest(8)] == [7, 6, 5, 4, 3, 2, 1]
-    assert [one.at_ms for one in await letters.newest(5, "rare")] == [1]
 
 
 async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
@@ -190,21 +137,6 @@ async def test_some_are_put_back_and_each_that_is_not_says_why(client, letters):
         "9-9": "no such dead letter",
         "nonsense": "no such dead letter",
     }
-    assert await client.xlen(KEYS.commands) == 1
-
-
-async def test_dead_letter_removed_by_someone_else_is_not_retried(client, letters, monkeypatch):
-    for number in (1, 2):
-        await put_letter(client, number, "odd", type="end", session="s")
-    put_back = DeadLetterStore.retry
-
-    async def slowly(store, letter):
-        await client.xdel(KEYS.dead, "2-0")
-        return await put_back(store, letter)
-
-    monkeypatch.setattr(DeadLetterStore, "retry", slowly)
-    done = await letters.retry(["2-0", "1-0", "1-0"])
-    assert (done.done, done.refused) == (1, {"2-0": "no such dead letter"})
     assert await client.xlen(KEYS.commands) == 1
 
 

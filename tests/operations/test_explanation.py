@@ -1,14 +1,10 @@
 """What an explanation makes of commands (a cancel, a removal, one that is pending), and of a phone that rings long."""
 
 from conferral.operations import timeline
-from conferral.operations.explanation import explain
 from conferral.statemachine.events import DialOverdue, LoneOverdue, Remove
 from conferral.statemachine.policy import Policy
-from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.session_codec import stored_session
 from tests.operations.test_timeline import explained
 from tests.statemachine.command_scenarios import ordering, supervised
-from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, ringing, talking
 from tests.support.sample_logs import recorded
@@ -62,12 +58,6 @@ def test_caller_who_hangs_up_unanswered_did_not_leave_a_call_unanswered() -> Non
     assert found.first_failure is None
 
 
-def test_pending_command_is_waited_for_in_a_sentence() -> None:
-    upcoming = explained(lambda: ordering().supervise("barge")).upcoming
-
-    assert "Conferral is waiting for the command 'supervise supervisor' to finish (requested 0 s ago)." in upcoming
-
-
 def rings_long() -> Scenario:
     """A blind transfer whose target is read twice while the phone rings."""
     story = blind_from_bridge(policy=Policy()).placed("target").call("target", "ringing")
@@ -99,16 +89,6 @@ def test_dial_that_is_given_up_is_the_first_failure() -> None:
         found = explained(play).first_failure
 
         assert (found.entry_id, found.text) == (last.entry_id, "no callback for a dialed call arrived in time")
-
-
-def test_times_in_sentences_are_written_as_the_surface_wants_them() -> None:
-    log, sessions = recorded(parked)
-    session, now_ms = stored_session(session_codec.encode(sessions[-1])), sessions[-1].updated_at_ms
-
-    sentences = " ".join(explain(session, log, now_ms, clock=lambda at_ms: f"<{at_ms}>").summary)
-
-    assert f"Parked until <{session.parked_until_ms}>." in sentences
-    assert "UTC" not in sentences
 
 
 def test_entries_that_only_confirm_are_marked_and_those_with_consequences_are_not() -> None:

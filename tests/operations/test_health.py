@@ -48,17 +48,6 @@ async def test_health_reports_existing_data_and_nothing_else(client):
 
 
 @pytest.mark.redis
-async def test_foreign_keys_are_ignored(client):
-    for key in (KEYS.lease(0), KEYS.events(0), KEYS.live(0), KEYS.outbox(0), KEYS.timers(0)):
-        await client.set(key, "odd")
-    await client.hset(KEYS.lease(1), mapping={"holder": b"\xff", "commit": "many"})
-    await client.hset(KEYS.owners, mapping={"0": b"\xff", "1": '{"holder":"one"}', "2": "[]"})
-    found = await read_health(SessionQueries(client, KEYS))
-    assert [one.holder for one in found.partitions] == [NO_HOLDER] * 3
-    assert [one.undecided for one in found.partitions] == [0] * 3
-
-
-@pytest.mark.redis
 async def test_process_shows_what_it_has_done_and_one_that_is_gone_is_not_there(client):
     reported = ProcessStats(events=3, requests=2, failures={"21220": 1})
     await process_registry.register(client, KEYS, process_registry.Process("w1", "worker", 2, "0.2.0", reported))
@@ -92,14 +81,6 @@ def test_rates_cover_processes_that_ran_at_both_reads():
     expected = Rates(2.0, events=3.0, commits=1.0, callbacks=2.0, requests=0.5, failures={"21220": 0.5})
     assert rates(before, after) == expected
     assert rates(after, before) is None
-
-
-def test_code_that_comes_among_the_most_frequent_has_not_occurred_all_at_once():
-    often = {str(20_000 + number): 50 for number in range(10)}
-    before = stats_at(1_000, a=ProcessStats(failures=often))
-    after = stats_at(2_000, a=ProcessStats(failures={**dict([*often.items()][1:]), "21220": 52}))
-    measured = rates(before, after)
-    assert measured.failures == {"21220": 2.0}
 
 
 def test_figures_are_those_of_the_metrics():

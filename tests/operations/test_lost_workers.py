@@ -63,27 +63,6 @@ async def test_worker_that_died_is_named_with_its_successor_until_its_heartbeat_
     assert await observer.after(0) is None
 
 
-async def test_takeover_that_follows_the_last_heartbeat_within_a_reading_is_noticed(observer):
-    assert await observer.after(0) is None
-    observer.now_ms += 500
-    observer.beat("one")
-    observer.hold(two=[0, 1])
-    assert await observer.after(1_000) is None
-    observer.beat("two")
-    observer.hold(two=[0, 1])
-    assert await observer.after(HEARTBEAT_TIMEOUT_MS) == LostWorkers(["one"], [0, 1], [], ["two"])
-
-
-async def test_partitions_that_no_worker_takes_wait_even_if_the_console_started_later(observer):
-    found = await observer.after(60_000)
-    assert found == LostWorkers(["one", "two"], [0, 1, 2], [0, 1, 2], [])
-
-
-async def test_partition_that_was_released_before_the_death_is_not_counted(observer):
-    observer.hold(**{"": [0]})
-    assert await observer.after(60_000) == LostWorkers(["one", "two"], [1, 2], [1, 2], [])
-
-
 async def test_silent_worker_that_renews_is_not_lost(observer):
     observer.now_ms += HEARTBEAT_TIMEOUT_MS + 1
     observer.hold(one=[0])

@@ -3,8 +3,7 @@
 import pytest
 
 from conferral.operations.errors import AmbiguousSession, UnknownSession
-from conferral.operations.session_queries import SessionQueries, describe_matches, matcher
-from conferral.runtime.errors import StoreError
+from conferral.operations.session_queries import SessionQueries, matcher
 from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put
 from tests.support.each import each
@@ -61,17 +60,6 @@ async def test_id_and_calls_come_first_then_live_ones_then_those_that_have_ended
 
 
 @pytest.mark.redis
-async def test_session_is_found_by_its_id_whatever_the_index_holds(reader, redis):
-    put(redis, make_session("S1"))
-    for key in (KEYS.call("S1"), KEYS.call("CA1")):
-        redis.delete(key)
-        redis.hset(key, "of", "another program")
-    assert await reader.find("S1") == "S1"
-    with pytest.raises(StoreError):
-        await reader.find("CA1")
-
-
-@pytest.mark.redis
 async def test_several_are_listed_without_a_number(reader, redis):
     for number in range(7):
         put(redis, make_session(f"S{number}"))
@@ -116,12 +104,6 @@ async def test_a_party_who_has_left_a_live_call_does_not_select_it(reader, redis
     assert await reader.search("alice", live_only=True) == CALL
     redis.hset(KEYS.session(CALL), "party.agent.status", "left")
     assert await reader.search("alice", live_only=True) == ""
-
-
-def test_browser_named_by_number_is_shown_by_its_last_digits():
-    agent = {"party.agent.status": "connected", "party.agent.address": "client:14155550123"}
-    described = describe_matches([stored_session({"id": "S1", "state": "bridged", **agent})])
-    assert described == "S1 (bridged, client:…23)"
 
 
 @pytest.mark.redis

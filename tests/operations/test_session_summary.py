@@ -5,7 +5,7 @@ import pytest
 from conferral.operations import session_summary
 from conferral.operations.pending import list_waits
 from conferral.operations.session_summary import audibility
-from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.states import Phase, State, TransferMode
 from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
@@ -160,15 +160,6 @@ def test_every_attempt_is_shown_with_ring_and_talk_durations():
     assert session_summary.dial_attempts(stored_session(fields), started_ms, full=True)[0][1] == "+14155550145"
 
 
-def test_parties_are_ordered_by_importance():
-    names = ("agent-10", "agent-2", "expert", "target-1", "supervisor", "target", "agent", "customer", "target-²")
-
-    found = stored_session({f"party.{name}.status": "left" for name in names}).parties
-
-    expected = ["customer", "agent", "target", "target-²", "target-1", "expert", "agent-2", "agent-10", "supervisor"]
-    assert list(found) == expected
-
-
 # ---- what is next to it -------------------------------------------------------------------------------------------
 
 
@@ -189,26 +180,6 @@ def test_agents_who_are_tried_are_counted_while_it_rings():
     assert notes(phase=Phase.RINGING, agents=agents, agent_number=1) == ["agent 2 of 3"]
     assert notes(agents=agents, agent_number=1) == []
     assert notes(phase=Phase.RINGING, agents=agents[:1]) == []
-
-
-@each(
-    "status, expected, at_the_end",
-    [
-        ("in-progress", ["recording in progress"], []),
-        ("paused", ["recording paused"], []),
-        ("stopped", ["recording was stopped"], []),
-        ("completed", ["recording available"], ["recording available"]),
-        ("absent", ["recording contains no audio"], ["recording contains no audio"]),
-        ("failed", ["recording has failed"], ["recording has failed"]),
-        ("hummed", ["recording hummed"], []),
-        ("", [], []),
-    ],
-)
-def test_recording_status_is_described_in_words(status, expected, at_the_end):
-    recording = Recording("RE1", status=status)
-
-    assert notes(recording=recording) == expected
-    assert notes(recording=recording, state=State.ENDED) == at_the_end
 
 
 def test_pending_commands_are_shown_with_their_party():
@@ -253,15 +224,6 @@ def test_agents_tried_before_the_current_one_are_shown_with_their_position():
         ("agent 2 of 3", "client:b"),
     ]
     assert session_summary.agent_attempts_note(stored_session({**fields, "agent_number": "x"})) == []
-
-
-def test_party_that_left_an_ongoing_call_is_not_listed_with_it():
-    fields = {"state": "conferenced", "party.agent.status": "left", "party.agent.address": "client:a"}
-
-    assert session_summary.connected_address(stored_session(fields), "agent") == ""
-    assert session_summary.connected_address(stored_session({**fields, "state": "ended"}), "agent") == "client:a"
-    talking = stored_session({**fields, "party.agent.status": "connected"})
-    assert session_summary.connected_address(talking, "agent") == "client:a"
 
 
 # ---- a call that we place ----------------------------------------------------------------------------------------

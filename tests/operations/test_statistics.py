@@ -39,15 +39,6 @@ def test_live_sessions_are_counted_by_state_and_need_for_attention():
     assert statistics.count_sessions(judged) == SessionCounts(live=4, troubled=2, lone=1, by_state=by_state)
 
 
-def test_hour_without_transfers_shows_no_percentage():
-    assert statistics.transfer_stats_of([outcome("ended", kind="session")]) == TransferStats(0, 0, None, None)
-
-
-def test_recalled_transfers_have_failed_and_cancelled_ones_have_not():
-    found = [outcome("completed", 2.5), outcome("cancelled"), outcome("recalled"), outcome("failed")]
-    assert statistics.transfer_stats_of(found) == TransferStats(4, 2, 50.0, 2.5)
-
-
 @pytest.mark.parametrize(("count", "p95_s"), [(1, 1.0), (19, 19.0), (20, 19.0), (21, 20.0), (100, 95.0)])
 def test_time_to_answer_is_one_that_actually_occurred(count, p95_s):
     found = [outcome("completed", *(float(one) for one in range(count, 0, -1)))]

@@ -19,7 +19,6 @@ from conferral.storage.codecs.timestamps import to_iso
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario
-from tests.statemachine.test_transfers import failed_from_bridge
 from tests.statemachine.transfer_scenarios import blind_from_bridge, conferenced, dialing, talking
 from tests.support.each import each
 from tests.support.sample_logs import recorded
@@ -263,23 +262,12 @@ def busy() -> Scenario:
     return dialing("consult").swap("too early").later(2_000).call("target", "busy").confirms("customer", "agent")
 
 
-def second_transfer() -> Scenario:
-    """After the one whose target was busy."""
-    return busy().later(60_000).transfer("warm", command_id="second").confirms("agent")
-
-
 def test_first_failure_is_never_a_refused_command() -> None:
     found = explained(busy)
 
     assert (found.first_failure.text, found.first_failure.guard) == ("target was busy", "")
     assert "Recovered. Transfer failed: target was busy." in found.summary
     assert lines(found) == ["transfer", "end", "replay"]
-
-
-def test_agent_who_is_called_back_has_not_recovered_the_call_yet() -> None:
-    found = explained(failed_from_bridge)
-
-    assert "Recovering. Transfer failed: target was busy; calling the agent back." in found.summary
 
 
 def test_last_refused_command_is_reported_when_nothing_else_failed() -> None:
@@ -306,12 +294,6 @@ def test_no_number_is_whole_in_what_failed_or_was_refused_unless_it_is_wanted(wr
 
     assert "4155550123" not in f"{cut.text} {cut.guard}"
     assert "4155550123" in f"{whole.text} {whole.guard}"
-
-
-def test_failure_before_the_latest_transfer_outranks_a_command_refused_in_it() -> None:
-    found = explained(lambda: second_transfer().swap("no consult")).first_failure
-
-    assert (found.text, found.is_earlier, found.is_refusal) == ("target was busy", True, False)
 
 
 def left_in_consult() -> Scenario:
@@ -409,10 +391,3 @@ def test_call_back_suggestion_is_shell_quoted_and_omits_numbers() -> None:
 
     assert call_back(full=False).arguments == "call --agent 'client:a;reboot' --customer ADDRESS"
     assert call_back(full=True).arguments.endswith("--customer +14155550123")
-
-
-def test_the_transfer_of_an_ended_session_has_whole_numbers_where_they_are_wanted() -> None:
-    fields = {"id": "S1", "state": "ended", "transfer.mode": "blind", "transfer.to": "+14155550145"}
-
-    assert explain(stored_session(fields), [], 0).summary[-1] == "Last transfer: blind to +…45."
-    assert explain(stored_session(fields), [], 0, full=True).summary[-1] == "Last transfer: blind to +14155550145."

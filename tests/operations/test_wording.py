@@ -1,7 +1,6 @@
 """What a log entry says, in words."""
 
 import orjson
-import pytest
 
 from conferral.operations import wording
 from conferral.operations.session_queries import LogEntry
@@ -18,7 +17,6 @@ from conferral.statemachine.events import (
     EffectSucceeded,
     EffectUnknown,
     GateDecided,
-    GateDecision,
     GateReached,
     ParticipantChanged,
     RecordingChanged,
@@ -26,8 +24,7 @@ from conferral.statemachine.events import (
     Swap,
     Transfer,
 )
-from conferral.statemachine.session import ParticipantUpdate, Party, Session
-from conferral.statemachine.states import RecordingStatus
+from conferral.statemachine.session import Party, Session
 from conferral.worker.consumer import log_entry
 from tests.conferral.cli_helpers import CALL, TARGET_CALL
 from tests.support.each import each
@@ -263,48 +260,6 @@ def test_every_effect_has_words_of_its_own():
         ordered = [{"id": "1", "kind": effect.kind, "party": "target", "target": "x"}]
 
         assert "_" not in wording.describe_change(entry("swap", effects=ordered))
-
-
-@pytest.mark.parametrize("decision", GateDecision)
-def test_every_decision_of_the_gate_has_words_of_its_own(decision):
-    reported = wording.describe_entry(entry("gate_decided", {"decision": decision.value}))
-
-    assert reported.startswith("the called party ")
-    assert reported != f"the called party {decision.value}"
-
-
-@each("status", RecordingStatus)
-def test_every_status_of_a_recording_has_words_of_its_own(status):
-    text = wording.describe_entry(entry("recording_changed", {"status": status.value}))
-
-    assert text.startswith("the call's recording ")
-    assert text != f"the call's recording {status.value}"
-
-
-@each(
-    "kind, party, what, expected",
-    [
-        ("update_participant", "bob", "hold", "hold bob"),
-        ("update_participant", "bob", "clear-end-on-exit", "keep the conference running when bob leaves"),
-        ("update_participant", "supervisor", "whisper", "switch supervisor to whisper"),
-        ("update_participant", "bob", "hum", "update bob"),
-        ("change_recording", "", "paused", "pause the recording"),
-        ("play_announcement", "", "", "play an announcement to everyone"),
-        ("play_announcement", "bob", "", "play an announcement to bob"),
-        ("redirect_to_url", "customer", "", "redirect customer to the after-conference URL"),
-    ],
-)
-def test_effects_requested_from_twilio_are_described_in_words(kind, party, what, expected):
-    effects = [{"id": "1", "kind": kind, "party": party, "target": "x", "detail": what}]
-
-    assert wording.describe_change(entry("swap", effects=effects)) == f"asks Twilio to {expected}"
-
-
-@each("ask", ParticipantUpdate)
-def test_every_participant_update_has_its_own_wording(ask):
-    effects = [{"kind": "update_participant", "party": "bob", "detail": ask.value}]
-
-    assert "flags" not in wording.describe_change(entry("swap", effects=effects))
 
 
 def test_command_outcomes_are_included_in_the_description_of_a_change():

@@ -178,34 +178,6 @@ async def test_ten_thousand_calls_are_ten_pages_and_their_conferences_five() -> 
     assert pauses == [0.1] * 13
 
 
-async def test_other_tasks_run_while_a_long_page_is_processed() -> None:
-    http = ListingHttp({("Calls", "in-progress"): calls(1_000)})
-    turns = 0
-
-    async def count_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    other = asyncio.create_task(count_turns())
-    account = await reader_of(http)[0].read()
-    other.cancel()
-
-    assert len(account.calls) == 1_000
-    assert 10 <= turns <= 20
-
-
-async def test_conference_whose_name_can_be_no_session_is_not_kept() -> None:
-    http = ListingHttp({("Conferences", "in-progress"): conferences("mine", "Sales of +14155550123", None, "", "a/b")})
-    reader, _ = reader_of(http)
-
-    account = await reader.read()
-
-    assert account.conferences == {"CF0": "mine"}
-    assert "mine" not in repr(account)
-
-
 async def test_pages_are_bounded_and_what_was_not_read_is_said() -> None:
     http = ListingHttp({("Calls", "ringing"): calls(2_500), ("Conferences", "in-progress"): conferences("a")})
     reader, _ = reader_of(http, pages_max=3)
@@ -214,16 +186,6 @@ async def test_pages_are_bounded_and_what_was_not_read_is_said() -> None:
 
     assert (account.has_all_calls, account.has_all_conferences) == (False, True)
     assert (account.call_pages, len(account.calls)) == (3, 2_000)
-
-
-async def test_list_that_ends_with_its_bound_is_whole_and_one_that_was_not_begun_is_not() -> None:
-    http = ListingHttp({("Calls", "in-progress"): calls(1_000)})
-    whole, _ = reader_of(http, pages_max=3)
-    cut, _ = reader_of(http, pages_max=2)
-
-    assert (await whole.read()).has_all_calls
-    account = await cut.read()
-    assert (account.has_all_calls, account.calls) == (False, frozenset())
 
 
 class PageOf(list[SimpleNamespace]):
@@ -244,16 +206,6 @@ async def account_of(page: PageOf) -> tuple[AccountSnapshot, Pauses]:
     pages, pauses = SimpleNamespace(page_async=page_async), Pauses()
     client: Any = SimpleNamespace(calls=pages, conferences=pages)
     return await AccountListReader(client, sleep=pauses, rng=random.Random(1), metrics=Metrics()).read(), pauses
-
-
-async def test_lists_without_an_end_are_read_to_their_hundredth_page() -> None:
-    page = PageOf()
-    page.next_page_url = "https://api.twilio.com/next"
-
-    account, pauses = await account_of(page)
-
-    assert (account.has_all_calls, account.has_all_conferences) == (False, False)
-    assert (account.call_pages, account.conference_pages, len(pauses)) == (100, 100, 200)
 
 
 @pytest.mark.parametrize("count, is_whole", [(9_999, True), (10_000, False)])

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from conferral.runtime.errors import SettingsError
-from conferral.runtime.settings import ServiceSettings, load
 from conferral.telephony.addresses import (
     AddressError,
     AddressKind,
@@ -16,7 +15,6 @@ from conferral.telephony.addresses import (
     parse_address,
     region_of,
 )
-from conferral.telephony.directory import resolve_agent
 from tests.support.each import each
 
 OWN_NUMBER = "+14155550100"
@@ -75,19 +73,6 @@ def test_everything_else_is_refused_in_words_without_the_address(text):
 
 
 FORMAT = r"^must be a number with \+ and country code \(such as \+12025550145\), "
-NEVER_DIALED = r"^short and emergency numbers are never dialed$"
-
-
-@each(
-    "text, words",
-    [
-        *((text, FORMAT) for text in ("5551234", "4155550123", "14155550123", "+0123456")),
-        *((text, NEVER_DIALED) for text in ("911", "112", "555123", "+1911", "+141555")),
-    ],
-)
-def test_error_explains_the_format_or_that_short_numbers_are_never_dialed(text, words):
-    with pytest.raises(AddressError, match=words):
-        parse_address(text)
 
 
 @given(st.text())
@@ -221,13 +206,6 @@ def test_a_premium_or_shared_cost_number_that_lacks_digits_is_dialed_only_if_it_
     assert set(dialed(shorter)) <= ordinary
 
 
-@pytest.mark.parametrize(
-    "number", ["+4990012345670", "+19001550143", "+49112123456", "+4930112", "+39010112", "+4911833"]
-)
-def test_a_number_with_a_premium_or_emergency_prefix_is_not_dialed(number):
-    assert dialed([number]) == []
-
-
 def test_every_ordinary_example_number_is_dialed_where_its_region_is_allowed():
     everywhere = AllowList(regions=frozenset(phonenumbers.SUPPORTED_REGIONS), prefixes=("+8",))
     numbers = examples(ORDINARY)
@@ -254,40 +232,6 @@ def test_an_entry_that_is_no_entry_is_named_by_its_position(setting):
 
     position = 1 + setting.count(",")
     assert caught.value.problems[0].startswith(f"CONFERRAL_ALLOWED_DESTINATIONS: entry {position} ")
-
-
-@each("own_number", ["+15550100", "+80012345678"])
-def test_without_a_region_of_its_own_number_only_clients_are_allowed(own_number):
-    """Toll-free numbers of the whole world share a region with satellite phones."""
-    allow_list = AllowList.from_setting(None, own_number)
-
-    assert allow_list.regions == frozenset()
-    assert allows(allow_list, parse_address("client:alice"))
-
-
-@pytest.mark.parametrize("agent", ["+14155550123", None])
-def test_the_agent_is_held_against_the_list_at_start_and_none_is_no_error(agent):
-    address = resolve_agent(load(ServiceSettings, ENVIRON | ({"CONFERRAL_AGENT": agent} if agent else {})))
-
-    assert (address and address.text) == agent
-
-
-@pytest.mark.parametrize(
-    ("changes", "setting"),
-    [
-        ({"CONFERRAL_AGENT": "+18765550123"}, "CONFERRAL_AGENT"),
-        ({"CONFERRAL_AGENT": "4155550123"}, "CONFERRAL_AGENT"),
-        ({"CONFERRAL_AGENT": "client:al ice"}, "CONFERRAL_AGENT"),
-        ({"CONFERRAL_ALLOWED_DESTINATIONS": "everything"}, "CONFERRAL_ALLOWED_DESTINATIONS"),
-    ],
-)
-def test_disallowed_agent_prevents_startup(changes, setting):
-    with pytest.raises(SettingsError) as caught:
-        resolve_agent(load(ServiceSettings, ENVIRON | changes))
-
-    assert caught.value.problems[0].startswith(f"{setting}: ")
-    (given,) = changes.values()
-    assert (given in str(caught.value)) != any(letter.isdigit() for letter in given), "all but numbers is shown"
 
 
 @each(

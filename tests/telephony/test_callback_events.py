@@ -18,9 +18,7 @@ from conferral.statemachine.events import (
     ConferenceEventIgnored,
     ConferenceStarted,
     DialEnded,
-    GateDecided,
     GateDecision,
-    GateReached,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
@@ -32,7 +30,6 @@ from conferral.telephony.callback_events import (
     MalformedCallbackError,
     call_progressed,
     call_received,
-    callee_of,
     caller_callback,
     client_call_received,
     conference_event,
@@ -119,11 +116,6 @@ def test_browser_caller_is_the_agent_of_a_session_they_may_name(named, session_i
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("to, expected", [("+14155550177", "+14155550177"), (None, ""), ("x" * 999, "x" * 342)])
-def test_callee_of_a_browser_call_is_what_the_browser_sent(to, expected):
-    assert callee_of(fields("browser_calls_somebody", To=to)) == expected
-
-
 @pytest.mark.parametrize(
     ("direction", "expected"), [("inbound", False), (None, False), ("outbound-api", True), ("outbound-dial", True)]
 )
@@ -170,19 +162,6 @@ def test_each_step_of_the_agents_call_keeps_twilios_words(moment, status, sequen
     assert (event.status, event.sequence, event.sip_response_code, event.is_final) == (status, sequence, sip, final)
 
 
-def test_call_is_identified_by_its_dial_or_by_the_agents_number_in_the_url():
-    placed = call_progressed(fields("target_rings"), CallCallback(CALLER, "target", "d1"), OWN_NUMBER)
-    next_agent = call_progressed(fields("agent_rings"), CallCallback(CALLER, "agent", agent_number=2), OWN_NUMBER)
-
-    assert (placed.party, placed.dial, placed.call_sid, placed.status) == ("target", "d1", TARGET, "ringing")
-    assert placed.address == "+14155550177"
-    assert (next_agent.party, next_agent.agent_number) == ("agent", 2)
-
-
-def test_our_own_number_shown_to_the_agent_is_not_the_customers():
-    assert progressed(fields("agent_rings", From=OWN_NUMBER)).customer_address == ""
-
-
 def test_the_numbers_status_callback_is_the_callers():
     form = fields("caller_has_hung_up")
 
@@ -190,12 +169,6 @@ def test_the_numbers_status_callback_is_the_callers():
 
     assert (event.session_id, event.party, event.call_sid) == (CALLER, "customer", CALLER)
     assert (event.address, event.customer_address) == ("+14155550199", "+14155550199")
-
-
-def test_token_names_the_event_if_there_is_no_sequence():
-    event = progressed(fields("agent_rings", SequenceNumber=None))
-
-    assert (event.sequence, event.token) == (None, f"call_progressed:{AGENT}:ringing")
 
 
 def test_a_dial_that_ends_keeps_both_statuses_and_is_the_same_if_the_action_is_repeated():
@@ -218,43 +191,6 @@ def test_duration_of_a_call_that_is_over_is_read_and_a_strange_one_is_ignored(se
     )
 
     assert (call.duration_s, dial.duration_s) == (duration_s, duration_s)
-
-
-@each("sent, code", [("13224", 13224), ("", 0), (None, 0), ("soon", 0), ("1" * 10, 0)])
-def test_dial_that_fails_keeps_twilios_error_code(sent, code):
-    form = fields("dial_ends_busy", DialCallStatus="failed", ErrorCode=sent, ErrorMessage="can't call +14155550123")
-
-    event = dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE))
-
-    assert (event.dial_call_status, event.code) == ("failed", code)
-    assert "4155550123" not in repr(event)
-
-
-def test_longest_identity_of_a_caller_is_kept():
-    caller = "client:" + "a" * 256
-
-    event = client_call_received(
-        fields("browser_calls_somebody", From=caller), session_id=CALLER, customer_address="client:bob"
-    )
-
-    assert event.agent_address == caller
-
-
-def test_the_dials_to_several_agents_end_each_by_itself():
-    form = fields("dial_ends_busy")
-
-    ends = [dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE, agent_number=n)) for n in range(3)]
-
-    assert [end.agent_number for end in ends] == [0, 1, 2]
-    assert len({end.token for end in ends}) == 3
-
-
-def test_a_second_try_of_a_dial_is_another_event():
-    form = fields("dial_into_conference_ends")
-
-    tokens = {dial_ended(form, DialAction(CALLER, "agent", DialKind.CONFERENCE, n)).token for n in (1, 2)}
-
-    assert len(tokens) == 2
 
 
 @each(
@@ -347,21 +283,6 @@ def test_other_conference_events_are_noted(kind):
     assert (event.kind, event.call_sid) == (kind, AGENT)
 
 
-def test_repeated_gate_requests_produce_the_same_event():
-    first = gate_reached(fields("target_answers_at_the_gate"), GATE)
-
-    assert first == GateReached(
-        session_id=CALLER, token=f"gate_reached:d1:{TARGET}", dial="d1", call_sid=TARGET,
-    )  # fmt: skip
-    assert gate_reached(fields("target_answers_at_the_gate"), GATE.next_request("")) == first
-
-
-def test_gate_decision_is_identified_by_dial_call_and_decision():
-    assert gate_decided(fields("target_presses_a_key"), Gate(CALLER, "d1", 2), GateDecision.ACCEPTED) == GateDecided(
-        session_id=CALLER, token=f"gate_decided:d1:{TARGET}:accepted", dial="d1", call_sid=TARGET, decision="accepted",
-    )  # fmt: skip
-
-
 @each(
     "form, gate, digits",
     [
@@ -375,16 +296,6 @@ def test_gate_decision_is_identified_by_dial_call_and_decision():
 )
 def test_key_from_the_first_request_is_kept_in_later_ones(form, gate, digits):
     assert digits_of(form, gate) == digits
-
-
-def test_conference_event_without_sequence_is_identified_by_its_token():
-    tokens = {
-        conference(fields(moment, SequenceNumber=None)).token
-        for moment in ("agent_joins", "agent_leaves", "conference_starts", "conference_ends")
-    }
-
-    assert len(tokens) == 4
-    assert "" not in tokens
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 from contextlib import suppress
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -113,53 +112,9 @@ def test_query_that_takes_in_what_follows_is_not_ours(parse, data):
         parse(query + data.draw(SIGNED_AFTER))
 
 
-@pytest.mark.parametrize("parse", WRITTEN)
-@given(st.data())
-def test_query_that_was_cut_is_not_ours(parse, data):
-    query = urlsplit(URLS.of(data.draw(WRITTEN[parse]))).query
-
-    with pytest.raises(CallbackUrlError):
-        parse(query[: data.draw(st.integers(0, len(query) - 1))])
-
-
 @each("query", ["", "request=x", "request=0&v=1", "request=12&v=1", "request=2", "a=b"])
 def test_numbers_own_query_counts_as_the_first_request(query):
     assert parse_request_number(query) == 1
-
-
-def test_repeated_dial_action_counts_requests_and_remembers_the_status():
-    action = DialAction("CA1", "customer", DialKind.BRIDGE)
-
-    child = "CA" + "2" * 32
-    again = replace(action, request_number=2, dial_call_status="busy", child_call_sid=child)
-    assert action.next_request("busy", child) == again
-
-
-def test_the_next_question_of_a_gate_forgets_what_came_before():
-    gate = Gate("CA1", "d1").next_request("1")
-
-    assert gate.next_question() == Gate("CA1", "d1", question=2)
-
-
-def test_gate_remembers_across_requests_that_the_brief_was_said():
-    gate = Gate("CA1", "d1").next_request("").after_brief()
-
-    assert gate == Gate("CA1", "d1", briefed=True)
-    assert gate.next_request("") == Gate("CA1", "d1", request_number=2, briefed=True)
-
-
-@each("pressed, key", [("", ""), ("1", "1"), ("0", "0"), ("*", "other"), ("#", "other"), ("12", "other")])
-def test_repeated_gate_request_remembers_the_key(pressed, key):
-    again = Gate("CA1", "d1", question=2).next_request(pressed)
-
-    assert again == Gate("CA1", "d1", question=2, request_number=2, key=key)
-    assert again.next_request(again.key) == Gate("CA1", "d1", question=2, request_number=3, key=key)
-
-
-@given(IDS)
-def test_callbacks_of_conferences_and_recordings_are_read_back_as_they_were_built(session_id):
-    for url in (URLS.conference(session_id), URLS.recording(session_id)):
-        assert parse_session(urlsplit(url).query) == session_id
 
 
 @given(st.text() | st.text(alphabet="&=%+session party dial attempt request 123 bridge question key music command"))
@@ -276,12 +231,3 @@ def test_every_url_asks_for_retries_that_fit_into_15_seconds(url):
     assert asked["rp"] == "5xx,ct,rt"
     assert int(asked["rc"]) >= 2
     assert (1 + int(asked["rc"])) * (int(asked["ct"]) + int(asked["rt"])) <= 15_000
-
-
-def test_urls_leave_out_the_first_number_and_a_dial_that_there_is_not():
-    action, call = URLS.of(DialAction("CA1", "customer", DialKind.BRIDGE)), URLS.of(CallCallback("CA1", "agent"))
-
-    at = "https://example.com/conferral"
-    assert action.startswith(f"{at}/voice/dial-action?dial=bridge&party=customer&session=CA1&v=1#")
-    assert call.startswith(f"{at}/callbacks/call?party=agent&session=CA1&v=1#")
-    assert "request=" not in URLS.of(Gate("CA1", "d1"))

@@ -77,16 +77,6 @@ async def test_call_whose_presence_does_not_prove_its_answer_is_read_by_itself()
     assert [read.status_of(sid) for sid in EVERYONE[:2]] == ["in-progress", "ringing"]
 
 
-async def test_label_that_is_too_long_to_be_ours_is_left_out() -> None:
-    strange = ({"call_sid": f"CA{length}", "label": "x" * length} for length in (64, 65))
-    read, _ = await read_with(
-        {"GET Conferences": page("conferences", CONFERENCE), INSIDE: page("participants", *strange)},
-        replace(READ_ALL, call_sids=(), conference_sid="CF1"),
-    )
-
-    assert [seen.label for seen in read.participants] == ["x" * 64, ""]
-
-
 async def test_known_conference_that_holds_every_call_is_read_in_one_request() -> None:
     read, http = await read_with(
         {INSIDE: _participants(2)}, replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1")
@@ -94,27 +84,6 @@ async def test_known_conference_that_holds_every_call_is_read_in_one_request() -
 
     assert [name for name, _ in http.requests] == [INSIDE]
     assert (read.conference_sid, len(read.participants), read.calls) == ("CF1", 2, ())
-
-
-async def test_call_that_has_ended_causes_no_search_for_another_conference() -> None:
-    read, http = await read_with(
-        {INSIDE: _participants(1), f"GET Calls/{_sid(1)}": call(_sid(1), "busy")},
-        replace(READ_ALL, call_sids=EVERYONE[:2], conference_sid="CF1"),
-    )
-
-    assert len(http.requests) == 2
-    assert [read.status_of(sid) for sid in EVERYONE[:2]] == ["in-progress", "busy"]
-
-
-async def test_answered_call_in_the_known_conference_causes_no_search_for_another_one() -> None:
-    """With early media, only the call itself shows the answer."""
-    read, http = await read_with(
-        {INSIDE: _participants(2), f"GET Calls/{_sid(1)}": call(_sid(1), "in-progress")},
-        replace(READ_ALL, call_sids=EVERYONE[:2], unproven_sids=EVERYONE[1:2], conference_sid="CF1"),
-    )
-
-    assert len(http.requests) == 2
-    assert (read.conference_sid, [seen.call_sid for seen in read.calls]) == ("CF1", [_sid(1)])
 
 
 async def test_live_call_outside_the_known_conference_causes_a_search_for_another_one() -> None:
@@ -145,16 +114,6 @@ async def test_known_conference_that_no_list_shows_is_still_the_sessions() -> No
     assert (read.conference_sid, [seen.call_sid for seen in read.participants]) == ("CF1", [_sid(0)])
 
 
-async def test_known_conference_of_a_bridge_that_no_list_shows_is_still_the_sessions() -> None:
-    children = {"GET Calls": page("calls"), f"GET Calls/{_sid(0)}": call(_sid(0), "in-progress")}
-    read, _ = await read_with(
-        UNLISTED | children | {INSIDE: _participants(1)},
-        replace(READ_ALL, parent_call_sid=_sid(0), call_sids=EVERYONE[1:2], conference_sid="CF1"),
-    )
-
-    assert (read.conference_sid, [seen.call_sid for seen in read.participants]) == ("CF1", [_sid(0)])
-
-
 @pytest.mark.parametrize("status, expected", [("init", "CF1"), ("in-progress", "CF1"), ("completed", ""), (None, "")])
 async def test_known_conference_without_participants_is_over_only_if_it_says_so(
     status: str | None, expected: str
@@ -177,14 +136,6 @@ async def test_refused_list_of_conferences_that_have_not_started_shows_none() ->
 
     assert isinstance(read, CallsRead)
     assert read.conference_sid == "CF1"
-
-
-async def test_refused_list_of_conferences_in_progress_fails_the_read() -> None:
-    calls, http = calls_with({"GET Conferences": ProviderRefusedError(http_status=400)})
-    http.first_answers["GET Conferences"] = page("conferences")
-
-    with pytest.raises(ProviderRefusedError):
-        await calls.perform(replace(READ_ALL, call_sids=()))
 
 
 async def test_known_conference_that_is_over_is_not_the_last_word() -> None:

@@ -4,12 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
     ProviderError,
-    ProviderGoneError,
     ProviderRefusedError,
 )
 from conferral.statemachine.conference_attributes import ConferenceAttributes
@@ -102,31 +100,6 @@ async def test_dialed_conference_has_the_attributes_of_the_directory() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("record", ["false", "customer"])
-async def test_dialing_into_an_unrecorded_conference_does_not_start_recording(record: str) -> None:
-    attributes = ConferenceAttributes(record=record, trim="do-not-trim")
-
-    assert await sent_for(replace(PARTICIPANT, attributes=attributes)) == await sent_for(PARTICIPANT)
-
-
-async def test_supervisor_is_dialed_muted_and_does_not_start_the_conference() -> None:
-    effect = replace(PARTICIPANT, party="supervisor", label="supervisor-3", early_media=False)
-
-    assert await sent_for(replace(effect, supervises=True)) == await sent_for(effect) | {
-        "Muted": "true", "StartConferenceOnEnter": "false",
-    }  # fmt: skip
-
-
-async def test_dialed_party_subscribes_to_the_same_events_as_a_joining_one() -> None:
-    documents = TwimlBuilder(URLS, language="en-US", voice=None, with_speaker_events=True)
-
-    sent = await sent_for(PARTICIPANT, replace(SETUP, twiml=documents))
-
-    assert sent["ConferenceStatusCallbackEvent"] == [
-        "start", "end", "join", "leave", "mute", "hold", "modify", "announcement", "speaker",
-    ]  # fmt: skip
-
-
 async def test_party_is_dialed_to_the_gate() -> None:
     calls, http = calls_with({TO_CALLS: PLACED}, SETUP)
 
@@ -151,11 +124,6 @@ async def test_the_callers_number_is_shown_with_its_token(effect: Dial, name: st
 
     ((_, sent),) = http.requests
     assert (sent["From"], sent["CallToken"]) == ("+14155550199", "%7B%22x%22%7D")
-
-
-@pytest.mark.parametrize("is_heard, sent", [(True, "true"), (False, "false")])
-async def test_those_inside_hear_it_ring_only_where_they_shall(is_heard: bool, sent: str) -> None:
-    assert (await sent_for(replace(PARTICIPANT, early_media=is_heard)))["EarlyMedia"] == sent
 
 
 @pytest.mark.parametrize("queue_time, expected", [
@@ -209,35 +177,6 @@ async def test_party_not_on_the_allow_list_is_never_dialed(effect: Dial, _name: 
     assert http.requests == []
 
 
-async def test_a_refusal_is_logged_without_the_address() -> None:
-    calls, _ = calls_with({}, SETUP)
-
-    with capture_logs() as logs, pytest.raises(ProviderRefusedError):
-        await calls.perform(replace(PARTICIPANT, to="+442079460018"))
-
-    assert logs == [
-        {
-            "event": "destination_not_allowed", "log_level": "warning", "effect": "create_participant",
-            "effect_id": "d1",
-            "session_id": "S1", "party": "target", "reason": "country GB is not in CONFERRAL_ALLOWED_DESTINATIONS",
-        }
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("effect, _name", DIALS)
-async def test_setup_without_an_allow_list_dials_no_one(effect: Dial, _name: str) -> None:
-    calls, http = calls_with({}, CallSetup(URLS, DOCUMENTS, own_number=OWN))
-
-    with pytest.raises(ProviderRefusedError):
-        await calls.perform(effect)
-
-    assert http.requests == []
-
-
-def test_a_setup_shows_no_number() -> None:
-    assert OWN not in repr(SETUP)
-
-
 # ---- reads -------------------------------------------------------------------------------------------------------
 
 
@@ -254,30 +193,6 @@ async def test_dial_is_searched_for_by_its_label(inside: Answer, expected: str) 
     assert await calls.find_dial(PARTICIPANT) == expected
 
     assert len(http.requests) == 1
-
-
-@pytest.mark.parametrize("conference, expected", [("CF2", "CA7"), ("CF3", "")])
-async def test_dial_by_name_is_searched_for_in_the_conferences_of_that_name(conference: str, expected: str) -> None:
-    """Twilio lists no participants of a name: 405."""
-    by_name = replace(PARTICIPANT, conference="CA5")
-    calls, http = calls_with({
-        "GET Conferences/CA5/Participants": from_status(405, 20004),
-        "GET Conferences": page("conferences", {"sid": conference, "status": "in-progress"}),
-        "GET Conferences/CF2/Participants": page("participants", {"call_sid": "CA7", "label": "target-3"}),
-        "GET Conferences/CF3/Participants": page("participants", {"call_sid": "CA8", "label": "agent-1"}),
-    })  # fmt: skip
-
-    assert await calls.find_dial(by_name) == expected
-
-    assert "GET Conferences/CA5/Participants" not in [asked for asked, _ in http.requests]
-
-
-async def test_failed_read_is_not_taken_as_no_dial() -> None:
-    error = from_status(503)
-    calls, _ = calls_with({"GET Conferences/CF1/Participants": error})
-
-    with pytest.raises(OutcomeUnknownError):
-        await calls.find_dial(PARTICIPANT)
 
 
 def placed(sid: str, direction: str = "outbound-api", created: str = LATELY) -> dict[str, Any]:
@@ -367,13 +282,6 @@ async def test_response_to_an_update_confirms_a_hold_or_a_mute_alone(
     calls, _ = calls_with({"POST Conferences/CF1/Participants/CA1": {"call_sid": "CA1"} | shown}, SETUP)
 
     assert await calls.perform(replace(UPDATE, **changes)) is is_confirmed
-
-
-async def test_a_participant_that_is_gone_was_not_changed() -> None:
-    calls, _ = calls_with({"POST Conferences/CF1/Participants/CA1": GONE}, SETUP)
-
-    with pytest.raises(ProviderGoneError):
-        await calls.perform(replace(UPDATE, hold=True, wait_audio="music"))
 
 
 FALLBACK = {"FallbackUrl": URLS.fallback(), "FallbackMethod": "POST"}

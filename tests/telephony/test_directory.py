@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 
 import pytest
 from hypothesis import given
@@ -13,7 +12,6 @@ from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
-from conferral.telephony import directory
 from conferral.telephony.addresses import AddressError, AllowList
 from conferral.telephony.directory import (
     Directory,
@@ -22,7 +20,6 @@ from conferral.telephony.directory import (
     load_directory,
     number_loops,
     resolve_address,
-    resolve_fallback,
 )
 from tests.support.each import each
 
@@ -119,14 +116,6 @@ def test_everything_that_a_file_may_say(path, settings):
     assert found.inbound("+14155550100") == InboundRoute(("client:alice",), None, ConferenceAttributes(record="true"))
 
 
-@pytest.mark.parametrize("text", ["", "# nothing\n", "[destinations]\n[inbound]\n", "\ufeff[destinations]\r\n"])
-def test_a_file_may_say_nothing(path, settings, text):
-    path.write_text(text, "utf-8", newline="")
-    found = load_directory(settings())
-    assert not found.destinations
-    assert found.inbound("client:somebody").agents == ("client:alice",)
-
-
 def test_directory_is_empty_without_a_file_and_an_agent():
     bare = {name: value for name, value in ENVIRON.items() if name != "CONFERRAL_AGENT"}
     found = load_directory(load(ServiceSettings, bare))
@@ -145,13 +134,6 @@ def test_nothing_in_it_shows_numbers_or_what_is_said(path, settings):
 # ---- names in settings and commands ------------------------------------------------------------------------------
 
 
-def test_settings_may_use_directory_names(path, settings):
-    path.write_text(WHOLE, "utf-8")
-    found = load_directory(settings(CONFERRAL_AGENT="2nd-line", CONFERRAL_TRANSFER_FALLBACK="billing"))
-    assert found.inbound("+14155550100").agents == ("client:bob",)
-    assert found.fallback == NUMBER
-
-
 def test_settings_with_invalid_names_are_reported_together(path, settings):
     path.write_text(WHOLE, "utf-8")
     with pytest.raises(SettingsError) as wrong:
@@ -160,11 +142,6 @@ def test_settings_with_invalid_names_are_reported_together(path, settings):
     assert agent.startswith("CONFERRAL_AGENT: no destination is named sales in the directory; ")
     assert "; did you mean client:sales?; given: " in agent
     assert fallback.startswith("CONFERRAL_TRANSFER_FALLBACK: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS; ")
-
-
-@pytest.mark.parametrize("word", ["recall", "end"])
-def test_fallback_keywords_are_not_resolved_as_names(settings, word):
-    assert resolve_fallback(settings(CONFERRAL_TRANSFER_FALLBACK=word), {word: "client:bob"}) == word
 
 
 @pytest.mark.parametrize("text, found", [
@@ -269,35 +246,6 @@ def test_a_value_is_held_against_what_twilio_takes(faults, key, value, words):
     assert faults(f'[inbound."+14155550170"]\n{key} = {value}\n') == [f'inbound."+…70".{key}: {words}']
 
 
-@each("key, value", [
-    ("max_participants", "2"), ("max_participants", "250"), ("time_limit", "1"), ("time_limit", "86400"),
-    ("greeting", f'"{"a" * 500}"'), ("agents", str([f"client:a{number}" for number in range(10)])),
-    ("after", f'"{"https://example.com/".ljust(2_000, "a")}"'),
-])  # fmt: skip
-def test_a_value_at_its_limit_is_accepted(path, settings, key, value):
-    path.write_text(f'[inbound."+14155550170"]\n{key} = {value}\n')
-    found = load_directory(settings())
-    assert found.inbound("+14155550170") != found.inbound("+14155550171")
-
-
-@pytest.mark.parametrize("text, words", [
-    ("destinations = 5\n", "destinations: must be a table"),
-    ('inbound = ["+14155550100"]\n', "inbound: must be a table"),
-    ('[inbound]\n"+14155550170" = 1\n', 'inbound."+…70": must be a table'),
-    ("[[destinations]]\n", "destinations: must be a table"),
-    ("[inbound.a]\n", "inbound.a: must be the number that is called, +, country code, and number, in quotes"),
-    ('[destinations]\n"a b 12" = "client:a"\n', f'destinations."…12": {NAME_RULE}'),
-    ('[destinations]\n"a b !2" = "client:a"\n', f'destinations."…": {NAME_RULE}'),
-    ("[destinations]\nroom-123 = 1\n", "destinations.room-123: must be text, in quotes"),
-    ("[destinations]\nroom-1234 = 1\n", 'destinations."…34": must be text, in quotes'),
-    (f"a = {'1' * 5000}\n", "not valid TOML"),
-    (b"# caf\xc3\xa9\nb = 1\n# caf\xe9\n", "line 3: must be UTF-8"),
-    (f"a = {'[' * 20_000}", ": tables and arrays lie too deep in each other"),
-])  # fmt: skip
-def test_a_file_that_is_something_else(faults, text, words):
-    assert faults(text) == [words]
-
-
 @pytest.mark.parametrize("text, where, words", [
     ("[destinations]\nanna = 'client:a'\nanna = 'client:b'\n", "line 3, column ", "duplicate key, or "),
     ('[inbound."+14155550170"]\n[inbound."+14155550170"]\n', "line 2, column ", "duplicate key, or "),
@@ -319,17 +267,6 @@ def test_a_file_that_is_not_there(tmp_path, settings):
         with pytest.raises(SettingsError) as wrong:
             DirectoryFile(settings(CONFERRAL_DIRECTORY=str(path)))
         assert wrong.value.problems == (f"CONFERRAL_DIRECTORY: {path} can't be read ({why})",)
-
-
-def test_path_that_cannot_exist_is_refused(settings):
-    with pytest.raises(SettingsError, match=r"^CONFERRAL_DIRECTORY: contains a NUL character; remove it$"):
-        DirectoryFile(settings(CONFERRAL_DIRECTORY="a\0b"))
-
-
-def test_invalid_allow_list_is_reported_under_its_setting(path, settings):
-    path.write_text(WHOLE, "utf-8")
-    with pytest.raises(SettingsError, match=r"^CONFERRAL_ALLOWED_DESTINATIONS: entry 1 "):
-        load_directory(settings(CONFERRAL_ALLOWED_DESTINATIONS="nowhere"))
 
 
 # ---- reading again -----------------------------------------------------------------------------------------------
@@ -364,50 +301,6 @@ def test_invalid_directory_reload_keeps_old_file_and_logs_the_key(path, settings
     assert file.current is before
 
 
-def test_a_file_without_a_name_that_the_settings_need_keeps_the_old_one(path, settings):
-    path.write_text(WHOLE, "utf-8")
-    file = DirectoryFile(settings(CONFERRAL_AGENT="billing"))
-    path.write_text("[destinations]\n", "utf-8")
-    with capture_logs() as logs:
-        file.reload()
-    assert file.current.inbound("+1").agents == (NUMBER,)
-    assert logs[0]["reason"].startswith("CONFERRAL_AGENT: no destination is named billing in the directory")
-
-
-def test_without_a_file_nothing_is_read_again():
-    file = DirectoryFile(load(ServiceSettings, ENVIRON))
-    before = file.current
-    with capture_logs() as logs:
-        file.reload()
-    assert file.current is before
-    assert [line["event"] for line in logs] == ["directory_absent"]
-
-
-def test_the_file_is_never_read_twice_at_once(path, settings, monkeypatch):
-    """Else the older of two readings could end last."""
-    path.write_text("", "utf-8")
-    file = DirectoryFile(settings())
-    first, second = threading.Event(), threading.Event()
-    met = []
-
-    def reading(_settings):
-        if first.is_set():
-            second.set()
-        else:
-            first.set()
-            met.append(second.wait(0.2))
-        return Directory()
-
-    monkeypatch.setattr(directory, "load_directory", reading)
-    threads = [threading.Thread(target=file.reload) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert met == [False]
-    assert second.is_set(), "it was read a second time after that"
-
-
 # ---- the length of what is sent inline ---------------------------------------------------------------------------
 
 
@@ -427,10 +320,6 @@ def test_a_public_url_with_which_a_call_could_not_be_moved_stops_the_start(path,
     assert len(load_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max))).numbers) == 2
     with pytest.raises(SettingsError):
         load_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max + 1)))
-
-
-def test_without_a_file_the_public_url_may_be_longer():
-    load_directory(load(ServiceSettings, ENVIRON | {"CONFERRAL_PUBLIC_URL": "https://" + "a" * 600}))
 
 
 # ---- numbers that call themselves --------------------------------------------------------------------------------

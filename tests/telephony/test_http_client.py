@@ -34,7 +34,7 @@ from conferral.telephony.http_client import (
     send_guard,
 )
 from conferral.telephony.twilio_api import TwilioApi
-from tests.telephony.scripted_http import FALLBACK, SETUP
+from tests.telephony.scripted_http import SETUP
 from tests.telephony.scripted_server import (
     Reply,
     ScriptedTwilio,
@@ -94,17 +94,6 @@ async def test_host_other_than_twilio_receives_no_request(twilio: ScriptedTwilio
     assert twilio.requests == []
 
 
-async def test_redirect_is_one_form_encoded_post_with_inline_twiml(
-    twilio: ScriptedTwilio, http: PooledHttpClient
-) -> None:
-    await calls_over(http).perform(REDIRECT)
-
-    (request,) = twilio.requests
-    assert (request.method, request.target) == ("POST", f"/2010-04-01/Accounts/{ACCOUNT}/Calls/CA1.json")
-    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
-    assert dict(parse_qsl(request.body)) == {"Twiml": "<Join>agent-1</Join>", **FALLBACK}
-
-
 @pytest.mark.parametrize(
     "more, expected",
     [
@@ -120,25 +109,6 @@ async def test_api_key_is_used_where_one_is_set(
     (request,) = twilio.requests
     assert request.headers["Authorization"] == "Basic " + base64.b64encode(expected.encode()).decode()
     assert f"/Accounts/{ACCOUNT}/" in request.target
-
-
-async def test_token_is_used_for_what_api_keys_may_not_do(http: PooledHttpClient) -> None:
-    given = settings("http://unused", TWILIO_API_KEY=KEY, TWILIO_API_SECRET="secret")
-
-    client = rest_client(given, http, by_token=True)
-
-    assert (client.username, client.password) == (ACCOUNT, "token")
-
-
-async def test_region_and_edge_of_the_environment_change_nothing(
-    twilio: ScriptedTwilio, http: PooledHttpClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TWILIO_EDGE", "dublin")
-    monkeypatch.setenv("TWILIO_REGION", "ie1")
-
-    await calls_over(http).perform(HANG_UP)
-
-    assert len(twilio.requests) == 1
 
 
 async def test_client_from_settings_goes_to_the_configured_url(
@@ -163,15 +133,6 @@ async def test_client_from_settings_goes_to_the_configured_url(
     assert given["timeout"] == aiohttp.ClientTimeout(total=10, connect=3, sock_connect=3, sock_read=10)
     assert (given["limit"], given["keepalive_timeout"]) == (96, 15)
     assert len(twilio.requests) == 1
-
-
-async def test_one_connection_serves_requests_that_follow_each_other(
-    twilio: ScriptedTwilio, http: PooledHttpClient
-) -> None:
-    for _ in range(5):
-        await http.request("POST", URI, data={"Status": "completed"})
-
-    assert (len(twilio.requests), twilio.connections) == (5, 1)
 
 
 @pytest.mark.parametrize("second", [[False], [True, False]], ids=["connected", "about to leave"])
@@ -209,24 +170,6 @@ async def test_requests_at_the_same_time_are_bounded(twilio: ScriptedTwilio, htt
     await asyncio.gather(*requests)
 
     assert (len(twilio.requests), twilio.at_once_max, twilio.connections) == (5, 2, 2)
-
-
-async def test_waiting_for_a_slot_costs_nothing_of_the_time_to_connect(
-    twilio: ScriptedTwilio, metrics: Metrics
-) -> None:
-    async def slow(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.03)  # a delay: a slow answer is the case
-        await answered(200, {"sid": "CA1"})(writer)
-
-    twilio.script = [slow]
-    client = PooledHttpClient(
-        api_url=twilio.url, clock=SystemClock(), metrics=metrics, connect_timeout_s=0.02, requests_max=1
-    )
-
-    await asyncio.gather(*(client.request("GET", URI) for _ in range(3)))
-    await client.close()
-
-    assert len(twilio.requests) == 3
 
 
 HTML = b"<html><body>Bad gateway</body></html>"
@@ -326,30 +269,6 @@ async def test_hang_up_of_a_call_that_is_over_has_not_failed_but_is_seen_in_debu
     counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
     # A proxy's 404 says nothing of a call, and the party to be moved is not in its target conference.
     assert counted == {"http-404": 1, "21220": 1}
-
-
-async def test_connection_that_broke_is_not_used_again(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
-    twilio.script = [answered(200, b"{", length=90), answered(200, {"sid": "CA1"})]
-
-    with pytest.raises(OutcomeUnknownError):
-        await http.request("POST", URI)
-    await http.request("POST", URI)
-
-    assert twilio.connections == 2
-
-
-async def test_no_connection_means_that_it_has_not_happened(metrics: Metrics) -> None:
-    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    client = PooledHttpClient(api_url=f"http://127.0.0.1:{port}", clock=SystemClock(), metrics=metrics)
-
-    with pytest.raises(ProviderUnreachableError) as caught:
-        await client.request("POST", URI)
-    await client.close()
-
-    assert str(port) not in str(caught.value)
 
 
 async def silent(_writer: asyncio.StreamWriter) -> None:
@@ -469,7 +388,3 @@ async def test_each_request_leaves_one_debug_line_with_known_keys(twilio: Script
         "request_id": "RQ1",
     }
     assert "secret" not in str(line)
-
-
-async def test_closing_a_client_that_was_never_used_is_fine(metrics: Metrics) -> None:
-    await PooledHttpClient(api_url="http://127.0.0.1:1", clock=SystemClock(), metrics=metrics).close()

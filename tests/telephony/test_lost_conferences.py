@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from twilio.rest import Client
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError
+from conferral.runtime.errors import ProviderGoneError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import AccountListReader
@@ -49,14 +49,6 @@ async def test_conference_is_shown_with_addresses() -> None:
     )
 
 
-@pytest.mark.parametrize("called", ["sip:+14155550100@acme.sip.twilio.com;user=phone", "sips:%2B14155550100@x.example"])
-async def test_caller_of_a_number_of_ours_in_a_uri_is_shown_by_number(called: str) -> None:
-    carrier_call = call(NAME, "in-progress", called) | {"from": "sip:14155550123@pbx.example", "direction": "inbound"}
-    found = await finder(**{f"Calls/{NAME}": carrier_call})[0].by_sid(CONFERENCE_SID)
-    assert found is not None
-    assert found.participants[0].address == "+14155550123"
-
-
 @pytest.mark.parametrize("gone, shown", [
     (AGENT_CALL, [("+14155550123", True), ("", False)]), (NAME, [("", False), ("client:b", True)]),
 ])  # fmt: skip
@@ -94,15 +86,3 @@ async def test_live_conference_is_chosen_among_several_of_one_name() -> None:
     assert (found.conference_sid, found.has_started) == (CONFERENCE_SID, False)
     asked = [fields for name, fields in http.requests if name == "GET Conferences"]
     assert asked == [{"FriendlyName": NAME, "Status": status, "PageSize": 20} for status in ("init", "in-progress")]
-
-
-async def test_no_live_conference_of_a_name_is_none() -> None:
-    assert await finder(Conferences=page("conferences"))[0].by_name(NAME) is None
-
-
-@pytest.mark.parametrize(
-    "name", [f"Conferences/{CONFERENCE_SID}", f"Conferences/{CONFERENCE_SID}/Participants", f"Calls/{NAME}"]
-)
-async def test_lookup_error_is_raised(name: str) -> None:
-    with pytest.raises(ProviderError):
-        await finder(**{name: OutcomeUnknownError(http_status=500)})[0].by_sid(CONFERENCE_SID)

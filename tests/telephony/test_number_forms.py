@@ -83,17 +83,6 @@ def test_what_a_phone_in_america_dials(text, number):
     assert dialed_number(text, OWN_NUMBER) == number
 
 
-@each("address", ["client:4155550123", "client:alice", "anonymous", "sip:alice@pbx.example", "sip:1001@pbx.example", "",
-                  "sip:@pbx.example", "tel:911", "sip:911@pbx.example"])  # fmt: skip
-def test_no_number_is_seen_in_other_addresses(address):
-    assert number_in(address, OWN_NUMBER) == ""
-
-
-@each("own_number", ["+80012345678", "+15550100"])
-def test_without_a_region_only_international_numbers_are_seen(own_number):
-    assert number_in(f"sip:442079460123@{HOST}", own_number) == "+442079460123"
-
-
 @given(st.text(max_size=60))
 def test_no_text_breaks_the_parsers(text):
     found = number_in(text, OWN_NUMBER)

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import pytest
 from twilio.rest import Client
 
-from conferral.runtime.errors import OutcomeUnknownError
 from conferral.telephony.number_setup import AccountStatus, NumberSetup, read_account, read_number
 from tests.telephony.scripted_http import ACCOUNT, BASE, Answer, ScriptedHttp, page
 
@@ -27,13 +26,6 @@ async def test_account_has_a_status_a_type_and_an_age(created: str | None, creat
     assert await read_account(client, ACCOUNT) == AccountStatus("active", "Trial", created_at)
 
 
-async def test_account_without_a_status_is_no_account() -> None:
-    client, _ = client_with({ACCOUNT_URL: {"status": 404}})
-
-    with pytest.raises(OutcomeUnknownError):
-        await read_account(client, ACCOUNT)
-
-
 async def test_number_is_found_among_those_that_contain_it() -> None:
     longer = {"phone_number": f"{NUMBER}0", "voice_url": "https://example.com/other"}
     urls = {name: f"https://example.com/{name}" for name in ("voice_url", "voice_fallback_url", "status_callback")}
@@ -45,9 +37,3 @@ async def test_number_is_found_among_those_that_contain_it() -> None:
     assert setup == NumberSetup(voice_url, "POST", fallback_url, status_callback, "", "")
     assert "example.com" not in repr(setup)
     assert http.requests == [("GET IncomingPhoneNumbers", {"PhoneNumber": NUMBER, "PageSize": 20})]
-
-
-async def test_number_of_another_account_is_none() -> None:
-    client, _ = client_with({"GET IncomingPhoneNumbers": page("incoming_phone_numbers")})
-
-    assert await read_number(client, NUMBER) is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.errors import ProviderError, ProviderRefusedError
+from conferral.runtime.errors import ProviderRefusedError
 from conferral.statemachine.effects import PlayAnnouncement, UpdateParticipant
 from conferral.telephony.callback_urls import Announcement, CallbackUrls
 from conferral.telephony.errors import from_status
@@ -70,18 +70,3 @@ async def test_sentence_is_announced_by_a_document_of_ours_and_external_audio_by
     assert await calls.perform(replace(effect, url=url)) is None
 
     assert http.requests == [(name, sent)]
-
-
-@pytest.mark.parametrize("error", [GONE, from_status(429, 20429), from_status(503)])
-async def test_announcement_is_requested_once_whatever_the_result(error: ProviderError) -> None:
-    calls, http = calls_with({"POST Conferences/CF1/Participants/CA1": error})
-
-    with pytest.raises(type(error)) as caught:
-        await calls.perform(TO_ONE)
-
-    assert caught.value is error
-    assert len(http.requests) == 1
-
-
-async def test_an_announcement_shows_no_url() -> None:
-    assert "https://" not in repr(replace(TO_ALL, url="https://u:p@example.com/a.wav"))

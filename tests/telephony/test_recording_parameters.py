@@ -7,7 +7,6 @@ import pytest
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
@@ -57,17 +56,6 @@ async def test_a_call_that_cannot_be_recorded_need_not_be_over() -> None:
 
     assert not isinstance(caught.value, ProviderGoneError)
     assert (caught.value.http_status, caught.value.code) == (400, 21220)
-
-
-@pytest.mark.parametrize("error", [GONE, from_status(403, 20403), from_status(408), from_status(429, 20429)])
-async def test_recording_start_error_is_raised_unchanged(error: ProviderError) -> None:
-    calls, http = calls_with({TO_CALL: error})
-
-    with pytest.raises(type(error)) as caught:
-        await calls.perform(START)
-
-    assert caught.value is error
-    assert len(http.requests) == 1
 
 
 @pytest.mark.parametrize("effect, path", [(OF_CALL, "Calls/CA1"), (OF_CONFERENCE, "Conferences/CF1")])
@@ -147,10 +135,3 @@ async def test_recording_is_searched_for_among_recordings_of_its_call(listed: An
     assert await calls.find_recording(START) == expected
 
     assert http.requests == [("GET Calls/CA1/Recordings", {"PageSize": 50})]
-
-
-async def test_failed_read_is_not_taken_as_no_recording() -> None:
-    calls, _ = calls_with({"GET Calls/CA1/Recordings": ProviderBusyError(http_status=429)})
-
-    with pytest.raises(ProviderBusyError):
-        await calls.find_recording(START)

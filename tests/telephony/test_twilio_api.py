@@ -1,12 +1,10 @@
 """Effects as REST requests, over twilio-python with a scripted HTTP client instead of the network."""
 
-import asyncio
 from collections import Counter
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
-from twilio.http.response import Response
 
 from conferral.runtime.errors import (
     OutcomeUnknownError,
@@ -31,10 +29,7 @@ from conferral.telephony.twilio_api import HangUpResult
 from conferral.telephony.twilio_queries import RedirectSeen
 from tests.telephony.scripted_http import (
     FALLBACK,
-    SETUP,
     Answer,
-    Documents,
-    ScriptedHttp,
     call,
     calls_with,
     page,
@@ -54,9 +49,6 @@ AWAY = RedirectToUrl(
 )
 SAY = SayAndHangUp(effect_id="e7", session_id="S1", party="customer", call_sid="CA1", sentence="transfer-failed")
 READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", with_conference=True, read_version=7)
-READ_CALLS_ONLY = ReadCalls(
-    effect_id="e5", session_id="S1", parent_call_sid="CA1", with_conference=False, read_version=7
-)
 
 
 @pytest.mark.parametrize(
@@ -127,13 +119,6 @@ async def test_ending_what_is_over_already_has_succeeded(effect: Effect, name: s
     assert await calls.perform(effect) == (HangUpResult(was_over=True) if effect is HANG_UP else None)
 
 
-async def test_redirect_of_a_call_that_is_over_has_not_succeeded() -> None:
-    calls, _ = calls_with({"POST Calls/CA2": OVER})
-
-    with pytest.raises(ProviderGoneError):
-        await calls.perform(REDIRECT)
-
-
 async def test_not_found_without_twilios_code_is_no_success_for_a_hang_up() -> None:
     calls, _ = calls_with({"POST Calls/CA2": from_status(404)})
 
@@ -192,13 +177,6 @@ async def test_read_returns_calls_and_conference() -> None:
     assert asked["GET Conferences"] == {"FriendlyName": "S1", "Status": "in-progress", "PageSize": 20}
 
 
-async def test_read_of_calls_only_asks_for_no_conference() -> None:
-    read, http = await read_with(PICTURE, READ_CALLS_ONLY)
-
-    assert (read.conference_sid, read.participants) == ("", ())
-    assert {name for name, _ in http.requests} == {"GET Calls/CA1", "GET Calls"}
-
-
 async def test_read_returns_each_other_call_once() -> None:
     read, http = await read_with(
         PICTURE
@@ -219,21 +197,6 @@ async def test_read_returns_each_other_call_once() -> None:
     )
     asked = [name for name, _ in http.requests]
     assert (len(asked), len(set(asked))) == (9, 8)  # one list for each live status
-
-
-async def test_read_without_a_parent_asks_for_none() -> None:
-    read, http = await read_with(
-        {"GET Calls/CA3": call("CA3", "ringing")}, replace(READ_CALLS_ONLY, parent_call_sid="", call_sids=("CA3",))
-    )
-
-    assert read.calls == (CallSeen(call_sid="CA3", status="ringing", to="+15550100001"),)
-    assert [name for name, _ in http.requests] == ["GET Calls/CA3"]
-
-
-async def test_parent_that_twilio_does_not_know_reads_as_completed() -> None:
-    read, _ = await read_with({"GET Calls/CA1": GONE, "GET Calls": page("calls")}, READ_CALLS_ONLY)
-
-    assert read.calls == (CallSeen(call_sid="CA1", status="completed"),)
 
 
 SECOND = CONFERENCE | {"sid": "CF2"}
@@ -293,12 +256,6 @@ async def test_conference_is_ours_by_its_sid_or_its_legs_and_never_by_its_name_a
     assert ("GET Conferences", {"FriendlyName": "lunch-1", "Status": "init", "PageSize": 20}) in http.requests
 
 
-async def test_conference_ending_between_reads_has_no_participants() -> None:
-    read, _ = await read_with(PICTURE | {"GET Conferences/CF1/Participants": GONE}, READ)
-
-    assert read.participants == ()
-
-
 @pytest.mark.parametrize("name", list(PICTURE))
 async def test_error_in_any_part_of_a_read_is_raised_unchanged(name: str) -> None:
     error = ProviderBusyError(http_status=429, retry_after_s=3)
@@ -323,18 +280,6 @@ async def test_part_of_a_read_that_fails_once_is_read_again_alone(name: str, err
     assert Counter(request for request, _ in http.requests) == asked + Counter([name])
 
 
-@pytest.mark.parametrize("name", list(PICTURE))
-async def test_part_of_a_read_that_fails_again_fails_the_read(name: str) -> None:
-    error = OutcomeUnknownError(http_status=500)
-    calls, http = calls_with(PICTURE | {name: error})
-
-    with pytest.raises(OutcomeUnknownError) as caught:
-        await calls.perform(READ)
-
-    assert caught.value is error
-    assert [request for request, _ in http.requests].count(name) == 2
-
-
 async def test_part_of_a_read_is_not_read_again_before_the_time_that_twilio_names() -> None:
     name = next(iter(PICTURE))
     calls, http = calls_with(PICTURE)
@@ -344,23 +289,6 @@ async def test_part_of_a_read_is_not_read_again_before_the_time_that_twilio_name
         await calls.perform(READ)
 
     assert [request for request, _ in http.requests].count(name) == 1
-
-
-async def test_independent_reads_run_side_by_side() -> None:
-    calls, http = calls_with(PICTURE)
-    two_are_in = asyncio.Event()
-
-    class Meeting(ScriptedHttp):
-        async def request(self, method: str, uri: str, *arguments: Any, **others: Any) -> Response:
-            answer = await super().request(method, uri, *arguments, **others)
-            if len(self.requests) == 2:
-                two_are_in.set()
-            await two_are_in.wait()
-            return answer
-
-    http.__class__ = Meeting
-    async with asyncio.timeout(5):
-        assert await calls.perform(READ) is not None
 
 
 @pytest.mark.parametrize(
@@ -437,25 +365,6 @@ async def test_verification_finds_the_label_or_the_call_in_the_conference(
     assert seen == RedirectSeen(call_status="in-progress", in_conference=in_conference)
 
 
-async def test_read_fetches_a_conference_missing_from_the_list_directly() -> None:
-    known = replace(REDIRECT, conference="CF7")
-    calls, _ = calls_with(
-        {
-            "GET Calls/CA2": call("CA2", "in-progress"),
-            "GET Conferences": page("conferences"),
-            "GET Conferences/CF7/Participants": page("participants", {"call_sid": "CA2", "label": "agent-1"}),
-        }
-    )
-
-    assert (await calls.find_redirect(known)).in_conference
-
-
-async def test_read_of_a_call_unknown_to_twilio_shows_it_completed() -> None:
-    calls, _ = calls_with({"GET Calls/CA2": OVER, "GET Conferences": page("conferences")})
-
-    assert await calls.find_redirect(REDIRECT) == RedirectSeen(call_status="completed", in_conference=False)
-
-
 async def test_effect_of_an_unknown_kind_is_a_fault_and_no_outcome() -> None:
     class Whistle(Effect, frozen=True, kw_only=True):
         kind: ClassVar[str] = "whistle"
@@ -464,17 +373,3 @@ async def test_effect_of_an_unknown_kind_is_a_fault_and_no_outcome() -> None:
 
     with pytest.raises(TypeError, match="whistle"):
         await calls.perform(Whistle(effect_id="e9", session_id="S1"))
-
-
-async def test_fault_in_the_document_is_not_taken_for_an_answer() -> None:
-    class Broken(Documents):
-        def join_redirected(self, effect: RedirectCall) -> str:
-            raise ValueError("no such room")
-
-    broken = Broken(SETUP.urls, language="en-US", voice=None)
-    calls, http = calls_with({}, replace(SETUP, twiml=broken))
-
-    with pytest.raises(ValueError, match="no such room"):
-        await calls.perform(REDIRECT)
-
-    assert http.requests == []
