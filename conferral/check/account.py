@@ -11,12 +11,11 @@ import structlog
 from twilio.request_validator import RequestValidator
 
 from conferral.check.result import CheckResult, fail, ok, warn
-from conferral.check.settings import redacted_url
 from conferral.check.workers import twilio_ahead_s
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.redaction import redact
+from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony import number_setup
 from conferral.telephony.callback_urls import FALLBACK_PATH
@@ -42,13 +41,13 @@ async def check_round_trip(settings: ServiceSettings) -> CheckResult:
             unsigned = await _post(session, url, form, {})
             signed = await _post(session, url, form, {"X-Twilio-Signature": signature})
     except aiohttp.ClientConnectorCertificateError:
-        why = f"{redacted_url(settings.public_url)}: its certificate is not trusted here, and Twilio would reject it"
+        why = f"{without_login(settings.public_url)}: its certificate is not trusted here, and Twilio would reject it"
         return fail("round trip", why, "use a certificate from a public authority, with the full chain")
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        why = f"{redacted_url(settings.public_url)} can't be reached from here ({_connection_problem(error)})"
+        why = f"{without_login(settings.public_url)} can't be reached from here ({_connection_problem(error)})"
         fix = "start the webhooks and the tunnel; ignore this if only Twilio can reach the URL"
         return warn("round trip", why, fix)
-    return _result_of_both(settings, redacted_url(url), unsigned, signed)
+    return _result_of_both(settings, without_login(url), unsigned, signed)
 
 
 def _connection_problem(error: Exception) -> str:
@@ -70,7 +69,7 @@ async def _post(session: aiohttp.ClientSession, url: str, form: dict[str, str], 
 
 def _result_of_both(settings: ServiceSettings, url: str, unsigned: int, signed: int) -> CheckResult:
     if unsigned != 403:  # the webhooks refuse every unsigned request with it
-        why = f"{redacted_url(settings.public_url)}: something other than the webhooks answers there (HTTP {unsigned})"
+        why = f"{without_login(settings.public_url)}: something other than the webhooks answers there (HTTP {unsigned})"
         return fail("round trip", why, "point the tunnel or proxy to the webhooks and keep the path unchanged")
     if signed in _REACHED_STATUSES:
         return ok("round trip", f"signed requests to {url} are accepted, unsigned ones refused")
@@ -187,12 +186,12 @@ async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpCli
 
 def _check_voice_url(settings: ServiceSettings, number_label: str, found: NumberSetup) -> CheckResult:
     ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH)]
-    fix = f"set the voice URL of {number_label} to {redacted_url(ours[0])} (POST) in the Twilio Console, Phone Numbers"
+    fix = f"set the voice URL of {number_label} to {without_login(ours[0])} (POST) in the Twilio Console, Phone Numbers"
     if found.trunk_sid:
         return fail("number", f"calls to {number_label} go to the trunk {found.trunk_sid}, not here", fix)
     if found.application_sid:
         why = f"calls to {number_label} go to the TwiML app {found.application_sid}, whose URLs apply"
-        return warn("number", why, f"set its voice URL to {redacted_url(ours[0])}, or remove it from the number")
+        return warn("number", why, f"set its voice URL to {without_login(ours[0])}, or remove it from the number")
     if _target_of(found.voice_url) not in map(_target_of, ours):
         where = _redacted_url(found.voice_url) if found.voice_url else "nowhere"
         return fail("number", f"calls to {number_label} go to {where}, not here", fix)
@@ -212,13 +211,13 @@ def _check_fallback_and_status(settings: ServiceSettings, number_label: str, fou
         why = f"{number_label} has no fallback URL: if the voice URL fails, callers hear Twilio's error"
         if found.fallback_url:
             why = f"{number_label} has another fallback URL: if the voice URL fails, something else answers"
-        results.append(warn("number's fallback", why, f"set it to {redacted_url(fallback)} (POST)"))
+        results.append(warn("number's fallback", why, f"set it to {without_login(fallback)} (POST)"))
     if _target_of(found.status_callback) == _target_of(status):
         results.append(ok("number's status", _redacted_url(found.status_callback)))
     else:
         which = "another" if found.status_callback else "no"
         why = f"{number_label} has {which} status callback: the end of a call is not reported here"
-        results.append(warn("number's status", why, f"set its status callback to {redacted_url(status)} (POST)"))
+        results.append(warn("number's status", why, f"set its status callback to {without_login(status)} (POST)"))
     return results
 
 
@@ -226,7 +225,7 @@ def _redacted_url(url: str) -> str:
     """Return a configured URL without what may be secret."""
     try:
         parts = urlsplit(url)
-        return redacted_url(urlunsplit(parts._replace(query="…" if parts.query else "")))
+        return without_login(urlunsplit(parts._replace(query="…" if parts.query else "")))
     except ValueError:
         return "an invalid URL"
 

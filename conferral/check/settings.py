@@ -1,12 +1,13 @@
 """Checks of settings and libraries."""
 
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import aiohttp.http_parser
 
 from conferral.check.directory import check_directory
 from conferral.check.result import LOOPBACK, TWILIO_URL, CheckResult, fail, ok, warn
 from conferral.processes.common import KNOWN_SETTINGS, unknown_settings
+from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, token_weakness
 
 
@@ -55,17 +56,6 @@ def check_settings(settings: ServiceSettings) -> list[CheckResult]:
     ]
 
 
-def redacted_url(url: str) -> str:
-    """Return a URL without user and password.
-
-    >>> redacted_url("https://twilio:secret@calls.example/base")
-    'https://…@calls.example/base'
-    """
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"…@{host}" if "@" in parts.netloc else host))
-
-
 def _check_control_api(settings: ServiceSettings) -> CheckResult:
     if settings.api_token is None:
         return ok("control API", "disabled: CONFERRAL_API_TOKEN is not set")
@@ -104,7 +94,7 @@ def _audio_source(url: str | None) -> str:
 
 
 def _check_public_url(settings: ServiceSettings) -> CheckResult:
-    parts, url = urlsplit(settings.public_url), redacted_url(settings.public_url)
+    parts, url = urlsplit(settings.public_url), without_login(settings.public_url)
     if parts.scheme == "https":
         return ok("public URL", f"{url}; signatures are computed over {url}/voice/inbound")
     if parts.hostname in LOOPBACK:
@@ -118,7 +108,7 @@ def _check_public_url(settings: ServiceSettings) -> CheckResult:
 
 def _check_rest_api(settings: ServiceSettings) -> CheckResult:
     how = "an API key" if settings.api_key else "the auth token"
-    url = redacted_url(settings.api_url)
+    url = without_login(settings.api_url)
     if settings.api_url == TWILIO_URL:
         return ok("REST API", f"Twilio's, with {how}")
     if urlsplit(settings.api_url).scheme == "https" or urlsplit(settings.api_url).hostname in LOOPBACK:

@@ -21,9 +21,7 @@ from conferral.storage.codecs.session_codec import decode_logged_changes, stored
 
 _CLOCK = re.compile(r"\d{2}:\d{2}:\d{2}(\.\d{1,3})?")
 _ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
-_SECOND_MS = 1_000
 _MINUTE_MS = 60_000
-_DAY_MS = 86_400_000
 
 
 def print_history(named: str, as_of: str | None, *, full: bool, as_json: bool) -> None:
@@ -50,10 +48,6 @@ def _selected_version(history: SessionHistory, as_of: str) -> int:
         return timeline.version_of(found[0])
     created = history.fields.get("created_at", "")
     at_ms = wording.parse_time_ms(f"{created[:10]}T{as_of}+00:00" if _CLOCK.fullmatch(as_of) else as_of)
-    if at_ms and _CLOCK.fullmatch(as_of) and at_ms + _SECOND_MS <= wording.parse_time_ms(created):
-        # A time of day before the call started means the next day: the call ran past midnight.
-        last_ms = max((wording.parse_time_ms(entry["at"]) for entry in history.log), default=0)
-        at_ms += _DAY_MS if last_ms // _DAY_MS > at_ms // _DAY_MS else 0
     if not at_ms:
         raise typer.BadParameter("must be a version, a time (UTC), or the id of a log entry", param_hint="--as-of")
     return replay.version_at(history.log, at_ms)

@@ -46,7 +46,7 @@ def test_a_good_set_up_passes(checked, redis, alive):
     assert {line["status"] for name, line in lines.items() if name != "version"} == {"ok"}
     assert set(lines) == {
         "sources", "settings", "directory", "agent", "fallback", "audio", "public URL", "REST API", "control API",
-        "browsers", "aiohttp", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
+        "browsers", "HTTP parser", "Redis", "version", "eviction", "persistence", "replicas", "scripts",
         "clocks", "setup", "workers", "partitions", "commands", "sessions",
     }  # fmt: skip
 

@@ -68,7 +68,7 @@ def test_errors_behind_a_timeout_are_the_first_failure(run: Run, redis: Any) -> 
     out = run("explain", CUSTOMER_CALL).out
     found = run("explain", CUSTOMER_CALL, "--json").json["first_failure"]
 
-    cause = "outcome unknown: move agent into the conference; 13 attempts: HTTP 500 (20500) 13 times"
+    cause = "outcome unknown: move agent into the conference; 13 attempts: 500 code 20500 x13"
     assert f"UTC  {cause}\n  Twilio error 20500: https://www.twilio.com/docs/api/errors/20500\n" in out
     assert (found["what"], found["twilio_code"]) == (cause, 20500)
     assert "conversion timed out" not in out
