@@ -1,16 +1,15 @@
 """Control API of the sandbox under `/sandbox`; unauthenticated."""
 
-from collections.abc import Iterable
 from dataclasses import asdict
-from types import UnionType
-from typing import Any, get_args
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, validate_call
 
 from conferral.sandbox import views
-from conferral.sandbox.faults import RATES, Corruption, FaultStep
-from conferral.sandbox.http import ControlError, json_response, pick, read_json_object
-from conferral.sandbox.phones import CallHandle
+from conferral.sandbox.faults import RATES
+from conferral.sandbox.http import ControlError, invalid, json_response, pick, read_body
+from conferral.sandbox.phones import CallHandle, Outcome
 from conferral.sandbox.runtime import SandboxRuntime
 
 NAME_LENGTH_MAX = 60  #: Of a phone's name (characters).
@@ -19,10 +18,77 @@ ONE_SHOT_FAULTS = (
     "next_rest", "fail_fetches", "delay_fetches",
 )  # fmt: skip
 """Methods of `Faults`."""
-DURATION_FIELDS = frozenset({"by_s", "latency_s"})
-COUNT_FIELDS = frozenset({"count", "copies", "status", "code", "retry_after_s"})
-TEXT_FIELDS = frozenset({"event", "method", "path", "url_part"})  #: Besides Twilio's parameters.
-CHOICES = {"cut": get_args(FaultStep), "moment": get_args(FaultStep), "mangled": get_args(Corruption)}
+_STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+_Text = Annotated[str, Field(min_length=1)]
+_Number = Annotated[float, Field(ge=0)]
+
+
+class _Body(BaseModel):
+    model_config = _STRICT
+
+
+class _NumberBody(_Body):
+    number: _Text
+    voice_url: _Text
+    voice_method: str = "POST"
+    voice_fallback_url: str = ""
+    voice_fallback_method: str = "POST"
+    status_callback: str = ""
+    status_callback_method: str = "POST"
+    application_sid: str = ""
+    name: str = ""
+
+
+class _PhoneBody(_Body):
+    address: _Text
+    name: str | None = None
+    by_hand: bool | None = None
+    # Of the script:
+    ring_after_s: _Number = 0.0
+    answer_after_s: _Number | None = None
+    outcome: Outcome | None = None
+    hang_up_after_s: _Number | None = None
+    digits: str = ""
+    digits_after_s: _Number = 0.5
+    keys: list[str] = []
+    keys_after_s: _Number = 0.5
+    times: Annotated[int, Field(ge=0)] | None = None
+
+
+class _CallBody(_Body):
+    from_: _Text = Field(alias="from")
+    to: _Text
+    custom: dict[str, str] = {}
+    headers: dict[str, str] = {}
+    url: str = ""
+
+
+class _BrowserCallBody(_Body):
+    identity: _Text
+    to: str = ""
+    params: dict[str, str] = {}
+    app: str = ""
+    url: str = ""
+
+
+class _KeysBody(_Body):
+    digits: _Text
+
+
+class _MoveBody(_Body):
+    url: str = ""
+    twiml: str = ""
+
+
+_FaultsBody = create_model(
+    "_FaultsBody",
+    __base__=_Body,
+    once=(list[dict[str, Any]], []),
+    clear=(bool, False),
+    forget=(int | None, None),
+    retry_after_s=(int, 1),
+    **{it.name: (tuple[_Number, _Number] if isinstance(it.default, tuple) else _Number, it.default) for it in RATES},
+)  # type: ignore[call-overload]  # one field for each rate
 
 
 def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
@@ -43,30 +109,11 @@ def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
     ]
 
 
-def _texts(body: dict[str, Any], name: str) -> dict[str, str]:
-    """Return a field's object with values as strings; reject other values."""
-    value = body.get(name) or {}
-    if not isinstance(value, dict):
-        raise ControlError(422, f"{name} must be an object")
-    return {str(key): str(text) for key, text in value.items()}
-
-
-def _require_texts(body: dict[str, Any], names: Iterable[str]) -> None:
-    """Reject fields that are not strings."""
-    wrong = [name for name in names if not isinstance(body[name], str)]
-    if wrong:
-        raise ControlError(422, f"not a text: {', '.join(wrong)}")
-
-
 def describe(call: CallHandle) -> dict[str, Any]:
     """Return a leg as JSON for the control routes."""
     shown = pick(call.record, "sid", "to", "direction", "status", "activity", "conference_sid")
     named = {"from": call.record.from_, "parent_call_sid": call.record.parent_sid}
     return {**shown, **named, "hears": str(call.hears_now) if call.hears_now else None}
-
-
-def _is_nonnegative(value: object, kind: type[int] | UnionType) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool) and value >= 0
 
 
 class ControlRoutes:
@@ -77,62 +124,34 @@ class ControlRoutes:
 
     async def add_number(self, request: web.Request) -> web.Response:
         """Add a number to the account."""
-        optional = (
-            "voice_method", "voice_fallback_url", "voice_fallback_method", "status_callback",
-            "status_callback_method", "application_sid", "name",
-        )  # fmt: skip
-        body = await read_json_object(request, ("number", "voice_url"), optional)
-        _require_texts(body, body)
-        return json_response(asdict(self._sandbox.add_number(body.pop("number"), **body)), 201)
+        body = await read_body(request, _NumberBody)
+        return json_response(asdict(self._sandbox.add_number(**body.model_dump(exclude_unset=True))), 201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
         """Script a phone, name it, or let a person play it (`by_hand`)."""
-        durations = ("ring_after_s", "answer_after_s", "hang_up_after_s", "digits_after_s", "keys_after_s")
-        of_phone = ("name", "by_hand")  # the other fields are the script's
-        allowed = (*durations, "outcome", "digits", "keys", "times", *of_phone)
-        body = await read_json_object(request, ("address",), allowed)
-        address = str(body.pop("address"))
-        phone_fields = {name: body.pop(name) for name in of_phone if name in body}
-        given = {name: body[name] for name in (*durations, "times") if body.get(name) is not None}
-        wrong = [name for name in durations if not _is_nonnegative(given.get(name, 0), int | float)]
-        if wrong:
-            raise ControlError(422, f"not a number of seconds, 0 or more: {', '.join(wrong)}")
-        if body.get("outcome") not in (None, "answer", "busy", "no-answer", "reject", "fail"):
-            raise ControlError(422, "outcome must be answer, busy, no-answer, reject or fail")
-        if not isinstance(body.get("digits"), str | None):
-            raise ControlError(422, "digits must be a text")
-        if not _is_nonnegative(given.get("times", 0), int):
-            raise ControlError(422, "times must be a whole number, 0 or more")
-        if not isinstance(body.get("keys", []), list) or not all(isinstance(it, str) for it in body.get("keys", [])):
-            raise ControlError(422, "keys must be a list of texts, one for each Gather")
-        name, is_manual = phone_fields.get("name", ""), phone_fields.get("by_hand", False)
-        if not isinstance(is_manual, bool) or not isinstance(name, str):
-            raise ControlError(422, "name must be a text, and by_hand true or false")
-        phone = self._sandbox.phone(address)
-        if body or not phone_fields:  # a request with only a name keeps the script
-            phone.script(**body)
-        if "name" in phone_fields:
-            phone.name = name[:NAME_LENGTH_MAX]
-        if "by_hand" in phone_fields:
-            self._sandbox.set_manual(address, is_manual=is_manual)
+        body = await read_body(request, _PhoneBody)
+        phone, of_phone = self._sandbox.phone(body.address), {"name", "by_hand"}
+        script = body.model_dump(exclude_unset=True, exclude={"address", *of_phone})
+        if script or not of_phone & body.model_fields_set:  # a request with only a name keeps the script
+            phone.script(**script)
+        if body.name is not None:
+            phone.name = body.name[:NAME_LENGTH_MAX]
+        if body.by_hand is not None:
+            self._sandbox.set_manual(body.address, is_manual=body.by_hand)
         self._sandbox.notify()
-        return json_response({"address": address, **phone_fields, **body, "by_hand": phone.is_manual}, 201)
+        return json_response(body.model_dump(exclude_unset=True) | {"by_hand": phone.is_manual}, 201)
 
     async def call_in(self, request: web.Request) -> web.Response:
         """Call a number or a SIP domain, as `SandboxRuntime.call_in` does."""
-        body = await read_json_object(request, ("from", "to"), ("custom", "headers", "url"))
-        _require_texts(body, ("from", "to"))
-        custom, headers = tuple(_texts(body, "custom").items()), _texts(body, "headers")
-        url = str(body.get("url", ""))
-        call = await self._sandbox.call_in(body["from"], body["to"], custom, url=url, headers=headers)
+        body = await read_body(request, _CallBody)
+        custom = tuple(body.custom.items())
+        call = await self._sandbox.call_in(body.from_, body.to, custom, url=body.url, headers=body.headers)
         return json_response(describe(call), 201)
 
     async def browser_calls(self, request: web.Request) -> web.Response:
         """Call from a browser through the application `app`."""
-        body = await read_json_object(request, ("identity",), ("to", "params", "app", "url"))
-        texts = {name: str(body.get(name, "")) for name in ("to", "app", "url")}
-        call = await self._sandbox.call_from_browser(str(body["identity"]), params=_texts(body, "params"), **texts)
-        return json_response(describe(call), 201)
+        body = await read_body(request, _BrowserCallBody)
+        return json_response(describe(await self._sandbox.call_from_browser(**body.model_dump())), 201)
 
     async def calls(self, request: web.Request) -> web.Response:
         """List all legs, or with `?live=true` those that haven't ended."""
@@ -154,11 +173,10 @@ class ControlRoutes:
             "fall-silent": call.fall_silent,
         }
         if act == "press":
-            call.press(str((await read_json_object(request, ("digits",)))["digits"]))
+            call.press((await read_body(request, _KeysBody)).digits)
         elif act == "move":
-            body = await read_json_object(request, (), ("url", "twiml"))
             try:
-                call.move(**{name: str(value) for name, value in body.items()})
+                call.move(**(await read_body(request, _MoveBody)).model_dump())
             except ValueError as error:
                 raise ControlError(422, str(error)) from error
         elif act in acts:
@@ -197,25 +215,20 @@ class ControlRoutes:
 
         `clear` removes all earlier faults, `forget` the one-shot fault with this number.
         """
-        names = sorted({*(rate.name for rate in RATES), "retry_after_s"})
-        body = await read_json_object(request, (), (*names, "once", "clear", "forget"))
-        if body.pop("clear", False):
-            self._sandbox.faults.clear()
-        if (number := body.pop("forget", None)) is not None and not self._sandbox.faults.cancel(number):
+        faults, body = self._sandbox.faults, await read_body(request, _FaultsBody)
+        given = body.model_dump(exclude_unset=True)
+        if given.pop("clear", False):
+            faults.clear()
+        if (number := given.pop("forget", None)) is not None and not faults.cancel(number):
             raise ControlError(404, f"no fault {number} is to come")
-        one_shots = body.pop("once", [])
-        if not isinstance(one_shots, list) or not all(isinstance(it, dict) for it in one_shots):
-            raise ControlError(422, "once must be a list of objects")
-        for one_shot in one_shots:
+        for one_shot in given.pop("once", []):
             self._add_one_shot(one_shot)
-        for name, value in body.items():
-            wants_pair = isinstance(getattr(self._sandbox.faults, name), tuple)
-            numbers = tuple(value) if wants_pair and isinstance(value, list) else (value,)
-            if len(numbers) != (2 if wants_pair else 1) or not all(_is_nonnegative(it, int | float) for it in numbers):
-                raise ControlError(422, f"{name} must be {'[least, most]' if wants_pair else 'a number, 0 or more'}")
-            setattr(self._sandbox.faults, name, numbers if wants_pair else value)
+        for name, value in given.items():
+            setattr(faults, name, value)
         self._sandbox.notify()
-        return json_response({name: getattr(self._sandbox.faults, name) for name in names})
+        return json_response(
+            {name: getattr(faults, name) for name in sorted({*(it.name for it in RATES), "retry_after_s"})}
+        )
 
     async def pending_faults(self, _request: web.Request) -> web.Response:
         """List the pending one-shot faults, and the rates that aren't zero."""
@@ -226,18 +239,10 @@ class ControlRoutes:
         what = one_shot.pop("what", "")
         if what not in ONE_SHOT_FAULTS:
             raise ControlError(422, f"no fault {what!r}; there are {', '.join(ONE_SHOT_FAULTS)}")
-        for names, kind, words in ((DURATION_FIELDS, int | float, "seconds"), (COUNT_FIELDS, int, "a whole number")):
-            wrong = [name for name in names & set(one_shot) if not _is_nonnegative(one_shot[name], kind)]
-            if wrong:
-                raise ControlError(422, f"{', '.join(sorted(wrong))} must be {words}, 0 or more")
-        _require_texts(one_shot, (name for name in one_shot if name in TEXT_FIELDS or name[:1].isupper()))
-        if one_shot.get("status", 0) not in (0, *range(200, 600)):
-            raise ControlError(422, "status must be 0, or 200 to 599")
-        for name in CHOICES.keys() & set(one_shot):
-            if one_shot[name] not in CHOICES[name]:
-                raise ControlError(422, f"{name} must be {' or '.join(filter(None, CHOICES[name]))}")
         try:
-            getattr(self._sandbox.faults, what)(**one_shot)
+            validate_call(config=_STRICT)(getattr(self._sandbox.faults, what))(**one_shot)
+        except ValidationError as error:
+            raise invalid(error) from None
         except TypeError as error:
             raise ControlError(422, f"{what}: {error}") from error
 

@@ -4,13 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from random import Random
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field
 
 from conferral.sandbox.model.inputs import Params
 from conferral.sandbox.model.outputs import CallbackRequest, FetchRequest
 
 FaultStep = Literal["before", "after"]
 Corruption = Literal["", "half", "html"]
+_Count = Annotated[int, Field(ge=0)]
+_Seconds = Annotated[float, Field(ge=0)]
+_Status = Annotated[int, Field(ge=0, le=599)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +110,22 @@ class Faults:
     def __post_init__(self) -> None:
         self._random = Random(self.seed)  # noqa: S311  faults must be repeatable, not secret
 
-    def lose_callbacks(self, event: str, count: int = 1, **params: str) -> None:
+    def lose_callbacks(self, event: str, count: _Count = 1, **params: str) -> None:
         """Never send the next callbacks of this event with these parameters.
 
         `event` is Twilio's name (`participant-join`, `completed`), `status=busy` for a call's status, or `*`.
         """
         self._add_one_shot(event, count, params, CallbackPlan(copies=0))
 
-    def duplicate_callbacks(self, event: str, count: int = 1, *, copies: int = 2, **params: str) -> None:
+    def duplicate_callbacks(self, event: str, count: _Count = 1, *, copies: _Count = 2, **params: str) -> None:
         """Send the next callbacks of this event several times."""
         self._add_one_shot(event, count, params, CallbackPlan(copies=copies))
 
-    def delay_callbacks(self, event: str, by_s: float, count: int = 1, **params: str) -> None:
+    def delay_callbacks(self, event: str, by_s: _Seconds, count: _Count = 1, **params: str) -> None:
         """Delay the next callbacks of this event, in real seconds."""
         self._add_one_shot(event, count, params, CallbackPlan(delay_s=by_s))
 
-    def hold_back_callbacks(self, event: str, count: int = 1, **params: str) -> None:
+    def hold_back_callbacks(self, event: str, count: _Count = 1, **params: str) -> None:
         """Send each of the next callbacks only after the one that follows."""
         self._add_one_shot(event, count, params, CallbackPlan(is_held_back=True))
 
@@ -129,13 +134,13 @@ class Faults:
         method: str,
         path: str,
         *,
-        status: int = 0,
+        status: _Status = 0,
         cut: FaultStep | None = None,
         moment: FaultStep = "before",
-        latency_s: float = 0.0,
-        retry_after_s: int = 1,
-        count: int = 1,
-        code: int = 0,
+        latency_s: _Seconds = 0.0,
+        retry_after_s: _Count = 1,
+        count: _Count = 1,
+        code: _Count = 0,
         mangled: Corruption = "",
         **params: str,
     ) -> None:
@@ -159,11 +164,11 @@ class Faults:
         plan = RestPlan(latency_s, status, code, cut is not None, when, retry_after_s, mangled)
         self._add_one_shot(f"{path}*", count, params, plan, method)
 
-    def fail_fetches(self, url_part: str, *, status: int = 0, count: int = 1) -> None:
+    def fail_fetches(self, url_part: str, *, status: _Status = 0, count: _Count = 1) -> None:
         """Fail the next requests for TwiML to URLs with this text."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(fails=True, status=status))
 
-    def delay_fetches(self, url_part: str, by_s: float, count: int = 1) -> None:
+    def delay_fetches(self, url_part: str, by_s: _Seconds, count: _Count = 1) -> None:
         """Delay the next TwiML requests to URLs with this text, in real seconds."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(delay_s=by_s))
 

@@ -1,9 +1,12 @@
 """Request and response helpers for the sandbox's own routes."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+_Body = TypeVar("_Body", bound=BaseModel)
 
 
 class ControlError(Exception):
@@ -25,22 +28,18 @@ def json_response(body: object, status: int = 200) -> web.Response:
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
 
 
-async def read_json_object(
-    request: web.Request, needed: tuple[str, ...] = (), allowed: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """Return a request's JSON object; raise ControlError for wrong fields."""
+async def read_body(request: web.Request, kind: type[_Body]) -> _Body:
+    """Return a request's JSON as a model; raise ControlError for wrong fields."""
     try:
-        body = orjson.loads(await request.read() or b"{}")
+        return kind.model_validate_json(await request.read() or b"{}")
     except web.RequestPayloadError as error:
         raise ControlError(400, "the body can't be decompressed") from error
-    except orjson.JSONDecodeError as error:
-        raise ControlError(400, f"the body is not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise ControlError(400, "the body must be a JSON object")
-    missing = [name for name in needed if not body.get(name)]
-    unknown = sorted(set(body) - set(needed) - set(allowed))
-    if missing:
-        raise ControlError(422, f"missing: {', '.join(missing)}")
-    if unknown:
-        raise ControlError(422, f"unknown: {', '.join(unknown)}; allowed: {', '.join((*needed, *allowed))}")
-    return body
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def invalid(error: ValidationError) -> ControlError:
+    """Return what is wrong with each field; 400 for what is no JSON object."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    status = 400 if problems[0]["type"] in ("json_invalid", "model_type") else 422
+    return ControlError(status, "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in problems))

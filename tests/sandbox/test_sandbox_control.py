@@ -85,41 +85,25 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
 @pytest.mark.parametrize(
     ("path", "body", "status", "named"),
     [
-        ("/calls", {"from": CUSTOMER}, 422, "missing: to"),
+        ("/calls", {"from": CUSTOMER}, 422, "to: Field required"),
         ("/calls", {"from": CUSTOMER, "to": "+15559999"}, 404, "+15559999"),
+        ("/calls", {"from": ["a"], "to": BUSINESS}, 422, "from: "),
+        ("/calls", {"from": CUSTOMER, "to": BUSINESS, "custom": "x"}, 422, "custom: "),
         ("/calls/CA1/answer", {}, 404, "CA1"),
-        ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour"),
-        ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome"),
-        ("/phones", {"address": "client:a", "answer_after_s": "soon"}, 422, "answer_after_s"),
-        ("/numbers", {"number": None, "voice_url": "http://127.0.0.1/"}, 422, "number"),
-        ("/phones", {"address": "client:a", "answer_after_s": -1}, 422, "answer_after_s"),
-        ("/phones", {"address": "client:a", "answer_after_s": 1, "digits": 1}, 422, "digits"),
-        ("/phones", {"address": "client:a", "outcome": []}, 422, "outcome"),
-        ("/phones", {"address": "client:a", "times": "twice"}, 422, "times"),
-        ("/faults", {"callback_loss": "much"}, 422, "callback_loss"),
-        ("/faults", {"callback_loss": -1}, 422, "callback_loss"),
-        ("/faults", {"callback_delay_s": ["a", "b"]}, 422, "callback_delay_s"),
+        ("/browser-calls", {"to": "client:b"}, 422, "identity: "),
+        ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour: "),
+        ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome: "),
+        ("/phones", {"address": "client:a", "answer_after_s": -1}, 422, "answer_after_s: "),
+        ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys: "),
+        ("/faults", {"callback_loss": "much"}, 422, "callback_loss: "),
         ("/faults", {"callback_delay_s": [1]}, 422, "callback_delay_s"),
-        ("/faults", {"once": {"what": "lose_callbacks"}}, 422, "once"),
         ("/faults", {"once": [5]}, 422, "once"),
         ("/faults", {"once": [{"what": "magic"}]}, 422, "magic"),
-        ("/faults", {"once": [{"what": "next_rest", "wrong": 1}]}, 422, "path"),
         ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "wrong": 1}]}, 422, "wrong"),
-        ("/faults", {"once": [{"what": "delay_callbacks", "event": "*", "by_s": "x"}]}, 422, "by_s"),
-        ("/faults", {"once": [{"what": "lose_callbacks", "event": "*", "count": -1}]}, 422, "count"),
-        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "status": 99}]}, 422, "status"),
-        ("/faults", {"once": [{"what": "fail_fetches", "url_part": "/voice", "status": 9999}]}, 422, "status"),
-        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "cut": "between"}]}, 422, "cut"),
-        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "moment": ""}]}, 422, "moment"),
-        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "mangled": "x"}]}, 422, "half or html"),
-        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": 5, "cut": []}]}, 422, "text: path"),
-        ("/faults", {"once": [{"what": "lose_callbacks", "event": 5}]}, 422, "event"),
-        ("/faults", {"once": [{"what": "lose_callbacks", "event": "*", "To": 5}]}, 422, "To"),
-        ("/phones", {"address": "client:a", "by_hand": "yes"}, 422, "by_hand"),
-        ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys"),
-        ("/calls", {"from": ["a"], "to": {"b": 1}}, 422, "not a text: from, to"),
-        ("/browser-calls", {"to": "client:b"}, 422, "missing: identity"),
-        ("/calls", {"from": CUSTOMER, "to": BUSINESS, "custom": "x"}, 422, "custom must be an object"),
+        ("/faults", {"once": [{"what": "delay_callbacks", "event": "*", "by_s": "x"}]}, 422, "by_s: "),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "status": 999}]}, 422, "status: "),
+        ("/faults", {"once": [{"what": "next_rest", "method": "*", "path": "/", "cut": "between"}]}, 422, "cut: "),
+        ("/faults", {"once": [{"what": "lose_callbacks", "event": "*", "To": 5}]}, 422, "To: "),
     ],
 )
 async def test_invalid_control_request_names_the_error(
@@ -133,7 +117,7 @@ async def test_invalid_control_request_names_the_error(
 
 async def test_body_that_is_no_json_is_named(sandbox: Sandbox) -> None:
     async with aiohttp.ClientSession() as session, session.post(f"{sandbox.url}/sandbox/calls", data=b"{") as answer:
-        assert (answer.status, "not JSON" in (await answer.json())["error"]) == (400, True)
+        assert (answer.status, "Invalid JSON" in (await answer.json())["error"]) == (400, True)
 
 
 @pytest.mark.parametrize("path", ["/sandbox/calls", "/2010-04-01/Accounts/{}/Calls.json"])
