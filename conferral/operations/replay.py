@@ -1,7 +1,7 @@
 """Replay: a session at any version, from its log.
 
 Each log entry's `changes` holds what the event changed in the public fields, without addresses. Replay takes those from
-the current hash by the participant's label, which is never reused. A recalled agent's new leg has the same address.
+the current hash by the participant's label, which is never reused.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,10 @@ from dataclasses import dataclass, field
 from conferral.operations import timeline, wording
 from conferral.operations.session_queries import Fields, LogEntry
 from conferral.operations.timeline import EffectRequest, version_of
-from conferral.statemachine.session import AGENT
-from conferral.statemachine.states import Phase, TransferMode
 from conferral.storage.codecs.session_codec import decode_logged_changes, is_logged
 
 #: Fields that never change, so their current value always held.
 _CONSTANT_FIELDS = ("id", "direction", "by", "created_at", "mode", "agents")
-
-#: What one event changed in the public fields, None for a removed field.
-_Changes = dict[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +34,22 @@ class SessionHistory:
 def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fields:
     """Return a session's public fields as of a version; empty if unknown."""
     then: Fields = {}
-    all_changes = _all_changes(log)
-    for entry, found in _fold(log, all_changes, last_fields):
+    for entry, found in _fold(log, last_fields):
         if version_of(entry) > version:
             break
         then = dict(found)
-    return _with_constants(then, last_fields, _address_of_legs(all_changes, last_fields)) if then else {}
+    return _with_constants(then, last_fields, _address_of_legs(last_fields)) if then else {}
 
 
 def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fields]:
     """Yield the fields after each log entry, as `at_version` returns them."""
-    all_changes = _all_changes(log)
-    addresses = _address_of_legs(all_changes, last_fields)
-    return (_with_constants(found, last_fields, addresses) for _, found in _fold(log, all_changes, last_fields))
+    addresses = _address_of_legs(last_fields)
+    return (_with_constants(found, last_fields, addresses) for _, found in _fold(log, last_fields))
 
 
-def _all_changes(log: Sequence[LogEntry]) -> list[_Changes]:
-    return [decode_logged_changes(entry["changes"]) for entry in log]
-
-
-def _fold(
-    log: Sequence[LogEntry], all_changes: Sequence[_Changes], last_fields: Fields
-) -> Iterator[tuple[LogEntry, Fields]]:
+def _fold(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogEntry, Fields]]:
     """Yield each entry with the fields after it, in one changing dictionary."""
+    all_changes = [decode_logged_changes(entry["changes"]) for entry in log]
     found: Fields = {}
     # Without the log's start, fields without later changes keep their value; others appear with their first change.
     if log and version_of(log[0]) > 1:
@@ -98,29 +86,9 @@ def pending_effects_at(log: Sequence[LogEntry], version: int) -> tuple[EffectReq
     return timeline.unfinished_effects(timeline.build_timeline(past))
 
 
-def _address_of_legs(all_changes: Sequence[_Changes], now: Fields) -> Fields:
-    """Return addresses by label: current legs, and agents before a recall."""
-    found = {label: now.get(f"{party}address", "") for party, label in _labels(now).items()}
-    for before, after in reversed(_recalls(all_changes)):
-        if found.get(after):
-            found.setdefault(before, found[after])
-    return found
-
-
-def _recalls(all_changes: Sequence[_Changes]) -> list[tuple[str, str]]:
-    """Return the agent's leg before and after each recall."""
-    found: list[tuple[str, str]] = []
-    phase, leg, leg_at_start = "", "", ""
-    for changed in all_changes:
-        phase = changed.get("phase", phase) or ""
-        new_leg = changed.get(f"party.{AGENT}.label", leg) or ""
-        if phase == Phase.RECALL:
-            if leg_at_start and new_leg != leg:
-                found.append((leg_at_start, new_leg))
-        elif "transfer.number" in changed and changed.get("transfer.mode") != TransferMode.RETRIEVE:
-            leg_at_start = leg
-        leg = new_leg
-    return found
+def _address_of_legs(now: Fields) -> Fields:
+    """Return the addresses of the legs that the current hash has, by label."""
+    return {label: now.get(f"{party}address", "") for party, label in _labels(now).items()}
 
 
 def _labels(fields: Fields) -> Fields:

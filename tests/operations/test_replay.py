@@ -1,7 +1,5 @@
 """A session as it was at any version, and its history as a file."""
 
-from collections.abc import Callable
-
 import hypothesis
 import pytest
 from hypothesis import given, settings
@@ -10,15 +8,12 @@ from hypothesis import strategies as st
 from conferral.operations import replay, session_summary
 from conferral.operations.replay import SessionHistory
 from conferral.operations.session_queries import LogEntry
-from conferral.statemachine.events import ParkOverdue
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
-from tests.statemachine.conference_scenarios import retrieving
-from tests.statemachine.scenario import ALICE, Scenario
+from tests.statemachine.scenario import Scenario
 from tests.statemachine.test_grid import MOVES
 from tests.statemachine.test_pending_command_histories import BEGINNINGS, ORDER_MOVES, OrderHistory
-from tests.statemachine.test_transfers import failed_from_bridge
 from tests.statemachine.transfer_scenarios import conferenced, talking
 from tests.support.log_replay import shown
 from tests.support.sample_logs import recorded
@@ -65,32 +60,6 @@ def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_
         "agent hears target",
         "target hears agent",
     ]
-
-
-def _recalled() -> Scenario:
-    return failed_from_bridge().placed("agent").call("agent", "ringing").gate("agent", "accepted").joins("agent")
-
-
-def _recalled_from_park() -> Scenario:
-    """A retriever did not answer before; their address is forgotten, and is not that of the agent who parked."""
-    story = retrieving().placed("agent").call("agent", "busy").fires(ParkOverdue)
-    return story.placed("agent").takes_part("agent")
-
-
-@pytest.mark.parametrize("play", [_recalled, _recalled_from_park])
-def test_agent_has_an_address_before_the_recall_too(play: Callable[[], Scenario]) -> None:
-    log, sessions = recorded(play)
-    last = session_codec.encode(sessions[-1])
-    legs = {session.parties["agent"].label for session in sessions}
-    assert len(legs) > 1
-    shown_of = {}
-    for session in sessions:
-        then = replay.at_version(log, session.version, last)
-        agent, shown_address = session.parties["agent"], then.get("party.agent.address", "")
-        assert shown_address in ("", agent.address), "never another party's"
-        shown_of.setdefault(agent.label, shown_address)
-    assert shown_of[sessions[0].parties["agent"].label] == ALICE
-    assert shown_of[sessions[-1].parties["agent"].label] == ALICE
 
 
 def test_no_address_is_in_what_was_changed() -> None:
