@@ -153,8 +153,8 @@ def demo(
       conferral demo --story supervise
 
     The tour is one incoming call: bridged to an agent, converted into a conference, and transferred after a consult.
-    When a blind transfer fails, the agent is called back. Stories: convert, warm, consult, blind, recall, outbound,
-    several, hold, park, supervise.
+    When a blind transfer fails, the agent is called back. Stories: warm, blind, outbound, several, hold, park,
+    supervise.
 
     Starts its own Redis, a local Twilio with phones that you control, the webhooks, two workers, and the console.
     Ignores settings from the environment. A killed worker is restarted. Ctrl-C stops everything.

@@ -29,23 +29,10 @@ async def _tour(runner: ScenarioRunner) -> None:
         await play.end("customer", "the customer hangs up")
 
 
-async def _convert(runner: ScenarioRunner) -> None:
-    async with runner.call_in() as play:
-        await _convert_measured(play)
-        await play.end("agent", "alice hangs up")
-
-
 async def _warm(runner: ScenarioRunner) -> None:
     async with runner.call_in() as play:
         await _transfer_to_bob(play, "alice wants bob to join them", "warm")
         await play.expect_talk(THE_CUSTOMER, "alice", "bob")
-        await _complete(play)
-        await play.end("customer", "the customer hangs up")
-
-
-async def _consult(runner: ScenarioRunner) -> None:
-    async with runner.call_in() as play:
-        await _consult_bob(play)
         await _complete(play)
         await play.end("customer", "the customer hangs up")
 
@@ -59,12 +46,6 @@ async def _blind(runner: ScenarioRunner) -> None:
         await play.finish(command)
         await play.expect_talk(THE_CUSTOMER, "bob")
         await play.set_people(agent="bob")
-        await play.end("customer", "the customer hangs up")
-
-
-async def _recall(runner: ScenarioRunner) -> None:
-    async with runner.call_in() as play:
-        await _fail_and_recall(play, "alice")
         await play.end("customer", "the customer hangs up")
 
 
@@ -182,11 +163,8 @@ async def _fail_and_recall(play: Scenario, agent: str) -> None:
 
 TOUR = Story("one call, every step", _tour)
 STORIES = {
-    "convert": Story("a bridged call becomes a conference", _convert),
     "warm": Story("all three talk, then the agent leaves", _warm),
-    "consult": Story("the customer waits while agent and target talk", _consult),
     "blind": Story("the agent leaves at once", _blind),
-    "recall": Story("a blind transfer fails, and the agent is called back", _recall),
     "outbound": Story("the agent is called first, then the customer", _outbound),
     "several": Story("several phones ring, and the first to press 1 gets the call", _several),
     "hold": Story("the customer is held, then muted", _hold),

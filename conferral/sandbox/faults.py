@@ -273,34 +273,8 @@ RATES = tuple(it for it in fields(Faults) if not it.name.startswith("_") and it.
 
 def _describe(shot: _OneShot) -> str:
     with_params = "".join(f", {name}={value}" for name, value in shot.params.items())
-    match shot.plan:
-        case CallbackPlan():
-            which = "callback" if shot.pattern == "*" else f"{shot.pattern} callback"
-            return f"the next {which}{with_params} {_describe_callback_plan(shot.plan)}"
-        case RestPlan():
-            method = "" if shot.method == "*" else f"{shot.method} "
-            return f"the next request {method}{shot.pattern}{with_params} {_describe_rest_plan(shot.plan)}"
-        case FetchPlan():
-            how = "fails" if shot.plan.fails else f"is delayed by {shot.plan.delay_s:g} s"
-            status = f" with HTTP {shot.plan.status}" if shot.plan.status else ""
-            return f"the next request for TwiML at {shot.pattern}{with_params} {how}{status}"
-
-
-def _describe_callback_plan(plan: CallbackPlan) -> str:
-    if plan.copies == 0:
-        return "is dropped"
-    if plan.is_held_back:
-        return "is overtaken by the next one"
-    return f"is sent {plan.delay_s:g} s later" if plan.delay_s else f"is sent {plan.copies} times"
-
-
-def _describe_rest_plan(plan: RestPlan) -> str:
-    when = f"{plan.moment} its effect"
-    if plan.cuts_connection:
-        return f"loses its connection {when}"
-    if plan.corruption:
-        page = f"gets a proxy's error page {when}"
-        return "gets half an answer after its effect" if plan.corruption == "half" else page
-    if plan.status:
-        return f"gets HTTP {plan.status}, {when}"
-    return f"is answered {plan.latency_s:g} s later"
+    changed = {
+        it.name: getattr(shot.plan, it.name) for it in fields(shot.plan) if getattr(shot.plan, it.name) != it.default
+    }
+    what = ", ".join(f"{name} {value}" for name, value in changed.items())
+    return f"{shot.method} {shot.pattern}{with_params}: {what}".lstrip()

@@ -116,7 +116,7 @@ def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
 
 @pytest.mark.soak
 def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_path):
-    with demo("--story", "convert", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
+    with demo("--story", "warm", "--pace", PACE, folders=folders, cwd=tmp_path) as program:
         lines = read_until(program, "Ctrl-C stops everything")
         page = "\n".join(lines)
         # The API's own address is asked below, by the command that has its token.

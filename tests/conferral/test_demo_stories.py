@@ -25,7 +25,7 @@ PATIENT = dict.fromkeys(
 #: The stories in which the agent leaves at last; in all others it is the customer.
 AGENT_LEAVES = {"convert", "outbound", "hold"}
 #: One of each kind; the others are in the long run.
-USUAL = ("consult", "blind", "recall")
+USUAL = ("warm", "blind")
 #: What a story is about and must mention.
 NARRATED = {"supervise": ["dave is heard only by alice", "everyone hears dave"]}
 

@@ -93,7 +93,7 @@ CLOSED = [
     ("conferral supervise S1 --mode", "", ["monitor", "whisper", "barge"]),
     ("conferral record S1 --action", "st", ["start", "stop"]),
     ("conferral sessions --state", "con", ["converting", "conferenced"]),
-    ("conferral demo --story", "con", ["convert", "consult"]),
+    ("conferral demo --story", "s", ["several", "supervise"]),
 ]
 
 

@@ -138,16 +138,16 @@ async def test_configured_faults_are_shown_and_can_be_cleared(page: Page, contro
     await page.until(lambda it: len(it.received["faults"]["to_come"]) == len(once))
 
     assert [it["words"] for it in page.received["faults"]["to_come"]] == [
-        "the next participant-join callback, CallSid=CA1 is dropped",
-        "the next callback is sent 2 times",
-        "the next callback is sent 5 s later",
-        "the next answered callback is overtaken by the next one",
-        "the next request POST /* gets HTTP 500, after its effect",
-        "the next request /Calls* loses its connection after its effect",
-        "the next request /* is answered 1.5 s later",
-        "the next request /* gets half an answer after its effect",
-        "the next request for TwiML at */voice* fails with HTTP 500",
-        "the next request for TwiML at ** is delayed by 2 s",
+        "participant-join, CallSid=CA1: copies 0",
+        "*: copies 2",
+        "*: delay_s 5.0",
+        "answered: is_held_back True",
+        "POST /*: status 500, moment after",
+        "* /Calls*: cuts_connection True, moment after",
+        "* /*: latency_s 1.5",
+        "* /*: moment after, corruption half",
+        "*/voice*: fails True, status 500",
+        "**: delay_s 2.0",
     ]
     assert page.received["faults"]["rates"] == {"callback_loss": 0.5}
     assert await control.get("/faults") == page.received["faults"]
