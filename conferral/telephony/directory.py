@@ -203,35 +203,12 @@ def _text_of(path: Path) -> str:
 
 # ---- error messages ----------------------------------------------------------------------------------------------
 
-#: The parser's messages about a key quote the key, which may be a number.
-_DUPLICATE_KEY = ("Cannot ", "Duplicate ")
-#: By pydantic's error type; the limits come from pydantic.
-_MESSAGES = {
-    "string_type": "must be text, in quotes",
-    "int_type": "must be a whole number",
-    "bool_type": "must be true or false",
-    "list_type": 'must be an array, such as ["client:alice"]',
-    "model_type": "must be a table",
-    "dict_type": "must be a table",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-    "too_short": "must have at least {min_length} entry",
-    "too_long": "must have at most {max_length} entries",
-}
-
 
 def _syntax_error(path: Path, text: str, message: str) -> str:
-    """Return our message for the parser's, without keys and values."""
-    words, _, place = message.removesuffix(")").rpartition(" (at ")
-    if found := re.match(r"line (\d+), column (\d+)", place):
-        where = f"line {found[1]}, column {found[2]}: "
-    else:
-        where = f"line {len(text.splitlines())}, the end: " if place == "end of document" else ""
-    if words.startswith(_DUPLICATE_KEY):
-        words = "duplicate key, or the key has another meaning above"
-    elif re.search(r"\d", words) or not words:
-        words = "not valid TOML"
-    return f"CONFERRAL_DIRECTORY: {path}, {where}{words[:1].lower()}{words[1:]}"
+    """Return where a file is no TOML; the parser's words may quote a number."""
+    found = re.search(r"line (\d+), column (\d+)", message)
+    where = f"line {found[1]}, column {found[2]}" if found else f"line {len(text.splitlines())}"
+    return f"CONFERRAL_DIRECTORY: {path}, {where}: not valid TOML"
 
 
 def _message(problem: Any) -> str:
@@ -241,8 +218,6 @@ def _message(problem: Any) -> str:
     if kind == "extra_forbidden":
         table = DirectoryEntry if path[0] == "inbound" else _File
         words = f"no such key; known are {', '.join(table.model_fields)}"
-    elif kind in _MESSAGES:
-        words = _MESSAGES[kind].format(**problem.get("ctx", {}))
     else:
         words = str(problem["msg"]).removeprefix("Value error, ")
     return f"{_display_path(path)}: {words}"
