@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from conferral.client.client import Client as Client
     from conferral.client.commands import Command as Command
-    from conferral.client.models import Attempt as Attempt
     from conferral.client.models import LogEntry as LogEntry
     from conferral.client.models import OutcomeRecord as OutcomeRecord
     from conferral.operations.errors import CommandError as CommandError
@@ -28,7 +27,7 @@ _MODULES = {
     for module, names in {
         "conferral.client.client": "Client",
         "conferral.client.commands": "Command",
-        "conferral.client.models": "Attempt LogEntry OutcomeRecord",
+        "conferral.client.models": "LogEntry OutcomeRecord",
         "conferral.operations.errors": (
             "CommandError CommandFailed CommandPending CommandRejected PublishUnconfirmedError UnknownSession"
         ),

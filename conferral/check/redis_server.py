@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from conferral.check.result import CheckResult, fail, ok, warn
-from conferral.operations.attention import describe_damage, repair_of
-from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.config import account_digest, other_account
@@ -81,9 +79,6 @@ def check_version(version: ServerVersion) -> CheckResult:
     return ok("version", found)
 
 
-#: Maximum number of sessions decoded, so that the check answers within seconds.
-CHECKED_MAX = 5_000
-LISTED_MAX = 5
 FOREIGN_KEY_FIX = "check whether another program uses this prefix"
 STREAM_FIXES = {
     "commands": "if a worker is running and this persists, delete the key",
@@ -258,24 +253,3 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
 async def check_streams(client: Client, keys: Keys) -> list[CheckResult]:
     """Check the shared streams; return a line for each that takes no entries."""
     return [fail("streams", one.text, STREAM_FIXES[one.kind]) for one in await read_stream_warnings(client, keys)]
-
-
-async def check_sessions(client: Client, keys: Keys) -> CheckResult:
-    """Check that the stored live sessions can be decoded."""
-    reader = SessionQueries(client, keys)
-    live = await reader.live_ids()
-    if reader.foreign_keys:
-        found = f"{', '.join(sorted(reader.foreign_keys))} can't be read: Redis refused (WRONGTYPE)"
-        return fail("sessions", found, FOREIGN_KEY_FIX)
-    checked = live[:CHECKED_MAX]
-    damaged: dict[str, str] = {}
-    for start in range(0, len(checked), CHUNK):
-        sessions = await reader.read_sessions(checked[start : start + CHUNK])
-        damaged |= {name: session.damaged for name, session in sessions.items() if session.damaged}
-    if not damaged:
-        of = "" if len(checked) == len(live) else f" of {len(live)}"
-        found = "1 live session is readable" if len(live) == 1 else f"{len(checked)}{of} live sessions are readable"
-        return ok("sessions", found)
-    named = ", ".join(f"{name} ({describe_damage(field)})" for name, field in list(damaged.items())[:LISTED_MAX])
-    more = f" and {len(damaged) - LISTED_MAX} more" if len(damaged) > LISTED_MAX else ""
-    return fail("sessions", f"the stored state is damaged: {named}{more}", repair_of(next(iter(damaged.values()))))

@@ -51,7 +51,6 @@ async def _check_store(
             lines += await check_cluster(client, keys)
             lines += await check_workers(client, keys)
             lines += await redis_server.check_streams(client, keys)
-            lines.append(await redis_server.check_sessions(client, keys))
     except StoreError as error:
         fix = redis_server.fix_for(error, WRONGTYPE=redis_server.FOREIGN_KEY_FIX)
         lines.append(fail("Redis", f"{place}: {error}", fix))

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 
 from conferral import output
@@ -21,8 +21,6 @@ from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import StoredSession
 
 BACK_OFF_MAX_S = 5.0
-#: Lines of the screen that the list leaves free.
-FREE_LINES = 2
 
 #: Shows the changes since the last poll.
 Show = Callable[[list[Change]], Awaitable[None]]
@@ -58,11 +56,11 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
             await show_changes(feed, print_changes, redacted_url(settings.redis_url))
             return
         target = output.console()
-        with Live(draw(target, found, now_ms, full=full), console=target, auto_refresh=False) as live:
+        with Live(draw(found, now_ms, full=full), console=target, auto_refresh=False) as live:
 
             async def redraw(_changes: list[Change]) -> None:
                 found, now_ms, _ = await read_sessions(reader, state, party, with_ended=False)
-                live.update(draw(target, found, now_ms, full=full), refresh=True)
+                live.update(draw(found, now_ms, full=full), refresh=True)
 
             await show_changes(feed, redraw, redacted_url(settings.redis_url))
 
@@ -115,21 +113,11 @@ async def _is_over(reader: SessionQueries, session_id: str) -> bool:
     return session.is_ended or not session.fields
 
 
-def draw(target: Console, sessions: Sequence[StoredSession], now_ms: int, *, full: bool) -> RenderableType:
-    """Draw as many sessions as fit, and how many more there are."""
+def draw(sessions: Sequence[StoredSession], now_ms: int, *, full: bool) -> RenderableType:
+    """Draw the sessions; what the screen has no room for is cut."""
     if not sessions:
         return output.table_cell("no live calls; Ctrl-C stops", "dim")
-    space = max(1, target.height - FREE_LINES)
-    count = min(len(sessions), space)
-
-    def listed(count: int) -> RenderableType:
-        return Group(*(session_entry(one, now_ms, full=full).drawn() for one in sessions[:count]))
-
-    while count > 1 and len(target.render_lines(listed(count))) > space:
-        count -= 1
-    hidden = len(sessions) - count
-    more = f"and {hidden} more (conferral sessions lists all); " if hidden else ""
-    return Group(listed(count), output.table_cell(f"{more}Ctrl-C stops", "dim"))
+    return Group(*(session_entry(one, now_ms, full=full).drawn() for one in sessions))
 
 
 def _print_changes(changes: Sequence[Change], *, full: bool, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
-from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts
+from conferral.storage.codecs.text_codec import parse_object, parse_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,6 @@ class LogEntry:
     effects: tuple[Mapping[str, str], ...] = ()
     #: Commands that it finished, with `command`, `type`, `status` (`done`, `failed`, `rejected`), and `reason`.
     reports: tuple[Mapping[str, str], ...] = ()
-    #: The effect's id, if the event is an effect's outcome.
-    effect_id: str = ""
-    #: For an effect's outcome: how many requests it took, if some failed; else 0.
-    attempts: int = 0
-    #: Results of the failed attempts, with their counts: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
-    failed_attempts: tuple[str, ...] = ()
     #: Session fields that the event changed, as stored in the hash; None for a deleted field.
     changes: Mapping[str, str | None] = field(default_factory=dict)
     #: Parameters of Twilio's callback that this version doesn't know.
@@ -71,25 +65,9 @@ class LogEntry:
             command_id=entry["command"],
             effects=tuple(parse_rows(entry["effects"])),
             reports=tuple(parse_rows(entry["reports"])),
-            effect_id=entry["effect"],
-            attempts=parse_count(entry["attempts"]),
-            failed_attempts=parse_texts(entry["failed_attempts"]),
             changes=parse_object(entry["changes"]),
             other=parse_object(entry["other"]),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt of a transfer to reach a party."""
-
-    party: str
-    #: `answered`, or the reason for failing.
-    result: str
-    to: str = field(default="", repr=False)
-    started_at: datetime | None = None
-    answered_at: datetime | None = None
-    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +89,8 @@ class OutcomeRecord:
     by: str = ""
     mode: str = ""
     to: tuple[str, ...] = field(default=(), repr=False)
-    attempts: tuple[Attempt, ...] = ()
+    #: Everyone who was rung, as the stream has them: `party`, `to`, `result`, and times.
+    attempts: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     started_at: datetime | None = None
     ended_at: datetime | None = None
 
@@ -124,19 +103,10 @@ class OutcomeRecord:
             **texts,
             position=position,
             to=tuple(filter(None, fields.get("to", "").split(","))),
-            attempts=tuple(_attempt(row) for row in parse_rows(fields.get("attempts", ""))),
+            attempts=tuple(parse_rows(fields.get("attempts", ""))),
             started_at=parse_time(fields.get("started_at", "")),
             ended_at=parse_time(fields.get("ended_at", "")),
         )
-
-
-def _attempt(row: Mapping[str, Any]) -> Attempt:
-    return Attempt(
-        party=str(row.get("party", "")),
-        result=str(row.get("result", "")),
-        to=str(row.get("to", "")),
-        **{name: parse_time(str(row.get(name) or "")) for name in ("started_at", "answered_at", "ended_at")},
-    )
 
 
 def parse_time(text: str) -> datetime | None:

@@ -6,7 +6,7 @@ from redis.exceptions import BusyLoadingError, MovedError, NoPermissionError, Re
 from conferral.check import redis_server
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.connection.errors import note_node
-from tests.conferral.cli_helpers import KEYS, set_up
+from tests.conferral.cli_helpers import KEYS
 
 
 class _Refusing:
@@ -61,17 +61,6 @@ async def test_a_fix_fits_the_error(error, node, fixes):
     ]
 
     assert [line.fix for line in lines] == fixes
-
-
-@pytest.mark.redis
-def test_live_sessions_that_another_program_replaced_are_named(checked, redis):
-    set_up(redis)
-    redis.set(KEYS.live(3), "theirs")
-
-    code, lines = checked()
-
-    assert (code, lines["sessions"]["found"].partition(" ")[0]) == (1, KEYS.live(3))
-    assert lines["sessions"]["fix"] == "check whether another program uses this prefix"
 
 
 @pytest.mark.redis

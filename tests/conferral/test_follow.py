@@ -4,10 +4,7 @@ import signal
 import threading
 
 import pytest
-from rich.console import Console
 
-from conferral.cli import follow
-from conferral.cli.session_tables import read_sessions
 from conferral.operations.session_queries import ChangeFeed
 from tests.conferral.cli_helpers import (
     CALL,
@@ -133,31 +130,3 @@ def test_following_reports_a_redis_outage_and_misses_nothing(redis_program, tmp_
 
 
 # ---- the screen --------------------------------------------------------------------------------------------------
-
-
-async def drawn(reader, *, columns=80, lines=24):
-    """The list as a terminal of that size shows it."""
-    sessions, times, _ = await read_sessions(reader, None, "", with_ended=False)
-    target = Console(width=columns, height=lines, markup=False, highlight=False, emoji=False, color_system=None)
-    with target.capture() as captured:
-        target.print(follow.draw(target, sessions, times, full=False))
-    return [line.rstrip() for line in captured.get().splitlines()]
-
-
-async def test_at_80_columns_nothing_of_the_list_is_cut(reader, redis):
-    consult(redis)
-    shown = await drawn(reader)
-    assert max(map(len, shown)) <= 80
-    assert shown[1] == "  agent client:alice and target +…45 are talking; customer +…23 is on hold"
-    assert shown[-1] == "Ctrl-C stops"
-
-
-@pytest.mark.parametrize("lines", [5, 10, 24])
-async def test_sessions_that_do_not_fit_the_screen_are_counted(reader, redis, lines):
-    for number in range(30):
-        put(redis, make_session(f"S{number:02}"))
-    screen = await drawn(reader, lines=lines)
-    shown = sum(line.startswith("S") for line in screen)
-    assert len(screen) <= lines
-    assert 1 <= shown < 30
-    assert screen[-1] == f"and {30 - shown} more (conferral sessions lists all); Ctrl-C stops"
