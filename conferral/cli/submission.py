@@ -89,7 +89,7 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
         return named
     if found := await reader.search(named, live_only=True):
         return found
-    if ID_PATTERN.fullmatch(named) and not await reader.is_short_prefix(named):
+    if ID_PATTERN.fullmatch(named):
         return named  # the router rejects it, as on every other surface
     return await reader.find(named)
 
