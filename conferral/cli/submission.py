@@ -21,12 +21,17 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.settings import CommandSettings, StoreSettings, load
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
 from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.session import ParticipantUpdate
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.commands.command_descriptions import done_word
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.queries import live_workers
 
+#: How long to wait for an open hold or unhold before saying who talks to whom, in seconds.
+HOLDS_WAIT_S = 2.0
+HOLDS_POLL_S = 0.05
+_HOLDS = (ParticipantUpdate.HOLD, ParticipantUpdate.UNHOLD)
 WAIT_BEYOND_RING_S = 15.0
 WAIT_MIN_S = 30.0
 
@@ -154,6 +159,8 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         if outcome.status != "done":
             waited = "" if interrupted.is_set() else f" after {wait_s:g} s"
             raise await _not_done(reader, fields["type"], outcome, session, waited, own_command_line(settings))
+        if not options.as_json:
+            session = await _view_after_holds(reader, session, interrupted)
     if options.as_json:
         about = {"status": outcome.status, "reason": outcome.reason, "session": session_id}
         output.print_json({"command": submitted.command_id, **about})
@@ -199,6 +206,21 @@ def _unknown_outcome(error: StoreUnreachableError, settings: StoreSettings, know
     """Return the error about a command whose outcome can't be read."""
     reason = f"{describe_redis_error(error, settings.redis_url)}; {known}; repeat it with --id {command_id}"
     return CommandNotDoneError(reason, command_id=command_id, exit_code=3)
+
+
+async def _view_after_holds(
+    reader: SessionQueries, session: StoredSession, interrupted: asyncio.Event
+) -> StoredSession:
+    """Return the session once Twilio has answered its open holds."""
+    clock = asyncio.get_running_loop().time
+    until_s = clock() + HOLDS_WAIT_S
+    with suppress(StoreError):
+        while clock() < until_s and not interrupted.is_set():
+            if not any(party.pending_update in _HOLDS for party in session.present.values()):
+                break
+            await asyncio.sleep(HOLDS_POLL_S)
+            session = await reader.read_session(session.id)
+    return session
 
 
 async def _not_done(

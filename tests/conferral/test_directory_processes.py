@@ -50,7 +50,7 @@ def answer(url):
     ("text", "found"),
     [
         (None, "directory.toml can't be read (no such file or directory)"),
-        ("[destinations]\ndesk = 5\n", "directory.toml, destinations.desk: must be text, in quotes"),
+        ("[destinations]\ndesk = 5\n", "directory.toml, destinations.desk: Input should be a valid string"),
     ],
     ids=["missing", "wrong"],
 )
