@@ -130,8 +130,6 @@ class _Answers:
                 response = web.Response(status=500)
                 if form is not None:
                     response = await self._rescue.answer(path, form, query, _EXPECTED_ERRORS)
-            if request.raw_path.endswith(number_setup.TARGET):  # of `conferral check`: no refused callback
-                return response
         except RejectedError as error:
             # Its caller hears a message, since Twilio has signed it.
             is_message = error.reason is Rejection.REPEATED_FIELD and rules.is_new_call
