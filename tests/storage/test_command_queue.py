@@ -101,6 +101,15 @@ async def test_some_pipelines_run_at_a_time(redis, monkeypatch) -> None:
 
 
 @story
+async def test_caller_that_was_just_answered_is_answered_again(redis, monkeypatch) -> None:
+    monkeypatch.setattr(command_queue, "PIPELINES_MAX", 1)
+    queue = redis.make()
+    for _ in range(3):
+        assert await queue.run(("PING",)) == ["PING"]
+    assert now_s() == 0
+
+
+@story
 async def test_command_whose_caller_has_left_holds_up_no_other(redis, monkeypatch) -> None:
     monkeypatch.setattr(command_queue, "PIPELINE_MAX", 1)
     redis.queue = redis.make()

@@ -94,7 +94,6 @@ class CommandQueue:
         if len(self._senders) < self._pipelines_max:
             sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
             self._senders.add(sender)
-            sender.add_done_callback(self._senders.discard)
         answers = await done
         for answer in answers:
             if isinstance(answer, Exception):
@@ -103,16 +102,23 @@ class CommandQueue:
 
     async def _send(self) -> None:
         """Send what waits, until nothing does."""
-        while self._waiting:
-            some = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._pipeline_max))]
-            batch = [(commands, done) for commands, done in some if not done.done()]  # their callers still wait
-            if not batch:
-                continue
-            try:
-                answers = iter(await run_all(self._client, [one for commands, _ in batch for one in commands]))
-            except (RedisError, OSError) as error:
-                answers = iter([error] * sum(len(commands) for commands, _ in batch))
-            for commands, done in batch:
-                own = list(islice(answers, len(commands)))
-                if not done.done():
-                    done.set_result(own)
+        try:
+            while self._waiting:
+                some = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._pipeline_max))]
+                # Those whose callers still wait.
+                await self._send_batch([(commands, done) for commands, done in some if not done.done()])
+        finally:
+            # In the same turn of the loop as the last answer: a caller that comes then must not count on this sender.
+            self._senders -= {asyncio.current_task()}
+
+    async def _send_batch(self, batch: Sequence[tuple[Sequence[Command], asyncio.Future[list[Any]]]]) -> None:
+        if not batch:
+            return
+        try:
+            answers = iter(await run_all(self._client, [one for commands, _ in batch for one in commands]))
+        except (RedisError, OSError) as error:
+            answers = iter([error] * sum(len(commands) for commands, _ in batch))
+        for commands, done in batch:
+            own = list(islice(answers, len(commands)))
+            if not done.done():
+                done.set_result(own)
