@@ -94,7 +94,7 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
         return named
     if found := await reader.search(named, live_only=True):
         return found
-    if ID_PATTERN.fullmatch(named):
+    if ID_PATTERN.fullmatch(named) and not await reader.is_short_prefix(named):
         return named  # the router rejects it, as on every other surface
     return await reader.find(named)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -100,11 +101,12 @@ class Dashboard:
 
 
 class CachedLog:
-    """The log of the session that a page shows."""
+    """One session's log, shared by all pages that show the session."""
 
     def __init__(self, session_id: str, *, full: bool) -> None:
         self._session_id = session_id
         self._full = full
+        self._lock = asyncio.Lock()
         #: Reloads from the start, because Redis no longer held the known entries (count).
         self.generation = 0
         self._reset()
@@ -126,14 +128,15 @@ class CachedLog:
         Reads the newest known entry again, too. If it is gone, Redis was rolled back or the session was erased: the log
         is reloaded, so that pages don't show entries that no longer exist.
         """
-        newest = self.log[-1:]
-        found = await self._entries_after(redis, self.log[-2].entry_id if len(self.log) > 1 else "")
-        if found[: len(newest)] != newest:
-            found = await self._entries_after(redis, "")
-            newest = []
-            self._reset()
-            self.generation += 1
-        self._add(found[len(newest) :])
+        async with self._lock:  # otherwise, two pages could add the same entries
+            newest = self.log[-1:]
+            found = await self._entries_after(redis, self.log[-2].entry_id if len(self.log) > 1 else "")
+            if found[: len(newest)] != newest:
+                found = await self._entries_after(redis, "")
+                newest = []
+                self._reset()
+                self.generation += 1
+            self._add(found[len(newest) :])
 
     async def _entries_after(self, redis: RedisAccess, entry_id: str) -> list[LogEntry]:
         found = await redis.run(lambda reader: reader.logs({self._session_id: entry_id}))
@@ -150,3 +153,14 @@ class CachedLog:
         """Return, as JSON, what log entries after `known_count` have changed."""
         completed_by = self._timeline.completed_by
         return [message for index, message in enumerate(self._messages) if completed_by[index] >= known_count]
+
+
+class LogCache:
+    """The logs in use. A log is dropped with the last page that shows it."""
+
+    def __init__(self) -> None:
+        self._logs: WeakValueDictionary[tuple[str, bool], CachedLog] = WeakValueDictionary()
+
+    def get(self, session_id: str, *, full: bool) -> CachedLog:
+        """Return a session's log, shared by all callers that keep a reference."""
+        return self._logs.setdefault((session_id, full), CachedLog(session_id, full=full))

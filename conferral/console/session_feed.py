@@ -5,18 +5,23 @@ cost nothing.
 """
 
 import asyncio
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import structlog
 
 from conferral.console import messages
 from conferral.console.redis_access import RedisAccess
+from conferral.operations import wording
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.session_queries import CHUNK
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.queries.live_workers import has_live_worker
@@ -37,6 +42,13 @@ ENDED_MAX = 500
 ENDED_EVERY_S = 30.0
 #: Newest ended sessions read for every page (count): they fill a list without live calls.
 ENDED_SHOWN = 20
+#: Live sessions from which destinations are collected, and the interval.
+DESTINATION_SESSIONS_MAX = 500
+DESTINATIONS_EVERY_S = 10.0
+#: Destinations suggested in forms: no one reads a longer list.
+SUGGESTED_MAX = 20
+#: Addresses that can be typed as a destination, without a comma, which separates several.
+_TYPEABLE_ADDRESS = re.compile(r"(?:client:|sip:|\+)[!-+\--~]{1,250}")
 #: Removed sessions remembered (count); beyond it, pages get the complete list.
 REMOVED_MAX = 20_000
 
@@ -81,8 +93,9 @@ class SessionChanges:
 class SessionFeed:
     """Polls, caches sessions, and wakes subscribers."""
 
-    def __init__(self, redis: RedisAccess, clock: Clock) -> None:
+    def __init__(self, redis: RedisAccess, clock: Clock, directory_names: Callable[[], Sequence[str]] = tuple) -> None:
         self._redis = redis
+        self._directory_names = directory_names
         self._local_clock = clock
         self._clock = StoreClock(clock)
         #: Subscribers, and whether each wants ended sessions.
@@ -110,6 +123,8 @@ class SessionFeed:
         self._clock_read_s = -CLOCK_EVERY_S
         #: Whether a worker is live, as last read with the clock.
         self.has_worker = True
+        #: Expiry, monotonic seconds, and the destinations; by whether numbers are in full.
+        self._known_destinations: dict[bool, tuple[float, list[str]]] = {}
         self._ended_listed_s = -ENDED_EVERY_S
         self.is_loaded = False
 
@@ -153,6 +168,16 @@ class SessionFeed:
     def live(self) -> Iterable[CachedSession]:
         """Return the live sessions."""
         return self._live.values()
+
+    def known_destinations(self, *, full: bool) -> list[str]:
+        """Return what forms suggest: directory names, and addresses in use lately."""
+        now_s = self._local_clock.monotonic_s()
+        until_s, found = self._known_destinations.get(full, (0.0, []))
+        if now_s >= until_s and self.is_loaded:
+            some = islice(chain(self._live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
+            found = [*self._directory_names(), *_addresses_in_use((one.session for one in some), full=full)]
+            self._known_destinations[full] = (now_s + DESTINATIONS_EVERY_S, found)
+        return found
 
     def partition_revision(self, partition: int) -> int:
         """Return the partition's revision, which increases with its commits."""
@@ -313,3 +338,15 @@ class SessionFeed:
             self._removed.pop(name, None)
         else:
             self._removed[name] = self.revision
+
+
+def _addresses_in_use(sessions: Iterable[StoredSession], *, full: bool) -> list[str]:
+    """Return agents' and targets' addresses by frequency; numbers if `full`."""
+    found: Counter[str] = Counter()
+    for session in sessions:
+        # A party that appears twice in a session counts once.
+        found.update({party.address for name, party in session.parties.items() if name != CUSTOMER})
+    # Order ties the same way every time, because a page receives every change.
+    ordered = sorted(filter(_TYPEABLE_ADDRESS.fullmatch, found), key=lambda address: (-found[address], address))
+    shown = (one for one in ordered if wording.display_address(one, full=full) == one)
+    return list(islice(shown, SUGGESTED_MAX))

@@ -3,11 +3,11 @@
 import asyncio
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from conferral.console.dashboard import CachedLog, Dashboard
+from conferral.console.dashboard import CachedLog, Dashboard, LogCache
 from conferral.console.messages import attention_mark, encode_message, encode_message_with_lists, redact_fields
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import CachedSession, SessionFeed
@@ -87,8 +87,8 @@ class SessionDetailView(View):
         self,
         feed: SessionFeed,
         redis: RedisAccess,
+        log_cache: LogCache,
         clock: Clock,
-        destinations: Sequence[str],
         named: str,
         *,
         after: str,
@@ -97,9 +97,8 @@ class SessionDetailView(View):
     ) -> None:
         self._feed = feed
         self._redis = redis
+        self._log_cache = log_cache
         self._clock = clock
-        #: What forms suggest.
-        self._destinations = destinations
         #: The session's id, or the SID of one of its calls.
         self._named = named
         #: Id of the last log entry that the page has; empty for none.
@@ -126,7 +125,7 @@ class SessionDetailView(View):
             return []
         if not self._id:
             self._id = await self._redis.run(self._find_session)
-            self._log = CachedLog(self._id, full=self._full)
+            self._log = self._log_cache.get(self._id, full=self._full)
             self._log_generation = self._log.generation
         messages = await self._read_messages()
         self._seen_revision, self._next_read_s = revision, now_s + READ_EVERY_S
@@ -203,6 +202,7 @@ class SessionDetailView(View):
         buttons: Sequence[CommandForm],
         attention: Attention | None,
     ) -> bytes:
+        present = {party.address for party in session.present.values()}
         return encode_message(
             "session",
             id=self._id,
@@ -219,7 +219,8 @@ class SessionDetailView(View):
             buttons=buttons,
             links=links_of(session),
             trouble=attention_mark(attention),
-            destinations=self._destinations,
+            # The addresses of present parties aren't useful transfer targets.
+            destinations=[one for one in self._feed.known_destinations(full=self._full) if one not in present],
         )
 
 
@@ -343,19 +344,12 @@ async def _count_and_newest_id(reader: SessionQueries) -> tuple[int, str]:
 class ViewFactory:
     """Creates views."""
 
-    def __init__(
-        self,
-        feed: SessionFeed,
-        redis: RedisAccess,
-        dashboard: Dashboard,
-        clock: Clock,
-        directory_names: Callable[[], Sequence[str]],
-    ) -> None:
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, dashboard: Dashboard, clock: Clock) -> None:
         self.feed = feed
         self.redis = redis
         self._dashboard = dashboard
         self._clock = clock
-        self._directory_names = directory_names
+        self._log_cache = LogCache()
 
     def make(self, message: Mapping[str, Any]) -> View:
         """Return the requested view with the summary, or raise BadMessageError."""
@@ -373,8 +367,8 @@ class ViewFactory:
                 return SessionDetailView(
                     self.feed,
                     self.redis,
+                    self._log_cache,
                     self._clock,
-                    self._directory_names(),
                     named,
                     after=read_text(message, "after"),
                     as_of=read_count(message, "as_of"),

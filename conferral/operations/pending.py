@@ -42,7 +42,7 @@ def list_waits(
     due = sorted(session.timers.items(), key=lambda item: item[1])
     # The age timer, a day away, matters only if it is the only one. In a pause, the stage timer says more.
     near = [(name, at_ms) for name, at_ms in due if name != "age" or at_ms < now_ms or len(due) == 1]
-    waits += [Wait(timer_effect(name, session), 0, at_ms, "timer") for name, at_ms in near]
+    waits += [Wait(timer_effect(name, session), _timer_set_at_ms(at_ms, log), at_ms, "timer") for name, at_ms in near]
     waits.append(Wait("the sweep, which detects lost callbacks", 0, 0, "sweep"))
     return tuple(waits)
 
@@ -123,6 +123,16 @@ def last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
     for entry in reversed(log):
         if entry["from"] != entry["to"] or changes_of(entry, *names):
             return wording.parse_time_ms(entry["at"])
+    return 0
+
+
+def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
+    """Return when the timer with this due time was set; 0 if unknown."""
+    for entry in log:
+        if str(due_ms) in entry["changes"]:
+            timers = stored_session({"timers": changes_of(entry, "timers").get("timers") or ""}).timers
+            if due_ms in timers.values():
+                return wording.parse_time_ms(entry["at"])
     return 0
 
 

@@ -44,7 +44,7 @@ def run_console(host: str, port: int, options: ConsoleOptions) -> int:
     configure_log(settings, "console")
     make_redis_client(settings.redis_url)  # an invalid URL is a settings error
     if settings.directory is not None:
-        # Read again for each page, so that no reload is needed.
+        # Read again for each suggestion, so that no reload is needed.
         options = replace(options, directory_names=partial(_directory_names, settings.directory))
     warn_of_weak_token(settings.api_token)
     if sys.stderr.isatty():

@@ -8,7 +8,7 @@ import pytest
 
 from conferral.console import views as session_view
 from conferral.operations.command_forms import command_forms
-from conferral.statemachine.session import Session
+from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import TransferMode
 from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
@@ -60,6 +60,22 @@ async def test_session_waits_for_a_worker_while_none_is_live(console, redis):
 
     assert reported["waits"][0]["for"] == "a worker to start: none is live"
     assert not any(wait["by"] == "person" for wait in reported["waits"])
+
+
+async def test_form_suggests_destinations_of_other_sessions_but_no_masked_numbers(console, redis):
+    consult(redis)
+    commit(redis, Session("CA" + "7" * 32, parties={
+        "customer": Party("customer", "customer-1", address="client:caller"),
+        "agent": Party("agent", "agent-1", address="client:carol"),
+        "target": Party("target", "target-1", address="+14155550177"),
+        "odd": Party("odd", "odd-1", address="client:\u202eevil"),
+        "two": Party("two", "two-1", address="client:erin,client:frank"),
+    }))  # fmt: skip
+    page = await Page.open(console, SESSION)
+
+    shown = await page.next("session", lambda message: message["destinations"])
+
+    assert shown["destinations"] == ["client:carol"]
 
 
 async def test_form_suggests_directory_names_and_explains_each_mode(open_console, redis):

@@ -319,7 +319,7 @@ def test_start_of_state_and_timers_is_read_from_the_log() -> None:
 
     assert found.summary[0] == "Converting for 1 s (since 00:16:43 UTC)."
     (timer,) = [wait for wait in found.waits if wait.by == "timer"]
-    assert timer.comes_at_ms
+    assert timer.comes_at_ms - timer.since_ms == 5_000
     assert any("in 3 s: Conferral moves the missing party" in sentence for sentence in found.upcoming)
 
 
