@@ -15,7 +15,7 @@ async def test_a_call_is_played_in_three_windows(stage, windows):
     await everyone.get_by_role("button", name="Inject faults").click()
     await everyone.get_by_label("of the kind").select_option("hold")
     await everyone.get_by_role("button", name="Succeed, then drop the connection").click()
-    wanted = "the next request POST /Conferences/*/Participants/**, Hold=true loses its connection after its effect"
+    wanted = "POST /Conferences/*/Participants/**, Hold=true: cuts_connection True, moment after"
     await everyone.get_by_role("button", name=f"Remove {wanted}").click()
     await expect(everyone.get_by_text("No faults set")).to_be_visible()
     context = everyone.context

@@ -16,6 +16,7 @@ from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer import batch, batch_processor
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.first_reads import FirstReads
+from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.executor.executor import no_checkpoint
 
 
@@ -49,8 +50,9 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
     """Process events of one batch; return the entries that were decided, and those that were dead-lettered."""
     dispatched: list[str] = []
     dead_letter = AsyncMock()
+    core: Any = SimpleNamespace(metrics=Metrics(), store_clock=StoreClock(SystemClock()))
     context: Any = SimpleNamespace(
-        session_store=store, metrics=Metrics(), policy=Policy, checkpoint=no_checkpoint, sessions_max=10,
+        core=core, session_store=store, policy=Policy, checkpoint=no_checkpoint,
         partition_store=SimpleNamespace(dead_letter=dead_letter), twilio_now_ms=lambda: None,
     )  # fmt: skip
     dispatcher: Any = SimpleNamespace(
@@ -58,8 +60,8 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
         dispatch=lambda one: dispatched.extend(decision.event.entry_id for decision in one.decisions),
     )
     lease: Any = None
-    first_reads = FirstReads(0, lease, context.partition_store, SystemClock(), context.metrics, lambda _: None)
-    processor = BatchProcessor(0, lease, context, StoreClock(SystemClock()), dispatcher, first_reads)
+    first_reads = FirstReads(0, lease, context.partition_store, SystemClock(), core.metrics, lambda _: None)
+    processor = BatchProcessor(0, lease, context, dispatcher, first_reads, SessionCache(10))
     await processor.process([
         Entry(event.entry_id, {name.encode(): text.encode() for name, text in event_codec.encode(event).items()})
         for event in events
