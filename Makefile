@@ -64,8 +64,10 @@ test soak: export PIP_COMPILE = 0
 test: $(VENV)/dev.done   ## run all tests, in less than five minutes on two cores
 	@$(BIN)/python -m pytest -q -n 4 -m "not soak" tests
 
+# Native tracebacks: pytest's own parse source code, and a timeout meanwhile crashes Python 3.11's parser, so that a whole run is
+# lost. Source: github.com/python/cpython/issues/106905
 soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests, in about an hour on two cores: more races, more steps at which workers are killed
-	@$(BIN)/python -m pytest -q -n 4 -m soak tests
+	@$(BIN)/python -m pytest -q -n 4 --tb=native -m soak tests
 
 $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
 	@echo "installing the tools for mutation testing ..." >&2

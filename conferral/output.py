@@ -131,7 +131,7 @@ def print_error(reason: str, *, as_json: bool, allowed: Sequence[str] = (), **mo
 
 
 def discard_rest() -> None:
-    """Discard what standard output holds; Python would fail to write it at exit."""
+    """Discard what standard output holds; Python fails to write it at exit."""
     with suppress(OSError):  # it is no file
         descriptor, nowhere = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, descriptor)

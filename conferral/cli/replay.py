@@ -25,7 +25,7 @@ _MINUTE_MS = 60_000
 
 
 def print_history(named: str, as_of: str | None, *, full: bool, as_json: bool) -> None:
-    """Print a session's steps, or its state as of a version, time, or log entry."""
+    """Print a session's steps, or its state as of a version, time, or entry."""
     history = run_query(lambda reader: read_history(reader, named))
     if not history.is_complete:
         output.print_note("the log is incomplete: its beginning is missing, or an older version wrote it")
