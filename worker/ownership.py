@@ -234,10 +234,12 @@ class Ownership:
         for item, epoch in tick.used_epochs.items():
             if self._used_epochs.get(item) == epoch:
                 del self._used_epochs[item]
-        self._unowned_since_s = None if not granted.free else self._unowned_since_s or now_s
+        # Those that another program's keys keep us from claiming, too.
+        unowned = granted.free + len(self._serving.keys() - self.consumers.keys())
+        self._unowned_since_s = None if not unowned else self._unowned_since_s or now_s
         metrics = self._core.metrics
         metrics.workers_alive.set(self.live_workers)
-        metrics.partitions_unassigned.set(granted.free)
+        metrics.partitions_unassigned.set(unowned)
         metrics.lease_round_trip.set(self._round_trip_s)
         self._ticked.set()
         self._ticked = asyncio.Event()
