@@ -273,7 +273,6 @@ class Ownership:
         if consumer is None:
             self._serving[number].task.cancel()  # it has not been claimed yet
         elif not consumer.is_lost:
-            log.warning("lease_lost", partition=number, holder=consumer.lease.holder)
             consumer.mark_lost()
             self._context.executor.drop_partition(number)
 
@@ -355,6 +354,8 @@ class Ownership:
                 await self._context.executor.drain_partition(number, DRAIN_S)
         finally:
             if consumer.is_lost:
+                if not consumer.has_failed:
+                    log.warning("lease_lost", partition=number, holder=lease.holder)
                 self._context.executor.drop_partition(number)
             if consumer.is_lost or not self._stopping.is_set():
                 del self.consumers[number]
