@@ -50,14 +50,19 @@ async def test_fewer_commits_than_were_made_are_a_rollback(client, keys, clock):
 
 
 async def test_all_holders_verify_for_one_minute_after_another_server(client, keys, clock):
+    """What came after the rollback was noticed is new for each of them, such as the answer of a read."""
     first = await leases.claim(client, keys, P, "1:one", clock)
+    assert first.newest_id == "0-0"
+    before = await client.xadd(keys.events(P), {"type": "t"})
     await client.hset(keys.lease(P), "server", "another")
     with pytest.raises(RolledBackError):
         await leases.confirm(client, keys, P, first)
     second = await leases.claim(client, keys, P, "2:one", clock)
     assert VERIFY_S - 5 < second.verify_until_s - clock.monotonic_s() <= VERIFY_S
+    await client.xadd(keys.events(P), {"type": "t"})
     third = await leases.claim(client, keys, P, "3:two", clock)
     assert third.verify_until_s == pytest.approx(second.verify_until_s, abs=1.0)
+    assert second.newest_id == third.newest_id == before.decode()
 
 
 async def test_verification_ends_although_the_clock_was_set_back(keys, clock):

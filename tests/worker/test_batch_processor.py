@@ -59,7 +59,7 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
         open_effects_of=lambda _: {},
         dispatch=lambda one: dispatched.extend(decision.event.entry_id for decision in one.decisions),
     )
-    lease: Any = None
+    lease: Any = SimpleNamespace(newest_id="0-0")
     first_reads = FirstReads(0, lease, context.partition_store, SystemClock(), core.metrics, lambda _: None)
     processor = BatchProcessor(0, lease, context, dispatcher, first_reads, SessionCache(10))
     await processor.process([

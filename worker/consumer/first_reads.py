@@ -70,7 +70,7 @@ class FirstReads:
         self._unread: dict[str, float | None] = {}
         self._waiting: defaultdict[str, Events] = defaultdict(list)
         self._ready: Events = []
-        self._newest_at_claim = (0, 0)
+        self._newest_id = parse_entry_id(lease.newest_id)
         self._task: asyncio.Task[None] | None = None
         #: Requests for reads so far (count).
         self._asked = 0
@@ -78,7 +78,6 @@ class FirstReads:
     async def begin(self) -> None:
         """Find the sessions that must read; none if Redis lacks nothing."""
         if self._lease.is_verifying(self._clock):
-            self._newest_at_claim = await self._store.newest_id(self._partition)
             self._unread = dict.fromkeys(await self._store.live_sessions(self._partition))
             self._task = asyncio.get_running_loop().create_task(self._ask_all())
             if self._unread:
@@ -113,7 +112,7 @@ class FirstReads:
 
     def admit(self, events: Events) -> Events:
         """Return what may be decided now; the rest waits."""
-        if not self._newest_at_claim[0]:
+        if self._task is None:
             return events
         admitted = []
         for entry, event in events:
@@ -136,7 +135,7 @@ class FirstReads:
         return isinstance(event, AccountSwept) or (isinstance(event, CallsRead) and not self._is_old(entry))
 
     def _is_old(self, entry: Entry) -> bool:
-        return parse_entry_id(entry.entry_id) <= self._newest_at_claim
+        return parse_entry_id(entry.entry_id) <= self._newest_id
 
     def release(self, session_id: str, *, has_read: bool = False) -> list[Entry]:
         """Let a session decide; return its entries that a read has outdated."""
@@ -201,7 +200,7 @@ class FirstReads:
         now_s = self._clock.monotonic_s()
         events = []
         for session_id in session_ids:
-            # A former holder's read may have died with it, so its request does not count.
+            # A former holder's read may have died with it, so its request does not count; an answer that it got does.
             self._asked += 1
             token = f"{ROLLED_BACK}:{self._lease.holder}:{self._asked}"
             events.append(AccountSwept(session_id=session_id, token=token, finding=ROLLED_BACK))

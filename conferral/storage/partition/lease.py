@@ -43,6 +43,8 @@ class Lease:
     last_holder: str
     #: Until when Redis may lack what was sent before, monotonic seconds.
     verify_until_s: float
+    #: Id of the newest entry when a rollback was last noticed: later ones are of Redis as it is now.
+    newest_id: str = "0-0"
     #: Undecided entries, as last seen (count).
     waiting: int = 0
 
@@ -69,6 +71,7 @@ async def claim(
         claimed_at_ms=now_ms,
         last_holder=answer[4].decode(errors="replace").partition(":")[2],
         verify_until_s=requested_at_s + (verify_until_ms - now_ms) / 1000,
+        newest_id=answer[6].decode(),
         waiting=int(answer[5]),
     )
 

@@ -96,18 +96,6 @@ class PartitionStore:
             if not isinstance(error.__cause__, ResponseError):
                 raise
 
-    async def newest_id(self, partition: int) -> tuple[int, int]:
-        """Return the id of the newest entry ever added; zeros without a stream."""
-        with store_errors():
-            pipeline = self._client.pipeline()
-            pipeline.xinfo_stream(self._keys.events(partition))
-            (answer,) = await pipeline.execute(raise_on_error=False)
-            if isinstance(answer, ResponseError) and "no such key" in str(answer):
-                return (0, 0)
-            if isinstance(answer, Exception):
-                raise answer
-        return parse_entry_id(answer["last-generated-id"].decode())
-
     async def live_sessions(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
         with store_errors():

@@ -3,7 +3,8 @@
   what an owner has already seen there: another server, or fewer commits.
 
   KEYS[1]  lease hash: holder, commit; released (1 if the holder gave the partition back), server (run id, as the holder
-           knows it), verify_until (ms: until then, Redis may lack what was sent before)
+           knows it), verify_until (ms: until then, Redis may lack what was sent before), newest_id (of the event that
+           was the newest one when that was noticed)
   KEYS[2]  event stream of the partition
 
   ARGV[1]  holder                              text, EPOCH:NAME
@@ -12,15 +13,16 @@
   ARGV[4]  how long to verify after one        ms
   ARGV[5]  whether it gives the partition back 1 or 0
 
-  Returns  {1, commit, now_ms, verify_until, last_holder, undecided entries}   held; last_holder: empty if it gave the
-           partition back, or there was none
+  Returns  {1, commit, now_ms, verify_until, last_holder, undecided entries, newest_id}   held; last_holder: empty if it
+           gave the partition back, or there was none
            {2}         rolled back, or another holder: nothing written
            {0, epoch}  refused: another holder, with this epoch, which is not lower
 ]]
 local lease, events = KEYS[1], KEYS[2]
 local holder, known, verify_ms, is_release = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4]), ARGV[5] == '1'
-local stored = redis.call('HMGET', lease, 'holder', 'commit', 'released', 'server', 'verify_until')
+local stored = redis.call('HMGET', lease, 'holder', 'commit', 'released', 'server', 'verify_until', 'newest_id')
 local commit, verify_until = tonumber(stored[2] or '0'), tonumber(stored[5] or '0')
+local newest_id = stored[6] or '0-0'
 local is_new = stored[1] ~= holder
 local epoch = string.match(stored[1] or '', '^(%d+):') or '0'
 if is_new and tonumber(epoch) >= tonumber(string.match(holder, '^(%d+):')) then return {0, epoch} end
@@ -36,13 +38,20 @@ if known and (is_rolled_back or is_new) then return {2} end
 if not known or is_release then
   -- A full Redis accepts a script whose first write needs no memory.
   redis.call('HDEL', lease, 'released')
-  if is_rolled_back or ARGV[3] == '1' then verify_until = now_ms + verify_ms end
+  if is_rolled_back or ARGV[3] == '1' then
+    verify_until = now_ms + verify_ms
+    local about = redis.pcall('XINFO', 'STREAM', events)
+    for at = 1, #about, 2 do
+      if about[at] == 'last-generated-id' then newest_id = about[at + 1] end
+    end
+  end
   -- Someone may have set the clock back since.
   verify_until = math.min(verify_until, now_ms + verify_ms)
   redis.call('HSET', lease, 'holder', holder, 'commit', string.format('%.0f', commit),
-    'server', server ~= '' and server or before, 'verify_until', string.format('%.0f', verify_until))
+    'server', server ~= '' and server or before, 'verify_until', string.format('%.0f', verify_until),
+    'newest_id', newest_id)
   if is_release then redis.call('HSET', lease, 'released', '1') end
 end
 local waiting = redis.pcall('XLEN', events)
 return {1, string.format('%.0f', commit), string.format('%.0f', now_ms), string.format('%.0f', verify_until),
-  stored[3] and '' or stored[1] or '', type(waiting) == 'number' and waiting or 0}
+  stored[3] and '' or stored[1] or '', type(waiting) == 'number' and waiting or 0, newest_id}
