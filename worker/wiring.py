@@ -121,6 +121,7 @@ class WorkerParts:
             names=names,
             times=SweepTimes.for_interval(settings.sweep_interval_s),
             is_ours=partial(self.ownership.owns, SWEEP),
+            twilio_now_ms=connections.http.twilio_clock.now_ms,
             route_of_own_dial=route_of_own_dial(lambda called: directory.current.inbound(called), settings.number),
         )
         rules = CommandRules(

@@ -93,7 +93,6 @@ class Keys:
     dial_rate = PrefixKey("dial-rate", "Hash: when the next call may be placed by REST; which workers await a permit.")
     commands = PrefixKey("commands", "Stream to which commands are published.")
     owners = PrefixKey("owners", "Hash: the owner of each partition and task, and each worker's newest tick, as JSON.")
-    sweep = PrefixKey("sweep", "Hash: conferences that the sweep found without a session.")
 
     def command(self, command_id: str) -> str:
         """Hash: a command's outcome, sender, stream entry, and request digest."""

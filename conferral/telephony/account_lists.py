@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -86,6 +87,10 @@ class AccountSnapshot:
     own_calls: Mapping[str, OwnCall] = field(default_factory=dict, repr=False)
     #: Live calls that `<Dial>`s made, by the SID of the `<Dial>`'s call.
     children: Mapping[str, tuple[ChildCall, ...]] = field(default_factory=dict, repr=False)
+    #: When conferences and calls of `<Dial>`s were created, by SID, Unix milliseconds of Twilio's time.
+    created_at_ms: Mapping[str, int] = field(default_factory=dict, repr=False)
+    #: SIDs of the conferences that have not started.
+    waiting: frozenset[str] = frozenset()
     has_all_calls: bool = True
     has_all_conferences: bool = True
     call_pages: int = 0
@@ -119,6 +124,8 @@ class AccountListReader:
         answered: set[str] = set()
         own_calls: dict[str, OwnCall] = {}
         children: dict[str, tuple[ChildCall, ...]] = {}
+        created_at_ms: dict[str, int] = {}
+        waiting: set[str] = set()
         own_numbers = dict.fromkeys(self._own_numbers())
 
         def add_call(status: str, record: Any) -> None:
@@ -136,11 +143,15 @@ class AccountListReader:
                 child = ChildCall(call_sid, called, caller)
                 others = (one for one in children.get(parent, ()) if one.call_sid != call_sid)
                 children[parent] = (*others, child)
+                _note_time(created_at_ms, record)
 
-        def add_conference(record: Any) -> None:
+        def add_conference(status: str, record: Any) -> None:
             # The names of other apps' conferences must not be kept.
             if is_conference_name(name := text_of(record.friendly_name)):
-                conferences[text_of(record.sid)] = name
+                sid = text_of(record.sid)
+                conferences[sid] = name
+                (waiting.add if status == NOT_STARTED else waiting.discard)(sid)
+                _note_time(created_at_ms, record)
 
         call_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
         for status in LIVE_CALL_STATUSES:
@@ -150,7 +161,7 @@ class AccountListReader:
         for status in LIVE_CONFERENCE_STATUSES:
             first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
             try:
-                await conference_lists.read_list(first, add_conference)
+                await conference_lists.read_list(first, partial(add_conference, status))
             except ProviderRefusedError:
                 if status != NOT_STARTED:
                     raise
@@ -160,6 +171,8 @@ class AccountListReader:
             conferences=conferences,
             own_calls=own_calls,
             children=children,
+            created_at_ms=created_at_ms,
+            waiting=frozenset(waiting),
             has_all_calls=call_lists.is_complete,
             has_all_conferences=conference_lists.is_complete,
             call_pages=call_lists.pages,
@@ -183,6 +196,11 @@ class AccountListReader:
             ParticipantFound.of(seen, call.address, came_in=call.came_in)
             for seen, call in zip(participants, calls, strict=True)
         ]
+
+
+def _note_time(created_at_ms: dict[str, int], record: Any) -> None:
+    if isinstance(record.date_created, datetime):  # the library has None or text for a bad date
+        created_at_ms[text_of(record.sid)] = round(record.date_created.timestamp() * 1000)
 
 
 @dataclass(slots=True)

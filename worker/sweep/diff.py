@@ -1,11 +1,10 @@
 """Diff between the account's lists and the sessions. Pure.
 
 Lists and callbacks may lag. So a call counts as missing only if it was connected for a while before the lists were
-read. Other differences need a session that was quiet then, or earlier lists that showed them. A read decides.
+read, and a conference only if its session was quiet by then. A read decides.
 """
 
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -14,8 +13,8 @@ from conferral.telephony.account_lists import AccountSnapshot
 
 #: Per sweep, count: each leads to a read, and a wrong list must not lead to thousands. The rest follow later.
 FINDINGS_MAX = 500
-#: Maximum interval between reports of what outlives its session, as a power of two of sweeps.
-REPORT_DOUBLINGS_MAX = 6
+#: Maximum interval between reports of what outlives its session, sweeps.
+REPORT_EVERY_MAX = 64
 #: How far ahead of the lists a session's time can be without a step of Redis's clock, milliseconds: a long sweep.
 FUTURE_MS = 120_000
 
@@ -84,24 +83,18 @@ class AccountDiff:
     """Compares one account with the sessions, session by session.
 
     Attributes:
-        unconfirmed: SIDs of differences other than missing calls, in sessions that changed recently.
         unmatched_calls: SIDs of calls without a session so far.
         unmatched_conferences: Names of conferences without a session so far, by SID.
     """
 
-    def __init__(
-        self, account: AccountSnapshot, quiet_before_ms: int, unconfirmed_before: AbstractSet[str] = frozenset()
-    ) -> None:
+    def __init__(self, account: AccountSnapshot, quiet_before_ms: int) -> None:
         self.sessions = 0
         self.findings: list[Finding] = []
-        self.unconfirmed: set[str] = set()
         self.unmatched_calls = set(account.calls)
         self.unmatched_conferences = dict(account.conferences)
         self._account = account
         #: The lists may lack later events, Unix milliseconds.
         self._quiet_before_ms = quiet_before_ms
-        #: These count even if the session has changed since: speaker events leave no session quiet.
-        self._unconfirmed_before = unconfirmed_before
 
     def compare_live(self, session: LiveSession, *, is_behind: bool = False) -> None:
         """Add the session's first difference to the findings, if it is old enough.
@@ -132,17 +125,18 @@ class AccountDiff:
         return None
 
     def _find_other(self, session: LiveSession) -> Finding | None:
-        """Return the first other difference that is old or repeated."""
+        """Return the first other difference.
+
+        The sessions are read after the lists, so an answer's callback has had its time. No one speaks in a conference
+        that is over, so its session is quiet.
+        """
         account, conference_sid = self._account, session.conference_sid if session.is_listed else ""
-        finding = None
         if answered := [call_sid for call_sid in session.ringing_sids if call_sid in account.answered]:
-            finding = Finding(Difference.CALL_ANSWERED, session.session_id, answered[0])
-        elif conference_sid and account.has_all_conferences and conference_sid not in account.conferences:
-            finding = Finding(Difference.CONFERENCE_MISSING, session.session_id, conference_sid)
-        if finding is None or self._is_old(session.updated_at_ms):
-            return finding
-        self.unconfirmed.add(finding.sid)
-        return finding if finding.sid in self._unconfirmed_before else None
+            return Finding(Difference.CALL_ANSWERED, session.session_id, answered[0])
+        is_missing = conference_sid and account.has_all_conferences and conference_sid not in account.conferences
+        if is_missing and self._is_old(session.updated_at_ms):
+            return Finding(Difference.CONFERENCE_MISSING, session.session_id, conference_sid)
+        return None
 
     def _is_old(self, at_ms: int) -> bool:
         """Whether the lists should show what happened then.
@@ -169,10 +163,8 @@ class DueFindings:
     """Remembers what was reported, for exponential backoff."""
 
     def __init__(self) -> None:
-        #: By SID, for what outlives its session: number of reports, and the next sweep that reports it.
+        #: By SID, for what outlives its session: the next sweep that reports it, and the sweeps from then to the next.
         self._reported: dict[str, tuple[int, int]] = {}
-        #: The same, once the last selection is published.
-        self._selected = self._reported
 
     def select(self, findings: Iterable[Finding], interval_number: int) -> list[Finding]:
         """Return the findings to publish in this sweep.
@@ -180,18 +172,15 @@ class DueFindings:
         Live calls of ended sessions cost money, so they come first, with backoff: each hang-up is retried for an hour,
         and a redirected customer may be meant to be there.
         """
-        self._selected = {}
-        due: list[Finding] = []
-        for finding in sorted(findings, key=lambda finding: not finding.is_of_ended):
-            reports, next_number = self._reported.get(finding.sid, (0, interval_number))
-            is_due = interval_number >= next_number and len(due) < FINDINGS_MAX
-            if is_due:
-                due.append(finding)
-            if finding.is_of_ended:
-                following = interval_number + 2 ** min(reports, REPORT_DOUBLINGS_MAX)
-                self._selected[finding.sid] = (reports + 1, following) if is_due else (reports, next_number)
-        return due
+        found = sorted(findings, key=lambda finding: not finding.is_of_ended)
+        sids = {finding.sid for finding in found}
+        self._reported = {sid: times for sid, times in self._reported.items() if sid in sids}
+        due = [one for one in found if self._reported.get(one.sid, (0, 1))[0] <= interval_number]
+        return due[:FINDINGS_MAX]
 
-    def note_published(self) -> None:
-        """Remember that the selection is published; otherwise it is repeated."""
-        self._reported = self._selected
+    def note_published(self, findings: Iterable[Finding], interval_number: int) -> None:
+        """Remember what was published; the rest is selected again."""
+        for finding in findings:
+            if finding.is_of_ended:
+                _, sweeps = self._reported.get(finding.sid, (0, 1))
+                self._reported[finding.sid] = (interval_number + sweeps, min(2 * sweeps, REPORT_EVERY_MAX))

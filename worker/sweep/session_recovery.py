@@ -17,14 +17,13 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
-from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.step import Outcome
 from conferral.telephony.lost_conferences import LostConference, LostConferences
 from conferral.telephony.parameters import is_label
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import Difference
-from conferral.worker.sweep.orphans import has_own_name
+from conferral.worker.sweep.orphans import has_own_name, is_opened_by_wait_request
 from conferral.worker.sweep.store import SweepStore
 
 log = structlog.get_logger()
@@ -123,7 +122,9 @@ class SessionRecovery:
     async def _search(self, session_id: str, search: _Search) -> None:
         sid = search.conference_sid
         found = await (self._finder.by_sid(sid) if sid else self._finder.by_name(session_id))
-        if found is None or not _is_ours(found, session_id, self._session_of) or _is_opened_by_wait_request(found):
+        if found is None or not _is_ours(found, session_id, self._session_of):
+            return
+        if is_opened_by_wait_request(found.participants, has_started=found.has_started):
             return
         event = ConferenceFound(
             session_id=session_id,
@@ -142,11 +143,3 @@ def _is_ours(found: LostConference, session_id: str, session_of: Callable[[str],
     """
     has_name = session_id in (found.name, session_of(found.name))
     return has_name and any(is_label(participant.label) for participant in found.participants)
-
-
-def _is_opened_by_wait_request(found: LostConference) -> bool:
-    """Whether its caller waits for the first agent: that opens the session."""
-    if found.has_started or len(found.participants) != 1:
-        return False
-    (one,) = found.participants
-    return one.came_in and one.label.startswith(f"{CUSTOMER}-")

@@ -1,6 +1,6 @@
 """Redis side of the sweep: sessions and findings, in bounded pipelines."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -26,9 +26,6 @@ _T = TypeVar("_T")
 #: Age of a partition's oldest entry from which its sessions are behind, and from which they are left out.
 BEHIND_MS = 1_000
 FAR_BEHIND_MS = 10_000
-#: Unknown conferences saved for the next holder, count: 25 KB.
-ORPHANS_SAVED_MAX = 500
-_UNKNOWN_FIELD = "unknown"
 _UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 
 
@@ -40,19 +37,6 @@ class SweepStore:
         self._keys = keys
         self._metrics = metrics
         self._reader = SessionReader(client, keys)
-
-    async def unknown_since_ms(self, offset_ms: int) -> dict[str, int]:
-        """Return since when conferences are unknown, as saved, plus `offset_ms`."""
-        with store_errors():
-            saved = await self._client.hget(self._keys.sweep, _UNKNOWN_FIELD)
-        pairs = (pair.split(":") for pair in (saved or b"").decode(errors="replace").split())
-        return {pair[0]: int(pair[1]) + offset_ms for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
-
-    async def save_unknown(self, since_ms: Mapping[str, int], offset_ms: int) -> None:
-        """Save unknown conferences, up to a limit; others are soon found again."""
-        text = " ".join(f"{sid}:{since - offset_ms}" for sid, since in islice(since_ms.items(), ORPHANS_SAVED_MAX))
-        with store_errors():
-            await self._client.hset(self._keys.sweep, _UNKNOWN_FIELD, text)
 
     async def lag_ms(self, partition: int, now_ms: int) -> float:
         """Return the oldest entry's age by Redis's time."""

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -28,7 +28,7 @@ from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.http_client import label_requests
 from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, EndedSession, Finding
-from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
+from conferral.worker.sweep.orphans import has_own_name, is_opened_by_wait_request, is_ours
 from conferral.worker.sweep.session_recovery import adopt_conference
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore, chunks
 from conferral.worker.sweep.unknown_bridges import RouteOfOwnDial, find_unknown_bridges
@@ -43,12 +43,21 @@ CHUNK = 200
 ORPHANS_MAX = 200
 
 
-class StoppingError(ConferralError):
-    """The process stops: abandon the sweep; the next owner starts over."""
-
-
 #: Errors that end the whole sweep.
-_CONTROL = (StoppingError, LeaseLostError, ProviderError, StoreError)
+_CONTROL = (LeaseLostError, ProviderError, StoreError)
+
+
+@dataclass(slots=True)
+class _Sweep:
+    """One sweep: what it has read, and what differs."""
+
+    #: Counts the intervals.
+    number: int
+    account: AccountSnapshot
+    diff: AccountDiff
+    #: Partitions whose sessions it leaves out.
+    behind: set[int] = field(default_factory=set)
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +98,11 @@ class Sweeper:
         names: ConferenceNames,
         times: SweepTimes,
         is_ours: Callable[[], bool],
+        twilio_now_ms: Callable[[], int | None],
         route_of_own_dial: RouteOfOwnDial = lambda _call, _child: None,
     ) -> None:
         self._core = core
         self._route_of_own_dial = route_of_own_dial
-        #: SIDs of calls that the last sweep found bridged without a session.
-        self._unknown_bridges: set[str] = set()
         self._account_lists = account_lists
         self._names = names
         self._clock = core.clock
@@ -102,50 +110,44 @@ class Sweeper:
         self._times = times
         self._store = SweepStore(core.client, core.keys, core.metrics)
         self._is_ours = is_ours
-        #: Monotonic seconds; infinite while another worker sweeps.
-        self._next_sweep_s = math.inf
+        #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
+        self._twilio_now_ms = twilio_now_ms
+        self._stop = asyncio.Event()
+        #: Monotonic seconds.
+        self._next_sweep_s = float("-inf")
         self._due_findings = DueFindings()
-        #: Since when differences are unconfirmed, by SID, Unix milliseconds.
-        self._unconfirmed: dict[str, int] = {}
-        self._orphans = OrphanedConferences()
+        #: SIDs of unknown conferences that are other programs'.
+        self._foreign: set[str] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep whenever this worker owns the task, until the stop."""
+        self._stop = stop
         while not stop.is_set():
+            wait_s = self._next_sweep_s - self._clock.monotonic_s()
             if not self._is_ours():
-                self._next_sweep_s = math.inf
+                self._next_sweep_s = float("-inf")  # at once when it is, because owners may be short-lived
                 await pause(stop, until_tick_s(TICK_S))
-                continue
-            is_first = self._next_sweep_s == math.inf  # at once, because owners may be short-lived
-            wait_s = 0.0 if is_first else self._next_sweep_s - self._clock.monotonic_s()
-            if wait_s > 0:
+            elif wait_s > 0:
                 await pause(stop, until_tick_s(min(HELD_TICK_S, wait_s)))
-                continue
-            started_s = self._clock.monotonic_s()
-            self._next_sweep_s = started_s + self._times.interval_s
-            try:
-                with self._boundary() as boundary, label_requests("sweep"):
-                    if is_first:
-                        await self._restore_orphans()
-                    await self._sweep(stop, started_s)
-            except StoppingError:
-                return
-            except (ProviderError, StoreError, LeaseLostError) as error:
+            else:
+                await self._sweep_tolerantly(self._clock.monotonic_s())
+
+    async def _sweep_tolerantly(self, started_s: float) -> None:
+        self._next_sweep_s = started_s + self._times.interval_s
+        try:
+            with self._boundary() as boundary, label_requests("sweep"):
+                await self._sweep(started_s)
+        except _CONTROL as error:
+            if not self._stop.is_set():  # else the next owner starts over
                 self._give_up(error)
-            if boundary.unexpected is not None:
-                self._metrics.sweeps.labels("given-up").inc()
-                self._sweep_again_soon()
+            return
+        if boundary.unexpected is not None:
+            self._metrics.sweeps.labels("given-up").inc()
+            self._sweep_again_soon()
 
-    async def _restore_orphans(self) -> None:
-        """Continue the last owner's: short-lived ones see none for long enough."""
-        time = self._core.store_clock
-        self._orphans.restore(await self._store.unknown_since_ms(time.offset_ms), time.now_ms())
-
-    def _require_ours(self, stop: asyncio.Event) -> None:
-        """Raise StoppingError at a stop, LeaseLostError if others may sweep."""
-        if stop.is_set():
-            raise StoppingError("the process stops")
-        if not self._is_ours():
+    def _require_ours(self) -> None:
+        """Raise LeaseLostError at a stop, or if others may sweep."""
+        if self._stop.is_set() or not self._is_ours():
             raise LeaseLostError("another worker may sweep")
 
     def _boundary(self) -> contain:
@@ -169,35 +171,30 @@ class Sweeper:
         """Sweep soon: the interval is a long time for a caller who is alone."""
         self._next_sweep_s = min(self._next_sweep_s, self._clock.monotonic_s() + self._times.again_after_s)
 
-    async def _sweep(self, stop: asyncio.Event, started_s: float) -> None:
+    async def _sweep(self, started_s: float) -> None:
         started_ms = self._core.store_clock.now_ms()
-        account = await self._read_account(stop)
-        await pause(stop, self._times.settle_s)
-        quiet_before_ms = started_ms - round(self._times.quiet_s * 1000)
-        unconfirmed_before = {sid for sid, since_ms in self._unconfirmed.items() if since_ms <= quiet_before_ms}
+        account = await self._read_account()
+        await pause(self._stop, self._times.settle_s)
         # Session times follow Redis's clock, however it was set.
-        diff = AccountDiff(account, quiet_before_ms - self._core.store_clock.offset_ms, unconfirmed_before)
-        interval_number = int(started_ms / 1000 / self._times.interval_s)
-        behind = await self._compare(diff, interval_number, stop)
-        self._unconfirmed = {sid: self._unconfirmed.get(sid, started_ms) for sid in diff.unconfirmed}
-        is_complete = await self._run_part(self._find_ended(account, diff, behind, stop))
-        is_complete &= await self._run_part(self._find_bridges(account, diff, behind, stop))
-        orphans = self._find_orphans(account, diff, behind, quiet_before_ms, stop, interval_number)
-        is_complete &= await self._run_part(orphans)
-        findings = self._due_findings.select(diff.findings, interval_number)
+        quiet_before_ms = started_ms - round(self._times.quiet_s * 1000) - self._core.store_clock.offset_ms
+        number = int(started_ms / 1000 / self._times.interval_s)
+        sweep = _Sweep(number, account, AccountDiff(account, quiet_before_ms))
+        await self._compare(sweep)
+        for part in (self._find_ended, self._find_bridges, self._find_orphans):
+            sweep.is_complete &= await self._run_part(part(sweep))
+        findings = self._due_findings.select(sweep.diff.findings, number)
         for batch in chunks(findings, CHUNK):
-            self._require_ours(stop)
+            self._require_ours()
             with self._boundary() as boundary:
-                await self._store.publish(batch, interval_number)
-            is_complete &= boundary.unexpected is None
-        if is_complete:
-            self._due_findings.note_published()
-        if behind or not is_complete:
+                await self._store.publish(batch, number)
+                self._due_findings.note_published(batch, number)
+            sweep.is_complete &= boundary.unexpected is None
+        if sweep.behind or not sweep.is_complete:
             self._sweep_again_soon()
         elif any(not finding.is_of_ended for finding in findings):
             # Callbacks are being lost: the next one may leave someone alone.
             self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
-        self._log_sweep(account, diff, findings, len(behind), self._clock.monotonic_s() - started_s)
+        self._log_sweep(sweep, findings, self._clock.monotonic_s() - started_s)
 
     async def _run_part(self, part: Awaitable[None]) -> bool:
         """Run a part of a sweep; return False if it failed. Other parts count."""
@@ -209,28 +206,27 @@ class Sweeper:
             return False
         return boundary.unexpected is None
 
-    async def _read_account(self, stop: asyncio.Event) -> AccountSnapshot:
-        reading = asyncio.ensure_future(self._account_lists.read(lambda: self._require_ours(stop)))
-        stopping = asyncio.ensure_future(stop.wait())
+    async def _read_account(self) -> AccountSnapshot:
+        reading = asyncio.ensure_future(self._account_lists.read(self._require_ours))
+        stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not reading.done():
             reading.cancel()  # lists change nothing
             await asyncio.wait({reading})
-            raise StoppingError("the process stops")
+            raise LeaseLostError("the process stops")
         return reading.result()
 
-    async def _compare(self, diff: AccountDiff, interval_number: int, stop: asyncio.Event) -> set[int]:
-        """Compare every live session; return the skipped partitions."""
-        behind = set()
+    async def _compare(self, sweep: _Sweep) -> None:
+        """Compare every live session; note the skipped partitions."""
         count = self._core.keys.partitions
         # Each sweep starts at another partition, so that each gets its turn under the limit.
-        for number in ((interval_number + step) % count for step in range(count)):
-            self._require_ours(stop)
+        for number in ((sweep.number + step) % count for step in range(count)):
+            self._require_ours()
             is_compared = False
             try:
                 with self._boundary():
-                    is_compared = await self._compare_partition(number, diff, stop)
+                    is_compared = await self._compare_partition(number, sweep.diff)
             except StoreUnreachableError as error:
                 if not is_cluster(self._core.client):
                     raise
@@ -238,125 +234,121 @@ class Sweeper:
             except StoreError as error:  # another program's key, such as a string instead of the set
                 self._log_given_up(error, partition=number)
             if not is_compared:
-                behind.add(number)
-        return behind
+                sweep.behind.add(number)
 
-    async def _compare_partition(self, number: int, diff: AccountDiff, stop: asyncio.Event) -> bool:
+    async def _compare_partition(self, number: int, diff: AccountDiff) -> bool:
         """Compare a partition's live sessions; return False if it is behind."""
         lag_ms = await self._store.lag_ms(number, self._core.store_clock.store_now_ms())
         if lag_ms >= FAR_BEHIND_MS:
             return False
         is_behind = lag_ms >= BEHIND_MS
         for batch in chunks(await self._store.live_ids(number), CHUNK):
-            self._require_ours(stop)
+            self._require_ours()
             for session in await self._store.live_sessions(batch):
                 diff.compare_live(session, is_behind=is_behind)
         return not is_behind
 
-    async def _find_bridges(
-        self, account: AccountSnapshot, diff: AccountDiff, behind: set[int], stop: asyncio.Event
-    ) -> None:
-        """Open sessions for bridged calls that were unknown before, too."""
-        found = find_unknown_bridges(account, diff.unmatched_calls, self._route_of_own_dial)
-        known = await self._store.session_ids_of_calls(
-            [sid for one in found for sid in (one.call_sid, one.child.call_sid)]
-        )
-        last = {one.call_sid: known.get(one.call_sid, "") for one in found if one.child.call_sid not in known}
-        ended = await self._ended_sessions(filter(None, last.values()), behind)
-        unknown = [one for one in found if last.get(one.call_sid) in ("", *ended)]
-        before, self._unknown_bridges = self._unknown_bridges, {one.call_sid for one in unknown}
-        for one in [one for one in unknown if one.call_sid in before][:ORPHANS_MAX]:
-            self._require_ours(stop)
-            if session_id := await self._store.open_bridge(one, last[one.call_sid]):
-                self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
-                log.warning("bridge_recovered", session_id=session_id, call_sid=one.child.call_sid)
-
-    async def _find_ended(
-        self, account: AccountSnapshot, diff: AccountDiff, behind: set[int], stop: asyncio.Event
-    ) -> None:
+    async def _find_ended(self, sweep: _Sweep) -> None:
         """Match calls and conferences without a live session with ended ones."""
+        diff = sweep.diff
         # Sorted, so that a simulation repeats for a given seed.
         session_ids: dict[str, str] = {}
         for calls in chunks(sorted(diff.unmatched_calls), CHUNK):
-            self._require_ours(stop)
+            self._require_ours()
             session_ids |= await self._store.session_ids_of_calls(calls)
         for some in chunks(session_ids.items(), CHUNK):
-            self._require_ours(stop)
-            ended = await self._ended_sessions((session_id for _, session_id in some), behind)
+            self._require_ours()
+            ended = await self._ended_sessions(sweep, (session_id for _, session_id in some))
             for call_sid, session_id in some:
                 # A call that talks to a leg no session knows was bridged again, while Redis was away.
-                talks = any(child.call_sid not in session_ids for child in account.children.get(call_sid, ()))
+                talks = any(child.call_sid not in session_ids for child in sweep.account.children.get(call_sid, ()))
                 if session_id in ended and not talks:
                     diff.compare_ended(session_id, ended[session_id], call_sid=call_sid)
         sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
         for conferences in chunks(sessions.items(), CHUNK):
-            self._require_ours(stop)
-            ended = await self._ended_sessions((session_id for _, session_id in conferences), behind)
+            self._require_ours()
+            ended = await self._ended_sessions(sweep, (session_id for _, session_id in conferences))
             for conference_sid, session_id in conferences:
                 if session_id in ended:
                     diff.compare_ended(session_id, ended[session_id], conference_sid=conference_sid)
 
-    async def _find_orphans(
-        self,
-        account: AccountSnapshot,
-        diff: AccountDiff,
-        behind: set[int],
-        unknown_before_ms: int,
-        stop: asyncio.Event,
-        interval_number: int,
-    ) -> None:
-        """Adopt our lost conferences, except in partitions that are `behind`."""
+    def _is_older_than_interval(self, sweep: _Sweep, sid: str) -> bool:
+        """Whether Twilio created it so long ago that its events have arrived."""
+        created_ms, now_ms = sweep.account.created_at_ms.get(sid), self._twilio_now_ms()
+        if created_ms is None or now_ms is None:
+            return False
+        return now_ms - created_ms >= self._times.interval_s * 1000
+
+    async def _find_bridges(self, sweep: _Sweep) -> None:
+        """Open sessions for bridged calls that are older than an interval."""
+        found = [
+            one
+            for one in find_unknown_bridges(sweep.account, sweep.diff.unmatched_calls, self._route_of_own_dial)
+            if self._is_older_than_interval(sweep, one.child.call_sid)
+            and self._core.keys.partition_of(one.call_sid) not in sweep.behind
+        ]
+        known = await self._store.session_ids_of_calls(
+            [sid for one in found for sid in (one.call_sid, one.child.call_sid)]
+        )
+        last = {one.call_sid: known.get(one.call_sid, "") for one in found if one.child.call_sid not in known}
+        ended = await self._ended_sessions(sweep, filter(None, last.values()))
+        for one in [one for one in found if last.get(one.call_sid) in ("", *ended)][:ORPHANS_MAX]:
+            self._require_ours()
+            if session_id := await self._store.open_bridge(one, last[one.call_sid]):
+                self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
+                log.warning("bridge_recovered", session_id=session_id, call_sid=one.child.call_sid)
+
+    async def _find_orphans(self, sweep: _Sweep) -> None:
+        """Adopt our lost conferences that are older than an interval."""
+        conferences = sweep.diff.unmatched_conferences
+        self._foreign &= conferences.keys()
         sessions = {
-            sid: self._names.session_of(name) or (name if has_own_name(name) else "")
-            for sid, name in diff.unmatched_conferences.items()
+            sid: self._names.session_of(name) or name
+            for sid, name in conferences.items()
+            if self._names.session_of(name) or has_own_name(name)
         }
-        own_conferences = {sid: session_id for sid, session_id in sessions.items() if session_id}
-        checked = {
-            sid: session_id
-            for sid, session_id in own_conferences.items()
-            if self._core.keys.partition_of(session_id) not in behind
-        }
+        checked = [
+            sid
+            for sid, session_id in sessions.items()
+            if sid not in self._foreign
+            and self._is_older_than_interval(sweep, sid)
+            and self._core.keys.partition_of(session_id) not in sweep.behind
+        ]
         unknown: list[str] = []
-        for batch in chunks(checked.items(), CHUNK):
-            self._require_ours(stop)
-            lost = await self._store.find_unknown([session_id for _, session_id in batch])
-            unknown += [sid for sid, session_id in batch if session_id in lost]
-        unchecked, before = own_conferences.keys() - checked.keys(), self._orphans.since_ms
-        due = self._orphans.due(unknown, self._core.store_clock.now_ms(), unknown_before_ms, unchecked)
-        if (since_ms := self._orphans.since_ms) != before:
-            try:
-                await self._store.save_unknown(since_ms, self._core.store_clock.offset_ms)
-            except StoreError as error:
-                log_unreachable(error, task="sweep")  # the next owner can do without (a full Redis)
-        for conference_sid in due[:ORPHANS_MAX]:
-            self._require_ours(stop)
+        for batch in chunks(checked, CHUNK):
+            self._require_ours()
+            lost = await self._store.find_unknown([sessions[sid] for sid in batch])
+            unknown += [sid for sid in batch if sessions[sid] in lost]
+        for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
+            self._require_ours()
             found = ConferenceFound(
-                session_id=checked[conference_sid],
-                token=f"sweep:{interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
+                session_id=sessions[conference_sid],
+                token=f"sweep:{sweep.number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
                 conference_sid=conference_sid,
                 participants=(),
-                conference_name=diff.unmatched_conferences[conference_sid],
+                conference_name=conferences[conference_sid],
             )
             with self._boundary():
-                await self._recover(found, account, stop)
+                await self._recover(found, sweep.account)
 
-    async def _recover(self, found: ConferenceFound, account: AccountSnapshot, stop: asyncio.Event) -> None:
+    async def _recover(self, found: ConferenceFound, account: AccountSnapshot) -> None:
         participants = await self._account_lists.participants_of(found.conference_sid, account.own_calls)
         if not is_ours(participants, account.own_calls):
             if participants and account.has_all_calls:  # else it may still be ours
-                self._orphans.ignore(found.conference_sid)
+                self._foreign.add(found.conference_sid)
             return
-        self._require_ours(stop)
+        if is_opened_by_wait_request(participants, has_started=found.conference_sid not in account.waiting):
+            return
+        self._require_ours()
         found = replace(found, participants=tuple(participants))
         await adopt_conference(self._store, found, self._metrics)
 
-    async def _ended_sessions(self, session_ids: Iterable[str], behind: set[int]) -> dict[str, EndedSession]:
-        names = [name for name in dict.fromkeys(session_ids) if self._core.keys.partition_of(name) not in behind]
+    async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, EndedSession]:
+        names = [name for name in dict.fromkeys(session_ids) if self._core.keys.partition_of(name) not in sweep.behind]
         return await self._store.ended_sessions(names)
 
-    def _log_sweep(
-        self, account: AccountSnapshot, diff: AccountDiff, findings: list[Finding], behind: int, duration_s: float
-    ) -> None:
+    def _log_sweep(self, sweep: _Sweep, findings: list[Finding], duration_s: float) -> None:
+        account = sweep.account
         self._metrics.sweeps.labels("done").inc()
         self._metrics.sweep_seconds.observe(duration_s)
         self._metrics.sweep_last_success.set(self._clock.wall_ms() / 1000)
@@ -370,9 +362,9 @@ class Sweeper:
             calls=len(account.calls),
             conferences=len(account.conferences),
             pages=account.call_pages + account.conference_pages,
-            sessions=diff.sessions,
+            sessions=sweep.diff.sessions,
             findings=len(findings),
-            behind=behind,
+            behind=len(sweep.behind),
             duration_ms=round(duration_s * 1000),
             reason="more is live than is read" if is_truncated else "",
         )

@@ -25,6 +25,8 @@ from tests.worker.cores import core_of
 PARTITIONS = 4
 NAMES = ConferenceNames(["secret"], "test")
 LONG_AGO_MS = 60_000
+#: Twilio's time.
+NOW_MS = 1_800_000_000_000
 TIMES = SweepTimes(interval_s=0.05, quiet_s=5.0, settle_s=0.0)
 
 
@@ -50,7 +52,8 @@ class ScriptedAccount:
         check()
         if self.faults:
             raise self.faults.popleft()
-        return self.account
+        old_ms = dict.fromkeys(self.account.conferences, 0)
+        return replace(self.account, created_at_ms={**old_ms, **self.account.created_at_ms})
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
         self.asked.append(conference_sid)
@@ -102,7 +105,7 @@ class SweepHarness:
         return self.session(name, *calls, **more, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
 
     def sweeper(self, name: str = "one", **more: Any) -> Sweeper:
-        alive: dict[str, Any] = {"is_ours": lambda: True}
+        alive: dict[str, Any] = {"is_ours": lambda: True, "twilio_now_ms": lambda: NOW_MS}
         options = alive | {"account_lists": self.account, "times": TIMES, "names": NAMES} | more
         core = core_of(
             self.client, self.keys, self.clock, name,

@@ -1,17 +1,17 @@
 """Conferences that no session knows: ours are adopted, everyone else's are left alone."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from conferral.runtime.errors import OutcomeUnknownError, StoreError
+from conferral.runtime.errors import OutcomeUnknownError
 from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
-from conferral.worker.sweep.orphans import OrphanedConferences, has_own_name, is_ours
-from conferral.worker.sweep.store import SweepStore
-from tests.worker.sweep.sweep_harness import NAMES, PARTITIONS, SweepHarness
+from conferral.worker.sweep.orphans import has_own_name, is_ours
+from tests.worker.sweep.sweep_harness import NAMES, NOW_MS, PARTITIONS, SweepHarness
 
 pytestmark = pytest.mark.redis
 NAME, OTHER_NAME = "CA" + "1" * 32, "CS" + "2" * 32
@@ -31,12 +31,15 @@ async def adopted(sea: SweepHarness) -> list[ConferenceFound]:
     return found
 
 
-async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough(sea: SweepHarness) -> None:
-    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+async def test_conference_of_ours_is_adopted_once_it_is_older_than_an_interval(sea: SweepHarness) -> None:
+    young = {"CF1": NOW_MS - 49}
+    account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN, created_at_ms=young)
+    sea.account.account = account
     sea.account.participants = {"CF1": [CUSTOMER]}
     await sea.sweep()
     assert await adopted(sea) == []
-    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    sea.account.account = replace(account, created_at_ms={"CF1": NOW_MS - 50})
+    await sea.sweep(sweeps=4)
 
     found = (await adopted(sea))[0]
     assert (found.session_id, found.conference_sid, found.participants) == (NAME, "CF1", (CUSTOMER,))
@@ -44,26 +47,18 @@ async def test_conference_of_ours_is_adopted_once_it_was_unknown_for_long_enough
     assert await sea.client.get(sea.keys.call(NAME)) == NAME.encode()
 
 
-async def test_sweep_whose_unknown_conferences_can_not_be_saved_is_done(
-    sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    refused: list[object] = []
-
-    async def refuse(_store: SweepStore, *given: object) -> None:
-        refused.append(given)
-        raise StoreError("full")
-
-    monkeypatch.setattr(SweepStore, "save_unknown", refuse)
-    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+async def test_caller_who_waits_for_the_first_agent_is_left_to_the_wait_request(sea: SweepHarness) -> None:
+    account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.participants = {"CF1": [CUSTOMER]}
+    sea.account.account = replace(account, waiting=frozenset({"CF1"}))
     await sea.sweep()
-    assert refused
-    assert sea.sweeps("given-up") == 0
+    assert await adopted(sea) == []
 
 
 async def test_unknown_bridge_at_our_number_is_left_alone(sea: SweepHarness) -> None:
     """Nothing shows that our webhooks answered it: another program may use the same number."""
     sea.account.account = AccountSnapshot(frozenset({NAME, STRANGER.call_sid}), own_calls=OWN)
-    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    await sea.sweep(sweeps=2)
     assert await sea.reported() == set()
     assert await adopted(sea) == []
 
@@ -73,29 +68,10 @@ async def test_conference_of_a_chosen_id_is_adopted_by_the_name_that_we_made(sea
     forged = "order-8-" + name.rpartition("-")[2]
     sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": name, "CF2": forged}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER], "CF2": [CUSTOMER]}
-    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    await sea.sweep(sweeps=2)
 
     assert {(found.session_id, found.conference_name) for found in await adopted(sea)} == {("order-7", name)}
     assert "CF2" not in sea.account.asked
-
-
-async def test_conference_that_each_holder_has_seen_once_is_adopted(sea: SweepHarness) -> None:
-    """If sweepers die early, none would ever see it unknown for long enough."""
-    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
-    sea.account.participants = {"CF1": [CUSTOMER]}
-    once = sea.times(interval_s=86_400, quiet_s=0.001)  # longer than no time, which a sweep can take
-    await sea.sweep(name="one", times=once)
-    assert await adopted(sea) == []
-    saved_ms = sea.store_clock.now_ms()
-    await sea.until(lambda: sea.store_clock.now_ms() > saved_ms + 1)
-    await sea.sweep(2, name="two", times=once)
-    assert [found.conference_sid for found in await adopted(sea)] == ["CF1"]
-
-
-@pytest.mark.parametrize("noted", ["", "CF1", "CF1:soon CF2:1:2 CF3:7", b"\xff:1"])
-async def test_invalid_stored_notes_do_not_block_the_sweep(sea: SweepHarness, noted: str | bytes) -> None:
-    await sea.client.hset(sea.keys.sweep, "unknown", noted)
-    await sea.sweep()
 
 
 @pytest.mark.parametrize("record", ["live", "ended"])
@@ -103,7 +79,7 @@ async def test_conference_of_a_known_session_is_not_queried(sea: SweepHarness, r
     make = sea.session if record == "live" else sea.ended
     await sea.store(make(NAME, "CA" + "8" * 32))
     sea.account.account = AccountSnapshot(frozenset({"CA" + "8" * 32}), conferences={"CF1": NAME}, own_calls=OWN)
-    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    await sea.sweep(sweeps=2)
     assert sea.account.asked == []
     assert await adopted(sea) == []
 
@@ -111,7 +87,7 @@ async def test_conference_of_a_known_session_is_not_queried(sea: SweepHarness, r
 async def test_foreign_conference_is_queried_only_once(sea: SweepHarness) -> None:
     sea.account.account = AccountSnapshot(conferences={"CF1": NAME, "CF2": "standup"}, own_calls=OWN)
     sea.account.participants = {"CF1": [STRANGER]}
-    await sea.sweep(sweeps=6, times=sea.times(quiet_s=0.0))
+    await sea.sweep(sweeps=3)
     assert sea.account.asked == ["CF1"]
     assert await adopted(sea) == []
 
@@ -121,17 +97,15 @@ async def test_orphan_checks_per_sweep_are_limited(sea: SweepHarness, monkeypatc
     names = {f"CF{number}": f"CS{number:032x}" for number in range(10)}
     sea.account.account = AccountSnapshot(conferences=names, own_calls=OWN)
     sea.account.participants = {sid: [CUSTOMER] for sid in names}
-    await sea.sweep(sweeps=1)
-    before = len(sea.account.asked)
-    await sea.sweep(sweeps=2, times=sea.times(quiet_s=0.0, interval_s=5.0))
-    assert len(sea.account.asked) - before <= 3
+    await sea.sweep(times=sea.times(interval_s=5.0))
+    assert len(sea.account.asked) == 3
 
 
 async def test_twilio_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
     sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": OutcomeUnknownError()}
     stop = asyncio.Event()
-    running = asyncio.create_task(sea.sweeper(times=sea.times(quiet_s=0.0)).run(stop))
+    running = asyncio.create_task(sea.sweeper().run(stop))
     await sea.until(lambda: sea.sweeps("given-up") >= 1)
     sea.account.participants = {"CF1": [CUSTOMER]}
     async with asyncio.timeout(60):
@@ -146,7 +120,7 @@ async def test_partition_that_no_one_serves_is_left_out_of_the_orphan_check(sea:
         await sea.client.xadd(sea.keys.events(number), {"type": "end"}, id=f"{sea.store_clock.now_ms() - 600_000}-0")
     sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER]}
-    await sea.sweep(sweeps=4, times=sea.times(quiet_s=0.0))
+    await sea.sweep(sweeps=2)
     assert sea.account.asked == []
 
 
@@ -167,27 +141,6 @@ def test_label_alone_and_number_alone_prove_nothing() -> None:
     assert not is_ours([], OWN)
 
 
-def test_memory_forgets_what_is_known_or_over() -> None:
-    known = OrphanedConferences()
-    assert known.due(["CF1", "CF2"], 100, 50) == []
-    assert known.due(["CF1", "CF2"], 200, 100) == ["CF1", "CF2"]
-    known.ignore("CF1")
-    assert known.due(["CF1", "CF2"], 300, 200) == ["CF2"]
-    assert known.due(["CF2"], 400, 300) == ["CF2"]
-    assert known.due(["CF1", "CF2"], 500, 400) == ["CF2"]
-    assert known.due(["CF1", "CF2"], 600, 500) == ["CF2", "CF1"]
-
-
-def test_orphan_tracking_continues_where_the_previous_sweeper_stopped() -> None:
-    known = OrphanedConferences()
-    known.restore({"CF1": 10, "CF2": 900}, 100)
-    assert known.since_ms == {"CF1": 10, "CF2": 100}, "the clock was set back"
-    assert known.due(["CF2"], 200, 50, unchecked={"CF1", "CF3"}) == []
-    assert known.since_ms == {"CF1": 10, "CF2": 100}
-    assert known.due(["CF1"], 300, 50) == ["CF1"]
-    assert known.since_ms == {"CF1": 10}
-
-
 async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_who_is_inside(
     sea: SweepHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,8 +154,7 @@ async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_
 
     monkeypatch.setattr(sea.account, "participants_of", stops)
     sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
-    await sea.sweep()
     async with asyncio.timeout(60):
-        await sea.sweeper(times=sea.times(quiet_s=0.0)).run(stop)
+        await sea.sweeper().run(stop)
     assert sea.account.asked == ["CF1"]
     assert await adopted(sea) == []
