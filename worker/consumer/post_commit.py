@@ -1,12 +1,10 @@
 """Post-commit writes: idempotent, and in another cluster slot."""
 
 import asyncio
-import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 
 import structlog
 
-from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
@@ -31,20 +29,17 @@ class PostCommitWrites:
         self._store = store
         self._metrics = metrics
         self._session_ttl_s = session_ttl_s
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: list[PostCommitWrite] = []
+        self._writing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         #: Outcomes that Redis refused, for the next attempt.
-        self._refused: list[PublishOutcome] = []
+        self._refused: list[PostCommitWrite] = []
 
     def start(self, writes: Sequence[PostCommitWrite]) -> None:
         """Start writes, together: a request costs as much as a write."""
-        for start in range(0, len(writes), TOGETHER_MAX):
-            self._start(self._finish(writes[start : start + TOGETHER_MAX]))
-
-    def _start(self, run: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(run)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._waiting += writes
+        if self._waiting and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.get_running_loop().create_task(self._write())
 
     def stop(self) -> None:
         """Stop retrying: give up a write when Redis is unreachable."""
@@ -52,39 +47,39 @@ class PostCommitWrites:
 
     async def wait_finished(self) -> None:
         """Wait for the running writes."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-            # A callback removes a finished task; let it run.
-            await asyncio.sleep(0)
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
 
-    async def _finish(self, writes: Sequence[PostCommitWrite]) -> None:
-        unfinished = {write.write_id: write for write in writes}
+    async def _write(self) -> None:
+        while self._waiting:
+            writes, self._waiting = self._waiting[:TOGETHER_MAX], self._waiting[TOGETHER_MAX:]
+            if unfinished := await self._finish(writes):
+                if self._stopping.is_set():
+                    return
+                self._waiting += unfinished
+                await pause(self._stopping, PAUSE_S)
 
-        async def attempt() -> None:
-            failed = await self._finish_once(list(unfinished.values()))
-            for write_id in unfinished.keys() - failed.keys():
-                del unfinished[write_id]
-            for write_id, error in failed.items():
-                if not isinstance(error, StoreUnreachableError):
-                    await self._give_up(unfinished[write_id], error)
-                    del unfinished[write_id]
-            if unfinished:
-                raise failed[next(iter(unfinished))]
-
-        with contextlib.suppress(StoreError):  # the writes stay in the outbox
-            await retry_unreachable(attempt, PAUSE_S, on_error=self._check_not_stopping)
-
-    async def _finish_once(self, writes: Sequence[PostCommitWrite]) -> dict[str, StoreError]:
-        return await self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s)
-
-    def _check_not_stopping(self, error: StoreError) -> None:
-        if self._stopping.is_set():
-            raise error
+    async def _finish(self, writes: list[PostCommitWrite]) -> list[PostCommitWrite]:
+        """Return those for which Redis was unreachable."""
+        try:
+            failed = await self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s)
+            for write in writes:
+                error = failed.get(write.write_id)
+                if error is not None and not isinstance(error, StoreUnreachableError):
+                    await self._give_up(write, error)
+        except StoreUnreachableError:
+            return writes
+        except StoreError:
+            return []  # they stay in the outbox
+        return [one for one in writes if isinstance(failed.get(one.write_id), StoreUnreachableError)]
 
     async def _give_up(self, write: PostCommitWrite, error: StoreError) -> None:
         """Keep an outcome, or dead-letter another write that Redis refuses."""
-        if isinstance(write, PublishOutcome):
-            self._keep(write, str(error))
+        if isinstance(write, PublishOutcome):  # its stream may take entries again
+            self._metrics.writes_refused.labels("outcomes").inc()
+            self._refused.append(write)
+            if len(self._refused) == 1:
+                asyncio.get_running_loop().call_later(REFUSED_PAUSE_S, self._retry_refused, str(error))
             return
         # A key holds a foreign type, so a retry would fail too.
         log.error("post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error))
@@ -92,22 +87,8 @@ class PostCommitWrites:
         if refusal := await self._store.dead_letter_write(self._partition, write, reason):
             count_dead_letter(self._metrics, write.write_id, reason, refusal)
 
-    def _keep(self, outcome: PublishOutcome, reason: str) -> None:
-        """Keep an outcome until its stream takes entries again."""
-        self._metrics.writes_refused.labels("outcomes").inc()
-        self._refused.append(outcome)
-        if len(self._refused) == 1:
-            self._start(self._retry_refused(reason))
-
-    async def _retry_refused(self, reason: str) -> None:
-        while not self._stopping.is_set():
+    def _retry_refused(self, reason: str) -> None:
+        if not self._stopping.is_set():
             log.error("outcomes_refused", partition=self._partition, count=len(self._refused), reason=reason)
-            await pause(self._stopping, REFUSED_PAUSE_S)
-            try:
-                if await self._finish_once(self._refused[:1]):
-                    continue
-            except StoreError:
-                continue
-            outcomes, self._refused = self._refused[1:], []
-            self.start(outcomes)
-            return
+            refused, self._refused = self._refused, []
+            self.start(refused)
