@@ -30,7 +30,7 @@ from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import AccountReader, CredentialsWatch
 from conferral.worker.environment import Environment
 from conferral.worker.executor.dial_pace import RequestPermit
-from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy
+from conferral.worker.executor.executor import ExecutionContext, Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.ownership import Ownership
 from conferral.worker.readiness import find_problems, find_warnings
@@ -157,7 +157,6 @@ class WorkerParts:
             now_ms=ownership.now_ms,
             twilio_now_ms=self._twilio_time.now_ms,
             metrics=core.metrics,
-            policy=ExecutorPolicy(),
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
             worker_count=lambda: ownership.live_workers,

@@ -273,15 +273,12 @@ class ServicePath:
         except ProviderError as error:
             return error
 
-    def verify_effect(
-        self, effect: Effect, visit: Visit, since_s: float, settle_s: float, committed_at_ms: int
-    ) -> Verification:
+    def verify_effect(self, effect: Effect, visit: Visit, since_s: float, committed_at_ms: int) -> Verification:
         """Verifies whether an effect that may have been sent has happened."""
         verifying = verify(
             effect,
             self.calls,
             elapsed_s=since_s,
-            settle_s=settle_s,
             search_from_ms=committed_at_ms,
         )
         return self._run(verifying, visit)

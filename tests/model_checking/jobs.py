@@ -25,12 +25,11 @@ from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
-from conferral.worker.executor.retry import ExecutorPolicy
-from conferral.worker.executor.verification import VERIFIABLE, Verdict, Verification
+from conferral.worker.executor.verification import SETTLE_S, VERIFIABLE, Verdict, Verification
 from tests.model_checking.canonical_values import NOW_MS, OLD, since
 
 #: After how long a read that shows nothing counts, milliseconds.
-SETTLE_MS = round(ExecutorPolicy().settle_s * 1000)
+SETTLE_MS = round(SETTLE_S * 1000)
 #: How long no one decides when a worker dies: its lease has to run out first, milliseconds.
 TAKE_OVER_MS = 5_000
 

@@ -336,12 +336,11 @@ class Moves:
     def _verified(self, place: Place, order: Job) -> Place | None:
         system = self.system
         since_s = (NOW_MS - order.since_ms) / 1000
-        settle_s = SETTLE_MS / 1000
-        key = place.exchange, order.effect, since_s >= settle_s, order.committed_at_ms
+        key = place.exchange, order.effect, since_s * 1000 >= SETTLE_MS, order.committed_at_ms
         if key not in system.verified:
             _, system.verified[key] = system.exchanges.visit(
                 place.exchange,
-                lambda visit: system.way.verify_effect(order.effect, visit, since_s, settle_s, order.committed_at_ms),
+                lambda visit: system.way.verify_effect(order.effect, visit, since_s, order.committed_at_ms),
             )
         after = after_verification(order, system.verified[key], system.sessions.known[place.session], len(place.stream))
         if order.is_dropped and after.stage is JobState.UNSENT:

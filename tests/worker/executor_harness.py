@@ -40,8 +40,9 @@ from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.http_client import check_send_allowed
 from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_queries import RedirectSeen
-from conferral.worker.executor.executor import ExecutionContext, Executor, ExecutorPolicy, Job, JobOutcome, RetryPolicy
+from conferral.worker.executor.executor import ExecutionContext, Executor, Job, JobOutcome
 from conferral.worker.executor.job import JobObsoleteError
+from conferral.worker.executor.retry import RETRIES, RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop
 
 BUSY = ProviderBusyError(http_status=429, code=20429)
@@ -340,7 +341,7 @@ def retries(metrics: Metrics) -> int:
 class ExecutorHarness:
     """An executor with everything around it."""
 
-    def __init__(self, policy: ExecutorPolicy | None = None, metrics: Metrics | None = None, **more: Any) -> None:
+    def __init__(self, metrics: Metrics | None = None, **more: Any) -> None:
         self.time = FakeTime()
         self.calls = FakeCalls()
         self.metrics = metrics or Metrics()
@@ -358,7 +359,6 @@ class ExecutorHarness:
                 "now_ms": lambda _partition: self.time.now_ms(),
                 "twilio_now_ms": self.twilio_now_ms,
                 "metrics": self.metrics,
-                "policy": policy or ExecutorPolicy(),
                 "rng": random.Random(7),
                 "sleep": self.time.sleep,
             }
@@ -457,15 +457,18 @@ class Permits:
 class Paced(ExecutorHarness):
     """A world in which dials wait for their turn."""
 
-    def __init__(self, policy: ExecutorPolicy | None = None) -> None:
+    def __init__(self, **more: Any) -> None:
         self.permits = Permits()
-        super().__init__(policy, request_dial_permit=self.permits)
+        super().__init__(request_dial_permit=self.permits, **more)
 
 
-def quick(**more: Any) -> ExecutorPolicy:
-    """A policy whose requests are cut at once, for requests that hang."""
-    short = RetryPolicy(deadline_s=8, request_timeout_s=0.005)
-    return ExecutorPolicy(redirect=short, read=short, create_participant=short, update_participant=short, **more)
+def same_retries(deadline_s: float, request_timeout_s: float) -> dict[type[Effect], RetryPolicy]:
+    """The same policy for all kinds of effects."""
+    return dict.fromkeys(RETRIES, RetryPolicy(deadline_s=deadline_s, request_timeout_s=request_timeout_s))
+
+
+#: Requests are cut at once, for requests that hang.
+QUICK = same_retries(8, 0.005)
 
 
 #: Dials into a conference, and to the gate.

@@ -9,7 +9,6 @@ from structlog.testing import capture_logs
 from conferral.runtime.log import KEYS
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import EffectSucceeded
-from conferral.worker.executor.executor import ExecutorPolicy
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
@@ -72,7 +71,7 @@ async def test_order_is_kept_while_the_first_is_repeated(system: ExecutorHarness
 
 
 async def test_requests_at_the_same_time_are_bounded_and_endings_have_slots_of_their_own() -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=4))
+    system = ExecutorHarness(requests_max=4)
     answer = asyncio.Event()
     for number in range(6):
         system.calls.script[f"r{number}"].append(answer)
@@ -91,7 +90,7 @@ async def test_requests_at_the_same_time_are_bounded_and_endings_have_slots_of_t
 
 
 async def test_endings_come_before_others_that_have_waited_longer() -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=1))
+    system = ExecutorHarness(requests_max=1)
     answer = system.hold_answer("a")
 
     for effect in (redirect("a", "S1"), redirect("b", "S2"), hang_up("h", "S3"), hang_up("i", "S4")):
@@ -220,7 +219,7 @@ async def test_drain_of_an_idle_executor_returns_at_once(system: ExecutorHarness
 @pytest.mark.parametrize("seed", range(40))
 async def test_each_order_has_one_outcome_or_is_dropped_and_sessions_keep_their_order(seed: int) -> None:
     chance = random.Random(seed)
-    system = ExecutorHarness(ExecutorPolicy(requests_max=3))
+    system = ExecutorHarness(requests_max=3)
     orders: list[Effect] = []
     for number in range(60):
         name, session = f"e{number:02}", f"S{chance.randrange(6)}"

@@ -10,7 +10,6 @@ from conferral.statemachine.effects import Dial, Effect
 from conferral.statemachine.events import EffectFailed
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.parameters import PlacedCall
-from conferral.worker.executor.executor import ExecutorPolicy
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
@@ -198,7 +197,7 @@ async def test_only_dials_and_announcements_are_marked(system: ExecutorHarness) 
 @pytest.mark.parametrize("seed", range(30))
 async def test_no_one_is_dialed_twice_under_any_fault(seed: int) -> None:
     """Every request of the script that may have taken effect places a call, which then is to be found by its label."""
-    system = ExecutorHarness(ExecutorPolicy(requests_max=3))
+    system = ExecutorHarness(requests_max=3)
     chance = random.Random(seed)
     placed: dict[str, int] = {}
 

@@ -7,7 +7,7 @@ import pytest
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectFailed, EffectUnknown
-from conferral.worker.executor.executor import ExecutorPolicy, Job, JobOutcome
+from conferral.worker.executor.executor import Job, JobOutcome
 from tests.worker.executor_harness import (
     BUSY,
     ELSEWHERE,
@@ -78,7 +78,7 @@ async def test_ending_drops_what_waits_for_its_next_try(system: ExecutorHarness)
 
 
 async def test_ending_drops_what_waits_for_a_slot() -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=2))
+    system = ExecutorHarness(requests_max=2)
     answer = system.hold_answer("a")
     system.submit(redirect("a", "S1"))
     system.submit(redirect("b", "S2"))

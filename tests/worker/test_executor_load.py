@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from conferral.statemachine.effects import Dial, Effect
+from conferral.statemachine.effects import Dial, Effect, ReadCalls
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.executor.executor import ExecutorPolicy, RetryPolicy
+from conferral.worker.executor.retry import RETRIES, RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import (
     IN_CONFERENCE,
@@ -79,7 +79,7 @@ async def test_nothing_waits_behind_a_slow_read_and_no_read_behind_anything(
 
 
 async def test_reads_leave_reserved_slots_to_hang_ups() -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=3))
+    system = ExecutorHarness(requests_max=3)
     answer = asyncio.Event()
     for number in range(5):
         system.calls.script[f"r{number}"].append(answer)
@@ -93,7 +93,7 @@ async def test_reads_leave_reserved_slots_to_hang_ups() -> None:
 
 
 async def test_verifications_leave_reserved_slots_to_hang_ups() -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=3))
+    system = ExecutorHarness(requests_max=3)
     answer = asyncio.Event()
     for number in range(5):
         system.calls.reads[f"a{number}"].extend([answer, IN_CONFERENCE])
@@ -108,7 +108,7 @@ async def test_verifications_leave_reserved_slots_to_hang_ups() -> None:
 
 @both_reads
 async def test_read_not_sent_by_the_end_of_the_session_is_never_sent(read_effect) -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=1))
+    system = ExecutorHarness(requests_max=1)
     answer = system.hold_answer("u")
     system.submit(update("u", "S2"))
     await system.settle()
@@ -149,7 +149,7 @@ async def test_dial_that_stood_in_line_is_sent_only_if_it_is_still_wanted(
 
 @both_ways
 async def test_dial_that_waited_for_a_slot_is_rechecked(dial: Dial) -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=1))
+    system = ExecutorHarness(requests_max=1)
     answer = system.hold_answer("r")
     system.submit(read("r", "S2"))
     system.submit(dial)
@@ -265,7 +265,7 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
         return True
 
     system = ExecutorHarness(
-        ExecutorPolicy(requests_max=4),
+        requests_max=4,
         may_send=may_send,
         is_ours=lambda partition: not (is_expired and partition == 3) or is_back.is_set(),
     )
@@ -309,8 +309,11 @@ async def test_ending_is_sent_however_long_redis_was_away() -> None:
 async def test_read_outlasts_a_pause_and_others_end_at_their_deadline(
     effect: Effect, is_sent: bool, ended_at_s: float, loop: VirtualLoop
 ) -> None:
-    policy = ExecutorPolicy(read=RetryPolicy(deadline_s=3, request_timeout_s=1))
-    system = ExecutorHarness(policy, clock=LoopTime(loop), sleep=asyncio.sleep)
+    system = ExecutorHarness(
+        retries={**RETRIES, ReadCalls: RetryPolicy(deadline_s=3, request_timeout_s=1)},
+        clock=LoopTime(loop),
+        sleep=asyncio.sleep,
+    )
     system.executor.limiter.observe(RequestResult(401, 20003, 0.0, loop.time()))
 
     system.submit(effect)

@@ -7,7 +7,6 @@ import pytest
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectUnknown
-from conferral.worker.executor.executor import ExecutorPolicy, RetryPolicy
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
@@ -17,6 +16,7 @@ from tests.worker.executor_harness import (
     FakeRecords,
     announcement,
     gated,
+    same_retries,
     succeeded,
     update,
 )
@@ -48,8 +48,7 @@ async def test_effect_is_marked_before_it_is_sent(effect: Effect) -> None:
 async def test_effect_of_unknown_outcome_is_unknown_at_once(
     effect: Effect, error: ProviderError | asyncio.Event
 ) -> None:
-    short = RetryPolicy(deadline_s=5, request_timeout_s=0.005)
-    system = ExecutorHarness(ExecutorPolicy(create_call=short, play_announcement=short))
+    system = ExecutorHarness(retries=same_retries(5, 0.005))
     system.calls.script["e"].append(error)
 
     assert isinstance(await system.run(effect), EffectUnknown)

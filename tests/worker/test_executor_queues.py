@@ -3,7 +3,6 @@
 from conferral.statemachine.effects import Dial
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.telephony.parameters import PlacedCall
-from conferral.worker.executor.executor import ExecutorPolicy
 from tests.worker.executor_harness import (
     BUSY,
     START_MS,
@@ -38,7 +37,7 @@ async def test_dial_waits_for_its_turn_while_everything_else_continues(paced: Pa
 
 
 async def test_waiting_takes_no_slot_and_none_of_the_time_that_the_dial_has() -> None:
-    system = Paced(ExecutorPolicy(requests_max=1))
+    system = Paced(requests_max=1)
     system.submit(straight("d"))
     await system.settle()
     system.time.s += 3600

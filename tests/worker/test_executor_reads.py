@@ -11,8 +11,7 @@ from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import CallsRead
 from conferral.telephony.http_client import RequestResult
 from conferral.telephony.parameters import PlacedCall
-from conferral.worker.executor.executor import ExecutorPolicy
-from conferral.worker.executor.retry import RetryPolicy
+from conferral.worker.executor.execution import READS_MAX, REQUESTS_MAX
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import AWAY, ExecutorHarness, FakeCalls, LoopTime, in_flight, read, straight, waiting
 
@@ -71,10 +70,9 @@ async def test_wave_of_reads_is_served_at_the_rate_of_the_slots(count: int, loop
 
     assert system.counts == (count, 0, 0, 0)
     # First come, first served, but for those that are under way at the same time.
-    assert all(abs(at - int(name[1:])) <= ExecutorPolicy().requests_max for at, name in enumerate(calls.asked))
-    reads_max = ExecutorPolicy().reads_max
-    assert calls.at_once_max == reads_max
-    assert loop.time() < 1.1 * LATENCY_S * count / reads_max + 1
+    assert all(abs(at - int(name[1:])) <= REQUESTS_MAX for at, name in enumerate(calls.asked))
+    assert calls.at_once_max == READS_MAX
+    assert loop.time() < 1.1 * LATENCY_S * count / READS_MAX + 1
 
 
 @in_virtual_time
@@ -84,7 +82,7 @@ async def test_dial_waits_for_few_reads_of_a_wave(loop: VirtualLoop) -> None:
         system.submit(read(f"r{number}", f"S{number}"))
     system.submit(straight("d", "S-new"))
     await served(system)
-    assert system.calls.asked.index("d") <= ExecutorPolicy().requests_max
+    assert system.calls.asked.index("d") <= REQUESTS_MAX
 
 
 @pytest.mark.parametrize("count", WAVES)
@@ -99,7 +97,7 @@ async def test_no_read_of_a_wave_is_given_up_while_twilio_asks_for_less(count: i
 
 
 def few_slots(**more: Any) -> ExecutorHarness:
-    return ExecutorHarness(ExecutorPolicy(requests_max=2, **more))
+    return ExecutorHarness(requests_max=2, **more)
 
 
 async def test_newer_read_of_a_session_replaces_the_one_that_waits() -> None:
@@ -120,8 +118,7 @@ async def test_newer_read_of_a_session_replaces_the_one_that_waits() -> None:
 
 @in_virtual_time
 async def test_read_that_waits_while_twilio_is_away_is_neither_given_up_nor_logged(capfd, loop: VirtualLoop) -> None:
-    policy = ExecutorPolicy(read=RetryPolicy(deadline_s=10, request_timeout_s=5))
-    system = ExecutorHarness(policy, clock=LoopTime(loop), sleep=asyncio.sleep)
+    system = ExecutorHarness(clock=LoopTime(loop), sleep=asyncio.sleep)
     system.submit(read("r"))
     for _ in range(600):
         for _ in range(10):

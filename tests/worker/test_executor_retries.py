@@ -8,7 +8,6 @@ import pytest
 from conferral.runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError, ProviderRefusedError
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
-from conferral.worker.executor.executor import ExecutorPolicy
 from tests.support.each import each
 from tests.worker.executor_harness import (
     AWAY,
@@ -19,6 +18,7 @@ from tests.worker.executor_harness import (
     IN_CONFERENCE,
     OF_A_PROXY,
     OVER,
+    QUICK,
     REFUSED,
     RINGING,
     START_MS,
@@ -28,7 +28,6 @@ from tests.worker.executor_harness import (
     find,
     gated,
     hang_up,
-    quick,
     read,
     recording,
     redirect,
@@ -264,7 +263,7 @@ async def test_redirect_of_a_call_that_is_over_fails_as_gone(system: ExecutorHar
 
 
 async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_sent() -> None:
-    system = ExecutorHarness(ExecutorPolicy(requests_max=1))
+    system = ExecutorHarness(requests_max=1)
     answer = system.hold_answer("a")
     system.submit(redirect("a", "S1"))
     system.submit(redirect("b", "S2"))
@@ -349,7 +348,7 @@ async def test_refused_verification_leaves_the_outcome_unknown(system: ExecutorH
 
 
 async def test_hanging_verification_is_cut_off_and_repeated() -> None:
-    system = ExecutorHarness(quick())
+    system = ExecutorHarness(retries=QUICK)
     system.calls.script["a"].append(UNKNOWN)
     system.calls.reads["a"].extend([asyncio.Event(), IN_CONFERENCE])
 

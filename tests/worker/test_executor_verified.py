@@ -10,11 +10,11 @@ from conferral.statemachine.events import EffectSucceeded, EffectUnknown
 from tests.worker.executor_harness import (
     ELSEWHERE,
     IN_CONFERENCE,
+    QUICK,
     START_MS,
     UNKNOWN,
     ExecutorHarness,
     Step,
-    quick,
     recording,
     redirect,
     straight,
@@ -97,7 +97,7 @@ async def test_effect_that_is_never_confirmed_is_unknown_at_the_deadline(
 
 @pytest.mark.parametrize("kind", KINDS[:2], ids=lambda kind: kind.effect.kind)
 async def test_hanging_request_is_cut_off_and_verified(kind: Verified) -> None:
-    system = ExecutorHarness(quick())
+    system = ExecutorHarness(retries=QUICK)
     system.calls.script["e"].append(asyncio.Event())
     system.calls.reads["e"].append(kind.there)
 

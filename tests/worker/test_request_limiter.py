@@ -9,7 +9,6 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor import request_limiter as limits
-from conferral.worker.executor.executor import ExecutorPolicy
 from conferral.worker.executor.request_limiter import BreakerReason, RequestLimiter, refuses_credentials
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.each import each
@@ -373,7 +372,7 @@ async def test_orders_fail_at_their_deadlines_while_twilio_is_away_and_only_prob
 
 
 async def test_order_in_a_session_is_kept_while_twilio_is_busy():
-    system = ExecutorHarness(ExecutorPolicy(requests_max=4))
+    system = ExecutorHarness(requests_max=4)
     goes_on = asyncio.Event()
     for session in range(6):
         for number in range(3):

@@ -1,7 +1,6 @@
 """How long an effect waits before it is tried again."""
 
 import random
-from dataclasses import fields
 
 import pytest
 
@@ -15,12 +14,11 @@ from conferral.runtime.errors import (
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
 from conferral.worker.executor.job import AT_MOST_ONCE
-from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy, backoff_s
+from conferral.worker.executor.retry import ENDING, RETRIES, RetryPolicy, backoff_s
 from tests.support.each import each
 from tests.worker.executor_harness import announcement, away, change, find, gated, recording, say, straight, update
 
 POLICY = RetryPolicy(deadline_s=8, request_timeout_s=4, first_wait_s=0.25, wait_max_s=2)
-ENDING = ExecutorPolicy().ending
 
 
 class Highest(random.Random):
@@ -108,20 +106,12 @@ def test_refusal_is_repeated_only_where_it_may_pass(
 def test_each_kind_has_its_times(effect: Effect, deadline_s: float, request_s: float) -> None:
     """What may not be repeated gets its whole time for one request; an ending waits longest, and without a limit."""
     is_at_most_once = isinstance(effect, AT_MOST_ONCE)
-    policy = ExecutorPolicy().for_effect(effect)
+    policy = ENDING if effect.is_ending else RETRIES[type(effect)]
     assert (policy.deadline_s, policy.request_timeout_s) == (deadline_s, request_s)
     assert policy.last_request_s == (request_s if is_at_most_once else 1)
     assert (policy.first_wait_s, policy.wait_max_s) == (0.25, 30 if effect.is_ending else 2)
     assert policy.retries_passing_refusals is effect.is_ending
 
 
-@each("effect", EFFECTS)
-def test_no_kind_is_without_a_policy(effect: type[Effect]) -> None:
-    values = {field.name: "" for field in fields(effect)}
-
-    assert ExecutorPolicy().for_effect(effect(**values)).deadline_s > 0
-
-
-def test_kind_without_a_policy_is_a_fault() -> None:
-    with pytest.raises(TypeError):
-        ExecutorPolicy().for_effect(Effect(effect_id="e", session_id="S"))
+def test_each_kind_has_a_policy() -> None:
+    assert {effect for effect in EFFECTS if not effect.is_ending} == RETRIES.keys()

@@ -1,7 +1,6 @@
 """A redirect of unknown outcome is judged by the participant, and sent again only when it certainly did not happen."""
 
 from conferral.telephony.twilio_queries import RedirectSeen
-from conferral.worker.executor.retry import ExecutorPolicy
 from conferral.worker.executor.verification import Verdict, Verification, verify
 from tests.support.each import each
 from tests.worker.executor_harness import START_MS, FakeCalls, redirect
@@ -36,7 +35,6 @@ async def test_verdict_on_a_redirect(
         redirect("a"),
         calls,
         elapsed_s=elapsed_s,
-        settle_s=ExecutorPolicy().settle_s,
         search_from_ms=START_MS,
     )
 

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -39,13 +39,19 @@ from conferral.worker.executor import retry
 from conferral.worker.executor.job import AT_MOST_ONCE, Job, JobOutcome, failed, log_fields, succeeded, unknown
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import RequestLimiter
-from conferral.worker.executor.retry import ExecutorPolicy
+from conferral.worker.executor.retry import ENDING, RETRIES, RetryPolicy
 from conferral.worker.executor.verification import VERIFIABLE, TwilioTimes, Verdict, verify
 
 log = structlog.get_logger()
 
 #: From how long a wait on, an outcome names Redis as its reason, seconds.
 LONG_LEASE_WAIT_S = 1.0
+#: Concurrent effects of all workers together, count. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
+REQUESTS_MAX = 48
+#: Concurrent reads of one worker, count.
+READS_MAX = 24
+#: Between verifications of an effect whose outcome is unknown, seconds.
+VERIFY_INTERVAL_S = 0.5
 #: Kinds of failed attempts in an outcome, count: an answer may carry any code.
 FAILED_ATTEMPT_KINDS_MAX = 6
 
@@ -75,26 +81,27 @@ class ExecutionContext:
     #: Twilio's time, Unix milliseconds; raises a `ProviderError` if that is not known yet.
     twilio_now_ms: Callable[[], Awaitable[int]]
     metrics: Metrics
-    policy: ExecutorPolicy
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     #: Lets tests end the process at `before_request` and `after_request`.
     checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
     #: How many live workers share the requests to Twilio, this one included.
     worker_count: Callable[[], int] = lambda: 1
+    requests_max: int = REQUESTS_MAX
+    retries: Mapping[type[Effect], RetryPolicy] = field(default_factory=lambda: RETRIES)
     limiter: RequestLimiter = field(init=False)
     #: After an outage, every session may want a read. Only these stand before a dial.
     read_turns: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
         self.limiter = RequestLimiter(
-            self.policy.requests_max,
+            self.requests_max,
             worker_count=self.worker_count,
             clock=self.clock,
             metrics=self.metrics,
             rng=self.rng,
         )
-        self.read_turns = asyncio.Semaphore(self.policy.reads_max)
+        self.read_turns = asyncio.Semaphore(READS_MAX)
 
     async def require_lease(self, partition: int) -> None:
         """Raise LeaseLostError unless this worker owns the partition."""
@@ -131,7 +138,7 @@ class Execution:
         #: How long a dial waited for its permit, milliseconds.
         self.dial_wait_ms = 0
         self.context = context
-        self._policy = context.policy.for_effect(job.effect)
+        self._policy = ENDING if job.effect.is_ending else context.retries[type(job.effect)]
         #: Monotonic seconds; set once it runs.
         self._deadline_s = math.inf
         #: How long it has waited for Redis to allow a request, seconds.
@@ -334,7 +341,6 @@ class Execution:
                             effect,
                             context.twilio,
                             elapsed_s=elapsed_s,
-                            settle_s=context.policy.settle_s,
                             search_from_ms=search_from_ms,
                         )
             except TimeoutError:
@@ -354,9 +360,9 @@ class Execution:
                 self.state = ExecutionState.UNSENT
                 return None
             case Verdict.WAIT:
-                if context.policy.verify_interval_s >= self._remaining_s():
+                if self._remaining_s() <= VERIFY_INTERVAL_S:
                     return self._give_up()
-                await context.sleep(context.policy.verify_interval_s)
+                await context.sleep(VERIFY_INTERVAL_S)
                 return None
 
     async def _handle_error(self, error: ProviderError, *, is_verifying: bool) -> JobOutcome | None:

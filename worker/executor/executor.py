@@ -17,11 +17,8 @@ from conferral.statemachine.session import Session
 from conferral.worker.executor.dial_pace import DialPace, RequestPermit
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState, no_checkpoint
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
-from conferral.worker.executor.retry import ExecutorPolicy, RetryPolicy
 
-__all__ = [
-    "ExecutionContext", "Executor", "ExecutorPolicy", "Job", "JobOutcome", "RetryPolicy", "no_checkpoint",
-]  # fmt: skip
+__all__ = ["ExecutionContext", "Executor", "Job", "JobOutcome", "no_checkpoint"]
 
 log = structlog.get_logger()
 

@@ -1,6 +1,7 @@
 """Retry policy: backoff and deadlines per kind of effect. Pure."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conferral.runtime.errors import ProviderError, ProviderRefusedError
@@ -30,61 +31,27 @@ class RetryPolicy:
     retries_passing_refusals: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorPolicy:
-    """The executor's limits. Times in seconds."""
-
-    #: The caller hears silence; after `CONFERRAL_CONVERT_TIMEOUT` (5 s), a redirect is useless.
-    redirect: RetryPolicy = RetryPolicy(deadline_s=8, request_timeout_s=4)
-    #: The caller hears ringback or music; two requests and a verification fit in.
-    create_participant: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
-    #: Never repeated once it may have been sent, so a request gets as long as Twilio may take.
-    create_call: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=10, last_request_s=10)
-    #: A transfer waits 3 s for a hold (`Policy.hold_timeout_ms`). Safe to repeat, so two short requests.
-    update_participant: RetryPolicy = RetryPolicy(deadline_s=4, request_timeout_s=2)
-    #: At most once, like a dial, but other effects of its session wait behind it.
-    play_announcement: RetryPolicy = RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5)
-    #: No one waits in silence; two requests and a verification fit in.
-    start_recording: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
-    #: A consult starts once its recording is paused. Safe to repeat, so two short requests.
-    change_recording: RetryPolicy = RetryPolicy(deadline_s=4, request_timeout_s=2)
-    #: Reads of calls, and searches for one.
-    read: RetryPolicy = RetryPolicy(deadline_s=10, request_timeout_s=5)
-    #: A call costs money until it is hung up, and Twilio may be away for minutes.
-    ending: RetryPolicy = RetryPolicy(
-        deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True
-    )
-    #: Concurrent effects of all workers together. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
-    requests_max: int = 48
-    #: Concurrent reads of one worker.
-    reads_max: int = 24
-    #: Between verifications of an effect whose outcome is unknown.
-    verify_interval_s: float = 0.5
-    #: From a request until its participant is listed: new TwiML runs within 0.7 s, but a list may lag.
-    settle_s: float = 2.0
-
-    def for_effect(self, effect: effects.Effect) -> RetryPolicy:
-        """Return the retry policy for an effect."""
-        if effect.is_ending:
-            return self.ending
-        match effect:
-            case effects.RedirectCall():
-                return self.redirect
-            case effects.CreateParticipant():
-                return self.create_participant
-            case effects.CreateCall():
-                return self.create_call
-            case effects.UpdateParticipant():
-                return self.update_participant
-            case effects.PlayAnnouncement():
-                return self.play_announcement
-            case effects.StartRecording():
-                return self.start_recording
-            case effects.ChangeRecording():
-                return self.change_recording
-            case effects.ReadCalls() | effects.FindCall():
-                return self.read
-        raise TypeError(effect.kind)
+#: By kind of effect; `ENDING` for those that end a call or a conference.
+RETRIES: Mapping[type[effects.Effect], RetryPolicy] = {
+    # The caller hears silence; after `CONFERRAL_CONVERT_TIMEOUT` (5 s), a redirect is useless.
+    effects.RedirectCall: RetryPolicy(deadline_s=8, request_timeout_s=4),
+    # The caller hears ringback or music; two requests and a verification fit in.
+    effects.CreateParticipant: RetryPolicy(deadline_s=10, request_timeout_s=5),
+    # Never repeated once it may have been sent, so a request gets as long as Twilio may take.
+    effects.CreateCall: RetryPolicy(deadline_s=10, request_timeout_s=10, last_request_s=10),
+    # A transfer waits 3 s for a hold (`Policy.hold_timeout_ms`). Safe to repeat, so two short requests.
+    effects.UpdateParticipant: RetryPolicy(deadline_s=4, request_timeout_s=2),
+    # At most once, like a dial, but other effects of its session wait behind it.
+    effects.PlayAnnouncement: RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5),
+    # No one waits in silence; two requests and a verification fit in.
+    effects.StartRecording: RetryPolicy(deadline_s=10, request_timeout_s=5),
+    # A consult starts once its recording is paused. Safe to repeat, so two short requests.
+    effects.ChangeRecording: RetryPolicy(deadline_s=4, request_timeout_s=2),
+    effects.ReadCalls: RetryPolicy(deadline_s=10, request_timeout_s=5),
+    effects.FindCall: RetryPolicy(deadline_s=10, request_timeout_s=5),
+}
+#: A call costs money until it is hung up, and Twilio may be away for minutes.
+ENDING = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)
 
 
 def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: random.Random) -> float | None:

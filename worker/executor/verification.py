@@ -13,6 +13,9 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.telephony.twilio_queries import RedirectSeen, TwilioQueries
 from conferral.worker.executor.job import Job
 
+#: From a request until its participant is listed, seconds: new TwiML runs within 0.7 s, but a list may lag.
+SETTLE_S = 2.0
+
 
 class Verdict(Enum):
     """Whether a request took effect."""
@@ -46,24 +49,22 @@ async def verify(
     twilio: TwilioQueries,
     *,
     elapsed_s: float,
-    settle_s: float,
     search_from_ms: int,
 ) -> Verification:
     """Ask Twilio once whether a `VERIFIABLE` effect's request took effect.
 
     Args:
         elapsed_s: Since the request could last have been sent.
-        settle_s: After which Twilio's answers show an executed request.
         search_from_ms: When a dial could first have been sent, Unix milliseconds of Twilio's time.
     """
     match effect:
         case effects.RedirectCall():
-            return Verification(_redirect_verdict(await twilio.find_redirect(effect), elapsed_s, settle_s))
+            return Verification(_redirect_verdict(await twilio.find_redirect(effect), elapsed_s))
         case effects.CreateParticipant():
             call_sid = await twilio.find_dial(effect)
             if call_sid:
                 return Verification(Verdict.HAPPENED, call_sid)
-            if _verdict_if_absent(elapsed_s, settle_s) is Verdict.WAIT:
+            if _verdict_if_absent(elapsed_s) is Verdict.WAIT:
                 return Verification(Verdict.WAIT)
             # A target that was busy, or left, is in no conference any more, and must not be rung again.
             return Verification(Verdict.NOT_HAPPENED, lone_calls=await twilio.find_lone_calls(effect, search_from_ms))
@@ -71,24 +72,24 @@ async def verify(
             recording_sid = await twilio.find_recording(effect)
             if recording_sid:
                 return Verification(Verdict.HAPPENED, recording_sid=recording_sid)
-            return Verification(_verdict_if_absent(elapsed_s, settle_s))
+            return Verification(_verdict_if_absent(elapsed_s))
     raise TypeError(effect.kind)
 
 
-def _redirect_verdict(seen: RedirectSeen, elapsed_s: float, settle_s: float) -> Verdict:
+def _redirect_verdict(seen: RedirectSeen, elapsed_s: float) -> Verdict:
     """Return a redirect's verdict: only a participant shows that it happened."""
     if seen.in_conference:
         return Verdict.HAPPENED
     if seen.call_status in FINAL_CALL_STATUSES:
         return Verdict.GONE
     if seen.call_status == CallStatus.IN_PROGRESS:
-        return _verdict_if_absent(elapsed_s, settle_s)
+        return _verdict_if_absent(elapsed_s)
     return Verdict.WAIT
 
 
-def _verdict_if_absent(elapsed_s: float, settle_s: float) -> Verdict:
+def _verdict_if_absent(elapsed_s: float) -> Verdict:
     """Return the verdict on what a list lacks: a list may miss what is new."""
-    return Verdict.NOT_HAPPENED if elapsed_s >= settle_s else Verdict.WAIT
+    return Verdict.NOT_HAPPENED if elapsed_s >= SETTLE_S else Verdict.WAIT
 
 
 @dataclass(frozen=True, slots=True)
