@@ -89,15 +89,13 @@ def since_ms(session: Session, party: Party) -> int:
     return party.answered_at_ms or session.created_at_ms
 
 
-def difference(
-    system: ModelInputs, place: Place, quiet_before_ms: int, missed: frozenset[str] = frozenset()
-) -> list[Finding]:
+def difference(system: ModelInputs, place: Place, quiet_before_ms: int) -> list[Finding]:
     """What the sweep would report, or suspects."""
     session = system.sessions.known[place.session]
     if not session.version:
         return []
     account = system.exchanges.accounts[place.exchange]
-    comparison = AccountDiff(account, quiet_before_ms, missed)
+    comparison = AccountDiff(account, quiet_before_ms)
     if session.state is not State.ENDED:
         calls = {
             party.call_sid: since_ms(session, party)
@@ -120,8 +118,7 @@ def swept(system: ModelInputs, place: Place) -> Place:
     """The sweep's turn, if a difference has lasted for long enough: what it finds is put onto the stream."""
     if not place.differs_since_ms or place.differs_since_ms + SWEEP_MS > NOW_MS:
         return place
-    missed = frozenset(one.sid for one in difference(system, place, NOW_MS)) if place.was_missed else frozenset()
-    findings = difference(system, place, NOW_MS - QUIET_MS, missed)
+    findings = difference(system, place, NOW_MS - QUIET_MS)
     events = [
         AccountSwept(
             session_id=finding.session_id,
@@ -132,4 +129,4 @@ def swept(system: ModelInputs, place: Place) -> Place:
         for finding in findings
     ]
     numbers = tuple(system.events.number_of(event) for event in events)
-    return place._replace(stream=(*place.stream, *numbers), differs_since_ms=NOW_MS, was_missed=True)
+    return place._replace(stream=(*place.stream, *numbers), differs_since_ms=NOW_MS)

@@ -128,9 +128,8 @@ class Place(NamedTuple):
     #: Names of the commands that were given, sorted.
     given: tuple[str, ...] = ()
     lonely: tuple[AloneParty, ...] = ()
-    #: Since when the sweep would find something, and whether a sweep has seen it already; 0 for never.
+    #: Since when the sweep would find something; 0 for never.
     differs_since_ms: int = 0
-    was_missed: bool = False
     #: An earlier moment to which Redis is going to be rolled back; None for none.
     copy: Copy | None = None
     #: Whether it was: what is decided from now on may have been decided and sent before.

@@ -37,7 +37,6 @@ def noted(system: ModelInputs, before: Place, after: Place) -> Place:
     return after._replace(
         lonely=lonely,
         differs_since_ms=(after.differs_since_ms or NOW_MS) if is_different else 0,
-        was_missed=after.was_missed and is_different,
     )
 
 
