@@ -199,32 +199,6 @@ async def is_turned_away(routing, name, reason, by=""):
     assert (event.name, event.refused, event.by, event.to) == (name, reason, by, "")
 
 
-@pytest.mark.parametrize("fields, reason", [
-    ({"to": "+18765550123"}, "to: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"),
-    ({"to": "911"}, "to: short and emergency numbers are never dialed"),
-    ({"to": f"{NUMBER},sip:bob@example.com"},
-     "to, destination 2 of 2: CONFERRAL_ALLOWED_DESTINATIONS does not name this SIP domain"),
-    ({"to": "client:bob", "digits": "1"}, "to: a client has no keypad that digits could be sent to; leave digits out"),
-])  # fmt: skip
-async def test_session_only_notes_a_transfer_that_is_turned_away(routing, fields, reason):
-    await routing.know(CALL_SID)
-    await routing.give(**{**TRANSFER, "id": "c1", **fields, "by": "desk"})
-    await is_turned_away(routing, "transfer", reason, by="desk")
-
-
-@pytest.mark.parametrize("fields, reason", [
-    ({"timeout": "1"}, "timeout must be whole seconds, 5 to 600"),
-    ({"caller_id": "4155550100"}, "caller_id must be a number in the account: +, country code, and number"),
-    ({"by": "desk\a"}, "by must be 1 to 64 printable characters without /"),
-    ({"by": "desk\u202e7"}, "by must be 1 to 64 printable characters without /"),
-])  # fmt: skip
-async def test_nothing_is_published_of_a_transfer_with_a_wrong_field(routing, fields, reason):
-    await routing.know(CALL_SID)
-    await routing.give(**{**TRANSFER, "id": "c1", **fields})
-    assert await routing.outcome("c1") == ("rejected", reason, CALL_SID)
-    assert await routing.events() == []
-
-
 @pytest.mark.parametrize("fields, session", [
     ({"type": "record", "session": "mine", "action": "START"}, "mine"),
     ({"type": "record", "session": CALL_SID, "action": "START"}, "mine"),
@@ -292,14 +266,6 @@ async def test_undialable_party_is_rejected_by_every_command(routing, name, to, 
     await is_turned_away(routing, name, f"{field}: {reason}")
 
 
-async def test_directory_is_read_again_for_each_command(routing):
-    await routing.know(CALL_SID)
-    for address in ("client:bob", "client:carol"):
-        routing.names = {"desk": address}
-        await routing.give(**{**TRANSFER, "to": "desk"})
-    assert [event.to for event in await routing.events()] == ["client:bob", "client:carol"]
-
-
 async def test_repeated_command_id_is_a_repetition_although_the_name_now_points_elsewhere(routing):
     await routing.know(CALL_SID)
     for address in ("client:bob", "client:carol"):
@@ -315,11 +281,6 @@ async def test_call_opens_a_session_whose_id_follows_from_the_commands(routing):
     assert isinstance(event, Call)
     assert (event.session_id, event.token, event.agent, event.customer) == (session_id, "c1", "client:alice", NUMBER)
     assert await routing.outcome("c1") == ("", "", session_id)
-
-
-async def test_call_without_an_id_of_its_own_goes_by_its_entrys(routing):
-    entry_id = await routing.give(**CALL)
-    assert (await routing.outcome(entry_id))[2] == command_stream.session_id_of(entry_id)
 
 
 async def test_call_opens_the_session_that_it_names(routing):

@@ -46,19 +46,6 @@ async def test_effects_of_one_session_run_one_after_the_other(system: ExecutorHa
     assert system.counts == (3, 0, 0, 0)
 
 
-async def test_sessions_run_side_by_side(system: ExecutorHarness) -> None:
-    answer = system.hold_answer("a")
-
-    system.submit(redirect("a", "S1"))
-    system.submit(redirect("b", "S2"))
-    await system.settle()
-    assert system.finished == ["b"]
-
-    answer.set()
-    await system.settle()
-    assert system.finished == ["b", "a"]
-
-
 async def test_order_is_kept_while_the_first_is_repeated(system: ExecutorHarness) -> None:
     system.calls.script["a"].extend([BUSY, AWAY, None])
 
@@ -151,17 +138,6 @@ async def test_effect_result_is_logged(
     assert all((line["effect_id"], line["session_id"], line["party"]) == ("a", "S1", "agent") for line in lines)
 
 
-async def test_log_of_a_retry_says_why_and_how_long_it_waits(system: ExecutorHarness) -> None:
-    system.calls.script["a"].extend([BUSY, BUSY, None])
-
-    with capture_logs() as lines:
-        await system.run(redirect("a"))
-
-    retries = [line for line in lines if line["event"] == "effect_retried"]
-    assert [(line["attempt"], line["status"], line["code"]) for line in retries] == [(1, 429, 20429), (2, 429, 20429)]
-    assert {line["wait_s"] for line in retries} <= {round(seconds, 3) for seconds in system.time.sleeps}
-
-
 async def test_checkpoints_surround_every_request() -> None:
     passed: list[str] = []
 
@@ -205,12 +181,6 @@ async def test_drain_leaves_the_rest_to_the_successor(system: ExecutorHarness) -
 
     assert (system.calls.asked, system.outcomes) == (["a"], [])
     assert system.counts == (0, 0, 0, 2)
-
-
-async def test_drain_of_an_idle_executor_returns_at_once(system: ExecutorHarness) -> None:
-    await system.executor.drain(0)
-
-    assert system.counts == (0, 0, 0, 0)
 
 
 # ---- all at once -----------------------------------------------------------------------------------------------------

@@ -18,39 +18,6 @@ from tests.worker.executor_harness import (
 
 
 @both_ways
-async def test_dial_that_was_not_sent_before_the_session_ended_is_never_sent(
-    system: ExecutorHarness, dial: Dial
-) -> None:
-    answer = system.hold_answer("u")
-    system.submit(update("u"))
-    system.submit(dial)
-    await system.settle()
-
-    system.executor.cancel_session("S1")
-    answer.set()
-    await system.settle()
-
-    assert system.calls.asked == ["u"]
-    assert system.counts == (1, 0, 0, 1)
-
-
-@both_ways
-async def test_dial_that_waits_for_its_next_try_when_the_session_ends_is_not_sent_again(
-    system: ExecutorHarness, dial: Dial
-) -> None:
-    system.time.gate = asyncio.Event()
-    system.calls.script["d"].append(BUSY)
-    system.submit(dial)
-    await system.settle()
-
-    system.executor.cancel_session("S1")
-    system.time.gate.set()
-    await system.settle()
-
-    assert (system.calls.asked, system.finished) == (["d"], [])
-
-
-@both_ways
 async def test_dial_whose_session_ended_while_it_was_under_way_is_hung_up(system: ExecutorHarness, dial: Dial) -> None:
     answer = asyncio.Event()
     system.calls.script["d"].extend([answer, PlacedCall("CA7")])
@@ -94,18 +61,3 @@ async def test_hang_up_of_an_unwanted_dial_affects_nothing_else(system: Executor
 
     assert sorted(system.finished) == ["d", "stray CA-d", "u"]
     assert system.dropped == 0
-
-
-async def test_drain_waits_for_such_a_hang_up_too(system: ExecutorHarness) -> None:
-    answer = asyncio.Event()
-    system.calls.script["d"].extend([answer, PlacedCall("CA7")])
-    system.submit(straight("d"))
-    await system.settle()
-    system.records.gone.add("d")
-
-    drain = asyncio.create_task(system.executor.drain(5))
-    await system.settle()
-    answer.set()
-    await drain
-
-    assert system.finished == ["d", "stray CA7"]

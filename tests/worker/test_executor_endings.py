@@ -46,15 +46,6 @@ async def test_ending_runs_beside_what_is_in_flight_and_drops_what_is_unsent(sys
     assert system.counts == (3, 0, 0, 2)
 
 
-async def test_ending_drops_what_was_submitted_in_the_same_turn(system: ExecutorHarness) -> None:
-    system.submit(redirect("a"))
-    system.submit(hang_up("h"))
-    await system.settle()
-
-    assert system.calls.asked == system.finished == ["h"]
-    assert system.counts == (1, 0, 0, 1)
-
-
 async def test_endings_leave_the_search_that_was_submitted_with_them(system: ExecutorHarness) -> None:
     for effect in (hang_up("h"), find("f"), hang_up("i")):
         system.executor.submit(Job(effect=effect, partition=0, committed_at_ms=START_MS))
@@ -135,15 +126,6 @@ async def test_unconfirmed_redirect_is_not_sent_again_after_an_ending(system: Ex
 
     assert system.calls.asked.count("a") == 1
     assert isinstance(system.outcomes[-1], EffectUnknown), "no list need show where it is"
-
-
-async def test_session_continues_after_a_hang_up_effect(system: ExecutorHarness) -> None:
-    system.submit(redirect("a"))
-    system.submit(hang_up("h"))
-    system.submit(read("b"))
-    await system.settle()
-
-    assert sorted(system.finished) == ["b", "h"]
 
 
 async def test_hang_up_that_waits_for_its_next_try_outlives_the_session(system: ExecutorHarness) -> None:
@@ -253,19 +235,6 @@ async def test_stopping_worker_leaves_only_what_the_next_holder_may_send(system:
 
     assert system.calls.asked == ["a", "b", "a"]
     assert system.finished == ["a"]
-
-
-async def test_dropped_partition_leaves_doubts_to_the_successor(system: ExecutorHarness) -> None:
-    system.calls.script["a"].append(UNKNOWN)
-    system.calls.reads["a"].append(asyncio.Event())
-    system.submit(redirect("a"), partition=1)
-    await system.settle()
-
-    system.executor.drop_partition(1)
-    await system.settle()
-
-    assert (system.calls.asked, system.outcomes) == (["a", "look a"], [])
-    assert system.counts == (0, 0, 0, 1)
 
 
 async def test_outcome_that_finds_the_lease_gone_is_dropped() -> None:

@@ -205,14 +205,6 @@ async def test_unwanted_dial_fails_before_its_queue_has_moved(
     assert system.calls.asked == ["u", "v"]
 
 
-async def test_dial_that_was_taken_back_in_the_turn_in_which_it_was_ordered_is_not_sent(paced: Paced) -> None:
-    paced.submit(straight("d"))
-    review(paced, LEAVING)
-    await paced.settle()
-
-    assert (paced.calls.asked, paced.finished) == ([], ["d"])
-
-
 async def test_dial_that_was_taken_back_is_never_sent_whatever_the_record_says(paced: Paced) -> None:
     paced.submit(straight("d"))
     await paced.settle()

@@ -1,13 +1,12 @@
 """Dials wait for their turn where a pace is set, and nothing and no one else waits with them."""
 
 from conferral.statemachine.effects import Dial
-from conferral.statemachine.events import EffectFailed, EffectUnknown
+from conferral.statemachine.events import EffectUnknown
 from conferral.telephony.parameters import PlacedCall
 from tests.worker.executor_harness import (
     BUSY,
     START_MS,
     UNKNOWN,
-    UNWANTED,
     Paced,
     both_ways,
     gated,
@@ -53,20 +52,6 @@ async def test_waiting_takes_no_slot_and_none_of_the_time_that_the_dial_has() ->
     assert outcome == succeeded(straight("d"), "CA7", queue_ms=3_600_000)
 
 
-async def test_dial_unwanted_by_its_turn_is_not_sent(paced: Paced) -> None:
-    paced.records.standings["d"] = UNWANTED
-    paced.submit(gated("d"))
-    await paced.settle()
-
-    paced.time.s += 5
-    paced.permits.give()
-    await paced.settle()
-
-    assert paced.calls.asked == []
-    assert isinstance(paced.outcomes[-1], EffectFailed)
-    assert paced.records.written == ["outcome d"]
-
-
 @both_ways
 async def test_wait_for_a_turn_ends_with_the_session(paced: Paced, dial: Dial) -> None:
     paced.submit(dial)
@@ -80,18 +65,6 @@ async def test_wait_for_a_turn_ends_with_the_session(paced: Paced, dial: Dial) -
     paced.permits.give()
     await paced.settle()
     assert paced.calls.asked == ["h", "other"]
-
-
-async def test_session_ending_just_as_its_turn_comes_dials_no_one(paced: Paced) -> None:
-    paced.submit(straight("d"))
-    await paced.settle()
-
-    paced.permits.give()
-    paced.executor.cancel_session("S1")
-    await paced.settle()
-
-    assert paced.calls.asked == []
-    assert paced.dropped == 1
 
 
 async def test_wait_for_a_turn_ends_with_the_lease(paced: Paced) -> None:

@@ -18,18 +18,9 @@ from tests.worker.executor_harness import (
     change,
     hang_up,
     recording,
-    redirect,
-    straight,
-    succeeded,
 )
 
 # ---- recordings ------------------------------------------------------------------------------------------------------
-
-
-async def test_started_recording_is_reported(system: ExecutorHarness) -> None:
-    assert await system.run(recording("r")) == succeeded(recording("r"), recording_sid="RE-r")
-
-    assert system.records.written == ["outcome r"]
 
 
 @pytest.mark.parametrize(
@@ -55,41 +46,7 @@ async def test_change_of_a_gone_recording_is_reported_as_gone(system: ExecutorHa
     assert outcome.gone
 
 
-async def test_recording_change_retries_only_briefly(system: ExecutorHarness) -> None:
-    """A consult begins when its recording is paused, or stopped because it could not be."""
-    system.calls.script["c"].append(AWAY)
-
-    assert isinstance(await system.run(change("c")), EffectFailed)
-
-    assert system.time.s <= 4
-
-
 # ---- order, and the end ----------------------------------------------------------------------------------------------
-
-
-async def test_announcements_to_several_are_played_in_their_order(system: ExecutorHarness) -> None:
-    answer = system.hold_answer("a")
-    for name in ("a", "b"):
-        system.submit(announcement(name, call_sid=f"CA-{name}"))
-    await system.settle()
-    assert system.calls.asked == ["a"]
-
-    answer.set()
-    await system.settle()
-    assert system.finished == ["a", "b"]
-
-
-async def test_session_does_what_was_ordered_first_first(system: ExecutorHarness) -> None:
-    """A consult: the recording is paused before anyone is dialed."""
-    answer = system.hold_answer("c")
-    for effect in (change("c"), straight("d"), recording("r"), redirect("other", "S2")):
-        system.submit(effect)
-    await system.settle()
-    assert system.calls.asked == ["c", "other"]
-
-    answer.set()
-    await system.settle()
-    assert system.finished == ["other", "c", "d", "r"]
 
 
 async def test_customer_is_sent_away_beside_whatever_is_in_flight(system: ExecutorHarness) -> None:

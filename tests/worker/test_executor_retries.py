@@ -1,6 +1,5 @@
 """What is repeated, for how long, and how a redirect with an unknown outcome is verified before a retry."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -14,13 +13,10 @@ from tests.worker.executor_harness import (
     BUSY,
     DENIED,
     ELSEWHERE,
-    GONE,
     IN_CONFERENCE,
     OF_A_PROXY,
     OVER,
-    QUICK,
     REFUSED,
-    RINGING,
     START_MS,
     UNKNOWN,
     ExecutorHarness,
@@ -240,28 +236,6 @@ async def test_refusal_that_may_pass_is_tried_again_only_to_end_something(
     assert isinstance(outcome, EffectSucceeded if requests > 1 else EffectFailed)
 
 
-@pytest.mark.parametrize("effect", [redirect("a"), hang_up("a"), read("a")])
-async def test_refusal_is_final(system: ExecutorHarness, effect: Effect) -> None:
-    system.calls.script["a"].append(REFUSED)
-
-    outcome = await system.run(effect)
-
-    assert isinstance(outcome, EffectFailed)
-    assert (outcome.http_status, outcome.code, outcome.gone) == (400, 21211, False)
-    assert (outcome.token, outcome.kind, outcome.party) == ("a:outcome", effect.kind, effect.party)
-    assert system.counts == (0, 0, 1, 0)
-
-
-async def test_redirect_of_a_call_that_is_over_fails_as_gone(system: ExecutorHarness) -> None:
-    system.calls.script["a"].append(GONE)
-
-    outcome = await system.run(redirect("a"))
-
-    assert isinstance(outcome, EffectFailed)
-    assert (outcome.code, outcome.gone) == (21220, True)
-    assert system.counts == (1, 0, 0, 0)
-
-
 async def test_order_whose_time_passed_before_it_got_a_slot_was_certainly_not_sent() -> None:
     system = ExecutorHarness(requests_max=1)
     answer = system.hold_answer("a")
@@ -290,17 +264,6 @@ async def test_unconfirmed_redirect_of_a_call_that_is_over_fails_as_gone(system:
     assert outcome.gone
 
 
-async def test_redirect_that_is_never_confirmed_is_unknown_at_the_deadline(system: ExecutorHarness) -> None:
-    system.calls.script["a"].append(UNKNOWN)
-    system.calls.reads["a"].append(RINGING)
-
-    assert isinstance(await system.run(redirect("a")), EffectUnknown)
-
-    assert system.calls.asked.count("a") == 1
-    assert system.time.s == 7.5, "the next verification would start at the deadline"
-    assert system.counts == (0, 0, 1, 0)
-
-
 @pytest.mark.parametrize("has_slot", [True, False])
 @pytest.mark.parametrize("until_s, is_sent", [(9.999, True), (10.0, False)])
 async def test_no_request_is_sent_from_the_deadline_on(has_slot: bool, until_s: float, is_sent: bool) -> None:
@@ -320,17 +283,6 @@ async def test_no_request_is_sent_from_the_deadline_on(has_slot: bool, until_s: 
     assert ("mark a" in system.records.written) is (has_slot or is_sent)
 
 
-async def test_two_redirects_without_effect_end_as_never_happened_or_unknown(system: ExecutorHarness) -> None:
-    """Each doubt takes two seconds; the deadline lets a few requests pass, never one after it."""
-    system.calls.script["a"].append(UNKNOWN)
-    system.calls.reads["a"].append(ELSEWHERE)
-
-    assert isinstance(await system.run(redirect("a")), EffectFailed | EffectUnknown)
-
-    assert 2 <= system.calls.asked.count("a") <= 4
-    assert system.time.s <= 8.0
-
-
 async def test_errors_during_verification_are_waited_out(system: ExecutorHarness) -> None:
     system.calls.script["a"].append(UNKNOWN)
     system.calls.reads["a"].extend([BUSY, UNKNOWN, IN_CONFERENCE])
@@ -345,14 +297,3 @@ async def test_refused_verification_leaves_the_outcome_unknown(system: ExecutorH
     system.calls.reads["a"].append(DENIED)
 
     assert isinstance(await system.run(redirect("a")), EffectUnknown)
-
-
-async def test_hanging_verification_is_cut_off_and_repeated() -> None:
-    system = ExecutorHarness(retries=QUICK)
-    system.calls.script["a"].append(UNKNOWN)
-    system.calls.reads["a"].extend([asyncio.Event(), IN_CONFERENCE])
-
-    # The first read hangs on the event; the fake hands out what follows to the second one.
-    assert isinstance(await system.run(redirect("a")), EffectSucceeded)
-
-    assert system.calls.asked == ["a", "look a", "look a"]

@@ -1,13 +1,9 @@
 """Recordings and announcements through the whole of it: workers that die over them, answers that are lost or late."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-from aiohttp import web
 
 from conferral.sandbox.phones import CallHandle
-from tests.support.local_system import AGENT, NUMBER, LocalSystem
+from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
 from tests.worker.test_dials_end_to_end import Breaking
 
@@ -38,42 +34,6 @@ async def give(system: LocalSystem, customer: CallHandle, command_id: str, kind:
 async def ends_well(system: LocalSystem, customer: CallHandle) -> None:
     assert (await system.command("end", customer.sid)).status == "done"
     await system.settled()
-
-
-@pytest.mark.parametrize("point", ["before_request", "after_request"])
-async def test_successor_begins_no_second_recording(redis_server: RedisServer, point: str) -> None:
-    system = LocalSystem(redis_server.url)
-    breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "start_recording")
-    async with system:
-        customer, _ = await system.converted()
-        await give(system, customer, "r1", "record", action="start")
-        await system.eventually(breaking.has_broken, "it broke off")
-
-        await system.stop_worker()
-        system.start_worker()
-
-        assert await outcome_of(system, "r1") == "done"
-        (made,) = system.sandbox.recordings()
-        assert (made.status, (await system.session(customer.sid))["recording.sid"]) == ("in-progress", made.sid)
-        await ends_well(system, customer)
-
-
-@pytest.mark.parametrize("point", ["before_request", "after_request"])
-async def test_successor_pauses_what_was_to_be_paused(redis_server: RedisServer, point: str) -> None:
-    system = LocalSystem(redis_server.url)
-    breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "change_recording")
-    async with system:
-        customer, _ = await system.converted()
-        assert (await system.command("record", customer.sid, action="start")).status == "done"
-        await give(system, customer, "r1", "record", action="pause")
-        await system.eventually(breaking.has_broken, "it broke off")
-
-        await system.stop_worker()
-        system.start_worker()
-
-        assert await outcome_of(system, "r1") == "done"
-        assert [made.status for made in system.sandbox.recordings()] == ["paused"]
-        await ends_well(system, customer)
 
 
 @pytest.mark.parametrize("point, outcome, times", [("before_request", "failed", 0), ("after_request", "done", 1)])
@@ -124,50 +84,4 @@ async def test_session_ends_past_a_recording_that_hangs(redis_server: RedisServe
         # The party whose call continues in the action's TwiML hears there that it is over.
         await system.sandbox.wait_until(lambda: {customer.status, agent.status} == {"completed"}, 2.5)
         assert (await outcome_of(system, "r1")).startswith("failed")
-        await system.settled()
-
-
-async def survey(_request: web.Request) -> web.Response:
-    return web.Response(text="<Response><Pause length='60'/></Response>", content_type="text/xml")
-
-
-@pytest.fixture
-async def survey_url() -> AsyncIterator[str]:
-    """TwiML of someone else."""
-    app = web.Application()
-    app.router.add_post("/survey", survey)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}/survey"
-    await runner.cleanup()
-
-
-@pytest.mark.parametrize("point", ["before_request", "after_request"])
-async def test_successor_sends_the_customer_away(
-    redis_server: RedisServer, tmp_path: Path, survey_url: str, point: str
-) -> None:
-    """No one is left alone in a conference, even if their next document begins again."""
-    directory = tmp_path / "directory.toml"
-    directory.write_text(f'[inbound."{NUMBER}"]\nagents = ["{AGENT}"]\nafter = "{survey_url}"\n')
-    system = LocalSystem(redis_server.url, CONFERRAL_DIRECTORY=directory)
-    breaking = system.worker_options["effect_checkpoint"] = Breaking(point, "redirect_to_url")
-    async with system:
-        customer, agent = await system.converted()
-        agent.hang_up()
-        await system.eventually(breaking.has_broken, "it broke off")
-
-        await system.stop_worker()
-        system.start_worker()
-
-        async def nothing_is_left_to_do() -> bool:
-            return not await system.client.hlen(system.keys.outbox(system.keys.partition_of(customer.sid)))
-
-        await system.eventually(nothing_is_left_to_do, "he is sent away")
-        assert (await system.session(customer.sid))["state"] == "ended"
-        await system.sandbox.wait_until(
-            lambda: system.sandbox.request_log.voice_requests("/survey", CallSid=customer.sid)
-        )
-        assert customer.status == "in-progress"
-        customer.hang_up()
         await system.settled()

@@ -1,5 +1,5 @@
-"""A worker's partitions when things are not as they should be: entries that make no sense, records that are broken,
-caches that forget, answers that get lost, scripts and keys that vanish."""
+"""A worker's partitions when things are not as they should be: records that are broken, versions that conflict,
+and caches that forget."""
 
 import asyncio
 from dataclasses import replace
@@ -7,12 +7,8 @@ from dataclasses import replace
 import pytest
 
 from conferral.statemachine.events import Convert
-from conferral.storage import scripts
 from conferral.storage.codecs import event_codec, session_codec
-from conferral.storage.connection.client import make_client
-from conferral.storage.coordinator import read_owners
 from tests.support.local_system import LocalSystem
-from tests.support.tcp_relay import Relay
 
 pytestmark = pytest.mark.redis
 
@@ -32,27 +28,6 @@ async def ends_well(system: LocalSystem, customer) -> None:
     await system.settled()
 
 
-@pytest.mark.parametrize("entry, reason", [
-    ({"foo": "bar"}, b"missing field type"),
-    ({"type": "sneeze", "session": "s"}, b"unknown type"),
-    ({"type": "convert", "session": b"\xff\xfe"}, b"not UTF-8"),
-    ({"type": "convert", "session": "s", "event": b'{"session_id": "\xff"}'}, b"not UTF-8"),
-    ({"type": "convert", "session": "s", "event": "{"}, b"invalid field event"),
-    ({"type": "convert"}, b"missing field event"),
-])  # fmt: skip
-async def test_invalid_event_is_dead_lettered_whole_and_the_worker_continues(system, entry, reason):
-    customer, _ = await system.talking()
-    stream = system.keys.events(system.keys.partition_of(customer.sid))
-    await system.client.xadd(stream, entry)
-    assert (await system.command("convert", customer.sid)).status == "done"
-    (letter,) = await letters(system)
-    assert letter[b"dead_reason"] == reason
-    assert letter[b"dead_stream"] == stream.encode()
-    for name, value in entry.items():
-        assert letter[name.encode()] == (value if isinstance(value, bytes) else value.encode())
-    await ends_well(system, customer)
-
-
 @pytest.mark.parametrize("entry", [
     {"type": "calls_read", "session": "s", "effect_id": "e1", "calls": "x" * 70_000},
     {"type": "calls_read", "session": "broken", "effect_id": "e1",
@@ -70,15 +45,6 @@ async def test_dead_lettered_outcome_leaves_no_mark_in_the_outbox(system, entry)
         return not await system.client.hexists(outbox, "e1") and not await system.client.xlen(stream)
 
     await system.eventually(is_gone, "entry and mark are gone")
-
-
-@pytest.mark.parametrize("entry", [{"foo": "bar"}, {"type": b"\xff"}, {"type": "convert", "session": "x" * 70_000}])
-async def test_malformed_command_is_dead_lettered_and_the_router_continues(system, entry):
-    customer, _ = await system.talking()
-    await system.client.xadd(system.keys.commands, entry)
-    assert (await system.command("convert", customer.sid)).status == "done"
-    assert len(await letters(system)) == 1
-    await ends_well(system, customer)
 
 
 @pytest.mark.parametrize("name, damaged", [("state", "flying"), ("version", "seven"), ("party_order", "")])
@@ -172,65 +138,6 @@ async def test_partitions_share_the_number_of_cached_sessions(redis_server):
         caches = [consumer.sessions for consumer in system.workers[0].ownership.consumers.values()]
         assert 0 < sum(map(len, caches)) <= 4
         assert len(caches) > 1
-
-
-async def test_flushed_scripts_do_not_affect_calls(system):
-    customer, _ = await system.talking()
-    for _ in range(3):
-        await system.client.script_flush()
-    assert (await system.command("convert", customer.sid)).status == "done"
-    await system.client.script_flush()
-    await ends_well(system, customer)
-
-
-@pytest.mark.parametrize("script", ["commit_batch", "finish_effect", "claim_command", "report_command", "fire_timers"])
-async def test_lost_answers_of_redis_are_recognised(redis_server, script):
-    """What was asked for has happened and the answer never came: asking again changes nothing."""
-    client = make_client(redis_server.url)
-    sha = await client.script_load(scripts.SCRIPTS[script].text)  # otherwise the first lost answer is a refusal
-    await client.aclose()
-    relay = Relay(redis_server.socket)
-    # Reports go out with the script's text, in one pipeline with others.
-    wanted = b"Writes a command's status" if script == "report_command" else sha.encode()
-    # A worker asks for all partitions at once over one connection, so its first timers may be one request.
-    relay.cut_reply(wanted, every=2)
-    async with relay, LocalSystem(relay.url, CONFERRAL_CONVERT_TIMEOUT=10) as system:
-        customer, agent = await system.talking()
-        entry = {"type": "convert", "session": customer.sid, "id": "c1"}
-        await system.client.xadd(system.keys.commands, entry)
-        await system.until(customer.sid, state="conferenced")
-        agent.hang_up()
-        session = await system.until(customer.sid, state="ended")
-        assert session["end_reason"] == "agent-left"
-        await system.settled()
-        assert system.redirects_of(agent) == 1
-        versions = [int(entry["version"]) for entry in await system.log(customer.sid)]
-        assert versions == list(range(1, len(versions) + 1))
-        assert relay.cut_off or script == "claim_command"
-
-
-async def test_flushed_redis_accepts_new_calls(system):
-    """Everything is gone: sessions that were live are no longer known, and the next call is taken as ever."""
-    old, _ = await system.talking()
-    await system.client.flushall()
-    await system.client.hset(system.keys.config, mapping={"partitions": system.keys.partitions, "schema": 1})
-    old.hang_up()
-    customer, _ = await system.talking()
-    assert (await system.command("convert", customer.sid)).status == "done"
-    await ends_well(system, customer)
-
-
-async def test_stopped_worker_leaves_its_leases_free(redis_server):
-    async with LocalSystem(redis_server.url) as system:
-        customer, _ = await system.talking()
-        assert await system.stop_worker() == 0
-        for partition in range(system.keys.partitions):
-            assert await system.client.hget(system.keys.lease(partition), "released") == b"1"
-        assert {owner.name for owner in (await read_owners(system.client, system.keys)).values()} == {""}
-        assert not await system.client.zcard(system.keys.workers)
-        system.start_worker()
-        assert (await system.command("convert", customer.sid)).status == "done"
-        await ends_well(system, customer)
 
 
 async def test_keys_of_an_ended_call_expire(system):

@@ -369,25 +369,3 @@ async def test_orders_fail_at_their_deadlines_while_twilio_is_away_and_only_prob
     assert loop.time() < 12, "ten seconds are the longest deadline"
     assert system.calls.asked[0] == "ending"
     assert system.executor.limiter.in_use == 0
-
-
-async def test_order_in_a_session_is_kept_while_twilio_is_busy():
-    system = ExecutorHarness(requests_max=4)
-    goes_on = asyncio.Event()
-    for session in range(6):
-        for number in range(3):
-            name = f"{session}-{number}"
-            system.calls.script[name].extend([goes_on, None] if number == 0 else [None])
-            system.submit(update(name, f"S{session}"))
-    system.executor.limiter.observe(RequestResult(429, 20429, 1.0, system.time.s))
-    await system.settle()
-    assert system.calls.at_once == 2, "of three"
-    goes_on.set()
-    for _ in range(20):
-        await system.settle()
-    assert len(system.calls.asked) == 18
-    for session in range(6):
-        assert [name for name in system.calls.asked if name.startswith(f"{session}-")] == [
-            f"{session}-{number}" for number in range(3)
-        ]
-    await system.executor.drain(1)

@@ -9,12 +9,9 @@ import pytest
 from conferral.operations.dead_letters import DeadLetters
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.statemachine.effects import HangUpCall, ReadCalls
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.consumer import batch_processor
-from conferral.worker.executor.execution import Job
-from tests.support.entries import entry_of
 from tests.support.local_system import LocalSystem
 from tests.support.outcomes import wait_for_outcome
 
@@ -106,15 +103,6 @@ async def test_command_whose_id_is_in_another_unit_is_as_good_as_any(system, ent
     await ends_well(system, customer)
 
 
-async def test_command_with_a_foreign_key_blocks_no_other(system):
-    customer, _ = await system.talking()
-    await system.client.set(system.keys.command("taken"), "another program's")
-    await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid, "id": "taken"})
-    assert (await system.command("convert", customer.sid)).status == "done"
-    assert await dead_reasons(system) == [b"Redis refuses one of its keys"]
-    await ends_well(system, customer)
-
-
 async def test_outcome_that_can_not_be_written_stops_nothing(system):
     customer, agent = await system.talking()
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=0.5)
@@ -131,45 +119,6 @@ async def test_outcome_that_can_not_be_written_stops_nothing(system):
     (letter,) = [letter for _, letter in await system.client.xrange(system.keys.dead)]
     assert letter[b"dead_reason"] == b"Redis refuses one of its keys"
     assert letter[b"dead_entry"] == b"report:later:done"
-
-
-async def test_refusals_that_pass_are_waited_out_also_inside_scripts(system, redis_server):
-    """Before Redis 7 an error that a script meets is wrapped, and its word stands inside the text."""
-    customer, agent = await system.talking()
-    await system.client.config_set("min-replicas-to-write", 1)
-    with redis_server.client() as other:
-        for _ in range(20):
-            assert other.ping()
-            await asyncio.sleep(0.02)  # a delay: spaces the pings
-    await system.client.config_set("min-replicas-to-write", 0)
-    assert (await system.command("convert", customer.sid)).status == "done"
-    assert system.redirects_of(agent) == 1
-    agent.hang_up()
-    await system.client.config_set("min-replicas-to-write", 1)
-    await asyncio.sleep(0.5)  # a delay: how long Redis refuses
-    await system.client.config_set("min-replicas-to-write", 0)
-    await system.until(customer.sid, state="ended")
-    await system.settled()
-
-
-async def test_full_redis_is_taken_over_and_drained(system):
-    system.end_calls_in_test()
-    customer, agent = await system.converted()
-    assert await system.stop_worker() == 0
-    agent.hang_up()
-    stream = system.keys.events(system.keys.partition_of(customer.sid))
-    await system.eventually(lambda: system.client.xlen(stream), "the callbacks are stored")
-    await system.client.xadd(stream, {"foo": "bar"})
-    await system.client.config_set("maxmemory", "100kb")
-    try:
-        system.start_worker()
-        session = await system.until(customer.sid, state="ended")
-        assert session["end_reason"] == "agent-left"
-        await system.eventually(lambda: system.client.xlen(system.keys.dead), "the odd entry is put aside")
-        await system.sandbox.wait_until(lambda: not system.sandbox.live_calls(), timeout_s=60)
-    finally:
-        await system.client.config_set("maxmemory", "0")
-    await system.settled()
 
 
 async def test_timer_set_while_due_ones_are_moved_is_not_lost(system, monkeypatch):
@@ -248,34 +197,6 @@ async def test_key_of_another_type_makes_no_poison(system):
     await ends_well(system, customer)
 
 
-async def test_rolled_back_history_is_verified_before_anything_is_sent_again(system):
-    """Redis is set back to before the conversion: the same effect is decided again, and found to have been done."""
-    customer, agent = await system.talking()
-    partition = system.keys.partition_of(customer.sid)
-    names = [
-        *(name(partition) for name in (system.keys.lease, system.keys.outbox, system.keys.timers)),
-        system.keys.session(customer.sid),
-        system.keys.log(customer.sid),
-    ]
-    copies = {name: await system.client.dump(name) for name in names}
-    assert (await system.command("convert", customer.sid, id="c1")).status == "done"
-    log = await system.log(customer.sid)
-    for name, copy in copies.items():
-        await system.client.delete(name)
-        if copy is not None:
-            await system.client.restore(name, 0, copy)
-    stream = system.keys.events(partition)
-    await system.client.xadd(stream, entry_of("convert", customer.sid, token="c1"))
-    for label, call, number in (("agent-1", agent.sid, 1), ("customer-1", customer.sid, 2)):
-        conference = (await system.sandbox_conference()).sid
-        joined = {"source": conference, "sequence": number, "conference_sid": conference, "call_sid": call}
-        await system.client.xadd(stream, entry_of("participant_joined", customer.sid, **joined, label=label))
-    await system.until(customer.sid, state="conferenced")
-    assert len(log) > 5
-    await ends_well(system, customer)
-    assert system.redirects_of(agent) == 1
-
-
 async def test_live_session_is_checked_once_after_a_rollback(system):
     """No call is missing, and no caller is alone; Twilio is asked all the same."""
     customer, _ = await system.converted()
@@ -330,30 +251,6 @@ async def test_timers_of_an_older_copy_of_redis_are_found(system):
     await system.settled()
 
 
-async def test_released_lease_is_taken_at_once(redis_server):
-    clock = SystemClock()
-    async with LocalSystem(redis_server.url, lease_ms=60_000) as system:
-        customer, _ = await system.talking()
-        system.start_worker()
-        await system.eventually(lambda: _alive(system, 2), "two workers are alive")
-        began_s = clock.monotonic_s()
-        assert await system.stop_worker(0) == 0
-        second = system.workers[1]
-
-        async def has_all() -> bool:
-            return len(second.ownership.consumers) == system.keys.partitions
-
-        await system.eventually(has_all, "the second worker holds everything", timeout_s=60)
-        # Expiry would take a minute: only the hand-over can have done it.
-        assert clock.monotonic_s() - began_s < 10
-        assert (await system.command("convert", customer.sid)).status == "done"
-        await ends_well(system, customer)
-
-
-async def _alive(system: LocalSystem, count: int) -> bool:
-    return await system.client.zcard(system.keys.workers) == count
-
-
 @pytest.mark.soak
 async def test_stop_takes_no_longer_than_promised_though_redis_is_silent(redis_server):
     clock = SystemClock()
@@ -373,47 +270,3 @@ async def test_stop_takes_no_longer_than_promised_though_redis_is_silent(redis_s
         await system.until(customer.sid, state="conferenced")
         await ends_well(system, customer)
         assert system.redirects_of(agent) == 1
-
-
-async def test_sessions_that_ended_are_not_kept_in_memory(system):
-    customer, agent = await system.talking()
-    held = system.workers[0].ownership.consumers[system.keys.partition_of(customer.sid)]
-    await ends_well(system, customer)
-    await system.client.xadd(
-        system.keys.events(held.number),
-        {
-            "type": "call_progressed",
-            "session": customer.sid,
-            "party": "agent",
-            "call_sid": agent.sid,
-            "status": "completed",
-        },
-    )
-    await system.settled()
-    assert len(held.sessions) == 0
-
-
-async def test_stray_leg_is_hung_up_without_dropping_the_sessions_other_work(system):
-    """Only the end of a session withdraws what it has not sent yet."""
-    customer, _ = await system.talking()
-    partition = system.keys.partition_of(customer.sid)
-    executor = system.workers[0].executor
-    metrics = system.workers[0].metrics
-
-    def finished() -> float:
-        samples = (sample for metric in metrics.effects.collect() for sample in metric.samples)
-        return sum(sample.value for sample in samples if sample.name.endswith("_total"))
-
-    before = finished()
-    read = ReadCalls(
-        effect_id="r", session_id=customer.sid, parent_call_sid=customer.sid, with_conference=False, read_version=0
-    )
-    executor.submit(Job(effect=read, partition=partition, committed_at_ms=0))
-    stray = HangUpCall(effect_id="h", session_id=customer.sid, call_sid="CA" + "9" * 32)
-    executor.submit(Job(effect=stray, partition=partition, committed_at_ms=0))
-
-    async def all_done() -> bool:
-        return finished() == before + 2
-
-    await system.eventually(all_done, "a read and a hang-up")
-    await ends_well(system, customer)

@@ -17,33 +17,6 @@ def every_callback_is_lost(system: LocalSystem) -> None:
     system.sandbox.faults.fail_fetches("/voice/dial-action", status=500, count=100)
 
 
-def touched(system: LocalSystem, sids: list[str]) -> list[str]:
-    """Requests that name one of these."""
-    return [entry.path for entry in system.sandbox.request_log.rest if any(sid in entry.path for sid in sids)]
-
-
-async def test_lone_participant_is_found_and_foreigners_are_left_alone(redis_server: RedisServer) -> None:
-    async with LocalSystem(redis_server.url, CONFERRAL_SWEEP_INTERVAL=INTERVAL_S) as system:
-        system.end_calls_in_test()
-        foreign = [call.sid for call in system.sandbox.add_foreign_calls(3, age_s=60)]
-        foreign.append(system.sandbox.add_foreign_conference("lunch", age_s=60))
-        customer, agent = await system.converted()
-        every_callback_is_lost(system)
-        # From here on nothing but the sweep can find it.
-        await system.eventually(lambda: waits_for_nothing(system, customer.sid), "the conversion is over in every way")
-
-        agent.hang_up()
-        session = await system.until(customer.sid, state="ended")
-
-        assert session["end_reason"] == "agent-left"
-        await system.settled()
-        log = await system.log(customer.sid)
-        assert any(entry.get("details") == f'{{"finding":"call-missing","call_sid":"{agent.sid}"}}' for entry in log)
-        assert customer.status == "completed"
-        assert touched(system, foreign) == []
-        assert [system.sandbox.model.state.calls[sid].status for sid in foreign[:3]] == ["in-progress"] * 3
-
-
 async def waits_for_nothing(system: LocalSystem, session_id: str) -> bool:
     """Neither for an answer of Twilio's nor for a moment, but for the one at which it is a day old."""
     partition = system.keys.partition_of(session_id)
