@@ -64,7 +64,6 @@ class CredentialsWatch:
         self._read_account = read_account
         #: What the last answer said.
         self.last = ""
-        self._is_refused = False
 
     def observe(self, answer: RequestResult) -> None:
         """Note an answer of Twilio's."""
@@ -79,19 +78,15 @@ class CredentialsWatch:
     async def run(self, stop: asyncio.Event) -> None:
         """Check after each refusal, and while the credentials are refused."""
         while not stop.is_set():
-            if self._is_refused or self.last == REFUSED:
+            if self.last == REFUSED:
                 await self._check()
             await pause(stop, CREDENTIALS_PAUSE_S if self._core.standby.is_on else CHECK_EVERY_S)
 
     async def _check(self) -> None:
         """Confirm a refusal by a read that these credentials allow."""
-        try:
+        with suppress(ProviderError):
             await self._read_account()
-        except ProviderError:
-            self._is_refused = self.last == REFUSED
-        else:
-            self._is_refused = False
-        is_on = self._is_refused and await self._is_other_accepted()
+        is_on = self.last == REFUSED and await self._is_other_accepted()
         if is_on != self._core.standby.is_on:
             self._core.standby.is_on = is_on
             self._core.metrics.worker_standby.set(is_on)

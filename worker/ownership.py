@@ -130,10 +130,6 @@ class Ownership:
 
     # ---- what others ask ---------------------------------------------------------------------------------------------
 
-    def now_ms(self, _partition: int = 0) -> int:
-        """Return Redis's time without its steps, Unix milliseconds."""
-        return self._core.store_clock.now_ms()
-
     @property
     def may_send_now(self) -> bool:
         """Whether requests may leave now, for whatever this worker owns."""

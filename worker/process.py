@@ -25,11 +25,10 @@ from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
-from conferral.worker.credentials import CredentialsWatch
 from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
 from conferral.worker.ownership import Ownership
-from conferral.worker.readiness import serve_monitoring
+from conferral.worker.readiness import find_problems, find_warnings, serve_monitoring
 from conferral.worker.wiring import Connections, WorkerParts
 
 log = structlog.get_logger()
@@ -83,9 +82,7 @@ class Worker:
         self._process = process_registry.Process(self.name, "worker", self.schema.supported, version("conferral"))
         self.executor: Executor | None = None
         self.ownership: Ownership | None = None
-        self._find_problems: Callable[[], Awaitable[list[str]]] | None = None
-        self._find_warnings: Callable[[], Awaitable[list[str]]] | None = None
-        self._credentials: CredentialsWatch | None = None
+        self._parts: WorkerParts | None = None
         #: Why the worker has not started.
         self._start_problem = "redis: not reached yet"
 
@@ -135,11 +132,13 @@ class Worker:
 
     async def problems(self) -> list[str]:
         """Return why the worker is not ready, one line each; empty if it is."""
-        return await self._find_problems() if self._find_problems is not None else [self._start_problem]
+        if self._parts is None:
+            return [self._start_problem]
+        return await find_problems(self._parts.core, self._parts.ownership, self._parts.executor.limiter)
 
     async def warnings(self) -> list[str]:
         """Return what else a person must change, one line each."""
-        return await self._find_warnings() if self._find_warnings is not None else []
+        return await find_warnings(self._parts.core) if self._parts is not None else []
 
     def _make_parts(self, connections: Connections, keys: Keys) -> WorkerParts:
         core = WorkerCore(
@@ -153,8 +152,7 @@ class Worker:
             self._environment.lease_ms,
         )
         parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self.current_policy)
-        self.ownership, self.executor, self._find_problems = parts.ownership, parts.executor, parts.find_problems
-        self._find_warnings, self._credentials = parts.find_warnings, parts.credentials
+        self._parts, self.ownership, self.executor = parts, parts.ownership, parts.executor
         return parts
 
     def _with_restarts(self, stop: asyncio.Event, name: str, work: Callable[[], Awaitable[None]]) -> Awaitable[None]:
@@ -245,7 +243,7 @@ class Worker:
             await pause(stop, until_tick_s(CONFIG_CHECK_EVERY_S))
 
     def _registration(self) -> process_registry.Process:
-        twilio = "" if self._credentials is None else self._credentials.last
+        twilio = "" if self._parts is None else self._parts.credentials.last
         return replace(self._process, stats=stats_of(self.metrics), twilio=twilio)
 
     async def _check_redis(self, client: Client, keys: Keys) -> None:

@@ -33,10 +33,8 @@ from conferral.worker.executor.dial_pace import RequestPermit
 from conferral.worker.executor.executor import ExecutionContext, Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.ownership import Ownership
-from conferral.worker.readiness import find_problems, find_warnings
 from conferral.worker.router.caller_ids import CallerIdChecker
-from conferral.worker.router.command_router import CommandRouter
-from conferral.worker.router.command_routing import CommandRules
+from conferral.worker.router.command_router import CommandRouter, CommandRules
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
@@ -100,13 +98,10 @@ class WorkerParts:
         self._twilio_time = TwilioTime(connections.http.twilio_clock, by_token, settings.account_sid)
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
-        limiter = self.executor.limiter
         account = AccountReader(rest_client(settings, connections.http), settings)
         self.credentials = CredentialsWatch(core, account.read)
-        connections.http.observe(limiter.observe)
+        connections.http.observe(self.executor.limiter.observe)
         connections.http.observe(self.credentials.observe)
-        self.find_problems = partial(find_problems, core, self.ownership, limiter)
-        self.find_warnings = partial(find_warnings, core)
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
         self.session_recovery = SessionRecovery(
@@ -148,13 +143,15 @@ class WorkerParts:
         return (self._settings.number, *self._directory.current.numbers)
 
     def _make_executor(self, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
-        core, ownership = self.core, self.ownership
+        core, ownership, now_ms = self.core, self.ownership, self.core.store_clock.now_ms
         context = ExecutionContext(
             twilio=twilio,
-            outbox=OutboxWriter(self.partition_store, dial_claims, core.keys, ownership.consumers, ownership.now_ms),
+            outbox=OutboxWriter(
+                self.partition_store, dial_claims, core.keys, ownership.consumers, core.store_clock.now_ms
+            ),
             may_send=ownership.may_send,
             clock=core.clock,
-            now_ms=ownership.now_ms,
+            now_ms=now_ms,
             twilio_now_ms=self._twilio_time.now_ms,
             metrics=core.metrics,
             rng=self._environment.rng,

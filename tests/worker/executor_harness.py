@@ -356,7 +356,7 @@ class ExecutorHarness:
                 "outbox": self.records,
                 "may_send": self.may_send,
                 "clock": self.time,
-                "now_ms": lambda _partition: self.time.now_ms(),
+                "now_ms": self.time.now_ms,
                 "twilio_now_ms": self.twilio_now_ms,
                 "metrics": self.metrics,
                 "rng": random.Random(7),

@@ -42,7 +42,7 @@ def test_outcome_is_counted_and_logged_once(
         metrics = Metrics()
         execution: Any = SimpleNamespace(
             job=Job(effect=EFFECT, partition=2, committed_at_ms=committed_at_ms), attempts=3, internal_error="",
-            context=SimpleNamespace(metrics=metrics, now_ms=lambda _partition: 1_000),
+            context=SimpleNamespace(metrics=metrics, now_ms=lambda: 1_000),
         )  # fmt: skip
         with capture_logs() as lines:
             log_outcome(execution, outcome)
@@ -57,7 +57,7 @@ def test_outcome_is_counted_and_logged_once(
 def test_internal_error_is_logged_as_the_reason() -> None:
     execution: Any = SimpleNamespace(
         job=Job(effect=EFFECT, partition=2, committed_at_ms=1_000), attempts=1, internal_error="KeyError",
-        context=SimpleNamespace(metrics=Metrics(), now_ms=lambda _partition: 1_000),
+        context=SimpleNamespace(metrics=Metrics(), now_ms=lambda: 1_000),
     )  # fmt: skip
     with capture_logs() as lines:
         log_outcome(execution, unknown(EFFECT))

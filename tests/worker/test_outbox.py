@@ -75,7 +75,7 @@ class Desk:
     def recorder(self, *flaky: str) -> OutboxWriter:
         access: Any = Flaky(self.access, *flaky)
         dials: Any = Flaky(self.dials, *flaky)
-        return OutboxWriter(access, dials, self.keys, self.held, lambda _partition: 7_000)
+        return OutboxWriter(access, dials, self.keys, self.held, lambda: 7_000)
 
     async def order(self, effect: Effect) -> None:
         await self.client.hset(self.keys.outbox(0), effect.effect_id, effect_codec.encode(OutboxEntry(effect, 1_000)))

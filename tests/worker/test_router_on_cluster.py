@@ -22,10 +22,9 @@ from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.core import WorkerCore
-from conferral.worker.router import command_routing
+from conferral.worker.router import command_router
 from conferral.worker.router.caller_ids import CallerIdChecker
-from conferral.worker.router.command_router import CommandRouter
-from conferral.worker.router.command_routing import CommandRules
+from conferral.worker.router.command_router import CommandRouter, CommandRules
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.support.memory_redis import MemoryServer
 from tests.support.split_redis import SplitClient
@@ -168,14 +167,14 @@ async def test_idle_router_only_waits_for_commands(cluster: Cluster) -> None:
 
 @with_cluster
 async def test_error_that_no_code_foresaw_costs_one_command(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    resolve = command_routing.resolve_destinations
+    resolve = command_router.resolve_destinations
 
     def fail(parsed: Any, *given: Any) -> Any:
         if parsed.session == SICK:
             raise ZeroDivisionError
         return resolve(parsed, *given)
 
-    monkeypatch.setattr(command_routing, "resolve_destinations", fail)
+    monkeypatch.setattr(command_router, "resolve_destinations", fail)
     with capture_logs() as lines:
         await cluster.give("c1", SICK)
         await cluster.give("c2")

@@ -53,7 +53,7 @@ async def test_timer_does_not_wait_for_partitions_whose_node_is_silent(
     await fail_partitions(team, member, repeat(StoreUnreachableError("no answer")), asked)
     await team.passes(3.0)
     for _ in range(5):
-        due_ms = member.keeper.now_ms() + 700
+        due_ms = member.context.core.store_clock.now_ms() + 700
         await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": due_ms})
         await team.client.sadd(team.keys.live(HEARD), "s1")
         member.keeper.consumers[HEARD].timers.note_set(due_ms)
@@ -74,7 +74,7 @@ async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(team: Worker
         return 1, None
 
     access.fire_timers = fire_timers
-    due_ms = member.keeper.now_ms() + 700
+    due_ms = member.context.core.store_clock.now_ms() + 700
     consumer.timers.note_set(due_ms)
     await team.passes(1.0)
     assert fired_at_ms[0] == due_ms

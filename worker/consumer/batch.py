@@ -66,7 +66,7 @@ class DecidedBatch:
 
 
 def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int, policy: Policy) -> list[Decision]:
-    """Decide events in order, without I/O; `now_ms` is partition time."""
+    """Decide events in order, without I/O; `now_ms` is this worker's time."""
     sessions, decisions = dict(sessions), []
     for event in events:
         before = sessions[event.session_id]
@@ -88,8 +88,8 @@ def in_our_time(session: Session, now_ms: int) -> Session:
     return session if ahead_ms < CLOCK_JUMP_MS else moved_back(session, ahead_ms)
 
 
-def in_partition_time(event: Event, now_ms: int, twilio_now_ms: int | None) -> Event:
-    """Return an event with its time as partition time: equally long ago.
+def event_in_our_time(event: Event, now_ms: int, twilio_now_ms: int | None) -> Event:
+    """Return an event with its time as this worker's: equally long ago.
 
     Twilio's timestamps can't be compared with a session's times. Without Twilio's time, the event's is unknown (0).
     """

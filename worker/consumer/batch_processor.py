@@ -20,7 +20,7 @@ from conferral.storage.codecs.record_codec import CorruptHashError
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError
-from conferral.worker.consumer.batch import Decision, decide, discard, encode, in_our_time, in_partition_time
+from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
 from conferral.worker.consumer.post_commit import PAUSE_S
@@ -130,7 +130,7 @@ class BatchProcessor:
     async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
         """Decide events in order, and commit the decisions together."""
         now_ms, twilio_now_ms = self._clock.now_ms(), self._context.twilio_now_ms()
-        timed = [in_partition_time(event, now_ms, twilio_now_ms) for _, event in events]
+        timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
         with _deciding():
             current = {name: in_our_time(session, now_ms) for name, session in sessions.items()}
             decisions = decide(timed, current, now_ms, self._context.policy())

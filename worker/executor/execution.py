@@ -76,8 +76,8 @@ class ExecutionContext:
     #: Whether, as far as this process knows, no other worker owns it; checked again once a request has a connection.
     is_ours: Callable[[int], bool] = lambda _partition: True
     clock: Clock
-    #: A partition's time, Unix milliseconds.
-    now_ms: Callable[[int], int]
+    #: This worker's time, Unix milliseconds.
+    now_ms: Callable[[], int]
     #: Twilio's time, Unix milliseconds; raises a `ProviderError` if that is not known yet.
     twilio_now_ms: Callable[[], Awaitable[int]]
     metrics: Metrics
@@ -185,7 +185,7 @@ class Execution:
         self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
         if job.may_have_been_sent and not self._is_at_most_once:
-            now_ms = context.now_ms(job.partition)
+            now_ms = context.now_ms()
             until_ms = now_ms if job.sent_until_ms is None else min(job.sent_until_ms, now_ms)
             self._mark_unknown(context.clock.monotonic_s() - (now_ms - until_ms) / 1000)
         outcome = await self._run()
@@ -453,7 +453,7 @@ def _count_request(context: ExecutionContext, job: Job, attempt: int) -> None:
     if attempt > 1:
         context.metrics.effect_retries.labels(job.effect.kind).inc()
     elif published_ms is not None:
-        context.metrics.command_to_rest.observe(max(0, context.now_ms(job.partition) - published_ms) / 1000)
+        context.metrics.command_to_rest.observe(max(0, context.now_ms() - published_ms) / 1000)
 
 
 def _may_be_done(effect: Effect, error: ProviderError) -> bool:

@@ -211,7 +211,7 @@ async def _run_to_outcome(execution: Execution) -> Job | None:
         follow_up = await context.outbox.finish(job.effect, outcome)
         if follow_up is None:
             return None
-        return Job(effect=follow_up, partition=job.partition, committed_at_ms=context.now_ms(job.partition))
+        return Job(effect=follow_up, partition=job.partition, committed_at_ms=context.now_ms())
     # If the real outcome can't be written, record a minimal one. Failing that, leave the effect in the outbox.
     assert boundary.unexpected is not None
     reason = boundary.unexpected.reason
@@ -239,7 +239,7 @@ def log_outcome(execution: Execution, outcome: JobOutcome) -> None:
         "party": effect.party,
         "attempt": execution.attempts,
         # From the commit, as a waiting caller experiences it.
-        "duration_ms": max(0, execution.context.now_ms(execution.job.partition) - execution.job.committed_at_ms),
+        "duration_ms": max(0, execution.context.now_ms() - execution.job.committed_at_ms),
         "outcome": result,
         "status": status,
         "code": code,

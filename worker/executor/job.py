@@ -21,7 +21,7 @@ class JobObsoleteError(ConferralError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A committed effect to execute; times are Unix ms of partition time."""
+    """A committed effect to execute; times are Unix ms of this worker's clock."""
 
     effect: Effect
     partition: int
@@ -29,7 +29,7 @@ class Job:
     #: Restored from another worker, which may have sent it: verify first.
     may_have_been_sent: bool = False
     command_published_at_ms: int | None = None
-    #: When another worker may last have sent it, Unix milliseconds of partition time; None: now.
+    #: When another worker may last have sent it, Unix milliseconds; None: now.
     sent_until_ms: int | None = None
     #: The earliest that any history could have sent it, Unix milliseconds; None: its commit. For searches of calls.
     sent_since_ms: int | None = None

@@ -46,7 +46,7 @@ class OutboxWriter:
     _dial_claims: DialClaims
     _keys: Keys
     _held: Mapping[int, HeldLease]
-    _now_ms: Callable[[int], int]
+    _now_ms: Callable[[], int]
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
         """Record an outcome; if the session has ended, return its call's hang-up.
@@ -70,7 +70,7 @@ class OutboxWriter:
             call_sid=call_sid,
         )
         await self._with_retries(
-            effect.session_id, lambda: self._dial_claims.append_effect(partition, stray, self._now_ms(partition))
+            effect.session_id, lambda: self._dial_claims.append_effect(partition, stray, self._now_ms())
         )
         return stray
 

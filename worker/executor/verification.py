@@ -97,14 +97,14 @@ class TwilioTimes:
     """Turns a job's times into Twilio's: those equally long ago."""
 
     job: Job
-    #: A partition's time, Unix milliseconds.
-    partition_now_ms: Callable[[int], int]
+    #: This worker's time, Unix milliseconds.
+    worker_now_ms: Callable[[], int]
     #: Twilio's time, Unix milliseconds; raises a `ProviderError` if it is not known.
     now_ms: Callable[[], Awaitable[int]]
 
-    async def of(self, partition_ms: int) -> int:
-        """Return Twilio's time of a moment in partition time, Unix milliseconds."""
-        return await self.now_ms() - (self.partition_now_ms(self.job.partition) - partition_ms)
+    async def of(self, worker_ms: int) -> int:
+        """Return Twilio's time of a moment in our time, Unix milliseconds."""
+        return await self.now_ms() - (self.worker_now_ms() - worker_ms)
 
     async def first_sent_ms(self, sent_at_ms: int | None) -> int:
         """Return since when the dial may have been sent, Unix milliseconds.

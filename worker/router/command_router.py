@@ -1,7 +1,12 @@
-"""Command router: one worker at a time routes all commands, in order."""
+"""Command router: one worker at a time routes all commands, in order.
+
+It claims a command's id, and appends the command to its session's stream. Both may be repeated, but only the claim
+decides, so a duplicate command has one outcome.
+"""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -11,12 +16,24 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.outage import log_unreachable
+from conferral.statemachine.events import Call
+from conferral.statemachine.ids import ID_PATTERN
+from conferral.statemachine.step import CommandReport, CommandStatus
+from conferral.storage import scripts
+from conferral.storage.codecs import event_codec
+from conferral.storage.codecs.effect_codec import ReportCommand
+from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
+from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import is_cluster, store_errors
-from conferral.storage.partition.partition_store import Entry
+from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
+from conferral.telephony.addresses import AllowList
+from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.core import WorkerCore
-from conferral.worker.router.command_routing import CommandRouting, CommandRules, given_id, session_reference
+from conferral.worker.dead_letters import count_dead_letter
+from conferral.worker.router.caller_ids import CallerIdChecker
+from conferral.worker.router.destination_resolver import resolve_destinations, without_destinations
 
 log = structlog.get_logger()
 
@@ -28,6 +45,17 @@ COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRules:
+    """What commands may ask for."""
+
+    allowed: AllowList
+    #: The directory's current addresses by name.
+    names: Callable[[], Mapping[str, str]]
+    conference_names: ConferenceNames
+    caller_ids: CallerIdChecker
+
+
 class CommandRouter:
     """Routes commands while this worker owns the task."""
 
@@ -35,8 +63,11 @@ class CommandRouter:
         self, core: WorkerCore, reads: BlockingReads, rules: CommandRules, is_ours: Callable[[], bool]
     ) -> None:
         self._core = core
+        self._client = core.client
+        self._keys = core.keys
+        self._metrics = core.metrics
         self._reads = reads
-        self._routing = CommandRouting(core, rules)
+        self._rules = rules
         self._is_ours = is_ours
         self._log_limit = LogRateLimit(core.clock)
         self._counted_at_s: float | None = None
@@ -44,7 +75,7 @@ class CommandRouter:
     async def run(self, stop: asyncio.Event) -> None:
         """Route commands until the process stops."""
         stopping = asyncio.ensure_future(stop.wait())
-        stopping.add_done_callback(lambda _: self._reads.interrupt(self._core.keys.commands))
+        stopping.add_done_callback(lambda _: self._reads.interrupt(self._keys.commands))
         try:
             while not stop.is_set():
                 try:
@@ -52,7 +83,7 @@ class CommandRouter:
                         await self._check_stream()
                         await self._route_stream(stop)
                     else:
-                        self._core.metrics.commands_waiting.set(0)
+                        self._metrics.commands_waiting.set(0)
                         await pause(stop, until_tick_s(PAUSE_S))
                 except StoreError as error:
                     self._log_unreachable(error)
@@ -92,24 +123,24 @@ class CommandRouter:
 
     def _needs(self, entry: Entry) -> tuple[set[str], set[str]]:
         """Return the keys that order a command, and a cluster's nodes of its keys."""
-        keys, client = self._core.keys, self._core.client
-        command, name = given_id(entry), session_reference(entry) or entry.entry_id
+        keys, client = self._keys, self._client
+        command, name = _given_id(entry), _session_reference(entry) or entry.entry_id
         ordered = {keys.command(command), keys.session(name)}
         return ordered, {client.node_of(key) for key in (*ordered, keys.call(name))} if is_cluster(client) else set()
 
     async def _read(self, after: str) -> list[Entry]:
         with store_errors():
-            found = await self._reads.read(self._core.keys.commands, BATCH_MAX, after=after)
+            found = await self._reads.read(self._keys.commands, BATCH_MAX, after=after)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
 
     async def _route(self, entry: Entry) -> None:
         """Route a command; an unexpected error costs only this one."""
         with contain(
-            ItemKind.TASK, self._core.metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
+            ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
         ) as boundary:
-            await self._routing.route(entry)
+            await self._route_or_reject(entry)
         if boundary.unexpected is not None:
-            await self._routing.give_up(entry, boundary.unexpected.reason)
+            await self._give_up(entry, boundary.unexpected.reason)
 
     def _log_unreachable(self, error: StoreError) -> None:
         if self._log_limit.count("store_unreachable", LOG_EVERY_S):
@@ -123,10 +154,173 @@ class CommandRouter:
         now_s = self._core.clock.monotonic_s()
         if self._counted_at_s is not None and now_s - self._counted_at_s < COUNT_EVERY_S:
             return
-        self._counted_at_s, waiting = now_s, await command_stream.count_waiting(self._core.client, self._core.keys)
-        self._core.metrics.commands_waiting.set(waiting)
+        self._counted_at_s, waiting = now_s, await command_stream.count_waiting(self._client, self._keys)
+        self._metrics.commands_waiting.set(waiting)
         is_exceeded = waiting > command_stream.COMMANDS_MAX
         if is_exceeded and self._log_limit.count("command_limit_exceeded", LOG_EVERY_S):
             log.warning("command_limit_exceeded", count=waiting, task="router")
-        if not waiting and await command_stream.restart_if_ahead(self._core.client, self._core.keys):
+        if not waiting and await command_stream.restart_if_ahead(self._client, self._keys):
             log.error("command_stream_restarted", task="router")
+
+    # ---- one command; all steps are safe to repeat
+
+    async def _route_or_reject(self, entry: Entry) -> None:
+        """Route, reject, or dead-letter a command, and remove it from the stream."""
+        fields = _text_of(entry)
+        if fields is None or not fields.get("type"):
+            await self._dead_letter(entry, "missing field type" if fields is not None else "not UTF-8 or over 64 KiB")
+        else:
+            try:
+                await self._route_command(entry, fields)
+            except StoreUnreachableError:
+                raise
+            except StoreError:
+                # A key holds a foreign type. Later commands must not be blocked.
+                await self._dead_letter(entry, "Redis refuses one of its keys")
+        await self._remove(entry)
+
+    async def _give_up(self, entry: Entry, reason: str) -> None:
+        """Dead-letter a command after an unexpected error; report it as failed."""
+        await self._dead_letter(entry, reason)
+        try:
+            command_id = command_stream.command_id_of(_text_of(entry) or {}, entry.entry_id)
+        except BadCommandError:
+            pass  # no one could query such an id
+        else:
+            report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
+            await report_command(self._client, self._keys, ReportCommand("", report))
+        await self._remove(entry)
+
+    async def _remove(self, entry: Entry) -> None:
+        with store_errors():
+            await self._client.xdel(self._keys.commands, entry.entry_id)
+
+    async def _dead_letter(self, entry: Entry, reason: str) -> None:
+        refusal = await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
+        if count_dead_letter(self._metrics, entry.entry_id, reason, refusal):
+            log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, task="router")
+
+    async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
+        try:
+            command_id = command_stream.command_id_of(fields, entry.entry_id)
+        except BadCommandError as error:
+            # No one could query an outcome under such an id.
+            await self._refuse(entry.entry_id, entry, str(error))
+            return
+        refused = ""
+        try:
+            parsed = parse(fields)
+            try:
+                parsed = resolve_destinations(parsed, self._rules.names(), self._rules.allowed)
+                if caller_id := parsed.values.get("caller_id"):
+                    await self._rules.caller_ids.check(str(caller_id))
+            except BadCommandError as error:
+                # The session logs the refusal.
+                if parsed.event_type is Call or await self._find_session(parsed.session) is None:
+                    raise
+                refused, parsed = str(error), without_destinations(parsed)
+        except BadCommandError as error:
+            await self._refuse(command_id, entry, str(error))
+            return
+        claim = self._new_session if parsed.event_type is Call else self._existing_session
+        session_id = await claim(command_id, entry, parsed)
+        if session_id is None:
+            return
+        event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
+        if refused:
+            event = replace(event, refused=refused)
+        if isinstance(event, Call) and parsed.session:
+            event = replace(event, conference_name=self._rules.conference_names.make(session_id, command_id))
+        with store_errors():
+            stream = self._keys.events(self._keys.partition_of(session_id))
+            await self._client.xadd(stream, event_codec.encode(event))
+        log.info("command_routed", command_id=command_id, command=event.name, session_id=event.session_id)
+
+    async def _find_session(self, reference: str) -> str | None:
+        """Return the session of an id or a call; None if there is none."""
+        with store_errors():
+            pipeline = self._client.pipeline()
+            pipeline.get(self._keys.call(reference))
+            pipeline.exists(self._keys.session(reference))
+            of_call, exists = await pipeline.execute()
+        if of_call is not None:
+            return str(of_call.decode())
+        return reference if exists else None
+
+    async def _existing_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
+        """Claim the id and return the session; None if it is rejected or routed."""
+        # A value that may be a phone number must not be stored.
+        reference = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
+        if await self._claim(command_id, entry, reference) is None:
+            return None
+        session_id = await self._find_session(parsed.session)
+        if session_id is None:
+            await self._reject(command_id, "", command_stream.unknown_session(parsed.session))
+        return session_id
+
+    async def _new_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
+        """Claim the id and return the session it opens; None if there is none.
+
+        The claim stores whether the session's id was free, so a repetition takes the same path.
+        """
+        new_id = parsed.session or command_stream.session_id_of(command_id)
+        is_free = await self._find_session(new_id) is None
+        claimed = await self._claim(command_id, entry, new_id if is_free else "")
+        if claimed is None:
+            return None
+        if claimed == new_id:
+            return new_id
+        remedy = () if parsed.session else ("give the command another id",)
+        await self._reject(command_id, "", command_stream.existing_session(*remedy))
+        return None
+
+    async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
+        """Claim an id, for one outcome; return its session, None if it is taken."""
+        fields = entry.text()
+        digest, by = command_stream.digest_of(fields), command_stream.sender_of(fields)
+        with store_errors():
+            owner, claimed_for = await scripts.claim_command(
+                self._client, [self._keys.command(command_id)], [entry.entry_id, session, digest, COMMAND_TTL_S, by]
+            )
+        if int(owner) == 1:
+            return str(claimed_for.decode())
+        if int(owner) == 0:
+            log.info("command_deduplicated", command_id=command_id, entry_id=entry.entry_id)
+        else:
+            # The first command keeps the outcome. Its digest shows the second sender that it is not theirs.
+            log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
+        return None
+
+    async def _refuse(self, command_id: str, entry: Entry, reason: str) -> None:
+        # Its `session` may be anything, such as a token: store only a known id. A `call` names a new session.
+        reference = "" if (_text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
+        session_id = await self._find_session(reference) if reference else None
+        if (claimed := await self._claim(command_id, entry, session_id or "")) is not None:
+            await self._reject(command_id, claimed, reason)
+
+    async def _reject(self, command_id: str, session: str, reason: str) -> None:
+        report = CommandReport(command_id, CommandStatus.REJECTED, reason)
+        await report_command(self._client, self._keys, ReportCommand(session, report))
+        log.info("command_rejected", command_id=command_id, reason=reason)
+
+
+def _text_of(entry: Entry) -> dict[str, str] | None:
+    """Return the entry's fields; None if they are not UTF-8 or too large."""
+    try:
+        return entry.text()
+    except BadEntryError:
+        return None
+
+
+def _given_id(entry: Entry) -> str:
+    """Return the command's id as its sender gave it, or the entry's."""
+    return (_text_of(entry) or {}).get("id") or entry.entry_id
+
+
+def _session_reference(entry: Entry) -> str:
+    """Return the command's session reference or new session's id, or empty."""
+    fields = _text_of(entry) or {}
+    reference = fields.get("session", "")
+    if not reference and fields.get("type") == Call.name:
+        reference = command_stream.session_id_of(_given_id(entry))
+    return reference if ID_PATTERN.fullmatch(reference) else ""
