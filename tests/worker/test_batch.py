@@ -73,19 +73,6 @@ def test_news_survive_what_the_end_drops(decided):
     assert not {write.write_id for write in decided.post_commit_writes} & set(decided.batch.outbox_del)
 
 
-def test_next_holder_executes_the_effects_of_a_commit_in_their_order(monkeypatch):
-    """Redis returns the outbox in any order; an unhold before its hold would leave the party on hold."""
-    after = replace(SESSION, version=5)
-    unhold = replace(HOLD, effect_id="e0", hold=False)
-    first = Step(after, Outcome.STAYED, effects=(HOLD,))
-    steps = iter([first, Step(replace(after, version=6), Outcome.STAYED, effects=(unhold,))])
-    monkeypatch.setattr(batch, "step", lambda *_: next(steps))
-    decided = decided_of([Convert(session_id="CA1", token=name, entry_id="1-0") for name in ("c1", "c2")], SESSION)
-
-    entries, _ = decode_outbox(dict(reversed(decided.batch.outbox_put.items())))
-    assert [entry.work for entry in entries] == [HOLD, unhold]
-
-
 def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
     """A batch that stores much is committed in parts, all at the time of the batch."""
     after = replace(SESSION, version=5)

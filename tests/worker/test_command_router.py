@@ -265,14 +265,6 @@ async def test_undialable_party_is_rejected_by_every_command(routing, name, to, 
     await is_turned_away(routing, name, f"{field}: {reason}")
 
 
-async def test_repeated_command_id_is_a_repetition_although_the_name_now_points_elsewhere(routing):
-    await routing.know(CALL_SID)
-    for address in ("client:bob", "client:carol"):
-        routing.names = {"desk": address}
-        await routing.give(**{**TRANSFER, "to": "desk", "id": "c1"})
-    assert [event.to for event in await routing.events()] == ["client:bob"]
-
-
 async def test_call_opens_a_session_whose_id_follows_from_the_commands(routing):
     await routing.give(**CALL, id="c1")
     session_id = command_stream.session_id_of("c1")

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
-from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.worker.executor.job import AT_MOST_ONCE
 from tests.support.metric_values import value_of
 from tests.support.strange_errors import ANY_ERRORS
@@ -170,16 +170,6 @@ def shown(error: BaseException | None) -> str:
     return "RuntimeError" if isinstance(error, StopIteration) else type(error).__name__
 
 
-@pytest.mark.parametrize("name", [name for name, make in ANY_ERRORS.items() if not isinstance(make(), ProviderError)])
-async def test_any_error_before_a_request_leaves_is_a_failure_with_its_reason(name: str) -> None:
-    system, _ = await carried(redirect("x"), (), FailingOnce(0, ANY_ERRORS[name]()))
-    outcome = next(one for one in system.outcomes if one.effect_id == "x")
-    if isinstance(outcome, EffectSucceeded):
-        pytest.fail("nothing failed")
-    assert isinstance(outcome, EffectFailed)
-    assert outcome.reason_text == f"an error in Conferral (unexpected {shown(ANY_ERRORS[name]())})"
-
-
 @pytest.mark.parametrize("kind", [kind for kind in EFFECTS if kind is not ReadCalls], ids=lambda kind: kind.kind)
 async def test_error_after_the_request_left_leaves_its_outcome_unknown(kind: type[Effect]) -> None:
     """A dial that may ring someone is never said to have failed: it would be placed once more."""
@@ -199,21 +189,6 @@ async def test_error_after_the_request_left_leaves_its_outcome_unknown(kind: typ
     (outcome,) = system.outcomes
     assert isinstance(outcome, EffectUnknown)
     assert system.records.tried["x"] == (1, ("unexpected OverflowError",))
-
-
-async def test_error_after_twilio_refused_the_request_is_a_failure() -> None:
-    async def sleep(_seconds: float) -> None:
-        raise KeyError("sleep")
-
-    system = ExecutorHarness()
-    system.executor.context = replace(system.executor.context, sleep=sleep)
-    system.calls.script["x"].append(BUSY)
-    with capture_logs():
-        system.submit(redirect("x"))
-        await system.executor.drain(5)
-    (outcome,) = system.outcomes
-    assert isinstance(outcome, EffectFailed)
-    assert system.calls.asked == ["x"]
 
 
 async def test_error_while_a_dial_waits_for_its_turn_is_a_failure() -> None:

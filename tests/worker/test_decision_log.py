@@ -81,15 +81,6 @@ def test_end_of_a_session_is_counted_by_its_reason_and_is_no_transfer(reason, la
     assert metrics.registry.get_sample_value("conferral_sessions_ended_total", {"reason": label}) == 1
 
 
-@pytest.mark.parametrize(("before", "level"), [(State.BRIDGED, "info"), (State.CONFERENCED, "debug")])
-def test_only_a_change_of_state_is_logged_for_operators(before, level):
-    step = Step(Session("s", state=State.CONFERENCED), Outcome.MOVED)
-    event = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
-    with capture_logs() as lines:
-        log_decisions([Decision(event, step, Session("s", state=before))], 0, Metrics(), 1_500)
-    assert [(line["event"], line["log_level"]) for line in lines] == [("session_moved", level)]
-
-
 def test_change_of_state_names_the_calls_of_all_parties():
     parties = {"customer": Party("customer", "customer-1", "CA1"), "agent": Party("agent", "agent-1")}
     step = Step(Session("s", state=State.CONFERENCED, parties=parties), Outcome.MOVED)

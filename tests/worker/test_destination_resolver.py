@@ -67,13 +67,6 @@ def test_reason_names_the_field_and_not_the_address(to, reason):
     assert str(refused.value) == reason
 
 
-@pytest.mark.parametrize("field", ["agent", "customer"])
-def test_both_parties_of_a_call_are_held_against_the_list(field):
-    fields = {"agent": "client:alice", "customer": NUMBER, field: "+18765550123"}
-    with pytest.raises(BadCommandError, match=f"^{field}: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS$"):
-        checked(type="call", **fields)
-
-
 def test_empty_allow_list_allows_no_one():
     with pytest.raises(BadCommandError, match=r"^to: CONFERRAL_ALLOWED_DESTINATIONS has no entry client:$"):
         transfer("client:alice", AllowList())

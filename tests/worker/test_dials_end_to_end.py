@@ -8,10 +8,8 @@ import pytest
 
 from conferral.sandbox.phones import CallHandle
 from conferral.statemachine.effects import Effect
-from conferral.worker.executor.execution import ExecutionState
 from tests.support.local_system import LocalSystem
 from tests.support.redis_server import RedisServer
-from tests.worker.executor_harness import waiting
 
 pytestmark = pytest.mark.redis
 TARGET = "client:bob"
@@ -77,53 +75,6 @@ async def test_dials_take_turns_where_a_pace_is_set(redis_server: RedisServer) -
         seconds, micros = await system.client.time()
         assert int(await system.client.hget(system.keys.dial_rate, "next")) <= seconds * 1_000_000 + micros + 50_000
         await ends_well(system, customer)
-
-
-async def test_dial_whose_session_ends_while_it_is_under_way_is_hung_up(redis_server: RedisServer) -> None:
-    async with talking(redis_server) as (system, customer):
-        system.sandbox.phone(TARGET).script()  # rings for ever
-        system.sandbox.faults.next_rest("POST", "/Calls.json", latency_s=0.4)
-        fields = {"type": "transfer", "session": customer.sid, "to": TARGET, "mode": "warm", **WAYS["create_call"]}
-        await system.client.xadd(system.keys.commands, fields)
-
-        async def is_under_way() -> bool:
-            running = system.workers[0].executor.executions
-            return any(one.job.effect.kind == "create_call" and one.state is ExecutionState.SENDING for one in running)
-
-        await system.eventually(is_under_way, "the request is under way")
-        assert (await system.command("end", customer.sid)).status == "done"
-
-        async def it_was_placed_and_is_over() -> bool:
-            return any(call.status == "canceled" for call in dialed(system))
-
-        await system.eventually(it_was_placed_and_is_over, "the late call is hung up")
-        await system.settled()
-        assert [call.status for call in dialed(system)] == ["canceled"]
-        entries = [entry for entry in await system.log(customer.sid) if entry["event"] == "effect_succeeded"]
-        assert '"hang_up_call"' in entries[-1]["details"]
-
-
-async def test_dial_that_waits_for_its_turn_is_withdrawn_with_its_session(redis_server: RedisServer) -> None:
-    """Nothing is hung up when it ends, since nothing was sent."""
-    async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=0.01) as system:
-        seconds, _ = await system.client.time()
-        await system.client.hset(system.keys.dial_rate, "next", (seconds + 60) * 1_000_000)
-        executor = system.workers[0].executor
-        fields = {"type": "call", "agent": TARGET, "customer": "client:carol", "session": "OUT1"}
-        await system.client.xadd(system.keys.commands, fields)
-
-        async def dial_waits() -> int:
-            return waiting(executor)
-
-        async def no_one_waits() -> bool:
-            return not waiting(executor)
-
-        await system.eventually(dial_waits, "the dial waits for its turn")
-        assert (await system.command("end", "OUT1")).status == "done"
-
-        await system.eventually(no_one_waits, "it waits no more")
-        await system.settled()
-        assert dialed(system) == []
 
 
 async def test_busy_target_is_not_redialed_after_a_lost_response(redis_server: RedisServer) -> None:

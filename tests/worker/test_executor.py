@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from conferral.runtime.log import KEYS
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import EffectSucceeded
+from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,
@@ -181,6 +182,37 @@ async def test_drain_leaves_the_rest_to_the_successor(system: ExecutorHarness) -
 
     assert (system.calls.asked, system.outcomes) == (["a"], [])
     assert system.counts == (0, 0, 0, 2)
+
+
+@pytest.mark.parametrize("of_partition", [False, True])
+@in_virtual_time
+async def test_executor_waits_for_requests_as_long_as_it_may(of_partition: bool, loop: VirtualLoop) -> None:
+    system = ExecutorHarness()
+    for number, ends_after_s in enumerate((0.5, 60.0)):
+        gate = asyncio.Event()
+        loop.call_later(ends_after_s, gate.set)
+        system.calls.script[f"r{number}"].extend([gate, None])
+        system.submit(update(f"r{number}", f"S{number}"))
+    await system.settle()
+    began_s = loop.time()
+    await (system.executor.drain_partition(0, 1.5) if of_partition else system.executor.drain(1.5))
+    assert loop.time() - began_s == pytest.approx(1.5)
+    assert system.finished == ["r0"]
+    assert in_flight(system.executor) == 0
+
+
+@in_virtual_time
+async def test_job_that_waits_for_its_next_attempt_does_not_delay_a_handover(loop: VirtualLoop) -> None:
+    system, answer = ExecutorHarness(), asyncio.Event()
+    system.time.gate = asyncio.Event()
+    system.calls.script["r"].extend([answer, BUSY])
+    system.submit(update("r"))
+    await system.settle()
+    loop.call_later(0.3, answer.set)
+    began_s = loop.time()
+    await system.executor.drain_partition(0, 2.0)
+    assert 0.3 <= loop.time() - began_s <= 0.351
+    assert (system.finished, in_flight(system.executor)) == ([], 0)
 
 
 # ---- all at once -----------------------------------------------------------------------------------------------------

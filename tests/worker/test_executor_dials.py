@@ -61,18 +61,6 @@ async def test_refusal_is_final(system: ExecutorHarness, effect: Effect, error: 
     assert system.calls.asked == ["d"]
 
 
-@both_ways
-@pytest.mark.parametrize("error", [BUSY, AWAY])
-async def test_dial_that_certainly_did_not_happen_is_retried(
-    system: ExecutorHarness, dial: Dial, error: ProviderError
-) -> None:
-    system.calls.script["d"].extend([error, error, PlacedCall("CA7")])
-
-    assert await system.run(dial) == succeeded(dial, "CA7")
-
-    assert system.calls.asked == ["d", "d", "d"]
-
-
 async def test_search_returns_the_call_it_found(system: ExecutorHarness) -> None:
     system.calls.script["f"].append(PlacedCall("CA7"))
 

@@ -68,21 +68,6 @@ async def test_ending_drops_what_waits_for_its_next_try(system: ExecutorHarness)
     assert system.counts == (1, 0, 0, 1)
 
 
-async def test_ending_drops_what_waits_for_a_slot() -> None:
-    system = ExecutorHarness(requests_max=2)
-    answer = system.hold_answer("a")
-    system.submit(redirect("a", "S1"))
-    system.submit(redirect("b", "S2"))
-    await system.settle()
-
-    system.submit(hang_up("h", "S2"))
-    answer.set()
-    await system.settle()
-
-    assert system.calls.asked == ["a", "h"]
-    assert system.counts == (2, 0, 0, 1)
-
-
 async def test_ending_leaves_other_sessions_alone(system: ExecutorHarness) -> None:
     answer = system.hold_answer("a")
     system.submit(redirect("a", "S1"))

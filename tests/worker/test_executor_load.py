@@ -13,7 +13,6 @@ from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor.retry import RETRIES, RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import (
-    IN_CONFERENCE,
     UNWANTED,
     ExecutorHarness,
     LoopTime,
@@ -76,51 +75,6 @@ async def test_nothing_waits_behind_a_slow_read_and_no_read_behind_anything(
     slow.set()
     await system.settle()
     assert system.finished[4:] == ["look"]
-
-
-async def test_reads_leave_reserved_slots_to_hang_ups() -> None:
-    system = ExecutorHarness(requests_max=3)
-    answer = asyncio.Event()
-    for number in range(5):
-        system.calls.script[f"r{number}"].append(answer)
-        system.submit(read(f"r{number}", f"S{number}"))
-    await system.settle()
-    assert system.calls.at_once_max == 2
-
-    answer.set()
-    await system.settle()
-    assert len(system.finished) == 5
-
-
-async def test_verifications_leave_reserved_slots_to_hang_ups() -> None:
-    system = ExecutorHarness(requests_max=3)
-    answer = asyncio.Event()
-    for number in range(5):
-        system.calls.reads[f"a{number}"].extend([answer, IN_CONFERENCE])
-        system.submit(redirect(f"a{number}", f"S{number}"), may_have_been_sent=True)
-    await system.settle()
-    assert system.calls.at_once_max == 2
-
-    answer.set()
-    await system.settle()
-    assert len(system.finished) == 5
-
-
-@both_reads
-async def test_read_not_sent_by_the_end_of_the_session_is_never_sent(read_effect) -> None:
-    system = ExecutorHarness(requests_max=1)
-    answer = system.hold_answer("u")
-    system.submit(update("u", "S2"))
-    await system.settle()
-    system.submit(read_effect)
-    await system.settle()
-
-    system.executor.cancel_session("S1")
-    answer.set()
-    await system.settle()
-
-    assert system.calls.asked == ["u"]
-    assert system.counts == (1, 0, 0, 1)
 
 
 # ---- dials that have waited ------------------------------------------------------------------------------------------
@@ -203,16 +157,6 @@ async def test_unwanted_dial_fails_before_its_queue_has_moved(
     answer.set()
     await system.settle()
     assert system.calls.asked == ["u", "v"]
-
-
-async def test_dial_that_was_taken_back_is_never_sent_whatever_the_record_says(paced: Paced) -> None:
-    paced.submit(straight("d"))
-    await paced.settle()
-    review(paced, LEAVING)
-    paced.records.standings["d"] = DialStatus(is_wanted=True)
-    await paced.settle()
-
-    assert (paced.calls.asked, paced.finished) == ([], ["d"])
 
 
 @both_ways

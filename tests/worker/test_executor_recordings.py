@@ -7,7 +7,6 @@ import pytest
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
 from tests.worker.executor_harness import (
-    AWAY,
     BUSY,
     GONE,
     REFUSED,
@@ -63,15 +62,6 @@ async def test_customer_is_sent_away_beside_whatever_is_in_flight(system: Execut
     answer.set()
     await system.settle()
     assert system.calls.asked == ["a", "w", "h"]
-
-
-@pytest.mark.parametrize("error", [UNKNOWN, BUSY, AWAY])
-async def test_customer_is_sent_away_for_as_long_as_it_takes(system: ExecutorHarness, error: ProviderError) -> None:
-    system.calls.script["w"].extend([*[error] * 20, None])
-
-    assert isinstance(await system.run(away("w"), may_have_been_sent=True), EffectSucceeded)
-
-    assert system.time.s > 30
 
 
 async def test_unconfirmed_announcement_is_not_played_again_when_its_session_ends(system: ExecutorHarness) -> None:

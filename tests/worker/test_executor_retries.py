@@ -198,16 +198,6 @@ async def test_waits_grow_from_a_quarter_of_a_second_and_again_for_verifications
     assert system.time.sleeps == waits_s
 
 
-@pytest.mark.parametrize(("retry_after_s", "ended_at_s"), [(7.5, 7.75), (7.75, 0.0)])
-async def test_wait_that_would_end_at_the_deadline_is_not_begun(retry_after_s: float, ended_at_s: float) -> None:
-    system = ExecutorHarness(rng=Highest())
-    system.calls.script["a"].extend([ProviderBusyError(http_status=429, retry_after_s=retry_after_s), None])
-
-    assert isinstance(await system.run(redirect("a")), EffectSucceeded if ended_at_s else EffectFailed)
-
-    assert system.time.s == ended_at_s
-
-
 async def test_ending_is_repeated_for_an_hour_with_waits_of_half_a_minute_at_most(system: ExecutorHarness) -> None:
     system.calls.script["h"].append(UNKNOWN)
 
@@ -215,12 +205,6 @@ async def test_ending_is_repeated_for_an_hour_with_waits_of_half_a_minute_at_mos
 
     assert 3500 < system.time.s <= 3600
     assert max(system.time.sleeps) <= 30
-
-
-async def test_unknown_once_and_busy_ever_after_stays_unknown(system: ExecutorHarness) -> None:
-    system.calls.script["h"].extend([UNKNOWN, BUSY])
-
-    assert isinstance(await system.run(hang_up("h")), EffectUnknown)
 
 
 @pytest.mark.parametrize("refusal", [DENIED, OF_A_PROXY])

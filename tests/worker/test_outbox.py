@@ -163,22 +163,14 @@ async def test_nothing_is_hung_up_where_no_call_is_known(desk: Desk) -> None:
 # ---- marks -----------------------------------------------------------------------------------------------------------
 
 
-async def test_mark_says_whether_it_is_the_first(desk: Desk) -> None:
-    await desk.order(gated("d"))
+@pytest.mark.parametrize("effect", [gated("d"), announcement("d")], ids=lambda effect: effect.kind)
+async def test_mark_says_whether_it_is_the_first(desk: Desk, effect: Effect) -> None:
+    await desk.order(effect)
 
-    assert await desk.recorder().mark_sent(gated("d"), SENT_MS)
-    assert not await desk.recorder().mark_sent(gated("d"), SENT_MS)
+    assert await desk.recorder().mark_sent(effect, SENT_MS)
+    assert not await desk.recorder().mark_sent(effect, SENT_MS)
 
-    assert await desk.outbox() == {"d": OutboxEntry(gated("d"), 1_000, sent_at_ms=SENT_MS)}
-
-
-async def test_announcement_is_marked_like_a_dial(desk: Desk) -> None:
-    await desk.order(announcement("a"))
-
-    assert await desk.recorder().mark_sent(announcement("a"), SENT_MS)
-    assert not await desk.recorder().mark_sent(announcement("a"), SENT_MS)
-
-    assert await desk.outbox() == {"a": OutboxEntry(announcement("a"), 1_000, sent_at_ms=SENT_MS)}
+    assert await desk.outbox() == {"d": OutboxEntry(effect, 1_000, sent_at_ms=SENT_MS)}
 
 
 async def test_mark_whose_answer_was_lost_is_our_own(desk: Desk) -> None:

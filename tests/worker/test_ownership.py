@@ -7,7 +7,6 @@ import asyncio
 from functools import partial
 
 from conferral.storage.partition.lease import claim
-from conferral.storage.partition.partition_store import PartitionStore
 from tests.support.each import each
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -162,44 +161,6 @@ async def test_everything_is_verified_after_another_server_even_without_a_loss(t
     assert all(held.lease.is_verifying(successor.clock) for held in successor.keeper.consumers.values())
     await team.passes(10.0)
     assert not any(held.lease.is_verifying(successor.clock) for held in successor.keeper.consumers.values())
-
-
-@with_4_partitions
-async def test_step_of_redis_s_clock_moves_nothing(team: WorkerCluster) -> None:
-    workers = [team.join(), team.join()]
-    await team.until_fair(4.0)
-    before = await team.epochs()
-    for by_s in (3600.0, -7200.0, 0.9):
-        team.set_clock(by_s)
-        now_ms = workers[0].context.core.store_clock.now_ms()
-        await team.passes(5.0)
-        assert abs(workers[0].context.core.store_clock.now_ms() - now_ms - 5_000) <= 1_000
-    assert await team.epochs() == before
-
-
-@with_4_partitions
-async def test_unforeseen_error_costs_one_epoch_of_one_partition(team: WorkerCluster) -> None:
-    """Wherever a partition's life ends, the next tick begins it again, and later ones go on."""
-    worker = team.join()
-    await team.until_fair(2.0)
-    outbox = PartitionStore.outbox
-    errors = [RuntimeError("unforeseen")]
-
-    async def fail_once(self: PartitionStore, partition: int) -> dict[str, bytes]:
-        if errors:
-            raise errors.pop()
-        return await outbox(self, partition)
-
-    PartitionStore.outbox = fail_once  # type: ignore[method-assign]
-    try:
-        worker.keeper.consumers[2].mark_lost()
-        await team.passes(6.0)
-    finally:
-        PartitionStore.outbox = outbox  # type: ignore[method-assign]
-    assert not errors
-    assert await team.epochs() == [1, 1, 3, 1]
-    team.join()
-    await team.until_fair(5.0)
 
 
 @each("fault", [Fault.UNREACHABLE, Fault.REPLY_LOST, Fault.SILENT, Fault.FULL])

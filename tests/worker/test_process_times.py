@@ -10,13 +10,11 @@ from conferral.runtime.clock import TICK_S
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import config, retention
-from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import live_workers, process_registry, redis_warnings
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from conferral.worker.sweep.sweeper import Sweeper
-from conferral.worker.wiring import Connections
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
 from tests.support.memory_redis import MemoryServer
@@ -128,17 +126,3 @@ async def test_idle_worker_wakes_at_most_twice_a_second(monkeypatch: pytest.Monk
     assert max(at_s % TICK_S for at_s in recent_s) < 0.05
     stop.set()
     await running
-
-
-def test_each_use_of_redis_has_connections_of_its_own() -> None:
-    """Reads that block have all partitions' and some more; commits and leases two for each partition, and some more."""
-    opened: list[tuple[bool, int]] = []
-
-    def connect(url: str, *, blocking: bool = False, max_connections: int = 64) -> Any:
-        opened.append((blocking, max_connections))
-        return make_client(url, blocking=blocking, max_connections=max_connections)
-
-    environment: Any = SimpleNamespace(redis=connect, http=lambda *_given, **_named: None, clock=None)
-    settings = settings_for("redis://localhost", None, "https://example.com", CONFERRAL_PARTITIONS="4")
-    Connections.open(settings, environment, NOTHING)
-    assert opened == [(False, 256), (True, 4 + 8), (False, 2 * 4 + 32)]

@@ -167,19 +167,6 @@ async def test_clean_stops_during_trials_are_no_deaths(team: WorkerCluster) -> N
     await assert_carried_out(team, "e1")
 
 
-@of_team
-async def test_after_a_clean_stop_nothing_is_suspected(team: WorkerCluster) -> None:
-    member = await lives(team, Deadly())
-    await team.leave(member)
-    await put(team, hang_up("e1", "s1"))
-    for _ in range(4):
-        work = Deadly()
-        member = await lives(team, work)
-        assert work.taken == ["e1"]
-        await team.leave(member)
-    assert not await team.client.exists(team.keys.suspects(0))
-
-
 class Store:
     """Counts two deaths over `e1`; runs what a test does when a count is stored."""
 

@@ -338,18 +338,6 @@ async def test_request_past_its_deadline_proceeds_without_a_slot(loop: VirtualLo
     assert bounds.limiter.in_use == 0
 
 
-@in_virtual_time
-async def test_request_canceled_during_a_pause_leaves_nothing_behind(loop: VirtualLoop) -> None:
-    bounds = paused(loop)
-    (waiting,) = await holders(bounds.limiter, "o")
-    waiting.task.cancel()
-    await asyncio.wait([waiting.task])
-    assert (waiting.task.cancelled(), bounds.limiter.in_use) == (True, 0)
-    bounds.answer(200)
-    async with bounds.limiter.slot(ending=False):
-        assert bounds.limiter.in_use == 1
-
-
 # ---- the executor ------------------------------------------------------------------------------------------------
 
 

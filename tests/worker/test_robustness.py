@@ -80,29 +80,6 @@ async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypat
     await ends_well(system, customer)
 
 
-async def test_dead_lettered_outcome_leaves_nothing_in_the_outbox(system, monkeypatch):
-    """It used to leave its effect there for ever."""
-    customer, _ = await system.talking()
-    stumble_over(monkeypatch, lambda event: event.name == "effect_succeeded")
-    assert (await system.command("convert", customer.sid)).status == "done"
-    await system.eventually(lambda: system.client.xlen(system.keys.dead), "a dead letter")
-    monkeypatch.undo()
-
-    async def is_gone():
-        return not await system.client.hlen(system.keys.outbox(system.keys.partition_of(customer.sid)))
-
-    await system.eventually(is_gone, "the effect has left the outbox")
-    await ends_well(system, customer)
-
-
-@pytest.mark.parametrize("entry_id", ["9999999999999999-0", "253402300800000-0"])
-async def test_command_whose_id_is_in_another_unit_is_as_good_as_any(system, entry_id):
-    customer, _ = await system.talking()
-    await system.client.xadd(system.keys.commands, {"type": "convert", "session": customer.sid}, id=entry_id)
-    await system.until(customer.sid, state="conferenced")
-    await ends_well(system, customer)
-
-
 async def test_outcome_that_can_not_be_written_stops_nothing(system):
     customer, agent = await system.talking()
     system.sandbox.faults.next_rest("POST", f"/Calls/{agent.sid}", latency_s=0.5)

@@ -2,14 +2,11 @@
 
 import asyncio
 from collections.abc import Iterator
-from itertools import cycle, repeat
+from itertools import repeat
 from typing import Any
 
-from structlog.testing import capture_logs
-
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.partition.lease import Lease
-from tests.support.strange_errors import ANY_ERRORS
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one
 
@@ -78,21 +75,3 @@ async def test_timer_is_fired_in_the_millisecond_in_which_it_is_due(team: Worker
     consumer.timers.note_set(due_ms)
     await team.passes(1.0)
     assert fired_at_ms[0] == due_ms
-
-
-@of_one
-async def test_any_error_while_timers_are_fired_costs_no_other_partition_its_timers(
-    team: WorkerCluster, member: ClusterMember
-) -> None:
-    asked: list[int] = []
-    await fail_partitions(team, member, (make() for make in cycle(ANY_ERRORS.values())), asked)
-    with capture_logs() as lines:
-        while len(asked) < len(ANY_ERRORS) + len(SILENT):
-            await team.client.zadd(team.keys.timers(HEARD), {"lone|s1": 0})
-            member.keeper.consumers[HEARD].timers.note_set(0)
-            await team.passes(2.0)
-            assert await team.client.zcard(team.keys.timers(HEARD)) == 0
-    logged = [line for line in lines if line["event"] == "unexpected_error"]
-    assert {line["where"] for line in logged} == {"timer"}
-    expected = {type(make()).__name__ for make in ANY_ERRORS.values() if not isinstance(make(), StoreError)}
-    assert expected - {line["error_type"] for line in logged} <= {"StopIteration"}  # is a RuntimeError by then

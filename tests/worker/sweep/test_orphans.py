@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.runtime.errors import OutcomeUnknownError
 from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
@@ -99,20 +98,6 @@ async def test_orphan_checks_per_sweep_are_limited(sea: SweepHarness, monkeypatc
     sea.account.participants = {sid: [CUSTOMER] for sid in names}
     await sea.sweep(times=sea.times(interval_s=5.0))
     assert len(sea.account.asked) == 3
-
-
-async def test_twilio_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
-    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
-    sea.account.participants = {"CF1": OutcomeUnknownError()}
-    stop = asyncio.Event()
-    running = asyncio.create_task(sea.sweeper().run(stop))
-    await sea.until(lambda: sea.sweeps("given-up") >= 1)
-    sea.account.participants = {"CF1": [CUSTOMER]}
-    async with asyncio.timeout(60):
-        while not await adopted(sea):
-            await asyncio.sleep(0.01)
-    stop.set()
-    await running
 
 
 async def test_partition_that_no_one_serves_is_left_out_of_the_orphan_check(sea: SweepHarness) -> None:

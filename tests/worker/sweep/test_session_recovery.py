@@ -172,18 +172,17 @@ async def test_conference_with_the_name_of_a_chosen_id_is_adopted(system: World)
     assert [one.conference_name for one in system.adopted] == ["shop-4a"]
 
 
-@pytest.mark.parametrize("alone", [AGENT, replace(CUSTOMER, came_in=False)])
+@each(
+    "has_started, participants",
+    [
+        (False, (AGENT,)),
+        (False, (replace(CUSTOMER, came_in=False),)),
+        (True, (CUSTOMER,)),
+        (False, (CUSTOMER, AGENT)),
+    ],
+)
 @with_world
-async def test_anyone_else_who_is_alone_is_not_left_so(system: World, alone: ParticipantFound) -> None:
-    system.found = replace(BOTH, has_started=False, participants=(alone,))
-    system.arrives(LEFT)
-    await passes(10.0)
-    assert [one.participants for one in system.adopted] == [(alone,)]
-
-
-@pytest.mark.parametrize(("has_started", "participants"), [(True, (CUSTOMER,)), (False, (CUSTOMER, AGENT))])
-@with_world
-async def test_caller_who_does_not_wait_for_the_first_agent_is_adopted(
+async def test_anyone_who_does_not_wait_for_the_first_agent_is_adopted(
     system: World, has_started: bool, participants: tuple[ParticipantFound, ...]
 ) -> None:
     system.found = replace(BOTH, has_started=has_started, participants=participants)

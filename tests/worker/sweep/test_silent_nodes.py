@@ -1,13 +1,10 @@
 """A sweep on a cluster: a silent node leaves out its own sessions, and no others."""
 
-import asyncio
-
 import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.telephony.account_lists import AccountSnapshot
 from tests.support.memory_redis import MemoryServer
-from tests.support.memory_redis.faults import Fault
 from tests.support.split_redis import SplitClient
 from tests.worker.sweep.sweep_harness import PARTITIONS, SweepHarness
 
@@ -41,15 +38,3 @@ async def test_sessions_of_healthy_nodes_are_compared_while_a_node_is_silent(sea
     reported = {(session, call) for _, session, call, _ in await sea.reported()}
     assert reported >= {(name, f"CA-{name}-2") for name in names[2:]}
     assert not reported & {(name, f"CA-{name}-2") for name in names[:2]}
-
-
-async def test_sweep_of_a_single_silent_server_is_given_up() -> None:
-    server = MemoryServer(SystemClock().wall_ms)
-    sea = SweepHarness(server)
-    server.fault = lambda name: Fault.UNREACHABLE if name == "SMEMBERS" else None
-    stop = asyncio.Event()
-    running = asyncio.create_task(sea.sweeper().run(stop))
-    await sea.until(lambda: sea.sweeps("given-up") > 0)
-    stop.set()
-    await running
-    assert sea.sweeps() == 0

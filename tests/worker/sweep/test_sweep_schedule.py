@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.runtime.errors import ProviderBusyError
 from conferral.telephony.account_lists import AccountSnapshot
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.worker.sweep.sweep_harness import SweepHarness
@@ -49,40 +48,6 @@ async def test_stop_does_not_wait_for_a_list(sea: SweepHarness) -> None:
 
 
 # ---- what goes wrong -------------------------------------------------------------------------------------------------
-
-
-async def test_twilio_that_refuses_costs_one_sweep(sea: SweepHarness) -> None:
-    await sea.store(sea.session("s1", "CA1"))
-    sea.account.faults.append(ProviderBusyError(http_status=429, code=20429))
-
-    with capture_logs() as lines:
-        await sea.sweep()
-
-    assert sea.sweeps("given-up") == 1
-    (line,) = [line for line in lines if line["event"] == "sweep_abandoned"]
-    assert (line["error_type"], line["status"], line["code"]) == ("ProviderBusyError", 429, 20429)
-    assert ("call-missing", "s1", "CA1", "") in await sea.reported()
-
-
-async def test_partition_that_redis_refuses_is_swept_soon_after(sea: SweepHarness) -> None:
-    await sea.store(sea.session("s1", "CA1"))
-    live = sea.keys.live(sea.keys.partition_of("s1"))
-    await sea.client.rename(live, "aside")
-    await sea.client.set(live, "?")
-    stop = asyncio.Event()
-    with capture_logs() as lines:
-        running = asyncio.create_task(sea.sweeper(times=sea.times(interval_s=86_400, again_after_s=0.05)).run(stop))
-        await sea.until(lambda: any(line.get("behind") == 1 for line in lines))
-        line = next(line for line in lines if line["event"] == "sweep_abandoned")
-        assert (line["status"], line["code"], line["reason"]) == (0, 0, "Redis refused (WRONGTYPE)")
-        assert await sea.reported() == set()
-
-        await sea.client.rename("aside", live)
-        await sea.until(lambda: any(line.get("behind") == 0 for line in lines))
-        stop.set()
-        await running
-
-    assert ("call-missing", "s1", "CA1", "") in await sea.reported()
 
 
 async def test_redis_that_is_away_for_a_while_is_waited_for(sea: SweepHarness) -> None:

@@ -1,27 +1,22 @@
 """Sweeps on a real Redis, with an account by script: what is published, and what is asked."""
 
 import asyncio
-import random
 from dataclasses import replace
 from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
 from structlog.testing import capture_logs
-from twilio.rest import Client
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, StoreUnreachableError
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs import event_codec
-from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
+from conferral.telephony.account_lists import AccountSnapshot
 from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import SweepTimes
 from tests.support.metric_values import value_of
-from tests.telephony.scripted_http import ACCOUNT
-from tests.telephony.test_account_lists import ListingHttp
 from tests.worker.sweep.sweep_harness import NAMES, PARTITIONS, SweepHarness
 
 pytestmark = pytest.mark.redis
@@ -239,40 +234,6 @@ async def test_another_programs_key_leaves_out_no_other_partition(sea: SweepHarn
 
 
 # ---- what it costs ---------------------------------------------------------------------------------------------------
-
-
-async def test_ten_thousand_calls_in_order_cost_their_pages_and_nothing_else(sea: SweepHarness) -> None:
-    """Ten pages of calls, five of conferences of two, and one for each status in which nothing is."""
-    sessions = [sea.session(f"s{n}", f"CA{2 * n}", f"CA{2 * n + 1}", conference=f"CF{n}") for n in range(5_000)]
-    for start in range(0, len(sessions), 1_000):
-        await sea.store(*sessions[start : start + 1_000])
-    http = ListingHttp({
-        ("Calls", "in-progress"): [{"sid": f"CA{number}"} for number in range(10_000)],
-        ("Conferences", "in-progress"): [{"sid": f"CF{n}", "friendly_name": f"s{n}"} for n in range(5_000)],
-    })  # fmt: skip
-    client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-
-    async def no_pause(_seconds: float) -> None:
-        await asyncio.sleep(0)
-
-    with capture_logs() as lines:
-        day = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0)
-        lists = AccountListReader(client, sleep=no_pause, rng=random.Random(1), metrics=Metrics())
-        await sea.sweep(account_lists=lists, times=day)
-
-    asked = [(kind, status) for kind, status, _ in http.asked]
-    assert {one: asked.count(one) for one in asked} == {
-        ("Calls", "queued"): 1, ("Calls", "ringing"): 1, ("Calls", "in-progress"): 10,
-        ("Conferences", "init"): 1, ("Conferences", "in-progress"): 5,
-    }  # fmt: skip
-    assert await sea.reported() == set()
-    (line,) = [line for line in lines if line["event"] == "account_swept"]
-    reported = {
-        name: line[name] for name in ("calls", "conferences", "pages", "sessions", "findings", "behind", "reason")
-    }
-    assert reported == {
-        "calls": 10_000, "conferences": 5_000, "pages": 18, "sessions": 5_000, "findings": 0, "behind": 0, "reason": "",
-    }  # fmt: skip
 
 
 async def test_field_that_another_program_changed_is_reported(sea: SweepHarness) -> None:
