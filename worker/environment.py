@@ -13,7 +13,7 @@ from conferral.storage.coordinator import LIFETIME_MS
 from conferral.storage.schema import SCHEMA_VERSION
 from conferral.telephony.http_client import PooledHttpClient, http_client
 from conferral.worker.consumer.session_cache import SESSIONS_MAX
-from conferral.worker.executor.executor import no_checkpoint
+from conferral.worker.executor.execution import no_checkpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,8 @@ from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import AccountReader, CredentialsWatch
 from conferral.worker.environment import Environment
 from conferral.worker.executor.dial_pace import RequestPermit
-from conferral.worker.executor.executor import ExecutionContext, Executor
+from conferral.worker.executor.execution import ExecutionContext
+from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.ownership import Ownership
 from conferral.worker.router.caller_ids import CallerIdChecker

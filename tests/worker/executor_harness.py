@@ -40,8 +40,9 @@ from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.http_client import check_send_allowed
 from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_queries import RedirectSeen
-from conferral.worker.executor.executor import ExecutionContext, Executor, Job, JobOutcome
-from conferral.worker.executor.job import JobObsoleteError
+from conferral.worker.executor.execution import ExecutionContext
+from conferral.worker.executor.executor import Executor
+from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome
 from conferral.worker.executor.retry import RETRIES, RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop
 

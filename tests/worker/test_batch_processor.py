@@ -17,7 +17,7 @@ from conferral.worker.consumer import batch, batch_processor
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.first_reads import FirstReads
 from conferral.worker.consumer.session_cache import SessionCache
-from conferral.worker.executor.executor import no_checkpoint
+from conferral.worker.executor.execution import no_checkpoint
 
 
 def received(number: int) -> CallReceived:

@@ -7,7 +7,7 @@ import pytest
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import EffectFailed, EffectUnknown
-from conferral.worker.executor.executor import Job, JobOutcome
+from conferral.worker.executor.job import Job, JobOutcome
 from tests.worker.executor_harness import (
     BUSY,
     ELSEWHERE,

@@ -9,7 +9,8 @@ from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.session_cache import SESSIONS_MAX
 from conferral.worker.core import WorkerCore
-from conferral.worker.executor.executor import Executor, no_checkpoint
+from conferral.worker.executor.execution import no_checkpoint
+from conferral.worker.executor.executor import Executor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ from conferral.worker.executor.job import AT_MOST_ONCE, Job, JobOutcome, failed,
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.executor.retry import ENDING, RETRIES, RetryPolicy
-from conferral.worker.executor.verification import VERIFIABLE, TwilioTimes, Verdict, verify
+from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
 
 log = structlog.get_logger()
 
@@ -103,11 +103,6 @@ class ExecutionContext:
         )
         self.read_turns = asyncio.Semaphore(READS_MAX)
 
-    async def require_lease(self, partition: int) -> None:
-        """Raise LeaseLostError unless this worker owns the partition."""
-        if not await self.may_send(partition):
-            raise LeaseLostError
-
 
 class ExecutionState(Enum):
     """Progress of an execution: whether its job can still be dropped."""
@@ -155,7 +150,6 @@ class Execution:
         self._unknown_since_s: float
         #: Twilio's time of the first request, if the outbox has it, or may have it by now; Unix milliseconds.
         self._sent_at_ms = job.sent_at_ms
-        self._times = TwilioTimes(job, context.now_ms, context.twilio_now_ms)
 
     @property
     def has_begun(self) -> bool:
@@ -234,7 +228,7 @@ class Execution:
             if outcome is not None or self._remaining_s() <= 0:  # Redis may have used up the time
                 return outcome or self._give_up()
             if isinstance(effect, FindCall):
-                effect = replace(effect, since_ms=await self._times.of(effect.since_ms))
+                effect = replace(effect, since_ms=await self._in_twilio_time(effect.since_ms))
             await context.checkpoint("before_request", effect)
             self.attempts += 1
             _count_request(context, self.job, self.attempts)
@@ -301,9 +295,21 @@ class Execution:
         self._has_been_sent |= (may_send := self.context.is_ours(self.job.partition))
         return may_send
 
+    async def _in_twilio_time(self, at_ms: int) -> int:
+        """Return Twilio's time of a moment in this worker's, Unix milliseconds."""
+        return await self.context.twilio_now_ms() - (self.context.now_ms() - at_ms)
+
+    async def _first_sent_ms(self) -> int:
+        """Return since when a dial may have been sent, Unix milliseconds.
+
+        It has no mark from before a rollback.
+        """
+        return await self._in_twilio_time(self.job.first_sent_at_ms) if self._sent_at_ms is None else self._sent_at_ms
+
     async def _require_lease(self) -> None:
         asked_at_s = self.context.clock.monotonic_s()
-        await self.context.require_lease(self.job.partition)
+        if not await self.context.may_send(self.job.partition):
+            raise LeaseLostError
         self._lease_wait_s += self.context.clock.monotonic_s() - asked_at_s
 
     @property
@@ -333,7 +339,7 @@ class Execution:
             await self._require_lease()
             # Before the request: its answer may be as old as its start.
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
-            search_from_ms = await self._times.first_sent_ms(self._sent_at_ms) if isinstance(effect, Dial) else 0
+            search_from_ms = await self._first_sent_ms() if isinstance(effect, Dial) else 0
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(lambda: context.is_ours(self.job.partition)):

@@ -15,10 +15,8 @@ from conferral.statemachine.effects import Dial, FindCall, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.dial_pace import DialPace, RequestPermit
-from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState, no_checkpoint
+from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
-
-__all__ = ["ExecutionContext", "Executor", "Job", "JobOutcome", "no_checkpoint"]
 
 log = structlog.get_logger()
 

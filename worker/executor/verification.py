@@ -4,14 +4,12 @@ A blind retry would pull a leg out of its conference, ring a person twice, or re
 raises `ProviderError`.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 
 from conferral.statemachine import effects
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.telephony.twilio_queries import RedirectSeen, TwilioQueries
-from conferral.worker.executor.job import Job
 
 #: From a request until its participant is listed, seconds: new TwiML runs within 0.7 s, but a list may lag.
 SETTLE_S = 2.0
@@ -90,25 +88,3 @@ def _redirect_verdict(seen: RedirectSeen, elapsed_s: float) -> Verdict:
 def _verdict_if_absent(elapsed_s: float) -> Verdict:
     """Return the verdict on what a list lacks: a list may miss what is new."""
     return Verdict.NOT_HAPPENED if elapsed_s >= SETTLE_S else Verdict.WAIT
-
-
-@dataclass(frozen=True, slots=True)
-class TwilioTimes:
-    """Turns a job's times into Twilio's: those equally long ago."""
-
-    job: Job
-    #: This worker's time, Unix milliseconds.
-    worker_now_ms: Callable[[], int]
-    #: Twilio's time, Unix milliseconds; raises a `ProviderError` if it is not known.
-    now_ms: Callable[[], Awaitable[int]]
-
-    async def of(self, worker_ms: int) -> int:
-        """Return Twilio's time of a moment in our time, Unix milliseconds."""
-        return await self.now_ms() - (self.worker_now_ms() - worker_ms)
-
-    async def first_sent_ms(self, sent_at_ms: int | None) -> int:
-        """Return since when the dial may have been sent, Unix milliseconds.
-
-        `sent_at_ms` is Twilio's time in its mark; None without one: before a rollback, or by an earlier release.
-        """
-        return await self.of(self.job.first_sent_at_ms) if sent_at_ms is None else sent_at_ms

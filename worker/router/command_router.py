@@ -40,7 +40,7 @@ log = structlog.get_logger()
 BATCH_MAX = 100
 #: While another worker routes, or after Redis was unreachable.
 PAUSE_S = 0.5
-#: Intervals at which the stream is checked, and an excess or an outage is logged.
+#: Intervals at which the stream is checked, and an excess is logged.
 COUNT_EVERY_S = 5.0
 LOG_EVERY_S = 60.0
 
@@ -86,7 +86,7 @@ class CommandRouter:
                         self._metrics.commands_waiting.set(0)
                         await pause(stop, until_tick_s(PAUSE_S))
                 except StoreError as error:
-                    self._log_unreachable(error)
+                    log_unreachable(error, task="router")
                     await pause(stop, PAUSE_S)
         finally:
             stopping.cancel()
@@ -112,7 +112,7 @@ class CommandRouter:
                         if not nodes:
                             raise
                         held_back.add(error.node)
-                        self._log_unreachable(error)
+                        log_unreachable(error, task="router")
                 held_back |= keys
             if not held_back:
                 return
@@ -141,10 +141,6 @@ class CommandRouter:
             await self._route_or_reject(entry)
         if boundary.unexpected is not None:
             await self._give_up(entry, boundary.unexpected.reason)
-
-    def _log_unreachable(self, error: StoreError) -> None:
-        if self._log_limit.count("store_unreachable", LOG_EVERY_S):
-            log_unreachable(error, task="router")
 
     async def _check_stream(self) -> None:
         """Count waiting commands, and restart a stream whose last id is far ahead.

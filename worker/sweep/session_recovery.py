@@ -14,7 +14,6 @@ from conferral.runtime.clock import until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import pause
-from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
 from conferral.statemachine.step import Outcome
@@ -22,7 +21,6 @@ from conferral.telephony.lost_conferences import LostConference, LostConferences
 from conferral.telephony.parameters import is_label
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.core import WorkerCore
-from conferral.worker.sweep.diff import Difference
 from conferral.worker.sweep.orphans import has_own_name, is_opened_by_wait_request
 from conferral.worker.sweep.store import SweepStore
 
@@ -37,18 +35,6 @@ ATTEMPTS_MAX = 4
 PAUSE_S = 0.2
 #: Sessions queued for a search, count; the sweep finds others.
 WAITING_MAX = 1_000
-
-
-async def adopt_conference(store: SweepStore, found: ConferenceFound, metrics: Metrics) -> None:
-    """Publish a lost session's conference."""
-    await store.recover(found)
-    metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
-    log.warning(
-        "conference_recovered",
-        session_id=found.session_id,
-        conference_sid=found.conference_sid,
-        count=len(found.participants),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +119,7 @@ class SessionRecovery:
             participants=found.participants,
             conference_name=found.name,
         )
-        await adopt_conference(self._store, event, self._metrics)
+        await self._store.adopt(event)
 
 
 def _is_ours(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:

@@ -17,7 +17,7 @@ from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import append_events
 from conferral.storage.queries.session_reader import SessionReader
-from conferral.worker.sweep.diff import EndedSession, Finding, LiveSession
+from conferral.worker.sweep.diff import Difference, EndedSession, Finding, LiveSession
 from conferral.worker.sweep.unknown_bridges import UnknownBridge
 
 log = structlog.get_logger()
@@ -80,14 +80,21 @@ class SweepStore:
         """Return the ids without a session in Redis, live or ended."""
         return set(session_ids) - (await self._reader.read_sessions(session_ids)).keys()
 
-    async def recover(self, found: ConferenceFound) -> None:
+    async def adopt(self, found: ConferenceFound) -> None:
         """Publish a lost session's conference."""
         await self._open([found], [participant.call_sid for participant in found.participants])
+        self._metrics.sweep_findings.labels(Difference.CONFERENCE_UNKNOWN.value).inc()
+        log.warning(
+            "conference_recovered",
+            session_id=found.session_id,
+            conference_sid=found.conference_sid,
+            count=len(found.participants),
+        )
 
-    async def open_bridge(self, bridge: UnknownBridge, ended: str) -> str:
-        """Publish an unknown bridge; return its session's id.
+    async def open_bridge(self, bridge: UnknownBridge, ended: str) -> None:
+        """Publish an unknown bridge, unless a request has opened its session.
 
-        That is empty if a request has opened it. `ended` is the call's last session, empty if it is the first.
+        `ended` is the call's last session, empty if it is the first.
         """
         session_id = bridge.call_sid
         if ended:
@@ -96,9 +103,10 @@ class SweepStore:
                 arguments: list[scripts.Argument] = [ended, wanted, CALL_INDEX_TTL_S]
                 claimed = await scripts.claim_visit(self._client, [self._keys.call(bridge.call_sid)], arguments)
             if claimed.decode(errors="replace") != wanted:
-                return ""
+                return
         await self._open(bridge.events(session_id), [bridge.call_sid, bridge.child.call_sid])
-        return session_id
+        self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
+        log.warning("bridge_recovered", session_id=session_id, call_sid=bridge.child.call_sid)
 
     async def _open(self, events: Sequence[Event], call_sids: Iterable[str]) -> None:
         """Index a session's calls, and publish the events that open it."""

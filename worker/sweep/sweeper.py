@@ -29,7 +29,6 @@ from conferral.telephony.http_client import label_requests
 from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, EndedSession, Finding
 from conferral.worker.sweep.orphans import has_own_name, is_opened_by_wait_request, is_ours
-from conferral.worker.sweep.session_recovery import adopt_conference
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore, chunks
 from conferral.worker.sweep.unknown_bridges import RouteOfOwnDial, find_unknown_bridges
 
@@ -294,9 +293,7 @@ class Sweeper:
         ended = await self._ended_sessions(sweep, filter(None, last.values()))
         for one in [one for one in found if last.get(one.call_sid) in ("", *ended)][:ORPHANS_MAX]:
             self._require_ours()
-            if session_id := await self._store.open_bridge(one, last[one.call_sid]):
-                self._metrics.sweep_findings.labels(Difference.BRIDGE_UNKNOWN.value).inc()
-                log.warning("bridge_recovered", session_id=session_id, call_sid=one.child.call_sid)
+            await self._store.open_bridge(one, last[one.call_sid])
 
     async def _find_orphans(self, sweep: _Sweep) -> None:
         """Adopt our lost conferences that are older than an interval."""
@@ -341,7 +338,7 @@ class Sweeper:
             return
         self._require_ours()
         found = replace(found, participants=tuple(participants))
-        await adopt_conference(self._store, found, self._metrics)
+        await self._store.adopt(found)
 
     async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, EndedSession]:
         names = [name for name in dict.fromkeys(session_ids) if self._core.keys.partition_of(name) not in sweep.behind]

@@ -4,12 +4,14 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
 from conferral.worker.sweep.orphans import has_own_name, is_ours
+from tests.support.metric_values import value_of
 from tests.worker.sweep.sweep_harness import NAMES, NOW_MS, PARTITIONS, SweepHarness
 
 pytestmark = pytest.mark.redis
@@ -38,8 +40,11 @@ async def test_conference_of_ours_is_adopted_once_it_is_older_than_an_interval(s
     await sea.sweep()
     assert await adopted(sea) == []
     sea.account.account = replace(account, created_at_ms={"CF1": NOW_MS - 50})
-    await sea.sweep(sweeps=4)
+    with capture_logs() as lines:
+        await sea.sweep(sweeps=2)
 
+    assert "CF1" in {line["conference_sid"] for line in lines if line["event"] == "conference_recovered"}
+    assert value_of(sea.metrics.sweep_findings.labels("conference-unknown")) >= 1
     found = (await adopted(sea))[0]
     assert (found.session_id, found.conference_sid, found.participants) == (NAME, "CF1", (CUSTOMER,))
     assert sea.account.labels == {"sweep"}

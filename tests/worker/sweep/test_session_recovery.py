@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
-from structlog.testing import capture_logs
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
@@ -83,7 +82,7 @@ class World:
     async def find_unknown(self, session_ids: list[str]) -> set[str]:
         return set(session_ids) - self.known
 
-    async def recover(self, found: ConferenceFound) -> None:
+    async def adopt(self, found: ConferenceFound) -> None:
         self.adopted.append(found)
 
     def arrives(self, *events: Event) -> None:
@@ -119,17 +118,6 @@ async def test_conference_that_a_callback_names_is_adopted_once(system: World) -
     ((at_s, asked),) = system.asked
     assert asked == CONFERENCE
     assert SETTLE_S <= at_s <= SETTLE_S + 2 * PAUSE_S
-
-
-@with_world
-async def test_adopted_conference_is_counted_and_logged_once_it_is_published(system: World) -> None:
-    with capture_logs() as lines:
-        system.arrives(COMPLETED)
-        await passes(10.0)
-    recovered = [line["session_id"] for line in lines if line["event"] == "conference_recovered"]
-    assert recovered == [LOST]
-    counted = system.metrics.registry.get_sample_value("conferral_sweep_findings_total", {"kind": "conference-unknown"})
-    assert counted == 1.0
 
 
 @with_world
