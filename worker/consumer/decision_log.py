@@ -80,16 +80,9 @@ def _log_decision(decision: Decision, partition: int) -> None:
         "version": step.session.version,
         "reason": step.reason,
     }
-    match step.outcome:
-        case Outcome.MOVED if step.session.state is not decision.before.state:
-            log.info("session_moved", **fields, call_sids=_call_sids(step.session))
-        case Outcome.MOVED:
-            log.debug("session_moved", **fields, call_sids=_call_sids(step.session))
-        case Outcome.STAYED:
-            log.debug("event_applied", **fields)
-        case Outcome.REFUSED:
-            log.debug("event_refused", **fields)
-        case Outcome.STALE:
-            log.debug("event_stale", **fields)
-        case Outcome.UNEXPECTED:
-            log.warning("event_unexpected", **fields)
+    if step.outcome is Outcome.UNEXPECTED:
+        log.warning("event_unexpected", **fields)
+    elif step.session.state is not decision.before.state:
+        log.info("session_moved", **fields, call_sids=_call_sids(step.session))
+    else:
+        log.debug("event_decided", **fields, outcome=step.outcome.value)

@@ -8,7 +8,7 @@ What a worker survives is forgotten; the third death dead-letters the entry or e
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import orjson
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 #: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.
 DEATHS_MAX = 3
 ALONE_AFTER_DEATHS = 2
-#: How long, at most, the first attempt of an effect that is tried alone delays the next, seconds.
+#: How long, at most, an effect that is tried alone delays the next, seconds.
 TRIAL_WAIT_S = 1.0
 KILLER_REASON = "workers crashed processing it"
 UNREADABLE_REASON = "outbox entry unreadable"
@@ -42,7 +42,13 @@ _KINDS = frozenset(effect.kind for effect in EFFECTS)
 class Quarantine:
     """Counts the deaths of workers over one partition's entries and effects."""
 
-    def __init__(self, partition: int, store: PartitionStore, submit: Callable[[Job], None], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        partition: int,
+        store: PartitionStore,
+        submit: Callable[[Job], asyncio.Future[None] | None],
+        metrics: Metrics,
+    ) -> None:
         self._partition = partition
         self._store = store
         self._submit = submit
@@ -95,7 +101,8 @@ class Quarantine:
         first = {name: ALONE_AFTER_DEATHS for name, count in deaths.items() if 0 < count < ALONE_AFTER_DEATHS}
         await self._save(first)
         # No await from here on, so that no job is submitted twice.
-        suspected = {job.effect.session_id for job in jobs if deaths[job.effect.effect_id] == ALONE_AFTER_DEATHS}
+        suspects = {name for name, count in deaths.items() if count == ALONE_AFTER_DEATHS}
+        suspected = {job.effect.session_id for job in jobs if job.effect.effect_id in suspects}
         reads: list[Job] = []
         waiting: list[Job] = []
         for job in jobs:
@@ -109,7 +116,7 @@ class Quarantine:
                 waiting.append(job)
         if reads or waiting:
             trials = [reads, *([job] for job in waiting)]
-            self._trials = asyncio.get_running_loop().create_task(self._try_in_turn(trials, deaths, open_effects))
+            self._trials = asyncio.get_running_loop().create_task(self._try_in_turn(trials, suspects, open_effects))
 
     async def dead_letter_unreadable(self, unreadable: Mapping[str, bytes]) -> None:
         """Dead-letter each whole body; report its effect as unknown if possible."""
@@ -144,40 +151,24 @@ class Quarantine:
     async def _try_in_turn(
         self,
         trials: Sequence[Sequence[Job]],
-        deaths: Mapping[str, int],
+        suspects: AbstractSet[str],
         open_effects: Callable[[str], Mapping[str, object]],
     ) -> None:
         with contain(
             ItemKind.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
         ):
             for jobs in trials:
-                await self._try(jobs, deaths, open_effects)
-
-    async def _try(
-        self, jobs: Sequence[Job], deaths: Mapping[str, int], open_effects: Callable[[str], Mapping[str, object]]
-    ) -> None:
-        """Count the death that a first attempt may be, submit, and wait for it."""
-
-        def is_open(job: Job) -> bool:
-            return job.effect.effect_id in open_effects(job.effect.session_id)
-
-        names = [job.effect.effect_id for job in jobs if deaths[job.effect.effect_id] == ALONE_AFTER_DEATHS]
-        await self._save({name: deaths[name] + 1 for name in names})
-        # The commit that dropped an effect may precede the mark.
-        await self._save({job.effect.effect_id: 0 for job in jobs if not is_open(job)})
-        attempts: dict[str, asyncio.Event] = {}
-        for job in filter(is_open, jobs):
-            attempts[job.effect.effect_id] = attempted = asyncio.Event()
-            self._submit(replace(job, on_attempted=attempted.set))
-        if attempts:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TRIAL_WAIT_S):
-                    for attempted in attempts.values():
-                        await attempted.wait()
-            # A longer attempt only waits for Twilio, so a later death has another cause.
-            await self._save(
-                {name: 0 if attempts[name].is_set() else deaths[name] for name in names if name in attempts}
-            )
+                tried = {job.effect.effect_id: job for job in jobs}
+                await self._save(dict.fromkeys(tried.keys() & suspects, DEATHS_MAX))
+                # The commit that dropped an effect may precede the mark.
+                dropped = [name for name, job in tried.items() if name not in open_effects(job.effect.session_id)]
+                await self._save(dict.fromkeys(dropped, 0))
+                running = {name: self._submit(job) for name, job in tried.items() if name not in dropped}
+                if tasks := [task for task in running.values() if task is not None]:
+                    await asyncio.wait(tasks, timeout=TRIAL_WAIT_S)
+                # A longer trial only waits for Twilio, so a later death has another cause.
+                over = {name: task is not None and task.done() for name, task in running.items() if name in suspects}
+                await self._save({name: 0 if is_over else ALONE_AFTER_DEATHS for name, is_over in over.items()})
 
 
 def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[str, bytes]]:

@@ -103,6 +103,10 @@ class ExecutionContext:
         )
         self.read_turns = asyncio.Semaphore(READS_MAX)
 
+    async def in_twilio_time(self, at_ms: int) -> int:
+        """Return Twilio's time of a moment in this worker's, Unix milliseconds."""
+        return await self.twilio_now_ms() - (self.now_ms() - at_ms)
+
 
 class ExecutionState(Enum):
     """Progress of an execution: whether its job can still be dropped."""
@@ -200,8 +204,6 @@ class Execution:
                 outcome = await (self._verify() if is_verifying else self._send())
             except ProviderError as error:
                 outcome = await self._handle_error(error, is_verifying=is_verifying)
-            if self.job.on_attempted is not None:
-                self.job.on_attempted()
             if outcome is not None:
                 self.state = ExecutionState.FINISHED
                 return outcome
@@ -228,7 +230,7 @@ class Execution:
             if outcome is not None or self._remaining_s() <= 0:  # Redis may have used up the time
                 return outcome or self._give_up()
             if isinstance(effect, FindCall):
-                effect = replace(effect, since_ms=await self._in_twilio_time(effect.since_ms))
+                effect = replace(effect, since_ms=await context.in_twilio_time(effect.since_ms))
             await context.checkpoint("before_request", effect)
             self.attempts += 1
             _count_request(context, self.job, self.attempts)
@@ -295,17 +297,6 @@ class Execution:
         self._has_been_sent |= (may_send := self.context.is_ours(self.job.partition))
         return may_send
 
-    async def _in_twilio_time(self, at_ms: int) -> int:
-        """Return Twilio's time of a moment in this worker's, Unix milliseconds."""
-        return await self.context.twilio_now_ms() - (self.context.now_ms() - at_ms)
-
-    async def _first_sent_ms(self) -> int:
-        """Return since when a dial may have been sent, Unix milliseconds.
-
-        It has no mark from before a rollback.
-        """
-        return await self._in_twilio_time(self.job.first_sent_at_ms) if self._sent_at_ms is None else self._sent_at_ms
-
     async def _require_lease(self) -> None:
         asked_at_s = self.context.clock.monotonic_s()
         if not await self.context.may_send(self.job.partition):
@@ -339,7 +330,9 @@ class Execution:
             await self._require_lease()
             # Before the request: its answer may be as old as its start.
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
-            search_from_ms = await self._first_sent_ms() if isinstance(effect, Dial) else 0
+            search_from_ms = self._sent_at_ms or 0
+            if search_from_ms == 0 and isinstance(effect, Dial):  # its mark may be lost since a rollback
+                search_from_ms = await context.in_twilio_time(self.job.first_sent_at_ms)
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(lambda: context.is_ours(self.job.partition)):

@@ -58,18 +58,19 @@ class Executor:
         """Partitions with jobs, except for dials that wait for permits."""
         return {one.job.partition for one in self.executions if one.state is not ExecutionState.PACED}
 
-    def submit(self, job: Job) -> None:
-        """Start or queue a job; once `drain` runs, leave it to the next holder."""
+    def submit(self, job: Job) -> asyncio.Task[None] | None:
+        """Start or queue a job; return its task.
+
+        Once `drain` runs, return None: the job is the next holder's.
+        """
         effect = job.effect
         if self._stopped:
-            return
+            return None
         if isinstance(effect, ReadCalls):  # replaces an unsent one: the next one shows as much, and more
             self._cancel(effect.session_id, lambda one: isinstance(one.job.effect, ReadCalls) and one.is_unsent)
         if effect.is_ending or isinstance(effect, ReadCalls | FindCall):
-            self._start(Execution(job, self.context), nullcontext())
-        else:
-            turn = self._turns.setdefault(effect.session_id, asyncio.Lock())
-            self._start(Execution(job, self.context), turn)
+            return self._start(Execution(job, self.context), nullcontext())
+        return self._start(Execution(job, self.context), self._turns.setdefault(effect.session_id, asyncio.Lock()))
 
     def cancel_session(self, session_id: str) -> None:
         """Drop an ending session's unsent jobs, except hang-ups; repeat none.
@@ -145,21 +146,20 @@ class Executor:
             task.cancel()
         return [one.job for one, _ in found]
 
-    def _start(self, execution: Execution, turn: AbstractAsyncContextManager[object]) -> None:
+    def _start(self, execution: Execution, turn: AbstractAsyncContextManager[object]) -> asyncio.Task[None]:
         job, loop = execution.job, asyncio.get_running_loop()
         is_paced = isinstance(job.effect, Dial) and not execution.must_not_be_sent and not execution.is_cancelled
         pace = self._pace if is_paced else None
         task = loop.create_task(self._execute(execution, pace, turn), name=f"effect-{job.effect.effect_id}")
         self._tasks.setdefault(job.effect.session_id, {})[execution] = task
         task.add_done_callback(lambda _: self._on_done(execution))
+        return task
 
     def _on_done(self, execution: Execution) -> None:
-        job, session_id = execution.job, execution.job.effect.session_id
+        session_id = execution.job.effect.session_id
         task = self._tasks[session_id].pop(execution)
         if not self._tasks[session_id]:
             del self._tasks[session_id]
-        if job.on_attempted is not None:
-            job.on_attempted()
         if not task.cancelled() and (error := task.exception()):  # the effect stays in the outbox
             context = {"message": "carrying out an effect failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)

@@ -1,6 +1,5 @@
 """Jobs and their outcomes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,8 +38,6 @@ class Job:
     mark_may_be_lost: bool = False
     #: Unexpected error because of which the job is only reported; or empty.
     internal_error: str = ""
-    #: Called after the first attempt, whatever its result.
-    on_attempted: Callable[[], None] | None = None
 
     @property
     def first_sent_at_ms(self) -> int:

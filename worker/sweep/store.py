@@ -1,8 +1,6 @@
 """Redis side of the sweep: sessions and findings, in bounded pipelines."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -21,7 +19,6 @@ from conferral.worker.sweep.diff import Difference, EndedSession, Finding, LiveS
 from conferral.worker.sweep.unknown_bridges import UnknownBridge
 
 log = structlog.get_logger()
-_T = TypeVar("_T")
 
 #: Age of a partition's oldest entry from which its sessions are behind, and from which they are left out.
 BEHIND_MS = 1_000
@@ -130,13 +127,6 @@ class SweepStore:
             for finding in findings
         ]
         await append_events(self._client, self._keys, events)
-
-
-def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
-    """Yield the items in lists of at most this size."""
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part
 
 
 def _live_session(session_id: str, session: Session) -> LiveSession:

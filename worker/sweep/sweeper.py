@@ -3,8 +3,10 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TypeVar
 
 import structlog
 
@@ -29,10 +31,11 @@ from conferral.telephony.http_client import label_requests
 from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, EndedSession, Finding
 from conferral.worker.sweep.orphans import has_own_name, is_opened_by_wait_request, is_ours
-from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore, chunks
+from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore
 from conferral.worker.sweep.unknown_bridges import RouteOfOwnDial, find_unknown_bridges
 
 log = structlog.get_logger()
+_T = TypeVar("_T")
 
 #: Polling interval for a due sweep under a held lease, seconds; for a lost one, it is a tick.
 HELD_TICK_S = 2.0
@@ -149,6 +152,13 @@ class Sweeper:
         if self._stop.is_set() or not self._is_ours():
             raise LeaseLostError("another worker may sweep")
 
+    def _chunks(self, items: Iterable[_T]) -> Iterator[list[_T]]:
+        """Yield the items in lists; raise LeaseLostError as above."""
+        rest = iter(items)
+        while chunk := list(islice(rest, CHUNK)):
+            self._require_ours()
+            yield chunk
+
     def _boundary(self) -> contain:
         """Contain an unexpected error in one part of a sweep, and skip the part."""
         return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
@@ -182,8 +192,7 @@ class Sweeper:
         for part in (self._find_ended, self._find_bridges, self._find_orphans):
             sweep.is_complete &= await self._run_part(part(sweep))
         findings = self._due_findings.select(sweep.diff.findings, number)
-        for batch in chunks(findings, CHUNK):
-            self._require_ours()
+        for batch in self._chunks(findings):
             with self._boundary() as boundary:
                 await self._store.publish(batch, number)
                 self._due_findings.note_published(batch, number)
@@ -226,6 +235,8 @@ class Sweeper:
             try:
                 with self._boundary():
                     is_compared = await self._compare_partition(number, sweep.diff)
+            except LeaseLostError:
+                raise
             except StoreUnreachableError as error:
                 if not is_cluster(self._core.client):
                     raise
@@ -241,8 +252,7 @@ class Sweeper:
         if lag_ms >= FAR_BEHIND_MS:
             return False
         is_behind = lag_ms >= BEHIND_MS
-        for batch in chunks(await self._store.live_ids(number), CHUNK):
-            self._require_ours()
+        for batch in self._chunks(await self._store.live_ids(number)):
             for session in await self._store.live_sessions(batch):
                 diff.compare_live(session, is_behind=is_behind)
         return not is_behind
@@ -252,11 +262,9 @@ class Sweeper:
         diff = sweep.diff
         # Sorted, so that a simulation repeats for a given seed.
         session_ids: dict[str, str] = {}
-        for calls in chunks(sorted(diff.unmatched_calls), CHUNK):
-            self._require_ours()
+        for calls in self._chunks(sorted(diff.unmatched_calls)):
             session_ids |= await self._store.session_ids_of_calls(calls)
-        for some in chunks(session_ids.items(), CHUNK):
-            self._require_ours()
+        for some in self._chunks(session_ids.items()):
             ended = await self._ended_sessions(sweep, (session_id for _, session_id in some))
             for call_sid, session_id in some:
                 # A call that talks to a leg no session knows was bridged again, while Redis was away.
@@ -264,8 +272,7 @@ class Sweeper:
                 if session_id in ended and not talks:
                     diff.compare_ended(session_id, ended[session_id], call_sid=call_sid)
         sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
-        for conferences in chunks(sessions.items(), CHUNK):
-            self._require_ours()
+        for conferences in self._chunks(sessions.items()):
             ended = await self._ended_sessions(sweep, (session_id for _, session_id in conferences))
             for conference_sid, session_id in conferences:
                 if session_id in ended:
@@ -312,8 +319,7 @@ class Sweeper:
             and self._core.keys.partition_of(session_id) not in sweep.behind
         ]
         unknown: list[str] = []
-        for batch in chunks(checked, CHUNK):
-            self._require_ours()
+        for batch in self._chunks(checked):
             lost = await self._store.find_unknown([sessions[sid] for sid in batch])
             unknown += [sid for sid in batch if sessions[sid] in lost]
         for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
