@@ -1,6 +1,6 @@
 """What the parts of a worker share: name, clocks, and Redis."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
@@ -11,17 +11,12 @@ from conferral.storage.schema import SchemaVersion
 
 
 @dataclass(slots=True)
-class Standby:
-    """Whether another worker should do this one's work (`worker.credentials`)."""
-
-    is_on: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerCore:
     """What the parts of a worker share."""
 
     client: Client
+    #: A separate pool, so that commits and leases never wait for outcomes being written.
+    reserved: Client
     keys: Keys
     name: str
     clock: Clock
@@ -31,7 +26,8 @@ class WorkerCore:
     schema: SchemaVersion
     #: What others wait for, at least, before they call this worker dead.
     lease_ms: int = LIFETIME_MS
-    standby: Standby = field(default_factory=Standby)
+    #: Whether another worker should do this one's work (`worker.credentials`).
+    is_on_standby: bool = False
 
     @property
     def lifetime_s(self) -> float:
@@ -41,4 +37,4 @@ class WorkerCore:
     @property
     def takes_nothing(self) -> bool:
         """Whether it must hold no lease, and is no member."""
-        return self.schema.is_too_new or self.standby.is_on
+        return self.schema.is_too_new or self.is_on_standby

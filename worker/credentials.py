@@ -17,7 +17,7 @@ from conferral.storage.queries import process_registry
 from conferral.telephony.http_client import RequestResult, label_requests
 from conferral.telephony.rest_requests import send
 from conferral.worker.core import WorkerCore
-from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, PERMISSION_DENIED_CODE
+from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, refuses_credentials
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ ACCEPTED, REFUSED = "accepted", "refused"
 
 def last_answer(answer: RequestResult) -> str:
     """Return what an answer says about the credentials; empty for nothing."""
-    if answer.status == 401 or (answer.status == 403 and answer.code == PERMISSION_DENIED_CODE):
+    if refuses_credentials(answer):
         return REFUSED
     # Anything else from Twilio itself was authenticated first.
     return ACCEPTED if 200 <= answer.status < 300 or (400 <= answer.status < 500 and answer.code) else ""
@@ -80,15 +80,15 @@ class CredentialsWatch:
         while not stop.is_set():
             if self.last == REFUSED:
                 await self._check()
-            await pause(stop, CREDENTIALS_PAUSE_S if self._core.standby.is_on else CHECK_EVERY_S)
+            await pause(stop, CREDENTIALS_PAUSE_S if self._core.is_on_standby else CHECK_EVERY_S)
 
     async def _check(self) -> None:
         """Confirm a refusal by a read that these credentials allow."""
         with suppress(ProviderError):
             await self._read_account()
         is_on = self.last == REFUSED and await self._is_other_accepted()
-        if is_on != self._core.standby.is_on:
-            self._core.standby.is_on = is_on
+        if is_on != self._core.is_on_standby:
+            self._core.is_on_standby = is_on
             self._core.metrics.worker_standby.set(is_on)
             if is_on:
                 log.error("standby_begun", holder=self._core.name)
@@ -101,7 +101,7 @@ class CredentialsWatch:
             now_ms, processes = await process_registry.read_all(self._core.client, self._core.keys)
         except StoreError as error:
             log_unreachable(error, task="credentials")
-            return self._core.standby.is_on
+            return self._core.is_on_standby
         return any(
             one.kind == "worker" and one.twilio == ACCEPTED and abs(now_ms - one.last_seen_ms) <= LIVE_MS
             for one in processes

@@ -202,7 +202,7 @@ class Ownership:
         # From its arrival on, the others wait only this long, although its answer may be lost.
         self._valid_until_s = min(self._valid_until_s, sent_s + tick.lifetime_s)
         try:
-            granted = await coordinator.send_tick(self._core.client, self._core.keys, tick)
+            granted = await coordinator.send_tick(self._core.reserved, self._core.keys, tick)
         except StoreError as error:
             log_unreachable(error, task="leases")
             return None
@@ -310,7 +310,7 @@ class Ownership:
             try:
                 is_rolled_back = number in self._rolled_back
                 lease = await leases.claim(
-                    core.client, core.keys, number, holder, core.clock, is_rolled_back=is_rolled_back
+                    core.reserved, core.keys, number, holder, core.clock, is_rolled_back=is_rolled_back
                 )
             except EpochUsedError as error:
                 # The coordinator's node failed over, and has forgotten a grant.
@@ -396,7 +396,7 @@ class Ownership:
 async def _is_rolled_back(core: WorkerCore, number: int, lease: Lease) -> bool:
     """Whether Redis lacks a lost partition's commits, or can't tell."""
     try:
-        await leases.confirm(core.client, core.keys, number, lease)
+        await leases.confirm(core.reserved, core.keys, number, lease)
     except LeaseLostError:
         return False
     except (RolledBackError, StoreError):
@@ -407,7 +407,7 @@ async def _is_rolled_back(core: WorkerCore, number: int, lease: Lease) -> bool:
 async def _note_given_back(core: WorkerCore, number: int, lease: Lease, rolled_back: set[int]) -> bool:
     """Tell the next holder that this one has not died; False if it is lost."""
     try:
-        await leases.confirm(core.client, core.keys, number, lease, gives_back=True)
+        await leases.confirm(core.reserved, core.keys, number, lease, gives_back=True)
     except RolledBackError:
         rolled_back.add(number)
         return False

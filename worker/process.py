@@ -143,6 +143,7 @@ class Worker:
     def _make_parts(self, connections: Connections, keys: Keys) -> WorkerParts:
         core = WorkerCore(
             connections.client,
+            connections.reserved,
             keys,
             self.name,
             self._clock,

@@ -46,10 +46,12 @@ async def find_problems(core: WorkerCore, ownership: Ownership, limiter: Request
     return problems
 
 
-def make_monitoring_app(metrics: Metrics, problems: Lines, warnings: Lines) -> web.Application:
-    """Return the app with `/healthz` (no Redis), `/readyz`, and `/metrics`.
+async def serve_monitoring(
+    stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Lines, warnings: Lines
+) -> None:
+    """Serve `/healthz` (no Redis), `/readyz`, and `/metrics` until the stop.
 
-    `problems` make the worker unready; `warnings` are only shown.
+    `problems` make the worker unready; `warnings` are only shown. Raises SettingsError if the port is taken.
     """
 
     async def render_metrics() -> bytes:
@@ -73,13 +75,5 @@ def make_monitoring_app(metrics: Metrics, problems: Lines, warnings: Lines) -> w
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", exposition)])
-    return app
-
-
-async def serve_monitoring(
-    stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Lines, warnings: Lines
-) -> None:
-    """Serve until the process stops; raise SettingsError if the port is taken."""
-    app = make_monitoring_app(metrics, problems, warnings)
     async with run_server(app, host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
         await stop.wait()

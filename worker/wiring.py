@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from conferral.runtime.metrics import Metrics
@@ -48,7 +48,6 @@ class Connections:
 
     client: Client
     blocking: Client
-    #: A separate pool, so that commits and leases never wait for outcomes being written.
     reserved: Client
     reads: BlockingReads
     http: PooledHttpClient
@@ -92,8 +91,7 @@ class WorkerParts:
         client, keys, clock = core.client, core.keys, core.clock
         call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
         self.partition_store = PartitionStore(client, connections.reads, keys, outcomes_kept=settings.outcomes_kept)
-        reserved_core = replace(core, client=connections.reserved)
-        self.ownership = Ownership(reserved_core)
+        self.ownership = Ownership(core)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         by_token = rest_client(settings, connections.http, by_token=True)
         self._twilio_time = TwilioTime(connections.http.twilio_clock, by_token, settings.account_sid)
@@ -128,9 +126,9 @@ class WorkerParts:
         )
         self.router = CommandRouter(core, connections.reads, rules, partial(self.ownership.owns, ROUTER))
         self.context = WorkerContext(
-            core=reserved_core,
+            core=core,
             partition_store=self.partition_store,
-            session_store=SessionStore(connections.reserved, keys, session_ttl_s=settings.session_ttl_s),
+            session_store=SessionStore(core.reserved, keys, session_ttl_s=settings.session_ttl_s),
             executor=self.executor,
             policy=policy,
             session_ttl_s=call_ttl_s,

@@ -11,4 +11,4 @@ from conferral.worker.core import WorkerCore
 
 def core_of(client: Any, keys: Keys, clock: Clock, name: str = "me", **more: Any) -> WorkerCore:
     given = {"store_clock": StoreClock(clock), "metrics": Metrics(), "schema": SchemaVersion()} | more
-    return WorkerCore(client, keys, name, clock, **given)
+    return WorkerCore(client, client, keys, name, clock, **given)

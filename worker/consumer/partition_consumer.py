@@ -175,7 +175,7 @@ class PartitionConsumer:
         if core.clock.monotonic_s() - self._confirmed_at_s < CONFIRM_EVERY_S:
             return
         try:
-            await leases.confirm(core.client, core.keys, self.number, self.lease)
+            await leases.confirm(core.reserved, core.keys, self.number, self.lease)
         except RolledBackError:
             log.error("redis_rollback_detected", partition=self.number, holder=self.lease.holder)
             self.was_rolled_back = True
