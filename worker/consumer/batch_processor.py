@@ -26,7 +26,7 @@ from conferral.worker.consumer.first_reads import Events, FirstReads
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.dead_letters import count_dead_letter
+from conferral.worker.dead_letters import note_dead_letter
 
 log = structlog.get_logger()
 
@@ -95,8 +95,7 @@ class BatchProcessor:
         """Dead-letter entries, and report their commands as failed."""
         for entry in entries:
             refusal = await self._context.partition_store.dead_letter(self._partition, entry, reason)
-            if count_dead_letter(self._metrics, entry.entry_id, reason, refusal):
-                log.error("entry_dead_lettered", partition=self._partition, entry_id=entry.entry_id, reason=reason)
+            note_dead_letter(self._metrics, entry.entry_id, reason, refusal, partition=self._partition)
             await self._report_dead_letter(entry, reason)
         await self._commit(discard(entries))
 

@@ -10,7 +10,7 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import PostCommitWrite, PublishOutcome
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.dead_letters import count_dead_letter
+from conferral.worker.dead_letters import note_dead_letter
 
 log = structlog.get_logger()
 
@@ -85,7 +85,7 @@ class PostCommitWrites:
         log.error("post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error))
         reason = "Redis refuses one of its keys"
         if refusal := await self._store.dead_letter_write(self._partition, write, reason):
-            count_dead_letter(self._metrics, write.write_id, reason, refusal)
+            note_dead_letter(self._metrics, write.write_id, reason, refusal)
 
     def _retry_refused(self, reason: str) -> None:
         if not self._stopping.is_set():

@@ -12,7 +12,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import orjson
-import structlog
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
@@ -24,10 +23,8 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.dead_letters import count_dead_letter
+from conferral.worker.dead_letters import note_dead_letter
 from conferral.worker.executor.job import Job
-
-log = structlog.get_logger()
 
 #: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.
 DEATHS_MAX = 3
@@ -144,9 +141,8 @@ class Quarantine:
 
     async def _dead_letter(self, effect_id: str, session_id: str, body: bytes, reason: str) -> None:
         refusal = await self._store.dead_letter_effect(self._partition, effect_id, session_id, body, reason)
-        if count_dead_letter(self._metrics, effect_id, reason, refusal):
-            fields = {"partition": self._partition, "effect_id": effect_id, "session_id": session_id}
-            log.error("effect_dead_lettered", **fields, reason=reason)
+        fields = {"partition": self._partition, "session_id": session_id}
+        note_dead_letter(self._metrics, effect_id, reason, refusal, **fields)
 
     async def _try_in_turn(
         self,

@@ -31,7 +31,7 @@ from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETT
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.core import WorkerCore
-from conferral.worker.dead_letters import count_dead_letter
+from conferral.worker.dead_letters import note_dead_letter
 from conferral.worker.router.caller_ids import CallerIdChecker
 from conferral.worker.router.destination_resolver import resolve_destinations, without_destinations
 
@@ -193,8 +193,7 @@ class CommandRouter:
 
     async def _dead_letter(self, entry: Entry, reason: str) -> None:
         refusal = await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
-        if count_dead_letter(self._metrics, entry.entry_id, reason, refusal):
-            log.error("entry_dead_lettered", entry_id=entry.entry_id, reason=reason, task="router")
+        note_dead_letter(self._metrics, entry.entry_id, reason, refusal, task="router")
 
     async def _route_command(self, entry: Entry, fields: dict[str, str]) -> None:
         try:
