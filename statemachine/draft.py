@@ -41,7 +41,8 @@ class Draft:
         self.session = replace(self.session, **changes)
 
     def change_party(self, party: Party, **changes: Any) -> None:
-        """Change fields of one party; what follows from a hold changes as well."""
+        """Change fields of a party as it is by now; a hold changes others, too."""
+        party = self.session.parties[party.name]
         if "desired_hold" in changes:  # not for a parked call unless the change says so
             changes.setdefault("held_for_park", False)
         if changes.get("held", party.held) != party.held:

@@ -9,6 +9,7 @@ from msgspec import field
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.effects import Effect
+from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantSeen
 from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
@@ -307,6 +308,16 @@ class Session(BaseRecord, frozen=True):
             if name and party.name == name and not party.dial_id and not dial:
                 return party
         return None
+
+    def subject_of(self, event: Event | ParticipantSeen) -> Party | None:
+        """Return the party that an event, or a participant in a read, is about."""
+        is_action = isinstance(event, DialEnded)  # its `dial` is a kind of `<Dial>`
+        return self.find_party(
+            call_sid=getattr(event, "call_sid", ""),
+            label=getattr(event, "label", ""),
+            name=event.party if isinstance(event, CallProgressed | DialEnded) else "",
+            dial="" if is_action else getattr(event, "dial", ""),
+        )
 
     def present_party(self, name: str) -> Party | None:
         """Return the party of that name; None if absent or gone."""

@@ -21,10 +21,10 @@ _TWO = 2
 def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
     """Record that a party joined."""
     note_conference(draft, event)
-    party = not_none(draft.session.find_party(call_sid=event.call_sid, label=event.label))
+    party = not_none(draft.session.subject_of(event))
     _enter(draft, party, event.call_sid, starts=event.start_on_enter)
     if event.sequence is not None:
-        draft.change_party(draft.session.parties[party.name], conference_sequence=event.sequence)
+        draft.change_party(party, conference_sequence=event.sequence)
     draft.change(moved_at_ms=draft.now_ms)
 
 
@@ -64,7 +64,7 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
 def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
     """Record the callback of a join that a read showed first."""
     # Unlike in `note_join`, what was requested or confirmed since stays.
-    party = not_none(draft.session.find_party(call_sid=event.call_sid, label=event.label))
+    party = not_none(draft.session.subject_of(event))
     if event.sequence is not None:
         draft.change_party(party, conference_sequence=event.sequence)
     if event.start_on_enter:
@@ -150,7 +150,7 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
     shown = [seen for seen in inside if event.status_of(seen.call_sid) != CallStatus.RINGING]
     has_started = is_former or any(_has_started(draft, seen) for seen in shown)
     for seen in event.participants:
-        party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
+        party = draft.session.subject_of(seen)
         if party is None or party.is_gone or party.in_conference:
             continue
         if seen in shown:
@@ -165,7 +165,7 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
 
 def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:
     """Whether this participant, if it answered, has started the conference."""
-    party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
+    party = draft.session.subject_of(seen)
     return seen.start_on_enter and (party is None or party.answered or not party.early_media)
 
 
@@ -181,7 +181,7 @@ def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
 
 
 def _is_first_join(draft: Draft, seen: events.ParticipantSeen) -> bool:
-    party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
+    party = draft.session.subject_of(seen)
     if party is None or party.in_conference or party.is_leaving:
         return False
     return bool(party.dial_id) and party.conference_sequence < 0
@@ -211,8 +211,7 @@ def note_verified(draft: Draft, event: events.CallsRead) -> None:
 
 def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) -> None:
     """Record that a party left, as the conference or its `<Dial>` says."""
-    label = event.label if isinstance(event, events.ParticipantLeft) else ""
-    party = draft.session.find_party(call_sid=event.call_sid, label=label)
+    party = draft.session.subject_of(event)
     if party is None:
         return
     if isinstance(event, events.ParticipantLeft):
@@ -223,7 +222,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         if _may_have_refused(party, event):
             # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
             due_ms = draft.now_ms + draft.policy.leave_check_ms
-            draft.change_party(draft.session.parties[party.name], dial_check_at_ms=due_ms)
+            draft.change_party(party, dial_check_at_ms=due_ms)
             return
         # A leg that another app redirected is no longer Conferral's: it counts as gone and is not hung up.
         is_outside_move = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not _is_moved_by_us(draft, party)

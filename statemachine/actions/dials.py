@@ -9,7 +9,7 @@ from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import UNKNOWN_DIAL, party_of_call, party_of_dial, searched_party
+from conferral.statemachine.guards.calls import UNKNOWN_DIAL, party_of_dial, searched_party
 from conferral.statemachine.guards.conference import may_hang_up
 from conferral.statemachine.guards.effect_results import is_unknown_dial
 from conferral.statemachine.record import replace
@@ -74,6 +74,7 @@ def dial(
         caller_id=_caller_id(draft, to, options),
         supervises=supervises,
     )
+    draft.change(parties={**draft.session.parties, name: party})
     _place_dial(draft, party)
     transfer = draft.session.running_transfer
     if is_attempt and transfer is not None:
@@ -238,7 +239,7 @@ def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
 
 def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
     """Record the progress or the end of a party's call."""
-    party = not_none(party_of_call(draft, event))
+    party = not_none(draft.session.subject_of(event))
     if event.is_final:
         note_call_ended(draft, party, event)
     elif event.status == CallStatus.IN_PROGRESS:
@@ -316,14 +317,14 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
     draft.change_party(
-        draft.session.parties[party.name],
+        party,
         has_passed_gate=not briefing_ms,
         dial_check_at_ms=draft.now_ms + draft.policy.arrive_timeout_ms + briefing_ms,
         # Most briefings take two thirds of their longest time.
         dial_read_at_ms=draft.now_ms + 2 * briefing_ms // 3 if briefing_ms else 0,
     )
     if draft.state is State.BRIDGED:  # the agent's document rings the customer
-        draft.change_party(draft.session.parties[party.name], status=PartyStatus.CONNECTED, dial_check_at_ms=0)
+        draft.change_party(party, status=PartyStatus.CONNECTED, dial_check_at_ms=0)
         set_ring_timer(draft)
 
 
@@ -394,8 +395,7 @@ def hang_up_late_dial(
     draft: Draft, event: events.CallProgressed | events.GateReached | events.GateDecided | events.EffectSucceeded
 ) -> None:
     """Hang up a call whose dial was given up or repeated meanwhile."""
-    dial_id = "" if isinstance(event, events.EffectSucceeded) else event.dial
-    party = draft.session.find_party(call_sid=event.call_sid, dial=dial_id)
+    party = draft.session.subject_of(event)
     if party is None:
         draft.change(former_calls=(*draft.session.former_calls, event.call_sid))
     else:

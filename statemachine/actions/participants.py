@@ -40,17 +40,17 @@ def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
 
 def hold_silent_party(draft: Draft, _event: Event) -> None:
     """Hold the party who waits alone in silence, to play ringing or music."""
-    party, phase = not_none(silent_party(draft)), draft.session.phase
+    party, phase = not_none(silent_party(draft, _event)), draft.session.phase
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
     want_hold(draft, party.name, audio)
     if phase is Phase.PARKED and party.name != CUSTOMER:
-        draft.change_party(draft.session.parties[party.name], held_for_park=True)
+        draft.change_party(party, held_for_park=True)
 
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:
     """Want the party off hold, since another is there; keep the audio."""
-    draft.change_party(not_none(kept_party(draft)), desired_hold=False)
+    draft.change_party(not_none(kept_party(draft, _event)), desired_hold=False)
 
 
 def want_unhold(draft: Draft, name: str) -> None:
@@ -190,7 +190,7 @@ def _party_of_update(draft: Draft, event: events.EffectOutcome) -> Party | None:
 
 def note_participant_changed(draft: Draft, event: events.ParticipantChanged) -> None:
     """Record a participant's confirmed hold, mute, and other attributes."""
-    party = not_none(draft.session.find_party(call_sid=event.call_sid, label=event.label))
+    party = not_none(draft.session.subject_of(event))
     _record_shown_attributes(draft, party, event, event.sequence)
     shows_undone = event.kind in ("participant-unhold", "participant-unmute")
     _settle_update(draft, party.name, is_certain=False, shows_undone=shows_undone)
@@ -199,7 +199,7 @@ def note_participant_changed(draft: Draft, event: events.ParticipantChanged) -> 
 def apply_participants(draft: Draft, event: events.CallsRead) -> None:
     """Take participant states from a read; differences are requested again."""
     for seen in event.participants:
-        party = draft.session.find_party(call_sid=seen.call_sid, label=seen.label)
+        party = draft.session.subject_of(seen)
         if party is None or party.is_gone:
             continue
         _record_shown_attributes(draft, party, seen)

@@ -67,7 +67,7 @@ def await_dial_read(draft: Draft, party: Party) -> bool:
 
 def check_session(draft: Draft, event: events.AccountSwept) -> None:
     """Read Twilio: the sweep found a difference, or Redis was rolled back."""
-    party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
+    party = draft.session.subject_of(event)
     if party is not None and party.is_gone:
         return  # the callback of the call's end was only late
     if concerns_whole_session(event):

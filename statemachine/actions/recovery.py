@@ -105,7 +105,7 @@ def note_unknown_join(draft: Draft, event: events.ParticipantJoined) -> None:
     note_conference(draft, event)
     seen = ParticipantSeen(event.call_sid, event.label, start_on_enter=event.start_on_enter)
     _add(draft, event.conference_sid, (seen,), {})
-    party = draft.session.find_party(call_sid=event.call_sid)
+    party = draft.session.subject_of(event)
     if party is not None and event.sequence is not None:
         draft.change_party(party, conference_sequence=event.sequence)
 
@@ -216,7 +216,7 @@ def _both_are_inside(draft: Draft, participants: Iterable[ParticipantSeen], name
     session = draft.session
     if session.running_transfer is not None or session.phase is not Phase.NONE or session.opening is not Opening.OVER:
         return False
-    shown = (session.find_party(call_sid=one.call_sid, label=one.label) for one in participants if not one.is_ringing)
+    shown = (session.subject_of(one) for one in participants if not one.is_ringing)
     inside = {party.name for party in shown if party is not None and not (party.is_gone or party.is_leaving)}
     return {CUSTOMER, AGENT} <= inside | {*named}
 

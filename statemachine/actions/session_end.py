@@ -321,7 +321,7 @@ def hang_up_after_end(
 
 def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> None:
     """End the conference that a guest joined late, and remember the guest."""
-    if draft.session.find_party(call_sid=event.call_sid) is None:
+    if draft.session.subject_of(event) is None:
         name = next_name(draft.session, GUEST)
         guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
         draft.change(parties={**draft.session.parties, name: guest})
@@ -347,7 +347,7 @@ def end_live_conference(draft: Draft, event: events.AccountSwept | events.CallsR
 
 def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:
     """Hang up a leg that joined a second conference, unless it is a guest."""
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    party = draft.session.subject_of(event)
     if party is None or not is_of_another_app(draft.session, party):
         draft.emit(HangUpCall, call_sid=event.call_sid)
     draft.ignore(Outcome.UNEXPECTED, "joined another conference")

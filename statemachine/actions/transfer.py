@@ -99,7 +99,7 @@ def complete_after_agent_left(draft: Draft, event: Event) -> None:
 
 def choose_winner(draft: Draft, _event: Event) -> None:
     """Hang up all dialed parties but the one that answered first."""
-    winner = not_none(answering_party(draft))
+    winner = not_none(answering_party(draft, _event))
     draft.change_transfer(attempts=draft.transfer.with_attempt(winner.dial_id, result="answered"))
     for other in dialed_parties(draft):
         if other.name != winner.name and not other.is_gone:
@@ -108,19 +108,11 @@ def choose_winner(draft: Draft, _event: Event) -> None:
         _rename_parties(draft, {winner.name: TARGET})
 
 
-def let_all_talk(draft: Draft, event: Event) -> None:
-    """Report the transfer as done: customer, agent, and target talk."""
-    _let_agent_talk(draft, event, TransferStatus.MERGED)
-
-
-def let_agent_consult(draft: Draft, event: Event) -> None:
-    """Report the transfer as done: agent and target talk, the customer waits."""
-    _let_agent_talk(draft, event, TransferStatus.CONSULTING)
-
-
-def _let_agent_talk(draft: Draft, _event: Event, status: TransferStatus) -> None:
+def let_agent_talk(draft: Draft, _event: Event) -> None:
+    """Report the transfer as done: agent and target talk, or all three."""
     want_unhold(draft, AGENT)  # who heard ringing
-    draft.change_transfer(status=status)
+    is_consult = draft.session.phase is Phase.CONSULT
+    draft.change_transfer(status=TransferStatus.CONSULTING if is_consult else TransferStatus.MERGED)
     report_transfer(draft, CommandStatus.DONE)
 
 
@@ -132,21 +124,18 @@ def unhold_waiting(draft: Draft, _event: Event) -> None:
 
 
 def complete_transfer(draft: Draft, _event: Event) -> None:
-    """Complete the transfer: the target becomes the agent."""
-    _rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
+    """Complete the transfer: the party that answered is the agent now."""
+    if draft.session.phase not in AGENT_RING_PHASES:
+        _rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
     report_step(draft, CommandStatus.DONE)
-    if draft.transfer.fell_back:
+    if draft.session.phase is Phase.RECALL:
+        conclude_transfer(draft, "recalled")
+    elif draft.transfer.fell_back:
         # The transfer was reported as failed; the customer is with the fallback destination.
         draft.change_transfer(status=TransferStatus.FAILED, reason=f"{draft.transfer.reason}, fallback answered")
         conclude_transfer(draft, "failed")
     else:
         succeed_transfer(draft)
-    settle_after_transfer(draft)
-
-
-def complete_recall(draft: Draft, _event: Event) -> None:
-    """Complete the recall: the agent is back with the customer."""
-    conclude_transfer(draft, "recalled")
     settle_after_transfer(draft)
 
 
@@ -207,22 +196,17 @@ def note_target_left(draft: Draft, event: Event) -> None:
     unhold_customer(draft, event)
 
 
-def note_no_target_reached(draft: Draft, event: Event) -> None:
-    """Record that no target was reached; return to agent and customer."""
-    fail_transfer(draft, unreached_reason(draft))
-    unhold_customer(draft, event)
-
-
 #: Failure reasons by the stage that Twilio did not confirm.
 _UNCONFIRMED = {
     TransferStage.CLEARING_END_ON_EXIT: "end-flag-unconfirmed",
+    TransferStage.HOLDING_CUSTOMER: "hold-failed",
     TransferStage.PAUSING_RECORDING: "recording-failed",
 }
 
 
-def fail_unconfirmed(draft: Draft, event: StageOverdue) -> None:
-    """Fail the transfer: Twilio did not confirm a step before the dial."""
-    fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage, "hold-failed"))
+def fail_and_return(draft: Draft, event: Event) -> None:
+    """Return to agent and customer: no target was reached, or none dialed."""
+    fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage) or unreached_reason(draft))
     unhold_customer(draft, event)
 
 
@@ -344,12 +328,6 @@ def retrieve(draft: Draft, event: Retrieve) -> None:
     label = next_label(draft, AGENT)
     number_former_party(draft, AGENT)
     dial(draft, AGENT, event.to, label=label, options=dial_options(event), gated=True)
-
-
-def complete_retrieve(draft: Draft, _event: Event) -> None:
-    """Complete the retrieval: its party talks to the customer."""
-    succeed_transfer(draft)
-    settle_after_transfer(draft)
 
 
 def return_to_park(draft: Draft, _event: Event) -> None:

@@ -94,14 +94,9 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
     )
 
 
-def hold_customer_with_music(draft: Draft, _event: Event) -> None:
-    """Hold the customer, who hears music."""
-    want_hold(draft, CUSTOMER, WaitAudio.MUSIC)
-
-
-def hold_customer_with_ringing(draft: Draft, _event: Event) -> None:
-    """Hold the customer, who hears ringing."""
-    want_hold(draft, CUSTOMER, WaitAudio.RINGBACK)
+def hold_customer(draft: Draft, _event: Event) -> None:
+    """Hold the customer, who hears ringing without the agent, else music."""
+    want_hold(draft, CUSTOMER, WaitAudio.RINGBACK if draft.session.phase is Phase.BLIND else WaitAudio.MUSIC)
 
 
 def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
@@ -109,10 +104,6 @@ def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
     # No one in the conference hears such a phone ring.
     if _dials_at_gate(draft):
         want_hold(draft, AGENT, WaitAudio.RINGBACK)
-
-
-def await_agent_leaving(_draft: Draft, _event: Event) -> None:
-    """Change nothing: the customer hears music, and the agent is leaving."""
 
 
 def _dials_at_gate(draft: Draft) -> bool:
@@ -257,7 +248,7 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
             note_gone(draft, party.name, _overdue_reason(party))
-            draft.change_party(draft.session.parties[party.name], is_leaving=True, hang_up_requested=False)
+            draft.change_party(party, is_leaving=True, hang_up_requested=False)
             if party.call_sid:  # otherwise, it is hung up if it shows up
                 dials.hang_up(draft, draft.session.parties[party.name])
     if reads:

@@ -16,11 +16,6 @@ UNKNOWN_DIAL = ("unknown", "searched")
 _RINGING_STATUSES = frozenset({CallStatus.QUEUED, CallStatus.INITIATED, CallStatus.RINGING})
 
 
-def party_of_call(draft: Draft, event: CallProgressed) -> Party | None:
-    """Return the party that a call's callback is about."""
-    return draft.session.find_party(call_sid=event.call_sid, name=event.party, dial=event.dial)
-
-
 def opens_session(draft: Draft, _event: Event) -> bool:
     """Whether this event opens the session."""
     return draft.session.version == 0
@@ -43,21 +38,21 @@ def is_connected(draft: Draft, _event: Event) -> bool:
     return is_bridge and all(side.call_sid and not side.is_gone for side in (session.parent, session.child))
 
 
-def is_of_unknown_call(draft: Draft, event: CallProgressed) -> bool:
+def is_of_unknown_call(draft: Draft, event: Event) -> bool:
     """Whether the call does not belong to the session."""
-    return party_of_call(draft, event) is None
+    return draft.session.subject_of(event) is None
 
 
 def is_of_former_call(draft: Draft, event: CallProgressed) -> bool:
     """Whether the call was replaced, and has ended or is ending."""
     # The end of a dial may be the first callback about it, after its party was replaced.
-    is_end_of_earlier_dial = bool(event.dial) and event.is_final and party_of_call(draft, event) is None
+    is_end_of_earlier_dial = bool(event.dial) and event.is_final and draft.session.subject_of(event) is None
     return event.call_sid in draft.session.former_calls or is_end_of_earlier_dial
 
 
 def is_late_status(draft: Draft, event: CallProgressed) -> bool:
     """Whether a newer status of the call is already known."""
-    party = party_of_call(draft, event)
+    party = draft.session.subject_of(event)
     if party is None or party.is_gone or event.is_final:
         return party is not None and party.is_gone
     came_in = draft.session.direction == INBOUND and party == draft.session.parent
@@ -105,11 +100,6 @@ def bridge_is_over(draft: Draft, _event: Event) -> bool:
 def dial_reached_no_one(draft: Draft, _event: Event) -> bool:
     """Whether the bridge's `<Dial>` ended because no one answered it."""
     return draft.session.dial_call_status in _UNREACHED
-
-
-def is_of_unknown_party(draft: Draft, event: DialEnded) -> bool:
-    """Whether the call does not belong to the session."""
-    return draft.session.find_party(call_sid=event.call_sid, name=event.party) is None
 
 
 def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
@@ -161,7 +151,7 @@ def is_of_abandoned_dial(draft: Draft, event: CallProgressed | events.GateReache
         return False
     if event.call_sid in draft.session.former_calls:
         return False
-    party = draft.session.find_party(call_sid=event.call_sid, dial=event.dial)
+    party = draft.session.subject_of(event)
     if party is None:
         return True  # a later transfer may have replaced the parties that an earlier one gave up
     return party.dial_id == event.dial and party.is_gone and not party.hang_up_requested
@@ -191,11 +181,6 @@ def _is_released(draft: Draft, call_sid: str) -> bool:
     return known.hang_up_requested or continues
 
 
-def is_of_current_dial(draft: Draft, event: events.GateReached | events.GateDecided | EffectOutcome) -> bool:
-    """Whether the event is about a dial that is still expected."""
-    return party_of_dial(draft, event) is not None
-
-
 def party_of_dial(draft: Draft, event: events.GateReached | events.GateDecided | EffectOutcome) -> Party | None:
     """Return the party, not gone, of the dial that an event is about."""
     dial_id = event.effect_id if isinstance(event, EffectOutcome) else event.dial
@@ -204,7 +189,7 @@ def party_of_dial(draft: Draft, event: events.GateReached | events.GateDecided |
 
 def gate_accepted_call(draft: Draft, event: events.GateDecided) -> bool:
     """Whether the gate accepted a call that is still expected."""
-    return event.decision == events.GateDecision.ACCEPTED and is_of_current_dial(draft, event)
+    return event.decision == events.GateDecision.ACCEPTED and party_of_dial(draft, event) is not None
 
 
 def is_find_call_result(draft: Draft, event: EffectOutcome) -> bool:
@@ -223,7 +208,7 @@ def unwanted_call_was_found(draft: Draft, event: events.EffectSucceeded) -> bool
     session = draft.session
     if event.kind != "find_call" or not event.call_sid or event.call_sid in session.former_calls:
         return False
-    party = session.find_party(call_sid=event.call_sid)
+    party = session.subject_of(event)
     return party is None or (party.is_gone and not party.hang_up_requested)
 
 
@@ -265,7 +250,7 @@ def awaits_redirect(draft: Draft, event: Event) -> bool:
 
 
 def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
-    """Return the leg to redirect next, once each; None if none is left.
+    """Return the leg to redirect next, once each.
 
     A read without a conference does not show which leg is missing: one of them may wait where no list shows it.
     """
@@ -277,11 +262,6 @@ def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:
     legs = (session.parent, session.child) if session.dial_call_status else (session.child, session.parent)
     missing = (leg for leg in legs if not (leg.call_sid in inside or leg.repair_moved_at_ms))
     return next(missing, None)
-
-
-def repair_is_available(draft: Draft, event: CallsRead) -> bool:
-    """Whether a leg that the conference lacks has not been redirected again."""
-    return leg_to_repair(draft, event) is not None
 
 
 def shows_leg_still_missing(draft: Draft, event: CallsRead) -> bool:

@@ -19,14 +19,9 @@ from conferral.statemachine.states import SuperviseMode
 _WHOLE_SECOND_MS = 1_000
 
 
-def is_unknown_participant(draft: Draft, event: ParticipantJoined | ParticipantLeft | ParticipantChanged) -> bool:
-    """Whether the call does not belong to the session."""
-    return draft.session.find_party(call_sid=event.call_sid, label=event.label) is None
-
-
 def is_of_former_party(draft: Draft, event: ParticipantLeft | ParticipantChanged) -> bool:
     """Whether the event is about a party that left or was given up."""
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    party = draft.session.subject_of(event)
     if party is not None:
         return party.is_gone and isinstance(event, ParticipantChanged)
     # Labels are numbered and never reused, so a label identifies a party whose call SID was never known.
@@ -37,7 +32,7 @@ def is_older_than_known(draft: Draft, event: ParticipantJoined | ParticipantLeft
     """Whether a newer event about this participant was already applied."""
     if event.conference_sid != draft.session.conference_sid:
         return False  # each conference numbers its own events
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    party = draft.session.subject_of(event)
     return party is not None and event.sequence is not None and event.sequence < party.conference_sequence
 
 
@@ -46,7 +41,7 @@ def precedes_update(draft: Draft, event: ParticipantChanged) -> bool:
 
     In the second of a hold that is confirmed, a change that shows no hold is earlier: requests are sent in order.
     """
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    party = draft.session.subject_of(event)
     if party is None or not event.occurred_at_ms:
         return False
     # In partition time, as the worker knows it from Twilio's clock; too early a time would drop the confirmation.
@@ -78,7 +73,7 @@ def joins_another_conference(draft: Draft, event: ParticipantJoined) -> bool:
 
 def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether the join is known, but not from a callback; or this is none."""
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    party = draft.session.subject_of(event)
     if party is None or event.conference_sid != draft.session.conference_sid:
         return False
     is_reported = party.conference_sequence >= 0
@@ -89,7 +84,7 @@ def is_known_to_have_joined(draft: Draft, event: ParticipantJoined) -> bool:
 
 def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether the party that joined is no longer expected."""
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    party = draft.session.subject_of(event)
     if party is None:
         return event.call_sid in draft.session.former_calls
     is_former_agent = party.is_gone and party.name.startswith(f"{AGENT}-")
@@ -98,14 +93,14 @@ def is_of_released_party(draft: Draft, event: ParticipantJoined) -> bool:
 
 def is_last_to_join(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether one of customer and agent joined, and the other is there."""
-    joining = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    joining = draft.session.subject_of(event)
     other = {CUSTOMER: AGENT, AGENT: CUSTOMER}.get(joining.name if joining else "")
     return other is not None and draft.session.parties[other].in_conference
 
 
 def is_of_absent_party(draft: Draft, event: events.DialEnded) -> bool:
     """Whether the call is unknown, or its party is not in the conference."""
-    party = draft.session.find_party(call_sid=event.call_sid)
+    party = draft.session.subject_of(event)
     return party is None or not party.in_conference
 
 

@@ -7,7 +7,6 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import SayAndHangUp
 from conferral.statemachine.events import AccountSwept, EffectFailed, EffectOutcome, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.guards.calls import (
-    is_of_current_dial,
     outbound_is_still_bridged,
     party_of_dial,
 )
@@ -42,14 +41,14 @@ def is_result_of(*kinds: type[effects.Effect]) -> Callable[[Draft, EffectOutcome
 
 def is_dial_result(draft: Draft, event: EffectOutcome) -> bool:
     """Whether this is the outcome of a dial whose party is still expected."""
-    return event.kind in _DIALS and is_of_current_dial(draft, event)
+    return event.kind in _DIALS and party_of_dial(draft, event) is not None
 
 
 def is_of_replaced_dial(draft: Draft, event: EffectSucceeded) -> bool:
     """Whether a call was placed for a party that has been dialed again."""
     session = draft.session
-    is_new = session.find_party(call_sid=event.call_sid) is None and event.call_sid not in session.former_calls
-    return event.kind in _DIALS and bool(event.call_sid) and is_new and not is_of_current_dial(draft, event)
+    is_new = session.subject_of(event) is None and event.call_sid not in session.former_calls
+    return event.kind in _DIALS and bool(event.call_sid) and is_new and party_of_dial(draft, event) is None
 
 
 def caller_id_was_refused(draft: Draft, event: EffectFailed) -> bool:
@@ -170,13 +169,13 @@ def is_being_searched(party: Party, now_ms: int) -> bool:
 
 def finds_call_of_another_app(draft: Draft, event: AccountSwept) -> bool:
     """Whether the live call is a guest's, which another app placed."""
-    party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
+    party = draft.session.subject_of(event)
     return party is not None and is_of_another_app(draft.session, party)
 
 
 def call_may_continue_elsewhere(draft: Draft, event: AccountSwept) -> bool:
     """Whether the live call was redirected elsewhere, as far as is known."""
-    party = draft.session.find_party(call_sid=event.call_sid) if event.call_sid else None
+    party = draft.session.subject_of(event)
     if party is None:
         return False
     return party.left_reason in CONTINUES_ELSEWHERE or is_beyond_bridge(draft.session, party)
@@ -190,14 +189,14 @@ def concerns_whole_session(event: AccountSwept) -> bool:
 def joined_before_redirected_away(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether the join is late: the party has been redirected since."""
     session = draft.session
-    party = session.find_party(call_sid=event.call_sid, label=event.label)
+    party = session.subject_of(event)
     is_elsewhere = party is not None and party.left_reason in CONTINUES_ELSEWHERE
     return is_elsewhere and event.conference_sid in (session.conference_sid, *session.former_conferences)
 
 
 def is_of_late_guest(draft: Draft, event: ParticipantJoined) -> bool:
     """Whether the call is another app's, and joined after the end."""
-    party = draft.session.find_party(call_sid=event.call_sid, label=event.label)
+    party = draft.session.subject_of(event)
     if party is None:
         return event.call_sid not in draft.session.former_calls and not is_label_of_dial(draft.session, event.label)
     return is_of_another_app(draft.session, party)

@@ -33,7 +33,7 @@ _PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")
 def shown_parties(session: Session, event: CallsRead) -> set[str]:
     """Return the known parties' names that a read shows in a conference."""
     inside = (seen for seen in event.participants if not seen.is_ringing)
-    found = (session.find_party(call_sid=seen.call_sid, label=seen.label) for seen in inside)
+    found = (session.subject_of(seen) for seen in inside)
     return {party.name for party in found if party is not None}
 
 
@@ -72,7 +72,7 @@ def unknown_participants(
         seen
         for seen in participants
         if seen.call_sid
-        and session.find_party(call_sid=seen.call_sid, label=seen.label) is None
+        and session.subject_of(seen) is None
         and seen.call_sid not in session.former_calls
         and not _will_be_found(session, seen)
     )
@@ -231,7 +231,7 @@ def shows_leg_left_alone(draft: Draft, event: CallsRead) -> bool:
     if is_outdated(draft, event) or len(event.participants) != 1:
         return False
     (seen,) = event.participants
-    party = draft.session.find_party(call_sid=seen.call_sid)
+    party = draft.session.subject_of(seen)
     return party is not None and party.label == seen.label
 
 

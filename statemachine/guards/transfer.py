@@ -50,13 +50,8 @@ def _others(session: Session) -> list[Party]:
     return [one for one in others if one.answered or not one.dial_id]
 
 
-def party_is_kept_from_others(draft: Draft, _event: Event) -> bool:
-    """Whether a party is on hold although another can talk to them, or soon."""
-    return kept_party(draft) is not None
-
-
-def kept_party(draft: Draft) -> Party | None:
-    """Return who is on hold for a dial, but could talk to another; or None."""
+def kept_party(draft: Draft, _event: Event) -> Party | None:
+    """Return who is on hold for a dial, but could talk to another, or soon."""
     if draft.session.phase in WITHOUT_AGENT:
         waits = draft.transfer.stage in _WAITS_FOR_ANSWER and draft.session.customer.desired_hold
         # With someone on hold, the customer would hear no one. The callback of a join may take seconds.
@@ -97,7 +92,7 @@ def early_read_at_ms(draft: Draft, party: Party) -> int:
     return party.dial_read_at_ms
 
 
-def answering_party(draft: Draft) -> Party | None:
+def answering_party(draft: Draft, _event: Event) -> Party | None:
     """Return the party that took the call, unless it is being removed."""
     return next((party for party in dialed_parties(draft) if party.takes_part and not party.is_leaving), None)
 
@@ -157,11 +152,6 @@ def customer_has_arrived(draft: Draft, _event: Event) -> bool:
     return draft.session.customer.in_conference
 
 
-def target_joined(draft: Draft, _event: Event) -> bool:
-    """Whether a dialed party answered and is in the conference."""
-    return answering_party(draft) is not None
-
-
 def every_dial_failed(draft: Draft, _event: Event) -> bool:
     """Whether none of the dialed parties can be reached."""
     is_dialing = draft.transfer.stage is TransferStage.DIALING
@@ -207,7 +197,8 @@ def customer_was_taken_over(draft: Draft, _event: Event) -> bool:
     """Whether the customer talks to the answering party, without the agent."""
     customer = draft.session.customer
     agent_is_out = draft.session.phase in AGENT_RING_PHASES or draft.session.agent.is_gone
-    return answering_party(draft) is not None and customer.in_conference and _is_off_hold(customer) and agent_is_out
+    is_back = customer.in_conference and _is_off_hold(customer)
+    return answering_party(draft, _event) is not None and is_back and agent_is_out
 
 
 def customer_is_parked(draft: Draft, _event: Event) -> bool:

@@ -64,12 +64,7 @@ def waiting_party(draft: Draft) -> Party | None:
     return None if session.opening is Opening.OVER else session.parties[waiting_party_name(session)]
 
 
-def party_waits_in_silence(draft: Draft, _event: Event) -> bool:
-    """Whether a party waits alone, off hold, and hears no wait music."""
-    return silent_party(draft) is not None
-
-
-def silent_party(draft: Draft) -> Party | None:
+def silent_party(draft: Draft, _event: Event) -> Party | None:
     """Return who waits alone, off hold, in a conference that plays no music.
 
     It is the customer, for whom someone is or will be dialed, or the last party while an added party rings or is in
@@ -229,7 +224,7 @@ def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
 
 def customer_left_for_after_url(draft: Draft, event: events.DialEnded) -> bool:
     """Whether the customer left, and continues at the `after` URL."""
-    party = draft.session.find_party(call_sid=event.call_sid)
+    party = draft.session.subject_of(event)
     is_customer = party is not None and party.name == CUSTOMER and not event.party_is_gone
     comes_out = event.dial == "conference" and waiting_party(draft) is None
     return bool(draft.session.attributes.after_url) and is_customer and comes_out
@@ -394,11 +389,6 @@ def shows_conference_over(draft: Draft, event: events.CallsRead) -> bool:
 def _was_moved_lately(draft: Draft) -> bool:
     """Whether a leg may not be listed yet."""
     return draft.now_ms - draft.session.moved_at_ms < draft.policy.reread_interval_ms
-
-
-def is_of_second_call(draft: Draft, event: Event) -> bool:
-    """Whether a call that is no party's requests an existing session."""
-    return draft.session.find_party(call_sid=getattr(event, "call_sid", "")) is None
 
 
 def park_timeout_ends_session(draft: Draft, _event: Event) -> bool:

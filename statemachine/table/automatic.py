@@ -91,8 +91,8 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,           ANY,      on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
 
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
-    Row(C|T,         ANY,      on.Automatic, when.party_waits_in_silence,       STAY,                   do.hold_silent_party),
-    Row(C|T,         ANY,      on.Automatic, when.party_is_kept_from_others,    STAY,                   do.unhold_kept_party),
+    Row(C|T,         ANY,      on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
+    Row(C|T,         ANY,      on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
     Row(C|T,         ANY,      on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
     Row(C|T,         ANY,      on.Automatic, when.is_reconciled,                STAY,                   do.finish_reconciliation),
 )

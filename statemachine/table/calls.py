@@ -15,7 +15,7 @@ CALLS: tuple[Row, ...] = (
 
     # ClientCallReceived: a browser, app, or SIP phone does
     Row(B,          ANY, on.ClientCallReceived, when.opens_session,                  O.ARRIVING, do.open_client_call),
-    Row(LIVE|E,     ANY, on.ClientCallReceived, when.is_of_second_call,              STAY,       do.hang_up_second_call),
+    Row(LIVE|E,     ANY, on.ClientCallReceived, when.is_of_unknown_call,             STAY,       do.hang_up_second_call),
     Row(LIVE|E,     ANY, on.ClientCallReceived, None,                                STAY,       do.ignore_late),
 
     # CallProgressed: a call rings, is answered, or is over
@@ -32,7 +32,7 @@ CALLS: tuple[Row, ...] = (
     Row(E,          ANY, on.CallProgressed,     None,                                STAY,       do.ignore_late),
 
     # DialEnded: Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up
-    Row(V|T,        ANY, on.DialEnded,          when.is_of_unknown_party,            STAY,       do.ignore_unknown_call),
+    Row(V|T,        ANY, on.DialEnded,          when.is_of_unknown_call,             STAY,       do.ignore_unknown_call),
     Row(B,          ANY, on.DialEnded,          when.is_other_dial,                  STAY,       do.log_only),
     Row(B,          ANY, on.DialEnded,          when.other_side_was_moved,           V,          (do.begin_recovered_conversion, do.note_parent_dial_ended)),
     Row(B,          ANY, on.DialEnded,          when.is_of_earlier_agent,            STAY,       do.ignore_late),
@@ -48,7 +48,7 @@ CALLS: tuple[Row, ...] = (
     Row(V|C|T,      ANY, on.DialEnded,          None,                                STAY,       do.note_left),
 
     # GateReached: a dialed party answered; without a gate, it joins at once
-    Row(B|C|T,      ANY, on.GateReached,        when.is_of_current_dial,             STAY,       do.note_gate_reached),
+    Row(B|C|T,      ANY, on.GateReached,        when.party_of_dial,                  STAY,       do.note_gate_reached),
     Row(C|T,        ANY, on.GateReached,        when.is_of_abandoned_dial,           STAY,       do.hang_up_late_dial),
     Row(B|C|T,      ANY, on.GateReached,        None,                                STAY,       do.log_only),
     Row(E,          ANY, on.GateReached,        when.shows_live_leg,                 STAY,       do.hang_up_after_end),
@@ -56,7 +56,7 @@ CALLS: tuple[Row, ...] = (
 
     # GateDecided: the gate accepted or rejected the party
     Row(B|C|T,      ANY, on.GateDecided,        when.gate_accepted_call,             STAY,       do.note_gate_accepted),
-    Row(B|C|T,      ANY, on.GateDecided,        when.is_of_current_dial,             STAY,       do.note_gate_rejected),
+    Row(B|C|T,      ANY, on.GateDecided,        when.party_of_dial,                  STAY,       do.note_gate_rejected),
     Row(B|C|T,      ANY, on.GateDecided,        None,                                STAY,       do.log_only),
     Row(E,          ANY, on.GateDecided,        when.shows_live_leg,                 STAY,       do.hang_up_after_end),
     Row(E,          ANY, on.GateDecided,        None,                                STAY,       do.ignore_late),

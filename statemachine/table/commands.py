@@ -81,7 +81,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Row(   TOGETHER,               ANY,           on.Complete,                         None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
     # Before the target answers, it becomes a blind transfer.
     Row(   S.CLEARING_END_ON_EXIT, ANY,           on.Complete,                         None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
-    Row(   T,                      ANY,           on.Complete,                         None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer_with_ringing)),
+    Row(   T,                      ANY,           on.Complete,                         None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer)),
 
     # cancel
     Row(   V,                      ANY,           on.Cancel,                           when.transfer_awaits_conversion, STAY,                   do.cancel_queued_transfer),
@@ -172,7 +172,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(S.COMPLETING,           ANY,           on.Remove,                           None,                            reasons.step_is_under_way),
     Row(   TOGETHER,               ANY,           on.Remove,                           None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
     Row(   S.CLEARING_END_ON_EXIT, ANY,           on.Remove,                           None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
-    Row(   T,                      ANY,           on.Remove,                           None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer_with_ringing)),
+    Row(   T,                      ANY,           on.Remove,                           None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer)),
 
     # end
     Row(   LIVE,                   ANY,           on.End,                              None,                            E,                      do.end_by_command),

@@ -14,7 +14,7 @@ CONFERENCE: tuple[Row, ...] = (
     # ParticipantJoined
     Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_of_former_conference,                 STAY,              do.ignore_late),
     Row(C|T,         ANY,           on.ParticipantJoined,  when.is_of_released_party,                    STAY,              do.hang_up_arrival),
-    Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_unknown_participant,                  STAY,              do.note_unknown_join),
+    Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_of_unknown_call,                      STAY,              do.note_unknown_join),
     Row(V|C|T,       ANY,           on.ParticipantJoined,  when.is_older_than_known,                     STAY,              do.ignore_late),
     Row(V,           ANY,           on.ParticipantJoined,  when.joins_another_conference,                STAY,              (do.leave_conference, do.note_join)),
     Row(V,           ANY,           on.ParticipantJoined,  when.is_last_to_join,                         C,                 (do.note_join, do.finish_conversion)),
@@ -24,7 +24,7 @@ CONFERENCE: tuple[Row, ...] = (
     Row(C|T,         ANY,           on.ParticipantJoined,  when.is_known_to_have_joined,                 STAY,              do.note_reported_join),
     Row(V|C|T,       ANY,           on.ParticipantJoined,  None,                                         STAY,              do.note_join),
     # A leg in a conference is a fact, whatever the session knows.
-    Row(B,           ANY,           on.ParticipantJoined,  when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
+    Row(B,           ANY,           on.ParticipantJoined,  when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
     Row(B,           ANY,           on.ParticipantJoined,  None,                                         V,                 (do.begin_recovered_conversion, do.note_join)),
     Row(E,           ANY,           on.ParticipantJoined,  when.joined_before_redirected_away,           STAY,              do.log_only),
     Row(E,           ANY,           on.ParticipantJoined,  when.is_of_late_guest,                        STAY,              do.end_conference_of_late_guest),
@@ -32,14 +32,14 @@ CONFERENCE: tuple[Row, ...] = (
 
     # ParticipantChanged: held, unheld, muted, unmuted, or coaching
     Row(C|T,         ANY,           on.ParticipantChanged, when.is_of_former_party,                      STAY,              do.ignore_former_party),
-    Row(V|C|T,       ANY,           on.ParticipantChanged, when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
+    Row(V|C|T,       ANY,           on.ParticipantChanged, when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
     Row(V|C|T,       ANY,           on.ParticipantChanged, when.is_older_than_known,                     STAY,              do.ignore_late),
     Row(C|T,         ANY,           on.ParticipantChanged, when.precedes_update,                         STAY,              do.ignore_late),
     Row(V|C|T,       ANY,           on.ParticipantChanged, None,                                         STAY,              do.note_participant_changed),
 
     # ParticipantLeft
     Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_of_former_party,                      STAY,              do.ignore_former_party),
-    Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_unknown_participant,                  STAY,              do.ignore_unknown_call),
+    Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
     Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_older_than_known,                     STAY,              do.ignore_late),
     Row(V|C|T,       ANY,           on.ParticipantLeft,    when.leaves_another_conference,               STAY,              do.log_only),
     Row(V|C|T,       ANY,           on.ParticipantLeft,    None,                                         STAY,              do.note_left),

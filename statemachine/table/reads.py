@@ -34,7 +34,7 @@ READS: tuple[Row, ...] = (
     Row(V,    ANY,     on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(V,    ANY,     on.CallsRead,       when.has_open_redirect,                 STAY,              do.extend_convert_timer),
     Row(V,    ANY,     on.CallsRead,       when.was_moved_recently,                STAY,              do.extend_convert_timer),
-    Row(V,    ANY,     on.CallsRead,       when.repair_is_available,               STAY,              do.redirect_missing_leg),
+    Row(V,    ANY,     on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
     Row(V,    ANY,     on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_without_agent)),
     Row(V,    ANY,     on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
     Row(V,    ANY,     on.CallsRead,       None,                                   STAY,              do.log_only),

@@ -8,7 +8,8 @@ from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Command, Event
 from conferral.statemachine.states import Opening, Phase, State, TransferStage
 
-Guard = Callable[..., bool]
+#: Whether a row is taken; a guard may return what its actions change, such as a party, or None.
+Guard = Callable[..., object]
 Action = Callable[..., None]
 #: Why a command is refused: a text, or a function of the draft that returns one.
 Reason = str | Callable[[Draft], str]
@@ -82,7 +83,7 @@ class Transition(NamedTuple):
     #: The stage to which it leads, None if it stays.
     next_stage: Stage | None
     #: The stages, the phases, and the guard.
-    conditions: tuple[Guard, ...]
+    conditions: tuple[Callable[..., bool], ...]
 
 
 def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
@@ -116,7 +117,7 @@ def _state_and_stage(target: Target, source: State) -> tuple[State | None, Stage
     return (None if stages and state is source else state), (stages[0] if stages else None)
 
 
-def _conditions(stages: Stages, phases: Phases | None, guard: Guard | None) -> Iterator[Guard]:
+def _conditions(stages: Stages, phases: Phases | None, guard: Guard | None) -> Iterator[Callable[..., bool]]:
     """Yield what must hold for a row: the stage, the phase, and the guard."""
     if stages:
         is_opening = isinstance(stages[0], Opening)
@@ -124,7 +125,7 @@ def _conditions(stages: Stages, phases: Phases | None, guard: Guard | None) -> I
     if phases:
         yield lambda draft, _: draft.session.phase in phases
     if guard:
-        yield guard
+        yield lambda draft, event: bool(guard(draft, event))
 
 
 @cache

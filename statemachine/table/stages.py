@@ -89,33 +89,31 @@ STAGES: tuple[Until | Limit, ...] = (
     # Twilio confirms that the conference survives the agent's leaving (`EndConferenceOnExit`).
     # An agent who leaves before the target answers has handed over.
     Until(S.CLEARING_END_ON_EXIT,    WITH_AGENT,      when.agent_is_gone,             STAY,                 do.continue_as_blind),
-    Until(BEFORE_ANSWER,             WITH_AGENT,      when.agent_is_gone,             S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer_with_ringing)),
+    Until(BEFORE_ANSWER,             WITH_AGENT,      when.agent_is_gone,             S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer)),
     Until(S.CLEARING_END_ON_EXIT,    WARM,            when.agent_may_leave,           S.DIALING,            do.dial_targets),
-    Until(S.CLEARING_END_ON_EXIT,    CONSULT,         when.agent_may_leave,           S.HOLDING_CUSTOMER,   (do.hold_customer_with_music, do.hold_agent_if_gated)),
-    Until(S.CLEARING_END_ON_EXIT,    PARK,            when.agent_may_leave,           S.HOLDING_CUSTOMER,   do.hold_customer_with_music),
-    Until(S.CLEARING_END_ON_EXIT,    BLIND,           when.agent_may_leave,           S.HOLDING_CUSTOMER,   do.hold_customer_with_ringing),
-    Limit(S.CLEARING_END_ON_EXIT,    ANY,             "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_unconfirmed),
+    Until(S.CLEARING_END_ON_EXIT,    CONSULT,         when.agent_may_leave,           S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated)),
+    Until(S.CLEARING_END_ON_EXIT,    PARK | BLIND,    when.agent_may_leave,           S.HOLDING_CUSTOMER,   do.hold_customer),
+    Limit(S.CLEARING_END_ON_EXIT,    ANY,             "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
 
     # Twilio confirms that the customer is on hold. Only then, a consult's target is dialed: they never hear each other.
     Until(S.HOLDING_CUSTOMER,        CONSULT,         when.customer_is_held,          S.PAUSING_RECORDING,  do.pause_for_consult),
     Until(S.HOLDING_CUSTOMER,        PARK,            when.customer_is_held,          S.PARKING,            do.release_agent),
     Until(S.HOLDING_CUSTOMER,        BLIND,           when.customer_is_held,          S.DIALING,            (do.release_agent, do.dial_targets)),
     # The target was dialed before the agent left, and answers first.
-    Until(S.HOLDING_CUSTOMER,        BLIND,           when.target_joined,             S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    Until(S.HOLDING_CUSTOMER,        BLIND,           when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
     # Without a hold, a blind transfer goes on: the customer only hears no ringing.
-    Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,  "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_unconfirmed),
+    Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,  "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
     Limit(S.HOLDING_CUSTOMER,        BLIND,           "ringback_timeout_ms",          S.DIALING,            (do.release_agent, do.dial_targets)),
 
     # Twilio pauses the conference's recording, if it has one: a consult is not recorded.
     Until(S.PAUSING_RECORDING,       ANY,             when.consult_is_unrecorded,     S.DIALING,            do.dial_targets),
-    Limit(S.PAUSING_RECORDING,       ANY,             "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_unconfirmed),
+    Limit(S.PAUSING_RECORDING,       ANY,             "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
 
     # The customer, without the agent, moves from the bridge into the conference.
     Until(S.MOVING_CUSTOMER,         ANY,             when.customer_arrived_alone,    STAY,                 do.move_to_new_conference),
-    Until(S.MOVING_CUSTOMER,         PARK,            when.customer_hears_wait_audio, S.PARKING,            do.await_agent_leaving),
+    Until(S.MOVING_CUSTOMER,         PARK,            when.customer_hears_wait_audio, S.PARKING,            do.log_only),
     Until(S.MOVING_CUSTOMER,         BLIND,           when.customer_hears_wait_audio, S.DIALING,            do.dial_targets),
-    Until(S.MOVING_CUSTOMER,         PARK,            when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer_with_music),
-    Until(S.MOVING_CUSTOMER,         BLIND,           when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer_with_ringing),
+    Until(S.MOVING_CUSTOMER,         ANY,             when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer),
     Limit(S.MOVING_CUSTOMER,         ANY,             leave_or_arrive_timeout,        STAY,                 do.read_and_hang_up_lingering_party),
 
     # The agent who parks the call leaves.
@@ -123,11 +121,10 @@ STAGES: tuple[Until | Limit, ...] = (
     Limit(S.PARKING,                 ANY,             "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
 
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
-    Until(S.DIALING,                 WARM,            when.target_joined,             S.TALKING,            (do.choose_winner, do.let_all_talk)),
-    Until(S.DIALING,                 CONSULT,         when.target_joined,             S.TALKING,            (do.choose_winner, do.let_agent_consult)),
-    Until(S.DIALING,                 BLIND,           when.target_joined,             S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
-    Until(S.DIALING,                 RECALL|RETRIEVE, when.target_joined,             S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
-    Until(S.DIALING,                 WITH_AGENT,      when.every_dial_failed,         S.RETURNING_CUSTOMER, do.note_no_target_reached),
+    Until(S.DIALING,                 WITH_AGENT,      when.answering_party,           S.TALKING,            (do.choose_winner, do.let_agent_talk)),
+    Until(S.DIALING,                 BLIND,           when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    Until(S.DIALING,                 RECALL|RETRIEVE, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
+    Until(S.DIALING,                 WITH_AGENT,      when.every_dial_failed,         S.RETURNING_CUSTOMER, do.fail_and_return),
     Limit(S.DIALING,                 ANY,             leave_timeout_if_missing,       STAY,                 do.read_and_hang_up_lingering_party),
 
     # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
@@ -152,9 +149,7 @@ STAGES: tuple[Until | Limit, ...] = (
     Limit(S.RELEASING_AGENT,         ANY,             "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
 
     # Twilio confirms that the customer, now with the party that answered, is off hold.
-    Until(S.UNHOLDING_CUSTOMER,      RETRIEVE,        when.customer_was_taken_over,   C,                    do.complete_retrieve),
-    Until(S.UNHOLDING_CUSTOMER,      RECALL,          when.customer_was_taken_over,   C,                    do.complete_recall),
-    Until(S.UNHOLDING_CUSTOMER,      BLIND,           when.customer_was_taken_over,   C,                    do.complete_transfer),
+    Until(S.UNHOLDING_CUSTOMER,      ANY,             when.customer_was_taken_over,   C,                    do.complete_transfer),
     Limit(S.UNHOLDING_CUSTOMER,      ANY,             "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
 
     # The canceled target leaves; then Twilio confirms that the customer, back with the agent, is off hold.
