@@ -177,7 +177,7 @@ def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
     """Treat the session as a bridge, as a webhook without Redis did."""
     draft.change(mode=SessionMode.BRIDGE, opening=Opening.OVER, phase=Phase.RINGING)
     draft.change(is_group=False, agent_number=event.agent_number)
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         draft.change_party(party, wait_audio=WaitAudio.NONE)
     draft.cancel_timers(events.OpeningOverdue)
     set_ring_timer(draft)
@@ -240,7 +240,7 @@ def begin_conversion(draft: Draft, _event: Event) -> None:
     """Redirect the child's leg; the parent follows by its `<Dial>` action."""
     # Twilio hangs up the child if the parent is moved first. Source: Twilio docs, modifying calls in progress.
     draft.change(phase=Phase.NONE, repair_attempted=False, open_redirects=(), moved_at_ms=0, presence_reads=0)
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         draft.change_party(party, repair_moved_at_ms=0)
     redirect_leg(draft, draft.session.child)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
@@ -307,7 +307,7 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
     """Record that a redirect has its outcome."""
     draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
     # The outcome does not say when it moved a party for a repair: now, at the latest.
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         if party.repair_moved_at_ms:
             draft.change_party(party, repair_moved_at_ms=draft.now_ms)
 

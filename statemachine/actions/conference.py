@@ -73,7 +73,7 @@ def note_reported_join(draft: Draft, event: events.ParticipantJoined) -> None:
 
 def mark_conference_started(draft: Draft) -> None:
     """Record that a party has started it: no one hears wait music now."""
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         if party.waits_for_start:
             draft.change_party(party, waits_for_start=False)
 
@@ -112,14 +112,14 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
     recording = draft.session.recording
     if left and recording is not None and recording.of_conference:
         draft.change(recording=None)  # it ended with its conference; the next one has its own
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         draft.change_party(party, conference_sequence=-1)
 
 
 def leave_conference(draft: Draft, _event: Event) -> None:
     """Record that no one is in a conference; the next leg opens a new one."""
     _switch_conference(draft, "")
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         draft.change_party(
             party,
             in_conference=False,

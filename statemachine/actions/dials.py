@@ -427,21 +427,21 @@ def hang_up_party(draft: Draft, party: Party) -> None:
 
 def mark_unknown_dials(draft: Draft) -> None:
     """Mark dials whose calls Redis may have lost in a rollback."""
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         if is_unknown_dial(party) and not party.is_gone and not party.dial_check:
             draft.change_party(party, dial_check="rolled-back")
 
 
 def find_unknown_calls(draft: Draft) -> None:
     """Search for calls that dials of an ended session may have placed."""
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         if is_unknown_dial(party):
             find_dialed_call(draft, party)
 
 
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:
     """Hang up parties that are being removed, once their calls are known."""
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         if may_hang_up(draft.session, party):
             hang_up(draft, party)
 

@@ -80,7 +80,7 @@ def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
     are_alone = inside <= pair and not (someone_joins or session.is_group)
     # A customer who continues at the `after` URL must be able to outlast the agent.
     agent = agent and not session.attributes.after_url
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         wanted = are_alone and party.name in pair and (agent or party.name != AGENT)
         if party.desired_end_on_exit != wanted:
             draft.change_party(party, desired_end_on_exit=wanted)
@@ -88,7 +88,7 @@ def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
 
 def clear_end_on_exit(draft: Draft) -> None:
     """Request that no party's leaving ends the conference."""
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         if party.desired_end_on_exit:
             draft.change_party(party, desired_end_on_exit=False)
 
@@ -158,7 +158,7 @@ def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:
 
 
 def _cancel_end_on_exit(draft: Draft) -> None:
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         is_due = party.pending_update in ("", ParticipantUpdate.SET_END_ON_EXIT)
         if is_due and party.desired_end_on_exit and not party.end_on_exit:
             draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")

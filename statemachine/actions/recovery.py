@@ -74,10 +74,6 @@ def resume_lost_transfer(draft: Draft, _event: Event) -> None:
     retire_targets(draft)
     target = draft.session.parties[TARGET]
     is_apart = target.held or draft.session.customer.held
-    if target.status is PartyStatus.RINGING:
-        status = TransferStatus.RINGING
-    else:
-        status = TransferStatus.CONSULTING if is_apart else TransferStatus.MERGED
     for name in (CUSTOMER, TARGET):
         party = draft.session.parties[name]
         draft.change_party(party, desired_hold=party.held, wait_audio=WaitAudio.MUSIC if party.held else WaitAudio.NONE)
@@ -91,7 +87,7 @@ def resume_lost_transfer(draft: Draft, _event: Event) -> None:
             number=max(draft.session.dials, before.number if before is not None else 0) + 1,
             mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
             to=target.address,
-            status=status,
+            status=TransferStatus.RINGING,
             started_at_ms=draft.now_ms,
         ),
     )

@@ -167,16 +167,12 @@ def hang_up_after_failed_sentence(draft: Draft, event: events.EffectFailed | eve
     """Hang up the party: the sentence before its hangup was not played."""
     party = draft.session.parties.get(event.party, draft.session.customer)
     draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
-
-
-def end_conference_of_guests(draft: Draft, _event: events.EffectOutcome) -> None:
-    """End the conference: the customer left it, and guests must not stay."""
     if guests_may_remain(draft.session):
-        draft.emit(EndConference, conference_sid=draft.session.conference_sid)
+        end_conference(draft, event)
 
 
-def end_conference_after_failed_redirect(draft: Draft, _event: events.EffectFailed | events.EffectUnknown) -> None:
-    """End the conference: the customer was not redirected, and is alone."""
+def end_conference(draft: Draft, _event: events.EffectOutcome) -> None:
+    """End the conference: no one else may stay after the customer."""
     draft.emit(EndConference, conference_sid=draft.session.conference_sid)
 
 

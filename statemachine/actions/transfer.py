@@ -118,7 +118,7 @@ def let_agent_talk(draft: Draft, _event: Event) -> None:
 
 def unhold_waiting(draft: Draft, _event: Event) -> None:
     """Unhold the customer, and parties held for a parked call."""
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         if party.name == CUSTOMER or party.held_for_park:
             want_unhold(draft, party.name)
 
@@ -357,14 +357,8 @@ def recall_parked(draft: Draft, event: ParkOverdue) -> None:
     begin_fallback(draft, event)
 
 
-def settle_lost_retrieve(draft: Draft, event: Event) -> None:
-    """Settle a retrieval that Redis lost: an agent and the customer talk."""
+def unpark(draft: Draft, event: Event) -> None:
+    """Unpark: the customer talks to an added party, or to a lost retrieval's."""
     draft.cancel_timers(ParkOverdue, OpeningOverdue)
     unhold_all(draft, event)
     settle_after_transfer(draft)
-
-
-def unpark(draft: Draft, event: ParkOverdue) -> None:
-    """Unpark after the timeout: the customer talks to an added party."""
-    unhold_all(draft, event)
-    draft.change(phase=Phase.NONE, first_to_leave="", parked_by="", parked_until_ms=0)

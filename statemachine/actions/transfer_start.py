@@ -193,7 +193,7 @@ def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
 
 def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool) -> None:
     """Record which calls a read shows as answered or over."""
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         status = event.status_of(party.call_sid) if party.call_sid else ""
         # An outdated failure is no longer one if the party has answered since.
         is_over = status in FINAL_CALL_STATUSES and not (
@@ -232,7 +232,7 @@ def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
 def check_dials(draft: Draft, event: events.DialOverdue) -> None:
     """Check overdue dials: search for the call; once a read shows it, give up."""
     reads = False
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         if not party.dial_id or party.is_gone or party.takes_part:
             continue
         # The time starts with the first callback or outcome.

@@ -4,19 +4,18 @@ from conferral.statemachine import guards
 from conferral.statemachine.actions import dials, session_end
 from conferral.statemachine.actions.bridge import redirect_leg
 from conferral.statemachine.actions.conference import leave_conference
-from conferral.statemachine.actions.participants import set_end_on_exit
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
-from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence, reason_of_end
+from conferral.statemachine.actions.transfer import settle_after_transfer
 from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import RedirectToUrl, Sentence
 from conferral.statemachine.events import DialEnded, Event, LoneOverdue, OpeningOverdue, StageOverdue
 from conferral.statemachine.guards.waiting_party import expected_party, waiting_party
 from conferral.statemachine.reasons import MOVED_OUT, REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import CUSTOMER, Party
-from conferral.statemachine.states import Opening, PartyStatus, Phase, State, WaitAudio
+from conferral.statemachine.states import Opening, PartyStatus, State, WaitAudio
 from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions
 
@@ -56,12 +55,10 @@ def _dial_for_waiting_party(draft: Draft, party: Party, address: str) -> None:
 
 def finish_opening(draft: Draft, _event: Event) -> None:
     """Complete the opening: both parties talk."""
-    draft.change(phase=Phase.NONE, first_to_leave="", repair_attempted=False, open_redirects=())
     report_call(draft, CommandStatus.DONE)
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         draft.change_party(party, wait_audio=WaitAudio.NONE)
-    note_conference_recording(draft)
-    set_end_on_exit(draft)
+    settle_after_transfer(draft)
 
 
 def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
@@ -116,7 +113,7 @@ def await_rejoin(draft: Draft, event: Event) -> None:
     draft.change_party(not_none(waiting_party(draft)), desired_hold=False, desired_end_on_exit=False)
     if draft.session.opening is Opening.DIALING:
         draft.change(opening=Opening.ARRIVING)
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         if party.dial_id and not (party.is_gated or party.is_gone):
             dials.mark_leaving(draft, party)
             if party.dial_check == "refused":
@@ -134,7 +131,7 @@ def end_park_timeout(draft: Draft, _event: Event) -> None:
 def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:
     """Hang up the lone party, which ends its billing."""
     draft.ended_lone_conference = True
-    for party in tuple(draft.session.parties.values()):
+    for party in draft.session.parties.values():
         # No callback has reported it, but another app has moved the call, if it goes on.
         if guards.may_be_back(party):
             note_gone(draft, party.name, MOVED_OUT)

@@ -94,16 +94,11 @@ def supervisor_update_was_refused(draft: Draft, event: EffectFailed) -> bool:
     )
 
 
-def is_redirect_of_gone_call(_draft: Draft, event: EffectFailed) -> bool:
-    """Whether the leg to move was gone (21220): the conversion was too late."""
-    return event.kind == effects.RedirectCall.kind and event.gone
-
-
 def is_first_redirect(draft: Draft, event: EffectFailed) -> bool:
     """Whether the conversion's first redirect was refused: both still talk."""
     session = draft.session
     return event.kind == effects.RedirectCall.kind and not (
-        session.repair_attempted or session.participants or session.dial_call_status
+        event.gone or session.repair_attempted or session.participants or session.dial_call_status
     )
 
 

@@ -94,22 +94,12 @@ def is_supervisor(seen: ParticipantSeen) -> bool:
     return name_from_label(seen) == SUPERVISOR or bool(seen.coaches)
 
 
-def lost_target_talks(draft: Draft, _event: Event) -> bool:
-    """Whether a target takes part, whose transfer Redis lost."""
-    target = _lost_target(draft)
-    return target is not None and target.takes_part
-
-
-def lost_target_rings(draft: Draft, _event: Event) -> bool:
-    """Whether a target rings, whose transfer Redis lost."""
-    target = _lost_target(draft)
-    return target is not None and target.status is PartyStatus.RINGING
-
-
-def _lost_target(draft: Draft) -> Party | None:
+def has_lost_transfer(draft: Draft, _event: Event) -> bool:
+    """Whether a target takes part or rings, whose transfer Redis lost."""
     target = draft.session.present_party(TARGET)
-    is_lost = draft.session.running_transfer is None and target is not None and not target.is_leaving
-    return target if is_lost else None
+    if target is None or target.is_leaving or draft.session.running_transfer is not None:
+        return False
+    return target.takes_part or target.status is PartyStatus.RINGING
 
 
 def shows_customer_with_others(draft: Draft, event: CallsRead) -> bool:

@@ -42,9 +42,8 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,           ANY,      on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
     Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
     # Redis lost the end of a park, or the start of a transfer.
-    Row(C,           PARKED,   on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.settle_lost_retrieve),
-    Row(C,           SETTLED,  on.Automatic, when.lost_target_talks,            S.TALKING,              do.resume_lost_transfer),
-    Row(C,           SETTLED,  on.Automatic, when.lost_target_rings,            S.DIALING,              do.resume_lost_transfer),
+    Row(C,           PARKED,   on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
+    Row(C,           SETTLED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
     Row(T,           ANY,      on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
     # The bridge, its conversion, and transfers without their agent.

@@ -29,10 +29,15 @@ EVERY = tuple(command for command in on.COMMANDS if command is not on.Call)
 NEEDS_AGENT = (on.Transfer, on.Park, on.Add, on.Hold, on.Unhold, on.Mute, on.Unmute, on.Supervise)
 #: Commands that need a started conference.
 NEEDS_CONFERENCE = (*NEEDS_AGENT, on.Announce, on.Record)
+#: Commands about parties that a bridge is converted for; all of them; and those that a transfer allows.
+CONVERTS_BRIDGE = (on.Add, on.Hold, on.Mute, on.Supervise, on.Announce)
+ABOUT_PARTIES = (*CONVERTS_BRIDGE, on.Unhold, on.Unmute)
+DURING_TRANSFER = (on.Mute, on.Unmute, on.Supervise, on.Announce)
 #: Commands that need a caller and an agent who talk.
-NEEDS_ANSWER = (
-    on.Convert, on.Transfer, on.Park, on.Add, on.Hold, on.Mute, on.Supervise, on.Announce, on.Record,
-)  # fmt: skip
+NEEDS_ANSWER = (on.Convert, on.Transfer, on.Park, *CONVERTS_BRIDGE, on.Record)
+#: Commands for a running transfer; the agent is removed as by `complete`.
+STEPS = (on.Complete, on.Cancel, on.Swap, on.Merge)
+COMPLETES = (on.Complete, on.Remove)
 #: A party waits in the conference for the first answer.
 OPENING = (O.CALLING, O.ARRIVING, O.DIALING)
 
@@ -71,30 +76,27 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Row(   C,                      PARKED,        on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
     Refuse(B|V|C,                  ANY,           on.Retrieve,                         None,                            "the call is not parked"),
 
-    # complete: the agent leaves, and customer and target go on
-    Refuse(V,                      ANY,           on.Complete,                         when.completes_again,            reasons.step_is_under_way),
-    Row(   V,                      ANY,           on.Complete,                         when.completes_awaited_transfer, STAY,                   do.complete_queued),
-    Refuse(B|V|C,                  ANY,           on.Complete,                         None,                            "no transfer is in progress"),
-    Refuse(T,                      ANY,           on.Complete,                         when.agent_was_released,         "the agent has left or is leaving"),
-    Refuse(ENDING,                 ANY,           on.Complete,                         None,                            "the transfer is already ending"),
-    Refuse(S.COMPLETING,           ANY,           on.Complete,                         None,                            reasons.step_is_under_way),
-    Row(   TOGETHER,               ANY,           on.Complete,                         None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
-    # Before the target answers, it becomes a blind transfer.
-    Row(   S.CLEARING_END_ON_EXIT, ANY,           on.Complete,                         None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
-    Row(   T,                      ANY,           on.Complete,                         None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer)),
+    # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
+    Refuse(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        reasons.party_is_unknown),
+    Refuse(V,                      ANY,           COMPLETES,                           when.completes_again,            reasons.step_is_under_way),
+    Row(   V,                      ANY,           COMPLETES,                           when.completes_awaited_transfer, STAY,                   do.complete_queued),
+    Row(   LIVE,                   ANY,           on.Remove,                           when.names_customer,             E,                      do.end_by_command),
+    Row(   B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),
+    Row(   T,                      ANY,           on.Remove,                           when.transfer_continues_without, STAY,                   do.remove_party),
 
-    # cancel
+    # complete, cancel, swap, merge
     Row(   V,                      ANY,           on.Cancel,                           when.transfer_awaits_conversion, STAY,                   do.cancel_queued_transfer),
-    Refuse(B|V|C,                  ANY,           on.Cancel,                           None,                            "no transfer is in progress"),
-    Refuse(T,                      ANY,           on.Cancel,                           when.agent_was_released,         "the agent has left or is leaving"),
-    Refuse(ENDING,                 ANY,           on.Cancel,                           None,                            "the transfer is already ending"),
-    Row(   T,                      ANY,           on.Cancel,                           None,                            S.CANCELLING,           do.cancel_transfer),
-
-    # swap, merge
     Refuse(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, "the target has not answered yet"),
-    Refuse(B|V|C,                  ANY,           (on.Swap, on.Merge),                 None,                            "no transfer is in progress"),
-    Refuse(T,                      ANY,           (on.Swap, on.Merge),                 when.agent_was_released,         "the agent has left or is leaving"),
-    Refuse(ENDING,                 ANY,           (on.Swap, on.Merge),                 None,                            "the transfer is already ending"),
+    Refuse(B|V|C,                  ANY,           STEPS,                               None,                            "no transfer is in progress"),
+    Refuse(T,                      ANY,           (*STEPS, on.Remove),                 when.agent_was_released,         "the agent has left or is leaving"),
+    Refuse(ENDING,                 ANY,           (*STEPS, on.Remove),                 None,                            "the transfer is already ending"),
+    Row(   T,                      ANY,           on.Remove,                           when.names_target,               S.CANCELLING,           do.cancel_transfer),
+    Row(   T,                      ANY,           on.Cancel,                           None,                            S.CANCELLING,           do.cancel_transfer),
+    Refuse(S.COMPLETING,           ANY,           COMPLETES,                           None,                            reasons.step_is_under_way),
+    Row(   TOGETHER,               ANY,           COMPLETES,                           None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
+    # Before the target answers, it becomes a blind transfer.
+    Row(   S.CLEARING_END_ON_EXIT, ANY,           COMPLETES,                           None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
+    Row(   T,                      ANY,           COMPLETES,                           None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer)),
     Refuse(BEFORE_ANSWER,          ANY,           (on.Swap, on.Merge),                 None,                            "the target has not answered yet"),
     Refuse(T,                      ANY,           (on.Swap, on.Merge),                 when.is_merged,                  "no consult is in progress: all parties are talking"),
     Row(   S.TALKING,              ANY,           on.Swap,                             None,                            S.HOLDING_FOR_SWAP,     do.swap),
@@ -104,9 +106,6 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     # add
     Refuse(B|V|C,                  ANY,           on.Add,                              when.name_is_in_use,             "a party with this name is already on the call"),
     Refuse(B|V|C,                  ANY,           on.Add,                              when.is_full,                    "the conference is full"),
-    Row(   B,                      ANY,           on.Add,                              when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
-    Row(   V,                      ANY,           on.Add,                              None,                            STAY,                   do.queue_command),
-    Row(   C,                      ANY,           on.Add,                              None,                            STAY,                   do.begin_command),
 
     # hold, unhold
     Refuse(B,                      ANY,           on.Unhold,                           None,                            "the party is not on hold"),
@@ -115,9 +114,6 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(C,                      ANY,           (on.Hold, on.Unhold),                when.names_supervisor,           reasons.MODE_DECIDES),
     Refuse(C,                      ANY,           (on.Hold, on.Unhold),                when.is_outside_conference,      "the party is not in the conference"),
     Refuse(C,                      ANY,           on.Hold,                             when.is_last_unheld,             reasons.LAST_UNHELD),
-    Row(   B,                      ANY,           on.Hold,                             when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
-    Row(   V,                      ANY,           (on.Hold, on.Unhold),                None,                            STAY,                   do.queue_command),
-    Row(   C,                      ANY,           (on.Hold, on.Unhold),                None,                            STAY,                   do.begin_command),
 
     # mute, unmute
     Refuse(B,                      ANY,           on.Unmute,                           None,                            "no one is muted"),
@@ -125,9 +121,6 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(V|C|T,                  ANY,           on.Unmute,                           when.names_unknown_party,        reasons.party_is_unknown),
     Refuse(C|T,                    ANY,           (on.Mute, on.Unmute),                when.names_supervisor,           reasons.MODE_DECIDES),
     Refuse(C|T,                    ANY,           (on.Mute, on.Unmute),                when.is_outside_conference,      "the party is not in the conference"),
-    Row(   B,                      ANY,           on.Mute,                             when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
-    Row(   V,                      ANY,           (on.Mute, on.Unmute),                None,                            STAY,                   do.queue_command),
-    Row(   C|T,                    ANY,           (on.Mute, on.Unmute),                None,                            STAY,                   do.begin_command),
 
     # supervise
     Refuse(T,                      ANY,           on.Supervise,                        when.agent_was_released,         "the agent has left or is leaving"),
@@ -137,16 +130,16 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(C|T,                    ANY,           on.Supervise,                        when.agent_to_coach_is_held,     "the agent is on hold"),
     Row(   C|T,                    ANY,           on.Supervise,                        when.switches_supervise_mode,    STAY,                   do.switch_supervise_mode),
     Refuse(C|T,                    ANY,           on.Supervise,                        when.is_full,                    "the conference is full"),
-    Row(   B,                      ANY,           on.Supervise,                        when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
-    Row(   V,                      ANY,           on.Supervise,                        None,                            STAY,                   do.queue_command),
-    Row(   C|T,                    ANY,           on.Supervise,                        None,                            STAY,                   do.begin_command),
 
     # announce
     Refuse(V|C|T,                  ANY,           on.Announce,                         when.is_announcing,              "another announcement is playing"),
     Refuse(C|T,                    ANY,           on.Announce,                         when.has_no_audience,            "no one is there to hear it"),
-    Row(   B,                      ANY,           on.Announce,                         when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
-    Row(   V,                      ANY,           on.Announce,                         None,                            STAY,                   do.queue_command),
-    Row(   C|T,                    ANY,           on.Announce,                         None,                            STAY,                   do.begin_command),
+
+    # What none of these refuses: a bridge is converted first
+    Row(   B,                      ANY,           CONVERTS_BRIDGE,                     when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
+    Row(   V,                      ANY,           ABOUT_PARTIES,                       None,                            STAY,                   do.queue_command),
+    Row(   C,                      ANY,           ABOUT_PARTIES,                       None,                            STAY,                   do.begin_command),
+    Row(   T,                      ANY,           DURING_TRANSFER,                     None,                            STAY,                   do.begin_command),
 
     # record
     Refuse(T,                      CONSULT,       on.Record,                           when.would_record_consult,       "agent and target are talking without the customer"),
@@ -158,21 +151,6 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Row(   LIVE,                   ANY,           on.Record,                           when.recording_is_as_requested,  STAY,                   do.report_done),
     Row(   B,                      ANY,           on.Record,                           when.is_connected,               STAY,                   do.begin_recording_change),
     Row(   V|C|T,                  ANY,           on.Record,                           None,                            STAY,                   do.begin_recording_change),
-
-    # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
-    Refuse(V,                      ANY,           on.Remove,                           when.completes_again,            reasons.step_is_under_way),
-    Refuse(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        reasons.party_is_unknown),
-    Row(   V,                      ANY,           on.Remove,                           when.completes_awaited_transfer, STAY,                   do.complete_queued),
-    Row(   LIVE,                   ANY,           on.Remove,                           when.names_customer,             E,                      do.end_by_command),
-    Row(   B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),
-    Row(   T,                      ANY,           on.Remove,                           when.transfer_continues_without, STAY,                   do.remove_party),
-    Refuse(T,                      ANY,           on.Remove,                           when.agent_was_released,         "the agent has left or is leaving"),
-    Refuse(ENDING,                 ANY,           on.Remove,                           None,                            "the transfer is already ending"),
-    Row(   T,                      ANY,           on.Remove,                           when.names_target,               S.CANCELLING,           do.cancel_transfer),
-    Refuse(S.COMPLETING,           ANY,           on.Remove,                           None,                            reasons.step_is_under_way),
-    Row(   TOGETHER,               ANY,           on.Remove,                           None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
-    Row(   S.CLEARING_END_ON_EXIT, ANY,           on.Remove,                           None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
-    Row(   T,                      ANY,           on.Remove,                           None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer)),
 
     # end
     Row(   LIVE,                   ANY,           on.End,                              None,                            E,                      do.end_by_command),

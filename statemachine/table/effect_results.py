@@ -28,14 +28,11 @@ EFFECT_RESULTS: tuple[Row, ...] = (
 
     # RedirectCall: a leg is moved into the conference
     Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY,      do.note_redirected),
-    # 21220: the child is gone. A read shows who hung up, and ends the session.
-    Row(V,                 ANY, on.EffectFailed,    when.is_redirect_of_gone_call,                                      STAY,      (do.note_redirect_ended, do.read_calls)),
     Row(V,                 ANY, on.EffectFailed,    when.is_first_redirect,                                             B,         do.return_to_bridge),
-    Row(V,                 ANY, on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY,      do.note_redirect_ended),
     # No leg has moved: agent and customer still talk over the bridge.
     Row(S.MOVING_CUSTOMER, ANY, on.EffectFailed,    when.is_refused_move_from_bridge,                                   B,         do.return_to_bridge_unmoved),
-    Row(C|T,               ANY, on.EffectFailed,    when.is_result_of(effects.RedirectCall),                            STAY,      (do.note_redirect_ended, do.read_calls)),
-    Row(V|C|T,             ANY, on.EffectUnknown,   when.is_result_of(effects.RedirectCall),                            STAY,      (do.note_redirect_ended, do.read_calls)),
+    # A read shows who is where, or who hung up before the move (21220).
+    Row(V|C|T,             ANY, NOT_DONE,           when.is_result_of(effects.RedirectCall),                            STAY,      (do.note_redirect_ended, do.read_calls)),
 
     # UpdateParticipant: hold, mute, end-on-exit, or coaching
     Row(C|T,               ANY, on.EffectFailed,    when.is_update_of_gone_participant,                                 STAY,      (do.note_update_result, do.read_calls)),
@@ -59,10 +56,10 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     # After the end: nothing of the session may go on
     Row(E,                 ANY, on.EffectSucceeded, when.shows_live_leg,                                                STAY,      do.hang_up_after_end),
     Row(E,                 ANY, ANY_RESULT,         when.is_awaited_hang_up,                                            STAY,      do.note_hang_up_result),
-    Row(E,                 ANY, on.EffectSucceeded, when.leaves_guests_behind,                                          STAY,      do.end_conference_of_guests),
-    Row(E,                 ANY, NOT_DONE,           when.sentence_failed,                                               STAY,      (do.hang_up_after_failed_sentence, do.end_conference_of_guests)),
+    Row(E,                 ANY, on.EffectSucceeded, when.leaves_guests_behind,                                          STAY,      do.end_conference),
+    Row(E,                 ANY, NOT_DONE,           when.sentence_failed,                                               STAY,      do.hang_up_after_failed_sentence),
     # The end of the conference also moves the customer on, by the action of the <Dial>.
-    Row(E,                 ANY, NOT_DONE,           when.redirect_to_url_failed,                                        STAY,      do.end_conference_after_failed_redirect),
+    Row(E,                 ANY, NOT_DONE,           when.redirect_to_url_failed,                                        STAY,      do.end_conference),
 
     # All others
     Row(LIVE|E,            ANY, ANY_RESULT,         None,                                                               STAY,      do.log_only),

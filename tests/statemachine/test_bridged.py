@@ -75,8 +75,8 @@ def test_refused_redirect_leaves_the_two_talking_as_before():
     story.convert("convert-2").expect("converting", REDIRECT_AGENT)
 
 
-def test_refused_redirect_after_the_dial_ended_is_left_to_the_repair():
-    converting().dial_ends("completed").fails("redirect_call", "agent", status=400).expect("converting")
+def test_refused_redirect_after_the_dial_ended_leads_to_a_read():
+    converting().dial_ends("completed").fails("redirect_call", "agent", status=400).expect("converting", "look")
 
 
 def test_read_some_time_after_the_repair_was_answered_changes_nothing():
