@@ -6,11 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 from conferral.statemachine.deduplication import SeenEvents
-from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
 
-#: A party is pruned once this many others have left after it (count).
-LATER_DEPARTURES_MAX = 20
+#: So many parties that have left stay in the session, those that came last (count).
+FORMER_PARTIES_MAX = 20
 #: Calls of former parties, and former conferences, whose late callbacks are recognized (count).
 FORMER_CALLS_MAX = 100
 FORMER_CONFERENCES_MAX = 20
@@ -39,21 +38,17 @@ def _split_numbered(name: str) -> tuple[str, int] | None:
 
 
 def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
-    """Return the changes that number departures and drop old parties."""
+    """Return the changes that drop all but the newest of the former parties."""
     changes: dict[str, Any] = {}
     former = session.former_calls
     if session.parties is not before.parties:
-        parties, departures = _number_departures(session)
-        numbers = _highest_numbers(session.name_numbers, parties)
+        numbers = _highest_numbers(session.name_numbers, session.parties)
         if numbers != session.name_numbers:
             changes["name_numbers"] = numbers
-        if departures > LATER_DEPARTURES_MAX and (
-            gone := {name for name, party in parties.items() if _may_be_pruned(session, party, departures)}
-        ):
-            former += tuple(parties[name].call_sid for name in parties if name in gone and parties[name].call_sid)
-            parties = {name: party for name, party in parties.items() if name not in gone}
-        if parties is not session.parties:
-            changes |= {"parties": parties, "departures": departures}
+        former_names = [name for name, party in session.parties.items() if party.is_gone]
+        if old := [one for one in former_names[:-FORMER_PARTIES_MAX] if _may_be_pruned(session, session.parties[one])]:
+            former += tuple(session.parties[name].call_sid for name in old if session.parties[name].call_sid)
+            changes["parties"] = {name: party for name, party in session.parties.items() if name not in old}
     if former is not session.former_calls or len(former) > FORMER_CALLS_MAX:
         former = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
         kept = {*former, *(party.call_sid for party in changes.get("parties", session.parties).values())}
@@ -65,22 +60,8 @@ def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
     return changes
 
 
-def _number_departures(session: Session) -> tuple[Mapping[str, Party], int]:
-    """Return the parties, numbered as they left, and the count of departures."""
-    changed, departures = {}, session.departures
-    for name, party in session.parties.items():
-        if party.is_gone and not party.departure_number:
-            departures += 1
-            changed[name] = replace(party, departure_number=departures)
-        elif party.departure_number and not party.is_gone:
-            changed[name] = replace(party, departure_number=0)
-    return ({**session.parties, **changed} if changed else session.parties), departures
-
-
-def _may_be_pruned(session: Session, party: Party, departures: int) -> bool:
-    """Whether a party left long ago, and nothing open refers to it."""
-    if not party.departure_number or departures - party.departure_number < LATER_DEPARTURES_MAX:
-        return False
+def _may_be_pruned(session: Session, party: Party) -> bool:
+    """Whether nothing open refers to a former party."""
     transfer = session.running_transfer
     dials = {one.dial_id for one in transfer.attempts} if transfer is not None else set()
     # A call that may or may not have been placed can still show up.

@@ -69,8 +69,6 @@ class Party(BaseRecord, frozen=True):
     muted: bool = False
     #: Why the party left, in Twilio's words if Twilio gave a reason.
     left_reason: str = ""
-    #: Position in the order of leaving, from 1; 0 while the party is present (count).
-    departure_number: int = 0
     #: As conference callbacks or a read show it.
     in_conference: bool = False
     #: SequenceNumber of the newest conference event applied; older events change nothing.
@@ -226,7 +224,6 @@ class Session(BaseRecord, frozen=True):
     #: When a parked call goes back to that agent; 0 if not parked, and once it is sent back.
     parked_until_ms: int = 0
 
-    departures: int = 0
     #: Highest number used so far, by base name, such as `agent`. No number is used twice.
     name_numbers: Mapping[str, int] = field(default_factory=dict)
     #: Dials by REST so far (count): part of the next participant label.
