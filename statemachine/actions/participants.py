@@ -14,8 +14,7 @@ from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.conference import confirmed_supervise_mode, next_update
-from conferral.statemachine.guards.transfer import kept_party
-from conferral.statemachine.guards.waiting_party import silent_party, someone_is_being_dialed
+from conferral.statemachine.guards.waiting_party import kept_party, silent_party, someone_is_being_dialed
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, ParticipantUpdate, Party
 from conferral.statemachine.states import Phase, WaitAudio
 

@@ -3,21 +3,9 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from conferral.statemachine import reasons
+from conferral.statemachine import events, reasons
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import (
-    CallProgressed,
-    Command,
-    ConvertOverdue,
-    DialEnded,
-    EffectFailed,
-    Event,
-    Hold,
-    LeaveOverdue,
-    ParticipantLeft,
-    Remove,
-    RingOverdue,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import TALKED
 from conferral.statemachine.guards.commands import is_held_by_command
@@ -30,7 +18,7 @@ from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, Party
 from conferral.statemachine.step import CommandStatus, Outcome
 
 
-def accept_command(draft: Draft, event: Command, **fields: Any) -> PendingCommand:
+def accept_command(draft: Draft, event: events.Command, **fields: Any) -> PendingCommand:
     """Accept a command and keep it until it has an outcome."""
     command = PendingCommand(event.command_id, event.name, **fields)
     draft.report(event.command_id, CommandStatus.ACCEPTED)
@@ -54,7 +42,7 @@ def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus,
 def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
     """Fail pending commands, or only these; a `remove` is done instead."""
     for command in tuple(draft.session.pending_commands) if only is None else tuple(only):
-        done = command.name == Remove.name
+        done = command.name == events.Remove.name
         finish_command(draft, command, CommandStatus.DONE if done else CommandStatus.FAILED, "" if done else reason)
 
 
@@ -70,7 +58,7 @@ def _change_commands(draft: Draft, commands: Iterable[PendingCommand]) -> None:
 # ---- departure of a party, and the events that change nothing ------------------------------------------------------
 
 
-def note_call_ended(draft: Draft, party: Party, event: CallProgressed) -> None:
+def note_call_ended(draft: Draft, party: Party, event: events.CallProgressed) -> None:
     """Record that a party's call is over, by its own callback."""
     draft.change_party(party, call_sid=event.call_sid)
     # In a conference, the leave usually comes first, and does not say how long the call was.
@@ -101,7 +89,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     parent, child = draft.session.parent, draft.session.child
     if name == child.name and (draft.session.is_in_bridge or draft.state is State.CONVERTING):
         # The end of the `<Dial>` has set the timer.
-        if not draft.session.dial_call_status or LeaveOverdue.timer not in draft.session.timers:
+        if not draft.session.dial_call_status or events.LeaveOverdue.timer not in draft.session.timers:
             await_parent(draft)
     elif name == parent.name and draft.state is State.CONVERTING:
         # Twilio hangs up the child of a bridge with its parent, and may report the child first.
@@ -110,7 +98,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
             draft.change(first_to_leave=name)
 
 
-def note_dialing_party_gone(draft: Draft, party: Party, event: DialEnded) -> None:
+def note_dialing_party_gone(draft: Draft, party: Party, event: events.DialEnded) -> None:
     """Record a hang-up that ended the `<Dial>`; in a bridge, it came first."""
     is_bridge = event.dial == "bridge" and draft.state in (State.BRIDGED, State.CONVERTING)
     note_gone(draft, party.name, EndReason.TIME_LIMIT if is_bridge and event.reached_time_limit else event.call_status)
@@ -124,15 +112,15 @@ def await_parent(draft: Draft) -> None:
     if draft.state is not State.CONVERTING:
         await_parent_of_bridge(draft)
     elif not (parent.is_gone or parent.in_conference):
-        draft.set_timer(ConvertOverdue, draft.policy.leave_check_ms)
+        draft.set_timer(events.ConvertOverdue, draft.policy.leave_check_ms)
 
 
 def await_parent_of_bridge(draft: Draft) -> None:
     """Wait for the parent's end by the action's answer, or after a message."""
     session = draft.session
     has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *TALKED)
-    draft.cancel_timers(RingOverdue)
-    draft.set_timer(LeaveOverdue, draft.policy.leave_check_ms if has_talked else draft.policy.reread_interval_ms)
+    draft.cancel_timers(events.RingOverdue)
+    draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms if has_talked else draft.policy.reread_interval_ms)
 
 
 def _unhold_parties_left_by_agent(draft: Draft) -> None:
@@ -149,7 +137,7 @@ def _unhold_parties_left_by_agent(draft: Draft) -> None:
             continue
         draft.change_party(party, desired_hold=False, wait_audio=WaitAudio.NONE)
         commands = draft.session.pending_commands
-        undone = [one for one in commands if one.name == Hold.name and one.party == party.name]
+        undone = [one for one in commands if one.name == events.Hold.name and one.party == party.name]
         fail_commands(draft, EndReason.AGENT_LEFT, only=undone)
 
 
@@ -164,10 +152,10 @@ def _note_first_to_leave(draft: Draft, name: str, reason: str) -> None:
         draft.change(first_to_leave=name)
 
 
-def keep_agent(draft: Draft, event: EffectFailed) -> None:
+def keep_agent(draft: Draft, event: events.EffectFailed) -> None:
     """Keep the agent, whom Twilio refused to hang up."""
     for command in draft.session.pending_commands:
-        if command.name == Remove.name and command.party == AGENT:
+        if command.name == events.Remove.name and command.party == AGENT:
             finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
     draft.change_party(draft.session.agent, is_leaving=False, is_removed=False, hang_up_requested=False)
     if draft.session.first_to_leave == AGENT:
@@ -221,8 +209,8 @@ def number_former_party(draft: Draft, name: str, also_taken: Collection[str] = (
     numbered_name = next_name(draft.session, name, also_taken)
     # A pending `remove` follows the former party; it does not wait for the next one of that name.
     pending_commands = tuple(
-        replace(command, party=numbered_name) if command.name == Remove.name and command.party == name else command
-        for command in draft.session.pending_commands
+        replace(one, party=numbered_name) if one.name == events.Remove.name and one.party == name else one
+        for one in draft.session.pending_commands
     )
     parties = {**rest, numbered_name: replace(former, name=numbered_name)}
     draft.change(parties=parties, pending_commands=pending_commands)
@@ -258,7 +246,7 @@ def ignore_former_party(draft: Draft, event: Event) -> None:
 def _remember_ended_call(draft: Draft, event: Event) -> None:
     """Remember a call that hung up: a lagging read may still show it."""
     former = draft.session.former_calls
-    if isinstance(event, ParticipantLeft) and event.hung_up and event.call_sid not in former:
+    if isinstance(event, events.ParticipantLeft) and event.hung_up and event.call_sid not in former:
         draft.change(former_calls=(*former, event.call_sid))
 
 

@@ -1,5 +1,7 @@
 """Reads of Twilio when something is overdue."""
 
+from collections.abc import Callable
+
 from conferral.statemachine import events
 from conferral.statemachine.actions.dials import mark_unknown_dials
 from conferral.statemachine.draft import Draft
@@ -101,16 +103,21 @@ def read_until_known(draft: Draft, event: Event) -> None:
     draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
 
 
-def read_presence(draft: Draft, event: events.TimerExpired) -> None:
-    """Read who is present before the timer acts: callbacks are missing."""
-    read_calls(draft, event)
-    draft.set_timer(type(event), draft.policy.confirm_interval_ms)
+def read_every(interval: str) -> Callable[[Draft, events.TimerExpired], None]:
+    """Return the action that reads Twilio until the timer's cause is gone."""
+
+    def read_and_wait(draft: Draft, event: events.TimerExpired) -> None:
+        read_calls(draft, event)
+        draft.set_timer(type(event), getattr(draft.policy, interval))
+
+    read_and_wait.__name__ = read_every.__name__
+    read_and_wait.__doc__ = f"Read Twilio, and again after `{interval}`."
+    return read_and_wait
 
 
-def read_at_age_limit(draft: Draft, event: events.AgeOverdue) -> None:
-    """Read Twilio before a session ends by age: its people may be talking."""
-    read_calls(draft, event)
-    draft.set_timer(events.AgeOverdue, draft.policy.read_timeout_ms)
+def count_presence_read(draft: Draft, _event: Event) -> None:
+    """Count a read that must show what became of a conversion."""
+    draft.change(presence_reads=draft.session.presence_reads + 1)
 
 
 def read_later(draft: Draft, _event: Event) -> None:
@@ -135,10 +142,3 @@ def read_missing_leg(draft: Draft, event: events.ConvertOverdue) -> None:
     read_calls(draft, event)
     if events.RepairOverdue.timer not in draft.session.timers:
         draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)
-
-
-def read_after_repair(draft: Draft, event: events.RepairOverdue) -> None:
-    """Read Twilio until it shows what became of a conversion."""
-    draft.change(presence_reads=draft.session.presence_reads + 1)
-    read_calls(draft, event)
-    draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)

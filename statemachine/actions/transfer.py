@@ -1,5 +1,6 @@
 """Transfer from the answer on: consult, handover, fallback, and park."""
 
+from conferral.statemachine import events
 from conferral.statemachine.actions.dials import (
     dial,
     dial_options,
@@ -20,20 +21,7 @@ from conferral.statemachine.actions.reports import (
 )
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.draft import Draft, not_none
-from conferral.statemachine.events import (
-    Cancel,
-    Complete,
-    ConfirmOverdue,
-    EffectFailed,
-    Event,
-    LoneOverdue,
-    OpeningOverdue,
-    ParkOverdue,
-    Remove,
-    Retrieve,
-    StageOverdue,
-    Swap,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
 from conferral.statemachine.reasons import reported_reason
@@ -44,7 +32,7 @@ from conferral.statemachine.step import CommandStatus
 from conferral.statemachine.transfer import DialOptions, TransferState
 
 
-def swap(draft: Draft, event: Swap) -> None:
+def swap(draft: Draft, event: events.Swap) -> None:
     """Hold the party the agent talks to, before unholding the other."""
     begin_step(draft, event)
     talks_to = TARGET if draft.session.customer.desired_hold else CUSTOMER
@@ -62,7 +50,7 @@ def finish_swap(draft: Draft, _event: Event) -> None:
     report_step(draft, CommandStatus.DONE)
 
 
-def undo_swap(draft: Draft, _event: StageOverdue) -> None:
+def undo_swap(draft: Draft, _event: events.StageOverdue) -> None:
     """Undo the swap: Twilio did not confirm the hold."""
     report_step(draft, CommandStatus.FAILED, "hold-failed")
     first = CUSTOMER if draft.transfer.swap_to == TARGET else TARGET
@@ -76,13 +64,13 @@ def finish_merge(draft: Draft, _event: Event) -> None:
     draft.change_transfer(status=TransferStatus.MERGED)
 
 
-def complete_queued(draft: Draft, event: Complete | Remove) -> None:
+def complete_queued(draft: Draft, event: events.Complete | events.Remove) -> None:
     """Accept a `complete` that comes during the conversion."""
     begin_step(draft, event)
     draft.change_transfer(releases_agent=True)
 
 
-def undo_complete(draft: Draft, event: EffectFailed) -> None:
+def undo_complete(draft: Draft, event: events.EffectFailed) -> None:
     """Undo `complete`: Twilio refused to hang up the agent, so all talk."""
     report_step(draft, CommandStatus.FAILED, event.reason_text)
     draft.change_transfer(status=TransferStatus.MERGED)
@@ -172,7 +160,7 @@ def _rename_parties(draft: Draft, names: dict[str, str]) -> None:
     draft.change(parties={party.name: party for party in renamed}, pending_commands=pending_commands)
 
 
-def cancel_transfer(draft: Draft, event: Cancel) -> None:
+def cancel_transfer(draft: Draft, event: events.Cancel) -> None:
     """Hang up the target before the customer is unheld."""
     begin_step(draft, event)
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="command")
@@ -182,7 +170,7 @@ def cancel_transfer(draft: Draft, event: Cancel) -> None:
             hang_up_party(draft, target)
 
 
-def cancel_queued_transfer(draft: Draft, event: Cancel) -> None:
+def cancel_queued_transfer(draft: Draft, event: events.Cancel) -> None:
     """Cancel a transfer that has not started; the two parties stay."""
     cancel_transfer(draft, event)
     report_step(draft, CommandStatus.DONE)
@@ -213,8 +201,8 @@ def fail_and_return(draft: Draft, event: Event) -> None:
 def unhold_customer(draft: Draft, event: Event) -> None:
     """Unhold the customer, and anyone else on hold."""
     unhold_all(draft, event)
-    if ConfirmOverdue.timer not in draft.session.timers:
-        draft.set_timer(ConfirmOverdue, draft.policy.confirm_ms)
+    if events.ConfirmOverdue.timer not in draft.session.timers:
+        draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
 
 
 def note_unreached(draft: Draft, event: Event) -> None:
@@ -317,14 +305,14 @@ def note_parked(draft: Draft, _event: Event) -> None:
         repair_attempted=False,
         first_to_leave="",
     )
-    draft.set_timer(ParkOverdue, draft.policy.park_timeout_ms)
+    draft.set_timer(events.ParkOverdue, draft.policy.park_timeout_ms)
 
 
-def retrieve(draft: Draft, event: Retrieve) -> None:
+def retrieve(draft: Draft, event: events.Retrieve) -> None:
     """Dial the party that retrieves the call."""
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
-    draft.cancel_timers(ParkOverdue, LoneOverdue, OpeningOverdue)
+    draft.cancel_timers(events.ParkOverdue, events.LoneOverdue, events.OpeningOverdue)
     label = next_label(draft, AGENT)
     number_former_party(draft, AGENT)
     dial(draft, AGENT, event.to, label=label, options=dial_options(event), gated=True)
@@ -336,10 +324,10 @@ def return_to_park(draft: Draft, _event: Event) -> None:
     conclude_transfer(draft, "failed")
     hold_lone_customer(draft)
     draft.change(phase=Phase.PARKED, first_to_leave="")
-    draft.set_timer(ParkOverdue, max(1, draft.session.parked_until_ms - draft.now_ms))
+    draft.set_timer(events.ParkOverdue, max(1, draft.session.parked_until_ms - draft.now_ms))
 
 
-def recall_parked(draft: Draft, event: ParkOverdue) -> None:
+def recall_parked(draft: Draft, event: events.ParkOverdue) -> None:
     """Call back the agent who parked the call, or dial the fallback."""
     before = draft.session.transfer
     draft.change(
@@ -352,13 +340,13 @@ def recall_parked(draft: Draft, event: ParkOverdue) -> None:
         ),
         parked_until_ms=0,
     )
-    draft.cancel_timers(OpeningOverdue)
+    draft.cancel_timers(events.OpeningOverdue)
     fail_transfer(draft, "park-timeout")
     begin_fallback(draft, event)
 
 
 def unpark(draft: Draft, event: Event) -> None:
     """Unpark: the customer talks to an added party, or to a lost retrieval's."""
-    draft.cancel_timers(ParkOverdue, OpeningOverdue)
+    draft.cancel_timers(events.ParkOverdue, events.OpeningOverdue)
     unhold_all(draft, event)
     settle_after_transfer(draft)

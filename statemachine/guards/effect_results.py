@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-from conferral.statemachine import effects
+from conferral.statemachine import effects, events
 from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import SayAndHangUp
-from conferral.statemachine.events import AccountSwept, EffectFailed, EffectOutcome, EffectSucceeded, ParticipantJoined
 from conferral.statemachine.guards.calls import (
     outbound_is_still_bridged,
     party_of_dial,
@@ -27,11 +26,11 @@ _WITH_AGENT = frozenset({Phase.NONE, Phase.WARM, Phase.CONSULT})
 _TOO_MANY_REQUESTS = 429
 
 
-def is_result_of(*kinds: type[effects.Effect]) -> Callable[[Draft, EffectOutcome], bool]:
+def is_result_of(*kinds: type[effects.Effect]) -> Callable[[Draft, events.EffectOutcome], bool]:
     """Return the guard: is the event the outcome of such an effect?"""
     names = [kind.kind for kind in kinds]
 
-    def is_result(_draft: Draft, event: EffectOutcome) -> bool:
+    def is_result(_draft: Draft, event: events.EffectOutcome) -> bool:
         return event.kind in names
 
     is_result.__name__ = is_result_of.__name__
@@ -39,19 +38,19 @@ def is_result_of(*kinds: type[effects.Effect]) -> Callable[[Draft, EffectOutcome
     return is_result
 
 
-def is_dial_result(draft: Draft, event: EffectOutcome) -> bool:
+def is_dial_result(draft: Draft, event: events.EffectOutcome) -> bool:
     """Whether this is the outcome of a dial whose party is still expected."""
     return event.kind in _DIALS and party_of_dial(draft, event) is not None
 
 
-def is_of_replaced_dial(draft: Draft, event: EffectSucceeded) -> bool:
+def is_of_replaced_dial(draft: Draft, event: events.EffectSucceeded) -> bool:
     """Whether a call was placed for a party that has been dialed again."""
     session = draft.session
     is_new = session.subject_of(event) is None and event.call_sid not in session.former_calls
     return event.kind in _DIALS and bool(event.call_sid) and is_new and party_of_dial(draft, event) is None
 
 
-def caller_id_was_refused(draft: Draft, event: EffectFailed) -> bool:
+def caller_id_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused a dial that may work with Conferral's number."""
     party = party_of_dial(draft, event) if event.kind in _DIALS else None
     is_refusal = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
@@ -61,40 +60,40 @@ def caller_id_was_refused(draft: Draft, event: EffectFailed) -> bool:
     return is_refusal and not (party.is_leaving or party.call_sid)
 
 
-def is_update_of_gone_participant(_draft: Draft, event: EffectFailed) -> bool:
+def is_update_of_gone_participant(_draft: Draft, event: events.EffectFailed) -> bool:
     """Whether an update failed because its participant had left."""
     return event.kind == effects.UpdateParticipant.kind and event.gone
 
 
-def is_update_before_start(_draft: Draft, event: EffectFailed) -> bool:
+def is_update_before_start(_draft: Draft, event: events.EffectFailed) -> bool:
     """Whether an update failed because the conference has not started."""
     return event.kind == effects.UpdateParticipant.kind and event.refused_before_start
 
 
-def is_dial_before_start(draft: Draft, event: EffectFailed) -> bool:
+def is_dial_before_start(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether a dial failed because the conference has not started."""
     return event.refused_before_start and _is_not_added(draft, event)
 
 
-def is_dial_into_ended_conference(draft: Draft, event: EffectFailed) -> bool:
+def is_dial_into_ended_conference(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether a dial failed because the conference is over."""
     return event.gone and _is_not_added(draft, event)
 
 
-def _is_not_added(draft: Draft, event: EffectFailed) -> bool:
+def _is_not_added(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether this dial failed, and no callback has shown the party's call."""
     party = party_of_dial(draft, event) if event.kind == effects.CreateParticipant.kind else None
     return party is not None and not (party.is_leaving or party.call_sid)
 
 
-def supervisor_update_was_refused(draft: Draft, event: EffectFailed) -> bool:
+def supervisor_update_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused an update of a supervisor."""
     return event.kind == effects.UpdateParticipant.kind and any(
         party.is_supervisor and party.update_effect_id == event.effect_id for party in draft.session.parties.values()
     )
 
 
-def is_first_redirect(draft: Draft, event: EffectFailed) -> bool:
+def is_first_redirect(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether the conversion's first redirect was refused: both still talk."""
     session = draft.session
     return event.kind == effects.RedirectCall.kind and not (
@@ -102,23 +101,23 @@ def is_first_redirect(draft: Draft, event: EffectFailed) -> bool:
     )
 
 
-def is_refused_move_from_bridge(draft: Draft, event: EffectFailed) -> bool:
+def is_refused_move_from_bridge(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused to move a blind transfer's bridged customer."""
     is_bridged = is_first_redirect(draft, event) or outbound_is_still_bridged(draft, event)
     return event.kind == effects.RedirectCall.kind and event.party == CUSTOMER and not event.gone and is_bridged
 
 
-def sentence_failed(_draft: Draft, event: EffectOutcome) -> bool:
+def sentence_failed(_draft: Draft, event: events.EffectOutcome) -> bool:
     """Whether the final sentence could not be played to a call still live."""
-    return event.kind == effects.SayAndHangUp.kind and not (isinstance(event, EffectFailed) and event.gone)
+    return event.kind == effects.SayAndHangUp.kind and not (isinstance(event, events.EffectFailed) and event.gone)
 
 
-def redirect_to_url_failed(draft: Draft, event: EffectOutcome) -> bool:
+def redirect_to_url_failed(draft: Draft, event: events.EffectOutcome) -> bool:
     """Whether the customer could not be redirected to the `after` URL."""
     return event.kind == effects.RedirectToUrl.kind and bool(draft.session.conference_sid)
 
 
-def agent_hang_up_was_refused(draft: Draft, event: EffectFailed) -> bool:
+def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused for good to hang up an agent who can stay."""
     agent = draft.session.present_party(AGENT)
     is_refused = event.kind == effects.HangUpCall.kind and event.party == AGENT and not event.gone
@@ -128,14 +127,14 @@ def agent_hang_up_was_refused(draft: Draft, event: EffectFailed) -> bool:
     return agent.is_leaving and agent.hang_up_has_outcome
 
 
-def missed_end_of_call(draft: Draft, event: EffectSucceeded) -> bool:
+def missed_end_of_call(draft: Draft, event: events.EffectSucceeded) -> bool:
     """Whether a hangup found its call over, but the party has not left."""
     party = draft.session.present_party(event.party) if event.was_over else None
     # A later party of that name has no hangup, or one that still waits for its own outcome.
     return party is not None and party.hang_up_has_outcome
 
 
-def is_awaited_hang_up(draft: Draft, event: EffectOutcome) -> bool:
+def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:
     """Whether this is the outcome of a hangup that an `end` waits for."""
     return event.effect_id in draft.session.end_effect_ids
 
@@ -162,13 +161,13 @@ def is_being_searched(party: Party, now_ms: int) -> bool:
     return is_unknown_dial(party) and party.dial_check == "searched" and now_ms < party.dial_check_at_ms
 
 
-def finds_call_of_another_app(draft: Draft, event: AccountSwept) -> bool:
+def finds_call_of_another_app(draft: Draft, event: events.AccountSwept) -> bool:
     """Whether the live call is a guest's, which another app placed."""
     party = draft.session.subject_of(event)
     return party is not None and is_of_another_app(draft.session, party)
 
 
-def call_may_continue_elsewhere(draft: Draft, event: AccountSwept) -> bool:
+def call_may_continue_elsewhere(draft: Draft, event: events.AccountSwept) -> bool:
     """Whether the live call was redirected elsewhere, as far as is known."""
     party = draft.session.subject_of(event)
     if party is None:
@@ -176,12 +175,12 @@ def call_may_continue_elsewhere(draft: Draft, event: AccountSwept) -> bool:
     return party.left_reason in CONTINUES_ELSEWHERE or is_beyond_bridge(draft.session, party)
 
 
-def concerns_whole_session(event: AccountSwept) -> bool:
+def concerns_whole_session(event: events.AccountSwept) -> bool:
     """Whether the event names no call or conference: Redis was rolled back."""
     return not event.call_sid and not event.conference_sid
 
 
-def joined_before_redirected_away(draft: Draft, event: ParticipantJoined) -> bool:
+def joined_before_redirected_away(draft: Draft, event: events.ParticipantJoined) -> bool:
     """Whether the join is late: the party has been redirected since."""
     session = draft.session
     party = session.subject_of(event)
@@ -189,7 +188,7 @@ def joined_before_redirected_away(draft: Draft, event: ParticipantJoined) -> boo
     return is_elsewhere and event.conference_sid in (session.conference_sid, *session.former_conferences)
 
 
-def is_of_late_guest(draft: Draft, event: ParticipantJoined) -> bool:
+def is_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> bool:
     """Whether the call is another app's, and joined after the end."""
     party = draft.session.subject_of(event)
     if party is None:
@@ -197,6 +196,6 @@ def is_of_late_guest(draft: Draft, event: ParticipantJoined) -> bool:
     return is_of_another_app(draft.session, party)
 
 
-def leaves_guests_behind(draft: Draft, event: EffectSucceeded) -> bool:
+def leaves_guests_behind(draft: Draft, event: events.EffectSucceeded) -> bool:
     """Whether guests may remain after the customer left for the sentence."""
     return event.kind == SayAndHangUp.kind and guests_may_remain(draft.session)

@@ -3,15 +3,9 @@
 import re
 from collections.abc import Iterable
 
+from conferral.statemachine import events
 from conferral.statemachine.draft import Draft
-from conferral.statemachine.events import (
-    CallSeen,
-    CallsRead,
-    ConvertOverdue,
-    Event,
-    LeaveOverdue,
-    ParticipantSeen,
-)
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
@@ -30,20 +24,20 @@ from conferral.statemachine.states import (
 _PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")
 
 
-def shown_parties(session: Session, event: CallsRead) -> set[str]:
+def shown_parties(session: Session, event: events.CallsRead) -> set[str]:
     """Return the known parties' names that a read shows in a conference."""
     inside = (seen for seen in event.participants if not seen.is_ringing)
     found = (session.subject_of(seen) for seen in inside)
     return {party.name for party in found if party is not None}
 
 
-def label_number(one: ParticipantSeen) -> int:
+def label_number(one: events.ParticipantSeen) -> int:
     """Return the number in Conferral's label, which counts dials; 0 if none."""
     label = LABEL.fullmatch(one.label)
     return int(label["number"]) if label else 0
 
 
-def name_from_label(one: ParticipantSeen) -> str:
+def name_from_label(one: events.ParticipantSeen) -> str:
     """Return the name in Conferral's label; `target` for any of a ring group."""
     label = LABEL.fullmatch(one.label)
     if label is None or _PHONE_NUMBER.search(label["name"]):
@@ -62,8 +56,8 @@ _BEFORE_DIAL = frozenset({
 
 
 def unknown_participants(
-    session: Session, conference_sid: str, participants: Iterable[ParticipantSeen]
-) -> tuple[ParticipantSeen, ...]:
+    session: Session, conference_sid: str, participants: Iterable[events.ParticipantSeen]
+) -> tuple[events.ParticipantSeen, ...]:
     """Return the participants of the session's conference that it never knew."""
     is_own = conference_sid == session.conference_sid or not session.participants
     if not is_own or session.is_former_conference(conference_sid):
@@ -78,7 +72,7 @@ def unknown_participants(
     )
 
 
-def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
+def _will_be_found(session: Session, seen: events.ParticipantSeen) -> bool:
     """Whether the search before a pending dial will find this participant."""
     if label_number(seen) <= session.dials:
         return False
@@ -89,7 +83,7 @@ def _will_be_found(session: Session, seen: ParticipantSeen) -> bool:
     return name in (TARGET, AGENT) and transfer is not None and transfer.stage in _BEFORE_DIAL
 
 
-def is_supervisor(seen: ParticipantSeen) -> bool:
+def is_supervisor(seen: events.ParticipantSeen) -> bool:
     """Whether a participant is a supervisor, by label or by coaching."""
     return name_from_label(seen) == SUPERVISOR or bool(seen.coaches)
 
@@ -102,11 +96,14 @@ def has_lost_transfer(draft: Draft, _event: Event) -> bool:
     return target.takes_part or target.status is PartyStatus.RINGING
 
 
-def shows_customer_with_others(draft: Draft, event: CallsRead) -> bool:
-    """Whether the agent is gone, and the customer is with unknown parties."""
-    session, agent = draft.session, draft.session.agent
-    if session.running_transfer is not None or CUSTOMER not in shown_parties(session, event):
-        return False
+def shows_conversion_done(draft: Draft, event: events.CallsRead) -> bool:
+    """Whether customer and agent are in the conference, or strangers with them.
+
+    With strangers, the agent is gone and the customer is with unknown parties.
+    """
+    session, agent, inside = draft.session, draft.session.agent, shown_parties(draft.session, event)
+    if CUSTOMER not in inside or AGENT in inside or session.running_transfer is not None:
+        return {CUSTOMER, AGENT} <= inside
     agent_is_over = agent.is_gone or not agent.call_sid or event.status_of(agent.call_sid) in FINAL_CALL_STATUSES
     unknown = unknown_participants(session, event.conference_sid, event.participants)
     return agent_is_over and not all(map(is_supervisor, unknown))
@@ -115,7 +112,7 @@ def shows_customer_with_others(draft: Draft, event: CallsRead) -> bool:
 # ---- guards on what a read of Twilio shows -------------------------------------------------------------------------
 
 
-def is_outdated(draft: Draft, event: CallsRead) -> bool:
+def is_outdated(draft: Draft, event: events.CallsRead) -> bool:
     """Whether facts changed after the read began, so it may be outdated."""
     return draft.session.facts_version > event.read_version
 
@@ -125,17 +122,17 @@ def reread_is_due(draft: Draft, _event: Event) -> bool:
     return draft.session.reread_wanted and not draft.session.open_read_id
 
 
-def shows_parent_ended(draft: Draft, event: CallsRead) -> bool:
+def shows_parent_ended(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the call whose `<Dial>` made the bridge is over."""
     return _shows_ended(draft, event, draft.session.parent)
 
 
-def shows_child_ended(draft: Draft, event: CallsRead) -> bool:
+def shows_child_ended(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the call that the bridge's `<Dial>` made is over."""
     return _shows_ended(draft, event, draft.session.child)
 
 
-def shows_parent_moved(draft: Draft, event: CallsRead) -> bool:
+def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the parent's call goes on, well after its `<Dial>` has ended.
 
     The action's answer would have ended it, so another app has moved it. No one is moved into our conference alone.
@@ -144,29 +141,29 @@ def shows_parent_moved(draft: Draft, event: CallsRead) -> bool:
     # In a conversion, the `<Dial>` ends because Conferral moved the child.
     has_ended = session.child.is_gone or (draft.state is State.BRIDGED and bool(session.dial_call_status))
     # While a timer runs, the end is news, and the action's answer may still be on its way.
-    is_old = not any(timer.timer in session.timers for timer in (LeaveOverdue, ConvertOverdue))
+    is_old = not any(timer.timer in session.timers for timer in (events.LeaveOverdue, events.ConvertOverdue))
     goes_on = event.status_of(session.parent.call_sid) == CallStatus.IN_PROGRESS
     return has_ended and is_old and not session.reread_wanted and goes_on and not shows_parent_inside(draft, event)
 
 
-def shows_parent_inside(draft: Draft, event: CallsRead) -> bool:
+def shows_parent_inside(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the parent's call is in our conference."""
     return any(seen.call_sid == draft.session.parent.call_sid for seen in event.participants)
 
 
-def shows_bridge_over(draft: Draft, event: CallsRead) -> bool:
+def shows_bridge_over(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the parent is over, or the child is and the parent has joined."""
     is_alone = shows_child_ended(draft, event) and shows_parent_inside(draft, event)
     return is_alone or shows_parent_ended(draft, event)
 
 
-def shows_child_ended_alone(draft: Draft, event: CallsRead) -> bool:
+def shows_child_ended_alone(draft: Draft, event: events.CallsRead) -> bool:
     """Whether only the child's call is over, and the parent's is elsewhere."""
     is_alone = shows_child_ended(draft, event) and not shows_parent_ended(draft, event)
     return is_alone and not shows_parent_inside(draft, event)
 
 
-def shows_visitor_elsewhere(draft: Draft, event: CallsRead) -> bool:
+def shows_visitor_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
     """Whether a caller who came back never got this session's TwiML.
 
     The voice request was an earlier one, sent again while the call continues elsewhere.
@@ -182,38 +179,33 @@ def shows_visitor_elsewhere(draft: Draft, event: CallsRead) -> bool:
     return is_waiting and all(seen.call_sid != caller.call_sid for seen in event.participants)
 
 
-def shows_next_agent(draft: Draft, event: CallsRead) -> bool:
+def shows_next_agent(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the next agent's phone rings, although no callback said so."""
     return awaits_next_agent(draft, event) and next_agent_call(draft, event) is not None
 
 
-def awaits_next_agent(draft: Draft, event: CallsRead) -> bool:
+def awaits_next_agent(draft: Draft, event: events.CallsRead) -> bool:
     """Whether an agent was not reached, and the next is about to ring."""
     session = draft.session
     is_left = session.phase is Phase.RINGING and session.agent_number + 1 < len(session.agents)
     return is_left and shows_child_ended(draft, event)
 
 
-def next_agent_call(draft: Draft, event: CallsRead) -> CallSeen | None:
+def next_agent_call(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:
     """Return a live, unknown call made by the bridge's `<Dial>`s."""
     known = (*draft.session.former_calls, draft.session.child.call_sid)
     children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in known)
     return next((call for call in children if call.status not in FINAL_CALL_STATUSES), None)
 
 
-def shows_both_in_conference(draft: Draft, event: CallsRead) -> bool:
-    """Whether customer and agent are both in the conference."""
-    return {CUSTOMER, AGENT} <= shown_parties(draft.session, event)
-
-
-def shows_agent_left_early(draft: Draft, event: CallsRead) -> bool:
+def shows_agent_left_early(draft: Draft, event: events.CallsRead) -> bool:
     """Whether only the agent is gone in a conversion for a transfer."""
     session = draft.session
     agent_left = _shows_ended(draft, event, session.agent) and not _shows_ended(draft, event, session.customer)
     return session.running_transfer is not None and agent_left
 
 
-def shows_leg_left_alone(draft: Draft, event: CallsRead) -> bool:
+def shows_leg_left_alone(draft: Draft, event: events.CallsRead) -> bool:
     """Whether an ended session's leg is alone in its conference.
 
     Its label shows that no other app has brought it there. Reads that began before the end don't count.
@@ -225,7 +217,7 @@ def shows_leg_left_alone(draft: Draft, event: CallsRead) -> bool:
     return party is not None and party.label == seen.label
 
 
-def shows_no_one_at_age_limit(draft: Draft, event: CallsRead) -> bool:
+def shows_no_one_at_age_limit(draft: Draft, event: events.CallsRead) -> bool:
     """Whether a session that reached its limit has no call that goes on."""
     session = draft.session
     is_due = draft.now_ms - session.created_at_ms >= draft.policy.age_max_ms
@@ -233,19 +225,19 @@ def shows_no_one_at_age_limit(draft: Draft, event: CallsRead) -> bool:
     return is_due and not goes_on and not is_outdated(draft, event)
 
 
-def child_in_read(draft: Draft, event: CallsRead) -> CallSeen | None:
+def child_in_read(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:
     """Return the child's call as the read shows it; None if it shows none."""
     child = draft.session.child
     if child.call_sid:
         status = event.status_of(child.call_sid)
-        return CallSeen(child.call_sid, status) if status else None
+        return events.CallSeen(child.call_sid, status) if status else None
     # The newest child is listed first. One that is over may be an earlier visit's, even if that is not known.
     former, is_return = draft.session.former_calls, visit_number(draft.session.id) > 1
     children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in former)
     return next((call for call in children if not (is_return and call.status in FINAL_CALL_STATUSES)), None)
 
 
-def _shows_ended(draft: Draft, event: CallsRead, party: Party) -> bool:
+def _shows_ended(draft: Draft, event: events.CallsRead, party: Party) -> bool:
     """Whether a party is gone, or a read shows the party's call as over."""
     if party.is_gone:
         return True

@@ -6,15 +6,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import is_connected, transfer_awaits_conversion
 from conferral.statemachine.guards.commands import named_party
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.guards.waiting_party import (
-    consult_ringing_is_over,
-    dialed_party_joins,
-    park_timeout_ends_session,
-    party_on_ringback,
-    party_with_company_while_parked,
-    present_parties,
-    ringback_is_over,
-)
+from conferral.statemachine.guards.waiting_party import park_timeout_ends_session, party_on_hold, present_parties
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party, Session
 from conferral.statemachine.states import WITHOUT_AGENT, Phase, State, TransferMode, TransferStage, TransferStatus
 
@@ -23,8 +15,6 @@ _AFTER_DIAL = (
     TransferStage.TALKING, TransferStage.HOLDING_FOR_SWAP, TransferStage.UNHOLDING_FOR_SWAP, TransferStage.MERGING,
     TransferStage.COMPLETING, TransferStage.RELEASING_AGENT, TransferStage.CANCELLING, TransferStage.RETURNING_CUSTOMER,
 )  # fmt: skip
-#: Stages in which a customer without an agent waits for an answer.
-_WAITS_FOR_ANSWER = (TransferStage.DIALING, TransferStage.WAITING_TO_RECALL)
 #: Phases in which the agent is being dialed.
 AGENT_RING_PHASES = frozenset({Phase.RECALL, Phase.RETRIEVE})
 #: Twilio's ReasonConferenceEnded.
@@ -50,23 +40,6 @@ def _others(session: Session) -> list[Party]:
     return [one for one in others if one.answered or not one.dial_id]
 
 
-def kept_party(draft: Draft, _event: Event) -> Party | None:
-    """Return who is on hold for a dial, but could talk to another, or soon."""
-    if draft.session.phase in WITHOUT_AGENT:
-        waits = draft.transfer.stage in _WAITS_FOR_ANSWER and draft.session.customer.desired_hold
-        # With someone on hold, the customer would hear no one. The callback of a join may take seconds.
-        can_talk = waits and (
-            any(not one.desired_hold for one in _others(draft.session)) or dialed_party_joins(draft.session)
-        )
-        return draft.session.customer if can_talk else None
-    if draft.session.phase is Phase.PARKED:
-        return party_with_company_while_parked(draft.session)
-    if draft.session.phase is Phase.CONSULT:
-        return draft.session.agent if consult_ringing_is_over(draft.session) else None
-    waiting = party_on_ringback(draft)
-    return waiting if waiting is not None and ringback_is_over(draft.session, waiting) else None
-
-
 def dialed_parties(draft: Draft) -> tuple[Party, ...]:
     """Return the parties being dialed: the targets, or the recalled agent."""
     return (draft.session.agent,) if draft.session.phase in AGENT_RING_PHASES else draft.session.targets
@@ -74,13 +47,8 @@ def dialed_parties(draft: Draft) -> tuple[Party, ...]:
 
 def party_held_for(draft: Draft, name: str) -> Party | None:
     """Return who is on hold until the named dialed party joins, or None."""
-    session = draft.session
-    transfer = session.running_transfer
-    if transfer is None:
-        return party_on_ringback(draft)
-    waits = transfer.stage is TransferStage.DIALING and any(one.name == name for one in dialed_parties(draft))
-    waiting = session.parties[AGENT if session.phase is Phase.CONSULT else CUSTOMER]
-    return waiting if waits and waiting.desired_hold else None
+    is_awaited = draft.session.running_transfer is None or any(one.name == name for one in dialed_parties(draft))
+    return party_on_hold(draft) if is_awaited else None
 
 
 def early_read_at_ms(draft: Draft, party: Party) -> int:

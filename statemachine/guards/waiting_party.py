@@ -21,6 +21,8 @@ from conferral.statemachine.states import (
 
 #: Phases in which the customer waits; while parked, for someone to retrieve the call.
 _WAITING = WITHOUT_AGENT | {Phase.PARKED}
+#: Stages in which a customer without an agent waits for an answer.
+_WAITS_FOR_ANSWER = (TransferStage.DIALING, TransferStage.WAITING_TO_RECALL)
 #: Presence reads that show another conference without company before a lone party, who is billed, is alone (count).
 _PRESENCE_READS_MAX = 15
 
@@ -69,21 +71,16 @@ def silent_party(draft: Draft, _event: Event) -> Party | None:
 
     It is the customer, for whom someone is or will be dialed, or the last party while an added party rings or is in
     the gate. Next to a customer on hold, it is the only one off hold: an added party of a parked call, or the agent of
-    a consult who hears no ringing. A party that joins at once ends the silence.
+    a consult who hears no ringing.
     """
     session = draft.session
     party = _only_one_to_talk(session)  # Twilio never plays wait music in a started conference again
-    if party is None or party.waits_for_start or party.desired_hold:
-        return None
-    if dialed_party_joins(session):
+    if party is None or party.waits_for_start or party.desired_hold or has_company(session, party):
         return None
     if session.phase in _WAITING and party.name == CUSTOMER:
         return party if party.wait_audio else None
     # An open command decides itself who is on hold, or plays something.
-    has_command = any(
-        command.party == party.name or command.name == events.Announce.name for command in session.pending_commands
-    )
-    if has_command or _hears_supervisor(session, party):
+    if any(one.party == party.name or one.name == events.Announce.name for one in session.pending_commands):
         return None
     if session.phase is Phase.PARKED:
         return None if _held_for_park(session) else party  # the two will talk
@@ -93,6 +90,33 @@ def silent_party(draft: Draft, _event: Event) -> Party | None:
     is_changing = party.pending_update or party.end_on_exit
     rings = any(_is_being_dialed(one) for one in session.parties.values())
     return party if rings and is_settled(draft) and not is_changing else None
+
+
+def kept_party(draft: Draft, _event: Event) -> Party | None:
+    """Return who is on hold for a dial, but could talk to another, or soon."""
+    party = party_on_hold(draft)
+    return party if party is not None and has_company(draft.session, party) else None
+
+
+def party_on_hold(draft: Draft) -> Party | None:
+    """Return who is on hold because no one else is there yet, or None."""
+    session, party = draft.session, None
+    if session.phase in WITHOUT_AGENT:
+        party = session.customer if draft.transfer.stage in _WAITS_FOR_ANSWER else None
+    elif session.phase is Phase.PARKED:
+        party = _held_for_park(session)
+    elif session.phase is Phase.CONSULT or is_settled(draft):
+        hear_ringing = (one for one in session.participants if one.wait_audio is WaitAudio.RINGBACK)
+        party = next((one for one in hear_ringing if one.desired_hold), None)
+    return party if party is not None and party.desired_hold else None
+
+
+def has_company(session: Session, party: Party) -> bool:
+    """Whether a party has, or will soon have, someone to talk or listen to."""
+    others = (one for one in present_parties(session) if one.name != party.name and not one.is_leaving)
+    can_talk = any(not one.desired_hold and (one.answered or not one.dial_id) for one in others)
+    # The callback of a join may take seconds.
+    return can_talk or dialed_party_joins(session) or _hears_supervisor(session, party)
 
 
 def _only_one_to_talk(session: Session) -> Party | None:
@@ -108,15 +132,6 @@ def _held_for_park(session: Session) -> Party | None:
     return next((party for party in present_parties(session) if party.held_for_park), None)
 
 
-def party_with_company_while_parked(session: Session) -> Party | None:
-    """Return who is held for a parked call although not alone, or None."""
-    held = _held_for_park(session)
-    if held is None:
-        return None
-    others = any(party.name != CUSTOMER and not party.desired_hold for party in present_parties(session))
-    return held if others or _hears_supervisor(session, held) else None
-
-
 def _hears_supervisor(session: Session, party: Party) -> bool:
     """Whether a supervisor talks to the party; no whisper reaches a held one."""
     supervisor = session.parties.get(SUPERVISOR)
@@ -124,33 +139,6 @@ def _hears_supervisor(session: Session, party: Party) -> bool:
         return False
     whispers = supervisor.supervises == SuperviseMode.WHISPER and party.name == AGENT
     return whispers or supervisor.supervises == SuperviseMode.BARGE
-
-
-def party_on_ringback(draft: Draft) -> Party | None:
-    """Return who hears ringing on hold while another is dialed, or None."""
-    if not is_settled(draft):
-        return None
-    held = (
-        party
-        for party in draft.session.parties.values()
-        if party.desired_hold and party.wait_audio is WaitAudio.RINGBACK
-    )
-    return next((party for party in held if party.in_conference), None)
-
-
-def ringback_is_over(session: Session, waiting: Party) -> bool:
-    """Whether the waiting party has, or will soon have, someone to listen to."""
-    hears_someone = dialed_party_joins(session) or _hears_supervisor(session, waiting)
-    return hears_someone or len(present_parties(session)) > 1
-
-
-def consult_ringing_is_over(session: Session) -> bool:
-    """Whether a consult's agent, on hold with ringing, has someone to hear."""
-    agent = session.agent
-    if not agent.desired_hold or agent.wait_audio is not WaitAudio.RINGBACK:
-        return False
-    someone_is_there = _hears_supervisor(session, agent) or dialed_party_joins(session)
-    return someone_is_there or any(not one.desired_hold for one in present_parties(session))
 
 
 def is_settled(draft: Draft) -> bool:

@@ -15,8 +15,7 @@ READS: tuple[Row, ...] = (
     # CallsRead, while bridged
     Row(B,    ANY,     on.CallsRead,       when.is_outdated,                       STAY,              do.read_later),
     # A rollback of Redis lost the conversion.
-    Row(B,    ANY,     on.CallsRead,       when.shows_both_in_conference,          C,                 do.finish_conversion_by_read),
-    Row(B,    ANY,     on.CallsRead,       when.shows_customer_with_others,        C,                 do.finish_conversion_by_read),
+    Row(B,    ANY,     on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(B,    ANY,     on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(B,    ANY,     on.CallsRead,       when.shows_visitor_elsewhere,           E,                 do.end_visitor_elsewhere),
     Row(B,    ANY,     on.CallsRead,       when.shows_next_agent,                  STAY,              do.follow_agent_in_read),
@@ -26,8 +25,7 @@ READS: tuple[Row, ...] = (
 
     # CallsRead, while converting
     Row(V,    ANY,     on.CallsRead,       when.is_outdated,                       STAY,              do.read_calls),
-    Row(V,    ANY,     on.CallsRead,       when.shows_both_in_conference,          C,                 do.finish_conversion_by_read),
-    Row(V,    ANY,     on.CallsRead,       when.shows_customer_with_others,        C,                 do.finish_conversion_by_read),
+    Row(V,    ANY,     on.CallsRead,       when.shows_conversion_done,             C,                 do.finish_conversion_by_read),
     Row(V,    ANY,     on.CallsRead,       when.shows_agent_left_early,            STAY,              do.note_agent_gone_by_read),
     Row(V,    ANY,     on.CallsRead,       when.shows_parent_moved,                E,                 do.end_moved),
     Row(V,    ANY,     on.CallsRead,       when.shows_child_ended_alone,           STAY,              do.note_bridge_read),

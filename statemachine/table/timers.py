@@ -23,17 +23,17 @@ TIMERS: tuple[Row, ...] = (
     Row(V,                  ANY,  on.RepairOverdue,         when.awaits_redirect,            STAY,      do.wait_for_redirect),
     Row(V,                  ANY,  on.RepairOverdue,         when.both_are_still_bridged,     B,         do.give_up_conversion),
     # They may talk in the conference although no callback says so: only a read ends it.
-    Row(V,                  ANY,  on.RepairOverdue,         None,                            STAY,      do.read_after_repair),
+    Row(V,                  ANY,  on.RepairOverdue,         None,                            STAY,      (do.count_presence_read, do.read_every("repair_timeout_ms"))),
 
     # The conference: LoneOverdue, OpeningOverdue, ConfirmOverdue. A read comes before anyone is disconnected: callbacks get lost.
-    Row(C,                  ANY,  on.LoneOverdue,           when.presence_is_uncertain,      STAY,      do.read_presence),
+    Row(C,                  ANY,  on.LoneOverdue,           when.presence_is_uncertain,      STAY,      do.read_every("confirm_interval_ms")),
     Row(C,                  ANY,  on.LoneOverdue,           when.has_after_url,              E,         do.redirect_to_after_url),
     Row(C,                  ANY,  on.LoneOverdue,           None,                            E,         do.end_lone_party),
     Row(C,                  ANY,  on.OpeningOverdue,        None,                            STAY,      do.read_waiting_party),
     Row(C|T,                ANY,  on.ConfirmOverdue,        None,                            STAY,      do.read_participants),
 
     # A parked call: ParkOverdue
-    Row(C,                  ANY,  on.ParkOverdue,           when.presence_is_uncertain,      STAY,      do.read_presence),
+    Row(C,                  ANY,  on.ParkOverdue,           when.presence_is_uncertain,      STAY,      do.read_every("confirm_interval_ms")),
     Row(C,                  ANY,  on.ParkOverdue,           when.park_timed_out_with_others, STAY,      do.unpark),
     Row(C,                  ANY,  on.ParkOverdue,           when.park_timeout_ends_session,  E,         do.end_park_timeout),
     Row(C,                  ANY,  on.ParkOverdue,           None,                            S.DIALING, do.recall_parked),
@@ -47,6 +47,6 @@ TIMERS: tuple[Row, ...] = (
     # Commands, and the session itself
     Row(LIVE,               ANY,  on.PendingCommandOverdue, None,                            STAY,      do.fail_overdue_commands),
     # Twilio ends each call after at most 24 h; parties who came later may still talk.
-    Row(LIVE,               ANY,  on.AgeOverdue,            None,                            STAY,      do.read_at_age_limit),
+    Row(LIVE,               ANY,  on.AgeOverdue,            None,                            STAY,      do.read_every("read_timeout_ms")),
 )
 # fmt: on
