@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import DialOverdue, LoneOverdue, OpeningOverdue, PendingCommandOverdue, TimerExpired
 from conferral.statemachine.guards.transfer import early_read_at_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.states import Opening, State
+from conferral.statemachine.step import Draft
 
 
 def set_derived_timers(draft: Draft) -> None:

@@ -13,7 +13,6 @@ from transitions import Machine
 from conferral.statemachine import events
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.derived_timers import set_derived_timers
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import prune_former_parties
@@ -22,7 +21,7 @@ from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Party, Session
 from conferral.statemachine.states import Phase, State
-from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, Step, TimerChange
+from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED, TABLE
 from conferral.statemachine.table.stages import enter_stage
 

@@ -3,9 +3,9 @@
 import re
 from enum import StrEnum
 
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.session import GUEST, LABEL, SUPERVISOR, Party, Session
 from conferral.statemachine.states import Phase
+from conferral.statemachine.step import Draft
 
 #: Twilio's ReasonParticipantLeft.
 HUNG_UP = "participant_hung_up"

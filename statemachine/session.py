@@ -272,8 +272,6 @@ class Session(BaseRecord, frozen=True):
     #: Why the last transfer command was refused, and when; empty after one that was accepted.
     refused_transfer: str = ""
     refused_transfer_at_ms: int = 0
-    #: Ids of the commands waiting for both parties to be in the conference.
-    convert_command_ids: tuple[str, ...] = ()
     #: Id of the `end` command waiting for Twilio's confirmation.
     end_command_id: str = ""
     #: Ids of the ending effects without an outcome.

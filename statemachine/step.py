@@ -1,11 +1,18 @@
-"""Result of one step: the changed session, and everything that follows."""
+"""Step: its draft, which the actions change, and what follows from it."""
 
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, TypeVar
 
-from conferral.statemachine.effects import Effect
-from conferral.statemachine.record import BaseRecord, Hidden
-from conferral.statemachine.session import Session
-from conferral.statemachine.transfer import Attempt
+from conferral.statemachine.effects import Effect, effect_id
+from conferral.statemachine.events import Event, TimerExpired
+from conferral.statemachine.policy import Policy
+from conferral.statemachine.record import BaseRecord, Hidden, replace
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import State
+from conferral.statemachine.transfer import Attempt, TransferState
+
+_T = TypeVar("_T")
 
 
 class Outcome(StrEnum):
@@ -81,3 +88,81 @@ class Step(BaseRecord, frozen=True):
     reports: tuple[CommandReport, ...] = ()
     outcome_records: tuple[OutcomeRecord, ...] = ()
     ended_lone_conference: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """Draft of one step. For `transitions`, a model: it has a `state`."""
+
+    session: Session
+    event: Event
+    now_ms: int
+    policy: Policy
+    state: State = field(init=False)
+    effects: list[Effect] = field(init=False, default_factory=list)
+    reports: list[CommandReport] = field(init=False, default_factory=list)
+    outcome_records: list[OutcomeRecord] = field(init=False, default_factory=list)
+    reason: str = field(init=False, default="")
+    refusal: str = field(init=False, default="")
+    #: If the state stays: `stayed`, unless an action says otherwise.
+    outcome: Outcome = field(init=False, default=Outcome.STAYED)
+    ended_lone_conference: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self.state = self.session.state
+
+    def change(self, **changes: Any) -> None:
+        """Change fields of the session."""
+        self.session = replace(self.session, **changes)
+
+    def change_party(self, party: Party, **changes: Any) -> None:
+        """Change fields of a party as it is by now; a hold changes others, too."""
+        party = self.session.parties[party.name]
+        if "desired_hold" in changes:  # not for a parked call unless the change says so
+            changes.setdefault("held_for_park", False)
+        if changes.get("held", party.held) != party.held:
+            changes["held_since_ms"] = self.now_ms if changes["held"] else 0
+        parties = {**self.session.parties, party.name: replace(party, **changes)}
+        self.session = replace(self.session, parties=parties)
+
+    def change_transfer(self, **changes: Any) -> None:
+        """Change fields of the newest transfer, which must exist."""
+        self.change(transfer=replace(self.transfer, **changes))
+
+    @property
+    def transfer(self) -> TransferState:
+        """The newest transfer, which must exist."""
+        return not_none(self.session.transfer)
+
+    def emit(self, kind: type[Effect], **fields: Any) -> str:
+        """Emit an effect and return its id, which is the same if decided again."""
+        effect = kind(effect_id="", session_id=self.session.id, **fields)
+        new_id = effect_id(self.session.id, self.event.entry_id, len(self.effects), kind.kind, effect.target)
+        self.effects.append(replace(effect, effect_id=new_id))
+        return new_id
+
+    def set_timer(self, timer: type[TimerExpired], after_ms: int) -> None:
+        """Set a timer, replacing one of the same name. Never due in the past."""
+        # A timer could have fired at that time before, and would count as a duplicate.
+        self.change(timers={**self.session.timers, timer.timer: self.now_ms + max(0, after_ms)})
+
+    def cancel_timers(self, *timers: type[TimerExpired]) -> None:
+        """Cancel those of the timers that are set."""
+        for timer in timers:
+            if timer.timer in self.session.timers:
+                self.change(timers={name: due for name, due in self.session.timers.items() if name != timer.timer})
+
+    def ignore(self, outcome: Outcome, reason: str) -> None:
+        """Ignore the event, with an outcome and a reason."""
+        self.outcome = outcome
+        self.reason = reason
+
+    def report(self, command_id: str, status: CommandStatus, reason: str = "") -> None:
+        """Report the status of a command to its sender."""
+        self.reports.append(CommandReport(command_id, status, reason))
+
+
+def not_none(value: _T | None) -> _T:
+    """Return a value that can't be None here: the row's guard has checked it."""
+    assert value is not None
+    return value

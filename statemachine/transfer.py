@@ -59,8 +59,6 @@ class TransferState(BaseRecord, frozen=True):
     step_name: str = ""
     #: In a swap: the party the agent talks to next.
     swap_to: str = ""
-    #: Release the agent as soon as the conversion is done.
-    releases_agent: bool = False
     recalls: int = 0
     fell_back: bool = False
     attempts: tuple[Attempt, ...] = ()

@@ -19,9 +19,8 @@ from conferral.statemachine.actions.parties import (
 )
 from conferral.statemachine.actions.reads import read_later
 from conferral.statemachine.actions.recording import note_conference_recording
-from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call, report_converts
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call
 from conferral.statemachine.conference_attributes import ConferenceAttributes
-from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import dial_reached_no_one, leg_to_repair
@@ -39,23 +38,11 @@ from conferral.statemachine.states import (
     State,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
 
 
 def open_session(draft: Draft, event: events.CallReceived) -> None:
-    """Start the session; the inbound call rings the agent."""
-    _open_for_caller(draft, event)
-    set_ring_timer(draft)
-
-
-def open_conference(draft: Draft, event: events.CallReceived) -> None:
-    """Put the inbound caller into a conference to wait for the agent."""
-    _open_for_caller(draft, event)
-    draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
-    draft.change(mode=SessionMode.CONFERENCE)
-
-
-def _open_for_caller(draft: Draft, event: events.CallReceived) -> None:
+    """Start the session; the inbound call rings the agent, or waits for them."""
     _open_inbound(draft, event.call_sid, customer=event.customer_address, agent=event.agent_address)
     draft.change(
         former_calls=event.former_calls,
@@ -64,7 +51,12 @@ def _open_for_caller(draft: Draft, event: events.CallReceived) -> None:
         called_number=event.called_number,
         agents=(event.agent_address, *event.other_agents),
         attributes=event.attributes,
+        mode=SessionMode(event.mode),
     )
+    if event.mode == SessionMode.CONFERENCE:
+        draft.change_party(draft.session.customer, status=PartyStatus.CONNECTED, wait_audio=WaitAudio.MUSIC)
+    else:
+        set_ring_timer(draft)
 
 
 def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
@@ -98,7 +90,7 @@ def hang_up_second_call(draft: Draft, event: events.ClientCallReceived) -> None:
 
 
 def open_outbound(draft: Draft, event: events.Call) -> None:
-    """Dial the agent to the gate; its document then rings the customer."""
+    """Dial the agent to the gate, to ring the customer or to wait for them."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     options = dial_options(event)
     draft.change(
@@ -106,20 +98,16 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
         created_at_ms=draft.now_ms,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
         call_command_id=event.command_id,
+        mode=SessionMode(event.mode),
         by=event.by,
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
         conference_name=event.conference_name or draft.session.id,
     )
     dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True)
+    if event.mode == SessionMode.CONFERENCE:
+        draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
     draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
-
-
-def open_outbound_conference(draft: Draft, event: events.Call) -> None:
-    """Dial the agent to the gate, then into a conference to wait."""
-    open_outbound(draft, event)
-    draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
-    draft.change(mode=SessionMode.CONFERENCE)
 
 
 def rebuild_session(draft: Draft, event: events.CallProgressed) -> None:
@@ -246,12 +234,6 @@ def begin_conversion(draft: Draft, _event: Event) -> None:
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
-def accept_convert(draft: Draft, event: events.Convert) -> None:
-    """Accept the command, which is done when both parties have joined."""
-    draft.change(convert_command_ids=(*draft.session.convert_command_ids, event.command_id))
-    draft.report(event.command_id, CommandStatus.ACCEPTED)
-
-
 def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     """Record that the child's move ended the parent's `<Dial>`."""
     draft.change(dial_call_status=event.dial_call_status, moved_at_ms=draft.now_ms)
@@ -264,7 +246,6 @@ def finish_conversion(draft: Draft, _event: Event) -> None:
     session = draft.session
     draft.change(open_redirects=session.open_redirects if session.repair_attempted else (), repair_attempted=False)
     report_call(draft, CommandStatus.DONE)
-    report_converts(draft, CommandStatus.DONE)
     note_conference_recording(draft)
     # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
     set_end_on_exit(draft, agent=draft.session.running_transfer is None)
@@ -348,5 +329,4 @@ def _return_to_bridge(draft: Draft, reason: str) -> None:
         conclude_transfer(draft, "failed")
     draft.change(phase=Phase.CONNECTED, open_redirects=(), repair_attempted=False)
     draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
-    report_converts(draft, CommandStatus.FAILED, reason)
     fail_queued_commands(draft, reason)

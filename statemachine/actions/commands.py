@@ -13,7 +13,6 @@ from conferral.statemachine.actions.parties import (
 )
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recovery import vacate_name
-from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import named_party
@@ -22,7 +21,7 @@ from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.reasons import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import CommandStatus, Draft, not_none
 
 
 def queue_command(draft: Draft, event: events.Command) -> None:
@@ -49,12 +48,13 @@ def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, An
         return {"party": event.party, "to": event.to, "options": dial_options(event)}
     if isinstance(event, events.Supervise):
         return {"party": SUPERVISOR, "to": event.to, "mode": event.mode, "options": dial_options(event)}
-    assert isinstance(event, events.Announce)
-    return {"url": event.url, "say": event.say}
+    return {"url": event.url, "say": event.say} if isinstance(event, events.Announce) else {}
 
 
 def _start_command(draft: Draft, command: PendingCommand) -> None:
-    if command.name == events.Announce.name:
+    if command.name == events.Convert.name:
+        finish_command(draft, command, CommandStatus.DONE)
+    elif command.name == events.Announce.name:
         _play_announcement(draft, command)
     elif command.name in (events.Add.name, events.Supervise.name):
         # Before anyone is dialed, no party's leaving may end the conference.
@@ -96,7 +96,6 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
                 options=command.options,
                 gated=needs_gate(draft, command.to, command.options),
                 supervises=command.mode,
-                is_attempt=False,
             )
 
 

@@ -4,13 +4,13 @@ from conferral.statemachine import events
 from conferral.statemachine.actions.dials import note_attempt_answered
 from conferral.statemachine.actions.participants import apply_participants
 from conferral.statemachine.actions.parties import note_dialing_party_gone, note_gone
-from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.waiting_party import will_rejoin
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, State, TransferStage
+from conferral.statemachine.step import Draft, not_none
 
 #: A former conference counts as alive if this read of the stage, or a later one, shows it (the first is 1).
 _SHOWN_AGAIN = 2

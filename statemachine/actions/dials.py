@@ -6,7 +6,6 @@ from typing import Any
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
 from conferral.statemachine.actions.reports import report_call
-from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import UNKNOWN_DIAL, party_of_dial, searched_party
@@ -23,7 +22,7 @@ from conferral.statemachine.states import (
     TransferStage,
     TransferStatus,
 )
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import CommandStatus, Draft, not_none
 from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: A destination that is a number, or a SIP address whose user part is one.
@@ -47,13 +46,12 @@ def dial(
     ring_group: str = "",
     recall_reason: str = "",
     supervises: str = "",
-    is_attempt: bool = True,
 ) -> None:
     """Dial a party under that name, into the conference or to the gate.
 
     A recalled agent hears `recall_reason` in the gate. With `early_media`, the participants hear the phone ring. The
-    first of a `ring_group` to accept wins. `supervises` is a supervisor's mode. With `is_attempt`, a running transfer
-    records the dial as an attempt.
+    first of a `ring_group` to accept wins. `supervises` is a supervisor's mode. A running
+    transfer records the dials of its targets and of the agent as attempts.
     """
     draft.change(dials=draft.session.dials + 1)
     former = draft.session.parties.get(name)
@@ -77,7 +75,7 @@ def dial(
     draft.change(parties={**draft.session.parties, name: party})
     _place_dial(draft, party)
     transfer = draft.session.running_transfer
-    if is_attempt and transfer is not None:
+    if transfer is not None and (party.is_target or name == AGENT):
         attempt = Attempt(name, to, draft.session.parties[name].dial_id, draft.now_ms)
         draft.change_transfer(attempts=(*transfer.attempts, attempt))
 

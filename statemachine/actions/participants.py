@@ -10,13 +10,13 @@ from typing import Any
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.reads import read_calls
-from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.conference import confirmed_supervise_mode, next_update
 from conferral.statemachine.guards.waiting_party import kept_party, silent_party, someone_is_being_dialed
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, ParticipantUpdate, Party
 from conferral.statemachine.states import Phase, WaitAudio
+from conferral.statemachine.step import Draft, not_none
 
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
 _END_ON_EXIT_READS_MAX = 3

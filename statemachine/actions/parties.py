@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from conferral.statemachine import events, reasons
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import TALKED
@@ -15,7 +14,7 @@ from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, REMOVED_BY_END, En
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, Phase, State, WaitAudio
-from conferral.statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.step import CommandStatus, Draft, Outcome
 
 
 def accept_command(draft: Draft, event: events.Command, **fields: Any) -> PendingCommand:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.dials import mark_unknown_dials
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.effect_results import concerns_whole_session
 from conferral.statemachine.session import Party
 from conferral.statemachine.states import Phase, State
+from conferral.statemachine.step import Draft
 
 _TIMERS_THAT_READ = (
     events.LeaveOverdue,

@@ -4,7 +4,6 @@ from typing import Any
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import accept_command, finish_command
-from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import consult_is_unrecorded, is_of_our_recording, is_recorded
@@ -12,7 +11,7 @@ from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import RecordAction, RecordingStatus
-from conferral.statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
 
 _DESIRED_STATUS = {
     RecordAction.START: RecordingStatus.IN_PROGRESS,

@@ -6,7 +6,6 @@ from conferral.statemachine import events
 from conferral.statemachine.actions.conference import note_conference
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.parties import number_former_party, retire_targets
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.reads import (
@@ -38,6 +37,7 @@ from conferral.statemachine.states import (
     TransferStatus,
     WaitAudio,
 )
+from conferral.statemachine.step import Draft
 from conferral.statemachine.transfer import TransferState
 
 

@@ -2,25 +2,17 @@
 
 from typing import Any
 
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import TransferStage, TransferStatus
-from conferral.statemachine.step import CommandStatus, OutcomeRecord
+from conferral.statemachine.step import CommandStatus, Draft, OutcomeRecord
 from conferral.statemachine.transfer import TransferState
 
 
 def report_done(draft: Draft, event: Convert) -> None:
     """Report `done`: the call is in a conference already."""
     draft.report(event.command_id, CommandStatus.DONE)
-
-
-def report_converts(draft: Draft, status: CommandStatus, reason: str = "") -> None:
-    """Report the outcome to every command waiting for the conversion."""
-    for command_id in draft.session.convert_command_ids:
-        draft.report(command_id, status, reason)
-    draft.change(convert_command_ids=())
 
 
 def report_call(draft: Draft, status: CommandStatus, reason: str = "") -> None:

@@ -6,9 +6,8 @@ from conferral.statemachine import events
 from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call, find_unknown_calls
 from conferral.statemachine.actions.parties import fail_commands, mark_released, note_gone
-from conferral.statemachine.actions.reports import conclude_session, report_call, report_converts
+from conferral.statemachine.actions.reports import conclude_session, report_call
 from conferral.statemachine.actions.transfer import note_transfer_failed
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
@@ -36,7 +35,7 @@ from conferral.statemachine.states import (
     State,
     TransferMode,
 )
-from conferral.statemachine.step import CommandStatus, Outcome
+from conferral.statemachine.step import CommandStatus, Draft, Outcome
 
 #: The final status of a call or `<Dial>`, as a word about the called party.
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
@@ -257,7 +256,6 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
             find_dialed_call(draft, party)
         mark_released(draft, party)
     draft.reason = end_reason = reason.value
-    report_converts(draft, CommandStatus.FAILED, end_reason)
     report_call(draft, CommandStatus.FAILED, end_reason)
     fail_commands(draft, end_reason)
     conclude_session(draft, end_reason)

@@ -20,7 +20,6 @@ from conferral.statemachine.actions.reports import (
     succeed_transfer,
 )
 from conferral.statemachine.actions.transfer_start import accept_transfer
-from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
@@ -28,7 +27,7 @@ from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus, WaitAudio
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import CommandStatus, Draft, not_none
 from conferral.statemachine.transfer import DialOptions, TransferState
 
 
@@ -62,12 +61,6 @@ def finish_merge(draft: Draft, _event: Event) -> None:
     """Complete the merge: all three talk."""
     report_step(draft, CommandStatus.DONE)
     draft.change_transfer(status=TransferStatus.MERGED)
-
-
-def complete_queued(draft: Draft, event: events.Complete | events.Remove) -> None:
-    """Accept a `complete` that comes during the conversion."""
-    begin_step(draft, event)
-    draft.change_transfer(releases_agent=True)
 
 
 def undo_complete(draft: Draft, event: events.EffectFailed) -> None:

@@ -8,8 +8,7 @@ from conferral.statemachine.actions.participants import apply_participants, unho
 from conferral.statemachine.actions.parties import fail_queued_commands, note_gone, retire_targets
 from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_until_known
 from conferral.statemachine.actions.recovery import add_unknown_participants
-from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_converts
-from conferral.statemachine.draft import Draft
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.guards.calls import UNKNOWN_DIAL, outbound_is_still_bridged
@@ -26,7 +25,7 @@ from conferral.statemachine.states import (
     TransferStage,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import CommandStatus, Draft
 from conferral.statemachine.transfer import DialOptions, TransferState
 
 #: Reads of a stage at the same interval; after that, it doubles: Twilio may have refused for good (count).
@@ -38,7 +37,7 @@ _DOUBLINGS_MAX = 4
 def begin_pending_transfer(draft: Draft, event: Event) -> None:
     """Start the pending transfer: both parties are in the conference now."""
     # The agent is released at once if `complete` came during the conversion.
-    phase = Phase.BLIND if draft.transfer.releases_agent else Phase(draft.transfer.mode.value)
+    phase = Phase.BLIND if draft.transfer.step_name == "complete" else Phase(draft.transfer.mode.value)
     draft.change(phase=phase)
     draft.cancel_timers(events.LoneOverdue)
     draft.change_party(draft.session.agent, desired_end_on_exit=False)
@@ -161,7 +160,6 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
 def continue_without_agent(draft: Draft, event: Event) -> None:
     """Continue without the agent, who left during the conversion."""
     continue_alone(draft, event)
-    report_converts(draft, CommandStatus.FAILED, "agent-left")
     fail_queued_commands(draft, "agent-left")
 
 

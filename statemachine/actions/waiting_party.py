@@ -9,14 +9,13 @@ from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence, reason_of_end
 from conferral.statemachine.actions.transfer import settle_after_transfer
-from conferral.statemachine.draft import Draft, not_none
 from conferral.statemachine.effects import RedirectToUrl, Sentence
 from conferral.statemachine.events import DialEnded, Event, LoneOverdue, OpeningOverdue, StageOverdue
 from conferral.statemachine.guards.waiting_party import expected_party, waiting_party
 from conferral.statemachine.reasons import MOVED_OUT, REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import CUSTOMER, Party
 from conferral.statemachine.states import Opening, PartyStatus, State, WaitAudio
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import CommandStatus, Draft, not_none
 from conferral.statemachine.transfer import DialOptions
 
 

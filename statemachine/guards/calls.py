@@ -1,11 +1,11 @@
 """Guards on the bridge, its conversion, and parties dialed by REST."""
 
 from conferral.statemachine import events
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, EffectOutcome, Event
 from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS, is_beyond_bridge
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, SessionMode
+from conferral.statemachine.step import Draft
 
 #: DialCallStatus of a party that was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
 _UNREACHED = frozenset({"busy", "no-answer", "failed"})

@@ -1,7 +1,6 @@
 """Guards on commands and on pending ones, and on the recording."""
 
 from conferral.statemachine import events
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Record, RecordingChanged, Supervise
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
@@ -17,7 +16,7 @@ from conferral.statemachine.states import (
     TransferStatus,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus
+from conferral.statemachine.step import CommandStatus, Draft
 
 #: Refused requests of one kind before Conferral stops trying (count).
 REFUSED_MAX = 2

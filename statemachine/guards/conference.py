@@ -1,7 +1,6 @@
 """Guards on conference events, and on updates of participants."""
 
 from conferral.statemachine import events
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
 from conferral.statemachine.reasons import is_label_of_dial
 from conferral.statemachine.session import (
@@ -14,6 +13,7 @@ from conferral.statemachine.session import (
     Session,
 )
 from conferral.statemachine.states import SuperviseMode
+from conferral.statemachine.step import Draft
 
 #: Twilio truncates times to the second, so they may be this much too early.
 _WHOLE_SECOND_MS = 1_000

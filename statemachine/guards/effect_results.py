@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from conferral.statemachine import effects, events
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import SayAndHangUp
 from conferral.statemachine.guards.calls import (
     outbound_is_still_bridged,
@@ -18,6 +17,7 @@ from conferral.statemachine.reasons import (
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import Phase
+from conferral.statemachine.step import Draft
 
 _DIALS = frozenset({effects.CreateParticipant.kind, effects.CreateCall.kind})
 #: Phases in which the customer talks to the agent, or will again. In others, the agent is hung up again.

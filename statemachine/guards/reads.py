@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 
 from conferral.statemachine import events
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.waiting_party import has_reached_conference
@@ -19,6 +18,7 @@ from conferral.statemachine.states import (
     State,
     TransferStage,
 )
+from conferral.statemachine.step import Draft
 
 #: A phone number within a name, which must not appear in logs.
 _PHONE_NUMBER = re.compile(r"[0-9](?:[_-]?[0-9]){6}")

@@ -1,7 +1,6 @@
 """Guards on a transfer: its stages, and what commands and events find."""
 
 from conferral.statemachine import events
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import is_connected, transfer_awaits_conversion
 from conferral.statemachine.guards.commands import named_party
@@ -9,6 +8,7 @@ from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.waiting_party import park_timeout_ends_session, party_on_hold, present_parties
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party, Session
 from conferral.statemachine.states import WITHOUT_AGENT, Phase, State, TransferMode, TransferStage, TransferStatus
+from conferral.statemachine.step import Draft
 
 #: Stages without an open dial: a customer who is alone in one of them has been abandoned.
 _AFTER_DIAL = (
@@ -315,7 +315,7 @@ def completes_awaited_transfer(draft: Draft, event: events.Complete | events.Rem
 
 def completes_again(draft: Draft, event: events.Complete | events.Remove) -> bool:
     """Whether an earlier command releases the agent after the conversion."""
-    return completes_awaited_transfer(draft, event) and draft.transfer.releases_agent
+    return completes_awaited_transfer(draft, event) and draft.transfer.step_name == "complete"
 
 
 def is_merged(draft: Draft, _event: Event) -> bool:

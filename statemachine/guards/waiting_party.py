@@ -1,7 +1,6 @@
 """Guards on who is in the conference with whom, and on the waiting party."""
 
 from conferral.statemachine import events
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.effects import CreateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import outbound_is_still_bridged, party_of_dial, was_moved_recently
@@ -18,6 +17,7 @@ from conferral.statemachine.states import (
     TransferStage,
     WaitAudio,
 )
+from conferral.statemachine.step import Draft
 
 #: Phases in which the customer waits; while parked, for someone to retrieve the call.
 _WAITING = WITHOUT_AGENT | {Phase.PARKED}

@@ -41,6 +41,8 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,           ANY,      on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
     Row(C,           ANY,      on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
     Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
+    # Commands that arrived during the conversion.
+    Row(C,           ANY,      on.Automatic, when.has_queued_command,           STAY,                   do.begin_queued_commands),
     # Redis lost the end of a park, or the start of a transfer.
     Row(C,           PARKED,   on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
     Row(C,           SETTLED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
@@ -60,8 +62,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_failed,        E,                      do.end_no_one_reached),
     Row(BEFORE_DIAL, ANY,      on.Automatic, when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
 
-    # Commands that arrived during the conversion.
-    Row(C,           ANY,      on.Automatic, when.has_queued_command,           STAY,                   do.begin_queued_commands),
+    # The transfer that led to the conversion.
     Row(C,           ANY,      on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
 
     # All are on hold. (A party that is left alone has a timer: see `derived_timers`.)

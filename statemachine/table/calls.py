@@ -9,7 +9,7 @@ from conferral.statemachine.table.row import ANY, LIVE, STAY, B, C, E, O, Row, T
 CALLS: tuple[Row, ...] = (
     #   in          phaseevent                  when                                 to          do
     # CallReceived: an inbound call requests its first TwiML
-    Row(B,          ANY, on.CallReceived,       when.opens_conference,               O.ARRIVING, do.open_conference),
+    Row(B,          ANY, on.CallReceived,       when.opens_conference,               O.ARRIVING, do.open_session),
     Row(B,          ANY, on.CallReceived,       when.opens_session,                  STAY,       do.open_session),
     Row(B,          ANY, on.CallReceived,       None,                                STAY,       do.ignore_late),
 

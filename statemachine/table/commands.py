@@ -29,12 +29,12 @@ EVERY = tuple(command for command in on.COMMANDS if command is not on.Call)
 NEEDS_AGENT = (on.Transfer, on.Park, on.Add, on.Hold, on.Unhold, on.Mute, on.Unmute, on.Supervise)
 #: Commands that need a started conference.
 NEEDS_CONFERENCE = (*NEEDS_AGENT, on.Announce, on.Record)
-#: Commands about parties that a bridge is converted for; all of them; and those that a transfer allows.
-CONVERTS_BRIDGE = (on.Add, on.Hold, on.Mute, on.Supervise, on.Announce)
-ABOUT_PARTIES = (*CONVERTS_BRIDGE, on.Unhold, on.Unmute)
+#: Commands about parties; those that a bridge is converted for; and those that a transfer allows.
+ABOUT_PARTIES = (on.Add, on.Hold, on.Unhold, on.Mute, on.Unmute, on.Supervise, on.Announce)
+CONVERTS_BRIDGE = (on.Convert, on.Add, on.Hold, on.Mute, on.Supervise, on.Announce)
 DURING_TRANSFER = (on.Mute, on.Unmute, on.Supervise, on.Announce)
 #: Commands that need a caller and an agent who talk.
-NEEDS_ANSWER = (on.Convert, on.Transfer, on.Park, *CONVERTS_BRIDGE, on.Record)
+NEEDS_ANSWER = (on.Transfer, on.Park, *CONVERTS_BRIDGE, on.Record)
 #: Commands for a running transfer; the agent is removed as by `complete`.
 STEPS = (on.Complete, on.Cancel, on.Swap, on.Merge)
 COMPLETES = (on.Complete, on.Remove)
@@ -53,13 +53,11 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     Refuse(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            "a transfer is in progress"),
 
     # call
-    Row(   B,                      ANY,           on.Call,                             when.opens_conference,           O.CALLING,              do.open_outbound_conference),
+    Row(   B,                      ANY,           on.Call,                             when.opens_conference,           O.CALLING,              do.open_outbound),
     Row(   B,                      ANY,           on.Call,                             when.opens_session,              STAY,                   do.open_outbound),
     Refuse(LIVE|E,                 ANY,           on.Call,                             None,                            "the session already exists"),
 
     # convert
-    Row(   B,                      ANY,           on.Convert,                          when.is_connected,               V,                      (do.accept_convert, do.begin_conversion)),
-    Row(   V,                      ANY,           on.Convert,                          None,                            STAY,                   do.accept_convert),
     Refuse(T,                      WITHOUT_AGENT, on.Convert,                          None,                            "the agent has left or is leaving"),
     Row(   C|T,                    ANY,           on.Convert,                          None,                            STAY,                   do.report_done),
 
@@ -79,7 +77,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
     # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
     Refuse(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        reasons.party_is_unknown),
     Refuse(V,                      ANY,           COMPLETES,                           when.completes_again,            reasons.step_is_under_way),
-    Row(   V,                      ANY,           COMPLETES,                           when.completes_awaited_transfer, STAY,                   do.complete_queued),
+    Row(   V,                      ANY,           COMPLETES,                           when.completes_awaited_transfer, STAY,                   do.begin_step),
     Row(   LIVE,                   ANY,           on.Remove,                           when.names_customer,             E,                      do.end_by_command),
     Row(   B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),
     Row(   T,                      ANY,           on.Remove,                           when.transfer_continues_without, STAY,                   do.remove_party),
@@ -137,7 +135,7 @@ COMMANDS: tuple[Row | Refuse, ...] = (
 
     # What none of these refuses: a bridge is converted first
     Row(   B,                      ANY,           CONVERTS_BRIDGE,                     when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
-    Row(   V,                      ANY,           ABOUT_PARTIES,                       None,                            STAY,                   do.queue_command),
+    Row(   V,                      ANY,           (on.Convert, *ABOUT_PARTIES),        None,                            STAY,                   do.queue_command),
     Row(   C,                      ANY,           ABOUT_PARTIES,                       None,                            STAY,                   do.begin_command),
     Row(   T,                      ANY,           DURING_TRANSFER,                     None,                            STAY,                   do.begin_command),
 

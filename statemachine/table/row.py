@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Command, Event
 from conferral.statemachine.states import Opening, Phase, State, TransferStage
+from conferral.statemachine.step import Draft
 
 #: Whether a row is taken; a guard may return what its actions change, such as a party, or None.
 Guard = Callable[..., object]

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from conferral.statemachine import actions as do
 from conferral.statemachine import guards as when
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Automatic, Event, StageOverdue
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, asked_pause_ms
 from conferral.statemachine.states import Opening
+from conferral.statemachine.step import Draft
 from conferral.statemachine.table.row import (
     ANY,
     BLIND,

@@ -3,10 +3,10 @@
 import pytest
 
 from conferral.statemachine import machine
-from conferral.statemachine.draft import Draft
 from conferral.statemachine.events import Automatic, End
 from conferral.statemachine.machine import DEFAULT_POLICY, MACHINE, take_row
 from conferral.statemachine.states import State
+from conferral.statemachine.step import Draft
 from tests.statemachine.scenario import Scenario
 
 

@@ -18,7 +18,6 @@ from conferral.statemachine.events import (
     Command,
     ConferenceEventIgnored,
     ConferenceFound,
-    Convert,
     DialEnded,
     EffectOutcome,
     End,
@@ -115,8 +114,6 @@ def command_type_of(command_id: str, event: Event, session: Session) -> str:
         return Transfer.name if transfer.mode in TRANSFER_MODES else transfer.mode.value
     if transfer is not None and transfer.step_command_id == command_id:
         return transfer.step_name
-    if command_id in session.convert_command_ids:
-        return Convert.name
     others = {session.call_command_id: Call.name, session.end_command_id: End.name}
     others |= {pending.command_id: pending.name for pending in session.pending_commands}
     return others.get(command_id, "")
