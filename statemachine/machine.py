@@ -5,22 +5,23 @@ holds wins, and its action changes the draft. A Step is built only if nothing ra
 row", "no guard held", and "ignored", so `step` checks ignored pairs before it tries rows.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from transitions import Machine
 
 from conferral.statemachine import events
 from conferral.statemachine.deduplication import SeenEvents
-from conferral.statemachine.derived_timers import set_derived_timers
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import prune_former_parties
 from conferral.statemachine.guards.calls import opens_session_by_callback
+from conferral.statemachine.guards.transfer import early_read_at_ms
+from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Party, Session
-from conferral.statemachine.states import Phase, State
+from conferral.statemachine.states import Opening, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED, TABLE
 from conferral.statemachine.table.stages import enter_stage
@@ -204,7 +205,7 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
         draft.session = _note_transfer(draft.session, event, "", now_ms)
         _take_automatic_rows(draft)
         if draft.state is not State.ENDED:
-            set_derived_timers(draft)
+            _set_derived_timers(draft)
         if draft.state is not before.state or before.version == 0:
             draft.outcome = Outcome.MOVED
     return _build_step(draft, before, event)
@@ -222,6 +223,60 @@ def _take_automatic_rows(draft: Draft) -> None:
         if draft.state is State.ENDED or not take_row(draft, _ALWAYS):
             return
     raise AssertionError(f"no end of what follows from {draft.event.name} in {draft.state}")
+
+
+# ---- timers that follow from the session, so no action sets them --------------------------------------------------
+
+
+def _set_derived_timers(draft: Draft) -> None:
+    """Set the timers of dials, pending commands, lone and missing parties."""
+    _set_to_first(draft, events.DialOverdue, _dial_dues(draft))
+    _set_to_first(draft, events.PendingCommandOverdue, [command.due_ms for command in draft.session.pending_commands])
+    if draft.state is State.CONFERENCED:
+        _time_lone_party(draft)
+        _time_missing_party(draft)
+
+
+def _time_lone_party(draft: Draft) -> None:
+    """Give others time to join a lone party (`CONFERRAL_LONE_GRACE`)."""
+    if not is_alone(draft):
+        draft.cancel_timers(events.LoneOverdue)
+    elif events.LoneOverdue.timer not in draft.session.timers:
+        draft.change(presence_reads=0)
+        draft.set_timer(events.LoneOverdue, draft.policy.lone_grace_ms)
+
+
+def _time_missing_party(draft: Draft) -> None:
+    """Limit how long the waiting party may take, unless it is being dialed."""
+    waiting, is_timed = waiting_party(draft), events.OpeningOverdue.timer in draft.session.timers
+    if waiting is None or waiting.in_conference:
+        if is_timed:
+            draft.cancel_timers(events.OpeningOverdue)
+            draft.change(repair_attempted=False)
+    elif not is_timed and draft.session.opening is not Opening.CALLING:
+        draft.set_timer(events.OpeningOverdue, draft.policy.arrive_timeout_ms)
+
+
+def _dial_dues(draft: Draft) -> Iterable[int]:
+    """Yield when dialed calls must be checked or read, 0 for never."""
+    if draft.state is State.CONVERTING:
+        return  # no one is dialed by REST
+    for party in draft.session.parties.values():
+        # Who took part was reached, though a talking agent's call may still be searched for.
+        was_reached = party.takes_part or (party.answered and party.is_connected and not party.dial_check)
+        if party.dial_id and not (party.is_gone or party.is_leaving or was_reached):
+            yield party.dial_check_at_ms
+            yield early_read_at_ms(draft, party)
+
+
+def _set_to_first(draft: Draft, timer: type[events.TimerExpired], dues: Iterable[int]) -> None:
+    due_ms = min(filter(None, dues), default=None)
+    known_ms = draft.session.timers.get(timer.timer)
+    if due_ms is None:
+        draft.cancel_timers(timer)
+    # A timer that is due now has been set for now, and may already be on its way.
+    elif known_ms is None or not (known_ms == due_ms or due_ms < known_ms <= draft.now_ms):
+        draft.set_timer(timer, due_ms - draft.now_ms)
 
 
 def _build_step(draft: Draft, before: Session, event: Event) -> Step:

@@ -1,6 +1,6 @@
 """Start of a session, its bridge, and the conversion to a conference."""
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import (
     dial,
@@ -23,8 +23,6 @@ from conferral.statemachine.actions.reports import conclude_transfer, fail_trans
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import dial_reached_no_one, leg_to_repair
-from conferral.statemachine.guards.reads import child_in_read, next_agent_call
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
@@ -135,7 +133,7 @@ def _open_inbound(draft: Draft, call_sid: str, *, customer: str, agent: str) -> 
 
 def note_bridge_read(draft: Draft, event: events.CallsRead) -> None:
     """Record what a read shows of the child; a later one shows the parent."""
-    seen, child = child_in_read(draft, event), draft.session.child
+    seen, child = guards.child_in_read(draft, event), draft.session.child
     if seen is not None and seen.status in FINAL_CALL_STATUSES and not child.is_gone:
         draft.change_party(child, call_sid=seen.call_sid)
         note_gone(draft, child.name, seen.status)
@@ -156,7 +154,7 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     if event.reached_time_limit:  # the child's callback may be lost
         draft.change_party(draft.session.child, left_reason=EndReason.TIME_LIMIT.value)
     await_parent(draft)
-    if dial_reached_no_one(draft, event):
+    if guards.dial_reached_no_one(draft, event):
         # Only the child's callback distinguishes busy from declined.
         draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms)
 
@@ -198,7 +196,7 @@ def follow_later_agent(draft: Draft, event: events.CallProgressed) -> None:
 
 def follow_agent_in_read(draft: Draft, event: events.CallsRead) -> None:
     """Switch to a later agent, who is ringing, as a read shows."""
-    seen = not_none(next_agent_call(draft, event))
+    seen = not_none(guards.next_agent_call(draft, event))
     _switch_agent(draft, draft.session.agent_number + 1)
     if seen.status == CallStatus.IN_PROGRESS:
         note_talking(draft, seen.call_sid)
@@ -253,7 +251,7 @@ def finish_conversion(draft: Draft, _event: Event) -> None:
 
 def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:
     """Redirect a missing leg, once each; the child's first."""
-    missing = not_none(leg_to_repair(draft, event))
+    missing = not_none(guards.leg_to_repair(draft, event))
     apply_presence(draft, event)
     draft.change(repair_attempted=True, presence_reads=0)
     draft.set_timer(events.RepairOverdue, draft.policy.repair_timeout_ms)

@@ -15,8 +15,6 @@ from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recovery import vacate_name
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.commands import named_party
-from conferral.statemachine.guards.waiting_party import present_parties
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.reasons import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR
@@ -43,7 +41,7 @@ def begin_queued_commands(draft: Draft, _event: Event) -> None:
 
 def _pending_command_fields(draft: Draft, event: events.Command) -> dict[str, Any]:
     if isinstance(event, events.PartyCommand):
-        return {"party": not_none(named_party(draft, event)).name}
+        return {"party": not_none(guards.named_party(draft, event)).name}
     if isinstance(event, events.Add):
         return {"party": event.party, "to": event.to, "options": dial_options(event)}
     if isinstance(event, events.Supervise):
@@ -122,7 +120,7 @@ def note_supervisor_left(draft: Draft, _event: Event) -> None:
 
 def _restore_end_on_exit(draft: Draft) -> None:
     is_settled = draft.state is State.CONFERENCED and draft.session.phase is Phase.NONE
-    if is_settled and len(present_parties(draft.session)) > 1:
+    if is_settled and len(guards.present_parties(draft.session)) > 1:
         set_end_on_exit(draft)
 
 
@@ -137,7 +135,7 @@ def note_supervisor_refused(draft: Draft, event: events.EffectFailed) -> None:
 
 def remove_party(draft: Draft, event: events.Remove) -> None:
     """Hang up one party, or do not dial it; the others stay."""
-    party = named_party(draft, event)
+    party = guards.named_party(draft, event)
     if party is None:
         dials = [command for command in guards.dials_to_come(draft.session) if command.party == event.party]
         fail_commands(draft, "cancelled", only=dials)

@@ -1,12 +1,11 @@
 """Conference membership: joins, departures, and what reads show of them."""
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions.dials import note_attempt_answered
 from conferral.statemachine.actions.participants import apply_participants
 from conferral.statemachine.actions.parties import note_dialing_party_gone, note_gone
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.waiting_party import will_rejoin
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, State, TransferStage
@@ -227,7 +226,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         # A leg that another app redirected is no longer Conferral's: it counts as gone and is not hung up.
         is_outside_move = draft.state in (State.CONFERENCED, State.TRANSFERRING) and not _is_moved_by_us(draft, party)
         moved_away = is_outside_move and event.left_reason == "participant_updated_via_api"
-        hung_up = event.hung_up and not will_rejoin(draft, party, event)
+        hung_up = event.hung_up and not guards.will_rejoin(draft, party, event)
         if hung_up or moved_away:
             failed = event.left_reason == "participant_add_failed"  # then the call's status gives the reason
             reason = event.call_status if failed else event.left_reason or event.call_status

@@ -3,14 +3,11 @@
 import re
 from typing import Any
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import note_call_ended, note_gone
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import UNKNOWN_DIAL, party_of_dial, searched_party
-from conferral.statemachine.guards.conference import may_hang_up
-from conferral.statemachine.guards.effect_results import is_unknown_dial
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import (
@@ -106,7 +103,7 @@ def must_confirm(draft: Draft, to: str) -> bool:
 
 def dialed_party(draft: Draft, event: events.GateReached | events.GateDecided | events.EffectOutcome) -> Party:
     """Return the party of a current dial, which the guard has found."""
-    return not_none(party_of_dial(draft, event))
+    return not_none(guards.party_of_dial(draft, event))
 
 
 def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> None:
@@ -186,7 +183,7 @@ def _uses_customer_number(draft: Draft, party: Party) -> bool:
 
 def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
     """Record the call SID of a placed or found dial; start its ring time."""
-    party = party_of_dial(draft, event) or searched_party(draft, event)
+    party = guards.party_of_dial(draft, event) or guards.searched_party(draft, event)
     if party is None or not event.call_sid:
         return
     due_ms, read_at_ms = party.dial_check_at_ms, party.dial_read_at_ms
@@ -226,7 +223,7 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
 
 def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
     """Give up the dial: the call list lacks its call, or was not read."""
-    party = not_none(searched_party(draft, event))
+    party = not_none(guards.searched_party(draft, event))
     if party.is_connected:  # an agent who talks over the bridge
         due_ms = draft.now_ms + draft.policy.reread_interval_ms
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
@@ -413,7 +410,7 @@ def mark_leaving(draft: Draft, party: Party, **changes: Any) -> None:
 def hang_up_party(draft: Draft, party: Party) -> None:
     """Hang up a party as soon as its call is known."""
     mark_leaving(draft, party)
-    if party.dial_check in UNKNOWN_DIAL and not party.call_sid:
+    if party.dial_check in guards.UNKNOWN_DIAL and not party.call_sid:
         # No call is known, so there is nothing to wait for: one that shows up is hung up. Only the agent of a `call` is
         # waited for: the search, or the end of the call, ends the session.
         find_dialed_call(draft, draft.session.parties[party.name])
@@ -426,21 +423,21 @@ def hang_up_party(draft: Draft, party: Party) -> None:
 def mark_unknown_dials(draft: Draft) -> None:
     """Mark dials whose calls Redis may have lost in a rollback."""
     for party in draft.session.parties.values():
-        if is_unknown_dial(party) and not party.is_gone and not party.dial_check:
+        if guards.is_unknown_dial(party) and not party.is_gone and not party.dial_check:
             draft.change_party(party, dial_check="rolled-back")
 
 
 def find_unknown_calls(draft: Draft) -> None:
     """Search for calls that dials of an ended session may have placed."""
     for party in draft.session.parties.values():
-        if is_unknown_dial(party):
+        if guards.is_unknown_dial(party):
             find_dialed_call(draft, party)
 
 
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:
     """Hang up parties that are being removed, once their calls are known."""
     for party in draft.session.parties.values():
-        if may_hang_up(draft.session, party):
+        if guards.may_hang_up(draft.session, party):
             hang_up(draft, party)
 
 

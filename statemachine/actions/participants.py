@@ -8,12 +8,10 @@ is requested again if it did not happen.
 from operator import attrgetter
 from typing import Any
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.effects import UpdateParticipant
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.conference import confirmed_supervise_mode, next_update
-from conferral.statemachine.guards.waiting_party import kept_party, silent_party, someone_is_being_dialed
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, ParticipantUpdate, Party
 from conferral.statemachine.states import Phase, WaitAudio
 from conferral.statemachine.step import Draft, not_none
@@ -39,7 +37,7 @@ def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
 
 def hold_silent_party(draft: Draft, _event: Event) -> None:
     """Hold the party who waits alone in silence, to play ringing or music."""
-    party, phase = not_none(silent_party(draft, _event)), draft.session.phase
+    party, phase = not_none(guards.silent_party(draft, _event)), draft.session.phase
     # In these phases, the party may still have the audio of an earlier hold.
     audio = {Phase.NONE: WaitAudio.RINGBACK, Phase.PARKED: WaitAudio.MUSIC}.get(phase, party.wait_audio)
     want_hold(draft, party.name, audio)
@@ -49,7 +47,7 @@ def hold_silent_party(draft: Draft, _event: Event) -> None:
 
 def unhold_kept_party(draft: Draft, _event: Event) -> None:
     """Want the party off hold, since another is there; keep the audio."""
-    draft.change_party(not_none(kept_party(draft, _event)), desired_hold=False)
+    draft.change_party(not_none(guards.kept_party(draft, _event)), desired_hold=False)
 
 
 def want_unhold(draft: Draft, name: str) -> None:
@@ -73,7 +71,7 @@ def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
     inside = {party.name for party in session.participants if not party.is_gone}
     someone_joins = (
         session.present_party(SUPERVISOR) is not None
-        or someone_is_being_dialed(session)
+        or guards.someone_is_being_dialed(session)
         or any(command.awaits_end_on_exit for command in session.pending_commands)
     )
     are_alone = inside <= pair and not (someone_joins or session.is_group)
@@ -96,7 +94,7 @@ def reconcile(draft: Draft, _event: Event) -> None:
     """Request an update for each difference between the two states."""
     # Supervisors, who alone have a mode, come last: Twilio refuses to coach an agent who is still on hold.
     for party in sorted(draft.session.parties.values(), key=attrgetter("supervises")):
-        update = next_update(draft.session, party)
+        update = guards.next_update(draft.session, party)
         if update is not None:
             _request_update(draft, party, update)
     # No one waits for the flags of a settled conference, which are only a safety net.
@@ -235,6 +233,6 @@ def _settle_update(draft: Draft, name: str, *, is_certain: bool, shows_undone: b
         needs_proof = update in (ParticipantUpdate.UNHOLD, ParticipantUpdate.UNMUTE)
         is_as_requested = getattr(party, attribute) is value and (is_undone or not needs_proof)
     else:  # a supervisor's mode, or none
-        is_as_requested = not update or confirmed_supervise_mode(draft.session, party) == update
+        is_as_requested = not update or guards.confirmed_supervise_mode(draft.session, party) == update
     if (is_as_requested or is_certain) and (update or party.refused_updates):  # otherwise, nothing changes
         draft.change_party(party, pending_update="", refused_updates=0 if is_as_requested else party.refused_updates)

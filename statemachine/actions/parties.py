@@ -3,12 +3,9 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from conferral.statemachine import events, reasons
+from conferral.statemachine import events, guards, reasons
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.calls import TALKED
-from conferral.statemachine.guards.commands import is_held_by_command
-from conferral.statemachine.guards.waiting_party import is_settled, present_parties
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
@@ -117,7 +114,7 @@ def await_parent(draft: Draft) -> None:
 def await_parent_of_bridge(draft: Draft) -> None:
     """Wait for the parent's end by the action's answer, or after a message."""
     session = draft.session
-    has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *TALKED)
+    has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *guards.TALKED)
     draft.cancel_timers(events.RingOverdue)
     draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms if has_talked else draft.policy.reread_interval_ms)
 
@@ -127,10 +124,10 @@ def _unhold_parties_left_by_agent(draft: Draft) -> None:
 
     A lone party stays held, as if by Conferral itself, until another answers or joins.
     """
-    if not is_settled(draft):
+    if not guards.is_settled(draft):
         return
-    present = present_parties(draft.session)
-    for party in filter(is_held_by_command, present):
+    present = guards.present_parties(draft.session)
+    for party in filter(guards.is_held_by_command, present):
         if len(present) < 2:
             draft.change_party(party, desired_hold=True, wait_audio=WaitAudio.RINGBACK)
             continue

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions.dials import mark_unknown_dials
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.effect_results import concerns_whole_session
 from conferral.statemachine.session import Party
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import Draft
@@ -72,13 +71,13 @@ def check_session(draft: Draft, event: events.AccountSwept) -> None:
     party = draft.session.subject_of(event)
     if party is not None and party.is_gone:
         return  # the callback of the call's end was only late
-    if concerns_whole_session(event):
+    if guards.concerns_whole_session(event):
         mark_unknown_dials(draft)
         # Redis may have lost the stage's event, so the read comes first.
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:
             draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
-    if concerns_whole_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
+    if guards.concerns_whole_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
         read_until_known(draft, event)
     else:
         read_calls(draft, event)

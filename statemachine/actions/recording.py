@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import accept_command, finish_command
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.commands import consult_is_unrecorded, is_of_our_recording, is_recorded
 from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER
@@ -68,7 +67,7 @@ def note_conference_recording(draft: Draft) -> None:
     recording = draft.session.recording
     if draft.session.attributes.record != "true" or (recording is not None and recording.of_conference):
         return
-    runs = recording is not None and is_recorded(draft.session)
+    runs = recording is not None and guards.is_recorded(draft.session)
     is_paused = recording is not None and recording.desired_status == RecordingStatus.PAUSED
     if runs:
         _request_change(draft, RecordAction.STOP)
@@ -94,7 +93,7 @@ def _request_change(draft: Draft, action: RecordAction) -> str:
 
 def pause_for_consult(draft: Draft, event: Event) -> None:
     """Pause the recording for a consult, unless nothing records it."""
-    if consult_is_unrecorded(draft, event):
+    if guards.consult_is_unrecorded(draft, event):
         return
     recording = not_none(draft.session.recording)  # it records the consult
     # A pause or stop that a command requested outlasts the consult.
@@ -106,7 +105,7 @@ def pause_for_consult(draft: Draft, event: Event) -> None:
 def resume_after_consult(draft: Draft, _event: Event) -> None:
     """Resume the recording: the customer takes part again."""
     _change_recording(draft, is_paused_for_consult=False)
-    if is_recorded(draft.session):
+    if guards.is_recorded(draft.session):
         _request_change(draft, RecordAction.RESUME)
 
 
@@ -156,7 +155,7 @@ def _commands_of(draft: Draft, event: events.EffectOutcome) -> list[PendingComma
 
 def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None:
     """Apply the recording status that Twilio reports."""
-    if not is_of_our_recording(draft, event):
+    if not guards.is_of_our_recording(draft, event):
         draft.ignore(Outcome.STALE, "not the session's recording")
         return
     running = RecordingStatus.IN_PROGRESS

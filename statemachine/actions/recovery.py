@@ -2,19 +2,12 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import note_conference
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.parties import number_former_party, retire_targets
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.reads import (
-    is_supervisor,
-    label_number,
-    name_from_label,
-    unknown_participants,
-)
-from conferral.statemachine.guards.waiting_party import present_parties
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import (
     AGENT,
@@ -116,7 +109,7 @@ def add_unknown_participants(draft: Draft, event: CallsRead | ConferenceFound) -
 
 
 def _add(draft: Draft, conference_sid: str, participants: Sequence[ParticipantSeen], addresses: dict[str, str]) -> None:
-    unknown = unknown_participants(draft.session, conference_sid, participants)
+    unknown = guards.unknown_participants(draft.session, conference_sid, participants)
     if not unknown:
         return
     named = _assign_names(draft, participants, unknown)
@@ -125,13 +118,13 @@ def _add(draft: Draft, conference_sid: str, participants: Sequence[ParticipantSe
         party = _party_from_participant(draft, name, seen, addresses.get(seen.call_sid, ""))
         draft.change(parties={**draft.session.parties, name: party})
     # Labels are never reused, and no party's leaving may end the conference for the others.
-    draft.change(dials=max(draft.session.dials, *map(label_number, unknown)))
+    draft.change(dials=max(draft.session.dials, *map(guards.label_number, unknown)))
     present = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
     # Parties alongside a transfer don't depend on it, nor does the customer.
     if len(present) > 2 or (draft.state is State.TRANSFERRING and any(party.name in named for party in present)):
         draft.change(is_group=True)
     # Without a phase, no one is waiting and no transfer runs: the conference is settled.
-    if draft.session.phase is Phase.NONE and len(present_parties(draft.session)) > 1:
+    if draft.session.phase is Phase.NONE and len(guards.present_parties(draft.session)) > 1:
         set_end_on_exit(draft)
     else:
         clear_end_on_exit(draft)
@@ -159,9 +152,9 @@ def _party_from_participant(draft: Draft, name: str, seen: ParticipantSeen, addr
     )
     # Callbacks of a dialed party carry the dial's lost id; they are matched by call SID.
     dialed = {"dial_id": f"found:{seen.call_sid}", "dialed_at_ms": draft.now_ms}
-    if label_number(seen) and seen.label not in (first_label(CUSTOMER), first_label(AGENT)):
+    if guards.label_number(seen) and seen.label not in (first_label(CUSTOMER), first_label(AGENT)):
         party = replace(party, **dialed, answered=True)
-    if is_supervisor(seen):
+    if guards.is_supervisor(seen):
         mode = SuperviseMode.MONITOR if seen.muted else SuperviseMode.BARGE
         party = replace(party, supervises=SuperviseMode.WHISPER if seen.coaches else mode)
     if seen.is_ringing:
@@ -180,9 +173,9 @@ def _assign_names(
     named: dict[str, ParticipantSeen] = {}
     targets: list[ParticipantSeen] = []
     guests: list[ParticipantSeen] = []
-    for seen in sorted(unknown, key=label_number, reverse=True):
-        name = name_from_label(seen)
-        if is_supervisor(seen):
+    for seen in sorted(unknown, key=guards.label_number, reverse=True):
+        name = guards.name_from_label(seen)
+        if guards.is_supervisor(seen):
             is_free = _is_free_name(draft, named, SUPERVISOR)
             named[SUPERVISOR if is_free else next_name(draft.session, SUPERVISOR, named)] = seen
         elif name == TARGET:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call, find_unknown_calls
 from conferral.statemachine.actions.parties import fail_commands, mark_released, note_gone
@@ -11,10 +11,6 @@ from conferral.statemachine.actions.transfer import note_transfer_failed
 from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.calls import TALKED
-from conferral.statemachine.guards.effect_results import is_being_searched, may_have_called
-from conferral.statemachine.guards.reads import child_in_read, shows_parent_ended
-from conferral.statemachine.guards.waiting_party import may_be_back
 from conferral.statemachine.reasons import (
     MOVED_OUT,
     NOT_OURS,
@@ -90,10 +86,10 @@ def reason_of_end(party: Party) -> EndReason:
 def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     """End the session: a read shows that one party is gone."""
     apply_presence(draft, event)
-    seen, session = child_in_read(draft, event), draft.session
+    seen, session = guards.child_in_read(draft, event), draft.session
     if seen is not None and not session.child.call_sid:
         draft.change_party(session.child, call_sid=seen.call_sid)
-    if shows_parent_ended(draft, event):
+    if guards.shows_parent_ended(draft, event):
         note_gone(draft, session.parent.name, event.status_of(session.parent.call_sid))
     child = draft.session.child
     if session.dial_call_status and draft.state is State.BRIDGED:  # the `<Dial>` ended before its parent's call
@@ -121,7 +117,7 @@ def end_by_child_reason(draft: Draft, _event: Event) -> None:
     reason = end_reason_of(child, child_status)
     note_gone(draft, child.name, child_status)
     # The action's document hangs up the parent; another request would cut off the sentence that plays.
-    continues = parent.name == CUSTOMER and child_status in TALKED and bool(draft.session.attributes.after_url)
+    continues = parent.name == CUSTOMER and child_status in guards.TALKED and bool(draft.session.attributes.after_url)
     draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
     end_session(draft, reason)
 
@@ -137,7 +133,7 @@ def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
 def end_moved(draft: Draft, event: events.CallsRead) -> None:
     """End the session: another app moved the parent, and maybe the child."""
     apply_presence(draft, event)
-    seen = child_in_read(draft, event)
+    seen = guards.child_in_read(draft, event)
     if seen is not None and seen.status in FINAL_CALL_STATUSES:
         note_gone(draft, draft.session.child.name, seen.status)
     for party in (draft.session.parent, draft.session.child):
@@ -210,7 +206,7 @@ def _end_without_conference(draft: Draft) -> None:
         # The customer's `<Dial>` action redirects the call to the `after` URL.
         draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
     # The answer to a member's `<Dial>` action ends the call, unless another app moved it.
-    members = [party for party in draft.session.parties.values() if party.in_conference or may_be_back(party)]
+    members = [party for party in draft.session.parties.values() if party.in_conference or guards.may_be_back(party)]
     for party in members:
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, left_reason=REMOVED_BY_END)
     end_session(draft, reason, end_conference=False)  # it is over already
@@ -243,7 +239,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     )
     for party in session.parties.values():
         if party.is_gone:
-            if is_being_searched(party, draft.now_ms):
+            if guards.is_being_searched(party, draft.now_ms):
                 find_dialed_call(draft, party)  # effects emitted before the end are dropped
             continue
         is_moved = party.in_conference or may_be_moved_by_us(session, party, draft.now_ms)
@@ -252,7 +248,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
             continue
         if party.call_sid and not is_of_another_app(session, party):
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
-        elif may_have_called(party):
+        elif guards.may_have_called(party):
             find_dialed_call(draft, party)
         mark_released(draft, party)
     draft.reason = end_reason = reason.value

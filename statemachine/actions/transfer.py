@@ -1,6 +1,6 @@
 """Transfer from the answer on: consult, handover, fallback, and park."""
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions.dials import (
     dial,
     dial_options,
@@ -22,7 +22,6 @@ from conferral.statemachine.actions.reports import (
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.transfer import AGENT_RING_PHASES, answering_party, dialed_parties
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
@@ -80,12 +79,12 @@ def complete_after_agent_left(draft: Draft, event: Event) -> None:
 
 def choose_winner(draft: Draft, _event: Event) -> None:
     """Hang up all dialed parties but the one that answered first."""
-    winner = not_none(answering_party(draft, _event))
+    winner = not_none(guards.answering_party(draft, _event))
     draft.change_transfer(attempts=draft.transfer.with_attempt(winner.dial_id, result="answered"))
-    for other in dialed_parties(draft):
+    for other in guards.dialed_parties(draft):
         if other.name != winner.name and not other.is_gone:
             hang_up_party(draft, other)
-    if draft.session.phase not in AGENT_RING_PHASES:
+    if draft.session.phase not in guards.AGENT_RING_PHASES:
         _rename_parties(draft, {winner.name: TARGET})
 
 
@@ -106,7 +105,7 @@ def unhold_waiting(draft: Draft, _event: Event) -> None:
 
 def complete_transfer(draft: Draft, _event: Event) -> None:
     """Complete the transfer: the party that answered is the agent now."""
-    if draft.session.phase not in AGENT_RING_PHASES:
+    if draft.session.phase not in guards.AGENT_RING_PHASES:
         _rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
     report_step(draft, CommandStatus.DONE)
     if draft.session.phase is Phase.RECALL:
@@ -277,7 +276,7 @@ def hold_lone_customer(draft: Draft) -> None:
 
 def unreached_reason(draft: Draft) -> str:
     """Return why no one was reached, by the last of the dialed parties."""
-    gone = [party for party in dialed_parties(draft) if party.is_gone]
+    gone = [party for party in guards.dialed_parties(draft) if party.is_gone]
     reasons = [party.left_reason for party in gone if party.left_reason not in ("taken", "cancelled")]
     if reasons:
         return reported_reason(reasons[-1])

@@ -1,6 +1,6 @@
 """Start of a transfer, from the command to the dial."""
 
-from conferral.statemachine import events
+from conferral.statemachine import events, guards
 from conferral.statemachine.actions import conference, dials
 from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
 from conferral.statemachine.actions.conference import leave_conference
@@ -11,10 +11,6 @@ from conferral.statemachine.actions.recovery import add_unknown_participants
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.guards.calls import UNKNOWN_DIAL, outbound_is_still_bridged
-from conferral.statemachine.guards.reads import shown_parties
-from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, early_read_at_ms, party_held_for
-from conferral.statemachine.guards.waiting_party import is_alone
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -183,7 +179,7 @@ def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
     _note_calls_read(draft, event, is_outdated=True)
     conference.apply_first_joins(draft, event)
     inside = {seen.call_sid for seen in event.participants}
-    if is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
+    if guards.is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
         conference.note_verified(draft, event)  # this session dials, and so knows of, who joins later
     if events.LeaveOverdue.timer in draft.session.timers:
         read_until_known(draft, event)  # a complete, current read is still owed
@@ -217,7 +213,7 @@ def finish_conversion_by_read(draft: Draft, event: events.CallsRead) -> None:
     if event.conference_sid != draft.session.conference_sid:
         leave_conference(draft, event)
     agent, customer = draft.session.agent, draft.session.customer
-    if AGENT in shown_parties(draft.session, event):
+    if AGENT in guards.shown_parties(draft.session, event):
         draft.change_party(agent, status=PartyStatus.CONNECTED)
     else:
         note_gone(draft, AGENT, event.status_of(agent.call_sid))
@@ -236,10 +232,10 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
         # The time starts with the first callback or outcome.
         if not _is_past(draft, party.dial_check_at_ms):
             # A failed call rings no one: without a read, its caller would wait for the whole ring time.
-            if _is_past(draft, early_read_at_ms(draft, party)):
+            if _is_past(draft, guards.early_read_at_ms(draft, party)):
                 reads = True
                 draft.change_party(party, dial_read_at_ms=draft.now_ms + _next_read_ms(draft, party))
-        elif party.dial_check in UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
+        elif party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
             reads |= await_dial_read(draft, party)
@@ -258,7 +254,7 @@ def _next_read_ms(draft: Draft, party: Party) -> int:
     if party.answered:
         return draft.policy.dial_read_wait_ms
     # Who joins directly would hear no one on hold; the gate itself reports an answer.
-    is_awaited = not party.is_gated and party_held_for(draft, party.name) is not None
+    is_awaited = not party.is_gated and guards.party_held_for(draft, party.name) is not None
     return draft.policy.ring_read_ms if is_awaited else 2 * draft.policy.ring_read_ms
 
 
@@ -303,7 +299,7 @@ def continue_alone(draft: Draft, _event: Event) -> None:
 
 def read_at_stage_timeout(draft: Draft, event: Event) -> None:
     """Read Twilio repeatedly: what the stage waits for has not happened."""
-    if draft.transfer.stage is TransferStage.DIALING and not a_party_is_missing(draft):
+    if draft.transfer.stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
         return  # the missing party has left or joined by now
     if draft.transfer.stage is TransferStage.CANCELLING:
         _hang_up_again(draft, *draft.session.targets)
@@ -329,7 +325,11 @@ def read_and_hang_up_lingering_party(draft: Draft, event: Event) -> None:
     """Read Twilio, and hang up lingering parties once more."""
     if draft.transfer.stage is TransferStage.UNHOLDING_CUSTOMER:
         _hang_up_again(draft, *draft.session.targets)  # the customer waits for a removed target's end
-    if draft.session.open_redirects or not agent_lingers(draft) or outbound_is_still_bridged(draft, event):
+    if (
+        draft.session.open_redirects
+        or not guards.agent_lingers(draft)
+        or guards.outbound_is_still_bridged(draft, event)
+    ):
         read_at_stage_timeout(draft, event)
         return
     _hang_up_again(draft, draft.session.agent)

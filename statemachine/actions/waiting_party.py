@@ -11,7 +11,6 @@ from conferral.statemachine.actions.session_end import end_reason_of, end_sessio
 from conferral.statemachine.actions.transfer import settle_after_transfer
 from conferral.statemachine.effects import RedirectToUrl, Sentence
 from conferral.statemachine.events import DialEnded, Event, LoneOverdue, OpeningOverdue, StageOverdue
-from conferral.statemachine.guards.waiting_party import expected_party, waiting_party
 from conferral.statemachine.reasons import MOVED_OUT, REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import CUSTOMER, Party
 from conferral.statemachine.states import Opening, PartyStatus, State, WaitAudio
@@ -22,7 +21,7 @@ from conferral.statemachine.transfer import DialOptions
 def dial_expected_party(draft: Draft, _event: Event) -> None:
     """Dial the expected party: the waiting party has joined."""
     draft.change(first_to_leave="")
-    party = expected_party(draft)
+    party = guards.expected_party(draft)
     if party.dial_id and not party.is_leaving:
         return  # already ringing at the gate, or failed meanwhile
     if party.is_removed:
@@ -62,18 +61,18 @@ def finish_opening(draft: Draft, _event: Event) -> None:
 
 def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
     """End the session: the waiting party hung up, and no phone rings on."""
-    end_session(draft, reason_of_end(not_none(waiting_party(draft))))
+    end_session(draft, reason_of_end(not_none(guards.waiting_party(draft))))
 
 
 def end_no_one_reached(draft: Draft, _event: Event) -> None:
     """Tell the waiting party that no one was reached, then hang up."""
-    found, missing = not_none(waiting_party(draft)), expected_party(draft)
+    found, missing = not_none(guards.waiting_party(draft)), guards.expected_party(draft)
     end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
 
 
 def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
     """Read Twilio until the waiting party joins."""
-    found = waiting_party(draft)
+    found = guards.waiting_party(draft)
     is_missed = found is not None and guards.has_reached_conference(draft, found)
     read_calls(draft, event)
     # Less often if never seen there: without Redis, a webhook may have bridged the call, and the two talk for an hour.
@@ -86,7 +85,7 @@ def redirect_waiting_party(draft: Draft, _event: Event) -> None:
 
 
 def _redirect(draft: Draft, left_conference: str) -> None:
-    found = not_none(waiting_party(draft))
+    found = not_none(guards.waiting_party(draft))
     draft.change(repair_attempted=True)
     redirect_leg(draft, found, found.wait_audio, left_conference)
     timer = StageOverdue if draft.state is State.TRANSFERRING else OpeningOverdue
@@ -109,7 +108,7 @@ def await_rejoin(draft: Draft, event: Event) -> None:
     leave_conference(draft, event)
     draft.change(moved_at_ms=draft.now_ms)  # gives the party time to arrive
     # In the new conference, the party waits without a hold, and its leaving ends nothing.
-    draft.change_party(not_none(waiting_party(draft)), desired_hold=False, desired_end_on_exit=False)
+    draft.change_party(not_none(guards.waiting_party(draft)), desired_hold=False, desired_end_on_exit=False)
     if draft.session.opening is Opening.DIALING:
         draft.change(opening=Opening.ARRIVING)
     for party in draft.session.parties.values():
@@ -124,7 +123,7 @@ def await_rejoin(draft: Draft, event: Event) -> None:
 
 def end_park_timeout(draft: Draft, _event: Event) -> None:
     """Tell the customer that the parked call timed out, then hang up."""
-    end_with_sentence(draft, not_none(waiting_party(draft)), Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)
+    end_with_sentence(draft, not_none(guards.waiting_party(draft)), Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)
 
 
 def end_lone_party(draft: Draft, _event: LoneOverdue) -> None:

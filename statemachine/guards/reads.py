@@ -97,9 +97,10 @@ def has_lost_transfer(draft: Draft, _event: Event) -> bool:
 
 
 def shows_conversion_done(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether customer and agent are in the conference, or strangers with them.
+    """Whether the customer has joined, and the agent or others have, too.
 
-    With strangers, the agent is gone and the customer is with unknown parties.
+
+    With others, the agent is gone, and at least one of them is no supervisor.
     """
     session, agent, inside = draft.session, draft.session.agent, shown_parties(draft.session, event)
     if CUSTOMER not in inside or AGENT in inside or session.running_transfer is not None:

@@ -22,8 +22,7 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
    the state changes. The last row has no condition. A refusal undoes all changes.
 5. The rows of `automatic`, which need no event, are tried from top to bottom, and again after each that was taken, until
    none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is decided here.
-6. The timers of dials, pending commands, and a party that is alone or missing follow from the session
-   (`derived_timers`).
+6. The timers of dials, pending commands, and a party that is alone or missing follow from the session.
 
 A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, with phase `CONSULT`.
 The rest is in `stages`, top to bottom. When Twilio has confirmed that the agent may leave, the customer is to be held

@@ -65,7 +65,7 @@ AUTOMATIC: tuple[Row, ...] = (
     # The transfer that led to the conversion.
     Row(C,           ANY,      on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
 
-    # All are on hold. (A party that is left alone has a timer: see `derived_timers`.)
+    # All are on hold. (A party that is left alone has a timer.)
     Row(C,           ANY,      on.Automatic, when.all_are_held,                 STAY,                   do.unhold_all),
 
     # The customer has no one to talk to, and no one is being dialed.

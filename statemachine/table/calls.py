@@ -5,6 +5,9 @@ from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.table.row import ANY, LIVE, STAY, B, C, E, O, Row, T, V
 
+GATE = (on.GateReached, on.GateDecided)
+OF_DIALED_CALLS = (on.CallProgressed, *GATE)
+
 # fmt: off
 CALLS: tuple[Row, ...] = (
     #   in          phaseevent                  when                                 to          do
@@ -28,8 +31,6 @@ CALLS: tuple[Row, ...] = (
     Row(LIVE,       ANY, on.CallProgressed,     when.is_of_unknown_call,             STAY,       do.ignore_unknown_call),
     Row(LIVE,       ANY, on.CallProgressed,     when.is_late_status,                 STAY,       do.ignore_late),
     Row(LIVE,       ANY, on.CallProgressed,     None,                                STAY,       do.note_call_progress),
-    Row(E,          ANY, on.CallProgressed,     when.shows_live_leg,                 STAY,       do.hang_up_after_end),
-    Row(E,          ANY, on.CallProgressed,     None,                                STAY,       do.ignore_late),
 
     # DialEnded: Twilio requests the action of a <Dial> when it ends; CallStatus shows whether the parent is still up
     Row(V|T,        ANY, on.DialEnded,          when.is_of_unknown_call,             STAY,       do.ignore_unknown_call),
@@ -50,15 +51,14 @@ CALLS: tuple[Row, ...] = (
     # GateReached: a dialed party answered; without a gate, it joins at once
     Row(B|C|T,      ANY, on.GateReached,        when.party_of_dial,                  STAY,       do.note_gate_reached),
     Row(C|T,        ANY, on.GateReached,        when.is_of_abandoned_dial,           STAY,       do.hang_up_late_dial),
-    Row(B|C|T,      ANY, on.GateReached,        None,                                STAY,       do.log_only),
-    Row(E,          ANY, on.GateReached,        when.shows_live_leg,                 STAY,       do.hang_up_after_end),
-    Row(E,          ANY, on.GateReached,        None,                                STAY,       do.ignore_late),
 
     # GateDecided: the gate accepted or rejected the party
     Row(B|C|T,      ANY, on.GateDecided,        when.gate_accepted_call,             STAY,       do.note_gate_accepted),
     Row(B|C|T,      ANY, on.GateDecided,        when.party_of_dial,                  STAY,       do.note_gate_rejected),
-    Row(B|C|T,      ANY, on.GateDecided,        None,                                STAY,       do.log_only),
-    Row(E,          ANY, on.GateDecided,        when.shows_live_leg,                 STAY,       do.hang_up_after_end),
-    Row(E,          ANY, on.GateDecided,        None,                                STAY,       do.ignore_late),
+    Row(B|C|T,      ANY, GATE,                  None,                                STAY,       do.log_only),
+
+    # After the end, no call that the session dialed may go on
+    Row(E,          ANY, OF_DIALED_CALLS,       when.shows_live_leg,                 STAY,       do.hang_up_after_end),
+    Row(E,          ANY, OF_DIALED_CALLS,       None,                                STAY,       do.ignore_late),
 )
 # fmt: on

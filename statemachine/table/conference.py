@@ -7,6 +7,8 @@ from conferral.statemachine.table.row import ANY, LIVE, STAY, B, C, E, Row, S, T
 
 #: Stages of a transfer in which no one has been dialed, unless the agent left later.
 BEFORE_DIAL = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING)
+OF_KNOWN = (on.ParticipantChanged, on.ParticipantLeft)
+STARTED_OR_ENDED = (on.ConferenceStarted, on.ConferenceEnded)
 
 # fmt: off
 CONFERENCE: tuple[Row, ...] = (
@@ -30,27 +32,19 @@ CONFERENCE: tuple[Row, ...] = (
     Row(E,           ANY,           on.ParticipantJoined,  when.is_of_late_guest,                        STAY,              do.end_conference_of_late_guest),
     Row(E,           ANY,           on.ParticipantJoined,  None,                                         STAY,              do.hang_up_after_end),
 
-    # ParticipantChanged: held, unheld, muted, unmuted, or coaching
-    Row(C|T,         ANY,           on.ParticipantChanged, when.is_of_former_party,                      STAY,              do.ignore_former_party),
-    Row(V|C|T,       ANY,           on.ParticipantChanged, when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
-    Row(V|C|T,       ANY,           on.ParticipantChanged, when.is_older_than_known,                     STAY,              do.ignore_late),
+    # ParticipantChanged: held, unheld, muted, unmuted, or coaching; ParticipantLeft
+    Row(V|C|T,       ANY,           OF_KNOWN,              when.is_of_former_party,                      STAY,              do.ignore_former_party),
+    Row(V|C|T,       ANY,           OF_KNOWN,              when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
+    Row(V|C|T,       ANY,           OF_KNOWN,              when.is_older_than_known,                     STAY,              do.ignore_late),
     Row(C|T,         ANY,           on.ParticipantChanged, when.precedes_update,                         STAY,              do.ignore_late),
     Row(V|C|T,       ANY,           on.ParticipantChanged, None,                                         STAY,              do.note_participant_changed),
-
-    # ParticipantLeft
-    Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_of_former_party,                      STAY,              do.ignore_former_party),
-    Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_of_unknown_call,                      STAY,              do.ignore_unknown_call),
-    Row(V|C|T,       ANY,           on.ParticipantLeft,    when.is_older_than_known,                     STAY,              do.ignore_late),
     Row(V|C|T,       ANY,           on.ParticipantLeft,    when.leaves_another_conference,               STAY,              do.log_only),
     Row(V|C|T,       ANY,           on.ParticipantLeft,    None,                                         STAY,              do.note_left),
 
-    # ConferenceStarted
-    Row(V|C|T,       ANY,           on.ConferenceStarted,  when.is_another_conference,                   STAY,              do.log_only),
+    # ConferenceStarted, ConferenceEnded
+    Row(V|C|T,       ANY,           STARTED_OR_ENDED,      when.is_another_conference,                   STAY,              do.log_only),
     Row(V,           ANY,           on.ConferenceStarted,  None,                                         STAY,              do.note_conference),
     Row(C|T,         ANY,           on.ConferenceStarted,  None,                                         STAY,              do.note_conference_started),
-
-    # ConferenceEnded
-    Row(V|C|T,       ANY,           on.ConferenceEnded,    when.is_another_conference,                   STAY,              do.log_only),
     Row(V,           ANY,           on.ConferenceEnded,    None,                                         STAY,              do.leave_conference),
     Row(BEFORE_DIAL, ANY,           on.ConferenceEnded,    when.agent_ended_conference,                  S.MOVING_CUSTOMER, do.continue_in_another_conference),
     # Wait audio could not be fetched, or someone else ended the conference: the waiting party joins again.

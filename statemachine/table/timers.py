@@ -6,14 +6,17 @@ from conferral.statemachine import guards as when
 from conferral.statemachine.table.row import ANY, LIVE, PARK, STAY, B, C, E, Row, S, T, V
 from conferral.statemachine.table.stages import TIMEOUTS
 
+BRIDGE_TIMERS = (on.RingOverdue, on.LeaveOverdue)
+#: Timers that end a session by who is present.
+PRESENCE_TIMERS = (on.LoneOverdue, on.ParkOverdue)
+
 # fmt: off
 TIMERS: tuple[Row, ...] = (
     #   in                  phase event                     when                             to         do
     # The bridge: RingOverdue, LeaveOverdue, DialOverdue
-    Row(B,                  ANY,  on.RingOverdue,           None,                            STAY,      do.read_calls),
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
     Row(B,                  ANY,  on.LeaveOverdue,          when.dial_reached_no_one,        E,         do.end_by_child_reason),
-    Row(B,                  ANY,  on.LeaveOverdue,          None,                            STAY,      do.read_calls),
+    Row(B,                  ANY,  BRIDGE_TIMERS,            None,                            STAY,      do.read_calls),
     Row(C|T,                ANY,  on.LeaveOverdue,          None,                            STAY,      do.read_until_known),
     Row(B|C|T,              ANY,  on.DialOverdue,           None,                            STAY,      do.check_dials),
 
@@ -26,14 +29,13 @@ TIMERS: tuple[Row, ...] = (
     Row(V,                  ANY,  on.RepairOverdue,         None,                            STAY,      (do.count_presence_read, do.read_every("repair_timeout_ms"))),
 
     # The conference: LoneOverdue, OpeningOverdue, ConfirmOverdue. A read comes before anyone is disconnected: callbacks get lost.
-    Row(C,                  ANY,  on.LoneOverdue,           when.presence_is_uncertain,      STAY,      do.read_every("confirm_interval_ms")),
+    Row(C,                  ANY,  PRESENCE_TIMERS,          when.presence_is_uncertain,      STAY,      do.read_every("confirm_interval_ms")),
     Row(C,                  ANY,  on.LoneOverdue,           when.has_after_url,              E,         do.redirect_to_after_url),
     Row(C,                  ANY,  on.LoneOverdue,           None,                            E,         do.end_lone_party),
     Row(C,                  ANY,  on.OpeningOverdue,        None,                            STAY,      do.read_waiting_party),
     Row(C|T,                ANY,  on.ConfirmOverdue,        None,                            STAY,      do.read_participants),
 
     # A parked call: ParkOverdue
-    Row(C,                  ANY,  on.ParkOverdue,           when.presence_is_uncertain,      STAY,      do.read_every("confirm_interval_ms")),
     Row(C,                  ANY,  on.ParkOverdue,           when.park_timed_out_with_others, STAY,      do.unpark),
     Row(C,                  ANY,  on.ParkOverdue,           when.park_timeout_ends_session,  E,         do.end_park_timeout),
     Row(C,                  ANY,  on.ParkOverdue,           None,                            S.DIALING, do.recall_parked),
