@@ -1,7 +1,7 @@
 """Start of a session, its bridge, and the conversion to a conference."""
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.conference import apply_presence
+from conferral.statemachine.actions.conference import apply_presence, settle_conference
 from conferral.statemachine.actions.dials import (
     dial,
     dial_options,
@@ -9,7 +9,6 @@ from conferral.statemachine.actions.dials import (
     note_talking,
     set_ring_timer,
 )
-from conferral.statemachine.actions.participants import set_end_on_exit
 from conferral.statemachine.actions.parties import (
     await_parent,
     await_parent_of_bridge,
@@ -18,7 +17,6 @@ from conferral.statemachine.actions.parties import (
     note_gone,
 )
 from conferral.statemachine.actions.reads import read_later
-from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call
 from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.effects import HangUpCall, RedirectCall
@@ -240,13 +238,8 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 def finish_conversion(draft: Draft, _event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
     draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.RingOverdue, events.LeaveOverdue)
-    # Only a repair's late redirect matters: it may briefly take out a party that a dial action has joined.
-    session = draft.session
-    draft.change(open_redirects=session.open_redirects if session.repair_attempted else (), repair_attempted=False)
     report_call(draft, CommandStatus.DONE)
-    note_conference_recording(draft)
-    # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
-    set_end_on_exit(draft, agent=draft.session.running_transfer is None)
+    settle_conference(draft)
 
 
 def redirect_missing_leg(draft: Draft, event: events.CallsRead) -> None:

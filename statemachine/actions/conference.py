@@ -2,13 +2,14 @@
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.dials import note_attempt_answered
-from conferral.statemachine.actions.participants import apply_participants
+from conferral.statemachine.actions.participants import apply_participants, set_end_on_exit
 from conferral.statemachine.actions.parties import note_dialing_party_gone, note_gone
+from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER, Party
-from conferral.statemachine.states import CallStatus, PartyStatus, State, TransferStage
+from conferral.statemachine.states import CallStatus, PartyStatus, Phase, State, TransferStage
 from conferral.statemachine.step import Draft, not_none
 
 #: A former conference counts as alive if this read of the stage, or a later one, shows it (the first is 1).
@@ -206,6 +207,24 @@ def note_verified(draft: Draft, event: events.CallsRead) -> None:
         draft.change(verified_sequence=session.seen.highest(sid), verified_version=version, presence_reads=0)
     elif len(event.participants) < _TWO:
         draft.change(presence_reads=session.presence_reads + 1)
+
+
+def settle_conference(draft: Draft) -> None:
+    """Settle the conference: two or more parties talk."""
+    session = draft.session
+    is_back = session.customer.in_conference
+    draft.change(
+        phase=Phase.NONE,
+        first_to_leave="",
+        # A customer who is not back yet still needs it, and a late repair may briefly take them out.
+        open_redirects=() if is_back and not session.repair_attempted else session.open_redirects,
+        repair_attempted=False,
+        parked_by="",
+        parked_until_ms=0,
+    )
+    note_conference_recording(draft)
+    # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
+    set_end_on_exit(draft, agent=session.running_transfer is None)
 
 
 def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) -> None:

@@ -101,14 +101,9 @@ def must_confirm(draft: Draft, to: str) -> bool:
     return draft.policy.confirm_phones and to.startswith("+")
 
 
-def dialed_party(draft: Draft, event: events.GateReached | events.GateDecided | events.EffectOutcome) -> Party:
-    """Return the party of a current dial, which the guard has found."""
-    return not_none(guards.party_of_dial(draft, event))
-
-
 def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> None:
     """Dial again with a business number: Twilio refused the caller ID."""
-    party = dialed_party(draft, event)
+    party = not_none(guards.party_of_dial(draft, event))
     shown = draft.session.called_number if _uses_customer_number(draft, party) else ""
     if party.name == AGENT:
         # The customer of a `call` was to see the same number, and Twilio does not say why a `<Dial>` fails.
@@ -119,7 +114,7 @@ def redial_with_business_number(draft: Draft, event: events.EffectFailed) -> Non
 def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
     """Dial again through the gate: the conference has not started."""
     # Source: Twilio docs, Errors, 16099.
-    _redial(draft, dialed_party(draft, event), is_gated=True, early_media=False)
+    _redial(draft, not_none(guards.party_of_dial(draft, event)), is_gated=True, early_media=False)
 
 
 def _redial(draft: Draft, party: Party, **changes: object) -> None:
@@ -198,7 +193,7 @@ def note_dial_placed(draft: Draft, event: events.EffectSucceeded) -> None:
 
 def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
     """Record that Twilio refused the dial."""
-    party = dialed_party(draft, event)
+    party = not_none(guards.party_of_dial(draft, event))
     if party.call_sid:
         return  # a callback has already reported the call: an earlier copy of the request took effect
     # Only such an address may have a form that Twilio does not dial, although it called in from there.
@@ -208,7 +203,7 @@ def note_dial_failed(draft: Draft, event: events.EffectFailed) -> None:
 
 def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
     """Record a dial with an unknown outcome. It is never retried."""
-    party = dialed_party(draft, event)
+    party = not_none(guards.party_of_dial(draft, event))
     if party.call_sid:
         return  # a callback has already reported the call
     if party.is_leaving and party.is_gated:
@@ -301,13 +296,13 @@ def note_attempt_answered(draft: Draft, party: Party) -> None:
 
 def note_gate_reached(draft: Draft, event: events.GateReached) -> None:
     """Record that a dialed call reached the gate, so it was answered."""
-    _note_call_answered(draft, dialed_party(draft, event), event.call_sid)
+    _note_call_answered(draft, not_none(guards.party_of_dial(draft, event)), event.call_sid)
     update_transfer_status(draft)
 
 
 def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate accepted the call, which joins next."""
-    party = dialed_party(draft, event)
+    party = not_none(guards.party_of_dial(draft, event))
     _note_call_answered(draft, party, event.call_sid)
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
@@ -340,7 +335,7 @@ def _briefing_ms(party: Party) -> int:
 
 def note_gate_rejected(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate turned the call away and hangs up."""
-    party = dialed_party(draft, event)
+    party = not_none(guards.party_of_dial(draft, event))
     draft.change_party(party, call_sid=event.call_sid, hang_up_requested=True)
     # A party removed before it answered comes too late, but left because it was removed.
     was_removed = party.is_removed and event.decision == events.GateDecision.TOO_LATE

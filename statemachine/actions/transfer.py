@@ -1,6 +1,7 @@
 """Transfer from the answer on: consult, handover, fallback, and park."""
 
 from conferral.statemachine import events, guards
+from conferral.statemachine.actions.conference import settle_conference
 from conferral.statemachine.actions.dials import (
     dial,
     dial_options,
@@ -8,9 +9,8 @@ from conferral.statemachine.actions.dials import (
     must_confirm,
     next_label,
 )
-from conferral.statemachine.actions.participants import set_end_on_exit, unhold_all, want_hold, want_unhold
+from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import number_former_party, retire_targets
-from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.actions.reports import (
     begin_step,
     conclude_transfer,
@@ -116,31 +116,14 @@ def complete_transfer(draft: Draft, _event: Event) -> None:
         conclude_transfer(draft, "failed")
     else:
         succeed_transfer(draft)
-    settle_after_transfer(draft)
+    settle_conference(draft)
 
 
 def return_to_agent(draft: Draft, _event: Event) -> None:
     """Return the customer to the agent: the transfer failed or was canceled."""
     report_step(draft, CommandStatus.DONE)
     conclude_transfer(draft, draft.transfer.status.value)
-    settle_after_transfer(draft)
-
-
-def settle_after_transfer(draft: Draft) -> None:
-    """Settle the conference after a transfer: two or more parties talk."""
-    session = draft.session
-    is_back = session.customer.in_conference
-    draft.change(
-        phase=Phase.NONE,
-        first_to_leave="",
-        # A customer who is not back yet still needs it, and a late repair may briefly take them out.
-        open_redirects=() if is_back and not session.repair_attempted else session.open_redirects,
-        repair_attempted=False,
-        parked_by="",
-        parked_until_ms=0,
-    )
-    note_conference_recording(draft)
-    set_end_on_exit(draft)
+    settle_conference(draft)
 
 
 def _rename_parties(draft: Draft, names: dict[str, str]) -> None:
@@ -341,4 +324,4 @@ def unpark(draft: Draft, event: Event) -> None:
     """Unpark: the customer talks to an added party, or to a lost retrieval's."""
     draft.cancel_timers(events.ParkOverdue, events.OpeningOverdue)
     unhold_all(draft, event)
-    settle_after_transfer(draft)
+    settle_conference(draft)

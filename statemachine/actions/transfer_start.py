@@ -21,7 +21,7 @@ from conferral.statemachine.states import (
     TransferStage,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus, Draft
+from conferral.statemachine.step import CommandStatus, Draft, not_none
 from conferral.statemachine.transfer import DialOptions, TransferState
 
 #: Reads of a stage at the same interval; after that, it doubles: Twilio may have refused for good (count).
@@ -265,7 +265,7 @@ def _is_past(draft: Draft, at_ms: int) -> bool:
 def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None:
     """Read Twilio before giving up a dial that an ended conference refused."""
     due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
-    draft.change_party(dials.dialed_party(draft, event), dial_check="refused", dial_check_at_ms=due_ms)
+    draft.change_party(not_none(guards.party_of_dial(draft, event)), dial_check="refused", dial_check_at_ms=due_ms)
     read_calls(draft, event)
 
 

@@ -3,12 +3,11 @@
 from conferral.statemachine import guards
 from conferral.statemachine.actions import dials, session_end
 from conferral.statemachine.actions.bridge import redirect_leg
-from conferral.statemachine.actions.conference import leave_conference
+from conferral.statemachine.actions.conference import leave_conference, settle_conference
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence, reason_of_end
-from conferral.statemachine.actions.transfer import settle_after_transfer
 from conferral.statemachine.effects import RedirectToUrl, Sentence
 from conferral.statemachine.events import DialEnded, Event, LoneOverdue, OpeningOverdue, StageOverdue
 from conferral.statemachine.reasons import MOVED_OUT, REDIRECTED_AWAY, EndReason
@@ -56,7 +55,7 @@ def finish_opening(draft: Draft, _event: Event) -> None:
     report_call(draft, CommandStatus.DONE)
     for party in draft.session.parties.values():
         draft.change_party(party, wait_audio=WaitAudio.NONE)
-    settle_after_transfer(draft)
+    settle_conference(draft)
 
 
 def end_waiting_party_gone(draft: Draft, _event: Event) -> None:

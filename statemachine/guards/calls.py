@@ -203,15 +203,6 @@ def call_was_not_found(draft: Draft, event: EffectOutcome) -> bool:
     return is_find_call_result(draft, event) and not found
 
 
-def unwanted_call_was_found(draft: Draft, event: events.EffectSucceeded) -> bool:
-    """Whether the search found a call to hang up: its dial was given up."""
-    session = draft.session
-    if event.kind != "find_call" or not event.call_sid or event.call_sid in session.former_calls:
-        return False
-    party = session.subject_of(event)
-    return party is None or (party.is_gone and not party.hang_up_requested)
-
-
 def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
     """Return the party whose call was searched for; None if not needed now."""
     party = draft.session.parties.get(event.party)

@@ -43,11 +43,13 @@ def is_dial_result(draft: Draft, event: events.EffectOutcome) -> bool:
     return event.kind in _DIALS and party_of_dial(draft, event) is not None
 
 
-def is_of_replaced_dial(draft: Draft, event: events.EffectSucceeded) -> bool:
-    """Whether a call was placed for a party that has been dialed again."""
-    session = draft.session
-    is_new = session.subject_of(event) is None and event.call_sid not in session.former_calls
-    return event.kind in _DIALS and bool(event.call_sid) and is_new and party_of_dial(draft, event) is None
+def unwanted_call_was_found(draft: Draft, event: events.EffectSucceeded) -> bool:
+    """Whether a call was placed or found whose dial was given up or repeated."""
+    is_search = event.kind == effects.FindCall.kind
+    if not event.call_sid or event.call_sid in draft.session.former_calls or not (is_search or event.kind in _DIALS):
+        return False
+    party = draft.session.subject_of(event)
+    return party is None or (is_search and party.is_gone and not party.hang_up_requested)
 
 
 def caller_id_was_refused(draft: Draft, event: events.EffectFailed) -> bool:

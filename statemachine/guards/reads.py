@@ -99,7 +99,6 @@ def has_lost_transfer(draft: Draft, _event: Event) -> bool:
 def shows_conversion_done(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the customer has joined, and the agent or others have, too.
 
-
     With others, the agent is gone, and at least one of them is no supervisor.
     """
     session, agent, inside = draft.session, draft.session.agent, shown_parties(draft.session, event)

@@ -10,6 +10,7 @@ from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.table.row import (
     ANY,
     BLIND,
+    LIVE,
     PARKED,
     RECALL,
     RETRIEVE,
@@ -48,14 +49,14 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,           SETTLED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
     Row(T,           ANY,      on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
-    # The bridge, its conversion, and transfers without their agent.
-    Row(B|V|T,       ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
+    # Reads and recordings that are due, and the step that an agent's leaving completes.
+    Row(LIVE,        ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
     Row(B|V,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
     Row(T,           BLIND,    on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
 
     # Before the other commands, since the next one may reuse the name of a removed party.
-    Row(B|V|T,       ANY,      on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
-    Row(B|V|C,       ANY,      on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
+    Row(LIVE,        ANY,      on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
+    Row(LIVE,        ANY,      on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
 
     # A party waits in the conference for the first answer.
     Row(O.DIALING,   ANY,      on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
@@ -82,13 +83,10 @@ AUTOMATIC: tuple[Row, ...] = (
 
     # Added parties, supervisors, and the recording.
     Row(C|T,         ANY,      on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
-    Row(T,           ANY,      on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
     Row(C|T,         ANY,      on.Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
     Row(C|T,         ANY,      on.Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
     Row(C|T,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
     Row(C|T,         ANY,      on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
-    Row(C,           ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
-    Row(C,           ANY,      on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
 
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
     Row(C|T,         ANY,      on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),

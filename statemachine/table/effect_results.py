@@ -22,9 +22,8 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(B|C|T,             ANY, on.EffectFailed,    when.is_dial_result,                                                STAY,      do.note_dial_failed),
     Row(B|C|T,             ANY, on.EffectUnknown,   when.is_dial_result,                                                STAY,      do.note_dial_unknown),
     Row(B|C|T,             ANY, on.EffectSucceeded, when.is_find_call_result,                                           STAY,      do.note_dial_placed),
-    Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY,      do.hang_up_late_dial),
     Row(B|C|T,             ANY, on.EffectSucceeded, when.is_dial_result,                                                STAY,      do.note_dial_placed),
-    Row(C|T,               ANY, on.EffectSucceeded, when.is_of_replaced_dial,                                           STAY,      do.hang_up_late_dial),
+    Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY,      do.hang_up_late_dial),
 
     # RedirectCall: a leg is moved into the conference
     Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY,      do.note_redirected),
