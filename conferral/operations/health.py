@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from conferral.operations.attention import OVERDUE_AFTER_MS
 from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
-from conferral.storage.connection.client import Client, raise_refusals, run_each, server_time_ms, store_errors
+from conferral.storage.connection.client import Client, Command, run_each, server_time_ms, store_errors
 from conferral.storage.coordinator import Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry
@@ -107,12 +108,8 @@ async def read_health(reader: SessionQueries, now_ms: int = 0) -> Health:
     for start in range(0, keys.partitions, CHUNK):
         numbers = range(start, min(start + CHUNK, keys.partitions))
         partitions += await _read_partitions(client, keys, numbers, now_ms, owners)
-    pipeline = client.pipeline()
-    with store_errors():
-        pipeline.xlen(keys.dead)
-        pipeline.xlen(keys.commands)
-        # Another program's key must not hide the rest.
-        dead, commands = raise_refusals(await pipeline.execute(raise_on_error=False))
+    # Another program's key must not hide the rest.
+    dead, commands = await run_each(client, [("XLEN", keys.dead), ("XLEN", keys.commands)])
     # If the clock was set back, a process that is long gone must not appear to run.
     listed = [
         ProcessHealth(one.name, one.kind, one.version, one.schema_version, seen_at_ms - one.last_seen_ms, one.stats)
@@ -157,27 +154,25 @@ def _unlisted_failures(stats: ProcessStats) -> int:
     return min(stats.failures.values()) if len(stats.failures) >= FAILURES_MAX else 0
 
 
-#: Commands sent per partition (count).
-_READS_PER_PARTITION = 6
+def _reads_of(keys: Keys, number: int, now_ms: int) -> tuple[Command, ...]:
+    return (
+        ("HGET", keys.lease(number), "commit"),
+        ("XLEN", keys.events(number)),
+        ("XINFO GROUPS", keys.events(number)),
+        ("SCARD", keys.live(number)),
+        ("HLEN", keys.outbox(number)),
+        ("ZCOUNT", keys.timers(number), "-inf", now_ms - OVERDUE_AFTER_MS),
+    )
 
 
 async def _read_partitions(
     client: Client, keys: Keys, numbers: Sequence[int], now_ms: int, owners: Mapping[str, Owner]
 ) -> list[PartitionHealth]:
-
-    def append_reads(pipe: Any, number: int) -> None:
-        pipe.hget(keys.lease(number), "commit")
-        pipe.xlen(keys.events(number))
-        pipe.xinfo_groups(keys.events(number))
-        pipe.scard(keys.live(number))
-        pipe.hlen(keys.outbox(number))
-        pipe.zcount(keys.timers(number), "-inf", now_ms - OVERDUE_AFTER_MS)
-
-    answers = await run_each(client, numbers, append_reads)
     found = []
-    for index, number in enumerate(numbers):
-        found_here = answers[index * _READS_PER_PARTITION : (index + 1) * _READS_PER_PARTITION]
-        commit, undecided, groups, live, outbox, overdue = found_here
+    reads = [read for number in numbers for read in _reads_of(keys, number, now_ms)]
+    answers = iter(await run_each(client, reads))
+    for number in numbers:
+        commit, undecided, groups, live, outbox, overdue = islice(answers, 6)
         found.append(
             PartitionHealth(
                 number=number,
@@ -231,9 +226,7 @@ class LostWorkerDetector:
         client, keys = reader.client, reader.keys
         now_ms = await server_time_ms(client, keys.workers)
         with store_errors():
-            pipeline = client.pipeline()
-            pipeline.zrange(keys.workers, 0, -1, withscores=True)
-            (heartbeats,) = await pipeline.execute()
+            heartbeats = await client.zrange(keys.workers, 0, -1, withscores=True)
         owners = await coordinator.read_owners(client, keys)
         # A dead worker's partitions name it until another worker takes them.
         holders = [owners[str(number)].name for number in range(keys.partitions)]

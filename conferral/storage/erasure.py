@@ -19,7 +19,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.record_codec import CorruptHashError
 from conferral.storage.codecs.session_codec import load
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, raise_refusals, run_each, store_errors
+from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
@@ -83,15 +83,14 @@ class SessionEraser:
     async def find(self, session_id: str) -> ErasureReport:
         """Return what Redis holds about a session; writes nothing."""
         keys, partition = self._keys, self._keys.partition_of(session_id)
-        with store_errors():
-            pipeline = self._client.pipeline()
-            pipeline.hgetall(keys.session(session_id))
-            pipeline.xlen(keys.log(session_id))
-            pipeline.hgetall(keys.gates(session_id))
-            pipeline.sismember(keys.live(partition), session_id)
-            pipeline.zscore(keys.ended(partition), session_id)
-            answers = raise_refusals(await pipeline.execute(raise_on_error=False))
-        fields_raw, log_entries, gates, is_live, ended_ms = answers
+        reads = (
+            ("HGETALL", keys.session(session_id)),
+            ("XLEN", keys.log(session_id)),
+            ("HGETALL", keys.gates(session_id)),
+            ("SISMEMBER", keys.live(partition), session_id),
+            ("ZSCORE", keys.ended(partition), session_id),
+        )
+        fields_raw, log_entries, gates, is_live, ended_ms = await run_each(self._client, reads)
         fields, gates = decode_fields(fields_raw or {}), gates or {}
         calls = tuple(dict.fromkeys([sid async for sid in self._calls_of(session_id)]))
         names = {session_id, *calls, *_sids_of(fields), *_sids_in(decode_fields(gates).values())}
@@ -128,10 +127,15 @@ class SessionEraser:
             arguments: list[str | int] = [session_id, report.version, int(report.is_damaged)]
             if not int(await scripts.erase_session(self._client, partition_keys, arguments)):
                 return False
-        await run_each(self._client, report.outcomes, lambda pipe, entry_id: pipe.xdel(keys.outcomes, entry_id))
         await DeadLetterStore(self._client, keys).remove(report.dead_letters)
-        await run_each(self._client, report.commands, lambda pipe, key: pipe.hdel(key, *_ERASED_COMMAND_FIELDS))
-        await run_each(self._client, report.calls, lambda pipe, call_sid: pipe.delete(keys.call(call_sid)))
+        await run_each(
+            self._client,
+            [
+                *(("XDEL", keys.outcomes, entry_id) for entry_id in report.outcomes),
+                *(("HDEL", key, *_ERASED_COMMAND_FIELDS) for key in report.commands),
+            ],
+        )
+        await run_each(self._client, [("DEL", keys.call(call_sid)) for call_sid in report.calls])
         return True
 
     async def _pending_work(self, session_id: str, names: set[str]) -> str:
@@ -151,19 +155,15 @@ class SessionEraser:
         return ""
 
     async def _calls_of(self, session_id: str) -> AsyncIterator[str]:
-        async for names, answers in self._scan(self._keys.call("*"), lambda pipeline, key: pipeline.get(key)):
-            for key, found in zip(names, answers, strict=True):
-                if found == session_id.encode():
-                    yield key.removeprefix(self._keys.call(""))
+        async for key, found in self._scan("GET", self._keys.call("*")):
+            if found == session_id.encode():
+                yield key.removeprefix(self._keys.call(""))
 
     async def _commands_of(self, names: set[str]) -> AsyncIterator[str]:
-        async for found, answers in self._scan(
-            self._keys.command("*"), lambda pipeline, key: pipeline.hmget(key, "session", "reason")
-        ):
-            for key, answer in zip(found, answers, strict=True):
-                session, reason = ((one or b"").decode(errors="replace") for one in answer or (b"", b""))
-                if session in names or names & set(_SID.findall(reason)):
-                    yield key
+        async for key, found in self._scan("HMGET", self._keys.command("*"), "session", "reason"):
+            session, reason = ((one or b"").decode(errors="replace") for one in found or (b"", b""))
+            if session in names or names & set(_SID.findall(reason)):
+                yield key
 
     async def _letters_of(self, names: set[str], numbers: set[str]) -> AsyncIterator[str]:
         async for letter in DeadLetterStore(self._client, self._keys).newest_first():
@@ -183,17 +183,15 @@ class SessionEraser:
                 return
             after = f"({found[-1][0].decode()}"
 
-    async def _scan(self, pattern: str, append_command: Any) -> AsyncIterator[tuple[list[str], list[Any]]]:
-        """Yield matching keys with answers; a migrating key may appear twice."""
-        batch: list[str] = []
+    async def _scan(self, read: str, pattern: str, *arguments: str) -> AsyncIterator[tuple[str, Any]]:
+        """Yield matching keys with what they hold; a migrating key may appear twice."""
         with store_errors():
-            async for key in self._client.scan_iter(match=pattern, count=CHUNK):
-                batch.append(key.decode(errors="replace"))
-                if len(batch) == CHUNK:
-                    yield batch, await run_each(self._client, batch, append_command)
-                    batch = []
-        if batch:
-            yield batch, await run_each(self._client, batch, append_command)
+            names = [key.decode(errors="replace") async for key in self._client.scan_iter(match=pattern, count=CHUNK)]
+        for start in range(0, len(names), CHUNK):
+            some = names[start : start + CHUNK]
+            answers = await run_each(self._client, [(read, name, *arguments) for name in some])
+            for name, answer in zip(some, answers, strict=True):
+                yield name, answer
 
 
 def _is_damaged(session_id: str, fields: Mapping[bytes, bytes] | None) -> bool:

@@ -1,6 +1,6 @@
 """Retention of outcomes, dead letters, and the index of ended sessions."""
 
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, run_or_raise
 from conferral.storage.keys import Keys
 
 TRIM_EVERY_S = 60.0
@@ -14,10 +14,10 @@ async def trim(
     Both Redis's clock and this machine's must say so: one clock that is years ahead must not empty the streams.
     """
     now_ms = min(store_now_ms, wall_now_ms)
-    with store_errors():
-        pipeline = client.pipeline()
-        for stream in (keys.outcomes, keys.dead):
-            pipeline.xtrim(stream, minid=max(0, now_ms - 1000 * outcomes_ttl_s), approximate=True)
-        for partition in range(keys.partitions):  # for those in which no session ends: a commit does this, too
-            pipeline.zremrangebyscore(keys.ended(partition), "-inf", now_ms - 1000 * session_ttl_s)
-        await pipeline.execute()
+    oldest_id, oldest_ms = max(0, now_ms - 1000 * outcomes_ttl_s), now_ms - 1000 * session_ttl_s
+    ended = map(keys.ended, range(keys.partitions))  # where no session ends: a commit does this, too
+    await run_or_raise(
+        client,
+        *(("XTRIM", stream, "MINID", "~", oldest_id) for stream in (keys.outcomes, keys.dead)),
+        *(("ZREMRANGEBYSCORE", key, "-inf", oldest_ms) for key in ended),
+    )

@@ -19,8 +19,9 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection import cluster
-from conferral.storage.connection.client import make_client, run_all
+from conferral.storage.connection.client import make_client, run_all, run_or_raise
 from conferral.storage.connection.cluster import ClusterClient, key_of
 from conferral.storage.connection.errors import NoNodeError, noted_node
 from tests.simulation.virtual_loop import in_virtual_time
@@ -151,10 +152,12 @@ async def test_failed_node_is_left_and_a_busy_process_is_not_its_fault(error, dr
     for is_pipeline in (False, True):
         node = Node("a:1", type(error)(*error.args))
         async with cluster_of(a=node) as client:
-            with pytest.raises(type(error)) as failed:
-                await (client.pipeline().get("a").execute() if is_pipeline else client.execute_command("GET", "a"))
+            send = run_all(client, [("GET", "a")]) if is_pipeline else client.execute_command("GET", "a")
+            (failure,) = await asyncio.gather(send, return_exceptions=True)
+            (failed,) = failure if is_pipeline else [failure]
+            assert type(failed) is type(error)
             assert (node.dropped, client.has_valid_map) == (dropped, not dropped)
-            assert not dropped or noted_node(failed.value) == "a:1"
+            assert not dropped or noted_node(failed) == "a:1"
         assert node.is_closed
 
 
@@ -164,23 +167,21 @@ async def test_pipeline_fails_as_a_whole_if_a_nodes_answer_is_unknown() -> None:
 
     for keys, raises_on_error, expected in (
         ("aa", True, [b"1", b"1"]),
-        ("ab", True, ResponseError),
+        ("ab", True, StoreError),
         ("ab", False, [b"1", ResponseError]),
-        ("ac", True, RedisConnectionError),
+        ("ac", True, StoreUnreachableError),
         ("ac", False, [b"1", RedisConnectionError]),
-        ("bc", True, RedisConnectionError),
+        ("bc", True, StoreUnreachableError),
     ):
         async with cluster_of(**dict(zip("abc", nodes(), strict=True))) as client:
-            pipeline = client.pipeline()
-            for key in keys:
-                pipeline.get(key)
+            commands = [("GET", key) for key in keys]
             if isinstance(expected, type):
-                with pytest.raises(expected):
-                    await pipeline.execute(raise_on_error=raises_on_error)
+                with pytest.raises(expected) as failed:
+                    await run_or_raise(client, *commands)
+                assert failed.type is expected
             else:
-                found = await pipeline.execute(raise_on_error=raises_on_error)
+                found = await (run_or_raise(client, *commands) if raises_on_error else run_all(client, commands))
                 assert [type(one) if isinstance(one, Exception) else one for one in found] == expected
-            assert await pipeline.execute() == []
 
 
 async def test_redirected_commands_of_a_pipeline_follow_in_order() -> None:

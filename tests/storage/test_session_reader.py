@@ -241,7 +241,7 @@ def test_invalid_log_cursor_is_refused(text):
 
 @pytest.mark.redis
 async def test_events_are_appended_to_their_sessions_partitions_in_order(client, keys, monkeypatch):
-    monkeypatch.setattr(partition_store, "EVENTS_PER_PIPELINE_MAX", 2)
+    monkeypatch.setattr(partition_store, "CHUNK", 2)
     events = [AccountSwept(session_id=f"s{n % 3}", token=f"t{n}", finding="call-missing") for n in range(7)]
     await partition_store.append_events(client, keys, events)
     found = []

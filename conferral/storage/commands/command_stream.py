@@ -13,7 +13,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.field_values import AUTHOR
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, run_or_raise, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S
 
@@ -119,12 +119,8 @@ def existing_session(remedy: str = "leave it out to generate one") -> str:
 async def reserve_id(client: Client, keys: Keys, command_id: str, digest: str) -> bool:
     """Reserve an id for a request; return False if another request has it."""
     key = keys.command(command_id)
-    with store_errors():
-        pipeline = client.pipeline()
-        pipeline.hsetnx(key, "digest", digest)
-        pipeline.expire(key, COMMAND_TTL_S)
-        pipeline.hget(key, "digest")
-        kept = (await pipeline.execute())[-1]
+    reservation = (("HSETNX", key, "digest", digest), ("EXPIRE", key, COMMAND_TTL_S), ("HGET", key, "digest"))
+    kept = (await run_or_raise(client, *reservation))[-1]
     return not _differ((kept or b"").decode(errors="replace"), digest)
 
 

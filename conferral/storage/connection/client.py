@@ -4,9 +4,9 @@ A client that retries after a timeout may execute the command twice: observed wi
 Here, only the caller retries, because it knows whether a repetition is recognized.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -49,7 +49,8 @@ CHUNK = 200
 _DRIVER = DriverInfo()
 
 Client = Any  # redis.asyncio.Redis or ClusterClient: the two share no base class
-_T = TypeVar("_T")
+#: A command's name and arguments.
+Command = Sequence[Any]
 
 
 def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
@@ -107,27 +108,38 @@ async def server_time_ms(client: Client, key: str) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
-async def run_all(client: Client, commands: Iterable[Sequence[Any]]) -> list[Any]:
+async def run_all(client: Client, commands: Iterable[Command]) -> list[Any]:
     """Run commands in one pipeline; return answers, refusals as values.
 
     On a cluster, a node that can't be reached is a refusal, too: other nodes have run theirs.
     """
+    if isinstance(client, ClusterClient):
+        return await client.run_all(commands)
     pipeline = client.pipeline()
     for command in commands:
         pipeline.execute_command(*command)
     return list(await pipeline.execute(raise_on_error=False))
 
 
-async def run_each(client: Client, items: Iterable[_T], append_command: Callable[[Any, _T], object]) -> list[Any]:
-    """Run a command per item, in pipelines; return as `raise_refusals` does."""
-    all_items = list(items)
+async def run_or_raise(client: Client, *commands: Command) -> list[Any]:
+    """Run commands in one pipeline; raise a StoreError if any fails.
+
+    StoreUnreachableError if the outcome of any is unknown: other nodes of a cluster may have run theirs.
+    """
+    with store_errors():
+        answers = await run_all(client, commands)
+        if errors := [one for one in answers if isinstance(one, Exception)]:
+            raise next(filter(is_transient, errors), errors[0])
+    return answers
+
+
+async def run_each(client: Client, commands: Iterable[Command]) -> list[Any]:
+    """Run any number of reads or removals; return as `raise_refusals` does."""
+    waiting = list(commands)
     answers: list[Any] = []
     with store_errors():
-        for start in range(0, len(all_items), CHUNK):
-            pipeline = client.pipeline()
-            for item in all_items[start : start + CHUNK]:
-                append_command(pipeline, item)
-            answers += raise_refusals(await pipeline.execute(raise_on_error=False))
+        for start in range(0, len(waiting), CHUNK):
+            answers += raise_refusals(await run_all(client, waiting[start : start + CHUNK]))
     return answers
 
 

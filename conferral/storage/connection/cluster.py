@@ -10,13 +10,12 @@ redis-py provides nodes, connections, and the slot map. Routing a command to its
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from redis import exceptions as redis_errors
 from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
-from redis.commands import AsyncCoreCommands
 
 from conferral.storage.connection.error_mapping import as_connection_error, connection_class
 from conferral.storage.connection.errors import NoClusterError, NoNodeError, note_node
@@ -60,12 +59,6 @@ class ClusterClient(RedisCluster):
             if "target_nodes" in options or args[0] in self.command_flags:
                 return await super().execute_command(*args, **options)  # addressed to nodes, not to a key
             return await self._send(args, options)
-
-    def pipeline(self, transaction: Any | None = None, shard_hint: Any | None = None) -> Any:
-        """Return a pipeline, whose keys may be in any slots; no transaction."""
-        if transaction or shard_hint:
-            raise ValueError("a cluster has no transactions here")
-        return _Pipeline(self)  # type: ignore[abstract]  # an attribute that redis-py declares and does not use
 
     def node_of(self, key: str) -> str:
         """Return a key's primary by the last slot map; empty if unknown."""
@@ -171,8 +164,9 @@ class ClusterClient(RedisCluster):
                 await self._invalidate_node(node)
                 raise
 
-    async def fill_in_results(self, commands: Sequence[PipelineCommand]) -> None:
-        """Store each command's answer or error in its `result`."""
+    async def run_all(self, all_arguments: Iterable[Sequence[Any]]) -> list[Any]:
+        """Send commands in one pipeline per node; return answers and errors."""
+        commands = [PipelineCommand(place, *arguments) for place, arguments in enumerate(all_arguments)]
         with as_connection_error():
             await self._ensure_slot_map()
         of_node: dict[ClusterNode, list[PipelineCommand]] = {}
@@ -186,6 +180,7 @@ class ClusterClient(RedisCluster):
                     command.result = await self.execute_command(*command.args, **command.kwargs)
                 except _UNFINISHED as error:
                     command.result = error
+        return [command.result for command in commands]
 
     async def _send_to_node(self, node: ClusterNode, commands: list[PipelineCommand]) -> None:
         try:
@@ -199,31 +194,6 @@ class ClusterClient(RedisCluster):
             note_node(failure, node.name)
         if any(not isinstance(one, redis_errors.MaxConnectionsError) for one in failures):
             await self._invalidate_node(node)
-
-
-class _Pipeline(AsyncCoreCommands):
-    """One pipeline to each node."""
-
-    def __init__(self, client: ClusterClient) -> None:
-        self._client = client
-        self._commands: list[PipelineCommand] = []
-
-    def execute_command(self, *args: Any, **kwargs: Any) -> "_Pipeline":
-        self._commands.append(PipelineCommand(len(self._commands), *args, **kwargs))
-        return self
-
-    async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        """Send the commands; return answers and errors, or raise the first error.
-
-        First are those of commands whose outcome is unknown; other nodes have executed theirs.
-        """
-        commands, self._commands = self._commands, []
-        await self._client.fill_in_results(commands)
-        answers = [command.result for command in commands]
-        errors = [one for one in answers if isinstance(one, Exception)]
-        if raise_on_error and errors:
-            raise next((one for one in errors if isinstance(one, _UNFINISHED)), errors[0])
-        return answers
 
 
 class _NoCommandsParser:

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, is_cluster, is_transient, run_all, to_store_error
+from conferral.storage.connection.client import Client, Command, is_cluster, is_transient, run_all, to_store_error
 
 DEADLINE_S = 2.0
 #: Pause before commands are retried after a broken connection, seconds.
@@ -24,8 +24,6 @@ PIPELINE_MAX, PIPELINES_MAX = 500, 2
 CLUSTER_PIPELINE_MAX, CLUSTER_PIPELINES_MAX = 1, 64
 #: Size of the commands without an answer, bytes; more are refused at once. In memory, they take four times as much.
 WAITING_BYTES_MAX = 4 * 1024 * 1024
-
-Command = Sequence[Any]
 
 
 class CommandQueue:

@@ -18,8 +18,8 @@ from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.ingest.command_queue import DEADLINE_S, Command, CommandQueue
+from conferral.storage.connection.client import Client, Command, store_errors
+from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
 from conferral.storage.ingest.load_shedding import LoadShedding
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.server_watch import ServerWatch

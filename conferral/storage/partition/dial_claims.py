@@ -10,7 +10,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, run_or_raise, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
@@ -67,11 +67,8 @@ class DialClaims:
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
         """Record a call's session; return False if another session has it."""
         key = self._keys.call(call_sid)
-        with store_errors():
-            pipeline = self._client.pipeline()
-            pipeline.set(key, session_id, nx=True, ex=self._call_ttl_s)
-            pipeline.get(key)
-            _, owner = await pipeline.execute()
+        claim = ("SET", key, session_id, "NX", "EX", self._call_ttl_s)
+        _, owner = await run_or_raise(self._client, claim, ("GET", key))
         return owner is None or bool(owner == session_id.encode())
 
     async def dial_status(self, session_id: str, dial_id: str) -> DialStatus:

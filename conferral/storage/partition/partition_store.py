@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from redis.exceptions import ResponseError
 
@@ -16,17 +16,26 @@ from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, run_all, store_errors, to_store_error
+from conferral.storage.connection.client import (
+    CHUNK,
+    Client,
+    Command,
+    run_all,
+    run_or_raise,
+    store_errors,
+    to_store_error,
+)
 from conferral.storage.connection.errors import STATES
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
 from conferral.storage.partition.lease import Lease
 
+_Text = TypeVar("_Text", str, bytes)
+
 #: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
 #: Concurrent post-commit writes, count: decisions need connections, too.
 POST_COMMIT_WRITES_MAX = 32
-EVENTS_PER_PIPELINE_MAX = 200
 #: Maximum size of an entry, bytes; of larger ones, as much is dead-lettered.
 ENTRY_BYTES_MAX = 64 * 1024
 
@@ -147,10 +156,11 @@ class PartitionStore:
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
         """Append an effect's outcome and mark it done; False if done before."""
-        fields = [part for pair in event_codec.encode(outcome).items() for part in pair]  # name, value, name, ...
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
         with store_errors():
-            return bool(int(await scripts.finish_effect(self._client, keys, [effect_id, *fields])))
+            return bool(
+                int(await scripts.finish_effect(self._client, keys, [effect_id, *_parts(event_codec.encode(outcome))]))
+            )
 
     async def finish_writes(
         self, partition: int, writes: Sequence[effect_codec.PostCommitWrite], *, session_ttl_s: int
@@ -173,7 +183,7 @@ class PartitionStore:
                     await self._client.hdel(self._keys.outbox(partition), *done)
         return failed
 
-    def _commands_of(self, write: effect_codec.PostCommitWrite, session_ttl_s: int) -> list[tuple[Any, ...]]:
+    def _commands_of(self, write: effect_codec.PostCommitWrite, session_ttl_s: int) -> list[Command]:
         if isinstance(write, effect_codec.ReportCommand):
             return [scripts.report_command.command(*_report(self._keys, write))]
         if isinstance(write, effect_codec.ExpireCalls):
@@ -181,7 +191,7 @@ class PartitionStore:
                 scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, session_ttl_s])
                 for call_sid in write.call_sids
             ]
-        fields = (part for pair in encode_outcome(write.outcome_record).items() for part in pair)
+        fields = _parts(encode_outcome(write.outcome_record))
         return [("XADD", self._keys.outcomes, "MAXLEN", "~", self._outcomes_kept, "*", *fields)]
 
     async def dead_letter_write(self, partition: int, write: effect_codec.PostCommitWrite, reason: str) -> str:
@@ -269,13 +279,17 @@ async def append_events(client: Client, keys: Keys, events: Sequence[Event]) -> 
 
     After an error, any of them may be stored; those with a token or a sequence are safe to repeat.
     """
-    for start in range(0, len(events), EVENTS_PER_PIPELINE_MAX):
-        with store_errors():
-            pipeline = client.pipeline()
-            for event in events[start : start + EVENTS_PER_PIPELINE_MAX]:
-                stream = keys.events(keys.partition_of(event.session_id))
-                pipeline.xadd(stream, event_codec.encode(event))
-            await pipeline.execute()
+    appends = [
+        ("XADD", keys.events(keys.partition_of(event.session_id)), "*", *_parts(event_codec.encode(event)))
+        for event in events
+    ]
+    for start in range(0, len(appends), CHUNK):
+        await run_or_raise(client, *appends[start : start + CHUNK])
+
+
+def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:
+    """Return the fields as a command takes them: name, value, name, ..."""
+    return [part for pair in fields.items() for part in pair]
 
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
@@ -299,10 +313,9 @@ async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, rea
     size = str(size_of(entry.fields))
     origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id, "dead_size": size}
     letter = _cut(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
-    parts = [part for pair in letter.items() for part in pair]
     try:
         with store_errors():
-            await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *parts])
+            await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *_parts(letter)])
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
             raise

@@ -94,7 +94,7 @@ class DeadLetterStore:
     async def get(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
         """Return letters by id; unknown and malformed ids are left out."""
         wanted = list(dict.fromkeys(one for one in letter_ids if is_letter_id(one)))
-        answers = await run_each(self._client, wanted, lambda pipe, one: pipe.xrange(self._keys.dead, one, one))
+        answers = await run_each(self._client, [("XRANGE", self._keys.dead, one, one) for one in wanted])
         entries = (entry for found in answers for entry in found or ())
         return {letter_id.decode(): _parse_letter(letter_id, fields or {}) for letter_id, fields in entries}
 

@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from conferral.runtime.errors import StoreError
-from conferral.storage.connection.client import Client, server_time_ms, store_errors
+from conferral.storage.connection.client import Client, run_or_raise, server_time_ms, store_errors
 from conferral.storage.keys import Keys
 
 #: Without a heartbeat for this long, a worker counts as dead for people, milliseconds. Workers ask the coordinator.
@@ -21,13 +21,13 @@ def heartbeat_window(now_ms: int) -> tuple[int, int]:
 async def add(client: Client, keys: Keys, name: str) -> None:
     """List a worker as live, and remove those that are long dead."""
     now_ms = await server_time_ms(client, keys.workers)
-    with store_errors():
-        pipeline = client.pipeline()
+    await run_or_raise(
+        client,
         # Removing comes first: a full Redis accepts it. One of the future precedes a step back of the clock.
-        pipeline.zremrangebyscore(keys.workers, "-inf", now_ms - UNLISTED_AFTER_MS)
-        pipeline.zremrangebyscore(keys.workers, now_ms + UNLISTED_AFTER_MS, "+inf")
-        pipeline.zadd(keys.workers, {name: now_ms})
-        await pipeline.execute()
+        ("ZREMRANGEBYSCORE", keys.workers, "-inf", now_ms - UNLISTED_AFTER_MS),
+        ("ZREMRANGEBYSCORE", keys.workers, now_ms + UNLISTED_AFTER_MS, "+inf"),
+        ("ZADD", keys.workers, now_ms, name),
+    )
 
 
 async def remove(client: Client, keys: Keys, name: str) -> None:

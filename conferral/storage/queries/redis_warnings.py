@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, raise_refusals, store_errors
+from conferral.storage.connection.client import Client, raise_refusals, run_all, store_errors
 from conferral.storage.connection.errors import FOREIGN, URL_ERRORS
 from conferral.storage.keys import Keys
 
@@ -46,10 +46,7 @@ async def read_stream_warnings(client: Client, keys: Keys) -> list[RedisWarning]
     """Return which shared streams refuse entries."""
     streams = {"commands": keys.commands, "outcomes": keys.outcomes, "dead": keys.dead}
     with store_errors():
-        pipeline = client.pipeline()
-        for key in streams.values():
-            pipeline.xinfo_stream(key)
-        answers = await pipeline.execute(raise_on_error=False)
+        answers = await run_all(client, [("XINFO STREAM", key) for key in streams.values()])
     found = []
     for (kind, key), answer in zip(streams.items(), answers, strict=True):
         if problem := _problem(answer):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import (
@@ -66,7 +66,7 @@ class SessionReader:
     async def read_sessions(self, session_ids: Iterable[str]) -> dict[str, StoredSession]:
         """Return sessions by id, without hidden fields; leave out missing ones."""
         wanted = list(session_ids)
-        answers = await run_each(self.client, wanted, lambda pipeline, name: pipeline.hgetall(self.keys.session(name)))
+        answers = await run_each(self.client, [("HGETALL", self.keys.session(name)) for name in wanted])
         return {
             name: stored_session({"id": name, DAMAGED: WRONG_TYPE}) if record is None else _public_session(record)
             for name, record in zip(wanted, answers, strict=True)
@@ -87,29 +87,27 @@ class SessionReader:
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; skip unknown calls."""
         wanted = list(call_sids)
-        answers = await run_each(self.client, wanted, lambda pipeline, call_sid: pipeline.get(self.keys.call(call_sid)))
+        answers = await run_each(self.client, [("GET", self.keys.call(call_sid)) for call_sid in wanted])
         return {sid: found.decode(errors="replace") for sid, found in zip(wanted, answers, strict=True) if found}
 
     async def live_ids(self) -> list[str]:
         """Return the ids of all live sessions."""
-        return await self._collect_ids(self.keys.live, lambda pipeline, key: pipeline.smembers(key))
+        return await self._collect_ids("SMEMBERS", self.keys.live)
 
     async def ended_ids(self, since_ms: int = 0) -> list[str]:
         """Return the ids of sessions that ended since a time, Unix milliseconds."""
-        return await self._collect_ids(
-            self.keys.ended, lambda pipeline, key: pipeline.zrangebyscore(key, since_ms, "+inf")
-        )
+        return await self._collect_ids("ZRANGEBYSCORE", self.keys.ended, since_ms, "+inf")
 
-    async def _collect_ids(self, key_of: Callable[[int], str], read: Callable[[Any, str], object]) -> list[str]:
+    async def _collect_ids(self, read: str, key_of: Callable[[int], str], *arguments: int | str) -> list[str]:
         keys = [key_of(number) for number in range(self.keys.partitions)]
-        answers = await run_each(self.client, keys, read)
+        answers = await run_each(self.client, [(read, key, *arguments) for key in keys])
         self.foreign_keys |= {key for key, names in zip(keys, answers, strict=True) if names is None}
         return [name.decode(errors="replace") for names in answers for name in names or ()]
 
     async def commit_marks(self) -> list[str]:
         """Return a mark per partition that changes with every commit."""
         leases = map(self.keys.lease, range(self.keys.partitions))
-        answers = await run_each(self.client, leases, lambda pipe, key: pipe.hmget(key, "holder", "commit"))
+        answers = await run_each(self.client, [("HMGET", key, "holder", "commit") for key in leases])
         return [b" ".join(one or b"" for one in found or ()).decode(errors="replace") for found in answers]
 
     async def now_ms(self, session_id: str = "") -> int:
@@ -118,7 +116,7 @@ class SessionReader:
 
     async def live_versions(self, partitions: Sequence[int]) -> dict[int, dict[str, str]]:
         """Return live sessions' versions, by partition and id."""
-        answers = await run_each(self.client, map(self.keys.live, partitions), lambda pipe, key: pipe.smembers(key))
+        answers = await run_each(self.client, [("SMEMBERS", self.keys.live(number)) for number in partitions])
         found: dict[int, dict[str, str]] = {number: {} for number in partitions}
         for number, names in zip(partitions, answers, strict=True):
             live = [name.decode(errors="replace") for name in names or ()]
@@ -182,15 +180,13 @@ class SessionReader:
 
     async def _ended_places(self, start: SessionCursor, count: int) -> list[SessionCursor]:
         """Return the positions after one among the ended sessions."""
-        moment = start.ended_ms
-
-        def ask(pipeline: Any, partition: int) -> None:
-            key = self.keys.ended(partition)
-            pipeline.zrevrangebyscore(key, f"({moment}", "-inf", start=0, num=count, withscores=True)
-            pipeline.zrangebyscore(key, moment, moment, withscores=True)  # many may end in one millisecond
-
-        answers = await run_each(self.client, range(self.keys.partitions), ask)
-        ends = [SessionCursor(int(at), name.decode(errors="replace")) for some in answers for name, at in some or ()]
+        moment, ended = start.ended_ms, [self.keys.ended(number) for number in range(self.keys.partitions)]
+        earlier = [("ZREVRANGEBYSCORE", key, f"({moment}", "-inf", "LIMIT", 0, count, "WITHSCORES") for key in ended]
+        # Many may end in one millisecond.
+        same = [("ZRANGEBYSCORE", key, moment, moment, "WITHSCORES") for key in ended]
+        answers = await run_each(self.client, [*earlier, *same])
+        found = (pair for some in answers if some for pair in zip(some[::2], some[1::2], strict=True))
+        ends = [SessionCursor(int(at), name.decode(errors="replace")) for name, at in found]
         return sorted((end for end in ends if end < start), reverse=True)[:count]
 
     async def _in_state(self, names: Sequence[str], state: State | None) -> list[str]:
@@ -202,7 +198,7 @@ class SessionReader:
         return [name for name, found in zip(names, answers, strict=True) if found == wanted]
 
     async def _read_field(self, names: Sequence[str], field: str) -> list[bytes | None]:
-        return await run_each(self.client, names, lambda pipe, name: pipe.hget(self.keys.session(name), field))
+        return await run_each(self.client, [("HGET", self.keys.session(name), field) for name in names])
 
     async def read_log(self, session_id: str, *, limit: int, cursor: str = "") -> Page[LogEntry]:
         """Return a page of a session's log, oldest first; empty if unknown."""
@@ -215,17 +211,15 @@ class SessionReader:
 
     async def logs(self, after: Mapping[str, str]) -> dict[str, list[LogEntry]]:
         """Return log entries after the given ids (empty: all), by session id."""
-
-        def queue_read(pipeline: Any, name: str) -> None:
-            pipeline.xrange(self.keys.log(name), f"({after[name]}" if after[name] else "-", "+")
-
-        answers = await run_each(self.client, list(after), queue_read)
+        reads = [("XRANGE", self.keys.log(name), f"({last}" if last else "-", "+") for name, last in after.items()]
+        answers = await run_each(self.client, reads)
         return {name: [_log_entry(one) for one in some or ()] for name, some in zip(after, answers, strict=True)}
 
     async def last_log_ids(self, session_ids: Iterable[str]) -> dict[str, str]:
         """Return the id of each session's newest log entry; empty without one."""
         wanted = list(session_ids)
-        answers = await run_each(self.client, wanted, lambda pipe, name: pipe.xrevrange(self.keys.log(name), count=1))
+        reads = [("XREVRANGE", self.keys.log(name), "+", "-", "COUNT", 1) for name in wanted]
+        answers = await run_each(self.client, reads)
         return {name: some[0][0].decode() if some else "" for name, some in zip(wanted, answers, strict=True)}
 
 
