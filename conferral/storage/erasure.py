@@ -184,7 +184,7 @@ class SessionEraser:
             after = f"({found[-1][0].decode()}"
 
     async def _scan(self, read: str, pattern: str, *arguments: str) -> AsyncIterator[tuple[str, Any]]:
-        """Yield matching keys with what they hold; a migrating key may appear twice."""
+        """Yield keys with what they hold; a migrating key may appear twice."""
         with store_errors():
             names = [key.decode(errors="replace") async for key in self._client.scan_iter(match=pattern, count=CHUNK)]
         for start in range(0, len(names), CHUNK):

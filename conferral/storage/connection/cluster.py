@@ -32,8 +32,6 @@ TRY_AGAIN_FOR_S = 1.5
 
 #: The node is gone, or no longer serves its slots: the command may or may not have been executed.
 _FAILURES = (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.ClusterDownError, OSError)
-#: These, or no node has all keys yet.
-_UNFINISHED = (*_FAILURES, redis_errors.TryAgainError)
 
 
 class ClusterClient(RedisCluster):
@@ -54,11 +52,18 @@ class ClusterClient(RedisCluster):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command once; resend only what a node refused."""
-        with as_connection_error():
-            await self._ensure_slot_map()
-            if "target_nodes" in options or args[0] in self.command_flags:
+        if "target_nodes" in options or args[0] in self.command_flags:
+            with as_connection_error():
+                await self._ensure_slot_map()
                 return await super().execute_command(*args, **options)  # addressed to nodes, not to a key
-            return await self._send(args, options)
+        (answer,) = await self._run([PipelineCommand(0, *args, **options)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def run_all(self, commands: Iterable[Sequence[Any]]) -> list[Any]:
+        """Send commands in one pipeline per node; return answers and errors."""
+        return await self._run([PipelineCommand(place, *arguments) for place, arguments in enumerate(commands)])
 
     def node_of(self, key: str) -> str:
         """Return a key's primary by the last slot map; empty if unknown."""
@@ -134,58 +139,44 @@ class ClusterClient(RedisCluster):
             manager.set_nodes(manager.nodes_cache, {found.name: found})
         return found
 
-    async def _send(self, args: Sequence[Any], options: dict[str, Any]) -> Any:
-        """Send a command; repeat it only if no node has executed it."""
-        node, is_asking, redirections = self._primary_of(args), False, 0
-        give_up_at_s = asyncio.get_running_loop().time() + TRY_AGAIN_FOR_S
-        while True:
-            try:
-                with as_connection_error():
-                    command = PipelineCommand(1, *args, **options)
-                    await node.execute_pipeline([*([PipelineCommand(0, "ASKING")] if is_asking else ()), command])
-                    if isinstance(command.result, Exception):
-                        raise command.result
-                    return command.result
-            except redis_errors.AskError as error:
-                redirections += 1
-                if redirections > REDIRECTIONS_MAX:
-                    raise redis_errors.TryAgainError("the nodes disagree about the slot") from error
-                node, is_asking = await self._redirect_target(error), not isinstance(error, redis_errors.MovedError)
-            except redis_errors.TryAgainError:
-                # Until all its keys are on one node. Source: Redis Cluster specification, "Multiple keys operations".
-                if asyncio.get_running_loop().time() >= give_up_at_s:
-                    raise
-                await asyncio.sleep(TRY_AGAIN_AFTER_S)
-                node, is_asking, redirections = self._primary_of(args), False, 0
-            except redis_errors.MaxConnectionsError:
-                raise  # the pool is exhausted; the node is healthy
-            except _FAILURES as error:
-                note_node(error, node.name)
-                await self._invalidate_node(node)
-                raise
-
-    async def run_all(self, all_arguments: Iterable[Sequence[Any]]) -> list[Any]:
-        """Send commands in one pipeline per node; return answers and errors."""
-        commands = [PipelineCommand(place, *arguments) for place, arguments in enumerate(all_arguments)]
+    async def _run(self, commands: Sequence[PipelineCommand]) -> list[Any]:
+        of_node: dict[ClusterNode, list[PipelineCommand]] = {}
         with as_connection_error():
             await self._ensure_slot_map()
-        of_node: dict[ClusterNode, list[PipelineCommand]] = {}
-        for command in commands:
-            of_node.setdefault(self._primary_of(command.args), []).append(command)
-        await asyncio.gather(*(self._send_to_node(node, own) for node, own in of_node.items()))
-        # Repeat what a node refused, in sequence, to preserve the order per key.
-        for command in commands:
-            if isinstance(command.result, (redis_errors.AskError, redis_errors.TryAgainError)):
-                try:
-                    command.result = await self.execute_command(*command.args, **command.kwargs)
-                except _UNFINISHED as error:
-                    command.result = error
+            for command in commands:
+                of_node.setdefault(self._primary_of(command.args), []).append(command)
+            await asyncio.gather(*(self._send(node, *own) for node, own in of_node.items()))
+            for command in commands:  # in sequence, to preserve the order per key
+                await self._repeat_refused(command)
         return [command.result for command in commands]
 
-    async def _send_to_node(self, node: ClusterNode, commands: list[PipelineCommand]) -> None:
+    async def _repeat_refused(self, command: PipelineCommand) -> None:
+        """Repeat a command while no node has executed it."""
+        redirections = 0
+        give_up_at_s = asyncio.get_running_loop().time() + TRY_AGAIN_FOR_S
+        while True:
+            error = command.result
+            if isinstance(error, redis_errors.AskError):
+                redirections += 1
+                if redirections > REDIRECTIONS_MAX:
+                    command.result = redis_errors.TryAgainError("the nodes disagree about the slot")
+                    return
+                node = await self._redirect_target(error)
+                asking = () if isinstance(error, redis_errors.MovedError) else (PipelineCommand(0, "ASKING"),)
+                await self._send(node, *asking, command)
+            elif isinstance(error, redis_errors.TryAgainError) and asyncio.get_running_loop().time() < give_up_at_s:
+                # Until all its keys are on one node. Source: Redis Cluster specification, "Multiple keys operations".
+                await asyncio.sleep(TRY_AGAIN_AFTER_S)
+                redirections = 0
+                await self._send(self._primary_of(command.args), command)
+            else:
+                return
+
+    async def _send(self, node: ClusterNode, *commands: PipelineCommand) -> None:
+        """Send commands to a node; store each one's answer or error in it."""
         try:
             with as_connection_error():
-                await node.execute_pipeline(commands)
+                await node.execute_pipeline(list(commands))
         except _FAILURES as error:
             for command in commands:
                 command.result = error
