@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from conferral.cli.command_words import examples_of
 from conferral.cli.options import (
     WAIT,
     WAIT_FOR_DIAL,
@@ -21,7 +22,7 @@ from conferral.cli.options import (
 )
 from conferral.statemachine.events.commands import COMMANDS, DialCommand
 from conferral.statemachine.events.commands import Command as CommandEvent
-from conferral.storage.commands.command_descriptions import CommandField, examples_of, own_fields
+from conferral.storage.commands.command_descriptions import CommandField, own_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

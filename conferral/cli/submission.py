@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import typer
 
 from conferral import output
+from conferral.cli.command_words import done_word
 from conferral.command_line import own_command_line
 from conferral.errors import CommandNotDoneError
 from conferral.operations import explanation, session_summary, wording
@@ -23,7 +24,6 @@ from conferral.statemachine.events.commands import COMMANDS_BY_NAME, DialCommand
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.session import ParticipantUpdate
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
-from conferral.storage.commands.command_descriptions import done_word
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import CommandOutcome
 from conferral.storage.queries import live_workers
