@@ -12,7 +12,6 @@ from conferral.statemachine.ids import (
     ID_PATTERN,
     ID_RULE,
     NAME_PATTERN,
-    NO_PHONE_NUMBER_RULE,
     NO_SID_RULE,
     RESERVED_PATTERN,
     id_error,
@@ -84,36 +83,20 @@ class _Text(Value):
     max_length: int | None = None
     #: Checks what no pattern can express, and normalizes the text; raises ValueError with what is valid.
     normalize: Callable[[str], str] = str
+    #: Says what is wrong with a text that does not match, where the rule would say too little; else empty.
+    explain: Callable[[str], str] = lambda _text: ""
 
     def parse(self, value: object) -> str:
         if not isinstance(value, str):
             raise ValueError("must be text")  # noqa: TRY004  # one kind of error for all invalid input
         is_long = self.max_length is not None and len(value) > self.max_length
         if is_long or _SURROGATE.search(value) or not re.fullmatch(self.pattern, value):
-            raise ValueError(self.rule)
+            raise ValueError(self.explain(value) or self.rule)
         return self.normalize(value)
 
     def schema(self) -> dict[str, Any]:
         bound = {} if self.max_length is None else {"maxLength": self.max_length}
         return {"type": "string", "pattern": f"^{self.pattern}$", **bound}
-
-
-class _NewId(_Text):
-    """The id of a new session or command."""
-
-    def parse(self, value: object) -> str:
-        if isinstance(value, str) and id_error(value) == NO_PHONE_NUMBER_RULE:
-            raise ValueError(NO_PHONE_NUMBER_RULE)
-        return super().parse(value)
-
-
-class _NewSessionId(_NewId):
-    """The id of a new session, which must not pass for a SID or a visit."""
-
-    def parse(self, value: object) -> str:
-        if isinstance(value, str) and RESERVED_PATTERN.fullmatch(value):
-            raise ValueError(NO_SID_RULE)
-        return super().parse(value)
 
 
 class _Choice(Value):
@@ -183,8 +166,10 @@ _NUMBERED = "|".join(_RESERVED_WITH_NUMBER)
 _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NUMBER)))
 
 SESSION = _Text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
-NEW_ID = _NewId(ID_PATTERN.pattern, ID_RULE, metavar="ID")
-NEW_SESSION_ID = _NewSessionId(rf"(?!{RESERVED_PATTERN.pattern}$){ID_PATTERN.pattern}", ID_RULE, metavar="ID")
+NEW_ID = _Text(ID_PATTERN.pattern, ID_RULE, explain=id_error, metavar="ID")
+NEW_SESSION_ID = _Text(
+    rf"(?!{RESERVED_PATTERN.pattern}$){ID_PATTERN.pattern}", NO_SID_RULE, explain=id_error, metavar="ID"
+)
 #: The sender of a command appears in a log line.
 SENDER = _Text(rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters without /", 64)
 #: In the stream, where the API and the console put their token's name before the sender.

@@ -60,30 +60,26 @@ class Backlogs:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._read_at_s: dict[int, float] = {}
-        self._behind: set[int] = set()
+        #: When a backlog may be read next, monotonic seconds.
+        self._due_at_s: dict[int, float] = {}
+        self._waiting: dict[int, int] = {}
 
     def is_due(self, partition: int) -> bool:
         """Whether to read a backlog now; True once per `BACKLOG_READ_EVERY_S`."""
-        if not self._is_due(partition):
+        now_s = self._clock.monotonic_s()
+        if now_s < self._due_at_s.get(partition, now_s):
             return False
-        self._read_at_s[partition] = self._clock.monotonic_s()
+        self._due_at_s[partition] = now_s + BACKLOG_READ_EVERY_S
         return True
 
-    def update(self, partition: int, pending_count: int) -> None:
+    def update(self, partition: int, waiting: int) -> None:
         """Note a partition's number of undecided events."""
-        if pending_count > BEHIND_EVENTS:
-            self._behind.add(partition)
-        else:
-            self._behind.discard(partition)
+        self._waiting[partition] = waiting
 
     def is_behind(self, partition: int) -> bool:
         """Whether a partition is behind; never if the event must cause a read."""
-        return partition in self._behind and not self._is_due(partition)
-
-    def _is_due(self, partition: int) -> bool:
-        read_at_s = self._read_at_s.get(partition)
-        return read_at_s is None or self._clock.monotonic_s() - read_at_s >= BACKLOG_READ_EVERY_S
+        is_fresh = self._clock.monotonic_s() < self._due_at_s.get(partition, 0.0)
+        return is_fresh and self._waiting.get(partition, 0) > BEHIND_EVENTS
 
 
 class LoadShedding:
