@@ -19,12 +19,10 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.record_codec import CorruptHashError
 from conferral.storage.codecs.session_codec import load
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, run_each, store_errors
+from conferral.storage.connection.client import CHUNK, Client, read_stream, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.dead_letters import DeadLetterStore
 
-#: Entries, keys, or answers per round trip, count.
-CHUNK = 500
 #: A SID of a call or conference, also inside other text.
 _SID = re.compile(r"\bC[AF][0-9a-f]{32}\b")
 #: A phone number, and digits that may be one in text that can't be parsed.
@@ -96,7 +94,7 @@ class SessionEraser:
         names = {session_id, *calls, *_sids_of(fields), *_sids_in(decode_fields(gates).values())}
         outcomes = {
             one: decode_fields(entry)
-            async for one, entry in self.entries(keys.outcomes)
+            async for one, entry in read_stream(self._client, keys.outcomes)
             if _names_session(entry, {session_id})
         }
         numbers = _numbers_of(fields, outcomes.values())
@@ -142,14 +140,14 @@ class SessionEraser:
         """Describe the session's unfinished work; empty if there is none."""
         # In the order in which work flows; a decision made in between changes the session's version.
         partition = self._keys.partition_of(session_id)
-        async for _, entry in self.entries(self._keys.commands):
+        async for _, entry in read_stream(self._client, self._keys.commands):
             if _names_session(entry, names):
                 return "one of its commands has not been processed yet"
         with store_errors(key := self._keys.outbox(partition)):
             outbox = await self._client.hgetall(key)
         if any(_is_unfinished_work_of(session_id, body) for body in outbox.values()):
             return "one of its requests is still pending, such as a hang-up that Twilio has not confirmed"
-        async for _, entry in self.entries(self._keys.events(partition)):
+        async for _, entry in read_stream(self._client, self._keys.events(partition)):
             if _names_session(entry, names):
                 return "one of its events has not been processed yet"
         return ""
@@ -170,18 +168,6 @@ class SessionEraser:
             texts = letter.decoded_fields().values()
             if _names_session(letter.fields, names) or names & _sids_in(texts) or numbers & _digits_in(texts):
                 yield letter.letter_id
-
-    async def entries(self, stream: str) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
-        """Yield a stream's entries, oldest first."""
-        after = "-"
-        while True:
-            with store_errors(stream):
-                found = await self._client.xrange(stream, after, "+", count=CHUNK)
-            for entry_id, entry in found:
-                yield entry_id.decode(), entry or {}
-            if len(found) < CHUNK:
-                return
-            after = f"({found[-1][0].decode()}"
 
     async def _scan(self, read: str, pattern: str, *arguments: str) -> AsyncIterator[tuple[str, Any]]:
         """Yield keys with what they hold; a migrating key may appear twice."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, patch
 
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.metrics import Metrics
@@ -11,6 +11,7 @@ from conferral.statemachine.events import CallReceived
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import event_codec
+from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import Batch, CommitConflictError, CommitResult
 from conferral.worker.consumer import batch, batch_processor
@@ -49,11 +50,12 @@ class Store:
 async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[str]]:
     """Process events of one batch; return the entries that were decided, and those that were dead-lettered."""
     dispatched: list[str] = []
-    dead_letter = AsyncMock()
-    core: Any = SimpleNamespace(metrics=Metrics(), store_clock=StoreClock(SystemClock()))
+    core: Any = SimpleNamespace(
+        client=None, keys=Keys("test", 1), metrics=Metrics(), store_clock=StoreClock(SystemClock())
+    )
     context: Any = SimpleNamespace(
         core=core, session_store=store, policy=Policy, checkpoint=no_checkpoint,
-        partition_store=SimpleNamespace(dead_letter=dead_letter), twilio_now_ms=lambda: None,
+        partition_store=None, twilio_now_ms=lambda: None,
     )  # fmt: skip
     dispatcher: Any = SimpleNamespace(
         open_effects_of=lambda _: {},
@@ -62,11 +64,12 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
     lease: Any = SimpleNamespace(newest_id="0-0")
     first_reads = FirstReads(0, lease, context.partition_store, SystemClock(), core.metrics, lambda _: None)
     processor = BatchProcessor(0, lease, context, dispatcher, first_reads, SessionCache(10))
-    await processor.process([
-        Entry(event.entry_id, {name.encode(): text.encode() for name, text in event_codec.encode(event).items()})
-        for event in events
-    ])  # fmt: skip
-    return dispatched, [call.args[1].entry_id for call in dead_letter.await_args_list]
+    with patch.object(batch_processor, "dead_letter", AsyncMock()) as dead_letter:
+        await processor.process([
+            Entry(event.entry_id, {name.encode(): text.encode() for name, text in event_codec.encode(event).items()})
+            for event in events
+        ])  # fmt: skip
+    return dispatched, [call.args[3].entry_id for call in dead_letter.await_args_list]
 
 
 async def test_entry_that_can_not_be_decided_costs_no_other_entry_of_its_session(monkeypatch):

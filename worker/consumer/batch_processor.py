@@ -18,7 +18,7 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.record_codec import CorruptHashError
 from conferral.storage.partition.lease import Lease
-from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry
+from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
@@ -93,8 +93,9 @@ class BatchProcessor:
 
     async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
         """Dead-letter entries, and report their commands as failed."""
+        core = self._context.core
         for entry in entries:
-            refusal = await self._context.partition_store.dead_letter(self._partition, entry, reason)
+            refusal = await dead_letter(core.client, core.keys, core.keys.events(self._partition), entry, reason)
             note_dead_letter(self._metrics, entry.entry_id, reason, refusal, partition=self._partition)
             await self._report_dead_letter(entry, reason)
         await self._commit(discard(entries))
@@ -216,7 +217,8 @@ class BatchProcessor:
         if isinstance(event, Command):
             report = CommandReport(event.command_id, status, reason)
             try:
-                await self._context.partition_store.report_command(ReportCommand(event.session_id, report))
+                core = self._context.core
+                await report_command(core.client, core.keys, ReportCommand(event.session_id, report))
             except StoreUnreachableError:
                 raise
             except StoreError as error:  # a foreign value at the command's key: only the report is lost

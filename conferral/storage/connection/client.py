@@ -4,7 +4,7 @@ A client that retries after a timeout may execute the command twice: observed wi
 Here, only the caller retries, because it knows whether a repetition is recognized.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -141,6 +141,21 @@ async def run_each(client: Client, commands: Iterable[Command]) -> list[Any]:
         for start in range(0, len(waiting), CHUNK):
             answers += raise_refusals(await run_all(client, waiting[start : start + CHUNK]))
     return answers
+
+
+async def read_stream(
+    client: Client, stream: str, *, newest_first: bool = False, chunk: int = CHUNK
+) -> AsyncIterator[tuple[str, Mapping[bytes, bytes]]]:
+    """Yield all entries of a stream, read in chunks."""
+    read, start, end = ("XREVRANGE", "+", "-") if newest_first else ("XRANGE", "-", "+")
+    while True:
+        with store_errors(stream):
+            found = await client.execute_command(read, stream, start, end, "COUNT", chunk)
+        for entry_id, fields in found:
+            yield entry_id.decode(), fields or {}
+        if len(found) < chunk:
+            return
+        start = f"({found[-1][0].decode()}"
 
 
 def raise_refusals(answers: Iterable[Any]) -> list[Any]:

@@ -246,17 +246,6 @@ class PartitionStore:
         with store_errors():
             await self._client.hdel(self._keys.outbox(partition), name)
 
-    async def report_command(self, write: effect_codec.ReportCommand) -> None:
-        """Store a command's status at once, for a command that no commit reports."""
-        await report_command(self._client, self._keys, write)
-
-    async def dead_letter(self, partition: int, entry: Entry, reason: str) -> str:
-        """Append an entry to the dead letters; the next commit removes it.
-
-        Return why Redis refuses the letter; empty if it doesn't.
-        """
-        return await dead_letter(self._client, self._keys, self._keys.events(partition), entry, reason)
-
 
 def _parse_due_ms(score: bytes) -> int | None:
     """Return when a timer is due, Unix milliseconds; None if never."""

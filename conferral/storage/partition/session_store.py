@@ -13,7 +13,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.record_codec import CorruptHashError
 from conferral.storage.codecs.session_codec import ChangedFields
-from conferral.storage.connection.client import Client, raise_refusals, run_all, store_errors
+from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
 
@@ -89,10 +89,8 @@ class SessionStore:
         self._session_ttl_s = session_ttl_s
 
     async def load(self, session_ids: Sequence[str]) -> dict[str, Session | CorruptHashError]:
-        """Load sessions in one round trip: new if missing, an error if corrupt."""
-        commands = [("HGETALL", self._keys.session(name)) for name in session_ids]
-        with store_errors():
-            records = raise_refusals(await run_all(self._client, commands))
+        """Load sessions: new if missing, an error if corrupt."""
+        records = await run_each(self._client, [("HGETALL", self._keys.session(name)) for name in session_ids])
         return {name: _load(name, record) for name, record in zip(session_ids, records, strict=True)}
 
     async def commit(self, partition: int, lease: Lease, batch: Batch) -> CommitResult:

@@ -14,7 +14,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError, as_text, decode
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.command_stream import command_id_of
-from conferral.storage.connection.client import CHUNK, Client, run_each, store_errors
+from conferral.storage.connection.client import CHUNK, Client, read_stream, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, size_of
 
@@ -81,22 +81,16 @@ class DeadLetterStore:
 
     async def newest_first(self, chunk: int = CHUNK) -> AsyncIterator[DeadLetter]:
         """Yield all letters, newest first, read in chunks."""
-        start = "+"
-        while True:
-            with store_errors(self._keys.dead):
-                found = await self._client.xrevrange(self._keys.dead, start, "-", count=chunk)
-            for letter_id, fields in found:
-                yield _parse_letter(letter_id, fields or {})
-            if len(found) < chunk:
-                return
-            start = f"({found[-1][0].decode()}"
+        async for letter_id, fields in read_stream(self._client, self._keys.dead, newest_first=True, chunk=chunk):
+            yield _parse_letter(letter_id, fields)
 
     async def get(self, letter_ids: Sequence[str]) -> dict[str, DeadLetter]:
         """Return letters by id; unknown and malformed ids are left out."""
         wanted = list(dict.fromkeys(one for one in letter_ids if is_letter_id(one)))
         answers = await run_each(self._client, [("XRANGE", self._keys.dead, one, one) for one in wanted])
         entries = (entry for found in answers for entry in found or ())
-        return {letter_id.decode(): _parse_letter(letter_id, fields or {}) for letter_id, fields in entries}
+        letters = (_parse_letter(letter_id.decode(), fields or {}) for letter_id, fields in entries)
+        return {one.letter_id: one for one in letters}
 
     async def remove(self, letter_ids: Iterable[str]) -> int:
         """Remove letters for good; return how many existed."""
@@ -158,11 +152,11 @@ def is_letter_id(text: str) -> bool:
     return _ENTRY_ID.fullmatch(text) is not None
 
 
-def _parse_letter(letter_id: bytes, fields: Mapping[bytes, bytes]) -> DeadLetter:
+def _parse_letter(letter_id: str, fields: Mapping[bytes, bytes]) -> DeadLetter:
     own = {name: value for name, value in fields.items() if name not in {one.encode() for one in _ORIGIN_FIELDS}}
     reason, stream, entry_id, size = (_text(fields.get(name.encode(), b"")) for name in _ORIGIN_FIELDS)
     size_bytes = int(size) if _SIZE.fullmatch(size) else 0
-    return DeadLetter(letter_id.decode(), shorten_reason(reason) or NO_REASON, stream, entry_id, size_bytes, own)
+    return DeadLetter(letter_id, shorten_reason(reason) or NO_REASON, stream, entry_id, size_bytes, own)
 
 
 def shorten_reason(text: str) -> str:

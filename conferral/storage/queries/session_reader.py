@@ -78,12 +78,6 @@ class SessionReader:
         with store_errors():
             return bool(await self.client.exists(self.keys.session(session_id)))
 
-    async def session_of_call(self, call_sid: str) -> str | None:
-        """Return the id of the session that has the call; None if unknown."""
-        with store_errors():
-            session_id = await self.client.get(self.keys.call(call_sid))
-        return None if session_id is None else str(session_id.decode(errors="replace"))
-
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; skip unknown calls."""
         wanted = list(call_sids)
