@@ -1,7 +1,7 @@
 """Which stories are in every run: of a story with many examples one, in one reading of Twilio's documentation.
 
 `pytest.mark.examples(2)`, on a story or on all of a file, puts more of them into every run. In the long run, those are
-played in each other reading as well, and the other examples in one.
+played in each other reading as well, and the other examples in one. With `pytest.mark.soak`, the long run plays all.
 """
 
 from collections import defaultdict
@@ -63,10 +63,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _in_every_run(tests: list[pytest.Function]) -> set[str]:
-    """The examples of one story that `make test` plays."""
+    """The examples of one story that `make test` plays; of one that is marked `soak`, those played in each reading."""
     # In an order that is the same in every process, whatever order the tests are run in.
-    names = sorted({example_of(test.nodeid) for test in tests if test.get_closest_marker("soak") is None})
     marker = tests[0].get_closest_marker("examples")
+    usual = [test for test in tests if test.get_closest_marker("soak") is None]
+    names = sorted({example_of(test.nodeid) for test in (usual if usual or marker is None else tests)})
     most = marker.args[0] if marker is not None else EXAMPLES_MAX
     last = len(names) - 1
     if last < most:

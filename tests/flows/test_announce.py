@@ -7,7 +7,7 @@ from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, GroupCall, two
 from tests.support.local_system import LocalSystem
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1), pytest.mark.system(speed=5.0)]
+pytestmark = [pytest.mark.redis, pytest.mark.system(speed=5.0)]
 SENTENCE = "This call may be recorded."
 URL = "https://example.com/notice.mp3"
 SAID = f"said {SENTENCE}"

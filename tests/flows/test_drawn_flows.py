@@ -1,13 +1,13 @@
 """The flows of `docs/flows/`, in each reading of Twilio's documentation: they go well, and no one hears too much.
 
-`tests/docs/test_flows.py` compares the drawings of the usual reading with the pages.
+`tests/docs/test_flows.py` plays some of them in every run, and compares the drawings with the pages.
 """
 
 import pytest
 
 from tests.support import documented_flows
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(len(documented_flows.FLOWS))]
+pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.examples(len(documented_flows.FLOWS))]
 
 
 @pytest.mark.parametrize("name", documented_flows.FLOWS)

@@ -5,7 +5,7 @@ import pytest
 from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, GroupCall, two
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+pytestmark = pytest.mark.redis
 PARTICIPANT = "/Conferences/*/Participants/*"
 #: A hold, a mute and their undoing: the command, what Twilio is asked with it, and its callback.
 CHANGES = {

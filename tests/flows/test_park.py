@@ -10,7 +10,7 @@ from tests.flows.flow_helpers import GAP_MAX_S, SECOND, TARGET, Talk, talking
 from tests.support.local_system import AGENT, LocalSystem
 from tests.support.phones import answers, busy, presses, refuses, rings, voicemail
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+pytestmark = pytest.mark.redis
 
 
 async def parked(system: LocalSystem) -> Talk:

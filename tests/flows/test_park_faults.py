@@ -7,7 +7,7 @@ from tests.flows.flow_helpers import BOTH_DIRECTIONS, TARGET
 from tests.flows.test_park import is_parked, talking, transfers
 from tests.support.local_system import LocalSystem
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1), pytest.mark.system(answered_by=[TARGET])]
+pytestmark = [pytest.mark.redis, pytest.mark.system(answered_by=[TARGET])]
 
 #: How Twilio may report that someone's wait document could not be fetched.
 FAILED_WAITS = pytest.mark.parametrize("failed_wait", ["add-failed", "hung-up"])

@@ -7,7 +7,7 @@ from tests.flows.group_call import BOB, EVE, two
 from tests.flows.three_party_call import GAP_S
 from tests.support.phones import answers, busy, presses, refuses, rings, unreachable
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+pytestmark = pytest.mark.redis
 
 
 # ---- added -------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from tests.flows.three_party_call import joined_by_target, three, two
 from tests.support.local_system import LocalSystem
 from tests.support.phones import rings
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+pytestmark = pytest.mark.redis
 
 OF_CUSTOMER = pytest.mark.system(CONFERRAL_RECORD="customer")
 OF_CONFERENCE = pytest.mark.system(CONFERRAL_RECORD="true")

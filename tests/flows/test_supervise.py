@@ -8,7 +8,7 @@ from tests.flows.flow_helpers import CAROL
 from tests.flows.group_call import BOB, EVE, GroupCall, two
 from tests.support.local_system import LocalSystem
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+pytestmark = pytest.mark.redis
 PARTICIPANT = "/Conferences/*/Participants/*"
 MODES = ("monitor", "whisper", "barge")
 #: From the leave of a coached agent to the mute of the coach: a callback, a request and a busy machine.

@@ -12,7 +12,7 @@ from tests.support.local_system import AGENT, CUSTOMER, NUMBER, LocalSystem
 from tests.support.metric_values import value_of
 from tests.support.phones import answers, busy
 
-pytestmark = [pytest.mark.redis, pytest.mark.examples(1)]
+pytestmark = pytest.mark.redis
 #: Several sweeps pass within a test.
 SWEEPS = {"CONFERRAL_SWEEP_INTERVAL": 0.5}
 ROUTES = {"bridge": "inbound", "conference": "conference", "client": "client"}
