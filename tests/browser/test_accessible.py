@@ -91,6 +91,7 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int], panel
     assert not found, "\n".join(found)
 
 
+@pytest.mark.soak
 async def test_every_view_is_accessible_in_usual_themes_and_sizes(views):
     for theme, size in USUAL:
         await check_everywhere(views, theme, size, ("Inject faults", "Callbacks"))

@@ -1,5 +1,6 @@
 """What an operator sees after a busy shift: trouble first, and the same numbers as everywhere else."""
 
+import pytest
 from playwright.async_api import expect
 
 from tests.browser import browser_actions, busy_period
@@ -41,6 +42,7 @@ async def test_sessions_with_problems_are_listed_first(redis, console, windows, 
     await expect(rows).to_have_count(len(live))
 
 
+@pytest.mark.soak
 async def test_agents_are_listed_with_their_calls(redis, console, windows):
     live = busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)
@@ -55,6 +57,7 @@ async def test_agents_are_listed_with_their_calls(redis, console, windows):
     await expect(alice).not_to_have_css("padding-left", "0px")  # the text does not touch the panel's edge
 
 
+@pytest.mark.soak
 async def test_the_first_call_is_in_the_upper_half_of_a_phones_screen(redis, console, windows):
     busy_period.put_busy_period(redis)
     page = await browser_actions.signed_in(windows, console)

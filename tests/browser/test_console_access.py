@@ -77,6 +77,7 @@ async def test_a_page_says_that_it_is_blind_and_recovers_by_itself(redis, consol
     await expect(browser_actions.sessions(page)).to_have_count(5)
 
 
+@pytest.mark.soak
 async def test_sign_out_without_an_answer_says_the_browser_is_still_signed_in(console, windows):
     windows.allow(GONE)
     page = await browser_actions.signed_in(windows, console)
@@ -94,6 +95,7 @@ async def list_items(page: Page) -> list[str]:
     return [re.sub(r"\b\d+ (ms|s|min)\b", "a while", text) for text in await lines.all_inner_texts()]
 
 
+@pytest.mark.soak
 async def test_the_session_that_was_open_is_open_after_a_restart(redis, console, windows):
     windows.allow(GONE)
     fill(redis, 1)
@@ -108,6 +110,7 @@ async def test_the_session_that_was_open_is_open_after_a_restart(redis, console,
     assert await list_items(page) == before
 
 
+@pytest.mark.soak
 async def test_a_lost_worker_is_named_with_the_one_that_took_over(redis, console, windows):
     fill(redis, 1)
     redis.zadd(KEYS.workers, {"worker-1": 1})
@@ -120,6 +123,7 @@ async def test_a_lost_worker_is_named_with_the_one_that_took_over(redis, console
     await expect(page.get_by_text("worker-2 took over 1 partition and all its calls.")).to_be_visible()
 
 
+@pytest.mark.soak
 async def test_failed_requests_of_all_processes_are_counted_by_code(redis, console, windows):
     for name, failures in (("one", {"20429": 1200, "no-answer": 1}), ("two", {"20429": 34})):
         record = {"kind": "worker", "schema_version": 1, "version": "1", "stats": {"failures": failures}}

@@ -26,6 +26,7 @@ async def now_ms(redis) -> int:
     return seconds * 1000 + microseconds // 1000
 
 
+@pytest.mark.soak
 async def test_thousands_of_sessions_are_a_short_document(redis, console, windows, report_figure):
     people = crowd(MANY, await now_ms(redis))
     await asyncio.to_thread(put_all, redis, people)
@@ -50,6 +51,7 @@ async def test_thousands_of_sessions_are_a_short_document(redis, console, window
     await expect(sessions(page).first).to_contain_text("muted")
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 async def test_every_filter_fits_its_box(redis, console, windows, size):
     put_all(redis, crowd(3, await now_ms(redis)))
@@ -88,6 +90,7 @@ async def test_names_from_outside_do_nothing_but_show(redis, console, windows):
     assert await page.locator("img").count() == 0
 
 
+@pytest.mark.soak
 async def test_a_key_between_render_and_paint_is_the_new_views(redis, console, windows):
     put_all(redis, crowd(2, await now_ms(redis)))
     page = await signed_in(windows, console)
@@ -108,6 +111,7 @@ async def test_a_key_between_render_and_paint_is_the_new_views(redis, console, w
     await expect(sessions(page)).to_have_count(2)
 
 
+@pytest.mark.soak
 async def test_what_is_typed_right_after_the_search_key_is_searched_for(redis, console, windows):
     page = await signed_in(windows, console)
     await page.keyboard.press("g")
@@ -213,6 +217,7 @@ async def test_many_changes_a_second_leave_the_page_free(redis, console, windows
     assert await sessions(page).count() < DRAWN_MAX
 
 
+@pytest.mark.soak
 async def test_session_with_250_parties_fits_a_few_screens(console, windows, redis):
     (made,) = crowd(1, await now_ms(redis))
     guests = {
@@ -230,6 +235,7 @@ async def test_session_with_250_parties_fits_a_few_screens(console, windows, red
     await expect(page.get_by_label("Copy the label guest-200")).to_be_visible()
 
 
+@pytest.mark.soak
 async def test_only_a_request_that_twilio_answered_is_shown_as_refused(console, windows, redis):
     def hold(effect: str, **answer: int) -> list[dict[str, str]]:
         details = {"kind": "update_participant", "party": "customer", "detail": "hold", **answer}

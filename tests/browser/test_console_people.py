@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from playwright.async_api import expect
 
 from conferral.statemachine.session import Session
@@ -48,6 +49,7 @@ async def test_a_call_is_named_by_its_people_and_shows_its_start_and_true_durati
     await expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"\+…23 and alice"))
 
 
+@pytest.mark.soak
 async def test_every_time_of_a_call_is_local_with_utc_on_hover(redis, console, windows):
     at_ms = now_ms(redis)
     put_all(redis, [begun(conferenced(session_id(1)), at_ms - 120_000)])
@@ -63,6 +65,7 @@ async def test_every_time_of_a_call_is_local_with_utc_on_hover(redis, console, w
     await devtools.detach()
 
 
+@pytest.mark.soak
 async def test_only_what_needs_a_person_is_red(redis, console, windows):
     at_ms = now_ms(redis)
     failed = TransferState(
@@ -112,6 +115,7 @@ async def test_the_form_suggests_whom_to_transfer_to(redis, console, windows):
     await expect(dialog.get_by_label("To", exact=True)).to_have_value("client:bob")
 
 
+@pytest.mark.soak
 async def test_a_refused_transfer_leaves_a_quiet_mark_in_the_list(redis, console, windows):
     refused = {"refused_transfer": "another transfer is in progress", "refused_transfer_at_ms": now_ms(redis)}
     put_all(redis, [replace(conferenced(session_id(1)), **refused)])
@@ -121,6 +125,7 @@ async def test_a_refused_transfer_leaves_a_quiet_mark_in_the_list(redis, console
     )
 
 
+@pytest.mark.soak
 async def test_suggested_actions_repeat_no_redis_url(redis, console, windows):
     put_all(redis, [conferenced(session_id(1))])
     page = await signed_in(windows, console)
@@ -129,6 +134,7 @@ async def test_suggested_actions_repeat_no_redis_url(redis, console, windows):
     await expect(page.locator(".suggestions")).not_to_contain_text("redis")
 
 
+@pytest.mark.soak
 async def test_without_live_calls_list_and_agents_show_the_newest_ended(redis, console, windows):
     at_ms = now_ms(redis)
     put_all(redis, [over(make_session(session_id(1)), at_ms - 90_000, lasted_ms=60_000)])

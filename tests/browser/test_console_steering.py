@@ -195,6 +195,7 @@ async def test_dead_letters_are_dropped_by_reason_and_only_as_many_as_were_shown
     assert redis.xlen(KEYS.dead) == 1
 
 
+@pytest.mark.soak
 async def test_the_line_to_type_names_options_as_the_command_line_does(console, windows):
     page = await browser_actions.signed_in(windows, console)
     fields = {"type": "transfer", "session": "CA1", "to": TARGET, "confirm": "true", "caller_id": "+12025550145"}

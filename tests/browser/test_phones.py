@@ -38,6 +38,7 @@ async def test_a_call_is_played_in_three_windows(stage, windows):
 SIZES = [{"width": 720, "height": 800}, {"width": 390, "height": 844}]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: str(size["width"]))
 async def test_the_ringing_phone_can_be_answered_without_scrolling(stage, windows, size):
     for name in ("bob", "carol", "erin", "frank"):
