@@ -74,6 +74,7 @@ def read_until(program, pattern):
     raise AssertionError(f"the demo ended before {pattern}: {lines} {program.stderr.read()}")
 
 
+@pytest.mark.soak
 def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
     (tmp_path / ".env").write_text("CONFERRAL_PREFIX={broken}\nTWILIO_NUMBER=12\n")
     with demo("--exit", "--pace", PACE, folders=folders, cwd=tmp_path) as program:

@@ -10,7 +10,7 @@ from tests.support.phones import busy, rings
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
 
 
-@pytest.mark.parametrize("visit", [1, 2])
+@pytest.mark.parametrize("visit", [1, pytest.param(2, marks=pytest.mark.soak)])
 async def test_fault_14_call_that_came_in_while_redis_was_down_is_known_once_it_is_back(durable_redis, visit):
     async with FaultSystem(durable_redis, CONFERRAL_SWEEP_INTERVAL=600) as system:
         system.agent_phone.script_in_turn(*[busy()] * (visit - 1), rings())

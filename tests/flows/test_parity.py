@@ -198,7 +198,7 @@ def wrong(kind: str) -> Iterator[Fields]:
             yield {name: text}
 
 
-@pytest.mark.parametrize("kind", kept(COMMANDS_BY_NAME, "add", "call"))
+@pytest.mark.parametrize("kind", kept(COMMANDS_BY_NAME, "add"))
 async def test_wrong_field_is_refused_in_the_same_words_by_every_way(system, kind):
     """Each of its fields, each kind of wrong value, sessions of no one; no one is dialed and no session opened."""
     customer, agent = await system.talking()

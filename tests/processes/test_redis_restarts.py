@@ -60,7 +60,7 @@ async def test_everything_acknowledged_is_there_after_redis_was_killed(durable_r
     await client.aclose()
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.soak), "after"])
 async def test_conversion_survives_redis_killed_around_the_redirect(durable_redis, moment):
     async with LocalSystem(durable_redis.url, CONFERRAL_CONVERT_TIMEOUT=5) as system:
         customer, agent = await system.talking()
@@ -78,19 +78,6 @@ async def test_conversion_survives_redis_killed_around_the_redirect(durable_redi
         assert session["party.agent.call_sid"] == agent.sid
         assert system.redirects_of(agent) == 1
         await system.ended_by_hang_up(agent, customer.sid, "agent-left")
-
-
-async def test_call_that_comes_in_while_redis_is_away_is_bridged_and_known_afterwards(durable_redis):
-    async with LocalSystem(durable_redis.url) as system:
-        durable_redis.kill()
-        customer = await system.customer_calls()
-        await system.sandbox.wait_until(lambda: customer.status == "in-progress", timeout_s=60)
-        assert "conferral_webhook_store_errors_total" in system.metrics.exposition().decode()
-        durable_redis.start()
-        # Twilio repeats what was answered 503, and the agent's callback opens the session.
-        await system.until(customer.sid, phase="connected")
-        await system.done("convert", customer.sid)
-        await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.soak

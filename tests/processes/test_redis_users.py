@@ -18,7 +18,13 @@ PASSWORD = "a-password"
 USERS = dict(re.findall(r"^ACL SETUSER (\w+) (.*)$", (ROOT / "docs" / "operating.md").read_text("utf-8"), re.MULTILINE))
 
 
-@pytest.fixture(params=found_programs())
+#: The first redis-server in every run, others in the long one.
+PROGRAMS = [
+    pytest.param(name, marks=[pytest.mark.soak] if number else []) for number, name in enumerate(found_programs())
+]
+
+
+@pytest.fixture(params=PROGRAMS)
 def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
     with RedisServer(found_programs()[request.param]) as server:
         with server.client() as admin:

@@ -1,5 +1,7 @@
 """Numbers that no one may dial, new area codes, and costly ranges: whole classes, by enumeration and generation."""
 
+from functools import cache, partial
+
 import phonenumbers
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +20,12 @@ SERVICES = {"500", "521", "522", "523", "524", "525", "526", "527", "528", "529"
             "844", "855", "866", "877", "888", "880", "881", "882", "883", "900"}  # fmt: skip
 
 
+allow_list = cache(partial(AllowList.from_setting, own_number=OWN_NUMBER))
+
+
 def allows(setting, address):
     try:
-        AllowList.from_setting(setting, OWN_NUMBER).check(parse_address(address))
+        allow_list(setting).check(parse_address(address))
     except AddressError:
         return False
     return True
