@@ -84,7 +84,6 @@ async def test_announcement_without_end_callback_fails_and_another_can_follow(sy
 UNREPORTED = {"rules": Behavior(announcement_failure="unreported"), "policy": {"announce_timeout_ms": 800}}
 
 
-@pytest.mark.examples(2)
 @pytest.mark.parametrize(
     "how", ["reported", pytest.param("unreported", marks=pytest.mark.system(speed=5.0, **UNREPORTED))]
 )

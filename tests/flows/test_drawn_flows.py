@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import documented_flows
 
-pytestmark = [pytest.mark.redis, pytest.mark.soak, pytest.mark.examples(len(documented_flows.FLOWS))]
+pytestmark = [pytest.mark.redis, pytest.mark.soak]
 
 
 @pytest.mark.parametrize("name", documented_flows.FLOWS)

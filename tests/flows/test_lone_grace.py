@@ -42,7 +42,6 @@ async def talk_on(crowd: GroupCall, other: CallHandle) -> None:
 
 
 @pytest.mark.parametrize("failures", [0, 5])
-@pytest.mark.examples(2)
 async def test_customer_who_talks_to_a_guest_whose_join_was_lost_is_not_hung_up(system, failures):
     crowd = await group(system)
     (guest,) = system.sandbox.add_foreign_calls(1)

@@ -74,7 +74,6 @@ async def test_customer_whom_a_late_redirect_brings_back_alone_is_hung_up(system
 
 @pytest.mark.system(rules=LISTED, **SWEEPS)
 @pytest.mark.parametrize("what", ["label", "company"])
-@pytest.mark.examples(2)
 async def test_customer_in_another_programs_hands_is_left_alone(system, what):
     """A conference's name proves nothing; and no one who talks there is hung up."""
     customer = await customer_is_moved_away(system)

@@ -45,7 +45,6 @@ async def is_left_alone(system: LocalSystem, call: CallHandle, session: str, rea
     "action",
     ["requested", pytest.param("lost", marks=pytest.mark.system(CONFERRAL_SWEEP_INTERVAL=0.4, rules=WITHOUT_ACTION))],
 )
-@pytest.mark.examples(2)
 async def test_bridged_customer_whom_another_program_moves_is_left_alone(system, action):
     customer, agent = await system.talking()
     move(customer)
@@ -62,7 +61,6 @@ async def test_bridged_customer_who_is_moved_without_any_callback_is_left_alone(
 
 
 @pytest.mark.parametrize("who", ["customer", "agent"])
-@pytest.mark.examples(2)
 async def test_either_party_of_an_outbound_bridge_may_be_moved_away(system, who):
     talk = await talking(system, "outbound")
     move(getattr(talk, who))
@@ -89,7 +87,6 @@ async def convert_while_another_program_moves(system, customer, agent, party, mo
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.examples(2)
 async def test_customer_who_is_moved_as_a_conversion_begins_is_not_hung_up(system, moment):
     customer, agent = await system.talking()
     await convert_while_another_program_moves(system, customer, agent, customer, moment)
@@ -103,7 +100,6 @@ async def test_customer_who_is_moved_as_a_conversion_begins_is_not_hung_up(syste
 
 
 @pytest.mark.parametrize("command", ["convert", "park", "consult"])
-@pytest.mark.examples(3)
 async def test_customer_who_is_moved_out_of_a_conference_is_left_alone(system, command):
     customer, agent = await system.converted()
     await system.eventually(system.under_way, "what a conversion sets is set", equals=0)

@@ -148,7 +148,6 @@ async def phone_calls(system, dialed, from_=f"sip:desk@{PHONES}", host="acme.sip
     "dialed, reached",
     [("4155550123", CUSTOMER), ("011442071234567", ""), ("1001", f"sip:1001@{PHONES}"), ("19005550143", "")],
 )  # fmt: skip
-@pytest.mark.examples(2)
 async def test_sip_phone_reaches_what_its_user_dials(redis_server, dialed, reached):
     async with system_with(redis_server) as system:
         if reached:

@@ -42,7 +42,6 @@ async def test_cancel_while_it_rings_stops_the_phone_before_the_customer_is_let_
     await trio.ended_by_hang_up(trio.agent, "agent-left")
 
 
-@pytest.mark.examples(2)
 @pytest.mark.parametrize("mode, start, script, reason", [
     ("consult", "bridged",     busy(),        "busy"),
     ("consult", "conferenced", refuses(),     "rejected"),
