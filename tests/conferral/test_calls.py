@@ -66,6 +66,19 @@ def test_done_command_reports_new_state_and_next_step(run, redis):
     assert published(redis) == [{"type": "convert", "session": AGENT_CALL, "id": "mine", "by": "cli"}]
 
 
+def test_begun_consult_reports_who_talks_and_who_is_on_hold(run, redis):
+    consult(redis)
+    decide(redis, "mine", "done")
+
+    ran = run("transfer", CALL, "--to", "+14155550145", "--mode", "consult", "--id", "mine")
+
+    assert ran.out.splitlines() == [
+        f"consulting; {CALL} is now transferring (consult)",
+        "agent client:alice and target +…45 are talking; customer +…23 is on hold",
+    ]
+    assert f"complete {CALL} (" in ran.err
+
+
 def test_done_command_shows_its_reason_and_returns_its_outcome_in_json(run, redis):
     put(redis, ended())
     decide(redis, "mine", "done")

@@ -119,8 +119,6 @@ async def test_a_wait_whose_time_is_up_is_no_failure(client, redis, status):
 @pytest.mark.parametrize(
     ("name", "given"),
     [
-        ("transfer", {"session": CALL, "to": "+14155550145", "mode": "cold"}),
-        ("transfer", {"session": CALL, "to": "+14155550145,+14155550145", "mode": "warm"}),
         ("transfer", {"session": CALL, "to": ["client:bob"], "mode": "warm"}),
         ("transfer", {"session": CALL, "to": 5, "mode": "warm"}),
         ("transfer", {"session": CALL, "to": b"client:bob", "mode": "warm"}),
@@ -131,15 +129,9 @@ async def test_a_wait_whose_time_is_up_is_no_failure(client, redis, status):
         ("end", {"session": 5}),
         ("end", {"session": CALL, "by": "x" * 65}),
         ("end", {"session": CALL, "by": 5}),
-        ("retrieve", {"session": CALL, "to": "+14155550145,+14155550146"}),
-        ("add", {"session": CALL, "to": "+14155550145", "party": "agent"}),
         ("hold", {"session": CALL, "party": "+14155550145"}),
-        ("announce", {"session": CALL}),
-        ("announce", {"session": CALL, "url": "tel:+14155550145"}),
-        ("record", {"session": CALL, "action": "rewind"}),
         ("end", {"session": "+14155550145"}),
         ("end", {"session": ""}),
-        ("end", {"session": CALL, "id": "a b"}),
     ],
 )
 async def test_impossible_command_is_refused_with_the_messages_of_the_stream_and_not_published(

@@ -41,14 +41,6 @@ async def test_id_that_is_the_name_of_a_strangers_conference_leads_to_a_conferen
     assert are_untouched()
 
 
-@pytest.mark.parametrize("sid", ["CA" + "7" * 32, "CF" + "7" * 32, "CS" + "7" * 32, "CA" + "7" * 32 + "-2"])
-async def test_id_in_the_form_of_a_sid_is_refused(system, sid):
-    """`show` and commands would take it for that call, conference, session, or visit."""
-    await system.rejected("session must not have the form of a SID", "call", sid, agent=AGENT, customer=CUSTOMER)
-    assert not system.sandbox.request_log.dials
-    assert not await system.session(sid)
-
-
 @pytest.mark.parametrize("session", [NAME])
 async def test_bridged_call_with_a_chosen_id_is_converted_into_a_conference_of_our_own(system, session):
     are_untouched = strangers(system, session)

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.support.entries import entry_of
-from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
+from tests.support.local_system import LocalSystem
 from tests.support.redis_server import BUNDLED
 
 pytestmark = pytest.mark.redis
@@ -26,38 +26,6 @@ async def redis_cli(system: LocalSystem, *arguments: str) -> list[str]:
 
 def pairs(lines: list[str]) -> dict[str, str]:
     return dict(zip(lines[::2], lines[1::2], strict=True))
-
-
-async def test_call_is_moved_inspected_and_ended_with_redis_cli_alone(system):
-    customer, agent = await system.talking()
-    entry = await redis_cli(system, "XADD", "conferral:commands", "*", "type", "convert", "session", agent.sid)
-    await system.until(customer.sid, state="conferenced")
-
-    session = pairs(await redis_cli(system, "HGETALL", system.keys.session(customer.sid)))
-    assert session["id"] == customer.sid
-    assert session["state"] == "conferenced"
-    assert session["phase"] == ""
-    assert session["direction"] == "inbound"
-    assert session["conference_sid"].startswith("CF")
-    assert session["party.customer.call_sid"] == customer.sid
-    assert session["party.customer.address"] == CUSTOMER
-    assert session["party.agent.call_sid"] == agent.sid
-    assert session["party.agent.address"] == AGENT
-    for party in ("customer", "agent"):
-        assert session[f"party.{party}.status"] == "connected"
-        assert session[f"party.{party}.held"] == session[f"party.{party}.muted"] == "false"
-        assert session[f"party.{party}.label"] == f"{party}-1"
-    assert session["created_at"].endswith("Z")
-    assert session["ended_at"] == session["end_reason"] == ""
-
-    outcome = pairs(await redis_cli(system, "HGETALL", system.keys.command(entry[0])))
-    assert outcome["status"] == "done"
-    assert outcome["session"] == customer.sid
-    assert await redis_cli(system, "GET", system.keys.call(agent.sid)) == [customer.sid]
-
-    await redis_cli(system, "XADD", "conferral:commands", "*", "type", "end", "session", customer.sid)
-    await system.until(customer.sid, state="ended")
-    await system.settled()
 
 
 async def test_group_shows_committed_position_and_lag_and_the_length_what_is_undecided(system):

@@ -9,11 +9,10 @@ from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.callback_urls import Wait
-from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks import responses
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import action_of, conference_of, dial_of, next_url, said, verbs
-from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, a_party, facts, fields, post, settings
+from tests.webhooks.webhook_helpers import CALLER, PUBLIC_URL, a_party, facts, fields, post
 
 DIRECTORY = """
 [destinations]
@@ -149,19 +148,6 @@ async def test_a_browser_opens_no_other_numbers_routing_by_what_it_says_that_it_
 
     (event,) = ingest.events
     assert (event.mode, event.agent_address, event.other_agents) == ("bridge", "+14155550123", ())
-
-
-async def test_a_directory_that_is_read_again_counts_from_the_next_call_on(open_client, ingest, write_directory):
-    named = write_directory(DIRECTORY)
-    directory = DirectoryFile(settings(**named))
-    client = await open_client(directory, **named)
-    await post(client, "/voice/conference", fields("call_arrives"))
-
-    write_directory('[inbound."+14155550100"]\nagents = ["client:zoe"]\n')
-    directory.reload()
-    await post(client, "/voice/conference", fields("call_arrives"))
-
-    assert [event.agent_address for event in ingest.events] == ["client:alice", "client:zoe"]
 
 
 # ---- the fallback ------------------------------------------------------------------------------------------------
