@@ -1,11 +1,12 @@
 """The control API in the webhooks application: authorization and errors."""
 
 import re
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from urllib.parse import unquote, urlsplit
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler as AiohttpHandler
 
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
@@ -52,17 +53,17 @@ def add_api(
     limiter = RedisLimiter(CONCURRENT_MAX, REDIS_DEADLINE_S)
     handlers = Handlers(settings, directory or DirectoryFile(settings), SessionQueries(client, keys), limiter, clock)
     bearer = BearerAuthenticator(settings.api_token, clock) if settings.api_token else None
-    paths: dict[str, dict[str, Route]] = {}
-    for route in ROUTES:
-        paths.setdefault(route.path, {})[route.method] = route
+    log_limit = LogRateLimit(clock)
     # A proxy may strip the public URL's path or keep it; both are served.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
-        for path, routes in paths.items():
-            answers = {method: (route, getattr(handlers, route.name)) for method, route in routes.items()}
+        for route in ROUTES:
             # Accept any text between two slashes; the handler rejects invalid ids.
-            pattern = re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
-            app.router.add_route(hdrs.METH_ANY, prefix + pattern, _make_handler(path, answers, bearer, metrics, clock))
-    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _answer_unmatched)
+            pattern = prefix + re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", route.path)
+            handler = _make_handler(route, getattr(handlers, route.name), bearer, metrics, clock, log_limit)
+            app.router.add_route(route.method, pattern, handler)
+            if route.method == hdrs.METH_GET:
+                app.router.add_route(hdrs.METH_HEAD, pattern, handler)
+    app.middlewares.append(_unmatched_as_json)
 
     async def stop_waiting(_app: web.Application) -> None:
         handlers.stop_waiting()
@@ -75,52 +76,51 @@ def add_api(
 
 
 def _make_handler(
-    path: str,
-    answers: dict[str, tuple[Route, Handler]],
+    route: Route,
+    answer: Handler,
     bearer: BearerAuthenticator | None,
     metrics: Metrics,
     clock: Clock,
+    log_limit: LogRateLimit,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    log_limit = LogRateLimit(clock)
-
-    def refuse(route: Route | None, error: RequestError) -> web.Response:
+    def refuse(error: RequestError) -> web.Response:
         # Anyone can send requests without a valid token: these are counted, but not logged individually.
-        is_logged = bearer is not None and route is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
-        template = route.template if route is not None else ""
-        if is_logged and (count := log_limit.count((template, error.type), REFUSALS_LOG_EVERY_S)):
-            log.info("api_refused", url_path=template, status=error.status, reason=error.type, count=count)
-        return error.response(docs=f"{ERRORS_PAGE}#{error.type}")
+        is_logged = bearer is not None and route.needs_token and error.type not in _WITHOUT_TOKEN
+        if is_logged and (count := log_limit.count((route.template, error.type), REFUSALS_LOG_EVERY_S)):
+            log.info("api_refused", url_path=route.template, status=error.status, reason=error.type, count=count)
+        return _refusal(error)
 
     async def handle(request: web.Request) -> web.Response:
         started_s = clock.monotonic_s()
-        method = hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method
-        route, handler = answers.get(method, (None, None))
-        template = route.template if route else path
         try:
-            if route is None or handler is None:
-                raise _wrong_method(answers)
-            response = await handler(await _parse_request(request, route, bearer))
+            response = await answer(await _parse_request(request, route, bearer))
         except RequestError as error:
-            response = refuse(route, error)
+            response = refuse(error)
         except BadCursorError as error:
-            response = refuse(route, RequestError(ErrorType.INVALID, str(error)))
+            response = refuse(RequestError(ErrorType.INVALID, str(error)))
         except StoreError as error:
-            log_unreachable(error, task="api", url_path=template)
-            response = refuse(route, RequestError(ErrorType.STORE, str(error)))
-        metrics.api_requests.labels(template, str(response.status)).observe(clock.monotonic_s() - started_s)
+            log_unreachable(error, task="api", url_path=route.template)
+            response = refuse(RequestError(ErrorType.STORE, str(error)))
+        metrics.api_requests.labels(route.template, str(response.status)).observe(clock.monotonic_s() - started_s)
         return response
 
     return handle
 
 
-async def _answer_unmatched(_request: web.Request) -> web.Response:
+@web.middleware
+async def _unmatched_as_json(request: web.Request, handler: AiohttpHandler) -> web.StreamResponse:
     """Answer a request without a route in JSON, unlogged: anyone can send it."""
-    error = RequestError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists all paths")
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return _refusal(RequestError(ErrorType.UNKNOWN, "no such path; GET /openapi.json lists the API's paths"))
+    except web.HTTPMethodNotAllowed as error:
+        allowed = tuple(sorted(error.allowed_methods - {hdrs.METH_HEAD}))
+        return _refusal(RequestError(ErrorType.METHOD, f"method not allowed; use {' or '.join(allowed)}", allowed))
+
+
+def _refusal(error: RequestError) -> web.Response:
     return error.response(docs=f"{ERRORS_PAGE}#{error.type}")
-
-
-def _wrong_method(allowed: Collection[str]) -> RequestError:
-    return RequestError(ErrorType.METHOD, f"method not allowed; use {' or '.join(allowed)}", tuple(allowed))
 
 
 async def _parse_request(request: web.Request, route: Route, bearer: BearerAuthenticator | None) -> ApiRequest:
