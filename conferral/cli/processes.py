@@ -61,17 +61,12 @@ def sandbox(
         int, typer.Option(metavar="PORT", help="Port to listen on; 0 picks a free one.", min=0, max=65535)
     ] = 8081,
     host: Host = "127.0.0.1",
-    console_url: Annotated[
-        str, typer.Option(metavar="URL", help="URL of the console, linked from the phones page.")
-    ] = "",
-    command_line: CommandLine = "conferral",
 ) -> None:
     """Run the sandbox: a local Twilio that calls no real phones.
 
     \b
     Examples:
       conferral sandbox
-      conferral sandbox --console-url http://127.0.0.1:8082/
       TWILIO_API_URL=http://127.0.0.1:8081 conferral webhooks
 
     It serves the REST API and TwiML, signs its callbacks, and has a page with phones that you control.
@@ -82,7 +77,7 @@ def sandbox(
     """
     from conferral.processes.pages import run_sandbox
 
-    raise typer.Exit(run_sandbox(host, port, console_url, command_line))
+    raise typer.Exit(run_sandbox(host, port))
 
 
 def console(

@@ -1,4 +1,7 @@
-"""Start the demo's Redis, sandbox, webhooks, workers, and console."""
+"""Start the demo's Redis, webhooks, workers, and console.
+
+The sandbox runs in the demo's own process, so that stories play its phones directly.
+"""
 
 import os
 import re
@@ -8,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +23,10 @@ from conferral.demo.subprocesses import Subprocess, Subprocesses, poll_until
 from conferral.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import make_redis_client
+from conferral.runtime import log
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
+from conferral.sandbox import Retention, Sandbox
 from conferral.storage.connection.client import store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import live_workers
@@ -44,7 +50,7 @@ PARTITIONS = 16
 #: Two, so that one takes over when the other is killed.
 WORKERS = ("worker-1", "worker-2")
 #: What each process logs once it listens: another program might answer on its port.
-READY = {"sandbox": "sandbox_started", "webhooks": "webhooks_listening", "console": "console_started"}
+READY = {"webhooks": "webhooks_listening", "console": "console_started"}
 #: Where `make` installs a redis-server if there is none on PATH.
 OWN_PROGRAMS = Path(sys.prefix) / "libexec" / "conferral"
 REDIS_VERSION_MIN = (6, 2)
@@ -143,8 +149,12 @@ def settings_of(redis_url: str, webhooks_url: str, sandbox_url: str) -> dict[str
     }
 
 
-async def start(children: Subprocesses) -> DemoEnvironment:
-    """Start everything; raise CommandNotDoneError if it isn't ready in time."""
+async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvironment, Sandbox]:
+    """Start everything; raise CommandNotDoneError if it isn't ready in time.
+
+    Args:
+        stack: Stops the sandbox; to be closed after the processes, which still use it.
+    """
     server = find_redis_server()
     path = children.folder / "redis.sock"
     url = f"unix://{path}"
@@ -156,23 +166,34 @@ async def start(children: Subprocesses) -> DemoEnvironment:
     await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
     settings = settings_of(url, webhooks_url, sandbox_url)
     stage = DemoEnvironment(children.folder, url, webhooks_url, sandbox_url, console_url, reader, settings)
-    commands = process_commands(stage, ports)
-    started = [children.start(name, command, settings) for name, command in commands.items()]
+    command_line = f"REDIS_URL={shlex.quote(url)} {own_command()}"  # for commands that the pages offer to copy
+    log.configure("console", stack.enter_context((children.folder / "sandbox.log").open("a")), process="sandbox")
+    sandbox = Sandbox(
+        account_sid=ACCOUNT_SID,
+        auth_token=AUTH_TOKEN,
+        api_key=(API_KEY, API_SECRET),
+        host=HOST,
+        port=ports[1],
+        console_url=stage.console_signed_in,
+        command_line=command_line,
+        retention=Retention(),
+    )
+    add_numbers(sandbox, webhooks_url)
+    await stack.enter_async_context(sandbox)
+    webhooks = _program("webhooks", "--port", str(ports[0]))
+    console = _program("console", "--port", str(ports[2]), "--token-in-lines", "--command-line", command_line)
+    started = [children.start("webhooks", webhooks, settings), children.start("console", console, settings)]
+    checks = {child.name: _has_logged(child, READY[child.name]) for child in started}
     started += [children.start(name, _program("worker"), settings, is_restarted=True) for name in WORKERS]
-    checks = {child.name: _has_logged(child, READY[child.name]) for child in started if child.name in READY}
     await _wait_until_ready(started, checks | {"the workers": lambda: _all_workers_run(reader)})
-    return stage
+    return stage, sandbox
 
 
-def process_commands(stage: DemoEnvironment, ports: tuple[int, ...]) -> dict[str, list[str]]:
-    """Return the commands of the processes that listen."""
-    webhooks, sandbox, console = map(str, ports)
-    for_hints = ("--command-line", f"REDIS_URL={shlex.quote(stage.redis_url)} {own_command()}")
-    return {
-        "sandbox": _program("sandbox", "--port", sandbox, "--console-url", stage.console_signed_in, *for_hints),
-        "webhooks": _program("webhooks", "--port", webhooks),
-        "console": _program("console", "--port", console, "--token-in-lines", *for_hints),
-    }
+def add_numbers(sandbox: Sandbox, webhooks_url: str) -> None:
+    """Let calls to the business, and from browsers, reach the webhooks."""
+    urls = {"voice_fallback_url": f"{webhooks_url}/voice/fallback", "status_callback": f"{webhooks_url}/voice/status"}
+    sandbox.add_number(characters.BUSINESS, name="alice", voice_url=f"{webhooks_url}/voice/inbound", **urls)
+    sandbox.add_application(APP_SID, voice_url=f"{webhooks_url}/voice/client", **urls)
 
 
 def _program(*arguments: str) -> list[str]:

@@ -2,15 +2,12 @@
 
 import asyncio
 import signal
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
-import aiohttp
-
 from conferral import output
-from conferral.demo import characters, closing_message
+from conferral.demo import closing_message
 from conferral.demo.environment import start
-from conferral.demo.phones import DemoPhones
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import Story
 from conferral.demo.subprocesses import Subprocesses, cancel_all
@@ -45,21 +42,24 @@ async def _run_and_clean_up(options: DemoOptions) -> None:
     loop = asyncio.get_running_loop()
     for number in _STOPS:
         loop.add_signal_handler(number, stop.set)
-    with Subprocesses() as children:
-        try:
-            await _run_until_over(children, stop, options)
-        finally:
-            # The terminal may be gone; stop the processes anyway.
-            with suppress(OSError):
-                output.print_note("stopping ...")
-            await children.stop()
+    async with AsyncExitStack() as stack:
+        with Subprocesses() as children:
+            try:
+                await _run_until_over(children, stack, stop, options)
+            finally:
+                # The terminal may be gone; stop the processes anyway.
+                with suppress(OSError):
+                    output.print_note("stopping ...")
+                await children.stop()
     with suppress(OSError):
         output.print_note("stopped; nothing is left behind")
 
 
-async def _run_until_over(children: Subprocesses, stop: asyncio.Event, options: DemoOptions) -> None:
+async def _run_until_over(
+    children: Subprocesses, stack: AsyncExitStack, stop: asyncio.Event, options: DemoOptions
+) -> None:
     """Run until the story ends, a signal arrives, or a process dies."""
-    story = asyncio.create_task(_run_story(children, stop, options))
+    story = asyncio.create_task(_run_story(children, stack, stop, options))
     stop_requested = asyncio.create_task(stop.wait())
     death = asyncio.create_task(children.wait_for_death())
     tasks = {story, stop_requested, death}
@@ -75,25 +75,23 @@ async def _run_until_over(children: Subprocesses, stop: asyncio.Event, options: 
         raise CommandNotDoneError(f"the demo's {error}") from error
 
 
-async def _run_story(children: Subprocesses, stop: asyncio.Event, options: DemoOptions) -> None:
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as http:
-        output.print_line("Conferral's demo: runs on this machine only, with no account and no real phones.")
-        stage = await start(children)
-        runner = ScenarioRunner(stage, DemoPhones(http, stage.sandbox_url), options.pace)
-        restarting = asyncio.create_task(children.restart_workers())
-        try:
-            await runner.script_all_phones()
-            await runner.phones.set_number(characters.BUSINESS, "alice", stage.webhooks_url)
-            output.print_line(f"Demo: {options.story.summary}")
-            await options.story.play(runner)
-            if not options.exit_after_story:
-                await runner.script_all_phones()
-                session_id = await runner.start_bridged_call()
-                await runner.set_phones_manual()
-                (stage.folder / closing_message.VARIABLES).write_text(closing_message.variables(stage, session_id))
-                for line in closing_message.lines(stage, [worker.process.pid for worker in children.workers]):
-                    output.print_line(line)
-                await stop.wait()
-        finally:
-            await cancel_all({restarting})
-            await stage.reader.client.aclose()
+async def _run_story(children: Subprocesses, stack: AsyncExitStack, stop: asyncio.Event, options: DemoOptions) -> None:
+    output.print_line("Conferral's demo: runs on this machine only, with no account and no real phones.")
+    stage, sandbox = await start(children, stack)
+    runner = ScenarioRunner(stage, sandbox, options.pace)
+    restarting = asyncio.create_task(children.restart_workers())
+    try:
+        runner.script_all_phones()
+        output.print_line(f"Demo: {options.story.summary}")
+        await options.story.play(runner)
+        if not options.exit_after_story:
+            runner.script_all_phones()
+            session_id = await runner.start_bridged_call()
+            runner.set_phones_manual()
+            (stage.folder / closing_message.VARIABLES).write_text(closing_message.variables(stage, session_id))
+            for line in closing_message.lines(stage, [worker.process.pid for worker in children.workers]):
+                output.print_line(line)
+            await stop.wait()
+    finally:
+        await cancel_all({restarting})
+        await stage.reader.client.aclose()

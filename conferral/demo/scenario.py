@@ -4,20 +4,22 @@ Each raises `CommandNotDoneError` if what it expects does not happen in time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from conferral import output
 from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment
 from conferral.demo.narrator import Narrator, narrating
-from conferral.demo.phones import DemoPhones, ScriptValue
 from conferral.demo.subprocesses import poll_until
 from conferral.errors import CommandNotDoneError
 from conferral.operations import wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.session_queries import ChangeFeed
+from conferral.sandbox import CallHandle, Sandbox
+from conferral.sandbox.model.audibility import Sound
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
 
@@ -39,33 +41,35 @@ class ScenarioRunner:
     """Plays scenarios at a given pace."""
 
     environment: DemoEnvironment
-    phones: DemoPhones
+    sandbox: Sandbox
     #: Factor by which pauses and ringing are shortened.
     pace: float = 1.0
 
-    async def script_all_phones(self) -> None:
+    def script_all_phones(self) -> None:
         """Name every phone, and let it answer and press 1 at the first prompt."""
         for address in characters.ANSWERING:
-            await self.phones.script(address, name=characters.name(address).removeprefix("the "))
-            await self.phone(address, answer_after_s=ANSWER_AFTER_S, keys=["1"])
+            self.sandbox.phone(address).name = characters.name(address).removeprefix("the ")
+            self.phone(address, answer_after_s=ANSWER_AFTER_S, keys="1")
 
-    async def set_phones_manual(self) -> None:
+    def set_phones_manual(self) -> None:
         """From here on, let some phones ring until the user answers them."""
         for address in characters.MANUAL_PHONES:
-            await self.phones.script(address, by_hand=True)
+            self.sandbox.set_manual(address, is_manual=True)
 
-    async def phone(self, address: str, **does: ScriptValue) -> None:
+    def phone(self, address: str, **does: Any) -> None:
         """Script a phone; floats are times in seconds at normal pace."""
         timed = {"ring_after_s": RING_AFTER_S, **does}
-        script = {name: at / self.pace if isinstance(at, float) else at for name, at in timed.items()}
-        await self.phones.script(address, **script)
+        script: dict[str, Any] = {name: at / self.pace if isinstance(at, float) else at for name, at in timed.items()}
+        self.sandbox.phone(address).script(**script)
+        self.sandbox.notify()
 
     @asynccontextmanager
     async def call_in(self) -> AsyncIterator["Scenario"]:
         """Let a customer call, and alice answer."""
         caller, number = map(wording.display_address, (characters.CUSTOMER, characters.BUSINESS))
         output.print_line(f"customer {caller} calls {number}; alice is dialed")
-        async with self.narrated(await self.phones.call(characters.CUSTOMER, characters.BUSINESS)) as play:
+        call = await self.sandbox.call_in(characters.CUSTOMER, characters.BUSINESS)
+        async with self.narrated(call.sid) as play:
             await play.wait_until_answered()
             yield play
 
@@ -78,7 +82,7 @@ class ScenarioRunner:
 
     async def start_bridged_call(self) -> str:
         """Start a call without narrating it; return its session's id."""
-        session_id = await self.phones.call(characters.CUSTOMER, characters.BUSINESS)
+        session_id = (await self.sandbox.call_in(characters.CUSTOMER, characters.BUSINESS)).sid
         narrator = Narrator(ChangeFeed(self.environment.reader, session_id))
         await Scenario(self, session_id, narrator).wait_until_answered()
         return session_id
@@ -93,7 +97,7 @@ class ScenarioRunner:
         """Wait until no call is left."""
 
         async def all_calls_ended() -> bool:
-            return not await self.phones.live_calls()
+            return not self.sandbox.model.state.live_calls
 
         if not await poll_until(all_calls_ended, STEP_S):
             raise CommandNotDoneError("the session has ended, but calls are left")
@@ -156,7 +160,8 @@ class Scenario:
         async def all_hear_as_expected() -> bool:
             people = await self._people_by_call()
             hears.clear()
-            hears.update(await self.runner.phones.heard_now(people))
+            sounds = {name: self.runner.sandbox.model.audibility.current(sid) for sid, name in people.items()}
+            hears.update((name, _heard_text(sound, people)) for name, sound in sounds.items() if sound)
             return hears.keys() == expected.keys() and all(
                 _is_as_expected(what, expected[name]) for name, what in hears.items()
             )
@@ -168,18 +173,19 @@ class Scenario:
         for line in [whole] if len(whole) <= HEARD_WIDTH else lines:
             await self.narrator.add_observation(line)
 
-    async def act(self, party: str, action: str, **body: str) -> None:
-        """Let a party's phone `hangup`, or `press` `digits`."""
-        await self.runner.phones.act((await self._session()).parties[party].call_sid, action, **body)
+    async def call_of(self, party: str) -> CallHandle:
+        """Return a party's call, as its phone sees it."""
+        return self.runner.sandbox.call((await self._session()).parties[party].call_sid)
 
     async def end(self, party: str, sentence: str) -> None:
         """Announce this, and hang up a party's phone, which ends the call."""
         await self.talk()
         await self.narrator.announce(sentence)
-        await self.act(party, "hangup")
+        (await self.call_of(party)).hang_up()
         await self.wait_until("the end", lambda it: it.is_ended)
         await self.runner.wait_until_idle()
-        await self.narrator.add_observation(f"calls left at the local Twilio: {await self.runner.phones.live_calls()}")
+        left = len(self.runner.sandbox.model.state.live_calls)
+        await self.narrator.add_observation(f"calls left at the local Twilio: {left}")
 
     async def wait_until_answered(self) -> None:
         """Wait until the agent has answered."""
@@ -197,8 +203,13 @@ class Scenario:
 
     async def heard_no_one_text(self, party: str, since_s: float) -> str:
         """Return how long a party has heard no one, in ms with the unit."""
-        call_sid = (await self._session()).parties[party].call_sid
-        return f"{await self.runner.phones.heard_no_one_s(call_sid, since_s) * 1000:.0f} ms"
+        now_s = self.runner.sandbox.now_s
+        heard_s = sum(
+            max(0.0, (it.until_s or now_s) - max(it.since_s, since_s))
+            for it in (await self.call_of(party)).sounds_heard
+            if it.sound.kind != "parties"
+        )
+        return f"{heard_s * 1000:.0f} ms"
 
     async def _session(self) -> Session:
         return await self.runner.environment.reader.read_session(self.session_id)
@@ -210,3 +221,13 @@ class Scenario:
 
 def _is_as_expected(what: str, expected: str) -> bool:
     return what == expected or (expected == ANYTHING and what != "silence")
+
+
+def _heard_text(sound: Sound, people: Mapping[str, str]) -> str:
+    """Return what a person hears; `people` are names by call."""
+    if sound.kind == "parties":
+        others = sorted(people.get(sid, "an unknown party") for sid in sound.parties)
+        return wording.join_names([*others, "a phone ringing"] if sound.ringing else others)
+    if sound.kind == "speech":
+        return f'"{sound.content}"'
+    return "a phone ringing" if str(sound) == "ringback" else sound.kind

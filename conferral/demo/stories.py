@@ -38,7 +38,7 @@ async def _warm(runner: ScenarioRunner) -> None:
 
 
 async def _blind(runner: ScenarioRunner) -> None:
-    await runner.phone(BOB, answer_after_s=LATE_ANSWER_AFTER_S)
+    runner.phone(BOB, answer_after_s=LATE_ANSWER_AFTER_S)
     async with runner.call_in() as play:
         await play.set_people(target="bob")
         command = await play.begin("alice transfers the customer", "transfer", to=BOB, mode="blind")
@@ -60,7 +60,7 @@ async def _outbound(runner: ScenarioRunner) -> None:
 
 async def _several(runner: ScenarioRunner) -> None:
     for address in (BOB, CAROL):  # they press no key by themselves
-        await runner.phone(address, answer_after_s=ANSWER_AFTER_S)
+        runner.phone(address, answer_after_s=ANSWER_AFTER_S)
     async with runner.call_in() as play:
         await play.set_people(**{"target-1": "bob", "target-2": "carol"})
         command = await play.begin(
@@ -69,7 +69,7 @@ async def _several(runner: ScenarioRunner) -> None:
         question = '"Press 1 to take the call."'
         await play.expect_heard(customer="alice", alice=THE_CUSTOMER, bob=question, carol=question)
         await play.narrator.announce("carol presses 1 before bob does")
-        await play.act("target-2", "press", digits="1")
+        (await play.call_of("target-2")).press("1")
         await play.finish(command)
         await play.expect_talk(THE_CUSTOMER, "alice", "carol")
         await play.set_people(target="carol")
@@ -124,7 +124,7 @@ def _is_heard_by_all(session: Session) -> bool:
 
 async def _convert_measured(play: Scenario) -> None:
     await play.expect_talk(THE_CUSTOMER, "alice")
-    since_s = await play.runner.phones.now_s()
+    since_s = play.runner.sandbox.now_s
     await play.do("command", "convert")
     await play.expect_talk(THE_CUSTOMER, "alice")
     customer, agent = await play.heard_no_one_text("customer", since_s), await play.heard_no_one_text("agent", since_s)
@@ -152,7 +152,7 @@ async def _complete(play: Scenario) -> None:
 
 
 async def _fail_and_recall(play: Scenario, agent: str) -> None:
-    await play.runner.phone(CAROL, outcome="busy", times=1)  # and answers later calls
+    play.runner.phone(CAROL, outcome="busy", times=1)  # and answers later calls
     await play.set_people(target="carol")
     await play.do(f"{agent} transfers the customer", "transfer", "busy", to=CAROL, mode="blind")
     why = '"Your call is coming back to you. The other line is busy."'

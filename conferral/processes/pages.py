@@ -82,7 +82,7 @@ async def _serve_console(
     return 0
 
 
-def run_sandbox(host: str, port: int, console_url: str = "", command_line: str = "conferral") -> int:
+def run_sandbox(host: str, port: int) -> int:
     """Run the sandbox; return the exit code, or raise SettingsError."""
     settings = load(SandboxSettings)
     if not is_loopback(host):  # the control routes are unauthenticated
@@ -90,9 +90,7 @@ def run_sandbox(host: str, port: int, console_url: str = "", command_line: str =
     require_free_port(host, port)
     require_own_token(settings, host, port)
     configure_log(settings, "sandbox")
-    return lifecycle.run(
-        lambda stop: _serve_sandbox(settings, host, port, stop, console_url=console_url, command_line=command_line)
-    )
+    return lifecycle.run(lambda stop: _serve_sandbox(settings, host, port, stop))
 
 
 def require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
@@ -113,9 +111,7 @@ def require_own_token(settings: SandboxSettings, host: str, port: int) -> None:
     raise SettingsError((problem,))
 
 
-async def _serve_sandbox(
-    settings: SandboxSettings, host: str, port: int, stop: asyncio.Event, *, console_url: str, command_line: str
-) -> int:
+async def _serve_sandbox(settings: SandboxSettings, host: str, port: int, stop: asyncio.Event) -> int:
     # Ignore half a pair: the processes that would use the API key refuse it and name the missing setting.
     secret = settings.api_secret.get_secret_value() if settings.api_secret else ""
     sandbox = Sandbox(
@@ -124,8 +120,7 @@ async def _serve_sandbox(
         api_key=(settings.api_key, secret) if settings.api_key and secret else None,
         host=host,
         port=port,
-        console_url=console_url,
-        command_line=command_line,
+        command_line="conferral",
         retention=Retention(),  # it may run for days
     )
     if base := settings.public_url:

@@ -4,12 +4,10 @@ import re
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment
-from conferral.demo.phones import DemoPhones
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import STORIES
 from conferral.errors import CommandNotDoneError
@@ -33,7 +31,7 @@ NARRATED = {"supervise": ["dave is heard only by alice", "everyone hears dave"]}
 @asynccontextmanager
 async def runner_for(redis_url):
     """What a demo would set up, in one process."""
-    async with LocalSystem(redis_url, speed=SPEED, policy=PATIENT) as system, aiohttp.ClientSession() as http:
+    async with LocalSystem(redis_url, speed=SPEED, policy=PATIENT) as system:
         stage = DemoEnvironment(
             folder=Path("/"),
             redis_url=system.redis_url,
@@ -42,9 +40,11 @@ async def runner_for(redis_url):
             console_url="http://127.0.0.1:8082",
             reader=SessionQueries(system.client, system.keys),
         )
-        runner = ScenarioRunner(stage, DemoPhones(http, system.sandbox.url), PACE)
-        await runner.script_all_phones()
-        await runner.phones.set_number(characters.BUSINESS, "alice", system.public_url)
+        runner = ScenarioRunner(stage, system.sandbox, PACE)
+        runner.script_all_phones()
+        voice_url = f"{system.public_url}/voice/inbound"
+        status_url = f"{system.public_url}/voice/status"
+        system.sandbox.add_number(characters.BUSINESS, name="alice", voice_url=voice_url, status_callback=status_url)
         yield runner
         await system.settled()
         assert not system.sandbox.request_log.debugger
@@ -75,7 +75,7 @@ async def test_demo_flow_runs_to_its_end_and_leaves_no_call(redis_server, capsys
 @pytest.mark.redis
 async def test_failing_demo_flow_says_what_should_have_happened(redis_server):
     async with runner_for(redis_server.url) as runner, runner.call_in() as play:
-        await runner.phone(characters.BOB, outcome="busy")
+        runner.phone(characters.BOB, outcome="busy")
         with pytest.raises(CommandNotDoneError, match="transfer failed: busy"):
             await play.do("alice tries", "transfer", to=characters.BOB, mode="warm")
         await play.end("agent", "alice hangs up")
