@@ -15,12 +15,9 @@ from conferral.runtime.containment import ItemKind, contain, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import (
     ConferralError,
-    OutcomeUnknownError,
-    ProviderBusyError,
     ProviderError,
     ProviderGoneError,
     ProviderRefusedError,
-    ProviderUnreachableError,
 )
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound
@@ -38,14 +35,12 @@ PAGE_SIZE = 1_000
 PAGES_MAX = 100
 #: Pause between two pages, seconds: the account's calls need its rate limit.
 PAGE_PAUSE_S = 0.1
-#: Consecutive 429 responses to wait out (count).
-REFUSALS_MAX = 4
 #: Retries of a page that failed (count): an aborted sweep delays what it would have found.
-FAILURES_MAX = 2
-#: Longest first wait after a 429 without Retry-After, seconds; doubles each time.
-REFUSED_WAIT_S = 1.0
+RETRIES_MAX = 4
+#: Longest first wait without Retry-After, seconds; doubles each time.
+RETRY_WAIT_S = 1.0
 #: A longer Retry-After is not waited out, because the next sweep comes anyway.
-REFUSED_WAIT_MAX_S = 15.0
+RETRY_AFTER_MAX_S = 15.0
 #: In the order of a call's life: a call that advances meanwhile is in one list. Source: Twilio docs, Call resource.
 LIVE_CALL_STATUSES = ("queued", "ringing", "in-progress")
 #: Most records read of one page (count), in case a page never ends.
@@ -223,7 +218,7 @@ class _PagedRead:
             if self.pages >= self.pages_max:
                 self.is_complete = False
                 return
-            page = await self._with_retries(request)
+            page = await self._page(request)
             if page is None:
                 return
             self.pages += 1
@@ -254,31 +249,19 @@ class _PagedRead:
             if not isinstance(failure.error, ProviderError):
                 log_unexpected(ItemKind.SWEEP, self.metrics, failure.error, task="sweep")
 
-    async def _with_retries(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
+    async def _page(self, request: Callable[[], Awaitable[Page | None]]) -> Page | None:
         """Return one page, with backoff and retries; None ends the list."""
-        refusals = failures = 0
-        while True:
+        for retries in range(RETRIES_MAX + 1):
             self.check()
-            page: Page | None = None
             try:
-                with contain(ItemKind.SWEEP, self.metrics, passing=(ConferralError,), task="sweep") as boundary:
-                    page = await send(request())
-            except ProviderBusyError as error:
-                refusals += 1
-                if refusals > REFUSALS_MAX or error.retry_after_s > REFUSED_WAIT_MAX_S:
+                with contain(ItemKind.SWEEP, self.metrics, passing=(ConferralError,), task="sweep"):
+                    return await send(request())
+                self.is_complete = False
+                break
+            except ProviderError as error:
+                is_final = isinstance(error, ProviderRefusedError) or retries == RETRIES_MAX
+                if is_final or error.retry_after_s > RETRY_AFTER_MAX_S:
                     raise
-                await self.sleep(error.retry_after_s or self._wait_s(refusals))
-            except (OutcomeUnknownError, ProviderUnreachableError):
-                failures += 1
-                if failures > FAILURES_MAX:
-                    raise
-                await self.sleep(self._wait_s(failures))
-            else:
-                if boundary.unexpected is not None:
-                    self.is_complete = False
-                return page
-
-    def _wait_s(self, times: int) -> float:
-        """Return the backoff in seconds: random, and doubled each time."""
-        doubled_s = REFUSED_WAIT_S * 2.0 ** (times - 1)
-        return self.rng.uniform(doubled_s / 2, doubled_s)
+                wait_s = RETRY_WAIT_S * 2.0**retries
+                await self.sleep(error.retry_after_s or self.rng.uniform(wait_s / 2, wait_s))
+        return None

@@ -243,8 +243,8 @@ async def test_page_that_failed_to_load_is_requested_again_after_a_pause(
         ([TOO_MANY] * 9, 5),
         ([ProviderBusyError(http_status=429, retry_after_s=15.5)], 1),
         ([ProviderRefusedError(http_status=401, code=20003)], 1),
-        ([OutcomeUnknownError(http_status=503)] * 9, 3),
-        ([ProviderUnreachableError()] * 9, 3),
+        ([OutcomeUnknownError(http_status=503)] * 9, 5),
+        ([ProviderUnreachableError()] * 9, 5),
     ],
     ids=["busy-for-long", "busy-for-longer-than-15-s", "denied", "unavailable", "unreachable"],
 )
