@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from conferral.console.dashboard import CachedLog, Dashboard, LogCache
+from conferral.console.dashboard import Dashboard
 from conferral.console.messages import attention_mark, encode_message, encode_message_with_lists, redact_fields
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import CachedSession, SessionFeed
+from conferral.console.session_log import SessionLog
 from conferral.operations import explanation, replay, session_summary, wording
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.command_forms import CommandForm, command_forms
@@ -87,7 +88,6 @@ class SessionDetailView(View):
         self,
         feed: SessionFeed,
         redis: RedisAccess,
-        log_cache: LogCache,
         clock: Clock,
         named: str,
         *,
@@ -97,7 +97,6 @@ class SessionDetailView(View):
     ) -> None:
         self._feed = feed
         self._redis = redis
-        self._log_cache = log_cache
         self._clock = clock
         #: The session's id, or the SID of one of its calls.
         self._named = named
@@ -110,12 +109,9 @@ class SessionDetailView(View):
         self._partition = 0
         self._seen_revision = -1
         self._next_read_s = 0.0
-        self._log = CachedLog("", full=full)
-        #: Log entries sent to the page (count), None before the first message; and the log's generation then.
-        self._sent_entries: int | None = None
-        self._log_generation = 0
-        #: What the last message was built from: hash, number of log entries, and the log's generation.
-        self._seen: tuple[Fields, int, int] = ({}, 0, 0)
+        self._log = SessionLog("", after=after, full=full)
+        #: The hash from which the last message was built.
+        self._seen: Fields = {}
 
     async def new_messages(self) -> list[bytes]:
         """Return the session if it has changed, and new log entries."""
@@ -125,8 +121,7 @@ class SessionDetailView(View):
             return []
         if not self._id:
             self._id = await self._redis.run(self._find_session)
-            self._log = self._log_cache.get(self._id, full=self._full)
-            self._log_generation = self._log.generation
+            self._log = SessionLog(self._id, after=self._after, full=self._full)
         messages = await self._read_messages()
         self._seen_revision, self._next_read_s = revision, now_s + READ_EVERY_S
         return messages
@@ -141,34 +136,14 @@ class SessionDetailView(View):
         if not self._id:
             return self._if_changed(encode_message("session", id=self._named, asked=self._named, known=False))
         session = await self._redis.run(lambda reader: reader.read_session(self._id))
-        await self._log.read(self._redis)
         if not session.is_known:
-            self._seen = ({}, 0, 0)
+            self._seen = {}
             return self._if_changed(encode_message("session", id=self._id, asked=self._named, known=False))
-        log_messages = self._new_log_messages()
-        seen = (session.fields, len(self._log.log), self._log.generation)
-        if self._as_of is not None and seen == self._seen:
+        log_messages = await self._log.new_messages(self._redis)
+        if self._as_of is not None and not log_messages and session.fields == self._seen:
             return []  # a past version doesn't change, and is expensive to compute
-        self._seen = seen
+        self._seen = session.fields
         return self._if_changed(self._session_message(session)) + log_messages
-
-    def _new_log_messages(self) -> list[bytes]:
-        """Return the message with new and updated timeline entries."""
-        history = self._log
-        known = self._entries_page_has() if self._sent_entries is None else self._sent_entries
-        if self._log_generation != history.generation:
-            known = 0
-        elif known == len(history.log):
-            return []
-        self._sent_entries, self._log_generation = len(history.log), history.generation
-        lists = {"entries": history.messages_after(known)}
-        # With `whole`, the page replaces its entries.
-        return [encode_message_with_lists("log", lists, id=self._id, whole=known == 0)]
-
-    def _entries_page_has(self) -> int:
-        """Return how many entries the page has kept; 0 if its last is gone."""
-        ids = [entry.entry_id for entry in self._log.log]
-        return ids.index(self._after) + 1 if self._after in ids else 0
 
     def _session_message(self, session: StoredSession) -> bytes:
         if self._as_of is not None:
@@ -349,7 +324,6 @@ class ViewFactory:
         self.redis = redis
         self._dashboard = dashboard
         self._clock = clock
-        self._log_cache = LogCache()
 
     def make(self, message: Mapping[str, Any]) -> View:
         """Return the requested view with the summary, or raise BadMessageError."""
@@ -367,7 +341,6 @@ class ViewFactory:
                 return SessionDetailView(
                     self.feed,
                     self.redis,
-                    self._log_cache,
                     self._clock,
                     named,
                     after=read_text(message, "after"),

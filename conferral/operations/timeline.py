@@ -87,8 +87,6 @@ class Timeline:
 
     def __init__(self, *, full: bool = False) -> None:
         self.entries: list[TimelineEntry] = []
-        #: For each entry, the index of the log entry that last updated it: itself, or an effect's outcome.
-        self.completed_by: list[int] = []
         self._full = full
         #: Requests without an outcome by id, each with the index of the entry that emitted it.
         self._open: dict[str, tuple[int, EffectRequest]] = {}
@@ -105,13 +103,11 @@ class Timeline:
                 moment, settled = self.entries[requester], _with_outcome(request, entry, at_ms)
                 effects = tuple(settled if one.id == settled.id else one for one in moment.effects)
                 self.entries[requester] = replace(moment, effects=effects)
-                self.completed_by[requester] = index
                 changed.add(requester)
                 requested_by = moment.entry_id
             moment = _timeline_entry(entry, at_ms, self._before_ms, requested_by, full=self._full)
             self._open |= {one.id: (index, one) for one in moment.effects}
             self.entries.append(moment)
-            self.completed_by.append(index)
             changed.add(index)
             self._before_ms = at_ms or self._before_ms
         return changed
