@@ -3,9 +3,11 @@
 import asyncio
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from conferral.console.dashboard import Dashboard
 from conferral.console.messages import attention_mark, encode_message, encode_message_with_lists, redact_fields
@@ -25,9 +27,36 @@ from conferral.storage.codecs.session_codec import StoredSession, stored_session
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.queries.dead_letters import REASON_MAX
 
+_Id = Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$", max_length=64)]
 
-class BadMessageError(ValueError):
-    """A page's message is invalid; the text says why."""
+
+class PageMessage(BaseModel):
+    """A page's message: the view that it shows, or a command to follow."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    view: Literal["sessions", "session", "health", "dead"] | None = None
+    #: Whether numbers are shown in full, and whether the list has ended sessions.
+    full: bool = False
+    ended: bool = False
+    #: The session's id, or a call SID.
+    id: _Id | None = None
+    #: The last log entry that the page has, and the version to show.
+    after: Annotated[str, Field(max_length=64)] = ""
+    as_of: Annotated[int, Field(ge=0, lt=10**15)] | None = None
+    #: Of the dead letters to show; all if empty.
+    reason: Annotated[str, Field(max_length=REASON_MAX)] = ""
+    follow: _Id | None = None
+    #: The followed command's kind.
+    type: Annotated[str, Field(max_length=32)] = ""
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.follow is None and self.view is None:
+            raise ValueError("view or follow is missing")
+        if self.view == "session" and self.id is None:
+            raise ValueError("id is missing")
+        return self
 
 
 class View(ABC):
@@ -48,30 +77,6 @@ class View(ABC):
         return [message]
 
 
-def read_text(message: Mapping[str, Any], name: str, most: int = 64) -> str:
-    """Return a string field, empty if missing, or raise BadMessageError."""
-    value = message.get(name, "")
-    if not isinstance(value, str) or len(value) > most:
-        raise BadMessageError(f"{name}: must be text of at most {most} characters")
-    return value
-
-
-def read_flag(message: Mapping[str, Any], name: str) -> bool:
-    """Return a boolean field, false if missing, or raise BadMessageError."""
-    value = message.get(name, False)
-    if not isinstance(value, bool):
-        raise BadMessageError(f"{name}: must be true or false")
-    return value
-
-
-def read_count(message: Mapping[str, Any], name: str) -> int | None:
-    """Return a count field, None if missing, or raise BadMessageError."""
-    value = message.get(name)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 10**15):
-        raise BadMessageError(f"{name}: must be an integer, 0 or more")
-    return value
-
-
 #: Read interval without commits in its partition: sentences with times grow stale.
 READ_EVERY_S = 2.0
 #: Parties between which the page draws who hears whom (count, as in parts/parties.js).
@@ -84,32 +89,22 @@ _SID = re.compile(r"(CA|CF)[0-9a-fA-F]{32}")
 class SessionDetailView(View):
     """One session as sent to one page."""
 
-    def __init__(
-        self,
-        feed: SessionFeed,
-        redis: RedisAccess,
-        clock: Clock,
-        named: str,
-        *,
-        after: str,
-        as_of: int | None,
-        full: bool,
-    ) -> None:
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock, message: PageMessage) -> None:
         self._feed = feed
         self._redis = redis
         self._clock = clock
         #: The session's id, or the SID of one of its calls.
-        self._named = named
+        self._named = message.id or ""
         #: Id of the last log entry that the page has; empty for none.
-        self._after = after
+        self._after = message.after
         #: The version to show; None for the current one.
-        self._as_of = as_of
-        self._full = full
+        self._as_of = message.as_of
+        self._full = message.full
         self._id = ""
         self._partition = 0
         self._seen_revision = -1
         self._next_read_s = 0.0
-        self._log = SessionLog("", after=after, full=full)
+        self._log = SessionLog("", after="", full=self._full)
         #: The hash from which the last message was built.
         self._seen: Fields = {}
 
@@ -325,34 +320,20 @@ class ViewFactory:
         self._dashboard = dashboard
         self._clock = clock
 
-    def make(self, message: Mapping[str, Any]) -> View:
-        """Return the requested view with the summary, or raise BadMessageError."""
+    def make(self, message: PageMessage) -> View:
+        """Return the requested view with the summary."""
         return _WithSummary(self._make(message), self.feed, self._dashboard)
 
-    def _make(self, message: Mapping[str, Any]) -> View:
-        full = read_flag(message, "full")
-        match message.get("view"):
-            case "sessions":
-                return SessionListView(self.feed, with_ended=read_flag(message, "ended"), full=full)
+    def _make(self, message: PageMessage) -> View:
+        match message.view:
             case "session":
-                named = read_text(message, "id")
-                if not NAME_PATTERN.fullmatch(named):
-                    raise BadMessageError("id: must be a session's id or a call SID")
-                return SessionDetailView(
-                    self.feed,
-                    self.redis,
-                    self._clock,
-                    named,
-                    after=read_text(message, "after"),
-                    as_of=read_count(message, "as_of"),
-                    full=full,
-                )
+                return SessionDetailView(self.feed, self.redis, self._clock, message)
             case "health":
                 return HealthView(self._dashboard)
             case "dead":
-                return DeadLettersView(self.redis, self._clock, read_text(message, "reason", REASON_MAX), full=full)
+                return DeadLettersView(self.redis, self._clock, message.reason, full=message.full)
             case _:
-                raise BadMessageError("view: must be sessions, session, health or dead")
+                return SessionListView(self.feed, with_ended=message.ended, full=message.full)
 
 
 class HealthView(View):

@@ -8,17 +8,16 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-import orjson
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
+from pydantic import ValidationError
 
 from conferral.console.commands import CommandTracker
 from conferral.console.messages import encode_message
-from conferral.console.views import BadMessageError, View, ViewFactory
+from conferral.console.views import PageMessage, View, ViewFactory
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.server import close_in_time
-from conferral.statemachine.ids import NAME_PATTERN
 from conferral.storage.codecs.timestamps import to_iso
 
 log = structlog.get_logger()
@@ -94,23 +93,17 @@ class PageSocket:
 
     def _receive(self, data: object) -> None:
         try:
-            message = _parse_message(data)
-            if "follow" in message:
-                self._track_command(message)
+            message = PageMessage.model_validate_json(data if isinstance(data, str) else "")
+        except ValidationError as error:
+            self._errors.append(encode_message("error", reason=_describe(error)))
+            del self._errors[ERRORS_MAX:]
+        else:
+            if message.follow is not None:
+                self._tracker.add(message.follow, message.type)
             else:
                 self._view = self._views.make(message)
                 self._feed.subscribe(self._wake, with_ended=self._view.with_ended)
-        except BadMessageError as error:
-            self._errors.append(encode_message("error", reason=str(error)))
-            del self._errors[ERRORS_MAX:]
         self._wake.set()
-
-    def _track_command(self, message: dict[str, Any]) -> None:
-        command_id = message["follow"]
-        if not isinstance(command_id, str) or not NAME_PATTERN.fullmatch(command_id):
-            raise BadMessageError("follow: must be a command's id")
-        type_ = message.get("type", "")
-        self._tracker.add(command_id, type_[:32] if isinstance(type_, str) else "")
 
     async def _send_changes(self) -> None:
         try:
@@ -190,11 +183,7 @@ class PageSocket:
         await self._socket.send_frame(message, WSMsgType.TEXT)
 
 
-def _parse_message(data: object) -> dict[str, Any]:
-    try:
-        message = orjson.loads(data) if isinstance(data, str) else None
-    except orjson.JSONDecodeError:
-        message = None
-    if not isinstance(message, dict):
-        raise BadMessageError("a message must be a JSON object")
-    return message
+def _describe(error: ValidationError) -> str:
+    """Return what is wrong with a message, without quoting it."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
