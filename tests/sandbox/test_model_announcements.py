@@ -112,21 +112,6 @@ def test_announcement_failure_may_go_unreported() -> None:
     assert (story.hears(first), "announcement-fail" in story.events()) == ({second}, False)
 
 
-@pytest.mark.parametrize(("rule", "expected"), [("ended", 1), ("unreported", 0)])
-def test_announcement_end_may_omit_a_participant_who_left(rule: str, expected: int) -> None:
-    story = ModelScenario(Behavior(announcement_of_a_leaver=rule))
-    first = story.member()
-    story.member()
-    announce(story, to=first)
-    story.serve("/announce", SAY)
-
-    story.hangs_up(first)
-    story.passes(10.0)
-
-    ends = [dict(it.params) for it in story.callbacks if it.event == "announcement-end"]
-    assert (len(ends), any("CallSid" in it for it in ends)) == (expected, False)
-
-
 def test_announcement_to_all_continues_when_the_first_listener_leaves(story: ModelScenario) -> None:
     first, second = story.member(), story.member()
     announce(story)

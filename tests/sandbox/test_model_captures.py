@@ -50,17 +50,15 @@ def test_dial_to_sip_reports_its_response(story: ModelScenario) -> None:
         ("<Number>+14155550199</Number>", "", "13224"),
     ],
 )
-@pytest.mark.parametrize("is_reported", [True, False])
-def test_action_of_a_failed_dial_may_name_the_error(to: str, attributes: str, code: str, is_reported: bool) -> None:
-    story = ModelScenario(replace(Behavior(), dial_errors_reported=is_reported))
+def test_action_of_a_failed_dial_names_the_error(story: ModelScenario, to: str, attributes: str, code: str) -> None:
     story.call_in(bridge_twiml(to, f'action="/action" {attributes}'))
     for ring in story.rings:
         story.happens(PhoneFails(ring.call_sid))
 
     action = story.sent_to("/action")
     assert action["DialCallStatus"] == "failed"
-    assert action.get("ErrorCode") == (code if is_reported else None)
-    assert ("ErrorMessage" in action) == is_reported
+    assert action["ErrorCode"] == code
+    assert "ErrorMessage" in action
 
 
 def test_places_of_numbers_are_often_known_in_any_case(story: ModelScenario) -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from conferral.sandbox.model.behavior import Behavior
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 
@@ -16,16 +15,6 @@ def test_lone_caller_is_joined_but_the_conference_has_not_started(story: ModelSc
     assert (fields["Muted"], fields["Hold"], fields["Coaching"]) == ("false", "false", "false")
     assert (fields["StartConferenceOnEnter"], fields["EndConferenceOnExit"]) == ("true", "false")
     assert story.hears(sid) == "music"
-
-
-def test_old_action_of_a_redirected_member_is_requested_where_the_rules_say_so() -> None:
-    story = ModelScenario(Behavior(old_action_on_conference_redirect=True))
-    sid = story.member()
-
-    story.rest("POST", f"/Calls/{sid}.json", ("Url", f"{APP}/target"))
-    story.passes(1.0)
-
-    assert story.asked_paths() == ["/after", "/target"]
 
 
 def test_settings_of_the_first_participant_hold_for_all(story: ModelScenario) -> None:

@@ -29,15 +29,13 @@ def test_lone_caller_hears_the_greeting_and_then_music_for_as_long_as_it_takes(
     assert (story.said(sid), story.asked_paths()) == (f"{APP}/music.wav", [])
 
 
-@pytest.mark.parametrize(("loops", "then"), [(True, ["/greeting"]), (False, [])])
-def test_wait_document_without_a_redirect_is_requested_again_or_leaves_silence(loops: bool, then: list[str]) -> None:
-    story = ModelScenario(Behavior(wait_documents_loop=loops))
+def test_wait_document_without_a_redirect_is_requested_again(story: ModelScenario) -> None:
     sid = story.member(WAITS)
     story.serve("/greeting", "<Response><Say>Welcome to all of you</Say></Response>")
 
     story.passes(5.0)
 
-    assert (story.asked_paths(), story.hears(sid)) == (then, "silence")
+    assert (story.asked_paths(), story.hears(sid)) == (["/greeting"], "silence")
 
 
 def test_leg_continues_at_its_action_when_music_fails_after_the_greeting(story: ModelScenario) -> None:

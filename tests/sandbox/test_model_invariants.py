@@ -148,11 +148,9 @@ def test_no_order_of_events_breaks_it(seed: int) -> None:
     story = ModelScenario(
         Behavior(
             old_action_on_redirect=random.random() < 0.5,
-            old_action_on_conference_redirect=random.random() < 0.5,
             early_media_counts_as_join=random.random() < 0.5,
             late_answer=random.choice(("hang-up", "new-conference")),
             calls_per_second=random.choice((0.0, 1.0)),
-            wait_documents_loop=random.random() < 0.5,
             orphaned_coach=random.choice(("heard", "unheard")),
             recording_processing_s=random.choice((0.0, 5.0)),
             recording_of_a_child=random.choice(("parents", "own", "refused")),

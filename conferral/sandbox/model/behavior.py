@@ -16,15 +16,12 @@ class Behavior(Immutable):
     say_s_per_character: float = 0.06  #: Of a `<Say>`.
     play_s: float = 5.0  #: Of one `<Play>` of a file; files are never fetched.
     wait_document_pause_s: float = 1.0  #: Between requests for one wait document: an empty one must not loop tightly.
-    wait_documents_loop: bool = True  #: Whether a wait or hold document without a Redirect repeats; else, silence.
     orphaned_coach: Literal["heard", "unheard"] = "heard"  #: By everyone or no one, after the coached one has left.
     announcement_failure: Literal["reported", "unreported"] = "reported"  #: By announcement-fail, or no event.
-    #: When a participant leaves during an announcement: announcement-end without the participant, or no event.
-    announcement_of_a_leaver: Literal["ended", "unreported"] = "unreported"
     old_action_after_s: float = 0.32  #: From redirecting a bridged parent to its old Dial's action.
     redirect_target_after_s: float = 0.65  #: From redirecting a bridged parent to its new TwiML.
-    old_action_on_redirect: bool = True  #: Whether that old action is requested at all (both are reported).
-    old_action_on_conference_redirect: bool = False  #: The same for a redirected participant.
+    #: Whether that old action is requested at all (both are reported); never that of a redirected participant.
+    old_action_on_redirect: bool = True
     #: When an update of EndConferenceOnExit takes effect; if not, only the response shows the new value. `with-hold`:
     #: only in a request that also sets Hold, and unless on hold afterwards.
     end_on_exit_update: Literal["unless-held", "taken", "with-hold"] = "unless-held"
@@ -51,7 +48,6 @@ class Behavior(Immutable):
     list_delay_s: float = 0.0  #: How long the API's lists miss a new call or conference, which can be fetched.
     #: Whether webhook requests arrive with their query sorted by name. The signature covers the original order.
     sorted_queries: bool = False
-    dial_errors_reported: bool = True  #: Whether the action of a failed Dial has ErrorCode and ErrorMessage.
     verify_callers: bool = True  #: Whether the caller ID must be the account's or a CallToken's (21210, 13214).
     accept_call_tokens: bool = True  #: Whether a CallToken lets a REST dial show the original caller's number.
     call_limit_s: float = 14_400.0  #: Default maximum duration of a call (TwiML <Dial>, timeLimit).

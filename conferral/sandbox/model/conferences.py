@@ -249,10 +249,6 @@ def _after_removal(
         call.activity = "idle"
     extra: Params = (("ParticipantCallStatus", call.status), ("ReasonParticipantLeft", reason))
     send_conference_event(transaction, conference, "participant-leave", participant, extra)
-    announced = participant.announcement
-    if announced is not None and transaction.rules.announcement_of_a_leaver == "ended":
-        extra = (("AnnounceUrl", announced.requested_url),)
-        send_conference_event(transaction, conference, "announcement-end", None, extra)
 
 
 def finish(transaction: Transaction, conference: Conference, reason: str, ended_by: Participant | None = None) -> None:

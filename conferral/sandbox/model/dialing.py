@@ -210,7 +210,7 @@ def action_request(
         if child.answered_at_s is not None:
             lasted_s = (child.ended_at_s if child.ended_at_s is not None else transaction.now_s) - child.answered_at_s
     source = Source(url, dial.verb.get("method", "POST").upper())
-    error = dial.error if status == "failed" and transaction.rules.dial_errors_reported else None
+    error = dial.error if status == "failed" else None
     return source, callback_parameters.dial_action(status, child, lasted_s, bridged, error)
 
 

@@ -185,9 +185,6 @@ def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
     elif channel.purpose == "announce":
         _end_announcement(transaction, channel, audio)
         return
-    elif not rules.wait_documents_loop:
-        audio.kind = "silence"
-        return
     audio.verbs = ()
     pause_s = audio.requested_at_s + rules.wait_document_pause_s - transaction.now_s
     if pause_s > 0:

@@ -260,8 +260,6 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
     old_action = None
     if call.activity == "conference" or call.conference_sid:
         conferences.leave(transaction, call, "participant_updated_via_api")
-        if transaction.rules.old_action_on_conference_redirect:
-            old_action = dialing.action_request(transaction, call, "answered", None)
     elif call.dial is not None:
         child = dialing.hang_up_children(transaction, call)
         status = "completed" if call.dial.winner_sid else "canceled"
