@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from conferral.operations import words
 from conferral.runtime.redaction import EXAMPLE, redact
+from conferral.runtime.text import join_words
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
@@ -129,9 +130,7 @@ def join_names(names: Sequence[str], also: Sequence[str] = ()) -> str:
     shown = [*names, *also]
     if len(names) > LISTED_MAX + 1:
         shown = [*names[:LISTED_MAX], f"{len(names) - LISTED_MAX} more", *also]
-    if len(shown) > 2:
-        return f"{', '.join(shown[:-1])}, and {shown[-1]}"
-    return " and ".join(shown)
+    return join_words(shown, "and")
 
 
 def limit_notes(notes: Sequence[str], most: int = LISTED_MAX) -> list[str]:

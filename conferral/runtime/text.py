@@ -9,5 +9,6 @@ def join_words(words: Sequence[str], conjunction: str) -> str:
     >>> join_words(["warm", "consult", "blind"], "or")
     'warm, consult, or blind'
     """
-    *others, last = words
-    return f"{', '.join(others)}, {conjunction} {last}" if others[1:] else f" {conjunction} ".join(words)
+    if len(words) > 2:
+        return f"{', '.join(words[:-1])}, {conjunction} {words[-1]}"
+    return f" {conjunction} ".join(words)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from xml.etree import ElementTree
 
+from conferral.runtime.text import join_words
 from conferral.sandbox.http import pick
 from conferral.sandbox.model.audibility import Sound
 from conferral.sandbox.model.formats import split_url
@@ -38,7 +39,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
     match heard.kind:
         case "parties":
             also = [*names, "a phone ringing"] if heard.ringing else list(names)
-            return "voice", f"you hear {join_names(also)}"
+            return "voice", f"you hear {join_words(also, 'and')}"
         case "speech":
             return "speech", f"a voice says: “{heard.content}”"
         case "music":
@@ -54,18 +55,11 @@ def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
     match heard.kind:
         case "parties":
             also = [*names, "a phone ringing"] if heard.ringing else list(names)
-            return f"{name} hears {join_names(also)}"
+            return f"{name} hears {join_words(also, 'and')}"
         case "speech":
             return f"{name} hears “{heard.content}”"
         case _:
             return f"{name} hears {heard.kind}"
-
-
-def join_names(names: Sequence[str]) -> str:
-    """Join names: `alice, bob, and carol`."""
-    if len(names) > 2:
-        return f"{', '.join(names[:-1])}, and {names[-1]}"
-    return " and ".join(names) or "no one"
 
 
 CONFERENCES_MAX = 50
