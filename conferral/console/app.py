@@ -77,7 +77,7 @@ def make_app(
     redis = RedisAccess(client, settings.prefix)
     access = AccessControl(settings.api_token, clock, read_only=options.read_only)
     feed = SessionFeed(redis, clock, options.directory_names)
-    views = ViewFactory(feed, redis, Dashboard(feed, redis, clock), clock)
+    views = ViewFactory(feed, redis, Dashboard(feed, redis), clock)
     greeting = encode_message(
         "hello",
         version=version("conferral"),

@@ -135,23 +135,32 @@ class _ServerLog(logging.Logger):
 
 T = TypeVar("T")
 
-#: How long a result is shared, seconds.
+#: How long a result is shared by default, seconds.
 TTL_S = 1.0
 
 
 class SharedResult(Generic[T]):
-    """Loads a result once for all who wait, and again after a second."""
+    """Loads a result once for all who wait, and again once it is stale.
 
-    def __init__(self, load: Callable[[], Awaitable[T]]) -> None:
+    An error reaches those who wait for it, and is not kept.
+    """
+
+    def __init__(self, load: Callable[[], Awaitable[T]], ttl_s: float | None = None) -> None:
         self._load = load
+        self._ttl_s = ttl_s
         self._task: asyncio.Task[T] | None = None
-        self._loaded_at_s = 0.0
+        self._stale_at_s = 0.0
 
     async def __call__(self) -> T:
-        """Return the running load's result, or one at most a second old."""
-        loop = asyncio.get_running_loop()
+        """Return the running load's result, or the last one while it is fresh."""
+        now_s = asyncio.get_running_loop().time()
         task = self._task
-        if task is None or (task.done() and loop.time() - self._loaded_at_s >= TTL_S):
-            self._loaded_at_s = loop.time()
+        if task is None or (task.done() and now_s >= self._stale_at_s):
+            self._stale_at_s = now_s + (TTL_S if self._ttl_s is None else self._ttl_s)
             task = self._task = asyncio.ensure_future(self._load())
+            task.add_done_callback(self._drop_error)
         return await asyncio.shield(task)
+
+    def _drop_error(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled() or task.exception() is not None:  # its callers have the error, or are gone
+            self._stale_at_s = 0.0
