@@ -26,7 +26,7 @@ from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import is_cluster, store_errors
+from conferral.storage.connection.client import is_cluster, run_or_raise, store_errors
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
@@ -233,11 +233,8 @@ class CommandRouter:
 
     async def _find_session(self, reference: str) -> str | None:
         """Return the session of an id or a call; None if there is none."""
-        with store_errors():
-            pipeline = self._client.pipeline()
-            pipeline.get(self._keys.call(reference))
-            pipeline.exists(self._keys.session(reference))
-            of_call, exists = await pipeline.execute()
+        commands = ("GET", self._keys.call(reference)), ("EXISTS", self._keys.session(reference))
+        of_call, exists = await run_or_raise(self._client, *commands)
         if of_call is not None:
             return str(of_call.decode())
         return reference if exists else None

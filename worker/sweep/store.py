@@ -10,7 +10,7 @@ from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, Session
 from conferral.statemachine.states import PartyStatus
 from conferral.storage import scripts
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, run_or_raise, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import append_events
@@ -107,11 +107,9 @@ class SweepStore:
 
     async def _open(self, events: Sequence[Event], call_sids: Iterable[str]) -> None:
         """Index a session's calls, and publish the events that open it."""
-        with store_errors():
-            pipeline = self._client.pipeline()
-            for call_sid in call_sids:
-                pipeline.set(self._keys.call(call_sid), events[0].session_id, nx=True, ex=CALL_INDEX_TTL_S)
-            await pipeline.execute()
+        session_id = events[0].session_id
+        index = [("SET", self._keys.call(sid), session_id, "NX", "EX", CALL_INDEX_TTL_S) for sid in call_sids]
+        await run_or_raise(self._client, *index)
         await append_events(self._client, self._keys, events)
 
     async def publish(self, findings: Iterable[Finding], interval_number: int) -> None:
