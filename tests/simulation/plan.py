@@ -113,7 +113,7 @@ class WrongClocks:
 
 #: What is the harshest world that promises still hold in.
 HARSH: dict[str, float] = {
-    "worker_killed_every_s": 8.0,  # a takeover takes up to 3.5 s
+    "worker_killed_every_s": 8.0,  # at most 3.5 s until the next one has its calls
     "worker_paused_every_s": 20.0,
     "webhooks_killed_every_s": 10.0,
     "redis_restarted_every_s": 60.0,
