@@ -1,5 +1,7 @@
 """Status callbacks of numbers, calls, conferences, and recordings."""
 
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 
 from aiohttp import web
@@ -19,6 +21,8 @@ from conferral.webhooks.responses import Dependencies, Routes, record_unstored
 from conferral.webhooks.visits import Visits
 
 STATUS_PATH = "/voice/status"
+#: Calls that this process knows to be in the call index, count; about 2 MB.
+_INDEXED_MAX = 10_000
 
 
 class CallbackRoutes(Routes):
@@ -27,6 +31,8 @@ class CallbackRoutes(Routes):
     def __init__(self, dependencies: Dependencies, *, visits: Visits) -> None:
         super().__init__(dependencies)
         self._visits = visits
+        #: Session ids by call SID, oldest first: writing the index with each callback would be a sixth of its cost.
+        self._indexed: dict[str, str] = {}
 
     async def number_status(self, form: Form, _query: str) -> web.Response:
         """Answer the number's or TwiML app's callback: the caller's call ended."""
@@ -40,13 +46,13 @@ class CallbackRoutes(Routes):
         event = replace(event, session_id=newest or event.session_id)
         return await self._store(event, event.call_sid, STATUS_PATH)
 
-    async def call(self, form: Form, query: str) -> web.Response:
+    def call(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer the status callback of a call that we placed."""
         callback = parse_call(query)
         event = call_progressed(form, callback, *self._routing.own_numbers())
         if callback.of_call:
-            return await self._store_of_call(event)
-        return await self._store(event, event.call_sid, CALL_PATH)
+            return asyncio.create_task(self._store_of_call(event))  # timeouts need a task
+        return self._store(event, event.call_sid, CALL_PATH)
 
     async def _store_of_call(self, event: CallProgressed) -> web.Response:
         """Publish an event of a call that was answered without Redis."""
@@ -60,26 +66,35 @@ class CallbackRoutes(Routes):
         except StoreError as error:
             record_unstored(self._metrics, CALL_PATH, event, error)
             return web.Response(status=503)
-        if not session_id:
-            return web.Response(status=204)
-        return await self._store(replace(event, session_id=session_id), event.call_sid, CALL_PATH)
+        return (
+            await self._store(replace(event, session_id=session_id), event.call_sid, CALL_PATH)
+            if session_id
+            else web.Response(status=204)
+        )
 
-    async def conference(self, form: Form, query: str) -> web.Response:
+    def conference(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer a conference's status callback."""
         event = conference_event(form, parse_session(query))
         # A join may be the first event of a call; all others concern known calls.
         call_sid = event.call_sid if isinstance(event, ParticipantJoined) else ""
-        return await self._store(event, call_sid, CONFERENCE_PATH)
+        return self._store(event, call_sid, CONFERENCE_PATH)
 
-    async def recording(self, form: Form, query: str) -> web.Response:
+    def recording(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer a recording's status callback."""
-        return await self._store(recording_changed(form, parse_session(query)), "", RECORDING_PATH)
+        return self._store(recording_changed(form, parse_session(query)), "", RECORDING_PATH)
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
-        """Publish an event, and index its call (if any); return the answer."""
+        """Publish an event, and index its call (if any) once; return the answer."""
+        if self._ingest.restarted_recently():  # Redis may have lost the index
+            self._indexed.clear()
+        is_new = bool(call_sid) and self._indexed.get(call_sid) != event.session_id
         try:
-            await self._ingest.publish(event, call_sid=call_sid)
+            await self._ingest.publish(event, call_sid=call_sid if is_new else "")
         except StoreError as error:
             record_unstored(self._metrics, route, event, error)
             return web.Response(status=503)  # our callback URLs ask Twilio to retry it
+        if is_new:
+            self._indexed[call_sid] = event.session_id
+            if len(self._indexed) > _INDEXED_MAX:
+                del self._indexed[next(iter(self._indexed))]
         return web.Response(status=204)
