@@ -22,7 +22,8 @@ async def test_fault_19_redis_is_flushed_during_a_conference(system, step):
     await system.client.flushall()
     session = await system.until(life.customer.sid, state="conferenced" if step == "converted" else "transferring")
     assert (session["direction"], session["party.agent.call_sid"]) == ("inbound", life.agent.sid)
-    assert (await system.log(life.customer.sid))[0]["event"] == "conference_found"
+    # Lists that the sweep has read a moment before may show the bridge; then a read finds the conference.
+    assert (await system.log(life.customer.sid))[0]["event"] in ("conference_found", "call_received")
     assert [call.sid for call in system.sandbox.live_calls()] == in_conference
     for partition in range(system.keys.partitions):
         assert [group["name"] for group in await groups_of(system, partition)] == [b"workers"]

@@ -184,7 +184,7 @@ async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
 
 
 async def test_dial_for_a_waiting_caller_precedes_calls_without_one(redis_server):
-    async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=4) as system:
+    async with LocalSystem(redis_server.url, CONFERRAL_CALLS_PER_SECOND=2) as system:
         system.answered_by(TARGET)
         customer, agent = await system.converted()
         agents = [f"client:agent{number}" for number in range(4)]

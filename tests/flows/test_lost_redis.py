@@ -25,7 +25,8 @@ async def forget(system: LocalSystem) -> None:
 async def found(system: LocalSystem, session_id: str, **fields: str) -> dict[str, str]:
     session = await system.until(session_id, **fields)
     events = [entry["event"] for entry in await system.log(session_id)]
-    assert events[0] == "conference_found", events
+    # Lists that the sweep has read a moment before may show the bridge; then a read finds the conference.
+    assert events[0] in ("conference_found", "call_received"), events
     return session
 
 

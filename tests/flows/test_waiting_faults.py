@@ -38,7 +38,7 @@ async def test_waiter_is_hung_up_even_if_the_sentence_cannot_be_played(system, w
     await opening.ends(f"{opening.way.awaited}-busy")
     # At once, and not only when the account is compared.
     assert system.sandbox.request_log.requests("POST", f"/Calls/{opening.waiter.sid}")[-1].get("Status") == "completed"
-    assert not system.sandbox.request_log.requests("GET", "/Conferences.json")
+    assert "account_swept" not in {entry["event"] for entry in await system.log(opening.id)}
     assert not [what for what in system.sounds(opening.waiter) if str(what).startswith("said")]
 
 

@@ -209,9 +209,9 @@ async def test_commands_of_two_words_and_values_of_all_kinds_arrive_as_they_shou
     await client.xgroup_create("stream", "workers", id="0", mkstream=True)
     assert (await client.xinfo_groups("stream"))[0]["name"] == b"workers"
     await client.set("k", b"\x00\xff")
-    await client.rpush("list", "ü", 7, 1.5, b"")
+    await client.hset("hash", mapping={"a": "ü", "b": 7, "c": 1.5, "d": b""})
     assert await client.get("k") == b"\x00\xff"
-    assert await client.lrange("list", 0, -1) == ["ü".encode(), b"7", b"1.5", b""]
+    assert await client.hgetall("hash") == {b"a": "ü".encode(), b"b": b"7", b"c": b"1.5", b"d": b""}
 
 
 async def test_pipelines_are_packed_alike(client):

@@ -136,7 +136,7 @@ async def test_calls_expire_with_their_session(access, client, keys):
 @pytest.mark.redis
 async def test_call_with_a_newer_session_does_not_expire_with_the_last_one(access, client, keys):
     await client.set(keys.call("CA1"), "CA1-2", ex=900)
-    await client.lpush(keys.call("CA2"), "another program's")
+    await client.sadd(keys.call("CA2"), "another program's")
     await access.finish_writes(0, [ExpireCalls("CA1", ("CA1", "CA2"))], session_ttl_s=60)
     assert await client.ttl(keys.call("CA1")) > 60
     assert await client.ttl(keys.call("CA2")) == -1

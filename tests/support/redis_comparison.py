@@ -61,7 +61,7 @@ def reading_commands(keys: Sequence[bytes]) -> list[Words]:
         (*command[:1], one, *command[1:])
         for one in keys
         for command in (("TYPE",), ("TTL",), ("GET",), ("HGETALL",), ("SMEMBERS",), ("ZRANGE", 0, -1, "WITHSCORES"),
-                     ("LRANGE", 0, -1), ("XRANGE", "-", "+"))
+                     ("XRANGE", "-", "+"))
     ] + [("XINFO", kind, one) for one in keys for kind in ("STREAM", "GROUPS")]  # fmt: skip
 
 

@@ -207,7 +207,7 @@ async def test_call_is_noted_for_its_session(desk: Desk) -> None:
 
 
 async def test_foreign_key_does_not_block_an_outcome(desk: Desk) -> None:
-    await desk.client.lpush(desk.keys.call("CA7"), "?")
+    await desk.client.sadd(desk.keys.call("CA7"), "?")
 
     assert await desk.recorder().claim_call("S1", "CA7")
 

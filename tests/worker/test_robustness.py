@@ -193,8 +193,8 @@ async def test_live_session_is_checked_once_after_a_rollback(system):
 
 
 @pytest.mark.parametrize("repetitions_ms", [pytest.param(60_000, marks=pytest.mark.soak), 100])
-async def test_dial_after_a_rollback_is_sent_once(system, monkeypatch, repetitions_ms):
-    """Soon after it, once Twilio's call list has shown no such call; some time after it, at once."""
+async def test_gated_dial_after_a_rollback_is_sent_at_most_once(system, monkeypatch, repetitions_ms):
+    """Soon after it, no search can find such a call: its outcome is unknown. Some time after it, it is sent at once."""
     monkeypatch.setattr("conferral.worker.consumer.dispatcher.REDELIVERY_WINDOW_MS", repetitions_ms)
     system.sandbox.phone("client:bob").script(answer_after_s=0.02, keys="1", keys_after_s=0.01)
     customer, _ = await system.converted()
@@ -208,8 +208,9 @@ async def test_dial_after_a_rollback_is_sent_once(system, monkeypatch, repetitio
     await system.eventually(was_noticed, "the worker has taken its lease anew")
     await asyncio.sleep(0.2)  # a delay: the time after a rollback is over
     outcome = await system.command("transfer", customer.sid, to="client:bob", mode="warm", confirm="true")
-    assert (outcome.status, outcome.reason) == ("done", "")
-    assert len(system.sandbox.calls_of("client:bob")) == 1
+    is_soon = repetitions_ms > 1_000
+    assert (outcome.status, outcome.reason) == (("failed", "unknown") if is_soon else ("done", ""))
+    assert len(system.sandbox.calls_of("client:bob")) == (0 if is_soon else 1)
     await ends_well(system, customer)
 
 

@@ -30,24 +30,13 @@ def own_commands(server: "MemoryServer") -> dict[bytes, Command]:
     note("ECHO", 2, lambda argv: argv[1], in_scripts=True)
     note("TIME", 1, lambda _: server.time(), in_scripts=True)
     note("INFO", -1, lambda _: _info(server), in_scripts=True)
-    note("CLIENT ID", 2, lambda _: server.connection_id())
-    note("CLIENT LIST", -2, lambda argv: _connections(server, argv[2:]))
     note("CONFIG GET", -3, lambda argv: _settings(server, argv[2:]))
     note("CONFIG SET", -4, lambda argv: _set(server, argv[2:]))
     note("SCRIPT LOAD", 3, lambda argv: server.scripts.load(argv[2]))
-    note("SCRIPT EXISTS", -3, lambda argv: [int(server.scripts.knows(digest.lower())) for digest in argv[2:]])
     note("SCRIPT FLUSH", -2, lambda _: _forget_scripts(server))
     note("EVAL", -3, lambda argv: server.run_script(server.scripts.load(argv[1]), argv))
     note("EVALSHA", -3, lambda argv: server.run_script(_known(server, argv[1]), argv))
     return table
-
-
-def _connections(server: "MemoryServer", words: list[bytes]) -> Reply:
-    """What our code reads of it: which of the named connections stand."""
-    standing = server.connection_ids()
-    if words and words[0].upper() == b"ID":
-        standing = [number for number in standing if b"%d" % number in words[1:]]
-    return "".join(f"id={number} addr=memory name=\n" for number in standing).encode()
 
 
 def _info(server: "MemoryServer") -> Reply:

@@ -119,7 +119,6 @@ class MemoryClient(AsyncCoreCommands):
             replies, fault = await self._travelled(commands)
         else:
             epoch = server.epoch
-            server.asking = self
             replies, fault = server.perform(commands)
             await asyncio.sleep(0)
             if self._is_cut(epoch):
@@ -145,7 +144,6 @@ class MemoryClient(AsyncCoreCommands):
             if server.held_up is not None:
                 server.held_up.append(arrive)
             elif server.epoch == epoch:
-                server.asking = self
                 outcome = server.perform(commands)
                 loop.call_later(back_s, lambda: None if answer.done() else answer.set_result(outcome))
 

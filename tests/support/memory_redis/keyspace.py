@@ -9,7 +9,7 @@ from tests.support.memory_redis.values import Members, Refusal, Reply, SortedSet
 
 _V = TypeVar("_V")
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
-NAMES = {bytes: b"string", dict: b"hash", Members: b"set", SortedSet: b"zset", Stream: b"stream", list: b"list"}
+NAMES = {bytes: b"string", dict: b"hash", Members: b"set", SortedSet: b"zset", Stream: b"stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,6 @@ class Keyspace:
     def stream(self, key: bytes) -> Stream | None:
         """The same of a stream."""
         return self._typed(key, Stream)
-
-    def list(self, key: bytes) -> "list[bytes] | None":
-        """The same of a list."""
-        return self._typed(key, list)
 
     def _typed(self, key: bytes, kind: type[_V]) -> _V | None:
         value: _V | None = self.values.get(key)

@@ -1,4 +1,4 @@
-"""Commands for keys, strings, hashes, sets and lists."""
+"""Commands for keys, strings, hashes, and sets."""
 
 from tests.support.memory_redis.keyspace import NAMES, Keyspace, command, copied
 from tests.support.memory_redis.values import OK, Members, Refusal, Reply, Status, UnsupportedError, integer
@@ -9,7 +9,6 @@ SYNTAX = "ERR syntax error"
 
 
 @command("DEL", -2, writes=True)
-@command("UNLINK", -2, writes=True)
 def delete(db: Keyspace, argv: list[bytes]) -> Reply:
     return sum(db.remove(key) for key in argv[1:])
 
@@ -69,7 +68,6 @@ def copy(db: Keyspace, argv: list[bytes]) -> Reply:
 
 
 @command("FLUSHALL", -1, writes=True)
-@command("FLUSHDB", -1, writes=True)
 def flush(db: Keyspace, argv: list[bytes]) -> Reply:
     db.clear()
     return OK
@@ -145,16 +143,6 @@ def set_value(db: Keyspace, argv: list[bytes]) -> Reply:
     if when_ms is not None:
         db.expire_at(key, when_ms)
     return OK
-
-
-@command("INCRBY", 3, grows=True)
-def increment_by(db: Keyspace, argv: list[bytes]) -> Reply:
-    by, before = integer(argv[2]), db.string(argv[1])
-    number = integer(b"0" if before is None else before) + by
-    if not -(2**63) <= number < 2**63:
-        raise Refusal("ERR increment or decrement would overflow")
-    db.values[argv[1]] = b"%d" % number
-    return number
 
 
 # ---- hashes ------------------------------------------------------------------------------------------------------
@@ -283,40 +271,8 @@ def set_is_member(db: Keyspace, argv: list[bytes]) -> Reply:
     return int(argv[2] in (db.set(argv[1]) or ()))
 
 
-# ---- lists: no key of ours, but someone else's may stand in the way -----------------------------------------------
-
-
-@command("RPUSH", -3, grows=True)
-def list_push(db: Keyspace, argv: list[bytes]) -> Reply:
-    found = _list_to_write(db, argv[1])
-    found.extend(argv[2:])
-    return len(found)
-
-
-@command("LPUSH", -3, grows=True)
-def list_push_front(db: Keyspace, argv: list[bytes]) -> Reply:
-    found = _list_to_write(db, argv[1])
-    found[:0] = reversed(argv[2:])
-    return len(found)
-
-
-@command("LRANGE", 4)
-def list_range(db: Keyspace, argv: list[bytes]) -> Reply:
-    start, stop = integer(argv[2]), integer(argv[3])
-    found = db.list(argv[1]) or []
-    start, stop = places(len(found), start, stop)
-    return found[start:stop]
-
-
 def places(length: int, start: int, stop: int) -> tuple[int, int]:
     """Indices as Redis counts them, from the end where negative and the last included, for a slice."""
     start = max(0, start + length if start < 0 else start)
     stop = stop + length if stop < 0 else stop
     return start, max(start, stop + 1)
-
-
-def _list_to_write(db: Keyspace, key: bytes) -> list[bytes]:
-    found = db.list(key)
-    if found is None:
-        found = db.values[key] = []
-    return found

@@ -74,9 +74,6 @@ class MemoryServer:
         self.held_up: list[Callable[[], None]] | None = None
         #: Replies that someone waits for, and their time-outs.
         self.open: dict[asyncio.Future[Any], None] = {}
-        #: Whose command is run, and the connection of each client that has asked for its number: number and epoch.
-        self.asking: MemoryClient | None = None
-        self._connections: dict[MemoryClient, tuple[int, int]] = {}
         self._starts = 0
         self._waiting: dict[bytes, dict[Waiter, None]] = {}
         self._script_has_written = False
@@ -97,20 +94,6 @@ class MemoryServer:
     def run_id(self) -> str:
         """Changes with every start."""
         return hashlib.sha1(b"%d" % self._starts, usedforsecurity=False).hexdigest()
-
-    def connection_id(self) -> int:
-        """The number of the connection that asks: another one after it broke."""
-        assert self.asking is not None
-        number, epoch = self._connections.get(self.asking, (0, -1))
-        if epoch != self.epoch:
-            number = 1 + max((one for one, _ in self._connections.values()), default=0)
-            self._connections[self.asking] = (number, self.epoch)
-        return number
-
-    def connection_ids(self) -> list[int]:
-        """The numbers of the connections that stand."""
-        return [number for client, (number, epoch) in self._connections.items()
-                if epoch == self.epoch and not client.is_killed]  # fmt: skip
 
     def break_connections(self) -> None:
         """Breaks every connection: waiting clients don't learn their command's outcome."""
