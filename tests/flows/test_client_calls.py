@@ -125,6 +125,6 @@ async def test_redis_crash_and_restart_costs_no_one_the_call(own_redis, way, mom
         async def has_read() -> bool:
             return "calls_read" in {entry["event"] for entry in (await system.log(opening.id))[len(before) :]}
 
-        # The first read after the restart, if it shows both as gone, can't tell who left first.
+        # If the first read after the restart shows both as gone, it does not say who left first.
         await system.eventually(has_read, "the session has read Twilio")
         await opening.ended_by_hang_up(leg, f"{opening.way.awaited}-left")

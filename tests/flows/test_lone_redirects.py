@@ -24,6 +24,7 @@ def redis_has_lost_nothing(system: LocalSystem, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(system.publisher, "restarted_recently", lambda: False)
 
 
+@pytest.mark.soak
 @pytest.mark.system(rules=UNLISTED, **SWEEPS)
 @pytest.mark.parametrize("who", ["action", "customer"])
 async def test_agent_whom_a_given_up_redirect_moved_is_not_left_alone(system, who):
