@@ -18,12 +18,13 @@ def converting() -> Orders:
     return ordering(Scenario().answered().convert)
 
 
-def test_late_end_of_the_agent_before_does_not_end_the_conversion():
+def test_late_callbacks_of_the_agent_before_do_not_touch_the_conversion():
     story = (
         as_conference(Scenario().comes_in(other_agents=(BOB,)).call("agent", "ringing")).dial_ends("busy").next_agent()
     )
     story.call("agent", "in-progress", agent_number=1).convert().expect("converting", "move agent")
     story.call("former agent", "busy").expect("converting", outcome="stale")
+    story.changes("former agent").expect("converting", outcome="stale")
     assert not story.session.parties["agent"].is_gone
 
 
