@@ -97,11 +97,10 @@ class WorkerParts:
         self._twilio_time = TwilioTime(connections.http.twilio_clock, by_token, settings.account_sid)
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
-        account = AccountReader(rest_client(settings, connections.http), settings)
-        self.credentials = CredentialsWatch(core, account.read)
+        rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
+        self.credentials = CredentialsWatch(core, AccountReader(rest, settings).read)
         connections.http.observe(self.executor.limiter.observe)
         connections.http.observe(self.credentials.observe)
-        rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
         self.session_recovery = SessionRecovery(
             core,

@@ -78,7 +78,7 @@ async def test_foreign_calls_and_conferences_are_left_alone(sea: SweepHarness) -
     await sea.client.set(sea.keys.call("CA8"), "not-decided-yet")
     # A live session's former leg, and a second conference of its name.
     await sea.client.set(sea.keys.call("CA7"), "live")
-    await sea.client.sadd(sea.keys.call("CA6"), "somebody else's key")
+    await sea.client.sadd(sea.keys.call("CA6"), "another program's")
     calls = frozenset({"CA1", "CA6", "CA7", "CA8", "CA9"})
     sea.account.account = AccountSnapshot(calls=calls, conferences={"CF1": "live", "CF2": "live", "CF9": "lunch"})
 
