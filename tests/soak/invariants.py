@@ -100,10 +100,14 @@ async def _what_is_left(sandbox: Sandbox, client: Client, keys: Keys) -> list[st
                 pipeline.zcard(keys.timers(number))
                 pipeline.scard(keys.live(number))
             found = await pipeline.execute()
+            names = ("events", "effects", "timers", "live sessions")
+            left += [f"{count} {names[at % 4]} in partition {at // 4}" for at, count in enumerate(found) if count]
+            for number in range(keys.partitions):
+                effects = await client.hgetall(keys.outbox(number)) if found[number * 4 + 1] else {}
+                left += [f"{name!r}: {effect!r}" for name, effect in effects.items()]
     except StoreError as error:
         return [*left, str(error)]
-    names = ("events", "effects", "timers", "live sessions")
-    return left + [f"{count} {names[at % 4]} in partition {at // 4}" for at, count in enumerate(found) if count]
+    return left
 
 
 def _dialed_twice(sandbox: Sandbox) -> list[str]:
