@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 from conferral.runtime.errors import StoreError
 from conferral.sandbox import Sandbox
 from conferral.sandbox.model.state import Call
-from conferral.storage.connection.client import Client, store_errors
+from conferral.storage.connection.client import Client, Command, run_or_raise, store_errors
 from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from tests.soak.services import Services
@@ -93,13 +93,11 @@ async def _what_is_left(sandbox: Sandbox, client: Client, keys: Keys) -> list[st
             for name, length in (("commands", client.xlen(keys.commands)), ("dead letters", client.xlen(keys.dead))):
                 if count := await length:
                     left.append(f"{count} {name}")
-            pipeline = client.pipeline(transaction=False)
+            requests: list[Command] = []
             for number in range(keys.partitions):
-                pipeline.xlen(keys.events(number))
-                pipeline.hlen(keys.outbox(number))
-                pipeline.zcard(keys.timers(number))
-                pipeline.scard(keys.live(number))
-            found = await pipeline.execute()
+                requests += [("XLEN", keys.events(number)), ("HLEN", keys.outbox(number))]
+                requests += [("ZCARD", keys.timers(number)), ("SCARD", keys.live(number))]
+            found = await run_or_raise(client, *requests)
             names = ("events", "effects", "timers", "live sessions")
             left += [f"{count} {names[at % 4]} in partition {at // 4}" for at, count in enumerate(found) if count]
             for number in range(keys.partitions):
@@ -138,11 +136,10 @@ async def _wrong_logs(client: Client, keys: Keys, verdict: Verdict) -> list[str]
     wrong = []
     for start in range(0, len(names), CHUNK):
         some = names[start : start + CHUNK]
-        pipeline = client.pipeline(transaction=False)
+        requests: list[Command] = []
         for name in some:
-            pipeline.hmget(keys.session(name), ["state", "version"])
-            pipeline.xrange(keys.log(name))
-        answers = await pipeline.execute()
+            requests += [("HMGET", keys.session(name), "state", "version"), ("XRANGE", keys.log(name), "-", "+")]
+        answers = await run_or_raise(client, *requests)
         for name, stored, log in zip(some, answers[::2], answers[1::2], strict=True):
             if any(fields[b"event"] == b"park" for _, fields in log):
                 verdict.parked.add(name)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from conferral.storage.connection.client import run_or_raise
 from tests.soak.invariants import Change, described, pid_of
 from tests.soak.services import Process
 from tests.soak.soak_environment import SWEEP_S, SoakEnvironment, gets_worse, soak_environment
@@ -166,7 +167,5 @@ async def test_redis_is_killed_and_restarted_under_load(durable_redis: RedisServ
 
 
 async def _commits(on: SoakEnvironment) -> list[int]:
-    pipeline = on.client.pipeline(transaction=False)
-    for number in range(on.keys.partitions):
-        pipeline.hget(on.keys.lease(number), "commit")
-    return [int(number or 0) for number in await pipeline.execute()]
+    requests = [("HGET", on.keys.lease(number), "commit") for number in range(on.keys.partitions)]
+    return [int(number or 0) for number in await run_or_raise(on.client, *requests)]

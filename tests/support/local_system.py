@@ -21,7 +21,7 @@ from conferral.statemachine.events.effect_results import NOT_STARTED
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome
-from conferral.storage.connection.client import make_client, store_errors
+from conferral.storage.connection.client import Command, make_client, run_or_raise, store_errors
 from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
@@ -221,10 +221,8 @@ class LocalSystem:
 
     async def all_held(self, *, commands: bool = True) -> bool:
         """Whether every partition has a holder, and the router's task as well."""
-        requests = self.client.pipeline(transaction=False)
-        for partition in range(self.keys.partitions):
-            requests.hexists(self.keys.lease(partition), "holder")
-        is_held = all(await requests.execute())
+        requests = [("HEXISTS", self.keys.lease(partition), "holder") for partition in range(self.keys.partitions)]
+        is_held = all(await run_or_raise(self.client, *requests))
         return is_held and (not commands or bool((await read_owners(self.client, self.keys))[ROUTER].name))
 
     # ---- what people do ------------------------------------------------------------------------------------------
@@ -414,15 +412,12 @@ class LocalSystem:
 
     async def under_way(self, *, live: bool = False) -> int:
         """How much is still to be decided or done; with what is live, also timers and sessions (count)."""
-        requests = self.client.pipeline(transaction=False)
-        requests.xlen(self.keys.commands)
+        requests: list[Command] = [("XLEN", self.keys.commands)]
         for partition in range(self.keys.partitions):
-            requests.xlen(self.keys.events(partition))
-            requests.hlen(self.keys.outbox(partition))
+            requests += [("XLEN", self.keys.events(partition)), ("HLEN", self.keys.outbox(partition))]
             if live:
-                requests.zcard(self.keys.timers(partition))
-                requests.scard(self.keys.live(partition))
-        return sum(await requests.execute())
+                requests += [("ZCARD", self.keys.timers(partition)), ("SCARD", self.keys.live(partition))]
+        return sum(await run_or_raise(self.client, *requests))
 
     def dial_requests(self, address: str) -> list[RestEntry]:
         """What Twilio was asked to dial a phone, refused and lost requests as well, oldest first.
