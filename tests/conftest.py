@@ -20,7 +20,6 @@ pytest_plugins = (
     "tests.support.left_to_soak",
     "tests.support.plain_log",
     "tests.support.row_coverage",
-    "tests.support.script_errors",
     "tests.support.shared_compiling",
     "tests.support.soak_summary",
 )

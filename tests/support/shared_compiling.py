@@ -7,14 +7,13 @@ import importlib
 from pathlib import Path
 
 import pytest
-from _pytest.assertion import rewrite
 
 TESTS = Path(__file__).parent.parent
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
-    """Before a run of all tests, import this process's part, unless a run before has compiled it.
+    """Before a run of all tests, import this process's part.
 
     What these modules import is compiled with them: other libraries than those of the other parts.
     """
@@ -24,8 +23,7 @@ def pytest_collection(session: pytest.Session) -> None:
     paths = sorted(TESTS.rglob("test_*.py"))
     number, count = int(given["workerid"].removeprefix("gw")), int(given["workercount"])
     for path in paths[len(paths) * number // count : len(paths) * (number + 1) // count]:
-        if not (rewrite.get_cache_dir(path) / (path.stem + rewrite.PYC_TAIL)).exists():
-            try:
-                importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
-            except (ImportError, SyntaxError, NameError):
-                return  # the collection reports it
+        try:
+            importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
+        except (ImportError, SyntaxError, NameError):
+            return  # the collection reports it

@@ -59,11 +59,6 @@ async def system(redis: SetRedis, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         yield system
 
 
-async def ends_well(system: LocalSystem, customer: Any) -> None:
-    assert (await system.command("end", customer.sid)).status == "done"
-    await system.settled()
-
-
 @pytest.mark.parametrize("by_ms", [48 * HOUR_MS, for_long(HOUR_MS), for_long(-HOUR_MS)])
 async def test_talking_and_ringing_calls_continue(system: LocalSystem, redis: SetRedis, by_ms: int) -> None:
     """Not even a session's greatest age, a day, has passed because the clock says so."""
@@ -79,7 +74,7 @@ async def test_talking_and_ringing_calls_continue(system: LocalSystem, redis: Se
     ringing.hang_up()
     assert (await system.command("convert", customer.sid)).status == "done"
     assert system.redirects_of(agent) == 1
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("by_ms, restart", [
@@ -117,4 +112,4 @@ async def test_parked_call_goes_back_to_the_agent_in_time(system: LocalSystem, r
     )
     assert SystemClock().monotonic_s() - parked_s >= 1.9
     assert len(system.sandbox.calls_of(AGENT)) == 2
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)

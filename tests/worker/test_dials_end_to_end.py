@@ -50,11 +50,6 @@ def dialed(system: LocalSystem) -> list[CallHandle]:
     return system.sandbox.calls_of(TARGET)
 
 
-async def ends_well(system: LocalSystem, customer: CallHandle) -> None:
-    await system.command("end", customer.sid)
-    await system.settled()
-
-
 @both_ways
 async def test_call_is_known_by_its_sid_when_the_target_takes_part(redis_server: RedisServer, kind: str) -> None:
     async with talking(redis_server) as (system, customer):
@@ -64,7 +59,7 @@ async def test_call_is_known_by_its_sid_when_the_target_takes_part(redis_server:
         (call,) = dialed(system)
         assert await system.client.get(system.keys.call(call.sid)) == customer.sid.encode()
         assert not await system.client.exists(system.keys.dial_rate)
-        await ends_well(system, customer)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_dials_take_turns_where_a_pace_is_set(redis_server: RedisServer) -> None:
@@ -74,7 +69,7 @@ async def test_dials_take_turns_where_a_pace_is_set(redis_server: RedisServer) -
         assert outcome.status == "done"
         seconds, micros = await system.client.time()
         assert int(await system.client.hget(system.keys.dial_rate, "next")) <= seconds * 1_000_000 + micros + 50_000
-        await ends_well(system, customer)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_busy_target_is_not_redialed_after_a_lost_response(redis_server: RedisServer) -> None:
@@ -91,7 +86,7 @@ async def test_busy_target_is_not_redialed_after_a_lost_response(redis_server: R
 
         await system.eventually(nothing_is_left_to_do, "the dial has its outcome")
         assert len(dialed(system)) == 1
-        await ends_well(system, customer)
+        await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize(
@@ -124,4 +119,4 @@ async def test_successor_dials_no_one_twice(
 
         await system.eventually(has_come_to_that, f"the transfer is {status}")
         assert len(dialed(system)) == calls
-        await ends_well(system, customer)
+        await system.ended_by_command(customer.sid)

@@ -31,11 +31,6 @@ async def give(system: LocalSystem, customer: CallHandle, command_id: str, kind:
     await system.client.xadd(system.keys.commands, entry)
 
 
-async def ends_well(system: LocalSystem, customer: CallHandle) -> None:
-    assert (await system.command("end", customer.sid)).status == "done"
-    await system.settled()
-
-
 @pytest.mark.parametrize("point, outcome, times", [("before_request", "failed", 0), ("after_request", "done", 1)])
 async def test_successor_plays_an_announcement_to_no_one_twice(
     redis_server: RedisServer, point: str, outcome: str, times: int
@@ -53,7 +48,7 @@ async def test_successor_plays_an_announcement_to_no_one_twice(
 
         assert (await outcome_of(system, "a1")).split()[0] == outcome
         assert announced(system) == times
-        await ends_well(system, customer)
+        await system.ended_by_command(customer.sid)
         assert announced(system) == times
 
 
@@ -66,7 +61,7 @@ async def test_announcement_whose_answer_is_lost_is_heard_once(redis_server: Red
 
         assert outcome.status == "done"
         assert announced(system) == 1
-        await ends_well(system, customer)
+        await system.ended_by_command(customer.sid)
 
 
 async def test_session_ends_past_a_recording_that_hangs(redis_server: RedisServer) -> None:

@@ -23,11 +23,6 @@ async def letters(system: LocalSystem) -> list[dict[bytes, bytes]]:
     return [fields for _, fields in await system.client.xrange(system.keys.dead)]
 
 
-async def ends_well(system: LocalSystem, customer) -> None:
-    assert (await system.command("end", customer.sid)).status == "done"
-    await system.settled()
-
-
 @pytest.mark.parametrize("entry", [
     {"type": "calls_read", "session": "s", "effect_id": "e1", "calls": "x" * 70_000},
     {"type": "calls_read", "session": "broken", "effect_id": "e1",
@@ -62,7 +57,7 @@ async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
     assert b'conferral_damaged_sessions_found_total{where="decision"} 1.0' in system.workers[0].metrics.exposition()
     await system.client.hset(system.keys.session(broken.sid), name, valid)
     await system.command("end", broken.sid)
-    await ends_well(system, healthy)
+    await system.ended_by_command(healthy.sid)
 
 
 async def raise_version(system, session_id):
@@ -80,7 +75,7 @@ async def test_record_changed_behind_the_workers_back_is_loaded_again(system):
     assert int((await system.session(customer.sid))["version"]) > 40
     assert b'conferral_commits_total{result="conflict"}' in system.workers[0].metrics.exposition()
     assert not await letters(system)
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
 
 
 async def test_damaged_session_is_dead_lettered_once_though_its_batch_conflicts(system):
@@ -97,7 +92,7 @@ async def test_damaged_session_is_dead_lettered_once_though_its_batch_conflicts(
     await system.until(healthy.sid, state="conferenced")
     assert b'conferral_commits_total{result="conflict"} 1' in system.workers[0].metrics.exposition()
     assert [letter[b"session"] for letter in await letters(system)] == [broken.encode()]
-    await ends_well(system, healthy)
+    await system.ended_by_command(healthy.sid)
 
 
 async def test_session_that_can_never_be_committed_goes_to_the_dead_letters_alone(system):
@@ -111,7 +106,7 @@ async def test_session_that_can_never_be_committed_goes_to_the_dead_letters_alon
     assert (await letters(system))[0][b"dead_reason"] == b"the session can't be committed"
     await system.client.delete(system.keys.log(stuck.sid))
     await system.command("end", stuck.sid)
-    await ends_well(system, healthy)
+    await system.ended_by_command(healthy.sid)
 
 
 async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_server, chance):
@@ -142,7 +137,7 @@ async def test_partitions_share_the_number_of_cached_sessions(redis_server):
 
 async def test_keys_of_an_ended_call_expire(system):
     customer, agent = await system.converted()
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
     client, keys = system.client, system.keys
     for key in (keys.session(customer.sid), keys.log(customer.sid)):
         assert 0 < await client.ttl(key) <= system.settings.session_ttl_s, key

@@ -18,11 +18,6 @@ async def system(redis_server):
         yield system
 
 
-async def ends_well(system: LocalSystem, customer) -> None:
-    assert (await system.command("end", customer.sid)).status == "done"
-    await system.settled()
-
-
 async def refuse_entries(system: LocalSystem, how: str, key: str) -> None:
     """From now on, a stream takes no entries."""
     await system.client.delete(key)
@@ -51,7 +46,7 @@ async def test_refused_dead_letters_stop_no_partition(system, how):
     metrics = system.workers[0].metrics.registry
     assert metrics.get_sample_value("conferral_writes_refused_total", {"kind": "dead"}) == len(refused)
     assert any(system.keys.dead in line for line in await system.workers[0].warnings())
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
 
 
 async def is_empty(system: LocalSystem, stream: str) -> bool:

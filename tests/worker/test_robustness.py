@@ -24,11 +24,6 @@ async def system(redis_server):
         yield system
 
 
-async def ends_well(system: LocalSystem, customer) -> None:
-    assert (await system.command("end", customer.sid)).status == "done"
-    await system.settled()
-
-
 async def dead_reasons(system: LocalSystem) -> list[bytes]:
     return [fields[b"dead_reason"] for _, fields in await system.client.xrange(system.keys.dead)]
 
@@ -60,7 +55,7 @@ async def test_mistake_in_deciding_costs_its_entry_and_not_the_worker(system, mo
     assert (await system.command("convert", customer.sid)).status == "done"
     assert system.redirects_of(agent) == 1
     assert (await system.command("end", healthy.sid)).status == "done"
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
 
 
 async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypatch):
@@ -77,7 +72,7 @@ async def test_dead_lettered_command_is_executed_after_a_retry(system, monkeypat
     assert (await wait_for_outcome(system.client, system.keys, "c1", 10)).status == "done"
     assert system.redirects_of(agent) == 1
     assert await letters.count() == 0
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
 
 
 async def test_outcome_that_can_not_be_written_stops_nothing(system):
@@ -147,7 +142,7 @@ async def test_flapping_redis_makes_no_poison(system, monkeypatch):
     assert (await system.command("convert", customer.sid)).status == "done"
     assert next(failures, None) is None, "each was met"
     assert not await dead_reasons(system)
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
 
 
 async def test_key_of_another_type_makes_no_poison(system):
@@ -171,7 +166,7 @@ async def test_key_of_another_type_makes_no_poison(system):
     assert await dead_reasons(system) == []
     # The entry in hand may be marked.
     assert not await system.client.hexists(system.keys.suspects(partition), "effect")
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
 
 
 async def test_live_session_is_checked_once_after_a_rollback(system):
@@ -189,7 +184,7 @@ async def test_live_session_is_checked_once_after_a_rollback(system):
 
     await system.eventually(was_checked, "Twilio was asked")
     assert (await events_since_check()).count("account_swept") == 1
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
 
 
 @pytest.mark.parametrize("repetitions_ms", [pytest.param(60_000, marks=pytest.mark.soak), 100])
@@ -211,7 +206,7 @@ async def test_gated_dial_after_a_rollback_is_sent_at_most_once(system, monkeypa
     is_soon = repetitions_ms > 1_000
     assert (outcome.status, outcome.reason) == (("failed", "unknown") if is_soon else ("done", ""))
     assert len(system.sandbox.calls_of("client:bob")) == (0 if is_soon else 1)
-    await ends_well(system, customer)
+    await system.ended_by_command(customer.sid)
 
 
 async def test_timers_of_an_older_copy_of_redis_are_found(system):
@@ -246,5 +241,5 @@ async def test_stop_takes_no_longer_than_promised_though_redis_is_silent(redis_s
             redis_server.signal(signal.SIGCONT)
         system.start_worker()
         await system.until(customer.sid, state="conferenced")
-        await ends_well(system, customer)
+        await system.ended_by_command(customer.sid)
         assert system.redirects_of(agent) == 1
