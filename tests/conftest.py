@@ -21,7 +21,6 @@ pytest_plugins = (
     "tests.support.plain_log",
     "tests.support.row_coverage",
     "tests.support.shared_compiling",
-    "tests.support.soak_summary",
 )
 _SCENARIOS = ("scenario", "transfer_scenarios", "conference_scenarios", "command_scenarios")
 # Rewrites the assertions of scenarios, so that they show differences. Here, because several packages use them.
@@ -50,6 +49,13 @@ def redis_program():
     assert programs, "no redis-server: run `make test`, which fetches one"
     named = [program for name, program in programs.items() if name not in ("bundled", "on-path")]
     return named[0] if named else programs.get("bundled") or programs["on-path"]
+
+
+@pytest.fixture
+def durable_redis(redis_program) -> Iterator[RedisServer]:
+    """A server of the test's own, with an append-only file: it may be killed, stopped, filled and emptied."""
+    with RedisServer(redis_program, append_only=True) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

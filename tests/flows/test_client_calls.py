@@ -5,7 +5,6 @@ import pytest
 from tests.flows.conference_starts import APP, BROWSER, in_conference, opened, some, waits
 from tests.support.local_system import CUSTOMER, LocalSystem
 from tests.support.phones import answers, rings
-from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.system(speed=2, answered_by=[CUSTOMER])]
 NOT_PLACED = "said This call can not be placed. Goodbye."
@@ -57,24 +56,18 @@ async def test_session_that_exists_is_refused_and_not_disturbed(system, has_ende
 # ---- without Redis ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def own_redis(redis_program):
-    with RedisServer(redis_program, append_only=True) as server:
-        yield server
-
-
 @pytest.mark.processes
-async def test_callee_is_dialed_by_a_plain_dial_without_redis(own_redis):
-    async with LocalSystem(own_redis.url) as system:
+async def test_callee_is_dialed_by_a_plain_dial_without_redis(durable_redis):
+    async with LocalSystem(durable_redis.url) as system:
         system.answered_by(CUSTOMER)
-        own_redis.kill()
+        durable_redis.kill()
         call = await calls(system, SessionID="order-7")
         await system.sandbox.wait_until(lambda: system.sandbox.calls_of(CUSTOMER), 10)
         customer = await system.dialed(CUSTOMER)
         await system.sandbox.wait_until(lambda: customer.has_heard(call), 10)
         assert "said" not in " ".join(map(str, system.sounds(call)))
         assert not system.sandbox.model.state.conferences
-        own_redis.start()
+        durable_redis.start()
         customer.hang_up()
         await system.sandbox.wait_until(lambda: not system.sandbox.live_calls(), 15)
         assert not [what for what in system.sounds(call)[-1:] if str(what).startswith("said")]
@@ -82,14 +75,14 @@ async def test_callee_is_dialed_by_a_plain_dial_without_redis(own_redis):
 
 @pytest.mark.processes
 @pytest.mark.parametrize("pick_up", ["at-once", "later"])
-async def test_without_redis_the_caller_who_should_have_waited_is_bridged(own_redis, pick_up):
-    async with LocalSystem(own_redis.url) as system:
+async def test_without_redis_the_caller_who_should_have_waited_is_bridged(durable_redis, pick_up):
+    async with LocalSystem(durable_redis.url) as system:
         system.agent_phone.script_in_turn(answers() if pick_up == "at-once" else rings())
-        own_redis.kill()
+        durable_redis.kill()
         opening = await opened(system, "waiting")
         await system.sandbox.wait_until(lambda: opening.rung, 10)
         agent = opening.rung
-        own_redis.start()
+        durable_redis.start()
         if pick_up == "later":
             agent.answer()
         await system.until(opening.id, state="bridged", phase="connected")
@@ -102,10 +95,10 @@ async def test_without_redis_the_caller_who_should_have_waited_is_bridged(own_re
 @pytest.mark.processes
 @pytest.mark.parametrize("way", some(["waiting", "client", "call"], "waiting"))
 @pytest.mark.parametrize("moment", ["waits", "talks"])
-async def test_redis_crash_and_restart_costs_no_one_the_call(own_redis, way, moment, reading):
+async def test_redis_crash_and_restart_costs_no_one_the_call(durable_redis, way, moment, reading):
     # Where Twilio adds no one before the start, the phone is answered in the gate, which needs Redis.
     is_gated = reading == "start_awaited" and moment == "waits"
-    async with LocalSystem(own_redis.url) as system:
+    async with LocalSystem(durable_redis.url) as system:
         phone = system.sandbox.phone("client:alice" if way == "waiting" else CUSTOMER)
         phone.script_in_turn(rings())
         opening = await opened(system, way)
@@ -115,11 +108,11 @@ async def test_redis_crash_and_restart_costs_no_one_the_call(own_redis, way, mom
             leg.answer()
             await opening.talks()
         before = await system.log(opening.id)
-        own_redis.kill()
+        durable_redis.kill()
         leg.answer() if moment == "waits" else None
         if not is_gated:
             await system.until_hears(opening.waiter, [leg])
-        own_redis.start()
+        durable_redis.start()
         await opening.talks()
 
         async def has_read() -> bool:

@@ -12,15 +12,8 @@ from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from tests.support.entries import event_in
 from tests.support.local_system import LocalSystem
-from tests.support.redis_server import RedisServer
 
 pytestmark = [pytest.mark.redis, pytest.mark.processes]
-
-
-@pytest.fixture
-def durable_redis(redis_program):
-    with RedisServer(redis_program, append_only=True) as server:
-        yield server
 
 
 async def test_everything_acknowledged_is_there_after_redis_was_killed(durable_redis):

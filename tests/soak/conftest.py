@@ -1,4 +1,4 @@
-"""Redis for runs of whole services: with an append-only file, as in production."""
+"""A cluster for runs of whole services, and the figures that they measure."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,7 +7,6 @@ import pytest
 
 from tests.soak import soak_environment
 from tests.support.redis_cluster import ClusterServers
-from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture(autouse=True)
@@ -16,12 +15,6 @@ def figures_are_shown(report_figure: Callable[[str], None]) -> Iterator[None]:
     soak_environment.tellers.append(report_figure)
     yield
     soak_environment.tellers.remove(report_figure)
-
-
-@pytest.fixture
-def durable_redis(redis_program: Path) -> Iterator[RedisServer]:
-    with RedisServer(redis_program, append_only=True) as server:
-        yield server
 
 
 @pytest.fixture
