@@ -100,6 +100,15 @@ def is_alone(story: Scenario) -> bool:
     return "lone" in story.session.timers
 
 
+@pytest.mark.parametrize("muted", [True, False])
+def test_customer_is_alone_with_a_guest_who_only_listens(muted):
+    """Another program listens, or talks."""
+    story = guests_rolled_back()
+    story.legs["listener"] = Leg("CA" + "7" * 32, "listener", "", muted=muted)
+    shows(story, "customer", "listener")
+    assert is_alone(story) is muted
+
+
 def transferring() -> ConferenceScenario:
     """By all that is known the two talk; in truth a transfer was begun, so that no one's leaving ends it."""
     story = guests_rolled_back()
