@@ -116,6 +116,8 @@ class FirstReads:
             return events
         admitted = []
         for entry, event in events:
+            if isinstance(event, CallsRead) and self.is_unread(event.session_id) and self._is_old(entry):
+                event = _without_result(event)
             if self._may_pass(entry, event):
                 admitted.append((entry, event))
             else:
@@ -132,7 +134,7 @@ class FirstReads:
         if isinstance(event, EffectFailed | EffectUnknown) and event.kind == ReadCalls.kind:
             self._unread[session_id] = self._clock.monotonic_s() - REPEAT_S  # ask again soon
             return True
-        return isinstance(event, AccountSwept) or (isinstance(event, CallsRead) and not self._is_old(entry))
+        return isinstance(event, AccountSwept | CallsRead)
 
     def _is_old(self, entry: Entry) -> bool:
         return parse_entry_id(entry.entry_id) <= self._newest_id
@@ -212,3 +214,14 @@ class FirstReads:
                 self._metrics.sweep_findings.labels(ROLLED_BACK).inc(len(events))
         except StoreError as error:
             log_unreachable(error, partition=self._partition)  # repeated with the others
+
+
+def _without_result(event: CallsRead) -> EffectUnknown:
+    """Return the end of a read from before the rollback: another can follow."""
+    return EffectUnknown(
+        session_id=event.session_id,
+        entry_id=event.entry_id,
+        token=event.token,
+        effect_id=event.effect_id,
+        kind=ReadCalls.kind,
+    )
