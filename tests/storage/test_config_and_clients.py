@@ -11,7 +11,7 @@ from redis.asyncio.cluster import RedisCluster
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
-from conferral.storage.connection.client import make_client, store_errors
+from conferral.storage.connection.client import make_client, run_or_raise, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_stats import ProcessStats
@@ -215,11 +215,8 @@ async def test_commands_of_two_words_and_values_of_all_kinds_arrive_as_they_shou
 
 
 async def test_pipelines_are_packed_alike(client):
-    pipeline = client.pipeline()
-    pipeline.set("a", 1)
-    pipeline.xgroup_create("stream", "workers", id="0", mkstream=True)
-    pipeline.get("a")
-    assert (await pipeline.execute())[-1] == b"1"
+    group = ("XGROUP CREATE", "stream", "workers", "0", "MKSTREAM")
+    assert (await run_or_raise(client, ("SET", "a", 1), group, ("GET", "a")))[-1] == b"1"
 
 
 async def test_session_that_redis_does_not_show_now_is_not_taken_for_a_broken_one(single, client, store, keys):

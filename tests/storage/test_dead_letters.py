@@ -6,7 +6,7 @@ from conferral.statemachine.events import Convert
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
-from conferral.storage.connection.client import CHUNK
+from conferral.storage.connection.client import CHUNK, run_or_raise
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter
 from conferral.storage.queries.dead_letters import NO_REASON, DeadLetterStore
 
@@ -122,10 +122,8 @@ async def test_long_reason_is_shown_up_to_its_limit(client, keys, letters):
 
 
 async def test_all_are_read_the_newest_first_and_removed_by_id(client, keys, letters):
-    pipeline = client.pipeline()
-    for number in range(1, CHUNK + 3):
-        pipeline.xadd(keys.dead, {"type": "x", "dead_reason": "odd", "dead_stream": "s"}, id=f"{number}-0")
-    await pipeline.execute()
+    letter = ("type", "x", "dead_reason", "odd", "dead_stream", "s")
+    await run_or_raise(client, *(("XADD", keys.dead, f"{number}-0", *letter) for number in range(1, CHUNK + 3)))
     found = [one.letter_id async for one in letters.newest_first()]
     assert found == [f"{number}-0" for number in range(CHUNK + 2, 0, -1)]
     assert [one.letter_id async for one in letters.newest_first(7)] == found

@@ -34,7 +34,7 @@ FLOOD_S = 20.0
 #: Twilio gives up after this, seconds.
 TWILIO_WAITS_S = 15.0
 #: Connections by what is sent over them, each as soon as the answer before is there.
-CONNECTIONS = {"/voice/inbound": 500, "/callbacks/call": 400, "/callbacks/conference": 400}
+CONNECTIONS = {"/voice/inbound": 200, "/callbacks/call": 200, "/callbacks/conference": 100}
 VOICE = "/voice/inbound"
 
 
