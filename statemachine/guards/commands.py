@@ -225,19 +225,22 @@ def command_result(draft: Draft, command: PendingCommand) -> CommandResult | Non
     """Return the result of a command; None while it is open."""
     if command.is_queued or command.awaits_end_on_exit:
         return None
-    find_result = _RESULTS.get(command.name)
-    return find_result(draft, command) if find_result else None
-
-
-def _left_result(party: Party | None) -> CommandResult:
-    reason = reported_reason(party.left_reason) if party is not None and party.left_reason else "left"
-    return CommandStatus.FAILED, reason
-
-
-def _hold_or_mute_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
+    if command.name == Announce.name:
+        return _announce_result(draft, command)
+    if not command.party:
+        return None  # the outcome of its effect decides
     party = draft.session.parties.get(command.party)
     if party is None or party.is_gone:
-        return _left_result(party)
+        reason = reported_reason(party.left_reason) if party is not None and party.left_reason else "left"
+        return (CommandStatus.DONE, "") if command.name == events.Remove.name else (CommandStatus.FAILED, reason)
+    if command.name == Supervise.name:
+        return _supervise_result(draft, command, party)
+    if command.name == Add.name:
+        return (CommandStatus.DONE, "") if party.takes_part else None
+    return None if command.name == events.Remove.name else _hold_or_mute_result(command, party)
+
+
+def _hold_or_mute_result(command: PendingCommand, party: Party) -> CommandResult | None:
     mutes = command.name in ("mute", "unmute")
     wanted = command.name in ("hold", "mute")
     if (party.desired_mute if mutes else party.desired_hold) != wanted:
@@ -246,22 +249,7 @@ def _hold_or_mute_result(draft: Draft, command: PendingCommand) -> CommandResult
     return (CommandStatus.DONE, "") if is_as_wanted and not party.pending_update else None
 
 
-def _add_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    party = draft.session.parties.get(command.party)
-    if party is None or party.is_gone:
-        return _left_result(party)
-    return (CommandStatus.DONE, "") if party.takes_part else None
-
-
-def _remove_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    party = draft.session.parties.get(command.party)
-    return (CommandStatus.DONE, "") if party is None or party.is_gone else None
-
-
-def _supervise_result(draft: Draft, command: PendingCommand) -> CommandResult | None:
-    party = draft.session.parties.get(command.party)
-    if party is None or party.is_gone:
-        return _left_result(party)
+def _supervise_result(draft: Draft, command: PendingCommand, party: Party) -> CommandResult | None:
     if party.supervises != command.mode:
         event = draft.event
         # This event is the refusal after which the supervisor only monitors.
@@ -281,15 +269,6 @@ def _announce_result(draft: Draft, command: PendingCommand) -> CommandResult | N
     return None if still.intersection(command.playing_to) else (CommandStatus.DONE, "")
 
 
-_RESULTS = {
-    **dict.fromkeys(("hold", "unhold", "mute", "unmute"), _hold_or_mute_result),
-    "add": _add_result,
-    "remove": _remove_result,
-    "supervise": _supervise_result,
-    "announce": _announce_result,
-}
-
-
 def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
     """Whether the event is about the announcement that is playing."""
     for command in draft.session.pending_commands:
@@ -304,8 +283,6 @@ def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
 # ---- guards on the recording of a session --------------------------------------------------------------------------
 
 
-#: Refused start requests before Conferral stops trying (count).
-_REFUSED_MAX = 2
 _OVER = frozenset(RecordingStatus) - {RecordingStatus.IN_PROGRESS, RecordingStatus.PAUSED}
 
 
@@ -385,7 +362,7 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
         return is_there
     is_open = recording.status == "" and not recording.pending_update
     # Twilio may be unable to record a call made by `<Dial>` before it is in a conference.
-    return is_there and is_open and recording.failures < _REFUSED_MAX and bool(session.conference_sid)
+    return is_there and is_open and recording.failures < REFUSED_MAX and bool(session.conference_sid)
 
 
 def should_resume_recording(draft: Draft, _event: Event) -> bool:
