@@ -212,10 +212,11 @@ def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
 # ---- guards on a running conversion --------------------------------------------------------------------------------
 
 
-def was_moved_recently(draft: Draft, _event: Event) -> bool:
-    """Whether a leg was moved so recently that it may still be on its way."""
+def leg_may_be_moving(draft: Draft, _event: Event) -> bool:
+    """Whether a redirect has no outcome yet, or a leg was moved just now."""
     moved_at_ms = draft.session.moved_at_ms
-    return bool(moved_at_ms) and draft.now_ms - moved_at_ms < draft.policy.settle_ms
+    was_moved = bool(moved_at_ms) and draft.now_ms - moved_at_ms < draft.policy.settle_ms
+    return was_moved or bool(draft.session.open_redirects)
 
 
 def both_are_still_bridged(draft: Draft, _event: Event) -> bool:
@@ -230,14 +231,9 @@ def outbound_is_still_bridged(draft: Draft, event: Event) -> bool:
     return draft.session.direction == OUTBOUND and both_are_still_bridged(draft, event)
 
 
-def has_open_redirect(draft: Draft, _event: Event) -> bool:
-    """Whether a redirect is open; its outcome comes as an event."""
-    return bool(draft.session.open_redirects)
-
-
 def awaits_redirect(draft: Draft, event: Event) -> bool:
     """Whether a redirect is open, and no leg is known to have left the bridge."""
-    return has_open_redirect(draft, event) and both_are_still_bridged(draft, event)
+    return bool(draft.session.open_redirects) and both_are_still_bridged(draft, event)
 
 
 def leg_to_repair(draft: Draft, event: CallsRead) -> Party | None:

@@ -3,7 +3,7 @@
 from conferral.statemachine import events
 from conferral.statemachine.effects import CreateParticipant
 from conferral.statemachine.events import Event
-from conferral.statemachine.guards.calls import outbound_is_still_bridged, party_of_dial, was_moved_recently
+from conferral.statemachine.guards.calls import leg_may_be_moving, outbound_is_still_bridged, party_of_dial
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
@@ -308,9 +308,8 @@ def _is_waiting_party_missing(draft: Draft, event: events.CallsRead) -> bool:
         is_elsewhere = draft.session.opening is Opening.CALLING or not has_reached_conference(draft, found)
     return (
         not is_elsewhere
-        # A leg that is moving, or was just moved, may not be listed yet; a second move would take it out again.
-        and not draft.session.open_redirects
-        and not was_moved_recently(draft, event)
+        # Such a leg may not be listed yet; a second move would take it out again.
+        and not leg_may_be_moving(draft, event)
         and event.status_of(found.call_sid) == CallStatus.IN_PROGRESS
         and all(seen.call_sid != found.call_sid for seen in event.participants)
     )
