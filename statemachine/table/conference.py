@@ -43,8 +43,7 @@ CONFERENCE: tuple[Row, ...] = (
 
     # ConferenceStarted, ConferenceEnded
     Row(V|C|T,       ANY,           STARTED_OR_ENDED,      when.is_another_conference,                   STAY,              do.log_only),
-    Row(V,           ANY,           on.ConferenceStarted,  None,                                         STAY,              do.note_conference),
-    Row(C|T,         ANY,           on.ConferenceStarted,  None,                                         STAY,              do.note_conference_started),
+    Row(V|C|T,       ANY,           on.ConferenceStarted,  None,                                         STAY,              do.note_conference_started),
     Row(V,           ANY,           on.ConferenceEnded,    None,                                         STAY,              do.leave_conference),
     Row(BEFORE_DIAL, ANY,           on.ConferenceEnded,    when.agent_ended_conference,                  S.MOVING_CUSTOMER, do.continue_in_another_conference),
     # Wait audio could not be fetched, or someone else ended the conference: the waiting party joins again.
