@@ -50,19 +50,12 @@ def begin_from_bridge(draft: Draft, event: events.Transfer | events.Park) -> Non
     the customer is the child and is redirected; the agent's `<Dial>` action hangs up the agent.
     """
     accept_transfer(draft, event)
-    phase, wait_audio = _phase_without_agent(draft)
-    draft.change(phase=phase, repair_attempted=False, open_redirects=(), moved_at_ms=0)
-    draft.cancel_timers(events.LeaveOverdue, events.RingOverdue)
-    draft.change_party(draft.session.customer, wait_audio=wait_audio)
+    continue_alone(draft, event)
+    draft.change(open_redirects=(), moved_at_ms=0)
     outbound = draft.session.direction == OUTBOUND
-    dials.mark_leaving(draft, draft.session.agent, hang_up_requested=outbound)
+    draft.change_party(draft.session.agent, hang_up_requested=outbound)
     if outbound:
-        redirect_leg(draft, draft.session.customer, wait_audio)
-
-
-def _phase_without_agent(draft: Draft) -> tuple[Phase, WaitAudio]:
-    parks = draft.transfer.mode is TransferMode.PARK
-    return (Phase.PARK, WaitAudio.MUSIC) if parks else (Phase.BLIND, WaitAudio.RINGBACK)
+        redirect_leg(draft, draft.session.customer, draft.session.customer.wait_audio)
 
 
 def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.Retrieve) -> None:
@@ -285,7 +278,8 @@ def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) 
 def continue_alone(draft: Draft, _event: Event) -> None:
     """Continue with the customer alone, in this or another conference."""
     agent, customer = draft.session.agent, draft.session.customer
-    phase, wait_audio = _phase_without_agent(draft)
+    parks = draft.transfer.mode is TransferMode.PARK
+    phase, wait_audio = (Phase.PARK, WaitAudio.MUSIC) if parks else (Phase.BLIND, WaitAudio.RINGBACK)
     dials.mark_leaving(draft, agent)
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
     draft.change(phase=phase, repair_attempted=False)
