@@ -3,7 +3,7 @@
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, needs_gate, next_label
+from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, next_label
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.parties import (
     accept_command,
@@ -92,7 +92,6 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
                 command.to,
                 label=next_label(draft, command.party),
                 options=command.options,
-                gated=needs_gate(draft, command.to, command.options),
                 supervises=command.mode,
             )
 

@@ -38,7 +38,7 @@ def dial(
     *,
     label: str,
     options: DialOptions,
-    gated: bool,
+    gated: bool = False,
     early_media: bool = False,
     ring_group: str = "",
     recall_reason: str = "",
@@ -46,10 +46,12 @@ def dial(
 ) -> None:
     """Dial a party under that name, into the conference or to the gate.
 
-    A recalled agent hears `recall_reason` in the gate. With `early_media`, the participants hear the phone ring. The
-    first of a `ring_group` to accept wins. `supervises` is a supervisor's mode. A running
-    transfer records the dials of its targets and of the agent as attempts.
+    The gate is used if `gated`, or if the options or settings need it. A recalled agent hears `recall_reason` in it.
+    With `early_media`, the participants hear the phone ring, but not one at the gate. The first of a `ring_group` to
+    accept wins. `supervises` is a supervisor's mode. A running transfer records the dials of its targets and of the
+    agent as attempts.
     """
+    gated = gated or needs_gate(draft, to, options)
     draft.change(dials=draft.session.dials + 1)
     former = draft.session.parties.get(name)
     if former is not None and former.call_sid:
@@ -59,9 +61,9 @@ def dial(
         label,
         address=to,
         is_gated=gated,
-        early_media=early_media,
+        early_media=early_media and not gated,
         brief=options.brief,
-        confirm=options.confirm or must_confirm(draft, to),
+        confirm=options.confirm or _must_confirm(draft, to),
         ring_timeout_s=options.timeout_s or draft.policy.ring_timeout_ms // 1000,
         digits=options.digits,
         ring_group=ring_group,
@@ -93,10 +95,10 @@ def next_label(draft: Draft, name: str) -> str:
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
     """Whether a party must hear a brief, press a key, or be sent digits."""
-    return bool(options.brief or options.confirm or options.digits) or must_confirm(draft, to)
+    return bool(options.brief or options.confirm or options.digits) or _must_confirm(draft, to)
 
 
-def must_confirm(draft: Draft, to: str) -> bool:
+def _must_confirm(draft: Draft, to: str) -> bool:
     """Whether `CONFERRAL_CONFIRM` makes this destination press 1."""
     return draft.policy.confirm_phones and to.startswith("+")
 

@@ -6,7 +6,6 @@ from conferral.statemachine.actions.dials import (
     dial,
     dial_options,
     hang_up_party,
-    must_confirm,
     next_label,
 )
 from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
@@ -226,8 +225,7 @@ def begin_fallback(draft: Draft, event: Event) -> None:
     draft.change(phase=Phase.BLIND)
     draft.change_transfer(fell_back=True)
     retire_targets(draft)
-    label, gated = next_label(draft, TARGET), must_confirm(draft, fallback)
-    dial(draft, TARGET, fallback, label=label, options=DialOptions(), gated=gated)
+    dial(draft, TARGET, fallback, label=next_label(draft, TARGET), options=DialOptions())
 
 
 def report_agent_gone(draft: Draft, _event: Event) -> None:

@@ -90,13 +90,9 @@ def hold_customer(draft: Draft, _event: Event) -> None:
 def hold_agent_if_gated(draft: Draft, _event: Event) -> None:
     """Hold the agent with ringing if the target's phone rings at the gate."""
     # No one in the conference hears such a phone ring.
-    if _dials_at_gate(draft):
+    transfer = draft.transfer
+    if "," in transfer.to or dials.needs_gate(draft, transfer.to, transfer.options):
         want_hold(draft, AGENT, WaitAudio.RINGBACK)
-
-
-def _dials_at_gate(draft: Draft) -> bool:
-    """Whether the targets pass the gate: in a ring group, so that one wins."""
-    return "," in draft.transfer.to or dials.needs_gate(draft, draft.transfer.to, draft.transfer.options)
 
 
 def release_agent(draft: Draft, event: Event) -> None:
@@ -121,7 +117,6 @@ def dial_targets(draft: Draft, _event: Event) -> None:
         return
     addresses = transfer.to.split(",")
     several = len(addresses) > 1
-    gated = _dials_at_gate(draft)
     for address in addresses:
         dials.dial(
             draft,
@@ -129,9 +124,9 @@ def dial_targets(draft: Draft, _event: Event) -> None:
             address,
             label=dials.next_label(draft, TARGET),
             options=transfer.options,
-            gated=gated,
+            gated=several,  # so that one wins
             # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
-            early_media=draft.session.phase in (Phase.WARM, Phase.CONSULT) and not gated,
+            early_media=draft.session.phase in (Phase.WARM, Phase.CONSULT),
             ring_group=f"transfer-{transfer.number}" if several else "",
         )
 

@@ -46,7 +46,6 @@ def _dial_for_waiting_party(draft: Draft, party: Party, address: str) -> None:
         label=f"{party.name}-{draft.session.dials + 1}",
         # Only a `call` has options, and here it dials its customer.
         options=DialOptions(caller_id=draft.session.options.caller_id),
-        gated=dials.must_confirm(draft, address),
     )
 
 
