@@ -16,6 +16,8 @@ from conferral.statemachine.step import Draft, not_none
 _SHOWN_AGAIN = 2
 #: So many participants may be talking (count).
 _TWO = 2
+#: What a join resets: the participant is not held, and its leaving does not end the conference.
+_NOT_UPDATED = {"held": False, "end_on_exit": False, "pending_update": "", "update_effect_id": ""}
 
 
 def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
@@ -29,10 +31,7 @@ def note_join(draft: Draft, event: events.ParticipantJoined) -> None:
 
 
 def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
-    """Put a party into the conference, as a callback or a read shows.
-
-    A join resets the participant: not held, and its leaving does not end the conference.
-    """
+    """Put a party into the conference, as a callback or a read shows."""
     # With early media, a dialed party may join before answering; that does not yet count as taking part.
     proves_answer = not (party.dial_id and party.early_media)
     if proves_answer:
@@ -44,13 +43,10 @@ def _enter(draft: Draft, party: Party, call_sid: str, *, starts: bool) -> None:
         status=PartyStatus.CONNECTED if takes_part else party.status,
         answered=party.answered or (bool(party.dial_id) and proves_answer),
         in_conference=True,
-        held=False,
         muted=party.is_supervisor,
         coaches="",
-        end_on_exit=False,
-        pending_update="",
-        update_effect_id="",
         waits_for_start=not (starts or party.is_supervisor or draft.session.participants),
+        **_NOT_UPDATED,
     )
     if starts:
         mark_conference_started(draft)
@@ -120,15 +116,7 @@ def leave_conference(draft: Draft, _event: Event) -> None:
     """Record that no one is in a conference; the next leg opens a new one."""
     _switch_conference(draft, "")
     for party in draft.session.parties.values():
-        draft.change_party(
-            party,
-            in_conference=False,
-            waits_for_start=False,
-            held=False,
-            end_on_exit=False,
-            pending_update="",
-            update_effect_id="",
-        )
+        draft.change_party(party, in_conference=False, waits_for_start=False, **_NOT_UPDATED)
 
 
 def apply_presence(draft: Draft, event: events.CallsRead) -> None:
