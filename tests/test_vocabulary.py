@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conferral.telephony.phrases import Phrase, sentence_in
-from tests.test_tidy import PACKAGES, ROOT, tracked_files
+from tests.test_tidy import PACKAGES, ROOT, report, tracked_files
 
 #: A part of a name (between underscores or capitals), and what to use in its place.
 REPLACEMENTS = {
@@ -136,10 +136,6 @@ def without_phrases(text: str) -> str:
 
 def better_than(word: str) -> str:
     return next(better for words, better in PROSE_OF_TESTS.items() if re.fullmatch(words, word, re.IGNORECASE))
-
-
-def report(problems: list[str]) -> None:
-    assert not problems, "\n" + "\n".join(problems)
 
 
 def test_names_are_standard_terms() -> None:

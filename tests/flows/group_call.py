@@ -131,15 +131,10 @@ class GroupCall:
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
-    async def leaves(self, name: str) -> None:
-        """Someone hangs up, and the session knows."""
+    async def leaves(self, name: str, party: str = "") -> None:
+        """Someone hangs up, and the session knows; their `party` may have another name by now."""
         self.people.pop(name).hang_up()
-        await self.party(name, status="left")
-
-    async def leaves_as(self, name: str, party: str) -> None:
-        """Someone hangs up whose party has another name by now."""
-        self.people.pop(name).hang_up()
-        await self.party(party, status="left")
+        await self.party(party or name, status="left")
 
     async def ends(self, reason: str, *, debugger: frozenset[int] = frozenset()) -> None:
         """It is over for that reason, nothing is left of it, and one outcome was published."""

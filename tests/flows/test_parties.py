@@ -144,7 +144,7 @@ async def test_party_whose_phone_rings_while_the_call_is_handed_on_comes_in_all_
     await crowd.wait_until(state="conferenced", **{"party.agent.address": CAROL})
     assert crowd.people.pop("agent").status == "completed"
     await crowd.talk("customer", "bob", "target")
-    await crowd.leaves_as("target", "agent")
+    await crowd.leaves("target", "agent")
     await crowd.talk("customer", "bob")
     await crowd.let_go()
     assert system.dials_to(BOB) == system.dials_to(CAROL) == 1

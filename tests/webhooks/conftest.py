@@ -1,4 +1,5 @@
 import sys
+from contextlib import AsyncExitStack
 
 import pytest
 import structlog
@@ -45,19 +46,18 @@ def lines(fresh_logs, monkeypatch):
 
 
 @pytest.fixture
-async def open_client(ingest, child_lookup, metrics):
-    clients = []
+async def serve():
+    """Serves an application until the end of the test, and returns a client of it."""
+    async with AsyncExitStack() as stack:
+        yield lambda made, **options: stack.enter_async_context(TestClient(TestServer(made), **options))
 
-    async def opened(directory=None, **changes):
-        made = app.make_app(settings(**changes), ingest, child_lookup, metrics, SystemClock(), directory)
-        client = TestClient(TestServer(made))
-        await client.start_server()
-        clients.append(client)
-        return client
 
-    yield opened
-    for client in clients:
-        await client.close()
+@pytest.fixture
+def open_client(serve, ingest, child_lookup, metrics):
+    def opened(directory=None, **changes):
+        return serve(app.make_app(settings(**changes), ingest, child_lookup, metrics, SystemClock(), directory))
+
+    return opened
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
@@ -19,7 +18,6 @@ from tests.webhooks.webhook_helpers import (
     CALLER,
     CONFERENCE,
     DIAL_ACTION,
-    FakeTwilioQueries,
     fields,
     post,
     settings,
@@ -37,17 +35,9 @@ async def store(redis_server):
 
 
 @pytest.fixture
-def lookup():
-    return FakeTwilioQueries()
-
-
-@pytest.fixture
-async def real_client(store, lookup):
+async def real_client(serve, store, child_lookup):
     publisher = BatchingIngest(store, KEYS, SystemClock())
-    client = TestClient(TestServer(make_app(settings(), publisher, lookup, Metrics(), SystemClock())))
-    await client.start_server()
-    yield client
-    await client.close()
+    yield await serve(make_app(settings(), publisher, child_lookup, Metrics(), SystemClock()))
     await publisher.close()
 
 
@@ -66,9 +56,9 @@ async def test_rejected_request_leaves_no_key_behind(real_client, store):
     assert await store.keys() == []
 
 
-async def test_after_a_restart_of_redis_the_dial_action_asks_twilio(real_client, store, lookup):
+async def test_after_a_restart_of_redis_the_dial_action_asks_twilio(real_client, store, child_lookup):
     # The server of this test was started a moment ago, or has not been checked yet: either way it may have lost data.
-    lookup.status = "in-progress"
+    child_lookup.status = "in-progress"
     session = {
         "state": "bridged", "party.customer.call_sid": CALLER, "party.customer.label": "customer-7",
         "conference_sid": CONFERENCE, "party.customer.status": "connected",
@@ -79,7 +69,7 @@ async def test_after_a_restart_of_redis_the_dial_action_asks_twilio(real_client,
 
     conference = conference_of(document)
     assert (conference.text, conference.get("participantLabel")) == (CONFERENCE, "customer-7")
-    assert lookup.asked == [AGENT]
+    assert child_lookup.asked == [AGENT]
 
 
 # ---- the gate ----------------------------------------------------------------------------------------------------

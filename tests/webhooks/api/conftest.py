@@ -1,8 +1,6 @@
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 
 from conferral.operations import http_commands
-from conferral.runtime.metrics import Metrics
 from conferral.runtime.web import bearer
 from conferral.storage.connection.client import make_client
 from conferral.webhooks.api import app as api_module
@@ -19,24 +17,11 @@ async def store(redis_server):
 
 
 @pytest.fixture
-def metrics():
-    return Metrics()
-
-
-@pytest.fixture
-async def open_api(store, metrics):
+def open_api(serve, store, metrics):
     """Serves the control API with settings changed; every request has the token unless it says otherwise."""
-    clients = []
-
-    async def opened(headers=BEARER, redis=None, **changes):
-        client = TestClient(TestServer(app_of(redis or store, metrics, **changes)), headers=headers)
-        await client.start_server()
-        clients.append(client)
-        return client
-
-    yield opened
-    for client in clients:
-        await client.close()
+    return lambda headers=BEARER, redis=None, **changes: serve(
+        app_of(redis or store, metrics, **changes), headers=headers
+    )
 
 
 @pytest.fixture
