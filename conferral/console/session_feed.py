@@ -13,7 +13,6 @@ from itertools import chain, islice
 
 import structlog
 
-from conferral.console import messages
 from conferral.console.redis_access import RedisAccess
 from conferral.operations import wording
 from conferral.operations.attention import Attention, attention_of
@@ -49,45 +48,19 @@ DESTINATIONS_EVERY_S = 10.0
 SUGGESTED_MAX = 20
 #: Addresses that can be typed as a destination, without a comma, which separates several.
 _TYPEABLE_ADDRESS = re.compile(r"(?:client:|sip:|\+)[!-+\--~]{1,250}")
-#: Removed sessions remembered (count); beyond it, pages get the complete list.
-REMOVED_MAX = 20_000
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CachedSession:
-    """A session as last read."""
+    """A session as last read; a change makes a new one."""
 
     session: StoredSession
     attention: Attention | None
-    #: The feed's revision of its last change.
-    revision: int = 0
-    #: The row as JSON, created on demand.
-    masked_row: bytes = b""
-    full_row: bytes = b""
 
     @property
     def version(self) -> str:
         """The version of the session when it was last read."""
         return self.session.fields.get("version", "")
-
-    def row(self, *, full: bool) -> bytes:
-        """Return the session's row as JSON, with numbers in full or masked."""
-        if full:
-            self.full_row = self.full_row or messages.row(self.session, self.attention, full=True)
-            return self.full_row
-        self.masked_row = self.masked_row or messages.row(self.session, self.attention, full=False)
-        return self.masked_row
-
-
-@dataclass(frozen=True, slots=True)
-class SessionChanges:
-    """Changes of the session list since a revision."""
-
-    #: Whether this is the complete list rather than a difference.
-    is_complete: bool
-    sessions: list[CachedSession]
-    removed: list[str]
-    revision: int
 
 
 class SessionFeed:
@@ -101,7 +74,7 @@ class SessionFeed:
         #: Subscribers, and whether each wants ended sessions.
         self._subscribers: dict[asyncio.Event, bool] = {}
         self._task: asyncio.Task[None] | None = None
-        #: Increases with every change of a row.
+        #: Increases with every change of a session.
         self.revision = 0
         #: Empty while Redis responds.
         self.redis_error = ""
@@ -114,11 +87,6 @@ class SessionFeed:
         self._ended: dict[str, CachedSession] = {}
         self._by_partition: dict[int, set[str]] = {}
         self._marks: list[str] = []
-        #: Revision at which each session disappeared.
-        self._removed: dict[str, int] = {}
-        #: A page at an earlier revision gets the complete list.
-        self._oldest_revision = self.revision
-        self._partition_revisions: dict[int, int] = {}
         self._polls = 0
         self._clock_read_s = -CLOCK_EVERY_S
         #: Whether a worker is live, as last read with the clock.
@@ -179,29 +147,19 @@ class SessionFeed:
             self._known_destinations[full] = (now_s + DESTINATIONS_EVERY_S, found)
         return found
 
-    def partition_revision(self, partition: int) -> int:
-        """Return the partition's revision, which increases with its commits."""
-        return self._partition_revisions.get(partition, 0)
+    def commit_mark(self, partition: int) -> str:
+        """Return a mark that each commit of the partition changes."""
+        return self._marks[partition] if partition < len(self._marks) else ""
 
-    def changes(self, since: int, *, with_ended: bool) -> SessionChanges:
-        """Return changes since the revision that a page knows; -1 for none."""
-        if since < self._oldest_revision:
-            cached = [*self._live.values(), *(self._ended.values() if with_ended else ())]
-            return SessionChanges(is_complete=True, sessions=cached, removed=[], revision=self.revision)
-        found = [one for one in self._live.values() if one.revision > since]
-        removed = [name for name, revision in self._removed.items() if revision > since]
-        ended = {name: one for name, one in self._ended.items() if one.revision > since and name not in self._live}
-        if with_ended:
-            found += ended.values()
-        else:
-            removed += ended
-        return SessionChanges(is_complete=False, sessions=found, removed=removed, revision=self.revision)
+    def sessions(self, *, with_ended: bool) -> dict[str, CachedSession]:
+        """Return the live sessions by id; on request, ended ones as well."""
+        return {**(self._ended if with_ended else {}), **self._live}
 
     async def _poll_while_subscribed(self) -> None:
         """Poll, and wake subscribers; without Redis, pauses double."""
         back_off_s = POLL_EVERY_S
         while self._subscribers:
-            before = (self.revision, self.redis_error)
+            before = (self.revision, self.redis_error, self._marks)
             try:
                 await self._poll()
             except StoreError as error:
@@ -212,7 +170,7 @@ class SessionFeed:
             else:
                 self.redis_error, pause_s = "", POLL_EVERY_S
                 back_off_s = POLL_EVERY_S
-            if (self.revision, self.redis_error) != before:
+            if (self.revision, self.redis_error, self._marks) != before:
                 for wake in self._subscribers:
                     wake.set()
             await asyncio.sleep(pause_s)
@@ -229,28 +187,18 @@ class SessionFeed:
             turn, rest = divmod(self._polls, EXTRA_PARTITION_EVERY_POLLS)
             extra = -1 if rest else turn % len(marks)
             changed = [number for number, mark in enumerate(marks) if mark != self._marks[number] or number == extra]
-        committed = [number for number in changed if marks[number] != self._marks[number]]
         await self._poll_partitions(changed)
         await self._list_ended()
         self._update_attention()
-        for number in committed:
-            self.revision += 1
-            self._partition_revisions[number] = self.revision
         if not self.is_loaded:
             self.is_loaded = True
             self.revision += 1
-            self._oldest_revision = self.revision
         self._marks, self._polls = marks, self._polls + 1
         self.as_of_ms = self.now_ms()
-        if len(self._removed) > REMOVED_MAX:
-            self._removed.clear()
-            self._oldest_revision = self.revision
 
     def _forget_live(self, partitions: int) -> None:
-        names = list(self._live)
         self._live.clear()
-        for name in names:
-            self._mark_changed(name)
+        self.revision += 1
         self._marks = [""] * partitions
         self._by_partition = {number: set() for number in range(partitions)}
 
@@ -285,8 +233,8 @@ class SessionFeed:
             for name in some:
                 session = sessions.get(name, UNKNOWN_SESSION)
                 if session.is_known and not session.is_ended:
-                    self._live[name] = CachedSession(session, self._attention_of(session))
-                    self._mark_changed(name)
+                    self._live[name] = self._cached(session)
+                    self.revision += 1
 
     async def _read_sessions(self, names: list[str]) -> dict[str, StoredSession]:
         return await self._redis.run(lambda reader: reader.read_sessions(names))
@@ -295,12 +243,10 @@ class SessionFeed:
         sessions = await self._read_sessions(names)
         for name in names:
             self._live.pop(name, None)
-            self._cache_ended(name, sessions.get(name, UNKNOWN_SESSION))
-            self._mark_changed(name)
-
-    def _cache_ended(self, name: str, session: StoredSession) -> None:
-        if session.is_known and session.is_ended:
-            self._ended[name] = CachedSession(session, self._attention_of(session))
+            session = sessions.get(name, UNKNOWN_SESSION)
+            if session.is_known and session.is_ended:
+                self._ended[name] = self._cached(session)
+            self.revision += 1
 
     async def _list_ended(self) -> None:
         now_s = self._local_clock.monotonic_s()
@@ -308,36 +254,29 @@ class SessionFeed:
             return
         limit = ENDED_MAX if any(self._subscribers.values()) else ENDED_SHOWN
         page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=limit))
-        found = {session.id: session for session in page.items if session.id}
-        for name in [name for name in self._ended if name not in found]:
-            del self._ended[name]
-            self._mark_changed(name)
-        for name, session in found.items():
-            cached = self._ended.get(name)
-            if cached is None or cached.session.fields != session.fields:
-                self._cache_ended(name, session)
-                self._mark_changed(name)
+        ended = {}
+        for session in page.items:
+            cached = self._ended.get(session.id)
+            if session.is_known and session.is_ended:
+                is_same = cached is not None and cached.session.fields == session.fields
+                ended[session.id] = cached if cached is not None and is_same else self._cached(session)
+        if ended != self._ended:
+            self._ended = ended
+            self.revision += 1
         self._ended_listed_s = now_s
 
     def _update_attention(self) -> None:
         """Reevaluate sessions' attention once a second: time alone can change it."""
         if self._polls % ATTENTION_EVERY_POLLS:
             return
-        for name, cached in (*self._live.items(), *self._ended.items()):
-            if (attention := self._attention_of(cached.session)) != cached.attention:
-                cached.attention, cached.masked_row, cached.full_row = attention, b"", b""
-                self._mark_changed(name)
+        for sessions in (self._live, self._ended):
+            for name, cached in sessions.items():
+                if attention_of(cached.session, self.now_ms()) != cached.attention:
+                    sessions[name] = self._cached(cached.session)
+                    self.revision += 1
 
-    def _attention_of(self, session: StoredSession) -> Attention | None:
-        return attention_of(session, self.now_ms())
-
-    def _mark_changed(self, name: str) -> None:
-        self.revision += 1
-        if cached := self._live.get(name) or self._ended.get(name):
-            cached.revision = self.revision
-            self._removed.pop(name, None)
-        else:
-            self._removed[name] = self.revision
+    def _cached(self, session: StoredSession) -> CachedSession:
+        return CachedSession(session, attention_of(session, self.now_ms()))
 
 
 def _addresses_in_use(sessions: Iterable[StoredSession], *, full: bool) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from conferral.console.dashboard import Dashboard
-from conferral.console.messages import attention_mark, encode_message, encode_message_with_lists, redact_fields
+from conferral.console.messages import attention_mark, encode_message, encode_message_with_lists, redact_fields, row
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import CachedSession, SessionFeed
 from conferral.console.session_log import SessionLog
@@ -102,7 +102,7 @@ class SessionDetailView(View):
         self._full = message.full
         self._id = ""
         self._partition = 0
-        self._seen_revision = -1
+        self._seen_mark = ""
         self._next_read_s = 0.0
         self._log = SessionLog("", after="", full=self._full)
         #: The hash from which the last message was built.
@@ -110,15 +110,15 @@ class SessionDetailView(View):
 
     async def new_messages(self) -> list[bytes]:
         """Return the session if it has changed, and new log entries."""
-        now_s, revision = self._clock.monotonic_s(), self._feed.partition_revision(self._partition)
-        is_due = now_s >= self._next_read_s or (self._id and revision != self._seen_revision)
+        now_s, mark = self._clock.monotonic_s(), self._feed.commit_mark(self._partition)
+        is_due = now_s >= self._next_read_s or (self._id and mark != self._seen_mark)
         if not is_due:
             return []
         if not self._id:
             self._id = await self._redis.run(self._find_session)
             self._log = SessionLog(self._id, after=self._after, full=self._full)
         messages = await self._read_messages()
-        self._seen_revision, self._next_read_s = revision, now_s + READ_EVERY_S
+        self._seen_mark, self._next_read_s = mark, now_s + READ_EVERY_S
         return messages
 
     async def _find_session(self, reader: SessionQueries) -> str:
@@ -238,29 +238,30 @@ class SessionListView(View):
         self._feed = feed
         self._full = full
         self._seen_revision = -1
-        self._has_ended = with_ended
+        #: What the page has, by id; None before the first message.
+        self._shown: dict[str, CachedSession] | None = None
 
     async def new_messages(self) -> list[bytes]:
         """Return changed rows, and which are gone; at first, all rows."""
-        if not self._feed.is_loaded:
+        if not self._feed.is_loaded or self._feed.revision == self._seen_revision:
             return []
-        messages = []
+        self._seen_revision, before = self._feed.revision, self._shown
         # The newest ended calls fill an empty list.
-        has_ended = self.with_ended or not self._feed.has_live
-        since = self._seen_revision if has_ended == self._has_ended else -1
-        changes = self._feed.changes(since, with_ended=has_ended)
-        if changes.is_complete or changes.sessions or changes.removed:
-            rows = await self._rows(changes.sessions)
-            messages.append(
-                encode_message_with_lists("sessions", {"rows": rows}, whole=changes.is_complete, gone=changes.removed)
-            )
-        self._seen_revision, self._has_ended = changes.revision, has_ended
-        return messages
+        now = self._shown = self._feed.sessions(with_ended=self.with_ended or not self._feed.has_live)
+        known = before or {}
+        changed = [one for name, one in now.items() if known.get(name) is not one]
+        gone = [name for name in known if name not in now]
+        if before is not None and not (changed or gone):
+            return []
+        rows = await self._rows(changed)
+        return [encode_message_with_lists("sessions", {"rows": rows}, whole=before is None, gone=gone)]
 
     async def _rows(self, kept: Sequence[CachedSession]) -> list[bytes]:
         found: list[bytes] = []
         for start in range(0, len(kept), ROWS_PER_MESSAGE):
-            found += [one.row(full=self._full) for one in kept[start : start + ROWS_PER_MESSAGE]]
+            found += [
+                row(one.session, one.attention, full=self._full) for one in kept[start : start + ROWS_PER_MESSAGE]
+            ]
             if start + ROWS_PER_MESSAGE < len(kept):
                 await asyncio.sleep(0)
         return found
