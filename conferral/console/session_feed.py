@@ -256,10 +256,11 @@ class SessionFeed:
         page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=limit))
         ended = {}
         for session in page.items:
-            cached = self._ended.get(session.id)
             if session.is_known and session.is_ended:
-                is_same = cached is not None and cached.session.fields == session.fields
-                ended[session.id] = cached if cached is not None and is_same else self._cached(session)
+                cached = self._ended.get(session.id)
+                if cached is None or cached.session.fields != session.fields:
+                    cached = self._cached(session)
+                ended[session.id] = cached
         if ended != self._ended:
             self._ended = ended
             self.revision += 1
@@ -271,8 +272,9 @@ class SessionFeed:
             return
         for sessions in (self._live, self._ended):
             for name, cached in sessions.items():
-                if attention_of(cached.session, self.now_ms()) != cached.attention:
-                    sessions[name] = self._cached(cached.session)
+                evaluated = self._cached(cached.session)
+                if evaluated.attention != cached.attention:
+                    sessions[name] = evaluated
                     self.revision += 1
 
     def _cached(self, session: StoredSession) -> CachedSession:
