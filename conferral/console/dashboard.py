@@ -7,7 +7,7 @@ from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
 from conferral.operations import health, statistics
 from conferral.operations.dead_letters import DeadLetters
-from conferral.operations.health import Health, LostWorkerDetector, LostWorkers
+from conferral.operations.health import Health, LostWorkers
 from conferral.operations.statistics import SessionCounts, TransferStats
 from conferral.runtime.web.server import SharedResult
 
@@ -26,7 +26,6 @@ class Dashboard:
         self._counts = SharedResult(self._count_sessions)
         self._transfer_stats = SharedResult(self._read_transfer_stats, TRANSFER_STATS_EVERY_S)
         self._dead = SharedResult(self._count_dead)
-        self._lost_worker_detector = LostWorkerDetector()
         self._lost_workers = SharedResult(self._read_lost_workers)
         self._health = SharedResult(self._read_health)
         self._recent_health: deque[Health] = deque()
@@ -55,7 +54,7 @@ class Dashboard:
         return await self._redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count())
 
     async def _read_lost_workers(self) -> LostWorkers | None:
-        return await self._redis.run(self._lost_worker_detector.read)
+        return await self._redis.run(health.read_lost_workers)
 
     async def _read_health(self) -> bytes:
         """Return health, and rates since the oldest recent snapshot."""

@@ -200,47 +200,24 @@ def _lag_of_our_group(groups: list[dict[str, Any]]) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class LostWorkers:
-    """Workers without recent heartbeats that held partitions."""
+    """Workers that have died, and the partitions that wait for another."""
 
     names: list[str]
-    partitions: list[int]
-    #: Those that still wait for another worker.
     waiting: list[int]
-    #: The workers that acquired the others.
-    successors: list[str]
 
 
-class LostWorkerDetector:
-    """Compares readings: a dead worker's partitions soon name others.
+async def read_lost_workers(reader: SessionQueries) -> LostWorkers | None:
+    """Return the workers that died lately; None without any.
 
-    A worker that stops deletes its heartbeat, so it is not lost. Others delete that of a dead one after half a minute.
+    A worker that stops deletes its heartbeat. Others delete that of a dead one after half a minute.
     """
-
-    def __init__(self) -> None:
-        #: By worker: its newest heartbeat, its partitions then, and at the one before, since some may be taken already.
-        self._seen: dict[str, tuple[float, set[int], set[int]]] = {}
-        self._successors: dict[int, str] = {}  # the first ones: a later holder got the partition from them
-
-    async def read(self, reader: SessionQueries) -> LostWorkers | None:
-        """Return the lost workers, None without any; may raise StoreError."""
-        client, keys = reader.client, reader.keys
-        now_ms = await server_time_ms(client, keys.workers)
-        with store_errors():
-            heartbeats = await client.zrange(keys.workers, 0, -1, withscores=True)
-        owners = await coordinator.read_owners(client, keys)
-        # A dead worker's partitions name it until another worker takes them.
-        holders = [owners[str(number)].name for number in range(keys.partitions)]
-        waiting = {number for number in range(keys.partitions) if not owners[str(number)].at(now_ms).name}
-        before, self._seen = self._seen, {}
-        lost = {}
-        for name, sent_ms in ((name.decode(errors="replace"), sent_ms) for name, sent_ms in heartbeats):
-            held = {number for number, holder in enumerate(holders) if holder == name}
-            seen = before.get(name, (0, held, held))
-            self._seen[name] = seen if seen[0] == sent_ms else (sent_ms, held, seen[1])
-            partitions = self._seen[name][1] | self._seen[name][2]
-            if partitions and held <= waiting and sent_ms < heartbeat_window(now_ms)[0]:
-                lost[name] = partitions
-        all_held = set().union(*lost.values())
-        self._successors = {number: self._successors.get(number) or holders[number] for number in all_held - waiting}
-        names = sorted({*self._successors.values()})
-        return LostWorkers(sorted(lost), sorted(all_held), sorted(all_held & waiting), names) if lost else None
+    client, keys = reader.client, reader.keys
+    now_ms = await server_time_ms(client, keys.workers)
+    with store_errors():
+        silent = await client.zrangebyscore(keys.workers, "-inf", f"({heartbeat_window(now_ms)[0]}")
+    owners = await coordinator.read_owners(client, keys)
+    # A worker that renews what it owns runs.
+    renewing = {owner.at(now_ms).name for owner in owners.values()}
+    names = sorted({name.decode(errors="replace") for name in silent} - renewing)
+    waiting = [number for number in range(keys.partitions) if not owners[str(number)].at(now_ms).name]
+    return LostWorkers(names, waiting) if names else None

@@ -35,18 +35,18 @@ export function Banner() {
 
 const isLost = () => link.value.state === "lost";
 
-/** Workers have died: shows which others acquire their partitions, and with them their calls. */
+/** Workers have died: shows how many partitions, and with them their calls, wait for another one. */
 function LostWorkers({ found }) {
   if (!found) {
     return null;
   }
-  const all = counted(found.partitions.length, "partition");
+  const count = found.waiting.length;
   return html`<p class="banner is-note">
     <strong>${counted(found.names.length, "worker")} died: <${Text} value=${found.names.join(", ")} class="mono" />.</strong>
     <span>
-      ${found.waiting.length
-        ? `${found.waiting.length} of ${all} ${found.waiting.length === 1 ? "is" : "are"} waiting for another worker.`
-        : html`<${Text} value=${found.successors.join(" and ")} class="mono" /> took over ${all} and all ${found.partitions.length === 1 ? "its" : "their"} calls.`}
+      ${count
+        ? `${counted(count, "partition")} ${count === 1 ? "is" : "are"} waiting for another worker.`
+        : "Other workers took over all calls."}
     </span>
   </p>`;
 }
