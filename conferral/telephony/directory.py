@@ -33,7 +33,6 @@ log = structlog.get_logger()
 
 #: Values of `CONFERRAL_TRANSFER_FALLBACK` other than a destination.
 FALLBACK_WORDS = frozenset({"recall", "end"})
-_NO_NAMES: Mapping[str, str] = MappingProxyType({})
 #: Most agents per number (count).
 AGENTS_MAX = 10
 #: Source: Twilio docs, TwiML `<Conference>`, `region`; twilio-python 9.6.3, which added `us2`.
@@ -307,18 +306,21 @@ def load_directory(settings: ServiceSettings) -> Directory:
     allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
     names, entries = read_file(settings.directory, allowed) if settings.directory else ({}, {})
     problems: list[str] = []
-    agent, fallback = None, ""
-    try:
-        agent = resolve_agent(settings, names)
-    except SettingsError as error:
-        problems += error.problems
-    try:
-        fallback = resolve_fallback(settings, names)
-    except SettingsError as error:
-        problems += error.problems
+
+    def resolve(name: str, given: str) -> str:
+        try:
+            return resolve_address(given, names, allowed).text
+        except AddressError as error:
+            problems.append(setting_errors.describe_invalid(name, given, None, error.reason))
+            return ""
+
+    agents = (resolve("CONFERRAL_AGENT", settings.agent),) if settings.agent is not None else ()
+    fallback = settings.transfer_fallback
+    if fallback not in FALLBACK_WORDS:
+        fallback = resolve("CONFERRAL_TRANSFER_FALLBACK", fallback)
     if problems:
         raise SettingsError(tuple(problems))
-    default = InboundRoute((agent.text,) if agent else (), None, ConferenceAttributes(record=settings.record))
+    default = InboundRoute(agents, None, ConferenceAttributes(record=settings.record))
     numbers = {number: _inbound_route(entry, default) for number, entry in entries.items()}
     _check_inline_length(settings, [one.attributes for one in (default, *numbers.values())])
     directory = Directory(MappingProxyType(names), MappingProxyType(numbers), default, fallback)
@@ -402,26 +404,3 @@ def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> 
     address = parse_address(names.get(text, text))
     allowed.check(address)
     return address
-
-
-def resolve_agent(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAMES) -> Address | None:
-    """Return `CONFERRAL_AGENT`, None if unset; raise SettingsError if invalid."""
-    if settings.agent is None:
-        AllowList.from_setting(settings.allowed_destinations, settings.number)  # an invalid list is an error anyhow
-        return None
-    return _resolve_setting(settings, "CONFERRAL_AGENT", settings.agent, names)
-
-
-def resolve_fallback(settings: ServiceSettings, names: Mapping[str, str] = _NO_NAMES) -> str:
-    """Return `recall`, `end`, or an address; raise SettingsError if invalid."""
-    if settings.transfer_fallback in FALLBACK_WORDS:
-        return settings.transfer_fallback
-    return _resolve_setting(settings, "CONFERRAL_TRANSFER_FALLBACK", settings.transfer_fallback, names).text
-
-
-def _resolve_setting(settings: ServiceSettings, name: str, given: str, names: Mapping[str, str]) -> Address:
-    allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
-    try:
-        return resolve_address(given, names, allowed)
-    except AddressError as error:
-        raise SettingsError((setting_errors.describe_invalid(name, given, None, error.reason),)) from None

@@ -189,18 +189,7 @@ def test_each_directory_error_is_reported_on_its_own_line(run, alive):
     assert found[0] == "directory.toml, destinations.billing: country JM is not in CONFERRAL_ALLOWED_DESTINATIONS"
     assert found[1].startswith('directory.toml, inbound."+…00".weight: no such key')
     assert "5550163" not in ran.out
-    assert [line["status"] for line in ran.json if line["name"] == "agent"] == ["ok"]
-
-
-@pytest.mark.parametrize(("agent", "why"), [("alice", "is a name"), ("", "is not set")])
-def test_settings_that_need_a_broken_directory_only_warn(checked, alive, agent, why):
-    named = {"CONFERRAL_AGENT": agent, "CONFERRAL_TRANSFER_FALLBACK": "bob"}
-
-    code, lines = checked(**directory_of("[destinations\n"), **named)
-
-    assert (code, lines["directory"]["status"]) == (1, "fail")
-    assert [lines[name]["status"] for name in ("agent", "fallback")] == ["warn", "warn"]
-    assert lines["agent"]["found"].startswith(f"CONFERRAL_AGENT {why}: the directory could not be read")
+    assert not [line for line in ran.json if line["name"] == "agent"]  # it may be a name in the directory
 
 
 def test_check_fails_on_redis_outage_and_reports_the_rest(checked):

@@ -16,7 +16,7 @@ from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.reasons import EndReason
 from conferral.storage.commands.command_parser import parse
 from conferral.storage.commands.command_stream import command_id_of
-from conferral.telephony.directory import resolve_agent
+from conferral.telephony.directory import load_directory
 from tests.docs.generated import ROOT
 from tests.docs.markdown_files import BLOCK, blocks, each_page, typed
 
@@ -118,7 +118,7 @@ def test_example_settings_load_and_name_a_dialable_agent():
 
     assert to_fill_in == {str(it.validation_alias) for it in NAMES.values() if it.is_required()}
     filled_in = {name: setting_errors.valid_values(name, NAMES[name])[1] for name in to_fill_in}
-    assert resolve_agent(load(ServiceSettings, given | filled_in)) is not None
+    assert load_directory(load(ServiceSettings, given | filled_in)).default.agents
 
 
 def test_the_example_names_every_setting_and_no_other():
