@@ -77,7 +77,6 @@ MEANINGS = {
     "standby_begun": "Twilio refuses this worker's credentials, but not another's; it hands its partitions over.",
     "standby_ended": "Twilio accepts this worker's credentials again, or no other's; it takes partitions again.",
     "stop_requested": "The process received a signal and is stopping.",
-    "store_reachable": "Redis answers again after an outage of `duration_ms`.",
     "store_unreachable": "Redis did not answer or refused a write; `count` errors since the last line.",
     "sweep_abandoned": "A sweep failed, or its part for one `partition`; the next one covers what it missed.",
     "task_ended": "A task of the process ended without being asked to; the process stops with code 1.",

@@ -1,4 +1,4 @@
-"""Check the directory, the agent, and the fallback, as a process does at its start."""
+"""Check the directory, the agent, and the fallback as a process does."""
 
 from urllib.parse import urlsplit
 

@@ -23,41 +23,25 @@ async def fails(times: int, every_s: float) -> None:
 
 
 @in_virtual_time
-async def test_outage_has_a_line_when_it_begins_one_a_minute_and_one_when_it_is_over() -> None:
+async def test_outage_has_a_line_when_it_begins_and_one_a_minute() -> None:
     metrics = Metrics()
     count_outages(metrics)
     with capture_logs() as lines:
         await fails(520, 0.25)
-        await asyncio.sleep(10)  # a delay: virtual time
-    assert shown(lines) == [
-        ("store_unreachable", 1),
-        ("store_unreachable", 240),
-        ("store_unreachable", 240),
-        ("store_reachable", 520),
-    ]
+    assert shown(lines) == [("store_unreachable", 1), ("store_unreachable", 240), ("store_unreachable", 240)]
     assert lines[0]["reason"] == "TimeoutError"
     assert lines[0]["task"] == "leases"
-    assert round(lines[-1]["duration_ms"], -3) == 130_000
     assert metrics.registry.get_sample_value("conferral_store_failures_total") == 520
 
 
-@in_virtual_time
-async def test_outages_that_follow_each_other_have_lines_of_their_own() -> None:
-    with capture_logs() as lines:
-        for _ in range(2):
-            await fails(3, 1.0)
-            await asyncio.sleep(10)  # a delay: virtual time
-    assert shown(lines) == [("store_unreachable", 1), ("store_reachable", 3)] * 2
-
-
 @in_virtual_time_with("team, member", cluster_of_one)
-async def test_worker_whose_redis_is_away_for_two_minutes_logs_four_lines(team: WorkerCluster) -> None:
+async def test_worker_whose_redis_is_away_for_two_minutes_logs_three_lines(team: WorkerCluster) -> None:
     with capture_logs() as lines:
         team.server.stop()
         await team.passes(125.0)
         team.server.start()
         await team.passes(30.0)
     events = [event for event, _ in shown(lines)]
-    assert events == ["store_unreachable"] * 3 + ["store_reachable"]
+    assert events == ["store_unreachable"] * 3
     others = {line["event"] for line in lines if line["log_level"] != "info"} - {*events}
     assert others <= {"lease_lost", "redis_rollback_detected"}  # it is another server
