@@ -13,6 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from conferral import output
@@ -22,9 +23,10 @@ from conferral.demo import characters
 from conferral.demo.subprocesses import Subprocess, Subprocesses, poll_until
 from conferral.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
+from conferral.processes.common import require_free_port
 from conferral.redis_access import make_redis_client
 from conferral.runtime import log
-from conferral.runtime.errors import StoreError
+from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox import Retention, Sandbox
 from conferral.storage.connection.client import store_errors
@@ -118,12 +120,10 @@ def is_free(port: int) -> bool:
         probe.settimeout(0.5)
         if probe.connect_ex((HOST, port)) == 0:
             return False
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
+    try:
+        require_free_port(HOST, port)
+    except SettingsError:
+        return False
     return True
 
 
@@ -183,9 +183,9 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
     webhooks = _program("webhooks", "--port", str(ports[0]))
     console = _program("console", "--port", str(ports[2]), "--token-in-lines", "--command-line", command_line)
     started = [children.start("webhooks", webhooks, settings), children.start("console", console, settings)]
-    checks = {child.name: _has_logged(child, READY[child.name]) for child in started}
+    checks = {child.name: partial(child.has_logged, READY[child.name]) for child in started}
     started += [children.start(name, _program("worker"), settings, is_restarted=True) for name in WORKERS]
-    await _wait_until_ready(started, checks | {"the workers": lambda: _all_workers_run(reader)})
+    await _wait_until_ready(started, {**checks, "the workers": lambda: _all_workers_run(reader)})
     return stage, sandbox
 
 
@@ -199,13 +199,6 @@ def add_numbers(sandbox: Sandbox, webhooks_url: str) -> None:
 def _program(*arguments: str) -> list[str]:
     # Run the interpreter, not the program's file: `-P` keeps the working directory out of Python's path.
     return [sys.executable, "-P", "-m", "conferral", *arguments]
-
-
-def _has_logged(child: Subprocess, words: str) -> Callable[[], Awaitable[bool]]:
-    async def check() -> bool:
-        return child.has_logged(words)
-
-    return check
 
 
 async def _wait_until_ready(started: list[Subprocess], checks: Mapping[str, Callable[[], Awaitable[bool]]]) -> None:

@@ -4,7 +4,7 @@ Each raises `CommandNotDoneError` if what it expects does not happen in time.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from conferral.operations import wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.session_queries import ChangeFeed
 from conferral.sandbox import CallHandle, Sandbox
-from conferral.sandbox.model.audibility import Sound
+from conferral.sandbox.views import UNKNOWN_PERSON, heard_words
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase
 
@@ -161,7 +161,11 @@ class Scenario:
             people = await self._people_by_call()
             hears.clear()
             sounds = {name: self.runner.sandbox.model.audibility.current(sid) for sid, name in people.items()}
-            hears.update((name, _heard_text(sound, people)) for name, sound in sounds.items() if sound)
+            hears.update(
+                (name, heard_words(sound, sorted(people.get(sid, UNKNOWN_PERSON) for sid in sound.parties)))
+                for name, sound in sounds.items()
+                if sound
+            )
             return hears.keys() == expected.keys() and all(
                 _is_as_expected(what, expected[name]) for name, what in hears.items()
             )
@@ -221,13 +225,3 @@ class Scenario:
 
 def _is_as_expected(what: str, expected: str) -> bool:
     return what == expected or (expected == ANYTHING and what != "silence")
-
-
-def _heard_text(sound: Sound, people: Mapping[str, str]) -> str:
-    """Return what a person hears; `people` are names by call."""
-    if sound.kind == "parties":
-        others = sorted(people.get(sid, "an unknown party") for sid in sound.parties)
-        return wording.join_names([*others, "a phone ringing"] if sound.ringing else others)
-    if sound.kind == "speech":
-        return f'"{sound.content}"'
-    return "a phone ringing" if str(sound) == "ringback" else sound.kind

@@ -66,7 +66,7 @@ async def _several(runner: ScenarioRunner) -> None:
         command = await play.begin(
             "alice adds bob or carol", "transfer", to=f"{BOB},{CAROL}", mode="warm", confirm="true"
         )
-        question = '"Press 1 to take the call."'
+        question = "“Press 1 to take the call.”"
         await play.expect_heard(customer="alice", alice=THE_CUSTOMER, bob=question, carol=question)
         await play.narrator.announce("carol presses 1 before bob does")
         (await play.call_of("target-2")).press("1")
@@ -155,7 +155,7 @@ async def _fail_and_recall(play: Scenario, agent: str) -> None:
     play.runner.phone(CAROL, outcome="busy", times=1)  # and answers later calls
     await play.set_people(target="carol")
     await play.do(f"{agent} transfers the customer", "transfer", "busy", to=CAROL, mode="blind")
-    why = '"Your call is coming back to you. The other line is busy."'
+    why = "“Your call is coming back to you. The other line is busy.”"
     await play.expect_heard(**{"customer": ANYTHING, agent: why})
     await play.wait_until("the recall", lambda it: it.state == State.CONFERENCED)
     await play.expect_talk(THE_CUSTOMER, agent)

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,7 +47,7 @@ class Subprocess:
         """Whether it has exited."""
         return self.process.poll() is not None
 
-    def has_logged(self, text: str) -> bool:
+    async def has_logged(self, text: str) -> bool:
         """Whether its log contains a text."""
         return text in self.log.read_text(errors="replace")
 
@@ -140,14 +141,11 @@ class Subprocesses:
             for child in some:
                 if not child.has_ended:
                     child.process.terminate()
-            await poll_until(_all_ended(some), STOP_S)
+            await poll_until(partial(_all_ended, some), STOP_S)
 
 
-def _all_ended(children: Sequence[Subprocess]) -> Callable[[], Awaitable[bool]]:
-    async def all_ended() -> bool:
-        return all(child.has_ended for child in children)
-
-    return all_ended
+async def _all_ended(children: Sequence[Subprocess]) -> bool:
+    return all(child.has_ended for child in children)
 
 
 async def _keep_running(worker: Subprocess) -> None:

@@ -29,6 +29,15 @@ def is_ringing(heard: Sound) -> bool:
     return heard.kind == "ringback" or (heard.kind == "music" and "ringback" in file_name(heard.content))
 
 
+def heard_words(heard: Sound, names: Sequence[str]) -> str:
+    """Return what is heard, as it follows "hears"; `names` are of the parties."""
+    if is_ringing(heard):
+        return "a phone ringing"
+    if heard.kind == "parties":
+        return join_words([*names, *(["a phone ringing"] if heard.ringing else [])], "and")
+    return f"“{heard.content}”" if heard.kind == "speech" else heard.kind
+
+
 def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
     """Return the kind and text of what a phone's user hears from `names`.
 
@@ -38,28 +47,13 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
         return "ringing", "ringing tone"
     match heard.kind:
         case "parties":
-            also = [*names, "a phone ringing"] if heard.ringing else list(names)
-            return "voice", f"you hear {join_words(also, 'and')}"
+            return "voice", f"you hear {heard_words(heard, names)}"
         case "speech":
-            return "speech", f"a voice says: “{heard.content}”"
+            return "speech", f"a voice says: {heard_words(heard, names)}"
         case "music":
             return "music", f"♪ music ♪ ({file_name(heard.content)})" if heard.content else "♪ music ♪"
         case _:
             return "silence", "nothing: silence"
-
-
-def sound_sentence(name: str, heard: Sound, names: Sequence[str]) -> str:
-    """Return what the party `name` hears from the parties `names`."""
-    if is_ringing(heard):
-        return f"{name} hears ringing"
-    match heard.kind:
-        case "parties":
-            also = [*names, "a phone ringing"] if heard.ringing else list(names)
-            return f"{name} hears {join_words(also, 'and')}"
-        case "speech":
-            return f"{name} hears “{heard.content}”"
-        case _:
-            return f"{name} hears {heard.kind}"
 
 
 CONFERENCES_MAX = 50
@@ -133,7 +127,7 @@ def sound_sentences(sandbox: SandboxRuntime) -> list[str]:
         heard = sandbox.model.audibility.current(call.sid)
         if heard is not None:
             names = _names_of(sandbox, heard.parties)
-            said.append(sound_sentence(name_of(sandbox, phone_of(call)), heard, names))
+            said.append(f"{name_of(sandbox, phone_of(call))} hears {heard_words(heard, names)}")
     return said
 
 

@@ -34,12 +34,12 @@ def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, ac
     "heard, kind, words, sentence",
     [
         (Sound("silence"), "silence", "nothing: silence", "ann hears silence"),
-        (Sound("ringback"), "ringing", "ringing tone", "ann hears ringing"),
+        (Sound("ringback"), "ringing", "ringing tone", "ann hears a phone ringing"),
         (
             Sound("music", content="http://a/ringback.wav?x=1"),
             "ringing",
             "ringing tone",
-            "ann hears ringing",
+            "ann hears a phone ringing",
         ),
         (Sound("music"), "music", "♪ music ♪", "ann hears music"),
         (Sound("music", content="http://a/b/hold.wav"), "music", "♪ music ♪ (hold.wav)", "ann hears music"),
@@ -56,7 +56,7 @@ def test_a_phone_says_what_it_does_by_itself(script: PhoneScript, words: str, ac
 def test_sounds_are_described_for_listener_and_observer(heard: Sound, kind: str, words: str, sentence: str) -> None:
     names = ["bob"] if heard.parties else []
     assert views.sound_bubble(heard, names) == (kind, words)
-    assert views.sound_sentence("ann", heard, names) == sentence
+    assert f"ann hears {views.heard_words(heard, names)}" == sentence
 
 
 async def test_rest_request_is_shown_with_the_party_of_its_call() -> None:
