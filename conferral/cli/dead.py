@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from conferral import output
-from conferral.cli.options import AsJson, Full, Yes
-from conferral.cli.usage import App
+from conferral.cli.options import App, AsJson, Full, Yes
 from conferral.errors import CommandNotDoneError
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from conferral import output
-from conferral.cli.history_source import read_history
+from conferral.cli.session_tables import read_history
 from conferral.command_line import own_command, own_command_line
 from conferral.operations import explanation, wording
 from conferral.operations.explanation import Explanation, Failure

@@ -1,21 +1,32 @@
-"""Options, arguments, and their completion, that several commands share."""
+"""What several commands share: help, options, arguments, completion."""
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
     from conferral.statemachine.session import Session
-from typing import Annotated, Any
 
 _T = TypeVar("_T")
 
 TIMEOUT_S = 1.0
 #: Party names that are offered. Others might contain shell syntax.
 PARTY_PATTERN = r"[A-Za-z0-9_-]{1,64}"
+
+
+class App(typer.Typer):
+    """An app whose commands have plain help, and `-h`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            rich_markup_mode=None,
+            pretty_exceptions_enable=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
+            **settings,
+        )
 
 
 def choices(*allowed: str) -> Callable[[str], list[str]]:

@@ -7,8 +7,7 @@ import typer
 
 from conferral import output
 from conferral.cli.explain import wait_json
-from conferral.cli.history_source import read_history
-from conferral.cli.session_tables import print_fields, print_parties
+from conferral.cli.session_tables import print_fields, print_parties, read_history
 from conferral.errors import CommandNotDoneError
 from conferral.operations import replay, session_summary, timeline, wording
 from conferral.operations.pending import Wait, list_waits

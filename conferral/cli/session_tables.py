@@ -1,13 +1,14 @@
-"""Tables, fields, parties, and logs that CLI commands print of sessions."""
+"""What CLI commands read and print of sessions: tables, parties, and logs."""
 
 from collections.abc import Sequence
 
 from conferral import output
-from conferral.cli.history_source import read_history
+from conferral.errors import CommandNotDoneError
 from conferral.operations import session_summary, timeline, wording
 from conferral.operations.attention import attention_of, describe_damage, repair_of, sort_key
 from conferral.operations.pending import changed_at_ms
-from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.operations.replay import SessionHistory
+from conferral.operations.session_queries import LogEntry, SessionQueries, displayed
 from conferral.redis_access import require_complete, run_query
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import TransferStage
@@ -66,6 +67,22 @@ def _ended_at(session: StoredSession) -> str:
 
 def _duration(session: StoredSession) -> str:
     return wording.format_age(session.created_at_ms, session.ended_at_ms or SystemClock().wall_ms())
+
+
+async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
+    """Return a session's history; say so if a name is only an ended one's.
+
+    Raises UnknownSession if none matches, CommandNotDoneError if Redis no longer has it.
+    """
+    exact = await reader.find_exact(named)
+    session_id = exact or await reader.find(named)
+    session = await reader.read_session(session_id)
+    if not session.fields:
+        reason = f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"
+        raise CommandNotDoneError(reason)
+    if not exact and session.is_ended:
+        output.print_note(f"no live call matches {displayed(named)}; this is the only ended one")
+    return SessionHistory(dict(session.fields), tuple(await reader.log(session_id)))
 
 
 def print_session(named: str, *, everything: bool, full: bool, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import typer
 
 from conferral import output
-from conferral.cli.command_words import done_word
+from conferral.cli.commands import done_word
 from conferral.command_line import own_command_line
 from conferral.errors import CommandNotDoneError
 from conferral.operations import explanation, session_summary, wording
@@ -255,7 +255,7 @@ async def _not_done(
 def _print_done(
     fields: dict[str, str], session_id: str, reason: str, session: StoredSession, command_line: str
 ) -> None:
-    word = done_word(COMMANDS_BY_NAME[fields["type"]], fields)
+    word = done_word(fields)
     if not session.fields or (session.state == word == "ended"):
         line = f"{word} {session_id}"
     elif session.is_ended:
