@@ -14,8 +14,7 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.queries import process_registry
-from conferral.telephony.http_client import RequestResult, label_requests
-from conferral.telephony.rest_requests import send
+from conferral.telephony.http_client import RequestResult, label_requests, send
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, refuses_credentials
 

@@ -22,8 +22,7 @@ from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderRefusedError
 from conferral.runtime.settings import ServiceSettings
-from conferral.telephony.http_client import label_requests
-from conferral.telephony.rest_requests import if_found, list_page, read_with_retry, text_of
+from conferral.telephony.http_client import if_found, label_requests, list_page, read_with_retry, text_of
 
 #: A generated name: the session's id, a part that differs for each opening of it, and the digest.
 _NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-([0-9a-f]{8})([0-9a-f]{24})")

@@ -36,7 +36,7 @@ from conferral.telephony.callback_urls import (
     wait_audio_named,
 )
 from conferral.telephony.errors import NOT_IN_PROGRESS
-from conferral.telephony.rest_requests import text_of
+from conferral.telephony.http_client import text_of
 from conferral.telephony.twiml import CALL_EVENTS, RECORDING_EVENTS, TwimlBuilder, participant_attributes
 
 log = structlog.get_logger()

@@ -28,7 +28,7 @@ from conferral.statemachine.events import CallsRead
 from conferral.statemachine.events.effect_results import NOT_STARTED
 from conferral.telephony import parameters
 from conferral.telephony.callback_urls import is_id
-from conferral.telephony.http_client import ignore_not_found, label_requests
+from conferral.telephony.http_client import ignore_not_found, label_requests, send
 from conferral.telephony.parameters import (
     CallSetup,
     PlacedCall,
@@ -41,7 +41,6 @@ from conferral.telephony.parameters import (
     shows_update,
     update_parameters,
 )
-from conferral.telephony.rest_requests import send
 from conferral.telephony.twilio_queries import TwilioQueries
 
 #: A longer queue time is nonsense; truncated so that it can be added to a time.

@@ -1,4 +1,4 @@
-"""Twilio REST API: reads, and verification of effects before a retry."""
+"""Twilio REST API: reads, its time, and verification before a retry."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from functools import partial
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
 
+from conferral.runtime.clock import RemoteClock
+from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, ProviderUnreachableError
 from conferral.statemachine.effects import CreateParticipant, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
@@ -20,9 +22,8 @@ from conferral.telephony.conference_lists import (
     list_conferences,
     live_conferences,
 )
-from conferral.telephony.http_client import label_requests
+from conferral.telephony.http_client import gather, if_found, label_requests, list_page, read_with_retry, send, text_of
 from conferral.telephony.parameters import is_label, parse_participant
-from conferral.telephony.rest_requests import gather, if_found, list_page, read_with_retry, text_of
 
 #: SID of a conference, and its participants.
 _Conference = tuple[str, tuple[ParticipantSeen, ...]]
@@ -322,3 +323,24 @@ def _created_at(call: CallInstance) -> datetime:
     """Return when a call was created, or the minimum if Twilio's date is bad."""
     created = call.date_created  # the library has None or text for a bad date
     return created if isinstance(created, datetime) else datetime.min.replace(tzinfo=UTC)
+
+
+async def twilio_now_ms(clock: RemoteClock, client: Client, account_sid: str) -> int:
+    """Return Twilio's time, Unix milliseconds, up to a second late.
+
+    Without any answer yet, ask for the account. That needs the auth token: a standard API key may not read it. Raises
+    only `ProviderError`, and never `OutcomeUnknownError`: the question can be repeated. Source: Twilio docs, API keys.
+    """
+    if (now_ms := clock.now_ms()) is not None:
+        return now_ms
+    refusal: ProviderRefusedError | None = None
+    with label_requests("account"):
+        try:
+            await send(client.api.v2010.accounts(account_sid).fetch_async())
+        except ProviderRefusedError as error:
+            refusal = error  # its date counts as well
+        except OutcomeUnknownError:
+            raise ProviderUnreachableError from None
+    if (now_ms := clock.now_ms()) is not None:
+        return now_ms
+    raise refusal or ProviderUnreachableError
