@@ -16,7 +16,6 @@ from conferral.telephony.callback_urls import (
     DialKind,
     Gate,
     Wait,
-    parse_call,
     parse_session,
 )
 from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
@@ -78,7 +77,7 @@ def test_each_kind_of_agent_has_its_noun_and_reports_its_progress(agent, tag, te
     assert (noun.tag, noun.text) == (tag, text)
     assert noun.get("statusCallbackEvent") == "initiated ringing answered completed"
     assert noun.get("statusCallbackMethod") == "POST"
-    assert parse_call(query_of(noun.get("statusCallback"))).party == "agent"
+    assert CallCallback.parse(query_of(noun.get("statusCallback"))).party == "agent"
 
 
 def test_next_agent_is_identified_in_the_action_and_the_call_callbacks():
@@ -86,7 +85,7 @@ def test_next_agent_is_identified_in_the_action_and_the_call_callbacks():
 
     expected = DialAction(SESSION, "customer", DialKind.BRIDGE, agent_number=2)
     assert DialAction.parse(query_of(dial.get("action"))) == expected
-    assert parse_call(query_of(dial[0].get("statusCallback"))) == CallCallback(SESSION, "agent", agent_number=2)
+    assert CallCallback.parse(query_of(dial[0].get("statusCallback"))) == CallCallback(SESSION, "agent", agent_number=2)
 
 
 def test_leg_joins_silently_and_does_not_end_the_conference_on_exit():
@@ -224,7 +223,7 @@ def test_the_agent_of_a_call_is_bridged_to_the_customer(customer, tag, text):
     (noun,) = dial
     assert (noun.tag, noun.text) == (tag, text)
     assert noun.get("statusCallbackEvent") == "initiated ringing answered completed"
-    assert parse_call(query_of(noun.get("statusCallback"))) == CallCallback(SESSION, "customer")
+    assert CallCallback.parse(query_of(noun.get("statusCallback"))) == CallCallback(SESSION, "customer")
 
 
 @pytest.mark.parametrize(
