@@ -40,7 +40,7 @@ from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
 from conferral.webhooks.visits import TooManyVisitsError, Visits
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
-from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, AudioFile, WaitRoutes
+from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, WaitRoutes, send_audio
 
 log = structlog.get_logger()
 
@@ -69,14 +69,13 @@ def make_app(
     health = HealthRoutes(ingest, metrics, schema or SchemaVersion(), draining)
     rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
     answers = _Answers(dependencies, rescue, clock)
-    audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, action in signed.items():
             rules = Rules(bool(prefix), is_voice=path.startswith("/voice/"), is_new_call=path in VOICE_URL_PATHS)
             app.router.add_route(hdrs.METH_ANY, prefix + path, partial(answers.answer, path, action, rules))
-        for path, file in audio.items():
-            app.router.add_get(prefix + path, file.send)
+        for path in PATHS.values():
+            app.router.add_get(prefix + path, partial(send_audio, path))
         app.router.add_get(f"{prefix}/healthz", health.alive)
         app.router.add_get(f"{prefix}/readyz", health.ready)
         app.router.add_get(f"{prefix}/metrics", health.metrics)

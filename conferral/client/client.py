@@ -2,17 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from conferral.client.commands import (
-    Command,
-    CommandMethods,
-    SessionRef,
-    check_timeout,
-)
+from conferral.client.commands import Command, SessionRef, check_timeout, method_of
 from conferral.client.models import LogEntry, OutcomeRecord
 from conferral.operations.command_submission import CommandSubmitter
 from conferral.operations.errors import CommandRejected, UnknownSession
@@ -22,6 +17,7 @@ from conferral.redis_access import make_redis_client, redacted_url
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load
+from conferral.statemachine.events.commands import COMMANDS
 from conferral.statemachine.states import State
 from conferral.storage import config
 from conferral.storage.codecs.session_codec import StoredSession
@@ -41,13 +37,19 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Client(CommandMethods):
+class Client:
     """A connection to Conferral's Redis, as a context manager.
 
     Many tasks can share one client. It belongs to the event loop that opened it.
 
         async with Client() as client:
             await client.transfer(session, to="client:bob", mode="warm", confirm=True)
+
+    It has a method for each command, which returns the command when it is done or, with `wait=False`, as soon as it is
+    published. Each may raise CommandRejected (nothing happened: a field is invalid, or the session doesn't allow the
+    command), CommandFailed (it couldn't be done), CommandPending (the wait timed out, and the command continues),
+    PublishUnconfirmedError (Redis stopped answering; submit it again with the error's `command_id` as `id`), and
+    StoreUnreachableError (Redis did not answer, or refused, before the command was published or after it).
 
     Args:
         redis_url: `redis://`, `rediss://`, or `unix://`; by default REDIS_URL from the environment or `.env`.
@@ -64,6 +66,11 @@ class Client(CommandMethods):
         self._url, self._prefix = checked.redis_url, checked.prefix
         self._run = RedisLimiter(REQUESTS_MAX)
         self._connection: SessionQueries | None = None
+
+    if TYPE_CHECKING:  # type checkers can't evaluate the loop below the class
+
+        def __getattr__(self, name: str) -> Callable[..., Awaitable[Command]]:
+            """Return a command's method."""
 
     def __repr__(self) -> str:
         return f"Client({redacted_url(self._url)}, prefix={self._prefix!r})"
@@ -203,6 +210,10 @@ class Client(CommandMethods):
         return await retry_unreachable(
             lambda: self._run(request(*args, **kwargs)), POLL_EVERY_S, pause_max_s=BACK_OFF_MAX_S
         )
+
+
+for _command in COMMANDS:
+    setattr(Client, _command.name, method_of(_command))
 
 
 def _now_s() -> float:

@@ -1,10 +1,9 @@
-"""The client's commands: a method for each, and what it returns."""
+"""The client's commands: how each becomes a method, and what it returns."""
 
 import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected
@@ -105,29 +104,7 @@ _HOW = """id: For idempotency: a command submitted twice runs once, and both get
     timeout_s: How long to wait until the command is done, in seconds; 30 by default."""
 
 
-class CommandMethods(ABC):
-    """One method per command, made from its description.
-
-    Each returns the command when it is done or, with `wait=False`, as soon as it is published. Each may raise
-    CommandRejected (nothing happened: a field is invalid, or the session doesn't allow the command), CommandFailed (it
-    couldn't be done), CommandPending (the wait timed out, and the command continues), PublishUnconfirmedError (Redis
-    stopped answering; submit it again with the error's `command_id` as `id`), and StoreUnreachableError (Redis did not
-    answer, or refused, before the command was published or after it).
-    """
-
-    @abstractmethod
-    async def _submit(
-        self, kind: str, session: SessionRef, fields: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> Command:
-        """Submit a command with these fields."""
-
-    if TYPE_CHECKING:  # type checkers can't evaluate the loop below
-
-        def __getattr__(self, name: str) -> Callable[..., Awaitable[Command]]:
-            """Return a command's method."""
-
-
-def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
+def method_of(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
     """Return a command's method: its fields are keywords, as are the options."""
     fields = {_KEYWORDS.get(one.name, one.name): one for one in own_fields(command)}
     # A new session's id is optional, and no position makes clear what it is.
@@ -141,14 +118,15 @@ def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
         ]
     )
 
-    async def submit(self: CommandMethods, *positional: Any, **named: Any) -> Command:
+    async def submit(self: Any, *positional: Any, **named: Any) -> Command:
         try:
             given = signature.bind(self, *positional, **named).arguments
         except TypeError as error:
             raise TypeError(f"{command.name}(): {error}") from None
         chosen = {one.name: given[name] for name, one in fields.items() if name in given}
         options = SUBMISSION | {name: given[name] for name in SUBMISSION if name in given}
-        return await self._submit(command.name, given.get("session", ""), chosen, options)
+        submitted: Command = await self._submit(command.name, given.get("session", ""), chosen, options)
+        return submitted
 
     described = "\n".join(f"    {name}: {_sentence(one.description)}" for name, one in fields.items())
     submit.__name__, submit.__qualname__ = command.name, f"Client.{command.name}"
@@ -166,7 +144,3 @@ def _default(field: CommandField) -> object:
 
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
-
-
-for _command in events.COMMANDS:
-    setattr(CommandMethods, _command.name, _method(_command))
