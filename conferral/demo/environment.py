@@ -236,7 +236,7 @@ async def _redis_answers(reader: SessionQueries) -> bool:
 
 async def _all_workers_run(reader: SessionQueries) -> bool:
     try:
-        lines = await check_workers(reader.client, reader.keys)
+        lines = await check_workers(reader)
     except StoreError:
         return False
     # Require balanced partitions, so that a worker killed in the first seconds is taken over, too.
