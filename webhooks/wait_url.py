@@ -18,14 +18,13 @@ from conferral.statemachine.events import AccountSwept, Event
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio
-from conferral.telephony import number_setup
 from conferral.telephony.callback_events import (
     MalformedCallbackError,
     call_sid_of,
     conference_sid_of,
     participant_waits,
 )
-from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, WAIT_PATH, Announcement, Wait
+from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, CHECK_SESSION, WAIT_PATH, Announcement, Wait
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.responses import (
@@ -70,7 +69,7 @@ class AnnouncementRoutes(Routes):
         sentence = next((command.say for command in commands if command.command_id == announcement.command_id), "")
         if sentence:
             return twiml_response(self._documents.announcement(sentence))
-        if announcement.session_id != number_setup.SESSION:  # of `conferral check`
+        if announcement.session_id != CHECK_SESSION:
             log.warning("announcement_unknown", session_id=announcement.session_id, command_id=announcement.command_id)
         return web.Response(status=404)
 

@@ -51,7 +51,9 @@ def check(
     import asyncio  # slow, and other commands' help needs none of it
 
     from conferral.check.run import run_checks  # slow, so a wrong setting is shown first
+    from conferral.runtime import log
 
+    log.configure(settings.log_format, level="warning", process="check", cache_loggers=False)
     lines = asyncio.run(run_checks(settings, offline=offline, number=number or ""))
     if as_json:
         output.print_json([asdict(line) for line in lines])

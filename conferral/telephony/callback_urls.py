@@ -19,6 +19,8 @@ FALLBACK_PATH = "/voice/fallback"
 CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
+#: A session that does not exist: `conferral check` asks for its announcement.
+CHECK_SESSION = "conferral-check"
 
 #: Format of a conference name. Source: Twilio docs, Conference resource, `FriendlyName` (at most 128 characters).
 _CONFERENCE_NAME = re.compile(r"[A-Za-z0-9_-]{0,128}")
