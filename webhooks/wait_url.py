@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import SILENCE
 from conferral.statemachine.events import AccountSwept, Event
 from conferral.statemachine.ids import call_of_visit

@@ -4,8 +4,8 @@ from urllib.parse import urlsplit
 
 import aiohttp.http_parser
 
-from conferral.check.result import LOOPBACK, TWILIO_URL, CheckResult, fail, ok, warn
-from conferral.processes.common import KNOWN_SETTINGS, unknown_settings
+from conferral.check.result import TWILIO_URL, CheckResult, fail, ok, warn
+from conferral.processes.common import KNOWN_SETTINGS, is_loopback, unknown_settings
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, token_weakness
@@ -80,7 +80,7 @@ def _check_audio(settings: ServiceSettings) -> CheckResult:
     local = [
         name
         for name, url in named.items()
-        if url and url != SILENCE and urlsplit(url).hostname in LOOPBACK and settings.api_url == TWILIO_URL
+        if url and url != SILENCE and is_loopback(urlsplit(url).hostname) and settings.api_url == TWILIO_URL
     ]
     if local:
         found = f"{' and '.join(local)}: a loopback URL, which Twilio can't reach"
@@ -99,7 +99,7 @@ def _check_public_url(settings: ServiceSettings) -> CheckResult:
     parts, url = urlsplit(settings.public_url), without_login(settings.public_url)
     if parts.scheme == "https":
         return ok("public URL", f"{url}; signatures are computed over {url}/voice/inbound")
-    if parts.hostname in LOOPBACK:
+    if is_loopback(parts.hostname):
         return ok("public URL", f"{url}: loopback, which only the sandbox can reach")
     return warn(
         "public URL",
@@ -113,7 +113,7 @@ def _check_rest_api(settings: ServiceSettings) -> CheckResult:
     url = without_login(settings.api_url)
     if settings.api_url == TWILIO_URL:
         return ok("REST API", f"Twilio's, with {how}")
-    if urlsplit(settings.api_url).scheme == "https" or urlsplit(settings.api_url).hostname in LOOPBACK:
+    if urlsplit(settings.api_url).scheme == "https" or is_loopback(urlsplit(settings.api_url).hostname):
         return ok("REST API", f"{url}, with {how}")
     return warn("REST API", f"{url}: {how} travels unencrypted", "use an https URL in TWILIO_API_URL")
 
@@ -149,7 +149,7 @@ def _check_urls(settings: ServiceSettings, directory: Directory) -> CheckResult:
         return ok("directory", "none: every number uses CONFERRAL_AGENT, and there are no names")
     attributes = [route.attributes for route in directory.numbers.values()]
     urls = [url for one in attributes for url in (one.wait_url, one.after_url) if url]
-    if settings.api_url == TWILIO_URL and any(urlsplit(url).hostname in LOOPBACK for url in urls):
+    if settings.api_url == TWILIO_URL and any(is_loopback(urlsplit(url).hostname) for url in urls):
         found = "wait_url or after: a loopback URL, which Twilio can't reach"
         return fail("directory", found, "use a URL that Twilio can reach")
     counts = f"names: {len(directory.destinations)}, numbers: {len(directory.numbers)}"

@@ -6,6 +6,7 @@ from typing import Any, get_args
 from pydantic import SecretStr
 
 from conferral.runtime.redaction import EXAMPLE, mask_numbers
+from conferral.runtime.text import join_words
 
 _SID = "and 32 hexadecimal digits, from Twilio's Console"
 _HEX = "0123456789abcdef0123456789abcdef"
@@ -89,7 +90,7 @@ def valid_values(name: str, field: Any) -> tuple[str, str]:
     if field.annotation is bool:
         words = ["true", "false"]
     if words:
-        return (", or " if words[2:] else " or ").join(filter(None, (", ".join(words[:-1]), words[-1]))), words[0]
+        return join_words(words, "or"), words[0]
     limits = {
         name: f"{word} {getattr(rule, name)}"
         for rule in field.metadata

@@ -376,20 +376,16 @@ class ServiceSettings(CommandSettings, DirectorySettings):
 AnySettings = TypeVar("AnySettings", bound=StoreSettings)
 
 
-def load(
-    kind: type[AnySettings], environ: Mapping[str, str] | None = None, env_file: Path | None = None
-) -> AnySettings:
+def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> AnySettings:
     """Load settings from the environment and `.env`, or from `environ` alone.
 
-    `env_file` replaces `.env`. A SettingsError names all settings that are invalid or missing.
+    A SettingsError names all settings that are invalid or missing.
     """
     arguments: dict[str, Any] = {}
     if environ is not None:
         known = {str(field.validation_alias) for field in kind.model_fields.values()}
         arguments = {name: value for name, value in environ.items() if name in known and value != ""}
         kind = cast("type[AnySettings]", _without_sources(kind))
-    elif env_file is not None:
-        arguments["_env_file"] = env_file
     try:
         settings = kind(**arguments)
     except ValidationError as error:
@@ -397,7 +393,7 @@ def load(
         raise SettingsError(tuple(_describe_problem(kind, problem) for problem in problems)) from None
     except (OSError, UnicodeError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeError) else (error.strerror or type(error).__name__).lower()
-        raise SettingsError((f"{env_file or '.env'}: can't be read ({reason})",)) from None
+        raise SettingsError((f".env: can't be read ({reason})",)) from None
     if isinstance(settings, ServiceSettings) and bool(settings.api_key) != bool(settings.api_secret):
         missing = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_API_KEY"
         raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))

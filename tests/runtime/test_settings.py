@@ -216,12 +216,12 @@ def test_given_values_hide_the_environment_and_the_env_file(monkeypatch, tmp_pat
     assert (found.prefix, found.redis_url) == ("from-the-file", "redis://elsewhere:1/0")
 
 
-def test_an_env_file_that_can_not_be_read_is_a_wrong_setting(tmp_path):
-    file = tmp_path / ".env"
-    file.write_bytes("CONFERRAL_GREETING=Grüß Gott".encode("latin-1"))
+def test_an_env_file_that_can_not_be_read_is_a_wrong_setting(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes("CONFERRAL_GREETING=Grüß Gott".encode("latin-1"))
     with pytest.raises(SettingsError) as wrong:
-        load(StoreSettings, env_file=file)
-    assert wrong.value.problems == (f"{file}: can't be read (not UTF-8)",)
+        load(StoreSettings)
+    assert wrong.value.problems == (".env: can't be read (not UTF-8)",)
 
 
 def test_operators_commands_need_nothing_of_twilio():

@@ -18,7 +18,7 @@ from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries, is_party, takes_part
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
