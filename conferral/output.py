@@ -42,15 +42,7 @@ def printable(value: object) -> str:
     >>> printable("a\x1b[31mb")
     'a\\x1b[31mb'
     """
-    text = str(value)
-    return text if text.isprintable() else "".join(map(_escaped, text))
-
-
-def _escaped(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    code = ord(letter)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(value))
 
 
 def print_line(line: str = "") -> None:

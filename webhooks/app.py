@@ -13,6 +13,7 @@ from conferral.runtime.lifecycle import Draining
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.server import monitoring_handlers
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.callback_events import MalformedCallbackError
@@ -35,7 +36,7 @@ from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.rescue import VOICE_URL_PATHS, Action, NoRedisIngest, Rescue
 from conferral.webhooks.responses import Dependencies, RejectedError, Rejection, twiml_response
-from conferral.webhooks.server import HealthRoutes
+from conferral.webhooks.server import Health
 from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
 from conferral.webhooks.visits import TooManyVisitsError, Visits
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
@@ -66,7 +67,8 @@ def make_app(
     app = web.Application()
     dependencies = Dependencies.of(settings, ingest, twilio, metrics, directory or DirectoryFile(settings))
     signed = signed_routes(dependencies)
-    health = HealthRoutes(ingest, metrics, schema or SchemaVersion(), draining)
+    health = Health(ingest, schema or SchemaVersion(), draining)
+    monitoring = monitoring_handlers(metrics, health.problems, health.warnings)
     rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
     answers = _Answers(dependencies, rescue, clock)
     # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.
@@ -76,9 +78,8 @@ def make_app(
             app.router.add_route(hdrs.METH_ANY, prefix + path, partial(answers.answer, path, action, rules))
         for path in PATHS.values():
             app.router.add_get(prefix + path, partial(send_audio, path))
-        app.router.add_get(f"{prefix}/healthz", health.alive)
-        app.router.add_get(f"{prefix}/readyz", health.ready)
-        app.router.add_get(f"{prefix}/metrics", health.metrics)
+        for path, handler in monitoring.items():
+            app.router.add_get(prefix + path, handler)
     return app
 
 

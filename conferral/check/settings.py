@@ -10,7 +10,7 @@ from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, token_weakness
 from conferral.telephony.addresses import parse_address
-from conferral.telephony.directory import Directory, load_directory, number_loops
+from conferral.telephony.directory import Directory, load_directory, number_loop
 
 
 def check_http_parser() -> CheckResult:
@@ -140,7 +140,7 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
         _check_urls(settings, directory),
         _check_agent(directory),
         _check_fallback(directory.fallback),
-        *_check_loops(settings, directory),
+        *_check_loop(settings, directory),
     ]
 
 
@@ -173,8 +173,10 @@ def _check_fallback(fallback: str) -> CheckResult:
     return ok("fallback", f"a {kind} on the allow-list: dialed after a failed blind transfer")
 
 
-def _check_loops(settings: ServiceSettings, directory: Directory) -> list[CheckResult]:
+def _check_loop(settings: ServiceSettings, directory: Directory) -> list[CheckResult]:
     """Report numbers of ours that are each other's agents."""
-    loops = (" → ".join(map(redact, (*loop, loop[0]))) for loop in number_loops(settings, directory))
-    fix = "give one of them an agent who is a person"
-    return [fail("agent", f"your own numbers call each other without end: {loop}", fix) for loop in loops]
+    if not (loop := number_loop(settings, directory)):
+        return []
+    named = " → ".join(map(redact, (*loop, loop[0])))
+    found = f"your own numbers call each other without end: {named}"
+    return [fail("agent", found, "give one of them an agent who is a person")]

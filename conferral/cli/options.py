@@ -70,21 +70,13 @@ def read_in_time(read: Callable[["SessionQueries"], Awaitable[_T]]) -> _T | None
     from conferral.runtime.errors import ConferralError
     from conferral.runtime.settings import StoreSettings, load
 
-    async def opened() -> _T:
-        async with open_redis(load(StoreSettings)) as reader:
+    async def in_time() -> _T:
+        async with asyncio.timeout(TIMEOUT_S), open_redis(load(StoreSettings)) as reader:
             return await read(reader)
-
-    async def in_time() -> _T | None:
-        reading = asyncio.ensure_future(opened())
-        await asyncio.wait({reading}, timeout=TIMEOUT_S)
-        if reading.done():
-            return reading.result()
-        reading.cancel()
-        return None
 
     try:
         return asyncio.run(in_time())
-    except ConferralError:
+    except (ConferralError, TimeoutError):
         return None
 
 

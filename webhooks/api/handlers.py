@@ -1,4 +1,4 @@
-"""Access tokens for browser softphones (Twilio Voice SDK)."""
+"""The control API's answers: sessions, commands, and access tokens."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
