@@ -3,8 +3,6 @@
 import re
 from typing import Any, get_args
 
-from pydantic import SecretStr
-
 from conferral.runtime.redaction import EXAMPLE, mask_numbers
 from conferral.runtime.text import join_words
 
@@ -48,17 +46,9 @@ _VALID = {
     "CONFERRAL_LANGUAGE": ("a language tag of 2 to 20 letters, digits, and -", "en-US"),
     "CONFERRAL_VOICE": ("the name of one of Twilio's voices", "Polly.Joanna"),
 }
-#: The placeholders in `.env.example`.
-_PLACEHOLDER = re.compile(r"(https://)?put-your-[a-z-]+-here/?")
 #: Text that may be a key or token in the wrong place.
 _LONG = re.compile(r"[0-9A-Za-z_+/=-]{24,}")
 _SHOWN_MAX = 60
-
-
-def is_placeholder(value: object) -> bool:
-    """Whether a value was copied from `.env.example` and never filled in."""
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return isinstance(text, str) and _PLACEHOLDER.fullmatch(text) is not None
 
 
 def describe_missing(name: str, field: Any) -> str:
@@ -74,10 +64,7 @@ def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> 
     """
     words, example = valid_values(name, field)
     value = show_value(given, masked=is_secret(field))
-    if is_placeholder(given):
-        found = "still the placeholder from .env.example"
-    else:
-        found = f"{reason}; given: {value}" if reason else f"{value} is not valid"
+    found = f"{reason}; given: {value}" if reason else f"{value} is not valid"
     return f"{name}: {found}; it must be {words}, for example {name}={example}"
 
 

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
 
-AnyText = TypeVar("AnyText", str, SecretStr)
 #: Instead of a URL: play nothing.
 SILENCE = "none"
 #: Maximum length of a spoken message (characters): about half a minute of speech.
@@ -112,12 +111,6 @@ def token_weakness(token: SecretStr) -> str:
     return ""
 
 
-def _reject_placeholder(value: AnyText) -> AnyText:
-    if setting_errors.is_placeholder(value):
-        raise ValueError("a placeholder")
-    return value
-
-
 def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
     """Return the field of one variable, which is required without a default."""
     return Field(default, validation_alias=name, description=meaning, **limits)
@@ -135,14 +128,6 @@ class StoreSettings(BaseSettings):
     """Settings of operator commands: where Redis is."""
 
     model_config = _SOURCES
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_placeholders(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Drop placeholders for settings that the process does not require."""
-        optional = {field.validation_alias for field in cls.model_fields.values() if not field.is_required()}
-        dropped = {name for name, value in given.items() if name in optional and setting_errors.is_placeholder(value)}
-        return {name: value for name, value in given.items() if name not in dropped}
 
     redis_url: Annotated[str, AfterValidator(_valid_redis_url)] = setting(
         "REDIS_URL",
@@ -207,9 +192,7 @@ class ServiceSettings(CommandSettings, DirectorySettings):
     account_sid: str = setting(
         "TWILIO_ACCOUNT_SID", "the account: `AC` and 32 hexadecimal digits", pattern=r"^AC[0-9a-fA-F]{32}$"
     )
-    auth_token: Annotated[Secret, AfterValidator(_reject_placeholder)] = setting(
-        "TWILIO_AUTH_TOKEN", "the account's auth token; it also verifies callback signatures"
-    )
+    auth_token: Secret = setting("TWILIO_AUTH_TOKEN", "the account's auth token; it also verifies callback signatures")
     auth_token_secondary: Secret | None = setting(
         "TWILIO_AUTH_TOKEN_SECONDARY", "a second token that is accepted in signatures while tokens are rotated", None
     )
@@ -233,9 +216,7 @@ class ServiceSettings(CommandSettings, DirectorySettings):
         "caller ID of the calls that Conferral places, E.164 such as `+12025550145`",
         pattern=r"^\+[1-9][0-9]{6,14}$",
     )
-    public_url: Annotated[HttpUrl, AfterValidator(_reject_placeholder)] = setting(
-        "CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks"
-    )
+    public_url: HttpUrl = setting("CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks")
     agent: str | None = setting(
         "CONFERRAL_AGENT",
         "who an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI`, or a name from the directory",
