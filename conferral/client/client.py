@@ -163,12 +163,10 @@ class Client:
             after: Start after the entry with this `id`.
         """
         session_id = (await self.session(session)).id if isinstance(session, str) else session.id
-        position = after or (
-            "" if from_start else await self._retry_while_unreachable(self._newest_entry_id, session_id)
-        )
+        position = after or ("" if from_start else await self._newest_entry_id(session_id))
         while True:
             # Read this before the log: if the session ends in between, the next round finds the end in the log.
-            is_over = await self._retry_while_unreachable(self._has_ended, session_id)
+            is_over = not (await self._retry_while_unreachable(self._reader.read_session, session_id)).is_live
             found = await self._retry_while_unreachable(self._reader.logs, {session_id: position})
             for raw in found[session_id]:
                 position = raw.entry_id
@@ -198,10 +196,7 @@ class Client:
                 await asyncio.sleep(POLL_EVERY_S)
 
     async def _newest_entry_id(self, session_id: str) -> str:
-        return (await self._reader.last_log_ids([session_id]))[session_id]
-
-    async def _has_ended(self, session_id: str) -> bool:
-        return not (await self._reader.read_session(session_id)).is_live
+        return (await self._retry_while_unreachable(self._reader.last_log_ids, [session_id]))[session_id]
 
     async def _retry_while_unreachable(
         self, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from conferral.operations import wording
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.runtime.redaction import mask_numbers, redact
@@ -93,10 +94,6 @@ def describe_matches(sessions: Iterable[Session]) -> str:
 
 
 def _describe(session: Session) -> str:
-    # Lazy import: the Python client uses this module but not `wording`.
-    from conferral.operations import wording
-    from conferral.runtime.redaction import redact
-
     addresses = (session.parties[name].address for name in ("customer", "agent") if name in session.parties)
     # Show client names, with numbers in them masked; mask everything else.
     shown = [wording.display_address(one) if one.startswith("client:") else redact(one) for one in addresses if one]

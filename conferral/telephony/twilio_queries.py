@@ -1,6 +1,5 @@
 """Twilio REST API: reads, its time, and verification before a retry."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -204,12 +203,11 @@ class TwilioQueries:
 
     async def calls_placed_since(self, to: str, caller_id: str, since_ms: int) -> list[CallInstance]:
         """Return REST calls to an address since a time (Unix ms), newest first."""
-        return _placed_since(await self._calls_to(to, caller_id), _utc(since_ms) - SEARCH_SLACK)
-
-    async def _calls_to(self, to: str, caller_id: str) -> list[CallInstance]:
-        """Return an address's latest calls from this number, newest first."""
         shown = caller_id or self._own_number
-        return await list_page(partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX))
+        page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX)
+        earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - SEARCH_SLACK
+        calls = await list_page(page)
+        return [call for call in calls if call.direction == "outbound-api" and _created_at(call) >= earliest]
 
     async def _read_call(self, call_sid: str) -> CallSeen:
         """Return one call; `completed` if Twilio no longer knows it."""
@@ -309,14 +307,6 @@ def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
     return CallSeen(
         call_sid=text_of(child.sid), status=text_of(child.status), parent_call_sid=parent_call_sid, to=text_of(child.to)
     )
-
-
-def _placed_since(calls: Iterable[CallInstance], earliest: datetime) -> list[CallInstance]:
-    return [call for call in calls if call.direction == "outbound-api" and _created_at(call) >= earliest]
-
-
-def _utc(unix_ms: int) -> datetime:
-    return datetime.fromtimestamp(unix_ms / 1000, UTC)
 
 
 def _created_at(call: CallInstance) -> datetime:
