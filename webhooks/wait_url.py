@@ -20,13 +20,13 @@ from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio
 from conferral.telephony.callback_events import (
     MalformedCallbackError,
+    call_received,
     call_sid_of,
     conference_sid_of,
     participant_waits,
 )
 from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, CHECK_SESSION, WAIT_PATH, Announcement, Wait
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.responses import (
     Dependencies,
     Routes,
@@ -175,7 +175,7 @@ class WaitRoutes(Routes):
             conference = conference_sid_of(form)
             if not inbound.agents or call_of_visit(session_id) != call_sid_of(form):
                 return
-            received = call_received_event(form, inbound, SessionMode.CONFERENCE, self._routing.caller(form))
+            received = call_received(form, inbound, SessionMode.CONFERENCE, self._routing.caller(form))
             event = replace(received, session_id=session_id)
         except MalformedCallbackError:
             return  # without caller and callee there is nothing to publish

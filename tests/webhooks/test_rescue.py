@@ -230,7 +230,7 @@ async def test_an_error_before_the_call_is_known_bridges_it_by_its_own_fields(cl
     def fail(*_args, **_options):
         raise UnforeseenError
 
-    monkeypatch.setattr("conferral.webhooks.voice.call_received_event", fail)
+    monkeypatch.setattr("conferral.webhooks.voice.call_received", fail)
 
     status, document = await post(client, "/voice/inbound", fields("call_arrives"))
 
