@@ -49,7 +49,7 @@ async def _check_store(
         set_up, keys = await redis_server.check_keys(client, settings)
         lines.append(set_up)
         if keys is not None:
-            lines += await check_cluster(client, keys)
+            lines += await check_cluster(client)
             lines += await check_workers(SessionQueries(client, keys))
             lines += await redis_server.check_streams(client, keys)
     except StoreError as error:

@@ -13,15 +13,12 @@ from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 from conferral.storage.queries.live_workers import live_workers
 
-#: Ratio of a node's partitions to its even share above which the check warns.
-UNEVEN_RATIO = 1.1
 
-
-async def check_cluster(client: Client, keys: Keys) -> list[CheckResult]:
+async def check_cluster(client: Client) -> list[CheckResult]:
     """Check a cluster's nodes; return no lines for a single Redis."""
     if not isinstance(client, ClusterClient):
         return []
-    return [_check_replicas(client), await _check_coverage(client), _check_balance(client, keys)]
+    return [_check_replicas(client), await _check_coverage(client)]
 
 
 def _check_replicas(client: ClusterClient) -> CheckResult:
@@ -46,19 +43,6 @@ async def _check_coverage(client: ClusterClient) -> CheckResult:
     if found.get(name) == "yes":
         return warn("coverage", f"{name} yes: while one node is down, all calls stop", f"CONFIG SET {name} no")
     return ok("coverage", f"{name} no")
-
-
-def _check_balance(client: ClusterClient, keys: Keys) -> CheckResult:
-    owners = (client.get_node_from_key(keys.lease(number)) for number in range(keys.partitions))
-    shares = sorted(Counter(node.name for node in owners if node is not None).values(), reverse=True)
-    distribution = f"{keys.partitions} partitions, {'/'.join(map(str, shares))} per node"
-    if shares[0] > UNEVEN_RATIO * keys.partitions / len(client.replica_counts()):
-        return warn(
-            "shares",
-            distribution,
-            "use a multiple of 64 partitions for a more even spread; the number is fixed at first use",
-        )
-    return ok("shares", distribution)
 
 
 #: Difference above which the check warns, seconds: Twilio's times are whole seconds.
