@@ -8,7 +8,7 @@ from conferral.runtime.text import join_words
 
 _SID = "and 32 hexadecimal digits, from Twilio's Console"
 _HEX = "0123456789abcdef0123456789abcdef"
-_URL = "an http:// or https:// URL in ASCII, with a host, without braces and query"
+_URL = "an http:// or https:// URL in ASCII, with a host, without braces and query, of at most 400 characters"
 _AUDIO = "the http:// or https:// URL of an audio file, in ASCII (percent-encoded), or none for silence"
 #: By setting: what is valid, and an example. Numbers and enumerations need no entry.
 _VALID = {

@@ -4,17 +4,15 @@ The operator's TOML file (`CONFERRAL_DIRECTORY`) is read at start and on SIGHUP;
 a file, the settings apply to every called number.
 """
 
-import math
 import re
 import threading
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
-from xml.sax.saxutils import escape
 
 import structlog
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
@@ -27,7 +25,6 @@ from conferral.runtime.text import join_words
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
-from conferral.telephony.twiml import INLINE_LENGTH_MAX, TwimlBuilder
 
 log = structlog.get_logger()
 
@@ -322,7 +319,6 @@ def load_directory(settings: ServiceSettings) -> Directory:
         raise SettingsError(tuple(problems))
     default = InboundRoute(agents, None, ConferenceAttributes(record=settings.record))
     numbers = {number: _inbound_route(entry, default) for number, entry in entries.items()}
-    _check_inline_length(settings, [one.attributes for one in (default, *numbers.values())])
     directory = Directory(MappingProxyType(names), MappingProxyType(numbers), default, fallback)
     called = calls_among_own(settings, directory)
     if calling_themselves := [number for number, numbers in called.items() if number in numbers]:
@@ -369,20 +365,6 @@ def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute
     )
     mode = SessionMode(entry.mode) if entry.mode else None
     return InboundRoute(tuple(entry.agents) or default.agents, mode, attributes)
-
-
-def _check_inline_length(settings: ServiceSettings, all_attributes: Iterable[ConferenceAttributes]) -> None:
-    """Raise SettingsError if the public URL is too long for inline TwiML."""
-    documents = TwimlBuilder.of(settings)
-    longest = max((documents.longest_inline_join(attributes) for attributes in all_attributes), key=len)
-    if len(longest) > INLINE_LENGTH_MAX:
-        excess = (len(longest) - INLINE_LENGTH_MAX) / longest.count(escape(settings.public_url))
-        length_max = len(settings.public_url) - math.ceil(excess)
-        problem = (
-            f"CONFERRAL_PUBLIC_URL: must have at most {length_max} characters: Twilio takes {INLINE_LENGTH_MAX:,} in "
-            "the TwiML that moves a call, and the URL occurs in it several times"
-        )
-        raise SettingsError((problem,))
 
 
 def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> Address:

@@ -27,10 +27,6 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
 
-#: Longest TwiML that a REST update accepts inline. Source: Twilio docs, Call resource, `Twiml`.
-INLINE_LENGTH_MAX = 4000
-#: Longest id or label, and longest conference name (characters).
-_ID_LENGTH_MAX, _CONFERENCE_LENGTH_MAX = 64, 128
 #: Events requested of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 
@@ -292,20 +288,6 @@ class TwimlBuilder:
             attempt=effect.attempt,
             wait_audio=effect.wait_audio,
             attributes=effect.attributes,
-        )
-
-    def longest_inline_join(self, attributes: ConferenceAttributes) -> str:
-        """Return the longest TwiML ever sent inline with these attributes."""
-        longest, conference = "x" * _ID_LENGTH_MAX, "x" * _CONFERENCE_LENGTH_MAX
-        return self.join_conference(
-            longest,
-            longest,
-            label=longest,
-            conference=conference,
-            conference_name=conference,
-            attempt=9,
-            wait_audio="ringback",
-            attributes=attributes,
         )
 
     def _add_callee(self, dial: Dial, address: Address, callback: CallCallback) -> None:

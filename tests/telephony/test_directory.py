@@ -298,27 +298,6 @@ def test_invalid_directory_reload_keeps_old_file_and_logs_the_key(path, settings
     assert file.current is before
 
 
-# ---- the length of what is sent inline ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("start", ["https://", "https://a/&"])
-def test_a_public_url_with_which_a_call_could_not_be_moved_stops_the_start(path, settings, start):
-    path.write_text(WHOLE, "utf-8")
-
-    def url_of(length):
-        return start + "a" * (length - len(start))
-
-    with pytest.raises(SettingsError) as caught:
-        load_directory(settings(CONFERRAL_PUBLIC_URL=url_of(1500)))
-
-    (problem,) = caught.value.problems
-    found = re.match(r"CONFERRAL_PUBLIC_URL: must have at most ([0-9]{3}) characters: Twilio takes 4,000 ", problem)
-    length_max = int(found[1])
-    assert len(load_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max))).numbers) == 2
-    with pytest.raises(SettingsError):
-        load_directory(settings(CONFERRAL_PUBLIC_URL=url_of(length_max + 1)))
-
-
 # ---- numbers that call themselves --------------------------------------------------------------------------------
 
 OWN, SALES, HELP = "+14155550100", "+14155550101", "+14155550102"
