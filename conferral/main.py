@@ -18,7 +18,7 @@ from conferral.cli.maintenance import check, forget, upgrade
 from conferral.cli.options import App
 from conferral.cli.processes import console, demo, sandbox, webhooks, worker
 from conferral.cli.sessions import explain, replay, sessions, show
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 from conferral.runtime.errors import ConferralError, SettingsError
 
 app = App(name="conferral", no_args_is_help=True)

@@ -8,7 +8,7 @@ import typer
 
 from conferral import output
 from conferral.cli.options import App, AsJson, Full, Yes
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
     from conferral.operations.dead_letters import BulkResult, DeadLetter, DeadLetters

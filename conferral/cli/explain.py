@@ -8,8 +8,8 @@ import typer
 from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_history
 from conferral.command_line import own_command, own_command_line
-from conferral.errors import CommandNotDoneError
 from conferral.operations import explanation, replay, session_summary, timeline, wording
+from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.explanation import Explanation, Failure
 from conferral.operations.pending import Wait, list_waits
 from conferral.operations.replay import SessionHistory

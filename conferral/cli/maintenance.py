@@ -10,7 +10,7 @@ import typer
 
 from conferral import output
 from conferral.cli.options import AsJson, SessionName, Yes
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
     from conferral.operations.erasure import ErasurePlan, SessionErasure

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from conferral import output
-from conferral.errors import CommandNotDoneError
 from conferral.operations import session_summary, timeline, wording
 from conferral.operations.attention import attention_of, describe_damage, repair_of, sort_key
+from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.pending import changed_at_ms
 from conferral.operations.replay import SessionHistory
 from conferral.operations.session_queries import LogEntry, SessionQueries, displayed

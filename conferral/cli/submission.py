@@ -12,10 +12,9 @@ import typer
 from conferral import output
 from conferral.cli.commands import done_word
 from conferral.command_line import own_command_line
-from conferral.errors import CommandNotDoneError
 from conferral.operations import explanation, session_summary, wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand, allowed_commands_of
-from conferral.operations.errors import CommandRejected, PublishUnconfirmedError
+from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import describe_redis_error, open_redis, run_query
 from conferral.runtime.errors import StoreError, StoreUnreachableError
