@@ -138,16 +138,8 @@ class SessionQueries(SessionReader):
         """Return what `find_exact` or `search` finds, or raise UnknownSession."""
         session_id = await self.find_exact(named) or await self.search(named)
         if not session_id:
-            is_short = await self.is_short_prefix(named)
-            hint = f": the start of an id needs at least {PREFIX_MIN} characters" if is_short else ""
-            raise UnknownSession(f"no call {displayed(named)} found{hint}")
+            raise UnknownSession(f"no call {displayed(named)} found")
         return session_id
-
-    async def is_short_prefix(self, named: str) -> bool:
-        """Whether a session's id starts with this, but it is too short."""
-        if len(named) >= PREFIX_MIN:
-            return False
-        return any(one.startswith(named) for one in await self.live_ids() + await self.ended_ids())
 
     async def search(self, named: str, *, live_only: bool = False) -> str:
         """Return the session that matches what people know; empty if none does.

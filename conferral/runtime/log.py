@@ -90,13 +90,11 @@ def _render_json(_logger: Any, _method: str, line: Event) -> str:
     return json.dumps(line, default=repr)  # escapes what the stream's encoding may lack
 
 
-def _format_exception(exc_info: Any) -> str:
-    """Format an error; only our own errors' texts are safe to show."""
-    return "\n".join(_traceback_lines(exc_info[1], CAUSES_MAX))
-
-
 def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
-    """Return the tracebacks of an error's causes, its own, then its group's."""
+    """Return the tracebacks of an error's causes, its own, then its group's.
+
+    Only our own errors' texts are safe to show.
+    """
     lines: list[str] = []
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and causes_left:
@@ -187,7 +185,7 @@ def configure(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _drop_unknown_keys,
             _redact_addresses,
-            structlog.processors.ExceptionRenderer(_format_exception),
+            structlog.processors.ExceptionRenderer(lambda given: "\n".join(_traceback_lines(given[1], CAUSES_MAX))),
             _mask_numbers,
             *([_add_context(process)] if as_json else []),
             renderer,

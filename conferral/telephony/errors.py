@@ -48,11 +48,6 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
     return kind(http_status=http_status, code=code, retry_after_s=retry_after_s)
 
 
-def is_gone_error(http_status: int, code: int) -> bool:
-    """Whether a response says that the resource is over or does not exist."""
-    return isinstance(from_status(http_status, code), ProviderGoneError)
-
-
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Raise OutcomeUnknownError for a body of an undocumented shape."""

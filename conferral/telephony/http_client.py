@@ -266,7 +266,8 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         kind = request_label()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
         expected_codes = _expected_codes.get()
-        is_expected = expected_codes is not None and (code in expected_codes or errors.is_gone_error(status, code))
+        is_gone = isinstance(errors.from_status(status, code), ProviderGoneError)
+        is_expected = expected_codes is not None and (code in expected_codes or is_gone)
         if not is_readable:
             self._metrics.rest_failures.labels("unreadable").inc()
         elif not (200 <= status < 300 or is_expected):
