@@ -28,11 +28,7 @@ class CommandRejected(CommandError):  # noqa: N818  # the status is the name
 
 
 class CommandIdConflict(CommandRejected):
-    """The command's id was already used for a different command."""
-
-
-class SessionExists(CommandRejected):
-    """A `call` names a session that exists already."""
+    """The id of the command, or of a `call`'s session, is already in use."""
 
 
 class CommandStreamFull(CommandRejected):
