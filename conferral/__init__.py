@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from conferral.client.client import Client as Client
-    from conferral.client.commands import Command as Command
+    from conferral.client.client import Command as Command
     from conferral.client.models import LogEntry as LogEntry
     from conferral.client.models import OutcomeRecord as OutcomeRecord
     from conferral.operations.errors import CommandError as CommandError
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 _MODULES = {
     name: module
     for module, names in {
-        "conferral.client.client": "Client",
-        "conferral.client.commands": "Command",
+        "conferral.client.client": "Client Command",
         "conferral.client.models": "LogEntry OutcomeRecord",
         "conferral.operations.errors": (
             "CommandError CommandFailed CommandPending CommandRejected PublishUnconfirmedError UnknownSession"

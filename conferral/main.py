@@ -14,12 +14,11 @@ import typer
 
 from conferral import output
 from conferral.cli import commands, dead
-from conferral.cli.forget import forget
-from conferral.cli.maintenance import check, upgrade
+from conferral.cli.maintenance import check, forget, upgrade
+from conferral.cli.options import App
 from conferral.cli.processes import console, demo, sandbox, webhooks, worker
 from conferral.cli.sessions import explain, replay, sessions, show
-from conferral.cli.usage import App
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 from conferral.runtime.errors import ConferralError, SettingsError
 
 app = App(name="conferral", no_args_is_help=True)

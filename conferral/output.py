@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-    from rich.table import Table
     from rich.text import Text
 
 #: Default width of a terminal (columns).
@@ -42,15 +41,7 @@ def printable(value: object) -> str:
     >>> printable("a\x1b[31mb")
     'a\\x1b[31mb'
     """
-    text = str(value)
-    return text if text.isprintable() else "".join(map(_escaped, text))
-
-
-def _escaped(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    code = ord(letter)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(value))
 
 
 def print_line(line: str = "") -> None:
@@ -170,33 +161,6 @@ def table_cell(value: object, style: str = "") -> "Text":
     return Text(text, style=style or _STATE_STYLES.get(text.split(" ", 1)[0], ""))
 
 
-def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: Sequence[str] = ()) -> "Table":
-    """Return a table without lines.
-
-    Args:
-        columns: Headings; a leading `>` aligns the column right.
-        styled: Columns with colored words, if colors are enabled.
-    """
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    names = [column.removeprefix(">") for column in columns]
-    for column, name in zip(columns, names, strict=True):
-        table.add_column(
-            table_cell(name, "bold"),
-            justify="right" if column.startswith(">") else "left",
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(
-            *(
-                table_cell(value) if name in styled else table_cell(value, "none")
-                for name, value in zip(names, row, strict=True)
-            )
-        )
-    return table
-
-
 class Entry(NamedTuple):
     """An item of a list: name, state, more; then other lines."""
 
@@ -222,8 +186,30 @@ def print_entries(entries: Iterable[Entry]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], styled: Sequence[str] = ()) -> None:
-    """Print a table."""
-    _print_drawn(table_of(columns, rows, styled))
+    """Print a table without lines.
+
+    Args:
+        columns: Headings; a leading `>` aligns the column right.
+        styled: Columns with colored words, if colors are enabled.
+    """
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    names = [column.removeprefix(">") for column in columns]
+    for column, name in zip(columns, names, strict=True):
+        table.add_column(
+            table_cell(name, "bold"),
+            justify="right" if column.startswith(">") else "left",
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(
+            *(
+                table_cell(value) if name in styled else table_cell(value, "none")
+                for name, value in zip(names, row, strict=True)
+            )
+        )
+    _print_drawn(table)
 
 
 def _print_drawn(drawn: "RenderableType") -> None:

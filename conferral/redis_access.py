@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError, StoreError

@@ -1,7 +1,9 @@
-"""The webhooks application: routes, and answers to rejected requests."""
+"""The webhooks application: routes, and what answers for a failed one."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -9,13 +11,16 @@ from aiohttp import hdrs, web
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
+from conferral.runtime.errors import StoreUnaskedError
 from conferral.runtime.lifecycle import Draining
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.server import monitoring_handlers
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.storage.schema import SchemaVersion
-from conferral.telephony.callback_events import MalformedCallbackError
+from conferral.telephony.addresses import parse_address
+from conferral.telephony.callback_events import MalformedCallbackError, call_sid_of, is_outbound_leg
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
     CALL_PATH,
@@ -33,14 +38,23 @@ from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.authentication import Form, RequestAuthenticator, Rules
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
-from conferral.webhooks.rescue import VOICE_URL_PATHS, Action, NoRedisIngest, Rescue
-from conferral.webhooks.responses import Dependencies, RejectedError, Rejection, twiml_response
-from conferral.webhooks.server import HealthRoutes
+from conferral.webhooks.responses import Dependencies, RejectedError, Rejection, Routes, twiml_response
+from conferral.webhooks.server import Health
 from conferral.webhooks.status_callbacks import STATUS_PATH, CallbackRoutes
 from conferral.webhooks.visits import TooManyVisitsError, Visits
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH, VoiceRoutes
 from conferral.webhooks.voice_client import CLIENT_PATH, ClientRoutes
-from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, AudioFile, WaitRoutes
+from conferral.webhooks.wait_url import PATHS, AnnouncementRoutes, WaitRoutes, send_audio
+
+#: Answers an authenticated request: its form and its raw query.
+Action = Callable[[Form, str], Awaitable[web.Response]]
+
+#: The voice URLs: whatever a signed request contains, the caller hears a message.
+VOICE_URL_PATHS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH, CLIENT_PATH, FALLBACK_PATH})
+#: Paths whose caller waits for TwiML. Twilio repeats the others after a 500, or a sweep finds out.
+_RESCUED = VOICE_URL_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
+_NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH})
+
 
 log = structlog.get_logger()
 
@@ -66,20 +80,19 @@ def make_app(
     app = web.Application()
     dependencies = Dependencies.of(settings, ingest, twilio, metrics, directory or DirectoryFile(settings))
     signed = signed_routes(dependencies)
-    health = HealthRoutes(ingest, metrics, schema or SchemaVersion(), draining)
+    health = Health(ingest, schema or SchemaVersion(), draining)
+    monitoring = monitoring_handlers(metrics, health.problems, health.warnings)
     rescue = Rescue(dependencies, signed_routes(replace(dependencies, ingest=NoRedisIngest())))
     answers = _Answers(dependencies, rescue, clock)
-    audio = {path: AudioFile(path) for path in PATHS.values()}
     # A proxy may strip the public URL's path or keep it. The router escapes paths by itself.
     for prefix in dict.fromkeys(("", unquote(urlsplit(settings.public_url).path))):
         for path, action in signed.items():
             rules = Rules(bool(prefix), is_voice=path.startswith("/voice/"), is_new_call=path in VOICE_URL_PATHS)
             app.router.add_route(hdrs.METH_ANY, prefix + path, partial(answers.answer, path, action, rules))
-        for path, file in audio.items():
-            app.router.add_get(prefix + path, file.send)
-        app.router.add_get(f"{prefix}/healthz", health.alive)
-        app.router.add_get(f"{prefix}/readyz", health.ready)
-        app.router.add_get(f"{prefix}/metrics", health.metrics)
+        for path in PATHS.values():
+            app.router.add_get(prefix + path, partial(send_audio, path))
+        for path, handler in monitoring.items():
+            app.router.add_get(prefix + path, handler)
     return app
 
 
@@ -105,6 +118,66 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
         CONFERENCE_PATH: callbacks.conference,
         RECORDING_PATH: callbacks.recording,
     }
+
+
+class NoRedisIngest:
+    """An ingest that never contacts Redis."""
+
+    async def _refuse(self, *_args: Any, **_options: Any) -> Any:
+        raise StoreUnaskedError("answered without Redis")
+
+    publish = publish_and_read = read = session_of = newest_session = claim_visit = _refuse
+    claim_gate = exceeds_call_limit = uncount_call = _refuse
+
+    def restarted_recently(self) -> bool:
+        """Return False; there is no Redis to ask."""
+        return False
+
+    async def redis_error(self) -> str:
+        """Return no error; there is no Redis to ask."""
+        return ""
+
+    async def redis_warnings(self) -> list[str]:
+        """Return no warnings; there is no Redis to ask."""
+        return []
+
+
+class Rescue(Routes):
+    """Answers a voice request whose handler failed unexpectedly.
+
+    The caller waits for TwiML. So the same handler runs once more without Redis, and asks again where it can. If that
+    fails, too, a new caller is bridged to the first agent, using only fields that every call has.
+    """
+
+    def __init__(self, dependencies: Dependencies, handlers_without_redis: Mapping[str, Action]) -> None:
+        super().__init__(dependencies)
+        self._handlers_without_redis = handlers_without_redis
+
+    async def answer(self, path: str, form: Form, query: str, passing: tuple[type[Exception], ...]) -> web.Response:
+        """Return TwiML for a waiting caller, else 500. Raise errors of `passing`."""
+        if path not in _RESCUED:
+            return web.Response(status=500)
+        with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
+            return await self._handlers_without_redis[path](form, query)
+        with contain(ItemKind.WEBHOOK, self._metrics, passing=passing, url_path=path):
+            if path in _NEW_CALLS or (path == FALLBACK_PATH and not is_outbound_leg(form)):
+                return twiml_response(self._bridge_to_first_agent(form))
+        if path in VOICE_URL_PATHS:
+            return twiml_response(self._documents.say_and_hang_up(Phrase.UNREACHABLE))
+        return web.Response(status=500)  # Twilio then requests the fallback URL
+
+    def _bridge_to_first_agent(self, form: Form) -> str:
+        agents = self._routing.inbound(form).agents
+        if not agents:
+            return self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE)
+        return self._documents.bridge_to_agent(
+            call_sid_of(form),
+            parse_address(agents[0]),
+            caller="",
+            own_number=self._settings.number,
+            ring_timeout_s=self._settings.ring_timeout_s,
+            of_call=True,
+        )
 
 
 class _Answers:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 import structlog
 
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.events import CallReceived
-from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import (
     Address,
     AddressError,
@@ -23,7 +21,7 @@ from conferral.telephony.addresses import (
     parse_address,
     parse_uri,
 )
-from conferral.telephony.callback_events import Fields, call_received, callee_of, caller_of, sip_domain_of
+from conferral.telephony.callback_events import Fields, callee_of, caller_of, sip_domain_of
 from conferral.telephony.directory import DirectoryFile, InboundRoute, resolve_address
 
 log = structlog.get_logger()
@@ -146,16 +144,3 @@ class CallRouting:
             else:
                 return NextAgent(address, following)
         return None
-
-
-def call_received_event(form: Fields, inbound: InboundRoute, mode: SessionMode, caller: str) -> CallReceived:
-    """Return the event that opens a session, or raise MalformedCallbackError."""
-    return call_received(
-        form,
-        inbound.agents[0],
-        mode=mode,
-        other_agents=inbound.agents[1:],
-        attributes=inbound.attributes,
-        called_number=inbound.called_number,
-        caller=caller,
-    )

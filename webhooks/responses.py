@@ -12,8 +12,8 @@ from aiohttp import web
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ConferralError, ProviderError, StoreUnreachableError
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.events import CallReceived, Event
 from conferral.statemachine.session import Session

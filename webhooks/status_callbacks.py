@@ -15,7 +15,7 @@ from conferral.telephony.callback_events import (
     conference_event,
     recording_changed,
 )
-from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, parse_call, parse_session
+from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, CallCallback, parse_session
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import Dependencies, Routes, record_unstored
 from conferral.webhooks.visits import Visits
@@ -48,7 +48,7 @@ class CallbackRoutes(Routes):
 
     def call(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer the status callback of a call that we placed."""
-        callback = parse_call(query)
+        callback = CallCallback.parse(query)
         event = call_progressed(form, callback, *self._routing.own_numbers())
         if callback.of_call:
             return asyncio.create_task(self._store_of_call(event))  # timeouts need a task

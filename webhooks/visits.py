@@ -16,11 +16,10 @@ from conferral.statemachine.ids import VISITS_MAX, next_visit_id, visit_number
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import Opening, Phase, SessionMode, State
 from conferral.storage.ingest.port import NewestSession, ReplayedCallError
-from conferral.telephony.callback_events import Fields, call_sid_of
+from conferral.telephony.callback_events import Fields, call_received, call_sid_of
 from conferral.telephony.callback_urls import parse_request_number
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.responses import Routes, store_deadline, twiml_response
 
 log = structlog.get_logger()
@@ -91,7 +90,7 @@ class Visits(Routes):
         visit = Visit(newest.session_id if newest else call_sid)
         if newest is not None and _is_over(newest, call_sid):
             visit = await self._claim_next(call_sid, newest)
-        event = call_received_event(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
+        event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)
         await self._ingest.publish(event, call_sid=call_sid)
         log.warning("session_reopened", session_id=visit.session_id)

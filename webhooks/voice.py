@@ -15,12 +15,11 @@ from conferral.statemachine.events import CallReceived
 from conferral.statemachine.session import CUSTOMER, Session, first_label
 from conferral.statemachine.states import Opening, SessionMode, State, WaitAudio
 from conferral.telephony.addresses import parse_address
-from conferral.telephony.callback_events import error_url_of, is_outbound_leg
+from conferral.telephony.callback_events import call_received, error_url_of, is_outbound_leg
 from conferral.telephony.callback_urls import FALLBACK_PATH, CallbackUrls, DialAction, DialKind, Gate
 from conferral.telephony.directory import InboundRoute
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.dial_action import DialActionRoutes
 from conferral.webhooks.gate import GateRoutes
 from conferral.webhooks.responses import (
@@ -88,7 +87,7 @@ class VoiceRoutes(Routes):
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
         mode = inbound.mode or mode
-        event = call_received_event(form, inbound, mode, self._routing.caller(form))
+        event = call_received(form, inbound, mode, self._routing.caller(form))
         try:
             visit = await self._visits.of(form, query)
             if visit.has_run:
@@ -108,7 +107,7 @@ class VoiceRoutes(Routes):
         inbound = self._routing.inbound(form)
         if not inbound.agents:
             return twiml_response(self._documents.say_and_hang_up(Phrase.NO_ONE_AVAILABLE))
-        event = call_received_event(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
+        event = call_received(form, inbound, SessionMode.BRIDGE, self._routing.caller(form))
         try:
             visit = await self._visits.of(form, query)
             event = replace(event, session_id=visit.session_id, former_calls=visit.former_calls)

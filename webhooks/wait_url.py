@@ -4,31 +4,29 @@ Twilio then requests it again. A caller in a conference hears the greeting first
 """
 
 import asyncio
-import hashlib
 from dataclasses import replace
-from importlib import resources
+from pathlib import Path
 
 import structlog
 from aiohttp import hdrs, web
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import SILENCE
 from conferral.statemachine.events import AccountSwept, Event
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio
-from conferral.telephony import number_setup
 from conferral.telephony.callback_events import (
     MalformedCallbackError,
+    call_received,
     call_sid_of,
     conference_sid_of,
     participant_waits,
 )
-from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, WAIT_PATH, Announcement, Wait
+from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, CHECK_SESSION, WAIT_PATH, Announcement, Wait
 from conferral.webhooks.authentication import Form
-from conferral.webhooks.call_routing import call_received_event
 from conferral.webhooks.responses import (
     Dependencies,
     Routes,
@@ -45,22 +43,10 @@ PATHS = {WaitAudio.RINGBACK: "/media/ringback.wav", WaitAudio.MUSIC: "/media/mus
 _CACHING = "public, max-age=86400"
 
 
-class AudioFile:
-    """Serves one file."""
-
-    def __init__(self, path: str) -> None:
-        self._body = (resources.files("conferral.webhooks") / path.removeprefix("/")).read_bytes()
-        self._tag = hashlib.blake2b(self._body, digest_size=8).hexdigest()
-
-    async def send(self, request: web.Request) -> web.Response:
-        """Return the file, or 304 if it has not changed."""
-        cached_tags = {tag.value for tag in request.if_none_match or ()}
-        response = web.Response(status=304) if self._tag in cached_tags else web.Response(body=self._body)
-        response.etag = self._tag
-        response.headers[hdrs.CACHE_CONTROL] = _CACHING
-        if response.status == 200:
-            response.content_type = "audio/wav"
-        return response
+async def send_audio(path: str, _request: web.Request) -> web.FileResponse:
+    """Return a file, or 304 if it has not changed."""
+    headers = {hdrs.CACHE_CONTROL: _CACHING, hdrs.CONTENT_TYPE: "audio/wav"}
+    return web.FileResponse(Path(__file__).parent / path.removeprefix("/"), headers=headers)
 
 
 log = structlog.get_logger()
@@ -83,7 +69,7 @@ class AnnouncementRoutes(Routes):
         sentence = next((command.say for command in commands if command.command_id == announcement.command_id), "")
         if sentence:
             return twiml_response(self._documents.announcement(sentence))
-        if announcement.session_id != number_setup.SESSION:  # of `conferral check`
+        if announcement.session_id != CHECK_SESSION:
             log.warning("announcement_unknown", session_id=announcement.session_id, command_id=announcement.command_id)
         return web.Response(status=404)
 
@@ -189,7 +175,7 @@ class WaitRoutes(Routes):
             conference = conference_sid_of(form)
             if not inbound.agents or call_of_visit(session_id) != call_sid_of(form):
                 return
-            received = call_received_event(form, inbound, SessionMode.CONFERENCE, self._routing.caller(form))
+            received = call_received(form, inbound, SessionMode.CONFERENCE, self._routing.caller(form))
             event = replace(received, session_id=session_id)
         except MalformedCallbackError:
             return  # without caller and callee there is nothing to publish

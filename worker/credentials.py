@@ -11,11 +11,10 @@ from twilio.rest import Client
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import pause
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.queries import process_registry
-from conferral.telephony.http_client import RequestResult, label_requests
-from conferral.telephony.rest_requests import send
+from conferral.telephony.http_client import RequestResult, label_requests, send
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, refuses_credentials
 

@@ -21,7 +21,7 @@ from conferral.runtime.clock import TICK_S, until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.lifecycle import pause
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
 from conferral.storage.coordinator import Granted, OtherWorker, Tick, Wants
 from conferral.storage.partition import lease as leases

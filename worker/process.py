@@ -11,8 +11,8 @@ from conferral.runtime.clock import StoreClock, until_tick_s
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.lifecycle import pause, run_until_stopped
+from conferral.runtime.log import count_outages, log_unreachable
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State

@@ -1,13 +1,12 @@
 """Monitoring: `/healthz`, `/metrics`, and what `/readyz` checks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.web.server import SharedResult, run_server
+from conferral.runtime.web.server import Lines, SharedResult, monitoring_handlers, run_server
 from conferral.storage.connection.client import store_errors
 from conferral.storage.queries.redis_warnings import read_warnings
 from conferral.worker.core import WorkerCore
@@ -16,8 +15,6 @@ from conferral.worker.ownership import Ownership
 
 #: How long open requests may take after the process has stopped, seconds.
 SHUTDOWN_S = 1.0
-#: Returns lines about the worker's state.
-Lines = Callable[[], Awaitable[list[str]]]
 
 
 async def find_warnings(core: WorkerCore) -> list[str]:
@@ -49,31 +46,12 @@ async def find_problems(core: WorkerCore, ownership: Ownership, limiter: Request
 async def serve_monitoring(
     stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Lines, warnings: Lines
 ) -> None:
-    """Serve `/healthz` (no Redis), `/readyz`, and `/metrics` until the stop.
+    """Serve `monitoring_handlers` until the stop.
 
-    `problems` make the worker unready; `warnings` are only shown. Raises SettingsError if the port is taken.
+    Raises SettingsError if the port is taken.
     """
-
-    async def render_metrics() -> bytes:
-        return metrics.exposition()
-
-    # Anyone may poll as often as they like, so concurrent requests share one result.
-    shared_problems, shared_warnings = SharedResult(problems), SharedResult(warnings)
-    shared_metrics = SharedResult(render_metrics)
-
-    async def healthz(_request: web.Request) -> web.Response:
-        return web.Response(text="ok")
-
-    async def readyz(_request: web.Request) -> web.Response:
-        found = await shared_problems()
-        body = {"ready": not found, "missing": found, "warnings": await shared_warnings()}
-        return web.json_response(body, status=503 if found else 200)
-
-    async def exposition(_request: web.Request) -> web.Response:
-        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=await shared_metrics(), headers=headers)
-
     app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", exposition)])
+    for path, handler in monitoring_handlers(metrics, SharedResult(problems), warnings).items():
+        app.router.add_get(path, handler)
     async with run_server(app, host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
         await stop.wait()

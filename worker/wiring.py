@@ -20,10 +20,9 @@ from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import PooledHttpClient, rest_client
-from conferral.telephony.lost_conferences import LostConferences
 from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
-from conferral.telephony.twilio_time import TwilioTime
+from conferral.telephony.twilio_queries import twilio_now_ms
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.core import WorkerCore
@@ -94,7 +93,7 @@ class WorkerParts:
         self.ownership = Ownership(core)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         by_token = rest_client(settings, connections.http, by_token=True)
-        self._twilio_time = TwilioTime(connections.http.twilio_clock, by_token, settings.account_sid)
+        self._twilio_now_ms = partial(twilio_now_ms, connections.http.twilio_clock, by_token, settings.account_sid)
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
@@ -104,7 +103,7 @@ class WorkerParts:
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
         self.session_recovery = SessionRecovery(
             core,
-            finder=LostConferences(rest, lists, self._own_numbers),
+            finder=lists,
             store=SweepStore(client, keys, core.metrics),
             session_of=names.session_of,
         )
@@ -150,7 +149,7 @@ class WorkerParts:
             may_send=ownership.may_send,
             clock=core.clock,
             now_ms=now_ms,
-            twilio_now_ms=self._twilio_time.now_ms,
+            twilio_now_ms=self._twilio_now_ms,
             metrics=core.metrics,
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,

@@ -1,27 +1,28 @@
-"""Checks of what Twilio has and reaches: account and public URL."""
+"""Checks of what Twilio has and reaches: account and public URL.
+
+Source: Twilio docs, Account resource; IncomingPhoneNumber resource.
+"""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
-import structlog
 from twilio.request_validator import RequestValidator
+from twilio.rest import Client
+from twilio.rest.api.v2010.account import AccountInstance
+from twilio.rest.api.v2010.account.incoming_phone_number import IncomingPhoneNumberInstance as NumberRecord
 
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.check.workers import twilio_ahead_s
 from conferral.runtime.clock import SystemClock
-from conferral.runtime.errors import ProviderError, ProviderGoneError, ProviderUnreachableError
+from conferral.runtime.errors import OutcomeUnknownError, ProviderError, ProviderGoneError, ProviderUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
-from conferral.telephony import number_setup
-from conferral.telephony.callback_urls import FALLBACK_PATH
-from conferral.telephony.conference_lists import compare_lists
-from conferral.telephony.http_client import PooledHttpClient, rest_client
-from conferral.telephony.number_setup import NumberSetup, read_account, read_number
+from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, CHECK_SESSION, FALLBACK_PATH, Announcement
+from conferral.telephony.errors import translate_errors
+from conferral.telephony.http_client import PooledHttpClient, label_requests, rest_client
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
 
 URL_DEADLINE_S = 5.0
@@ -31,7 +32,7 @@ _REACHED_STATUSES = frozenset({404, 503})
 
 async def check_round_trip(settings: ServiceSettings) -> CheckResult:
     """Send an unsigned and a signed request; neither changes anything."""
-    url = f"{settings.public_url}{number_setup.TARGET}"
+    url = f"{settings.public_url}{ANNOUNCEMENT_PATH}?{Announcement(CHECK_SESSION, CHECK_SESSION).query()}"
     form = {"AccountSid": settings.account_sid}
     token = settings.auth_token.get_secret_value()
     signature = str(RequestValidator(token).compute_signature(url, form))
@@ -80,6 +81,8 @@ def _result_of_both(settings: ServiceSettings, url: str, unsigned: int, signed: 
 
 DEADLINE_S = 5.0
 _STATUS_PATH = "/voice/status"
+#: Numbers read (count): Twilio's filter also matches parts of numbers.
+_NUMBERS_MAX = 20
 #: Accounts upgraded since this date need an approved Business profile for more than a few concurrent calls.
 #: Source: Twilio support, "How Fast Can I Place or Receive Phone Calls with Twilio?" (2026).
 _LIMITED_SINCE = datetime(2026, 2, 3, tzinfo=UTC)
@@ -93,36 +96,22 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     metrics = Metrics()
     http = PooledHttpClient(api_url=settings.api_url, clock=SystemClock(), metrics=metrics, total_timeout_s=DEADLINE_S)
     try:
-        with _quiet_http_log():
-            account, number_results, lists = await asyncio.gather(
-                _check_credentials(settings, http),
-                _check_number(settings, http, number),
-                _check_conference_lists(settings, http),
-            )
+        account, number_results = await asyncio.gather(
+            _check_credentials(settings, http), _check_number(settings, http, number)
+        )
     finally:
         await http.close()
     ahead_s = twilio_ahead_s(http.twilio_clock.now_ms())
     if ahead_s is None and account.status == "ok":
         why = "its answers have no date, so a dial whose answer is lost can't be found: no one is dialed"
         account = fail("account", why, "check TWILIO_API_URL: a proxy must not remove the header Date")
-    return [account, *number_results, lists], ahead_s
-
-
-@contextmanager
-def _quiet_http_log() -> Iterator[None]:
-    """Silence request logging: the check reports results itself."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("warning"))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
+    return [account, *number_results], ahead_s
 
 
 async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
     try:
         # Always use the auth token: a standard API key can't read the account, and callbacks are signed with the token.
-        found = await read_account(rest_client(settings, http, by_token=True), settings.account_sid)
+        found = await _read_account(rest_client(settings, http, by_token=True), settings.account_sid)
     except ProviderError as error:
         if error.http_status == 401:
             why = "Twilio rejects TWILIO_ACCOUNT_SID with TWILIO_AUTH_TOKEN (401): wrong, or the account is suspended"
@@ -133,7 +122,7 @@ async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) 
     if found.type == "Trial":
         state = "active, trial: 5 calls at a time, only to verified numbers, after an announcement by Twilio"
         return warn("account", state, "upgrade it in the Twilio Console")
-    if found.created_at is not None and found.created_at >= _LIMITED_SINCE:
+    if isinstance(found.date_created, datetime) and found.date_created >= _LIMITED_SINCE:
         state = (
             "active, and new: Twilio allows 2 calls at a time (3 with an Individual profile) until a Business profile "
             "is approved; a transfer needs 3, and fails with 10004 or 16021"
@@ -146,7 +135,7 @@ async def _check_number(settings: ServiceSettings, http: PooledHttpClient, numbe
     # Every result names the number, because an account may have several.
     number_label = f"--number {redact(number)}" if number else f"TWILIO_NUMBER {redact(settings.number)}"
     try:
-        found = await read_number(rest_client(settings, http), number or settings.number)
+        found = await _read_number(rest_client(settings, http), number or settings.number)
     except ProviderError as error:
         if error.http_status == 401 and settings.api_key:
             why = "Twilio rejects TWILIO_API_KEY with TWILIO_API_SECRET (401)"
@@ -162,57 +151,51 @@ async def _check_number(settings: ServiceSettings, http: PooledHttpClient, numbe
     return [_check_voice_url(settings, number_label, found), *_check_fallback_and_status(settings, number_label, found)]
 
 
-async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
-    name = "conference lists"
-    try:
-        found = await compare_lists(rest_client(settings, http))
-    except ProviderError as error:
-        return _failed_query(name, error)
-    rules = {
-        None: "no conference shows yet what a list without Status has",
-        True: "a list without Status has conferences of any status: Twilio's rule before October 2026",
-        False: "a list without Status has conferences in progress only",
-    }
-    rule = rules[found.shows_all]
-    if found.refused:
-        which = " and ".join(f"Status={status}" if status else "no Status" for status in found.refused)
-        fix = "Conferral needs only the list of in-progress; if Twilio refuses that, allow it for TWILIO_API_KEY"
-        return warn(name, f"Twilio refuses the list with {which}; {rule}", fix)
-    if found.missing:
-        why = f"{found.missing} live conferences are in neither the list of init nor that of in-progress; {rule}"
-        return warn(name, why, "nothing, if they have not started: Conferral then learns of them by callbacks")
-    return ok(name, rule)
+async def _read_account(client: Client, account_sid: str) -> AccountInstance:
+    """Return the account, which standard API keys may not read."""
+    with label_requests("check"), translate_errors():
+        account = await client.api.v2010.accounts(account_sid).fetch_async()
+    if not isinstance(account.status, str):
+        raise OutcomeUnknownError
+    return account
 
 
-def _check_voice_url(settings: ServiceSettings, number_label: str, found: NumberSetup) -> CheckResult:
+async def _read_number(client: Client, number: str) -> NumberRecord | None:
+    """Return a number's record; None if it is not in the account."""
+    with label_requests("check"), translate_errors():
+        found = await client.incoming_phone_numbers.list_async(phone_number=number, limit=_NUMBERS_MAX)
+    return next((one for one in found if one.phone_number == number), None)
+
+
+def _check_voice_url(settings: ServiceSettings, number_label: str, found: NumberRecord) -> CheckResult:
     ours = [f"{settings.public_url}{path}" for path in (INBOUND_PATH, CONFERENCE_START_PATH)]
     fix = f"set the voice URL of {number_label} to {without_login(ours[0])} (POST) in the Twilio Console, Phone Numbers"
     if found.trunk_sid:
         return fail("number", f"calls to {number_label} go to the trunk {found.trunk_sid}, not here", fix)
-    if found.application_sid:
-        why = f"calls to {number_label} go to the TwiML app {found.application_sid}, whose URLs apply"
+    if found.voice_application_sid:
+        why = f"calls to {number_label} go to the TwiML app {found.voice_application_sid}, whose URLs apply"
         return warn("number", why, f"set its voice URL to {without_login(ours[0])}, or remove it from the number")
-    if _target_of(found.voice_url) not in map(_target_of, ours):
+    if _target_of(found.voice_url or "") not in map(_target_of, ours):
         where = _redacted_url(found.voice_url) if found.voice_url else "nowhere"
         return fail("number", f"calls to {number_label} go to {where}, not here", fix)
-    if found.voice_method.upper() != "POST":
+    if found.voice_method != "POST":
         return fail("number", f"calls to {number_label} use {found.voice_method}, which gets 405", fix)
     return ok("number", f"calls to {number_label} go to {_redacted_url(found.voice_url)}")
 
 
-def _check_fallback_and_status(settings: ServiceSettings, number_label: str, found: NumberSetup) -> list[CheckResult]:
-    if found.trunk_sid or found.application_sid:
+def _check_fallback_and_status(settings: ServiceSettings, number_label: str, found: NumberRecord) -> list[CheckResult]:
+    if found.trunk_sid or found.voice_application_sid:
         return []
     fallback, status = (f"{settings.public_url}{path}" for path in (FALLBACK_PATH, _STATUS_PATH))
     results = []
-    if _target_of(found.fallback_url) == _target_of(fallback):
-        results.append(ok("number's fallback", _redacted_url(found.fallback_url)))
+    if _target_of(found.voice_fallback_url or "") == _target_of(fallback):
+        results.append(ok("number's fallback", _redacted_url(found.voice_fallback_url)))
     else:
         why = f"{number_label} has no fallback URL: if the voice URL fails, callers hear Twilio's error"
-        if found.fallback_url:
+        if found.voice_fallback_url:
             why = f"{number_label} has another fallback URL: if the voice URL fails, something else answers"
         results.append(warn("number's fallback", why, f"set it to {without_login(fallback)} (POST)"))
-    if _target_of(found.status_callback) == _target_of(status):
+    if _target_of(found.status_callback or "") == _target_of(status):
         results.append(ok("number's status", _redacted_url(found.status_callback)))
     else:
         which = "another" if found.status_callback else "no"

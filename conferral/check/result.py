@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-#: Hosts that only this machine can reach.
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 TWILIO_URL = "https://api.twilio.com"
 
 

@@ -1,14 +1,16 @@
-"""Checks of settings and libraries."""
+"""Checks of settings, the directory, and libraries."""
 
 from urllib.parse import urlsplit
 
 import aiohttp.http_parser
 
-from conferral.check.directory import check_directory
-from conferral.check.result import LOOPBACK, TWILIO_URL, CheckResult, fail, ok, warn
-from conferral.processes.common import KNOWN_SETTINGS, unknown_settings
-from conferral.runtime.redaction import without_login
+from conferral.check.result import TWILIO_URL, CheckResult, fail, ok, warn
+from conferral.processes.common import KNOWN_SETTINGS, is_loopback, unknown_settings
+from conferral.runtime.errors import SettingsError
+from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import SILENCE, ServiceSettings, read_sources, token_weakness
+from conferral.telephony.addresses import parse_address
+from conferral.telephony.directory import Directory, load_directory, number_loop
 
 
 def check_http_parser() -> CheckResult:
@@ -78,7 +80,7 @@ def _check_audio(settings: ServiceSettings) -> CheckResult:
     local = [
         name
         for name, url in named.items()
-        if url and url != SILENCE and urlsplit(url).hostname in LOOPBACK and settings.api_url == TWILIO_URL
+        if url and url != SILENCE and is_loopback(urlsplit(url).hostname) and settings.api_url == TWILIO_URL
     ]
     if local:
         found = f"{' and '.join(local)}: a loopback URL, which Twilio can't reach"
@@ -97,7 +99,7 @@ def _check_public_url(settings: ServiceSettings) -> CheckResult:
     parts, url = urlsplit(settings.public_url), without_login(settings.public_url)
     if parts.scheme == "https":
         return ok("public URL", f"{url}; signatures are computed over {url}/voice/inbound")
-    if parts.hostname in LOOPBACK:
+    if is_loopback(parts.hostname):
         return ok("public URL", f"{url}: loopback, which only the sandbox can reach")
     return warn(
         "public URL",
@@ -111,6 +113,70 @@ def _check_rest_api(settings: ServiceSettings) -> CheckResult:
     url = without_login(settings.api_url)
     if settings.api_url == TWILIO_URL:
         return ok("REST API", f"Twilio's, with {how}")
-    if urlsplit(settings.api_url).scheme == "https" or urlsplit(settings.api_url).hostname in LOOPBACK:
+    if urlsplit(settings.api_url).scheme == "https" or is_loopback(urlsplit(settings.api_url).hostname):
         return ok("REST API", f"{url}, with {how}")
     return warn("REST API", f"{url}: {how} travels unencrypted", "use an https URL in TWILIO_API_URL")
+
+
+#: The line for the problems of a setting; the others are the directory's.
+_LINES = {
+    "CONFERRAL_ALLOWED_DESTINATIONS": "allow-list",
+    "CONFERRAL_AGENT": "agent",
+    "CONFERRAL_TRANSFER_FALLBACK": "fallback",
+    "CONFERRAL_PUBLIC_URL": "public URL",
+}
+_FIX = "correct it, or allow the destination in CONFERRAL_ALLOWED_DESTINATIONS; docs/directory.md has an example"
+_FALLBACKS = {"recall": "calls the agent back", "end": "plays a sentence to the caller and hangs up"}
+
+
+def check_directory(settings: ServiceSettings) -> list[CheckResult]:
+    """Check the directory, the agent, and the fallback."""
+    try:
+        directory = load_directory(settings)
+    except SettingsError as error:
+        problems = (problem.partition(": ") for problem in error.problems)
+        return [fail(_LINES.get(setting, "directory"), found, _FIX) for setting, _, found in problems]
+    return [
+        _check_urls(settings, directory),
+        _check_agent(directory),
+        _check_fallback(directory.fallback),
+        *_check_loop(settings, directory),
+    ]
+
+
+def _check_urls(settings: ServiceSettings, directory: Directory) -> CheckResult:
+    if settings.directory is None:
+        return ok("directory", "none: every number uses CONFERRAL_AGENT, and there are no names")
+    attributes = [route.attributes for route in directory.numbers.values()]
+    urls = [url for one in attributes for url in (one.wait_url, one.after_url) if url]
+    if settings.api_url == TWILIO_URL and any(is_loopback(urlsplit(url).hostname) for url in urls):
+        found = "wait_url or after: a loopback URL, which Twilio can't reach"
+        return fail("directory", found, "use a URL that Twilio can reach")
+    counts = f"names: {len(directory.destinations)}, numbers: {len(directory.numbers)}"
+    return ok("directory", f"{counts}; all are allowed")
+
+
+def _check_agent(directory: Directory) -> CheckResult:
+    if directory.default.agents:
+        return ok("agent", f"a {parse_address(directory.default.agents[0]).kind.value} on the allow-list")
+    fix = "set CONFERRAL_AGENT to +E.164, client:NAME, sip:URI, or a name from the directory"
+    if any(route.agents for route in directory.numbers.values()):
+        found = "CONFERRAL_AGENT is not set: callers of a number without agents in the directory hear a sentence"
+        return warn("agent", found, fix)
+    return fail("agent", "CONFERRAL_AGENT is not set: callers hear a message and are disconnected", fix)
+
+
+def _check_fallback(fallback: str) -> CheckResult:
+    if fallback in _FALLBACKS:
+        return ok("fallback", f"{fallback}: {_FALLBACKS[fallback]} after a failed blind transfer")
+    kind = parse_address(fallback).kind.value
+    return ok("fallback", f"a {kind} on the allow-list: dialed after a failed blind transfer")
+
+
+def _check_loop(settings: ServiceSettings, directory: Directory) -> list[CheckResult]:
+    """Report numbers of ours that are each other's agents."""
+    if not (loop := number_loop(settings, directory)):
+        return []
+    named = " → ".join(map(redact, (*loop, loop[0])))
+    found = f"your own numbers call each other without end: {named}"
+    return [fail("agent", found, "give one of them an agent who is a person")]

@@ -3,24 +3,22 @@
 from collections import Counter
 
 from conferral.check.result import CheckResult, fail, ok, warn
+from conferral.operations.health import read_health, read_lost_workers
+from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.keys import Keys
-from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
-
-#: Ratio of a node's partitions to its even share above which the check warns.
-UNEVEN_RATIO = 1.1
+from conferral.storage.queries.live_workers import live_workers
 
 
-async def check_cluster(client: Client, keys: Keys) -> list[CheckResult]:
+async def check_cluster(client: Client) -> list[CheckResult]:
     """Check a cluster's nodes; return no lines for a single Redis."""
     if not isinstance(client, ClusterClient):
         return []
-    return [_check_replicas(client), await _check_coverage(client), _check_balance(client, keys)]
+    return [_check_replicas(client), await _check_coverage(client)]
 
 
 def _check_replicas(client: ClusterClient) -> CheckResult:
@@ -45,19 +43,6 @@ async def _check_coverage(client: ClusterClient) -> CheckResult:
     if found.get(name) == "yes":
         return warn("coverage", f"{name} yes: while one node is down, all calls stop", f"CONFIG SET {name} no")
     return ok("coverage", f"{name} no")
-
-
-def _check_balance(client: ClusterClient, keys: Keys) -> CheckResult:
-    owners = (client.get_node_from_key(keys.lease(number)) for number in range(keys.partitions))
-    shares = sorted(Counter(node.name for node in owners if node is not None).values(), reverse=True)
-    distribution = f"{keys.partitions} partitions, {'/'.join(map(str, shares))} per node"
-    if shares[0] > UNEVEN_RATIO * keys.partitions / len(client.replica_counts()):
-        return warn(
-            "shares",
-            distribution,
-            "use a multiple of 64 partitions for a more even spread; the number is fixed at first use",
-        )
-    return ok("shares", distribution)
 
 
 #: Difference above which the check warns, seconds: Twilio's times are whole seconds.
@@ -88,57 +73,33 @@ def _described(name: str, by_s: float, other: str) -> str:
     return f"{name} is {abs(by_s):.0f} s {'ahead of' if by_s > 0 else 'behind'} {other}"
 
 
-#: Age of the last heartbeat or renewal above which the check states it, in milliseconds.
-QUIET_AFTER_MS = 1_500
 #: Number of waiting commands above which the check warns. A worker routes this many per second.
 BACKLOG_MAX = 1_000
 _AGAIN = "run the check again in 5 s; if it persists, check the workers"
 
 
-async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
+async def check_workers(reader: SessionQueries) -> list[CheckResult]:
     """Check workers, partitions, and the command router."""
+    client, keys = reader.client, reader.keys
     backlog = await _backlog(client, keys)
-    stored = await read_owners(client, keys)
-    with store_errors():
-        # What another program added may have an infinite score, which is no time.
-        heartbeats = await client.zrangebyscore(keys.workers, "(-inf", "(+inf", withscores=True)
-    # Read last, so that no heartbeat is from the future.
-    now_ms = await server_time_ms(client, keys.workers)
-    owners = {item: owner.at(now_ms) for item, owner in stored.items()}
-    partitions = [str(number) for number in range(keys.partitions)]
-    held = Counter(stored[number].name for number in partitions)
-    expired = {stored[item].name for item in stored if stored[item] != owners[item]}
-    expired -= {owner.name for owner in owners.values()}
-    running: dict[str, str] = {}
-    silent: list[str] = []
-    for name, sent in sorted((name.decode(errors="replace"), sent) for name, sent in heartbeats):
-        # What it renews also shows that it runs: on a cluster, the node with the heartbeats may have been silent.
-        renewed = (owner.renewed_at_ms for owner in owners.values() if owner.name == name)
-        ago_ms = min((now_ms - at_ms for at_ms in (int(sent), *renewed)), key=abs)
-        notes = [f"partitions: {held[name]}"]
-        if ago_ms > QUIET_AFTER_MS:
-            notes.append(f"last heard from {ago_ms / 1000:.0f} s ago")
-        text = f"{name} ({', '.join(notes)})"
-        if abs(ago_ms) <= HEARTBEAT_TIMEOUT_MS and name not in expired:
-            running[name] = text
-        else:
-            silent.append(text)
-    dead = f"; not running: {', '.join(silent)}" if silent else ""
+    health, lost = await read_health(reader), await read_lost_workers(reader)
+    held = Counter(one.holder.name for one in health.partitions)
+    # What it renews also shows that it runs: on a cluster, the node with the heartbeats may have been silent.
+    running = sorted({*await live_workers(client, keys), *held} - {""})
+    dead = f"; not running: {', '.join(lost.names)}" if lost else ""
     if not running:
         found = f"none running: calls are answered, but nothing else happens{dead}"
         return [fail("workers", found, "start one: conferral worker"), *backlog]
-    found = f"{len(running)} running: {', '.join(running.values())}{dead}"
+    named = ", ".join(f"{name} (partitions: {held[name]})" for name in running)
     fixes = ["start a second worker: if the only one dies, no call is transferred or cleaned up"] * (len(running) == 1)
-    fixes += ["if a worker was not stopped on purpose, read its log"] * bool(silent)
-    free = [number for number in partitions if owners[number].name not in running]
+    fixes += ["if a worker was not stopped on purpose, read its log"] * bool(lost)
+    found, free = f"{len(running)} running: {named}{dead}", ", ".join(map(str, health.unassigned))
     return [
         warn("workers", found, "; ".join(fixes)) if fixes else ok("workers", found),
-        warn("partitions", f"no running worker holds: {', '.join(free)}", _AGAIN)
+        warn("partitions", f"no running worker holds: {free}", _AGAIN)
         if free
         else ok("partitions", f"all {keys.partitions} assigned"),
-        ok("commands", "routed")
-        if owners[ROUTER].name in running
-        else warn("commands", "no worker routes them", _AGAIN),
+        ok("commands", "routed") if health.router.name else warn("commands", "no worker routes them", _AGAIN),
         *backlog,
     ]
 

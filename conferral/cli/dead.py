@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from conferral import output
-from conferral.cli.options import AsJson, Full, Yes
-from conferral.cli.usage import App
-from conferral.errors import CommandNotDoneError
+from conferral.cli.options import App, AsJson, Full, Yes
+from conferral.operations.errors import CommandNotDoneError
 
 if TYPE_CHECKING:
     from conferral.operations.dead_letters import BulkResult, DeadLetter, DeadLetters

@@ -12,7 +12,7 @@ from rich.live import Live
 from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
 from conferral.operations import wording
-from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed, SessionQueries
+from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed
 from conferral.redis_access import open_redis, redacted_url
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
@@ -91,7 +91,7 @@ async def show_changes(feed: ChangeFeed, show: Show, redis_address: str) -> None
     while not stop.is_set():
         try:
             # Before the poll, which then shows how it ended. A session that was erased or has expired has no end.
-            is_over = bool(feed.session_id) and await _is_over(feed.reader, feed.session_id)
+            is_over = bool(feed.session_id) and not (await feed.reader.read_session(feed.session_id)).is_live
             changes = await feed.poll(clock.wall_ms())
             await show(changes)
         except StoreError as error:
@@ -105,12 +105,6 @@ async def show_changes(feed: ChangeFeed, show: Show, redis_address: str) -> None
             if is_over or (feed.session_id and any(change.is_end for change in changes)):
                 return
         await pause(stop, pause_s)
-
-
-async def _is_over(reader: SessionQueries, session_id: str) -> bool:
-    """Whether the session has ended or no longer exists."""
-    session = await reader.read_session(session_id)
-    return session.is_ended or not session.fields
 
 
 def draw(sessions: Sequence[StoredSession], now_ms: int, *, full: bool) -> RenderableType:

@@ -1,21 +1,32 @@
-"""Options, arguments, and their completion, that several commands share."""
+"""What several commands share: help, options, arguments, completion."""
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from conferral.operations.session_queries import SessionQueries
     from conferral.statemachine.session import Session
-from typing import Annotated, Any
 
 _T = TypeVar("_T")
 
 TIMEOUT_S = 1.0
 #: Party names that are offered. Others might contain shell syntax.
 PARTY_PATTERN = r"[A-Za-z0-9_-]{1,64}"
+
+
+class App(typer.Typer):
+    """An app whose commands have plain help, and `-h`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            rich_markup_mode=None,
+            pretty_exceptions_enable=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
+            **settings,
+        )
 
 
 def choices(*allowed: str) -> Callable[[str], list[str]]:
@@ -59,21 +70,13 @@ def read_in_time(read: Callable[["SessionQueries"], Awaitable[_T]]) -> _T | None
     from conferral.runtime.errors import ConferralError
     from conferral.runtime.settings import StoreSettings, load
 
-    async def opened() -> _T:
-        async with open_redis(load(StoreSettings)) as reader:
+    async def in_time() -> _T:
+        async with asyncio.timeout(TIMEOUT_S), open_redis(load(StoreSettings)) as reader:
             return await read(reader)
-
-    async def in_time() -> _T | None:
-        reading = asyncio.ensure_future(opened())
-        await asyncio.wait({reading}, timeout=TIMEOUT_S)
-        if reading.done():
-            return reading.result()
-        reading.cancel()
-        return None
 
     try:
         return asyncio.run(in_time())
-    except ConferralError:
+    except (ConferralError, TimeoutError):
         return None
 
 

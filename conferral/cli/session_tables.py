@@ -1,13 +1,14 @@
-"""Tables, fields, parties, and logs that CLI commands print of sessions."""
+"""What CLI commands read and print of sessions: tables, parties, and logs."""
 
 from collections.abc import Sequence
 
 from conferral import output
-from conferral.cli.history_source import read_history
 from conferral.operations import session_summary, timeline, wording
 from conferral.operations.attention import attention_of, describe_damage, repair_of, sort_key
+from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.pending import changed_at_ms
-from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.operations.replay import SessionHistory
+from conferral.operations.session_queries import LogEntry, SessionQueries, displayed
 from conferral.redis_access import require_complete, run_query
 from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import TransferStage
@@ -43,29 +44,33 @@ async def read_sessions(
 
 def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.Entry:
     """Return a session as a few lines; `now_ms` is Redis's time, 0 for ours."""
-    notes = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
+    here_ms = SystemClock().wall_ms()
+    attention = attention_of(session, now_ms or here_ms)
+    problem = attention.text if attention and attention.needs_attention else ""
     participants = session_summary.participants_line(session, full=full)
-    lines = filter(None, (_attention_text(session, now_ms), participants, "; ".join(filter(None, notes))))
-    ended_at = _ended_at(session)
-    lasted = f"ended {ended_at} UTC, lasted {_duration(session)}" if ended_at else _duration(session)
-    return output.Entry(session.id or "?", _state_text(session), lasted, tuple(lines))
+    notes = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
+    lines = filter(None, (problem, participants, "; ".join(filter(None, notes))))
+    state = f"{session_summary.state_label(session)} {session.end_reason}".rstrip()
+    ended_at = session.fields.get("ended_at", "")[:19].replace("T", " ")
+    lasts = wording.format_age(session.created_at_ms, session.ended_at_ms or here_ms)
+    lasted = f"ended {ended_at} UTC, lasted {lasts}" if ended_at else lasts
+    return output.Entry(session.id or "?", state, lasted, tuple(lines))
 
 
-def _state_text(session: StoredSession) -> str:
-    return f"{session_summary.state_label(session)} {session.end_reason}".rstrip()
+async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
+    """Return a session's history; say so if a name is only an ended one's.
 
-
-def _attention_text(session: StoredSession, now_ms: int) -> str:
-    attention = attention_of(session, now_ms or SystemClock().wall_ms())
-    return attention.text if attention and attention.needs_attention else ""
-
-
-def _ended_at(session: StoredSession) -> str:
-    return session.fields.get("ended_at", "")[:19].replace("T", " ")
-
-
-def _duration(session: StoredSession) -> str:
-    return wording.format_age(session.created_at_ms, session.ended_at_ms or SystemClock().wall_ms())
+    Raises UnknownSession if none matches, CommandNotDoneError if Redis no longer has it.
+    """
+    exact = await reader.find_exact(named)
+    session_id = exact or await reader.find(named)
+    session = await reader.read_session(session_id)
+    if not session.fields:
+        reason = f"{session_id} is not in Redis: it was erased or has only just started; try again in a moment"
+        raise CommandNotDoneError(reason)
+    if not exact and session.is_ended:
+        output.print_note(f"no live call matches {displayed(named)}; this is the only ended one")
+    return SessionHistory(dict(session.fields), tuple(await reader.log(session_id)))
 
 
 def print_session(named: str, *, everything: bool, full: bool, as_json: bool) -> None:
@@ -85,23 +90,15 @@ _NAME_WIDTH = 15
 _SHOWN_FIELDS = (
     "end_reason", "direction", "created_at", "updated_at", "ended_at", "conference_sid", "conference_name",
 )  # fmt: skip
-LOG_COLUMNS = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
 
 
 def print_fields(session: StoredSession, *, full: bool, is_stored: bool = True) -> None:
-    """Print the session-level fields, one per line; see `field_lines`."""
-    for line in field_lines(session, full=full, is_stored=is_stored):
-        output.print_fitted(line, _NAME_WIDTH + 1)
-
-
-def field_lines(session: StoredSession, *, full: bool, is_stored: bool = True) -> list[str]:
-    """Return the session-level fields as lines.
+    """Print the session-level fields, one per line.
 
     `is_stored` is false for a replay, which has only public fields: it can't show damage.
     """
     fields = session.fields
     field, recording = session.damaged if is_stored else "", session.recording
-    damage = f"{describe_damage(field)}: {repair_of(field)}" if field else ""
     shown = {
         "session": session.id,
         "state": session_summary.state_label(session),
@@ -112,19 +109,15 @@ def field_lines(session: StoredSession, *, full: bool, is_stored: bool = True) -
         "notes": "; ".join(session_summary.session_notes(session)),
         "recording": f"{recording.sid} {recording.url}".strip() if recording is not None else "",
         "version": fields.get("version", ""),
-        "damaged": damage,
+        "damaged": f"{describe_damage(field)}: {repair_of(field)}" if field else "",
     }
-    return [f"{name:<{_NAME_WIDTH}} {value}" for name, value in shown.items() if value]
+    for name, value in shown.items():
+        if value:
+            output.print_fitted(f"{name:<{_NAME_WIDTH}} {value}", _NAME_WIDTH + 1)
 
 
 def print_parties(session: StoredSession, *, full: bool) -> None:
-    """Print the session's parties."""
-    output.print_line()
-    output.print_entries(party_entries(session, full=full))
-
-
-def party_entries(session: StoredSession, *, full: bool) -> list[output.Entry]:
-    """Return the parties, and the agents who were tried before."""
+    """Print the session's parties, and the agents who were tried before."""
     entries: list[output.Entry] = []
     for name, party in session.parties.items():
         address = wording.display_address(party.address, full=full)
@@ -134,7 +127,8 @@ def party_entries(session: StoredSession, *, full: bool) -> list[output.Entry]:
     for which, agent in session_summary.agent_attempts_note(session):
         address = wording.display_address(agent, full=full)
         entries.append(output.Entry(which, "not reached", address, ("tried before",)))
-    return entries
+    output.print_line()
+    output.print_entries(entries)
 
 
 def _print_attempts(session: StoredSession, log: Sequence[LogEntry], *, full: bool) -> None:
@@ -148,21 +142,7 @@ def _print_attempts(session: StoredSession, log: Sequence[LogEntry], *, full: bo
 
 
 def _print_log(log: Sequence[LogEntry], *, everything: bool, full: bool) -> None:
-    rows = log_rows(log, everything=everything, full=full)
-    output.print_line()
-    if rows:
-        output.print_table(LOG_COLUMNS, rows, styled=("",))
-        if folded := len(log) - len(rows):
-            output.print_note(f"{folded} confirmation{'s' if folded > 1 else ''} not shown (use --all)")
-    else:
-        output.print_note("its log is empty")
-
-
-def log_rows(log: Sequence[LogEntry], *, everything: bool = False, full: bool) -> list[tuple[str, ...]]:
-    """Return the session's log as table rows, oldest first.
-
-    Without `everything`, entries that only confirm what others say are left out.
-    """
+    """Print a log, without `everything` only entries that say something new."""
     rows: list[tuple[str, ...]] = []
     before_ms = 0
     for entry, moment in zip(log, timeline.build_timeline(log, full=full), strict=True):
@@ -174,4 +154,11 @@ def log_rows(log: Sequence[LogEntry], *, everything: bool = False, full: bool) -
         followed = f"{moment.consequence} [{answers}]" if answers else moment.consequence
         mark = "refused" if moment.outcome == "refused" else "failed" if moment.is_failure else ""
         rows.append((entry["version"], wording.entry_clock(entry), gap, mark, moment.text, followed))
-    return rows
+    output.print_line()
+    if rows:
+        columns = (">version", "at (UTC)", ">since", "", "what happened", "consequence")
+        output.print_table(columns, rows, styled=("",))
+        if folded := len(log) - len(rows):
+            output.print_note(f"{folded} confirmation{'s' if folded > 1 else ''} not shown (use --all)")
+    else:
+        output.print_note("its log is empty")

@@ -143,6 +143,6 @@ def replay(
     Each step shows what happened, who was connected, and the requests to Twilio with their results. With --json: one
     object per step.
     """
-    from conferral.cli.replay import print_history
+    from conferral.cli.explain import print_history
 
     print_history(session, as_of, full=full, as_json=as_json)

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import typer
 
 from conferral import output
-from conferral.cli.command_words import done_word
+from conferral.cli.commands import done_word
 from conferral.command_line import own_command_line
-from conferral.errors import CommandNotDoneError
 from conferral.operations import explanation, session_summary, wording
-from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand, allowed_commands_of
-from conferral.operations.errors import CommandRejected, PublishUnconfirmedError
+from conferral.operations.command_submission import CommandSubmitter, allowed_commands_of
+from conferral.operations.errors import CommandNotDoneError, CommandRejected, PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import describe_redis_error, open_redis, run_query
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -94,7 +93,7 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
         return named
     if found := await reader.search(named, live_only=True):
         return found
-    if ID_PATTERN.fullmatch(named) and not await reader.is_short_prefix(named):
+    if ID_PATTERN.fullmatch(named):
         return named  # the router rejects it, as on every other surface
     return await reader.find(named)
 
@@ -145,10 +144,18 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
         interrupted = _note_interrupt()
         try:
             submitted = await submitter.submit(fields, options.command_id or "")
+            command_id = submitted.command_id
             if options.no_wait:
-                _print_id(submitted.command_id, as_json=options.as_json)
+                if options.as_json:
+                    output.print_json({"command": command_id})
+                else:
+                    output.print_line(command_id)
                 return
-            outcome = await _outcome_of(submitter, submitted, wait_s, settings, interrupted)
+            try:
+                outcome = await submitter.wait_for_outcome(submitted, wait_s, interrupted.is_set)
+            except StoreUnreachableError as error:
+                known = f"{submitted.kind} may still be in progress"
+                raise _unknown_outcome(error, settings, known, command_id) from None
         except PublishUnconfirmedError as error:
             raise _unknown_outcome(error, settings, f"{error.kind} may have been published", error.command_id) from None
         except CommandRejected as error:  # for another command with the same id
@@ -163,16 +170,9 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
             session = await _view_after_holds(reader, session, interrupted)
     if options.as_json:
         about = {"status": outcome.status, "reason": outcome.reason, "session": session_id}
-        output.print_json({"command": submitted.command_id, **about})
+        output.print_json({"command": command_id, **about})
     else:
         _print_done(fields, session_id, outcome.reason, session, own_command_line(settings))
-
-
-def _print_id(command_id: str, *, as_json: bool) -> None:
-    if as_json:
-        output.print_json({"command": command_id})
-    else:
-        output.print_line(command_id)
 
 
 def _note_interrupt() -> asyncio.Event:
@@ -185,21 +185,6 @@ def _note_interrupt() -> asyncio.Event:
 
     loop.add_signal_handler(signal.SIGINT, note)
     return interrupted
-
-
-async def _outcome_of(
-    submitter: CommandSubmitter,
-    submitted: SubmittedCommand,
-    wait_s: float,
-    settings: StoreSettings,
-    interrupted: asyncio.Event,
-) -> CommandOutcome:
-    """Return the outcome; raise CommandNotDoneError if Redis is silent."""
-    try:
-        return await submitter.wait_for_outcome(submitted, wait_s, interrupted.is_set)
-    except StoreUnreachableError as error:
-        known = f"{submitted.kind} may still be in progress"
-        raise _unknown_outcome(error, settings, known, submitted.command_id) from None
 
 
 def _unknown_outcome(error: StoreUnreachableError, settings: StoreSettings, known: str, command_id: str) -> Exception:
@@ -255,7 +240,7 @@ async def _not_done(
 def _print_done(
     fields: dict[str, str], session_id: str, reason: str, session: StoredSession, command_line: str
 ) -> None:
-    word = done_word(COMMANDS_BY_NAME[fields["type"]], fields)
+    word = done_word(fields)
     if not session.fields or (session.state == word == "ended"):
         line = f"{word} {session_id}"
     elif session.is_ended:

@@ -1,31 +1,164 @@
-"""A submitted command and its outcome."""
+"""The client: a connection, a method per command, and what it returns."""
 
 import asyncio
+import inspect
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
+from inspect import Parameter, Signature
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from conferral.client.commands import (
-    Command,
-    CommandMethods,
-    SessionRef,
-    check_timeout,
-)
 from conferral.client.models import LogEntry, OutcomeRecord
-from conferral.operations.command_submission import CommandSubmitter
-from conferral.operations.errors import CommandRejected, UnknownSession
+from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
+from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import make_redis_client, redacted_url
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load
+from conferral.statemachine.events import commands as events
 from conferral.statemachine.states import State
 from conferral.storage import config
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.commands import command_parser
+from conferral.storage.commands.command_descriptions import CommandField, own_fields
+from conferral.storage.commands.command_stream import CommandOutcome
+
+
+class Command:
+    """A command and its id.
+
+    You can wait for its outcome repeatedly, or in another program that submits the same command with the same id.
+    """
+
+    def __init__(self, submitter: CommandSubmitter, submitted: SubmittedCommand) -> None:
+        self._submitter = submitter
+        self._submitted = submitted
+        self._outcome = CommandOutcome(submitted.command_id, "", "", "")
+
+    def __repr__(self) -> str:
+        return f"Command({self.kind}, id={self.id!r}, status={self.status!r})"
+
+    @property
+    def id(self) -> str:
+        """The id under which Redis keeps the outcome for a day."""
+        return self._submitted.command_id
+
+    @property
+    def kind(self) -> str:
+        """The command's name: `transfer`, `end`..."""
+        return self._submitted.kind
+
+    @property
+    def status(self) -> str:
+        """The last status: empty, `accepted`, `done`, `rejected`, or `failed`."""
+        return self._outcome.status
+
+    @property
+    def reason(self) -> str:
+        """The reason, if one was reported."""
+        return self._outcome.reason
+
+    @property
+    def session(self) -> str:
+        """The session's id; empty for a `call` without one until it is accepted."""
+        return self._outcome.session or self._submitted.session
+
+    async def refresh(self) -> str:
+        """Read and return the status, without waiting or raising failures."""
+        self._outcome = await self._submitter.wait_for_outcome(self._submitted, 0)
+        return self.status
+
+    async def done(self, timeout_s: float = 30.0) -> "Command":
+        """Wait until the command is done; return the command itself.
+
+        Raises:
+            ValueError: `timeout_s` isn't a number of seconds, or is negative.
+            CommandRejected: nothing happened.
+            CommandFailed: it couldn't be done.
+            CommandPending: the wait timed out; the command continues.
+            StoreUnreachableError: Redis is unreachable; the command continues.
+        """
+        check_timeout(timeout_s)
+        self._outcome = found = await self._submitter.wait_for_outcome(self._submitted, timeout_s)
+        if found.status == "done":
+            return self
+        if not found.is_final:
+            reason = f"still in progress when the wait timed out; its id is {self.id}"
+            raise CommandPending(self.kind, reason, command_id=self.id, session=self.session)
+        kind = CommandRejected if found.status == "rejected" else CommandFailed
+        raise kind(
+            self.kind,
+            found.reason or "no reason was given",
+            allowed=await self._submitter.allowed_commands(found.session),
+            command_id=self.id,
+            session=self.session,
+        )
+
+
+def check_timeout(timeout_s: object) -> None:
+    """Raise ValueError if this is no time to wait; infinity is one."""
+    if not isinstance(timeout_s, int | float) or not timeout_s >= 0:  # NaN is not
+        raise ValueError("timeout_s must be a number of seconds, 0 or more")
+
+
+#: A session's id, the SID of one of its calls, or a session that was read.
+SessionRef = str | StoredSession
+
+
+#: How any command is submitted: keywords that are no fields, and their defaults.
+SUBMISSION = {"id": "", "by": "", "wait": True, "timeout_s": 30.0}
+#: Keywords with another name than their field.
+_KEYWORDS = {"timeout": "ring_timeout_s"}
+_HOW = """id: For idempotency: a command submitted twice runs once, and both get its outcome. Generated by default.
+    by: Who sends the command, in up to 64 printable characters. Its outcome, the log, and the outcomes stream show it.
+    wait: Whether to return when the command is done (the default), or as soon as it is published.
+    timeout_s: How long to wait until the command is done, in seconds; 30 by default."""
+
+
+def _method(command: type[events.Command]) -> Callable[..., Awaitable[Command]]:
+    """Return a command's method: its fields are keywords, as are the options."""
+    fields = {_KEYWORDS.get(one.name, one.name): one for one in own_fields(command)}
+    # A new session's id is optional, and no position makes clear what it is.
+    session = Parameter("session", _KEYWORD, default="") if command is events.Call else Parameter("session", _POSITION)
+    signature = Signature(
+        [
+            Parameter("self", _POSITION),
+            session,
+            *(Parameter(name, _KEYWORD, default=_default(one)) for name, one in fields.items()),
+            *(Parameter(name, _KEYWORD, default=default) for name, default in SUBMISSION.items()),
+        ]
+    )
+
+    async def submit(self: Any, *positional: Any, **named: Any) -> Command:
+        try:
+            given = signature.bind(self, *positional, **named).arguments
+        except TypeError as error:
+            raise TypeError(f"{command.name}(): {error}") from None
+        chosen = {one.name: given[name] for name, one in fields.items() if name in given}
+        options = SUBMISSION | {name: given[name] for name in SUBMISSION if name in given}
+        submitted: Command = await self._submit(command.name, given.get("session", ""), chosen, options)
+        return submitted
+
+    described = "\n".join(f"    {name}: {_sentence(one.description)}" for name, one in fields.items())
+    submit.__name__, submit.__qualname__ = command.name, f"Client.{command.name}"
+    submit.__signature__ = signature  # type: ignore[attr-defined]  # what `help` shows
+    submit.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\nArgs:\n{described}\n    {_HOW}"
+    return submit
+
+
+_POSITION, _KEYWORD = Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY
+
+
+def _default(field: CommandField) -> object:
+    return Parameter.empty if field.is_required else field.default
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
 
 #: Maximum number of concurrent requests to a node of Redis, and to several nodes. Each occupies a connection.
 REQUESTS_MAX = 8
@@ -41,13 +174,19 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Client(CommandMethods):
+class Client:
     """A connection to Conferral's Redis, as a context manager.
 
     Many tasks can share one client. It belongs to the event loop that opened it.
 
         async with Client() as client:
             await client.transfer(session, to="client:bob", mode="warm", confirm=True)
+
+    It has a method for each command, which returns the command when it is done or, with `wait=False`, as soon as it is
+    published. Each may raise CommandRejected (nothing happened: a field is invalid, or the session doesn't allow the
+    command), CommandFailed (it couldn't be done), CommandPending (the wait timed out, and the command continues),
+    PublishUnconfirmedError (Redis stopped answering; submit it again with the error's `command_id` as `id`), and
+    StoreUnreachableError (Redis did not answer, or refused, before the command was published or after it).
 
     Args:
         redis_url: `redis://`, `rediss://`, or `unix://`; by default REDIS_URL from the environment or `.env`.
@@ -64,6 +203,11 @@ class Client(CommandMethods):
         self._url, self._prefix = checked.redis_url, checked.prefix
         self._run = RedisLimiter(REQUESTS_MAX)
         self._connection: SessionQueries | None = None
+
+    if TYPE_CHECKING:  # type checkers can't evaluate the loop below the class
+
+        def __getattr__(self, name: str) -> Callable[..., Awaitable[Command]]:
+            """Return a command's method."""
 
     def __repr__(self) -> str:
         return f"Client({redacted_url(self._url)}, prefix={self._prefix!r})"
@@ -156,12 +300,10 @@ class Client(CommandMethods):
             after: Start after the entry with this `id`.
         """
         session_id = (await self.session(session)).id if isinstance(session, str) else session.id
-        position = after or (
-            "" if from_start else await self._retry_while_unreachable(self._newest_entry_id, session_id)
-        )
+        position = after or ("" if from_start else await self._newest_entry_id(session_id))
         while True:
             # Read this before the log: if the session ends in between, the next round finds the end in the log.
-            is_over = await self._retry_while_unreachable(self._has_ended, session_id)
+            is_over = not (await self._retry_while_unreachable(self._reader.read_session, session_id)).is_live
             found = await self._retry_while_unreachable(self._reader.logs, {session_id: position})
             for raw in found[session_id]:
                 position = raw.entry_id
@@ -191,10 +333,7 @@ class Client(CommandMethods):
                 await asyncio.sleep(POLL_EVERY_S)
 
     async def _newest_entry_id(self, session_id: str) -> str:
-        return (await self._reader.last_log_ids([session_id]))[session_id]
-
-    async def _has_ended(self, session_id: str) -> bool:
-        return not (await self._reader.read_session(session_id)).is_live
+        return (await self._retry_while_unreachable(self._reader.last_log_ids, [session_id]))[session_id]
 
     async def _retry_while_unreachable(
         self, request: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
@@ -203,6 +342,10 @@ class Client(CommandMethods):
         return await retry_unreachable(
             lambda: self._run(request(*args, **kwargs)), POLL_EVERY_S, pause_max_s=BACK_OFF_MAX_S
         )
+
+
+for _command in events.COMMANDS:
+    setattr(Client, _command.name, _method(_command))
 
 
 def _now_s() -> float:

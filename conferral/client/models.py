@@ -11,6 +11,7 @@ from typing import Any
 
 from conferral.operations.session_queries import Fields
 from conferral.operations.session_queries import LogEntry as RawEntry
+from conferral.operations.timeline import version_of
 from conferral.storage.codecs.text_codec import parse_object, parse_rows
 
 
@@ -61,7 +62,7 @@ class LogEntry:
             state_after=entry["to"],
             outcome=entry["outcome"],
             reason=entry["reason"],
-            version=parse_count(entry["version"]),
+            version=version_of(entry),
             command_id=entry["command"],
             effects=tuple(parse_rows(entry["effects"])),
             reports=tuple(parse_rows(entry["reports"])),
@@ -119,8 +120,3 @@ def parse_time(text: str) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError:
         return None
-
-
-def parse_count(text: str) -> int:
-    """Parse a stored count; 0 if it is invalid."""
-    return int(text) if text.isascii() and text.isdigit() else 0

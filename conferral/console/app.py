@@ -22,8 +22,7 @@ from conferral.console.views import ViewFactory
 from conferral.console.websocket import PageSocket, reject
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
-from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
 from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
 from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response, read_json_object

@@ -19,7 +19,7 @@ from conferral.operations.attention import Attention, attention_of
 from conferral.operations.session_queries import CHUNK
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.errors import StoreError
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession

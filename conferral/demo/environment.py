@@ -21,7 +21,7 @@ from conferral.check.workers import check_workers
 from conferral.command_line import own_command
 from conferral.demo import characters
 from conferral.demo.subprocesses import Subprocess, Subprocesses, poll_until
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
 from conferral.processes.common import require_free_port
 from conferral.redis_access import make_redis_client
@@ -236,7 +236,7 @@ async def _redis_answers(reader: SessionQueries) -> bool:
 
 async def _all_workers_run(reader: SessionQueries) -> bool:
     try:
-        lines = await check_workers(reader.client, reader.keys)
+        lines = await check_workers(reader)
     except StoreError:
         return False
     # Require balanced partitions, so that a worker killed in the first seconds is taken over, too.

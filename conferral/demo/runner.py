@@ -11,7 +11,7 @@ from conferral.demo.environment import start
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import Story
 from conferral.demo.subprocesses import Subprocesses, cancel_all
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 from conferral.runtime.errors import StoreError
 
 #: Longest time until a process's death is noticed, in seconds.

@@ -14,9 +14,9 @@ from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment
 from conferral.demo.narrator import Narrator, narrating
 from conferral.demo.subprocesses import poll_until
-from conferral.errors import CommandNotDoneError
 from conferral.operations import wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
+from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.session_queries import ChangeFeed
 from conferral.sandbox import CallHandle, Sandbox
 from conferral.sandbox.views import UNKNOWN_PERSON, heard_words

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from conferral import output
 from conferral.demo import watchdog
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 
 STOP_S = 10.0
 POLL_EVERY_S = 0.05

@@ -29,11 +29,6 @@ def repair_of(field: str) -> str:
     return _ERASE if field == WRONG_TYPE else _REPAIR
 
 
-def has_unknown_state(session: Session) -> bool:
-    """Whether the state is none that this version knows."""
-    return bool(session.id or session.state) and session.state not in tuple(State)
-
-
 #: Ranks, worst first. RECOVERED: the caller is talking again, so the session is marked, but no one has to act.
 #: REFUSED: a transfer command was refused, and nothing has changed.
 OVERDUE, LONE, FAILING, RECOVERED, REFUSED = 1, 2, 3, 4, 5
@@ -60,7 +55,7 @@ class Attention:
 
 def attention_of(session: Session, now_ms: int) -> Attention | None:
     """Return a session's worst problem, by Redis's clock; None without one."""
-    if has_unknown_state(session):
+    if (session.id or session.state) and session.state not in tuple(State):
         return Attention(OVERDUE, "damaged: the stored state can't be decoded")
     if session.is_ended:
         reason = session.end_reason

@@ -9,7 +9,6 @@ from conferral.operations.errors import (
     CommandIdConflict,
     CommandStreamFull,
     PublishUnconfirmedError,
-    SessionExists,
     UnknownSession,
 )
 from conferral.operations.redis_limiter import RequestRunner, cancellable
@@ -65,7 +64,7 @@ class CommandSubmitter:
             retry_for_s: How long to retry while Redis is unreachable; the id ensures that the command runs once.
 
         Raises:
-            CommandIdConflict, SessionExists, UnknownSession, CommandStreamFull: Nothing was published.
+            CommandIdConflict, UnknownSession, CommandStreamFull: Nothing was published.
             StoreUnreachableError: Redis did not answer, or refused; nothing was published.
             PublishUnconfirmedError: It is unknown whether the command was published.
         """
@@ -135,7 +134,7 @@ class CommandSubmitter:
         is_there = bool(command.session and await self._reader.find_exact(command.session, self._run))
         opens_session = command.kind == Call.name
         if opens_session and is_there:
-            raise SessionExists(command.kind, command_stream.existing_session(), command_id=command.command_id)
+            raise CommandIdConflict(command.kind, command_stream.existing_session(), command_id=command.command_id)
         if not opens_session and not is_there:
             raise UnknownSession(command_stream.unknown_session(command.session))
 

@@ -1,4 +1,6 @@
-"""Errors of commands, one class per status, and of session names."""
+"""Errors of commands, of session names, and of the command line."""
+
+from dataclasses import KW_ONLY, dataclass
 
 from conferral.runtime.errors import ConferralError, StoreUnreachableError
 
@@ -26,11 +28,7 @@ class CommandRejected(CommandError):  # noqa: N818  # the status is the name
 
 
 class CommandIdConflict(CommandRejected):
-    """The command's id was already used for a different command."""
-
-
-class SessionExists(CommandRejected):
-    """A `call` names a session that exists already."""
+    """The id of the command, or of a `call`'s session, is already in use."""
 
 
 class CommandStreamFull(CommandRejected):
@@ -69,3 +67,21 @@ class AmbiguousSession(ConferralError):  # noqa: N818
     def __init__(self, reason: str, session_ids: tuple[str, ...]) -> None:
         super().__init__(reason)
         self.session_ids = session_ids
+
+
+@dataclass(eq=False, repr=False)
+class CommandNotDoneError(ConferralError):
+    """What was typed was rejected, has failed, or is still in progress."""
+
+    reason: str
+    _: KW_ONLY
+    #: Commands that the session would accept now.
+    allowed: tuple[str, ...] = ()
+    #: Empty if no command was submitted.
+    command_id: str = ""
+    #: The command's; empty while no worker has decided on it.
+    status: str = ""
+    details: tuple[str, ...] = ()
+    #: The command's own reason, as on every other surface; empty if there is none.
+    command_reason: str = ""
+    exit_code: int = 1

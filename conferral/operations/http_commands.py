@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
-from conferral.operations.errors import CommandIdConflict, CommandStreamFull, SessionExists, UnknownSession
+from conferral.operations.errors import CommandIdConflict, CommandStreamFull, UnknownSession
 from conferral.runtime.web.json_requests import RequestError
 from conferral.storage.commands import command_parser, command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand
@@ -34,7 +34,7 @@ async def submit_command(submitter: CommandSubmitter, parsed: ParsedCommand) -> 
     fields = parsed.entry() | {"by": f"{TOKEN_NAME}/{parsed.by}" if parsed.by else TOKEN_NAME}
     try:
         submitted = await submitter.submit(fields, parsed.id, check_session=True)
-    except (CommandIdConflict, SessionExists) as error:
+    except CommandIdConflict as error:
         raise RequestError("id-conflict", error.reason) from None
     except CommandStreamFull as error:
         raise RequestError("full", error.reason) from None

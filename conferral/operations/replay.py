@@ -34,22 +34,17 @@ class SessionHistory:
 def at_version(log: Sequence[LogEntry], version: int, last_fields: Fields) -> Fields:
     """Return a session's public fields as of a version; empty if unknown."""
     then: Fields = {}
-    for entry, found in _fold(log, last_fields):
+    for entry, found in zip(log, all_versions(log, last_fields), strict=True):
         if version_of(entry) > version:
             break
-        then = dict(found)
-    return _with_constants(then, last_fields, _address_of_legs(last_fields)) if then else {}
+        then = found
+    return then
 
 
 def all_versions(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[Fields]:
-    """Yield the fields after each log entry, as `at_version` returns them."""
-    addresses = _address_of_legs(last_fields)
-    return (_with_constants(found, last_fields, addresses) for _, found in _fold(log, last_fields))
-
-
-def _fold(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogEntry, Fields]]:
-    """Yield each entry with the fields after it, in one changing dictionary."""
+    """Yield a session's public fields after each log entry."""
     all_changes = [decode_logged_changes(entry["changes"]) for entry in log]
+    addresses = _address_of_legs(last_fields)
     found: Fields = {}
     # Without the log's start, fields without later changes keep their value; others appear with their first change.
     if log and version_of(log[0]) > 1:
@@ -62,7 +57,7 @@ def _fold(log: Sequence[LogEntry], last_fields: Fields) -> Iterator[tuple[LogEnt
             else:
                 found[name] = value
         found |= {"state": entry["to"], "version": entry["version"], "updated_at": entry["at"]}
-        yield entry, found
+        yield _with_constants(found, last_fields, addresses)
 
 
 def _with_constants(then: Fields, now: Fields, address_of_legs: Fields) -> Fields:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from conferral.operations import wording
 from conferral.operations.errors import AmbiguousSession, UnknownSession
 from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.runtime.redaction import mask_numbers, redact
@@ -93,10 +94,6 @@ def describe_matches(sessions: Iterable[Session]) -> str:
 
 
 def _describe(session: Session) -> str:
-    # Lazy import: the Python client uses this module but not `wording`.
-    from conferral.operations import wording
-    from conferral.runtime.redaction import redact
-
     addresses = (session.parties[name].address for name in ("customer", "agent") if name in session.parties)
     # Show client names, with numbers in them masked; mask everything else.
     shown = [wording.display_address(one) if one.startswith("client:") else redact(one) for one in addresses if one]
@@ -141,16 +138,8 @@ class SessionQueries(SessionReader):
         """Return what `find_exact` or `search` finds, or raise UnknownSession."""
         session_id = await self.find_exact(named) or await self.search(named)
         if not session_id:
-            is_short = await self.is_short_prefix(named)
-            hint = f": the start of an id needs at least {PREFIX_MIN} characters" if is_short else ""
-            raise UnknownSession(f"no call {displayed(named)} found{hint}")
+            raise UnknownSession(f"no call {displayed(named)} found")
         return session_id
-
-    async def is_short_prefix(self, named: str) -> bool:
-        """Whether a session's id starts with this, but it is too short."""
-        if len(named) >= PREFIX_MIN:
-            return False
-        return any(one.startswith(named) for one in await self.live_ids() + await self.ended_ids())
 
     async def search(self, named: str, *, live_only: bool = False) -> str:
         """Return the session that matches what people know; empty if none does.

@@ -93,9 +93,9 @@ def page_url(host: str, port: int) -> str:
     return f"http://{named}:{port}/"
 
 
-def is_loopback(host: str) -> bool:
+def is_loopback(host: str | None) -> bool:
     """Whether only this machine can connect to a host of this name."""
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host or "").is_loopback
     except ValueError:
         return host == "localhost"

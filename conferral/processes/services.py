@@ -13,8 +13,8 @@ from conferral.runtime import lifecycle
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
+from conferral.runtime.log import count_outages, log_unreachable
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.storage import config
 from conferral.storage.connection.client import Client

@@ -44,10 +44,9 @@ class StoreClock:
     of Redis's clock, but no step: a timer set for two seconds fires after two seconds.
     """
 
-    def __init__(self, clock: Clock, *, offset_ms: float = 0.0) -> None:
-        """Start with the wall clock; once synced, be `offset_ms` ahead of Redis."""
+    def __init__(self, clock: Clock) -> None:
+        """Start with the wall clock, until the first reading."""
         self._clock = clock
-        self._initial_offset_ms = offset_ms
         self._is_synced = False
         #: Redis's time minus our monotonic clock's, milliseconds.
         self._store_offset_ms = float(clock.wall_ms()) - clock.monotonic_s() * 1000
@@ -65,7 +64,7 @@ class StoreClock:
         if not self._is_synced:
             self._is_synced = True
             self._store_offset_ms = (least_ms + most_ms) / 2
-            self._own_offset_ms = self._store_offset_ms + self._initial_offset_ms
+            self._own_offset_ms = self._store_offset_ms
             return 0
         difference_ms = min(max(self._store_offset_ms, least_ms), most_ms) - self._store_offset_ms
         self._store_offset_ms += difference_ms

@@ -4,6 +4,7 @@ Event names are a noun and a past participle in snake_case. Variable data goes u
 other addresses under one of `REDACTED_KEYS`, which shows their last two digits. Secrets have no key at all.
 """
 
+import asyncio
 import json
 import logging
 import math
@@ -12,14 +13,19 @@ import traceback
 from collections import Counter
 from collections.abc import Hashable, MutableMapping
 from contextlib import suppress
-from typing import Any, Literal, TextIO, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
+from weakref import WeakKeyDictionary
 
 import orjson
 import structlog
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.errors import ConferralError
+from conferral.runtime.errors import ConferralError, StoreUnaskedError
 from conferral.runtime.redaction import mask_numbers, redact
+
+if TYPE_CHECKING:  # the Python client needs no metrics
+    from conferral.runtime.metrics import Metrics
 
 #: Innermost frames shown of a traceback, and nearest causes (counts).
 FRAMES_MAX = 30
@@ -84,13 +90,11 @@ def _render_json(_logger: Any, _method: str, line: Event) -> str:
     return json.dumps(line, default=repr)  # escapes what the stream's encoding may lack
 
 
-def _format_exception(exc_info: Any) -> str:
-    """Format an error; only our own errors' texts are safe to show."""
-    return "\n".join(_traceback_lines(exc_info[1], CAUSES_MAX))
-
-
 def _traceback_lines(error: BaseException, causes_left: int) -> list[str]:
-    """Return the tracebacks of an error's causes, its own, then its group's."""
+    """Return the tracebacks of an error's causes, its own, then its group's.
+
+    Only our own errors' texts are safe to show.
+    """
     lines: list[str] = []
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None and causes_left:
@@ -181,7 +185,7 @@ def configure(
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _drop_unknown_keys,
             _redact_addresses,
-            structlog.processors.ExceptionRenderer(_format_exception),
+            structlog.processors.ExceptionRenderer(lambda given: "\n".join(_traceback_lines(given[1], CAUSES_MAX))),
             _mask_numbers,
             *([_add_context(process)] if as_json else []),
             renderer,
@@ -192,3 +196,42 @@ def configure(
     )
     # Libraries log through the standard module: show their warnings, not their chatter.
     logging.basicConfig(level=logging.WARNING, handlers=[_LibraryHandler()], force=True)
+
+
+log = structlog.get_logger()
+
+#: Interval between two lines about unreachable Redis, seconds. Everything that uses Redis hits the same outage, often a
+#: hundred times a second.
+LOG_EVERY_S = 60.0
+
+
+@dataclass(slots=True)
+class _Failures:
+    #: When a failure was last logged, seconds of the loop's clock.
+    logged_s: float = -math.inf
+    #: Failures since (count).
+    unlogged: int = 0
+    metrics: "list[Metrics]" = field(default_factory=list)
+
+
+#: A process has one loop.
+_failures: WeakKeyDictionary[asyncio.AbstractEventLoop, _Failures] = WeakKeyDictionary()
+
+
+def count_outages(metrics: "Metrics") -> None:
+    """Count the running loop's failed Redis requests in these metrics."""
+    _failures.setdefault(asyncio.get_running_loop(), _Failures()).metrics.append(metrics)
+
+
+def log_unreachable(error: Exception, **fields: Any) -> None:
+    """Count a failed Redis request; log the first, then one a minute."""
+    if isinstance(error, StoreUnaskedError):
+        return
+    loop = asyncio.get_running_loop()
+    failures, now_s = _failures.setdefault(loop, _Failures()), loop.time()
+    for metrics in failures.metrics:
+        metrics.store_failures.inc()
+    failures.unlogged += 1
+    if now_s - failures.logged_s >= LOG_EVERY_S:
+        log.warning("store_unreachable", reason=str(error) or type(error).__name__, count=failures.unlogged, **fields)
+        failures.logged_s, failures.unlogged = now_s, 0

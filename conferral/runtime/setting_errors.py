@@ -3,13 +3,12 @@
 import re
 from typing import Any, get_args
 
-from pydantic import SecretStr
-
 from conferral.runtime.redaction import EXAMPLE, mask_numbers
+from conferral.runtime.text import join_words
 
 _SID = "and 32 hexadecimal digits, from Twilio's Console"
 _HEX = "0123456789abcdef0123456789abcdef"
-_URL = "an http:// or https:// URL in ASCII, with a host, without braces and query"
+_URL = "an http:// or https:// URL in ASCII, with a host, without braces and query, of at most 400 characters"
 _AUDIO = "the http:// or https:// URL of an audio file, in ASCII (percent-encoded), or none for silence"
 #: By setting: what is valid, and an example. Numbers and enumerations need no entry.
 _VALID = {
@@ -47,17 +46,9 @@ _VALID = {
     "CONFERRAL_LANGUAGE": ("a language tag of 2 to 20 letters, digits, and -", "en-US"),
     "CONFERRAL_VOICE": ("the name of one of Twilio's voices", "Polly.Joanna"),
 }
-#: The placeholders in `.env.example`.
-_PLACEHOLDER = re.compile(r"(https://)?put-your-[a-z-]+-here/?")
 #: Text that may be a key or token in the wrong place.
 _LONG = re.compile(r"[0-9A-Za-z_+/=-]{24,}")
 _SHOWN_MAX = 60
-
-
-def is_placeholder(value: object) -> bool:
-    """Whether a value was copied from `.env.example` and never filled in."""
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    return isinstance(text, str) and _PLACEHOLDER.fullmatch(text) is not None
 
 
 def describe_missing(name: str, field: Any) -> str:
@@ -73,10 +64,7 @@ def describe_invalid(name: str, given: object, field: Any, reason: str = "") -> 
     """
     words, example = valid_values(name, field)
     value = show_value(given, masked=is_secret(field))
-    if is_placeholder(given):
-        found = "still the placeholder from .env.example"
-    else:
-        found = f"{reason}; given: {value}" if reason else f"{value} is not valid"
+    found = f"{reason}; given: {value}" if reason else f"{value} is not valid"
     return f"{name}: {found}; it must be {words}, for example {name}={example}"
 
 
@@ -89,7 +77,7 @@ def valid_values(name: str, field: Any) -> tuple[str, str]:
     if field.annotation is bool:
         words = ["true", "false"]
     if words:
-        return (", or " if words[2:] else " or ").join(filter(None, (", ".join(words[:-1]), words[-1]))), words[0]
+        return join_words(words, "or"), words[0]
     limits = {
         name: f"{word} {getattr(rule, name)}"
         for rule in field.metadata

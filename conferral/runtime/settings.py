@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError
 
-AnyText = TypeVar("AnyText", str, SecretStr)
 #: Instead of a URL: play nothing.
 SILENCE = "none"
 #: Maximum length of a spoken message (characters): about half a minute of speech.
@@ -35,7 +34,11 @@ _NOT_IN_XML = frozenset("\ufffe\uffff")
 _HTTP_URL = re.compile(
     r"https?://(?:[^/?#]*@)?(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?#].*)?"
 )
-_NOT_IN_BASE_URL = re.compile(r"""[?#{}<>"\\^`|]""")
+#: Excluded from a base URL, besides what a URL needs to be: TwiML would escape an ampersand.
+_NOT_IN_BASE_URL = re.compile(r"""[?#{}<>"\\^`|&]""")
+#: Longest base URL (characters): it occurs five times in the TwiML that moves a call, of which Twilio takes 4,000.
+#: Source: Twilio docs, Call resource, `Twiml`.
+BASE_URL_MAX = 400
 
 
 def is_http_url(value: str) -> bool:
@@ -50,7 +53,7 @@ def is_http_url(value: str) -> bool:
 
 def _valid_http_url(value: str) -> str:
     # aiohttp reads a brace in a route as the start of a pattern.
-    if not is_http_url(value) or _NOT_IN_BASE_URL.search(value):
+    if not is_http_url(value) or _NOT_IN_BASE_URL.search(value) or len(value) > BASE_URL_MAX:
         raise ValueError("must be an http:// or https:// URL without query")
     return value.rstrip("/")
 
@@ -112,12 +115,6 @@ def token_weakness(token: SecretStr) -> str:
     return ""
 
 
-def _reject_placeholder(value: AnyText) -> AnyText:
-    if setting_errors.is_placeholder(value):
-        raise ValueError("a placeholder")
-    return value
-
-
 def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
     """Return the field of one variable, which is required without a default."""
     return Field(default, validation_alias=name, description=meaning, **limits)
@@ -135,14 +132,6 @@ class StoreSettings(BaseSettings):
     """Settings of operator commands: where Redis is."""
 
     model_config = _SOURCES
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_placeholders(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Drop placeholders for settings that the process does not require."""
-        optional = {field.validation_alias for field in cls.model_fields.values() if not field.is_required()}
-        dropped = {name for name, value in given.items() if name in optional and setting_errors.is_placeholder(value)}
-        return {name: value for name, value in given.items() if name not in dropped}
 
     redis_url: Annotated[str, AfterValidator(_valid_redis_url)] = setting(
         "REDIS_URL",
@@ -207,9 +196,7 @@ class ServiceSettings(CommandSettings, DirectorySettings):
     account_sid: str = setting(
         "TWILIO_ACCOUNT_SID", "the account: `AC` and 32 hexadecimal digits", pattern=r"^AC[0-9a-fA-F]{32}$"
     )
-    auth_token: Annotated[Secret, AfterValidator(_reject_placeholder)] = setting(
-        "TWILIO_AUTH_TOKEN", "the account's auth token; it also verifies callback signatures"
-    )
+    auth_token: Secret = setting("TWILIO_AUTH_TOKEN", "the account's auth token; it also verifies callback signatures")
     auth_token_secondary: Secret | None = setting(
         "TWILIO_AUTH_TOKEN_SECONDARY", "a second token that is accepted in signatures while tokens are rotated", None
     )
@@ -233,9 +220,7 @@ class ServiceSettings(CommandSettings, DirectorySettings):
         "caller ID of the calls that Conferral places, E.164 such as `+12025550145`",
         pattern=r"^\+[1-9][0-9]{6,14}$",
     )
-    public_url: Annotated[HttpUrl, AfterValidator(_reject_placeholder)] = setting(
-        "CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks"
-    )
+    public_url: HttpUrl = setting("CONFERRAL_PUBLIC_URL", "the URL at which Twilio reaches the webhooks")
     agent: str | None = setting(
         "CONFERRAL_AGENT",
         "who an inbound call is connected to: `+E.164`, `client:NAME`, `sip:URI`, or a name from the directory",
@@ -376,20 +361,16 @@ class ServiceSettings(CommandSettings, DirectorySettings):
 AnySettings = TypeVar("AnySettings", bound=StoreSettings)
 
 
-def load(
-    kind: type[AnySettings], environ: Mapping[str, str] | None = None, env_file: Path | None = None
-) -> AnySettings:
+def load(kind: type[AnySettings], environ: Mapping[str, str] | None = None) -> AnySettings:
     """Load settings from the environment and `.env`, or from `environ` alone.
 
-    `env_file` replaces `.env`. A SettingsError names all settings that are invalid or missing.
+    A SettingsError names all settings that are invalid or missing.
     """
     arguments: dict[str, Any] = {}
     if environ is not None:
         known = {str(field.validation_alias) for field in kind.model_fields.values()}
         arguments = {name: value for name, value in environ.items() if name in known and value != ""}
         kind = cast("type[AnySettings]", _without_sources(kind))
-    elif env_file is not None:
-        arguments["_env_file"] = env_file
     try:
         settings = kind(**arguments)
     except ValidationError as error:
@@ -397,7 +378,7 @@ def load(
         raise SettingsError(tuple(_describe_problem(kind, problem) for problem in problems)) from None
     except (OSError, UnicodeError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeError) else (error.strerror or type(error).__name__).lower()
-        raise SettingsError((f"{env_file or '.env'}: can't be read ({reason})",)) from None
+        raise SettingsError((f".env: can't be read ({reason})",)) from None
     if isinstance(settings, ServiceSettings) and bool(settings.api_key) != bool(settings.api_secret):
         missing = "TWILIO_API_SECRET" if settings.api_key else "TWILIO_API_KEY"
         raise SettingsError((f"{missing}: missing; TWILIO_API_KEY and TWILIO_API_SECRET go together",))

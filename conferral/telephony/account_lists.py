@@ -1,8 +1,11 @@
-"""Account-wide lists of live calls and conferences, for the sweep."""
+"""Account-wide lists of live calls and conferences, for the sweep.
+
+Also the live conference of a session that Redis has lost.
+"""
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -20,14 +23,15 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
 )
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import ParticipantFound
+from conferral.statemachine.events import ParticipantFound, ParticipantSeen
 from conferral.statemachine.states import CallStatus
 from conferral.telephony.addresses import number_or_address, own_number_in
 from conferral.telephony.callback_urls import is_conference_name
-from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED
+from conferral.telephony.conference_lists import LIVE_CONFERENCE_STATUSES, NOT_STARTED, STARTED, live_conferences
 from conferral.telephony.errors import translate_errors
+from conferral.telephony.http_client import if_found, label_requests, send, text_of
 from conferral.telephony.parameters import parse_participant
-from conferral.telephony.rest_requests import send, text_of
+from conferral.telephony.twilio_queries import CALLS_READ_MAX
 
 #: Records per page. Source: Twilio docs, Call resource, `PageSize`: at most 1,000.
 PAGE_SIZE = 1_000
@@ -69,31 +73,72 @@ class ChildCall:
     caller_id: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AccountSnapshot:
     """What the account's lists show."""
 
     #: SIDs of the live calls, and of the answered ones.
-    calls: frozenset[str] = frozenset()
-    answered: frozenset[str] = frozenset()
+    calls: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
     #: Names of live conferences by SID; only names in Conferral's format.
-    conferences: Mapping[str, str] = field(default_factory=dict, repr=False)
+    conferences: dict[str, str] = field(default_factory=dict, repr=False)
     #: Live calls to or from Conferral's numbers, by SID.
-    own_calls: Mapping[str, OwnCall] = field(default_factory=dict, repr=False)
+    own_calls: dict[str, OwnCall] = field(default_factory=dict, repr=False)
     #: Live calls that `<Dial>`s made, by the SID of the `<Dial>`'s call.
-    children: Mapping[str, tuple[ChildCall, ...]] = field(default_factory=dict, repr=False)
+    children: dict[str, tuple[ChildCall, ...]] = field(default_factory=dict, repr=False)
     #: When conferences and calls of `<Dial>`s were created, by SID, Unix milliseconds of Twilio's time.
-    created_at_ms: Mapping[str, int] = field(default_factory=dict, repr=False)
+    created_at_ms: dict[str, int] = field(default_factory=dict, repr=False)
     #: SIDs of the conferences that have not started.
-    waiting: frozenset[str] = frozenset()
+    waiting: set[str] = field(default_factory=set)
     has_all_calls: bool = True
     has_all_conferences: bool = True
     call_pages: int = 0
     conference_pages: int = 0
 
+    def add_call(self, status: str, own_numbers: Collection[str], record: Any) -> None:
+        """Add a record of the list of calls with a status."""
+        call_sid, called = text_of(record.sid), text_of(record.to)
+        self.calls.add(call_sid)
+        if status == CallStatus.IN_PROGRESS:
+            self.answered.add(call_sid)
+        caller = text_of(record._from)  # noqa: SLF001  # the library's public name of `from`
+        if own_number := own_number_in(called, own_numbers):
+            address = number_or_address(caller, own_number)  # as when the call came in
+            self.own_calls[call_sid] = OwnCall(address, came_in=True, called=own_number)
+        elif own_number_in(caller, own_numbers):
+            self.own_calls[call_sid] = OwnCall(called, came_in=False)
+        if parent := text_of(record.parent_call_sid):
+            others = (one for one in self.children.get(parent, ()) if one.call_sid != call_sid)
+            self.children[parent] = (*others, ChildCall(call_sid, called, caller))
+            self._note_time(record)
+
+    def add_conference(self, status: str, record: Any) -> None:
+        """Add a record of the list of conferences with a status."""
+        # The names of other apps' conferences must not be kept.
+        if is_conference_name(name := text_of(record.friendly_name)):
+            sid = text_of(record.sid)
+            self.conferences[sid] = name
+            (self.waiting.add if status == NOT_STARTED else self.waiting.discard)(sid)
+            self._note_time(record)
+
+    def _note_time(self, record: Any) -> None:
+        if isinstance(record.date_created, datetime):  # the library has None or text for a bad date
+            self.created_at_ms[text_of(record.sid)] = round(record.date_created.timestamp() * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class LostConference:
+    """The conference of a lost session, as Twilio shows it."""
+
+    conference_sid: str
+    name: str
+    #: Whether it has started; otherwise a party waits in it.
+    has_started: bool
+    participants: tuple[ParticipantFound, ...]
+
 
 class AccountListReader:
-    """Reads the account's lists; callers label the requests."""
+    """Reads the account's lists, and lost conferences."""
 
     def __init__(
         self,
@@ -113,89 +158,80 @@ class AccountListReader:
         self._rng = rng
 
     async def read(self, check: Callable[[], None] = lambda: None) -> AccountSnapshot:
-        """Read the lists; `check` runs before every request and may abort it."""
-        calls: set[str] = set()
-        conferences: dict[str, str] = {}
-        answered: set[str] = set()
-        own_calls: dict[str, OwnCall] = {}
-        children: dict[str, tuple[ChildCall, ...]] = {}
-        created_at_ms: dict[str, int] = {}
-        waiting: set[str] = set()
-        own_numbers = dict.fromkeys(self._own_numbers())
+        """Read the lists; `check` runs before every request and may abort it.
 
-        def add_call(status: str, record: Any) -> None:
-            call_sid, called = text_of(record.sid), text_of(record.to)
-            calls.add(call_sid)
-            if status == CallStatus.IN_PROGRESS:
-                answered.add(call_sid)
-            caller = text_of(record._from)  # noqa: SLF001  # the library's public name of `from`
-            if own_number := own_number_in(called, own_numbers):
-                address = number_or_address(caller, own_number)  # as when the call came in
-                own_calls[call_sid] = OwnCall(address, came_in=True, called=own_number)
-            elif own_number_in(caller, own_numbers):
-                own_calls[call_sid] = OwnCall(called, came_in=False)
-            if parent := text_of(record.parent_call_sid):
-                child = ChildCall(call_sid, called, caller)
-                others = (one for one in children.get(parent, ()) if one.call_sid != call_sid)
-                children[parent] = (*others, child)
-                _note_time(created_at_ms, record)
-
-        def add_conference(status: str, record: Any) -> None:
-            # The names of other apps' conferences must not be kept.
-            if is_conference_name(name := text_of(record.friendly_name)):
-                sid = text_of(record.sid)
-                conferences[sid] = name
-                (waiting.add if status == NOT_STARTED else waiting.discard)(sid)
-                _note_time(created_at_ms, record)
-
+        The caller labels the requests.
+        """
+        account, own_numbers = AccountSnapshot(), dict.fromkeys(self._own_numbers())
         call_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
         for status in LIVE_CALL_STATUSES:
             first = partial(self._client.calls.page_async, status=status, page_size=PAGE_SIZE)
-            await call_lists.read_list(first, partial(add_call, status))
+            await call_lists.read_list(first, partial(account.add_call, status, own_numbers))
         conference_lists = _PagedRead(self._pages_max, self._sleep, self._rng, check, self._metrics)
         for status in LIVE_CONFERENCE_STATUSES:
             first = partial(self._client.conferences.page_async, status=status, page_size=PAGE_SIZE)
             try:
-                await conference_lists.read_list(first, partial(add_conference, status))
+                await conference_lists.read_list(first, partial(account.add_conference, status))
             except ProviderRefusedError:
                 if status != NOT_STARTED:
                     raise
-        return AccountSnapshot(
-            calls=frozenset(calls),
-            answered=frozenset(answered),
-            conferences=conferences,
-            own_calls=own_calls,
-            children=children,
-            created_at_ms=created_at_ms,
-            waiting=frozenset(waiting),
-            has_all_calls=call_lists.is_complete,
-            has_all_conferences=conference_lists.is_complete,
-            call_pages=call_lists.pages,
-            conference_pages=conference_lists.pages,
-        )
+        account.has_all_calls, account.has_all_conferences = call_lists.is_complete, conference_lists.is_complete
+        account.call_pages, account.conference_pages = call_lists.pages, conference_lists.pages
+        return account
 
     async def participants_of(self, conference_sid: str, own_calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
         """Return the participants of a conference; empty if it is over.
 
         Twilio's list has no addresses: `own_calls` has those of known calls, by SID. Source: Participants subresource.
         """
+        return _with_addresses(await self._participants_of(conference_sid), own_calls)
+
+    async def _participants_of(self, conference_sid: str) -> list[ParticipantSeen]:
         inside = self._client.conferences(conference_sid).participants
         try:
             with translate_errors():
-                participants = [parse_participant(record) for record in await inside.page_async(page_size=PAGE_SIZE)]
+                return [parse_participant(record) for record in await inside.page_async(page_size=PAGE_SIZE)]
         except ProviderGoneError:
             return []
-        unknown = OwnCall("", came_in=False)
-        calls = (own_calls.get(seen.call_sid, unknown) for seen in participants)
-        return [
-            ParticipantFound.of(seen, call.address, came_in=call.came_in)
-            for seen, call in zip(participants, calls, strict=True)
-        ]
+
+    async def lost_conference(self, conference_sid: str) -> LostConference | None:
+        """Return a conference by its SID; None if it is over. Raise ProviderError."""
+        with label_requests("lost_session"):
+            record = await if_found(send(self._client.conferences(conference_sid).fetch_async()))
+            return await self._lost_conference(record)
+
+    async def lost_conference_named(self, name: str) -> LostConference | None:
+        """Return the newest listed live conference of a name; None for none."""
+        with label_requests("lost_session"):
+            records = await live_conferences(self._client, name)
+            return await self._lost_conference(next(iter(records), None))
+
+    async def _lost_conference(self, record: Any) -> LostConference | None:
+        """Read participants and their addresses; None if it is not live."""
+        if record is None or record.status not in LIVE_CONFERENCE_STATUSES:
+            return None
+        inside, own_numbers = await self._participants_of(text_of(record.sid)), self._own_numbers()
+        calls: dict[str, OwnCall] = {}
+        # Sequentially, because no call depends on this and other requests come first.
+        for seen in inside[:CALLS_READ_MAX]:
+            call = await if_found(send(self._client.calls(seen.call_sid).fetch_async()))
+            if call is None:
+                continue
+            caller, called = text_of(call._from), text_of(call.to)  # noqa: SLF001  # the library's public name of `from`
+            came_in = text_of(call.direction).startswith("inbound")
+            own_number = own_number_in(called, own_numbers) or own_number_in(caller, own_numbers)
+            address = number_or_address(caller, own_number) if came_in else called
+            calls[seen.call_sid] = OwnCall(address, came_in=came_in)
+        participants = tuple(_with_addresses(inside, calls))
+        return LostConference(
+            text_of(record.sid), text_of(record.friendly_name), record.status == STARTED, participants
+        )
 
 
-def _note_time(created_at_ms: dict[str, int], record: Any) -> None:
-    if isinstance(record.date_created, datetime):  # the library has None or text for a bad date
-        created_at_ms[text_of(record.sid)] = round(record.date_created.timestamp() * 1000)
+def _with_addresses(inside: Iterable[ParticipantSeen], calls: Mapping[str, OwnCall]) -> list[ParticipantFound]:
+    unknown = OwnCall("", came_in=False)
+    found = ((seen, calls.get(seen.call_sid, unknown)) for seen in inside)
+    return [ParticipantFound.of(seen, call.address, came_in=call.came_in) for seen, call in found]
 
 
 @dataclass(slots=True)

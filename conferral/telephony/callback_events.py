@@ -56,6 +56,7 @@ from conferral.telephony.callback_urls import (
     Gate,
     is_id,
 )
+from conferral.telephony.directory import InboundRoute
 
 #: Longest address kept: a `sip:` address has up to 342 characters, and a `client:` address 263.
 _ADDRESS_LENGTH_MAX = 342
@@ -154,20 +155,10 @@ def session_id_of(fields: Fields) -> str:
     return given
 
 
-def call_received(
-    fields: Fields,
-    agent_address: str,
-    *,
-    mode: SessionMode = SessionMode.BRIDGE,
-    other_agents: tuple[str, ...] = (),
-    attributes: ConferenceAttributes = DEFAULT_ATTRIBUTES,
-    called_number: str = "",
-    caller: str = "",
-) -> CallReceived:
+def call_received(fields: Fields, route: InboundRoute, mode: SessionMode, caller: str = "") -> CallReceived:
     """Parse an inbound call's request (Twilio docs, request parameters).
 
-    If the agent fails, `other_agents` ring next, in order. `called_number` is empty for `TWILIO_NUMBER`. `caller` is
-    the number in the caller's SIP address, if there is one.
+    `caller` is the number in the caller's SIP address, if there is one.
     """
     call_sid, from_ = call_sid_of(fields), caller_of(fields)
     return CallReceived(
@@ -175,14 +166,14 @@ def call_received(
         token=f"{CallReceived.name}:",  # no id of a command has a colon
         call_sid=call_sid,
         customer_address=caller or from_,
-        agent_address=agent_address,
+        agent_address=route.agents[0],
         has_caller_id=is_caller_id(caller or from_),
         # Twilio accepts a call token only together with the caller's number as caller ID.
         call_token=_call_token(fields) if is_caller_id(from_) else "",
-        called_number=called_number,
+        called_number=route.called_number,
         mode=mode.value,
-        other_agents=other_agents,
-        attributes=attributes,
+        other_agents=route.agents[1:],
+        attributes=route.attributes,
     )
 
 

@@ -3,14 +3,12 @@
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
 
 import orjson
 
 from conferral.runtime.errors import ConferralError
 from conferral.runtime.redaction import mask_numbers
+from conferral.telephony.errors import date_ms
 
 Fields = Mapping[str, str]
 
@@ -20,9 +18,6 @@ CALL_SID, CONFERENCE_SID, RECORDING_SID, SIP_DOMAIN_SID = (
 )
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
-#: Removed from Twilio's texts, apart from URLs: phone numbers and control characters.
-_UNSAFE = re.compile(r"\+?[0-9](?:[0-9().-]|\s(?=[0-9(])){6,}|[^ -~]")
-_TEXT_LENGTH_MAX = 200
 
 
 class MalformedCallbackError(ConferralError):
@@ -50,8 +45,7 @@ def optional_word(fields: Fields, name: str, pattern: re.Pattern[str] = _WORD) -
 
 def text(fields: Fields, name: str) -> str:
     """Return a text without phone numbers, URLs, and control characters."""
-    # Truncate last: a number without its first digits could not be recognized.
-    return _UNSAFE.sub("…", without_urls(fields.get(name, "")))[:_TEXT_LENGTH_MAX]
+    return _sanitize(fields.get(name, ""))
 
 
 def flag(fields: Fields, name: str, *, missing: bool) -> bool:
@@ -75,14 +69,9 @@ def number(fields: Fields, name: str) -> int | None:
     return int(value)
 
 
-@lru_cache(maxsize=1024)  # whole seconds: under load, the same text repeats
 def moment_ms(timestamp: str) -> int:
     """Return an RFC 2822 date as Unix ms; 0 if invalid, as it is only shown."""
-    try:
-        when = parsedate_to_datetime(timestamp)
-        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()) * 1000
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return 0
+    return date_ms(timestamp) or 0
 
 
 #: Size limit per callback, JSON bytes: a session's log keeps thousands of entries.
@@ -112,7 +101,7 @@ def summarize_unknown(fields: Mapping[str, str], known: AbstractSet[str]) -> str
     return orjson.dumps(kept).decode()
 
 
-def without_urls(text: str) -> str:
+def _without_urls(text: str) -> str:
     """Return a text without its URLs, which may hold secrets."""
     # A single pattern for URLs would rescan a long word from each of its characters.
     return _NAME.sub(lambda word: "…" if "://" in word[0] else word[0], text)
@@ -123,4 +112,4 @@ def _sanitize(text: str) -> str:
     if _SID.fullmatch(text):
         return text
     # Truncate last: a number without its first digits could not be recognized.
-    return mask_numbers(_UNSAFE_VALUE.sub("…", without_urls(text)))[:_LENGTH_MAX]
+    return mask_numbers(_UNSAFE_VALUE.sub("…", _without_urls(text)))[:_LENGTH_MAX]

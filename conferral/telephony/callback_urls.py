@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import urlencode
 
@@ -20,9 +19,9 @@ FALLBACK_PATH = "/voice/fallback"
 CALL_PATH = "/callbacks/call"
 CONFERENCE_PATH = "/callbacks/conference"
 RECORDING_PATH = "/callbacks/recording"
+#: A session that does not exist: `conferral check` asks for its announcement.
+CHECK_SESSION = "conferral-check"
 
-#: Parsed URLs that are kept, count: a call's callbacks all have the same one, and so do a conference's.
-_REMEMBERED = 1024
 #: Format of a conference name. Source: Twilio docs, Conference resource, `FriendlyName` (at most 128 characters).
 _CONFERENCE_NAME = re.compile(r"[A-Za-z0-9_-]{0,128}")
 _KEY = re.compile(r"[0-9]?|other")
@@ -249,12 +248,6 @@ class CallbackUrls:
             return None
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def parse_call(query: str) -> CallCallback:
-    """Parse the query of a call's status callback URL."""
-    return CallCallback.parse(query)
-
-
 def parse_request_number(query: str) -> int:
     """Return how often a voice URL was requested, from 1.
 
@@ -266,7 +259,6 @@ def parse_request_number(query: str) -> int:
     return int(ours[1]) if ours else 1
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def parse_session(query: str) -> str:
     """Return the session's id in a conference's or a recording's query."""
     session_id = _split_query(query).get("session", "")

@@ -4,17 +4,15 @@ The operator's TOML file (`CONFERRAL_DIRECTORY`) is read at start and on SIGHUP;
 a file, the settings apply to every called number.
 """
 
-import math
 import re
 import threading
 import tomllib
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
-from xml.sax.saxutils import escape
 
 import structlog
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
@@ -27,7 +25,6 @@ from conferral.runtime.text import join_words
 from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
-from conferral.telephony.twiml import INLINE_LENGTH_MAX, TwimlBuilder
 
 log = structlog.get_logger()
 
@@ -322,39 +319,31 @@ def load_directory(settings: ServiceSettings) -> Directory:
         raise SettingsError(tuple(problems))
     default = InboundRoute(agents, None, ConferenceAttributes(record=settings.record))
     numbers = {number: _inbound_route(entry, default) for number, entry in entries.items()}
-    _check_inline_length(settings, [one.attributes for one in (default, *numbers.values())])
     directory = Directory(MappingProxyType(names), MappingProxyType(numbers), default, fallback)
-    if calling_themselves := [loop for loop in number_loops(settings, directory) if len(loop) == 1]:
-        raise SettingsError(tuple(_loop_problem(settings, directory, number) for (number,) in calling_themselves))
+    called = calls_among_own(settings, directory)
+    if calling_themselves := [number for number, numbers in called.items() if number in numbers]:
+        raise SettingsError(tuple(_loop_problem(settings, directory, number) for number in calling_themselves))
     return directory
 
 
-def number_loops(settings: ServiceSettings, directory: Directory) -> list[tuple[str, ...]]:
-    """Return the loops in which numbers of ours are each other's agents.
-
-    A call would ring the first number of a loop again, as a new call, without end.
-    """
+def calls_among_own(settings: ServiceSettings, directory: Directory) -> dict[str, list[str]]:
+    """Return our numbers, each with the ones of ours that are its agents."""
     own = dict.fromkeys((settings.number, *directory.numbers))
-    called = {
+    return {
         number: [one for agent in directory.inbound(number).agents if (one := number_in(agent, settings.number)) in own]
         for number in own
     }
-    found = (_shortest_loop(number, called) for number in called)
-    return [loop for loop in found if loop and loop[0] == min(loop)]  # each once, from its lowest number
 
 
-def _shortest_loop(number: str, called: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Return the numbers through which a number calls itself, if it does."""
-    paths: deque[tuple[str, ...]] = deque([(number,)])
-    seen = {number}
-    while paths:
-        path = paths.popleft()
-        for following in called[path[-1]]:
-            if following == number:
-                return path
-            if following not in seen:
-                seen.add(following)
-                paths.append((*path, following))
+def number_loop(settings: ServiceSettings, directory: Directory) -> tuple[str, ...]:
+    """Return numbers of ours that ring each other, in a circle; or none.
+
+    A call would ring the first number of the loop again, as a new call, without end.
+    """
+    try:
+        TopologicalSorter(calls_among_own(settings, directory)).prepare()
+    except CycleError as error:
+        return tuple(error.args[1][:0:-1])  # the library names each after the one that it calls, and the first again
     return ()
 
 
@@ -376,20 +365,6 @@ def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute
     )
     mode = SessionMode(entry.mode) if entry.mode else None
     return InboundRoute(tuple(entry.agents) or default.agents, mode, attributes)
-
-
-def _check_inline_length(settings: ServiceSettings, all_attributes: Iterable[ConferenceAttributes]) -> None:
-    """Raise SettingsError if the public URL is too long for inline TwiML."""
-    documents = TwimlBuilder.of(settings)
-    longest = max((documents.longest_inline_join(attributes) for attributes in all_attributes), key=len)
-    if len(longest) > INLINE_LENGTH_MAX:
-        excess = (len(longest) - INLINE_LENGTH_MAX) / longest.count(escape(settings.public_url))
-        length_max = len(settings.public_url) - math.ceil(excess)
-        problem = (
-            f"CONFERRAL_PUBLIC_URL: must have at most {length_max} characters: Twilio takes {INLINE_LENGTH_MAX:,} in "
-            "the TwiML that moves a call, and the URL occurs in it several times"
-        )
-        raise SettingsError((problem,))
 
 
 def resolve_address(text: str, names: Mapping[str, str], allowed: AllowList) -> Address:

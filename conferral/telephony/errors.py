@@ -48,11 +48,6 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
     return kind(http_status=http_status, code=code, retry_after_s=retry_after_s)
 
 
-def is_gone_error(http_status: int, code: int) -> bool:
-    """Whether a response says that the resource is over or does not exist."""
-    return isinstance(from_status(http_status, code), ProviderGoneError)
-
-
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Raise OutcomeUnknownError for a body of an undocumented shape."""
@@ -88,16 +83,17 @@ def retry_after_s(headers: Mapping[str, str]) -> float:
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:_RETRY_AFTER_DIGITS_MAX])
-    until_ms, now_ms = _date_ms(text), sent_at_ms(headers)
+    until_ms, now_ms = date_ms(text), sent_at_ms(headers)
     return 0.0 if until_ms is None or now_ms is None else max(0.0, (until_ms - now_ms) / 1000)
 
 
 def sent_at_ms(headers: Mapping[str, str]) -> int | None:
     """Return a response's `Date` (RFC 9110, section 6.6.1), Unix milliseconds."""
-    return _date_ms(headers.get("Date", ""))
+    return date_ms(headers.get("Date", ""))
 
 
-def _date_ms(text: str) -> int | None:
+def date_ms(text: str) -> int | None:
+    """Return an RFC 5322 date as Unix milliseconds; None if it is none."""
     try:
         moment = parsedate_to_datetime(text)
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

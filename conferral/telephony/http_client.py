@@ -1,12 +1,13 @@
-"""HTTP client for Twilio's REST API: one pooled session, with timeouts.
+"""HTTP client for Twilio's REST API, and requests through twilio-python.
 
-It replaces the library's, which has no timeout and may retry a POST. Only the worker's executor decides on retries.
+One pooled session, with timeouts, replaces the library's client, which has no timeout and may retry a POST. Only the
+worker's executor decides on retries.
 """
 
 import asyncio
 import base64
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from twilio.rest import Client
 from yarl import URL
 
 from conferral.runtime.clock import Clock, RemoteClock
-from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
+from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony import errors
@@ -32,20 +33,15 @@ _T = TypeVar("_T")
 #: A TLS connection takes tenths of a second; after three seconds, a new attempt is more likely to succeed.
 CONNECT_TIMEOUT_S = 3.0
 #: Twilio responds within tenths of a second, at worst within a few seconds; a caller is waiting.
-READ_TIMEOUT_S = 10.0
 TOTAL_TIMEOUT_S = 10.0
 #: Concurrent requests. Twilio answers 429 if an account has too many, and several processes share that limit. The
 #: executor's limits stay below this one (its reads send up to two requests at once), so no request waits here.
 REQUESTS_MAX = 96
 #: Close idle connections before a load balancer does: the outcome of a POST on a closing connection is unknown.
 KEEPALIVE_TIMEOUT_S = 15.0
-#: Maximum size of an answer, decompressed: a call has 2 KiB, and a page without `PageSize` 50 records.
-BODY_MAX_BYTES = 256 * 1024
-#: In addition, for each record of a requested `PageSize`.
-RECORD_MAX_BYTES = 4 * 1024
+#: Maximum size of an answer, decompressed: a call has 2 KiB, and the longest page 1,000.
+BODY_MAX_BYTES = 4 * 1024 * 1024
 
-#: Distinct failure labels in metrics (count), more than occur in one process.
-FAILURES_MAX = 50
 #: Twilio's error codes have five digits. Source: Twilio docs, Error and Warning Dictionary.
 _TWILIO_CODES = range(10_000, 100_000)
 
@@ -143,10 +139,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         api_url: str,
         clock: Clock,
         metrics: Metrics,
-        connect_timeout_s: float = CONNECT_TIMEOUT_S,
-        read_timeout_s: float = READ_TIMEOUT_S,
         total_timeout_s: float = TOTAL_TIMEOUT_S,
-        requests_max: int = REQUESTS_MAX,
     ) -> None:
         super().__init__(logging.getLogger("twilio"), True, total_timeout_s)
         self._api_url = api_url.rstrip("/")
@@ -155,13 +148,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         self.twilio_clock = RemoteClock(clock)
         self._metrics = metrics
         self._timeout = aiohttp.ClientTimeout(
-            total=total_timeout_s, connect=connect_timeout_s, sock_connect=connect_timeout_s, sock_read=read_timeout_s
+            total=total_timeout_s, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S
         )
-        self._requests_max = requests_max
-        self._slots = asyncio.Semaphore(requests_max)
         self._session: aiohttp.ClientSession | None = None
         self._observers: list[Callable[[RequestResult], None]] = []
-        self._failures: set[str] = set()
 
     def observe(self, observer: Callable[[RequestResult], None]) -> None:
         """Call an observer once a sent request was answered, failed, or timed out."""
@@ -183,39 +173,38 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         and redirect options are ignored.
         """
         target = self._rewrite(uri)
-        async with self._slots:
-            started_s = self._clock.monotonic_s()
-            status, code, wait_s, request_id = 0, 0, 0.0, ""
-            is_inconclusive = False  # whether it says nothing about Twilio, so it does not count
-            is_readable = True
-            try:
-                answer = await self._send(method, target, params, data, _with_auth(headers, auth))
-                status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
-                if not 200 <= status < 300:
-                    code = errors.code_of(answer.body)
-                    wait_s = errors.retry_after_s(answer.headers)
-                    if code:
-                        self._note_time(answer)
-                    raise errors.from_status(status, code, wait_s)
-                is_readable = not answer.body or errors.parse_json_object(answer.body) is not None
-                if not is_readable:
-                    raise OutcomeUnknownError(http_status=status)
-                self._note_time(answer)
-            except _SendCancelledError:
-                is_inconclusive = True
-                raise
-            except asyncio.CancelledError:
-                # A timeout says something about Twilio; a lost lease does not.
-                is_inconclusive = not _send_allowed.get()()
-                raise
-            finally:
-                if not is_inconclusive:
-                    duration_s = self._clock.monotonic_s() - started_s
-                    self._record(method, status, code, request_id, duration_s, is_readable=is_readable)
-                    # HTML or cut JSON with 200 is no answer of Twilio's.
-                    result = RequestResult(status if is_readable else 0, code, wait_s, started_s)
-                    for observer in self._observers:
-                        observer(result)
+        started_s = self._clock.monotonic_s()
+        status, code, wait_s, request_id = 0, 0, 0.0, ""
+        is_inconclusive = False  # whether it says nothing about Twilio, so it does not count
+        is_readable = True
+        try:
+            answer = await self._send(method, target, params, data, _with_auth(headers, auth))
+            status, request_id = answer.status, answer.headers.get("Twilio-Request-Id", "")
+            if not 200 <= status < 300:
+                code = errors.code_of(answer.body)
+                wait_s = errors.retry_after_s(answer.headers)
+                if code:
+                    self._note_time(answer)
+                raise errors.from_status(status, code, wait_s)
+            is_readable = not answer.body or errors.parse_json_object(answer.body) is not None
+            if not is_readable:
+                raise OutcomeUnknownError(http_status=status)
+            self._note_time(answer)
+        except _SendCancelledError:
+            is_inconclusive = True
+            raise
+        except asyncio.CancelledError:
+            # A timeout says something about Twilio; a lost lease does not.
+            is_inconclusive = not _send_allowed.get()()
+            raise
+        finally:
+            if not is_inconclusive:
+                duration_s = self._clock.monotonic_s() - started_s
+                self._record(method, status, code, request_id, duration_s, is_readable=is_readable)
+                # HTML or cut JSON with 200 is no answer of Twilio's.
+                result = RequestResult(status if is_readable else 0, code, wait_s, started_s)
+                for observer in self._observers:
+                    observer(result)
         return Response(status, answer.body.decode(), answer.headers)
 
     def _note_time(self, answer: "HttpAnswer") -> None:
@@ -252,9 +241,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
                 headers=headers,
                 allow_redirects=False,
             ) as response:
-                return HttpAnswer(
-                    response.status, response.headers, await _read_body(response, _body_max_bytes(target))
-                )
+                return HttpAnswer(response.status, response.headers, await _read_body(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
             raise ProviderUnreachableError from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -265,7 +252,7 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._requests_max, keepalive_timeout=KEEPALIVE_TIMEOUT_S),
+                connector=aiohttp.TCPConnector(limit=REQUESTS_MAX, keepalive_timeout=KEEPALIVE_TIMEOUT_S),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 request_class=_GuardedRequest,
@@ -279,11 +266,12 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
         kind = request_label()
         self._metrics.rest_requests.labels(kind, str(status)).observe(duration_s)
         expected_codes = _expected_codes.get()
-        is_expected = expected_codes is not None and (code in expected_codes or errors.is_gone_error(status, code))
+        is_gone = isinstance(errors.from_status(status, code), ProviderGoneError)
+        is_expected = expected_codes is not None and (code in expected_codes or is_gone)
         if not is_readable:
             self._metrics.rest_failures.labels("unreadable").inc()
         elif not (200 <= status < 300 or is_expected):
-            self._metrics.rest_failures.labels(self._failure_of(status, code)).inc()
+            self._metrics.rest_failures.labels(_failure_of(status, code)).inc()
         log.debug(
             "rest_completed",
             effect=kind,
@@ -294,13 +282,10 @@ class PooledHttpClient(AsyncHttpClient):  # type: ignore[misc]  # the library ha
             duration_ms=round(duration_s * 1000, 1),
         )
 
-    def _failure_of(self, status: int, code: int) -> str:
-        """Return a failure's label; bounded, because a server could invent codes."""
-        label = str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
-        if label not in self._failures and len(self._failures) >= FAILURES_MAX:
-            return "other"
-        self._failures.add(label)
-        return label
+
+def _failure_of(status: int, code: int) -> str:
+    """Return a failure's label."""
+    return str(code) if code in _TWILIO_CODES else f"http-{status}" if status else "no-answer"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -312,21 +297,14 @@ class HttpAnswer:
     body: bytes
 
 
-async def _read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     """Read a response's body; raise ClientPayloadError if it is too long."""
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > max_bytes:
+        if len(body) > BODY_MAX_BYTES:
             raise aiohttp.ClientPayloadError("body too long")
     return bytes(body)
-
-
-def _body_max_bytes(url: URL) -> int:
-    """Return an answer's maximum size; parsing needs 60 times that."""
-    records = url.query.get("PageSize", "")
-    count = int(records) if records.isascii() and records.isdigit() and len(records) <= 4 else 0
-    return BODY_MAX_BYTES + count * RECORD_MAX_BYTES
 
 
 def _pairs(fields: Mapping[str, object] | None) -> list[tuple[str, str]]:
@@ -365,3 +343,59 @@ def rest_client(settings: ServiceSettings, http: PooledHttpClient, *, by_token: 
         # With an empty mapping, the library would read TWILIO_EDGE and TWILIO_REGION, which change the host.
         environment={"TWILIO_EDGE": "", "TWILIO_REGION": ""},
     )
+
+
+async def send(request: Awaitable[_T]) -> _T:
+    """Await a request of the library, with its errors translated."""
+    with errors.translate_errors():
+        return await request
+
+
+async def read_with_retry(fetch: Callable[[], Awaitable[_T]]) -> _T:
+    """Run a GET; retry once, immediately, if it fails.
+
+    Without that, all parts of a read would be repeated later, while a party may be waiting in silence.
+    """
+    try:
+        return await send(fetch())
+    except (OutcomeUnknownError, ProviderUnreachableError) as error:
+        if error.retry_after_s:
+            raise  # Twilio has said when to retry
+        return await send(fetch())
+
+
+async def list_page(page: Callable[[], Awaitable[Iterable[Any]]]) -> list[Any]:
+    """Return one page's records; the library's lists follow links endlessly."""
+
+    async def records() -> list[Any]:
+        return list(await page())
+
+    return await read_with_retry(records)
+
+
+async def if_found(read: Awaitable[_T]) -> _T | None:
+    """Await a read; None if Twilio does not know the resource, or no longer."""
+    try:
+        with ignore_not_found():
+            return await read
+    except ProviderGoneError:
+        return None
+
+
+def text_of(value: object) -> str:
+    """Return a field's text, empty if absent; else raise OutcomeUnknownError."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise OutcomeUnknownError  # another body: an error's has a number as `status`
+    return value
+
+
+async def gather(*reads: Coroutine[Any, Any, Any]) -> list[Any]:
+    """Return the results of reads; the first error cancels the others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(read) for read in reads]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -12,9 +12,8 @@ from typing import Any
 
 import structlog
 
-from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
+from conferral.runtime.errors import ProviderRefusedError
 from conferral.statemachine.effects import (
-    ChangeRecording,
     CreateCall,
     CreateParticipant,
     Dial,
@@ -35,8 +34,7 @@ from conferral.telephony.callback_urls import (
     is_id,
     wait_audio_named,
 )
-from conferral.telephony.errors import NOT_IN_PROGRESS
-from conferral.telephony.rest_requests import text_of
+from conferral.telephony.http_client import text_of
 from conferral.telephony.twiml import CALL_EVENTS, RECORDING_EVENTS, TwimlBuilder, participant_attributes
 
 log = structlog.get_logger()
@@ -225,33 +223,6 @@ def start_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, An
         "recording_status_callback_method": "POST",
         "recording_status_callback_event": list(RECORDING_EVENTS),
     }
-
-
-def change_parameters(effect: ChangeRecording) -> dict[str, Any]:
-    """Return the parameters to change a recording; paused time is skipped."""
-    pause = {"pause_behavior": "skip"} if effect.status == RecordingStatus.PAUSED else {}
-    return {"status": effect.status} | pause
-
-
-def parse_started(sid: object) -> StartedRecording:
-    """Return the recording; raise OutcomeUnknownError without a SID."""
-    if not isinstance(sid, str) or not is_id(sid):
-        raise OutcomeUnknownError
-    return StartedRecording(sid)
-
-
-def translate_start_error(error: ProviderGoneError) -> ProviderGoneError | ProviderRefusedError:
-    """Return the error for a call that can't be recorded."""
-    # Twilio reports a call that is ringing, or in a plain `<Dial>`, like one that is over, so the call may be live.
-    if error.code != NOT_IN_PROGRESS:
-        return error
-    return ProviderRefusedError(http_status=error.http_status, code=error.code, retry_after_s=error.retry_after_s)
-
-
-def counts_as_stopped(effect: ChangeRecording) -> bool:
-    """Whether a missing recording fulfills the request."""
-    # A conference's recording may be missing because the conference has not started yet.
-    return effect.status == RecordingStatus.STOPPED and bool(effect.recording_sid or not effect.conference_sid)
 
 
 def find_running(recordings: Iterable[Any]) -> str:

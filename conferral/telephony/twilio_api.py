@@ -26,9 +26,11 @@ from conferral.statemachine.effects import (
 )
 from conferral.statemachine.events import CallsRead
 from conferral.statemachine.events.effect_results import NOT_STARTED
+from conferral.statemachine.states import RecordingStatus
 from conferral.telephony import parameters
 from conferral.telephony.callback_urls import is_id
-from conferral.telephony.http_client import ignore_not_found, label_requests
+from conferral.telephony.errors import NOT_IN_PROGRESS
+from conferral.telephony.http_client import ignore_not_found, label_requests, send
 from conferral.telephony.parameters import (
     CallSetup,
     PlacedCall,
@@ -41,7 +43,6 @@ from conferral.telephony.parameters import (
     shows_update,
     update_parameters,
 )
-from conferral.telephony.rest_requests import send
 from conferral.telephony.twilio_queries import TwilioQueries
 
 #: A longer queue time is nonsense; truncated so that it can be added to a time.
@@ -153,22 +154,29 @@ class TwilioApi(TwilioQueries):
         await send(heard_by.update_async(**announcement_parameters(effect, self._setup.urls)))
 
     async def _start_recording(self, effect: StartRecording) -> StartedRecording:
-        start = parameters.start_parameters(effect, self._setup.urls)
         inside = self._client.calls(effect.call_sid).recordings
         try:
-            created = await send(inside.create_async(**start))
+            created = await send(inside.create_async(**parameters.start_parameters(effect, self._setup.urls)))
         except ProviderGoneError as error:
-            raise parameters.translate_start_error(error) from None
-        return parameters.parse_started(created.sid)
+            if error.code != NOT_IN_PROGRESS:
+                raise
+            # Twilio reports a call that is ringing, or in a plain `<Dial>`, like one that is over: it may be live.
+            status, wait_s = error.http_status, error.retry_after_s
+            raise ProviderRefusedError(http_status=status, code=error.code, retry_after_s=wait_s) from None
+        return StartedRecording(_sid_of(created.sid))
 
     async def _change_recording(self, effect: ChangeRecording) -> None:
         """Pause, resume, or stop a call's or conference's recording."""
         client, sid = self._client, effect.recording_sid or parameters.CURRENT
         owner = client.conferences(effect.conference_sid) if effect.conference_sid else client.calls(effect.call_sid)
+        # Paused time is skipped.
+        pause = {"pause_behavior": "skip"} if effect.status == RecordingStatus.PAUSED else {}
         try:
-            await send(owner.recordings(sid).update_async(**parameters.change_parameters(effect)))
+            await send(owner.recordings(sid).update_async(status=effect.status, **pause))
         except ProviderGoneError:
-            if not parameters.counts_as_stopped(effect):
+            # A conference's recording may be missing because the conference has not started yet.
+            stops = effect.status == RecordingStatus.STOPPED
+            if not stops or (effect.conference_sid and not effect.recording_sid):
                 raise
 
     async def _redirect_to_url(self, effect: RedirectToUrl) -> None:
@@ -202,8 +210,13 @@ def _ignore_ended(*, also: frozenset[int] = frozenset()) -> Iterator[None]:
 
 def _placed_call(call_sid: object, queue_time: object) -> PlacedCall:
     """Return the call in a response; raise OutcomeUnknownError without a SID."""
-    if not isinstance(call_sid, str) or not is_id(call_sid):
-        raise OutcomeUnknownError
     # Twilio sends milliseconds as text; if absent, the queue time is unknown.
     is_number = isinstance(queue_time, str) and queue_time.isascii() and queue_time.isdigit()
-    return PlacedCall(call_sid, int(str(queue_time)[:_QUEUE_DIGITS_MAX]) if is_number else 0)
+    return PlacedCall(_sid_of(call_sid), int(str(queue_time)[:_QUEUE_DIGITS_MAX]) if is_number else 0)
+
+
+def _sid_of(value: object) -> str:
+    """Return a response's SID; raise OutcomeUnknownError for anything else."""
+    if not isinstance(value, str) or not is_id(value):
+        raise OutcomeUnknownError
+    return value

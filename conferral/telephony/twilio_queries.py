@@ -1,6 +1,5 @@
-"""Twilio REST API: reads, and verification of effects before a retry."""
+"""Twilio REST API: reads, its time, and verification before a retry."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -8,6 +7,8 @@ from functools import partial
 from twilio.rest import Client
 from twilio.rest.api.v2010.account.call import CallInstance
 
+from conferral.runtime.clock import RemoteClock
+from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, ProviderUnreachableError
 from conferral.statemachine.effects import CreateParticipant, ReadCalls, RedirectCall, StartRecording
 from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
@@ -20,9 +21,8 @@ from conferral.telephony.conference_lists import (
     list_conferences,
     live_conferences,
 )
-from conferral.telephony.http_client import label_requests
+from conferral.telephony.http_client import gather, if_found, label_requests, list_page, read_with_retry, send, text_of
 from conferral.telephony.parameters import is_label, parse_participant
-from conferral.telephony.rest_requests import gather, if_found, list_page, read_with_retry, text_of
 
 #: SID of a conference, and its participants.
 _Conference = tuple[str, tuple[ParticipantSeen, ...]]
@@ -203,12 +203,11 @@ class TwilioQueries:
 
     async def calls_placed_since(self, to: str, caller_id: str, since_ms: int) -> list[CallInstance]:
         """Return REST calls to an address since a time (Unix ms), newest first."""
-        return _placed_since(await self._calls_to(to, caller_id), _utc(since_ms) - SEARCH_SLACK)
-
-    async def _calls_to(self, to: str, caller_id: str) -> list[CallInstance]:
-        """Return an address's latest calls from this number, newest first."""
         shown = caller_id or self._own_number
-        return await list_page(partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX))
+        page = partial(self._client.calls.page_async, to=to, from_=shown, page_size=SEARCH_RESULTS_MAX)
+        earliest = datetime.fromtimestamp(since_ms / 1000, UTC) - SEARCH_SLACK
+        calls = await list_page(page)
+        return [call for call in calls if call.direction == "outbound-api" and _created_at(call) >= earliest]
 
     async def _read_call(self, call_sid: str) -> CallSeen:
         """Return one call; `completed` if Twilio no longer knows it."""
@@ -310,15 +309,28 @@ def _child_seen(child: CallInstance, parent_call_sid: str) -> CallSeen:
     )
 
 
-def _placed_since(calls: Iterable[CallInstance], earliest: datetime) -> list[CallInstance]:
-    return [call for call in calls if call.direction == "outbound-api" and _created_at(call) >= earliest]
-
-
-def _utc(unix_ms: int) -> datetime:
-    return datetime.fromtimestamp(unix_ms / 1000, UTC)
-
-
 def _created_at(call: CallInstance) -> datetime:
     """Return when a call was created, or the minimum if Twilio's date is bad."""
     created = call.date_created  # the library has None or text for a bad date
     return created if isinstance(created, datetime) else datetime.min.replace(tzinfo=UTC)
+
+
+async def twilio_now_ms(clock: RemoteClock, client: Client, account_sid: str) -> int:
+    """Return Twilio's time, Unix milliseconds, up to a second late.
+
+    Without any answer yet, ask for the account. That needs the auth token: a standard API key may not read it. Raises
+    only `ProviderError`, and never `OutcomeUnknownError`: the question can be repeated. Source: Twilio docs, API keys.
+    """
+    if (now_ms := clock.now_ms()) is not None:
+        return now_ms
+    refusal: ProviderRefusedError | None = None
+    with label_requests("account"):
+        try:
+            await send(client.api.v2010.accounts(account_sid).fetch_async())
+        except ProviderRefusedError as error:
+            refusal = error  # its date counts as well
+        except OutcomeUnknownError:
+            raise ProviderUnreachableError from None
+    if (now_ms := clock.now_ms()) is not None:
+        return now_ms
+    raise refusal or ProviderUnreachableError

@@ -27,10 +27,6 @@ from conferral.telephony.callback_urls import (
 )
 from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
 
-#: Longest TwiML that a REST update accepts inline. Source: Twilio docs, Call resource, `Twiml`.
-INLINE_LENGTH_MAX = 4000
-#: Longest id or label, and longest conference name (characters).
-_ID_LENGTH_MAX, _CONFERENCE_LENGTH_MAX = 64, 128
 #: Events requested of every call. Source: Twilio docs, Call resource, `StatusCallbackEvent`.
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 
@@ -44,8 +40,8 @@ _SILENCE_S = 10
 _RETRY_AFTER_S = 1
 
 
-class PromptBuilder:
-    """Builds documents that speak, play, ask for a key, or wait.
+class TwimlBuilder:
+    """Builds documents that speak, ask for a key, wait, or connect calls.
 
     `brief` is the operator's text; `recall_reason`, such as `busy`, says why an agent is recalled. Both may be empty.
     `gate` and `wait` are the request that a document answers; its last verb makes the next one.
@@ -118,7 +114,7 @@ class PromptBuilder:
         """Say the greeting, if any, to a party that waits; wait audio follows."""
         response = VoiceResponse()
         if text:
-            self._say(response, _INVALID_XML.sub(" ", text))
+            self._say(response, text)
         response.redirect(self._urls.of(wait.after_greeting()), method="POST")
         return str(response)
 
@@ -126,7 +122,7 @@ class PromptBuilder:
         """Say an announcement; if empty, pause: Twilio rejects empty documents."""
         response = VoiceResponse()
         if text:
-            self._say(response, _INVALID_XML.sub(" ", text))
+            self._say(response, text)
         else:
             response.pause(length=1)
         return str(response)
@@ -157,14 +153,10 @@ class PromptBuilder:
         if recall_reason:
             self._say(verbs, sentence_in(recall_phrase(recall_reason), self._language))
         if brief:
-            self._say(verbs, _INVALID_XML.sub(" ", brief))
+            self._say(verbs, brief)
 
     def _say(self, verbs: VoiceResponse | Gather, text: str) -> None:
-        verbs.say(text, language=self._language, voice=self._voice)
-
-
-class TwimlBuilder(PromptBuilder):
-    """Builds those documents, and the ones that connect calls."""
+        verbs.say(_INVALID_XML.sub(" ", text), language=self._language, voice=self._voice)
 
     def bridge_to_agent(
         self,
@@ -296,20 +288,6 @@ class TwimlBuilder(PromptBuilder):
             attempt=effect.attempt,
             wait_audio=effect.wait_audio,
             attributes=effect.attributes,
-        )
-
-    def longest_inline_join(self, attributes: ConferenceAttributes) -> str:
-        """Return the longest TwiML ever sent inline with these attributes."""
-        longest, conference = "x" * _ID_LENGTH_MAX, "x" * _CONFERENCE_LENGTH_MAX
-        return self.join_conference(
-            longest,
-            longest,
-            label=longest,
-            conference=conference,
-            conference_name=conference,
-            attempt=9,
-            wait_audio="ringback",
-            attributes=attributes,
         )
 
     def _add_callee(self, dial: Dial, address: Address, callback: CallCallback) -> None:

@@ -247,11 +247,9 @@ def test_single_worker_is_warned_of(checked, redis, alive):
     assert lines["workers"]["fix"].startswith("start a second worker")
 
 
-@pytest.mark.parametrize("silent_ms", [4_000, 100])
-def test_partitions_of_a_dead_worker_are_held_by_none(checked, redis, alive, silent_ms):
-    """It renews nothing any more, and its heartbeats have stopped, or not."""
+def test_partitions_of_a_dead_worker_are_held_by_none(checked, redis, alive):
     now_ms = int(time.time() * 1000)
-    redis.zadd(KEYS.workers, {"host-2-def": now_ms - silent_ms})
+    redis.zadd(KEYS.workers, {"host-2-def": now_ms - 4_000})
     own(redis, "host-2-def", now_ms - 4_000, 3)
 
     _, lines = checked()
@@ -259,8 +257,7 @@ def test_partitions_of_a_dead_worker_are_held_by_none(checked, redis, alive, sil
     assert (lines["workers"]["status"], lines["partitions"]["status"]) == ("warn", "warn")
     found = lines["workers"]["found"]
     assert f"2 running: host-1-abc (partitions: {KEYS.partitions - 1}" in found
-    assert "; not running: host-2-def (partitions: 1" in found
-    assert silent_ms == 100 or "partitions: 1, last heard from " in found
+    assert found.endswith("; not running: host-2-def")
     assert lines["partitions"]["found"] == "no running worker holds: 3"
 
 

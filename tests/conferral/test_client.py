@@ -17,7 +17,7 @@ from conferral import (
     StoreUnreachableError,
     UnknownSession,
 )
-from conferral.client.commands import SUBMISSION
+from conferral.client.client import SUBMISSION
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase, State
 from conferral.storage.commands.command_descriptions import own_fields

@@ -10,7 +10,7 @@ from conferral.demo import characters
 from conferral.demo.environment import DemoEnvironment
 from conferral.demo.scenario import ScenarioRunner
 from conferral.demo.stories import STORIES
-from conferral.errors import CommandNotDoneError
+from conferral.operations.errors import CommandNotDoneError
 from conferral.operations.session_queries import SessionQueries
 from tests.support.local_system import LocalSystem
 

@@ -168,7 +168,7 @@ class TwilioStates:
             self.legs.append(legs)
             self.dialed_twice.append(_dialed_twice(state))
             names = {sid: one.name for sid, one in state.conferences.items() if one.status != "completed"}
-            self.accounts.append(AccountSnapshot(calls=frozenset(state.live_calls), conferences=names))
+            self.accounts.append(AccountSnapshot(calls=set(state.live_calls), conferences=names))
             first = state.timers.first()
             is_due = first is not None and first[0] - NOW_S <= NEVER_S
             self.due_ms.append(max(0, round((first[0] - NOW_S) * 1000)) if first is not None and is_due else None)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from conferral.operations.command_submission import CommandSubmitter
-from conferral.operations.errors import CommandIdConflict, SessionExists, UnknownSession
+from conferral.operations.errors import CommandIdConflict, UnknownSession
 from conferral.operations.session_queries import SessionQueries
 from tests.webhooks.api.api_helpers import CALLER, KEYS, published, put, report_status, session, take_up
 
@@ -68,7 +68,7 @@ async def test_session_is_checked_only_on_request(giver, store):
 
     with pytest.raises(UnknownSession, match=r"^no call CA9 found$"):
         await giver.submit(nobodys, check_session=True)
-    with pytest.raises(SessionExists, match="this id is already in use; leave it out"):
+    with pytest.raises(CommandIdConflict, match="this id is already in use; leave it out"):
         await giver.submit({**CALL, "session": CALLER}, check_session=True)
     assert await store.keys("*command*") == []
 

@@ -116,10 +116,3 @@ async def test_unknown_session_is_reported_without_the_phone_number(reader, redi
         with pytest.raises(UnknownSession) as unknown:
             await reader.find(named)
         assert str(unknown.value) == f"no call {reported} found"
-
-
-@pytest.mark.redis
-async def test_start_of_an_id_that_is_too_short_is_reported_with_the_shortest_length(reader, redis):
-    put(redis, make_session())
-    with pytest.raises(UnknownSession, match=r"^no call CA found: the start of an id needs at least 4 characters$"):
-        await reader.find("CA")

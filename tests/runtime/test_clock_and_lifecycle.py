@@ -78,16 +78,6 @@ def test_answer_that_was_long_in_coming_is_no_step(clock, store_clock):
     assert store_clock.offset_ms == 0
 
 
-def test_time_begins_ahead_of_redis_where_the_holder_before_was(clock):
-    store_clock = StoreClock(clock, offset_ms=3_600_000)
-    store_clock.observe(5_000_000)
-    assert store_clock.now_ms() == 8_600_000
-    assert store_clock.offset_ms == 3_600_000
-    clock.monotonic += 1.0
-    store_clock.observe(5_001_000)
-    assert store_clock.now_ms() == 8_601_000
-
-
 def test_system_clock_counts_the_time_asleep_where_there_is_a_clock_that_does():
     if hasattr(time, "CLOCK_BOOTTIME"):
         before_s = time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -5,8 +5,8 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
+from conferral.runtime.log import count_outages, log_unreachable
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import count_outages, log_unreachable
 from tests.simulation.virtual_loop import in_virtual_time
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import WorkerCluster, cluster_of_one

@@ -19,7 +19,6 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.storage.connection.client import make_client
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.keys import Keys
 from conferral.webhooks.api.app import CONCURRENT_MAX, add_api
 from tests.support.command_line import CommandLine
 from tests.support.local_system import LocalSystem
@@ -73,7 +72,6 @@ async def test_commands_of_operators_work_on_a_cluster(system) -> None:
         found = {one["name"]: (one["status"], one["found"]) for one in await answered("check")}
         assert found["cluster"] == ("ok", "3 primaries with 3 replicas")
         assert found["coverage"] == ("ok", "cluster-require-full-coverage no")
-        assert found["shares"] == ("ok", "64 partitions, 22/21/21 per node")
         assert found["persistence"] == ("warn", "appendfsync no: a power failure loses about 30 s")
         assert found["scripts"][0] == "ok", found
 
@@ -98,7 +96,7 @@ async def test_check_reports_node_failures_that_calls_would_not_survive(system, 
     try:
         lines = await until_known(system.redis_url)
         assert lines["cluster"].found == f"1 of 3 primaries have no replica: 127.0.0.1:{primary.port}"
-        assert lines["coverage"].status == lines["shares"].status == "warn"
+        assert lines["coverage"].status == "warn"
     finally:
         replica.start()
         await client.config_set("cluster-require-full-coverage", "no", target_nodes=client.PRIMARIES)
@@ -112,7 +110,7 @@ async def until_known(url: str) -> dict[str, CheckResult]:
             async with make_client(url) as client:
                 assert isinstance(client, ClusterClient)
                 await client.initialize()
-                lines = {line.name: line for line in await check_cluster(client, Keys("other", 16))}
+                lines = {line.name: line for line in await check_cluster(client)}
                 if "no replica" in lines["cluster"].found:
                     return lines
             await asyncio.sleep(0.1)

@@ -27,8 +27,6 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 async def http(twilio: ScriptedTwilio, metrics: Metrics) -> AsyncIterator[PooledHttpClient]:
-    client = PooledHttpClient(
-        api_url=twilio.url, clock=SystemClock(), metrics=metrics, total_timeout_s=5, requests_max=2
-    )
+    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, total_timeout_s=5)
     yield client
     await client.close()

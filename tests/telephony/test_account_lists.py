@@ -275,7 +275,7 @@ async def test_answer_of_another_shape_shows_nothing_and_nothing_counts_as_missi
         except OutcomeUnknownError:
             return
     assert "unexpected_error" not in [line["event"] for line in lines], "odd answers are a known fault, no mistake"
-    assert account.calls == frozenset()
+    assert account.calls == set()
     assert account.has_all_calls is (calls == "{}")
 
 

@@ -30,10 +30,10 @@ def test_announcement_is_identified_by_its_url(url, command, played):
         ("", ""),
         ("HTTP error 11200 at wait", "HTTP error 11200 at wait"),
         ("could not fetch https://u:p@example.com/a.wav", "could not fetch \u2026"),
-        ("call to +1 (415) 555-0123 failed", "call to \u2026 failed"),
+        ("call to +1 (415) 555-0123 failed", "call to +\u202623 failed"),
         ("a\nb\x00", "a\u2026b\u2026"),
         ("x" * 999, "x" * 200),
-        ("x" * 194 + " +14155550123 failed", "x" * 194 + " \u2026 fai"),
+        ("x" * 194 + " +14155550123 failed", "x" * 194 + " +\u202623 "),
     ],
 )
 def test_why_an_announcement_failed_is_kept_without_what_must_not_be_shown(expected, kept):

@@ -47,6 +47,7 @@ from conferral.telephony.callback_urls import (
     DialKind,
     Gate,
 )
+from conferral.telephony.directory import InboundRoute
 from tests.support.each import each
 
 BODIES = Path(__file__).parent / "bodies"
@@ -84,8 +85,12 @@ def client_call(form):
     return client_call_received(form, session_id=session_id_of(form), customer_address="+14155550177")
 
 
+def call_to_bob(form):
+    return call_received(form, InboundRoute(("client:bob",)), SessionMode.BRIDGE)
+
+
 def test_a_call_that_arrives_is_a_session_of_its_own():
-    event = call_received(fields("call_arrives"), "+14155550123")
+    event = call_received(fields("call_arrives"), InboundRoute(("+14155550123",)), SessionMode.BRIDGE)
 
     assert event == CallReceived(
         session_id=CALLER, token="call_received:", call_sid=CALLER, customer_address="+14155550199",
@@ -96,10 +101,8 @@ def test_a_call_that_arrives_is_a_session_of_its_own():
 def test_waiting_conference_call_event_carries_attributes_and_other_agents():
     attributes = ConferenceAttributes(beep="onEnter", after_url="https://example.com/survey")
 
-    event = call_received(
-        fields("call_arrives"), "client:bob", mode=SessionMode.CONFERENCE,
-        other_agents=("client:carol", "+14155550123"), attributes=attributes,
-    )  # fmt: skip
+    route = InboundRoute(("client:bob", "client:carol", "+14155550123"), attributes=attributes)
+    event = call_received(fields("call_arrives"), route, SessionMode.CONFERENCE)
 
     assert (event.mode, event.agent_address, event.other_agents, event.attributes) == (
         "conference", "client:bob", ("client:carol", "+14155550123"), attributes,
@@ -125,7 +128,7 @@ def test_a_call_came_in_or_was_placed(direction, expected):
 
 @each("token, is_kept", [("a" * 4096, True), *((odd, False) for odd in (None, "", "a\nb", "\u00e9", "a" * 4097))])
 def test_a_call_token_that_none_of_twilios_can_be_is_left_behind(token, is_kept):
-    kept = call_received(fields("call_arrives", CallToken=token), "client:bob").call_token
+    kept = call_to_bob(fields("call_arrives", CallToken=token)).call_token
 
     assert kept == (token if is_kept else "")
 
@@ -135,7 +138,7 @@ def test_a_call_token_that_none_of_twilios_can_be_is_left_behind(token, is_kept)
     [("call_from_browser_arrives", "client:alice"), ("call_with_withheld_number_arrives", "anonymous")],
 )
 def test_a_caller_need_not_have_a_number(moment, customer):
-    assert call_received(fields(moment), "client:bob").customer_address == customer
+    assert call_to_bob(fields(moment)).customer_address == customer
 
 
 def test_ringing_agent_event_has_party_sequence_and_time():
@@ -348,7 +351,7 @@ def test_a_malformed_callback_names_the_field_and_not_its_value(read, moment, ch
 
 @given(st.dictionaries(st.sampled_from(sorted(FIELDS_READ)), st.text()))
 def test_no_form_raises_anything_but_our_error(form):
-    for read in (progressed, conference, lambda given: call_received(given, "client:bob"), status,
+    for read in (progressed, conference, call_to_bob, status,
                  lambda given: gate_reached(given, GATE), recording, client_call):  # fmt: skip
         try:
             event = read(form)
@@ -374,7 +377,7 @@ def test_the_list_of_fields_read_is_complete():
     for body in BODIES.glob("*.txt"):
         for read in (
             progressed, conference, status, callback_events.error_url_of,
-            lambda form: call_received(form, "client:bob"), lambda form: digits_of(form, GATE),
+            call_to_bob, lambda form: digits_of(form, GATE),
             lambda form: gate_reached(form, GATE), lambda form: gate_decided(form, GATE, GateDecision.TAKEN),
             lambda form: dial_ended(form, DialAction(CALLER, "customer", DialKind.BRIDGE)), recording, client_call,
             callback_events.sip_domain_sid_of, callback_events.sip_domain_of,

@@ -16,7 +16,6 @@ from conferral.telephony.callback_urls import (
     DialKind,
     Gate,
     Wait,
-    parse_call,
     parse_request_number,
     parse_session,
 )
@@ -55,7 +54,7 @@ def gates(draw):
 #: What is written into our URLs, with how each is read back.
 WRITTEN = {
     DialAction.parse: actions(),
-    parse_call: st.builds(CallCallback, IDS, IDS, st.just("") | IDS, st.integers(0, 99), st.booleans()),
+    CallCallback.parse: st.builds(CallCallback, IDS, IDS, st.just("") | IDS, st.integers(0, 99), st.booleans()),
     Gate.parse: gates(),
     Wait.parse: st.builds(Wait, IDS, IDS, st.sampled_from([WaitAudio.RINGBACK, WaitAudio.MUSIC]), st.booleans()),
     Announcement.parse: st.builds(Announcement, IDS, IDS),
@@ -147,9 +146,9 @@ def test_no_query_raises_anything_but_our_error(parse, query):
         (DialAction.parse, "session=a&party=customer&dial=bridge&agent=100&v=1", "agent"),
         (DialAction.parse, "session=a&party=customer&dial=bridge&agent=-1&v=1", "agent"),
         (DialAction.parse, "session=a&session=b&party=customer&dial=bridge&v=1", "query"),
-        (parse_call, "session=a&party=agent&dial=&v=1", "dial"),
-        (parse_call, "session=a&party=agent&dial={d}&v=1", "dial"),
-        (parse_call, "session=a&party=agent&agent=x&v=1", "agent"),
+        (CallCallback.parse, "session=a&party=agent&dial=&v=1", "dial"),
+        (CallCallback.parse, "session=a&party=agent&dial={d}&v=1", "dial"),
+        (CallCallback.parse, "session=a&party=agent&agent=x&v=1", "agent"),
         (Gate.parse, "dial=d&v=1", "session"),
         (Gate.parse, "session=a&v=1", "dial"),
         (Gate.parse, "session=a&dial=d%0A&v=1", "dial"),

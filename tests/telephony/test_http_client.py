@@ -130,7 +130,7 @@ async def test_client_from_settings_goes_to_the_configured_url(
     await calls_over(client).perform(HANG_UP)
     await client.close()
 
-    assert given["timeout"] == aiohttp.ClientTimeout(total=10, connect=3, sock_connect=3, sock_read=10)
+    assert given["timeout"] == aiohttp.ClientTimeout(total=10, connect=3, sock_connect=3)
     assert (given["limit"], given["keepalive_timeout"]) == (96, 15)
     assert len(twilio.requests) == 1
 
@@ -153,7 +153,10 @@ async def test_request_that_may_go_no_more_when_it_has_its_connection_is_not_sen
     assert [(answer.status, answer.code, answer.retry_after_s) for answer in reported] == [(200, 0, 0.0)] * 2
 
 
-async def test_requests_at_the_same_time_are_bounded(twilio: ScriptedTwilio, http: PooledHttpClient) -> None:
+async def test_requests_at_the_same_time_are_bounded(
+    twilio: ScriptedTwilio, http: PooledHttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "REQUESTS_MAX", 2)
     gate = asyncio.Event()
     two_are_in = asyncio.Event()
 
@@ -226,10 +229,8 @@ async def test_each_transport_error_is_one_request_and_one_provider_error(
     assert metrics.registry.get_sample_value("conferral_rest_request_seconds_count", counted) == 1
 
 
-async def test_failures_are_counted_by_cause_with_a_limited_number_of_labels(
-    twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics
-) -> None:
-    codes = (9_999, 100_000, 10_000, 99_999, *range(21_000, 21_043), 21_043, 21_044, 10_000)
+async def test_failures_are_counted_by_cause(twilio: ScriptedTwilio, http: PooledHttpClient, metrics: Metrics) -> None:
+    codes = (9_999, 100_000, 10_000, 99_999, 10_000)
     made_up = [answered(400, {"code": code, "message": "", "status": 400}) for code in codes]
     script = [answered(400, ERROR_21220), answered(503, b""), cut, answered(300, b""), *made_up]
     successes = [answered(200, {"sid": "CA1"}), answered(299, {"sid": "CA1"})]
@@ -242,10 +243,9 @@ async def test_failures_are_counted_by_cause_with_a_limited_number_of_labels(
 
     (family,) = metrics.rest_failures.collect()
     counted = {one.labels["code"]: one.value for one in family.samples if one.name.endswith("_total")}
-    # Codes that are none of Twilio's go by the status; after fifty labels, new ones are one too many.
+    # Codes that are none of Twilio's go by the status.
     assert counted == {
         "21220": 1, "http-503": 1, "no-answer": 1, "http-300": 1, "http-400": 2, "10000": 2, "99999": 1,
-        **{str(code): 1 for code in range(21_000, 21_043)}, "other": 2,
     }  # fmt: skip
 
 
@@ -284,17 +284,13 @@ async def trickling(writer: asyncio.StreamWriter) -> None:
 
 
 @pytest.mark.parametrize(
-    "reply, method, deadline",
-    [
-        pytest.param(silent, "POST", {"read_timeout_s": 0.02}, id="silence"),
-        pytest.param(trickling, "GET", {"total_timeout_s": 0.05}, id="trickle"),
-    ],
+    "reply, method", [pytest.param(silent, "POST", id="silence"), pytest.param(trickling, "GET", id="trickle")]
 )
 async def test_silence_or_a_trickle_ends_at_its_deadline_with_an_unknown_outcome(
-    twilio: ScriptedTwilio, metrics: Metrics, reply: Reply, method: str, deadline: dict[str, float]
+    twilio: ScriptedTwilio, metrics: Metrics, reply: Reply, method: str
 ) -> None:
     twilio.script = [reply]
-    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, **deadline)
+    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, total_timeout_s=0.05)
 
     with pytest.raises(OutcomeUnknownError):
         await client.request(method, URI)
@@ -314,7 +310,10 @@ async def test_body_is_read_up_to_its_greatest_size(
         await http.request("GET", URI)
 
 
-async def test_cancelled_request_is_cancelled_and_frees_its_slot(twilio: ScriptedTwilio, metrics: Metrics) -> None:
+async def test_cancelled_request_is_cancelled_and_frees_its_connection(
+    twilio: ScriptedTwilio, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "REQUESTS_MAX", 1)
     arrived = asyncio.Event()
 
     async def silent(_writer: asyncio.StreamWriter) -> None:
@@ -322,7 +321,7 @@ async def test_cancelled_request_is_cancelled_and_frees_its_slot(twilio: Scripte
         await asyncio.Event().wait()
 
     twilio.script = [silent, answered(200, {"sid": "CA1"})]
-    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics, requests_max=1)
+    client = PooledHttpClient(api_url=twilio.url, clock=SystemClock(), metrics=metrics)
     request = asyncio.create_task(client.request("POST", URI))
     await arrived.wait()
 

@@ -10,7 +10,6 @@ from conferral.runtime.errors import ProviderGoneError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import AccountListReader
-from conferral.telephony.lost_conferences import LostConferences
 from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, page
 
 CONFERENCE_SID, NAME, AGENT_CALL = "CF" + "3" * 32, "CA" + "1" * 32, "CA" + "2" * 32
@@ -30,16 +29,16 @@ ANSWERS: dict[str, Answer] = {
 }
 
 
-def finder(**changes: Any) -> tuple[LostConferences, ScriptedHttp]:
+def finder(**changes: Any) -> tuple[AccountListReader, ScriptedHttp]:
     http = ScriptedHttp(ANSWERS | {f"GET {name}": answer for name, answer in changes.items()})
     client = Client(username=ACCOUNT, password="token", account_sid=ACCOUNT, http_client=http)
-    lists = AccountListReader(client, rng=random.Random(1), metrics=Metrics())
-    return LostConferences(client, lists, lambda: [NUMBER]), http
+    reader = AccountListReader(client, own_numbers=lambda: [NUMBER], rng=random.Random(1), metrics=Metrics())
+    return reader, http
 
 
 async def test_conference_is_shown_with_addresses() -> None:
     conferences, http = finder()
-    found = await conferences.by_sid(CONFERENCE_SID)
+    found = await conferences.lost_conference(CONFERENCE_SID)
     assert http.labels == {"lost_session"}
     assert found is not None
     assert (found.conference_sid, found.name, found.has_started) == (CONFERENCE_SID, NAME, True)
@@ -53,7 +52,7 @@ async def test_conference_is_shown_with_addresses() -> None:
     (AGENT_CALL, [("+14155550123", True), ("", False)]), (NAME, [("", False), ("client:b", True)]),
 ])  # fmt: skip
 async def test_call_that_is_gone_is_shown_without_an_address(gone: str, shown: list[tuple[str, bool]]) -> None:
-    found = await finder(**{f"Calls/{gone}": GONE})[0].by_sid(CONFERENCE_SID)
+    found = await finder(**{f"Calls/{gone}": GONE})[0].lost_conference(CONFERENCE_SID)
     assert found is not None
     assert [(one.address, one.came_in) for one in found.participants] == shown
 
@@ -62,7 +61,7 @@ async def test_only_21_of_many_calls_are_read() -> None:
     crowd = page("participants", *({"call_sid": f"CA{number}", "status": "connected"} for number in range(23)))
     calls = {f"Calls/CA{number}": call(f"CA{number}", "in-progress", "client:a") for number in range(23)}
     reader, http = finder(**{f"Conferences/{CONFERENCE_SID}/Participants": crowd}, **calls)
-    found = await reader.by_sid(CONFERENCE_SID)
+    found = await reader.lost_conference(CONFERENCE_SID)
     assert found is not None
     assert [one.address for one in found.participants] == ["client:a"] * 21 + [""] * 2
     assert http.requests[1] == (f"GET Conferences/{CONFERENCE_SID}/Participants", {"PageSize": 1000})
@@ -73,7 +72,7 @@ async def test_only_21_of_many_calls_are_read() -> None:
 )
 async def test_conference_that_is_over_is_none(answer: Answer) -> None:
     reader, http = finder(**{f"Conferences/{CONFERENCE_SID}": answer})
-    assert await reader.by_sid(CONFERENCE_SID) is None
+    assert await reader.lost_conference(CONFERENCE_SID) is None
     assert len(http.requests) == 1
 
 
@@ -81,7 +80,7 @@ async def test_live_conference_is_chosen_among_several_of_one_name() -> None:
     over = CONFERENCE | {"sid": "CF" + "4" * 32, "status": "completed"}
     waiting = CONFERENCE | {"status": "init"}
     reader, http = finder(Conferences=page("conferences", over, waiting, over))
-    found = await reader.by_name(NAME)
+    found = await reader.lost_conference_named(NAME)
     assert found is not None
     assert (found.conference_sid, found.has_started) == (CONFERENCE_SID, False)
     asked = [fields for name, fields in http.requests if name == "GET Conferences"]

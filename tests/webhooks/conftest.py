@@ -6,7 +6,7 @@ import structlog
 from aiohttp.test_utils import TestClient, TestServer
 from structlog.testing import capture_logs
 
-from conferral.runtime import outage
+from conferral.runtime import log
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.webhooks import app
@@ -32,7 +32,7 @@ def metrics():
 def fresh_logs(monkeypatch):
     """Loggers of this test alone: one that was used once keeps the configuration that it was used under."""
     webhooks = [module for name, module in sys.modules.items() if name.startswith("conferral.webhooks.")]
-    for module in (outage, *webhooks):
+    for module in (log, *webhooks):
         if hasattr(module, "log"):
             monkeypatch.setattr(module, "log", structlog.get_logger())
 

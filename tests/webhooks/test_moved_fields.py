@@ -15,7 +15,7 @@ from conferral.telephony.callback_urls import (
     UrlFields,
     Wait,
 )
-from conferral.webhooks.rescue import VOICE_URL_PATHS
+from conferral.webhooks.app import VOICE_URL_PATHS
 from tests.support.each import each
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, DIAL, PUBLIC_URL, facts, fields, post, signed
 

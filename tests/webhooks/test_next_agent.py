@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.telephony.callback_urls import parse_call
+from conferral.telephony.callback_urls import CallCallback
 from conferral.webhooks import responses
 from tests.webhooks.documents import action_of, dial_of, follow, next_url, rung, said, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, DIAL_ACTION, facts, fields, post
@@ -32,7 +32,7 @@ async def test_the_next_agent_rings_and_its_callbacks_say_which_it_is(client, in
     assert dial.get("answerOnBridge") == "true"
     assert (action.session_id, action.party, action.agent_number) == (CALLER, "customer", 1)
     assert action.dial.value == "bridge"
-    params = parse_call(urlsplit(dial.find("Client").get("statusCallback")).query)
+    params = CallCallback.parse(urlsplit(dial.find("Client").get("statusCallback")).query)
     assert (params.session_id, params.party, params.agent_number) == (CALLER, "agent", 1)
     assert [event.agent_number for event in ingest.events] == [0]
 

@@ -9,7 +9,6 @@ from types import FunctionType
 import pytest
 
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.telephony.callback_urls import parse_call, parse_session
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import (
@@ -92,12 +91,6 @@ def traced(on_call):
         gc.enable()
 
 
-def _forget_urls():
-    """Let URLs be parsed again."""
-    parse_call.cache_clear()
-    parse_session.cache_clear()
-
-
 def _divides(*_args, **_options):
     return 1 / 0
 
@@ -113,7 +106,6 @@ def _asks_none(*_args, **_options):
 @contextmanager
 def broken(functions, number):
     """Let every call of a function fail, with one of several errors."""
-    _forget_urls()
     codes = [function.__code__ for function in functions]
     for function in functions:
         function.__code__ = (_divides, _verifies, _asks_none)[number % 3].__code__
@@ -128,7 +120,6 @@ async def calls_of(client, ingest, case):
     """Each function that a request enters, in order."""
     target, form, ingest.facts = case
     seen = []
-    _forget_urls()
     with traced(seen.append):
         status, _ = await post(client, target, form)
     assert status in (200, 204)
@@ -239,7 +230,7 @@ async def test_an_error_before_the_call_is_known_bridges_it_by_its_own_fields(cl
     def fail(*_args, **_options):
         raise UnforeseenError
 
-    monkeypatch.setattr("conferral.webhooks.voice.call_received_event", fail)
+    monkeypatch.setattr("conferral.webhooks.voice.call_received", fail)
 
     status, document = await post(client, "/voice/inbound", fields("call_arrives"))
 

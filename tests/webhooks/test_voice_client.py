@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.statemachine.events import ClientCallReceived
-from conferral.telephony.callback_urls import Wait, parse_call
+from conferral.telephony.callback_urls import CallCallback, Wait
 from conferral.webhooks import responses
 from tests.support.each import each
 from tests.support.metric_values import value_of
@@ -194,7 +194,7 @@ async def test_callee_is_dialed_by_a_plain_dial_without_redis(
     assert (status, dial.find("Number").text, dial.get("callerId")) == (200, NUMBER, "+14155550100")
     # No one knows whether a session of the other name exists, so nothing about it is revealed.
     assert (action.session_id, action.party, action.dial.value) == (CALLER, "agent", "bridge")
-    params = parse_call(urlsplit(dial.find("Number").get("statusCallback")).query)
+    params = CallCallback.parse(urlsplit(dial.find("Number").get("statusCallback")).query)
     assert (params.session_id, params.party) == (CALLER, "customer")
     assert value_of(metrics.webhook_store_errors.labels("/voice/client")) == 1
     assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["store_unreachable"]

@@ -102,9 +102,10 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
 
     context: Any = SimpleNamespace(
         executor=executor, partition_store=None, session_ttl_s=60, on_committed=lambda _decisions: None,
-        core=core_of(None, Keys("test", 1), time, store_clock=StoreClock(time, offset_ms=AHEAD_MS)),
+        core=core_of(None, Keys("test", 1), time, store_clock=StoreClock(time)),
     )  # fmt: skip
-    context.core.store_clock.observe(START_MS)
+    for reading_ms in (START_MS + AHEAD_MS, START_MS):  # Redis's clock was set back
+        context.core.store_clock.observe(reading_ms)
     until_s = time.monotonic_s() + 60.0 if verifies else 0.0
     lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s)
     quarantine: Any = SimpleNamespace(submit_all=submit_all, dead_letter_unreadable=nothing)

@@ -12,9 +12,8 @@ from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
-from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
+from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.bearer import BearerAuthenticator
 from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, read_json_object

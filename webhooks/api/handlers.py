@@ -1,4 +1,4 @@
-"""Access tokens for browser softphones (Twilio Voice SDK)."""
+"""The control API's answers: sessions, commands, and access tokens."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +18,7 @@ from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries, is_party, takes_part
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus

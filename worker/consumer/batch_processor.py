@@ -10,7 +10,7 @@ import structlog
 from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import CallsRead, Command, Event
 from conferral.statemachine.session import AGENT, TARGET, Party, Session
 from conferral.statemachine.step import CommandReport, CommandStatus

@@ -14,8 +14,8 @@ import structlog
 from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
     AccountSwept,

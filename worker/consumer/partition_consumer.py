@@ -12,7 +12,7 @@ import structlog
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease, RolledBackError
 from conferral.storage.partition.partition_store import Entry

@@ -15,8 +15,8 @@ import orjson
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
-from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.effects import EFFECTS, ReadCalls
 from conferral.statemachine.events import EffectUnknown
 from conferral.storage.codecs import effect_codec

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from conferral.runtime.errors import StoreError
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 
 #: Pause after Redis was unreachable, seconds.
 PAUSE_S = 0.2

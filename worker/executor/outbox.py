@@ -8,7 +8,7 @@ import structlog
 
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import EffectSucceeded
 from conferral.storage.keys import Keys

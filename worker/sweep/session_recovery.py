@@ -14,10 +14,10 @@ from conferral.runtime.clock import until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import pause
-from conferral.runtime.outage import log_unreachable
+from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
 from conferral.statemachine.step import Outcome
-from conferral.telephony.lost_conferences import LostConference, LostConferences
+from conferral.telephony.account_lists import AccountListReader, LostConference
 from conferral.telephony.parameters import is_label
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.core import WorkerCore
@@ -49,7 +49,7 @@ class SessionRecovery:
     """Searches for the conferences of unknown sessions, one at a time."""
 
     def __init__(
-        self, core: WorkerCore, *, finder: LostConferences, store: SweepStore, session_of: Callable[[str], str]
+        self, core: WorkerCore, *, finder: AccountListReader, store: SweepStore, session_of: Callable[[str], str]
     ) -> None:
         self._finder = finder
         self._store = store
@@ -107,7 +107,7 @@ class SessionRecovery:
 
     async def _search(self, session_id: str, search: _Search) -> None:
         sid = search.conference_sid
-        found = await (self._finder.by_sid(sid) if sid else self._finder.by_name(session_id))
+        found = await (self._finder.lost_conference(sid) if sid else self._finder.lost_conference_named(session_id))
         if found is None or not _is_ours(found, session_id, self._session_of):
             return
         if is_opened_by_wait_request(found.participants, has_started=found.has_started):

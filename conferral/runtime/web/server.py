@@ -1,4 +1,4 @@
-"""HTTP servers: client timeouts, request logs, and shared results.
+"""HTTP servers: client timeouts, request logs, shared results, monitoring.
 
 aiohttp's own logger quotes lines that it can't parse, with tokens or phone numbers. Ours only counts them.
 """
@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.containment import ItemKind, log_unexpected
@@ -164,3 +165,35 @@ class SharedResult(Generic[T]):
     def _drop_error(self, task: asyncio.Task[T]) -> None:
         if task.cancelled() or task.exception() is not None:  # its callers have the error, or are gone
             self._stale_at_s = 0.0
+
+
+#: Returns lines about the process's state.
+Lines = Callable[[], Awaitable[list[str]]]
+
+
+def monitoring_handlers(metrics: Metrics, problems: Lines, warnings: Lines) -> dict[str, Handler]:
+    """Return the handlers of `/healthz`, `/readyz`, and `/metrics`, by path.
+
+    `problems` make the process unready; `warnings` are only shown. Anyone may poll as often as they like, so concurrent
+    requests share results; the caller shares those of `problems`.
+    """
+
+    async def render() -> bytes:
+        return metrics.exposition()
+
+    shared_metrics, shared_warnings = SharedResult(render), SharedResult(warnings)
+
+    async def alive(_request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")  # a restart would not fix Redis
+
+    async def ready(_request: web.Request) -> web.Response:
+        found = await problems()
+        body = {"ready": not found, "missing": found, "warnings": await shared_warnings()}
+        return web.json_response(body, status=503 if found else 200)
+
+    async def show_metrics(_request: web.Request) -> web.Response:
+        # Source: Prometheus docs, exposition formats.
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=await shared_metrics(), headers=headers)
+
+    return {"/healthz": alive, "/readyz": ready, "/metrics": show_metrics}

@@ -48,7 +48,7 @@ async def swept(sea: SweepHarness, fail: Any, patch: pytest.MonkeyPatch) -> tupl
 
 async def test_sweep_recovers_from_any_error_at_any_point(sea: SweepHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     await sea.store(sea.session("s1", "CA1"), sea.ended("over", "CA2", conference="CF2"))
-    sea.account.account = AccountSnapshot(calls=frozenset({"CA2"}), conferences={"CF3": "CA" + "0" * 32})
+    sea.account.account = AccountSnapshot(calls={"CA2"}, conferences={"CF3": "CA" + "0" * 32})
     sea.account.participants = {"CF3": []}
     errors: Iterator[tuple[str, Any]] = cycle(ANY_ERRORS.items())
     places = 0

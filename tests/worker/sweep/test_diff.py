@@ -9,7 +9,7 @@ from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, F
 
 QUIET_MS = 100_000
 SESSION = LiveSession("s1", updated_at_ms=QUIET_MS, conference_sid="CF1", calls={"CA1": QUIET_MS, "CA2": QUIET_MS})
-IN_ORDER = AccountSnapshot(calls=frozenset({"CA1", "CA2"}), conferences={"CF1": "s1"})
+IN_ORDER = AccountSnapshot(calls={"CA1", "CA2"}, conferences={"CF1": "s1"})
 
 
 def compared(account: AccountSnapshot, *sessions: LiveSession) -> AccountDiff:
@@ -34,8 +34,8 @@ def test_session_without_a_conference_and_without_calls_misses_nothing() -> None
 @pytest.mark.parametrize(
     "account, missing",
     [
-        (replace(IN_ORDER, calls=frozenset({"CA2"})), (Difference.CALL_MISSING, "CA1")),
-        (replace(IN_ORDER, calls=frozenset({"CA1"})), (Difference.CALL_MISSING, "CA2")),
+        (replace(IN_ORDER, calls={"CA2"}), (Difference.CALL_MISSING, "CA1")),
+        (replace(IN_ORDER, calls={"CA1"}), (Difference.CALL_MISSING, "CA2")),
         (replace(IN_ORDER, conferences={"CF2": "s1"}), (Difference.CONFERENCE_MISSING, "CF1")),
         (AccountSnapshot(), (Difference.CALL_MISSING, "CA1")),
     ],
@@ -53,14 +53,14 @@ def test_conference_of_one_is_not_missing_because_no_list_need_show_it_before_it
 
 def test_answered_call_still_ringing_in_the_session_is_reported() -> None:
     rings = replace(SESSION, conference_sid="", ringing_sids=("CA2",))
-    both = frozenset({"CA1", "CA2"})
-    assert compared(AccountSnapshot(both, answered=frozenset({"CA1"})), rings).findings == []
+    both = {"CA1", "CA2"}
+    assert compared(AccountSnapshot(both, answered={"CA1"}), rings).findings == []
     found = compared(AccountSnapshot(both, answered=both), rings).findings
     assert found == [Finding(Difference.CALL_ANSWERED, "s1", "CA2")]
 
 
 def test_call_that_has_just_begun_is_not_missing_but_is_known() -> None:
-    account = AccountSnapshot(calls=frozenset({"CA1", "CA9"}), conferences={"CF1": "s1"})
+    account = AccountSnapshot(calls={"CA1", "CA9"}, conferences={"CF1": "s1"})
 
     comparison = compared(account, replace(SESSION, calls={"CA1": QUIET_MS, "CA2": QUIET_MS + 1}))
 
@@ -74,7 +74,7 @@ def test_new_call_does_not_hide_one_that_is_missing() -> None:
 
 
 def test_missing_call_is_reported_although_the_session_has_just_changed() -> None:
-    account = replace(IN_ORDER, calls=frozenset({"CA1"}))
+    account = replace(IN_ORDER, calls={"CA1"})
     comparison = compared(account, replace(SESSION, updated_at_ms=QUIET_MS + 1))
     assert comparison.findings == [Finding(Difference.CALL_MISSING, "s1", "CA2")]
 
@@ -85,7 +85,7 @@ def test_conference_of_a_session_that_has_just_changed_is_not_missing() -> None:
 
 
 def test_answer_is_reported_although_the_session_has_just_changed() -> None:
-    account = replace(IN_ORDER, answered=frozenset({"CA1", "CA2"}))
+    account = replace(IN_ORDER, answered={"CA1", "CA2"})
     comparison = compared(account, replace(SESSION, updated_at_ms=QUIET_MS + 1, ringing_sids=("CA2",)))
     assert [finding.sid for finding in comparison.findings] == ["CA2"]
 

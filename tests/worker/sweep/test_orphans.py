@@ -34,7 +34,7 @@ async def adopted(sea: SweepHarness) -> list[ConferenceFound]:
 
 async def test_conference_of_ours_is_adopted_once_it_is_older_than_an_interval(sea: SweepHarness) -> None:
     young = {"CF1": NOW_MS - 49}
-    account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN, created_at_ms=young)
+    account = AccountSnapshot({NAME}, conferences={"CF1": NAME}, own_calls=OWN, created_at_ms=young)
     sea.account.account = account
     sea.account.participants = {"CF1": [CUSTOMER]}
     await sea.sweep()
@@ -52,16 +52,16 @@ async def test_conference_of_ours_is_adopted_once_it_is_older_than_an_interval(s
 
 
 async def test_caller_who_waits_for_the_first_agent_is_left_to_the_wait_request(sea: SweepHarness) -> None:
-    account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    account = AccountSnapshot({NAME}, conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER]}
-    sea.account.account = replace(account, waiting=frozenset({"CF1"}))
+    sea.account.account = replace(account, waiting={"CF1"})
     await sea.sweep()
     assert await adopted(sea) == []
 
 
 async def test_unknown_bridge_at_our_number_is_left_alone(sea: SweepHarness) -> None:
     """Nothing shows that our webhooks answered it: another program may use the same number."""
-    sea.account.account = AccountSnapshot(frozenset({NAME, STRANGER.call_sid}), own_calls=OWN)
+    sea.account.account = AccountSnapshot({NAME, STRANGER.call_sid}, own_calls=OWN)
     await sea.sweep(sweeps=2)
     assert await sea.reported() == set()
     assert await adopted(sea) == []
@@ -70,7 +70,7 @@ async def test_unknown_bridge_at_our_number_is_left_alone(sea: SweepHarness) -> 
 async def test_conference_of_a_chosen_id_is_adopted_by_the_name_that_we_made(sea: SweepHarness) -> None:
     name = NAMES.make("order-7", NAME)
     forged = "order-8-" + name.rpartition("-")[2]
-    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": name, "CF2": forged}, own_calls=OWN)
+    sea.account.account = AccountSnapshot({NAME}, conferences={"CF1": name, "CF2": forged}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER], "CF2": [CUSTOMER]}
     await sea.sweep(sweeps=2)
 
@@ -82,7 +82,7 @@ async def test_conference_of_a_chosen_id_is_adopted_by_the_name_that_we_made(sea
 async def test_conference_of_a_known_session_is_not_queried(sea: SweepHarness, record: str) -> None:
     make = sea.session if record == "live" else sea.ended
     await sea.store(make(NAME, "CA" + "8" * 32))
-    sea.account.account = AccountSnapshot(frozenset({"CA" + "8" * 32}), conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.account = AccountSnapshot({"CA" + "8" * 32}, conferences={"CF1": NAME}, own_calls=OWN)
     await sea.sweep(sweeps=2)
     assert sea.account.asked == []
     assert await adopted(sea) == []
@@ -108,7 +108,7 @@ async def test_orphan_checks_per_sweep_are_limited(sea: SweepHarness, monkeypatc
 async def test_partition_that_no_one_serves_is_left_out_of_the_orphan_check(sea: SweepHarness) -> None:
     for number in range(PARTITIONS):
         await sea.client.xadd(sea.keys.events(number), {"type": "end"}, id=f"{sea.store_clock.now_ms() - 600_000}-0")
-    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.account = AccountSnapshot({NAME}, conferences={"CF1": NAME}, own_calls=OWN)
     sea.account.participants = {"CF1": [CUSTOMER]}
     await sea.sweep(sweeps=2)
     assert sea.account.asked == []
@@ -143,7 +143,7 @@ async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_
         return [CUSTOMER]
 
     monkeypatch.setattr(sea.account, "participants_of", stops)
-    sea.account.account = AccountSnapshot(frozenset({NAME}), conferences={"CF1": NAME}, own_calls=OWN)
+    sea.account.account = AccountSnapshot({NAME}, conferences={"CF1": NAME}, own_calls=OWN)
     async with asyncio.timeout(60):
         await sea.sweeper().run(stop)
     assert sea.account.asked == ["CF1"]

@@ -22,7 +22,7 @@ from conferral.statemachine.events import (
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
 from conferral.storage.keys import Keys
-from conferral.telephony.lost_conferences import LostConference
+from conferral.telephony.account_lists import LostConference
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from tests.simulation.virtual_loop import VirtualLoop
@@ -67,10 +67,10 @@ class World:
             finder=self, store=self, session_of={"shop-4a": "shop"}.get,  # type: ignore[arg-type]
         )  # fmt: skip
 
-    async def by_sid(self, conference_sid: str) -> LostConference | None:
+    async def lost_conference(self, conference_sid: str) -> LostConference | None:
         return self._answer(conference_sid)
 
-    async def by_name(self, name: str) -> LostConference | None:
+    async def lost_conference_named(self, name: str) -> LostConference | None:
         return self._answer(name)
 
     def _answer(self, asked: str) -> LostConference | None:

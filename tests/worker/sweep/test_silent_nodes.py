@@ -29,7 +29,7 @@ def name_in(sea: SweepHarness, partition: int) -> str:
 async def test_sessions_of_healthy_nodes_are_compared_while_a_node_is_silent(sea: SweepHarness) -> None:
     names = [name_in(sea, number) for number in range(PARTITIONS)]
     await sea.store(*(sea.session(name, f"CA-{name}-1", f"CA-{name}-2") for name in names))
-    sea.account.account = AccountSnapshot(calls=frozenset(f"CA-{name}-1" for name in names))
+    sea.account.account = AccountSnapshot(calls={f"CA-{name}-1" for name in names})
 
     sea.client.silent = {"a"}
     await sea.sweep()

@@ -76,7 +76,7 @@ async def test_sweep_that_finds_a_lost_callback_is_followed_by_another_one_soon(
 
 async def test_leftover_of_an_ended_session_is_no_lost_callback(sea: SweepHarness) -> None:
     await sea.store(sea.ended("S1", "CA1"))
-    sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
+    sea.account.account = AccountSnapshot(calls={"CA1"})
     await sea.sweep(times=sea.times(interval_s=86_400, after_loss_s=0.0))
     assert sea.account.readings == 1
 

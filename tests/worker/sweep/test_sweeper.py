@@ -32,7 +32,7 @@ async def test_only_what_differs_is_published_to_its_sessions_partition(sea: Swe
         sea.session("room-gone", "CA5", "CA6", conference="CF3"),
         sea.session("bridged", "CA7", "CA8"),
     )
-    calls = frozenset(f"CA{number}" for number in range(1, 9)) - {"CA4"}
+    calls = {f"CA{number}" for number in range(1, 9)} - {"CA4"}
     sea.account.account = AccountSnapshot(calls=calls, conferences={"CF1": "in-order", "CF2": "call-gone"})
 
     await sea.sweep()
@@ -48,7 +48,7 @@ async def test_parties_that_have_left_are_not_missed(sea: SweepHarness) -> None:
     session = sea.session("s1", "CA1")
     await sea.store(Session("s1", state=State.CONFERENCED, version=1, updated_at_ms=session.updated_at_ms,
                             parties={**session.parties, "agent": gone}))  # fmt: skip
-    sea.account.account = AccountSnapshot(calls=frozenset({"CA1"}))
+    sea.account.account = AccountSnapshot(calls={"CA1"})
 
     await sea.sweep()
 
@@ -61,7 +61,7 @@ async def test_call_and_conference_outliving_their_session_are_reported(sea: Swe
     await sea.store(sea.ended("order-7", conference="CF4"))
     # CF2 only has the name of a session of ours.
     conferences = {"CF1": "over", "CF2": "over", "CF3": "just-over", "CF4": NAMES.make("order-7", "CA5")}
-    sea.account.account = AccountSnapshot(calls=frozenset({"CA1", "CA3"}), conferences=conferences)
+    sea.account.account = AccountSnapshot(calls={"CA1", "CA3"}, conferences=conferences)
 
     await sea.sweep()
 
@@ -79,7 +79,7 @@ async def test_foreign_calls_and_conferences_are_left_alone(sea: SweepHarness) -
     # A live session's former leg, and a second conference of its name.
     await sea.client.set(sea.keys.call("CA7"), "live")
     await sea.client.sadd(sea.keys.call("CA6"), "another program's")
-    calls = frozenset({"CA1", "CA6", "CA7", "CA8", "CA9"})
+    calls = {"CA1", "CA6", "CA7", "CA8", "CA9"}
     sea.account.account = AccountSnapshot(calls=calls, conferences={"CF1": "live", "CF2": "live", "CF9": "lunch"})
 
     await sea.sweep()
@@ -154,7 +154,7 @@ async def test_findings_are_bounded_and_what_outlives_its_session_goes_first(sea
     """A list that is wrong as a whole must not cause a read for every session."""
     await sea.store(*(sea.session(f"s{number}", f"CA{number}") for number in range(550)))
     await sea.store(sea.ended("over", "CAx"))
-    sea.account.account = AccountSnapshot(calls=frozenset({"CAx"}))
+    sea.account.account = AccountSnapshot(calls={"CAx"})
     day = SweepTimes(interval_s=86_400, quiet_s=5.0, settle_s=0.0)
 
     await sea.sweep(times=day)
@@ -199,7 +199,7 @@ async def test_missing_calls_count_unless_a_partition_is_far_behind(
     """Someone may be alone, and takeovers may follow each other; the rest of the differences can wait."""
     first, second, third, *_ = (name for name in (f"s{n}" for n in range(40)) if sea.keys.partition_of(name) == 1)
     await sea.store(sea.session(first, "CA1"), sea.session(second, "CA2", "CA3", conference="CF2"))
-    sea.account.account = AccountSnapshot(calls=frozenset({"CA2", "CA3"}))
+    sea.account.account = AccountSnapshot(calls={"CA2", "CA3"})
     waiting = event_codec.encode(AccountSwept(session_id=third, finding="rolled-back"))
     await sea.client.xadd(sea.keys.events(1), waiting, id=f"{sea.store_clock.now_ms() - lag_ms}-0")
 
@@ -284,7 +284,7 @@ async def test_part_without_an_answer_of_redis_costs_the_sweep_nothing_else_and_
     sea: SweepHarness, monkeypatch: pytest.MonkeyPatch, part: str, nothing: Any
 ) -> None:
     await sea.store(sea.session("s1", "CA1"))
-    sea.account.account = AccountSnapshot(frozenset({"CA9"}), conferences={"CF9": "CA" + "9" * 32})
+    sea.account.account = AccountSnapshot({"CA9"}, conferences={"CF9": "CA" + "9" * 32})
     monkeypatch.setattr(SweepStore, part, AsyncMock(side_effect=[StoreUnreachableError("connection lost"), nothing]))
 
     await sea.sweep(2, times=DAILY)
@@ -320,12 +320,12 @@ async def test_answered_callee_is_reported_and_the_caller_is_not(sea: SweepHarne
         "lawyer": Party("lawyer", "lawyer-3", call_sid="CA4", status=PartyStatus.CONNECTED, dial_id="d2"),
     }
     await sea.store(replace(session, parties=parties))
-    calls = frozenset({"CA1", "CA2", "CA3", "CA4"})
-    sea.account.account = AccountSnapshot(calls, frozenset({"CA1", "CA4"}))
+    calls = {"CA1", "CA2", "CA3", "CA4"}
+    sea.account.account = AccountSnapshot(calls, {"CA1", "CA4"})
     await sea.sweep()
     assert await sea.reported() == set()
     for callee in ("CA2", "CA3"):
-        sea.account.account = AccountSnapshot(calls, frozenset({"CA1", "CA4", callee}))
+        sea.account.account = AccountSnapshot(calls, {"CA1", "CA4", callee})
         await sea.sweep(sweeps=sea.sweeps() + 1)
         assert await sea.reported() == {("call-answered", "s1", callee, "")}
         await sea.decide_all()

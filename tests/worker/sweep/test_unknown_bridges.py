@@ -11,9 +11,7 @@ from conferral.worker.sweep.unknown_bridges import find_unknown_bridges, route_o
 PARENT, CHILD, OTHER = "CA" + "1" * 32, "CA" + "2" * 32, "CA" + "3" * 32
 OWN_NUMBER, NUMBER, CALLER, AGENT = "+14155550100", "+14155550101", "+14155550123", "client:alice"
 CALL, DIALED = OwnCall(CALLER, came_in=True, called=NUMBER), ChildCall(CHILD, AGENT, CALLER)
-BRIDGED = AccountSnapshot(
-    frozenset({PARENT, CHILD}), frozenset({PARENT, CHILD}), own_calls={PARENT: CALL}, children={PARENT: (DIALED,)}
-)
+BRIDGED = AccountSnapshot({PARENT, CHILD}, {PARENT, CHILD}, own_calls={PARENT: CALL}, children={PARENT: (DIALED,)})
 PHONE = "+14155550124"
 ROUTE = InboundRoute(agents=(AGENT, PHONE), called_number=NUMBER)
 ROUTE_OF = route_of_own_dial(lambda _called: ROUTE, OWN_NUMBER)
@@ -56,7 +54,7 @@ def test_session_of_a_found_call_has_all_that_its_number_sets():
         {"children": {PARENT: (DIALED, ChildCall(OTHER, AGENT, CALLER))}},
         {"children": {PARENT: (replace(DIALED, address="client:someone"),)}},
         {"children": {PARENT: (replace(DIALED, caller_id="+14155550199"),)}},
-        {"answered": frozenset({PARENT})},
+        {"answered": {PARENT}},
         {"conferences": {"CF1": PARENT}},
         {"conferences": {"CF1": f"{PARENT}-2"}},
     ],
