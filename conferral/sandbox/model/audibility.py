@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from conferral.sandbox.model.formats import resolve
-from conferral.sandbox.model.inputs import Immutable
 from conferral.sandbox.model.state import Call, Participant, State, WaitAudio
 from conferral.sandbox.model.twiml_parser import Verb
 
@@ -16,7 +15,7 @@ SoundKind = Literal["parties", "ringback", "music", "silence", "speech"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sound(Immutable):
+class Sound:
     """What a leg hears: other legs' SIDs (`parties`), or a sound."""
 
     kind: SoundKind
@@ -35,7 +34,7 @@ RINGBACK = Sound("ringback")
 
 
 @dataclass(frozen=True, slots=True)
-class SoundInterval(Immutable):
+class SoundInterval:
     """What a leg hears from `since_s` to `until_s` (None: still)."""
 
     since_s: float

@@ -1,18 +1,8 @@
 """Inputs of the model, one frozen class each."""
 
 from dataclasses import dataclass
-from typing import Any, Self
 
 Params = tuple[tuple[str, str], ...]  #: Form parameters in sending order; a name may repeat.
-
-
-class Immutable:
-    """Base class of records that never change: copies of the model share them."""
-
-    __slots__ = ()
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
-        return self
 
 
 @dataclass(frozen=True, slots=True)

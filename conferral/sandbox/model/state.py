@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from conferral.sandbox.model.formats import sip_host
-from conferral.sandbox.model.inputs import Immutable, Params
+from conferral.sandbox.model.inputs import Params
 from conferral.sandbox.model.outputs import FetchPurpose
 from conferral.sandbox.model.twiml_parser import Verb
 
@@ -23,7 +23,7 @@ Activity = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Number(Immutable):
+class Number:
     """A number, SIP domain, or application, with its voice URLs."""
 
     number: str
@@ -50,7 +50,7 @@ class Number(Immutable):
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription(Immutable):
+class Subscription:
     """Where to send events, and which."""
 
     url: str
@@ -59,7 +59,7 @@ class Subscription(Immutable):
 
 
 @dataclass(frozen=True, slots=True)
-class Source(Immutable):
+class Source:
     """The source of TwiML: a URL, or the document itself."""
 
     url: str = ""
@@ -100,7 +100,7 @@ class Gather:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinSettings(Immutable):
+class JoinSettings:
     """How a call joins a conference, from a `<Conference>` or from REST."""
 
     name: str
@@ -123,7 +123,7 @@ class JoinSettings(Immutable):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordSettings(Immutable):
+class RecordSettings:
     """How to record."""
 
     source: str  #: `Conference`, `OutboundAPI`, or `StartCallRecordingAPI`.
@@ -257,7 +257,7 @@ class Conference:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedSpan(Immutable):
+class RecordedSpan:
     """Whose voices are recorded from `since_s` to `until_s` (None: still)."""
 
     since_s: float

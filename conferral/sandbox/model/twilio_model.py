@@ -1,6 +1,5 @@
 """The Twilio model: the same inputs give the same outputs, even SIDs."""
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import assert_never, cast
@@ -43,10 +42,6 @@ class TwilioModel:
         self.behavior = behavior or Behavior()
         self.audibility = Audibility()
         self.now_s = 0.0
-
-    def copy(self) -> "TwilioModel":
-        """Return an independent model in the same state."""
-        return copy.deepcopy(self)
 
     def add_number(self, number: Number) -> None:
         """Add a number, SIP domain, or application, replacing a namesake."""
