@@ -1,9 +1,8 @@
 """The model's state as plain data. Times are in sandbox time."""
 
-import heapq
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal
 
 from conferral.sandbox.model.formats import sip_host
@@ -317,49 +316,6 @@ class Fetch:
 TimerKey = tuple[str, str]  #: The SID of a call, conference, or recording, and the timer's name.
 
 
-class Timers:
-    """Timers by key, in sandbox time; equal times fire in order of setting."""
-
-    def __init__(self) -> None:
-        self._due: dict[TimerKey, tuple[float, int]] = {}
-        self._heap: list[tuple[float, int, TimerKey]] = []  # keeps stopped timers until they reach the top
-        self._set_count = 0
-
-    def set(self, key: TimerKey, at_s: float) -> None:
-        """Start a timer; a running timer with this key is replaced."""
-        self._set_count += 1
-        self._due[key] = (at_s, self._set_count)
-        heapq.heappush(self._heap, (at_s, self._set_count, key))
-
-    def stop(self, key: TimerKey) -> None:
-        """Stop the timer, if it runs."""
-        self._due.pop(key, None)
-
-    def due_at(self, key: TimerKey) -> float:
-        """Return when a timer fires."""
-        return self._due[key][0]
-
-    def first(self) -> tuple[float, TimerKey] | None:
-        """Return the next timer and its time; None without any."""
-        while self._heap:
-            at_s, set_count, key = self._heap[0]
-            if self._due.get(key) == (at_s, set_count):
-                return at_s, key
-            heapq.heappop(self._heap)  # it was stopped or replaced
-        return None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Timers) and self._due == other._due
-
-    __hash__ = None  # type: ignore[assignment]  # it is mutable
-
-    def __iter__(self) -> Iterator[TimerKey]:
-        return iter(self._due)
-
-    def __len__(self) -> int:
-        return len(self._due)
-
-
 @dataclass(slots=True)
 class State:
     """The model's complete state: plain data to copy and compare."""
@@ -374,10 +330,14 @@ class State:
     recordings: dict[str, Recording] = field(default_factory=dict)
     active_recordings: dict[str, list[str]] = field(default_factory=dict)  #: Unfinished ones by leg or conference.
     fetches: dict[int, Fetch] = field(default_factory=dict)
-    timers: Timers = field(default_factory=Timers)
+    timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.
     created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.
     fetch_count: int = 0
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
+
+    def next_timer(self) -> tuple[TimerKey, float] | None:
+        """Return the next timer and its time; of equal times, the one set first."""
+        return min(self.timers.items(), key=itemgetter(1), default=None)
 
     def called(self, to: str) -> Number | None:
         """Return the number, SIP domain, or application that `to` reaches."""

@@ -85,11 +85,12 @@ class Transaction:
     def set_timer(self, sid: str, name: str, after_s: float | None) -> None:
         """Start or replace a timer; None (endless) starts none."""
         if after_s is not None:
-            self.state.timers.set((sid, name), self.now_s + after_s)
+            self.stop_timer(sid, name)  # a replaced timer fires after others of the same time
+            self.state.timers[sid, name] = self.now_s + after_s
 
     def stop_timer(self, sid: str, name: str) -> None:
         """Stop the timer, if it runs."""
-        self.state.timers.stop((sid, name))
+        self.state.timers.pop((sid, name), None)
 
     def voice_params(self, call: Call) -> Params:
         """Return the parameters of a voice request for this call."""

@@ -61,8 +61,7 @@ class TwilioModel:
 
     def next_due_s(self) -> float | None:
         """Return when the next timer is due, in sandbox time; None: never."""
-        first = self.state.timers.first()
-        return first[0] if first else None
+        return min(self.state.timers.values(), default=None)
 
     def handle(self, input_: Input, now_s: float) -> Result:
         """Process an input, after everything that was due before it.
@@ -83,9 +82,9 @@ class TwilioModel:
 
     def _fire_due_timers(self) -> list[Transaction]:
         transactions = []
-        while (first := self.state.timers.first()) is not None and first[0] <= self.now_s:
-            due_s, key = first
-            self.state.timers.stop(key)
+        while (found := self.state.next_timer()) is not None and found[1] <= self.now_s:
+            key, due_s = found
+            del self.state.timers[key]
             transaction = Transaction(self.state, self.behavior, due_s)
             self._on_timer(transaction, *key)
             self._settle(transaction)
