@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -14,10 +14,9 @@ from conferral.sandbox.faults import Faults
 from conferral.sandbox.model import outputs, test_aids
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.inputs import InboundCall, Input, Params, PhoneRings, TimePassed, UnknownCallback
-from conferral.sandbox.model.pruning import prune_finished
-from conferral.sandbox.model.state import Number, Recording, State
+from conferral.sandbox.model.state import Number, Recording
 from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
-from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, SandboxHost, phone_address
+from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
 from conferral.sandbox.request_log import RequestLog, Retention, exceeds
 from conferral.sandbox.webhook_delivery import Dispatcher
 
@@ -63,32 +62,6 @@ class Changes:
                 raise TimeoutError(f"not within {timeout_s} s; {what!r}") from None
 
 
-class RetentionEnforcer:
-    """Prunes what exceeds the limits."""
-
-    def __init__(self, keeps: Retention | None) -> None:
-        self.retention = keeps
-        self._left_by_pruning = 0  # finished calls left after the last pruning, maybe still needed
-
-    def prune(self, sandbox: SandboxHost, phones: Iterable[Phone], referenced: frozenset[str]) -> None:
-        """Prune beyond the limits; keep `referenced` calls, whose scripts run."""
-        if self.retention is None:
-            return
-        sandbox.request_log.trim(self.retention.log_entries_max)
-        state = sandbox.model.state
-        if not exceeds(_finished_count(state), max(self.retention.finished_calls_max, self._left_by_pruning)):
-            self._left_by_pruning = min(self._left_by_pruning, _finished_count(state))  # a reset leaves none
-            return
-        removed = prune_finished(sandbox.model, self.retention.finished_calls_max, referenced)
-        for phone in phones:
-            phone.forget(removed)
-        self._left_by_pruning = _finished_count(state)
-
-
-def _finished_count(state: State) -> int:
-    return max(len(state.calls) - len(state.live_calls), len(state.conferences) - len(state.conference_sids))
-
-
 @dataclass(kw_only=True, eq=False)
 class SandboxRuntime:
     """Performs the model's outputs; use it on the event loop that opened it."""
@@ -109,7 +82,6 @@ class SandboxRuntime:
 
     def __post_init__(self) -> None:
         self.on_rest: Callable[[RestHookEvent], Awaitable[None]] | None = None
-        self._retention = RetentionEnforcer(self.retention)
         self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
         self.reset_count = 0  #: Log numbers restart at each.
         self.epoch_s = time.time()  #: The sandbox's time when it started.
@@ -277,9 +249,20 @@ class SandboxRuntime:
         for output in result.outputs:
             self.perform(output)
         self._schedule_next_timer()
-        self._retention.prune(self, self.phones.values(), frozenset(self._scripts.timers))
+        if self.retention is not None:
+            self._prune(self.retention)
         self.notify()
         return result
+
+    def _prune(self, retention: Retention) -> None:
+        """Remove what exceeds the limits, except for calls whose scripts run."""
+        self.request_log.trim(retention.log_entries_max)
+        state, most = self.model.state, retention.finished_calls_max
+        finished = len(state.calls) - len(state.live_calls), len(state.conferences) - len(state.conference_sids)
+        if exceeds(max(finished), most):
+            removed = self.model.prune_finished(most, self._scripts.timers.keys())
+            for phone in self.phones.values():
+                phone.forget(removed)
 
     def notify(self) -> None:
         """Wake up all who wait for a change: tests and pages."""

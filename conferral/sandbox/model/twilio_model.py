@@ -1,6 +1,7 @@
 """The Twilio model: the same inputs give the same outputs, even SIDs."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import assert_never, cast
 
@@ -24,6 +25,8 @@ from conferral.sandbox.model.outputs import FetchPurpose, RestAnswer, Result
 from conferral.sandbox.model.rest import router
 from conferral.sandbox.model.state import Call, Number, Source, State, Subscription
 from conferral.sandbox.model.transaction import Task, Transaction
+
+_SID = re.compile(r"C[AF][0-9a-f]{32}")
 
 
 class UnknownNumberError(LookupError):
@@ -50,6 +53,30 @@ class TwilioModel:
     def live_calls(self) -> list[Call]:
         """Return the live calls, oldest first, without other applications' calls."""
         return [call for sid in self.state.live_calls if not (call := self.state.calls[sid]).is_foreign]
+
+    def prune_finished(self, most: int, referenced: Set[str] = frozenset()) -> set[str]:
+        """Remove the oldest of what has ended; return the calls' SIDs.
+
+        Keeps `most` finished calls and conferences each, `referenced` calls, and what live state mentions.
+        """
+        state = self.state
+        live = [state.calls[sid] for sid in state.live_calls]
+        live_conferences = [state.conferences[sid] for sid in state.conference_sids.values()]
+        unfinished = [it for it in state.recordings.values() if it.status not in {"completed", "absent"}]
+        mentioned = repr((live, live_conferences, unfinished, state.timers, state.fetches))
+        needed = {*_SID.findall(mentioned), *referenced}
+        ended = [sid for sid, call in state.calls.items() if call.is_final and sid not in needed]
+        calls = set(ended[: max(0, len(state.calls) - len(live) - most)])
+        over = [sid for sid, it in state.conferences.items() if it.status == "completed" and sid not in needed]
+        removed = {*calls, *over[: max(0, len(state.conferences) - len(live_conferences) - most)]}
+        for sid in removed:
+            state.calls.pop(sid, None)
+            state.conferences.pop(sid, None)
+            self.audibility.history.pop(sid, None)
+        for sid, it in list(state.recordings.items()):
+            if removed & {it.call_sid, it.leg_sid, it.conference_sid}:
+                del state.recordings[sid]
+        return calls
 
     @contextmanager
     def changing(self, now_s: float) -> Iterator[Transaction]:
