@@ -9,8 +9,7 @@ from typing import Any, Literal, Protocol
 
 from conferral.sandbox.faults import Faults
 from conferral.sandbox.model import inputs, outputs
-from conferral.sandbox.model.audibility import Sound, SoundInterval
-from conferral.sandbox.model.state import Call
+from conferral.sandbox.model.state import Call, Sound, SoundInterval
 from conferral.sandbox.model.twilio_model import TwilioModel
 from conferral.sandbox.request_log import DialEntry, RequestLog
 
@@ -249,7 +248,7 @@ class CallHandle:
     def silence_s(self, since_s: float = 0.0, until_s: float | None = None) -> float:
         """Return the seconds of silence in an interval, by default all."""
         end_s = self._sandbox.now_s if until_s is None else until_s
-        return self._sandbox.model.audibility.silence_s(self.sid, since_s, end_s)
+        return self._sandbox.model.audibility.seconds(self.sid, "silence", since_s, end_s)
 
     def longest_silence_s(self) -> float:
         """Return the longest stretch of silence, in seconds of sandbox time."""

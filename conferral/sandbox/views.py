@@ -8,10 +8,9 @@ from xml.etree import ElementTree
 
 from conferral.runtime.text import join_words
 from conferral.sandbox.http import pick
-from conferral.sandbox.model.audibility import Sound
 from conferral.sandbox.model.formats import split_url
 from conferral.sandbox.model.outputs import DebuggerEntry
-from conferral.sandbox.model.state import Call, Participant
+from conferral.sandbox.model.state import Call, Participant, Sound
 from conferral.sandbox.phones import Phone, phone_address
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime

@@ -226,7 +226,6 @@ _PARTS = (
     "conferences",
     "conference_sids",
     "recordings",
-    "active_recordings",
     "fetches",
     "created_counts",
 )

@@ -255,13 +255,35 @@ class Conference:
         return [p for p in self.participants.values() if p.is_in]
 
 
+SoundKind = Literal["parties", "ringback", "music", "silence", "speech"]
+
+
 @dataclass(frozen=True, slots=True)
-class RecordedSpan:
-    """Whose voices are recorded from `since_s` to `until_s` (None: still)."""
+class Sound:
+    """What a leg hears: other legs' SIDs (`parties`), or a sound."""
+
+    kind: SoundKind
+    parties: frozenset[str] = frozenset()
+    content: str = ""  #: The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music.
+    ringing: bool = False  #: Whether it also hears a dialed party's ringing (early media).
+
+    def __str__(self) -> str:
+        if self.kind == "music" and "ringback" in self.content.rpartition("/")[2]:
+            return "ringback"  # a file that sounds like ringing
+        return ",".join(sorted(self.parties)) if self.parties else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class SoundInterval:
+    """What is heard, or recorded, from `since_s` to `until_s` (None: still)."""
 
     since_s: float
     until_s: float | None
-    voices: frozenset[str]
+    sound: Sound
+
+    def has(self, sid: str, since_s: float, until_s: float) -> bool:
+        """Whether a leg's voice is in it between two times."""
+        return sid in self.sound.parties and self.since_s < until_s and (self.until_s is None or self.until_s > since_s)
 
 
 @dataclass(slots=True)
@@ -281,12 +303,17 @@ class Recording:
     skips_pause: bool = False  #: Whether the current pause leaves no silence in the file (PauseBehavior `skip`).
     skipped_s: float = 0.0  #: Total length of skipped pauses.
     error_code: int = 0
-    spans: list[RecordedSpan] = field(default_factory=list)  #: In order of time, without pauses.
+    spans: list[SoundInterval] = field(default_factory=list)  #: In order of time, without pauses.
 
     @property
     def subscription(self) -> Subscription | None:
         """Where the recording's events go, and which; None if nowhere."""
         return self.settings.subscription
+
+    @property
+    def owner_sid(self) -> str:
+        """SID of the leg or conference that is recorded."""
+        return self.leg_sid or self.conference_sid
 
     def length_s(self, now_s: float) -> float:
         """Return the file's length so far, in seconds, without skipped pauses."""
@@ -294,10 +321,7 @@ class Recording:
 
     def has_voice_of(self, leg_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
         """Whether a leg's voice is on the recording in an interval."""
-        return any(
-            leg_sid in span.voices and span.since_s < until_s and (span.until_s is None or span.until_s > since_s)
-            for span in self.spans
-        )
+        return any(span.has(leg_sid, since_s, until_s) for span in self.spans)
 
 
 @dataclass(slots=True)
@@ -328,7 +352,6 @@ class State:
     conferences: dict[str, Conference] = field(default_factory=dict)
     conference_sids: dict[str, str] = field(default_factory=dict)  #: Of live conferences, by name.
     recordings: dict[str, Recording] = field(default_factory=dict)
-    active_recordings: dict[str, list[str]] = field(default_factory=dict)  #: Unfinished ones by leg or conference.
     fetches: dict[int, Fetch] = field(default_factory=dict)
     timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.
     created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.

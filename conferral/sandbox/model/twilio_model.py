@@ -62,8 +62,8 @@ class TwilioModel:
         state = self.state
         live = [state.calls[sid] for sid in state.live_calls]
         live_conferences = [state.conferences[sid] for sid in state.conference_sids.values()]
-        unfinished = [it for it in state.recordings.values() if it.status not in {"completed", "absent"}]
-        mentioned = repr((live, live_conferences, unfinished, state.timers, state.fetches))
+        kept = [it for it in state.recordings.values() if it.status not in {"completed", "absent"}]
+        mentioned = repr((live, live_conferences, kept, state.timers, state.fetches))
         needed = {*_SID.findall(mentioned), *referenced}
         ended = [sid for sid, call in state.calls.items() if call.is_final and sid not in needed]
         calls = set(ended[: max(0, len(state.calls) - len(live) - most)])
@@ -122,8 +122,7 @@ class TwilioModel:
         while transaction.tasks:
             self._run_task(transaction, transaction.tasks.popleft())
         legs = self.audibility.update(self.state, transaction.changed_sids, transaction.now_s)
-        if self.state.active_recordings:
-            recordings.update_voices(self.state, sorted(legs | transaction.changed_sids), transaction.now_s)
+        recordings.update_voices(self.state, legs | transaction.changed_sids, transaction.now_s)
 
     def _dispatch(self, transaction: Transaction, input_: Input) -> tuple[RestAnswer | None, str]:
         """Return the response to a RestRequest, and an InboundCall's new SID."""
