@@ -153,32 +153,16 @@ def update_participant(
 ) -> RestAnswer:
     """Mute, hold, coach, announce to, or change one participant."""
     _check_is_in_progress(transaction, conference)
-    coach_sid = form.get("CallSidToCoach") if form.has("CallSidToCoach") else None
-    coaching = form.optional_flag("Coaching")
-    coached = conference.participants.get(coach_sid or participant.coach_sid)
-    if coaching or coach_sid:
+    coached = conference.participants.get(form.get("CallSidToCoach") or participant.coach_sid)
+    if form.optional_flag("Coaching") or form.get("CallSidToCoach"):
         if coached is None or not coached.is_in or coached is participant:
             raise RestError(400, 16028, "Participant to be whispered is not present in the conference")
         if coached.is_held:
             raise RestError(400, 16027, "Participant to be whispered is on hold")
-    change = participant_updates.ParticipantChange(
-        muted=form.optional_flag("Muted"),
-        hold=form.optional_flag("Hold"),
-        hold_url=form.get("HoldUrl") if form.has("HoldUrl") else None,
-        hold_method=form.method("HoldMethod", "GET"),
-        coaching=coaching,
-        coach_sid=coach_sid,
-        end_on_exit=form.optional_flag("EndConferenceOnExit"),
-        beep_on_exit=form.optional_flag("BeepOnExit"),
-        wait_url=form.get("WaitUrl") if form.has("WaitUrl") else None,
-        wait_method=form.method("WaitMethod"),
-        announce_url=form.url("AnnounceUrl"),
-        announce_method=form.method("AnnounceMethod"),
-    )
-    participant_updates.update(transaction, conference, participant, change)
+    participant_updates.update(transaction, conference, participant, form)
     answer = resources.participant_resource(transaction.state, conference, participant)
-    if change.end_on_exit is not None:
-        answer["end_conference_on_exit"] = change.end_on_exit  # shown even if it had no effect
+    if form.has("EndConferenceOnExit"):
+        answer["end_conference_on_exit"] = form.flag("EndConferenceOnExit", default=False)  # even if it had no effect
     return RestAnswer(200, answer)
 
 
