@@ -14,7 +14,7 @@ from conferral.sandbox.model.outputs import CallbackRequest, FetchRequest
 FaultStep = Literal["before", "after"]
 Corruption = Literal["", "half", "html"]
 _Count = Annotated[int, Field(ge=0)]
-_Seconds = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
 _Status = Annotated[int, Field(ge=0, le=599)]
 
 
@@ -121,7 +121,7 @@ class Faults:
         """Send the next callbacks of this event several times."""
         self._add_one_shot(event, count, params, CallbackPlan(copies=copies))
 
-    def delay_callbacks(self, event: str, by_s: _Seconds, count: _Count = 1, **params: str) -> None:
+    def delay_callbacks(self, event: str, by_s: Seconds, count: _Count = 1, **params: str) -> None:
         """Delay the next callbacks of this event, in real seconds."""
         self._add_one_shot(event, count, params, CallbackPlan(delay_s=by_s))
 
@@ -137,7 +137,7 @@ class Faults:
         status: _Status = 0,
         cut: FaultStep | None = None,
         moment: FaultStep = "before",
-        latency_s: _Seconds = 0.0,
+        latency_s: Seconds = 0.0,
         retry_after_s: _Count = 1,
         count: _Count = 1,
         code: _Count = 0,
@@ -168,7 +168,7 @@ class Faults:
         """Fail the next requests for TwiML to URLs with this text."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(fails=True, status=status))
 
-    def delay_fetches(self, url_part: str, by_s: _Seconds, count: _Count = 1) -> None:
+    def delay_fetches(self, url_part: str, by_s: Seconds, count: _Count = 1) -> None:
         """Delay the next TwiML requests to URLs with this text, in real seconds."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(delay_s=by_s))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Literal, Protocol
 
-from conferral.sandbox.faults import Faults
+from conferral.sandbox.faults import Faults, Seconds
 from conferral.sandbox.model import inputs, outputs
 from conferral.sandbox.model.state import Call, Sound, SoundInterval
 from conferral.sandbox.model.twilio_model import TwilioModel
@@ -23,14 +23,14 @@ class PhoneScript:
     Without `answer_after_s` and `outcome`, it rings until acted on, or until Twilio's timeout.
     """
 
-    ring_after_s: float = 0.0  #: From being dialed to ringing.
-    answer_after_s: float | None = None  #: From ringing to being answered, rejected, or found busy.
+    ring_after_s: Seconds = 0.0  #: From being dialed to ringing.
+    answer_after_s: Seconds | None = None  #: From ringing to being answered, rejected, or found busy.
     outcome: Outcome | None = None
-    hang_up_after_s: float | None = None  #: From the answer.
+    hang_up_after_s: Seconds | None = None  #: From the answer.
     digits: str = ""  #: Keys pressed after the answer.
-    digits_after_s: float = 0.5  #: From the answer.
+    digits_after_s: Seconds = 0.5  #: From the answer.
     keys: tuple[str, ...] = ()  #: Pressed at each `<Gather>` in turn, empty for none: `("", "1")` skips the first.
-    keys_after_s: float = 0.5  #: From the start of the `<Gather>`.
+    keys_after_s: Seconds = 0.5  #: From the start of the `<Gather>`.
 
     @property
     def has_actions(self) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 from conferral.runtime.text import join_words
-from conferral.sandbox.http import pick
 from conferral.sandbox.model.formats import split_url
 from conferral.sandbox.model.outputs import DebuggerEntry
 from conferral.sandbox.model.state import Call, Participant, Sound
@@ -16,6 +15,11 @@ from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, D
 from conferral.sandbox.runtime import SandboxRuntime
 
 UNKNOWN_PERSON = "an unknown party"  #: Name of a leg whose phone isn't in the sandbox.
+
+
+def pick(source: object, *names: str) -> dict[str, Any]:
+    """Return these attributes of an object as a dictionary."""
+    return {name: getattr(source, name) for name in names}
 
 
 def file_name(url: str) -> str:

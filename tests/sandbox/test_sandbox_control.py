@@ -91,7 +91,7 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/calls", {"from": CUSTOMER, "to": BUSINESS, "custom": "x"}, 422, "custom: "),
         ("/calls/CA1/answer", {}, 404, "CA1"),
         ("/browser-calls", {"to": "client:b"}, 422, "identity: "),
-        ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour: "),
+        ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour"),
         ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome: "),
         ("/phones", {"address": "client:a", "answer_after_s": -1}, 422, "answer_after_s: "),
         ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys: "),
