@@ -170,7 +170,7 @@ class PageSockets:
         page = PageState(self._sandbox)
         with suppress(ConnectionResetError):  # the page has disconnected; its reader notices, too
             while True:
-                changed = self._sandbox.changes.event  # before reading the state, so that no change is missed
+                changed = self._sandbox.changed  # before reading the state, so that no change is missed
                 for message in list(page.new_messages()):
                     await socket.send_str(message.decode())
                 with suppress(TimeoutError):

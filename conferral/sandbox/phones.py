@@ -5,13 +5,15 @@ from collections import deque
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
-from conferral.sandbox.faults import Faults, Seconds
+from conferral.sandbox.faults import Seconds
 from conferral.sandbox.model import inputs, outputs
 from conferral.sandbox.model.state import Call, Sound, SoundInterval
-from conferral.sandbox.model.twilio_model import TwilioModel
-from conferral.sandbox.request_log import DialEntry, RequestLog
+from conferral.sandbox.request_log import DialEntry
+
+if TYPE_CHECKING:
+    from conferral.sandbox.runtime import SandboxRuntime
 
 Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 
@@ -141,36 +143,10 @@ def phone_address(to: str) -> str:
     return to.partition("?")[0] if to.startswith("client:") else to
 
 
-class SandboxHost(Protocol):
-    """The running sandbox, as its phones and deliveries use it."""
-
-    model: TwilioModel
-    request_log: RequestLog
-    faults: Faults
-    auth_token: str
-    speed: float
-
-    @property
-    def now_s(self) -> float:
-        """The sandbox's time, in seconds since 1970."""
-
-    def phone(self, address: str) -> Phone:
-        """Return the phone at an address."""
-
-    def apply(self, input_: inputs.Input) -> outputs.Result:
-        """Pass an input to the model, and perform its outputs."""
-
-    def perform(self, output: outputs.Output) -> None:
-        """Perform one of the model's outputs."""
-
-    def notify(self) -> None:
-        """Wake up all who wait for a change."""
-
-
 class PhoneScripts:
     """The scripts that run, by leg."""
 
-    def __init__(self, sandbox: SandboxHost) -> None:
+    def __init__(self, sandbox: "SandboxRuntime") -> None:
         self._sandbox = sandbox
         self.timers: dict[str, list[asyncio.TimerHandle]] = {}
 
@@ -218,7 +194,7 @@ class PhoneScripts:
 class CallHandle:
     """One leg of a sandbox; it stays usable after the leg has ended."""
 
-    def __init__(self, sandbox: SandboxHost, sid: str) -> None:
+    def __init__(self, sandbox: "SandboxRuntime", sid: str) -> None:
         self._sandbox = sandbox
         self.sid = sid
 

@@ -37,31 +37,6 @@ class RestHookEvent:
     answer: outputs.RestAnswer | None = None
 
 
-class Changes:
-    """`event` is set at the next change; it is a new one each time."""
-
-    def __init__(self) -> None:
-        self.event = asyncio.Event()
-
-    def notify(self) -> None:
-        """Wake up all who wait for a change."""
-        self.event.set()
-        self.event = asyncio.Event()
-
-    async def wait_until(self, predicate: Callable[[], object], timeout_s: float, what: object) -> None:
-        """Wait until the predicate holds, or raise TimeoutError with `what`."""
-        deadline = time.monotonic() + timeout_s
-        while not predicate():
-            changed = self.event
-            try:
-                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                    await changed.wait()
-            except TimeoutError:
-                if predicate():
-                    return
-                raise TimeoutError(f"not within {timeout_s} s; {what!r}") from None
-
-
 @dataclass(kw_only=True, eq=False)
 class SandboxRuntime:
     """Performs the model's outputs; use it on the event loop that opened it."""
@@ -92,7 +67,7 @@ class SandboxRuntime:
         self.dispatcher = Dispatcher(self)
         self._scripts = PhoneScripts(self)
         self._wake: asyncio.TimerHandle | None = None
-        self.changes = Changes()
+        self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
 
     async def open(self) -> None:
         """Open the HTTP client for requests to webhooks."""
@@ -232,7 +207,16 @@ class SandboxRuntime:
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Wait until it holds; raise TimeoutError after `timeout_s` real seconds."""
-        await self.changes.wait_until(predicate, timeout_s, self)
+        deadline = time.monotonic() + timeout_s
+        while not predicate():
+            changed = self.changed
+            try:
+                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                    await changed.wait()
+            except TimeoutError:
+                if not predicate():
+                    raise TimeoutError(f"not within {timeout_s} s; {self!r}") from None
+                return
 
     async def wait_until_idle(self, timeout_s: float = 30.0) -> None:
         """Wait until no delivery is in progress, delayed, or held back."""
@@ -266,7 +250,8 @@ class SandboxRuntime:
 
     def notify(self) -> None:
         """Wake up all who wait for a change: tests and pages."""
-        self.changes.notify()
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     def _schedule_next_timer(self) -> None:
         if self._wake is not None:

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag, urlencode
 from uuid import NAMESPACE_URL, uuid5
 
@@ -19,8 +19,10 @@ from yarl import URL
 from conferral.sandbox.faults import CallbackPlan
 from conferral.sandbox.model.inputs import TwimlFailed, TwimlFetched
 from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest
-from conferral.sandbox.phones import SandboxHost
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
+
+if TYPE_CHECKING:
+    from conferral.sandbox.runtime import SandboxRuntime
 
 RETRY_WORDS = frozenset({"4xx", "5xx", "ct", "rt", "all"})
 
@@ -109,7 +111,7 @@ HELD_BACK_S = 0.5  #: Real seconds after which a held-back callback is sent, eve
 class Dispatcher:
     """Sends requests to webhooks: those under way, and those held back."""
 
-    def __init__(self, sandbox: SandboxHost) -> None:
+    def __init__(self, sandbox: "SandboxRuntime") -> None:
         self._sandbox = sandbox
         self.tasks: set[asyncio.Task[None]] = set()
         self._held_back: list[tuple[CallbackRequest, DeliveryEntry]] = []
