@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -13,8 +14,9 @@ import structlog
 from conferral.sandbox.faults import Faults
 from conferral.sandbox.model import outputs, test_aids
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import InboundCall, Input, Params, PhoneRings, TimePassed, UnknownCallback
+from conferral.sandbox.model.inputs import InboundCall, Input, Params, PhoneRings, TimePassed
 from conferral.sandbox.model.state import Number, Recording
+from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
 from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
 from conferral.sandbox.request_log import RequestLog, Retention, exceeds
@@ -159,8 +161,9 @@ class SandboxRuntime:
         return await self.call_in(f"client:{identity}", app or apps[0], tuple(sent.items()), url=url)
 
     def send_callback(self, sid: str, event: str, params: Mapping[str, str] | None = None) -> None:
-        """Send an `UnknownCallback`, or raise NoSubscriberError."""
-        self.apply(UnknownCallback(sid, event, tuple((params or {}).items())))
+        """Send a callback as `test_aids.send_callback` does."""
+        with self._changing() as transaction:
+            test_aids.send_callback(transaction, sid, event, tuple((params or {}).items()))
 
     def set_manual(self, address: str, *, is_manual: bool) -> Phone:
         """Let a person play a phone, or return it to its script."""
@@ -189,17 +192,22 @@ class SandboxRuntime:
 
     def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[CallHandle]:
         """Add another application's calls, begun `age_s` seconds ago."""
-        with self.model.changing(self.now_s) as transaction:
+        with self._changing() as transaction:
             sids = test_aids.add_calls(transaction, count, status, age_s)
-        self.notify()
         return [CallHandle(self, sid) for sid in sids]
 
     def add_foreign_conference(self, name: str, *, participant_count: int = 2, age_s: float = 0.0) -> str:
         """Add another application's conference; ValueError if its name is live."""
+        with self._changing() as transaction:
+            return test_aids.add_conference(transaction, name, participant_count, age_s)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Transaction]:
         with self.model.changing(self.now_s) as transaction:
-            sid = test_aids.add_conference(transaction, name, participant_count, age_s)
+            yield transaction
+        for output in transaction.outputs:
+            self.perform(output)
         self.notify()
-        return sid
 
     def recordings(self) -> list[Recording]:
         """Return all recordings, oldest first."""

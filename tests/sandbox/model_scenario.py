@@ -73,6 +73,11 @@ class ModelScenario:
         with self.exchange.changing(self.now_s) as transaction:
             return test_aids.add_conference(transaction, name, participant_count, age_s=0.0)
 
+    def sends(self, sid: str, event: str, *params: tuple[str, str]) -> None:
+        with self.exchange.changing(self.now_s) as transaction:
+            test_aids.send_callback(transaction, sid, event, params)
+        self.callbacks += transaction.outputs  # type: ignore[arg-type]
+
     def passes(self, seconds: float) -> None:
         self.happens(TimePassed(), seconds)
 

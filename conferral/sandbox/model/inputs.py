@@ -63,18 +63,6 @@ class PhoneFallsSilent(PhoneInput):
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownCallback:
-    """A callback that this model would never send, such as an unknown event.
-
-    It goes to the resource's URL for events, whatever its subscription.
-    """
-
-    sid: str  #: Of a call (`CA`), a conference (`CF`), or a recording (`RE`).
-    event: str  #: StatusCallbackEvent, CallStatus, or RecordingStatus.
-    params: Params = ()  #: Added to or replacing the usual; a conference's `CallSid` adds that participant's.
-
-
-@dataclass(frozen=True, slots=True)
 class RestRequest:
     """An authenticated request to the REST API."""
 
@@ -111,4 +99,4 @@ PhoneEvent = (
     PhoneRings | PhoneAnswers | PhoneBusy | PhoneRejects | PhoneFails | PhoneHangsUp | PhonePresses
     | PhoneSpeaks | PhoneFallsSilent
 )  # fmt: skip
-Input = InboundCall | PhoneEvent | UnknownCallback | RestRequest | TwimlFetched | TwimlFailed | TimePassed
+Input = InboundCall | PhoneEvent | RestRequest | TwimlFetched | TwimlFailed | TimePassed

@@ -13,7 +13,6 @@ from conferral.sandbox.model import (
     inputs,
     participant_updates,
     recordings,
-    test_aids,
     twiml_interpreter,
     wait_audio,
 )
@@ -80,7 +79,7 @@ class TwilioModel:
 
     @contextmanager
     def changing(self, now_s: float) -> Iterator[Transaction]:
-        """Yield a transaction for direct changes; its outputs are dropped."""
+        """Yield a transaction for direct changes; its outputs are the caller's."""
         self.now_s = max(self.now_s, now_s)
         transaction = Transaction(self.state, self.behavior, self.now_s)
         yield transaction
@@ -93,12 +92,10 @@ class TwilioModel:
     def handle(self, input_: Input, now_s: float) -> Result:
         """Process an input, after everything that was due before it.
 
-        Raise UnknownNumberError for a call to an unknown number, NoSubscriberError for a callback without a URL.
+        Raise UnknownNumberError for a call to an unknown number.
         """
         if isinstance(input_, inputs.InboundCall) and self.state.called(input_.to) is None:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
-        if isinstance(input_, inputs.UnknownCallback):
-            test_aids.subscription_of(self.state, input_.sid)  # raises before anything changes
         self.now_s = max(self.now_s, now_s)
         transactions = self._fire_due_timers()
         transaction = Transaction(self.state, self.behavior, self.now_s)
@@ -135,8 +132,6 @@ class TwilioModel:
                 twiml_interpreter.on_twiml_fetched(transaction, input_)
             case inputs.TwimlFailed():
                 twiml_interpreter.on_twiml_failed(transaction, input_)
-            case inputs.UnknownCallback():
-                test_aids.send_unknown_callback(transaction, input_)
             case inputs.TimePassed():
                 pass
             case _:
