@@ -38,16 +38,12 @@ class AccessControl(BearerAuthenticator):
         """Return when the sign-in expires, Unix s; 0: never, None: not signed in."""
         return 0 if self.has_valid_token(request) else self._cookie_until_s(request) or None
 
-    def require_read(self, request: web.Request) -> int:
-        """Return when the sign-in expires, 0 for never; raise if not signed in."""
+    def require_write(self, request: web.Request) -> None:
+        """Raise RequestError unless the request may change something."""
         until_s = self.signed_in_until_s(request)
         if until_s is None:
             raise RequestError("unauthorized", "sign in on the page, or send CONFERRAL_API_TOKEN as a bearer token")
-        return until_s
-
-    def require_write(self, request: web.Request) -> None:
-        """Raise RequestError unless the request may change something."""
-        if self.require_read(request):  # by a cookie, which browsers attach to other sites' requests, too
+        if until_s:  # by a cookie, which browsers attach to other sites' requests, too
             check_origin(request)
             if hdrs.ORIGIN not in request.headers or request.headers.get(HEADER) != VALUE:
                 raise RequestError("foreign", f"a request with a cookie needs the headers {HEADER}: {VALUE} and Origin")

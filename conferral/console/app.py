@@ -14,7 +14,6 @@ from yarl import URL
 from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.commands import CommandRoutes
-from conferral.console.dashboard import Dashboard
 from conferral.console.messages import encode_message
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
@@ -77,7 +76,7 @@ def make_app(
     redis = RedisAccess(client, settings.prefix)
     access = AccessControl(settings.api_token, clock, read_only=options.read_only)
     feed = SessionFeed(redis, clock, options.directory_names)
-    views = ViewFactory(feed, redis, Dashboard(feed, redis), clock)
+    views = ViewFactory(feed, redis, clock)
     greeting = encode_message(
         "hello",
         version=version("conferral"),

@@ -39,11 +39,8 @@ CLOCK_EVERY_S = 5.0
 #: Ended sessions shown, newest first, and the interval for listing them again: some expire.
 ENDED_MAX = 500
 ENDED_EVERY_S = 30.0
-#: Newest ended sessions read for every page (count): they fill a list without live calls.
-ENDED_SHOWN = 20
-#: Live sessions from which destinations are collected, and the interval.
+#: Sessions from which destinations are collected, live ones first.
 DESTINATION_SESSIONS_MAX = 500
-DESTINATIONS_EVERY_S = 10.0
 #: Destinations suggested in forms: no one reads a longer list.
 SUGGESTED_MAX = 20
 #: Addresses that can be typed as a destination, without a comma, which separates several.
@@ -71,8 +68,7 @@ class SessionFeed:
         self._directory_names = directory_names
         self._local_clock = clock
         self._clock = StoreClock(clock)
-        #: Subscribers, and whether each wants ended sessions.
-        self._subscribers: dict[asyncio.Event, bool] = {}
+        self._subscribers: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
         #: Increases with every change of a session.
         self.revision = 0
@@ -91,16 +87,12 @@ class SessionFeed:
         self._clock_read_s = -CLOCK_EVERY_S
         #: Whether a worker is live, as last read with the clock.
         self.has_worker = True
-        #: Expiry, monotonic seconds, and the destinations; by whether numbers are in full.
-        self._known_destinations: dict[bool, tuple[float, list[str]]] = {}
         self._ended_listed_s = -ENDED_EVERY_S
         self.is_loaded = False
 
-    def subscribe(self, wake: asyncio.Event, *, with_ended: bool = False) -> None:
+    def subscribe(self, wake: asyncio.Event) -> None:
         """Set `wake` at every change; the first subscriber starts polling."""
-        if with_ended and not any(self._subscribers.values()):
-            self._ended_listed_s = -ENDED_EVERY_S
-        self._subscribers[wake] = with_ended
+        self._subscribers.add(wake)
         if self._task is None or self._task.done():
             self._reset()
             self._task = asyncio.get_running_loop().create_task(self._poll_while_subscribed())
@@ -108,7 +100,7 @@ class SessionFeed:
 
     def unsubscribe(self, wake: asyncio.Event) -> None:
         """Unsubscribe; polling stops with the last subscriber."""
-        self._subscribers.pop(wake, None)
+        self._subscribers.discard(wake)
 
     async def close(self) -> None:
         """Stop polling."""
@@ -139,13 +131,8 @@ class SessionFeed:
 
     def known_destinations(self, *, full: bool) -> list[str]:
         """Return what forms suggest: directory names, and addresses in use lately."""
-        now_s = self._local_clock.monotonic_s()
-        until_s, found = self._known_destinations.get(full, (0.0, []))
-        if now_s >= until_s and self.is_loaded:
-            some = islice(chain(self._live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
-            found = [*self._directory_names(), *_addresses_in_use((one.session for one in some), full=full)]
-            self._known_destinations[full] = (now_s + DESTINATIONS_EVERY_S, found)
-        return found
+        some = islice(chain(self._live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
+        return [*self._directory_names(), *_addresses_in_use((one.session for one in some), full=full)]
 
     def commit_mark(self, partition: int) -> str:
         """Return a mark that each commit of the partition changes."""
@@ -252,8 +239,7 @@ class SessionFeed:
         now_s = self._local_clock.monotonic_s()
         if now_s - self._ended_listed_s < ENDED_EVERY_S:
             return
-        limit = ENDED_MAX if any(self._subscribers.values()) else ENDED_SHOWN
-        page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=limit))
+        page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=ENDED_MAX))
         ended = {}
         for session in page.items:
             if session.is_known and session.is_ended:

@@ -62,8 +62,8 @@ class PageMessage(BaseModel):
 class View(ABC):
     """What one page displays. It remembers what it has sent."""
 
-    #: Whether it includes ended sessions.
-    with_ended = False
+    #: The summary last sent with it, for the banner of every page.
+    sent_summary = b""
     _sent = b""
 
     @abstractmethod
@@ -234,7 +234,7 @@ class SessionListView(View):
     """The list as sent to one page."""
 
     def __init__(self, feed: SessionFeed, *, with_ended: bool, full: bool) -> None:
-        self.with_ended = with_ended
+        self._with_ended = with_ended
         self._feed = feed
         self._full = full
         self._seen_revision = -1
@@ -247,7 +247,7 @@ class SessionListView(View):
             return []
         self._seen_revision, before = self._feed.revision, self._shown
         # The newest ended calls fill an empty list.
-        now = self._shown = self._feed.sessions(with_ended=self.with_ended or not self._feed.has_live)
+        now = self._shown = self._feed.sessions(with_ended=self._with_ended or not self._feed.has_live)
         known = before or {}
         changed = [one for name, one in now.items() if known.get(name) is not one]
         gone = [name for name in known if name not in now]
@@ -315,22 +315,19 @@ async def _count_and_newest_id(reader: SessionQueries) -> tuple[int, str]:
 class ViewFactory:
     """Creates views."""
 
-    def __init__(self, feed: SessionFeed, redis: RedisAccess, dashboard: Dashboard, clock: Clock) -> None:
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
         self.feed = feed
         self.redis = redis
-        self._dashboard = dashboard
+        self.dashboard = Dashboard(feed, redis)
         self._clock = clock
 
     def make(self, message: PageMessage) -> View:
-        """Return the requested view with the summary."""
-        return _WithSummary(self._make(message), self.feed, self._dashboard)
-
-    def _make(self, message: PageMessage) -> View:
+        """Return the requested view."""
         match message.view:
             case "session":
                 return SessionDetailView(self.feed, self.redis, self._clock, message)
             case "health":
-                return HealthView(self._dashboard)
+                return HealthView(self.dashboard)
             case "dead":
                 return DeadLettersView(self.redis, self._clock, message.reason, full=message.full)
             case _:
@@ -346,19 +343,3 @@ class HealthView(View):
     async def new_messages(self) -> list[bytes]:
         """Return the health, if it has changed."""
         return self._if_changed(await self._dashboard.health())
-
-
-class _WithSummary(View):
-    """A view plus the summary, for the banner of every page."""
-
-    def __init__(self, view: View, feed: SessionFeed, dashboard: Dashboard) -> None:
-        self.with_ended = view.with_ended
-        self._view = view
-        self._feed = feed
-        self._dashboard = dashboard
-
-    async def new_messages(self) -> list[bytes]:
-        """Return the view's messages, then the summary."""
-        # Read the summary first, because it may raise, and messages that aren't returned must not count as sent.
-        summary = await self._dashboard.summary() if self._feed.is_loaded else self._sent
-        return [*await self._view.new_messages(), *self._if_changed(summary)]

@@ -102,7 +102,6 @@ class PageSocket:
                 self._tracker.add(message.follow, message.type)
             else:
                 self._view = self._views.make(message)
-                self._feed.subscribe(self._wake, with_ended=self._view.with_ended)
         self._wake.set()
 
     async def _send_changes(self) -> None:
@@ -135,11 +134,19 @@ class PageSocket:
 
     async def _read_update(self, view: View | None) -> _ViewUpdate:
         answers: list[bytes] = []
+        changes: list[bytes] = []
         try:
             answers = await self._tracker.new_messages()
-            return answers, await view.new_messages() if view is not None else [], ""
+            if view is not None:
+                # The summary first, because it may raise, and messages that aren't returned must not count as sent.
+                summary = await self._views.dashboard.summary() if self._feed.is_loaded else view.sent_summary
+                changes = await view.new_messages()
+                if summary != view.sent_summary:
+                    view.sent_summary = summary
+                    changes.append(summary)
         except StoreError as error:
             return answers, [], str(error)
+        return answers, changes, ""
 
     async def _tick_while(self, reading: Coroutine[Any, Any, _ViewUpdate]) -> _ViewUpdate:
         """Return what was read; send ticks, so that the page doesn't seem dead."""
