@@ -1,26 +1,36 @@
-"""What pages display: sessions, one session, health, dead letters."""
+"""What pages display: sessions, one session and its log, health, dead letters."""
 
-import asyncio
 import re
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from conferral.console.dashboard import Dashboard
-from conferral.console.messages import attention_mark, encode_message, encode_message_with_lists, redact_fields, row
+from conferral.console.messages import (
+    attention_mark,
+    encode_message,
+    encode_message_with_lists,
+    redact_fields,
+    row,
+    to_json_value,
+)
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import CachedSession, SessionFeed
-from conferral.console.session_log import SessionLog
-from conferral.operations import explanation, replay, session_summary, wording
+from conferral.operations import explanation, health, replay, session_summary, statistics, wording
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
-from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.operations.health import Health
+from conferral.operations.session_queries import Fields, LogEntry, SessionQueries
+from conferral.operations.statistics import TransferStats
+from conferral.operations.timeline import Timeline, TimelineEntry
 from conferral.runtime.clock import Clock
+from conferral.runtime.web.server import SharedResult
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
@@ -75,6 +85,69 @@ class View(ABC):
             return []
         self._sent = message
         return [message]
+
+
+class SessionLog:
+    """Reads a log as it grows; returns what the page lacks.
+
+    Args:
+        after: Id of the last log entry that the page has kept; empty for none.
+    """
+
+    def __init__(self, session_id: str, *, after: str, full: bool) -> None:
+        self._session_id = session_id
+        self._after = after
+        self._full = full
+        self._reset()
+
+    def _reset(self) -> None:
+        #: Oldest first.
+        self.log: list[LogEntry] = []
+        self._timeline = Timeline(full=self._full)
+
+    @property
+    def entries(self) -> Sequence[TimelineEntry]:
+        """The log's timeline, oldest first."""
+        return self._timeline.entries
+
+    async def new_messages(self, redis: RedisAccess) -> list[bytes]:
+        """Read new entries; return the message with new and updated ones.
+
+        Reads the newest known entry again, too. If it is gone, Redis was rolled back or the session was erased: the log
+        is reloaded, so that the page doesn't show entries that no longer exist. May raise StoreError.
+        """
+        newest = self.log[-1:]
+        found = await self._entries_after(redis, self.log[-2].entry_id if len(self.log) > 1 else "")
+        was_reloaded = found[: len(newest)] != newest
+        if was_reloaded:
+            found, newest = await self._entries_after(redis, ""), []
+            self._after = ""
+            self._reset()
+        new = found[len(newest) :]
+        if not self.log:
+            kept = self._kept_count(new)
+            self._add(new[:kept])
+            new = new[kept:]
+        is_whole = not self.log  # then, the page replaces its entries
+        changed = self._add(new)
+        if not changed and not was_reloaded:
+            return []
+        entries = [orjson.dumps(to_json_value(self.entries[index])) for index in sorted(changed)]
+        return [encode_message_with_lists("log", {"entries": entries}, id=self._session_id, whole=is_whole)]
+
+    async def _entries_after(self, redis: RedisAccess, entry_id: str) -> list[LogEntry]:
+        found = await redis.run(lambda reader: reader.logs({self._session_id: entry_id}))
+        return found[self._session_id]
+
+    def _kept_count(self, entries: Sequence[LogEntry]) -> int:
+        """Return how many entries the page has kept; 0 if its last is gone."""
+        ids = [entry.entry_id for entry in entries]
+        return ids.index(self._after) + 1 if self._after in ids else 0
+
+    def _add(self, entries: list[LogEntry]) -> set[int]:
+        """Add entries; return the indexes of those, and of what they complete."""
+        self.log += entries
+        return self._timeline.add(entries)
 
 
 #: Read interval without commits in its partition: sentences with times grow stale.
@@ -226,10 +299,6 @@ def links_of(session: Session) -> dict[str, str]:
     }
 
 
-#: Rows encoded at a time (count); other tasks run in between.
-ROWS_PER_MESSAGE = 200
-
-
 class SessionListView(View):
     """The list as sent to one page."""
 
@@ -253,18 +322,8 @@ class SessionListView(View):
         gone = [name for name in known if name not in now]
         if before is not None and not (changed or gone):
             return []
-        rows = await self._rows(changed)
+        rows = [row(one.session, one.attention, full=self._full) for one in changed]
         return [encode_message_with_lists("sessions", {"rows": rows}, whole=before is None, gone=gone)]
-
-    async def _rows(self, kept: Sequence[CachedSession]) -> list[bytes]:
-        found: list[bytes] = []
-        for start in range(0, len(kept), ROWS_PER_MESSAGE):
-            found += [
-                row(one.session, one.attention, full=self._full) for one in kept[start : start + ROWS_PER_MESSAGE]
-            ]
-            if start + ROWS_PER_MESSAGE < len(kept):
-                await asyncio.sleep(0)
-        return found
 
 
 DEAD_EVERY_S = 1.0
@@ -312,6 +371,61 @@ async def _count_and_newest_id(reader: SessionQueries) -> tuple[int, str]:
     return await letters.count(), newest[0].id if newest else ""
 
 
+#: Interval for reading the last hour's outcomes, seconds.
+TRANSFER_STATS_EVERY_S = 5.0
+#: Window for rates, in seconds; processes publish their counters every other second.
+RATES_OVER_S = 10.0
+
+
+class Dashboard:
+    """Reads what all pages share; it may raise StoreError."""
+
+    def __init__(self, feed: SessionFeed, redis: RedisAccess) -> None:
+        self._feed = feed
+        self._redis = redis
+        #: The message with the summary above the list of sessions.
+        self.summary = SharedResult(self._read_summary)
+        self._transfer_stats = SharedResult(self._read_transfer_stats, TRANSFER_STATS_EVERY_S)
+        #: The message with the health of workers, partitions, and Redis.
+        self.health = SharedResult(self._read_health)
+        self._recent_health: deque[Health] = deque()
+
+    async def _read_summary(self) -> bytes:
+        return encode_message(
+            "summary",
+            counts=statistics.count_sessions((kept.session, kept.attention) for kept in list(self._feed.live())),
+            hour=await self._transfer_stats(),
+            dead=await self._redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count()),
+            lost_workers=await self._redis.run(health.read_lost_workers),
+        )
+
+    async def _read_transfer_stats(self) -> TransferStats:
+        return await self._redis.run(lambda reader: statistics.read_last_hour(reader, self._feed.now_ms()))
+
+    async def _read_health(self) -> bytes:
+        """Return health, and rates since the oldest recent snapshot."""
+        found = await self._redis.run(health.read_health)
+        # Drop snapshots outside of the window, including later ones after a clock was set back.
+        while self._recent_health and not 0 < found.at_ms - self._recent_health[0].at_ms <= RATES_OVER_S * 1000:
+            self._recent_health.popleft()
+        rates = health.rates(self._recent_health[0], found) if self._recent_health else None
+        self._recent_health.append(found)
+        parts = to_json_value(found)
+        assert isinstance(parts, dict)
+        return encode_message("health", **parts, unassigned=found.unassigned, rates=rates)
+
+
+class HealthView(View):
+    """The health as sent to one page."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+
+    async def new_messages(self) -> list[bytes]:
+        """Return the health, if it has changed."""
+        return self._if_changed(await self._dashboard.health())
+
+
 class ViewFactory:
     """Creates views."""
 
@@ -332,14 +446,3 @@ class ViewFactory:
                 return DeadLettersView(self.redis, self._clock, message.reason, full=message.full)
             case _:
                 return SessionListView(self.feed, with_ended=message.ended, full=message.full)
-
-
-class HealthView(View):
-    """The health as sent to one page."""
-
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-
-    async def new_messages(self) -> list[bytes]:
-        """Return the health, if it has changed."""
-        return self._if_changed(await self._dashboard.health())
