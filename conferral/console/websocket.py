@@ -34,8 +34,6 @@ HEARTBEAT_S = 20.0
 CLOSE_S = 2.0
 #: Of a page's message.
 MESSAGE_BYTES_MAX = 64 * 1024
-#: Pending errors about invalid messages (count).
-ERRORS_MAX = 10
 #: Commands' status messages, the view's messages, and Redis's error.
 _ViewUpdate = tuple[list[bytes], list[bytes], str]
 
@@ -64,7 +62,6 @@ class PageSocket:
         self._wake = asyncio.Event()
         self._tracker = CommandTracker(views.redis, clock)
         self._view: View | None = None
-        self._errors: list[bytes] = []
         self._ticked_s, self._sent_redis_error = -TICK_EVERY_S, ""
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
@@ -94,14 +91,12 @@ class PageSocket:
     def _receive(self, data: object) -> None:
         try:
             message = PageMessage.model_validate_json(data if isinstance(data, str) else "")
-        except ValidationError as error:
-            self._errors.append(encode_message("error", reason=_describe(error)))
-            del self._errors[ERRORS_MAX:]
+        except ValidationError:
+            return  # perhaps from a newer page
+        if message.follow is not None:
+            self._tracker.add(message.follow, message.type)
         else:
-            if message.follow is not None:
-                self._tracker.add(message.follow, message.type)
-            else:
-                self._view = self._views.make(message)
+            self._view = self._views.make(message)
         self._wake.set()
 
     async def _send_changes(self) -> None:
@@ -119,9 +114,6 @@ class PageSocket:
 
     async def _send_new(self) -> str:
         """Send new messages; return Redis's error, empty while it responds."""
-        errors, self._errors = self._errors, []
-        for message in errors:
-            await self._send(message)
         view = self._view
         answers, changes, redis_error = await self._tick_while(self._read_update(view))
         for message in answers:
@@ -188,9 +180,3 @@ class PageSocket:
 
     async def _send(self, message: bytes) -> None:
         await self._socket.send_frame(message, WSMsgType.TEXT)
-
-
-def _describe(error: ValidationError) -> str:
-    """Return what is wrong with a message, without quoting it."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
