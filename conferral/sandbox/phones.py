@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from conferral.sandbox.faults import Seconds
@@ -77,7 +78,7 @@ class PhoneScript:
             steps.append((self.hang_up_after_s, inputs.PhoneHangsUp(call_sid)))
         return steps
 
-    def on_gather(self, call_sid: str, index: int) -> list[tuple[float, inputs.Input]]:
+    def steps_at_gather(self, call_sid: str, index: int) -> list[tuple[float, inputs.Input]]:
         """Return the steps at the leg's `<Gather>` with this index, from 0."""
         keys = self.keys[index] if index < len(self.keys) else ""
         return [(self.keys_after_s, inputs.PhonePresses(call_sid, keys))] if keys else []
@@ -94,8 +95,6 @@ class Phone:
     next_scripts: deque[PhoneScript] = field(default_factory=deque)
     call_sids: list[str] = field(default_factory=list)  #: Dialed to it, oldest first, including ended ones.
     placed_call_sids: list[str] = field(default_factory=list)  #: Placed from it, likewise.
-    active_scripts: dict[str, PhoneScript] = field(default_factory=dict)  #: By leg.
-    gather_counts: dict[str, int] = field(default_factory=dict)  #: By leg.
 
     def script(self, *, keys: str | Sequence[str] = (), times: int | None = None, **does: Any) -> "Phone":
         """Set the script from the next call on, or for `times` calls only.
@@ -115,27 +114,16 @@ class Phone:
         self.default = scripts[-1]
         return self
 
-    def on_dialed(self, call_sid: str) -> PhoneScript:
-        """Add a dialed leg; return its script."""
-        script = PhoneScript() if self.is_manual else self.next_scripts.popleft() if self.next_scripts else self.default
-        self.call_sids.append(call_sid)
-        self.active_scripts[call_sid] = script
-        return script
-
-    def on_gather(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
-        """Return the steps at a leg's `<Gather>`: seconds from now, and the input."""
-        index = self.gather_counts.get(call_sid, 0)
-        self.gather_counts[call_sid] = index + 1
-        return [] if self.is_manual else self.active_scripts[call_sid].on_gather(call_sid, index)
+    def next_script(self) -> PhoneScript:
+        """Return the script of another call."""
+        if self.is_manual:
+            return PhoneScript()
+        return self.next_scripts.popleft() if self.next_scripts else self.default
 
     def forget(self, call_sids: Set[str]) -> None:
         """Remove these calls, which the model has pruned."""
         self.call_sids = [sid for sid in self.call_sids if sid not in call_sids]
         self.placed_call_sids = [sid for sid in self.placed_call_sids if sid not in call_sids]
-        for sid in call_sids & self.active_scripts.keys():
-            del self.active_scripts[sid]
-        for sid in call_sids & self.gather_counts.keys():
-            del self.gather_counts[sid]
 
 
 def phone_address(to: str) -> str:
@@ -149,11 +137,13 @@ class PhoneScripts:
     def __init__(self, sandbox: "SandboxRuntime") -> None:
         self._sandbox = sandbox
         self.timers: dict[str, list[asyncio.TimerHandle]] = {}
+        self._scripts: dict[str, tuple[PhoneScript, Iterator[int]]] = {}  # of live legs, with the count of `<Gather>`s
 
     def clear(self) -> None:
         """Stop the scripts of all legs."""
         for call_sid in list(self.timers):
             self.stop(call_sid)
+        self._scripts.clear()
 
     def ring(self, ring: outputs.RingPhone) -> None:
         """Log a dialed leg, and run its phone's script."""
@@ -161,7 +151,10 @@ class PhoneScripts:
         label = call.join_settings.label if call.join_settings else ""
         entry = DialEntry(self._sandbox.now_s, ring.call_sid, ring.to, label, call.direction)
         self._sandbox.request_log.dials.append(entry)
-        script = self._sandbox.phone(ring.to).on_dialed(ring.call_sid)
+        phone = self._sandbox.phone(ring.to)
+        phone.call_sids.append(ring.call_sid)
+        script = phone.next_script()
+        self._scripts[ring.call_sid] = script, count()
         self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
 
     def stop(self, call_sid: str) -> bool:
@@ -171,11 +164,20 @@ class PhoneScripts:
             handle.cancel()
         return bool(handles)
 
+    def release(self, call_sid: str) -> None:
+        """Stop the script of a leg that has ended, and forget it."""
+        self.stop(call_sid)
+        self._scripts.pop(call_sid, None)
+
     def on_gather(self, call_sid: str) -> None:
         """Press the script's keys, if any, for a `<Gather>` on this leg."""
         call = self._sandbox.model.state.calls[call_sid]
-        if call.direction != "inbound":  # inbound callers have no script
-            self._schedule(call_sid, self._sandbox.phone(call.to).on_gather(call_sid))
+        if call.direction == "inbound":  # inbound callers have no script
+            return
+        script, gathers = self._scripts[call_sid]
+        steps = script.steps_at_gather(call_sid, next(gathers))
+        if not self._sandbox.phone(call.to).is_manual:
+            self._schedule(call_sid, steps)
 
     def _schedule(self, call_sid: str, steps: list[tuple[float, inputs.Input]]) -> None:
         """Run each step after its seconds of sandbox time."""
@@ -187,8 +189,7 @@ class PhoneScripts:
     def _run_script_step(self, call_sid: str, step: inputs.Input) -> None:
         self._sandbox.apply(step)
         if isinstance(step, inputs.PhoneAnswers) and call_sid in self._sandbox.model.state.live_calls:
-            phone = self._sandbox.phone(self._sandbox.model.state.calls[call_sid].to)
-            self._schedule(call_sid, phone.active_scripts[call_sid].steps_after_answer(call_sid))
+            self._schedule(call_sid, self._scripts[call_sid][0].steps_after_answer(call_sid))
 
 
 class CallHandle:

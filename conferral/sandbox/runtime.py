@@ -282,7 +282,7 @@ class SandboxRuntime:
             case outputs.AskForKeys():
                 self._scripts.on_gather(output.call_sid)
             case outputs.ReleasePhone():
-                self._scripts.stop(output.call_sid)
+                self._scripts.release(output.call_sid)
             case outputs.DebuggerEntry():
                 self.request_log.debugger.append(output)
                 log.debug("debugger_entry_added", code=output.code, call_sid=output.call_sid)
