@@ -155,16 +155,12 @@ class PageSocket:
         if redis_error == self._sent_redis_error and self._until_tick_s() > 0:
             return
         self._ticked_s, self._sent_redis_error = self._clock.monotonic_s(), redis_error
-        await self._send(self._tick_message(redis_error))
+        as_of_ms = self._feed.as_of_ms
+        as_of = to_iso(as_of_ms) if as_of_ms else None
+        await self._send(encode_message("tick", now=to_iso(self._feed.now_ms()), as_of=as_of, trouble=redis_error))
 
     def _until_tick_s(self) -> float:
         return max(0.0, self._ticked_s + TICK_EVERY_S - self._clock.monotonic_s())
-
-    def _tick_message(self, redis_error: str) -> bytes:
-        as_of_ms = self._feed.as_of_ms
-        return encode_message(
-            "tick", now=to_iso(self._feed.now_ms()), as_of=to_iso(as_of_ms) if as_of_ms else None, trouble=redis_error
-        )
 
     def _is_over(self) -> bool:
         if self._socket.closed:
