@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from conferral.console.messages import (
     attention_mark,
     encode_message,
-    encode_message_with_lists,
     redact_fields,
     row,
     to_json_value,
@@ -132,8 +130,8 @@ class SessionLog:
         changed = self._add(new)
         if not changed and not was_reloaded:
             return []
-        entries = [orjson.dumps(to_json_value(self.entries[index])) for index in sorted(changed)]
-        return [encode_message_with_lists("log", {"entries": entries}, id=self._session_id, whole=is_whole)]
+        entries = [self.entries[index] for index in sorted(changed)]
+        return [encode_message("log", id=self._session_id, whole=is_whole, entries=entries)]
 
     async def _entries_after(self, redis: RedisAccess, entry_id: str) -> list[LogEntry]:
         found = await redis.run(lambda reader: reader.logs({self._session_id: entry_id}))
@@ -323,7 +321,7 @@ class SessionListView(View):
         if before is not None and not (changed or gone):
             return []
         rows = [row(one.session, one.attention, full=self._full) for one in changed]
-        return [encode_message_with_lists("sessions", {"rows": rows}, whole=before is None, gone=gone)]
+        return [encode_message("sessions", whole=before is None, gone=gone, rows=rows)]
 
 
 DEAD_EVERY_S = 1.0
