@@ -9,13 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from conferral.console.messages import (
-    attention_mark,
-    encode_message,
-    redact_fields,
-    row,
-    to_json_value,
-)
+from conferral.console.messages import attention_mark, encode_message, redact_fields, row, to_json_value
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import CachedSession, SessionFeed
 from conferral.operations import explanation, health, replay, session_summary, statistics, wording
