@@ -52,30 +52,26 @@ class PhoneScript:
             does.append(f"hangs up {self.hang_up_after_s:g} s later")
         return ", ".join(does)
 
-    def steps_before_answer(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
+    def steps(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
         """Return the steps from being dialed: seconds from now, and the input."""
         outcome = self.outcome or ("answer" if self.answer_after_s is not None else "no-answer")
         at_s = self.ring_after_s + (self.answer_after_s or 0.0)
-        rings: tuple[float, inputs.Input] = (self.ring_after_s, inputs.PhoneRings(call_sid))
+        steps: list[tuple[float, inputs.Input]] = []
+        if outcome in {"answer", "reject", "no-answer"}:
+            steps.append((self.ring_after_s, inputs.PhoneRings(call_sid)))
         match outcome:
             case "answer":
-                return [rings, (at_s, inputs.PhoneAnswers(call_sid))]
+                steps.append((at_s, inputs.PhoneAnswers(call_sid)))
+                if self.digits:
+                    steps.append((at_s + self.digits_after_s, inputs.PhonePresses(call_sid, self.digits)))
+                if self.hang_up_after_s is not None:
+                    steps.append((at_s + self.hang_up_after_s, inputs.PhoneHangsUp(call_sid)))
             case "reject":
-                return [rings, (at_s, inputs.PhoneRejects(call_sid))]
+                steps.append((at_s, inputs.PhoneRejects(call_sid)))
             case "busy":
-                return [(at_s, inputs.PhoneBusy(call_sid))]
+                steps.append((at_s, inputs.PhoneBusy(call_sid)))
             case "fail":
-                return [(at_s, inputs.PhoneFails(call_sid))]
-            case "no-answer":
-                return [rings]
-
-    def steps_after_answer(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
-        """Return the steps after the answer: seconds from it, and the input."""
-        steps: list[tuple[float, inputs.Input]] = []
-        if self.digits:
-            steps.append((self.digits_after_s, inputs.PhonePresses(call_sid, self.digits)))
-        if self.hang_up_after_s is not None:
-            steps.append((self.hang_up_after_s, inputs.PhoneHangsUp(call_sid)))
+                steps.append((at_s, inputs.PhoneFails(call_sid)))
         return steps
 
     def steps_at_gather(self, call_sid: str, index: int) -> list[tuple[float, inputs.Input]]:
@@ -155,7 +151,7 @@ class PhoneScripts:
         phone.call_sids.append(ring.call_sid)
         script = phone.next_script()
         self._scripts[ring.call_sid] = script, count()
-        self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
+        self._schedule(ring.call_sid, script.steps(ring.call_sid))
 
     def stop(self, call_sid: str) -> bool:
         """Stop a leg's script; return whether it was running."""
@@ -184,12 +180,7 @@ class PhoneScripts:
         loop = asyncio.get_running_loop()
         handles = self.timers.setdefault(call_sid, [])
         for after_s, step in steps:
-            handles.append(loop.call_later(after_s / self._sandbox.speed, self._run_script_step, call_sid, step))
-
-    def _run_script_step(self, call_sid: str, step: inputs.Input) -> None:
-        self._sandbox.apply(step)
-        if isinstance(step, inputs.PhoneAnswers) and call_sid in self._sandbox.model.state.live_calls:
-            self._schedule(call_sid, self._scripts[call_sid][0].steps_after_answer(call_sid))
+            handles.append(loop.call_later(after_s / self._sandbox.speed, self._sandbox.apply, step))
 
 
 class CallHandle:
