@@ -89,8 +89,7 @@ class Phone:
     name: str = ""  #: Display name; empty to show the address.
     is_manual: bool = False  #: Whether a person plays it; its script is then ignored.
     next_scripts: deque[PhoneScript] = field(default_factory=deque)
-    call_sids: list[str] = field(default_factory=list)  #: Dialed to it, oldest first, including ended ones.
-    placed_call_sids: list[str] = field(default_factory=list)  #: Placed from it, likewise.
+    call_sids: list[str] = field(default_factory=list)  #: To it and from it, oldest first, including ended ones.
 
     def script(self, *, keys: str | Sequence[str] = (), times: int | None = None, **does: Any) -> "Phone":
         """Set the script from the next call on, or for `times` calls only.
@@ -119,7 +118,6 @@ class Phone:
     def forget(self, call_sids: Set[str]) -> None:
         """Remove these calls, which the model has pruned."""
         self.call_sids = [sid for sid in self.call_sids if sid not in call_sids]
-        self.placed_call_sids = [sid for sid in self.placed_call_sids if sid not in call_sids]
 
 
 def phone_address(to: str) -> str:

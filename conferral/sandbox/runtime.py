@@ -139,7 +139,7 @@ class SandboxRuntime:
         `custom` are a browser's own parameters, `headers` a SIP caller's (`X-…`); `url` replaces the voice URL.
         """
         sid = self.apply(InboundCall(from_, to, custom, tuple(headers.items()), url)).call_sid
-        self.phone(from_).placed_call_sids.append(sid)
+        self.phone(from_).call_sids.append(sid)
         return CallHandle(self, sid)
 
     def add_application(self, sid: str, *, voice_url: str, **others: str) -> Number:
@@ -183,8 +183,9 @@ class SandboxRuntime:
 
     def calls_of(self, address: str) -> list[CallHandle]:
         """Return the legs dialed to a phone, oldest first."""
-        phone = self.phones.get(phone_address(address))
-        return [CallHandle(self, sid) for sid in phone.call_sids] if phone else []
+        phone, calls = self.phones.get(phone_address(address)), self.model.state.calls
+        dialed = (sid for sid in phone.call_sids if calls[sid].direction != "inbound") if phone else ()
+        return [CallHandle(self, sid) for sid in dialed]
 
     def live_calls(self) -> list[CallHandle]:
         """Return the live legs, oldest first, without other applications' calls."""

@@ -116,4 +116,4 @@ async def test_newest_calls_are_kept_and_all_continues_after_many_calls(app: Web
         # One document and one callback of each that is over.
         assert ledger.deliveries.total == 1 + 2 * 30
         (phone,) = (one for address, one in sandbox.phones.items() if address == CUSTOMER)
-        assert len(phone.placed_call_sids) <= 1 + KEEPS.finished_calls_max + 1
+        assert len(phone.call_sids) <= 1 + KEEPS.finished_calls_max + 1

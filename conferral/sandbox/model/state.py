@@ -267,10 +267,13 @@ class Sound:
     content: str = ""  #: The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music.
     ringing: bool = False  #: Whether it also hears a dialed party's ringing (early media).
 
+    @property
+    def is_ringback(self) -> bool:
+        """Whether it is Twilio's ringback, or a file with `ringback` in its name."""
+        return self.kind == "ringback" or (self.kind == "music" and "ringback" in self.content.rpartition("/")[2])
+
     def __str__(self) -> str:
-        if self.kind == "music" and "ringback" in self.content.rpartition("/")[2]:
-            return "ringback"  # a file that sounds like ringing
-        return ",".join(sorted(self.parties)) if self.parties else self.kind
+        return "ringback" if self.is_ringback else ",".join(sorted(self.parties)) or self.kind
 
 
 @dataclass(frozen=True, slots=True)
