@@ -18,14 +18,14 @@ from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
 from conferral.operations.health import Health
-from conferral.operations.session_queries import Fields, LogEntry, SessionQueries
+from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.operations.statistics import TransferStats
 from conferral.operations.timeline import Timeline, TimelineEntry
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.server import SharedResult
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
-from conferral.storage.codecs.session_codec import StoredSession, stored_session
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.queries.dead_letters import REASON_MAX
 
@@ -158,20 +158,13 @@ class SessionDetailView(View):
         self._feed = feed
         self._redis = redis
         self._clock = clock
-        #: The session's id, or the SID of one of its calls.
-        self._named = message.id or ""
-        #: Id of the last log entry that the page has; empty for none.
-        self._after = message.after
-        #: The version to show; None for the current one.
-        self._as_of = message.as_of
+        self._asked = message
         self._full = message.full
         self._id = ""
         self._partition = 0
         self._seen_mark = ""
         self._next_read_s = 0.0
         self._log = SessionLog("", after="", full=self._full)
-        #: The hash from which the last message was built.
-        self._seen: Fields = {}
 
     async def new_messages(self) -> list[bytes]:
         """Return the session if it has changed, and new log entries."""
@@ -181,33 +174,29 @@ class SessionDetailView(View):
             return []
         if not self._id:
             self._id = await self._redis.run(self._find_session)
-            self._log = SessionLog(self._id, after=self._after, full=self._full)
+            self._log = SessionLog(self._id, after=self._asked.after, full=self._full)
         messages = await self._read_messages()
         self._seen_mark, self._next_read_s = mark, now_s + READ_EVERY_S
         return messages
 
     async def _find_session(self, reader: SessionQueries) -> str:
         """Return the named session's id, empty if unknown; keep its partition."""
-        found = await reader.find_exact(self._named)
+        found = await reader.find_exact(self._asked.id or "")
         self._partition = reader.keys.partition_of(found)
         return found
 
     async def _read_messages(self) -> list[bytes]:
-        if not self._id:
-            return self._if_changed(encode_message("session", id=self._named, asked=self._named, known=False))
-        session = await self._redis.run(lambda reader: reader.read_session(self._id))
+        session, asked = UNKNOWN_SESSION, self._asked.id
+        if self._id:
+            session = await self._redis.run(lambda reader: reader.read_session(self._id))
         if not session.is_known:
-            self._seen = {}
-            return self._if_changed(encode_message("session", id=self._id, asked=self._named, known=False))
+            return self._if_changed(encode_message("session", id=self._id or asked, asked=asked, known=False))
         log_messages = await self._log.new_messages(self._redis)
-        if self._as_of is not None and not log_messages and session.fields == self._seen:
-            return []  # a past version doesn't change, and is expensive to compute
-        self._seen = session.fields
         return self._if_changed(self._session_message(session)) + log_messages
 
     def _session_message(self, session: StoredSession) -> bytes:
-        if self._as_of is not None:
-            return self._past_message(session, self._as_of)
+        if self._asked.as_of is not None:
+            return self._past_message(session, self._asked.as_of)
         now_ms, history = self._feed.now_ms(), self._log
         explained = explanation.explain_damage(session) or explanation.explain(
             session,
@@ -241,9 +230,9 @@ class SessionDetailView(View):
         return encode_message(
             "session",
             id=self._id,
-            asked=self._named,
+            asked=self._asked.id,
             known=True,
-            as_of=self._as_of,
+            as_of=self._asked.as_of,
             fields=redact_fields(session.fields, full=self._full),
             parties=parties_of(session, full=self._full),
             people=session_summary.people_line(session, full=self._full),
