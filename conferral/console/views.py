@@ -20,7 +20,7 @@ from conferral.operations.explanation import Explanation
 from conferral.operations.health import Health
 from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.operations.statistics import TransferStats
-from conferral.operations.timeline import Timeline, TimelineEntry
+from conferral.operations.timeline import TimelineEntry, build_timeline
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.server import SharedResult
 from conferral.statemachine.ids import NAME_PATTERN
@@ -79,69 +79,6 @@ class View(ABC):
         return [message]
 
 
-class SessionLog:
-    """Reads a log as it grows; returns what the page lacks.
-
-    Args:
-        after: Id of the last log entry that the page has kept; empty for none.
-    """
-
-    def __init__(self, session_id: str, *, after: str, full: bool) -> None:
-        self._session_id = session_id
-        self._after = after
-        self._full = full
-        self._reset()
-
-    def _reset(self) -> None:
-        #: Oldest first.
-        self.log: list[LogEntry] = []
-        self._timeline = Timeline(full=self._full)
-
-    @property
-    def entries(self) -> Sequence[TimelineEntry]:
-        """The log's timeline, oldest first."""
-        return self._timeline.entries
-
-    async def new_messages(self, redis: RedisAccess) -> list[bytes]:
-        """Read new entries; return the message with new and updated ones.
-
-        Reads the newest known entry again, too. If it is gone, Redis was rolled back or the session was erased: the log
-        is reloaded, so that the page doesn't show entries that no longer exist. May raise StoreError.
-        """
-        newest = self.log[-1:]
-        found = await self._entries_after(redis, self.log[-2].entry_id if len(self.log) > 1 else "")
-        was_reloaded = found[: len(newest)] != newest
-        if was_reloaded:
-            found, newest = await self._entries_after(redis, ""), []
-            self._after = ""
-            self._reset()
-        new = found[len(newest) :]
-        if not self.log:
-            kept = self._kept_count(new)
-            self._add(new[:kept])
-            new = new[kept:]
-        is_whole = not self.log  # then, the page replaces its entries
-        changed = self._add(new)
-        if not changed and not was_reloaded:
-            return []
-        entries = [self.entries[index] for index in sorted(changed)]
-        return [encode_message("log", id=self._session_id, whole=is_whole, entries=entries)]
-
-    async def _entries_after(self, redis: RedisAccess, entry_id: str) -> list[LogEntry]:
-        found = await redis.run(lambda reader: reader.logs({self._session_id: entry_id}))
-        return found[self._session_id]
-
-    def _kept_count(self, entries: Sequence[LogEntry]) -> int:
-        """Return how many entries the page has kept; 0 if its last is gone."""
-        ids = [entry.entry_id for entry in entries]
-        return ids.index(self._after) + 1 if self._after in ids else 0
-
-    def _add(self, entries: list[LogEntry]) -> set[int]:
-        """Add entries; return the indexes of those, and of what they complete."""
-        self.log += entries
-        return self._timeline.add(entries)
-
-
 #: Read interval without commits in its partition: sentences with times grow stale.
 READ_EVERY_S = 2.0
 #: Parties between which the page draws who hears whom (count, as in parts/parties.js).
@@ -164,7 +101,8 @@ class SessionDetailView(View):
         self._partition = 0
         self._seen_mark = ""
         self._next_read_s = 0.0
-        self._log = SessionLog("", after="", full=self._full)
+        #: The log's entries as the page has them, by id; None before the first message.
+        self._sent_log: dict[str, TimelineEntry] | None = None
 
     async def new_messages(self) -> list[bytes]:
         """Return the session if it has changed, and new log entries."""
@@ -174,7 +112,6 @@ class SessionDetailView(View):
             return []
         if not self._id:
             self._id = await self._redis.run(self._find_session)
-            self._log = SessionLog(self._id, after=self._asked.after, full=self._full)
         messages = await self._read_messages()
         self._seen_mark, self._next_read_s = mark, now_s + READ_EVERY_S
         return messages
@@ -191,29 +128,50 @@ class SessionDetailView(View):
             session = await self._redis.run(lambda reader: reader.read_session(self._id))
         if not session.is_known:
             return self._if_changed(encode_message("session", id=self._id or asked, asked=asked, known=False))
-        log_messages = await self._log.new_messages(self._redis)
-        return self._if_changed(self._session_message(session)) + log_messages
+        log = await self._redis.run(lambda reader: reader.log(self._id))
+        moments = build_timeline(log, full=self._full)
+        return [*self._if_changed(self._session_message(session, log, moments)), *self._log_messages(log, moments)]
 
-    def _session_message(self, session: StoredSession) -> bytes:
+    def _log_messages(self, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> list[bytes]:
+        """Return the message with new and updated entries, if there are any.
+
+        If the newest known entry is gone, Redis was rolled back or the session was erased: the page gets the whole log,
+        so that it doesn't show entries that no longer exist.
+        """
+        ids, sent = [entry.entry_id for entry in log], self._sent_log
+        if sent is None:  # the page may have kept the log up to an entry that it names
+            kept = log[: ids.index(self._asked.after) + 1] if self._asked.after in ids else []
+            sent = {moment.entry_id: moment for moment in build_timeline(kept, full=self._full)}
+        is_reloaded = bool(sent) and next(reversed(sent)) not in ids
+        if is_reloaded:
+            sent = {}
+        self._sent_log = dict(zip(ids, moments, strict=True))
+        changed = [moment for moment in moments if sent.get(moment.entry_id) != moment]
+        if not changed and not is_reloaded:
+            return []
+        return [encode_message("log", id=self._id, whole=not sent, entries=changed)]
+
+    def _session_message(self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> bytes:
         if self._asked.as_of is not None:
-            return self._past_message(session, self._asked.as_of)
-        now_ms, history = self._feed.now_ms(), self._log
+            return self._past_message(session, log, moments, self._asked.as_of)
+        now_ms = self._feed.now_ms()
         explained = explanation.explain_damage(session) or explanation.explain(
             session,
-            history.log,
+            log,
             now_ms,
-            moments=history.entries,
+            moments=moments,
             full=self._full,
             clock=to_iso,
             has_worker=self._feed.has_worker,
         )
         return self._encode(session, explained, buttons=command_forms(session), attention=attention_of(session, now_ms))
 
-    def _past_message(self, session: StoredSession, version: int) -> bytes:
+    def _past_message(
+        self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry], version: int
+    ) -> bytes:
         """Return the session as of a version, without commands."""
-        history = self._log
-        then = stored_session(replay.at_version(history.log, version, session.fields))
-        log = [entry for entry, one in zip(history.log, history.entries, strict=True) if one.version <= version]
+        then = stored_session(replay.at_version(log, version, session.fields))
+        log = [entry for entry, one in zip(log, moments, strict=True) if one.version <= version]
         at_ms = wording.parse_time_ms(log[-1]["at"]) if log else self._feed.now_ms()
         explained = replace(explanation.explain(then, log, at_ms, full=self._full, clock=to_iso), suggestions=())
         return self._encode(then, explained, buttons=(), attention=None)
