@@ -8,8 +8,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import CallbackRequest, FetchRequest
+from conferral.sandbox.model.messages import CallbackRequest, FetchRequest, Params
 
 FaultStep = Literal["before", "after"]
 Corruption = Literal["", "half", "html"]

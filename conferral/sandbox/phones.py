@@ -9,7 +9,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from conferral.sandbox.faults import Seconds
-from conferral.sandbox.model import inputs, outputs
+from conferral.sandbox.model import messages
 from conferral.sandbox.model.state import Call, Sound, SoundInterval
 from conferral.sandbox.request_log import DialEntry
 
@@ -52,32 +52,32 @@ class PhoneScript:
             does.append(f"hangs up {self.hang_up_after_s:g} s later")
         return ", ".join(does)
 
-    def steps(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
+    def steps(self, call_sid: str) -> list[tuple[float, messages.Input]]:
         """Return the steps from being dialed: seconds from now, and the input."""
         outcome = self.outcome or ("answer" if self.answer_after_s is not None else "no-answer")
         at_s = self.ring_after_s + (self.answer_after_s or 0.0)
-        steps: list[tuple[float, inputs.Input]] = []
+        steps: list[tuple[float, messages.Input]] = []
         if outcome in {"answer", "reject", "no-answer"}:
-            steps.append((self.ring_after_s, inputs.PhoneRings(call_sid)))
+            steps.append((self.ring_after_s, messages.PhoneRings(call_sid)))
         match outcome:
             case "answer":
-                steps.append((at_s, inputs.PhoneAnswers(call_sid)))
+                steps.append((at_s, messages.PhoneAnswers(call_sid)))
                 if self.digits:
-                    steps.append((at_s + self.digits_after_s, inputs.PhonePresses(call_sid, self.digits)))
+                    steps.append((at_s + self.digits_after_s, messages.PhonePresses(call_sid, self.digits)))
                 if self.hang_up_after_s is not None:
-                    steps.append((at_s + self.hang_up_after_s, inputs.PhoneHangsUp(call_sid)))
+                    steps.append((at_s + self.hang_up_after_s, messages.PhoneHangsUp(call_sid)))
             case "reject":
-                steps.append((at_s, inputs.PhoneRejects(call_sid)))
+                steps.append((at_s, messages.PhoneRejects(call_sid)))
             case "busy":
-                steps.append((at_s, inputs.PhoneBusy(call_sid)))
+                steps.append((at_s, messages.PhoneBusy(call_sid)))
             case "fail":
-                steps.append((at_s, inputs.PhoneFails(call_sid)))
+                steps.append((at_s, messages.PhoneFails(call_sid)))
         return steps
 
-    def steps_at_gather(self, call_sid: str, index: int) -> list[tuple[float, inputs.Input]]:
+    def steps_at_gather(self, call_sid: str, index: int) -> list[tuple[float, messages.Input]]:
         """Return the steps at the leg's `<Gather>` with this index, from 0."""
         keys = self.keys[index] if index < len(self.keys) else ""
-        return [(self.keys_after_s, inputs.PhonePresses(call_sid, keys))] if keys else []
+        return [(self.keys_after_s, messages.PhonePresses(call_sid, keys))] if keys else []
 
 
 @dataclass(slots=True)
@@ -139,7 +139,7 @@ class PhoneScripts:
             self.stop(call_sid)
         self._scripts.clear()
 
-    def ring(self, ring: outputs.RingPhone) -> None:
+    def ring(self, ring: messages.RingPhone) -> None:
         """Log a dialed leg, and run its phone's script."""
         call = self._sandbox.model.state.calls[ring.call_sid]
         label = call.join_settings.label if call.join_settings else ""
@@ -173,7 +173,7 @@ class PhoneScripts:
         if not self._sandbox.phone(call.to).is_manual:
             self._schedule(call_sid, steps)
 
-    def _schedule(self, call_sid: str, steps: list[tuple[float, inputs.Input]]) -> None:
+    def _schedule(self, call_sid: str, steps: list[tuple[float, messages.Input]]) -> None:
         """Run each step after its seconds of sandbox time."""
         loop = asyncio.get_running_loop()
         handles = self.timers.setdefault(call_sid, [])
@@ -232,30 +232,30 @@ class CallHandle:
         if bool(url) == bool(twiml):
             raise ValueError("give either url or twiml")
         params = (("Url", url),) if url else (("Twiml", twiml),)
-        answer = self._sandbox.apply(inputs.RestRequest("POST", f"/Calls/{self.sid}.json", params)).rest
+        answer = self._sandbox.apply(messages.RestRequest("POST", f"/Calls/{self.sid}.json", params)).rest
         if answer is not None and answer.status != HTTPStatus.OK:
             raise ValueError((answer.body or {})["message"])
 
     def answer(self) -> None:
         """Answer; ignored unless it was dialed and is unanswered."""
-        self._sandbox.apply(inputs.PhoneAnswers(self.sid))
+        self._sandbox.apply(messages.PhoneAnswers(self.sid))
 
     def reject(self) -> None:
         """Decline (SIP 603); ignored unless it was dialed and is unanswered."""
-        self._sandbox.apply(inputs.PhoneRejects(self.sid))
+        self._sandbox.apply(messages.PhoneRejects(self.sid))
 
     def hang_up(self) -> None:
         """Hang up; ignored if the leg has ended."""
-        self._sandbox.apply(inputs.PhoneHangsUp(self.sid))
+        self._sandbox.apply(messages.PhoneHangsUp(self.sid))
 
     def press(self, digits: str) -> None:
         """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
-        self._sandbox.apply(inputs.PhonePresses(self.sid, digits))
+        self._sandbox.apply(messages.PhonePresses(self.sid, digits))
 
     def speak(self) -> None:
         """Start speaking; conferences with the event `speaker` report it."""
-        self._sandbox.apply(inputs.PhoneSpeaks(self.sid))
+        self._sandbox.apply(messages.PhoneSpeaks(self.sid))
 
     def fall_silent(self) -> None:
         """Stop speaking; reported like the start."""
-        self._sandbox.apply(inputs.PhoneFallsSilent(self.sid))
+        self._sandbox.apply(messages.PhoneFallsSilent(self.sid))

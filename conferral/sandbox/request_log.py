@@ -6,8 +6,7 @@ Times `at_s` are in sandbox time, durations in real milliseconds.
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import DebuggerEntry
+from conferral.sandbox.model.messages import DebuggerEntry, Params
 
 _T = TypeVar("_T")
 

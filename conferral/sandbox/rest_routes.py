@@ -11,8 +11,7 @@ import orjson
 from aiohttp import web
 
 from conferral.sandbox.faults import RestPlan
-from conferral.sandbox.model.inputs import RestRequest
-from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest.form import error_answer
 from conferral.sandbox.request_log import RestEntry
 from conferral.sandbox.runtime import RestHookEvent, SandboxRuntime

@@ -12,9 +12,9 @@ from typing import Literal
 import structlog
 
 from conferral.sandbox.faults import Faults
-from conferral.sandbox.model import outputs, test_aids
+from conferral.sandbox.model import messages, test_aids
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import InboundCall, Input, Params, PhoneRings, TimePassed
+from conferral.sandbox.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
 from conferral.sandbox.model.state import Number, Recording
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
@@ -36,7 +36,7 @@ class RestHookEvent:
     method: str
     path: str
     params: Params
-    answer: outputs.RestAnswer | None = None
+    answer: messages.RestAnswer | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -236,7 +236,7 @@ class SandboxRuntime:
         shown = ", ".join(f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in calls)
         return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self.dispatcher.tasks)}>"
 
-    def apply(self, input_: Input) -> outputs.Result:
+    def apply(self, input_: Input) -> messages.Result:
         """Pass an input to the model, and perform its outputs."""
         result = self.model.handle(input_, self.now_s)
         for output in result.outputs:
@@ -271,19 +271,19 @@ class SandboxRuntime:
             wait_s = max(due_s - self.now_s, 0) / self.speed
             self._wake = asyncio.get_running_loop().call_later(wait_s, self.apply, TimePassed())
 
-    def perform(self, output: outputs.Output) -> None:
+    def perform(self, output: messages.Output) -> None:
         """Perform one of the model's outputs."""
         match output:
-            case outputs.FetchRequest():
+            case messages.FetchRequest():
                 self.dispatcher.fetch(output)
-            case outputs.CallbackRequest():
+            case messages.CallbackRequest():
                 self.dispatcher.send_callback(output)
-            case outputs.RingPhone():
+            case messages.RingPhone():
                 self._scripts.ring(output)
-            case outputs.AskForKeys():
+            case messages.AskForKeys():
                 self._scripts.on_gather(output.call_sid)
-            case outputs.ReleasePhone():
+            case messages.ReleasePhone():
                 self._scripts.release(output.call_sid)
-            case outputs.DebuggerEntry():
+            case messages.DebuggerEntry():
                 self.request_log.debugger.append(output)
                 log.debug("debugger_entry_added", code=output.code, call_sid=output.call_sid)

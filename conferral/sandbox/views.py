@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from conferral.runtime.text import join_words
 from conferral.sandbox.model.formats import split_url
-from conferral.sandbox.model.outputs import DebuggerEntry
+from conferral.sandbox.model.messages import DebuggerEntry
 from conferral.sandbox.model.state import Call, Participant, Sound
 from conferral.sandbox.phones import Phone, phone_address
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry

@@ -17,8 +17,7 @@ from twilio.request_validator import RequestValidator
 from yarl import URL
 
 from conferral.sandbox.faults import CallbackPlan
-from conferral.sandbox.model.inputs import TwimlFailed, TwimlFetched
-from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest
+from conferral.sandbox.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, TwimlFailed, TwimlFetched
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
 
 if TYPE_CHECKING:

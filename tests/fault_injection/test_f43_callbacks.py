@@ -9,7 +9,7 @@ from twilio.request_validator import RequestValidator
 
 from conferral.sandbox import CallHandle, Faults
 from conferral.sandbox.faults import CallbackPlan
-from conferral.sandbox.model.outputs import CallbackRequest
+from conferral.sandbox.model.messages import CallbackRequest
 from conferral.sandbox.request_log import DeliveryEntry
 from conferral.sandbox.webhook_delivery import parse_target
 from tests.fault_injection.calls import all_hang_up, nothing_waits, stream_of, transferred

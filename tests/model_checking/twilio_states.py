@@ -13,8 +13,18 @@ from urllib.parse import parse_qsl, urlsplit
 
 from conferral.sandbox.model.audibility import sound_heard_by
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import Input, Params, PhoneRings, RestRequest, TimePassed
-from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest, RestAnswer, RingPhone
+from conferral.sandbox.model.messages import (
+    CallbackRequest,
+    DebuggerEntry,
+    FetchRequest,
+    Input,
+    Params,
+    PhoneRings,
+    RestAnswer,
+    RestRequest,
+    RingPhone,
+    TimePassed,
+)
 from conferral.sandbox.model.state import FINAL, Call, Conference, Number, State, WaitAudio
 from conferral.sandbox.model.twilio_model import TwilioModel
 from conferral.telephony.account_lists import AccountSnapshot

@@ -7,7 +7,10 @@ from urllib.parse import urlsplit
 
 from conferral.sandbox.model import test_aids
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import (
+from conferral.sandbox.model.messages import (
+    CallbackRequest,
+    DebuggerEntry,
+    FetchRequest,
     InboundCall,
     Input,
     PhoneAnswers,
@@ -15,11 +18,12 @@ from conferral.sandbox.model.inputs import (
     PhonePresses,
     PhoneRings,
     RestRequest,
+    Result,
+    RingPhone,
     TimePassed,
     TwimlFailed,
     TwimlFetched,
 )
-from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest, Result, RingPhone
 from conferral.sandbox.model.state import Call, Number
 from conferral.sandbox.model.twilio_model import TwilioModel
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model.inputs import PhoneFallsSilent, PhoneSpeaks
+from conferral.sandbox.model.messages import PhoneFallsSilent, PhoneSpeaks
 from conferral.sandbox.model.test_aids import NoSubscriberError
 from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario
 

@@ -1,6 +1,6 @@
 """Who heard whom, over time."""
 
-from conferral.sandbox.model.inputs import PhoneAnswers, PhoneRings
+from conferral.sandbox.model.messages import PhoneAnswers, PhoneRings
 from conferral.sandbox.model.state import Sound
 from tests.sandbox.model_scenario import ModelScenario, bridge_twiml, conference_twiml
 

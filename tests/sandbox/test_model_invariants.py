@@ -6,7 +6,7 @@ import pytest
 
 from conferral.sandbox.model.audibility import sound_heard_by
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import (
+from conferral.sandbox.model.messages import (
     PhoneAnswers,
     PhoneBusy,
     PhoneFallsSilent,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from conferral.sandbox import Retention
-from conferral.sandbox.model.inputs import TwimlFailed
+from conferral.sandbox.model.messages import TwimlFailed
 from conferral.sandbox.page import PageState
 from conferral.sandbox.request_log import NumberedLog
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, conference_twiml

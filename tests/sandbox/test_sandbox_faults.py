@@ -7,7 +7,7 @@ from twilio.rest import Client
 
 from conferral.sandbox import Faults, RestHookEvent, Sandbox
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.outputs import CallbackRequest
+from conferral.sandbox.model.messages import CallbackRequest
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 

@@ -18,8 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
 from conferral.sandbox.faults import CallbackPlan, Faults
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import Params, RestRequest
-from conferral.sandbox.model.outputs import CallbackRequest, FetchRequest, RestAnswer
+from conferral.sandbox.model.messages import CallbackRequest, FetchRequest, Params, RestAnswer, RestRequest
 from conferral.sandbox.model.rest.form import error_answer
 from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, RestEntry

@@ -4,8 +4,7 @@ from typing import Literal
 
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.formats import is_url, with_query
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import CallbackKind, CallbackRequest, ReleasePhone, RingPhone
+from conferral.sandbox.model.messages import CallbackKind, CallbackRequest, Params, ReleasePhone, RingPhone
 from conferral.sandbox.model.state import Call, Subscription
 from conferral.sandbox.model.transaction import Transaction
 

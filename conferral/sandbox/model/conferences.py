@@ -5,7 +5,7 @@ Source: Twilio docs: TwiML <Conference>; Conference resource; Participant resour
 
 from conferral.sandbox.model import callback_parameters, calls, recordings, wait_audio
 from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.messages import Params
 from conferral.sandbox.model.state import Call, Conference, JoinSettings, Participant
 from conferral.sandbox.model.transaction import Transaction
 

@@ -2,7 +2,7 @@
 
 from conferral.sandbox.model import callback_parameters, calls, conferences
 from conferral.sandbox.model.formats import is_number, is_url, resolve
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.messages import Params
 from conferral.sandbox.model.state import Call, Dial, JoinSettings, Source, Subscription
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import Verb, address, custom_parameters, nouns

@@ -2,7 +2,7 @@
 
 from conferral.sandbox.model import calls, conferences, dialing, twiml_parser, wait_audio
 from conferral.sandbox.model.formats import resolve
-from conferral.sandbox.model.outputs import FetchPurpose
+from conferral.sandbox.model.messages import FetchPurpose
 from conferral.sandbox.model.rest.form import Form
 from conferral.sandbox.model.state import Conference, Fetch, Participant, Source, WaitAudio
 from conferral.sandbox.model.transaction import Transaction

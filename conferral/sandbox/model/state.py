@@ -6,8 +6,7 @@ from operator import itemgetter
 from typing import Literal
 
 from conferral.sandbox.model.formats import sip_host
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import FetchPurpose
+from conferral.sandbox.model.messages import FetchPurpose, Params
 from conferral.sandbox.model.twiml_parser import Verb
 
 SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.

@@ -1,8 +1,7 @@
 """What tests add to an account: other programs' calls, and callbacks."""
 
 from conferral.sandbox.model import callback_parameters, calls, conferences
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import CallbackKind
+from conferral.sandbox.model.messages import CallbackKind, Params
 from conferral.sandbox.model.state import FINAL, STATUSES, Call, JoinSettings
 from conferral.sandbox.model.transaction import Transaction
 

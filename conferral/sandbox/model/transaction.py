@@ -11,8 +11,7 @@ from typing import Literal
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.formats import make_sid, with_query
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import DebuggerEntry, FetchPurpose, FetchRequest, Output
+from conferral.sandbox.model.messages import DebuggerEntry, FetchPurpose, FetchRequest, Output, Params
 from conferral.sandbox.model.state import Call, Conference, Fetch, Source, State
 
 TaskKind = Literal["run", "ended", "dial-over", "bridge"]

@@ -10,7 +10,7 @@ from conferral.sandbox.model import (
     calls,
     conferences,
     dialing,
-    inputs,
+    messages,
     participant_updates,
     recordings,
     twiml_interpreter,
@@ -19,8 +19,7 @@ from conferral.sandbox.model import (
 from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.formats import call_token, is_number
-from conferral.sandbox.model.inputs import Input
-from conferral.sandbox.model.outputs import FetchPurpose, RestAnswer, Result
+from conferral.sandbox.model.messages import FetchPurpose, Input, RestAnswer, Result
 from conferral.sandbox.model.rest import router
 from conferral.sandbox.model.state import Call, Number, Source, State, Subscription
 from conferral.sandbox.model.transaction import Task, Transaction
@@ -94,7 +93,7 @@ class TwilioModel:
 
         Raise UnknownNumberError for a call to an unknown number.
         """
-        if isinstance(input_, inputs.InboundCall) and self.state.called(input_.to) is None:
+        if isinstance(input_, messages.InboundCall) and self.state.called(input_.to) is None:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
         self.now_s = max(self.now_s, now_s)
         transactions = self._fire_due_timers()
@@ -124,46 +123,46 @@ class TwilioModel:
     def _dispatch(self, transaction: Transaction, input_: Input) -> tuple[RestAnswer | None, str]:
         """Return the response to a RestRequest, and an InboundCall's new SID."""
         match input_:
-            case inputs.RestRequest():
+            case messages.RestRequest():
                 return router.respond(transaction, input_), ""
-            case inputs.InboundCall():
+            case messages.InboundCall():
                 return None, self._on_inbound_call(transaction, input_)
-            case inputs.TwimlFetched():
+            case messages.TwimlFetched():
                 twiml_interpreter.on_twiml_fetched(transaction, input_)
-            case inputs.TwimlFailed():
+            case messages.TwimlFailed():
                 twiml_interpreter.on_twiml_failed(transaction, input_)
-            case inputs.TimePassed():
+            case messages.TimePassed():
                 pass
             case _:
                 self._on_phone_event(transaction, input_)
         return None, ""
 
-    def _on_phone_event(self, transaction: Transaction, input_: inputs.PhoneEvent) -> None:
+    def _on_phone_event(self, transaction: Transaction, input_: messages.PhoneEvent) -> None:
         if input_.call_sid not in self.state.live_calls:
             return
         call = transaction.call(input_.call_sid)
         is_unanswered_dial = call.direction != "inbound" and call.status in {"queued", "ringing"}
         match input_:
-            case inputs.PhoneHangsUp():
+            case messages.PhoneHangsUp():
                 calls.end(transaction, call, "completed" if call.answered_at_s is not None else "no-answer")
-            case inputs.PhonePresses():
+            case messages.PhonePresses():
                 twiml_interpreter.on_keys(transaction, call, input_.digits)
-            case inputs.PhoneSpeaks():
+            case messages.PhoneSpeaks():
                 conferences.set_speaking(transaction, call, starts=True)
-            case inputs.PhoneFallsSilent():
+            case messages.PhoneFallsSilent():
                 conferences.set_speaking(transaction, call, starts=False)
             case _ if not is_unanswered_dial:
                 pass  # a phone can't ring or answer twice
-            case inputs.PhoneRings():
+            case messages.PhoneRings():
                 if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
                     conferences.mark_ringing(transaction, call)
-            case inputs.PhoneAnswers():
+            case messages.PhoneAnswers():
                 self._on_answered(transaction, call)
-            case inputs.PhoneBusy():
+            case messages.PhoneBusy():
                 calls.end(transaction, call, "busy", 486)
-            case inputs.PhoneRejects():
+            case messages.PhoneRejects():
                 calls.end(transaction, call, "busy", 603)
-            case inputs.PhoneFails():
+            case messages.PhoneFails():
                 calls.end(transaction, call, "failed", 404)
             case _:
                 assert_never(input_)
@@ -182,7 +181,7 @@ class TwilioModel:
         else:  # by the Calls API
             twiml_interpreter.on_answered(transaction, call)
 
-    def _on_inbound_call(self, transaction: Transaction, input_: inputs.InboundCall) -> str:
+    def _on_inbound_call(self, transaction: Transaction, input_: messages.InboundCall) -> str:
         number = self.state.called(input_.to)
         assert number is not None  # checked by handle()
         # A browser calls an application; its `To` is one of its own parameters.

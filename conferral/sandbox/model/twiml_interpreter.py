@@ -2,8 +2,7 @@
 
 from conferral.sandbox.model import calls, conferences, dialing, participant_updates, twiml_parser, wait_audio
 from conferral.sandbox.model.formats import is_url, resolve
-from conferral.sandbox.model.inputs import Params, TwimlFailed, TwimlFetched
-from conferral.sandbox.model.outputs import AskForKeys
+from conferral.sandbox.model.messages import AskForKeys, Params, TwimlFailed, TwimlFetched
 from conferral.sandbox.model.state import Call, Fetch, Gather, Source, TwimlProgram
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from conferral.sandbox.model.outputs import FetchPurpose
+from conferral.sandbox.model.messages import FetchPurpose
 from conferral.sandbox.model.state import Conference, Participant, Source, WaitAudio
 from conferral.sandbox.model.transaction import Transaction
 

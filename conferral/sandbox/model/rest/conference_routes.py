@@ -7,8 +7,7 @@ from typing import Any
 
 from conferral.sandbox.model import calls, conferences, participant_updates
 from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
-from conferral.sandbox.model.inputs import RestRequest
-from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import call_routes, resources
 from conferral.sandbox.model.rest.form import Form, RestError, not_found
 from conferral.sandbox.model.state import Conference, JoinSettings, Participant
