@@ -15,7 +15,7 @@ TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", 
 `start`: Twilio dials a queued call. `ring`: no one answered. `limit`: the call's maximum length. `digits`: the keys of
 `SendDigits` were pressed. `verb`: a TwiML verb, a prompt, or the wait for a key is over. `dial-limit`: `timeLimit`.
 `redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the Dial that it
-left. The others: a verb of `wait_audio.AUDIO_FIELDS` is over, or its document is requested again.
+left. The others: a verb of `conferences.AUDIO_FIELDS` is over, or its document is requested again.
 """
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 

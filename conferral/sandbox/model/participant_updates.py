@@ -1,13 +1,13 @@
 """Participant updates via REST (Twilio docs: Participant, Conference)."""
 
-from conferral.sandbox.model import calls, conferences, dialing, twiml_parser, wait_audio
+from conferral.sandbox.model import calls, conferences, dialing, twiml_parser
+from conferral.sandbox.model.conferences import Channel, begin_audio
 from conferral.sandbox.model.formats import resolve
 from conferral.sandbox.model.messages import FetchPurpose
 from conferral.sandbox.model.rest.form import Form
 from conferral.sandbox.model.state import Conference, Fetch, Participant, Source, WaitAudio
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb
-from conferral.sandbox.model.wait_audio import Channel
 
 
 def update(transaction: Transaction, conference: Conference, participant: Participant, form: Form) -> None:
@@ -38,9 +38,9 @@ def update(transaction: Transaction, conference: Conference, participant: Partic
     if participant.muted or participant.is_held:
         participant.is_speaking = False
     if form.has("WaitUrl") and participant.wait_audio is not None:
-        wait_audio.begin(transaction, Channel(conference, participant, "wait"), form.get("WaitUrl"), wait_method)
+        begin_audio(transaction, Channel(conference, participant, "wait"), form.get("WaitUrl"), wait_method)
     if announce_url and participant.is_in:
-        wait_audio.begin(transaction, Channel(conference, participant, "announce"), announce_url, announce_method)
+        begin_audio(transaction, Channel(conference, participant, "announce"), announce_url, announce_method)
 
 
 def _accepts_end_on_exit(transaction: Transaction, participant: Participant, hold: bool | None) -> bool:
@@ -76,7 +76,7 @@ def _hold_or_unhold(
         transaction.stop_timer(participant.call_sid, "hold")
     elif changed or form.has("HoldUrl"):
         url = form.get("HoldUrl") or None  # None: Twilio's music
-        wait_audio.begin(transaction, Channel(conference, participant, "hold"), url, hold_method)
+        begin_audio(transaction, Channel(conference, participant, "hold"), url, hold_method)
     if changed:
         event = "participant-hold" if wanted else "participant-unhold"
         conferences.send_conference_event(transaction, conference, event, participant)
@@ -85,7 +85,7 @@ def _hold_or_unhold(
 def announce_to_all(transaction: Transaction, conference: Conference, url: str, method: str) -> None:
     """Play a document to the whole conference, once."""
     if conference.joined():
-        wait_audio.begin(transaction, Channel(conference, None, "announce"), url, method)
+        begin_audio(transaction, Channel(conference, None, "announce"), url, method)
 
 
 def on_document(transaction: Transaction, fetch: Fetch, content_type: str, body: bytes, base_url: str) -> None:
@@ -155,8 +155,8 @@ def on_audio_timer(transaction: Transaction, sid: str, purpose: FetchPurpose) ->
     audio = channel.audio
     if audio is None:
         return
-    if audio.position == wait_audio.PAUSED:
-        wait_audio.request_document(transaction, channel)
+    if audio.position == conferences.PAUSED:
+        conferences.request_document(transaction, channel)
     else:
         audio.position += 1
         _play(transaction, channel, audio)
@@ -177,9 +177,9 @@ def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
     pause_s = audio.requested_at_s + rules.wait_document_pause_s - transaction.now_s
     if pause_s > 0:
         transaction.set_timer(channel.timer_owner, channel.purpose, pause_s)
-        audio.position = wait_audio.PAUSED
+        audio.position = conferences.PAUSED
     else:
-        wait_audio.request_document(transaction, channel)
+        conferences.request_document(transaction, channel)
 
 
 def _end_announcement(transaction: Transaction, channel: Channel, audio: WaitAudio, failure: str = "") -> None:

@@ -14,7 +14,6 @@ from conferral.sandbox.model import (
     participant_updates,
     recordings,
     twiml_interpreter,
-    wait_audio,
 )
 from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.behavior import Behavior
@@ -227,7 +226,7 @@ class TwilioModel:
 
     def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
         """Handle a timer: `processed` of a recording, else one of `calls.TIMERS`."""
-        if name in wait_audio.AUDIO_FIELDS:
+        if name in conferences.AUDIO_FIELDS:
             participant_updates.on_audio_timer(transaction, sid, cast("FetchPurpose", name))
             return
         if name == "processed":
