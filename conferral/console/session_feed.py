@@ -168,8 +168,10 @@ class SessionFeed:
         # Read the marks first: the next poll then finds commits made in between.
         marks = await self._redis.run(lambda reader: reader.commit_marks())
         if len(marks) != len(self._marks):
-            self._forget_live(len(marks))
             changed = list(range(len(marks)))
+            self._live.clear()
+            self._by_partition = {number: set() for number in changed}
+            self.revision += 1
         else:
             turn, rest = divmod(self._polls, EXTRA_PARTITION_EVERY_POLLS)
             extra = -1 if rest else turn % len(marks)
@@ -182,12 +184,6 @@ class SessionFeed:
             self.revision += 1
         self._marks, self._polls = marks, self._polls + 1
         self.as_of_ms = self.now_ms()
-
-    def _forget_live(self, partitions: int) -> None:
-        self._live.clear()
-        self.revision += 1
-        self._marks = [""] * partitions
-        self._by_partition = {number: set() for number in range(partitions)}
 
     async def _read_clock(self) -> None:
         now_s = self._local_clock.monotonic_s()
@@ -207,33 +203,24 @@ class SessionFeed:
             removed += [name for name in self._by_partition[number] if name not in found]
             wanted += [name for name, version in found.items()
                        if (kept := self._live.get(name)) is None or kept.version != version]  # fmt: skip
-        await self._read_live(wanted)
-        if removed:
-            await self._move_to_ended(removed)
+        await self._refresh(wanted, are_live=True)
+        await self._refresh(removed, are_live=False)
         for number, found in versions.items():
             self._by_partition[number] = set(found)
 
-    async def _read_live(self, names: list[str]) -> None:
+    async def _refresh(self, names: list[str], *, are_live: bool) -> None:
+        """Read sessions that have changed, or that are no longer live."""
+        kept = self._live if are_live else self._ended
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
-            sessions = await self._read_sessions(some)
+            sessions = await self._redis.limiter((await self._redis.reader()).read_sessions(some))
             for name in some:
+                if not are_live:
+                    self._live.pop(name, None)
                 session = sessions.get(name, UNKNOWN_SESSION)
-                if session.is_known and not session.is_ended:
-                    self._live[name] = self._cached(session)
-                    self.revision += 1
-
-    async def _read_sessions(self, names: list[str]) -> dict[str, StoredSession]:
-        return await self._redis.run(lambda reader: reader.read_sessions(names))
-
-    async def _move_to_ended(self, names: list[str]) -> None:
-        sessions = await self._read_sessions(names)
-        for name in names:
-            self._live.pop(name, None)
-            session = sessions.get(name, UNKNOWN_SESSION)
-            if session.is_known and session.is_ended:
-                self._ended[name] = self._cached(session)
-            self.revision += 1
+                if session.is_known and session.is_ended is not are_live:
+                    kept[name] = self._cached(session)
+                self.revision += 1
 
     async def _list_ended(self) -> None:
         now_s = self._local_clock.monotonic_s()
