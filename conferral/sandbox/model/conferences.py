@@ -9,7 +9,7 @@ from conferral.sandbox.model import callback_parameters, calls, recordings
 from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
 from conferral.sandbox.model.messages import FetchPurpose, Params
 from conferral.sandbox.model.state import Call, Conference, JoinSettings, Participant, Source, WaitAudio
-from conferral.sandbox.model.transaction import Transaction
+from conferral.sandbox.model.transaction import Task, Transaction
 
 EVENT_GROUPS = {
     "conference-start": "start",
@@ -64,19 +64,6 @@ def send_conference_event(
     calls.emit_callback(transaction, subscription, "conference", event, form)
 
 
-def find_or_create(transaction: Transaction, name: str) -> Conference:
-    """Return the live conference with this name or SID, or a new one."""
-    found = transaction.live_conference(name)
-    if found is not None:
-        return found
-    conference = Conference(transaction.new_sid("CF"), name, transaction.now_s, transaction.now_s)
-    conference.number = transaction.state.created_counts["CF"]
-    transaction.state.conferences[conference.sid] = conference
-    transaction.state.conference_sids[name] = conference.sid
-    transaction.changed_sids.add(conference.sid)
-    return conference
-
-
 def shown_status(transaction: Transaction, conference: Conference) -> str:
     """Return the status that the API shows (`unstarted_conference`)."""
     is_unstarted = conference.status == "init" and len(conference.joined()) > 1
@@ -106,8 +93,14 @@ def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, s
 
 
 def reserve(transaction: Transaction, call: Call, settings: JoinSettings) -> tuple[Conference, Participant]:
-    """Add a call, which rings or is about to join, to the participants."""
-    conference = find_or_create(transaction, settings.name)
+    """Add a call, which rings or is about to join, to a conference, maybe a new one."""
+    conference = transaction.live_conference(settings.name)
+    if conference is None:
+        conference = Conference(transaction.new_sid("CF"), settings.name, transaction.now_s, transaction.now_s)
+        conference.number = transaction.state.created_counts["CF"]
+        transaction.state.conferences[conference.sid] = conference
+        transaction.state.conference_sids[settings.name] = conference.sid
+        transaction.changed_sids.add(conference.sid)
     participant = Participant(
         call.sid,
         settings,
@@ -295,7 +288,7 @@ def continue_after_conference(transaction: Transaction, call: Call) -> None:
     if call.is_final:
         return
     if call.dial is not None:
-        transaction.add_task("dial-over", call.sid, "answered")  # the action's DialCallStatus
+        transaction.tasks.append(Task("dial-over", call.sid, "answered"))  # the action's DialCallStatus
     else:
         calls.hang_up(transaction, call)
 

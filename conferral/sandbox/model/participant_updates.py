@@ -82,12 +82,6 @@ def _hold_or_unhold(
         conferences.send_conference_event(transaction, conference, event, participant)
 
 
-def announce_to_all(transaction: Transaction, conference: Conference, url: str, method: str) -> None:
-    """Play a document to the whole conference, once."""
-    if conference.joined():
-        begin_audio(transaction, Channel(conference, None, "announce"), url, method)
-
-
 def on_document(transaction: Transaction, fetch: Fetch, content_type: str, body: bytes, base_url: str) -> None:
     """Handle a wait, hold, or announce document: TwiML, or audio that loops."""
     try:

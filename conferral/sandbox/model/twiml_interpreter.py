@@ -4,7 +4,7 @@ from conferral.sandbox.model import calls, conferences, dialing, participant_upd
 from conferral.sandbox.model.formats import is_url, resolve
 from conferral.sandbox.model.messages import AskForKeys, Params, TwimlFailed, TwimlFetched
 from conferral.sandbox.model.state import Call, Fetch, Gather, Source, TwimlProgram
-from conferral.sandbox.model.transaction import Transaction
+from conferral.sandbox.model.transaction import Task, Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb
 
 
@@ -147,7 +147,7 @@ def run(transaction: Transaction, call: Call) -> None:
 
 def _on_program_over(transaction: Transaction, call: Call) -> None:
     if call.program is not None and call.program.whisper:  # the callee has heard it and may talk to the caller
-        transaction.add_task("bridge", call.sid)
+        transaction.tasks.append(Task("bridge", call.sid))
         return
     calls.answer(transaction, call)  # an empty document answers and hangs up
     calls.hang_up(transaction, call)
@@ -163,7 +163,7 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
         calls.answer(transaction, call)
         call.gather = Gather(verb, program.base_url)
         call.activity = "gathering"
-        transaction.emit(AskForKeys(call.sid))
+        transaction.outputs.append(AskForKeys(call.sid))
         _prompt_or_wait(transaction, call, call.gather)
     elif verb.name == "Redirect":
         _follow_redirect(transaction, call, program, verb)

@@ -67,7 +67,9 @@ def update(transaction: Transaction, conference: Conference, form: Form) -> Rest
         raise RestError(400, 16022, "Conference does not exist or is completed")
     if url:
         _check_is_in_progress(transaction, conference)
-        participant_updates.announce_to_all(transaction, conference, url, form.method("AnnounceMethod"))
+        method = form.method("AnnounceMethod")
+        if conference.joined():
+            conferences.begin_audio(transaction, conferences.Channel(conference, None, "announce"), url, method)
     if status:
         conferences.finish(transaction, conference, "conference-ended-via-api")
     return RestAnswer(200, conference_resource(transaction, conference))
