@@ -19,7 +19,7 @@ from conferral.sandbox.model.state import Number, Recording
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
 from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
-from conferral.sandbox.request_log import RequestLog, Retention, exceeds
+from conferral.sandbox.request_log import RequestLog, Retention
 from conferral.sandbox.webhook_delivery import Dispatcher
 
 log = structlog.get_logger()
@@ -252,7 +252,7 @@ class SandboxRuntime:
         self.request_log.trim(retention.log_entries_max)
         state, most = self.model.state, retention.finished_calls_max
         finished = len(state.calls) - len(state.live_calls), len(state.conferences) - len(state.conference_sids)
-        if exceeds(max(finished), most):
+        if max(finished) > most * 1.1 + 1:  # not at every call, because it scans everything
             removed = self.model.prune_finished(most, self._scripts.timers.keys())
             for phone in self.phones.values():
                 phone.forget(removed)
