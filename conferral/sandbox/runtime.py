@@ -71,10 +71,6 @@ class SandboxRuntime:
         self._wake: asyncio.TimerHandle | None = None
         self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
 
-    async def open(self) -> None:
-        """Open the HTTP client for requests to webhooks."""
-        self.dispatcher.open()
-
     async def close(self) -> None:
         """Cancel timers, phone scripts, and deliveries; wait for their end."""
         self._cancel_pending_work()
@@ -113,10 +109,6 @@ class SandboxRuntime:
         added = Number(number, voice_url, **others)
         self.model.add_number(added)
         return added
-
-    def verify_caller_id(self, number: str) -> None:
-        """Add another carrier's number to the account's verified caller IDs."""
-        self.model.add_number(Number(number, "", origin="verified"))
 
     def phone(self, address: str) -> Phone:
         """Return the phone at `+1…`, `client:…`, or `sip:…`; it may be new."""
