@@ -177,10 +177,6 @@ class Faults:
             setattr(self, rate.name, rate.default)
         self._one_shots.clear()
 
-    def pending_count(self) -> int:
-        """Return the number of pending one-shot faults."""
-        return sum(shot.count for shot in self._one_shots)
-
     def pending_faults(self) -> list[dict[str, int | str]]:
         """Return the pending one-shot faults in order of precedence."""
         return [{"number": shot.number, "words": _describe(shot), "count": shot.count} for shot in self._one_shots]

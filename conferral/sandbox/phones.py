@@ -216,10 +216,6 @@ class CallHandle:
         end_s = self._sandbox.now_s if until_s is None else until_s
         return self._sandbox.model.audibility.seconds(self.sid, "silence", since_s, end_s)
 
-    def longest_silence_s(self) -> float:
-        """Return the longest stretch of silence, in seconds of sandbox time."""
-        return self._sandbox.model.audibility.longest_silence_s(self.sid, 0.0, self._sandbox.now_s)
-
     def has_heard(self, other: "CallHandle") -> bool:
         """Whether this leg ever heard the other one."""
         return self._sandbox.model.audibility.has_heard(self.sid, other.sid)

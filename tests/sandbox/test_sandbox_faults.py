@@ -179,7 +179,7 @@ async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox:
         assert (refused.value.status, refused.value.code) == (400, 16099)
 
     assert (await twilio_conference.update_async(hold=True)).hold is True
-    assert sandbox.faults.pending_count() == 0
+    assert not sandbox.faults.pending_faults()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 Callers are tracked from the start of the call, dialed legs from their answer; both until the end.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from conferral.sandbox.model.formats import resolve
@@ -136,18 +136,11 @@ class Audibility:
 
     def seconds(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> float:
         """Return the seconds of this kind of sound in an interval."""
-        return sum(self._stretches_s(sid, kind, since_s, until_s))
-
-    def longest_silence_s(self, sid: str, since_s: float, until_s: float) -> float:
-        """Return the longest stretch of silence in an interval."""
-        return max(self._stretches_s(sid, "silence", since_s, until_s), default=0.0)
-
-    def _stretches_s(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> Iterator[float]:
-        """Yield the seconds of each such sound between two times."""
-        for interval in self.history.get(sid, ()):
-            if interval.sound.kind == kind:
-                end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)
-                yield max(0.0, end_s - max(interval.since_s, since_s))
+        return sum(
+            max(0.0, min(until_s, until_s if it.until_s is None else it.until_s) - max(it.since_s, since_s))
+            for it in self.history.get(sid, ())
+            if it.sound.kind == kind
+        )
 
     def has_heard(self, sid: str, other_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
         """Whether the leg heard the other one in an interval."""
