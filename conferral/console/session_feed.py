@@ -54,11 +54,6 @@ class CachedSession:
     session: StoredSession
     attention: Attention | None
 
-    @property
-    def version(self) -> str:
-        """The version of the session when it was last read."""
-        return self.session.fields.get("version", "")
-
 
 class SessionFeed:
     """Polls, caches sessions, and wakes subscribers."""
@@ -79,7 +74,8 @@ class SessionFeed:
         self._reset()
 
     def _reset(self) -> None:
-        self._live: dict[str, CachedSession] = {}
+        #: The live sessions by id.
+        self.live: dict[str, CachedSession] = {}
         self._ended: dict[str, CachedSession] = {}
         self._by_partition: dict[int, set[str]] = {}
         self._marks: list[str] = []
@@ -120,18 +116,9 @@ class SessionFeed:
         """Return the estimated time of Redis's clock, in Unix milliseconds."""
         return self._clock.now_ms()
 
-    @property
-    def has_live(self) -> bool:
-        """Whether any session is live."""
-        return bool(self._live)
-
-    def live(self) -> Iterable[CachedSession]:
-        """Return the live sessions."""
-        return self._live.values()
-
     def known_destinations(self, *, full: bool) -> list[str]:
         """Return what forms suggest: directory names, and addresses in use lately."""
-        some = islice(chain(self._live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
+        some = islice(chain(self.live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
         return [*self._directory_names(), *_addresses_in_use((one.session for one in some), full=full)]
 
     def commit_mark(self, partition: int) -> str:
@@ -140,7 +127,7 @@ class SessionFeed:
 
     def sessions(self, *, with_ended: bool) -> dict[str, CachedSession]:
         """Return the live sessions by id; on request, ended ones as well."""
-        return {**(self._ended if with_ended else {}), **self._live}
+        return {**(self._ended if with_ended else {}), **self.live}
 
     async def _poll_while_subscribed(self) -> None:
         """Poll, and wake subscribers; without Redis, pauses double."""
@@ -169,7 +156,7 @@ class SessionFeed:
         marks = await self._redis.run(lambda reader: reader.commit_marks())
         if len(marks) != len(self._marks):
             changed = list(range(len(marks)))
-            self._live.clear()
+            self.live.clear()
             self._by_partition = {number: set() for number in changed}
             self.revision += 1
         else:
@@ -201,8 +188,8 @@ class SessionFeed:
         wanted, removed = [], []
         for number, found in versions.items():
             removed += [name for name in self._by_partition[number] if name not in found]
-            wanted += [name for name, version in found.items()
-                       if (kept := self._live.get(name)) is None or kept.version != version]  # fmt: skip
+            known = {name: self.live[name].session.fields.get("version", "") for name in found if name in self.live}
+            wanted += [name for name, version in found.items() if known.get(name) != version]
         await self._refresh(wanted, are_live=True)
         await self._refresh(removed, are_live=False)
         for number, found in versions.items():
@@ -210,13 +197,13 @@ class SessionFeed:
 
     async def _refresh(self, names: list[str], *, are_live: bool) -> None:
         """Read sessions that have changed, or that are no longer live."""
-        kept = self._live if are_live else self._ended
+        kept = self.live if are_live else self._ended
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
             sessions = await self._redis.limiter((await self._redis.reader()).read_sessions(some))
             for name in some:
                 if not are_live:
-                    self._live.pop(name, None)
+                    self.live.pop(name, None)
                 session = sessions.get(name, UNKNOWN_SESSION)
                 if session.is_known and session.is_ended is not are_live:
                     kept[name] = self._cached(session)
@@ -243,7 +230,7 @@ class SessionFeed:
         """Reevaluate sessions' attention once a second: time alone can change it."""
         if self._polls % ATTENTION_EVERY_POLLS:
             return
-        for sessions in (self._live, self._ended):
+        for sessions in (self.live, self._ended):
             for name, cached in sessions.items():
                 evaluated = self._cached(cached.session)
                 if evaluated.attention != cached.attention:

@@ -255,7 +255,7 @@ class SessionListView(View):
             return []
         self._seen_revision, before = self._feed.revision, self._shown
         # The newest ended calls fill an empty list.
-        now = self._shown = self._feed.sessions(with_ended=self._with_ended or not self._feed.has_live)
+        now = self._shown = self._feed.sessions(with_ended=self._with_ended or not self._feed.live)
         known = before or {}
         changed = [one for name, one in now.items() if known.get(name) is not one]
         gone = [name for name in known if name not in now]
@@ -332,7 +332,7 @@ class Dashboard:
     async def _read_summary(self) -> bytes:
         return encode_message(
             "summary",
-            counts=statistics.count_sessions((kept.session, kept.attention) for kept in list(self._feed.live())),
+            counts=statistics.count_sessions((kept.session, kept.attention) for kept in self._feed.live.values()),
             hour=await self._transfer_stats(),
             dead=await self._redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count()),
             lost_workers=await self._redis.run(health.read_lost_workers),

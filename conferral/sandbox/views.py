@@ -79,7 +79,6 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
             ],
         }
         for conference in live
-        if conference.status != "completed"
     ]
 
 

@@ -178,14 +178,11 @@ class Call:
         return self.status in FINAL
 
 
-AudioKind = Literal["music", "silence", "document"]
-
-
 @dataclass(slots=True)
 class WaitAudio:
     """What participants hear while waiting or on hold, or as an announcement."""
 
-    kind: AudioKind
+    kind: Literal["music", "silence", "document"]
     source: Source | None = None
     verbs: tuple[Verb, ...] = ()
     position: int = 0
