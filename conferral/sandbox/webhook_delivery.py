@@ -27,27 +27,20 @@ RETRY_WORDS = frozenset({"4xx", "5xx", "ct", "rt", "all"})
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionOverrides:
-    """Timeouts in milliseconds, the number of retries, and what to retry."""
+class Target:
+    """A URL without its fragment, and the fragment's connection overrides."""
 
+    url: str
     connect_ms: int = 5_000
     read_ms: int = 15_000
     total_ms: int = 15_000
     retries: int = 1
-    retry_on: frozenset[str] = frozenset({"ct"})
+    retry_on: frozenset[str] = frozenset({"ct"})  #: `4xx`, `5xx`, `ct` (connect), `rt` (read).
+    fragment_error: str = ""
 
     def is_retried(self, failure: str) -> bool:
-        """Whether to retry a failure: `4xx`, `5xx`, `ct` (connect), `rt` (read)."""
+        """Whether to retry a failure."""
         return failure in self.retry_on or "all" in self.retry_on
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A URL without its fragment, its overrides, and the fragment's error."""
-
-    url: str
-    overrides: ConnectionOverrides
-    fragment_error: str = ""
 
 
 _RANGES = {
@@ -61,17 +54,17 @@ _RANGES = {
 def parse_target(url: str) -> Target:
     """Split a webhook's URL into address and overrides, which are clamped."""
     address, fragment = urldefrag(url)
-    overrides, fragment_error = ConnectionOverrides(), ""
+    target = Target(address)
     for pair in filter(None, fragment.split("&")):
         name, _, text = pair.partition("=")
-        if name == "rp":  # the retry policy: which failures to retry
-            is_known = RETRY_WORDS.issuperset(text.split(","))
-            fragment_error = fragment_error if is_known else f"Invalid retry policy: {text}"
-            overrides = replace(overrides, retry_on=frozenset(text.split(",")) if is_known else frozenset({"ct"}))
+        if name == "rp" and RETRY_WORDS.issuperset(text.split(",")):  # the retry policy: which failures to retry
+            target = replace(target, retry_on=frozenset(text.split(",")))
+        elif name == "rp":
+            target = replace(target, fragment_error=f"Invalid retry policy: {text}", retry_on=frozenset({"ct"}))
         elif name in _RANGES and text.isdecimal():
             field, least, most = _RANGES[name]
-            overrides = replace(overrides, **{field: min(max(int(text), least), most)})  # type: ignore[arg-type]
-    return Target(address, overrides, fragment_error)
+            target = replace(target, **{field: min(max(int(text), least), most)})  # type: ignore[arg-type]
+    return target
 
 
 BODY_MAX = 256 * 1024  #: Bytes read of a response; above TwiML's limit, to detect oversized documents.
@@ -198,25 +191,22 @@ class Dispatcher:
         """Send until a response needs no retry; record attempts in the entry."""
         self._sent_count += 1
         entry.token = entry.token or str(uuid5(NAMESPACE_URL, f"{self._sent_count}/{target.url}"))
-        overrides = target.overrides
-        started = time.monotonic()
+        until_s = asyncio.get_running_loop().time() + target.total_ms / 1000
         answer = WebhookResponse(0, error_code=11205, failure="ct")
-        for _ in range(1 + overrides.retries):
-            left_s = overrides.total_ms / 1000 - (time.monotonic() - started)
+        for _ in range(1 + target.retries):
+            left_s = until_s - asyncio.get_running_loop().time()
             if left_s <= 0:
                 break
-            answer = await self._attempt(target.url, entry, overrides, left_s)
-            if not answer.failure or not overrides.is_retried(answer.failure):
+            answer = await self._attempt(target, entry, left_s)
+            if not answer.failure or not target.is_retried(answer.failure):
                 break
         return answer
 
-    async def _attempt(
-        self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides, left_s: float
-    ) -> WebhookResponse:
+    async def _attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
         began, at_s = time.monotonic(), self._sandbox.now_s
         try:
             async with asyncio.timeout(left_s):
-                answer = await self._request(url, entry, overrides)
+                answer = await self._request(target, entry)
         except (aiohttp.ClientError, OSError) as error:
             code, failure = next((code, failure) for kind, code, failure in _FAILURES if isinstance(error, kind))
             answer = WebhookResponse(0, error_code=code, failure=failure)
@@ -225,8 +215,8 @@ class Dispatcher:
         entry.answer = answer.body[:RESPONSE_BYTES_MAX].decode("utf-8", "replace")
         return answer
 
-    async def _request(self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides) -> WebhookResponse:
-        connect_s, read_s = overrides.connect_ms / 1000, overrides.read_ms / 1000
+    async def _request(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
+        url, connect_s, read_s = target.url, target.connect_ms / 1000, target.read_ms / 1000
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
         if self._session is None:
             raise RuntimeError("the sandbox was not started")
