@@ -286,28 +286,20 @@ class DeadLettersView(View):
         """Return all dead letters to show, if one was added or removed."""
         if self._clock.monotonic_s() < self._poll_at_s:
             return []
-        messages = await self._poll()
+        messages = await self._redis.run(self._read)
         self._poll_at_s = self._clock.monotonic_s() + DEAD_EVERY_S
         return messages
 
-    async def _poll(self) -> list[bytes]:
-        seen = await self._redis.run(_count_and_newest_id)
+    async def _read(self, reader: SessionQueries) -> list[bytes]:
+        letters = DeadLetters(reader.client, reader.keys)
+        newest = await letters.newest(1)
+        seen = await letters.count(), newest[0].id if newest else ""
         if seen == self._seen:
             return []
-        shown = await self._redis.run(lambda reader: _letters(reader).newest(SHOWN_MAX, self._reason, full=self._full))
-        groups = await self._redis.run(lambda reader: _letters(reader).groups())
+        shown = await letters.newest(SHOWN_MAX, self._reason, full=self._full)
+        groups = await letters.groups()
         self._seen = seen
         return [encode_message("dead", reason=self._reason, letters=shown, groups=groups, count=seen[0])]
-
-
-def _letters(reader: SessionQueries) -> DeadLetters:
-    return DeadLetters(reader.client, reader.keys)
-
-
-async def _count_and_newest_id(reader: SessionQueries) -> tuple[int, str]:
-    letters = _letters(reader)
-    newest = await letters.newest(1)
-    return await letters.count(), newest[0].id if newest else ""
 
 
 #: Interval for reading the last hour's outcomes, seconds.
