@@ -295,12 +295,8 @@ def continue_after_conference(transaction: Transaction, call: Call) -> None:
 
 def remove_participant(transaction: Transaction, call: Call) -> None:
     """Remove a participant via the API; a ringing one is hung up."""
-    was_in = call.activity == "conference"
     leave(transaction, call, "participant_updated_via_api", was_removed=True)
-    if was_in:
-        continue_after_conference(transaction, call)
-    else:
-        calls.hang_up(transaction, call)
+    continue_after_conference(transaction, call)
 
 
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
