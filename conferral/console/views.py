@@ -302,40 +302,64 @@ class DeadLettersView(View):
         return [encode_message("dead", reason=self._reason, letters=shown, groups=groups, count=seen[0])]
 
 
+class HealthView(View):
+    """The health as sent to one page."""
+
+    def __init__(self, health: SharedResult[bytes]) -> None:
+        self._health = health
+
+    async def new_messages(self) -> list[bytes]:
+        """Return the health, if it has changed."""
+        return self._if_changed(await self._health())
+
+
 #: Interval for reading the last hour's outcomes, seconds.
 TRANSFER_STATS_EVERY_S = 5.0
 #: Window for rates, in seconds; processes publish their counters every other second.
 RATES_OVER_S = 10.0
 
 
-class Dashboard:
-    """Reads what all pages share; it may raise StoreError."""
+class ViewFactory:
+    """Creates views, and reads what all pages share."""
 
-    def __init__(self, feed: SessionFeed, redis: RedisAccess) -> None:
-        self._feed = feed
-        self._redis = redis
-        #: The message with the summary above the list of sessions.
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
+        self.feed = feed
+        self.redis = redis
+        self._clock = clock
+        #: The message with the summary above the list of sessions; it may raise StoreError, as `health` may.
         self.summary = SharedResult(self._read_summary)
         self._transfer_stats = SharedResult(self._read_transfer_stats, TRANSFER_STATS_EVERY_S)
         #: The message with the health of workers, partitions, and Redis.
         self.health = SharedResult(self._read_health)
         self._recent_health: deque[Health] = deque()
 
+    def make(self, message: PageMessage) -> View:
+        """Return the requested view."""
+        match message.view:
+            case "session":
+                return SessionDetailView(self.feed, self.redis, self._clock, message)
+            case "health":
+                return HealthView(self.health)
+            case "dead":
+                return DeadLettersView(self.redis, self._clock, message.reason, full=message.full)
+            case _:
+                return SessionListView(self.feed, with_ended=message.ended, full=message.full)
+
     async def _read_summary(self) -> bytes:
         return encode_message(
             "summary",
-            counts=statistics.count_sessions((kept.session, kept.attention) for kept in self._feed.live.values()),
+            counts=statistics.count_sessions((kept.session, kept.attention) for kept in self.feed.live.values()),
             hour=await self._transfer_stats(),
-            dead=await self._redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count()),
-            lost_workers=await self._redis.run(health.read_lost_workers),
+            dead=await self.redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count()),
+            lost_workers=await self.redis.run(health.read_lost_workers),
         )
 
     async def _read_transfer_stats(self) -> TransferStats:
-        return await self._redis.run(lambda reader: statistics.read_last_hour(reader, self._feed.now_ms()))
+        return await self.redis.run(lambda reader: statistics.read_last_hour(reader, self.feed.now_ms()))
 
     async def _read_health(self) -> bytes:
         """Return health, and rates since the oldest recent snapshot."""
-        found = await self._redis.run(health.read_health)
+        found = await self.redis.run(health.read_health)
         # Drop snapshots outside of the window, including later ones after a clock was set back.
         while self._recent_health and not 0 < found.at_ms - self._recent_health[0].at_ms <= RATES_OVER_S * 1000:
             self._recent_health.popleft()
@@ -344,36 +368,3 @@ class Dashboard:
         parts = to_json_value(found)
         assert isinstance(parts, dict)
         return encode_message("health", **parts, unassigned=found.unassigned, rates=rates)
-
-
-class HealthView(View):
-    """The health as sent to one page."""
-
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-
-    async def new_messages(self) -> list[bytes]:
-        """Return the health, if it has changed."""
-        return self._if_changed(await self._dashboard.health())
-
-
-class ViewFactory:
-    """Creates views."""
-
-    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
-        self.feed = feed
-        self.redis = redis
-        self.dashboard = Dashboard(feed, redis)
-        self._clock = clock
-
-    def make(self, message: PageMessage) -> View:
-        """Return the requested view."""
-        match message.view:
-            case "session":
-                return SessionDetailView(self.feed, self.redis, self._clock, message)
-            case "health":
-                return HealthView(self.dashboard)
-            case "dead":
-                return DeadLettersView(self.redis, self._clock, message.reason, full=message.full)
-            case _:
-                return SessionListView(self.feed, with_ended=message.ended, full=message.full)

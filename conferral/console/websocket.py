@@ -131,7 +131,7 @@ class PageSocket:
             answers = await self._tracker.new_messages()
             if view is not None:
                 # The summary first, because it may raise, and messages that aren't returned must not count as sent.
-                summary = await self._views.dashboard.summary() if self._feed.is_loaded else view.sent_summary
+                summary = await self._views.summary() if self._feed.is_loaded else view.sent_summary
                 changes = await view.new_messages()
                 if summary != view.sent_summary:
                     view.sent_summary = summary
