@@ -8,13 +8,16 @@ import hashlib
 import hmac
 import re
 
+import structlog
 from aiohttp import hdrs, web
 from pydantic import SecretStr
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.web.bearer import BearerAuthenticator
-from conferral.runtime.web.json_requests import RequestError
+from conferral.runtime.web.json_requests import NO_STORE, RequestError, read_json_object
 from conferral.runtime.web.pages import is_https, is_same_origin
+
+log = structlog.get_logger()
 
 #: Only the console's own scripts can send this header; another site's form or image can't.
 HEADER, VALUE = "X-Conferral", "console"
@@ -38,16 +41,12 @@ class AccessControl(BearerAuthenticator):
         """Return when the sign-in expires, Unix s; 0: never, None: not signed in."""
         return 0 if self.has_valid_token(request) else self._cookie_until_s(request) or None
 
-    def require_read(self, request: web.Request) -> int:
-        """Return when the sign-in expires, 0 for never; raise if not signed in."""
+    def require_write(self, request: web.Request) -> None:
+        """Raise RequestError unless the request may change something."""
         until_s = self.signed_in_until_s(request)
         if until_s is None:
             raise RequestError("unauthorized", "sign in on the page, or send CONFERRAL_API_TOKEN as a bearer token")
-        return until_s
-
-    def require_write(self, request: web.Request) -> None:
-        """Raise RequestError unless the request may change something."""
-        if self.require_read(request):  # by a cookie, which browsers attach to other sites' requests, too
+        if until_s:  # by a cookie, which browsers attach to other sites' requests, too
             check_origin(request)
             if hdrs.ORIGIN not in request.headers or request.headers.get(HEADER) != VALUE:
                 raise RequestError("foreign", f"a request with a cookie needs the headers {HEADER}: {VALUE} and Origin")
@@ -61,29 +60,38 @@ class AccessControl(BearerAuthenticator):
             return 0
         return int(found[1]) if int(found[1]) * 1000 > self._clock.wall_ms() else 0
 
-    def set_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Set the sign-in cookie for the folder of the request's path.
+    async def sign_in(self, request: web.Request) -> web.Response:
+        """Handle a sign-in: check the token, and set the cookie."""
+        check_origin(request)
+        token = (await read_json_object(request)).get("token")
+        if not isinstance(token, str) or not self.is_valid(token, request):
+            raise RequestError("unauthorized", "wrong token: sign in with this console's CONFERRAL_API_TOKEN")
+        log.info("signed_in")
+        until = str(self._clock.wall_ms() // 1000 + COOKIE_LIFETIME_S)
+        return self._with_cookie(request, f"{until}.{self._signature(until)}", COOKIE_LIFETIME_S)
+
+    async def sign_out(self, request: web.Request) -> web.Response:
+        """Handle a sign-out: delete the cookie from the browser."""
+        check_origin(request)
+        return self._with_cookie(request, "", 0)
+
+    def _with_cookie(self, request: web.Request, value: str, max_age_s: int) -> web.Response:
+        """Return a response that sets the cookie for the folder of the request's path.
 
         Without a path attribute, browsers use their own URL's folder, even behind a proxy that rewrites paths.
         Source: RFC 6265, section 5.1.4.
         """
-        until = str(self._clock.wall_ms() // 1000 + COOKIE_LIFETIME_S)
-        self._send_cookie(request, response, f"{until}.{self._signature(until)}", COOKIE_LIFETIME_S)
-
-    def clear_cookie(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Delete the sign-in cookie from the browser."""
-        self._send_cookie(request, response, "", 0)
-
-    def _send_cookie(self, request: web.Request, response: web.StreamResponse, value: str, max_age_s: int) -> None:
+        response = web.Response(status=204, headers=NO_STORE)
         response.set_cookie(
             self.cookie,
             value,
             max_age=max_age_s,
-            path="",  # omits the attribute, see `set_cookie`
+            path="",  # omits the attribute
             httponly=True,
             samesite="Strict",
             secure=is_https(request),
         )
+        return response
 
     def _signature(self, expiry: str) -> str:
         return hmac.new(self._key, expiry.encode(), hashlib.sha256).hexdigest()

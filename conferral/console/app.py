@@ -14,7 +14,6 @@ from yarl import URL
 from conferral.console import diagram
 from conferral.console.access import AccessControl, check_origin
 from conferral.console.commands import CommandRoutes
-from conferral.console.dashboard import Dashboard
 from conferral.console.messages import encode_message
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import SessionFeed
@@ -25,7 +24,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreachable
 from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
-from conferral.runtime.web.json_requests import NO_STORE, RequestError, json_response, read_json_object
+from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
 from conferral.runtime.web.server import SharedResult
 from conferral.storage.connection.client import Client
@@ -64,7 +63,6 @@ def make_app(
     clock: Clock,
     options: ConsoleOptions = ConsoleOptions(),  # it is immutable
     *,
-    static: Path = STATIC,
     readiness_client: Client | None = None,
 ) -> web.Application:
     """Create the application; the caller closes the clients.
@@ -76,7 +74,7 @@ def make_app(
     redis = RedisAccess(client, settings.prefix)
     access = AccessControl(settings.api_token, clock, read_only=options.read_only)
     feed = SessionFeed(redis, clock, options.directory_names)
-    views = ViewFactory(feed, redis, Dashboard(feed, redis), clock)
+    views = ViewFactory(feed, redis, clock)
     greeting = encode_message(
         "hello",
         version=version("conferral"),
@@ -90,15 +88,15 @@ def make_app(
     commands = CommandRoutes(redis, access)
     app = web.Application(middlewares=[_errors_as_json(clock), _reject_other_hosts(options.allowed_hosts)])
     app.on_response_prepare.append(add_headers)
-    app.add_routes(static_routes(static))
+    app.add_routes(static_routes(STATIC))
     app.add_routes(
         [
             web.get("/", _index),
             web.get("/healthz", _healthz),
             web.get("/readyz", _readyz_handler(RedisAccess(readiness_client or client, settings.prefix))),
             web.get("/diagram.svg", _state_diagram),
-            web.post("/sign-in", _sign_in_handler(access)),
-            web.post("/sign-out", _sign_out_handler(access)),
+            web.post("/sign-in", access.sign_in),
+            web.post("/sign-out", access.sign_out),
             web.get("/live", _PageSockets(app, views, access, clock, greeting).handle),
             web.post("/commands", commands.submit_command),
             web.post("/dead", commands.act_on_dead_letters),
@@ -196,30 +194,6 @@ def _readyz_handler(redis: RedisAccess) -> _Handler:
 async def _state_diagram(_request: web.Request) -> web.Response:
     body = diagram.svg(is_standalone=False)
     return web.Response(text=body, content_type="image/svg+xml", headers={"Cache-Control": "no-cache"})
-
-
-def _sign_in_handler(access: AccessControl) -> _Handler:
-    async def handle(request: web.Request) -> web.Response:
-        check_origin(request)
-        token = (await read_json_object(request)).get("token")
-        if not isinstance(token, str) or not access.is_valid(token, request):
-            raise RequestError("unauthorized", "wrong token: sign in with this console's CONFERRAL_API_TOKEN")
-        log.info("signed_in")
-        response = web.Response(status=204, headers=NO_STORE)
-        access.set_cookie(request, response)
-        return response
-
-    return handle
-
-
-def _sign_out_handler(access: AccessControl) -> _Handler:
-    async def handle(request: web.Request) -> web.Response:
-        check_origin(request)
-        response = web.Response(status=204, headers=NO_STORE)
-        access.clear_cookie(request, response)
-        return response
-
-    return handle
 
 
 class _PageSockets:

@@ -1,8 +1,6 @@
 """Commands from the pages: submitted, and tracked until they are done."""
 
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -11,7 +9,7 @@ from conferral.console.access import AccessControl
 from conferral.console.messages import encode_message
 from conferral.console.redis_access import RedisAccess
 from conferral.operations.command_submission import CommandSubmitter
-from conferral.operations.dead_letters import BulkResult, CountChanged, DeadLetters
+from conferral.operations.dead_letters import CountChanged, DeadLetters
 from conferral.operations.http_commands import parse_command, submit_command
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
@@ -47,28 +45,19 @@ class CommandRoutes:
             raise RequestError("invalid", "act must be retry or drop")
         reader = await self._redis.reader()
         letters = DeadLetters(reader.client, reader.keys)
-        if "ids" in body:
-            done = await self._redis.limiter(_act_on_ids(letters, act, body["ids"]))
-        else:
-            done = await self._redis.limiter(_act_on_reason(letters, act, body))
+        match body:
+            case {"ids": [*ids]} if all(isinstance(one, str) for one in ids):
+                handling = letters.retry(ids) if act == "retry" else letters.drop(ids)
+            case {"reason": str(reason), "count": int(count)} if not isinstance(count, bool):
+                handling = (letters.retry_all if act == "retry" else letters.drop_all)(reason, count)
+            case _:
+                raise RequestError("invalid", "needs ids, or reason and count (the number that the page shows)")
+        try:
+            done = await self._redis.limiter(handling)
+        except CountChanged as error:
+            raise RequestError("changed", str(error), count=error.count) from None
         log.info("dead_letters_handled", outcome=act, count=done.done)
         return json_response({"done": done.done, "left": done.left, "refused": done.refused})
-
-
-def _act_on_ids(letters: DeadLetters, act: str, ids: object) -> Coroutine[Any, Any, BulkResult]:
-    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-        raise RequestError("invalid", "ids must be a list of dead-letter ids")
-    return letters.retry(ids) if act == "retry" else letters.drop(ids)
-
-
-async def _act_on_reason(letters: DeadLetters, act: str, body: dict[str, Any]) -> BulkResult:
-    reason, count = body.get("reason", ""), body.get("count")
-    if not isinstance(reason, str) or not isinstance(count, int) or isinstance(count, bool):
-        raise RequestError("invalid", "needs ids, or reason and count (the number that the page shows)")
-    try:
-        return await (letters.retry_all(reason, count) if act == "retry" else letters.drop_all(reason, count))
-    except CountChanged as error:
-        raise RequestError("changed", str(error), count=error.count) from None
 
 
 #: Per page (count); beyond it, the oldest is dropped.

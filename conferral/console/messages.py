@@ -1,7 +1,7 @@
 """Messages to the pages: JSON, redacted, and the rows of the list."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any
@@ -27,16 +27,6 @@ _ADDRESSES = re.compile(r"party\..+\.(address|caller_id)|transfer\.to|agents|par
 def encode_message(about: str, **content: object) -> bytes:
     """Encode a message to a page: `about` is its kind, `content` its fields."""
     return orjson.dumps({"about": about, **{name: to_json_value(value) for name, value in content.items()}})
-
-
-def encode_message_with_lists(about: str, lists: Mapping[str, Sequence[bytes]], **content: object) -> bytes:
-    """Encode a message with lists of values that are already JSON.
-
-    >>> encode_message_with_lists("log", {"entries": [b"1", b"2"]}, id="CA1")
-    b'{"about":"log","id":"CA1","entries":[1,2]}'
-    """
-    head = encode_message(about, **content)[:-1]
-    return head + b"".join(b',"%b":[%b]' % (name.encode(), b",".join(some)) for name, some in lists.items()) + b"}"
 
 
 def to_json_value(value: object) -> object:
@@ -88,10 +78,10 @@ SEARCHABLE_DIGITS = 4
 _SID = re.compile(r"C[AF][0-9a-fA-F]{32}")
 
 
-def row(session: StoredSession, attention: Attention | None, *, full: bool) -> bytes:
-    """Return a session's row as JSON, with phone numbers in full or masked."""
+def row(session: StoredSession, attention: Attention | None, *, full: bool) -> dict[str, Any]:
+    """Return a session's row, with phone numbers in full or masked."""
     fields, held = session.fields, held_call(session)
-    values: dict[str, Any] = {
+    return {
         **{name: fields.get(name, "") for name in ("id", "state", "phase", "end_reason", "direction")},
         **{name: fields.get(name) or None for name in ("created_at", "updated_at", "ended_at")},
         "version": session.version,
@@ -107,7 +97,6 @@ def row(session: StoredSession, attention: Attention | None, *, full: bool) -> b
         "now": _now(session),
         **_search_terms(session, full=full),
     }
-    return orjson.dumps(values)
 
 
 def _now(session: Session) -> str:

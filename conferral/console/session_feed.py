@@ -39,11 +39,8 @@ CLOCK_EVERY_S = 5.0
 #: Ended sessions shown, newest first, and the interval for listing them again: some expire.
 ENDED_MAX = 500
 ENDED_EVERY_S = 30.0
-#: Newest ended sessions read for every page (count): they fill a list without live calls.
-ENDED_SHOWN = 20
-#: Live sessions from which destinations are collected, and the interval.
+#: Sessions from which destinations are collected, live ones first.
 DESTINATION_SESSIONS_MAX = 500
-DESTINATIONS_EVERY_S = 10.0
 #: Destinations suggested in forms: no one reads a longer list.
 SUGGESTED_MAX = 20
 #: Addresses that can be typed as a destination, without a comma, which separates several.
@@ -57,11 +54,6 @@ class CachedSession:
     session: StoredSession
     attention: Attention | None
 
-    @property
-    def version(self) -> str:
-        """The version of the session when it was last read."""
-        return self.session.fields.get("version", "")
-
 
 class SessionFeed:
     """Polls, caches sessions, and wakes subscribers."""
@@ -71,8 +63,7 @@ class SessionFeed:
         self._directory_names = directory_names
         self._local_clock = clock
         self._clock = StoreClock(clock)
-        #: Subscribers, and whether each wants ended sessions.
-        self._subscribers: dict[asyncio.Event, bool] = {}
+        self._subscribers: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
         #: Increases with every change of a session.
         self.revision = 0
@@ -83,7 +74,8 @@ class SessionFeed:
         self._reset()
 
     def _reset(self) -> None:
-        self._live: dict[str, CachedSession] = {}
+        #: The live sessions by id.
+        self.live: dict[str, CachedSession] = {}
         self._ended: dict[str, CachedSession] = {}
         self._by_partition: dict[int, set[str]] = {}
         self._marks: list[str] = []
@@ -91,16 +83,12 @@ class SessionFeed:
         self._clock_read_s = -CLOCK_EVERY_S
         #: Whether a worker is live, as last read with the clock.
         self.has_worker = True
-        #: Expiry, monotonic seconds, and the destinations; by whether numbers are in full.
-        self._known_destinations: dict[bool, tuple[float, list[str]]] = {}
         self._ended_listed_s = -ENDED_EVERY_S
         self.is_loaded = False
 
-    def subscribe(self, wake: asyncio.Event, *, with_ended: bool = False) -> None:
+    def subscribe(self, wake: asyncio.Event) -> None:
         """Set `wake` at every change; the first subscriber starts polling."""
-        if with_ended and not any(self._subscribers.values()):
-            self._ended_listed_s = -ENDED_EVERY_S
-        self._subscribers[wake] = with_ended
+        self._subscribers.add(wake)
         if self._task is None or self._task.done():
             self._reset()
             self._task = asyncio.get_running_loop().create_task(self._poll_while_subscribed())
@@ -108,7 +96,7 @@ class SessionFeed:
 
     def unsubscribe(self, wake: asyncio.Event) -> None:
         """Unsubscribe; polling stops with the last subscriber."""
-        self._subscribers.pop(wake, None)
+        self._subscribers.discard(wake)
 
     async def close(self) -> None:
         """Stop polling."""
@@ -128,24 +116,10 @@ class SessionFeed:
         """Return the estimated time of Redis's clock, in Unix milliseconds."""
         return self._clock.now_ms()
 
-    @property
-    def has_live(self) -> bool:
-        """Whether any session is live."""
-        return bool(self._live)
-
-    def live(self) -> Iterable[CachedSession]:
-        """Return the live sessions."""
-        return self._live.values()
-
     def known_destinations(self, *, full: bool) -> list[str]:
         """Return what forms suggest: directory names, and addresses in use lately."""
-        now_s = self._local_clock.monotonic_s()
-        until_s, found = self._known_destinations.get(full, (0.0, []))
-        if now_s >= until_s and self.is_loaded:
-            some = islice(chain(self._live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
-            found = [*self._directory_names(), *_addresses_in_use((one.session for one in some), full=full)]
-            self._known_destinations[full] = (now_s + DESTINATIONS_EVERY_S, found)
-        return found
+        some = islice(chain(self.live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
+        return [*self._directory_names(), *_addresses_in_use((one.session for one in some), full=full)]
 
     def commit_mark(self, partition: int) -> str:
         """Return a mark that each commit of the partition changes."""
@@ -153,7 +127,7 @@ class SessionFeed:
 
     def sessions(self, *, with_ended: bool) -> dict[str, CachedSession]:
         """Return the live sessions by id; on request, ended ones as well."""
-        return {**(self._ended if with_ended else {}), **self._live}
+        return {**(self._ended if with_ended else {}), **self.live}
 
     async def _poll_while_subscribed(self) -> None:
         """Poll, and wake subscribers; without Redis, pauses double."""
@@ -181,8 +155,10 @@ class SessionFeed:
         # Read the marks first: the next poll then finds commits made in between.
         marks = await self._redis.run(lambda reader: reader.commit_marks())
         if len(marks) != len(self._marks):
-            self._forget_live(len(marks))
             changed = list(range(len(marks)))
+            self.live.clear()
+            self._by_partition = {number: set() for number in changed}
+            self.revision += 1
         else:
             turn, rest = divmod(self._polls, EXTRA_PARTITION_EVERY_POLLS)
             extra = -1 if rest else turn % len(marks)
@@ -195,12 +171,6 @@ class SessionFeed:
             self.revision += 1
         self._marks, self._polls = marks, self._polls + 1
         self.as_of_ms = self.now_ms()
-
-    def _forget_live(self, partitions: int) -> None:
-        self._live.clear()
-        self.revision += 1
-        self._marks = [""] * partitions
-        self._by_partition = {number: set() for number in range(partitions)}
 
     async def _read_clock(self) -> None:
         now_s = self._local_clock.monotonic_s()
@@ -218,42 +188,32 @@ class SessionFeed:
         wanted, removed = [], []
         for number, found in versions.items():
             removed += [name for name in self._by_partition[number] if name not in found]
-            wanted += [name for name, version in found.items()
-                       if (kept := self._live.get(name)) is None or kept.version != version]  # fmt: skip
-        await self._read_live(wanted)
-        if removed:
-            await self._move_to_ended(removed)
+            known = {name: self.live[name].session.fields.get("version", "") for name in found if name in self.live}
+            wanted += [name for name, version in found.items() if known.get(name) != version]
+        await self._refresh(wanted, are_live=True)
+        await self._refresh(removed, are_live=False)
         for number, found in versions.items():
             self._by_partition[number] = set(found)
 
-    async def _read_live(self, names: list[str]) -> None:
+    async def _refresh(self, names: list[str], *, are_live: bool) -> None:
+        """Read sessions that have changed, or that are no longer live."""
+        kept = self.live if are_live else self._ended
         for start in range(0, len(names), CHUNK):
             some = names[start : start + CHUNK]
-            sessions = await self._read_sessions(some)
+            sessions = await self._redis.limiter((await self._redis.reader()).read_sessions(some))
             for name in some:
+                if not are_live:
+                    self.live.pop(name, None)
                 session = sessions.get(name, UNKNOWN_SESSION)
-                if session.is_known and not session.is_ended:
-                    self._live[name] = self._cached(session)
-                    self.revision += 1
-
-    async def _read_sessions(self, names: list[str]) -> dict[str, StoredSession]:
-        return await self._redis.run(lambda reader: reader.read_sessions(names))
-
-    async def _move_to_ended(self, names: list[str]) -> None:
-        sessions = await self._read_sessions(names)
-        for name in names:
-            self._live.pop(name, None)
-            session = sessions.get(name, UNKNOWN_SESSION)
-            if session.is_known and session.is_ended:
-                self._ended[name] = self._cached(session)
-            self.revision += 1
+                if session.is_known and session.is_ended is not are_live:
+                    kept[name] = self._cached(session)
+                self.revision += 1
 
     async def _list_ended(self) -> None:
         now_s = self._local_clock.monotonic_s()
         if now_s - self._ended_listed_s < ENDED_EVERY_S:
             return
-        limit = ENDED_MAX if any(self._subscribers.values()) else ENDED_SHOWN
-        page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=limit))
+        page = await self._redis.run(lambda reader: reader.list_sessions(state=State.ENDED, limit=ENDED_MAX))
         ended = {}
         for session in page.items:
             if session.is_known and session.is_ended:
@@ -270,7 +230,7 @@ class SessionFeed:
         """Reevaluate sessions' attention once a second: time alone can change it."""
         if self._polls % ATTENTION_EVERY_POLLS:
             return
-        for sessions in (self._live, self._ended):
+        for sessions in (self.live, self._ended):
             for name, cached in sessions.items():
                 evaluated = self._cached(cached.session)
                 if evaluated.attention != cached.attention:

@@ -1,29 +1,31 @@
-"""What pages display: sessions, one session, health, dead letters."""
+"""What pages display: sessions, one session and its log, health, dead letters."""
 
-import asyncio
 import re
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from conferral.console.dashboard import Dashboard
-from conferral.console.messages import attention_mark, encode_message, encode_message_with_lists, redact_fields, row
+from conferral.console.messages import attention_mark, encode_message, redact_fields, row, to_json_value
 from conferral.console.redis_access import RedisAccess
 from conferral.console.session_feed import CachedSession, SessionFeed
-from conferral.console.session_log import SessionLog
-from conferral.operations import explanation, replay, session_summary, wording
+from conferral.operations import explanation, health, replay, session_summary, statistics, wording
 from conferral.operations.attention import Attention, attention_of
 from conferral.operations.command_forms import CommandForm, command_forms
 from conferral.operations.dead_letters import DeadLetters
 from conferral.operations.explanation import Explanation
-from conferral.operations.session_queries import Fields, SessionQueries
+from conferral.operations.health import Health
+from conferral.operations.session_queries import LogEntry, SessionQueries
+from conferral.operations.statistics import TransferStats
+from conferral.operations.timeline import TimelineEntry, build_timeline
 from conferral.runtime.clock import Clock
+from conferral.runtime.web.server import SharedResult
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
-from conferral.storage.codecs.session_codec import StoredSession, stored_session
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
 from conferral.storage.codecs.timestamps import to_iso
 from conferral.storage.queries.dead_letters import REASON_MAX
 
@@ -62,8 +64,8 @@ class PageMessage(BaseModel):
 class View(ABC):
     """What one page displays. It remembers what it has sent."""
 
-    #: Whether it includes ended sessions.
-    with_ended = False
+    #: The summary last sent with it, for the banner of every page.
+    sent_summary = b""
     _sent = b""
 
     @abstractmethod
@@ -93,20 +95,14 @@ class SessionDetailView(View):
         self._feed = feed
         self._redis = redis
         self._clock = clock
-        #: The session's id, or the SID of one of its calls.
-        self._named = message.id or ""
-        #: Id of the last log entry that the page has; empty for none.
-        self._after = message.after
-        #: The version to show; None for the current one.
-        self._as_of = message.as_of
+        self._asked = message
         self._full = message.full
         self._id = ""
         self._partition = 0
         self._seen_mark = ""
         self._next_read_s = 0.0
-        self._log = SessionLog("", after="", full=self._full)
-        #: The hash from which the last message was built.
-        self._seen: Fields = {}
+        #: The log's entries as the page has them, by id; None before the first message.
+        self._sent_log: dict[str, TimelineEntry] | None = None
 
     async def new_messages(self) -> list[bytes]:
         """Return the session if it has changed, and new log entries."""
@@ -116,50 +112,66 @@ class SessionDetailView(View):
             return []
         if not self._id:
             self._id = await self._redis.run(self._find_session)
-            self._log = SessionLog(self._id, after=self._after, full=self._full)
         messages = await self._read_messages()
         self._seen_mark, self._next_read_s = mark, now_s + READ_EVERY_S
         return messages
 
     async def _find_session(self, reader: SessionQueries) -> str:
         """Return the named session's id, empty if unknown; keep its partition."""
-        found = await reader.find_exact(self._named)
+        found = await reader.find_exact(self._asked.id or "")
         self._partition = reader.keys.partition_of(found)
         return found
 
     async def _read_messages(self) -> list[bytes]:
-        if not self._id:
-            return self._if_changed(encode_message("session", id=self._named, asked=self._named, known=False))
-        session = await self._redis.run(lambda reader: reader.read_session(self._id))
+        session, asked = UNKNOWN_SESSION, self._asked.id
+        if self._id:
+            session = await self._redis.run(lambda reader: reader.read_session(self._id))
         if not session.is_known:
-            self._seen = {}
-            return self._if_changed(encode_message("session", id=self._id, asked=self._named, known=False))
-        log_messages = await self._log.new_messages(self._redis)
-        if self._as_of is not None and not log_messages and session.fields == self._seen:
-            return []  # a past version doesn't change, and is expensive to compute
-        self._seen = session.fields
-        return self._if_changed(self._session_message(session)) + log_messages
+            return self._if_changed(encode_message("session", id=self._id or asked, asked=asked, known=False))
+        log = await self._redis.run(lambda reader: reader.log(self._id))
+        moments = build_timeline(log, full=self._full)
+        return [*self._if_changed(self._session_message(session, log, moments)), *self._log_messages(log, moments)]
 
-    def _session_message(self, session: StoredSession) -> bytes:
-        if self._as_of is not None:
-            return self._past_message(session, self._as_of)
-        now_ms, history = self._feed.now_ms(), self._log
+    def _log_messages(self, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> list[bytes]:
+        """Return the message with new and updated entries, if there are any.
+
+        If the newest known entry is gone, Redis was rolled back or the session was erased: the page gets the whole log,
+        so that it doesn't show entries that no longer exist.
+        """
+        ids, sent = [entry.entry_id for entry in log], self._sent_log
+        if sent is None:  # the page may have kept the log up to an entry that it names
+            kept = log[: ids.index(self._asked.after) + 1] if self._asked.after in ids else []
+            sent = {moment.entry_id: moment for moment in build_timeline(kept, full=self._full)}
+        is_reloaded = bool(sent) and next(reversed(sent)) not in ids
+        if is_reloaded:
+            sent = {}
+        self._sent_log = dict(zip(ids, moments, strict=True))
+        changed = [moment for moment in moments if sent.get(moment.entry_id) != moment]
+        if not changed and not is_reloaded:
+            return []
+        return [encode_message("log", id=self._id, whole=not sent, entries=changed)]
+
+    def _session_message(self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry]) -> bytes:
+        if self._asked.as_of is not None:
+            return self._past_message(session, log, moments, self._asked.as_of)
+        now_ms = self._feed.now_ms()
         explained = explanation.explain_damage(session) or explanation.explain(
             session,
-            history.log,
+            log,
             now_ms,
-            moments=history.entries,
+            moments=moments,
             full=self._full,
             clock=to_iso,
             has_worker=self._feed.has_worker,
         )
         return self._encode(session, explained, buttons=command_forms(session), attention=attention_of(session, now_ms))
 
-    def _past_message(self, session: StoredSession, version: int) -> bytes:
+    def _past_message(
+        self, session: StoredSession, log: list[LogEntry], moments: Sequence[TimelineEntry], version: int
+    ) -> bytes:
         """Return the session as of a version, without commands."""
-        history = self._log
-        then = stored_session(replay.at_version(history.log, version, session.fields))
-        log = [entry for entry, one in zip(history.log, history.entries, strict=True) if one.version <= version]
+        then = stored_session(replay.at_version(log, version, session.fields))
+        log = [entry for entry, one in zip(log, moments, strict=True) if one.version <= version]
         at_ms = wording.parse_time_ms(log[-1]["at"]) if log else self._feed.now_ms()
         explained = replace(explanation.explain(then, log, at_ms, full=self._full, clock=to_iso), suggestions=())
         return self._encode(then, explained, buttons=(), attention=None)
@@ -176,9 +188,9 @@ class SessionDetailView(View):
         return encode_message(
             "session",
             id=self._id,
-            asked=self._named,
+            asked=self._asked.id,
             known=True,
-            as_of=self._as_of,
+            as_of=self._asked.as_of,
             fields=redact_fields(session.fields, full=self._full),
             parties=parties_of(session, full=self._full),
             people=session_summary.people_line(session, full=self._full),
@@ -226,15 +238,11 @@ def links_of(session: Session) -> dict[str, str]:
     }
 
 
-#: Rows encoded at a time (count); other tasks run in between.
-ROWS_PER_MESSAGE = 200
-
-
 class SessionListView(View):
     """The list as sent to one page."""
 
     def __init__(self, feed: SessionFeed, *, with_ended: bool, full: bool) -> None:
-        self.with_ended = with_ended
+        self._with_ended = with_ended
         self._feed = feed
         self._full = full
         self._seen_revision = -1
@@ -247,24 +255,14 @@ class SessionListView(View):
             return []
         self._seen_revision, before = self._feed.revision, self._shown
         # The newest ended calls fill an empty list.
-        now = self._shown = self._feed.sessions(with_ended=self.with_ended or not self._feed.has_live)
+        now = self._shown = self._feed.sessions(with_ended=self._with_ended or not self._feed.live)
         known = before or {}
         changed = [one for name, one in now.items() if known.get(name) is not one]
         gone = [name for name in known if name not in now]
         if before is not None and not (changed or gone):
             return []
-        rows = await self._rows(changed)
-        return [encode_message_with_lists("sessions", {"rows": rows}, whole=before is None, gone=gone)]
-
-    async def _rows(self, kept: Sequence[CachedSession]) -> list[bytes]:
-        found: list[bytes] = []
-        for start in range(0, len(kept), ROWS_PER_MESSAGE):
-            found += [
-                row(one.session, one.attention, full=self._full) for one in kept[start : start + ROWS_PER_MESSAGE]
-            ]
-            if start + ROWS_PER_MESSAGE < len(kept):
-                await asyncio.sleep(0)
-        return found
+        rows = [row(one.session, one.attention, full=self._full) for one in changed]
+        return [encode_message("sessions", whole=before is None, gone=gone, rows=rows)]
 
 
 DEAD_EVERY_S = 1.0
@@ -288,77 +286,85 @@ class DeadLettersView(View):
         """Return all dead letters to show, if one was added or removed."""
         if self._clock.monotonic_s() < self._poll_at_s:
             return []
-        messages = await self._poll()
+        messages = await self._redis.run(self._read)
         self._poll_at_s = self._clock.monotonic_s() + DEAD_EVERY_S
         return messages
 
-    async def _poll(self) -> list[bytes]:
-        seen = await self._redis.run(_count_and_newest_id)
+    async def _read(self, reader: SessionQueries) -> list[bytes]:
+        letters = DeadLetters(reader.client, reader.keys)
+        newest = await letters.newest(1)
+        seen = await letters.count(), newest[0].id if newest else ""
         if seen == self._seen:
             return []
-        shown = await self._redis.run(lambda reader: _letters(reader).newest(SHOWN_MAX, self._reason, full=self._full))
-        groups = await self._redis.run(lambda reader: _letters(reader).groups())
+        shown = await letters.newest(SHOWN_MAX, self._reason, full=self._full)
+        groups = await letters.groups()
         self._seen = seen
         return [encode_message("dead", reason=self._reason, letters=shown, groups=groups, count=seen[0])]
-
-
-def _letters(reader: SessionQueries) -> DeadLetters:
-    return DeadLetters(reader.client, reader.keys)
-
-
-async def _count_and_newest_id(reader: SessionQueries) -> tuple[int, str]:
-    letters = _letters(reader)
-    newest = await letters.newest(1)
-    return await letters.count(), newest[0].id if newest else ""
-
-
-class ViewFactory:
-    """Creates views."""
-
-    def __init__(self, feed: SessionFeed, redis: RedisAccess, dashboard: Dashboard, clock: Clock) -> None:
-        self.feed = feed
-        self.redis = redis
-        self._dashboard = dashboard
-        self._clock = clock
-
-    def make(self, message: PageMessage) -> View:
-        """Return the requested view with the summary."""
-        return _WithSummary(self._make(message), self.feed, self._dashboard)
-
-    def _make(self, message: PageMessage) -> View:
-        match message.view:
-            case "session":
-                return SessionDetailView(self.feed, self.redis, self._clock, message)
-            case "health":
-                return HealthView(self._dashboard)
-            case "dead":
-                return DeadLettersView(self.redis, self._clock, message.reason, full=message.full)
-            case _:
-                return SessionListView(self.feed, with_ended=message.ended, full=message.full)
 
 
 class HealthView(View):
     """The health as sent to one page."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
+    def __init__(self, health: SharedResult[bytes]) -> None:
+        self._health = health
 
     async def new_messages(self) -> list[bytes]:
         """Return the health, if it has changed."""
-        return self._if_changed(await self._dashboard.health())
+        return self._if_changed(await self._health())
 
 
-class _WithSummary(View):
-    """A view plus the summary, for the banner of every page."""
+#: Interval for reading the last hour's outcomes, seconds.
+TRANSFER_STATS_EVERY_S = 5.0
+#: Window for rates, in seconds; processes publish their counters every other second.
+RATES_OVER_S = 10.0
 
-    def __init__(self, view: View, feed: SessionFeed, dashboard: Dashboard) -> None:
-        self.with_ended = view.with_ended
-        self._view = view
-        self._feed = feed
-        self._dashboard = dashboard
 
-    async def new_messages(self) -> list[bytes]:
-        """Return the view's messages, then the summary."""
-        # Read the summary first, because it may raise, and messages that aren't returned must not count as sent.
-        summary = await self._dashboard.summary() if self._feed.is_loaded else self._sent
-        return [*await self._view.new_messages(), *self._if_changed(summary)]
+class ViewFactory:
+    """Creates views, and reads what all pages share."""
+
+    def __init__(self, feed: SessionFeed, redis: RedisAccess, clock: Clock) -> None:
+        self.feed = feed
+        self.redis = redis
+        self._clock = clock
+        #: The message with the summary above the list of sessions; it may raise StoreError, as `health` may.
+        self.summary = SharedResult(self._read_summary)
+        self._transfer_stats = SharedResult(self._read_transfer_stats, TRANSFER_STATS_EVERY_S)
+        #: The message with the health of workers, partitions, and Redis.
+        self.health = SharedResult(self._read_health)
+        self._recent_health: deque[Health] = deque()
+
+    def make(self, message: PageMessage) -> View:
+        """Return the requested view."""
+        match message.view:
+            case "session":
+                return SessionDetailView(self.feed, self.redis, self._clock, message)
+            case "health":
+                return HealthView(self.health)
+            case "dead":
+                return DeadLettersView(self.redis, self._clock, message.reason, full=message.full)
+            case _:
+                return SessionListView(self.feed, with_ended=message.ended, full=message.full)
+
+    async def _read_summary(self) -> bytes:
+        return encode_message(
+            "summary",
+            counts=statistics.count_sessions((kept.session, kept.attention) for kept in self.feed.live.values()),
+            hour=await self._transfer_stats(),
+            dead=await self.redis.run(lambda reader: DeadLetters(reader.client, reader.keys).count()),
+            lost_workers=await self.redis.run(health.read_lost_workers),
+        )
+
+    async def _read_transfer_stats(self) -> TransferStats:
+        return await self.redis.run(lambda reader: statistics.read_last_hour(reader, self.feed.now_ms()))
+
+    async def _read_health(self) -> bytes:
+        """Return health, and rates since the oldest recent snapshot."""
+        found = await self.redis.run(health.read_health)
+        # Drop snapshots outside of the window, including later ones after a clock was set back.
+        while self._recent_health and not 0 < found.at_ms - self._recent_health[0].at_ms <= RATES_OVER_S * 1000:
+            self._recent_health.popleft()
+        rates = health.rates(self._recent_health[0], found) if self._recent_health else None
+        self._recent_health.append(found)
+        parts = to_json_value(found)
+        assert isinstance(parts, dict)
+        return encode_message("health", **parts, unassigned=found.unassigned, rates=rates)

@@ -34,8 +34,6 @@ HEARTBEAT_S = 20.0
 CLOSE_S = 2.0
 #: Of a page's message.
 MESSAGE_BYTES_MAX = 64 * 1024
-#: Pending errors about invalid messages (count).
-ERRORS_MAX = 10
 #: Commands' status messages, the view's messages, and Redis's error.
 _ViewUpdate = tuple[list[bytes], list[bytes], str]
 
@@ -64,7 +62,6 @@ class PageSocket:
         self._wake = asyncio.Event()
         self._tracker = CommandTracker(views.redis, clock)
         self._view: View | None = None
-        self._errors: list[bytes] = []
         self._ticked_s, self._sent_redis_error = -TICK_EVERY_S, ""
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
@@ -94,15 +91,12 @@ class PageSocket:
     def _receive(self, data: object) -> None:
         try:
             message = PageMessage.model_validate_json(data if isinstance(data, str) else "")
-        except ValidationError as error:
-            self._errors.append(encode_message("error", reason=_describe(error)))
-            del self._errors[ERRORS_MAX:]
+        except ValidationError:
+            return  # perhaps from a newer page
+        if message.follow is not None:
+            self._tracker.add(message.follow, message.type)
         else:
-            if message.follow is not None:
-                self._tracker.add(message.follow, message.type)
-            else:
-                self._view = self._views.make(message)
-                self._feed.subscribe(self._wake, with_ended=self._view.with_ended)
+            self._view = self._views.make(message)
         self._wake.set()
 
     async def _send_changes(self) -> None:
@@ -120,9 +114,6 @@ class PageSocket:
 
     async def _send_new(self) -> str:
         """Send new messages; return Redis's error, empty while it responds."""
-        errors, self._errors = self._errors, []
-        for message in errors:
-            await self._send(message)
         view = self._view
         answers, changes, redis_error = await self._tick_while(self._read_update(view))
         for message in answers:
@@ -135,11 +126,19 @@ class PageSocket:
 
     async def _read_update(self, view: View | None) -> _ViewUpdate:
         answers: list[bytes] = []
+        changes: list[bytes] = []
         try:
             answers = await self._tracker.new_messages()
-            return answers, await view.new_messages() if view is not None else [], ""
+            if view is not None:
+                # The summary first, because it may raise, and messages that aren't returned must not count as sent.
+                summary = await self._views.summary() if self._feed.is_loaded else view.sent_summary
+                changes = await view.new_messages()
+                if summary != view.sent_summary:
+                    view.sent_summary = summary
+                    changes.append(summary)
         except StoreError as error:
             return answers, [], str(error)
+        return answers, changes, ""
 
     async def _tick_while(self, reading: Coroutine[Any, Any, _ViewUpdate]) -> _ViewUpdate:
         """Return what was read; send ticks, so that the page doesn't seem dead."""
@@ -156,16 +155,12 @@ class PageSocket:
         if redis_error == self._sent_redis_error and self._until_tick_s() > 0:
             return
         self._ticked_s, self._sent_redis_error = self._clock.monotonic_s(), redis_error
-        await self._send(self._tick_message(redis_error))
+        as_of_ms = self._feed.as_of_ms
+        as_of = to_iso(as_of_ms) if as_of_ms else None
+        await self._send(encode_message("tick", now=to_iso(self._feed.now_ms()), as_of=as_of, trouble=redis_error))
 
     def _until_tick_s(self) -> float:
         return max(0.0, self._ticked_s + TICK_EVERY_S - self._clock.monotonic_s())
-
-    def _tick_message(self, redis_error: str) -> bytes:
-        as_of_ms = self._feed.as_of_ms
-        return encode_message(
-            "tick", now=to_iso(self._feed.now_ms()), as_of=to_iso(as_of_ms) if as_of_ms else None, trouble=redis_error
-        )
 
     def _is_over(self) -> bool:
         if self._socket.closed:
@@ -181,9 +176,3 @@ class PageSocket:
 
     async def _send(self, message: bytes) -> None:
         await self._socket.send_frame(message, WSMsgType.TEXT)
-
-
-def _describe(error: ValidationError) -> str:
-    """Return what is wrong with a message, without quoting it."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from conferral import output
 from conferral.operations import wording
-from conferral.operations.session_queries import ChangeFeed, LogEntry
+from conferral.operations.session_queries import LogEntry, SessionQueries
 from conferral.operations.timeline import build_timeline
-from conferral.runtime.clock import SystemClock
 from conferral.statemachine.states import State
 
 POLL_EVERY_S = 0.05
@@ -25,12 +24,13 @@ _NOT_NARRATED = frozenset(
 class Narrator:
     """Narrates one session's story."""
 
-    follower: ChangeFeed
+    reader: SessionQueries
+    session_id: str
     #: Names by party, or by "agent 1 of 2". The story sets them: a role passes from one person to the next.
     people: dict[str, str] = field(default_factory=lambda: {"customer": "the customer", "agent": "alice"})
     is_over: bool = False
+    _newest_id: str = ""
     _began_ms: int = 0
-    _clock: SystemClock = field(default_factory=SystemClock)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
@@ -42,10 +42,11 @@ class Narrator:
     async def narrate_new(self) -> None:
         """Narrate new log entries."""
         async with self._turn:
-            for change in await self.follower.poll(self._clock.wall_ms()):
-                at_ms = wording.parse_time_ms(change.entry["at"])
+            for entry in (await self.reader.logs({self.session_id: self._newest_id}))[self.session_id]:
+                self._newest_id = entry.entry_id
+                at_ms = wording.parse_time_ms(entry["at"])
                 self._began_ms = self._began_ms or at_ms
-                sentence = narrate_entry(change.entry, self.people)
+                sentence = narrate_entry(entry, self.people)
                 if sentence:
                     output.print_folded(f" {max(0, at_ms - self._began_ms) / 1000:+7.2f} s  {sentence}", len(_INDENT))
 
@@ -61,10 +62,9 @@ class Narrator:
 
 
 @asynccontextmanager
-async def narrating(follower: ChangeFeed) -> AsyncIterator[Narrator]:
+async def narrating(reader: SessionQueries, session_id: str) -> AsyncIterator[Narrator]:
     """Yield a narrator that runs during the block, then narrates the rest."""
-    narrator = Narrator(follower)
-    await follower.start(SystemClock().wall_ms())
+    narrator = Narrator(reader, session_id)
     announcing = asyncio.create_task(narrator.run())
     try:
         yield narrator

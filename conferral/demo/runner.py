@@ -1,4 +1,4 @@
-"""Run the demo from start to cleanup; no process survives it."""
+"""Run the demo from start to cleanup."""
 
 import asyncio
 import signal

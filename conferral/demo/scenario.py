@@ -17,7 +17,6 @@ from conferral.demo.subprocesses import poll_until
 from conferral.operations import wording
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.session_queries import ChangeFeed
 from conferral.sandbox import CallHandle, Sandbox
 from conferral.sandbox.views import UNKNOWN_PERSON, heard_words
 from conferral.statemachine.session import Session
@@ -83,14 +82,14 @@ class ScenarioRunner:
     async def start_bridged_call(self) -> str:
         """Start a call without narrating it; return its session's id."""
         session_id = (await self.sandbox.call_in(characters.CUSTOMER, characters.BUSINESS)).sid
-        narrator = Narrator(ChangeFeed(self.environment.reader, session_id))
+        narrator = Narrator(self.environment.reader, session_id)
         await Scenario(self, session_id, narrator).wait_until_answered()
         return session_id
 
     @asynccontextmanager
     async def narrated(self, session_id: str) -> AsyncIterator["Scenario"]:
         """Narrate a session during the block."""
-        async with narrating(ChangeFeed(self.environment.reader, session_id)) as narrator:
+        async with narrating(self.environment.reader, session_id) as narrator:
             yield Scenario(self, session_id, narrator)
 
     async def wait_until_idle(self) -> None:

@@ -1,11 +1,10 @@
-"""The demo's processes: supervised, in one group, always terminated."""
+"""The demo's processes: supervised, and terminated with it."""
 
 import asyncio
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, Self
 
 from conferral import output
-from conferral.demo import watchdog
 from conferral.operations.errors import CommandNotDoneError
 
 STOP_S = 10.0
@@ -69,17 +67,8 @@ class Subprocesses:
             self.folder.rmdir()
             self.folder = Path(tempfile.mkdtemp(prefix="conferral-demo-", dir="/tmp"))
         self._processes: list[Subprocess] = []
-        self._watchdog: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._watchdog = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", watchdog.__name__, str(self.folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=process_environment({}),
-            process_group=0,
-        )
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -88,15 +77,11 @@ class Subprocesses:
                 child.process.kill()
                 child.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._watchdog is not None:
-            self._watchdog.communicate(watchdog.DONE)
 
     def start(
         self, name: str, command: Sequence[str | Path], variables: Mapping[str, str], *, is_restarted: bool = False
     ) -> Subprocess:
         """Start a process in the folder, with its own log."""
-        assert self._watchdog is not None
-        group = self._watchdog.pid
         log = self.folder / f"{name}.log"
 
         def open_process() -> subprocess.Popen[bytes]:
@@ -109,7 +94,7 @@ class Subprocesses:
                     cwd=self.folder,
                     env=process_environment(variables),
                     # Ctrl-C reaches only the demo, which then stops these in order.
-                    process_group=group,
+                    process_group=0,
                 )
 
         child = Subprocess(name, open_process(), log, open_process, is_restarted)

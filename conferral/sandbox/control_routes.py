@@ -1,16 +1,18 @@
 """Control API of the sandbox under `/sandbox`; unauthenticated."""
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from inspect import isawaitable
+from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, validate_call
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model, validate_call
 
 from conferral.sandbox import views
-from conferral.sandbox.faults import RATES
-from conferral.sandbox.http import ControlError, invalid, json_response, pick, read_body
-from conferral.sandbox.phones import CallHandle, Outcome
+from conferral.sandbox.faults import RATES, Seconds
+from conferral.sandbox.phones import CallHandle, PhoneScript
 from conferral.sandbox.runtime import SandboxRuntime
+from conferral.sandbox.views import pick
 
 NAME_LENGTH_MAX = 60  #: Of a phone's name (characters).
 ONE_SHOT_FAULTS = (
@@ -20,42 +22,25 @@ ONE_SHOT_FAULTS = (
 """Methods of `Faults`."""
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 _Text = Annotated[str, Field(min_length=1)]
-_Number = Annotated[float, Field(ge=0)]
+_Body = TypeVar("_Body")
 
 
-class _Body(BaseModel):
+class _Strict(BaseModel):
     model_config = _STRICT
 
 
-class _NumberBody(_Body):
-    number: _Text
-    voice_url: _Text
-    voice_method: str = "POST"
-    voice_fallback_url: str = ""
-    voice_fallback_method: str = "POST"
-    status_callback: str = ""
-    status_callback_method: str = "POST"
-    application_sid: str = ""
-    name: str = ""
+_PhoneBody = create_model(
+    "_PhoneBody",
+    __base__=_Strict,
+    address=(_Text, ...),
+    name=(str | None, None),
+    by_hand=(bool | None, None),
+    times=(Annotated[int, Field(ge=0)] | None, None),
+    **{it.name: (it.type, it.default) for it in fields(PhoneScript)},
+)  # type: ignore[call-overload]  # one field for each of the script
 
 
-class _PhoneBody(_Body):
-    address: _Text
-    name: str | None = None
-    by_hand: bool | None = None
-    # Of the script:
-    ring_after_s: _Number = 0.0
-    answer_after_s: _Number | None = None
-    outcome: Outcome | None = None
-    hang_up_after_s: _Number | None = None
-    digits: str = ""
-    digits_after_s: _Number = 0.5
-    keys: list[str] = []
-    keys_after_s: _Number = 0.5
-    times: Annotated[int, Field(ge=0)] | None = None
-
-
-class _CallBody(_Body):
+class _CallBody(_Strict):
     from_: _Text = Field(alias="from")
     to: _Text
     custom: dict[str, str] = {}
@@ -63,32 +48,52 @@ class _CallBody(_Body):
     url: str = ""
 
 
-class _BrowserCallBody(_Body):
-    identity: _Text
-    to: str = ""
-    params: dict[str, str] = {}
-    app: str = ""
-    url: str = ""
-
-
-class _KeysBody(_Body):
-    digits: _Text
-
-
-class _MoveBody(_Body):
-    url: str = ""
-    twiml: str = ""
-
-
 _FaultsBody = create_model(
     "_FaultsBody",
-    __base__=_Body,
+    __base__=_Strict,
     once=(list[dict[str, Any]], []),
     clear=(bool, False),
     forget=(int | None, None),
     retry_after_s=(int, 1),
-    **{it.name: (tuple[_Number, _Number] if isinstance(it.default, tuple) else _Number, it.default) for it in RATES},
+    **{it.name: (tuple[Seconds, Seconds] if isinstance(it.default, tuple) else Seconds, it.default) for it in RATES},
 )  # type: ignore[call-overload]  # one field for each rate
+
+
+class ControlError(Exception):
+    """A request to the sandbox's own routes is invalid; `reason` says why."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+async def _read_body(request: web.Request, kind: type[_Body]) -> _Body:
+    """Return a request's JSON; raise ControlError for wrong fields."""
+    try:
+        return TypeAdapter(kind).validate_json(await request.read() or b"{}")
+    except web.RequestPayloadError as error:
+        raise ControlError(400, "the body can't be decompressed") from error
+    except ValidationError as error:
+        raise _invalid(error) from None
+
+
+async def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Call with a body's fields; raise ControlError for wrong ones."""
+    try:
+        result = validate_call(config=_STRICT)(function)(**arguments)
+        return await result if isawaitable(result) else result
+    except ValidationError as error:
+        raise _invalid(error) from None
+    except (TypeError, ValueError) as error:
+        raise ControlError(422, str(error)) from error
+
+
+def _invalid(error: ValidationError) -> ControlError:
+    """Return what is wrong with each field; 400 for what is no JSON object."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    status = 422 if problems[0]["loc"] else 400
+    return ControlError(status, "; ".join(f"{'.'.join(map(str, it['loc']))}: {it['msg']}" for it in problems))
 
 
 def control_routes(sandbox: SandboxRuntime) -> list[web.RouteDef]:
@@ -124,12 +129,12 @@ class ControlRoutes:
 
     async def add_number(self, request: web.Request) -> web.Response:
         """Add a number to the account."""
-        body = await read_body(request, _NumberBody)
-        return json_response(asdict(self._sandbox.add_number(**body.model_dump(exclude_unset=True))), 201)
+        added = await _call(self._sandbox.add_number, await _read_body(request, dict))
+        return web.json_response(asdict(added), status=201)
 
     async def script_phone(self, request: web.Request) -> web.Response:
         """Script a phone, name it, or let a person play it (`by_hand`)."""
-        body = await read_body(request, _PhoneBody)
+        body = await _read_body(request, _PhoneBody)
         phone, of_phone = self._sandbox.phone(body.address), {"name", "by_hand"}
         script = body.model_dump(exclude_unset=True, exclude={"address", *of_phone})
         if script or not of_phone & body.model_fields_set:  # a request with only a name keeps the script
@@ -139,25 +144,25 @@ class ControlRoutes:
         if body.by_hand is not None:
             self._sandbox.set_manual(body.address, is_manual=body.by_hand)
         self._sandbox.notify()
-        return json_response(body.model_dump(exclude_unset=True) | {"by_hand": phone.is_manual}, 201)
+        return web.json_response(body.model_dump(exclude_unset=True) | {"by_hand": phone.is_manual}, status=201)
 
     async def call_in(self, request: web.Request) -> web.Response:
         """Call a number or a SIP domain, as `SandboxRuntime.call_in` does."""
-        body = await read_body(request, _CallBody)
+        body = await _read_body(request, _CallBody)
         custom = tuple(body.custom.items())
         call = await self._sandbox.call_in(body.from_, body.to, custom, url=body.url, headers=body.headers)
-        return json_response(describe(call), 201)
+        return web.json_response(describe(call), status=201)
 
     async def browser_calls(self, request: web.Request) -> web.Response:
         """Call from a browser through the application `app`."""
-        body = await read_body(request, _BrowserCallBody)
-        return json_response(describe(await self._sandbox.call_from_browser(**body.model_dump())), 201)
+        call = await _call(self._sandbox.call_from_browser, await _read_body(request, dict))
+        return web.json_response(describe(call), status=201)
 
     async def calls(self, request: web.Request) -> web.Response:
         """List all legs, or with `?live=true` those that haven't ended."""
         live = request.query.get("live") == "true"
         sids = self._sandbox.model.state.live_calls if live else self._sandbox.model.state.calls
-        return json_response({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
+        return web.json_response({"calls": [describe(self._sandbox.call(sid)) for sid in sids]})
 
     async def call_action(self, request: web.Request) -> web.Response:
         """Act on a leg: answer, press, move, hang up, and so on."""
@@ -165,29 +170,23 @@ class ControlRoutes:
         if sid not in self._sandbox.model.state.calls:
             raise ControlError(404, f"no call {sid}")
         call = self._sandbox.call(sid)
-        acts = {
+        acts: dict[str, Callable[..., None]] = {
             "answer": call.answer,
             "hangup": call.hang_up,
             "reject": call.reject,
+            "press": call.press,
             "speak": call.speak,
             "fall-silent": call.fall_silent,
+            "move": call.move,
         }
-        if act == "press":
-            call.press((await read_body(request, _KeysBody)).digits)
-        elif act == "move":
-            try:
-                call.move(**(await read_body(request, _MoveBody)).model_dump())
-            except ValueError as error:
-                raise ControlError(422, str(error)) from error
-        elif act in acts:
-            acts[act]()
-        else:
-            raise ControlError(404, f"no such act: {act}; there are press, move, {', '.join(acts)}")
-        return json_response(describe(call))
+        if act not in acts:
+            raise ControlError(404, f"no such act: {act}; there are {', '.join(acts)}")
+        await _call(acts[act], await _read_body(request, dict))
+        return web.json_response(describe(call))
 
     async def request_log(self, _request: web.Request) -> web.Response:
         """List all requests received and sent."""
-        return json_response(asdict(self._sandbox.request_log))
+        return web.json_response(asdict(self._sandbox.request_log))
 
     async def audibility(self, request: web.Request) -> web.Response:
         """List who heard what: all legs, or with `?call=CA…` one."""
@@ -208,45 +207,36 @@ class ControlRoutes:
             for sid, intervals in history.items()
             if wanted in (None, sid)
         }
-        return json_response({"hearing": heard, "now_s": self._sandbox.now_s})
+        return web.json_response({"hearing": heard, "now_s": self._sandbox.now_s})
 
     async def faults(self, request: web.Request) -> web.Response:
         """Set rates and, in `once`, one-shot faults: `[{"what": METHOD, …}]`.
 
         `clear` removes all earlier faults, `forget` the one-shot fault with this number.
         """
-        faults, body = self._sandbox.faults, await read_body(request, _FaultsBody)
+        faults, body = self._sandbox.faults, await _read_body(request, _FaultsBody)
         given = body.model_dump(exclude_unset=True)
         if given.pop("clear", False):
             faults.clear()
         if (number := given.pop("forget", None)) is not None and not faults.cancel(number):
             raise ControlError(404, f"no fault {number} is to come")
         for one_shot in given.pop("once", []):
-            self._add_one_shot(one_shot)
+            what = one_shot.pop("what", "")
+            if what not in ONE_SHOT_FAULTS:
+                raise ControlError(422, f"no fault {what!r}; there are {', '.join(ONE_SHOT_FAULTS)}")
+            await _call(getattr(faults, what), one_shot)
         for name, value in given.items():
             setattr(faults, name, value)
         self._sandbox.notify()
-        return json_response(
+        return web.json_response(
             {name: getattr(faults, name) for name in sorted({*(it.name for it in RATES), "retry_after_s"})}
         )
 
     async def pending_faults(self, _request: web.Request) -> web.Response:
         """List the pending one-shot faults, and the rates that aren't zero."""
-        return json_response(views.fault_view(self._sandbox))
-
-    def _add_one_shot(self, one_shot: dict[str, Any]) -> None:
-        """Call the method of `Faults` that `what` names with the other fields."""
-        what = one_shot.pop("what", "")
-        if what not in ONE_SHOT_FAULTS:
-            raise ControlError(422, f"no fault {what!r}; there are {', '.join(ONE_SHOT_FAULTS)}")
-        try:
-            validate_call(config=_STRICT)(getattr(self._sandbox.faults, what))(**one_shot)
-        except ValidationError as error:
-            raise invalid(error) from None
-        except TypeError as error:
-            raise ControlError(422, f"{what}: {error}") from error
+        return web.json_response(views.fault_view(self._sandbox))
 
     async def reset(self, _request: web.Request) -> web.Response:
         """Remove everything except the numbers."""
         self._sandbox.reset()
-        return json_response({"numbers": sorted(self._sandbox.model.state.numbers)})
+        return web.json_response({"numbers": sorted(self._sandbox.model.state.numbers)})

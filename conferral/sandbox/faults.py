@@ -8,13 +8,12 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import CallbackRequest, FetchRequest
+from conferral.sandbox.model.messages import CallbackRequest, FetchRequest, Params
 
 FaultStep = Literal["before", "after"]
 Corruption = Literal["", "half", "html"]
 _Count = Annotated[int, Field(ge=0)]
-_Seconds = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
 _Status = Annotated[int, Field(ge=0, le=599)]
 
 
@@ -121,7 +120,7 @@ class Faults:
         """Send the next callbacks of this event several times."""
         self._add_one_shot(event, count, params, CallbackPlan(copies=copies))
 
-    def delay_callbacks(self, event: str, by_s: _Seconds, count: _Count = 1, **params: str) -> None:
+    def delay_callbacks(self, event: str, by_s: Seconds, count: _Count = 1, **params: str) -> None:
         """Delay the next callbacks of this event, in real seconds."""
         self._add_one_shot(event, count, params, CallbackPlan(delay_s=by_s))
 
@@ -137,7 +136,7 @@ class Faults:
         status: _Status = 0,
         cut: FaultStep | None = None,
         moment: FaultStep = "before",
-        latency_s: _Seconds = 0.0,
+        latency_s: Seconds = 0.0,
         retry_after_s: _Count = 1,
         count: _Count = 1,
         code: _Count = 0,
@@ -168,7 +167,7 @@ class Faults:
         """Fail the next requests for TwiML to URLs with this text."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(fails=True, status=status))
 
-    def delay_fetches(self, url_part: str, by_s: _Seconds, count: _Count = 1) -> None:
+    def delay_fetches(self, url_part: str, by_s: Seconds, count: _Count = 1) -> None:
         """Delay the next TwiML requests to URLs with this text, in real seconds."""
         self._add_one_shot(f"*{url_part}*", count, {}, FetchPlan(delay_s=by_s))
 
@@ -177,10 +176,6 @@ class Faults:
         for rate in RATES:
             setattr(self, rate.name, rate.default)
         self._one_shots.clear()
-
-    def pending_count(self) -> int:
-        """Return the number of pending one-shot faults."""
-        return sum(shot.count for shot in self._one_shots)
 
     def pending_faults(self) -> list[dict[str, int | str]]:
         """Return the pending one-shot faults in order of precedence."""

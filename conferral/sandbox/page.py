@@ -18,11 +18,10 @@ from aiohttp import hdrs, web
 from conferral.runtime.web.pages import add_headers, is_loopback, is_same_origin, page, static_routes
 from conferral.runtime.web.server import close_in_time
 from conferral.sandbox import views
-from conferral.sandbox.http import json_response, pick
 from conferral.sandbox.request_log import DeliveryEntry, NumberedLog, RestEntry
 from conferral.sandbox.rest_routes import VERSION
 from conferral.sandbox.runtime import SandboxRuntime
-from conferral.sandbox.views import iso
+from conferral.sandbox.views import iso, pick
 
 STATIC = Path(__file__).parent / "static"
 Next = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -50,16 +49,14 @@ async def reject_cross_origin(request: web.Request, handler: Next) -> web.Stream
 
     Twilio's paths have credentials of their own, but the demo's are public: there, pages can't change anything.
     """
+    reads_only = request.method in {"GET", "HEAD"} and request.path != "/sandbox/live"
     if request.path.startswith(VERSION):
-        if hdrs.ORIGIN in request.headers:
-            return json_response({"error": "no page of a browser may ask for this"}, 403)
+        problem = "no page of a browser may ask for this" if hdrs.ORIGIN in request.headers else ""
+    elif not is_loopback(request.headers.get(hdrs.HOST, "localhost")):
+        problem = "open it at one of this machine's addresses, such as 127.0.0.1"
     else:
-        if not is_loopback(request.headers.get(hdrs.HOST, "localhost")):
-            return json_response({"error": "open it at one of this machine's addresses, such as 127.0.0.1"}, 403)
-        reads_only = request.method in {"GET", "HEAD"} and request.path != "/sandbox/live"
-        if not reads_only and not is_same_origin(request):
-            return json_response({"error": "this request comes from another site's page"}, 403)
-    return await handler(request)
+        problem = "" if reads_only or is_same_origin(request) else "this request comes from another site's page"
+    return web.json_response({"error": problem}, status=403) if problem else await handler(request)
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -173,7 +170,7 @@ class PageSockets:
         page = PageState(self._sandbox)
         with suppress(ConnectionResetError):  # the page has disconnected; its reader notices, too
             while True:
-                changed = self._sandbox.changes.event  # before reading the state, so that no change is missed
+                changed = self._sandbox.changed  # before reading the state, so that no change is missed
                 for message in list(page.new_messages()):
                     await socket.send_str(message.decode())
                 with suppress(TimeoutError):

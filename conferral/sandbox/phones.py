@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Literal, Protocol
+from itertools import count
+from typing import TYPE_CHECKING, Any, Literal
 
-from conferral.sandbox.faults import Faults
-from conferral.sandbox.model import inputs, outputs
-from conferral.sandbox.model.audibility import Sound, SoundInterval
-from conferral.sandbox.model.state import Call
-from conferral.sandbox.model.twilio_model import TwilioModel
-from conferral.sandbox.request_log import DialEntry, RequestLog
+from conferral.sandbox.faults import Seconds
+from conferral.sandbox.model import messages
+from conferral.sandbox.model.state import Call, Sound, SoundInterval
+from conferral.sandbox.request_log import DialEntry
+
+if TYPE_CHECKING:
+    from conferral.sandbox.runtime import SandboxRuntime
 
 Outcome = Literal["answer", "busy", "no-answer", "reject", "fail"]
 
@@ -24,14 +26,14 @@ class PhoneScript:
     Without `answer_after_s` and `outcome`, it rings until acted on, or until Twilio's timeout.
     """
 
-    ring_after_s: float = 0.0  #: From being dialed to ringing.
-    answer_after_s: float | None = None  #: From ringing to being answered, rejected, or found busy.
+    ring_after_s: Seconds = 0.0  #: From being dialed to ringing.
+    answer_after_s: Seconds | None = None  #: From ringing to being answered, rejected, or found busy.
     outcome: Outcome | None = None
-    hang_up_after_s: float | None = None  #: From the answer.
+    hang_up_after_s: Seconds | None = None  #: From the answer.
     digits: str = ""  #: Keys pressed after the answer.
-    digits_after_s: float = 0.5  #: From the answer.
+    digits_after_s: Seconds = 0.5  #: From the answer.
     keys: tuple[str, ...] = ()  #: Pressed at each `<Gather>` in turn, empty for none: `("", "1")` skips the first.
-    keys_after_s: float = 0.5  #: From the start of the `<Gather>`.
+    keys_after_s: Seconds = 0.5  #: From the start of the `<Gather>`.
 
     @property
     def has_actions(self) -> bool:
@@ -50,36 +52,32 @@ class PhoneScript:
             does.append(f"hangs up {self.hang_up_after_s:g} s later")
         return ", ".join(does)
 
-    def steps_before_answer(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
+    def steps(self, call_sid: str) -> list[tuple[float, messages.Input]]:
         """Return the steps from being dialed: seconds from now, and the input."""
         outcome = self.outcome or ("answer" if self.answer_after_s is not None else "no-answer")
         at_s = self.ring_after_s + (self.answer_after_s or 0.0)
-        rings: tuple[float, inputs.Input] = (self.ring_after_s, inputs.PhoneRings(call_sid))
+        steps: list[tuple[float, messages.Input]] = []
+        if outcome in {"answer", "reject", "no-answer"}:
+            steps.append((self.ring_after_s, messages.PhoneRings(call_sid)))
         match outcome:
             case "answer":
-                return [rings, (at_s, inputs.PhoneAnswers(call_sid))]
+                steps.append((at_s, messages.PhoneAnswers(call_sid)))
+                if self.digits:
+                    steps.append((at_s + self.digits_after_s, messages.PhonePresses(call_sid, self.digits)))
+                if self.hang_up_after_s is not None:
+                    steps.append((at_s + self.hang_up_after_s, messages.PhoneHangsUp(call_sid)))
             case "reject":
-                return [rings, (at_s, inputs.PhoneRejects(call_sid))]
+                steps.append((at_s, messages.PhoneRejects(call_sid)))
             case "busy":
-                return [(at_s, inputs.PhoneBusy(call_sid))]
+                steps.append((at_s, messages.PhoneBusy(call_sid)))
             case "fail":
-                return [(at_s, inputs.PhoneFails(call_sid))]
-            case "no-answer":
-                return [rings]
-
-    def steps_after_answer(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
-        """Return the steps after the answer: seconds from it, and the input."""
-        steps: list[tuple[float, inputs.Input]] = []
-        if self.digits:
-            steps.append((self.digits_after_s, inputs.PhonePresses(call_sid, self.digits)))
-        if self.hang_up_after_s is not None:
-            steps.append((self.hang_up_after_s, inputs.PhoneHangsUp(call_sid)))
+                steps.append((at_s, messages.PhoneFails(call_sid)))
         return steps
 
-    def on_gather(self, call_sid: str, index: int) -> list[tuple[float, inputs.Input]]:
+    def steps_at_gather(self, call_sid: str, index: int) -> list[tuple[float, messages.Input]]:
         """Return the steps at the leg's `<Gather>` with this index, from 0."""
         keys = self.keys[index] if index < len(self.keys) else ""
-        return [(self.keys_after_s, inputs.PhonePresses(call_sid, keys))] if keys else []
+        return [(self.keys_after_s, messages.PhonePresses(call_sid, keys))] if keys else []
 
 
 @dataclass(slots=True)
@@ -91,10 +89,7 @@ class Phone:
     name: str = ""  #: Display name; empty to show the address.
     is_manual: bool = False  #: Whether a person plays it; its script is then ignored.
     next_scripts: deque[PhoneScript] = field(default_factory=deque)
-    call_sids: list[str] = field(default_factory=list)  #: Dialed to it, oldest first, including ended ones.
-    placed_call_sids: list[str] = field(default_factory=list)  #: Placed from it, likewise.
-    active_scripts: dict[str, PhoneScript] = field(default_factory=dict)  #: By leg.
-    gather_counts: dict[str, int] = field(default_factory=dict)  #: By leg.
+    call_sids: list[str] = field(default_factory=list)  #: To it and from it, oldest first, including ended ones.
 
     def script(self, *, keys: str | Sequence[str] = (), times: int | None = None, **does: Any) -> "Phone":
         """Set the script from the next call on, or for `times` calls only.
@@ -114,27 +109,15 @@ class Phone:
         self.default = scripts[-1]
         return self
 
-    def on_dialed(self, call_sid: str) -> PhoneScript:
-        """Add a dialed leg; return its script."""
-        script = PhoneScript() if self.is_manual else self.next_scripts.popleft() if self.next_scripts else self.default
-        self.call_sids.append(call_sid)
-        self.active_scripts[call_sid] = script
-        return script
-
-    def on_gather(self, call_sid: str) -> list[tuple[float, inputs.Input]]:
-        """Return the steps at a leg's `<Gather>`: seconds from now, and the input."""
-        index = self.gather_counts.get(call_sid, 0)
-        self.gather_counts[call_sid] = index + 1
-        return [] if self.is_manual else self.active_scripts[call_sid].on_gather(call_sid, index)
+    def next_script(self) -> PhoneScript:
+        """Return the script of another call."""
+        if self.is_manual:
+            return PhoneScript()
+        return self.next_scripts.popleft() if self.next_scripts else self.default
 
     def forget(self, call_sids: Set[str]) -> None:
         """Remove these calls, which the model has pruned."""
         self.call_sids = [sid for sid in self.call_sids if sid not in call_sids]
-        self.placed_call_sids = [sid for sid in self.placed_call_sids if sid not in call_sids]
-        for sid in call_sids & self.active_scripts.keys():
-            del self.active_scripts[sid]
-        for sid in call_sids & self.gather_counts.keys():
-            del self.gather_counts[sid]
 
 
 def phone_address(to: str) -> str:
@@ -142,52 +125,31 @@ def phone_address(to: str) -> str:
     return to.partition("?")[0] if to.startswith("client:") else to
 
 
-class SandboxHost(Protocol):
-    """The running sandbox, as its phones and deliveries use it."""
-
-    model: TwilioModel
-    request_log: RequestLog
-    faults: Faults
-    auth_token: str
-    speed: float
-
-    @property
-    def now_s(self) -> float:
-        """The sandbox's time, in seconds since 1970."""
-
-    def phone(self, address: str) -> Phone:
-        """Return the phone at an address."""
-
-    def apply(self, input_: inputs.Input) -> outputs.Result:
-        """Pass an input to the model, and perform its outputs."""
-
-    def perform(self, output: outputs.Output) -> None:
-        """Perform one of the model's outputs."""
-
-    def notify(self) -> None:
-        """Wake up all who wait for a change."""
-
-
 class PhoneScripts:
     """The scripts that run, by leg."""
 
-    def __init__(self, sandbox: SandboxHost) -> None:
+    def __init__(self, sandbox: "SandboxRuntime") -> None:
         self._sandbox = sandbox
         self.timers: dict[str, list[asyncio.TimerHandle]] = {}
+        self._scripts: dict[str, tuple[PhoneScript, Iterator[int]]] = {}  # of live legs, with the count of `<Gather>`s
 
     def clear(self) -> None:
         """Stop the scripts of all legs."""
         for call_sid in list(self.timers):
             self.stop(call_sid)
+        self._scripts.clear()
 
-    def ring(self, ring: outputs.RingPhone) -> None:
+    def ring(self, ring: messages.RingPhone) -> None:
         """Log a dialed leg, and run its phone's script."""
         call = self._sandbox.model.state.calls[ring.call_sid]
         label = call.join_settings.label if call.join_settings else ""
         entry = DialEntry(self._sandbox.now_s, ring.call_sid, ring.to, label, call.direction)
         self._sandbox.request_log.dials.append(entry)
-        script = self._sandbox.phone(ring.to).on_dialed(ring.call_sid)
-        self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
+        phone = self._sandbox.phone(ring.to)
+        phone.call_sids.append(ring.call_sid)
+        script = phone.next_script()
+        self._scripts[ring.call_sid] = script, count()
+        self._schedule(ring.call_sid, script.steps(ring.call_sid))
 
     def stop(self, call_sid: str) -> bool:
         """Stop a leg's script; return whether it was running."""
@@ -196,30 +158,33 @@ class PhoneScripts:
             handle.cancel()
         return bool(handles)
 
+    def release(self, call_sid: str) -> None:
+        """Stop the script of a leg that has ended, and forget it."""
+        self.stop(call_sid)
+        self._scripts.pop(call_sid, None)
+
     def on_gather(self, call_sid: str) -> None:
         """Press the script's keys, if any, for a `<Gather>` on this leg."""
         call = self._sandbox.model.state.calls[call_sid]
-        if call.direction != "inbound":  # inbound callers have no script
-            self._schedule(call_sid, self._sandbox.phone(call.to).on_gather(call_sid))
+        if call.direction == "inbound":  # inbound callers have no script
+            return
+        script, gathers = self._scripts[call_sid]
+        steps = script.steps_at_gather(call_sid, next(gathers))
+        if not self._sandbox.phone(call.to).is_manual:
+            self._schedule(call_sid, steps)
 
-    def _schedule(self, call_sid: str, steps: list[tuple[float, inputs.Input]]) -> None:
+    def _schedule(self, call_sid: str, steps: list[tuple[float, messages.Input]]) -> None:
         """Run each step after its seconds of sandbox time."""
         loop = asyncio.get_running_loop()
         handles = self.timers.setdefault(call_sid, [])
         for after_s, step in steps:
-            handles.append(loop.call_later(after_s / self._sandbox.speed, self._run_script_step, call_sid, step))
-
-    def _run_script_step(self, call_sid: str, step: inputs.Input) -> None:
-        self._sandbox.apply(step)
-        if isinstance(step, inputs.PhoneAnswers) and call_sid in self._sandbox.model.state.live_calls:
-            phone = self._sandbox.phone(self._sandbox.model.state.calls[call_sid].to)
-            self._schedule(call_sid, phone.active_scripts[call_sid].steps_after_answer(call_sid))
+            handles.append(loop.call_later(after_s / self._sandbox.speed, self._sandbox.apply, step))
 
 
 class CallHandle:
     """One leg of a sandbox; it stays usable after the leg has ended."""
 
-    def __init__(self, sandbox: SandboxHost, sid: str) -> None:
+    def __init__(self, sandbox: "SandboxRuntime", sid: str) -> None:
         self._sandbox = sandbox
         self.sid = sid
 
@@ -249,11 +214,7 @@ class CallHandle:
     def silence_s(self, since_s: float = 0.0, until_s: float | None = None) -> float:
         """Return the seconds of silence in an interval, by default all."""
         end_s = self._sandbox.now_s if until_s is None else until_s
-        return self._sandbox.model.audibility.silence_s(self.sid, since_s, end_s)
-
-    def longest_silence_s(self) -> float:
-        """Return the longest stretch of silence, in seconds of sandbox time."""
-        return self._sandbox.model.audibility.longest_silence_s(self.sid, 0.0, self._sandbox.now_s)
+        return self._sandbox.model.audibility.seconds(self.sid, "silence", since_s, end_s)
 
     def has_heard(self, other: "CallHandle") -> bool:
         """Whether this leg ever heard the other one."""
@@ -267,30 +228,30 @@ class CallHandle:
         if bool(url) == bool(twiml):
             raise ValueError("give either url or twiml")
         params = (("Url", url),) if url else (("Twiml", twiml),)
-        answer = self._sandbox.apply(inputs.RestRequest("POST", f"/Calls/{self.sid}.json", params)).rest
+        answer = self._sandbox.apply(messages.RestRequest("POST", f"/Calls/{self.sid}.json", params)).rest
         if answer is not None and answer.status != HTTPStatus.OK:
             raise ValueError((answer.body or {})["message"])
 
     def answer(self) -> None:
         """Answer; ignored unless it was dialed and is unanswered."""
-        self._sandbox.apply(inputs.PhoneAnswers(self.sid))
+        self._sandbox.apply(messages.PhoneAnswers(self.sid))
 
     def reject(self) -> None:
         """Decline (SIP 603); ignored unless it was dialed and is unanswered."""
-        self._sandbox.apply(inputs.PhoneRejects(self.sid))
+        self._sandbox.apply(messages.PhoneRejects(self.sid))
 
     def hang_up(self) -> None:
         """Hang up; ignored if the leg has ended."""
-        self._sandbox.apply(inputs.PhoneHangsUp(self.sid))
+        self._sandbox.apply(messages.PhoneHangsUp(self.sid))
 
     def press(self, digits: str) -> None:
         """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
-        self._sandbox.apply(inputs.PhonePresses(self.sid, digits))
+        self._sandbox.apply(messages.PhonePresses(self.sid, digits))
 
     def speak(self) -> None:
         """Start speaking; conferences with the event `speaker` report it."""
-        self._sandbox.apply(inputs.PhoneSpeaks(self.sid))
+        self._sandbox.apply(messages.PhoneSpeaks(self.sid))
 
     def fall_silent(self) -> None:
         """Stop speaking; reported like the start."""
-        self._sandbox.apply(inputs.PhoneFallsSilent(self.sid))
+        self._sandbox.apply(messages.PhoneFallsSilent(self.sid))

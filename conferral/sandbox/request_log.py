@@ -6,8 +6,7 @@ Times `at_s` are in sandbox time, durations in real milliseconds.
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import DebuggerEntry
+from conferral.sandbox.model.messages import DebuggerEntry, Params
 
 _T = TypeVar("_T")
 
@@ -16,7 +15,7 @@ RESPONSE_BYTES_MAX = 10 * 1024  #: Kept of a webhook's response.
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Limits; beyond them, the oldest tenth is removed at a time."""
+    """Limits; finished calls are removed once a tenth more are kept."""
 
     finished_calls_max: int = 2_000  #: And as many finished conferences.
     log_entries_max: int = 10_000  #: Of each list in the request log.
@@ -26,11 +25,6 @@ class Retention:
             f"{self.finished_calls_max:,} finished calls and conferences, "
             f"and {self.log_entries_max:,} requests of each kind"
         )
-
-
-def exceeds(count: int, limit: int) -> bool:
-    """Whether a count is a tenth over its limit: pruning scans everything."""
-    return count > limit + max(1, limit // 10)
 
 
 @dataclass(slots=True)
@@ -127,10 +121,9 @@ class NumberedLog(list[_T]):
         return self.dropped + len(self)
 
     def trim(self, limit: int) -> None:
-        """Drop the oldest entries, once a tenth more than `limit` are kept."""
-        if exceeds(len(self), limit):
-            self.dropped += len(self) - limit
-            del self[:-limit]
+        """Drop the oldest entries beyond the limit."""
+        self.dropped += max(0, len(self) - limit)
+        del self[:-limit]
 
 
 @dataclass(slots=True)

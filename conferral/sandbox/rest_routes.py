@@ -1,18 +1,16 @@
 """Twilio's REST API over HTTP (Twilio docs: API requests, API responses)."""
 
 import asyncio
-import base64
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from urllib.parse import parse_qsl, unquote
 
 import orjson
-from aiohttp import web
+from aiohttp import BasicAuth, web
 
 from conferral.sandbox.faults import RestPlan
-from conferral.sandbox.model.inputs import RestRequest
-from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest.form import error_answer
 from conferral.sandbox.request_log import RestEntry
 from conferral.sandbox.runtime import RestHookEvent, SandboxRuntime
@@ -59,13 +57,12 @@ def rest_handler(sandbox: SandboxRuntime) -> Handler:
 
 def _is_authenticated(sandbox: SandboxRuntime, request: web.Request, account_sid: str) -> bool:
     """Whether Basic auth has the token or API key of the path's account."""
-    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
-        given = base64.b64decode(encoded, validate=True).decode() if scheme.lower() == "basic" else ""
+        given = BasicAuth.decode(request.headers.get("Authorization", ""), encoding="utf-8")
     except ValueError:
         return False
-    pairs = ((sandbox.account_sid, sandbox.auth_token), sandbox.api_key)
-    return account_sid == sandbox.account_sid and given in [":".join(pair) for pair in pairs if pair is not None]
+    accepted = ((sandbox.account_sid, sandbox.auth_token), sandbox.api_key)
+    return account_sid == sandbox.account_sid and (given.login, given.password) in accepted
 
 
 async def _respond_with_faults(

@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -11,14 +12,14 @@ from typing import Literal
 import structlog
 
 from conferral.sandbox.faults import Faults
-from conferral.sandbox.model import outputs, test_aids
+from conferral.sandbox.model import messages, test_aids
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import InboundCall, Input, Params, PhoneRings, TimePassed, UnknownCallback
-from conferral.sandbox.model.pruning import prune_finished
-from conferral.sandbox.model.state import Number, Recording, State
+from conferral.sandbox.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
+from conferral.sandbox.model.state import Number, Recording
+from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
-from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, SandboxHost, phone_address
-from conferral.sandbox.request_log import RequestLog, Retention, exceeds
+from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
+from conferral.sandbox.request_log import RequestLog, Retention
 from conferral.sandbox.webhook_delivery import Dispatcher
 
 log = structlog.get_logger()
@@ -35,58 +36,7 @@ class RestHookEvent:
     method: str
     path: str
     params: Params
-    answer: outputs.RestAnswer | None = None
-
-
-class Changes:
-    """`event` is set at the next change; it is a new one each time."""
-
-    def __init__(self) -> None:
-        self.event = asyncio.Event()
-
-    def notify(self) -> None:
-        """Wake up all who wait for a change."""
-        self.event.set()
-        self.event = asyncio.Event()
-
-    async def wait_until(self, predicate: Callable[[], object], timeout_s: float, what: object) -> None:
-        """Wait until the predicate holds, or raise TimeoutError with `what`."""
-        deadline = time.monotonic() + timeout_s
-        while not predicate():
-            changed = self.event
-            try:
-                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
-                    await changed.wait()
-            except TimeoutError:
-                if predicate():
-                    return
-                raise TimeoutError(f"not within {timeout_s} s; {what!r}") from None
-
-
-class RetentionEnforcer:
-    """Prunes what exceeds the limits."""
-
-    def __init__(self, keeps: Retention | None) -> None:
-        self.retention = keeps
-        self._left_by_pruning = 0  # finished calls left after the last pruning, maybe still needed
-
-    def prune(self, sandbox: SandboxHost, phones: Iterable[Phone], referenced: frozenset[str]) -> None:
-        """Prune beyond the limits; keep `referenced` calls, whose scripts run."""
-        if self.retention is None:
-            return
-        sandbox.request_log.trim(self.retention.log_entries_max)
-        state = sandbox.model.state
-        if not exceeds(_finished_count(state), max(self.retention.finished_calls_max, self._left_by_pruning)):
-            self._left_by_pruning = min(self._left_by_pruning, _finished_count(state))  # a reset leaves none
-            return
-        removed = prune_finished(sandbox.model, self.retention.finished_calls_max, referenced)
-        for phone in phones:
-            phone.forget(removed)
-        self._left_by_pruning = _finished_count(state)
-
-
-def _finished_count(state: State) -> int:
-    return max(len(state.calls) - len(state.live_calls), len(state.conferences) - len(state.conference_sids))
+    answer: messages.RestAnswer | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -109,7 +59,6 @@ class SandboxRuntime:
 
     def __post_init__(self) -> None:
         self.on_rest: Callable[[RestHookEvent], Awaitable[None]] | None = None
-        self._retention = RetentionEnforcer(self.retention)
         self._seed = self.seed if self.seed is not None else secrets.token_hex(8)
         self.reset_count = 0  #: Log numbers restart at each.
         self.epoch_s = time.time()  #: The sandbox's time when it started.
@@ -120,11 +69,7 @@ class SandboxRuntime:
         self.dispatcher = Dispatcher(self)
         self._scripts = PhoneScripts(self)
         self._wake: asyncio.TimerHandle | None = None
-        self.changes = Changes()
-
-    async def open(self) -> None:
-        """Open the HTTP client for requests to webhooks."""
-        self.dispatcher.open()
+        self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
 
     async def close(self) -> None:
         """Cancel timers, phone scripts, and deliveries; wait for their end."""
@@ -165,10 +110,6 @@ class SandboxRuntime:
         self.model.add_number(added)
         return added
 
-    def verify_caller_id(self, number: str) -> None:
-        """Add another carrier's number to the account's verified caller IDs."""
-        self.model.add_number(Number(number, "", origin="verified"))
-
     def phone(self, address: str) -> Phone:
         """Return the phone at `+1…`, `client:…`, or `sip:…`; it may be new."""
         address = phone_address(address)
@@ -190,7 +131,7 @@ class SandboxRuntime:
         `custom` are a browser's own parameters, `headers` a SIP caller's (`X-…`); `url` replaces the voice URL.
         """
         sid = self.apply(InboundCall(from_, to, custom, tuple(headers.items()), url)).call_sid
-        self.phone(from_).placed_call_sids.append(sid)
+        self.phone(from_).call_sids.append(sid)
         return CallHandle(self, sid)
 
     def add_application(self, sid: str, *, voice_url: str, **others: str) -> Number:
@@ -212,8 +153,9 @@ class SandboxRuntime:
         return await self.call_in(f"client:{identity}", app or apps[0], tuple(sent.items()), url=url)
 
     def send_callback(self, sid: str, event: str, params: Mapping[str, str] | None = None) -> None:
-        """Send an `UnknownCallback`, or raise NoSubscriberError."""
-        self.apply(UnknownCallback(sid, event, tuple((params or {}).items())))
+        """Send a callback as `test_aids.send_callback` does."""
+        with self._changing() as transaction:
+            test_aids.send_callback(transaction, sid, event, tuple((params or {}).items()))
 
     def set_manual(self, address: str, *, is_manual: bool) -> Phone:
         """Let a person play a phone, or return it to its script."""
@@ -233,8 +175,9 @@ class SandboxRuntime:
 
     def calls_of(self, address: str) -> list[CallHandle]:
         """Return the legs dialed to a phone, oldest first."""
-        phone = self.phones.get(phone_address(address))
-        return [CallHandle(self, sid) for sid in phone.call_sids] if phone else []
+        phone, calls = self.phones.get(phone_address(address)), self.model.state.calls
+        dialed = (sid for sid in phone.call_sids if calls[sid].direction != "inbound") if phone else ()
+        return [CallHandle(self, sid) for sid in dialed]
 
     def live_calls(self) -> list[CallHandle]:
         """Return the live legs, oldest first, without other applications' calls."""
@@ -242,17 +185,22 @@ class SandboxRuntime:
 
     def add_foreign_calls(self, count: int, *, status: str = "in-progress", age_s: float = 0.0) -> list[CallHandle]:
         """Add another application's calls, begun `age_s` seconds ago."""
-        with self.model.changing(self.now_s) as transaction:
+        with self._changing() as transaction:
             sids = test_aids.add_calls(transaction, count, status, age_s)
-        self.notify()
         return [CallHandle(self, sid) for sid in sids]
 
     def add_foreign_conference(self, name: str, *, participant_count: int = 2, age_s: float = 0.0) -> str:
         """Add another application's conference; ValueError if its name is live."""
+        with self._changing() as transaction:
+            return test_aids.add_conference(transaction, name, participant_count, age_s)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Transaction]:
         with self.model.changing(self.now_s) as transaction:
-            sid = test_aids.add_conference(transaction, name, participant_count, age_s)
+            yield transaction
+        for output in transaction.outputs:
+            self.perform(output)
         self.notify()
-        return sid
 
     def recordings(self) -> list[Recording]:
         """Return all recordings, oldest first."""
@@ -260,7 +208,16 @@ class SandboxRuntime:
 
     async def wait_until(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
         """Wait until it holds; raise TimeoutError after `timeout_s` real seconds."""
-        await self.changes.wait_until(predicate, timeout_s, self)
+        deadline = time.monotonic() + timeout_s
+        while not predicate():
+            changed = self.changed
+            try:
+                async with asyncio.timeout(max(deadline - time.monotonic(), 0)):
+                    await changed.wait()
+            except TimeoutError:
+                if not predicate():
+                    raise TimeoutError(f"not within {timeout_s} s; {self!r}") from None
+                return
 
     async def wait_until_idle(self, timeout_s: float = 30.0) -> None:
         """Wait until no delivery is in progress, delayed, or held back."""
@@ -271,19 +228,31 @@ class SandboxRuntime:
         shown = ", ".join(f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in calls)
         return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self.dispatcher.tasks)}>"
 
-    def apply(self, input_: Input) -> outputs.Result:
+    def apply(self, input_: Input) -> messages.Result:
         """Pass an input to the model, and perform its outputs."""
         result = self.model.handle(input_, self.now_s)
         for output in result.outputs:
             self.perform(output)
         self._schedule_next_timer()
-        self._retention.prune(self, self.phones.values(), frozenset(self._scripts.timers))
+        if self.retention is not None:
+            self._prune(self.retention)
         self.notify()
         return result
 
+    def _prune(self, retention: Retention) -> None:
+        """Remove what exceeds the limits, except for calls whose scripts run."""
+        self.request_log.trim(retention.log_entries_max)
+        state, most = self.model.state, retention.finished_calls_max
+        finished = len(state.calls) - len(state.live_calls), len(state.conferences) - len(state.conference_sids)
+        if max(finished) > most * 1.1 + 1:  # not at every call, because it scans everything
+            removed = self.model.prune_finished(most, self._scripts.timers.keys())
+            for phone in self.phones.values():
+                phone.forget(removed)
+
     def notify(self) -> None:
         """Wake up all who wait for a change: tests and pages."""
-        self.changes.notify()
+        self.changed.set()
+        self.changed = asyncio.Event()
 
     def _schedule_next_timer(self) -> None:
         if self._wake is not None:
@@ -294,19 +263,19 @@ class SandboxRuntime:
             wait_s = max(due_s - self.now_s, 0) / self.speed
             self._wake = asyncio.get_running_loop().call_later(wait_s, self.apply, TimePassed())
 
-    def perform(self, output: outputs.Output) -> None:
+    def perform(self, output: messages.Output) -> None:
         """Perform one of the model's outputs."""
         match output:
-            case outputs.FetchRequest():
+            case messages.FetchRequest():
                 self.dispatcher.fetch(output)
-            case outputs.CallbackRequest():
+            case messages.CallbackRequest():
                 self.dispatcher.send_callback(output)
-            case outputs.RingPhone():
+            case messages.RingPhone():
                 self._scripts.ring(output)
-            case outputs.AskForKeys():
+            case messages.AskForKeys():
                 self._scripts.on_gather(output.call_sid)
-            case outputs.ReleasePhone():
-                self._scripts.stop(output.call_sid)
-            case outputs.DebuggerEntry():
+            case messages.ReleasePhone():
+                self._scripts.release(output.call_sid)
+            case messages.DebuggerEntry():
                 self.request_log.debugger.append(output)
                 log.debug("debugger_entry_added", code=output.code, call_sid=output.call_sid)

@@ -8,8 +8,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from conferral.runtime.web.server import run_server
-from conferral.sandbox.control_routes import control_routes
-from conferral.sandbox.http import ControlError, json_response
+from conferral.sandbox.control_routes import ControlError, control_routes
 from conferral.sandbox.model.rest.form import NOT_MODELED, error_answer
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from conferral.sandbox.page import add_page_routes
@@ -27,16 +26,16 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except ControlError as error:
-        return json_response({"error": error.reason}, error.status)
+        return web.json_response({"error": error.reason}, status=error.status)
     except UnknownNumberError as error:
-        return json_response({"error": str(error)}, 404)
+        return web.json_response({"error": str(error)}, status=404)
     except web.HTTPRequestEntityTooLarge:
-        return json_response({"error": f"the body is limited to {request.client_max_size:,} bytes"}, 413)
+        return web.json_response({"error": f"the body is limited to {request.client_max_size:,} bytes"}, status=413)
     except web.HTTPNotFound:
         body = error_answer(404, 20404, f"The requested resource {request.path} was not found", NOT_MODELED).body
-        return json_response(body, 404)
+        return web.json_response(body, status=404)
     except web.HTTPMethodNotAllowed as error:
-        answer = json_response(error_answer(405, 20004, f"Method not allowed: {request.method}").body, 405)
+        answer = web.json_response(error_answer(405, 20004, f"Method not allowed: {request.method}").body, status=405)
         answer.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
         return answer
 
@@ -69,7 +68,7 @@ class Sandbox(SandboxRuntime):
         """
         if self.host != "localhost" and not ip_address(self.host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
-        await self.open()
+        self.dispatcher.open()
         self._serving = AsyncExitStack()
         server = run_server(make_app(self), self.host, self.port, shutdown_s=SHUTDOWN_S)
         self.port = await self._serving.enter_async_context(server)

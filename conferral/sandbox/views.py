@@ -7,11 +7,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from conferral.runtime.text import join_words
-from conferral.sandbox.http import pick
-from conferral.sandbox.model.audibility import Sound
 from conferral.sandbox.model.formats import split_url
-from conferral.sandbox.model.outputs import DebuggerEntry
-from conferral.sandbox.model.state import Call, Participant
+from conferral.sandbox.model.messages import DebuggerEntry
+from conferral.sandbox.model.state import Call, Participant, Sound
 from conferral.sandbox.phones import Phone, phone_address
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.runtime import SandboxRuntime
@@ -19,19 +17,14 @@ from conferral.sandbox.runtime import SandboxRuntime
 UNKNOWN_PERSON = "an unknown party"  #: Name of a leg whose phone isn't in the sandbox.
 
 
-def file_name(url: str) -> str:
-    """Return the last segment of a file's URL."""
-    return split_url(url).path.rpartition("/")[2]
-
-
-def is_ringing(heard: Sound) -> bool:
-    """Whether it is Twilio's ringback, or a file with `ringback` in its name."""
-    return heard.kind == "ringback" or (heard.kind == "music" and "ringback" in file_name(heard.content))
+def pick(source: object, *names: str) -> dict[str, Any]:
+    """Return these attributes of an object as a dictionary."""
+    return {name: getattr(source, name) for name in names}
 
 
 def heard_words(heard: Sound, names: Sequence[str]) -> str:
     """Return what is heard, as it follows "hears"; `names` are of the parties."""
-    if is_ringing(heard):
+    if heard.is_ringback:
         return "a phone ringing"
     if heard.kind == "parties":
         return join_words([*names, *(["a phone ringing"] if heard.ringing else [])], "and")
@@ -43,7 +36,7 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
 
     The kind is `voice`, `ringing`, `music`, `speech`, or `silence`.
     """
-    if is_ringing(heard):
+    if heard.is_ringback:
         return "ringing", "ringing tone"
     match heard.kind:
         case "parties":
@@ -51,7 +44,8 @@ def sound_bubble(heard: Sound, names: Sequence[str]) -> tuple[str, str]:
         case "speech":
             return "speech", f"a voice says: {heard_words(heard, names)}"
         case "music":
-            return "music", f"♪ music ♪ ({file_name(heard.content)})" if heard.content else "♪ music ♪"
+            file_name = split_url(heard.content).path.rpartition("/")[2]
+            return "music", f"♪ music ♪ ({file_name})" if heard.content else "♪ music ♪"
         case _:
             return "silence", "nothing: silence"
 
@@ -85,7 +79,6 @@ def conference_views(sandbox: SandboxRuntime) -> list[dict[str, Any]]:
             ],
         }
         for conference in live
-        if conference.status != "completed"
     ]
 
 
@@ -145,11 +138,8 @@ def phone_views(sandbox: SandboxRuntime) -> tuple[list[dict[str, Any]], int]:
 
 
 def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, Any]:
-    calls = sandbox.model.state.calls
-    recent = (*phone.call_sids[-CALLS_MAX:], *phone.placed_call_sids[-CALLS_MAX:])
-    newest = sorted(recent, key=lambda sid: calls[sid].created_at_s)[-CALLS_MAX:]
     script = phone.next_scripts[0] if phone.next_scripts else phone.default
-    story = sorted((line for sid in newest for line in _story(sandbox, sid)), key=lambda line: line["at"])
+    lines = (line for sid in phone.call_sids[-CALLS_MAX:] for line in _story(sandbox, sid))
     return {
         "address": phone.address,
         "name": name_of(sandbox, phone.address),
@@ -157,7 +147,7 @@ def _view(sandbox: SandboxRuntime, phone: Phone, live: list[Call]) -> dict[str, 
         "acts": not phone.is_manual and script.has_actions,
         "does": str(script) if script.has_actions else "",  # unless a person plays it
         "legs": [_leg_view(sandbox, call) for call in live],
-        "story": story[-LINES_MAX:],
+        "story": sorted(lines, key=lambda line: line["at"])[-LINES_MAX:],
     }
 
 

@@ -6,9 +6,9 @@ Source: Twilio docs, Webhooks security; Webhooks connection overrides.
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag, urlencode
 from uuid import NAMESPACE_URL, uuid5
 
@@ -17,36 +17,30 @@ from twilio.request_validator import RequestValidator
 from yarl import URL
 
 from conferral.sandbox.faults import CallbackPlan
-from conferral.sandbox.model.inputs import Params, TwimlFailed, TwimlFetched
-from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest
-from conferral.sandbox.phones import SandboxHost
+from conferral.sandbox.model.messages import CallbackRequest, DebuggerEntry, FetchRequest, TwimlFailed, TwimlFetched
 from conferral.sandbox.request_log import RESPONSE_BYTES_MAX, DeliveryAttempt, DeliveryEntry
+
+if TYPE_CHECKING:
+    from conferral.sandbox.runtime import SandboxRuntime
 
 RETRY_WORDS = frozenset({"4xx", "5xx", "ct", "rt", "all"})
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionOverrides:
-    """Timeouts in milliseconds, the number of retries, and what to retry."""
+class Target:
+    """A URL without its fragment, and the fragment's connection overrides."""
 
+    url: str
     connect_ms: int = 5_000
     read_ms: int = 15_000
     total_ms: int = 15_000
     retries: int = 1
-    retry_on: frozenset[str] = frozenset({"ct"})
+    retry_on: frozenset[str] = frozenset({"ct"})  #: `4xx`, `5xx`, `ct` (connect), `rt` (read).
+    fragment_error: str = ""
 
     def is_retried(self, failure: str) -> bool:
-        """Whether to retry a failure: `4xx`, `5xx`, `ct` (connect), `rt` (read)."""
+        """Whether to retry a failure."""
         return failure in self.retry_on or "all" in self.retry_on
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A URL without its fragment, its overrides, and the fragment's error."""
-
-    url: str
-    overrides: ConnectionOverrides
-    fragment_error: str = ""
 
 
 _RANGES = {
@@ -60,17 +54,17 @@ _RANGES = {
 def parse_target(url: str) -> Target:
     """Split a webhook's URL into address and overrides, which are clamped."""
     address, fragment = urldefrag(url)
-    overrides, fragment_error = ConnectionOverrides(), ""
+    target = Target(address)
     for pair in filter(None, fragment.split("&")):
         name, _, text = pair.partition("=")
-        if name == "rp":  # the retry policy: which failures to retry
-            is_known = RETRY_WORDS.issuperset(text.split(","))
-            fragment_error = fragment_error if is_known else f"Invalid retry policy: {text}"
-            overrides = replace(overrides, retry_on=frozenset(text.split(",")) if is_known else frozenset({"ct"}))
+        if name == "rp" and RETRY_WORDS.issuperset(text.split(",")):  # the retry policy: which failures to retry
+            target = replace(target, retry_on=frozenset(text.split(",")))
+        elif name == "rp":
+            target = replace(target, fragment_error=f"Invalid retry policy: {text}", retry_on=frozenset({"ct"}))
         elif name in _RANGES and text.isdecimal():
             field, least, most = _RANGES[name]
-            overrides = replace(overrides, **{field: min(max(int(text), least), most)})  # type: ignore[arg-type]
-    return Target(address, overrides, fragment_error)
+            target = replace(target, **{field: min(max(int(text), least), most)})  # type: ignore[arg-type]
+    return target
 
 
 BODY_MAX = 256 * 1024  #: Bytes read of a response; above TwiML's limit, to detect oversized documents.
@@ -89,132 +83,32 @@ class WebhookResponse:
     failure: str = ""  #: Its kind, in the connection overrides' terms.
 
 
-class WebhookDelivery:
-    """Delivers requests for one account; the caller owns the session."""
-
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        auth_token: str,
-        now_s: Callable[[], float],
-        *,
-        sorts_queries: bool = False,
-    ) -> None:
-        self._session = session
-        self._sorts_queries = sorts_queries
-        self._validator = RequestValidator(auth_token)
-        self._now_s = now_s
-        self._sent_count = 0
-
-    async def send(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
-        """Send until a response needs no retry; record attempts in the entry."""
-        self._sent_count += 1
-        entry.token = entry.token or str(uuid5(NAMESPACE_URL, f"{self._sent_count}/{target.url}"))
-        overrides = target.overrides
-        started = time.monotonic()
-        answer = WebhookResponse(0, error_code=11205, failure="ct")
-        for _ in range(1 + overrides.retries):
-            left_s = overrides.total_ms / 1000 - (time.monotonic() - started)
-            if left_s <= 0:
-                break
-            answer = await self._attempt(target.url, entry, overrides, left_s)
-            if not answer.failure or not overrides.is_retried(answer.failure):
-                break
-        return answer
-
-    async def _attempt(
-        self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides, left_s: float
-    ) -> WebhookResponse:
-        began, at_s = time.monotonic(), self._now_s()
-        try:
-            async with asyncio.timeout(left_s):
-                answer = await self._request(url, entry, overrides)
-        except TimeoutError as error:
-            connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
-            answer = WebhookResponse(0, error_code=11205 if connecting else 11200, failure="ct" if connecting else "rt")
-        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-            answer = _response_for(error)
-        entry.attempts.append(DeliveryAttempt(at_s, answer.status, answer.failure, (time.monotonic() - began) * 1000))
-        entry.answer_type = answer.content_type
-        entry.answer = answer.body[:RESPONSE_BYTES_MAX].decode("utf-8", "replace")
-        return answer
-
-    async def _request(self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides) -> WebhookResponse:
-        connect_s, read_s = overrides.connect_ms / 1000, overrides.read_ms / 1000
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
-        try:
-            parsed = URL(_sorted(url) if self._sorts_queries else url, encoded=True)  # else exactly as signed
-        except ValueError:
-            raise aiohttp.InvalidURL(url) from None
-        async with self._session.request(
-            entry.method,
-            parsed,
-            data=urlencode(entry.params).encode() if entry.method == "POST" else None,
-            headers=self._sign(url, entry),
-            timeout=timeout,
-            max_redirects=REDIRECTS_MAX,
-        ) as response:
-            body = await response.content.read(BODY_MAX)
-            while not response.content.at_eof() and len(body) < BODY_MAX:
-                body += await response.content.read(BODY_MAX)
-            failure = {4: "4xx", 5: "5xx"}.get(response.status // 100, "")
-            return WebhookResponse(
-                response.status,
-                response.headers.get("Content-Type", ""),
-                body,
-                str(response.url) if response.history else "",
-                11200 if failure else 0,
-                failure,
-            )
-
-    def _sign(self, url: str, entry: DeliveryEntry) -> dict[str, str]:
-        entry.signature = self.signature(url, entry.params if entry.method == "POST" else ())
-        headers = {
-            "User-Agent": "TwilioProxy/1.1",
-            "Accept": "*/*",
-            "X-Home-Region": "us1",
-            "I-Twilio-Idempotency-Token": entry.token,
-            "X-Twilio-Signature": entry.signature,
-        }
-        if entry.method == "POST":
-            headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
-        return headers
-
-    def signature(self, url: str, params: Params) -> str:
-        """Return the signature for this URL (without fragment) and form."""
-        return str(self._validator.compute_signature(url, dict(params)))
-
-
 def _sorted(url: str) -> str:
     """Return the URL with its query sorted by name, otherwise unchanged."""
     base, mark, query = url.partition("?")
     return base + mark + "&".join(sorted(query.split("&"), key=lambda pair: pair.partition("=")[0]))
 
 
-def _response_for(error: Exception) -> WebhookResponse:
-    if isinstance(error, aiohttp.InvalidURL):
-        return WebhookResponse(0, error_code=11100, failure="url")
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return WebhookResponse(0, error_code=11210, failure="ct")
-    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return WebhookResponse(0, error_code=11220, failure="ct")
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return WebhookResponse(0, error_code=11205, failure="ct")
-    return WebhookResponse(0, error_code=11200, failure="rt")
-
-
+_FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str], ...] = (
+    (aiohttp.InvalidURL, 11100, "url"),
+    (aiohttp.ClientConnectorDNSError, 11210, "ct"),
+    ((aiohttp.ClientSSLError, ssl.SSLError), 11220, "ct"),
+    ((aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError), 11205, "ct"),
+    (Exception, 11200, "rt"),
+)
+"""Twilio's code for each error, the first that matches, and the failure in the connection overrides' terms."""
 HELD_BACK_S = 0.5  #: Real seconds after which a held-back callback is sent, even if no other follows.
 
 
 class Dispatcher:
-    """The requests under way, and those held back."""
+    """Sends requests to webhooks: those under way, and those held back."""
 
-    def __init__(self, sandbox: SandboxHost) -> None:
+    def __init__(self, sandbox: "SandboxRuntime") -> None:
         self._sandbox = sandbox
         self.tasks: set[asyncio.Task[None]] = set()
         self._held_back: list[tuple[CallbackRequest, DeliveryEntry]] = []
         self._session: aiohttp.ClientSession | None = None
-        self.webhooks: WebhookDelivery | None = None
+        self._sent_count = 0
 
     @property
     def is_idle(self) -> bool:
@@ -225,9 +119,6 @@ class Dispatcher:
         """Open the HTTP client."""
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        sorts_queries = self._sandbox.model.behavior.sorted_queries
-        token, now = self._sandbox.auth_token, lambda: self._sandbox.now_s
-        self.webhooks = WebhookDelivery(self._session, token, now, sorts_queries=sorts_queries)
 
     def clear(self) -> None:
         """Drop the requests held back or in progress."""
@@ -291,12 +182,83 @@ class Dispatcher:
             self._release_held_back()
 
     async def _send(self, url: str, entry: DeliveryEntry) -> WebhookResponse:
-        if self.webhooks is None:
-            raise RuntimeError("the sandbox was not started")
         target = parse_target(url)
         if target.fragment_error:  # reported, but sent with the default
             self._sandbox.perform(DebuggerEntry(11243, target.fragment_error, entry.call_sid, url))
-        return await self.webhooks.send(target, entry)
+        return await self.send(target, entry)
+
+    async def send(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
+        """Send until a response needs no retry; record attempts in the entry."""
+        self._sent_count += 1
+        entry.token = entry.token or str(uuid5(NAMESPACE_URL, f"{self._sent_count}/{target.url}"))
+        until_s = asyncio.get_running_loop().time() + target.total_ms / 1000
+        answer = WebhookResponse(0, error_code=11205, failure="ct")
+        for _ in range(1 + target.retries):
+            left_s = until_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                break
+            answer = await self._attempt(target, entry, left_s)
+            if not answer.failure or not target.is_retried(answer.failure):
+                break
+        return answer
+
+    async def _attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
+        began, at_s = time.monotonic(), self._sandbox.now_s
+        try:
+            async with asyncio.timeout(left_s):
+                answer = await self._request(target, entry)
+        except (aiohttp.ClientError, OSError) as error:
+            code, failure = next((code, failure) for kind, code, failure in _FAILURES if isinstance(error, kind))
+            answer = WebhookResponse(0, error_code=code, failure=failure)
+        entry.attempts.append(DeliveryAttempt(at_s, answer.status, answer.failure, (time.monotonic() - began) * 1000))
+        entry.answer_type = answer.content_type
+        entry.answer = answer.body[:RESPONSE_BYTES_MAX].decode("utf-8", "replace")
+        return answer
+
+    async def _request(self, target: Target, entry: DeliveryEntry) -> WebhookResponse:
+        url, connect_s, read_s = target.url, target.connect_ms / 1000, target.read_ms / 1000
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=read_s)
+        if self._session is None:
+            raise RuntimeError("the sandbox was not started")
+        try:
+            # By default exactly as signed.
+            parsed = URL(_sorted(url) if self._sandbox.model.behavior.sorted_queries else url, encoded=True)
+        except ValueError:
+            raise aiohttp.InvalidURL(url) from None
+        async with self._session.request(
+            entry.method,
+            parsed,
+            data=urlencode(entry.params).encode() if entry.method == "POST" else None,
+            headers=self._sign(url, entry),
+            timeout=timeout,
+            max_redirects=REDIRECTS_MAX,
+        ) as response:
+            body = await response.content.read(BODY_MAX)
+            while not response.content.at_eof() and len(body) < BODY_MAX:
+                body += await response.content.read(BODY_MAX)
+            failure = {4: "4xx", 5: "5xx"}.get(response.status // 100, "")
+            return WebhookResponse(
+                response.status,
+                response.headers.get("Content-Type", ""),
+                body,
+                str(response.url) if response.history else "",
+                11200 if failure else 0,
+                failure,
+            )
+
+    def _sign(self, url: str, entry: DeliveryEntry) -> dict[str, str]:
+        signed = dict(entry.params) if entry.method == "POST" else {}
+        entry.signature = str(RequestValidator(self._sandbox.auth_token).compute_signature(url, signed))
+        headers = {
+            "User-Agent": "TwilioProxy/1.1",
+            "Accept": "*/*",
+            "X-Home-Region": "us1",
+            "I-Twilio-Idempotency-Token": entry.token,
+            "X-Twilio-Signature": entry.signature,
+        }
+        if entry.method == "POST":
+            headers["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
+        return headers
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

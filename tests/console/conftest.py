@@ -1,7 +1,7 @@
 import pytest
 
+from conferral.console import access, commands, session_feed, websocket
 from conferral.console import app as app_module
-from conferral.console import commands, session_feed, websocket
 from conferral.console.redis_access import CONNECTIONS_MAX
 from conferral.operations import http_commands
 from conferral.runtime.web import bearer
@@ -66,5 +66,5 @@ def quick_ticks(monkeypatch):
 
 @pytest.fixture
 def lines(monkeypatch):
-    with lines_of(monkeypatch, app_module, bearer, session_feed, commands, http_commands) as captured:
+    with lines_of(monkeypatch, access, app_module, bearer, session_feed, commands, http_commands) as captured:
         yield captured

@@ -94,8 +94,7 @@ def page_texts(fields, log):
     moments = timeline.build_timeline(log)
     then = replay.at_version(log, 3, fields)
     return [
-        messages.row(session, trouble, full=False),
-        messages.row(session, trouble, full=True),
+        encode_message("sessions", rows=[messages.row(session, trouble, full=full) for full in (False, True)]),
         encode_message("summary", counts=statistics.count_sessions([(session, trouble)])),
         encode_message(
             "session",

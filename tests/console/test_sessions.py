@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import orjson
 import pytest
 
 from conferral.console import session_feed
@@ -184,7 +183,7 @@ async def test_redis_set_up_again_shows_no_earlier_sessions(redis_program, monke
 
 def sent(session, *, full=False, **changes):
     fields = session_codec.encode(session) | changes
-    return orjson.loads(row(stored_session(fields), attention_of(stored_session(fields), 1_800_000_100_000), full=full))
+    return row(stored_session(fields), attention_of(stored_session(fields), 1_800_000_100_000), full=full)
 
 
 def test_numbers_are_whole_only_for_who_wants_them_but_their_last_digits_can_be_found():

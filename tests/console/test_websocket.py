@@ -17,30 +17,29 @@ pytestmark = pytest.mark.redis
 
 
 @pytest.mark.parametrize(
-    ("sent", "reason"),
+    "sent",
     [
-        ("", "Invalid JSON: EOF while parsing a value at line 1 column 0"),
-        ("[]", "Input should be an object"),
-        ("{", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
-        ("{}", "Value error, view or follow is missing"),
-        ('{"view":"others"}', "view: Input should be 'sessions', 'session', 'health' or 'dead'"),
-        ('{"view":["sessions"]}', "view: Input should be 'sessions', 'session', 'health' or 'dead'"),
-        ('{"view":"sessions","ended":"yes"}', "ended: Input should be a valid boolean"),
-        ('{"view":"sessions","full":1}', "full: Input should be a valid boolean"),
-        ('{"view":"session"}', "Value error, id is missing"),
-        ('{"view":"session","id":"a b"}', "id: String should match pattern '^[A-Za-z0-9_-]{1,64}$'"),
-        ('{"view":"session","id":["CA1"]}', "id: Input should be a valid string"),
-        ('{"view":"session","id":"CA1","as_of":-1}', "as_of: Input should be greater than or equal to 0"),
-        ('{"view":"dead","reason":7}', "reason: Input should be a valid string"),
-        ('{"follow":"a b"}', "follow: String should match pattern '^[A-Za-z0-9_-]{1,64}$'"),
-        ('{"follow":7}', "follow: Input should be a valid string"),
+        "",
+        "[]",
+        "{",
+        "{}",
+        '{"view":"others"}',
+        '{"view":["sessions"]}',
+        '{"view":"sessions","ended":"yes"}',
+        '{"view":"sessions","full":1}',
+        '{"view":"session"}',
+        '{"view":"session","id":"a b"}',
+        '{"view":"session","id":["CA1"]}',
+        '{"view":"session","id":"CA1","as_of":-1}',
+        '{"view":"dead","reason":7}',
+        '{"follow":"a b"}',
+        '{"follow":7}',
     ],
 )
-async def test_a_message_that_makes_no_sense_is_answered_and_the_page_stays(console, redis, sent, reason):
+async def test_a_message_that_makes_no_sense_is_ignored_and_the_page_stays(console, redis, sent):
     page = await Page.open(console)
 
     await page.socket.send_str(sent)
-    assert (await page.next("error"))["reason"] == reason
 
     await page.say(view="sessions")
     assert (await page.next("sessions"))["whole"] is True
@@ -49,7 +48,6 @@ async def test_a_message_that_makes_no_sense_is_answered_and_the_page_stays(cons
 async def test_bytes_are_no_message_and_too_large_ones_end_the_socket(console, redis):
     page = await Page.open(console)
     await page.socket.send_bytes(b'{"view":"sessions"}')
-    assert (await page.next("error"))["reason"] == "Invalid JSON: EOF while parsing a value at line 1 column 0"
 
     await page.socket.send_str(orjson.dumps({"view": "x" * MESSAGE_BYTES_MAX}).decode())
     while not page.socket.closed:

@@ -9,7 +9,7 @@ from twilio.request_validator import RequestValidator
 
 from conferral.sandbox import CallHandle, Faults
 from conferral.sandbox.faults import CallbackPlan
-from conferral.sandbox.model.outputs import CallbackRequest
+from conferral.sandbox.model.messages import CallbackRequest
 from conferral.sandbox.request_log import DeliveryEntry
 from conferral.sandbox.webhook_delivery import parse_target
 from tests.fault_injection.calls import all_hang_up, nothing_waits, stream_of, transferred
@@ -71,8 +71,7 @@ async def test_fault_43_no_callback_arrives_at_all(system: FaultSystem) -> None:
 
 async def deliver_again(system: FaultSystem, entries: list[DeliveryEntry]) -> set[int]:
     """Sends callbacks once more as they were, signed, with the same token; returns the statuses answered."""
-    delivery = system.sandbox.dispatcher.webhooks
-    assert delivery is not None
+    delivery = system.sandbox.dispatcher
     return {(await delivery.send(parse_target(entry.url), replace(entry, attempts=[]))).status for entry in entries}
 
 

@@ -74,7 +74,7 @@ async def test_announcement_without_end_callback_fails_and_another_can_follow(sy
     system.sandbox.faults.lose_callbacks("announcement-end", count=2 if held else 1)
     status, _ = await crowd.outcome(await crowd.say("announce", say=SENTENCE))
     assert status == "failed"
-    assert not system.sandbox.faults.pending_count()
+    assert not system.sandbox.faults.pending_faults()
     await crowd.expect_heard(customer="agent" if held else ["agent", "bob"])
     await crowd.done("announce", say=SENTENCE)
     await crowd.let_go()

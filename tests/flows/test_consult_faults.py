@@ -36,7 +36,7 @@ async def test_unhold_that_fails_is_repeated_until_the_customer_is_back(system, 
     trio = await three(system, "consult")
     system.sandbox.faults.next_rest("POST", HOLDS, Hold="false", EndConferenceOnExit="", **fault)
     await trio.done(step)
-    assert system.sandbox.faults.pending_count() == 0
+    assert not system.sandbox.faults.pending_faults()
     company = {"complete": trio.target, "cancel": trio.agent}[step]
     await trio.hear(customer=company)
     # The agent waits until the customer can be heard: no one is left alone with music.

@@ -179,7 +179,7 @@ async def test_hang_up_of_a_call_whose_end_no_callback_reported_is_settled_by_a_
     faults.lose_callbacks("completed", CallSid=bob.sid)
     faults.lose_callbacks("participant-leave", CallSid=bob.sid)
     bob.hang_up()
-    await system.sandbox.wait_until(lambda: not faults.pending_count())
+    await system.sandbox.wait_until(lambda: not faults.pending_faults())
     del crowd.people["bob"]
     await crowd.done("remove", party="bob")
     await crowd.party("bob", status="left")

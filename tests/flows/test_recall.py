@@ -67,7 +67,7 @@ async def test_call_status_distinguishes_a_refusal_from_busy_regardless_of_the_c
     else:
         system.sandbox.faults.lose_callbacks("completed", To=TARGET)
     await fails(system, talk, reason)
-    assert system.sandbox.faults.pending_count() == 0
+    assert not system.sandbox.faults.pending_faults()
     await system.until(talk.session, state="conferenced")
     await system.ended_by_hang_up(talk.customer, talk.session, "customer-left")
 

@@ -26,7 +26,7 @@ async def recording(system: LocalSystem, session: str, status: str = "in-progres
 def voices(found: Recording) -> frozenset[str]:
     """Whose voices are on it now."""
     last = found.spans[-1]
-    return last.voices if last.until_s is None else frozenset()
+    return last.sound.parties if last.until_s is None else frozenset()
 
 
 async def until_records(system: LocalSystem, *calls: CallHandle) -> None:

@@ -64,7 +64,7 @@ async def test_agents_phone_sees_the_number_that_twilio_lets_it_see(redis_server
         if allowed_by == "account":
             system.sandbox.add_number(CUSTOMER, voice_url=f"{system.public_url}/voice/inbound")
         elif allowed_by == "verified":
-            system.sandbox.verify_caller_id(CUSTOMER)
+            system.sandbox.add_number(CUSTOMER, voice_url="", origin="verified")
         trunk = {"byoc_trunk_sid": "BY" + "1" * 32} if allowed_by == "trunk" else {}
         customer = await carrier_call(system, **trunk)
         await system.until_talk(customer, await system.dialed(TARGET))
@@ -90,7 +90,7 @@ async def test_target_sees_a_carriers_caller_where_twilio_lets_it(redis_server, 
     async with system_with(redis_server, **options) as system:
         system.answered_by(target, AGENT)
         if is_verified:
-            system.sandbox.verify_caller_id(CUSTOMER)
+            system.sandbox.add_number(CUSTOMER, voice_url="", origin="verified")
         customer = await carrier_call(system)
         await system.until(customer.sid, phase="connected")
         await system.done("transfer", customer.sid, to=target, mode="warm")

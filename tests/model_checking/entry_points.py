@@ -16,8 +16,7 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.sandbox.model.inputs import RestRequest
-from conferral.sandbox.model.outputs import CallbackRequest, RestAnswer
+from conferral.sandbox.model.messages import CallbackRequest, RestAnswer, RestRequest
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
 from conferral.statemachine.session import Session

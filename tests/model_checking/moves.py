@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from conferral.runtime.errors import ConferralError
-from conferral.sandbox.model.inputs import (
+from conferral.sandbox.model.messages import (
+    CallbackRequest,
     Input,
     PhoneAnswers,
     PhoneBusy,
@@ -15,7 +16,6 @@ from conferral.sandbox.model.inputs import (
     TwimlFailed,
     TwimlFetched,
 )
-from conferral.sandbox.model.outputs import CallbackRequest
 from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from conferral.sandbox.model.formats import make_sid
-from conferral.sandbox.model.inputs import InboundCall, PhoneAnswers
+from conferral.sandbox.model.messages import InboundCall, PhoneAnswers
 from conferral.statemachine.ids import visit_id
 from conferral.statemachine.session import Session
 from tests.model_checking.configuration import Left, ModelInputs, Move, Place, Table

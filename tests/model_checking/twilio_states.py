@@ -13,9 +13,19 @@ from urllib.parse import parse_qsl, urlsplit
 
 from conferral.sandbox.model.audibility import sound_heard_by
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import Input, Params, PhoneRings, RestRequest, TimePassed
-from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest, RestAnswer, RingPhone
-from conferral.sandbox.model.state import FINAL, Call, Conference, Number, State, Timers, WaitAudio
+from conferral.sandbox.model.messages import (
+    CallbackRequest,
+    DebuggerEntry,
+    FetchRequest,
+    Input,
+    Params,
+    PhoneRings,
+    RestAnswer,
+    RestRequest,
+    RingPhone,
+    TimePassed,
+)
+from conferral.sandbox.model.state import FINAL, Call, Conference, Number, State, WaitAudio
 from conferral.sandbox.model.twilio_model import TwilioModel
 from conferral.telephony.account_lists import AccountSnapshot
 from conferral.telephony.callback_events import FIELDS_READ
@@ -158,8 +168,7 @@ class TwilioStates:
         state = exchange.state
         legs = tuple(_leg(state, sid) for sid in state.live_calls)
         fetches = _normal(state, requests)
-        due = tuple((key, state.timers.due_at(key)) for key in state.timers)
-        key = digest((flat(fetches), due, *(flat(getattr(state, name)) for name in _PARTS)))
+        key = digest((flat(fetches), tuple(state.timers.items()), *(flat(getattr(state, name)) for name in _PARTS)))
         number = self._ids.get(key)
         if number is None:
             number = self._ids[key] = len(self._states)
@@ -169,9 +178,9 @@ class TwilioStates:
             self.dialed_twice.append(_dialed_twice(state))
             names = {sid: one.name for sid, one in state.conferences.items() if one.status != "completed"}
             self.accounts.append(AccountSnapshot(calls=set(state.live_calls), conferences=names))
-            first = state.timers.first()
-            is_due = first is not None and first[0] - NOW_S <= NEVER_S
-            self.due_ms.append(max(0, round((first[0] - NOW_S) * 1000)) if first is not None and is_due else None)
+            first_s = exchange.next_due_s()
+            is_due = first_s is not None and first_s - NOW_S <= NEVER_S
+            self.due_ms.append(max(0, round((first_s - NOW_S) * 1000)) if first_s is not None and is_due else None)
         return number
 
 
@@ -227,7 +236,6 @@ _PARTS = (
     "conferences",
     "conference_sids",
     "recordings",
-    "active_recordings",
     "fetches",
     "created_counts",
 )
@@ -293,20 +301,14 @@ def _normal_conference(conference: Conference, numbers: dict[int, int]) -> None:
 
 def _normal_timers(state: State) -> None:
     """The same timers in the order in which they are due, so that nothing shows how they came about."""
-    timers = state.timers
-    state.timers = Timers()
-    for key in sorted(timers, key=lambda key: (timers.due_at(key), key)):
-        at_s = timers.due_at(key)
-        state.timers.set(key, round(at_s, 3) if at_s - NOW_S <= NEVER_S else _FAR_S)
+    in_order = sorted(state.timers.items(), key=lambda timer: timer[::-1])
+    state.timers = {key: round(at_s, 3) if at_s - NOW_S <= NEVER_S else _FAR_S for key, at_s in in_order}
 
 
 def _move_back(state: State, by_s: float) -> None:
     """All moments that still count were so much earlier."""
-    timers = state.timers
-    state.timers = Timers()
-    for key in timers:
-        at_s = timers.due_at(key)
-        state.timers.set(key, at_s if at_s >= _FAR_S else round(at_s - by_s, 3))
+    for key, at_s in state.timers.items():
+        state.timers[key] = at_s if at_s >= _FAR_S else round(at_s - by_s, 3)
     for call in state.calls.values():
         call.created_at_s -= by_s
     for conference in state.conferences.values():

@@ -7,7 +7,10 @@ from urllib.parse import urlsplit
 
 from conferral.sandbox.model import test_aids
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import (
+from conferral.sandbox.model.messages import (
+    CallbackRequest,
+    DebuggerEntry,
+    FetchRequest,
     InboundCall,
     Input,
     PhoneAnswers,
@@ -15,11 +18,12 @@ from conferral.sandbox.model.inputs import (
     PhonePresses,
     PhoneRings,
     RestRequest,
+    Result,
+    RingPhone,
     TimePassed,
     TwimlFailed,
     TwimlFetched,
 )
-from conferral.sandbox.model.outputs import CallbackRequest, DebuggerEntry, FetchRequest, Result, RingPhone
 from conferral.sandbox.model.state import Call, Number
 from conferral.sandbox.model.twilio_model import TwilioModel
 
@@ -72,6 +76,11 @@ class ModelScenario:
     def add_foreign_conference(self, name: str, participant_count: int = 2) -> str:
         with self.exchange.changing(self.now_s) as transaction:
             return test_aids.add_conference(transaction, name, participant_count, age_s=0.0)
+
+    def sends(self, sid: str, event: str, *params: tuple[str, str]) -> None:
+        with self.exchange.changing(self.now_s) as transaction:
+            test_aids.send_callback(transaction, sid, event, params)
+        self.callbacks += transaction.outputs  # type: ignore[arg-type]
 
     def passes(self, seconds: float) -> None:
         self.happens(TimePassed(), seconds)

@@ -37,7 +37,7 @@ def test_resources_have_the_properties_that_twilio_describes(sandbox: Sandbox) -
 
 
 async def test_verified_caller_ids_and_sip_domains_are_readable(sandbox: Sandbox, twilio: Client) -> None:
-    sandbox.verify_caller_id(OTHER)
+    sandbox.add_number(OTHER, voice_url="", origin="verified")
     domain = sandbox.add_number("acme.sip.twilio.com", voice_url="http://127.0.0.1:9", byoc_trunk_sid="BY" + "1" * 32)
     assert [one.phone_number for one in await twilio.outgoing_caller_ids.list_async(phone_number=OTHER)] == [OTHER]
     assert not await twilio.incoming_phone_numbers.list_async(phone_number=OTHER)

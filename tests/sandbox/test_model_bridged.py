@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import PhoneBusy, PhoneFails, PhoneRejects, PhoneRings
+from conferral.sandbox.model.messages import PhoneBusy, PhoneFails, PhoneRejects, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, EVENTS, ModelScenario, bridge_twiml, conference_twiml
 
 

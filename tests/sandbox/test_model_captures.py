@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import InboundCall, PhoneAnswers, PhoneFails
+from conferral.sandbox.model.messages import InboundCall, PhoneAnswers, PhoneFails
 from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, ModelScenario, bridge_twiml, conference_twiml
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import Input, PhoneBusy, PhoneFails, PhoneHangsUp, PhoneRejects, PhoneRings
+from conferral.sandbox.model.messages import Input, PhoneBusy, PhoneFails, PhoneHangsUp, PhoneRejects, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 CALLBACKS = (

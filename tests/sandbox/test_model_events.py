@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model.inputs import PhoneFallsSilent, PhoneSpeaks, UnknownCallback
+from conferral.sandbox.model.messages import PhoneFallsSilent, PhoneSpeaks
 from conferral.sandbox.model.test_aids import NoSubscriberError
 from tests.sandbox.model_scenario import APP, CUSTOMER, ModelScenario
 
@@ -38,11 +38,7 @@ def test_no_speech_is_reported_for_a_party_that_cannot_be_heard(story: ModelScen
 def test_unknown_event_goes_to_the_conference_status_callback(story: ModelScenario) -> None:
     sid = story.member("participantLabel='customer'")
 
-    story.happens(
-        UnknownCallback(
-            story.conference(), "participant-sang", (("CallSid", sid), ("Song", "alto"), ("Muted", "maybe"))
-        )
-    )
+    story.sends(story.conference(), "participant-sang", ("CallSid", sid), ("Song", "alto"), ("Muted", "maybe"))
 
     fields = story.event("participant-sang")
     assert (fields["ConferenceSid"], fields["SequenceNumber"], fields["ParticipantLabel"]) == (
@@ -57,7 +53,7 @@ def test_unknown_event_goes_to_the_conference_status_callback(story: ModelScenar
 def test_unknown_call_status_goes_to_the_call_status_callback(story: ModelScenario) -> None:
     sid = story.call_in("<Response><Pause length='9'/></Response>")
 
-    story.happens(UnknownCallback(sid, "pondering", (("Mood", "calm"),)))
+    story.sends(sid, "pondering", ("Mood", "calm"))
 
     reported = story.event("pondering")
     assert (reported["CallStatus"], reported["Mood"], reported["From"], reported["SequenceNumber"]) == (
@@ -70,7 +66,7 @@ def test_unknown_recording_status_goes_to_the_recording_callback(story: ModelSce
     sid = story.member()
     _, body = story.rest("POST", f"/Calls/{sid}/Recordings.json", ("RecordingStatusCallback", f"{APP}/recording"))
 
-    story.happens(UnknownCallback(body["sid"], "failed", (("ErrorCode", "16103"),)))
+    story.sends(body["sid"], "failed", ("ErrorCode", "16103"))
 
     params = story.event("recording-failed")
     assert (params["RecordingStatus"], params["ErrorCode"], params["RecordingSid"]) == ("failed", "16103", body["sid"])
@@ -81,4 +77,4 @@ def test_event_without_a_subscriber_is_refused(story: ModelScenario) -> None:
 
     for unknown in (sid, "CF" + "0" * 32, "CA" + "0" * 32):
         with pytest.raises(NoSubscriberError, match=unknown):
-            story.happens(UnknownCallback(unknown, "event"))
+            story.sends(unknown, "event")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import InboundCall
+from conferral.sandbox.model.messages import InboundCall
 from conferral.sandbox.model.state import Number
 from tests.sandbox.model_scenario import APP, ModelScenario, conference_twiml
 

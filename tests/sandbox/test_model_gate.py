@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import PhoneAnswers, PhoneRings
+from conferral.sandbox.model.messages import PhoneAnswers, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, CUSTOMER, ModelScenario
 
 GATHER = (

@@ -1,7 +1,7 @@
 """Who heard whom, over time."""
 
-from conferral.sandbox.model.audibility import Sound
-from conferral.sandbox.model.inputs import PhoneAnswers, PhoneRings
+from conferral.sandbox.model.messages import PhoneAnswers, PhoneRings
+from conferral.sandbox.model.state import Sound
 from tests.sandbox.model_scenario import ModelScenario, bridge_twiml, conference_twiml
 
 
@@ -19,11 +19,10 @@ def test_seconds_of_silence_are_reported_for_any_period(story: ModelScenario) ->
     story.passes(2.0)
 
     hearing = story.exchange.audibility
-    assert round(hearing.silence_s(parent, began_s, story.now_s), 3) == 0.9
-    assert round(hearing.longest_silence_s(parent, began_s, story.now_s), 3) == 0.5
-    assert round(hearing.silence_s(child, began_s, story.now_s), 3) == 0.5
+    assert round(hearing.seconds(parent, "silence", began_s, story.now_s), 3) == 0.9
+    assert round(hearing.seconds(child, "silence", began_s, story.now_s), 3) == 0.5
     assert round(hearing.seconds(parent, "ringback", began_s, story.now_s), 3) == 5.0
-    assert round(hearing.silence_s(parent, began_s, began_s + 0.1), 3) == 0.1
+    assert round(hearing.seconds(parent, "silence", began_s, began_s + 0.1), 3) == 0.1
 
 
 def test_ringback_file_is_reported_as_ringback() -> None:
@@ -63,4 +62,4 @@ def test_zero_length_sound_does_not_split_a_silence(story: ModelScenario) -> Non
     story.redirect(caller, "<Response><Pause length='2'/></Response>")
     story.passes(2.0)
 
-    assert story.exchange.audibility.longest_silence_s(caller, began_s, story.now_s) == 3.0
+    assert [it.since_s for it in story.exchange.audibility.intervals(caller)] == [began_s]

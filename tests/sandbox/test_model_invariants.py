@@ -6,7 +6,7 @@ import pytest
 
 from conferral.sandbox.model.audibility import sound_heard_by
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import (
+from conferral.sandbox.model.messages import (
     PhoneAnswers,
     PhoneBusy,
     PhoneFallsSilent,
@@ -74,12 +74,9 @@ def check(exchange: TwilioModel) -> None:
             assert state.calls[sid].conference_sid == conference.sid
     for sid, name in state.timers:
         assert sid in state.live_calls or sid in state.conferences or name in {"old-action", "processed"}
-    for owner, sids in state.active_recordings.items():
-        assert owner in state.live_calls or state.conferences[owner].status != "completed"
-        assert all(state.recordings[sid].ended_at_s is None for sid in sids)
     for recording in state.recordings.values():
-        owner = recording.leg_sid or recording.conference_sid
-        assert (recording.ended_at_s is None) == (recording.sid in state.active_recordings.get(owner, ()))
+        owner, has_ended = recording.owner_sid, recording.ended_at_s is not None
+        assert has_ended or owner in state.live_calls or state.conferences[owner].status != "completed"
         assert all(span.until_s is None or span.until_s > span.since_s for span in recording.spans)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import PhoneBusy, PhoneRings
+from conferral.sandbox.model.messages import PhoneBusy, PhoneRings
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario
 
 

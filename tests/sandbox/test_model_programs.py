@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.sandbox.model.inputs import InboundCall
+from conferral.sandbox.model.messages import InboundCall
 from conferral.sandbox.model.state import Number
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from tests.sandbox.model_scenario import APP, BUSINESS, ModelScenario

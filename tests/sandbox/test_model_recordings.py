@@ -36,7 +36,7 @@ def spans(recording: Recording) -> list[tuple[float, float | None, frozenset[str
     """Times are seconds since the recording's start."""
     began_s = recording.started_at_s
     return [
-        (it.since_s - began_s, None if it.until_s is None else it.until_s - began_s, it.voices)
+        (it.since_s - began_s, None if it.until_s is None else it.until_s - began_s, it.sound.parties)
         for it in recording.spans
     ]
 

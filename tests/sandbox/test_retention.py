@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from conferral.sandbox import Retention
-from conferral.sandbox.model.inputs import TwimlFailed
-from conferral.sandbox.model.pruning import prune_finished
+from conferral.sandbox.model.messages import TwimlFailed
 from conferral.sandbox.page import PageState
 from conferral.sandbox.request_log import NumberedLog
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER, ModelScenario, bridge_twiml, conference_twiml
@@ -54,7 +53,7 @@ def test_letting_go_of_all_that_is_over_changes_nothing_of_what_comes(play: Call
 
     def forget(happened, now_s):
         result = handle(happened, now_s)
-        prune_finished(forgetting.exchange, 0)
+        forgetting.exchange.prune_finished(0)
         return result
 
     forgetting.exchange.handle = forget  # type: ignore[method-assign]
@@ -77,9 +76,9 @@ def test_the_oldest_of_what_is_over_goes_with_its_recordings_and_what_is_held_st
     first, second, third = (story.call_in(HANG_UP) for _ in range(3))
     live = story.call_in(STAYS)
 
-    assert prune_finished(story.exchange, 2) == {first}
+    assert story.exchange.prune_finished(2) == {first}
     assert list(story.exchange.state.calls) == [second, third, live]
-    assert prune_finished(story.exchange, 0, frozenset({second})) == {third}
+    assert story.exchange.prune_finished(0, {second}) == {third}
     assert story.rest("GET", f"/Calls/{third}.json")[0] == 404
     assert [call["sid"] for call in story.rest("GET", "/Calls.json")[1]["calls"]] == [live, second]
 
@@ -117,4 +116,4 @@ async def test_newest_calls_are_kept_and_all_continues_after_many_calls(app: Web
         # One document and one callback of each that is over.
         assert ledger.deliveries.total == 1 + 2 * 30
         (phone,) = (one for address, one in sandbox.phones.items() if address == CUSTOMER)
-        assert len(phone.placed_call_sids) <= 1 + KEEPS.finished_calls_max + 1
+        assert len(phone.call_sids) <= 1 + KEEPS.finished_calls_max + 1

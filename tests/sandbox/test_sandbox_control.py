@@ -65,9 +65,9 @@ async def test_faults_are_set_from_outside(sandbox: Sandbox, control: Control) -
     )
 
     assert (status, body["callback_loss"], body["callback_delay_s"]) == (200, 0.5, [0, 0.1])
-    assert (sandbox.faults.callback_loss, sandbox.faults.pending_count()) == (0.5, 1)
+    assert (sandbox.faults.callback_loss, len(sandbox.faults.pending_faults())) == (0.5, 1)
     await control.post("/faults", clear=True)
-    assert (sandbox.faults.callback_loss, sandbox.faults.pending_count()) == (0.0, 0)
+    assert (sandbox.faults.callback_loss, sandbox.faults.pending_faults()) == (0.0, [])
 
 
 async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandbox: Sandbox, control: Control) -> None:
@@ -91,7 +91,7 @@ async def test_reset_forgets_calls_and_keeps_numbers(bridging: WebhookApp, sandb
         ("/calls", {"from": CUSTOMER, "to": BUSINESS, "custom": "x"}, 422, "custom: "),
         ("/calls/CA1/answer", {}, 404, "CA1"),
         ("/browser-calls", {"to": "client:b"}, 422, "identity: "),
-        ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour: "),
+        ("/numbers", {"number": "+1", "voice_url": "http://a", "colour": "red"}, 422, "colour"),
         ("/phones", {"address": "client:a", "outcome": "sings"}, 422, "outcome: "),
         ("/phones", {"address": "client:a", "answer_after_s": -1}, 422, "answer_after_s: "),
         ("/phones", {"address": "client:a", "keys": "1"}, 422, "keys: "),

@@ -7,7 +7,7 @@ from twilio.rest import Client
 
 from conferral.sandbox import Faults, RestHookEvent, Sandbox
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.outputs import CallbackRequest
+from conferral.sandbox.model.messages import CallbackRequest
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp
 
@@ -179,7 +179,7 @@ async def test_request_can_be_refused_with_a_code_by_its_own_parameters(sandbox:
         assert (refused.value.status, refused.value.code) == (400, 16099)
 
     assert (await twilio_conference.update_async(hold=True)).hold is True
-    assert sandbox.faults.pending_count() == 0
+    assert not sandbox.faults.pending_faults()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox import Sandbox
-from conferral.sandbox.model.inputs import InboundCall
+from conferral.sandbox.model.messages import InboundCall
 from conferral.sandbox.model.state import Number
 from conferral.sandbox.model.twilio_model import UnknownNumberError
 from tests.sandbox.control_client import Control

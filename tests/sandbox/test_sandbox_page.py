@@ -11,7 +11,7 @@ import pytest
 from conferral.runtime.web.guard import Guard
 from conferral.sandbox import Sandbox
 from conferral.sandbox import page as page_module
-from conferral.sandbox.model.inputs import RestRequest
+from conferral.sandbox.model.messages import RestRequest
 from tests.sandbox.control_client import Control
 from tests.sandbox.model_scenario import BUSINESS, CUSTOMER
 from tests.sandbox.webhook_app import WebhookApp

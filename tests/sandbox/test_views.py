@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.sandbox import PhoneScript, Sandbox, views
-from conferral.sandbox.model.audibility import Sound
+from conferral.sandbox.model.state import Sound
 from conferral.sandbox.request_log import DeliveryEntry, RestEntry
 from tests.support.each import each
 

@@ -11,7 +11,7 @@ from typing import Any
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.sandbox.model.inputs import InboundCall, Params, PhoneHangsUp
+from conferral.sandbox.model.messages import InboundCall, Params, PhoneHangsUp
 from conferral.storage.commands import command_stream
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import SWEEP

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from conferral.sandbox.model.inputs import InboundCall
+from conferral.sandbox.model.messages import InboundCall
 from conferral.sandbox.phones import PhoneScript
 from tests.simulation.plan import CALM, Plan, WrongClocks
 from tests.simulation.simulation import Simulation

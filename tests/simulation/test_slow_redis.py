@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conferral.sandbox.model.inputs import InboundCall
+from conferral.sandbox.model.messages import InboundCall
 from conferral.sandbox.phones import PhoneScript
 from tests.simulation.plan import CALM, Plan, WrongClocks
 from tests.simulation.simulation import Simulation

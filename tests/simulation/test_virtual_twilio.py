@@ -14,7 +14,7 @@ from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox import Sandbox
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.messages import Params
 from conferral.sandbox.runtime import SandboxRuntime
 from conferral.telephony.http_client import PooledHttpClient, http_client, rest_client
 from tests.simulation import virtual_loop

@@ -18,14 +18,13 @@ from urllib.parse import parse_qsl, urlsplit
 from conferral.runtime.errors import OutcomeUnknownError, ProviderUnreachableError
 from conferral.sandbox.faults import CallbackPlan, Faults
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import Params, RestRequest
-from conferral.sandbox.model.outputs import CallbackRequest, FetchRequest, RestAnswer
+from conferral.sandbox.model.messages import CallbackRequest, FetchRequest, Params, RestAnswer, RestRequest
 from conferral.sandbox.model.rest.form import error_answer
 from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.rest_routes import ERRORS
 from conferral.sandbox.runtime import SandboxRuntime
-from conferral.sandbox.webhook_delivery import ConnectionOverrides, Dispatcher, WebhookResponse, parse_target
+from conferral.sandbox.webhook_delivery import Dispatcher, Target, WebhookResponse
 from conferral.telephony.http_client import TOTAL_TIMEOUT_S
 from tests.simulation.plan import Plan
 from tests.simulation.virtual_loop import KilledError, VirtualLoop
@@ -215,30 +214,12 @@ class _VirtualDispatcher(Dispatcher):
         self._twilio.counts["fetches"] += 1
         await super()._fetch(request, entry)
 
-    async def _send(self, url: str, entry: DeliveryEntry) -> WebhookResponse:
-        """Asks until there is an answer that isn't to be asked for again, as the URL's overrides say."""
-        target = parse_target(url)
-        overrides = target.overrides
-        until_s = self._twilio.loop.time() + overrides.total_ms / 1000
-        answer = WebhookResponse(0, error_code=11205, failure="ct")
-        for _ in range(1 + overrides.retries):
-            left_s = until_s - self._twilio.loop.time()
-            if left_s <= 0:
-                break
-            answer = await self._try(target.url, entry, overrides, left_s)
-            if not answer.failure or not overrides.is_retried(answer.failure):
-                break
-            self._twilio.counts["deliveries repeated"] += 1
-        return answer
-
-    async def _try(
-        self, url: str, entry: DeliveryEntry, overrides: ConnectionOverrides, left_s: float
-    ) -> WebhookResponse:
+    async def _attempt(self, target: Target, entry: DeliveryEntry, left_s: float) -> WebhookResponse:
         began_s = self._twilio.loop.time()
         try:
-            async with asyncio.timeout(min(left_s, overrides.read_ms / 1000)):
+            async with asyncio.timeout(min(left_s, target.read_ms / 1000)):
                 await self._twilio.travel()
-                answered = await self._twilio.ask(url, entry.params if entry.method == "POST" else ())
+                answered = await self._twilio.ask(target.url, entry.params if entry.method == "POST" else ())
         except TimeoutError:
             answer = WebhookResponse(0, error_code=11200, failure="rt")
         except KilledError:
@@ -261,11 +242,8 @@ class _DrawingPhone(Phone):
         super().__init__(address)
         self.script_of = script_of
 
-    def on_dialed(self, call_sid: str) -> PhoneScript:
-        """A leg reaches it."""
-        script = self.active_scripts[call_sid] = self.script_of(self.address)
-        self.call_sids.append(call_sid)
-        return script
+    def next_script(self) -> PhoneScript:
+        return self.script_of(self.address)
 
 
 def faults_of(plan: Plan) -> Faults:

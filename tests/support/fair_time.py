@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 from conferral.runtime.clock import StoreClock, SystemClock
-from conferral.sandbox.model.inputs import TimePassed
+from conferral.sandbox.model.messages import TimePassed
 from conferral.sandbox.service import Sandbox
 from conferral.worker import process
 

@@ -23,7 +23,7 @@ would, if the other one spoke.
 from typing import NamedTuple
 
 from conferral.sandbox import CallHandle, Sandbox
-from conferral.sandbox.model.audibility import Sound, SoundInterval
+from conferral.sandbox.model.state import Sound, SoundInterval
 
 #: The SIDs of the other legs that are heard, with the word `ringing` among them where someone who is being dialed is
 #: heard as well (early media); or one of the words below.
@@ -157,7 +157,7 @@ class HeardTimeline:
         out = []
         for recording in self._sandbox.recordings():
             for span in recording.spans:
-                if _sid(call) in span.voices:
+                if _sid(call) in span.sound.parties:
                     ends_s = self._sandbox.now_s if span.until_s is None else span.until_s
                     begins_s, ends_s = max(span.since_s - self._began_s, from_s), min(ends_s - self._began_s, to_s)
                     if begins_s < ends_s:

@@ -14,8 +14,7 @@ import orjson
 from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.sandbox.model.inputs import Params, RestRequest
-from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.messages import Params, RestAnswer, RestRequest
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError

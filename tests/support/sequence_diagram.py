@@ -86,8 +86,7 @@ class SequenceRecorder:
     _states: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        delivery = self.system.sandbox.dispatcher.webhooks
-        assert delivery is not None
+        delivery = self.system.sandbox.dispatcher
         send = delivery.send
 
         async def send_and_keep(target: Any, entry: DeliveryEntry) -> Any:

@@ -240,7 +240,6 @@ const HANDLERS = {
     store.dead.value = message;
     store.deadCount.value = message.count;
   },
-  error: (message) => console.warn("The server rejected a message from this page:", message.reason),
 };
 
 function take(message) {

@@ -3,44 +3,15 @@
 Callers are tracked from the start of the call, dialed legs from their answer; both until the end.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from conferral.sandbox.model.formats import resolve
-from conferral.sandbox.model.inputs import Immutable
-from conferral.sandbox.model.state import Call, Participant, State, WaitAudio
+from conferral.sandbox.model.state import Call, Participant, Sound, SoundInterval, SoundKind, State, WaitAudio
 from conferral.sandbox.model.twiml_parser import Verb
-
-SoundKind = Literal["parties", "ringback", "music", "silence", "speech"]
-
-
-@dataclass(frozen=True, slots=True)
-class Sound(Immutable):
-    """What a leg hears: other legs' SIDs (`parties`), or a sound."""
-
-    kind: SoundKind
-    parties: frozenset[str] = frozenset()
-    content: str = ""  #: The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music.
-    ringing: bool = False  #: Whether it also hears a dialed party's ringing (early media).
-
-    def __str__(self) -> str:
-        if self.kind == "music" and "ringback" in self.content.rpartition("/")[2]:
-            return "ringback"  # a file that sounds like ringing
-        return ",".join(sorted(self.parties)) if self.parties else self.kind
-
 
 SILENCE = Sound("silence")
 RINGBACK = Sound("ringback")
-
-
-@dataclass(frozen=True, slots=True)
-class SoundInterval(Immutable):
-    """What a leg hears from `since_s` to `until_s` (None: still)."""
-
-    since_s: float
-    until_s: float | None
-    sound: Sound
 
 
 def sound_heard_by(state: State, sid: str) -> Sound | None:
@@ -120,6 +91,24 @@ def _is_audible(speaker: Participant, listener: Participant) -> bool:
     return not speaker.coaching or speaker.coach_sid == listener.call_sid  # a coach is heard only by the coached
 
 
+def add_interval(intervals: list[SoundInterval], sound: Sound | None, now_s: float) -> None:
+    """Begin another interval if the sound changes; None ends the last one."""
+    last = intervals[-1] if intervals and intervals[-1].until_s is None else None
+    if last is not None:
+        if last.sound == sound:
+            return
+        intervals.pop()
+        if now_s > last.since_s:  # drop an interval of zero length
+            intervals.append(SoundInterval(last.since_s, now_s, last.sound))
+    if sound is None:
+        return
+    before = intervals[-1] if intervals else None
+    if before is not None and (before.until_s, before.sound) == (now_s, sound):
+        intervals[-1] = SoundInterval(before.since_s, None, sound)  # drop an interval of zero length in between
+    else:
+        intervals.append(SoundInterval(now_s, None, sound))
+
+
 @dataclass(slots=True)
 class Audibility:
     """The history of what each leg heard, in sandbox time."""
@@ -133,25 +122,8 @@ class Audibility:
             conference = state.conferences.get(touched_sid)
             legs.update((touched_sid,) if conference is None else conference.participants)
         for sid in sorted(legs):
-            self._update_leg(sid, sound_heard_by(state, sid), now_s)
+            add_interval(self.history.setdefault(sid, []), sound_heard_by(state, sid), now_s)
         return legs
-
-    def _update_leg(self, sid: str, heard: Sound | None, now_s: float) -> None:
-        intervals = self.history.setdefault(sid, [])
-        last = intervals[-1] if intervals and intervals[-1].until_s is None else None
-        if last is not None:
-            if last.sound == heard:
-                return
-            intervals.pop()
-            if now_s > last.since_s:  # drop an interval of zero length
-                intervals.append(SoundInterval(last.since_s, now_s, last.sound))
-        if heard is None:
-            return
-        before = intervals[-1] if intervals else None
-        if before is not None and (before.until_s, before.sound) == (now_s, heard):
-            intervals[-1] = SoundInterval(before.since_s, None, heard)  # drop an interval of zero length in between
-        else:
-            intervals.append(SoundInterval(now_s, None, heard))
 
     def intervals(self, sid: str) -> tuple[SoundInterval, ...]:
         """Return everything that the leg heard, in order of time."""
@@ -164,28 +136,12 @@ class Audibility:
 
     def seconds(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> float:
         """Return the seconds of this kind of sound in an interval."""
-        return sum(self._stretches_s(sid, kind, since_s, until_s))
-
-    def silence_s(self, sid: str, since_s: float, until_s: float) -> float:
-        """Return the seconds of silence in an interval."""
-        return self.seconds(sid, "silence", since_s, until_s)
-
-    def longest_silence_s(self, sid: str, since_s: float, until_s: float) -> float:
-        """Return the longest stretch of silence in an interval."""
-        return max(self._stretches_s(sid, "silence", since_s, until_s), default=0.0)
-
-    def _stretches_s(self, sid: str, kind: SoundKind, since_s: float, until_s: float) -> Iterator[float]:
-        """Yield the seconds of each such sound between two times."""
-        for interval in self.history.get(sid, ()):
-            if interval.sound.kind == kind:
-                end_s = until_s if interval.until_s is None else min(interval.until_s, until_s)
-                yield max(0.0, end_s - max(interval.since_s, since_s))
+        return sum(
+            max(0.0, min(until_s, until_s if it.until_s is None else it.until_s) - max(it.since_s, since_s))
+            for it in self.history.get(sid, ())
+            if it.sound.kind == kind
+        )
 
     def has_heard(self, sid: str, other_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
         """Whether the leg heard the other one in an interval."""
-        return any(
-            other_sid in interval.sound.parties
-            and interval.since_s < until_s
-            and (interval.until_s is None or interval.until_s > since_s)
-            for interval in self.history.get(sid, ())
-        )
+        return any(interval.has(other_sid, since_s, until_s) for interval in self.history.get(sid, ()))

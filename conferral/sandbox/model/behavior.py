@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from conferral.sandbox.model.inputs import Immutable
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Behavior(Immutable):
+class Behavior:
     """Durations in seconds of sandbox time, and undocumented choices.
 
     Each choice has every plausible variant, so that tests can show that an application handles all of them.

@@ -3,7 +3,7 @@
 import math
 
 from conferral.sandbox.model.formats import boolean, country, is_number, make_sid, rfc2822, sip_host
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.messages import Params
 from conferral.sandbox.model.state import Call, Conference, Number, Participant, Recording
 
 API_VERSION = "2010-04-01"

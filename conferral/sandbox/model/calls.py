@@ -4,10 +4,9 @@ from typing import Literal
 
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.formats import is_url, with_query
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import CallbackKind, CallbackRequest, ReleasePhone, RingPhone
+from conferral.sandbox.model.messages import CallbackKind, CallbackRequest, Params, ReleasePhone, RingPhone
 from conferral.sandbox.model.state import Call, Subscription
-from conferral.sandbox.model.transaction import Transaction
+from conferral.sandbox.model.transaction import Task, Transaction
 
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
 TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", "wait", "hold", "announce")
@@ -16,7 +15,7 @@ TIMERS = ("start", "ring", "limit", "digits", "verb", "dial-limit", "redirect", 
 `start`: Twilio dials a queued call. `ring`: no one answered. `limit`: the call's maximum length. `digits`: the keys of
 `SendDigits` were pressed. `verb`: a TwiML verb, a prompt, or the wait for a key is over. `dial-limit`: `timeLimit`.
 `redirect`: a redirected call begins its new TwiML; shortly before, `old-action` requests the action of the Dial that it
-left. The others: a verb of `wait_audio.AUDIO_FIELDS` is over, or its document is requested again.
+left. The others: a verb of `conferences.AUDIO_FIELDS` is over, or its document is requested again.
 """
 SIP_CODES = {"completed": 200, "busy": 486, "no-answer": 487, "canceled": 487, "failed": 404}
 
@@ -48,7 +47,7 @@ def initiate(transaction: Transaction, call: Call) -> None:
         return
     transaction.set_timer(call.sid, "ring", call.ring_s)
     send_call_event(transaction, call, "initiated", status="initiated")  # a callback's word, never a status
-    transaction.emit(RingPhone(call.sid, call.from_, call.to, call.custom))
+    transaction.outputs.append(RingPhone(call.sid, call.from_, call.to, call.custom))
 
 
 def start_ringing(transaction: Transaction, call: Call) -> bool:
@@ -84,8 +83,8 @@ def end(transaction: Transaction, call: Call, status: str, sip_code: int = 0) ->
         transaction.stop_timer(call.sid, name)
     transaction.state.live_calls.pop(call.sid, None)
     send_call_event(transaction, call, "completed")
-    transaction.emit(ReleasePhone(call.sid))
-    transaction.add_task("ended", call.sid)
+    transaction.outputs.append(ReleasePhone(call.sid))
+    transaction.tasks.append(Task("ended", call.sid))
 
 
 def hang_up(transaction: Transaction, call: Call) -> None:
@@ -120,7 +119,7 @@ def emit_callback(
         return
     is_get = subscription.method == "GET"
     url = with_query(subscription.url, form) if is_get else subscription.url
-    transaction.emit(CallbackRequest(kind, event, url, subscription.method, () if is_get else form, call_sid))
+    transaction.outputs.append(CallbackRequest(kind, event, url, subscription.method, () if is_get else form, call_sid))
 
 
 def _set_status(transaction: Transaction, call: Call, status: str) -> None:

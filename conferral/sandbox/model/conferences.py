@@ -1,13 +1,15 @@
-"""Conferences: joins, leaves and their reasons, start, end, callbacks.
+"""Conferences: joins, leaves and their reasons, start, end, audio, callbacks.
 
 Source: Twilio docs: TwiML <Conference>; Conference resource; Participant resource.
 """
 
-from conferral.sandbox.model import callback_parameters, calls, recordings, wait_audio
+from dataclasses import dataclass
+
+from conferral.sandbox.model import callback_parameters, calls, recordings
 from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.state import Call, Conference, JoinSettings, Participant
-from conferral.sandbox.model.transaction import Transaction
+from conferral.sandbox.model.messages import FetchPurpose, Params
+from conferral.sandbox.model.state import Call, Conference, JoinSettings, Participant, Source, WaitAudio
+from conferral.sandbox.model.transaction import Task, Transaction
 
 EVENT_GROUPS = {
     "conference-start": "start",
@@ -35,6 +37,9 @@ REASON_TEXTS = {
 }
 """By ReasonConferenceEnded; braces stand for the participant's CallSid."""
 
+AUDIO_FIELDS = {"wait": "wait_audio", "hold": "hold_audio", "announce": "announcement"}  #: By purpose and timer's name.
+PAUSED = -1  #: Position in a document that will be requested again shortly.
+
 
 def send_conference_event(
     transaction: Transaction,
@@ -57,19 +62,6 @@ def send_conference_event(
         conference, transaction.state.account_sid, event, transaction.now_s, participant, extra
     )
     calls.emit_callback(transaction, subscription, "conference", event, form)
-
-
-def find_or_create(transaction: Transaction, name: str) -> Conference:
-    """Return the live conference with this name or SID, or a new one."""
-    found = transaction.live_conference(name)
-    if found is not None:
-        return found
-    conference = Conference(transaction.new_sid("CF"), name, transaction.now_s, transaction.now_s)
-    conference.number = transaction.state.created_counts["CF"]
-    transaction.state.conferences[conference.sid] = conference
-    transaction.state.conference_sids[name] = conference.sid
-    transaction.changed_sids.add(conference.sid)
-    return conference
 
 
 def shown_status(transaction: Transaction, conference: Conference) -> str:
@@ -101,8 +93,14 @@ def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, s
 
 
 def reserve(transaction: Transaction, call: Call, settings: JoinSettings) -> tuple[Conference, Participant]:
-    """Add a call, which rings or is about to join, to the participants."""
-    conference = find_or_create(transaction, settings.name)
+    """Add a call, which rings or is about to join, to a conference, maybe a new one."""
+    conference = transaction.live_conference(settings.name)
+    if conference is None:
+        conference = Conference(transaction.new_sid("CF"), settings.name, transaction.now_s, transaction.now_s)
+        conference.number = transaction.state.created_counts["CF"]
+        transaction.state.conferences[conference.sid] = conference
+        transaction.state.conference_sids[settings.name] = conference.sid
+        transaction.changed_sids.add(conference.sid)
     participant = Participant(
         call.sid,
         settings,
@@ -164,8 +162,8 @@ def enter(transaction: Transaction, call: Call) -> None:
     if conference.status == "init" and len(joined) >= 2 and any(p.settings.start_on_enter for p in joined):
         _start(transaction, conference)
     elif conference.status == "init":
-        settings, channel = participant.settings, wait_audio.Channel(conference, participant, "wait")
-        wait_audio.begin(transaction, channel, settings.wait_url, settings.wait_method)
+        settings, channel = participant.settings, Channel(conference, participant, "wait")
+        begin_audio(transaction, channel, settings.wait_url, settings.wait_method)
 
 
 def _apply_settings(conference: Conference, first: Participant) -> None:
@@ -243,7 +241,7 @@ def leave(transaction: Transaction, call: Call, reason: str, *, was_removed: boo
 def _after_removal(
     transaction: Transaction, conference: Conference, participant: Participant, call: Call, reason: str
 ) -> None:
-    for name in wait_audio.AUDIO_FIELDS:
+    for name in AUDIO_FIELDS:
         transaction.stop_timer(call.sid, name)
     if call.activity == "conference":
         call.activity = "idle"
@@ -290,19 +288,15 @@ def continue_after_conference(transaction: Transaction, call: Call) -> None:
     if call.is_final:
         return
     if call.dial is not None:
-        transaction.add_task("dial-over", call.sid, "answered")  # the action's DialCallStatus
+        transaction.tasks.append(Task("dial-over", call.sid, "answered"))  # the action's DialCallStatus
     else:
         calls.hang_up(transaction, call)
 
 
 def remove_participant(transaction: Transaction, call: Call) -> None:
     """Remove a participant via the API; a ringing one is hung up."""
-    was_in = call.activity == "conference"
     leave(transaction, call, "participant_updated_via_api", was_removed=True)
-    if was_in:
-        continue_after_conference(transaction, call)
-    else:
-        calls.hang_up(transaction, call)
+    continue_after_conference(transaction, call)
 
 
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
@@ -313,3 +307,55 @@ def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) ->
         enter(transaction, call)
     else:
         calls.hang_up(transaction, call)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What one participant hears meanwhile, or everyone as an announcement."""
+
+    conference: Conference
+    participant: Participant | None  #: None for an announcement to everyone.
+    purpose: FetchPurpose
+
+    @property
+    def audio(self) -> WaitAudio | None:
+        """The audio that plays; None without any."""
+        found: WaitAudio | None = getattr(self.participant or self.conference, AUDIO_FIELDS[self.purpose], None)
+        return found
+
+    def replace_audio(self, audio: WaitAudio | None) -> None:
+        """Replace the audio that plays; None removes it."""
+        setattr(self.participant or self.conference, AUDIO_FIELDS[self.purpose], audio)
+
+    @property
+    def timer_owner(self) -> str:
+        """SID of the owner of the audio's timer."""
+        return self.participant.call_sid if self.participant is not None else self.conference.sid
+
+
+def begin_audio(transaction: Transaction, channel: Channel, url: str | None, method: str) -> None:
+    """Start audio from a URL: None is Twilio's music, empty is silence."""
+    transaction.stop_timer(channel.timer_owner, channel.purpose)
+    if url:
+        channel.replace_audio(WaitAudio("document", Source(url, method), requested_url=url))
+        request_document(transaction, channel)
+    else:
+        channel.replace_audio(WaitAudio("music" if url is None else "silence"))
+
+
+def request_document(transaction: Transaction, channel: Channel) -> None:
+    """Request a document for the participant's call, or the first one's."""
+    audio, conference = channel.audio, channel.conference
+    if audio is None or audio.source is None:
+        return
+    audio.position = 0
+    audio.generation = transaction.state.fetch_count + 1  # a late response to an older request is ignored
+    audio.requested_at_s = transaction.now_s
+    transaction.fetch(
+        transaction.call((channel.participant or conference.joined()[0]).call_sid),
+        audio.source,
+        channel.purpose,
+        (("ConferenceSid", conference.sid), ("FriendlyName", conference.name)),
+        generation=audio.generation,
+        conference_sid=conference.sid,
+    )

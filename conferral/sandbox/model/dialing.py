@@ -2,9 +2,9 @@
 
 from conferral.sandbox.model import callback_parameters, calls, conferences
 from conferral.sandbox.model.formats import is_number, is_url, resolve
-from conferral.sandbox.model.inputs import Params
+from conferral.sandbox.model.messages import Params
 from conferral.sandbox.model.state import Call, Dial, JoinSettings, Source, Subscription
-from conferral.sandbox.model.transaction import Transaction
+from conferral.sandbox.model.transaction import Task, Transaction
 from conferral.sandbox.model.twiml_parser import Verb, address, custom_parameters, nouns
 
 NOUNS_MAX = 10
@@ -222,7 +222,7 @@ def finish(transaction: Transaction, call: Call, status: str, child: Call | None
     if action is None:
         if not call.is_final:
             call.activity = "idle"
-            transaction.add_task("run", call.sid)
+            transaction.tasks.append(Task("run", call.sid))
         return
     source, extra = action
     if call.is_final:

@@ -1,75 +1,58 @@
 """Participant updates via REST (Twilio docs: Participant, Conference)."""
 
-from dataclasses import dataclass
-
-from conferral.sandbox.model import calls, conferences, dialing, twiml_parser, wait_audio
+from conferral.sandbox.model import calls, conferences, dialing, twiml_parser
+from conferral.sandbox.model.conferences import Channel, begin_audio
 from conferral.sandbox.model.formats import resolve
-from conferral.sandbox.model.outputs import FetchPurpose
+from conferral.sandbox.model.messages import FetchPurpose
+from conferral.sandbox.model.rest.form import Form
 from conferral.sandbox.model.state import Conference, Fetch, Participant, Source, WaitAudio
 from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb
-from conferral.sandbox.model.wait_audio import Channel
 
 
-@dataclass(frozen=True, slots=True)
-class ParticipantChange:
-    """The requested changes; None leaves a value unchanged."""
-
-    muted: bool | None = None
-    hold: bool | None = None
-    hold_url: str | None = None
-    hold_method: str = "GET"
-    coaching: bool | None = None
-    coach_sid: str | None = None
-    end_on_exit: bool | None = None
-    beep_on_exit: bool | None = None
-    wait_url: str | None = None
-    wait_method: str = "POST"
-    announce_url: str = ""
-    announce_method: str = "POST"
-
-
-def update(
-    transaction: Transaction, conference: Conference, participant: Participant, change: ParticipantChange
-) -> None:
-    """Apply an update; each actual change sends its event."""
+def update(transaction: Transaction, conference: Conference, participant: Participant, form: Form) -> None:
+    """Apply an update; each actual change sends its event. Raise RestError."""
+    muted, hold, coaching = map(form.optional_flag, ("Muted", "Hold", "Coaching"))
+    end_on_exit, beep_on_exit = map(form.optional_flag, ("EndConferenceOnExit", "BeepOnExit"))
+    hold_method, wait_method = form.method("HoldMethod", "GET"), form.method("WaitMethod")
+    announce_url, announce_method = form.url("AnnounceUrl"), form.method("AnnounceMethod")
+    # From here on, the request can't be rejected.
     before = _modifiable_fields(participant)
     participant.updated_at_s = transaction.now_s
-    if change.beep_on_exit is not None:
-        participant.beep_on_exit = change.beep_on_exit
-    if change.end_on_exit is not None and _accepts_end_on_exit(transaction, participant, change):
-        participant.end_on_exit = change.end_on_exit
-    if change.coach_sid is not None:
-        participant.coach_sid = change.coach_sid
-        participant.coaching = bool(change.coach_sid)
-    if change.coaching is not None:
-        participant.coaching = change.coaching
-    if _modifiable_fields(participant) != before or change.wait_url is not None:
+    if beep_on_exit is not None:
+        participant.beep_on_exit = beep_on_exit
+    if end_on_exit is not None and _accepts_end_on_exit(transaction, participant, hold):
+        participant.end_on_exit = end_on_exit
+    if form.has("CallSidToCoach"):
+        participant.coach_sid = form.get("CallSidToCoach")
+        participant.coaching = bool(participant.coach_sid)
+    if coaching is not None:
+        participant.coaching = coaching
+    if _modifiable_fields(participant) != before or form.has("WaitUrl"):
         conferences.send_conference_event(transaction, conference, "participant-modify", participant)
-    if change.muted is not None and change.muted != participant.muted:
-        participant.muted = change.muted
-        event = "participant-mute" if change.muted else "participant-unmute"
+    if muted is not None and muted != participant.muted:
+        participant.muted = muted
+        event = "participant-mute" if muted else "participant-unmute"
         conferences.send_conference_event(transaction, conference, event, participant)
-    _hold_or_unhold(transaction, conference, participant, change)
+    _hold_or_unhold(transaction, conference, participant, hold, form, hold_method)
     if participant.muted or participant.is_held:
         participant.is_speaking = False
-    if change.wait_url is not None and participant.wait_audio is not None:
-        wait_audio.begin(transaction, Channel(conference, participant, "wait"), change.wait_url, change.wait_method)
-    if change.announce_url and participant.is_in:
-        channel = Channel(conference, participant, "announce")
-        wait_audio.begin(transaction, channel, change.announce_url, change.announce_method)
+    if form.has("WaitUrl") and participant.wait_audio is not None:
+        begin_audio(transaction, Channel(conference, participant, "wait"), form.get("WaitUrl"), wait_method)
+    if announce_url and participant.is_in:
+        begin_audio(transaction, Channel(conference, participant, "announce"), announce_url, announce_method)
 
 
-def _accepts_end_on_exit(transaction: Transaction, participant: Participant, change: ParticipantChange) -> bool:
+def _accepts_end_on_exit(transaction: Transaction, participant: Participant, hold: bool | None) -> bool:
     """Whether the change takes effect; Twilio doesn't say what a hold does."""
-    is_held_after = participant.is_held if change.hold is None else change.hold
+    is_held_after = participant.is_held if hold is None else hold
     match transaction.rules.end_on_exit_update:
         case "taken":
             return True
         case "unless-held":
             return not is_held_after
         case "with-hold":
-            return change.hold is not None and not is_held_after
+            return hold is not None and not is_held_after
 
 
 def _modifiable_fields(participant: Participant) -> tuple[object, ...]:
@@ -78,26 +61,25 @@ def _modifiable_fields(participant: Participant) -> tuple[object, ...]:
 
 
 def _hold_or_unhold(
-    transaction: Transaction, conference: Conference, participant: Participant, change: ParticipantChange
+    transaction: Transaction,
+    conference: Conference,
+    participant: Participant,
+    hold: bool | None,
+    form: Form,
+    hold_method: str,
 ) -> None:
-    wanted = participant.is_held if change.hold is None else change.hold
+    wanted = participant.is_held if hold is None else hold
     changed = wanted != participant.is_held
     participant.is_held = wanted
     if not wanted:
         participant.hold_audio = None
         transaction.stop_timer(participant.call_sid, "hold")
-    elif changed or change.hold_url is not None:
-        url = change.hold_url or None  # None: Twilio's music
-        wait_audio.begin(transaction, Channel(conference, participant, "hold"), url, change.hold_method)
+    elif changed or form.has("HoldUrl"):
+        url = form.get("HoldUrl") or None  # None: Twilio's music
+        begin_audio(transaction, Channel(conference, participant, "hold"), url, hold_method)
     if changed:
         event = "participant-hold" if wanted else "participant-unhold"
         conferences.send_conference_event(transaction, conference, event, participant)
-
-
-def announce_to_all(transaction: Transaction, conference: Conference, url: str, method: str) -> None:
-    """Play a document to the whole conference, once."""
-    if conference.joined():
-        wait_audio.begin(transaction, Channel(conference, None, "announce"), url, method)
 
 
 def on_document(transaction: Transaction, fetch: Fetch, content_type: str, body: bytes, base_url: str) -> None:
@@ -167,8 +149,8 @@ def on_audio_timer(transaction: Transaction, sid: str, purpose: FetchPurpose) ->
     audio = channel.audio
     if audio is None:
         return
-    if audio.position == wait_audio.PAUSED:
-        wait_audio.request_document(transaction, channel)
+    if audio.position == conferences.PAUSED:
+        conferences.request_document(transaction, channel)
     else:
         audio.position += 1
         _play(transaction, channel, audio)
@@ -189,9 +171,9 @@ def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
     pause_s = audio.requested_at_s + rules.wait_document_pause_s - transaction.now_s
     if pause_s > 0:
         transaction.set_timer(channel.timer_owner, channel.purpose, pause_s)
-        audio.position = wait_audio.PAUSED
+        audio.position = conferences.PAUSED
     else:
-        wait_audio.request_document(transaction, channel)
+        conferences.request_document(transaction, channel)
 
 
 def _end_announcement(transaction: Transaction, channel: Channel, audio: WaitAudio, failure: str = "") -> None:

@@ -1,10 +1,10 @@
 """Recordings: whose voices, but no audio (Twilio docs: Recordings)."""
 
-from collections.abc import Iterable
+from collections.abc import Set
 
 from conferral.sandbox.model import callback_parameters, calls
-from conferral.sandbox.model.audibility import sound_heard_by
-from conferral.sandbox.model.state import Call, Conference, JoinSettings, RecordedSpan, Recording, RecordSettings, State
+from conferral.sandbox.model.audibility import add_interval, sound_heard_by
+from conferral.sandbox.model.state import Call, Conference, JoinSettings, Recording, RecordSettings, Sound, State
 from conferral.sandbox.model.transaction import Transaction
 
 TOO_SHORT_ERROR = 16101  #: Twilio's error code for a recording that is absent because it was too short.
@@ -33,9 +33,7 @@ def _start(
         transaction.new_sid("RE"), call_sid, leg_sid, conference_sid, settings, "in-progress", now_s, now_s
     )
     transaction.state.recordings[recording.sid] = recording
-    owner = leg_sid or conference_sid
-    transaction.state.active_recordings.setdefault(owner, []).append(recording.sid)
-    transaction.changed_sids.add(owner)
+    transaction.changed_sids.add(recording.owner_sid)
     _report_status(transaction, recording)
     return recording
 
@@ -43,7 +41,7 @@ def _start(
 def set_status(transaction: Transaction, recording: Recording, status: str, pause_behavior: str = "silence") -> None:
     """Pause, resume, or stop a recording; `skip` leaves a pause out."""
     recording.updated_at_s = transaction.now_s
-    transaction.changed_sids.add(recording.leg_sid or recording.conference_sid)
+    transaction.changed_sids.add(recording.owner_sid)
     if status == "paused":
         if recording.status == "in-progress":
             recording.status = "paused"
@@ -60,8 +58,7 @@ def set_status(transaction: Transaction, recording: Recording, status: str, paus
 
 def _stop(transaction: Transaction, recording: Recording) -> None:
     recording.ended_at_s = transaction.now_s
-    _update_spans(recording, None, transaction.now_s)
-    _remove_from_active(transaction.state, recording)
+    add_interval(recording.spans, None, transaction.now_s)
     if transaction.rules.recording_processing_s > 0:
         recording.status = "processing"
         transaction.set_timer(recording.sid, "processed", transaction.rules.recording_processing_s)
@@ -83,30 +80,25 @@ def delete(transaction: Transaction, recording: Recording) -> None:
     """Delete a recording; no callback follows."""
     del transaction.state.recordings[recording.sid]
     transaction.stop_timer(recording.sid, "processed")
-    _remove_from_active(transaction.state, recording)
 
 
-def _remove_from_active(state: State, recording: Recording) -> None:
-    owner = recording.leg_sid or recording.conference_sid
-    left = [sid for sid in state.active_recordings.get(owner, ()) if sid != recording.sid]
-    if left:
-        state.active_recordings[owner] = left
-    else:
-        state.active_recordings.pop(owner, None)
+def _unfinished(state: State) -> list[Recording]:
+    return [it for it in state.recordings.values() if it.ended_at_s is None]
 
 
 def stop_all_of(transaction: Transaction, owner_sid: str) -> None:
     """Stop all recordings of a leg or conference that has ended."""
-    for sid in list(transaction.state.active_recordings.get(owner_sid, ())):
-        set_status(transaction, transaction.state.recordings[sid], "stopped")
+    for recording in _unfinished(transaction.state):
+        if recording.owner_sid == owner_sid:
+            set_status(transaction, recording, "stopped")
 
 
-def update_voices(state: State, owners: Iterable[str], now_s: float) -> None:
+def update_voices(state: State, owners: Set[str], now_s: float) -> None:
     """Update the recordings of the legs and conferences that were touched."""
-    for owner in owners:
-        for sid in state.active_recordings.get(owner, ()):
-            recording = state.recordings[sid]
-            _update_spans(recording, None if recording.status == "paused" else _voices(state, recording), now_s)
+    for recording in _unfinished(state):
+        if recording.owner_sid in owners:
+            sound = None if recording.status == "paused" else Sound("parties", _voices(state, recording))
+            add_interval(recording.spans, sound, now_s)
 
 
 def _voices(state: State, recording: Recording) -> frozenset[str]:
@@ -117,20 +109,6 @@ def _voices(state: State, recording: Recording) -> frozenset[str]:
     own = frozenset({recording.leg_sid}) if recording.settings.track != "outbound" else frozenset()
     heard = sound_heard_by(state, recording.leg_sid) if recording.settings.track != "inbound" else None
     return own | (heard.parties if heard is not None else frozenset())
-
-
-def _update_spans(recording: Recording, voices: frozenset[str] | None, now_s: float) -> None:
-    """Begin another span if the voices change; None: paused or stopped."""
-    spans = recording.spans
-    last = spans[-1] if spans and spans[-1].until_s is None else None
-    if last is not None:
-        if last.voices == voices:
-            return
-        spans.pop()
-        if now_s > last.since_s:  # drop a span of zero length
-            spans.append(RecordedSpan(last.since_s, now_s, last.voices))
-    if voices is not None:
-        spans.append(RecordedSpan(now_s, None, voices))
 
 
 def _report_status(transaction: Transaction, recording: Recording) -> None:

@@ -1,14 +1,12 @@
 """The model's state as plain data. Times are in sandbox time."""
 
-import heapq
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal
 
 from conferral.sandbox.model.formats import sip_host
-from conferral.sandbox.model.inputs import Immutable, Params
-from conferral.sandbox.model.outputs import FetchPurpose
+from conferral.sandbox.model.messages import FetchPurpose, Params
 from conferral.sandbox.model.twiml_parser import Verb
 
 SIP_DOMAINS = ".sip.twilio.com"  #: Twilio docs, SIP Domain resource: every domain's name ends so.
@@ -23,7 +21,7 @@ Activity = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Number(Immutable):
+class Number:
     """A number, SIP domain, or application, with its voice URLs."""
 
     number: str
@@ -50,7 +48,7 @@ class Number(Immutable):
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription(Immutable):
+class Subscription:
     """Where to send events, and which."""
 
     url: str
@@ -59,7 +57,7 @@ class Subscription(Immutable):
 
 
 @dataclass(frozen=True, slots=True)
-class Source(Immutable):
+class Source:
     """The source of TwiML: a URL, or the document itself."""
 
     url: str = ""
@@ -100,7 +98,7 @@ class Gather:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinSettings(Immutable):
+class JoinSettings:
     """How a call joins a conference, from a `<Conference>` or from REST."""
 
     name: str
@@ -123,7 +121,7 @@ class JoinSettings(Immutable):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordSettings(Immutable):
+class RecordSettings:
     """How to record."""
 
     source: str  #: `Conference`, `OutboundAPI`, or `StartCallRecordingAPI`.
@@ -180,14 +178,11 @@ class Call:
         return self.status in FINAL
 
 
-AudioKind = Literal["music", "silence", "document"]
-
-
 @dataclass(slots=True)
 class WaitAudio:
     """What participants hear while waiting or on hold, or as an announcement."""
 
-    kind: AudioKind
+    kind: Literal["music", "silence", "document"]
     source: Source | None = None
     verbs: tuple[Verb, ...] = ()
     position: int = 0
@@ -256,13 +251,38 @@ class Conference:
         return [p for p in self.participants.values() if p.is_in]
 
 
+SoundKind = Literal["parties", "ringback", "music", "silence", "speech"]
+
+
 @dataclass(frozen=True, slots=True)
-class RecordedSpan(Immutable):
-    """Whose voices are recorded from `since_s` to `until_s` (None: still)."""
+class Sound:
+    """What a leg hears: other legs' SIDs (`parties`), or a sound."""
+
+    kind: SoundKind
+    parties: frozenset[str] = frozenset()
+    content: str = ""  #: The sentence for `speech`, the file's URL for `music`; empty for Twilio's own music.
+    ringing: bool = False  #: Whether it also hears a dialed party's ringing (early media).
+
+    @property
+    def is_ringback(self) -> bool:
+        """Whether it is Twilio's ringback, or a file with `ringback` in its name."""
+        return self.kind == "ringback" or (self.kind == "music" and "ringback" in self.content.rpartition("/")[2])
+
+    def __str__(self) -> str:
+        return "ringback" if self.is_ringback else ",".join(sorted(self.parties)) or self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class SoundInterval:
+    """What is heard, or recorded, from `since_s` to `until_s` (None: still)."""
 
     since_s: float
     until_s: float | None
-    voices: frozenset[str]
+    sound: Sound
+
+    def has(self, sid: str, since_s: float, until_s: float) -> bool:
+        """Whether a leg's voice is in it between two times."""
+        return sid in self.sound.parties and self.since_s < until_s and (self.until_s is None or self.until_s > since_s)
 
 
 @dataclass(slots=True)
@@ -282,12 +302,17 @@ class Recording:
     skips_pause: bool = False  #: Whether the current pause leaves no silence in the file (PauseBehavior `skip`).
     skipped_s: float = 0.0  #: Total length of skipped pauses.
     error_code: int = 0
-    spans: list[RecordedSpan] = field(default_factory=list)  #: In order of time, without pauses.
+    spans: list[SoundInterval] = field(default_factory=list)  #: In order of time, without pauses.
 
     @property
     def subscription(self) -> Subscription | None:
         """Where the recording's events go, and which; None if nowhere."""
         return self.settings.subscription
+
+    @property
+    def owner_sid(self) -> str:
+        """SID of the leg or conference that is recorded."""
+        return self.leg_sid or self.conference_sid
 
     def length_s(self, now_s: float) -> float:
         """Return the file's length so far, in seconds, without skipped pauses."""
@@ -295,10 +320,7 @@ class Recording:
 
     def has_voice_of(self, leg_sid: str, since_s: float = 0.0, until_s: float = float("inf")) -> bool:
         """Whether a leg's voice is on the recording in an interval."""
-        return any(
-            leg_sid in span.voices and span.since_s < until_s and (span.until_s is None or span.until_s > since_s)
-            for span in self.spans
-        )
+        return any(span.has(leg_sid, since_s, until_s) for span in self.spans)
 
 
 @dataclass(slots=True)
@@ -317,49 +339,6 @@ class Fetch:
 TimerKey = tuple[str, str]  #: The SID of a call, conference, or recording, and the timer's name.
 
 
-class Timers:
-    """Timers by key, in sandbox time; equal times fire in order of setting."""
-
-    def __init__(self) -> None:
-        self._due: dict[TimerKey, tuple[float, int]] = {}
-        self._heap: list[tuple[float, int, TimerKey]] = []  # keeps stopped timers until they reach the top
-        self._set_count = 0
-
-    def set(self, key: TimerKey, at_s: float) -> None:
-        """Start a timer; a running timer with this key is replaced."""
-        self._set_count += 1
-        self._due[key] = (at_s, self._set_count)
-        heapq.heappush(self._heap, (at_s, self._set_count, key))
-
-    def stop(self, key: TimerKey) -> None:
-        """Stop the timer, if it runs."""
-        self._due.pop(key, None)
-
-    def due_at(self, key: TimerKey) -> float:
-        """Return when a timer fires."""
-        return self._due[key][0]
-
-    def first(self) -> tuple[float, TimerKey] | None:
-        """Return the next timer and its time; None without any."""
-        while self._heap:
-            at_s, set_count, key = self._heap[0]
-            if self._due.get(key) == (at_s, set_count):
-                return at_s, key
-            heapq.heappop(self._heap)  # it was stopped or replaced
-        return None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Timers) and self._due == other._due
-
-    __hash__ = None  # type: ignore[assignment]  # it is mutable
-
-    def __iter__(self) -> Iterator[TimerKey]:
-        return iter(self._due)
-
-    def __len__(self) -> int:
-        return len(self._due)
-
-
 @dataclass(slots=True)
 class State:
     """The model's complete state: plain data to copy and compare."""
@@ -372,12 +351,15 @@ class State:
     conferences: dict[str, Conference] = field(default_factory=dict)
     conference_sids: dict[str, str] = field(default_factory=dict)  #: Of live conferences, by name.
     recordings: dict[str, Recording] = field(default_factory=dict)
-    active_recordings: dict[str, list[str]] = field(default_factory=dict)  #: Unfinished ones by leg or conference.
     fetches: dict[int, Fetch] = field(default_factory=dict)
-    timers: Timers = field(default_factory=Timers)
+    timers: dict[TimerKey, float] = field(default_factory=dict)  #: When each fires, in order of setting.
     created_counts: dict[str, int] = field(default_factory=dict)  #: Of SIDs, by prefix; also the newest one's number.
     fetch_count: int = 0
     next_dial_at_s: float = 0.0  #: When the next REST dial may leave the queue.
+
+    def next_timer(self) -> tuple[TimerKey, float] | None:
+        """Return the next timer and its time; of equal times, the one set first."""
+        return min(self.timers.items(), key=itemgetter(1), default=None)
 
     def called(self, to: str) -> Number | None:
         """Return the number, SIP domain, or application that `to` reaches."""

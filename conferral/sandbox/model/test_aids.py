@@ -1,9 +1,8 @@
 """What tests add to an account: other programs' calls, and callbacks."""
 
 from conferral.sandbox.model import callback_parameters, calls, conferences
-from conferral.sandbox.model.inputs import UnknownCallback
-from conferral.sandbox.model.outputs import CallbackKind
-from conferral.sandbox.model.state import FINAL, STATUSES, Call, JoinSettings, State, Subscription
+from conferral.sandbox.model.messages import CallbackKind, Params
+from conferral.sandbox.model.state import FINAL, STATUSES, Call, JoinSettings
 from conferral.sandbox.model.transaction import Transaction
 
 CALLER, CALLED = "+12025550190", "+12025550191"
@@ -46,18 +45,18 @@ class NoSubscriberError(LookupError):
     """The resource doesn't exist, or has no callback URL."""
 
 
-def subscription_of(state: State, sid: str) -> Subscription:
-    """Return a resource's subscription; raise NoSubscriberError without one."""
+def send_callback(transaction: Transaction, sid: str, event: str, given: Params) -> None:
+    """Send a callback that the model never would, such as an unknown event.
+
+    It goes to the URL for events of this call, conference, or recording, whatever its subscription; NoSubscriberError
+    without one. `given` is added to the usual parameters, or replaces them; a conference's `CallSid` adds that
+    participant's.
+    """
+    state = transaction.state
     resource = state.conferences.get(sid) or state.recordings.get(sid) or state.calls.get(sid)
-    found = resource.subscription if resource is not None else None
-    if found is None or not found.url:
+    subscription = resource.subscription if resource is not None else None
+    if subscription is None or not subscription.url:
         raise NoSubscriberError(f"no callback was subscribed for {sid}")
-    return found
-
-
-def send_unknown_callback(transaction: Transaction, callback: UnknownCallback) -> None:
-    """Send it to its resource's subscriber, with the usual parameters."""
-    state, sid, event, given = transaction.state, callback.sid, callback.event, callback.params
     if sid in state.conferences:
         kind: CallbackKind = "conference"
         conference = transaction.conference(sid)
@@ -66,9 +65,9 @@ def send_unknown_callback(transaction: Transaction, callback: UnknownCallback) -
         now_s = transaction.now_s
         usual = callback_parameters.conference_event(conference, state.account_sid, event, now_s, participant)
     elif sid in state.recordings:
-        kind, event = "recording", f"recording-{event}"
         usual = callback_parameters.recording_event(state.recordings[sid], state.account_sid)
-        usual += (("RecordingStatus", callback.event),)
+        usual += (("RecordingStatus", event),)
+        kind, event = "recording", f"recording-{event}"
     else:
         kind, call = "call", transaction.call(sid)
         usual = transaction.voice_params(call)
@@ -76,4 +75,4 @@ def send_unknown_callback(transaction: Transaction, callback: UnknownCallback) -
         usual += (("CallStatus", event),)
         call.callbacks_sent += 1
     form = tuple(dict(usual + given).items())  # the given parameters override the usual ones
-    calls.emit_callback(transaction, subscription_of(state, sid), kind, event, form)
+    calls.emit_callback(transaction, subscription, kind, event, form)

@@ -11,11 +11,8 @@ from typing import Literal
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.formats import make_sid, with_query
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import DebuggerEntry, FetchPurpose, FetchRequest, Output
+from conferral.sandbox.model.messages import DebuggerEntry, FetchPurpose, FetchRequest, Output, Params
 from conferral.sandbox.model.state import Call, Conference, Fetch, Source, State
-
-TaskKind = Literal["run", "ended", "dial-over", "bridge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +22,7 @@ class Task:
     `dial-over`: its `<Dial><Conference>` ended with the DialCallStatus `detail`. `bridge`: a whisper has ended.
     """
 
-    kind: TaskKind
+    kind: Literal["run", "ended", "dial-over", "bridge"]
     call_sid: str
     detail: str = ""
 
@@ -70,26 +67,19 @@ class Transaction:
         self.state.created_counts[prefix] = count + 1
         return make_sid(prefix, self.state.seed, count)
 
-    def add_task(self, kind: TaskKind, call_sid: str, detail: str = "") -> None:
-        """Queue a follow-up task."""
-        self.tasks.append(Task(kind, call_sid, detail))
-
-    def emit(self, output: Output) -> None:
-        """Add an output."""
-        self.outputs.append(output)
-
     def add_debugger_entry(self, code: int, message: str, call_sid: str = "", url: str = "") -> None:
         """Report an error, by Twilio's code, as Twilio's debugger would."""
-        self.emit(DebuggerEntry(code, message, call_sid, url))
+        self.outputs.append(DebuggerEntry(code, message, call_sid, url))
 
     def set_timer(self, sid: str, name: str, after_s: float | None) -> None:
         """Start or replace a timer; None (endless) starts none."""
         if after_s is not None:
-            self.state.timers.set((sid, name), self.now_s + after_s)
+            self.stop_timer(sid, name)  # a replaced timer fires after others of the same time
+            self.state.timers[sid, name] = self.now_s + after_s
 
     def stop_timer(self, sid: str, name: str) -> None:
         """Stop the timer, if it runs."""
-        self.state.timers.stop((sid, name))
+        self.state.timers.pop((sid, name), None)
 
     def voice_params(self, call: Call) -> Params:
         """Return the parameters of a voice request for this call."""
@@ -124,4 +114,4 @@ class Transaction:
         form = tuple(sorted(voice + extra)) if is_action else voice + extra
         is_get = source.method == "GET"
         url = with_query(source.url, form) if is_get else source.url
-        self.emit(FetchRequest(fetch_id, call.sid, url, source.method, () if is_get else form, purpose))
+        self.outputs.append(FetchRequest(fetch_id, call.sid, url, source.method, () if is_get else form, purpose))

@@ -1,7 +1,7 @@
 """The Twilio model: the same inputs give the same outputs, even SIDs."""
 
-import copy
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import assert_never, cast
 
@@ -10,21 +10,20 @@ from conferral.sandbox.model import (
     calls,
     conferences,
     dialing,
-    inputs,
+    messages,
     participant_updates,
     recordings,
-    test_aids,
     twiml_interpreter,
-    wait_audio,
 )
 from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.formats import call_token, is_number
-from conferral.sandbox.model.inputs import Input
-from conferral.sandbox.model.outputs import FetchPurpose, RestAnswer, Result
+from conferral.sandbox.model.messages import FetchPurpose, Input, RestAnswer, Result
 from conferral.sandbox.model.rest import router
 from conferral.sandbox.model.state import Call, Number, Source, State, Subscription
 from conferral.sandbox.model.transaction import Task, Transaction
+
+_SID = re.compile(r"C[AF][0-9a-f]{32}")
 
 
 class UnknownNumberError(LookupError):
@@ -44,10 +43,6 @@ class TwilioModel:
         self.audibility = Audibility()
         self.now_s = 0.0
 
-    def copy(self) -> "TwilioModel":
-        """Return an independent model in the same state."""
-        return copy.deepcopy(self)
-
     def add_number(self, number: Number) -> None:
         """Add a number, SIP domain, or application, replacing a namesake."""
         self.state.numbers[number.number] = number
@@ -56,9 +51,33 @@ class TwilioModel:
         """Return the live calls, oldest first, without other applications' calls."""
         return [call for sid in self.state.live_calls if not (call := self.state.calls[sid]).is_foreign]
 
+    def prune_finished(self, most: int, referenced: Set[str] = frozenset()) -> set[str]:
+        """Remove the oldest of what has ended; return the calls' SIDs.
+
+        Keeps `most` finished calls and conferences each, `referenced` calls, and what live state mentions.
+        """
+        state = self.state
+        live = [state.calls[sid] for sid in state.live_calls]
+        live_conferences = [state.conferences[sid] for sid in state.conference_sids.values()]
+        kept = [it for it in state.recordings.values() if it.status not in {"completed", "absent"}]
+        mentioned = repr((live, live_conferences, kept, state.timers, state.fetches))
+        needed = {*_SID.findall(mentioned), *referenced}
+        ended = [sid for sid, call in state.calls.items() if call.is_final and sid not in needed]
+        calls = set(ended[: max(0, len(state.calls) - len(live) - most)])
+        over = [sid for sid, it in state.conferences.items() if it.status == "completed" and sid not in needed]
+        removed = {*calls, *over[: max(0, len(state.conferences) - len(live_conferences) - most)]}
+        for sid in removed:
+            state.calls.pop(sid, None)
+            state.conferences.pop(sid, None)
+            self.audibility.history.pop(sid, None)
+        for sid, it in list(state.recordings.items()):
+            if removed & {it.call_sid, it.leg_sid, it.conference_sid}:
+                del state.recordings[sid]
+        return calls
+
     @contextmanager
     def changing(self, now_s: float) -> Iterator[Transaction]:
-        """Yield a transaction for direct changes; its outputs are dropped."""
+        """Yield a transaction for direct changes; its outputs are the caller's."""
         self.now_s = max(self.now_s, now_s)
         transaction = Transaction(self.state, self.behavior, self.now_s)
         yield transaction
@@ -66,18 +85,15 @@ class TwilioModel:
 
     def next_due_s(self) -> float | None:
         """Return when the next timer is due, in sandbox time; None: never."""
-        first = self.state.timers.first()
-        return first[0] if first else None
+        return min(self.state.timers.values(), default=None)
 
     def handle(self, input_: Input, now_s: float) -> Result:
         """Process an input, after everything that was due before it.
 
-        Raise UnknownNumberError for a call to an unknown number, NoSubscriberError for a callback without a URL.
+        Raise UnknownNumberError for a call to an unknown number.
         """
-        if isinstance(input_, inputs.InboundCall) and self.state.called(input_.to) is None:
+        if isinstance(input_, messages.InboundCall) and self.state.called(input_.to) is None:
             raise UnknownNumberError(f"no number {input_.to!r} was added to this account")
-        if isinstance(input_, inputs.UnknownCallback):
-            test_aids.subscription_of(self.state, input_.sid)  # raises before anything changes
         self.now_s = max(self.now_s, now_s)
         transactions = self._fire_due_timers()
         transaction = Transaction(self.state, self.behavior, self.now_s)
@@ -88,9 +104,9 @@ class TwilioModel:
 
     def _fire_due_timers(self) -> list[Transaction]:
         transactions = []
-        while (first := self.state.timers.first()) is not None and first[0] <= self.now_s:
-            due_s, key = first
-            self.state.timers.stop(key)
+        while (found := self.state.next_timer()) is not None and found[1] <= self.now_s:
+            key, due_s = found
+            del self.state.timers[key]
             transaction = Transaction(self.state, self.behavior, due_s)
             self._on_timer(transaction, *key)
             self._settle(transaction)
@@ -101,54 +117,51 @@ class TwilioModel:
         while transaction.tasks:
             self._run_task(transaction, transaction.tasks.popleft())
         legs = self.audibility.update(self.state, transaction.changed_sids, transaction.now_s)
-        if self.state.active_recordings:
-            recordings.update_voices(self.state, sorted(legs | transaction.changed_sids), transaction.now_s)
+        recordings.update_voices(self.state, legs | transaction.changed_sids, transaction.now_s)
 
     def _dispatch(self, transaction: Transaction, input_: Input) -> tuple[RestAnswer | None, str]:
         """Return the response to a RestRequest, and an InboundCall's new SID."""
         match input_:
-            case inputs.RestRequest():
+            case messages.RestRequest():
                 return router.respond(transaction, input_), ""
-            case inputs.InboundCall():
+            case messages.InboundCall():
                 return None, self._on_inbound_call(transaction, input_)
-            case inputs.TwimlFetched():
+            case messages.TwimlFetched():
                 twiml_interpreter.on_twiml_fetched(transaction, input_)
-            case inputs.TwimlFailed():
+            case messages.TwimlFailed():
                 twiml_interpreter.on_twiml_failed(transaction, input_)
-            case inputs.UnknownCallback():
-                test_aids.send_unknown_callback(transaction, input_)
-            case inputs.TimePassed():
+            case messages.TimePassed():
                 pass
             case _:
                 self._on_phone_event(transaction, input_)
         return None, ""
 
-    def _on_phone_event(self, transaction: Transaction, input_: inputs.PhoneEvent) -> None:
+    def _on_phone_event(self, transaction: Transaction, input_: messages.PhoneEvent) -> None:
         if input_.call_sid not in self.state.live_calls:
             return
         call = transaction.call(input_.call_sid)
         is_unanswered_dial = call.direction != "inbound" and call.status in {"queued", "ringing"}
         match input_:
-            case inputs.PhoneHangsUp():
+            case messages.PhoneHangsUp():
                 calls.end(transaction, call, "completed" if call.answered_at_s is not None else "no-answer")
-            case inputs.PhonePresses():
+            case messages.PhonePresses():
                 twiml_interpreter.on_keys(transaction, call, input_.digits)
-            case inputs.PhoneSpeaks():
+            case messages.PhoneSpeaks():
                 conferences.set_speaking(transaction, call, starts=True)
-            case inputs.PhoneFallsSilent():
+            case messages.PhoneFallsSilent():
                 conferences.set_speaking(transaction, call, starts=False)
             case _ if not is_unanswered_dial:
                 pass  # a phone can't ring or answer twice
-            case inputs.PhoneRings():
+            case messages.PhoneRings():
                 if calls.start_ringing(transaction, call) and call.join_settings is not None and call.conference_sid:
                     conferences.mark_ringing(transaction, call)
-            case inputs.PhoneAnswers():
+            case messages.PhoneAnswers():
                 self._on_answered(transaction, call)
-            case inputs.PhoneBusy():
+            case messages.PhoneBusy():
                 calls.end(transaction, call, "busy", 486)
-            case inputs.PhoneRejects():
+            case messages.PhoneRejects():
                 calls.end(transaction, call, "busy", 603)
-            case inputs.PhoneFails():
+            case messages.PhoneFails():
                 calls.end(transaction, call, "failed", 404)
             case _:
                 assert_never(input_)
@@ -167,7 +180,7 @@ class TwilioModel:
         else:  # by the Calls API
             twiml_interpreter.on_answered(transaction, call)
 
-    def _on_inbound_call(self, transaction: Transaction, input_: inputs.InboundCall) -> str:
+    def _on_inbound_call(self, transaction: Transaction, input_: messages.InboundCall) -> str:
         number = self.state.called(input_.to)
         assert number is not None  # checked by handle()
         # A browser calls an application; its `To` is one of its own parameters.
@@ -213,7 +226,7 @@ class TwilioModel:
 
     def _on_timer(self, transaction: Transaction, sid: str, name: str) -> None:
         """Handle a timer: `processed` of a recording, else one of `calls.TIMERS`."""
-        if name in wait_audio.AUDIO_FIELDS:
+        if name in conferences.AUDIO_FIELDS:
             participant_updates.on_audio_timer(transaction, sid, cast("FetchPurpose", name))
             return
         if name == "processed":

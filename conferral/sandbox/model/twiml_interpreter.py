@@ -1,11 +1,10 @@
 """Continue once a request for TwiML was answered, or has failed."""
 
-from conferral.sandbox.model import calls, conferences, dialing, participant_updates, twiml_parser, wait_audio
+from conferral.sandbox.model import calls, conferences, dialing, participant_updates, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
-from conferral.sandbox.model.inputs import Params, TwimlFailed, TwimlFetched
-from conferral.sandbox.model.outputs import AskForKeys
+from conferral.sandbox.model.messages import AskForKeys, Params, TwimlFailed, TwimlFetched
 from conferral.sandbox.model.state import Call, Fetch, Gather, Source, TwimlProgram
-from conferral.sandbox.model.transaction import Transaction
+from conferral.sandbox.model.transaction import Task, Transaction
 from conferral.sandbox.model.twiml_parser import TwimlError, Verb
 
 
@@ -18,7 +17,7 @@ def on_twiml_fetched(transaction: Transaction, input_: TwimlFetched) -> None:
         _fetch_failed(transaction, fetch, 11200, f"HTTP retrieval failure: status {input_.status}")
         return
     base_url = input_.url or fetch.url
-    if fetch.purpose in wait_audio.AUDIO_FIELDS:
+    if fetch.purpose in conferences.AUDIO_FIELDS:
         participant_updates.on_document(transaction, fetch, input_.content_type, input_.body, base_url)
     elif fetch.purpose != "ignored" and _is_current(transaction, fetch):
         run_document(
@@ -35,7 +34,7 @@ def on_twiml_failed(transaction: Transaction, input_: TwimlFailed) -> None:
 
 
 def _fetch_failed(transaction: Transaction, fetch: Fetch, code: int, message: str) -> None:
-    if fetch.purpose in wait_audio.AUDIO_FIELDS:
+    if fetch.purpose in conferences.AUDIO_FIELDS:
         transaction.add_debugger_entry(code, message, fetch.call_sid, fetch.url)
         participant_updates.on_document_failed(transaction, fetch, TwimlError(code, message))
     elif fetch.purpose == "ignored" or not _is_current(transaction, fetch):
@@ -148,7 +147,7 @@ def run(transaction: Transaction, call: Call) -> None:
 
 def _on_program_over(transaction: Transaction, call: Call) -> None:
     if call.program is not None and call.program.whisper:  # the callee has heard it and may talk to the caller
-        transaction.add_task("bridge", call.sid)
+        transaction.tasks.append(Task("bridge", call.sid))
         return
     calls.answer(transaction, call)  # an empty document answers and hangs up
     calls.hang_up(transaction, call)
@@ -164,7 +163,7 @@ def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: 
         calls.answer(transaction, call)
         call.gather = Gather(verb, program.base_url)
         call.activity = "gathering"
-        transaction.emit(AskForKeys(call.sid))
+        transaction.outputs.append(AskForKeys(call.sid))
         _prompt_or_wait(transaction, call, call.gather)
     elif verb.name == "Redirect":
         _follow_redirect(transaction, call, program, verb)

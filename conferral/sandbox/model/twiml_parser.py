@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.sandbox.model.inputs import Immutable
 
 SIZE_MAX = 64 * 1024
 NOUNS = frozenset({"Number", "Client", "Sip", "Conference"})
@@ -23,7 +22,7 @@ class TwimlError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verb(Immutable):
+class Verb:
     """One element: its name, attributes, trimmed text, and children."""
 
     name: str

@@ -5,8 +5,7 @@ from typing import Any
 
 from conferral.sandbox.model import callback_parameters
 from conferral.sandbox.model.formats import make_sid, rfc2822
-from conferral.sandbox.model.inputs import RestRequest
-from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import resources
 from conferral.sandbox.model.rest.form import Form, RestError, not_found
 from conferral.sandbox.model.state import Number, State

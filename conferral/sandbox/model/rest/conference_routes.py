@@ -7,8 +7,7 @@ from typing import Any
 
 from conferral.sandbox.model import calls, conferences, participant_updates
 from conferral.sandbox.model.formats import CALL_SID, CONFERENCE_SID
-from conferral.sandbox.model.inputs import RestRequest
-from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import call_routes, resources
 from conferral.sandbox.model.rest.form import Form, RestError, not_found
 from conferral.sandbox.model.state import Conference, JoinSettings, Participant
@@ -68,7 +67,9 @@ def update(transaction: Transaction, conference: Conference, form: Form) -> Rest
         raise RestError(400, 16022, "Conference does not exist or is completed")
     if url:
         _check_is_in_progress(transaction, conference)
-        participant_updates.announce_to_all(transaction, conference, url, form.method("AnnounceMethod"))
+        method = form.method("AnnounceMethod")
+        if conference.joined():
+            conferences.begin_audio(transaction, conferences.Channel(conference, None, "announce"), url, method)
     if status:
         conferences.finish(transaction, conference, "conference-ended-via-api")
     return RestAnswer(200, conference_resource(transaction, conference))
@@ -153,32 +154,16 @@ def update_participant(
 ) -> RestAnswer:
     """Mute, hold, coach, announce to, or change one participant."""
     _check_is_in_progress(transaction, conference)
-    coach_sid = form.get("CallSidToCoach") if form.has("CallSidToCoach") else None
-    coaching = form.optional_flag("Coaching")
-    coached = conference.participants.get(coach_sid or participant.coach_sid)
-    if coaching or coach_sid:
+    coached = conference.participants.get(form.get("CallSidToCoach") or participant.coach_sid)
+    if form.optional_flag("Coaching") or form.get("CallSidToCoach"):
         if coached is None or not coached.is_in or coached is participant:
             raise RestError(400, 16028, "Participant to be whispered is not present in the conference")
         if coached.is_held:
             raise RestError(400, 16027, "Participant to be whispered is on hold")
-    change = participant_updates.ParticipantChange(
-        muted=form.optional_flag("Muted"),
-        hold=form.optional_flag("Hold"),
-        hold_url=form.get("HoldUrl") if form.has("HoldUrl") else None,
-        hold_method=form.method("HoldMethod", "GET"),
-        coaching=coaching,
-        coach_sid=coach_sid,
-        end_on_exit=form.optional_flag("EndConferenceOnExit"),
-        beep_on_exit=form.optional_flag("BeepOnExit"),
-        wait_url=form.get("WaitUrl") if form.has("WaitUrl") else None,
-        wait_method=form.method("WaitMethod"),
-        announce_url=form.url("AnnounceUrl"),
-        announce_method=form.method("AnnounceMethod"),
-    )
-    participant_updates.update(transaction, conference, participant, change)
+    participant_updates.update(transaction, conference, participant, form)
     answer = resources.participant_resource(transaction.state, conference, participant)
-    if change.end_on_exit is not None:
-        answer["end_conference_on_exit"] = change.end_on_exit  # shown even if it had no effect
+    if form.has("EndConferenceOnExit"):
+        answer["end_conference_on_exit"] = form.flag("EndConferenceOnExit", default=False)  # even if it had no effect
     return RestAnswer(200, answer)
 
 

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from conferral.sandbox.model.formats import is_url
-from conferral.sandbox.model.inputs import Params
-from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.messages import Params, RestAnswer
 from conferral.sandbox.model.state import Subscription
 from conferral.sandbox.model.transaction import Transaction
 

@@ -4,11 +4,10 @@ import re
 
 from conferral.sandbox.model import recordings
 from conferral.sandbox.model.formats import CONFERENCE_SID
-from conferral.sandbox.model.inputs import RestRequest
-from conferral.sandbox.model.outputs import RestAnswer
+from conferral.sandbox.model.messages import RestAnswer, RestRequest
 from conferral.sandbox.model.rest import account_routes, call_routes, conference_routes, resources
 from conferral.sandbox.model.rest.form import NOT_MODELED, Form, RestError, error_answer, not_found
-from conferral.sandbox.model.state import Conference, Recording
+from conferral.sandbox.model.state import Conference
 from conferral.sandbox.model.transaction import Transaction
 
 _ACCOUNT_RECORDINGS = re.compile(r"^/Recordings(/(?P<key>[^/]+))?\.json$")
@@ -32,7 +31,7 @@ def _respond(transaction: Transaction, request: RestRequest) -> RestAnswer | Non
     if request.path == account_routes.ACCOUNT_PATH or request.path.startswith(account_routes.READ_ONLY_PATHS):
         return account_routes.respond(transaction.state, request) if request.method == "GET" else None
     if of_account := _ACCOUNT_RECORDINGS.match(request.path):
-        return _route_account_recording(transaction, request, of_account["key"] or "")
+        return _route_recordings(transaction, request, of_account["key"] or "")
     match = _PATH.match(request.path)
     if match is None:
         raise not_found(request.path, NOT_MODELED)
@@ -55,7 +54,7 @@ def _route_call(transaction: Transaction, request: RestRequest, sid: str, part: 
     if part == "Recordings":
         if not key and request.method == "POST":
             return call_routes.start_recording(transaction, call, form)
-        return _route_recording(transaction, request, key, call.sid)
+        return _route_recordings(transaction, request, key, call.sid)
     if part:
         raise not_found(request.path, NOT_MODELED)
     if request.method == "GET":
@@ -80,7 +79,7 @@ def _route_conference(
     if part == "Participants":
         return _route_participant(transaction, request, conference, key)
     if part == "Recordings":
-        return _route_recording(transaction, request, key, conference.sid)
+        return _route_recordings(transaction, request, key, conference.sid)
     if request.method == "GET":
         return RestAnswer(200, conference_routes.conference_resource(transaction, conference))
     return conference_routes.update(transaction, conference, form) if request.method == "POST" else None
@@ -102,47 +101,37 @@ def _route_participant(
     return None
 
 
-def _route_recording(transaction: Transaction, request: RestRequest, key: str, owner_sid: str) -> RestAnswer | None:
-    """Handle the recordings of a call or conference, or the one named `key`."""
-    recordings = transaction.state.recordings.values()
-    of_owner = [it for it in recordings if owner_sid in (it.call_sid, it.leg_sid, it.conference_sid)]
-    if not key:
-        return _list_recordings(transaction, request, of_owner)
-    if key == "Twilio.CURRENT":  # the newest unfinished one
-        found = next((it for it in reversed(of_owner) if it.ended_at_s is None), None)
-    else:
-        found = next((it for it in of_owner if it.sid == key), None)
-    if found is not None and request.method == "POST":
-        return call_routes.update_recording(transaction, found, Form(request.params))
-    return _get_or_delete(transaction, request, found)
-
-
-def _route_account_recording(transaction: Transaction, request: RestRequest, key: str) -> RestAnswer | None:
-    """Handle the account's recordings, of calls and conferences.
+def _route_recordings(
+    transaction: Transaction, request: RestRequest, key: str, owner_sid: str = ""
+) -> RestAnswer | None:
+    """Handle the recordings of a call or conference, by default all, or the one named `key`.
 
     Source: Twilio docs, Recordings resource: list by CallSid, ConferenceSid, and DateCreated; fetch; delete.
     """
-    every, form = transaction.state.recordings, Form(request.params)
-    if key:
-        return _get_or_delete(transaction, request, every.get(key))
+    state, form = transaction.state, Form(request.params)
     call_sid, conference_sid = form.get("CallSid"), form.get("ConferenceSid")
-    found = [it for it in every.values() if call_sid in ("", it.call_sid) and conference_sid in ("", it.conference_sid)]
-    return _list_recordings(transaction, request, found)
-
-
-def _get_or_delete(transaction: Transaction, request: RestRequest, found: Recording | None) -> RestAnswer | None:
+    known = [
+        it
+        for it in state.recordings.values()
+        if owner_sid in ("", it.call_sid, it.leg_sid, it.conference_sid)
+        and (owner_sid or (call_sid in ("", it.call_sid) and conference_sid in ("", it.conference_sid)))
+    ]
+    if not key:
+        if request.method != "GET":  # a recording is started under its call's path
+            return None
+        created = form.time_filter("DateCreated")
+        shown = [it for it in reversed(known) if created(it.started_at_s)]
+        return resources.list_page(state, request, "recordings", shown, resources.recording_resource)
+    is_current = owner_sid and key == "Twilio.CURRENT"  # the newest unfinished one
+    found = next((it for it in reversed(known) if it.sid == key or (is_current and it.ended_at_s is None)), None)
     if found is None:
         raise not_found(request.path)
-    if request.method == "DELETE":
-        recordings.delete(transaction, found)
-        return RestAnswer(204)
-    shown = resources.recording_resource(transaction.state, found)
-    return RestAnswer(200, shown) if request.method == "GET" else None
-
-
-def _list_recordings(transaction: Transaction, request: RestRequest, found: list[Recording]) -> RestAnswer | None:
-    if request.method != "GET":  # a recording is started under its call's path
-        return None
-    created = Form(request.params).time_filter("DateCreated")
-    shown = [it for it in reversed(found) if created(it.started_at_s)]
-    return resources.list_page(transaction.state, request, "recordings", shown, resources.recording_resource)
+    match request.method:
+        case "GET":
+            return RestAnswer(200, resources.recording_resource(state, found))
+        case "POST" if owner_sid:
+            return call_routes.update_recording(transaction, found, form)
+        case "DELETE":
+            recordings.delete(transaction, found)
+            return RestAnswer(204)
+    return None

@@ -1,18 +1,9 @@
-"""Inputs of the model, one frozen class each."""
+"""The model's inputs, and its outputs: what the sandbox must do."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal
 
 Params = tuple[tuple[str, str], ...]  #: Form parameters in sending order; a name may repeat.
-
-
-class Immutable:
-    """Base class of records that never change: copies of the model share them."""
-
-    __slots__ = ()
-
-    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +64,6 @@ class PhoneFallsSilent(PhoneInput):
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownCallback:
-    """A callback that this model would never send, such as an unknown event.
-
-    It goes to the resource's URL for events, whatever its subscription.
-    """
-
-    sid: str  #: Of a call (`CA`), a conference (`CF`), or a recording (`RE`).
-    event: str  #: StatusCallbackEvent, CallStatus, or RecordingStatus.
-    params: Params = ()  #: Added to or replacing the usual; a conference's `CallSid` adds that participant's.
-
-
-@dataclass(frozen=True, slots=True)
 class RestRequest:
     """An authenticated request to the REST API."""
 
@@ -121,4 +100,85 @@ PhoneEvent = (
     PhoneRings | PhoneAnswers | PhoneBusy | PhoneRejects | PhoneFails | PhoneHangsUp | PhonePresses
     | PhoneSpeaks | PhoneFallsSilent
 )  # fmt: skip
-Input = InboundCall | PhoneEvent | UnknownCallback | RestRequest | TwimlFetched | TwimlFailed | TimePassed
+Input = InboundCall | PhoneEvent | RestRequest | TwimlFetched | TwimlFailed | TimePassed
+
+CallbackKind = Literal["call", "conference", "recording"]
+FetchPurpose = Literal["program", "ignored", "whisper", "wait", "hold", "announce"]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """Fetch TwiML; its TwimlFetched or TwimlFailed has the same `fetch_id`."""
+
+    fetch_id: int
+    call_sid: str
+    url: str
+    method: str
+    params: Params
+    purpose: FetchPurpose
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRequest:
+    """Send a callback; the response doesn't matter."""
+
+    kind: CallbackKind
+    event: str  #: Twilio's name: `answered`, `participant-join`, `recording-completed`.
+    url: str
+    method: str
+    params: Params
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class RingPhone:
+    """Ring the phone at `to`; it responds with PhoneRings and so on."""
+
+    call_sid: str
+    from_: str
+    to: str
+    custom: Params = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AskForKeys:
+    """A `<Gather>` starts on this leg and waits for keys."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePhone:
+    """The leg has ended: the phone stops, and so does its script."""
+
+    call_sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class DebuggerEntry:
+    """An error or warning in Twilio's debugger, which alone shows it."""
+
+    code: int
+    message: str
+    call_sid: str = ""
+    url: str = ""
+
+
+Output = FetchRequest | CallbackRequest | RingPhone | AskForKeys | ReleasePhone | DebuggerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class RestAnswer:
+    """A response of the REST API; `body` is None for 204."""
+
+    status: int
+    body: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result of one input."""
+
+    outputs: tuple[Output, ...] = ()
+    rest: RestAnswer | None = None  #: To a RestRequest.
+    call_sid: str = ""  #: The new call's, for an InboundCall.
