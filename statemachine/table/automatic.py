@@ -7,24 +7,7 @@ from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine.reasons import EndReason
-from conferral.statemachine.table.row import (
-    ANY,
-    BLIND,
-    LIVE,
-    PARKED,
-    RECALL,
-    RETRIEVE,
-    SETTLED,
-    STAY,
-    B,
-    C,
-    E,
-    O,
-    Row,
-    S,
-    T,
-    V,
-)
+from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import ENDS, RETURNING
 
 #: Stages of an opening before the other party is dialed.

@@ -5,23 +5,7 @@ from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine import reasons
 from conferral.statemachine.states import WITHOUT_AGENT
-from conferral.statemachine.table.row import (
-    ANY,
-    CONSULT,
-    LIVE,
-    PARKED,
-    RINGING,
-    STAY,
-    B,
-    C,
-    E,
-    O,
-    Refuse,
-    Row,
-    S,
-    T,
-    V,
-)
+from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING, TOGETHER
 
 EVERY = tuple(command for command in on.COMMANDS if command is not on.Call)

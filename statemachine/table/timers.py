@@ -3,7 +3,7 @@
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine.table.row import ANY, LIVE, PARK, STAY, B, C, E, Row, S, T, V
+from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import TIMEOUTS
 
 BRIDGE_TIMERS = (on.RingOverdue, on.LeaveOverdue)

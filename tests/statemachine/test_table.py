@@ -221,7 +221,7 @@ def written_rows(path):
     """The rows in the tuples of a file of the table."""
     tuples = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Tuple)]
     calls = [node for one in tuples for node in one.elts if isinstance(node, ast.Call)]
-    return [call for call in calls if getattr(call.func, "id", "") in ("Row", "Refuse", "Until", "Limit")]
+    return [call for call in calls if getattr(call.func, "id", "") in ("Row", "Refuse", "Limit")]
 
 
 TABLE_FILES = sorted(path for path in (ROOT / "statemachine" / "table").glob("*.py") if written_rows(path))
