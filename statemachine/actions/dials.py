@@ -158,21 +158,16 @@ def _ring_due_ms(draft: Draft, party: Party) -> int:
 
 def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
     """Return the number that a party sees; its own might open its voicemail."""
-    number = _NUMBER_DIALED.fullmatch(to)
-    shown = (options.caller_id or _default_caller_id(draft), draft.session.called_number)
+    session, number = draft.session, _NUMBER_DIALED.fullmatch(to)
+    # Without a CallToken, Twilio decides: browsers and SIP phones see any number, phones only verified ones.
+    shows_customer = draft.policy.shows_customer_number and session.has_caller_id
+    default = session.customer.address if shows_customer else session.called_number
+    shown = (options.caller_id or default, session.called_number)
     return next((one for one in shown if number is None or one != f"+{number['digits']}"), "")
 
 
-def _default_caller_id(draft: Draft) -> str:
-    customer = draft.session.parties.get(CUSTOMER)
-    # Without a CallToken, Twilio decides: browsers and SIP phones see any number, phones only verified ones.
-    shows = draft.policy.shows_customer_number and draft.session.has_caller_id
-    return customer.address if shows and customer is not None else draft.session.called_number
-
-
 def _uses_customer_number(draft: Draft, party: Party) -> bool:
-    customer = draft.session.parties.get(CUSTOMER)
-    return bool(party.caller_id) and customer is not None and party.caller_id == customer.address
+    return bool(party.caller_id) and party.caller_id == draft.session.customer.address
 
 
 # ---- progress ----------------------------------------------------------------------------------------------------

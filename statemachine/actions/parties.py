@@ -80,8 +80,6 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
         was_put_out = not party.in_conference and party.left_reason == REMOVED_BY_END
         _note_first_to_leave(draft, name, REMOVED_BY_END if was_put_out else reason)
-    if not draft.session.parties.keys() >= {CUSTOMER, AGENT}:
-        return
     parent, child = draft.session.parent, draft.session.child
     if name == child.name and (draft.session.is_in_bridge or draft.state is State.CONVERTING):
         # The end of the `<Dial>` has set the timer.

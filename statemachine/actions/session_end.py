@@ -124,9 +124,7 @@ def end_by_child_reason(draft: Draft, _event: Event) -> None:
 
 def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
     """End the session: its caller is elsewhere, and stays there."""
-    session = draft.session
-    caller = AGENT if session.direction == OUTBOUND else CUSTOMER
-    draft.change_party(session.parties[caller], status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
+    draft.change_party(draft.session.parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
     end_session(draft, EndReason.MOVED)
 
 

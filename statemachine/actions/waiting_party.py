@@ -20,7 +20,7 @@ from conferral.statemachine.transfer import DialOptions
 def dial_expected_party(draft: Draft, _event: Event) -> None:
     """Dial the expected party: the waiting party has joined."""
     draft.change(first_to_leave="")
-    party = guards.expected_party(draft)
+    party = draft.session.child
     if party.dial_id and not party.is_leaving:
         return  # already ringing at the gate, or failed meanwhile
     if party.is_removed:
@@ -64,7 +64,7 @@ def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
 
 def end_no_one_reached(draft: Draft, _event: Event) -> None:
     """Tell the waiting party that no one was reached, then hang up."""
-    found, missing = not_none(guards.waiting_party(draft)), guards.expected_party(draft)
+    found, missing = not_none(guards.waiting_party(draft)), draft.session.child
     end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
 
 

@@ -6,7 +6,7 @@ from conferral.statemachine.guards.conference import agent_stays, confirmed_supe
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.pending_command import PendingCommand
 from conferral.statemachine.reasons import reported_reason
-from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
+from conferral.statemachine.session import END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
     Phase,
     RecordAction,
@@ -51,8 +51,7 @@ def names_unknown_party(draft: Draft, event: PartyCommand) -> bool:
 
 def names_customer(draft: Draft, event: PartyCommand) -> bool:
     """Whether the command names the customer."""
-    party = named_party(draft, event)
-    return party is not None and party.name == CUSTOMER
+    return named_party(draft, event) == draft.session.customer
 
 
 def names_target(draft: Draft, event: PartyCommand) -> bool:
@@ -151,9 +150,9 @@ def has_no_agent_to_coach(draft: Draft, command: Supervise | PendingCommand) -> 
 
 def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
     """Whether the agent is held: Twilio then refuses coaching (16027)."""
-    agent = draft.session.parties.get(AGENT)
+    agent = draft.session.agent
     # An agent who hears ringing on hold is taken off hold for the supervisor.
-    is_held = agent is not None and (agent.held or agent.desired_hold) and agent.wait_audio is not WaitAudio.RINGBACK
+    is_held = (agent.held or agent.desired_hold) and agent.wait_audio is not WaitAudio.RINGBACK
     return event.mode == SuperviseMode.WHISPER and is_held
 
 
@@ -356,8 +355,8 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
     session = draft.session
     if session.attributes.record != "customer" or session.phase is Phase.RINGING:
         return False
-    customer, recording = session.parties.get(CUSTOMER), session.recording
-    is_there = customer is not None and bool(customer.call_sid) and not (customer.is_gone or customer.is_leaving)
+    customer, recording = session.customer, session.recording
+    is_there = bool(customer.call_sid) and not (customer.is_gone or customer.is_leaving)
     if recording is None:
         return is_there
     is_open = recording.status == "" and not recording.pending_update

@@ -173,8 +173,7 @@ def confirmed_supervise_mode(session: Session, party: Party) -> str:
     """Return the confirmed supervise mode, a `SuperviseMode` or empty."""
     if not party.coaches:
         return SuperviseMode.MONITOR if party.muted else SuperviseMode.BARGE
-    agent = session.present_party(AGENT)
-    coaches_agent = agent is not None and party.coaches == agent.call_sid
+    coaches_agent = party.coaches == session.agent.call_sid and not session.agent.is_gone
     return SuperviseMode.WHISPER if coaches_agent and not party.muted else ""
 
 
@@ -196,8 +195,8 @@ def whispers_to_leaving_agent(session: Session, party: Party) -> bool:
 
 def agent_stays(session: Session) -> bool:
     """Whether the agent is in the conference, and not about to leave."""
-    agent = session.present_party(AGENT)
-    return agent is not None and agent.in_conference and not agent.is_leaving
+    agent = session.agent
+    return agent.in_conference and not (agent.is_leaving or agent.is_gone)
 
 
 def may_hang_up(session: Session, party: Party) -> bool:

@@ -121,12 +121,11 @@ def redirect_to_url_failed(draft: Draft, event: events.EffectOutcome) -> bool:
 
 def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused for good to hang up an agent who can stay."""
-    agent = draft.session.present_party(AGENT)
+    agent = draft.session.agent
     is_refused = event.kind == effects.HangUpCall.kind and event.party == AGENT and not event.gone
-    if agent is None or not is_refused or draft.session.phase not in _WITH_AGENT:
-        return False
     # A hangup requested since then has its own outcome.
-    return agent.is_leaving and agent.hang_up_has_outcome
+    stays = not agent.is_gone and agent.is_leaving and agent.hang_up_has_outcome
+    return is_refused and stays and draft.session.phase in _WITH_AGENT
 
 
 def missed_end_of_call(draft: Draft, event: events.EffectSucceeded) -> bool:

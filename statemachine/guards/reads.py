@@ -8,7 +8,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, LABEL, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, LABEL, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     CallStatus,
@@ -169,7 +169,7 @@ def shows_visitor_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
     The voice request was an earlier one, sent again while the call continues elsewhere.
     """
     session = draft.session
-    caller = session.parties[CUSTOMER if session.direction == INBOUND else AGENT]
+    caller = session.parent
     is_due = draft.now_ms - session.created_at_ms >= draft.policy.ring_timeout_ms
     if visit_number(session.id) == 1 or not is_due or event.status_of(caller.call_sid) in ("", *FINAL_CALL_STATUSES):
         return False
