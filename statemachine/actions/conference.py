@@ -105,8 +105,7 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
         verified_sequence=0,  # each conference numbers its own events
         awaits_conference_start=False,
     )
-    recording = draft.session.recording
-    if left and recording is not None and recording.of_conference:
+    if left and guards.recording_of(draft.session).of_conference:
         draft.change(recording=None)  # it ended with its conference; the next one has its own
     for party in draft.session.parties.values():
         draft.change_party(party, conference_sequence=-1)

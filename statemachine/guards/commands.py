@@ -4,7 +4,7 @@ from conferral.statemachine import events
 from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Record, RecordingChanged, Supervise
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.pending_command import PendingCommand, Recording
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.session import END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
@@ -285,12 +285,15 @@ def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
 _OVER = frozenset(RecordingStatus) - {RecordingStatus.IN_PROGRESS, RecordingStatus.PAUSED}
 
 
+def recording_of(session: Session) -> Recording:
+    """Return the newest recording; an empty one before the first."""
+    return session.recording or Recording()
+
+
 def is_recorded(session: Session) -> bool:
     """Whether a recording is running, paused, or about to start."""
-    recording = session.recording
-    if recording is None or recording.status in _OVER:
-        return False
-    return bool(recording.status or recording.pending_update)
+    recording = recording_of(session)
+    return recording.status not in _OVER and bool(recording.status or recording.pending_update)
 
 
 def is_recorded_already(draft: Draft, event: Record) -> bool:
@@ -300,8 +303,7 @@ def is_recorded_already(draft: Draft, event: Record) -> bool:
 
 def would_restart_recording(draft: Draft, event: Record) -> bool:
     """Whether `start` would restart the conference's own recording."""
-    recording = draft.session.recording
-    return event.action == RecordAction.START and recording is not None and recording.of_conference
+    return event.action == RecordAction.START and recording_of(draft.session).of_conference
 
 
 def is_not_recorded(draft: Draft, event: Record) -> bool:
@@ -311,28 +313,25 @@ def is_not_recorded(draft: Draft, event: Record) -> bool:
 
 def is_changing_recording(draft: Draft, _event: Record) -> bool:
     """Whether a recording request is still open."""
-    recording = draft.session.recording
-    return recording is not None and bool(recording.pending_update)
+    return bool(recording_of(draft.session).pending_update)
 
 
 def recording_is_as_requested(draft: Draft, event: Record) -> bool:
     """Whether the recording is already as the command requests."""
-    recording = draft.session.recording
-    is_paused = recording is not None and recording.status == RecordingStatus.PAUSED
+    is_paused = recording_of(draft.session).status == RecordingStatus.PAUSED
     return event.action == (RecordAction.PAUSE if is_paused else RecordAction.RESUME)
 
 
 def would_record_consult(draft: Draft, event: Record) -> bool:
     """Whether the command would resume the recording of a private consult."""
-    recording = draft.session.recording
-    records_conference = recording is not None and recording.of_conference and is_recorded(draft.session)
+    records_conference = recording_of(draft.session).of_conference and is_recorded(draft.session)
     return event.action == RecordAction.RESUME and records_conference and consult_is_private(draft)
 
 
 def is_paused_for_consult(draft: Draft, event: Record) -> bool:
     """Whether the command pauses a recording paused only for the consult."""
-    recording = draft.session.recording
-    paused = recording is not None and recording.is_paused_for_consult and recording.status == RecordingStatus.PAUSED
+    recording = recording_of(draft.session)
+    paused = recording.is_paused_for_consult and recording.status == RecordingStatus.PAUSED
     return event.action == RecordAction.PAUSE and paused
 
 
@@ -366,21 +365,19 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
 
 def should_resume_recording(draft: Draft, _event: Event) -> bool:
     """Whether the recording was paused for a consult now over or merged."""
-    recording = draft.session.recording
-    is_paused = recording is not None and recording.is_paused_for_consult and not recording.pending_update
+    recording = recording_of(draft.session)
+    is_paused = recording.is_paused_for_consult and not recording.pending_update
     return is_paused and not consult_is_private(draft)
 
 
 def consult_is_private(draft: Draft) -> bool:
     """Whether agent and target talk, or may talk, without the customer."""
-    if draft.session.phase is not Phase.CONSULT or draft.session.running_transfer is None:
-        return False
-    return draft.transfer.status is not TransferStatus.MERGED
+    transfer = draft.session.running_transfer if draft.session.phase is Phase.CONSULT else None
+    return transfer is not None and transfer.status is not TransferStatus.MERGED
 
 
 def consult_is_unrecorded(draft: Draft, _event: Event) -> bool:
     """Whether nothing records the consult."""
-    recording = draft.session.recording
-    if recording is None or not recording.of_conference or not is_recorded(draft.session):
-        return True
-    return recording.status == RecordingStatus.PAUSED and not recording.pending_update
+    recording = recording_of(draft.session)
+    is_paused = recording.status == RecordingStatus.PAUSED and not recording.pending_update
+    return is_paused or not recording.of_conference or not is_recorded(draft.session)
