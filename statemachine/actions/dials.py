@@ -4,10 +4,11 @@ import re
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.parties import note_call_ended, note_gone
+from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import (
@@ -125,17 +126,14 @@ def _redial(draft: Draft, party: Party, **changes: object) -> None:
     _change_attempt(draft, party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
-def _does_caller_wait(draft: Draft, party: Party) -> bool:
-    if party.name == AGENT:
-        return bool(draft.session.customer.call_sid)
-    return party.name == CUSTOMER or party.is_target
-
-
 def _place_dial(draft: Draft, party: Party) -> None:
     dialed: dict[str, Any] = {
         "party": party.name, "to": party.address, "timeout_s": party.ring_timeout_s, "caller_id": party.caller_id,
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
-        "is_urgent": _does_caller_wait(draft, party),
+        # A caller waits for it.
+        "is_urgent": party.is_target or party.name == CUSTOMER or (
+            party.name == AGENT and bool(draft.session.customer.call_sid)
+        ),
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
     }  # fmt: skip
     if party.is_gated:
@@ -213,22 +211,27 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
 
 
-def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
-    """Give up the dial: the call list lacks its call, or was not read."""
+def note_search_result(draft: Draft, event: events.EffectOutcome) -> None:
+    """Record the call that a search found; without one, give up the dial."""
     party = not_none(guards.searched_party(draft, event))
-    if party.is_connected:  # an agent who talks over the bridge
+    if isinstance(event, events.EffectSucceeded) and event.call_sid:
+        note_dial_placed(draft, event)
+    elif party.is_connected:  # an agent who talks over the bridge
         due_ms = draft.now_ms + draft.policy.reread_interval_ms
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
-        return
-    draft.change_party(party, dial_check_at_ms=0)
-    note_gone(draft, party.name, "unknown")
+    else:
+        draft.change_party(party, dial_check_at_ms=0)
+        note_gone(draft, party.name, "unknown")
 
 
 def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
     """Record the progress or the end of a party's call."""
     party = not_none(draft.session.subject_of(event))
     if event.is_final:
-        note_call_ended(draft, party, event)
+        draft.change_party(party, call_sid=event.call_sid)
+        # In a conference, the leave usually comes first, and does not say how long the call was.
+        reached_limit = draft.state is State.BRIDGED and event.reached_time_limit
+        note_gone(draft, party.name, EndReason.TIME_LIMIT if reached_limit else event.reported_status)
     elif event.status == CallStatus.IN_PROGRESS:
         if draft.session.is_in_bridge and party == draft.session.child:
             note_talking(draft, event.call_sid)
@@ -410,20 +413,6 @@ def hang_up_party(draft: Draft, party: Party) -> None:
             note_gone(draft, party.name, "cancelled")
     elif party.dial_check == "refused" and not party.call_sid:
         note_gone(draft, party.name, "cancelled")  # Twilio did not dial
-
-
-def mark_unknown_dials(draft: Draft) -> None:
-    """Mark dials whose calls Redis may have lost in a rollback."""
-    for party in draft.session.parties.values():
-        if guards.is_unknown_dial(party) and not party.is_gone and not party.dial_check:
-            draft.change_party(party, dial_check="rolled-back")
-
-
-def find_unknown_calls(draft: Draft) -> None:
-    """Search for calls that dials of an ended session may have placed."""
-    for party in draft.session.parties.values():
-        if guards.is_unknown_dial(party):
-            find_dialed_call(draft, party)
 
 
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from conferral.statemachine import events, guards, reasons
+from conferral.statemachine import events, guards
 from conferral.statemachine.events import Event
 from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.pending_command import PendingCommand
-from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, REMOVED_BY_END, EndReason, reported_reason
+from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, Phase, State, WaitAudio
@@ -54,14 +54,6 @@ def _change_commands(draft: Draft, commands: Iterable[PendingCommand]) -> None:
 # ---- departure of a party, and the events that change nothing ------------------------------------------------------
 
 
-def note_call_ended(draft: Draft, party: Party, event: events.CallProgressed) -> None:
-    """Record that a party's call is over, by its own callback."""
-    draft.change_party(party, call_sid=event.call_sid)
-    # In a conference, the leave usually comes first, and does not say how long the call was.
-    reached_limit = draft.state is State.BRIDGED and event.reached_time_limit
-    note_gone(draft, party.name, EndReason.TIME_LIMIT.value if reached_limit else event.reported_status)
-
-
 def note_gone(draft: Draft, name: str, reason: str) -> None:
     """Record that a party left, and which talking party left first."""
     party = draft.session.parties[name]
@@ -69,7 +61,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
         return
     if party.dial_id:
         reason = _leave_reason(party, reason)
-        _close_attempt(draft, party, reason)
+        close_attempt(draft, party, reason)
     draft.change_party(
         party, status=PartyStatus.LEFT, in_conference=False, waits_for_start=False, held=False, left_reason=reason
     )
@@ -156,22 +148,6 @@ def keep_agent(draft: Draft, event: events.EffectFailed) -> None:
         draft.change(first_to_leave="")
 
 
-def mark_released(draft: Draft, party: Party) -> None:
-    """Record that a party is released with the end of the session."""
-    _close_attempt(draft, party, "cancelled")
-    if reasons.is_of_another_app(draft.session, party):
-        draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=NOT_OURS)
-        return
-    draft.change_party(
-        party,
-        status=PartyStatus.LEFT,
-        in_conference=False,
-        held=False,
-        left_reason="released",
-        hang_up_requested=bool(party.call_sid),
-    )
-
-
 def _leave_reason(party: Party, reason: str) -> str:
     was_removed = party.is_removed and party.status is not PartyStatus.CONNECTED  # while it rang, or in the gate
     if reason not in FINAL_CALL_STATUSES:
@@ -185,7 +161,8 @@ def _leave_reason(party: Party, reason: str) -> str:
     return reason if reason in known else "failed"
 
 
-def _close_attempt(draft: Draft, party: Party, reason: str) -> None:
+def close_attempt(draft: Draft, party: Party, reason: str) -> None:
+    """Record in the running transfer how an attempt ended."""
     transfer = draft.session.running_transfer
     if transfer is None:
         return

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.dials import mark_unknown_dials
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import Event
 from conferral.statemachine.session import Party
@@ -72,7 +71,9 @@ def check_session(draft: Draft, event: events.AccountSwept) -> None:
     if party is not None and party.is_gone:
         return  # the callback of the call's end was only late
     if guards.concerns_whole_session(event):
-        mark_unknown_dials(draft)
+        for one in draft.session.parties.values():
+            if guards.is_unknown_dial(one) and not one.is_gone and not one.dial_check:
+                draft.change_party(one, dial_check="rolled-back")
         # Redis may have lost the stage's event, so the read comes first.
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:

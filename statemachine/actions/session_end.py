@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import apply_presence
-from conferral.statemachine.actions.dials import find_dialed_call, find_unknown_calls
-from conferral.statemachine.actions.parties import fail_commands, mark_released, note_gone
+from conferral.statemachine.actions.dials import find_dialed_call
+from conferral.statemachine.actions.parties import close_attempt, fail_commands, note_gone
 from conferral.statemachine.actions.reports import conclude_session, report_call
 from conferral.statemachine.actions.transfer import note_transfer_failed
 from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
@@ -244,11 +244,15 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         if bridge_is_over and party.call_sid and not is_moved:
             draft.change_party(party, status=PartyStatus.LEFT, left_reason="released")
             continue
-        if party.call_sid and not is_of_another_app(session, party):
+        is_released = not is_of_another_app(session, party)
+        if party.call_sid and is_released:
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
+            draft.change_party(party, hang_up_requested=True)
         elif guards.may_have_called(party):
             find_dialed_call(draft, party)
-        mark_released(draft, party)
+        close_attempt(draft, party, "cancelled")
+        left_reason = "released" if is_released else NOT_OURS
+        draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=left_reason)
     draft.reason = end_reason = reason.value
     report_call(draft, CommandStatus.FAILED, end_reason)
     fail_commands(draft, end_reason)
@@ -324,7 +328,9 @@ def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:
     elif event.conference_sid:
         end_live_conference(draft, event)
     else:
-        find_unknown_calls(draft)
+        for party in draft.session.parties.values():
+            if guards.is_unknown_dial(party):
+                find_dialed_call(draft, party)
 
 
 def end_live_conference(draft: Draft, event: events.AccountSwept | events.CallsRead) -> None:

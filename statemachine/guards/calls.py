@@ -1,6 +1,7 @@
 """Guards on the bridge, its conversion, and parties dialed by REST."""
 
 from conferral.statemachine import events
+from conferral.statemachine.effects import FindCall
 from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, EffectOutcome, Event
 from conferral.statemachine.reasons import CONTINUES_ELSEWHERE, NOT_OURS, is_beyond_bridge
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
@@ -192,21 +193,10 @@ def gate_accepted_call(draft: Draft, event: events.GateDecided) -> bool:
     return event.decision == events.GateDecision.ACCEPTED and party_of_dial(draft, event) is not None
 
 
-def is_find_call_result(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the event is the result of a search for a dial's call."""
-    return event.kind == "find_call" and searched_party(draft, event) is not None
-
-
-def call_was_not_found(draft: Draft, event: EffectOutcome) -> bool:
-    """Whether the search found no call, or failed."""
-    found = isinstance(event, events.EffectSucceeded) and event.call_sid
-    return is_find_call_result(draft, event) and not found
-
-
 def searched_party(draft: Draft, event: EffectOutcome) -> Party | None:
     """Return the party whose call was searched for; None if not needed now."""
-    party = draft.session.parties.get(event.party)
-    return party if party is not None and not party.is_gone and party.dial_check and not party.call_sid else None
+    party = draft.session.present_party(event.party) if event.kind == FindCall.kind else None
+    return party if party is not None and party.dial_check and not party.call_sid else None
 
 
 # ---- guards on a running conversion --------------------------------------------------------------------------------

@@ -3,11 +3,7 @@
 from collections.abc import Callable
 
 from conferral.statemachine import effects, events
-from conferral.statemachine.effects import SayAndHangUp
-from conferral.statemachine.guards.calls import (
-    outbound_is_still_bridged,
-    party_of_dial,
-)
+from conferral.statemachine.guards.calls import outbound_is_still_bridged, party_of_dial
 from conferral.statemachine.reasons import (
     CONTINUES_ELSEWHERE,
     guests_may_remain,
@@ -19,7 +15,6 @@ from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import Phase
 from conferral.statemachine.step import Draft
 
-_DIALS = frozenset({effects.CreateParticipant.kind, effects.CreateCall.kind})
 #: Phases in which the customer talks to the agent, or will again. In others, the agent is hung up again.
 _WITH_AGENT = frozenset({Phase.NONE, Phase.WARM, Phase.CONSULT})
 #: Twilio did not accept the request; the executor retries it.
@@ -38,23 +33,18 @@ def is_result_of(*kinds: type[effects.Effect]) -> Callable[[Draft, events.Effect
     return is_result
 
 
-def is_dial_result(draft: Draft, event: events.EffectOutcome) -> bool:
-    """Whether this is the outcome of a dial whose party is still expected."""
-    return event.kind in _DIALS and party_of_dial(draft, event) is not None
-
-
 def unwanted_call_was_found(draft: Draft, event: events.EffectSucceeded) -> bool:
     """Whether a call was placed or found whose dial was given up or repeated."""
-    is_search = event.kind == effects.FindCall.kind
-    if not event.call_sid or event.call_sid in draft.session.former_calls or not (is_search or event.kind in _DIALS):
-        return False
+    if not event.call_sid or event.call_sid in draft.session.former_calls:
+        return False  # no dial or search, or known
     party = draft.session.subject_of(event)
+    is_search = event.kind == effects.FindCall.kind
     return party is None or (is_search and party.is_gone and not party.hang_up_requested)
 
 
 def caller_id_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     """Whether Twilio refused a dial that may work with Conferral's number."""
-    party = party_of_dial(draft, event) if event.kind in _DIALS else None
+    party = party_of_dial(draft, event)
     is_refusal = 400 <= event.http_status < 500 and event.http_status != _TOO_MANY_REQUESTS
     if party is None or not party.caller_id or party.caller_id_refused:
         return False
@@ -199,4 +189,4 @@ def is_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> bool:
 
 def leaves_guests_behind(draft: Draft, event: events.EffectSucceeded) -> bool:
     """Whether guests may remain after the customer left for the sentence."""
-    return event.kind == SayAndHangUp.kind and guests_may_remain(draft.session)
+    return event.kind == effects.SayAndHangUp.kind and guests_may_remain(draft.session)

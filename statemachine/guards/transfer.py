@@ -6,7 +6,7 @@ from conferral.statemachine.guards.calls import is_connected, transfer_awaits_co
 from conferral.statemachine.guards.commands import named_party
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.waiting_party import park_timeout_ends_session, party_on_hold, present_parties
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
 from conferral.statemachine.states import WITHOUT_AGENT, Phase, State, TransferMode, TransferStage, TransferStatus
 from conferral.statemachine.step import Draft
 
@@ -29,15 +29,10 @@ def no_target_remains(draft: Draft, _event: Event) -> bool:
 
 def others_are_present(draft: Draft) -> bool:
     """Whether the customer is with added parties who can stay."""
-    return bool(_others(draft.session))
-
-
-def _others(session: Session) -> list[Party]:
-    if not session.is_group:
-        return []
+    session = draft.session
     own = {CUSTOMER, AGENT, *(target.name for target in session.targets)}
     others = (one for one in present_parties(session) if one.name not in own and not one.is_leaving)
-    return [one for one in others if one.answered or not one.dial_id]
+    return session.is_group and any(one.answered or not one.dial_id for one in others)
 
 
 def dialed_parties(draft: Draft) -> tuple[Party, ...]:

@@ -15,15 +15,14 @@ ANY_RESULT = (on.EffectSucceeded, on.EffectFailed, on.EffectUnknown)
 EFFECT_RESULTS: tuple[Row, ...] = (
     #   in                 phaseevent               when                                                                to         do
     # Dials: CreateParticipant, CreateCall, and FindCall, which searches for the call of a dial
-    Row(B|C|T,             ANY, ANY_RESULT,         when.call_was_not_found,                                            STAY,      do.note_call_not_found),
+    Row(B|C|T,             ANY, ANY_RESULT,         when.searched_party,                                                STAY,      do.note_search_result),
     Row(O.DIALING,         ANY, on.EffectFailed,    when.dial_shows_conference_over,                                    STAY,      do.await_rejoin),
     Row(C|T,               ANY, on.EffectFailed,    when.is_dial_before_start,                                          STAY,      do.redial_at_gate),
     Row(T,                 ANY, on.EffectFailed,    when.is_dial_into_ended_conference,                                 STAY,      do.read_before_giving_up_dial),
     Row(B|C|T,             ANY, on.EffectFailed,    when.caller_id_was_refused,                                         STAY,      do.redial_with_business_number),
-    Row(B|C|T,             ANY, on.EffectFailed,    when.is_dial_result,                                                STAY,      do.note_dial_failed),
-    Row(B|C|T,             ANY, on.EffectUnknown,   when.is_dial_result,                                                STAY,      do.note_dial_unknown),
-    Row(B|C|T,             ANY, on.EffectSucceeded, when.is_find_call_result,                                           STAY,      do.note_dial_placed),
-    Row(B|C|T,             ANY, on.EffectSucceeded, when.is_dial_result,                                                STAY,      do.note_dial_placed),
+    Row(B|C|T,             ANY, on.EffectFailed,    when.party_of_dial,                                                 STAY,      do.note_dial_failed),
+    Row(B|C|T,             ANY, on.EffectUnknown,   when.party_of_dial,                                                 STAY,      do.note_dial_unknown),
+    Row(B|C|T,             ANY, on.EffectSucceeded, when.party_of_dial,                                                 STAY,      do.note_dial_placed),
     Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY,      do.hang_up_late_dial),
 
     # RedirectCall: a leg is moved into the conference
