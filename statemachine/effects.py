@@ -4,7 +4,7 @@ import hashlib
 from enum import StrEnum
 from typing import ClassVar
 
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.record import BaseRecord, Hidden, snake_case
 
 

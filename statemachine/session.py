@@ -6,14 +6,19 @@ from enum import StrEnum
 
 from msgspec import field
 
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantSeen
-from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.parts import (
+    DEFAULT_ATTRIBUTES,
+    ConferenceAttributes,
+    DialOptions,
+    PendingCommand,
+    Recording,
+    TransferState,
+)
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
-from conferral.statemachine.transfer import DialOptions, TransferState
 
 #: The two parties of a bridged call, as commands and keys name them.
 CUSTOMER = "customer"

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event, TimerExpired
+from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
-from conferral.statemachine.transfer import Attempt, TransferState
 
 _T = TypeVar("_T")
 

@@ -18,10 +18,10 @@ from conferral.statemachine.actions.parties import (
 )
 from conferral.statemachine.actions.reads import read_later
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
 from conferral.statemachine.states import (

@@ -8,6 +8,7 @@ from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
+from conferral.statemachine.parts import Attempt, DialOptions
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
@@ -21,7 +22,6 @@ from conferral.statemachine.states import (
     TransferStatus,
 )
 from conferral.statemachine.step import CommandStatus, Draft, not_none
-from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: A destination that is a number, or a SIP address whose user part is one.
 _NUMBER_DIALED = re.compile(r"(?:\+|sip:(?:\+|%2[Bb])?)(?P<digits>[0-9]{7,15})(?:@.*)?")

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Sequence
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import note_conference
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
-from conferral.statemachine.actions.parties import number_former_party, retire_targets
+from conferral.statemachine.actions.parties import next_name, number_former_party, retire_targets
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
-from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.parts import TransferState
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import (
     AGENT,
@@ -31,7 +31,6 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.statemachine.step import Draft
-from conferral.statemachine.transfer import TransferState
 
 
 def open_found_session(draft: Draft, event: ConferenceFound) -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
+from conferral.statemachine.parts import TransferState
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, Draft, OutcomeRecord
-from conferral.statemachine.transfer import TransferState
 
 
 def report_done(draft: Draft, event: Convert) -> None:

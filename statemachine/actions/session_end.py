@@ -5,12 +5,11 @@ from collections.abc import Callable
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call
-from conferral.statemachine.actions.parties import close_attempt, fail_commands, note_gone
+from conferral.statemachine.actions.parties import close_attempt, fail_commands, next_name, note_gone
 from conferral.statemachine.actions.reports import conclude_session, report_call
 from conferral.statemachine.actions.transfer import note_transfer_failed
 from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
-from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.reasons import (
     MOVED_OUT,
     NOT_OURS,

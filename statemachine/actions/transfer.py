@@ -9,7 +9,7 @@ from conferral.statemachine.actions.dials import (
     next_label,
 )
 from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
-from conferral.statemachine.actions.parties import number_former_party, retire_targets
+from conferral.statemachine.actions.parties import next_name, number_former_party, retire_targets
 from conferral.statemachine.actions.reports import (
     begin_step,
     conclude_transfer,
@@ -20,13 +20,12 @@ from conferral.statemachine.actions.reports import (
 )
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.events import Event
-from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.parts import DialOptions, TransferState
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
-from conferral.statemachine.transfer import DialOptions, TransferState
 
 
 def swap(draft: Draft, event: events.Swap) -> None:

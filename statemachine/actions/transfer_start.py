@@ -5,12 +5,12 @@ from conferral.statemachine.actions import conference, dials
 from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
-from conferral.statemachine.actions.parties import fail_queued_commands, note_gone, retire_targets
+from conferral.statemachine.actions.parties import fail_queued_commands, next_name, note_gone, retire_targets
 from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_until_known
 from conferral.statemachine.actions.recovery import add_unknown_participants
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.events import Event
-from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.parts import DialOptions, TransferState
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -22,7 +22,6 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.statemachine.step import CommandStatus, Draft, not_none
-from conferral.statemachine.transfer import DialOptions, TransferState
 
 #: Reads of a stage at the same interval; after that, it doubles: Twilio may have refused for good (count).
 _STEADY_READS = 5

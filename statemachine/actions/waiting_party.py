@@ -10,11 +10,11 @@ from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.actions.session_end import end_reason_of, end_session, end_with_sentence, reason_of_end
 from conferral.statemachine.effects import RedirectToUrl, Sentence
 from conferral.statemachine.events import DialEnded, Event, LoneOverdue, OpeningOverdue, StageOverdue
+from conferral.statemachine.parts import DialOptions
 from conferral.statemachine.reasons import MOVED_OUT, REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import CUSTOMER, Party
 from conferral.statemachine.states import Opening, PartyStatus, State, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
-from conferral.statemachine.transfer import DialOptions
 
 
 def dial_expected_party(draft: Draft, _event: Event) -> None:

@@ -4,7 +4,7 @@ from conferral.statemachine import events
 from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Record, RecordingChanged, Supervise
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
-from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.parts import PendingCommand, Recording
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.session import END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (

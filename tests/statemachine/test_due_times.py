@@ -2,7 +2,6 @@
 
 import pytest
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
     ConfirmOverdue,
@@ -13,6 +12,7 @@ from conferral.statemachine.events import (
     RingOverdue,
     StageOverdue,
 )
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering, recorded_conference
 from tests.statemachine.conference_scenarios import as_conference, called, parked, waiting

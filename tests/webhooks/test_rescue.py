@@ -8,7 +8,7 @@ from types import FunctionType
 
 import pytest
 
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import PendingCommand
 from conferral.telephony.callback_urls import parse_call, parse_session
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import verbs

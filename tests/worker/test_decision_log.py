@@ -8,10 +8,10 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.parts import Attempt
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
-from conferral.statemachine.transfer import Attempt
 from conferral.worker.consumer import decision_log
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.decision_log import log_decisions
