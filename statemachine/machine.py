@@ -5,7 +5,7 @@ holds wins, and its action changes the draft. A Step is built only if nothing ra
 row", "no guard held", and "ignored", so `step` checks ignored pairs before it tries rows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from transitions import Machine
@@ -20,7 +20,7 @@ from conferral.statemachine.guards.transfer import early_read_at_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import SUPERVISOR, Party, Session
+from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Opening, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED, TABLE
@@ -36,6 +36,9 @@ _OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: The event of automatic rows, which read the draft only.
 _ALWAYS = events.Automatic(session_id="")
+#: What changes about a party without a new fact: when to check its dial, and its open hangup.
+_NO_FACTS = ("dial_check_at_ms", "dial_read_at_ms", "dial_check", "hang_up_effect_id")
+_NO_SESSION = "no such session"
 #: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
 
@@ -72,7 +75,10 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     """
     now_ms = max(now_ms, session.updated_at_ms)
     if session.version == 0 and not _opens_session(session, event):
-        return _step_without_session(session, event)
+        is_command = isinstance(event, events.Command)
+        report = CommandReport(event.token, CommandStatus.REJECTED, _NO_SESSION)
+        outcome = Outcome.REFUSED if is_command else Outcome.UNEXPECTED
+        return Step(session, outcome, _NO_SESSION, reports=(report,) if is_command else ())
     if session.version and session.seen.contains(event.source, event.sequence, event.token):
         return _ignoring_step(session, event, Outcome.STALE, "duplicate, ignored")
     if isinstance(event, events.Command) and event.refused:
@@ -166,13 +172,6 @@ def _opens_session(session: Session, event: Event) -> bool:
     return isinstance(event, events.CallProgressed) and opens_session_by_callback(
         Draft(session, event, 0, DEFAULT_POLICY), event
     )
-
-
-def _step_without_session(session: Session, event: Event) -> Step:
-    if isinstance(event, events.Command):
-        report = CommandReport(event.command_id, CommandStatus.REJECTED, "no such session")
-        return Step(session, Outcome.REFUSED, "no such session", reports=(report,))
-    return Step(session, Outcome.UNEXPECTED, "no such session")
 
 
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
@@ -286,6 +285,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     # The party that left may be unknown to the session: a read that began earlier would still show it.
     reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
     is_news = reports_leaving or _has_new_facts(before, after)
+    changed_timers = {name for name, _ in after.timers.items() ^ before.timers.items()}
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     after = replace(
         after,
@@ -308,36 +308,21 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         outcome=draft.outcome,
         reason=draft.reason,
         effects=tuple(draft.effects),
-        timers=_timer_changes(before.timers, after.timers),
+        timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(changed_timers)),
         reports=tuple(draft.reports),
         outcome_records=tuple(draft.outcome_records),
         ended_lone_conference=draft.ended_lone_conference,
     )
 
 
-def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[TimerChange, ...]:
-    if after is before:
-        return ()
-    changed = {name for name, _ in after.items() ^ before.items()}
-    return tuple([TimerChange(name, after.get(name)) for name in sorted(changed)])
-
-
 def _has_new_facts(before: Session, after: Session) -> bool:
     """Whether the facts changed, which outdates a read that began before."""
     if after.open_redirects != before.open_redirects or len(after.parties) != len(before.parties):
         return True
-    return any(_facts_differ(before.parties.get(name), party) for name, party in after.parties.items())
-
-
-def _facts_differ(before: Party | None, after: Party) -> bool:
-    if before is None or after is before:
-        return before is None
-    # When to check its dial, and its open hangup, are no facts.
-    rest = replace(
-        after,
-        dial_check_at_ms=before.dial_check_at_ms,
-        dial_read_at_ms=before.dial_read_at_ms,
-        dial_check=before.dial_check,
-        hang_up_effect_id=before.hang_up_effect_id,
-    )
-    return rest != before
+    for name, party in after.parties.items():
+        known = before.parties.get(name)
+        if known is None:
+            return True
+        if party is not known and replace(party, **{field: getattr(known, field) for field in _NO_FACTS}) != known:
+            return True
+    return False

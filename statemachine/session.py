@@ -174,11 +174,6 @@ class Party(BaseRecord, frozen=True):
         return self.answered and self.in_conference and not self.is_gone
 
     @property
-    def joins_at_once(self) -> bool:
-        """Whether a dialed party answered, and no gate holds it back."""
-        return self.answered and (self.has_passed_gate or not self.is_gated)
-
-    @property
     def is_target(self) -> bool:
         """Whether the party is a target of a transfer, by its name."""
         return self.name == TARGET or self.name.startswith(f"{TARGET}-")

@@ -269,14 +269,10 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
     draft.change(open_redirects=(*draft.session.open_redirects, effect_id))
 
 
-def note_redirected(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record that Twilio accepted the redirect: the leg is on its way."""
-    note_redirect_ended(draft, event)
-    draft.change(moved_at_ms=draft.now_ms)
-
-
 def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record that a redirect has its outcome."""
+    """Record that a redirect has its outcome; if it worked, the leg is moving."""
+    if isinstance(event, events.EffectSucceeded):
+        draft.change(moved_at_ms=draft.now_ms)
     draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
     # The outcome does not say when it moved a party for a repair: now, at the latest.
     for party in draft.session.parties.values():
@@ -286,14 +282,14 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
 
 def return_to_bridge(draft: Draft, event: events.EffectFailed) -> None:
     """Return to the bridge: Twilio refused to move the child's leg."""
-    _return_to_bridge(draft, event.reason_text)
+    restore_bridge(draft, event.reason_text)
     if draft.session.child.is_gone:
         await_parent_of_bridge(draft)
 
 
 def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
     """Return to the bridge: no one was moved in time. Read Twilio once more."""
-    _return_to_bridge(draft, "Twilio did not move the parties in time")
+    restore_bridge(draft, "Twilio did not move the parties in time")
     draft.change(moved_at_ms=draft.now_ms)  # the child may have been moved all the same
     draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
 
@@ -314,7 +310,8 @@ def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
-def _return_to_bridge(draft: Draft, reason: str) -> None:
+def restore_bridge(draft: Draft, reason: str) -> None:
+    """Take the parties as bridged again; what needed a conference has failed."""
     if draft.session.running_transfer is not None:
         fail_transfer(draft, reason)
         conclude_transfer(draft, "failed")

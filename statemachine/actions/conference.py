@@ -224,7 +224,9 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         # The call's own end, which came first, gives the better reason.
         reason = party.left_reason if party.is_gone else event.left_reason
         draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
-        if _may_have_refused(party, event):
+        failed = event.left_reason == "participant_add_failed"
+        is_busy = failed and event.call_status == CallStatus.BUSY
+        if is_busy and party.dial_id and not (party.answered or party.is_leaving):
             # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
             due_ms = draft.now_ms + draft.policy.leave_check_ms
             draft.change_party(party, dial_check_at_ms=due_ms)
@@ -234,9 +236,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         moved_away = is_outside_move and event.left_reason == "participant_updated_via_api"
         hung_up = event.hung_up and not guards.will_rejoin(draft, party, event)
         if hung_up or moved_away:
-            failed = event.left_reason == "participant_add_failed"  # then the call's status gives the reason
-            reason = event.call_status if failed else event.left_reason or event.call_status
-            note_gone(draft, party.name, reason)
+            note_gone(draft, party.name, event.call_status if failed else event.left_reason or event.call_status)
     else:
         draft.change_party(party, in_conference=False, has_rejoined=event.dial == "conference")
         if event.party_is_gone:
@@ -253,9 +253,3 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     transfer = session.running_transfer
     is_to_be_moved = transfer is not None and transfer.stage is TransferStage.MOVING_CUSTOMER and party.name == CUSTOMER
     return was_moved or is_to_be_moved or bool(session.open_redirects)
-
-
-def _may_have_refused(party: Party, event: events.ParticipantLeft) -> bool:
-    # Twilio reports a refusal as `busy`, too.
-    failed_as_busy = event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY
-    return failed_as_busy and bool(party.dial_id) and not (party.answered or party.is_leaving)

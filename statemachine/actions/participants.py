@@ -148,17 +148,12 @@ def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:
     """Read Twilio because a callback is missing, until settled."""
     reads = draft.session.confirmation_reads + 1
     draft.change(confirmation_reads=reads)
-    if reads > _END_ON_EXIT_READS_MAX:
-        _cancel_end_on_exit(draft)
-    read_calls(draft, event)
-    draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_interval_ms)
-
-
-def _cancel_end_on_exit(draft: Draft) -> None:
-    for party in draft.session.parties.values():
+    for party in draft.session.parties.values() if reads > _END_ON_EXIT_READS_MAX else ():
         is_due = party.pending_update in ("", ParticipantUpdate.SET_END_ON_EXIT)
         if is_due and party.desired_end_on_exit and not party.end_on_exit:
             draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
+    read_calls(draft, event)
+    draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_interval_ms)
 
 
 def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:

@@ -28,21 +28,23 @@ def accept_command(draft: Draft, event: events.Command, **fields: Any) -> Pendin
     """Accept a command and keep it until it has an outcome."""
     command = PendingCommand(event.command_id, event.name, **fields)
     draft.report(event.command_id, CommandStatus.ACCEPTED)
-    _change_commands(draft, [*draft.session.pending_commands, command])
+    draft.change(pending_commands=(*draft.session.pending_commands, command))
     return command
 
 
 def change_command(draft: Draft, command: PendingCommand, **changes: Any) -> PendingCommand:
     """Change fields of a pending command."""
     after = replace(command, **changes)
-    _change_commands(draft, [after if one is command else one for one in draft.session.pending_commands])
+    commands = tuple(after if one is command else one for one in draft.session.pending_commands)
+    draft.change(pending_commands=commands)
     return after
 
 
 def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus, reason: str = "") -> None:
     """Report the outcome of a command and remove it."""
     draft.report(command.command_id, status, reason)
-    _change_commands(draft, [one for one in draft.session.pending_commands if one.command_id != command.command_id])
+    rest = tuple(one for one in draft.session.pending_commands if one.command_id != command.command_id)
+    draft.change(pending_commands=rest)
 
 
 def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
@@ -55,10 +57,6 @@ def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] |
 def fail_queued_commands(draft: Draft, reason: str) -> None:
     """Fail the queued commands: the conference was never formed."""
     fail_commands(draft, reason, only=[command for command in draft.session.pending_commands if command.is_queued])
-
-
-def _change_commands(draft: Draft, commands: Iterable[PendingCommand]) -> None:
-    draft.change(pending_commands=tuple(commands))
 
 
 # ---- departure of a party, and the events that change nothing ------------------------------------------------------

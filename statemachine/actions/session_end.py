@@ -88,7 +88,7 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     seen, session = guards.child_in_read(draft, event), draft.session
     if seen is not None and not session.child.call_sid:
         draft.change_party(session.child, call_sid=seen.call_sid)
-    if guards.shows_parent_ended(draft, event):
+    if guards.shows_ended(draft, event, session.parent):
         note_gone(draft, session.parent.name, event.status_of(session.parent.call_sid))
     child = draft.session.child
     if session.dial_call_status and draft.state is State.BRIDGED:  # the `<Dial>` ended before its parent's call
@@ -236,7 +236,11 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     )
     for party in session.parties.values():
         if party.is_gone:
-            if guards.is_being_searched(party, draft.now_ms):
+            if (
+                guards.is_unknown_dial(party)
+                and party.dial_check == "searched"
+                and draft.now_ms < party.dial_check_at_ms
+            ):
                 find_dialed_call(draft, party)  # effects emitted before the end are dropped
             continue
         is_moved = party.in_conference or may_be_moved_by_us(session, party, draft.now_ms)

@@ -154,7 +154,7 @@ def note_target_left(draft: Draft, event: Event) -> None:
     """Record that the target joined and hung up; return to agent and customer."""
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="target-left")
     report_step(draft, CommandStatus.FAILED, "target-left")
-    unhold_customer(draft, event)
+    unhold_all(draft, event)
 
 
 #: Failure reasons by the stage that Twilio did not confirm.
@@ -168,14 +168,7 @@ _UNCONFIRMED = {
 def fail_and_return(draft: Draft, event: Event) -> None:
     """Return to agent and customer: no target was reached, or none dialed."""
     fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage) or unreached_reason(draft))
-    unhold_customer(draft, event)
-
-
-def unhold_customer(draft: Draft, event: Event) -> None:
-    """Unhold the customer, and anyone else on hold."""
     unhold_all(draft, event)
-    if events.ConfirmOverdue.timer not in draft.session.timers:
-        draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
 
 
 def note_unreached(draft: Draft, event: Event) -> None:

@@ -2,13 +2,12 @@
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import conference, dials
-from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
+from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg, restore_bridge
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import fail_queued_commands, next_name, note_gone, retire_targets
 from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_until_known
 from conferral.statemachine.actions.recovery import add_unknown_participants
-from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import DialOptions, TransferState
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
@@ -140,12 +139,6 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
             draft.change_party(target, dial_read_at_ms=read_at_ms)
 
 
-def continue_without_agent(draft: Draft, event: Event) -> None:
-    """Continue without the agent, who left during the conversion."""
-    continue_alone(draft, event)
-    fail_queued_commands(draft, "agent-left")
-
-
 def note_agent_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read shows that only the agent's call is over."""
     conference.apply_presence(draft, event)
@@ -228,7 +221,9 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
             reads |= await_dial_read(draft, party)
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
-            note_gone(draft, party.name, _overdue_reason(party))
+            has_failed = party.answered or party.dial_check == "refused"  # it never joined, or Twilio did not dial
+            reason = CallStatus.NO_ANSWER if party.call_sid else "unknown"
+            note_gone(draft, party.name, "failed" if has_failed else reason)
             draft.change_party(party, is_leaving=True, hang_up_requested=False)
             if party.call_sid:  # otherwise, it is hung up if it shows up
                 dials.hang_up(draft, draft.session.parties[party.name])
@@ -256,12 +251,6 @@ def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None
     read_calls(draft, event)
 
 
-def _overdue_reason(party: Party) -> str:
-    if party.answered or party.dial_check == "refused":
-        return "failed"  # answered but never joined, or Twilio did not dial
-    return CallStatus.NO_ANSWER if party.call_sid else "unknown"
-
-
 def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) -> None:
     """Continue in a new conference: the agent's leaving ended the old one."""
     leave_conference(draft, event)
@@ -280,6 +269,7 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     draft.cancel_timers(
         events.ConvertOverdue, events.RepairOverdue, events.LeaveOverdue, events.RingOverdue, events.LoneOverdue
     )
+    fail_queued_commands(draft, "agent-left")
 
 
 # ---- overdue stages ----------------------------------------------------------------------------------------------
@@ -332,7 +322,6 @@ def return_to_bridge_unmoved(draft: Draft, event: events.EffectFailed | events.C
     draft.change_party(draft.session.customer, wait_audio=WaitAudio.NONE)
     draft.change_party(draft.session.agent, is_leaving=False, hang_up_requested=False)
     reason = event.reason_text if isinstance(event, events.EffectFailed) else events.EffectUnknown.reason_text
-    fail_transfer(draft, reason)
-    conclude_transfer(draft, "failed")
-    moved_at_ms = 0 if isinstance(event, events.EffectFailed) else draft.now_ms  # the first redirect may have worked
-    draft.change(phase=Phase.CONNECTED, open_redirects=(), moved_at_ms=moved_at_ms)
+    restore_bridge(draft, reason)
+    # The first redirect may have worked.
+    draft.change(moved_at_ms=0 if isinstance(event, events.EffectFailed) else draft.now_ms)

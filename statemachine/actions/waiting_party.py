@@ -77,12 +77,8 @@ def read_waiting_party(draft: Draft, event: OpeningOverdue) -> None:
     draft.set_timer(OpeningOverdue, draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms)
 
 
-def redirect_waiting_party(draft: Draft, _event: Event) -> None:
+def redirect_waiting_party(draft: Draft, _event: Event, left_conference: str = "") -> None:
     """Redirect the waiting party, once: the call is live but not joined."""
-    _redirect(draft, left_conference="")
-
-
-def _redirect(draft: Draft, left_conference: str) -> None:
     found = not_none(guards.waiting_party(draft))
     draft.change(repair_attempted=True)
     redirect_leg(draft, found, found.wait_audio, left_conference)
@@ -95,7 +91,7 @@ def move_to_new_conference(draft: Draft, event: Event) -> None:
     # Twilio can't hold anyone in a conference that has not started.
     left_conference = draft.session.conference_sid
     await_rejoin(draft, event)
-    _redirect(draft, left_conference)
+    redirect_waiting_party(draft, event, left_conference)
 
 
 def await_rejoin(draft: Draft, event: Event) -> None:

@@ -147,11 +147,6 @@ def may_have_called(party: Party) -> bool:
     return is_unknown_dial(party) and party.dial_check in _UNKNOWN
 
 
-def is_being_searched(party: Party, now_ms: int) -> bool:
-    """Whether the search for a party's dial may have no result yet."""
-    return is_unknown_dial(party) and party.dial_check == "searched" and now_ms < party.dial_check_at_ms
-
-
 def finds_call_of_another_app(draft: Draft, event: events.AccountSwept) -> bool:
     """Whether the live call is a guest's, which another app placed."""
     party = draft.session.subject_of(event)
@@ -164,11 +159,6 @@ def call_may_continue_elsewhere(draft: Draft, event: events.AccountSwept) -> boo
     if party is None:
         return False
     return party.left_reason in CONTINUES_ELSEWHERE or is_beyond_bridge(draft.session, party)
-
-
-def concerns_whole_session(event: events.AccountSwept) -> bool:
-    """Whether the event names no call or conference: Redis was rolled back."""
-    return not event.call_sid and not event.conference_sid
 
 
 def joined_before_redirected_away(draft: Draft, event: events.ParticipantJoined) -> bool:

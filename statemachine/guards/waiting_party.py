@@ -46,11 +46,6 @@ def _is_being_dialed(party: Party) -> bool:
     return bool(party.dial_id) and not (party.is_gone or party.is_leaving or was_in or party.is_supervisor)
 
 
-def dialed_party_joins(session: Session) -> bool:
-    """Whether a dialed party answered, and is about to join."""
-    return any(one.joins_at_once and _is_being_dialed(one) for one in session.parties.values())
-
-
 def waiting_party(draft: Draft) -> Party | None:
     """Return the party that waits alone on purpose; None if there is none.
 
@@ -112,8 +107,9 @@ def has_company(session: Session, party: Party) -> bool:
     """Whether a party has, or will soon have, someone to talk or listen to."""
     others = (one for one in present_parties(session) if one.name != party.name and not one.is_leaving)
     can_talk = any(not one.desired_hold and (one.answered or not one.dial_id) for one in others)
-    # The callback of a join may take seconds.
-    return can_talk or dialed_party_joins(session) or _hears_supervisor(session, party)
+    # Who answered, and is not held back by the gate, is about to join: that callback may take seconds.
+    answered = (one for one in session.parties.values() if one.answered and (one.has_passed_gate or not one.is_gated))
+    return can_talk or any(map(_is_being_dialed, answered)) or _hears_supervisor(session, party)
 
 
 def _only_one_to_talk(session: Session) -> Party | None:

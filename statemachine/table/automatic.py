@@ -19,7 +19,7 @@ AUTOMATIC: tuple[Row, ...] = (
 
     # The end of a bridge, a conversion, a conference, or a transfer.
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
-    Row(V,           ANY,      on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_without_agent),
+    Row(V,           ANY,      on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
     Row(B,           ANY,      on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
     Row(V,           ANY,      on.Automatic, when.conversion_is_over,           E,                      do.end_by_first_to_leave),
     Row(C,           ANY,      on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
@@ -55,7 +55,7 @@ AUTOMATIC: tuple[Row, ...] = (
     # The customer has no one to talk to, and no one is being dialed.
     Row(RETURNING,   ANY,      on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
     Row(T,           RETRIEVE, on.Automatic, when.no_one_retrieved,             C,                      do.return_to_park),
-    Row(T,           ANY,      on.Automatic, when.failed_with_others_present,   S.RETURNING_CUSTOMER,   (do.note_transfer_failed, do.unhold_customer)),
+    Row(T,           ANY,      on.Automatic, when.failed_with_others_present,   S.RETURNING_CUSTOMER,   (do.note_transfer_failed, do.unhold_all)),
     Row(T,           ANY,      on.Automatic, when.transfer_failed_for_good,     E,                      do.end_transfer_failed),
     Row(T,           RECALL,   on.Automatic, when.fallback_is_due,              S.WAITING_TO_RECALL,    do.note_unreached),
     Row(T,           ANY,      on.Automatic, when.recall_must_wait,             S.WAITING_TO_RECALL,    (do.note_unreached, do.begin_recall_pause)),

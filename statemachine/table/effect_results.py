@@ -26,7 +26,7 @@ EFFECT_RESULTS: tuple[Row, ...] = (
     Row(C|T,               ANY, on.EffectSucceeded, when.unwanted_call_was_found,                                       STAY,      do.hang_up_late_dial),
 
     # RedirectCall: a leg is moved into the conference
-    Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY,      do.note_redirected),
+    Row(V|C|T,             ANY, on.EffectSucceeded, when.is_result_of(effects.RedirectCall),                            STAY,      do.note_redirect_ended),
     Row(V,                 ANY, on.EffectFailed,    when.is_first_redirect,                                             B,         do.return_to_bridge),
     # No leg has moved: agent and customer still talk over the bridge.
     Row(S.MOVING_CUSTOMER, ANY, on.EffectFailed,    when.is_refused_move_from_bridge,                                   B,         do.return_to_bridge_unmoved),
@@ -90,7 +90,7 @@ READS: tuple[Row, ...] = (
     Row(V,    ANY,     on.CallsRead,       when.shows_bridge_over,                 E,                 do.end_by_read),
     Row(V,    ANY,     on.CallsRead,       when.leg_may_be_moving,                 STAY,              do.extend_convert_timer),
     Row(V,    ANY,     on.CallsRead,       when.leg_to_repair,                     STAY,              do.redirect_missing_leg),
-    Row(V,    ANY,     on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_without_agent)),
+    Row(V,    ANY,     on.CallsRead,       when.shows_only_customer_joined,        S.MOVING_CUSTOMER, (do.apply_presence, do.continue_alone)),
     Row(V,    ANY,     on.CallsRead,       when.shows_leg_still_missing,           E,                 do.end(EndReason.CONVERT_FAILED)),
     Row(V,    ANY,     on.CallsRead,       None,                                   STAY,              do.log_only),
 

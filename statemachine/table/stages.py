@@ -124,7 +124,7 @@ STAGES: tuple[Row | Limit, ...] = (
     Limit(S.UNHOLDING_CUSTOMER,      ANY,                           "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
 
     # The canceled target leaves; then Twilio confirms that the customer, back with the agent, is off hold.
-    Row(  S.CANCELLING,              ANY,             on.Automatic, when.targets_are_gone,          S.RETURNING_CUSTOMER, do.unhold_customer),
+    Row(  S.CANCELLING,              ANY,             on.Automatic, when.targets_are_gone,          S.RETURNING_CUSTOMER, do.unhold_all),
     Limit(S.CANCELLING,              ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
     Row(  S.RETURNING_CUSTOMER,      ANY,             on.Automatic, when.customer_is_unheld,        C,                    do.return_to_agent),
     Limit(S.RETURNING_CUSTOMER,      ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
