@@ -43,13 +43,8 @@ class SeenEvents(BaseRecord, frozen=True):
 
     def with_event(self, source: str, sequence: int | None, token: str) -> "SeenEvents":
         """Return a copy that contains this event."""
-        if sequence is not None and source:
-            return self._with_sequence(source, sequence)
-        if token:
-            return SeenEvents(self.windows, (*self.tokens, token)[-TOKENS_MAX:])
-        return self
-
-    def _with_sequence(self, source: str, sequence: int) -> "SeenEvents":
+        if sequence is None or not source:
+            return SeenEvents(self.windows, (*self.tokens, token)[-TOKENS_MAX:]) if token else self
         highest, stored_bits = self.windows.get(source, (sequence, b""))
         bits = int.from_bytes(stored_bits, "little")
         if sequence > highest:

@@ -191,6 +191,9 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
     if because is not None:
         return _ignoring_step(session, event, Outcome.STALE, because)
     draft = Draft(session, event, now_ms, policy)
+    if before.version == 0:
+        draft.change(created_at_ms=now_ms, conference_name=event.conference_name or session.id)
+        draft.set_timer(events.AgeOverdue, policy.age_max_ms)
     is_decided = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
     assert is_decided, (session.state, event.name)

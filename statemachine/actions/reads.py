@@ -5,7 +5,6 @@ from collections.abc import Callable
 from conferral.statemachine import events, guards
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import Event
-from conferral.statemachine.session import Party
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import Draft
 
@@ -45,14 +44,6 @@ def read_calls(draft: Draft, _event: Event) -> None:
         read_version=session.version + 1,
     )
     draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, reread_wanted=False, unread_calls=())
-
-
-def await_dial_read(draft: Draft, party: Party) -> bool:
-    """Wait for a read of an overdue dial; return whether to request one."""
-    is_awaited = party.dial_check == "reading" and read_is_open(draft)
-    due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
-    draft.change_party(party, dial_check="reading", dial_check_at_ms=due_ms)
-    return not is_awaited
 
 
 def check_session(draft: Draft, event: events.AccountSwept) -> None:

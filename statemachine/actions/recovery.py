@@ -41,14 +41,11 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
     """
     absent = {name: Party(name, "", status=PartyStatus.LEFT) for name in (CUSTOMER, AGENT)}
     draft.change(
-        created_at_ms=draft.now_ms,
-        conference_name=event.conference_name or draft.session.id,
         phase=Phase.NONE,
         parties=absent,
         conference_sid=event.conference_sid,
         moved_at_ms=draft.now_ms,
     )
-    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
     add_unknown_participants(draft, event)
     session = draft.session
     callers = {one.call_sid for one in event.participants if one.came_in}

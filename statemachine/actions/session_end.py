@@ -8,7 +8,7 @@ from conferral.statemachine.actions.dials import find_dialed_call
 from conferral.statemachine.actions.parties import close_attempt, fail_commands, next_name, note_gone
 from conferral.statemachine.actions.reports import conclude_session, report_call
 from conferral.statemachine.actions.transfer import note_transfer_failed
-from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
+from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import (
     MOVED_OUT,
@@ -30,7 +30,7 @@ from conferral.statemachine.states import (
     State,
     TransferMode,
 )
-from conferral.statemachine.step import CommandStatus, Draft, Outcome
+from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
 
 #: The final status of a call or `<Dial>`, as a word about the called party.
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
@@ -272,6 +272,45 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         timers={},
         end_effect_ids=tuple(effect.effect_id for effect in draft.effects) if draft.session.end_command_id else (),
     )
+
+
+def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
+    """End the session: the waiting party hung up, and no phone rings on."""
+    end_session(draft, reason_of_end(not_none(guards.waiting_party(draft))))
+
+
+def end_no_one_reached(draft: Draft, _event: Event) -> None:
+    """Tell the waiting party that no one was reached, then hang up."""
+    found, missing = not_none(guards.waiting_party(draft)), draft.session.child
+    end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
+
+
+def end_park_timeout(draft: Draft, _event: Event) -> None:
+    """Tell the customer that the parked call timed out, then hang up."""
+    end_with_sentence(draft, not_none(guards.waiting_party(draft)), Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)
+
+
+def end_lone_party(draft: Draft, _event: events.LoneOverdue) -> None:
+    """Hang up the lone party, which ends its billing."""
+    draft.ended_lone_conference = True
+    for party in draft.session.parties.values():
+        # No callback has reported it, but another app has moved the call, if it goes on.
+        if guards.may_be_back(party):
+            note_gone(draft, party.name, MOVED_OUT)
+    end_session(draft, reason_by_first_to_leave(draft))
+
+
+def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
+    """End the session: a party has left, and no one may be left alone."""
+    end_session(draft, reason_by_first_to_leave(draft))
+
+
+def redirect_to_after_url(draft: Draft, _event: events.LoneOverdue) -> None:
+    """Redirect the customer to the `after` URL: the others have left."""
+    customer = guards.present_parties(draft.session)[0]
+    draft.emit(RedirectToUrl, party=CUSTOMER, call_sid=customer.call_sid, url=draft.session.attributes.after_url)
+    draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
+    end_session(draft, EndReason.AGENT_LEFT, end_conference=False)
 
 
 def reason_by_first_to_leave(draft: Draft) -> EndReason:

@@ -6,7 +6,7 @@ from conferral.statemachine.actions.bridge import finish_conversion, redirect_le
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import fail_queued_commands, next_name, note_gone, retire_targets
-from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_until_known
+from conferral.statemachine.actions.reads import read_calls, read_is_open, read_until_known
 from conferral.statemachine.actions.recovery import add_unknown_participants
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import DialOptions, TransferState
@@ -218,7 +218,9 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
         elif party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
-            reads |= await_dial_read(draft, party)
+            reads |= not (party.dial_check == "reading" and read_is_open(draft))
+            due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
+            draft.change_party(party, dial_check="reading", dial_check_at_ms=due_ms)
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
             has_failed = party.answered or party.dial_check == "refused"  # it never joined, or Twilio did not dial

@@ -169,11 +169,6 @@ def shows_visitor_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
     return is_waiting and all(seen.call_sid != caller.call_sid for seen in event.participants)
 
 
-def shows_next_agent(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the next agent's phone rings, although no callback said so."""
-    return awaits_next_agent(draft, event) and next_agent_call(draft, event) is not None
-
-
 def awaits_next_agent(draft: Draft, event: events.CallsRead) -> bool:
     """Whether an agent was not reached, and the next is about to ring."""
     session = draft.session
@@ -182,7 +177,9 @@ def awaits_next_agent(draft: Draft, event: events.CallsRead) -> bool:
 
 
 def next_agent_call(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:
-    """Return a live, unknown call made by the bridge's `<Dial>`s."""
+    """Return the awaited next agent's call, live, though no callback said so."""
+    if not awaits_next_agent(draft, event):
+        return None
     known = (*draft.session.former_calls, draft.session.child.call_sid)
     children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in known)
     return next((call for call in children if call.status not in FINAL_CALL_STATUSES), None)
