@@ -38,16 +38,16 @@ _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallS
 _NOT_REACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED, "rejected"})
 #: Why a party that answered at the gate did not join.
 _GATE_FAILURES = frozenset({*events.GateDecision, CallStatus.FAILED})
-#: The gate's decision, as a word about the called party.
-_GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"}
+#: Why a call or a conference is ended: nothing of an ended session goes on.
+_AFTER_END = "the session has ended"
 
 
 def end_reason_of(party: Party, status: str) -> EndReason:
     """Return the end reason by the final status of the called party's call."""
     if party.left_reason == EndReason.TIME_LIMIT:
         return EndReason.TIME_LIMIT
-    word = _GATE_REJECTIONS.get(party.left_reason) or _ENDS.get(status, "failed")
-    return EndReason(f"{party.name}-{word}")
+    is_gates = party.left_reason in (events.GateDecision.REJECTED, events.GateDecision.NO_CONFIRMATION)
+    return EndReason(f"{party.name}-{party.left_reason if is_gates else _ENDS.get(status, 'failed')}")
 
 
 def end(reason: EndReason) -> Callable[[Draft, Event], None]:
@@ -328,14 +328,6 @@ def reason_of_leaving(party: Party) -> EndReason:
     return EndReason(f"{party.name}-left")
 
 
-#: Why a call is hung up after the end of its session.
-_HUNG_UP_BECAUSE = {
-    events.ParticipantJoined: "joined after the end",
-    events.AccountSwept: "live after the end",
-    events.CallsRead: "left alone after the end",
-}
-
-
 def hang_up_after_end(
     draft: Draft,
     event: events.AccountSwept
@@ -350,7 +342,7 @@ def hang_up_after_end(
     if isinstance(event, events.EffectSucceeded):  # of a search, whose outcome an `end` may await
         awaited = draft.session.end_effect_ids
         draft.change(end_effect_ids=tuple(effect_id if one == event.effect_id else one for one in awaited))
-    draft.reason = _HUNG_UP_BECAUSE.get(type(event), "dialed for a session that has ended")
+    draft.reason = _AFTER_END
 
 
 def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> None:
@@ -360,7 +352,7 @@ def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) 
         guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
         draft.change(parties={**draft.session.parties, name: guest})
     draft.emit(EndConference, conference_sid=event.conference_sid)
-    draft.reason = _HUNG_UP_BECAUSE[events.ParticipantJoined]
+    draft.reason = _AFTER_END
 
 
 def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:
@@ -378,7 +370,7 @@ def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:
 def end_live_conference(draft: Draft, event: events.AccountSwept | events.CallsRead) -> None:
     """End the conference of an ended session that the sweep or a read found."""
     draft.emit(EndConference, conference_sid=event.conference_sid)
-    draft.reason = _HUNG_UP_BECAUSE[type(event)]
+    draft.reason = _AFTER_END
 
 
 def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:

@@ -278,13 +278,23 @@ def continue_alone(draft: Draft, _event: Event) -> None:
 
 
 def read_at_stage_timeout(draft: Draft, event: Event) -> None:
-    """Read Twilio repeatedly: what the stage waits for has not happened."""
-    if draft.transfer.stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
-        return  # the missing party has left or joined by now
-    if draft.transfer.stage is TransferStage.CANCELLING:
+    """Read Twilio repeatedly, and hang up lingering parties once more."""
+    stage, policy = draft.transfer.stage, draft.policy
+    if stage in (TransferStage.CANCELLING, TransferStage.UNHOLDING_CUSTOMER):
         _hang_up_again(draft, *draft.session.targets)
+    wait_ms = policy.confirm_interval_ms
+    is_bridged = draft.session.open_redirects or guards.outbound_is_still_bridged(draft, event)
+    if guards.agent_lingers(draft) and not is_bridged:
+        _hang_up_again(draft, draft.session.agent)
+        if stage is TransferStage.MOVING_CUSTOMER:
+            wait_ms = policy.arrive_timeout_ms - policy.leave_timeout_ms
+    elif stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
+        return  # the missing party has left or joined by now
     read_calls(draft, event)
-    _read_stage_again(draft, draft.policy.confirm_interval_ms)
+    reads = draft.transfer.overdue_reads + 1
+    draft.change_transfer(overdue_reads=reads)
+    doublings = min(max(0, reads - _STEADY_READS), _DOUBLINGS_MAX)
+    draft.set_timer(events.StageOverdue, wait_ms * 2**doublings)
 
 
 def _hang_up_again(draft: Draft, *parties: Party) -> None:
@@ -292,31 +302,6 @@ def _hang_up_again(draft: Draft, *parties: Party) -> None:
     for party in parties:
         if not (party.is_gone or party.hang_up_effect_id):
             draft.change_party(party, hang_up_requested=False)
-
-
-def _read_stage_again(draft: Draft, wait_ms: int) -> None:
-    reads = draft.transfer.overdue_reads + 1
-    draft.change_transfer(overdue_reads=reads)
-    doublings = min(max(0, reads - _STEADY_READS), _DOUBLINGS_MAX)
-    draft.set_timer(events.StageOverdue, wait_ms * 2**doublings)
-
-
-def read_and_hang_up_lingering_party(draft: Draft, event: Event) -> None:
-    """Read Twilio, and hang up lingering parties once more."""
-    if draft.transfer.stage is TransferStage.UNHOLDING_CUSTOMER:
-        _hang_up_again(draft, *draft.session.targets)  # the customer waits for a removed target's end
-    if (
-        draft.session.open_redirects
-        or not guards.agent_lingers(draft)
-        or guards.outbound_is_still_bridged(draft, event)
-    ):
-        read_at_stage_timeout(draft, event)
-        return
-    _hang_up_again(draft, draft.session.agent)
-    arriving = draft.transfer.stage is TransferStage.MOVING_CUSTOMER
-    again_ms = draft.policy.arrive_timeout_ms - draft.policy.leave_timeout_ms
-    _read_stage_again(draft, again_ms if arriving else draft.policy.confirm_interval_ms)
-    read_calls(draft, event)
 
 
 def return_to_bridge_unmoved(draft: Draft, event: events.EffectFailed | events.CallsRead) -> None:

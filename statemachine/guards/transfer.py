@@ -137,17 +137,12 @@ def failed_with_others_present(draft: Draft, event: Event) -> bool:
     return transfer_failed_for_good(draft, event) and others_are_present(draft)
 
 
-def no_one_retrieved(draft: Draft, event: Event) -> bool:
-    """Whether no one retrieved the parked call."""
-    return every_dial_failed(draft, event) or customer_is_alone(draft, event)
-
-
 def fallback_is_due(draft: Draft, event: Event) -> bool:
-    """Whether the customer, with no one to talk to, needs recall or fallback."""
+    """Whether the customer has no one to talk to: recall, fallback, or park."""
     # Conferral waits for an agent who is leaving: the recall may dial them next.
     phase = draft.session.phase
-    dials_alone = phase in (Phase.BLIND, Phase.RECALL)
-    is_alone = (dials_alone and every_dial_failed(draft, event)) or customer_is_alone(draft, event)
+    is_unreached = phase in WITHOUT_AGENT and every_dial_failed(draft, event)
+    is_alone = is_unreached or customer_is_alone(draft, event)
     return is_alone and (phase is Phase.RECALL or draft.session.agent.is_gone)
 
 

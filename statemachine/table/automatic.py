@@ -54,7 +54,7 @@ AUTOMATIC: tuple[Row, ...] = (
 
     # The customer has no one to talk to, and no one is being dialed.
     Row(RETURNING,   ANY,      on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
-    Row(T,           RETRIEVE, on.Automatic, when.no_one_retrieved,             C,                      do.return_to_park),
+    Row(T,           RETRIEVE, on.Automatic, when.fallback_is_due,              C,                      do.return_to_park),
     Row(T,           ANY,      on.Automatic, when.failed_with_others_present,   S.RETURNING_CUSTOMER,   (do.note_transfer_failed, do.unhold_all)),
     Row(T,           ANY,      on.Automatic, when.transfer_failed_for_good,     E,                      do.end_transfer_failed),
     Row(T,           RECALL,   on.Automatic, when.fallback_is_due,              S.WAITING_TO_RECALL,    do.note_unreached),

@@ -85,18 +85,18 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.MOVING_CUSTOMER,         PARK,            on.Automatic, when.customer_hears_wait_audio, S.PARKING,            do.log_only),
     Row(  S.MOVING_CUSTOMER,         BLIND,           on.Automatic, when.customer_hears_wait_audio, S.DIALING,            do.dial_targets),
     Row(  S.MOVING_CUSTOMER,         ANY,             on.Automatic, when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer),
-    Limit(S.MOVING_CUSTOMER,         ANY,                           leave_or_arrive_timeout,        STAY,                 do.read_and_hang_up_lingering_party),
+    Limit(S.MOVING_CUSTOMER,         ANY,                           leave_or_arrive_timeout,        STAY,                 do.read_at_stage_timeout),
 
     # The agent who parks the call leaves.
     Row(  S.PARKING,                 ANY,             on.Automatic, when.customer_is_parked,        C,                    do.note_parked),
-    Limit(S.PARKING,                 ANY,                           "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
+    Limit(S.PARKING,                 ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
 
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
     Row(  S.DIALING,                 WITH_AGENT,      on.Automatic, when.answering_party,           S.TALKING,            (do.choose_winner, do.let_agent_talk)),
     Row(  S.DIALING,                 BLIND,           on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
     Row(  S.DIALING,                 RECALL|RETRIEVE, on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
     Row(  S.DIALING,                 WITH_AGENT,      on.Automatic, when.every_dial_failed,         S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.DIALING,                 ANY,                           leave_timeout_if_missing,       STAY,                 do.read_and_hang_up_lingering_party),
+    Limit(S.DIALING,                 ANY,                           leave_timeout_if_missing,       STAY,                 do.read_at_stage_timeout),
 
     # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
     # The agent's leaving counts as `complete`, the target's as `cancel`.
@@ -117,11 +117,11 @@ STAGES: tuple[Row | Limit, ...] = (
     Row(  S.COMPLETING,              ANY,             on.Automatic, when.no_one_is_held,            S.RELEASING_AGENT,    do.let_agent_leave),
     Limit(S.COMPLETING,              ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
     Row(  S.RELEASING_AGENT,         ANY,             on.Automatic, when.agent_is_gone,             C,                    do.complete_transfer),
-    Limit(S.RELEASING_AGENT,         ANY,                           "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
+    Limit(S.RELEASING_AGENT,         ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that the customer, now with the party that answered, is off hold.
     Row(  S.UNHOLDING_CUSTOMER,      ANY,             on.Automatic, when.customer_was_taken_over,   C,                    do.complete_transfer),
-    Limit(S.UNHOLDING_CUSTOMER,      ANY,                           "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
+    Limit(S.UNHOLDING_CUSTOMER,      ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
 
     # The canceled target leaves; then Twilio confirms that the customer, back with the agent, is off hold.
     Row(  S.CANCELLING,              ANY,             on.Automatic, when.targets_are_gone,          S.RETURNING_CUSTOMER, do.unhold_all),
