@@ -126,7 +126,7 @@ def refusal_of(session: Session, trial: events.Command, policy: Policy) -> str:
 def _sample_commands(session: Session) -> Iterator[events.Command]:
     """Yield one command of each kind, or one per mode, action, or party."""
     # Without any party left, an absent one: the refusal then says so.
-    party_names = [party.name for party in session.parties.values() if not party.is_gone] or ["anybody"]
+    party_names = [*session.present] or ["anybody"]
     for kind, sample_values in _SAMPLES.items():
         if kind is events.Supervise and SUPERVISOR in session.parties:
             # For the same address, it only switches the mode.

@@ -5,12 +5,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, next_label
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
-from conferral.statemachine.actions.parties import (
-    accept_command,
-    change_command,
-    fail_commands,
-    finish_command,
-)
+from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recovery import vacate_name
 from conferral.statemachine.effects import PlayAnnouncement

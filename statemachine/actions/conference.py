@@ -210,8 +210,7 @@ def settle_conference(draft: Draft) -> None:
         parked_until_ms=0,
     )
     note_conference_recording(draft)
-    # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
-    set_end_on_exit(draft, agent=session.running_transfer is None)
+    set_end_on_exit(draft)
 
 
 def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) -> None:

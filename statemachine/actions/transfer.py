@@ -2,12 +2,7 @@
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import settle_conference
-from conferral.statemachine.actions.dials import (
-    dial,
-    dial_options,
-    hang_up_party,
-    next_label,
-)
+from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, next_label
 from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import next_name, number_former_party, retire_targets
 from conferral.statemachine.actions.reports import (

@@ -109,7 +109,7 @@ def is_full(draft: Draft, _event: Add | Supervise | events.Transfer) -> bool:
     """Whether the conference, with parties about to be dialed, is full."""
     session = draft.session
     limit = session.attributes.max_participants or PARTICIPANTS_MAX
-    return sum(not party.is_gone for party in session.parties.values()) + len(dials_to_come(session)) >= limit
+    return len(session.present) + len(dials_to_come(session)) >= limit
 
 
 def cannot_take_target(draft: Draft, event: events.Transfer) -> bool:
