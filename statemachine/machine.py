@@ -314,7 +314,6 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(changed_timers)),
         reports=tuple(draft.reports),
         outcome_records=tuple(draft.outcome_records),
-        ended_lone_conference=draft.ended_lone_conference,
     )
 
 

@@ -236,7 +236,7 @@ def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
         if draft.session.is_in_bridge and party == draft.session.child:
             note_talking(draft, event.call_sid)
             return
-        _note_call_answered(draft, party, event.call_sid)
+        note_answered(draft, party, event.call_sid)
     else:
         rings = event.status == CallStatus.RINGING and party.status is PartyStatus.DIALING
         changes: dict[str, Any] = {"status": PartyStatus.RINGING} if rings else {}
@@ -260,14 +260,8 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
     report_call(draft, CommandStatus.DONE)
 
 
-def _note_call_answered(draft: Draft, party: Party, call_sid: str) -> None:
-    draft.change_party(party, call_sid=call_sid, dial_check="")
-    note_answered(draft, party.name)
-
-
-def note_answered(draft: Draft, name: str) -> None:
+def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
     """Record that a dialed party answered."""
-    party = draft.session.parties[name]
     note_attempt_answered(draft, party)
     status = PartyStatus.CONNECTED if party.in_conference else party.status
     if party.confirm and not party.in_conference:
@@ -280,6 +274,8 @@ def note_answered(draft: Draft, name: str) -> None:
         wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     draft.change_party(
         party,
+        call_sid=call_sid,
+        dial_check="",
         answered=True,
         answered_at_ms=party.answered_at_ms or draft.now_ms,
         status=status,
@@ -296,14 +292,14 @@ def note_attempt_answered(draft: Draft, party: Party) -> None:
 
 def note_gate_reached(draft: Draft, event: events.GateReached) -> None:
     """Record that a dialed call reached the gate, so it was answered."""
-    _note_call_answered(draft, not_none(guards.party_of_dial(draft, event)), event.call_sid)
+    note_answered(draft, not_none(guards.party_of_dial(draft, event)), event.call_sid)
     update_transfer_status(draft)
 
 
 def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate accepted the call, which joins next."""
     party = not_none(guards.party_of_dial(draft, event))
-    _note_call_answered(draft, party, event.call_sid)
+    note_answered(draft, party, event.call_sid)
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
     draft.change_party(

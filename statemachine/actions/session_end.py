@@ -292,7 +292,6 @@ def end_park_timeout(draft: Draft, _event: Event) -> None:
 
 def end_lone_party(draft: Draft, _event: events.LoneOverdue) -> None:
     """Hang up the lone party, which ends its billing."""
-    draft.ended_lone_conference = True
     for party in draft.session.parties.values():
         # No callback has reported it, but another app has moved the call, if it goes on.
         if guards.may_be_back(party):

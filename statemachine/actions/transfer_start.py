@@ -178,7 +178,7 @@ def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool
         if is_over:
             note_gone(draft, party.name, status)
         elif awaits_answer and status == CallStatus.IN_PROGRESS:
-            dials.note_answered(draft, party.name)
+            dials.note_answered(draft, party, party.call_sid)
 
 
 def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
