@@ -74,7 +74,11 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     `now_ms` is Unix milliseconds, raised to the session's `updated_at_ms` if it is earlier.
     """
     now_ms = max(now_ms, session.updated_at_ms)
-    if session.version == 0 and not _opens_session(session, event):
+    opens = isinstance(event, _OPENING) or (
+        isinstance(event, events.CallProgressed)
+        and opens_session_by_callback(Draft(session, event, now_ms, policy), event)
+    )
+    if session.version == 0 and not opens:
         is_command = isinstance(event, events.Command)
         report = CommandReport(event.token, CommandStatus.REJECTED, _NO_SESSION)
         outcome = Outcome.REFUSED if is_command else Outcome.UNEXPECTED
@@ -164,14 +168,6 @@ def _close_hang_up(session: Session, event: events.EffectOutcome) -> Session:
     over = {name: replace(one, hang_up_effect_id="") for name, one in session.parties.items()
             if one.hang_up_effect_id and one.hang_up_effect_id == event.effect_id}  # fmt: skip
     return replace(session, parties={**session.parties, **over}) if over else session
-
-
-def _opens_session(session: Session, event: Event) -> bool:
-    if isinstance(event, _OPENING):
-        return True
-    return isinstance(event, events.CallProgressed) and opens_session_by_callback(
-        Draft(session, event, 0, DEFAULT_POLICY), event
-    )
 
 
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:

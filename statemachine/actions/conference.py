@@ -161,17 +161,15 @@ def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
     # The conference has reported nothing about them yet, so no later fact contradicts the read.
     if event.conference_sid != draft.session.conference_sid:
         return
-    arrived = (seen for seen in event.participants if not seen.is_ringing and _is_first_join(draft, seen))
+    arrived = []
+    for seen in event.participants:
+        party = draft.session.subject_of(seen)
+        is_awaited = party is not None and party.dial_id and not (party.in_conference or party.is_leaving)
+        if party is not None and is_awaited and party.conference_sequence < 0 and not seen.is_ringing:
+            arrived.append(seen)
     shown = replace(event, participants=tuple(arrived))
     apply_presence(draft, shown)
     apply_participants(draft, shown)  # a supervisor joins muted
-
-
-def _is_first_join(draft: Draft, seen: events.ParticipantSeen) -> bool:
-    party = draft.session.subject_of(seen)
-    if party is None or party.in_conference or party.is_leaving:
-        return False
-    return bool(party.dial_id) and party.conference_sequence < 0
 
 
 def apply_absences(draft: Draft, event: events.CallsRead) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
 from conferral.statemachine import events, guards
@@ -191,15 +190,9 @@ def next_name(session: Session, base: str, also_taken: Collection[str] = ()) -> 
 def _highest_numbers(numbers: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
     """Return the highest number used per base name, given or in the names."""
     found = dict(numbers)
-    for base, number in filter(None, map(_split_numbered, names)):
-        found[base] = max(found.get(base, 0), number)
+    for match in filter(None, map(_NUMBERED.fullmatch, names)):
+        found[match[1]] = max(found.get(match[1], 0), int(match[2]))
     return found
-
-
-@lru_cache(1_024)  # names are few
-def _split_numbered(name: str) -> tuple[str, int] | None:
-    match = _NUMBERED.fullmatch(name)
-    return match and (match[1], int(match[2]))
 
 
 def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:

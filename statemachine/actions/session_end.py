@@ -251,7 +251,7 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         if party.call_sid and is_released:
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
             draft.change_party(party, hang_up_requested=True)
-        elif guards.may_have_called(party):
+        elif guards.is_unknown_dial(party) and party.dial_check in guards.MAY_HAVE_CALLED:
             find_dialed_call(draft, party)
         close_attempt(draft, party, "cancelled")
         left_reason = "released" if is_released else NOT_OURS

@@ -180,17 +180,12 @@ def shows_live_leg(
         is_live = bool(event.dial) and event.decision == events.GateDecision.ACCEPTED
     else:
         is_live = bool(event.dial) and not (isinstance(event, CallProgressed) and event.is_final)
-    return is_live and not _is_released(draft, event.call_sid)
-
-
-def _is_released(draft: Draft, call_sid: str) -> bool:
-    """Whether a dialed call was hung up or continues elsewhere."""
-    known = draft.session.find_party(call_sid=call_sid)
+    known = draft.session.find_party(call_sid=event.call_sid)
+    if known is None or not is_live:
+        return is_live
     # A call that looked like a guest is the session's after all: the URL names its dial.
-    if known is None:
-        return False
     continues = known.left_reason in CONTINUES_ELSEWHERE - {NOT_OURS} or is_beyond_bridge(draft.session, known)
-    return known.hang_up_requested or continues
+    return not (known.hang_up_requested or continues)
 
 
 def party_of_dial(draft: Draft, event: events.GateReached | events.GateDecided | EffectOutcome) -> Party | None:
@@ -398,17 +393,12 @@ def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:
 
 
 #: Values of `dial_check` if a dial may have placed an unknown call: no outcome, or Redis was rolled back.
-_UNKNOWN = frozenset({"unknown", "searched", "rolled-back"})
+MAY_HAVE_CALLED = frozenset({"unknown", "searched", "rolled-back"})
 
 
 def is_unknown_dial(party: Party) -> bool:
     """Whether a party was dialed, and no call SID shows yet if that worked."""
     return bool(party.dial_id) and not party.call_sid
-
-
-def may_have_called(party: Party) -> bool:
-    """Whether a dial of unknown outcome may have placed a call."""
-    return is_unknown_dial(party) and party.dial_check in _UNKNOWN
 
 
 def finds_call_of_another_app(draft: Draft, event: events.AccountSwept) -> bool:

@@ -66,7 +66,9 @@ def silent_party(draft: Draft, _event: Event) -> Party | None:
     a consult who hears no ringing.
     """
     session = draft.session
-    party = _only_one_to_talk(session)  # Twilio never plays wait music in a started conference again
+    is_apart = session.phase in (Phase.PARKED, Phase.CONSULT)
+    found = [party for party in present_parties(session) if not (is_apart and party.desired_hold)]
+    party = found[0] if len(found) == 1 else None  # Twilio never plays wait music in a started conference again
     if party is None or party.waits_for_start or party.desired_hold or has_company(session, party):
         return None
     if session.phase in _WAITING and party.name == CUSTOMER:
@@ -110,14 +112,6 @@ def has_company(session: Session, party: Party) -> bool:
     # Who answered, and is not held back by the gate, is about to join: that callback may take seconds.
     answered = (one for one in session.parties.values() if one.answered and (one.has_passed_gate or not one.is_gated))
     return can_talk or any(map(_is_being_dialed, answered)) or _hears_supervisor(session, party)
-
-
-def _only_one_to_talk(session: Session) -> Party | None:
-    """Return the only party present, or off hold next to a held customer."""
-    found = present_parties(session)
-    if session.phase in (Phase.PARKED, Phase.CONSULT):
-        found = tuple(party for party in found if not party.desired_hold)
-    return found[0] if len(found) == 1 else None
 
 
 def _held_for_park(session: Session) -> Party | None:

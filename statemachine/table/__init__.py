@@ -20,7 +20,7 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 3. If `IGNORED` has the pair, the event changes nothing.
 4. Of the event's rows for the state, the first whose stage, phase, and guard hold is taken: first its actions run, then
    the state changes. The last row has no condition. A refusal undoes all changes.
-5. The rows of `automatic`, which need no event, are tried from top to bottom, and again after each that was taken, until
+5. The rows of `stages.AUTOMATIC`, which need no event, are tried from top to bottom, and again after each that was taken, until
    none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is decided here.
 6. The timers of dials, pending commands, and a party that is alone or missing follow from the session.
 
@@ -39,12 +39,11 @@ that it links, and the diagram are generated from here.
 
 from conferral.statemachine import events as on
 from conferral.statemachine.states import State
-from conferral.statemachine.table.automatic import AUTOMATIC
 from conferral.statemachine.table.commands import COMMANDS
 from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS
 from conferral.statemachine.table.facts import CALLS, CONFERENCE
 from conferral.statemachine.table.row import B, C, E, Ignored, Refuse, Row, T, Transition, V, expand
-from conferral.statemachine.table.stages import LIMITS, STAGES
+from conferral.statemachine.table.stages import AUTOMATIC, LIMITS, STAGES
 from conferral.statemachine.table.timers import TIMERS
 
 __all__ = ["IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
