@@ -12,12 +12,12 @@ from transitions import Machine
 
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import prune_former_parties
-from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.transfer import early_read_at_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
+from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from msgspec import field
 
-from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantSeen
 from conferral.statemachine.parts import (
@@ -15,6 +14,7 @@ from conferral.statemachine.parts import (
     DialOptions,
     PendingCommand,
     Recording,
+    SeenEvents,
     TransferState,
 )
 from conferral.statemachine.record import BaseRecord, Hidden

@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.events import Event
-from conferral.statemachine.parts import PendingCommand
+from conferral.statemachine.parts import PendingCommand, SeenEvents
 from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session

@@ -42,13 +42,13 @@ from conferral.statemachine.states import State
 from conferral.statemachine.table.commands import COMMANDS
 from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS
 from conferral.statemachine.table.facts import CALLS, CONFERENCE
-from conferral.statemachine.table.row import B, C, E, Ignored, Refuse, Row, T, Transition, V, expand
+from conferral.statemachine.table.row import B, C, E, Ignored, Row, T, Transition, V, expand
 from conferral.statemachine.table.stages import AUTOMATIC, LIMITS, STAGES
 from conferral.statemachine.table.timers import TIMERS
 
-__all__ = ["IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
+__all__ = ["IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Row", "Transition"]
 
-ROWS: tuple[Row | Refuse, ...] = (
+ROWS: tuple[Row, ...] = (
     *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC,
 )  # fmt: skip
 _EVENT_ORDER = {event: position for position, event in enumerate((*on.EVENTS, on.Automatic))}

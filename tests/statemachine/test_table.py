@@ -221,7 +221,7 @@ def written_tables(path):
     """The rows in each tuple of a file of the table."""
     tuples = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Tuple)]
     calls = [[node for node in one.elts if isinstance(node, ast.Call)] for one in tuples]
-    return [[call for call in one if getattr(call.func, "id", "") in ("Row", "Refuse", "Limit")] for one in calls]
+    return [[call for call in one if getattr(call.func, "id", "") in ("Row", "Limit")] for one in calls]
 
 
 def written_rows(path):

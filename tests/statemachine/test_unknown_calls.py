@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.statemachine.deduplication import SeenEvents
+from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.session import Session
 from tests.statemachine.call_legs import CONFERENCE, GUEST_CALL
 from tests.statemachine.command_scenarios import added

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.effects import EFFECTS, CreateCall
 from conferral.statemachine.events import (
     EVENTS,
@@ -27,6 +26,7 @@ from conferral.statemachine.parts import (
     DialOptions,
     PendingCommand,
     Recording,
+    SeenEvents,
     TransferState,
 )
 from conferral.statemachine.session import Party, Session
