@@ -8,6 +8,7 @@ row", "no guard held", and "ignored", so `step` checks ignored pairs before it t
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msgspec.structs import fields
 from transitions import Machine
 
 from conferral.statemachine import events
@@ -134,19 +135,18 @@ def _sample_commands(session: Session) -> Iterator[events.Command]:
     for kind, sample_values in _SAMPLES.items():
         if kind is events.Supervise and SUPERVISOR in session.parties:
             # For the same address, it only switches the mode.
-            sample_values = {"to": session.parties[SUPERVISOR].address}
+            sample_values = sample_values | {"to": session.parties[SUPERVISOR].address}
         attribute, variants = kind.variants
         for variant in variants or party_names:
-            values: dict[str, Any] = {**sample_values, attribute: variant} if attribute else sample_values
-            yield kind(session_id=session.id, **values)
+            values = {**sample_values, "session_id": session.id}
+            yield kind(**(values | {attribute: variant} if attribute else values))
 
 
-#: Commands for existing sessions, with values of the fields that they need besides their variant.
+#: Commands for existing sessions, with values of the fields that they need.
 _SAMPLES: dict[type[events.Command], dict[str, Any]] = {
-    **{kind: {} for kind in events.COMMANDS if kind is not events.Call},
-    **{kind: {"to": "client:anybody"} for kind in (events.Transfer, events.Retrieve, events.Supervise)},
-    events.Add: {"to": "client:anybody", "party": "anybody"},
-    events.Announce: {"url": "anybody"},
+    kind: dict.fromkeys([*(one.name for one in fields(kind) if one.required), *kind.one_of[:1]], "anybody")
+    for kind in events.COMMANDS
+    if kind is not events.Call
 }
 
 
