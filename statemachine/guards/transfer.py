@@ -105,11 +105,6 @@ def customer_is_held(draft: Draft, _event: Event) -> bool:
     return held or customer.waits_for_start
 
 
-def customer_hears_wait_audio(draft: Draft, _event: Event) -> bool:
-    """Whether the customer arrived in a conference that has not started."""
-    return draft.session.customer.in_conference and draft.session.customer.waits_for_start
-
-
 def customer_has_arrived(draft: Draft, _event: Event) -> bool:
     """Whether the customer has moved from the bridge into the conference."""
     return draft.session.customer.in_conference

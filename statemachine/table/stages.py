@@ -85,8 +85,6 @@ STAGES: tuple[Row | Limit, ...] = (
 
     # The customer, without the agent, moves from the bridge into the conference.
     Row(  S.MOVING_CUSTOMER,         ANY,             on.Automatic, when.customer_arrived_alone,    STAY,                 do.move_to_new_conference),
-    Row(  S.MOVING_CUSTOMER,         PARK,            on.Automatic, when.customer_hears_wait_audio, S.PARKING,            do.log_only),
-    Row(  S.MOVING_CUSTOMER,         BLIND,           on.Automatic, when.customer_hears_wait_audio, S.DIALING,            do.dial_targets),
     Row(  S.MOVING_CUSTOMER,         ANY,             on.Automatic, when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer),
     Limit(S.MOVING_CUSTOMER,         ANY,                           leave_or_arrive_timeout,        STAY,                 do.read_at_stage_timeout),
 
