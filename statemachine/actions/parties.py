@@ -1,7 +1,7 @@
 """Parties: joins, leaves, new names, and the pending commands about them."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from conferral.statemachine import events, guards
@@ -230,17 +230,22 @@ def _may_be_pruned(session: Session, party: Party) -> bool:
 def number_former_party(draft: Draft, name: str, also_taken: Collection[str] = ()) -> None:
     """Rename a former party, whose name another takes: `agent-1`, or next."""
     former = draft.session.parties.get(name)
-    if former is None or not former.is_gone:
-        return
-    rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
-    numbered_name = next_name(draft.session, name, also_taken)
-    # A pending `remove` follows the former party; it does not wait for the next one of that name.
+    if former is not None and former.is_gone:
+        # A pending `remove` follows the former party; it does not wait for the next one of that name.
+        names = {name: next_name(draft.session, name, also_taken)}
+        rename_parties(draft, names, lambda command: command.name == events.Remove.name)
+
+
+def rename_parties(
+    draft: Draft, names: Mapping[str, str], follows: Callable[[PendingCommand], bool] = lambda _: True
+) -> None:
+    """Rename parties; the pending commands that follow them get the new names."""
+    parties = [replace(party, name=names.get(party.name, party.name)) for party in draft.session.parties.values()]
     pending_commands = tuple(
-        replace(one, party=numbered_name) if one.name == events.Remove.name and one.party == name else one
+        replace(one, party=names.get(one.party, one.party)) if follows(one) else one
         for one in draft.session.pending_commands
     )
-    parties = {**rest, numbered_name: replace(former, name=numbered_name)}
-    draft.change(parties=parties, pending_commands=pending_commands)
+    draft.change(parties={party.name: party for party in parties}, pending_commands=pending_commands)
 
 
 def retire_targets(draft: Draft) -> None:

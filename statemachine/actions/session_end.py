@@ -68,12 +68,18 @@ def end_with_sentence(draft: Draft, party: Party, sentence: Sentence, reason: En
     end_session(draft, reason, end_conference=False)  # which would cut the sentence off
 
 
-def end_bridge(draft: Draft, event: Event) -> None:
+def end_bridge(draft: Draft, _event: Event) -> None:
     """End the session: the bridge is over."""
-    if draft.session.dial_call_status:
-        end_by_child_reason(draft, event)
-    else:
-        end_session(draft, reason_of_end(draft.session.parent))
+    parent, child, child_status = draft.session.parent, draft.session.child, draft.session.dial_call_status
+    if not child_status:
+        end_session(draft, reason_of_end(parent))
+        return
+    reason = end_reason_of(child, child_status)
+    note_gone(draft, child.name, child_status)
+    # The action's document hangs up the parent; another request would cut off the sentence that plays.
+    continues = parent.name == CUSTOMER and child_status in guards.TALKED and bool(draft.session.attributes.after_url)
+    draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
+    end_session(draft, reason)
 
 
 def reason_of_end(party: Party) -> EndReason:
@@ -93,7 +99,7 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     child = draft.session.child
     if session.dial_call_status and draft.state is State.BRIDGED:  # the `<Dial>` ended before its parent's call
         if seen is None or seen.status != CallStatus.IN_PROGRESS:
-            end_by_child_reason(draft, event)
+            end_bridge(draft, event)
             return
         # It was moved out of the bridge: by another app, unless a redirect of ours may have moved it.
         is_ours = may_be_moved_by_us(draft.session, child, draft.now_ms)
@@ -107,18 +113,6 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     child = draft.session.child
     parent_left = draft.session.first_to_leave == session.parent.name
     end_session(draft, reason_of_end(draft.session.parent) if parent_left else end_reason_of(child, child.left_reason))
-
-
-def end_by_child_reason(draft: Draft, _event: Event) -> None:
-    """End the session: the child was not reached or has left."""
-    parent, child = draft.session.parent, draft.session.child
-    child_status = draft.session.dial_call_status
-    reason = end_reason_of(child, child_status)
-    note_gone(draft, child.name, child_status)
-    # The action's document hangs up the parent; another request would cut off the sentence that plays.
-    continues = parent.name == CUSTOMER and child_status in guards.TALKED and bool(draft.session.attributes.after_url)
-    draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
-    end_session(draft, reason)
 
 
 def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:

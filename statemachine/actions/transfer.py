@@ -4,7 +4,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import settle_conference
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, next_label
 from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
-from conferral.statemachine.actions.parties import next_name, number_former_party, retire_targets
+from conferral.statemachine.actions.parties import next_name, number_former_party, rename_parties, retire_targets
 from conferral.statemachine.actions.reports import (
     begin_step,
     conclude_transfer,
@@ -17,7 +17,6 @@ from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import DialOptions, TransferState
 from conferral.statemachine.reasons import reported_reason
-from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
@@ -78,7 +77,7 @@ def choose_winner(draft: Draft, _event: Event) -> None:
         if other.name != winner.name and not other.is_gone:
             hang_up_party(draft, other)
     if draft.session.phase not in guards.AGENT_RING_PHASES:
-        _rename_parties(draft, {winner.name: TARGET})
+        rename_parties(draft, {winner.name: TARGET})
 
 
 def let_agent_talk(draft: Draft, _event: Event) -> None:
@@ -99,7 +98,7 @@ def unhold_waiting(draft: Draft, _event: Event) -> None:
 def complete_transfer(draft: Draft, _event: Event) -> None:
     """Complete the transfer: the party that answered is the agent now."""
     if draft.session.phase not in guards.AGENT_RING_PHASES:
-        _rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
+        rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
     report_step(draft, CommandStatus.DONE)
     if draft.session.phase is Phase.RECALL:
         conclude_transfer(draft, "recalled")
@@ -117,15 +116,6 @@ def return_to_agent(draft: Draft, _event: Event) -> None:
     report_step(draft, CommandStatus.DONE)
     conclude_transfer(draft, draft.transfer.status.value)
     settle_conference(draft)
-
-
-def _rename_parties(draft: Draft, names: dict[str, str]) -> None:
-    renamed = [replace(party, name=names.get(party.name, party.name)) for party in draft.session.parties.values()]
-    # Pending commands follow the party to its new name.
-    pending_commands = tuple(
-        replace(command, party=names.get(command.party, command.party)) for command in draft.session.pending_commands
-    )
-    draft.change(parties={party.name: party for party in renamed}, pending_commands=pending_commands)
 
 
 def cancel_transfer(draft: Draft, event: events.Cancel) -> None:

@@ -260,11 +260,10 @@ def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
     return any(party.is_gone or not party.in_conference for party in (draft.session.customer, draft.session.agent))
 
 
-def customer_arrived_alone(draft: Draft, event: Event) -> bool:
+def customer_arrived_alone(draft: Draft, _event: Event) -> bool:
     """Whether the customer's arrival started a conference without others."""
     customer = draft.session.customer
-    has_started = customer_has_arrived(draft, event) and not customer.waits_for_start
-    return has_started and present_parties(draft.session) == (customer,)
+    return not customer.waits_for_start and present_parties(draft.session) == (customer,)
 
 
 def agent_is_leaving(draft: Draft, _event: Event) -> bool:
