@@ -5,8 +5,7 @@ import re
 from page_parts import ROOT
 
 from conferral.statemachine.events import COMMANDS
-from conferral.statemachine.table import ROWS, TABLE, Refuse
-from conferral.statemachine.table.row import refusal
+from conferral.statemachine.table import ROWS, TABLE
 
 _BLOCK = re.compile(r"(<!-- refusals -->\n).*?(<!-- /refusals -->)", re.DOTALL)
 _OF_SESSIONS = frozenset(command for command in COMMANDS if command.name != "call")
@@ -20,9 +19,11 @@ def filled(page: str) -> str:
 
 def _table() -> str:
     lines = ["| `reason` | Commands |", "| --- | --- |"]
-    for reason in dict.fromkeys(row.reason for row in ROWS if isinstance(row, Refuse)):
-        events = {one.event for one in TABLE if refusal(reason) in one.actions}
-        shown = f"`{reason}`" if isinstance(reason, str) else (reason.__doc__ or "").strip().rstrip(".")
+    actions = [row.actions for row in ROWS if not isinstance(row.actions, tuple)]
+    for refusal in dict.fromkeys(action for action in actions if action.__name__ == "refuse"):
+        events = {one.event for one in TABLE if refusal in one.actions}
+        shown = (refusal.__doc__ or "").removeprefix("Refuse: ").strip().rstrip(".")
+        shown = re.sub('^"(.*)"$', r"`\1`", shown)
         lines.append(f"| {shown} | {_commands(events)} |")
     return "\n".join(lines)
 

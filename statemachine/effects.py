@@ -4,7 +4,7 @@ import hashlib
 from enum import StrEnum
 from typing import ClassVar
 
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.record import BaseRecord, Hidden, snake_case
 
 
@@ -25,7 +25,8 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
     kind: ClassVar[str] = ""
     #: Bypasses the session's queue, and is retried until Twilio gives a definite answer.
     is_ending: ClassVar[bool] = False
-    target_attribute: ClassVar[str] = "party"
+    #: The attributes of which the first that is not empty is what it acts on.
+    target_attributes: ClassVar[tuple[str, ...]] = ("party",)
 
     effect_id: str
     session_id: str
@@ -38,8 +39,7 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
     @property
     def target(self) -> str:
         """What the effect acts on; part of its id."""
-        target: str = getattr(self, self.target_attribute)
-        return target
+        return next((value for name in self.target_attributes if (value := str(getattr(self, name)))), "")
 
     @property
     def detail(self) -> str:
@@ -50,7 +50,7 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
 class CallEffect(Effect, frozen=True, kw_only=True):
     """Base class of effects on one call."""
 
-    target_attribute: ClassVar[str] = "call_sid"
+    target_attributes: ClassVar[tuple[str, ...]] = ("call_sid",)
 
     call_sid: str
 
@@ -111,7 +111,7 @@ class CreateCall(Dial, frozen=True, kw_only=True):
 class FindCall(Effect, frozen=True, kw_only=True):
     """Search Twilio for the call of a gated dial of unknown outcome."""
 
-    target_attribute: ClassVar[str] = "dial_id"
+    target_attributes: ClassVar[tuple[str, ...]] = ("dial_id",)
 
     dial_id: str
     to: Hidden[str]
@@ -177,17 +177,14 @@ class RedirectToUrl(CallEffect, frozen=True, kw_only=True):
 class PlayAnnouncement(Effect, frozen=True, kw_only=True):
     """Play audio to all or one. Never retried: it would be heard twice."""
 
+    target_attributes: ClassVar[tuple[str, ...]] = ("call_sid", "conference_sid")
+
     conference_sid: str
     #: Empty for the whole conference.
     call_sid: str = ""
     #: Empty if Conferral's own document says the command's sentence.
     url: Hidden[str] = ""
     command_id: str
-
-    @property
-    def target(self) -> str:
-        """The call SID, or the conference SID."""
-        return self.call_sid or self.conference_sid
 
 
 class StartRecording(CallEffect, frozen=True, kw_only=True):
@@ -197,6 +194,8 @@ class StartRecording(CallEffect, frozen=True, kw_only=True):
 class ChangeRecording(Effect, frozen=True, kw_only=True):
     """Pause, resume, or stop a recording. Safe to retry."""
 
+    target_attributes: ClassVar[tuple[str, ...]] = ("call_sid", "conference_sid")
+
     #: Empty for the running one (`Twilio.CURRENT`).
     recording_sid: str = ""
     #: A call's recording has this, a conference's the next.
@@ -204,11 +203,6 @@ class ChangeRecording(Effect, frozen=True, kw_only=True):
     conference_sid: str = ""
     #: `paused` (which skips the time: `PauseBehavior=skip`), `in-progress`, or `stopped`.
     status: str
-
-    @property
-    def target(self) -> str:
-        """The call SID, or the conference SID."""
-        return self.call_sid or self.conference_sid
 
     @property
     def detail(self) -> str:
@@ -226,7 +220,7 @@ class EndConference(Effect, frozen=True, kw_only=True):
     """Complete the conference; done if it is over."""
 
     is_ending: ClassVar[bool] = True
-    target_attribute: ClassVar[str] = "conference_sid"
+    target_attributes: ClassVar[tuple[str, ...]] = ("conference_sid",)
 
     conference_sid: str
 
@@ -234,7 +228,7 @@ class EndConference(Effect, frozen=True, kw_only=True):
 class ReadCalls(Effect, frozen=True, kw_only=True):
     """Read the session's calls and conference from Twilio into a `CallsRead`."""
 
-    target_attribute: ClassVar[str] = "parent_call_sid"
+    target_attributes: ClassVar[tuple[str, ...]] = ("parent_call_sid",)
 
     #: The call whose `<Dial>` made the bridge and whose children are listed; empty if unknown.
     parent_call_sid: str
@@ -242,8 +236,6 @@ class ReadCalls(Effect, frozen=True, kw_only=True):
     call_sids: tuple[str, ...] = ()
     #: Those of `call_sids` that are always read: presence in the conference does not prove an answer.
     unproven_sids: tuple[str, ...] = ()
-    #: Whether to search for a live conference by its name, too.
-    with_conference: bool
     #: Empty if it equals the session's id.
     conference_name: str = ""
     #: If known; selects among conferences of the same name.

@@ -5,22 +5,23 @@ holds wins, and its action changes the draft. A Step is built only if nothing ra
 row", "no guard held", and "ignored", so `step` checks ignored pairs before it tries rows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from msgspec.structs import fields
 from transitions import Machine
 
 from conferral.statemachine import events
-from conferral.statemachine.deduplication import SeenEvents
+from conferral.statemachine.actions.parties import prune_former_parties
 from conferral.statemachine.effects import HangUpCall
 from conferral.statemachine.events import Event
-from conferral.statemachine.former_parties import prune_former_parties
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.transfer import early_read_at_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party
+from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import SUPERVISOR, Party, Session
+from conferral.statemachine.session import SUPERVISOR, Session
 from conferral.statemachine.states import Opening, Phase, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED, TABLE
@@ -36,6 +37,9 @@ _OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.
 _STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: The event of automatic rows, which read the draft only.
 _ALWAYS = events.Automatic(session_id="")
+#: What changes about a party without a new fact: when to check its dial, and its open hangup.
+_NO_FACTS = ("dial_check_at_ms", "dial_read_at_ms", "dial_check", "hang_up_effect_id")
+_NO_SESSION = "no such session"
 #: Most automatic rows that one event may trigger. More would mean a cycle.
 _FOLLOW_UPS_MAX = 16
 
@@ -71,8 +75,15 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
     `now_ms` is Unix milliseconds, raised to the session's `updated_at_ms` if it is earlier.
     """
     now_ms = max(now_ms, session.updated_at_ms)
-    if session.version == 0 and not _opens_session(session, event):
-        return _step_without_session(session, event)
+    opens = isinstance(event, _OPENING) or (
+        isinstance(event, events.CallProgressed)
+        and opens_session_by_callback(Draft(session, event, now_ms, policy), event)
+    )
+    if session.version == 0 and not opens:
+        is_command = isinstance(event, events.Command)
+        report = CommandReport(event.token, CommandStatus.REJECTED, _NO_SESSION)
+        outcome = Outcome.REFUSED if is_command else Outcome.UNEXPECTED
+        return Step(session, outcome, _NO_SESSION, reports=(report,) if is_command else ())
     if session.version and session.seen.contains(event.source, event.sequence, event.token):
         return _ignoring_step(session, event, Outcome.STALE, "duplicate, ignored")
     if isinstance(event, events.Command) and event.refused:
@@ -120,23 +131,22 @@ def refusal_of(session: Session, trial: events.Command, policy: Policy) -> str:
 def _sample_commands(session: Session) -> Iterator[events.Command]:
     """Yield one command of each kind, or one per mode, action, or party."""
     # Without any party left, an absent one: the refusal then says so.
-    party_names = [party.name for party in session.parties.values() if not party.is_gone] or ["anybody"]
+    party_names = [*session.present] or ["anybody"]
     for kind, sample_values in _SAMPLES.items():
         if kind is events.Supervise and SUPERVISOR in session.parties:
             # For the same address, it only switches the mode.
-            sample_values = {"to": session.parties[SUPERVISOR].address}
+            sample_values = sample_values | {"to": session.parties[SUPERVISOR].address}
         attribute, variants = kind.variants
         for variant in variants or party_names:
-            values: dict[str, Any] = {**sample_values, attribute: variant} if attribute else sample_values
-            yield kind(session_id=session.id, **values)
+            values = {**sample_values, "session_id": session.id}
+            yield kind(**(values | {attribute: variant} if attribute else values))
 
 
-#: Commands for existing sessions, with values of the fields that they need besides their variant.
+#: Commands for existing sessions, with values of the fields that they need.
 _SAMPLES: dict[type[events.Command], dict[str, Any]] = {
-    **{kind: {} for kind in events.COMMANDS if kind is not events.Call},
-    **{kind: {"to": "client:anybody"} for kind in (events.Transfer, events.Retrieve, events.Supervise)},
-    events.Add: {"to": "client:anybody", "party": "anybody"},
-    events.Announce: {"url": "anybody"},
+    kind: dict.fromkeys([*(one.name for one in fields(kind) if one.required), *kind.one_of[:1]], "anybody")
+    for kind in events.COMMANDS
+    if kind is not events.Call
 }
 
 
@@ -160,21 +170,6 @@ def _close_hang_up(session: Session, event: events.EffectOutcome) -> Session:
     return replace(session, parties={**session.parties, **over}) if over else session
 
 
-def _opens_session(session: Session, event: Event) -> bool:
-    if isinstance(event, _OPENING):
-        return True
-    return isinstance(event, events.CallProgressed) and opens_session_by_callback(
-        Draft(session, event, 0, DEFAULT_POLICY), event
-    )
-
-
-def _step_without_session(session: Session, event: Event) -> Step:
-    if isinstance(event, events.Command):
-        report = CommandReport(event.command_id, CommandStatus.REJECTED, "no such session")
-        return Step(session, Outcome.REFUSED, "no such session", reports=(report,))
-    return Step(session, Outcome.UNEXPECTED, "no such session")
-
-
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
     after = replace(session, version=session.version + 1, seen=_seen_with(session, event))
     return Step(after, outcome, reason)
@@ -192,6 +187,9 @@ def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, befo
     if because is not None:
         return _ignoring_step(session, event, Outcome.STALE, because)
     draft = Draft(session, event, now_ms, policy)
+    if before.version == 0:
+        draft.change(created_at_ms=now_ms, conference_name=event.conference_name or session.id)
+        draft.set_timer(events.AgeOverdue, policy.age_max_ms)
     is_decided = take_row(draft, event)
     # Every pair ends in a row without a guard; tests check that.
     assert is_decided, (session.state, event.name)
@@ -286,6 +284,7 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     # The party that left may be unknown to the session: a read that began earlier would still show it.
     reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
     is_news = reports_leaving or _has_new_facts(before, after)
+    changed_timers = {name for name, _ in after.timers.items() ^ before.timers.items()}
     phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     after = replace(
         after,
@@ -308,36 +307,20 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
         outcome=draft.outcome,
         reason=draft.reason,
         effects=tuple(draft.effects),
-        timers=_timer_changes(before.timers, after.timers),
+        timers=tuple(TimerChange(name, after.timers.get(name)) for name in sorted(changed_timers)),
         reports=tuple(draft.reports),
         outcome_records=tuple(draft.outcome_records),
-        ended_lone_conference=draft.ended_lone_conference,
     )
-
-
-def _timer_changes(before: Mapping[str, int], after: Mapping[str, int]) -> tuple[TimerChange, ...]:
-    if after is before:
-        return ()
-    changed = {name for name, _ in after.items() ^ before.items()}
-    return tuple([TimerChange(name, after.get(name)) for name in sorted(changed)])
 
 
 def _has_new_facts(before: Session, after: Session) -> bool:
     """Whether the facts changed, which outdates a read that began before."""
     if after.open_redirects != before.open_redirects or len(after.parties) != len(before.parties):
         return True
-    return any(_facts_differ(before.parties.get(name), party) for name, party in after.parties.items())
-
-
-def _facts_differ(before: Party | None, after: Party) -> bool:
-    if before is None or after is before:
-        return before is None
-    # When to check its dial, and its open hangup, are no facts.
-    rest = replace(
-        after,
-        dial_check_at_ms=before.dial_check_at_ms,
-        dial_read_at_ms=before.dial_read_at_ms,
-        dial_check=before.dial_check,
-        hang_up_effect_id=before.hang_up_effect_id,
-    )
-    return rest != before
+    for name, party in after.parties.items():
+        known = before.parties.get(name)
+        if known is None:
+            return True
+        if party is not known and replace(party, **{field: getattr(known, field) for field in _NO_FACTS}) != known:
+            return True
+    return False

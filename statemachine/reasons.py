@@ -141,8 +141,7 @@ def one_side_is_gone(draft: Draft) -> str:
 
 def party_is_unknown(draft: Draft) -> str:
     """No party has that name; the reason lists the parties."""
-    names = [party.name for party in draft.session.parties.values() if not party.is_gone]
-    return f"no such party; parties: {', '.join(names)}"
+    return f"no such party; parties: {', '.join(draft.session.present)}"
 
 
 def supervisor_is_present(draft: Draft) -> str:

@@ -43,15 +43,13 @@ class BaseRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 @cache
 def _fields_of(kind: type[BaseRecord]) -> dict[str, "Field[Any]"]:
     """Return a record class's fields by name, as `dataclasses` has them."""
-    fields = [(info.name, info.type, _dataclass_field(info)) for info in msgspec.structs.fields(kind)]
+    fields = []
+    for info in msgspec.structs.fields(kind):
+        defaults = {"default": info.default, "default_factory": info.default_factory}
+        defaults = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT}
+        fields.append((info.name, info.type, field(**defaults, repr=_HIDDEN not in get_args(info.type))))
     twin: Any = make_dataclass(kind.__name__, fields, kw_only=True)
     return dict(twin.__dataclass_fields__)
-
-
-def _dataclass_field(info: msgspec.structs.FieldInfo) -> Any:
-    defaults = {"default": info.default, "default_factory": info.default_factory}
-    defaults = {name: value for name, value in defaults.items() if value is not msgspec.NODEFAULT}
-    return field(**defaults, repr=_HIDDEN not in get_args(info.type))
 
 
 def moved_back(record: _Record, by_ms: int) -> _Record:

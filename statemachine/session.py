@@ -6,14 +6,19 @@ from enum import StrEnum
 
 from msgspec import field
 
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantSeen
-from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.parts import (
+    DEFAULT_ATTRIBUTES,
+    ConferenceAttributes,
+    DialOptions,
+    PendingCommand,
+    Recording,
+    SeenEvents,
+    TransferState,
+)
 from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import Opening, PartyStatus, Phase, SessionMode, State, WaitAudio
-from conferral.statemachine.transfer import DialOptions, TransferState
 
 #: The two parties of a bridged call, as commands and keys name them.
 CUSTOMER = "customer"
@@ -167,11 +172,6 @@ class Party(BaseRecord, frozen=True):
     def takes_part(self) -> bool:
         """Whether a dialed party answered and is in the conference."""
         return self.answered and self.in_conference and not self.is_gone
-
-    @property
-    def joins_at_once(self) -> bool:
-        """Whether a dialed party answered, and no gate holds it back."""
-        return self.answered and (self.has_passed_gate or not self.is_gated)
 
     @property
     def is_target(self) -> bool:

@@ -6,11 +6,11 @@ from typing import Any, TypeVar
 
 from conferral.statemachine.effects import Effect, effect_id
 from conferral.statemachine.events import Event, TimerExpired
+from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import BaseRecord, Hidden, replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
-from conferral.statemachine.transfer import Attempt, TransferState
 
 _T = TypeVar("_T")
 
@@ -87,7 +87,6 @@ class Step(BaseRecord, frozen=True):
     timers: tuple[TimerChange, ...] = ()
     reports: tuple[CommandReport, ...] = ()
     outcome_records: tuple[OutcomeRecord, ...] = ()
-    ended_lone_conference: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -106,7 +105,6 @@ class Draft:
     refusal: str = field(init=False, default="")
     #: If the state stays: `stayed`, unless an action says otherwise.
     outcome: Outcome = field(init=False, default=Outcome.STAYED)
-    ended_lone_conference: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.state = self.session.state

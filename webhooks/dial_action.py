@@ -13,8 +13,8 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialEnded
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session, first_label
 from conferral.statemachine.states import CallStatus, Opening, Phase, State, WaitAudio

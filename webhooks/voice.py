@@ -10,8 +10,8 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import CallReceived
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER, Session, first_label
 from conferral.statemachine.states import Opening, SessionMode, State, WaitAudio
 from conferral.telephony.addresses import parse_address

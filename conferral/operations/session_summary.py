@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from conferral.operations import wording, words
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
 from conferral.storage.codecs.timestamps import to_iso

@@ -4,8 +4,8 @@ from typing import Any
 
 import orjson
 
+from conferral.statemachine.parts import Attempt
 from conferral.statemachine.step import OutcomeRecord
-from conferral.statemachine.transfer import Attempt
 from conferral.storage.codecs.timestamps import to_iso
 
 #: Approximate number of outcomes kept; `CONFERRAL_OUTCOMES_KEPT`.

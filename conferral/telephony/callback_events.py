@@ -8,7 +8,6 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.events import (
     AnnouncementEnded,
     CallProgressed,
@@ -28,6 +27,7 @@ from conferral.statemachine.events import (
     RecordingChanged,
 )
 from conferral.statemachine.ids import RESERVED_PATTERN
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import is_caller_id, number_or_address

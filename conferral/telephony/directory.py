@@ -22,7 +22,7 @@ from conferral.runtime.errors import SettingsError
 from conferral.runtime.redaction import redact
 from conferral.runtime.settings import ServiceSettings, is_http_url, spoken_greeting
 from conferral.runtime.text import join_words
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
 

@@ -173,13 +173,13 @@ class TwilioQueries:
         return [seen.call_sid for seen in inside] == [call_sid]
 
     async def read_calls(self, effect: ReadCalls) -> CallsRead:
-        """Read a session's calls, and its conference if the effect asks for it.
+        """Read a session's calls, and its conference.
 
         Twilio lists only live participants. The calls that its list lacks are read singly, up to a limit.
         """
         parent_call_sid = effect.parent_call_sid
         known: tuple[_Conference, ...] = ()
-        if effect.with_conference and effect.conference_sid:
+        if effect.conference_sid:
             known = ((effect.conference_sid, await self.participants_in(effect.conference_sid)),)
         if known and not parent_call_sid:
             # A search by name would double most reads' requests. With a second conference, a live call is missing.
@@ -248,8 +248,6 @@ class TwilioQueries:
 
     async def _conferences_of(self, effect: ReadCalls, *known: _Conference) -> list[_Conference]:
         """Return the session's live conferences; `known` are not read again."""
-        if not effect.with_conference:
-            return []
         before = dict(known)
         conferences = await self._conferences_named(effect.conference_name or effect.session_id)
         # What no list shows may have not started, or be new.

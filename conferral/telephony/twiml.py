@@ -9,11 +9,11 @@ from typing import Any, Self
 from twilio.twiml.voice_response import Dial, Gather, Hangup, VoiceResponse
 
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.effects import (
     RedirectCall,
     Sentence,
 )
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_urls import (

@@ -1,10 +1,12 @@
-"""Start of a session, its bridge, and the conversion to a conference."""
+"""Start of a session: its bridge, its conversion, or a party that waits."""
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.conference import apply_presence, settle_conference
+from conferral.statemachine.actions.conference import apply_presence, leave_conference, settle_conference
 from conferral.statemachine.actions.dials import (
     dial,
     dial_options,
+    hang_up_leaving_parties,
+    mark_leaving,
     note_call_progress,
     note_talking,
     set_ring_timer,
@@ -16,13 +18,13 @@ from conferral.statemachine.actions.parties import (
     note_dialing_party_gone,
     note_gone,
 )
-from conferral.statemachine.actions.reads import read_later
+from conferral.statemachine.actions.reads import read_calls, read_later
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit
-from conferral.statemachine.reasons import EndReason
+from conferral.statemachine.parts import ConferenceAttributes, DialOptions
+from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, first_label
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -69,14 +71,11 @@ def open_client_call(draft: Draft, event: events.ClientCallReceived) -> None:
     draft.change(
         direction=OUTBOUND,
         mode=SessionMode.CONFERENCE,
-        created_at_ms=draft.now_ms,
         parties={CUSTOMER: customer, AGENT: agent},
         attributes=event.attributes,
         is_group=True,
         signed_address=event.agent_address,
-        conference_name=event.conference_name or draft.session.id,
     )
-    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
 
 
 def hang_up_second_call(draft: Draft, event: events.ClientCallReceived) -> None:
@@ -91,19 +90,16 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
     options = dial_options(event)
     draft.change(
         direction=OUTBOUND,
-        created_at_ms=draft.now_ms,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
         call_command_id=event.command_id,
         mode=SessionMode(event.mode),
         by=event.by,
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
-        conference_name=event.conference_name or draft.session.id,
     )
     dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True)
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
-    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
 
 
 def rebuild_session(draft: Draft, event: events.CallProgressed) -> None:
@@ -122,8 +118,7 @@ def _open_inbound(draft: Draft, call_sid: str, *, customer: str, agent: str) -> 
         ),
         AGENT: Party(AGENT, first_label(AGENT), address=agent, status=PartyStatus.DIALING),
     }
-    draft.change(created_at_ms=draft.now_ms, parties=parties, conference_name=draft.session.id)
-    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
+    draft.change(parties=parties)
 
 
 # ---- bridge: its end, and the next agent ---------------------------------------------------------------------------
@@ -269,14 +264,10 @@ def redirect_leg(draft: Draft, party: Party, wait_audio: WaitAudio = WaitAudio.N
     draft.change(open_redirects=(*draft.session.open_redirects, effect_id))
 
 
-def note_redirected(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record that Twilio accepted the redirect: the leg is on its way."""
-    note_redirect_ended(draft, event)
-    draft.change(moved_at_ms=draft.now_ms)
-
-
 def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
-    """Record that a redirect has its outcome."""
+    """Record that a redirect has its outcome; if it worked, the leg is moving."""
+    if isinstance(event, events.EffectSucceeded):
+        draft.change(moved_at_ms=draft.now_ms)
     draft.change(open_redirects=tuple(one for one in draft.session.open_redirects if one != event.effect_id))
     # The outcome does not say when it moved a party for a repair: now, at the latest.
     for party in draft.session.parties.values():
@@ -286,14 +277,14 @@ def note_redirect_ended(draft: Draft, event: events.EffectOutcome) -> None:
 
 def return_to_bridge(draft: Draft, event: events.EffectFailed) -> None:
     """Return to the bridge: Twilio refused to move the child's leg."""
-    _return_to_bridge(draft, event.reason_text)
+    restore_bridge(draft, event.reason_text)
     if draft.session.child.is_gone:
         await_parent_of_bridge(draft)
 
 
 def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
     """Return to the bridge: no one was moved in time. Read Twilio once more."""
-    _return_to_bridge(draft, "Twilio did not move the parties in time")
+    restore_bridge(draft, "Twilio did not move the parties in time")
     draft.change(moved_at_ms=draft.now_ms)  # the child may have been moved all the same
     draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
 
@@ -314,10 +305,108 @@ def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
-def _return_to_bridge(draft: Draft, reason: str) -> None:
+def restore_bridge(draft: Draft, reason: str) -> None:
+    """Take the parties as bridged again; what needed a conference has failed."""
     if draft.session.running_transfer is not None:
         fail_transfer(draft, reason)
         conclude_transfer(draft, "failed")
     draft.change(phase=Phase.CONNECTED, open_redirects=(), repair_attempted=False)
     draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue)
     fail_queued_commands(draft, reason)
+
+
+# ---- a conference in which a party waits alone on purpose -----------------------------------------------------------
+
+
+def dial_expected_party(draft: Draft, _event: Event) -> None:
+    """Dial the expected party: the waiting party has joined."""
+    draft.change(first_to_leave="")
+    party = draft.session.child
+    if party.dial_id and not party.is_leaving:
+        return  # already ringing at the gate, or failed meanwhile
+    if party.is_removed:
+        if not party.dial_id:
+            note_gone(draft, party.name, "cancelled")
+        return  # if it was dialed, its phone is being hung up
+    _dial_for_waiting_party(draft, party, party.address)
+
+
+def dial_next_agent(draft: Draft, _event: Event) -> None:
+    """Dial the next agent: the previous one could not be reached."""
+    number = draft.session.agent_number + 1
+    draft.change(agent_number=number)
+    _dial_for_waiting_party(draft, draft.session.agent, draft.session.agents[number])
+
+
+def _dial_for_waiting_party(draft: Draft, party: Party, address: str) -> None:
+    dial(
+        draft,
+        party.name,
+        address,
+        # Not `next_label`: after a rollback, the same label shows that the lost dial already placed this call.
+        label=f"{party.name}-{draft.session.dials + 1}",
+        # Only a `call` has options, and here it dials its customer.
+        options=DialOptions(caller_id=draft.session.options.caller_id),
+    )
+
+
+def finish_opening(draft: Draft, _event: Event) -> None:
+    """Complete the opening: both parties talk."""
+    report_call(draft, CommandStatus.DONE)
+    for party in draft.session.parties.values():
+        draft.change_party(party, wait_audio=WaitAudio.NONE)
+    settle_conference(draft)
+
+
+def read_waiting_party(draft: Draft, event: events.OpeningOverdue) -> None:
+    """Read Twilio until the waiting party joins."""
+    found = guards.waiting_party(draft)
+    is_missed = found is not None and guards.has_reached_conference(draft, found)
+    read_calls(draft, event)
+    # Less often if never seen there: without Redis, a webhook may have bridged the call, and the two talk for an hour.
+    draft.set_timer(
+        events.OpeningOverdue, draft.policy.confirm_interval_ms if is_missed else draft.policy.reread_interval_ms
+    )
+
+
+def redirect_waiting_party(draft: Draft, _event: Event, left_conference: str = "") -> None:
+    """Redirect the waiting party, once: the call is live but not joined."""
+    found = not_none(guards.waiting_party(draft))
+    draft.change(repair_attempted=True)
+    redirect_leg(draft, found, found.wait_audio, left_conference)
+    timer = events.StageOverdue if draft.state is State.TRANSFERRING else events.OpeningOverdue
+    draft.set_timer(timer, draft.policy.repair_timeout_ms)
+
+
+def move_to_new_conference(draft: Draft, event: Event) -> None:
+    """Move the waiting party to a conference whose wait document plays."""
+    # Twilio can't hold anyone in a conference that has not started.
+    left_conference = draft.session.conference_sid
+    await_rejoin(draft, event)
+    redirect_waiting_party(draft, event, left_conference)
+
+
+def await_rejoin(draft: Draft, event: Event) -> None:
+    """Wait for a `<Dial>` action to join the party to another conference.
+
+    Twilio removed the party because its wait audio failed. Who was dialed into the old conference is dialed again.
+    """
+    leave_conference(draft, event)
+    draft.change(moved_at_ms=draft.now_ms)  # gives the party time to arrive
+    # In the new conference, the party waits without a hold, and its leaving ends nothing.
+    draft.change_party(not_none(guards.waiting_party(draft)), desired_hold=False, desired_end_on_exit=False)
+    if draft.session.opening is Opening.DIALING:
+        draft.change(opening=Opening.ARRIVING)
+    for party in draft.session.parties.values():
+        if party.dial_id and not (party.is_gated or party.is_gone):
+            mark_leaving(draft, party)
+            if party.dial_check == "refused":
+                note_gone(draft, party.name, "failed")  # no call will ever come that could be hung up
+    hang_up_leaving_parties(draft, event)  # before it is dialed again
+    if draft.state is State.TRANSFERRING and events.StageOverdue.timer not in draft.session.timers:
+        draft.set_timer(events.StageOverdue, draft.policy.arrive_timeout_ms)
+
+
+def note_redirected_away(draft: Draft, _event: events.DialEnded) -> None:
+    """Record that the customer continues at the directory's `after` URL."""
+    note_gone(draft, CUSTOMER, REDIRECTED_AWAY)

@@ -5,17 +5,12 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, next_label
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
-from conferral.statemachine.actions.parties import (
-    accept_command,
-    change_command,
-    fail_commands,
-    finish_command,
-)
+from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recovery import vacate_name
 from conferral.statemachine.effects import PlayAnnouncement
 from conferral.statemachine.events import Event
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR
 from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio

@@ -105,8 +105,7 @@ def _switch_conference(draft: Draft, conference_sid: str) -> None:
         verified_sequence=0,  # each conference numbers its own events
         awaits_conference_start=False,
     )
-    recording = draft.session.recording
-    if left and recording is not None and recording.of_conference:
+    if left and guards.recording_of(draft.session).of_conference:
         draft.change(recording=None)  # it ended with its conference; the next one has its own
     for party in draft.session.parties.values():
         draft.change_party(party, conference_sequence=-1)
@@ -162,17 +161,15 @@ def apply_first_joins(draft: Draft, event: events.CallsRead) -> None:
     # The conference has reported nothing about them yet, so no later fact contradicts the read.
     if event.conference_sid != draft.session.conference_sid:
         return
-    arrived = (seen for seen in event.participants if not seen.is_ringing and _is_first_join(draft, seen))
+    arrived = []
+    for seen in event.participants:
+        party = draft.session.subject_of(seen)
+        is_awaited = party is not None and party.dial_id and not (party.in_conference or party.is_leaving)
+        if party is not None and is_awaited and party.conference_sequence < 0 and not seen.is_ringing:
+            arrived.append(seen)
     shown = replace(event, participants=tuple(arrived))
     apply_presence(draft, shown)
     apply_participants(draft, shown)  # a supervisor joins muted
-
-
-def _is_first_join(draft: Draft, seen: events.ParticipantSeen) -> bool:
-    party = draft.session.subject_of(seen)
-    if party is None or party.in_conference or party.is_leaving:
-        return False
-    return bool(party.dial_id) and party.conference_sequence < 0
 
 
 def apply_absences(draft: Draft, event: events.CallsRead) -> None:
@@ -211,8 +208,7 @@ def settle_conference(draft: Draft) -> None:
         parked_until_ms=0,
     )
     note_conference_recording(draft)
-    # The agent of a pending transfer must be able to leave: don't set a flag that would be cleared again at once.
-    set_end_on_exit(draft, agent=session.running_transfer is None)
+    set_end_on_exit(draft)
 
 
 def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) -> None:
@@ -225,7 +221,9 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         # The call's own end, which came first, gives the better reason.
         reason = party.left_reason if party.is_gone else event.left_reason
         draft.change_party(party, in_conference=False, conference_sequence=sequence, left_reason=reason)
-        if _may_have_refused(party, event):
+        failed = event.left_reason == "participant_add_failed"
+        is_busy = failed and event.call_status == CallStatus.BUSY
+        if is_busy and party.dial_id and not (party.answered or party.is_leaving):
             # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
             due_ms = draft.now_ms + draft.policy.leave_check_ms
             draft.change_party(party, dial_check_at_ms=due_ms)
@@ -235,9 +233,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         moved_away = is_outside_move and event.left_reason == "participant_updated_via_api"
         hung_up = event.hung_up and not guards.will_rejoin(draft, party, event)
         if hung_up or moved_away:
-            failed = event.left_reason == "participant_add_failed"  # then the call's status gives the reason
-            reason = event.call_status if failed else event.left_reason or event.call_status
-            note_gone(draft, party.name, reason)
+            note_gone(draft, party.name, event.call_status if failed else event.left_reason or event.call_status)
     else:
         draft.change_party(party, in_conference=False, has_rejoined=event.dial == "conference")
         if event.party_is_gone:
@@ -254,9 +250,3 @@ def _is_moved_by_us(draft: Draft, party: Party) -> bool:
     transfer = session.running_transfer
     is_to_be_moved = transfer is not None and transfer.stage is TransferStage.MOVING_CUSTOMER and party.name == CUSTOMER
     return was_moved or is_to_be_moved or bool(session.open_redirects)
-
-
-def _may_have_refused(party: Party, event: events.ParticipantLeft) -> bool:
-    # Twilio reports a refusal as `busy`, too.
-    failed_as_busy = event.left_reason == "participant_add_failed" and event.call_status == CallStatus.BUSY
-    return failed_as_busy and bool(party.dial_id) and not (party.answered or party.is_leaving)

@@ -4,10 +4,12 @@ import re
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.parties import note_call_ended, note_gone
+from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
+from conferral.statemachine.parts import Attempt, DialOptions
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, Party
 from conferral.statemachine.states import (
@@ -20,7 +22,6 @@ from conferral.statemachine.states import (
     TransferStatus,
 )
 from conferral.statemachine.step import CommandStatus, Draft, not_none
-from conferral.statemachine.transfer import Attempt, DialOptions
 
 #: A destination that is a number, or a SIP address whose user part is one.
 _NUMBER_DIALED = re.compile(r"(?:\+|sip:(?:\+|%2[Bb])?)(?P<digits>[0-9]{7,15})(?:@.*)?")
@@ -125,17 +126,14 @@ def _redial(draft: Draft, party: Party, **changes: object) -> None:
     _change_attempt(draft, party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
-def _does_caller_wait(draft: Draft, party: Party) -> bool:
-    if party.name == AGENT:
-        return bool(draft.session.customer.call_sid)
-    return party.name == CUSTOMER or party.is_target
-
-
 def _place_dial(draft: Draft, party: Party) -> None:
     dialed: dict[str, Any] = {
         "party": party.name, "to": party.address, "timeout_s": party.ring_timeout_s, "caller_id": party.caller_id,
         "call_token": draft.session.call_token if _uses_customer_number(draft, party) else "",
-        "is_urgent": _does_caller_wait(draft, party),
+        # A caller waits for it.
+        "is_urgent": party.is_target or party.name == CUSTOMER or (
+            party.name == AGENT and bool(draft.session.customer.call_sid)
+        ),
         "is_signed_address": party.name == AGENT and party.address == draft.session.signed_address,
     }  # fmt: skip
     if party.is_gated:
@@ -158,21 +156,16 @@ def _ring_due_ms(draft: Draft, party: Party) -> int:
 
 def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
     """Return the number that a party sees; its own might open its voicemail."""
-    number = _NUMBER_DIALED.fullmatch(to)
-    shown = (options.caller_id or _default_caller_id(draft), draft.session.called_number)
+    session, number = draft.session, _NUMBER_DIALED.fullmatch(to)
+    # Without a CallToken, Twilio decides: browsers and SIP phones see any number, phones only verified ones.
+    shows_customer = draft.policy.shows_customer_number and session.has_caller_id
+    default = session.customer.address if shows_customer else session.called_number
+    shown = (options.caller_id or default, session.called_number)
     return next((one for one in shown if number is None or one != f"+{number['digits']}"), "")
 
 
-def _default_caller_id(draft: Draft) -> str:
-    customer = draft.session.parties.get(CUSTOMER)
-    # Without a CallToken, Twilio decides: browsers and SIP phones see any number, phones only verified ones.
-    shows = draft.policy.shows_customer_number and draft.session.has_caller_id
-    return customer.address if shows and customer is not None else draft.session.called_number
-
-
 def _uses_customer_number(draft: Draft, party: Party) -> bool:
-    customer = draft.session.parties.get(CUSTOMER)
-    return bool(party.caller_id) and customer is not None and party.caller_id == customer.address
+    return bool(party.caller_id) and party.caller_id == draft.session.customer.address
 
 
 # ---- progress ----------------------------------------------------------------------------------------------------
@@ -218,27 +211,32 @@ def note_dial_unknown(draft: Draft, event: events.EffectUnknown) -> None:
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
 
 
-def note_call_not_found(draft: Draft, event: events.EffectOutcome) -> None:
-    """Give up the dial: the call list lacks its call, or was not read."""
+def note_search_result(draft: Draft, event: events.EffectOutcome) -> None:
+    """Record the call that a search found; without one, give up the dial."""
     party = not_none(guards.searched_party(draft, event))
-    if party.is_connected:  # an agent who talks over the bridge
+    if isinstance(event, events.EffectSucceeded) and event.call_sid:
+        note_dial_placed(draft, event)
+    elif party.is_connected:  # an agent who talks over the bridge
         due_ms = draft.now_ms + draft.policy.reread_interval_ms
         draft.change_party(party, dial_check="unknown", dial_check_at_ms=due_ms)
-        return
-    draft.change_party(party, dial_check_at_ms=0)
-    note_gone(draft, party.name, "unknown")
+    else:
+        draft.change_party(party, dial_check_at_ms=0)
+        note_gone(draft, party.name, "unknown")
 
 
 def note_call_progress(draft: Draft, event: events.CallProgressed) -> None:
     """Record the progress or the end of a party's call."""
     party = not_none(draft.session.subject_of(event))
     if event.is_final:
-        note_call_ended(draft, party, event)
+        draft.change_party(party, call_sid=event.call_sid)
+        # In a conference, the leave usually comes first, and does not say how long the call was.
+        reached_limit = draft.state is State.BRIDGED and event.reached_time_limit
+        note_gone(draft, party.name, EndReason.TIME_LIMIT if reached_limit else event.reported_status)
     elif event.status == CallStatus.IN_PROGRESS:
         if draft.session.is_in_bridge and party == draft.session.child:
             note_talking(draft, event.call_sid)
             return
-        _note_call_answered(draft, party, event.call_sid)
+        note_answered(draft, party, event.call_sid)
     else:
         rings = event.status == CallStatus.RINGING and party.status is PartyStatus.DIALING
         changes: dict[str, Any] = {"status": PartyStatus.RINGING} if rings else {}
@@ -262,14 +260,8 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
     report_call(draft, CommandStatus.DONE)
 
 
-def _note_call_answered(draft: Draft, party: Party, call_sid: str) -> None:
-    draft.change_party(party, call_sid=call_sid, dial_check="")
-    note_answered(draft, party.name)
-
-
-def note_answered(draft: Draft, name: str) -> None:
+def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
     """Record that a dialed party answered."""
-    party = draft.session.parties[name]
     note_attempt_answered(draft, party)
     status = PartyStatus.CONNECTED if party.in_conference else party.status
     if party.confirm and not party.in_conference:
@@ -282,6 +274,8 @@ def note_answered(draft: Draft, name: str) -> None:
         wait_ms = draft.policy.join_read_ms if draft.session.phase in WITHOUT_AGENT else draft.policy.arrive_timeout_ms
     draft.change_party(
         party,
+        call_sid=call_sid,
+        dial_check="",
         answered=True,
         answered_at_ms=party.answered_at_ms or draft.now_ms,
         status=status,
@@ -298,14 +292,14 @@ def note_attempt_answered(draft: Draft, party: Party) -> None:
 
 def note_gate_reached(draft: Draft, event: events.GateReached) -> None:
     """Record that a dialed call reached the gate, so it was answered."""
-    _note_call_answered(draft, not_none(guards.party_of_dial(draft, event)), event.call_sid)
+    note_answered(draft, not_none(guards.party_of_dial(draft, event)), event.call_sid)
     update_transfer_status(draft)
 
 
 def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
     """Record that the gate accepted the call, which joins next."""
     party = not_none(guards.party_of_dial(draft, event))
-    _note_call_answered(draft, party, event.call_sid)
+    note_answered(draft, party, event.call_sid)
     # A party prompted for a key, or of a ring group, has already heard the briefing.
     briefing_ms = 0 if party.confirm or party.ring_group else _briefing_ms(party)
     draft.change_party(
@@ -415,20 +409,6 @@ def hang_up_party(draft: Draft, party: Party) -> None:
             note_gone(draft, party.name, "cancelled")
     elif party.dial_check == "refused" and not party.call_sid:
         note_gone(draft, party.name, "cancelled")  # Twilio did not dial
-
-
-def mark_unknown_dials(draft: Draft) -> None:
-    """Mark dials whose calls Redis may have lost in a rollback."""
-    for party in draft.session.parties.values():
-        if guards.is_unknown_dial(party) and not party.is_gone and not party.dial_check:
-            draft.change_party(party, dial_check="rolled-back")
-
-
-def find_unknown_calls(draft: Draft) -> None:
-    """Search for calls that dials of an ended session may have placed."""
-    for party in draft.session.parties.values():
-        if guards.is_unknown_dial(party):
-            find_dialed_call(draft, party)
 
 
 def hang_up_leaving_parties(draft: Draft, _event: Event) -> None:

@@ -61,10 +61,10 @@ def unhold_all(draft: Draft, _event: Event) -> None:
         want_unhold(draft, name)
 
 
-def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
+def set_end_on_exit(draft: Draft) -> None:
     """Request `EndConferenceOnExit` for customer and agent, if alone.
 
-    It is a safety net under the lone-participant rule. `agent` is false if the agent must be able to leave.
+    It is a safety net under the lone-participant rule.
     """
     pair = {CUSTOMER, AGENT}
     session = draft.session
@@ -75,19 +75,17 @@ def set_end_on_exit(draft: Draft, *, agent: bool = True) -> None:
         or any(command.awaits_end_on_exit for command in session.pending_commands)
     )
     are_alone = inside <= pair and not (someone_joins or session.is_group)
-    # A customer who continues at the `after` URL must be able to outlast the agent.
-    agent = agent and not session.attributes.after_url
-    for party in draft.session.parties.values():
-        wanted = are_alone and party.name in pair and (agent or party.name != AGENT)
-        if party.desired_end_on_exit != wanted:
-            draft.change_party(party, desired_end_on_exit=wanted)
+    # The agent of a pending transfer must be able to leave, and a customer who continues at the `after` URL to stay.
+    agent_may_leave = session.running_transfer is not None or bool(session.attributes.after_url)
+    for party in session.parties.values():
+        wanted = are_alone and party.name in pair and not (agent_may_leave and party.name == AGENT)
+        draft.change_party(party, desired_end_on_exit=wanted)
 
 
 def clear_end_on_exit(draft: Draft) -> None:
     """Request that no party's leaving ends the conference."""
     for party in draft.session.parties.values():
-        if party.desired_end_on_exit:
-            draft.change_party(party, desired_end_on_exit=False)
+        draft.change_party(party, desired_end_on_exit=False)
 
 
 def reconcile(draft: Draft, _event: Event) -> None:
@@ -148,17 +146,12 @@ def read_participants(draft: Draft, event: events.ConfirmOverdue) -> None:
     """Read Twilio because a callback is missing, until settled."""
     reads = draft.session.confirmation_reads + 1
     draft.change(confirmation_reads=reads)
-    if reads > _END_ON_EXIT_READS_MAX:
-        _cancel_end_on_exit(draft)
-    read_calls(draft, event)
-    draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_interval_ms)
-
-
-def _cancel_end_on_exit(draft: Draft) -> None:
-    for party in draft.session.parties.values():
+    for party in draft.session.parties.values() if reads > _END_ON_EXIT_READS_MAX else ():
         is_due = party.pending_update in ("", ParticipantUpdate.SET_END_ON_EXIT)
         if is_due and party.desired_end_on_exit and not party.end_on_exit:
             draft.change_party(party, desired_end_on_exit=False, pending_update="", update_effect_id="")
+    read_calls(draft, event)
+    draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_interval_ms)
 
 
 def note_update_result(draft: Draft, event: events.EffectOutcome) -> None:

@@ -1,38 +1,48 @@
 """Parties: joins, leaves, new names, and the pending commands about them."""
 
-from collections.abc import Collection, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from conferral.statemachine import events, guards, reasons
+from conferral.statemachine import events, guards
 from conferral.statemachine.events import Event
-from conferral.statemachine.former_parties import next_name
-from conferral.statemachine.pending_command import PendingCommand
-from conferral.statemachine.reasons import HUNG_UP, NOT_OURS, REMOVED_BY_END, EndReason, reported_reason
+from conferral.statemachine.parts import PendingCommand, SeenEvents
+from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus, PartyStatus, Phase, State, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, Outcome
+
+#: So many parties that have left stay in the session, those that came last (count).
+FORMER_PARTIES_MAX = 20
+#: Calls of former parties, and former conferences, whose late callbacks are recognized (count).
+FORMER_CALLS_MAX = 100
+FORMER_CONFERENCES_MAX = 20
+#: Names that Conferral numbers. No number is used twice.
+_NUMBERED = re.compile(rf"({AGENT}|{GUEST}|{SUPERVISOR}|{TARGET})-([0-9]{{1,6}})")
 
 
 def accept_command(draft: Draft, event: events.Command, **fields: Any) -> PendingCommand:
     """Accept a command and keep it until it has an outcome."""
     command = PendingCommand(event.command_id, event.name, **fields)
     draft.report(event.command_id, CommandStatus.ACCEPTED)
-    _change_commands(draft, [*draft.session.pending_commands, command])
+    draft.change(pending_commands=(*draft.session.pending_commands, command))
     return command
 
 
 def change_command(draft: Draft, command: PendingCommand, **changes: Any) -> PendingCommand:
     """Change fields of a pending command."""
     after = replace(command, **changes)
-    _change_commands(draft, [after if one is command else one for one in draft.session.pending_commands])
+    commands = tuple(after if one is command else one for one in draft.session.pending_commands)
+    draft.change(pending_commands=commands)
     return after
 
 
 def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus, reason: str = "") -> None:
     """Report the outcome of a command and remove it."""
     draft.report(command.command_id, status, reason)
-    _change_commands(draft, [one for one in draft.session.pending_commands if one.command_id != command.command_id])
+    rest = tuple(one for one in draft.session.pending_commands if one.command_id != command.command_id)
+    draft.change(pending_commands=rest)
 
 
 def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
@@ -47,19 +57,7 @@ def fail_queued_commands(draft: Draft, reason: str) -> None:
     fail_commands(draft, reason, only=[command for command in draft.session.pending_commands if command.is_queued])
 
 
-def _change_commands(draft: Draft, commands: Iterable[PendingCommand]) -> None:
-    draft.change(pending_commands=tuple(commands))
-
-
 # ---- departure of a party, and the events that change nothing ------------------------------------------------------
-
-
-def note_call_ended(draft: Draft, party: Party, event: events.CallProgressed) -> None:
-    """Record that a party's call is over, by its own callback."""
-    draft.change_party(party, call_sid=event.call_sid)
-    # In a conference, the leave usually comes first, and does not say how long the call was.
-    reached_limit = draft.state is State.BRIDGED and event.reached_time_limit
-    note_gone(draft, party.name, EndReason.TIME_LIMIT.value if reached_limit else event.reported_status)
 
 
 def note_gone(draft: Draft, name: str, reason: str) -> None:
@@ -69,7 +67,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
         return
     if party.dial_id:
         reason = _leave_reason(party, reason)
-        _close_attempt(draft, party, reason)
+        close_attempt(draft, party, reason)
     draft.change_party(
         party, status=PartyStatus.LEFT, in_conference=False, waits_for_start=False, held=False, left_reason=reason
     )
@@ -80,8 +78,6 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     if name in (CUSTOMER, AGENT) and not (party.is_leaving or rang_only):
         was_put_out = not party.in_conference and party.left_reason == REMOVED_BY_END
         _note_first_to_leave(draft, name, REMOVED_BY_END if was_put_out else reason)
-    if not draft.session.parties.keys() >= {CUSTOMER, AGENT}:
-        return
     parent, child = draft.session.parent, draft.session.child
     if name == child.name and (draft.session.is_in_bridge or draft.state is State.CONVERTING):
         # The end of the `<Dial>` has set the timer.
@@ -158,22 +154,6 @@ def keep_agent(draft: Draft, event: events.EffectFailed) -> None:
         draft.change(first_to_leave="")
 
 
-def mark_released(draft: Draft, party: Party) -> None:
-    """Record that a party is released with the end of the session."""
-    _close_attempt(draft, party, "cancelled")
-    if reasons.is_of_another_app(draft.session, party):
-        draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=NOT_OURS)
-        return
-    draft.change_party(
-        party,
-        status=PartyStatus.LEFT,
-        in_conference=False,
-        held=False,
-        left_reason="released",
-        hang_up_requested=bool(party.call_sid),
-    )
-
-
 def _leave_reason(party: Party, reason: str) -> str:
     was_removed = party.is_removed and party.status is not PartyStatus.CONNECTED  # while it rang, or in the gate
     if reason not in FINAL_CALL_STATUSES:
@@ -187,7 +167,8 @@ def _leave_reason(party: Party, reason: str) -> str:
     return reason if reason in known else "failed"
 
 
-def _close_attempt(draft: Draft, party: Party, reason: str) -> None:
+def close_attempt(draft: Draft, party: Party, reason: str) -> None:
+    """Record in the running transfer how an attempt ended."""
     transfer = draft.session.running_transfer
     if transfer is None:
         return
@@ -196,20 +177,75 @@ def _close_attempt(draft: Draft, party: Party, reason: str) -> None:
     draft.change_transfer(attempts=transfer.with_attempt(party.dial_id, ended_at_ms=draft.now_ms, result=result))
 
 
+# ---- names, and parties that left a while ago ---------------------------------------------------------------------
+
+
+def next_name(session: Session, base: str, also_taken: Collection[str] = ()) -> str:
+    """Return the next numbered name not taken, such as `agent-2` for `agent`."""
+    highest = _highest_numbers(session.name_numbers, (*session.parties, *also_taken)).get(base, 0)
+    return f"{base}-{highest + 1}"
+
+
+def _highest_numbers(numbers: Mapping[str, int], names: Iterable[str]) -> dict[str, int]:
+    """Return the highest number used per base name, given or in the names."""
+    found = dict(numbers)
+    for match in filter(None, map(_NUMBERED.fullmatch, names)):
+        found[match[1]] = max(found.get(match[1], 0), int(match[2]))
+    return found
+
+
+def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
+    """Return the changes that drop all but the newest of the former parties."""
+    changes: dict[str, Any] = {}
+    former = session.former_calls
+    if session.parties is not before.parties:
+        numbers = _highest_numbers(session.name_numbers, session.parties)
+        if numbers != session.name_numbers:
+            changes["name_numbers"] = numbers
+        former_names = [name for name, party in session.parties.items() if party.is_gone]
+        if old := [one for one in former_names[:-FORMER_PARTIES_MAX] if _may_be_pruned(session, session.parties[one])]:
+            former += tuple(session.parties[name].call_sid for name in old if session.parties[name].call_sid)
+            changes["parties"] = {name: party for name, party in session.parties.items() if name not in old}
+    if former is not session.former_calls or len(former) > FORMER_CALLS_MAX:
+        former = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
+        kept = {*former, *(party.call_sid for party in changes.get("parties", session.parties).values())}
+        # SIDs of calls begin with "CA"; conferences stay.
+        windows = {sid: seen for sid, seen in session.seen.windows.items() if sid in kept or not sid.startswith("CA")}
+        changes |= {"former_calls": former, "seen": SeenEvents(windows, session.seen.tokens)}
+    if len(session.former_conferences) > FORMER_CONFERENCES_MAX:
+        changes["former_conferences"] = session.former_conferences[-FORMER_CONFERENCES_MAX:]
+    return changes
+
+
+def _may_be_pruned(session: Session, party: Party) -> bool:
+    """Whether nothing open refers to a former party."""
+    transfer = session.running_transfer
+    dials = {one.dial_id for one in transfer.attempts} if transfer is not None else set()
+    # A call that may or may not have been placed can still show up.
+    is_open = (party.left_reason == "unknown" and not party.call_sid) or party.dial_id in dials - {""}
+    is_named = any(command.party == party.name for command in session.pending_commands)
+    return not (is_open or is_named or party.name in (CUSTOMER, AGENT, session.first_to_leave))
+
+
 def number_former_party(draft: Draft, name: str, also_taken: Collection[str] = ()) -> None:
     """Rename a former party, whose name another takes: `agent-1`, or next."""
     former = draft.session.parties.get(name)
-    if former is None or not former.is_gone:
-        return
-    rest = {one.name: one for one in draft.session.parties.values() if one.name != name}
-    numbered_name = next_name(draft.session, name, also_taken)
-    # A pending `remove` follows the former party; it does not wait for the next one of that name.
+    if former is not None and former.is_gone:
+        # A pending `remove` follows the former party; it does not wait for the next one of that name.
+        names = {name: next_name(draft.session, name, also_taken)}
+        rename_parties(draft, names, lambda command: command.name == events.Remove.name)
+
+
+def rename_parties(
+    draft: Draft, names: Mapping[str, str], follows: Callable[[PendingCommand], bool] = lambda _: True
+) -> None:
+    """Rename parties; the pending commands that follow them get the new names."""
+    parties = [replace(party, name=names.get(party.name, party.name)) for party in draft.session.parties.values()]
     pending_commands = tuple(
-        replace(one, party=numbered_name) if one.name == events.Remove.name and one.party == name else one
+        replace(one, party=names.get(one.party, one.party)) if follows(one) else one
         for one in draft.session.pending_commands
     )
-    parties = {**rest, numbered_name: replace(former, name=numbered_name)}
-    draft.change(parties=parties, pending_commands=pending_commands)
+    draft.change(parties={party.name: party for party in parties}, pending_commands=pending_commands)
 
 
 def retire_targets(draft: Draft) -> None:

@@ -3,21 +3,10 @@
 from collections.abc import Callable
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.dials import mark_unknown_dials
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import Event
-from conferral.statemachine.session import Party
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import Draft
-
-_TIMERS_THAT_READ = (
-    events.LeaveOverdue,
-    events.RingOverdue,
-    events.OpeningOverdue,
-    events.ConfirmOverdue,
-    events.ConvertOverdue,
-    events.RepairOverdue,
-)
 
 
 def read_is_open(draft: Draft) -> bool:
@@ -50,7 +39,6 @@ def read_calls(draft: Draft, _event: Event) -> None:
         call_sids=tuple(party.call_sid for party in others),
         unproven_sids=tuple(party.call_sid for party in others if party.early_media and not party.answered),
         # Bridges have no conference, but after a Redis rollback the two may be in one already.
-        with_conference=True,
         conference_name=session.conference_name,
         conference_sid=session.conference_sid,
         read_version=session.version + 1,
@@ -58,26 +46,21 @@ def read_calls(draft: Draft, _event: Event) -> None:
     draft.change(open_read_id=open_read_id, open_read_since_ms=draft.now_ms, reread_wanted=False, unread_calls=())
 
 
-def await_dial_read(draft: Draft, party: Party) -> bool:
-    """Wait for a read of an overdue dial; return whether to request one."""
-    is_awaited = party.dial_check == "reading" and read_is_open(draft)
-    due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
-    draft.change_party(party, dial_check="reading", dial_check_at_ms=due_ms)
-    return not is_awaited
-
-
 def check_session(draft: Draft, event: events.AccountSwept) -> None:
     """Read Twilio: the sweep found a difference, or Redis was rolled back."""
     party = draft.session.subject_of(event)
     if party is not None and party.is_gone:
         return  # the callback of the call's end was only late
-    if guards.concerns_whole_session(event):
-        mark_unknown_dials(draft)
+    was_rolled_back = not (event.call_sid or event.conference_sid)
+    if was_rolled_back:
+        for one in draft.session.parties.values():
+            if guards.is_unknown_dial(one) and not one.is_gone and not one.dial_check:
+                draft.change_party(one, dial_check="rolled-back")
         # Redis may have lost the stage's event, so the read comes first.
         due_ms = draft.session.timers.get(events.StageOverdue.timer)
         if due_ms is not None:
             draft.set_timer(events.StageOverdue, max(draft.policy.hold_timeout_ms, due_ms - draft.now_ms))
-    if guards.concerns_whole_session(event) and draft.state in (State.CONFERENCED, State.TRANSFERRING):
+    if was_rolled_back and draft.state in (State.CONFERENCED, State.TRANSFERRING):
         read_until_known(draft, event)
     else:
         read_calls(draft, event)
@@ -89,7 +72,6 @@ def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
         ReadCalls,
         parent_call_sid="",
         call_sids=(event.call_sid,),
-        with_conference=True,
         conference_name=draft.session.conference_name,
         conference_sid=draft.session.conference_sid,
         read_version=draft.session.version + 1,
@@ -129,10 +111,10 @@ def read_later(draft: Draft, _event: Event) -> None:
 
 
 def read_again(draft: Draft, event: events.EffectOutcome) -> None:
-    """Retry a read without result, unless another timer triggers a read."""
+    """Retry a read without result; one that has a result comes first."""
     if draft.state is State.BRIDGED:
         read_later(draft, event)
-    if not any(timer.timer in draft.session.timers for timer in _TIMERS_THAT_READ):
+    if not {events.LeaveOverdue.timer, events.RingOverdue.timer} & draft.session.timers.keys():
         draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
 
 

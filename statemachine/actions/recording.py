@@ -6,7 +6,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import accept_command, finish_command
 from conferral.statemachine.effects import ChangeRecording, StartRecording
 from conferral.statemachine.events import Event
-from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.parts import PendingCommand, Recording
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import RecordAction, RecordingStatus
@@ -47,7 +47,7 @@ def record_customer(draft: Draft, _event: Event) -> None:
 
 def _start_recording(draft: Draft) -> str:
     """Record the customer's call; return the effect's id."""
-    before = draft.session.recording
+    before = guards.recording_of(draft.session)
     effect_id = draft.emit(StartRecording, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
     draft.change(
         recording=Recording(
@@ -55,7 +55,7 @@ def _start_recording(draft: Draft) -> str:
             pending_update="start",
             update_effect_id=effect_id,
             # If Twilio has not confirmed the former recording, this is another attempt to start it.
-            failures=before.failures if before is not None and not before.status else 0,
+            failures=0 if before.status else before.failures,
         )
     )
     return effect_id
@@ -64,16 +64,14 @@ def _start_recording(draft: Draft) -> str:
 def note_conference_recording(draft: Draft) -> None:
     """Track the recording that Twilio starts with the conference."""
     # A recording of the customer's call must stop now: no command could stop it later.
-    recording = draft.session.recording
-    if draft.session.attributes.record != "true" or (recording is not None and recording.of_conference):
+    recording, runs = guards.recording_of(draft.session), guards.is_recorded(draft.session)
+    if draft.session.attributes.record != "true" or recording.of_conference:
         return
-    runs = recording is not None and guards.is_recorded(draft.session)
-    is_paused = recording is not None and recording.desired_status == RecordingStatus.PAUSED
     if runs:
         _request_change(draft, RecordAction.STOP)
     status = RecordingStatus.IN_PROGRESS.value
     draft.change(recording=Recording(of_conference=True, status=status, desired_status=status))
-    if runs and is_paused:
+    if runs and recording.desired_status == RecordingStatus.PAUSED:
         _request_change(draft, RecordAction.PAUSE)
 
 
@@ -111,8 +109,8 @@ def resume_after_consult(draft: Draft, _event: Event) -> None:
 
 def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
     """Record that Twilio made the change."""
-    recording = draft.session.recording
-    if recording is not None and recording.update_effect_id == event.effect_id:
+    recording = guards.recording_of(draft.session)
+    if recording.update_effect_id == event.effect_id:
         _change_recording(
             draft,
             sid=event.recording_sid or recording.sid,
@@ -121,13 +119,14 @@ def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
             update_effect_id="",
             failures=0,
         )
-    _finish_record_command(draft, event, CommandStatus.DONE, "")
+    for command in _commands_of(draft, event):
+        finish_command(draft, command, CommandStatus.DONE)
 
 
 def note_recording_failed(draft: Draft, event: events.EffectFailed | events.EffectUnknown) -> None:
     """Record that Twilio did not change the recording."""
-    recording = draft.session.recording
-    if recording is not None and recording.update_effect_id == event.effect_id:
+    recording = guards.recording_of(draft.session)
+    if recording.update_effect_id == event.effect_id:
         update, failures = recording.pending_update, recording.failures + 1
         is_over = isinstance(event, events.EffectFailed) and event.gone
         _change_recording(
@@ -141,12 +140,8 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
         elif update == RecordAction.RESUME and not _commands_of(draft, event):
             # Otherwise the rest of the call would not be recorded, and no one would know.
             _change_recording(draft, is_paused_for_consult=failures < _RESUMES_MAX)
-    _finish_record_command(draft, event, CommandStatus.FAILED, event.reason_text)
-
-
-def _finish_record_command(draft: Draft, event: events.EffectOutcome, status: CommandStatus, reason: str) -> None:
     for command in _commands_of(draft, event):
-        finish_command(draft, command, status, reason)
+        finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
 
 
 def _commands_of(draft: Draft, event: events.EffectOutcome) -> list[PendingCommand]:

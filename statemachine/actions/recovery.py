@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Sequence
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import note_conference
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
-from conferral.statemachine.actions.parties import number_former_party, retire_targets
+from conferral.statemachine.actions.parties import next_name, number_former_party, retire_targets
 from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
-from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.parts import TransferState
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import (
     AGENT,
@@ -31,7 +31,6 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.statemachine.step import Draft
-from conferral.statemachine.transfer import TransferState
 
 
 def open_found_session(draft: Draft, event: ConferenceFound) -> None:
@@ -42,14 +41,11 @@ def open_found_session(draft: Draft, event: ConferenceFound) -> None:
     """
     absent = {name: Party(name, "", status=PartyStatus.LEFT) for name in (CUSTOMER, AGENT)}
     draft.change(
-        created_at_ms=draft.now_ms,
-        conference_name=event.conference_name or draft.session.id,
         phase=Phase.NONE,
         parties=absent,
         conference_sid=event.conference_sid,
         moved_at_ms=draft.now_ms,
     )
-    draft.set_timer(events.AgeOverdue, draft.policy.age_max_ms)
     add_unknown_participants(draft, event)
     session = draft.session
     callers = {one.call_sid for one in event.participants if one.came_in}

@@ -7,7 +7,6 @@ from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import TransferStage, TransferStatus
 from conferral.statemachine.step import CommandStatus, Draft, OutcomeRecord
-from conferral.statemachine.transfer import TransferState
 
 
 def report_done(draft: Draft, event: Convert) -> None:
@@ -89,7 +88,11 @@ def conclude_transfer(draft: Draft, result: str) -> None:
 def conclude_session(draft: Draft, reason: str) -> None:
     """Write the session's outcome record, and close a running transfer."""
     transfer = draft.session.running_transfer
-    if transfer is not None and _has_handed_over(transfer, reason):
+    all_talked = transfer is not None and (
+        transfer.status is TransferStatus.MERGED or transfer.stage is TransferStage.RELEASING_AGENT
+    )
+    # The target had the customer before the customer left.
+    if transfer is not None and all_talked and reason in (EndReason.CUSTOMER_LEFT, EndReason.MOVED):
         if transfer.step_name == Complete.name:
             report_step(draft, CommandStatus.DONE)
         report_step(draft, CommandStatus.FAILED, reason)
@@ -111,12 +114,6 @@ def conclude_session(draft: Draft, reason: str) -> None:
         conclude_transfer(draft, "cancelled" if draft.transfer.status is TransferStatus.CANCELLED else "failed")
     by, started_at_ms = draft.session.by, draft.session.created_at_ms
     _add_record(draft, "session", kind="session", result="ended", reason=reason, by=by, started_at_ms=started_at_ms)
-
-
-def _has_handed_over(transfer: TransferState, reason: str) -> bool:
-    """Whether the target had the customer before the customer left."""
-    all_talked = transfer.status is TransferStatus.MERGED or transfer.stage is TransferStage.RELEASING_AGENT
-    return all_talked and reason in (EndReason.CUSTOMER_LEFT, EndReason.MOVED)
 
 
 def _add_record(draft: Draft, subject: str, **fields: Any) -> None:

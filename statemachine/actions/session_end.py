@@ -4,13 +4,12 @@ from collections.abc import Callable
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import apply_presence
-from conferral.statemachine.actions.dials import find_dialed_call, find_unknown_calls
-from conferral.statemachine.actions.parties import fail_commands, mark_released, note_gone
+from conferral.statemachine.actions.dials import find_dialed_call
+from conferral.statemachine.actions.parties import close_attempt, fail_commands, next_name, note_gone
 from conferral.statemachine.actions.reports import conclude_session, report_call
 from conferral.statemachine.actions.transfer import note_transfer_failed
-from conferral.statemachine.effects import EndConference, HangUpCall, SayAndHangUp, Sentence
+from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
-from conferral.statemachine.former_parties import next_name
 from conferral.statemachine.reasons import (
     MOVED_OUT,
     NOT_OURS,
@@ -31,7 +30,7 @@ from conferral.statemachine.states import (
     State,
     TransferMode,
 )
-from conferral.statemachine.step import CommandStatus, Draft, Outcome
+from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
 
 #: The final status of a call or `<Dial>`, as a word about the called party.
 _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallStatus.NO_ANSWER: "no-answer"}
@@ -39,16 +38,16 @@ _ENDS = {"completed": "left", "answered": "left", CallStatus.BUSY: "busy", CallS
 _NOT_REACHED = frozenset({CallStatus.BUSY, CallStatus.NO_ANSWER, CallStatus.FAILED, "rejected"})
 #: Why a party that answered at the gate did not join.
 _GATE_FAILURES = frozenset({*events.GateDecision, CallStatus.FAILED})
-#: The gate's decision, as a word about the called party.
-_GATE_REJECTIONS = {"rejected": "rejected", "no-confirmation": "no-confirmation"}
+#: Why a call or a conference is ended: nothing of an ended session goes on.
+_AFTER_END = "the session has ended"
 
 
 def end_reason_of(party: Party, status: str) -> EndReason:
     """Return the end reason by the final status of the called party's call."""
     if party.left_reason == EndReason.TIME_LIMIT:
         return EndReason.TIME_LIMIT
-    word = _GATE_REJECTIONS.get(party.left_reason) or _ENDS.get(status, "failed")
-    return EndReason(f"{party.name}-{word}")
+    is_gates = party.left_reason in (events.GateDecision.REJECTED, events.GateDecision.NO_CONFIRMATION)
+    return EndReason(f"{party.name}-{party.left_reason if is_gates else _ENDS.get(status, 'failed')}")
 
 
 def end(reason: EndReason) -> Callable[[Draft, Event], None]:
@@ -69,12 +68,18 @@ def end_with_sentence(draft: Draft, party: Party, sentence: Sentence, reason: En
     end_session(draft, reason, end_conference=False)  # which would cut the sentence off
 
 
-def end_bridge(draft: Draft, event: Event) -> None:
+def end_bridge(draft: Draft, _event: Event) -> None:
     """End the session: the bridge is over."""
-    if draft.session.dial_call_status:
-        end_by_child_reason(draft, event)
-    else:
-        end_session(draft, reason_of_end(draft.session.parent))
+    parent, child, child_status = draft.session.parent, draft.session.child, draft.session.dial_call_status
+    if not child_status:
+        end_session(draft, reason_of_end(parent))
+        return
+    reason = end_reason_of(child, child_status)
+    note_gone(draft, child.name, child_status)
+    # The action's document hangs up the parent; another request would cut off the sentence that plays.
+    continues = parent.name == CUSTOMER and child_status in guards.TALKED and bool(draft.session.attributes.after_url)
+    draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
+    end_session(draft, reason)
 
 
 def reason_of_end(party: Party) -> EndReason:
@@ -89,12 +94,12 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     seen, session = guards.child_in_read(draft, event), draft.session
     if seen is not None and not session.child.call_sid:
         draft.change_party(session.child, call_sid=seen.call_sid)
-    if guards.shows_parent_ended(draft, event):
+    if guards.shows_ended(draft, event, session.parent):
         note_gone(draft, session.parent.name, event.status_of(session.parent.call_sid))
     child = draft.session.child
     if session.dial_call_status and draft.state is State.BRIDGED:  # the `<Dial>` ended before its parent's call
         if seen is None or seen.status != CallStatus.IN_PROGRESS:
-            end_by_child_reason(draft, event)
+            end_bridge(draft, event)
             return
         # It was moved out of the bridge: by another app, unless a redirect of ours may have moved it.
         is_ours = may_be_moved_by_us(draft.session, child, draft.now_ms)
@@ -110,23 +115,9 @@ def end_by_read(draft: Draft, event: events.CallsRead) -> None:
     end_session(draft, reason_of_end(draft.session.parent) if parent_left else end_reason_of(child, child.left_reason))
 
 
-def end_by_child_reason(draft: Draft, _event: Event) -> None:
-    """End the session: the child was not reached or has left."""
-    parent, child = draft.session.parent, draft.session.child
-    child_status = draft.session.dial_call_status
-    reason = end_reason_of(child, child_status)
-    note_gone(draft, child.name, child_status)
-    # The action's document hangs up the parent; another request would cut off the sentence that plays.
-    continues = parent.name == CUSTOMER and child_status in guards.TALKED and bool(draft.session.attributes.after_url)
-    draft.change_party(parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY if continues else "released")
-    end_session(draft, reason)
-
-
 def end_visitor_elsewhere(draft: Draft, _event: events.CallsRead) -> None:
     """End the session: its caller is elsewhere, and stays there."""
-    session = draft.session
-    caller = AGENT if session.direction == OUTBOUND else CUSTOMER
-    draft.change_party(session.parties[caller], status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
+    draft.change_party(draft.session.parent, status=PartyStatus.LEFT, left_reason=REDIRECTED_AWAY)
     end_session(draft, EndReason.MOVED)
 
 
@@ -239,18 +230,26 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     )
     for party in session.parties.values():
         if party.is_gone:
-            if guards.is_being_searched(party, draft.now_ms):
+            if (
+                guards.is_unknown_dial(party)
+                and party.dial_check == "searched"
+                and draft.now_ms < party.dial_check_at_ms
+            ):
                 find_dialed_call(draft, party)  # effects emitted before the end are dropped
             continue
         is_moved = party.in_conference or may_be_moved_by_us(session, party, draft.now_ms)
         if bridge_is_over and party.call_sid and not is_moved:
             draft.change_party(party, status=PartyStatus.LEFT, left_reason="released")
             continue
-        if party.call_sid and not is_of_another_app(session, party):
+        is_released = not is_of_another_app(session, party)
+        if party.call_sid and is_released:
             draft.emit(HangUpCall, party=party.name, call_sid=party.call_sid)
-        elif guards.may_have_called(party):
+            draft.change_party(party, hang_up_requested=True)
+        elif guards.is_unknown_dial(party) and party.dial_check in guards.MAY_HAVE_CALLED:
             find_dialed_call(draft, party)
-        mark_released(draft, party)
+        close_attempt(draft, party, "cancelled")
+        left_reason = "released" if is_released else NOT_OURS
+        draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=left_reason)
     draft.reason = end_reason = reason.value
     report_call(draft, CommandStatus.FAILED, end_reason)
     fail_commands(draft, end_reason)
@@ -269,6 +268,44 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
     )
 
 
+def end_waiting_party_gone(draft: Draft, _event: Event) -> None:
+    """End the session: the waiting party hung up, and no phone rings on."""
+    end_session(draft, reason_of_end(not_none(guards.waiting_party(draft))))
+
+
+def end_no_one_reached(draft: Draft, _event: Event) -> None:
+    """Tell the waiting party that no one was reached, then hang up."""
+    found, missing = not_none(guards.waiting_party(draft)), draft.session.child
+    end_with_sentence(draft, found, Sentence.NO_ONE_REACHED, end_reason_of(missing, missing.left_reason))
+
+
+def end_park_timeout(draft: Draft, _event: Event) -> None:
+    """Tell the customer that the parked call timed out, then hang up."""
+    end_with_sentence(draft, not_none(guards.waiting_party(draft)), Sentence.TRANSFER_FAILED, EndReason.PARK_TIMEOUT)
+
+
+def end_lone_party(draft: Draft, _event: events.LoneOverdue) -> None:
+    """Hang up the lone party, which ends its billing."""
+    for party in draft.session.parties.values():
+        # No callback has reported it, but another app has moved the call, if it goes on.
+        if guards.may_be_back(party):
+            note_gone(draft, party.name, MOVED_OUT)
+    end_session(draft, reason_by_first_to_leave(draft))
+
+
+def end_by_first_to_leave(draft: Draft, _event: Event) -> None:
+    """End the session: a party has left, and no one may be left alone."""
+    end_session(draft, reason_by_first_to_leave(draft))
+
+
+def redirect_to_after_url(draft: Draft, _event: events.LoneOverdue) -> None:
+    """Redirect the customer to the `after` URL: the others have left."""
+    customer = guards.present_parties(draft.session)[0]
+    draft.emit(RedirectToUrl, party=CUSTOMER, call_sid=customer.call_sid, url=draft.session.attributes.after_url)
+    draft.change_party(customer, status=PartyStatus.LEFT, in_conference=False, left_reason=REDIRECTED_AWAY)
+    end_session(draft, EndReason.AGENT_LEFT, end_conference=False)
+
+
 def reason_by_first_to_leave(draft: Draft) -> EndReason:
     """Return the end reason by the party that left first."""
     first = draft.session.parties.get(draft.session.first_to_leave)
@@ -282,14 +319,6 @@ def reason_of_leaving(party: Party) -> EndReason:
     if party.name == CUSTOMER and party.left_reason == MOVED_OUT:
         return EndReason.MOVED
     return EndReason(f"{party.name}-left")
-
-
-#: Why a call is hung up after the end of its session.
-_HUNG_UP_BECAUSE = {
-    events.ParticipantJoined: "joined after the end",
-    events.AccountSwept: "live after the end",
-    events.CallsRead: "left alone after the end",
-}
 
 
 def hang_up_after_end(
@@ -306,7 +335,7 @@ def hang_up_after_end(
     if isinstance(event, events.EffectSucceeded):  # of a search, whose outcome an `end` may await
         awaited = draft.session.end_effect_ids
         draft.change(end_effect_ids=tuple(effect_id if one == event.effect_id else one for one in awaited))
-    draft.reason = _HUNG_UP_BECAUSE.get(type(event), "dialed for a session that has ended")
+    draft.reason = _AFTER_END
 
 
 def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) -> None:
@@ -316,7 +345,7 @@ def end_conference_of_late_guest(draft: Draft, event: events.ParticipantJoined) 
         guest = Party(name, event.label, event.call_sid, status=PartyStatus.LEFT, left_reason=NOT_OURS)
         draft.change(parties={**draft.session.parties, name: guest})
     draft.emit(EndConference, conference_sid=event.conference_sid)
-    draft.reason = _HUNG_UP_BECAUSE[events.ParticipantJoined]
+    draft.reason = _AFTER_END
 
 
 def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:
@@ -326,13 +355,15 @@ def end_what_is_live(draft: Draft, event: events.AccountSwept) -> None:
     elif event.conference_sid:
         end_live_conference(draft, event)
     else:
-        find_unknown_calls(draft)
+        for party in draft.session.parties.values():
+            if guards.is_unknown_dial(party):
+                find_dialed_call(draft, party)
 
 
 def end_live_conference(draft: Draft, event: events.AccountSwept | events.CallsRead) -> None:
     """End the conference of an ended session that the sweep or a read found."""
     draft.emit(EndConference, conference_sid=event.conference_sid)
-    draft.reason = _HUNG_UP_BECAUSE[type(event)]
+    draft.reason = _AFTER_END
 
 
 def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:

@@ -2,14 +2,9 @@
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import settle_conference
-from conferral.statemachine.actions.dials import (
-    dial,
-    dial_options,
-    hang_up_party,
-    next_label,
-)
+from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, next_label
 from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
-from conferral.statemachine.actions.parties import number_former_party, retire_targets
+from conferral.statemachine.actions.parties import next_name, number_former_party, rename_parties, retire_targets
 from conferral.statemachine.actions.reports import (
     begin_step,
     conclude_transfer,
@@ -20,13 +15,11 @@ from conferral.statemachine.actions.reports import (
 )
 from conferral.statemachine.actions.transfer_start import accept_transfer
 from conferral.statemachine.events import Event
-from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.parts import DialOptions, TransferState
 from conferral.statemachine.reasons import reported_reason
-from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET
 from conferral.statemachine.states import Phase, TransferMode, TransferStage, TransferStatus, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
-from conferral.statemachine.transfer import DialOptions, TransferState
 
 
 def swap(draft: Draft, event: events.Swap) -> None:
@@ -84,7 +77,7 @@ def choose_winner(draft: Draft, _event: Event) -> None:
         if other.name != winner.name and not other.is_gone:
             hang_up_party(draft, other)
     if draft.session.phase not in guards.AGENT_RING_PHASES:
-        _rename_parties(draft, {winner.name: TARGET})
+        rename_parties(draft, {winner.name: TARGET})
 
 
 def let_agent_talk(draft: Draft, _event: Event) -> None:
@@ -105,7 +98,7 @@ def unhold_waiting(draft: Draft, _event: Event) -> None:
 def complete_transfer(draft: Draft, _event: Event) -> None:
     """Complete the transfer: the party that answered is the agent now."""
     if draft.session.phase not in guards.AGENT_RING_PHASES:
-        _rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
+        rename_parties(draft, {AGENT: next_name(draft.session, AGENT), TARGET: AGENT})
     report_step(draft, CommandStatus.DONE)
     if draft.session.phase is Phase.RECALL:
         conclude_transfer(draft, "recalled")
@@ -123,15 +116,6 @@ def return_to_agent(draft: Draft, _event: Event) -> None:
     report_step(draft, CommandStatus.DONE)
     conclude_transfer(draft, draft.transfer.status.value)
     settle_conference(draft)
-
-
-def _rename_parties(draft: Draft, names: dict[str, str]) -> None:
-    renamed = [replace(party, name=names.get(party.name, party.name)) for party in draft.session.parties.values()]
-    # Pending commands follow the party to its new name.
-    pending_commands = tuple(
-        replace(command, party=names.get(command.party, command.party)) for command in draft.session.pending_commands
-    )
-    draft.change(parties={party.name: party for party in renamed}, pending_commands=pending_commands)
 
 
 def cancel_transfer(draft: Draft, event: events.Cancel) -> None:
@@ -155,7 +139,7 @@ def note_target_left(draft: Draft, event: Event) -> None:
     """Record that the target joined and hung up; return to agent and customer."""
     draft.change_transfer(status=TransferStatus.CANCELLED, reason="target-left")
     report_step(draft, CommandStatus.FAILED, "target-left")
-    unhold_customer(draft, event)
+    unhold_all(draft, event)
 
 
 #: Failure reasons by the stage that Twilio did not confirm.
@@ -169,14 +153,7 @@ _UNCONFIRMED = {
 def fail_and_return(draft: Draft, event: Event) -> None:
     """Return to agent and customer: no target was reached, or none dialed."""
     fail_transfer(draft, _UNCONFIRMED.get(draft.transfer.stage) or unreached_reason(draft))
-    unhold_customer(draft, event)
-
-
-def unhold_customer(draft: Draft, event: Event) -> None:
-    """Unhold the customer, and anyone else on hold."""
     unhold_all(draft, event)
-    if events.ConfirmOverdue.timer not in draft.session.timers:
-        draft.set_timer(events.ConfirmOverdue, draft.policy.confirm_ms)
 
 
 def note_unreached(draft: Draft, event: Event) -> None:

@@ -2,15 +2,14 @@
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions import conference, dials
-from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg
+from conferral.statemachine.actions.bridge import finish_conversion, redirect_leg, restore_bridge
 from conferral.statemachine.actions.conference import leave_conference
 from conferral.statemachine.actions.participants import apply_participants, unhold_all, want_hold, want_unhold
-from conferral.statemachine.actions.parties import fail_queued_commands, note_gone, retire_targets
-from conferral.statemachine.actions.reads import await_dial_read, read_calls, read_until_known
+from conferral.statemachine.actions.parties import fail_queued_commands, next_name, note_gone, retire_targets
+from conferral.statemachine.actions.reads import read_calls, read_is_open, read_until_known
 from conferral.statemachine.actions.recovery import add_unknown_participants
-from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.events import Event
-from conferral.statemachine.former_parties import next_name
+from conferral.statemachine.parts import DialOptions, TransferState
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
@@ -22,7 +21,6 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.statemachine.step import CommandStatus, Draft, not_none
-from conferral.statemachine.transfer import DialOptions, TransferState
 
 #: Reads of a stage at the same interval; after that, it doubles: Twilio may have refused for good (count).
 _STEADY_READS = 5
@@ -141,12 +139,6 @@ def continue_as_blind(draft: Draft, _event: Event) -> None:
             draft.change_party(target, dial_read_at_ms=read_at_ms)
 
 
-def continue_without_agent(draft: Draft, event: Event) -> None:
-    """Continue without the agent, who left during the conversion."""
-    continue_alone(draft, event)
-    fail_queued_commands(draft, "agent-left")
-
-
 def note_agent_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
     """Record that a read shows that only the agent's call is over."""
     conference.apply_presence(draft, event)
@@ -186,7 +178,7 @@ def _note_calls_read(draft: Draft, event: events.CallsRead, *, is_outdated: bool
         if is_over:
             note_gone(draft, party.name, status)
         elif awaits_answer and status == CallStatus.IN_PROGRESS:
-            dials.note_answered(draft, party.name)
+            dials.note_answered(draft, party, party.call_sid)
 
 
 def apply_settled_read(draft: Draft, event: events.CallsRead) -> None:
@@ -226,10 +218,14 @@ def check_dials(draft: Draft, event: events.DialOverdue) -> None:
         elif party.dial_check in guards.UNKNOWN_DIAL or (party.is_connected and not party.call_sid):
             dials.find_dialed_call(draft, party)
         elif party.dial_check in ("", "reading") or dials.may_still_join(draft, party):
-            reads |= await_dial_read(draft, party)
+            reads |= not (party.dial_check == "reading" and read_is_open(draft))
+            due_ms = draft.now_ms + draft.policy.dial_read_wait_ms
+            draft.change_party(party, dial_check="reading", dial_check_at_ms=due_ms)
         else:
             # Before it is marked as leaving: the reason is not `cancelled`, the party was not reached.
-            note_gone(draft, party.name, _overdue_reason(party))
+            has_failed = party.answered or party.dial_check == "refused"  # it never joined, or Twilio did not dial
+            reason = CallStatus.NO_ANSWER if party.call_sid else "unknown"
+            note_gone(draft, party.name, "failed" if has_failed else reason)
             draft.change_party(party, is_leaving=True, hang_up_requested=False)
             if party.call_sid:  # otherwise, it is hung up if it shows up
                 dials.hang_up(draft, draft.session.parties[party.name])
@@ -257,12 +253,6 @@ def read_before_giving_up_dial(draft: Draft, event: events.EffectFailed) -> None
     read_calls(draft, event)
 
 
-def _overdue_reason(party: Party) -> str:
-    if party.answered or party.dial_check == "refused":
-        return "failed"  # answered but never joined, or Twilio did not dial
-    return CallStatus.NO_ANSWER if party.call_sid else "unknown"
-
-
 def continue_in_another_conference(draft: Draft, event: events.ConferenceEnded) -> None:
     """Continue in a new conference: the agent's leaving ended the old one."""
     leave_conference(draft, event)
@@ -281,19 +271,30 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     draft.cancel_timers(
         events.ConvertOverdue, events.RepairOverdue, events.LeaveOverdue, events.RingOverdue, events.LoneOverdue
     )
+    fail_queued_commands(draft, "agent-left")
 
 
 # ---- overdue stages ----------------------------------------------------------------------------------------------
 
 
 def read_at_stage_timeout(draft: Draft, event: Event) -> None:
-    """Read Twilio repeatedly: what the stage waits for has not happened."""
-    if draft.transfer.stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
-        return  # the missing party has left or joined by now
-    if draft.transfer.stage is TransferStage.CANCELLING:
+    """Read Twilio repeatedly, and hang up lingering parties once more."""
+    stage, policy = draft.transfer.stage, draft.policy
+    if stage in (TransferStage.CANCELLING, TransferStage.UNHOLDING_CUSTOMER):
         _hang_up_again(draft, *draft.session.targets)
+    wait_ms = policy.confirm_interval_ms
+    is_bridged = draft.session.open_redirects or guards.outbound_is_still_bridged(draft, event)
+    if guards.agent_lingers(draft) and not is_bridged:
+        _hang_up_again(draft, draft.session.agent)
+        if stage is TransferStage.MOVING_CUSTOMER:
+            wait_ms = policy.arrive_timeout_ms - policy.leave_timeout_ms
+    elif stage is TransferStage.DIALING and not guards.a_party_is_missing(draft):
+        return  # the missing party has left or joined by now
     read_calls(draft, event)
-    _read_stage_again(draft, draft.policy.confirm_interval_ms)
+    reads = draft.transfer.overdue_reads + 1
+    draft.change_transfer(overdue_reads=reads)
+    doublings = min(max(0, reads - _STEADY_READS), _DOUBLINGS_MAX)
+    draft.set_timer(events.StageOverdue, wait_ms * 2**doublings)
 
 
 def _hang_up_again(draft: Draft, *parties: Party) -> None:
@@ -303,37 +304,11 @@ def _hang_up_again(draft: Draft, *parties: Party) -> None:
             draft.change_party(party, hang_up_requested=False)
 
 
-def _read_stage_again(draft: Draft, wait_ms: int) -> None:
-    reads = draft.transfer.overdue_reads + 1
-    draft.change_transfer(overdue_reads=reads)
-    doublings = min(max(0, reads - _STEADY_READS), _DOUBLINGS_MAX)
-    draft.set_timer(events.StageOverdue, wait_ms * 2**doublings)
-
-
-def read_and_hang_up_lingering_party(draft: Draft, event: Event) -> None:
-    """Read Twilio, and hang up lingering parties once more."""
-    if draft.transfer.stage is TransferStage.UNHOLDING_CUSTOMER:
-        _hang_up_again(draft, *draft.session.targets)  # the customer waits for a removed target's end
-    if (
-        draft.session.open_redirects
-        or not guards.agent_lingers(draft)
-        or guards.outbound_is_still_bridged(draft, event)
-    ):
-        read_at_stage_timeout(draft, event)
-        return
-    _hang_up_again(draft, draft.session.agent)
-    arriving = draft.transfer.stage is TransferStage.MOVING_CUSTOMER
-    again_ms = draft.policy.arrive_timeout_ms - draft.policy.leave_timeout_ms
-    _read_stage_again(draft, again_ms if arriving else draft.policy.confirm_interval_ms)
-    read_calls(draft, event)
-
-
 def return_to_bridge_unmoved(draft: Draft, event: events.EffectFailed | events.CallsRead) -> None:
     """Return to the bridge: Twilio did not move the customer."""
     draft.change_party(draft.session.customer, wait_audio=WaitAudio.NONE)
     draft.change_party(draft.session.agent, is_leaving=False, hang_up_requested=False)
     reason = event.reason_text if isinstance(event, events.EffectFailed) else events.EffectUnknown.reason_text
-    fail_transfer(draft, reason)
-    conclude_transfer(draft, "failed")
-    moved_at_ms = 0 if isinstance(event, events.EffectFailed) else draft.now_ms  # the first redirect may have worked
-    draft.change(phase=Phase.CONNECTED, open_redirects=(), moved_at_ms=moved_at_ms)
+    restore_bridge(draft, reason)
+    # The first redirect may have worked.
+    draft.change(moved_at_ms=0 if isinstance(event, events.EffectFailed) else draft.now_ms)

@@ -3,8 +3,8 @@
 from enum import StrEnum
 from typing import ClassVar
 
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.events.base import Event
+from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
 from conferral.statemachine.record import Hidden
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 

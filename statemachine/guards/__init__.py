@@ -3,7 +3,6 @@
 from conferral.statemachine.guards.calls import *
 from conferral.statemachine.guards.commands import *
 from conferral.statemachine.guards.conference import *
-from conferral.statemachine.guards.effect_results import *
 from conferral.statemachine.guards.reads import *
 from conferral.statemachine.guards.transfer import *
 from conferral.statemachine.guards.waiting_party import *

@@ -4,9 +4,9 @@ from conferral.statemachine import events
 from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Record, RecordingChanged, Supervise
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import PendingCommand, Recording
 from conferral.statemachine.reasons import reported_reason
-from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
+from conferral.statemachine.session import END_ON_EXIT_UPDATES, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
     Phase,
     RecordAction,
@@ -51,8 +51,7 @@ def names_unknown_party(draft: Draft, event: PartyCommand) -> bool:
 
 def names_customer(draft: Draft, event: PartyCommand) -> bool:
     """Whether the command names the customer."""
-    party = named_party(draft, event)
-    return party is not None and party.name == CUSTOMER
+    return named_party(draft, event) == draft.session.customer
 
 
 def names_target(draft: Draft, event: PartyCommand) -> bool:
@@ -110,7 +109,7 @@ def is_full(draft: Draft, _event: Add | Supervise | events.Transfer) -> bool:
     """Whether the conference, with parties about to be dialed, is full."""
     session = draft.session
     limit = session.attributes.max_participants or PARTICIPANTS_MAX
-    return sum(not party.is_gone for party in session.parties.values()) + len(dials_to_come(session)) >= limit
+    return len(session.present) + len(dials_to_come(session)) >= limit
 
 
 def cannot_take_target(draft: Draft, event: events.Transfer) -> bool:
@@ -151,9 +150,9 @@ def has_no_agent_to_coach(draft: Draft, command: Supervise | PendingCommand) -> 
 
 def agent_to_coach_is_held(draft: Draft, event: Supervise) -> bool:
     """Whether the agent is held: Twilio then refuses coaching (16027)."""
-    agent = draft.session.parties.get(AGENT)
+    agent = draft.session.agent
     # An agent who hears ringing on hold is taken off hold for the supervisor.
-    is_held = agent is not None and (agent.held or agent.desired_hold) and agent.wait_audio is not WaitAudio.RINGBACK
+    is_held = (agent.held or agent.desired_hold) and agent.wait_audio is not WaitAudio.RINGBACK
     return event.mode == SuperviseMode.WHISPER and is_held
 
 
@@ -286,12 +285,15 @@ def is_of_announcement(draft: Draft, event: events.AnnouncementEnded) -> bool:
 _OVER = frozenset(RecordingStatus) - {RecordingStatus.IN_PROGRESS, RecordingStatus.PAUSED}
 
 
+def recording_of(session: Session) -> Recording:
+    """Return the newest recording; an empty one before the first."""
+    return session.recording or Recording()
+
+
 def is_recorded(session: Session) -> bool:
     """Whether a recording is running, paused, or about to start."""
-    recording = session.recording
-    if recording is None or recording.status in _OVER:
-        return False
-    return bool(recording.status or recording.pending_update)
+    recording = recording_of(session)
+    return recording.status not in _OVER and bool(recording.status or recording.pending_update)
 
 
 def is_recorded_already(draft: Draft, event: Record) -> bool:
@@ -301,8 +303,7 @@ def is_recorded_already(draft: Draft, event: Record) -> bool:
 
 def would_restart_recording(draft: Draft, event: Record) -> bool:
     """Whether `start` would restart the conference's own recording."""
-    recording = draft.session.recording
-    return event.action == RecordAction.START and recording is not None and recording.of_conference
+    return event.action == RecordAction.START and recording_of(draft.session).of_conference
 
 
 def is_not_recorded(draft: Draft, event: Record) -> bool:
@@ -312,28 +313,25 @@ def is_not_recorded(draft: Draft, event: Record) -> bool:
 
 def is_changing_recording(draft: Draft, _event: Record) -> bool:
     """Whether a recording request is still open."""
-    recording = draft.session.recording
-    return recording is not None and bool(recording.pending_update)
+    return bool(recording_of(draft.session).pending_update)
 
 
 def recording_is_as_requested(draft: Draft, event: Record) -> bool:
     """Whether the recording is already as the command requests."""
-    recording = draft.session.recording
-    is_paused = recording is not None and recording.status == RecordingStatus.PAUSED
+    is_paused = recording_of(draft.session).status == RecordingStatus.PAUSED
     return event.action == (RecordAction.PAUSE if is_paused else RecordAction.RESUME)
 
 
 def would_record_consult(draft: Draft, event: Record) -> bool:
     """Whether the command would resume the recording of a private consult."""
-    recording = draft.session.recording
-    records_conference = recording is not None and recording.of_conference and is_recorded(draft.session)
+    records_conference = recording_of(draft.session).of_conference and is_recorded(draft.session)
     return event.action == RecordAction.RESUME and records_conference and consult_is_private(draft)
 
 
 def is_paused_for_consult(draft: Draft, event: Record) -> bool:
     """Whether the command pauses a recording paused only for the consult."""
-    recording = draft.session.recording
-    paused = recording is not None and recording.is_paused_for_consult and recording.status == RecordingStatus.PAUSED
+    recording = recording_of(draft.session)
+    paused = recording.is_paused_for_consult and recording.status == RecordingStatus.PAUSED
     return event.action == RecordAction.PAUSE and paused
 
 
@@ -356,8 +354,8 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
     session = draft.session
     if session.attributes.record != "customer" or session.phase is Phase.RINGING:
         return False
-    customer, recording = session.parties.get(CUSTOMER), session.recording
-    is_there = customer is not None and bool(customer.call_sid) and not (customer.is_gone or customer.is_leaving)
+    customer, recording = session.customer, session.recording
+    is_there = bool(customer.call_sid) and not (customer.is_gone or customer.is_leaving)
     if recording is None:
         return is_there
     is_open = recording.status == "" and not recording.pending_update
@@ -367,21 +365,19 @@ def recording_is_due(draft: Draft, _event: Event) -> bool:
 
 def should_resume_recording(draft: Draft, _event: Event) -> bool:
     """Whether the recording was paused for a consult now over or merged."""
-    recording = draft.session.recording
-    is_paused = recording is not None and recording.is_paused_for_consult and not recording.pending_update
+    recording = recording_of(draft.session)
+    is_paused = recording.is_paused_for_consult and not recording.pending_update
     return is_paused and not consult_is_private(draft)
 
 
 def consult_is_private(draft: Draft) -> bool:
     """Whether agent and target talk, or may talk, without the customer."""
-    if draft.session.phase is not Phase.CONSULT or draft.session.running_transfer is None:
-        return False
-    return draft.transfer.status is not TransferStatus.MERGED
+    transfer = draft.session.running_transfer if draft.session.phase is Phase.CONSULT else None
+    return transfer is not None and transfer.status is not TransferStatus.MERGED
 
 
 def consult_is_unrecorded(draft: Draft, _event: Event) -> bool:
     """Whether nothing records the consult."""
-    recording = draft.session.recording
-    if recording is None or not recording.of_conference or not is_recorded(draft.session):
-        return True
-    return recording.status == RecordingStatus.PAUSED and not recording.pending_update
+    recording = recording_of(draft.session)
+    is_paused = recording.status == RecordingStatus.PAUSED and not recording.pending_update
+    return is_paused or not recording.of_conference or not is_recorded(draft.session)

@@ -149,7 +149,9 @@ def _next_difference(session: Session, party: Party) -> ParticipantUpdate | None
     if party.pending_update == ParticipantUpdate.SET_END_ON_EXIT and not party.desired_end_on_exit:
         return ParticipantUpdate.CLEAR_END_ON_EXIT
     if party.pending_update:
-        return ParticipantUpdate.MONITOR if whispers_to_leaving_agent(session, party) else None
+        # When the agent has left, everyone would hear the whisper.
+        whispers_to_no_one = party.pending_update == ParticipantUpdate.WHISPER and not agent_stays(session)
+        return ParticipantUpdate.MONITOR if whispers_to_no_one else None
     if party.end_on_exit != party.desired_end_on_exit and not party.held:
         return ParticipantUpdate.SET_END_ON_EXIT if party.desired_end_on_exit else ParticipantUpdate.CLEAR_END_ON_EXIT
     if party.is_supervisor:
@@ -173,8 +175,7 @@ def confirmed_supervise_mode(session: Session, party: Party) -> str:
     """Return the confirmed supervise mode, a `SuperviseMode` or empty."""
     if not party.coaches:
         return SuperviseMode.MONITOR if party.muted else SuperviseMode.BARGE
-    agent = session.present_party(AGENT)
-    coaches_agent = agent is not None and party.coaches == agent.call_sid
+    coaches_agent = party.coaches == session.agent.call_sid and not session.agent.is_gone
     return SuperviseMode.WHISPER if coaches_agent and not party.muted else ""
 
 
@@ -189,15 +190,10 @@ def next_supervisor_update(session: Session, party: Party) -> ParticipantUpdate 
     return ParticipantUpdate(wanted)
 
 
-def whispers_to_leaving_agent(session: Session, party: Party) -> bool:
-    """Whether an open update whispers to a leaving agent: everyone would hear."""
-    return party.pending_update == ParticipantUpdate.WHISPER and not agent_stays(session)
-
-
 def agent_stays(session: Session) -> bool:
     """Whether the agent is in the conference, and not about to leave."""
-    agent = session.present_party(AGENT)
-    return agent is not None and agent.in_conference and not agent.is_leaving
+    agent = session.agent
+    return agent.in_conference and not (agent.is_leaving or agent.is_gone)
 
 
 def may_hang_up(session: Session, party: Party) -> bool:
@@ -209,7 +205,10 @@ def may_hang_up(session: Session, party: Party) -> bool:
     """
     if not (party.is_leaving and party.call_sid) or party.hang_up_requested or party.is_gone:
         return False
-    if _would_end_conference(session, party):
+    # Only for a while: if the flag can't be cleared, the command fails and dials no one.
+    someone_will_join = any(command.awaits_end_on_exit for command in session.pending_commands)
+    is_open = party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES
+    if someone_will_join and party.in_conference and is_open:
         return False
     coach = session.present_party(SUPERVISOR)
     if coach is None or not coach.in_conference or party.name != AGENT:
@@ -218,11 +217,3 @@ def may_hang_up(session: Session, party: Party) -> bool:
     coaches = coach.coaches or coach.pending_update in (ParticipantUpdate.WHISPER, ParticipantUpdate.MONITOR)
     gives_up = session.confirmation_reads >= _CONFIRMATION_READS_MAX or coach.refused_updates >= _REFUSED_MAX
     return gives_up or not coaches
-
-
-def _would_end_conference(session: Session, party: Party) -> bool:
-    """Whether leaving would end a conference into which another is dialed."""
-    # Only for a while: if the flag can't be cleared, the command fails and dials no one.
-    someone_will_join = any(command.awaits_end_on_exit for command in session.pending_commands)
-    is_open = party.end_on_exit or party.pending_update in END_ON_EXIT_UPDATES
-    return someone_will_join and party.in_conference and is_open

@@ -8,7 +8,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, LABEL, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, LABEL, SUPERVISOR, TARGET, Party, Session
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     CallStatus,
@@ -122,16 +122,6 @@ def reread_is_due(draft: Draft, _event: Event) -> bool:
     return draft.session.reread_wanted and not draft.session.open_read_id
 
 
-def shows_parent_ended(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the call whose `<Dial>` made the bridge is over."""
-    return _shows_ended(draft, event, draft.session.parent)
-
-
-def shows_child_ended(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the call that the bridge's `<Dial>` made is over."""
-    return _shows_ended(draft, event, draft.session.child)
-
-
 def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the parent's call goes on, well after its `<Dial>` has ended.
 
@@ -153,13 +143,13 @@ def shows_parent_inside(draft: Draft, event: events.CallsRead) -> bool:
 
 def shows_bridge_over(draft: Draft, event: events.CallsRead) -> bool:
     """Whether the parent is over, or the child is and the parent has joined."""
-    is_alone = shows_child_ended(draft, event) and shows_parent_inside(draft, event)
-    return is_alone or shows_parent_ended(draft, event)
+    is_alone = shows_ended(draft, event, draft.session.child) and shows_parent_inside(draft, event)
+    return is_alone or shows_ended(draft, event, draft.session.parent)
 
 
 def shows_child_ended_alone(draft: Draft, event: events.CallsRead) -> bool:
     """Whether only the child's call is over, and the parent's is elsewhere."""
-    is_alone = shows_child_ended(draft, event) and not shows_parent_ended(draft, event)
+    is_alone = shows_ended(draft, event, draft.session.child) and not shows_ended(draft, event, draft.session.parent)
     return is_alone and not shows_parent_inside(draft, event)
 
 
@@ -169,7 +159,7 @@ def shows_visitor_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
     The voice request was an earlier one, sent again while the call continues elsewhere.
     """
     session = draft.session
-    caller = session.parties[CUSTOMER if session.direction == INBOUND else AGENT]
+    caller = session.parent
     is_due = draft.now_ms - session.created_at_ms >= draft.policy.ring_timeout_ms
     if visit_number(session.id) == 1 or not is_due or event.status_of(caller.call_sid) in ("", *FINAL_CALL_STATUSES):
         return False
@@ -179,20 +169,17 @@ def shows_visitor_elsewhere(draft: Draft, event: events.CallsRead) -> bool:
     return is_waiting and all(seen.call_sid != caller.call_sid for seen in event.participants)
 
 
-def shows_next_agent(draft: Draft, event: events.CallsRead) -> bool:
-    """Whether the next agent's phone rings, although no callback said so."""
-    return awaits_next_agent(draft, event) and next_agent_call(draft, event) is not None
-
-
 def awaits_next_agent(draft: Draft, event: events.CallsRead) -> bool:
     """Whether an agent was not reached, and the next is about to ring."""
     session = draft.session
     is_left = session.phase is Phase.RINGING and session.agent_number + 1 < len(session.agents)
-    return is_left and shows_child_ended(draft, event)
+    return is_left and shows_ended(draft, event, draft.session.child)
 
 
 def next_agent_call(draft: Draft, event: events.CallsRead) -> events.CallSeen | None:
-    """Return a live, unknown call made by the bridge's `<Dial>`s."""
+    """Return the awaited next agent's call, live, though no callback said so."""
+    if not awaits_next_agent(draft, event):
+        return None
     known = (*draft.session.former_calls, draft.session.child.call_sid)
     children = (call for call in event.calls if call.parent_call_sid and call.call_sid not in known)
     return next((call for call in children if call.status not in FINAL_CALL_STATUSES), None)
@@ -201,7 +188,7 @@ def next_agent_call(draft: Draft, event: events.CallsRead) -> events.CallSeen | 
 def shows_agent_left_early(draft: Draft, event: events.CallsRead) -> bool:
     """Whether only the agent is gone in a conversion for a transfer."""
     session = draft.session
-    agent_left = _shows_ended(draft, event, session.agent) and not _shows_ended(draft, event, session.customer)
+    agent_left = shows_ended(draft, event, session.agent) and not shows_ended(draft, event, session.customer)
     return session.running_transfer is not None and agent_left
 
 
@@ -237,7 +224,7 @@ def child_in_read(draft: Draft, event: events.CallsRead) -> events.CallSeen | No
     return next((call for call in children if not (is_return and call.status in FINAL_CALL_STATUSES)), None)
 
 
-def _shows_ended(draft: Draft, event: events.CallsRead, party: Party) -> bool:
+def shows_ended(draft: Draft, event: events.CallsRead, party: Party) -> bool:
     """Whether a party is gone, or a read shows the party's call as over."""
     if party.is_gone:
         return True

@@ -6,7 +6,7 @@ from conferral.statemachine.guards.calls import is_connected, transfer_awaits_co
 from conferral.statemachine.guards.commands import named_party
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.guards.waiting_party import park_timeout_ends_session, party_on_hold, present_parties
-from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, ParticipantUpdate, Party
 from conferral.statemachine.states import WITHOUT_AGENT, Phase, State, TransferMode, TransferStage, TransferStatus
 from conferral.statemachine.step import Draft
 
@@ -29,15 +29,10 @@ def no_target_remains(draft: Draft, _event: Event) -> bool:
 
 def others_are_present(draft: Draft) -> bool:
     """Whether the customer is with added parties who can stay."""
-    return bool(_others(draft.session))
-
-
-def _others(session: Session) -> list[Party]:
-    if not session.is_group:
-        return []
+    session = draft.session
     own = {CUSTOMER, AGENT, *(target.name for target in session.targets)}
     others = (one for one in present_parties(session) if one.name not in own and not one.is_leaving)
-    return [one for one in others if one.answered or not one.dial_id]
+    return session.is_group and any(one.answered or not one.dial_id for one in others)
 
 
 def dialed_parties(draft: Draft) -> tuple[Party, ...]:
@@ -110,11 +105,6 @@ def customer_is_held(draft: Draft, _event: Event) -> bool:
     return held or customer.waits_for_start
 
 
-def customer_hears_wait_audio(draft: Draft, _event: Event) -> bool:
-    """Whether the customer arrived in a conference that has not started."""
-    return draft.session.customer.in_conference and draft.session.customer.waits_for_start
-
-
 def customer_has_arrived(draft: Draft, _event: Event) -> bool:
     """Whether the customer has moved from the bridge into the conference."""
     return draft.session.customer.in_conference
@@ -142,17 +132,12 @@ def failed_with_others_present(draft: Draft, event: Event) -> bool:
     return transfer_failed_for_good(draft, event) and others_are_present(draft)
 
 
-def no_one_retrieved(draft: Draft, event: Event) -> bool:
-    """Whether no one retrieved the parked call."""
-    return every_dial_failed(draft, event) or customer_is_alone(draft, event)
-
-
 def fallback_is_due(draft: Draft, event: Event) -> bool:
-    """Whether the customer, with no one to talk to, needs recall or fallback."""
+    """Whether the customer has no one to talk to: recall, fallback, or park."""
     # Conferral waits for an agent who is leaving: the recall may dial them next.
     phase = draft.session.phase
-    dials_alone = phase in (Phase.BLIND, Phase.RECALL)
-    is_alone = (dials_alone and every_dial_failed(draft, event)) or customer_is_alone(draft, event)
+    is_unreached = phase in WITHOUT_AGENT and every_dial_failed(draft, event)
+    is_alone = is_unreached or customer_is_alone(draft, event)
     return is_alone and (phase is Phase.RECALL or draft.session.agent.is_gone)
 
 
@@ -275,11 +260,10 @@ def lacks_agent_or_customer(draft: Draft, _event: Event) -> bool:
     return any(party.is_gone or not party.in_conference for party in (draft.session.customer, draft.session.agent))
 
 
-def customer_arrived_alone(draft: Draft, event: Event) -> bool:
+def customer_arrived_alone(draft: Draft, _event: Event) -> bool:
     """Whether the customer's arrival started a conference without others."""
     customer = draft.session.customer
-    has_started = customer_has_arrived(draft, event) and not customer.waits_for_start
-    return has_started and present_parties(draft.session) == (customer,)
+    return not customer.waits_for_start and present_parties(draft.session) == (customer,)
 
 
 def agent_is_leaving(draft: Draft, _event: Event) -> bool:

@@ -5,7 +5,7 @@ from conferral.statemachine.effects import CreateParticipant
 from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import leg_may_be_moving, outbound_is_still_bridged, party_of_dial
 from conferral.statemachine.guards.conference import is_another_conference
-from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, SUPERVISOR, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session
 from conferral.statemachine.states import (
     WITHOUT_AGENT,
     CallStatus,
@@ -46,25 +46,16 @@ def _is_being_dialed(party: Party) -> bool:
     return bool(party.dial_id) and not (party.is_gone or party.is_leaving or was_in or party.is_supervisor)
 
 
-def dialed_party_joins(session: Session) -> bool:
-    """Whether a dialed party answered, and is about to join."""
-    return any(one.joins_at_once and _is_being_dialed(one) for one in session.parties.values())
-
-
-def waiting_party_name(session: Session) -> str:
-    """Return who waits in a conference used from the start."""
-    return CUSTOMER if session.direction == INBOUND else AGENT
-
-
 def waiting_party(draft: Draft) -> Party | None:
     """Return the party that waits alone on purpose; None if there is none.
 
-    It is the customer whom the agent has left or is leaving, or the party that joined first, from the start.
+    It is the customer whom the agent has left or is leaving; or, from the start, the parent, for whom the child is
+    dialed.
     """
     session = draft.session
     if session.phase in _WAITING:
         return session.customer
-    return None if session.opening is Opening.OVER else session.parties[waiting_party_name(session)]
+    return None if session.opening is Opening.OVER else session.parent
 
 
 def silent_party(draft: Draft, _event: Event) -> Party | None:
@@ -75,7 +66,9 @@ def silent_party(draft: Draft, _event: Event) -> Party | None:
     a consult who hears no ringing.
     """
     session = draft.session
-    party = _only_one_to_talk(session)  # Twilio never plays wait music in a started conference again
+    is_apart = session.phase in (Phase.PARKED, Phase.CONSULT)
+    found = [party for party in present_parties(session) if not (is_apart and party.desired_hold)]
+    party = found[0] if len(found) == 1 else None  # Twilio never plays wait music in a started conference again
     if party is None or party.waits_for_start or party.desired_hold or has_company(session, party):
         return None
     if session.phase in _WAITING and party.name == CUSTOMER:
@@ -116,16 +109,9 @@ def has_company(session: Session, party: Party) -> bool:
     """Whether a party has, or will soon have, someone to talk or listen to."""
     others = (one for one in present_parties(session) if one.name != party.name and not one.is_leaving)
     can_talk = any(not one.desired_hold and (one.answered or not one.dial_id) for one in others)
-    # The callback of a join may take seconds.
-    return can_talk or dialed_party_joins(session) or _hears_supervisor(session, party)
-
-
-def _only_one_to_talk(session: Session) -> Party | None:
-    """Return the only party present, or off hold next to a held customer."""
-    found = present_parties(session)
-    if session.phase in (Phase.PARKED, Phase.CONSULT):
-        found = tuple(party for party in found if not party.desired_hold)
-    return found[0] if len(found) == 1 else None
+    # Who answered, and is not held back by the gate, is about to join: that callback may take seconds.
+    answered = (one for one in session.parties.values() if one.answered and (one.has_passed_gate or not one.is_gated))
+    return can_talk or any(map(_is_being_dialed, answered)) or _hears_supervisor(session, party)
 
 
 def _held_for_park(session: Session) -> Party | None:
@@ -155,11 +141,6 @@ def customer_hold_failed(draft: Draft, event: events.EffectFailed) -> bool:
     is_theirs = customer.update_effect_id == event.effect_id
     hears_nothing = customer.desired_hold and bool(customer.wait_audio) and present_parties(session) == (customer,)
     return session.phase in _WAITING and is_theirs and event.refused_before_start and hears_nothing
-
-
-def expected_party(draft: Draft) -> Party:
-    """Return the party for whom the waiting party waits."""
-    return draft.session.parties[AGENT if waiting_party_name(draft.session) == CUSTOMER else CUSTOMER]
 
 
 def may_be_back(party: Party) -> bool:
@@ -206,9 +187,7 @@ def presence_is_uncertain(draft: Draft, _event: Event) -> bool:
 def parked_call_was_retrieved(draft: Draft, _event: Event) -> bool:
     """Whether an agent is with a parked customer: Redis lost the retrieval."""
     session = draft.session
-    agent, customer = session.parties.get(AGENT), session.parties.get(CUSTOMER)
-    is_there = agent is not None and agent.takes_part and not agent.is_leaving
-    return is_there and customer is not None and customer.in_conference
+    return session.agent.takes_part and not session.agent.is_leaving and session.customer.in_conference
 
 
 def customer_left_for_after_url(draft: Draft, event: events.DialEnded) -> bool:
@@ -240,7 +219,7 @@ def waiting_party_has_joined(draft: Draft, _event: Event) -> bool:
 def expected_party_takes_part(draft: Draft, _event: Event) -> bool:
     """Whether the expected party talks to the waiting party."""
     found = waiting_party(draft)
-    return found is not None and found.in_conference and expected_party(draft).takes_part
+    return found is not None and found.in_conference and draft.session.child.takes_part
 
 
 def next_agent_is_due(draft: Draft, event: Event) -> bool:
@@ -251,7 +230,7 @@ def next_agent_is_due(draft: Draft, event: Event) -> bool:
 
 def expected_party_failed(draft: Draft, _event: Event) -> bool:
     """Whether the expected party could not be reached."""
-    return expected_party(draft).is_gone
+    return draft.session.child.is_gone
 
 
 def will_rejoin(draft: Draft, party: Party, event: events.ParticipantLeft) -> bool:
@@ -280,7 +259,7 @@ def dial_shows_conference_over(draft: Draft, event: events.EffectFailed) -> bool
     conference = draft.session.conference_sid
     # Believed once per conference: otherwise, dials would repeat forever if reads still show it.
     is_new = bool(conference) and conference not in draft.session.former_conferences
-    return is_into_conference and is_new and party_of_dial(draft, event) == expected_party(draft)
+    return is_into_conference and is_new and party_of_dial(draft, event) == draft.session.child
 
 
 def waiting_party_joined_another_conference(draft: Draft, event: events.ParticipantJoined) -> bool:
@@ -344,7 +323,7 @@ def is_actually_bridged(draft: Draft, event: events.CallProgressed) -> bool:
     """Whether a webhook without Redis bridged the call, as a callback shows."""
     found = waiting_party(draft)
     is_elsewhere = found is not None and not has_reached_conference(draft, found)
-    return is_elsewhere and not event.dial and event.party == expected_party(draft).name
+    return is_elsewhere and not event.dial and event.party == draft.session.child.name
 
 
 def shows_waiting_conference_over(draft: Draft, event: events.CallsRead) -> bool:

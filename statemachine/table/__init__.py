@@ -6,7 +6,7 @@ A row is `in, phase, event, when, to, do`: in this state or stage, and this phas
 leads to the state or stage `to`, and the actions `do` run. A session has these dimensions:
 
 - State: `B` bridged (a plain `<Dial>`), `V` converting, `C` conferenced, `T` transferring, `E` ended. `LIVE` is all but
-  `E`. Each pair of state and event has rows, or is in `ignored` with the reason.
+  `E`. Each pair of state and event has rows, or is in `IGNORED` with the reason.
 - Stage: what a transfer waits for (`S.DIALING`; implies `T`), or a conference from the start (`O.DIALING`; implies `C`).
 - Phase: who is with the customer. A transfer is `WARM` (all three talk), `CONSULT` (agent and target talk, the customer
   is on hold), or `BLIND` (the agent leaves first). `PARK`, `PARKED`, `RETRIEVE`, and `RECALL` have no agent either.
@@ -17,10 +17,10 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 
 1. An unknown session accepts only the events that open it. A duplicate changes nothing.
 2. The event closes the read, hangup, or timer that it reports. A timer canceled meanwhile changes nothing.
-3. If `ignored` has the pair, the event changes nothing.
+3. If `IGNORED` has the pair, the event changes nothing.
 4. Of the event's rows for the state, the first whose stage, phase, and guard hold is taken: first its actions run, then
    the state changes. The last row has no condition. A refusal undoes all changes.
-5. The rows of `automatic`, which need no event, are tried from top to bottom, and again after each that was taken, until
+5. The rows of `stages.AUTOMATIC`, which need no event, are tried from top to bottom, and again after each that was taken, until
    none holds. So a callback's row only records a fact, whatever the order of callbacks; what follows is decided here.
 6. The timers of dials, pending commands, and a party that is alone or missing follow from the session.
 
@@ -37,27 +37,45 @@ In a bridge, the *parent* is the call whose `<Dial>` created the other call, the
 that it links, and the diagram are generated from here.
 """
 
-from conferral.statemachine.events import EVENTS, Automatic
+from conferral.statemachine import events as on
 from conferral.statemachine.states import State
-from conferral.statemachine.table.automatic import AUTOMATIC
-from conferral.statemachine.table.calls import CALLS
 from conferral.statemachine.table.commands import COMMANDS
-from conferral.statemachine.table.conference import CONFERENCE
-from conferral.statemachine.table.effect_results import EFFECT_RESULTS
-from conferral.statemachine.table.ignored import IGNORED
-from conferral.statemachine.table.reads import READS
-from conferral.statemachine.table.row import Ignored, Refuse, Row, Transition, expand
-from conferral.statemachine.table.stages import LIMITS, STAGES
+from conferral.statemachine.table.effect_results import EFFECT_RESULTS, READS
+from conferral.statemachine.table.facts import CALLS, CONFERENCE
+from conferral.statemachine.table.row import B, C, E, Ignored, Row, T, Transition, V, expand
+from conferral.statemachine.table.stages import AUTOMATIC, LIMITS, STAGES
 from conferral.statemachine.table.timers import TIMERS
 
-__all__ = ["IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Refuse", "Row", "Transition"]
+__all__ = ["IGNORED", "LIMITS", "ROWS", "STAGES", "TABLE", "Ignored", "Row", "Transition"]
 
-ROWS: tuple[Row | Refuse, ...] = (
+ROWS: tuple[Row, ...] = (
     *COMMANDS, *CALLS, *CONFERENCE, *EFFECT_RESULTS, *READS, *TIMERS, *AUTOMATIC,
 )  # fmt: skip
-_EVENT_ORDER = {event: position for position, event in enumerate((*EVENTS, Automatic))}
+_EVENT_ORDER = {event: position for position, event in enumerate((*on.EVENTS, on.Automatic))}
 _STATE_ORDER = {state: position for position, state in enumerate(State)}
 #: One transition for each row, state, and event.
 TABLE: tuple[Transition, ...] = tuple(
     sorted(expand(ROWS), key=lambda one: (_STATE_ORDER[one.source], _EVENT_ORDER[one.event]))
 )
+#: Pairs of a state and an event that decide nothing.
+IGNORED: tuple[Ignored, ...] = (
+    Ignored(B, (on.ParticipantLeft, on.ParticipantChanged, on.ConferenceStarted, on.ConferenceEnded,
+                on.AnnouncementEnded),
+            "a bridged session has no conference"),
+    Ignored(B|V|C|T, (on.ConferenceEventIgnored,), "this conference event has no effect"),
+    Ignored(V|C|T, (on.CallReceived,), "the inbound call is already known"),
+    Ignored(V|C|T|E, (on.ConferenceFound,), "the session is known"),
+    Ignored(V, (on.AnnouncementEnded,), "there are no announcements before both are in the conference"),
+    Ignored(V, (on.GateReached, on.GateDecided), "no one is dialed by REST during a conversion"),
+    Ignored(B, (on.ConvertOverdue, on.RepairOverdue, on.LoneOverdue, on.ConfirmOverdue, on.StageOverdue,
+                on.OpeningOverdue, on.ParkOverdue), "a bridge has no timers of conferences"),
+    Ignored(V, (on.RingOverdue, on.LeaveOverdue, on.LoneOverdue, on.DialOverdue, on.ConfirmOverdue, on.StageOverdue,
+                on.OpeningOverdue, on.ParkOverdue), "a conversion has its own timers only"),
+    Ignored(C, (on.RingOverdue, on.ConvertOverdue, on.RepairOverdue, on.StageOverdue), "canceled when it was settled"),
+    Ignored(T, (on.RingOverdue, on.ConvertOverdue, on.RepairOverdue, on.LoneOverdue, on.OpeningOverdue,
+                on.ParkOverdue), "canceled when the transfer began"),
+    Ignored(E, (on.CallReceived, on.DialEnded, on.ConferenceStarted, on.ConferenceEnded, on.ParticipantLeft,
+                on.ParticipantChanged, on.ConferenceEventIgnored, on.AnnouncementEnded),
+            "arrived after the call ended, ignored"),
+    Ignored(E, on.TIMERS, "the end cancels every timer"),
+)  # fmt: skip

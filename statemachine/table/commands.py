@@ -5,23 +5,7 @@ from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
 from conferral.statemachine import reasons
 from conferral.statemachine.states import WITHOUT_AGENT
-from conferral.statemachine.table.row import (
-    ANY,
-    CONSULT,
-    LIVE,
-    PARKED,
-    RINGING,
-    STAY,
-    B,
-    C,
-    E,
-    O,
-    Refuse,
-    Row,
-    S,
-    T,
-    V,
-)
+from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING, TOGETHER
 
 EVERY = tuple(command for command in on.COMMANDS if command is not on.Call)
@@ -42,118 +26,118 @@ COMPLETES = (on.Complete, on.Remove)
 OPENING = (O.CALLING, O.ARRIVING, O.DIALING)
 
 # fmt: off
-COMMANDS: tuple[Row | Refuse, ...] = (
-    #      in                      phase          command                              when                             to                      do, or the reason
+COMMANDS: tuple[Row, ...] = (
+    #   in                      phase          command                              when                             to                      do, or the reason
     # All commands
-    Refuse(E,                      ANY,           EVERY,                               None,                            reasons.session_has_ended),
-    Refuse(B,                      RINGING,       NEEDS_ANSWER,                        None,                            "no one has answered yet"),
-    Refuse(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            "no one has answered yet"),
-    Refuse(C,                      PARKED,        NEEDS_AGENT,                         None,                            "the call is parked"),
-    Refuse(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            "another transfer is in progress"),
-    Refuse(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            "a transfer is in progress"),
+    Row(E,                      ANY,           EVERY,                               None,                            STAY,                   refuse(reasons.session_has_ended)),
+    Row(B,                      RINGING,       NEEDS_ANSWER,                        None,                            STAY,                   refuse("no one has answered yet")),
+    Row(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            STAY,                   refuse("no one has answered yet")),
+    Row(C,                      PARKED,        NEEDS_AGENT,                         None,                            STAY,                   refuse("the call is parked")),
+    Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse("another transfer is in progress")),
+    Row(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            STAY,                   refuse("a transfer is in progress")),
 
     # call
-    Row(   B,                      ANY,           on.Call,                             when.opens_conference,           O.CALLING,              do.open_outbound),
-    Row(   B,                      ANY,           on.Call,                             when.opens_session,              STAY,                   do.open_outbound),
-    Refuse(LIVE|E,                 ANY,           on.Call,                             None,                            "the session already exists"),
+    Row(B,                      ANY,           on.Call,                             when.opens_conference,           O.CALLING,              do.open_outbound),
+    Row(B,                      ANY,           on.Call,                             when.opens_session,              STAY,                   do.open_outbound),
+    Row(LIVE|E,                 ANY,           on.Call,                             None,                            STAY,                   refuse("the session already exists")),
 
     # convert
-    Refuse(T,                      WITHOUT_AGENT, on.Convert,                          None,                            "the agent has left or is leaving"),
-    Row(   C|T,                    ANY,           on.Convert,                          None,                            STAY,                   do.report_done),
+    Row(T,                      WITHOUT_AGENT, on.Convert,                          None,                            STAY,                   refuse("the agent has left or is leaving")),
+    Row(C|T,                    ANY,           on.Convert,                          None,                            STAY,                   do.report_done),
 
     # transfer, park: a bridge is converted first, unless the agent leaves at once
-    Row(   B,                      ANY,           (on.Transfer, on.Park),              when.moves_only_customer,        S.MOVING_CUSTOMER,      do.begin_from_bridge),
-    Row(   B,                      ANY,           on.Transfer,                         when.is_connected,               V,                      (do.accept_transfer, do.begin_conversion)),
-    Refuse(V,                      ANY,           (on.Transfer, on.Park),              when.transfer_awaits_conversion, "another transfer is in progress"),
-    Row(   V,                      ANY,           (on.Transfer, on.Park),              None,                            STAY,                   do.accept_transfer),
-    Refuse(C,                      ANY,           (on.Transfer, on.Park),              when.lacks_agent_or_customer,    reasons.one_side_is_gone),
-    Refuse(C,                      ANY,           on.Transfer,                         when.cannot_take_target,         "the conference is full"),
-    Row(   C,                      ANY,           (on.Transfer, on.Park),              None,                            S.CLEARING_END_ON_EXIT, (do.accept_transfer, do.begin_pending_transfer)),
+    Row(B,                      ANY,           (on.Transfer, on.Park),              when.moves_only_customer,        S.MOVING_CUSTOMER,      do.begin_from_bridge),
+    Row(B,                      ANY,           on.Transfer,                         when.is_connected,               V,                      (do.accept_transfer, do.begin_conversion)),
+    Row(V,                      ANY,           (on.Transfer, on.Park),              when.transfer_awaits_conversion, STAY,                   refuse("another transfer is in progress")),
+    Row(V,                      ANY,           (on.Transfer, on.Park),              None,                            STAY,                   do.accept_transfer),
+    Row(C,                      ANY,           (on.Transfer, on.Park),              when.lacks_agent_or_customer,    STAY,                   refuse(reasons.one_side_is_gone)),
+    Row(C,                      ANY,           on.Transfer,                         when.cannot_take_target,         STAY,                   refuse("the conference is full")),
+    Row(C,                      ANY,           (on.Transfer, on.Park),              None,                            S.CLEARING_END_ON_EXIT, (do.accept_transfer, do.begin_pending_transfer)),
 
     # retrieve
-    Row(   C,                      PARKED,        on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
-    Refuse(B|V|C,                  ANY,           on.Retrieve,                         None,                            "the call is not parked"),
+    Row(C,                      PARKED,        on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
+    Row(B|V|C,                  ANY,           on.Retrieve,                         None,                            STAY,                   refuse("the call is not parked")),
 
     # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
-    Refuse(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        reasons.party_is_unknown),
-    Refuse(V,                      ANY,           COMPLETES,                           when.completes_again,            reasons.step_is_under_way),
-    Row(   V,                      ANY,           COMPLETES,                           when.completes_awaited_transfer, STAY,                   do.begin_step),
-    Row(   LIVE,                   ANY,           on.Remove,                           when.names_customer,             E,                      do.end_by_command),
-    Row(   B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),
-    Row(   T,                      ANY,           on.Remove,                           when.transfer_continues_without, STAY,                   do.remove_party),
+    Row(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
+    Row(V,                      ANY,           COMPLETES,                           when.completes_again,            STAY,                   refuse(reasons.step_is_under_way)),
+    Row(V,                      ANY,           COMPLETES,                           when.completes_awaited_transfer, STAY,                   do.begin_step),
+    Row(LIVE,                   ANY,           on.Remove,                           when.names_customer,             E,                      do.end_by_command),
+    Row(B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),
+    Row(T,                      ANY,           on.Remove,                           when.transfer_continues_without, STAY,                   do.remove_party),
 
     # complete, cancel, swap, merge
-    Row(   V,                      ANY,           on.Cancel,                           when.transfer_awaits_conversion, STAY,                   do.cancel_queued_transfer),
-    Refuse(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, "the target has not answered yet"),
-    Refuse(B|V|C,                  ANY,           STEPS,                               None,                            "no transfer is in progress"),
-    Refuse(T,                      ANY,           (*STEPS, on.Remove),                 when.agent_was_released,         "the agent has left or is leaving"),
-    Refuse(ENDING,                 ANY,           (*STEPS, on.Remove),                 None,                            "the transfer is already ending"),
-    Row(   T,                      ANY,           on.Remove,                           when.names_target,               S.CANCELLING,           do.cancel_transfer),
-    Row(   T,                      ANY,           on.Cancel,                           None,                            S.CANCELLING,           do.cancel_transfer),
-    Refuse(S.COMPLETING,           ANY,           COMPLETES,                           None,                            reasons.step_is_under_way),
-    Row(   TOGETHER,               ANY,           COMPLETES,                           None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
+    Row(V,                      ANY,           on.Cancel,                           when.transfer_awaits_conversion, STAY,                   do.cancel_queued_transfer),
+    Row(V,                      ANY,           (on.Swap, on.Merge),                 when.transfer_awaits_conversion, STAY,                   refuse("the target has not answered yet")),
+    Row(B|V|C,                  ANY,           STEPS,                               None,                            STAY,                   refuse("no transfer is in progress")),
+    Row(T,                      ANY,           (*STEPS, on.Remove),                 when.agent_was_released,         STAY,                   refuse("the agent has left or is leaving")),
+    Row(ENDING,                 ANY,           (*STEPS, on.Remove),                 None,                            STAY,                   refuse("the transfer is already ending")),
+    Row(T,                      ANY,           on.Remove,                           when.names_target,               S.CANCELLING,           do.cancel_transfer),
+    Row(T,                      ANY,           on.Cancel,                           None,                            S.CANCELLING,           do.cancel_transfer),
+    Row(S.COMPLETING,           ANY,           COMPLETES,                           None,                            STAY,                   refuse(reasons.step_is_under_way)),
+    Row(TOGETHER,               ANY,           COMPLETES,                           None,                            S.COMPLETING,           (do.begin_step, do.unhold_all)),
     # Before the target answers, it becomes a blind transfer.
-    Row(   S.CLEARING_END_ON_EXIT, ANY,           COMPLETES,                           None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
-    Row(   T,                      ANY,           COMPLETES,                           None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer)),
-    Refuse(BEFORE_ANSWER,          ANY,           (on.Swap, on.Merge),                 None,                            "the target has not answered yet"),
-    Refuse(T,                      ANY,           (on.Swap, on.Merge),                 when.is_merged,                  "no consult is in progress: all parties are talking"),
-    Row(   S.TALKING,              ANY,           on.Swap,                             None,                            S.HOLDING_FOR_SWAP,     do.swap),
-    Row(   S.TALKING,              ANY,           on.Merge,                            None,                            S.MERGING,              (do.begin_step, do.unhold_all)),
-    Refuse(T,                      ANY,           (on.Swap, on.Merge),                 None,                            reasons.step_is_under_way),
+    Row(S.CLEARING_END_ON_EXIT, ANY,           COMPLETES,                           None,                            STAY,                   (do.begin_step, do.continue_as_blind)),
+    Row(T,                      ANY,           COMPLETES,                           None,                            S.HOLDING_CUSTOMER,     (do.begin_step, do.continue_as_blind, do.hold_customer)),
+    Row(BEFORE_ANSWER,          ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse("the target has not answered yet")),
+    Row(T,                      ANY,           (on.Swap, on.Merge),                 when.is_merged,                  STAY,                   refuse("no consult is in progress: all parties are talking")),
+    Row(S.TALKING,              ANY,           on.Swap,                             None,                            S.HOLDING_FOR_SWAP,     do.swap),
+    Row(S.TALKING,              ANY,           on.Merge,                            None,                            S.MERGING,              (do.begin_step, do.unhold_all)),
+    Row(T,                      ANY,           (on.Swap, on.Merge),                 None,                            STAY,                   refuse(reasons.step_is_under_way)),
 
     # add
-    Refuse(B|V|C,                  ANY,           on.Add,                              when.name_is_in_use,             "a party with this name is already on the call"),
-    Refuse(B|V|C,                  ANY,           on.Add,                              when.is_full,                    "the conference is full"),
+    Row(B|V|C,                  ANY,           on.Add,                              when.name_is_in_use,             STAY,                   refuse("a party with this name is already on the call")),
+    Row(B|V|C,                  ANY,           on.Add,                              when.is_full,                    STAY,                   refuse("the conference is full")),
 
     # hold, unhold
-    Refuse(B,                      ANY,           on.Unhold,                           None,                            "the party is not on hold"),
-    Refuse(B|V|C,                  ANY,           on.Hold,                             when.names_unknown_party,        reasons.party_is_unknown),
-    Refuse(V|C,                    ANY,           on.Unhold,                           when.names_unknown_party,        reasons.party_is_unknown),
-    Refuse(C,                      ANY,           (on.Hold, on.Unhold),                when.names_supervisor,           reasons.MODE_DECIDES),
-    Refuse(C,                      ANY,           (on.Hold, on.Unhold),                when.is_outside_conference,      "the party is not in the conference"),
-    Refuse(C,                      ANY,           on.Hold,                             when.is_last_unheld,             reasons.LAST_UNHELD),
+    Row(B,                      ANY,           on.Unhold,                           None,                            STAY,                   refuse("the party is not on hold")),
+    Row(B|V|C,                  ANY,           on.Hold,                             when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
+    Row(V|C,                    ANY,           on.Unhold,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
+    Row(C,                      ANY,           (on.Hold, on.Unhold),                when.names_supervisor,           STAY,                   refuse(reasons.MODE_DECIDES)),
+    Row(C,                      ANY,           (on.Hold, on.Unhold),                when.is_outside_conference,      STAY,                   refuse("the party is not in the conference")),
+    Row(C,                      ANY,           on.Hold,                             when.is_last_unheld,             STAY,                   refuse(reasons.LAST_UNHELD)),
 
     # mute, unmute
-    Refuse(B,                      ANY,           on.Unmute,                           None,                            "no one is muted"),
-    Refuse(LIVE,                   ANY,           on.Mute,                             when.names_unknown_party,        reasons.party_is_unknown),
-    Refuse(V|C|T,                  ANY,           on.Unmute,                           when.names_unknown_party,        reasons.party_is_unknown),
-    Refuse(C|T,                    ANY,           (on.Mute, on.Unmute),                when.names_supervisor,           reasons.MODE_DECIDES),
-    Refuse(C|T,                    ANY,           (on.Mute, on.Unmute),                when.is_outside_conference,      "the party is not in the conference"),
+    Row(B,                      ANY,           on.Unmute,                           None,                            STAY,                   refuse("no one is muted")),
+    Row(LIVE,                   ANY,           on.Mute,                             when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
+    Row(V|C|T,                  ANY,           on.Unmute,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
+    Row(C|T,                    ANY,           (on.Mute, on.Unmute),                when.names_supervisor,           STAY,                   refuse(reasons.MODE_DECIDES)),
+    Row(C|T,                    ANY,           (on.Mute, on.Unmute),                when.is_outside_conference,      STAY,                   refuse("the party is not in the conference")),
 
     # supervise
-    Refuse(T,                      ANY,           on.Supervise,                        when.agent_was_released,         "the agent has left or is leaving"),
-    Refuse(V|C|T,                  ANY,           on.Supervise,                        when.has_another_supervisor,     reasons.supervisor_is_present),
-    Refuse(V|C|T,                  ANY,           on.Supervise,                        when.supervisor_is_pending,      "the supervisor is still being dialed"),
-    Refuse(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      reasons.NO_AGENT_TO_COACH),
-    Refuse(C|T,                    ANY,           on.Supervise,                        when.agent_to_coach_is_held,     "the agent is on hold"),
-    Row(   C|T,                    ANY,           on.Supervise,                        when.switches_supervise_mode,    STAY,                   do.switch_supervise_mode),
-    Refuse(C|T,                    ANY,           on.Supervise,                        when.is_full,                    "the conference is full"),
+    Row(T,                      ANY,           on.Supervise,                        when.agent_was_released,         STAY,                   refuse("the agent has left or is leaving")),
+    Row(V|C|T,                  ANY,           on.Supervise,                        when.has_another_supervisor,     STAY,                   refuse(reasons.supervisor_is_present)),
+    Row(V|C|T,                  ANY,           on.Supervise,                        when.supervisor_is_pending,      STAY,                   refuse("the supervisor is still being dialed")),
+    Row(C,                      ANY,           on.Supervise,                        when.has_no_agent_to_coach,      STAY,                   refuse(reasons.NO_AGENT_TO_COACH)),
+    Row(C|T,                    ANY,           on.Supervise,                        when.agent_to_coach_is_held,     STAY,                   refuse("the agent is on hold")),
+    Row(C|T,                    ANY,           on.Supervise,                        when.switches_supervise_mode,    STAY,                   do.switch_supervise_mode),
+    Row(C|T,                    ANY,           on.Supervise,                        when.is_full,                    STAY,                   refuse("the conference is full")),
 
     # announce
-    Refuse(V|C|T,                  ANY,           on.Announce,                         when.is_announcing,              "another announcement is playing"),
-    Refuse(C|T,                    ANY,           on.Announce,                         when.has_no_audience,            "no one is there to hear it"),
+    Row(V|C|T,                  ANY,           on.Announce,                         when.is_announcing,              STAY,                   refuse("another announcement is playing")),
+    Row(C|T,                    ANY,           on.Announce,                         when.has_no_audience,            STAY,                   refuse("no one is there to hear it")),
 
     # What none of these refuses: a bridge is converted first
-    Row(   B,                      ANY,           CONVERTS_BRIDGE,                     when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
-    Row(   V,                      ANY,           (on.Convert, *ABOUT_PARTIES),        None,                            STAY,                   do.queue_command),
-    Row(   C,                      ANY,           ABOUT_PARTIES,                       None,                            STAY,                   do.begin_command),
-    Row(   T,                      ANY,           DURING_TRANSFER,                     None,                            STAY,                   do.begin_command),
+    Row(B,                      ANY,           CONVERTS_BRIDGE,                     when.is_connected,               V,                      (do.queue_command, do.begin_conversion)),
+    Row(V,                      ANY,           (on.Convert, *ABOUT_PARTIES),        None,                            STAY,                   do.queue_command),
+    Row(C,                      ANY,           ABOUT_PARTIES,                       None,                            STAY,                   do.begin_command),
+    Row(T,                      ANY,           DURING_TRANSFER,                     None,                            STAY,                   do.begin_command),
 
     # record
-    Refuse(T,                      CONSULT,       on.Record,                           when.would_record_consult,       "agent and target are talking without the customer"),
-    Refuse(LIVE,                   ANY,           on.Record,                           when.is_changing_recording,      "another change to the recording is in progress"),
-    Row(   T,                      ANY,           on.Record,                           when.is_paused_for_consult,      STAY,                   do.keep_recording_paused),
-    Refuse(LIVE,                   ANY,           on.Record,                           when.is_recorded_already,        "already recording"),
-    Refuse(LIVE,                   ANY,           on.Record,                           when.would_restart_recording,    reasons.RECORDING_CANT_RESTART),
-    Refuse(LIVE,                   ANY,           on.Record,                           when.is_not_recorded,            "not recording"),
-    Row(   LIVE,                   ANY,           on.Record,                           when.recording_is_as_requested,  STAY,                   do.report_done),
-    Row(   B,                      ANY,           on.Record,                           when.is_connected,               STAY,                   do.begin_recording_change),
-    Row(   V|C|T,                  ANY,           on.Record,                           None,                            STAY,                   do.begin_recording_change),
+    Row(T,                      CONSULT,       on.Record,                           when.would_record_consult,       STAY,                   refuse("agent and target are talking without the customer")),
+    Row(LIVE,                   ANY,           on.Record,                           when.is_changing_recording,      STAY,                   refuse("another change to the recording is in progress")),
+    Row(T,                      ANY,           on.Record,                           when.is_paused_for_consult,      STAY,                   do.keep_recording_paused),
+    Row(LIVE,                   ANY,           on.Record,                           when.is_recorded_already,        STAY,                   refuse("already recording")),
+    Row(LIVE,                   ANY,           on.Record,                           when.would_restart_recording,    STAY,                   refuse(reasons.RECORDING_CANT_RESTART)),
+    Row(LIVE,                   ANY,           on.Record,                           when.is_not_recorded,            STAY,                   refuse("not recording")),
+    Row(LIVE,                   ANY,           on.Record,                           when.recording_is_as_requested,  STAY,                   do.report_done),
+    Row(B,                      ANY,           on.Record,                           when.is_connected,               STAY,                   do.begin_recording_change),
+    Row(V|C|T,                  ANY,           on.Record,                           None,                            STAY,                   do.begin_recording_change),
 
     # end
-    Row(   LIVE,                   ANY,           on.End,                              None,                            E,                      do.end_by_command),
+    Row(LIVE,                   ANY,           on.End,                              None,                            E,                      do.end_by_command),
 
     # A bridge without one of its calls refuses what the rows above would have begun.
-    Refuse(B,                      ANY,           NEEDS_ANSWER,                        None,                            reasons.one_side_is_gone),
+    Row(B,                      ANY,           NEEDS_ANSWER,                        None,                            STAY,                   refuse(reasons.one_side_is_gone)),
 )
 # fmt: on

@@ -51,16 +51,6 @@ class Row(NamedTuple):
     actions: Actions
 
 
-class Refuse(NamedTuple):
-    """Commands that some states or stages refuse, if the guard agrees."""
-
-    source: Source
-    phases: Phases | None
-    events: Events
-    guard: Guard | None
-    reason: Reason
-
-
 class Ignored(NamedTuple):
     """Pairs of a state and an event in which nothing happens, and why."""
 
@@ -86,16 +76,15 @@ class Transition(NamedTuple):
     conditions: tuple[Callable[..., bool], ...]
 
 
-def expand(rows: Iterable[Row | Refuse]) -> Iterator[Transition]:
+def expand(rows: Iterable[Row]) -> Iterator[Transition]:
     """Yield the rows' transitions, in the order of the rows."""
     for row in rows:
         states, stages = _states_and_stages(row.source)
         conditions = tuple(_conditions(stages, row.phases, row.guard))
         for event in row.events if isinstance(row.events, tuple) else (row.events,):
             for source in [state for state in State if state in states]:
-                target, stage = _state_and_stage(STAY if isinstance(row, Refuse) else row.target, source)
-                actions = refusal(row.reason) if isinstance(row, Refuse) else row.actions
-                actions = actions if isinstance(actions, tuple) else (actions,)
+                target, stage = _state_and_stage(row.target, source)
+                actions = row.actions if isinstance(row.actions, tuple) else (row.actions,)
                 yield Transition(
                     source, event, row.guard, target, actions, stages, row.phases or frozenset(), stage, conditions
                 )
@@ -129,11 +118,12 @@ def _conditions(stages: Stages, phases: Phases | None, guard: Guard | None) -> I
 
 
 @cache
-def refusal(reason: Reason) -> Action:
+def refuse(reason: Reason) -> Action:
     """Return the action that refuses a command; the page shows its docstring."""
 
-    def refuse(draft: Draft, _event: Command) -> None:
+    def refuse_for_reason(draft: Draft, _event: Command) -> None:
         draft.refusal = reason if isinstance(reason, str) else reason(draft)
 
-    refuse.__doc__ = f'Refuse: "{reason}".' if isinstance(reason, str) else f"Refuse: {reason.__doc__}"
-    return refuse
+    refuse_for_reason.__name__ = refuse.__name__
+    refuse_for_reason.__doc__ = f'Refuse: "{reason}".' if isinstance(reason, str) else f"Refuse: {reason.__doc__}"
+    return refuse_for_reason

@@ -1,51 +1,23 @@
-"""Stages of a transfer: what ends each, its time limit, and what follows.
+"""Rows without an event, and the stages of a transfer with their time limits.
 
-In the order in which a transfer passes through them. `Phase` says which kind of transfer it is.
+Stages are in the order in which a transfer passes through them. `Phase` says which kind of transfer it is.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from conferral.statemachine import actions as do
+from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine.events import Automatic, Event, StageOverdue
+from conferral.statemachine.events import Event, StageOverdue
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, asked_pause_ms
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Opening
 from conferral.statemachine.step import Draft
-from conferral.statemachine.table.row import (
-    ANY,
-    BLIND,
-    CONSULT,
-    PARK,
-    RECALL,
-    RETRIEVE,
-    STAY,
-    WARM,
-    WITH_AGENT,
-    Action,
-    Actions,
-    C,
-    Guard,
-    Phases,
-    Row,
-    S,
-    Stage,
-    Stages,
-    Target,
-)
+from conferral.statemachine.table.row import *
 
 #: Name of a timeout in `Policy`, or a function that returns one in milliseconds, None for no limit.
 Timeout = str | Callable[[Draft], int | None]
-
-
-class Until(NamedTuple):
-    """What ends stages, and what follows."""
-
-    stages: S | Stages
-    phases: Phases | None
-    guard: Guard
-    target: Target
-    actions: Actions
 
 
 class Limit(NamedTuple):
@@ -73,6 +45,8 @@ def recall_pause(draft: Draft) -> int:
     return max(draft.policy.recall_pause_ms, asked_pause_ms(draft))
 
 
+#: Stages of an opening before the other party is dialed.
+BEFORE_DIAL = (O.CALLING, O.ARRIVING)
 #: Only customer and agent take part.
 BEFORE_ANSWER = (S.CLEARING_END_ON_EXIT, S.HOLDING_CUSTOMER, S.PAUSING_RECORDING, S.DIALING)
 #: Agent and target talk or are about to; no one has been released.
@@ -83,90 +57,151 @@ RETURNING = (S.CANCELLING, S.RETURNING_CUSTOMER)
 ENDING = (S.RELEASING_AGENT, *RETURNING)
 
 # fmt: off
-STAGES: tuple[Until | Limit, ...] = (
-    #     stages                     phase            until, or at most               to                    do
+STAGES: tuple[Row | Limit, ...] = (
+    #     stages                     phase            event         until, or at most               to                    do
 
     # Twilio confirms that the conference survives the agent's leaving (`EndConferenceOnExit`).
     # An agent who leaves before the target answers has handed over.
-    Until(S.CLEARING_END_ON_EXIT,    WITH_AGENT,      when.agent_is_gone,             STAY,                 do.continue_as_blind),
-    Until(BEFORE_ANSWER,             WITH_AGENT,      when.agent_is_gone,             S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer)),
-    Until(S.CLEARING_END_ON_EXIT,    WARM,            when.agent_may_leave,           S.DIALING,            do.dial_targets),
-    Until(S.CLEARING_END_ON_EXIT,    CONSULT,         when.agent_may_leave,           S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated)),
-    Until(S.CLEARING_END_ON_EXIT,    PARK | BLIND,    when.agent_may_leave,           S.HOLDING_CUSTOMER,   do.hold_customer),
-    Limit(S.CLEARING_END_ON_EXIT,    ANY,             "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
+    Row(  S.CLEARING_END_ON_EXIT,    WITH_AGENT,      on.Automatic, when.agent_is_gone,             STAY,                 do.continue_as_blind),
+    Row(  BEFORE_ANSWER,             WITH_AGENT,      on.Automatic, when.agent_is_gone,             S.HOLDING_CUSTOMER,   (do.continue_as_blind, do.hold_customer)),
+    Row(  S.CLEARING_END_ON_EXIT,    WARM,            on.Automatic, when.agent_may_leave,           S.DIALING,            do.dial_targets),
+    Row(  S.CLEARING_END_ON_EXIT,    CONSULT,         on.Automatic, when.agent_may_leave,           S.HOLDING_CUSTOMER,   (do.hold_customer, do.hold_agent_if_gated)),
+    Row(  S.CLEARING_END_ON_EXIT,    PARK | BLIND,    on.Automatic, when.agent_may_leave,           S.HOLDING_CUSTOMER,   do.hold_customer),
+    Limit(S.CLEARING_END_ON_EXIT,    ANY,                           "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
 
     # Twilio confirms that the customer is on hold. Only then, a consult's target is dialed: they never hear each other.
-    Until(S.HOLDING_CUSTOMER,        CONSULT,         when.customer_is_held,          S.PAUSING_RECORDING,  do.pause_for_consult),
-    Until(S.HOLDING_CUSTOMER,        PARK,            when.customer_is_held,          S.PARKING,            do.release_agent),
-    Until(S.HOLDING_CUSTOMER,        BLIND,           when.customer_is_held,          S.DIALING,            (do.release_agent, do.dial_targets)),
+    Row(  S.HOLDING_CUSTOMER,        CONSULT,         on.Automatic, when.customer_is_held,          S.PAUSING_RECORDING,  do.pause_for_consult),
+    Row(  S.HOLDING_CUSTOMER,        PARK,            on.Automatic, when.customer_is_held,          S.PARKING,            do.release_agent),
+    Row(  S.HOLDING_CUSTOMER,        BLIND,           on.Automatic, when.customer_is_held,          S.DIALING,            (do.release_agent, do.dial_targets)),
     # The target was dialed before the agent left, and answers first.
-    Until(S.HOLDING_CUSTOMER,        BLIND,           when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    Row(  S.HOLDING_CUSTOMER,        BLIND,           on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
     # Without a hold, a blind transfer goes on: the customer only hears no ringing.
-    Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,  "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.HOLDING_CUSTOMER,        BLIND,           "ringback_timeout_ms",          S.DIALING,            (do.release_agent, do.dial_targets)),
+    Limit(S.HOLDING_CUSTOMER,        CONSULT | PARK,                "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
+    Limit(S.HOLDING_CUSTOMER,        BLIND,                         "ringback_timeout_ms",          S.DIALING,            (do.release_agent, do.dial_targets)),
 
     # Twilio pauses the conference's recording, if it has one: a consult is not recorded.
-    Until(S.PAUSING_RECORDING,       ANY,             when.consult_is_unrecorded,     S.DIALING,            do.dial_targets),
-    Limit(S.PAUSING_RECORDING,       ANY,             "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
+    Row(  S.PAUSING_RECORDING,       ANY,             on.Automatic, when.consult_is_unrecorded,     S.DIALING,            do.dial_targets),
+    Limit(S.PAUSING_RECORDING,       ANY,                           "hold_timeout_ms",              S.RETURNING_CUSTOMER, do.fail_and_return),
 
     # The customer, without the agent, moves from the bridge into the conference.
-    Until(S.MOVING_CUSTOMER,         ANY,             when.customer_arrived_alone,    STAY,                 do.move_to_new_conference),
-    Until(S.MOVING_CUSTOMER,         PARK,            when.customer_hears_wait_audio, S.PARKING,            do.log_only),
-    Until(S.MOVING_CUSTOMER,         BLIND,           when.customer_hears_wait_audio, S.DIALING,            do.dial_targets),
-    Until(S.MOVING_CUSTOMER,         ANY,             when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer),
-    Limit(S.MOVING_CUSTOMER,         ANY,             leave_or_arrive_timeout,        STAY,                 do.read_and_hang_up_lingering_party),
+    Row(  S.MOVING_CUSTOMER,         ANY,             on.Automatic, when.customer_arrived_alone,    STAY,                 do.move_to_new_conference),
+    Row(  S.MOVING_CUSTOMER,         ANY,             on.Automatic, when.customer_has_arrived,      S.HOLDING_CUSTOMER,   do.hold_customer),
+    Limit(S.MOVING_CUSTOMER,         ANY,                           leave_or_arrive_timeout,        STAY,                 do.read_at_stage_timeout),
 
     # The agent who parks the call leaves.
-    Until(S.PARKING,                 ANY,             when.customer_is_parked,        C,                    do.note_parked),
-    Limit(S.PARKING,                 ANY,             "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
+    Row(  S.PARKING,                 ANY,             on.Automatic, when.customer_is_parked,        C,                    do.note_parked),
+    Limit(S.PARKING,                 ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
 
     # A dialed party joins: a target, the recalled agent, or the party that retrieves a parked call.
-    Until(S.DIALING,                 WITH_AGENT,      when.answering_party,           S.TALKING,            (do.choose_winner, do.let_agent_talk)),
-    Until(S.DIALING,                 BLIND,           when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
-    Until(S.DIALING,                 RECALL|RETRIEVE, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
-    Until(S.DIALING,                 WITH_AGENT,      when.every_dial_failed,         S.RETURNING_CUSTOMER, do.fail_and_return),
-    Limit(S.DIALING,                 ANY,             leave_timeout_if_missing,       STAY,                 do.read_and_hang_up_lingering_party),
+    Row(  S.DIALING,                 WITH_AGENT,      on.Automatic, when.answering_party,           S.TALKING,            (do.choose_winner, do.let_agent_talk)),
+    Row(  S.DIALING,                 BLIND,           on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting, do.let_agent_leave)),
+    Row(  S.DIALING,                 RECALL|RETRIEVE, on.Automatic, when.answering_party,           S.UNHOLDING_CUSTOMER, (do.choose_winner, do.unhold_waiting)),
+    Row(  S.DIALING,                 WITH_AGENT,      on.Automatic, when.every_dial_failed,         S.RETURNING_CUSTOMER, do.fail_and_return),
+    Limit(S.DIALING,                 ANY,                           leave_timeout_if_missing,       STAY,                 do.read_at_stage_timeout),
 
     # Agent and target talk, in a warm transfer with the customer: until a command, or until one of them leaves.
     # The agent's leaving counts as `complete`, the target's as `cancel`.
-    Until(TOGETHER,                  ANY,             when.agent_is_gone,             S.COMPLETING,         do.complete_after_agent_left),
-    Until((*TOGETHER, S.COMPLETING), ANY,             when.no_target_remains,         S.RETURNING_CUSTOMER, do.note_target_left),
+    Row(  TOGETHER,                  ANY,             on.Automatic, when.agent_is_gone,             S.COMPLETING,         do.complete_after_agent_left),
+    Row(  (*TOGETHER, S.COMPLETING), ANY,             on.Automatic, when.no_target_remains,         S.RETURNING_CUSTOMER, do.note_target_left),
 
     # Twilio confirms the hold of the agent's previous party, then the unhold of the next one: they never hear each other.
-    Until(S.HOLDING_FOR_SWAP,        ANY,             when.previous_party_is_held,    S.UNHOLDING_FOR_SWAP, do.unhold_next_party),
-    Limit(S.HOLDING_FOR_SWAP,        ANY,             "hold_timeout_ms",              S.UNHOLDING_FOR_SWAP, do.undo_swap),
-    Until(S.UNHOLDING_FOR_SWAP,      ANY,             when.next_party_is_unheld,      S.TALKING,            do.finish_swap),
-    Limit(S.UNHOLDING_FOR_SWAP,      ANY,             "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
+    Row(  S.HOLDING_FOR_SWAP,        ANY,             on.Automatic, when.previous_party_is_held,    S.UNHOLDING_FOR_SWAP, do.unhold_next_party),
+    Limit(S.HOLDING_FOR_SWAP,        ANY,                           "hold_timeout_ms",              S.UNHOLDING_FOR_SWAP, do.undo_swap),
+    Row(  S.UNHOLDING_FOR_SWAP,      ANY,             on.Automatic, when.next_party_is_unheld,      S.TALKING,            do.finish_swap),
+    Limit(S.UNHOLDING_FOR_SWAP,      ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that no one is on hold: all three talk.
-    Until(S.MERGING,                 ANY,             when.no_one_is_held,            S.TALKING,            do.finish_merge),
-    Limit(S.MERGING,                 ANY,             "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
+    Row(  S.MERGING,                 ANY,             on.Automatic, when.no_one_is_held,            S.TALKING,            do.finish_merge),
+    Limit(S.MERGING,                 ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that customer and target are off hold; then the agent leaves.
-    Until(S.COMPLETING,              ANY,             when.no_one_is_held,            S.RELEASING_AGENT,    do.let_agent_leave),
-    Limit(S.COMPLETING,              ANY,             "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
-    Until(S.RELEASING_AGENT,         ANY,             when.agent_is_gone,             C,                    do.complete_transfer),
-    Limit(S.RELEASING_AGENT,         ANY,             "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
+    Row(  S.COMPLETING,              ANY,             on.Automatic, when.no_one_is_held,            S.RELEASING_AGENT,    do.let_agent_leave),
+    Limit(S.COMPLETING,              ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
+    Row(  S.RELEASING_AGENT,         ANY,             on.Automatic, when.agent_is_gone,             C,                    do.complete_transfer),
+    Limit(S.RELEASING_AGENT,         ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
 
     # Twilio confirms that the customer, now with the party that answered, is off hold.
-    Until(S.UNHOLDING_CUSTOMER,      ANY,             when.customer_was_taken_over,   C,                    do.complete_transfer),
-    Limit(S.UNHOLDING_CUSTOMER,      ANY,             "leave_timeout_ms",             STAY,                 do.read_and_hang_up_lingering_party),
+    Row(  S.UNHOLDING_CUSTOMER,      ANY,             on.Automatic, when.customer_was_taken_over,   C,                    do.complete_transfer),
+    Limit(S.UNHOLDING_CUSTOMER,      ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
 
     # The canceled target leaves; then Twilio confirms that the customer, back with the agent, is off hold.
-    Until(S.CANCELLING,              ANY,             when.targets_are_gone,          S.RETURNING_CUSTOMER, do.unhold_customer),
-    Limit(S.CANCELLING,              ANY,             "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
-    Until(S.RETURNING_CUSTOMER,      ANY,             when.customer_is_unheld,        C,                    do.return_to_agent),
-    Limit(S.RETURNING_CUSTOMER,      ANY,             "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
+    Row(  S.CANCELLING,              ANY,             on.Automatic, when.targets_are_gone,          S.RETURNING_CUSTOMER, do.unhold_all),
+    Limit(S.CANCELLING,              ANY,                           "leave_timeout_ms",             STAY,                 do.read_at_stage_timeout),
+    Row(  S.RETURNING_CUSTOMER,      ANY,             on.Automatic, when.customer_is_unheld,        C,                    do.return_to_agent),
+    Limit(S.RETURNING_CUSTOMER,      ANY,                           "hold_timeout_ms",              STAY,                 do.read_at_stage_timeout),
 
     # The pause before the agent is called back.
-    Limit(S.WAITING_TO_RECALL,       ANY,             recall_pause,                   S.DIALING,            do.ring_agent),
+    Limit(S.WAITING_TO_RECALL,       ANY,                           recall_pause,                   S.DIALING,            do.ring_agent),
 )
 # fmt: on
-ENDS = tuple(
-    Row(one.stages, one.phases, Automatic, one.guard, one.target, one.actions)
-    for one in STAGES
-    if isinstance(one, Until)
-)  # fmt: skip
+ENDS = tuple(one for one in STAGES if isinstance(one, Row))
+#: Tried after every event that was taken: what follows from facts, whose order does not matter. Each row leads to where
+#: it no longer holds.
+# fmt: off
+AUTOMATIC: tuple[Row, ...] = (
+    #   in           phase     event         when                               to                      do
+
+    # The end of a bridge, a conversion, a conference, or a transfer.
+    # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
+    Row(V,           ANY,      on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
+    Row(B,           ANY,      on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
+    Row(V,           ANY,      on.Automatic, when.conversion_is_over,           E,                      do.end_by_first_to_leave),
+    Row(C,           ANY,      on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
+    Row(C,           ANY,      on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
+    Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),
+    # Commands that arrived during the conversion.
+    Row(C,           ANY,      on.Automatic, when.has_queued_command,           STAY,                   do.begin_queued_commands),
+    # Redis lost the end of a park, or the start of a transfer.
+    Row(C,           PARKED,   on.Automatic, when.parked_call_was_retrieved,    STAY,                   do.unpark),
+    Row(C,           SETTLED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
+    Row(T,           ANY,      on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
+
+    # Reads and recordings that are due, and the step that an agent's leaving completes.
+    Row(LIVE,        ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
+    Row(B|V,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
+    Row(T,           BLIND,    on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
+
+    # Before the other commands, since the next one may reuse the name of a removed party.
+    Row(LIVE,        ANY,      on.Automatic, when.leaving_party_can_be_hung_up, STAY,                   do.hang_up_leaving_parties),
+    Row(LIVE,        ANY,      on.Automatic, when.has_finished_command,         STAY,                   do.finish_commands),
+
+    # A party waits in the conference for the first answer.
+    Row(O.DIALING,   ANY,      on.Automatic, when.next_agent_is_due,            STAY,                   do.dial_next_agent),
+    Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_failed,        E,                      do.end_no_one_reached),
+    Row(BEFORE_DIAL, ANY,      on.Automatic, when.waiting_party_has_joined,     O.DIALING,              do.dial_expected_party),
+
+    # The transfer that led to the conversion.
+    Row(C,           ANY,      on.Automatic, when.transfer_awaits_conversion,   S.CLEARING_END_ON_EXIT, do.begin_pending_transfer),
+
+    # All are on hold. (A party that is left alone has a timer.)
+    Row(C,           ANY,      on.Automatic, when.all_are_held,                 STAY,                   do.unhold_all),
+
+    # The customer has no one to talk to, and no one is being dialed.
+    Row(RETURNING,   ANY,      on.Automatic, when.agent_left_after_transfer,    E,                      do.end(EndReason.AGENT_LEFT)),
+    Row(T,           RETRIEVE, on.Automatic, when.fallback_is_due,              C,                      do.return_to_park),
+    Row(T,           ANY,      on.Automatic, when.failed_with_others_present,   S.RETURNING_CUSTOMER,   (do.note_transfer_failed, do.unhold_all)),
+    Row(T,           ANY,      on.Automatic, when.transfer_failed_for_good,     E,                      do.end_transfer_failed),
+    Row(T,           RECALL,   on.Automatic, when.fallback_is_due,              S.WAITING_TO_RECALL,    do.note_unreached),
+    Row(T,           ANY,      on.Automatic, when.recall_must_wait,             S.WAITING_TO_RECALL,    (do.note_unreached, do.begin_recall_pause)),
+    Row(T,           ANY,      on.Automatic, when.fallback_is_due,              S.DIALING,              (do.note_unreached, do.begin_fallback)),
+
+    # What the stage of a transfer waits for has happened: see `stages`.
+    *ENDS,
+
+    # Added parties, supervisors, and the recording.
+    Row(C|T,         ANY,      on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
+    Row(C|T,         ANY,      on.Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
+    Row(C|T,         ANY,      on.Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
+    Row(C|T,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
+    Row(C|T,         ANY,      on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
+
+    # Last, once the desired state is final: one update at a time, a hold before end-on-exit.
+    Row(C|T,         ANY,      on.Automatic, when.silent_party,                 STAY,                   do.hold_silent_party),
+    Row(C|T,         ANY,      on.Automatic, when.kept_party,                   STAY,                   do.unhold_kept_party),
+    Row(C|T,         ANY,      on.Automatic, when.differs_from_desired,         STAY,                   do.reconcile),
+    Row(C|T,         ANY,      on.Automatic, when.is_reconciled,                STAY,                   do.finish_reconciliation),
+)
+# fmt: on
 LIMITS = tuple(one for one in STAGES if isinstance(one, Limit))
 TIMEOUTS = tuple(
     Row(one.stage, one.phases, StageOverdue, None, one.target, one.actions)

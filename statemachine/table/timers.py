@@ -3,7 +3,7 @@
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine.table.row import ANY, LIVE, PARK, STAY, B, C, E, Row, S, T, V
+from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import TIMEOUTS
 
 BRIDGE_TIMERS = (on.RingOverdue, on.LeaveOverdue)
@@ -15,7 +15,7 @@ TIMERS: tuple[Row, ...] = (
     #   in                  phase event                     when                             to         do
     # The bridge: RingOverdue, LeaveOverdue, DialOverdue
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
-    Row(B,                  ANY,  on.LeaveOverdue,          when.dial_reached_no_one,        E,         do.end_by_child_reason),
+    Row(B,                  ANY,  on.LeaveOverdue,          when.dial_reached_no_one,        E,         do.end_bridge),
     Row(B,                  ANY,  BRIDGE_TIMERS,            None,                            STAY,      do.read_calls),
     Row(C|T,                ANY,  on.LeaveOverdue,          None,                            STAY,      do.read_until_known),
     Row(B|C|T,              ANY,  on.DialOverdue,           None,                            STAY,      do.check_dials),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from redis import Redis
 
+from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import (
     PartyStatus,
@@ -15,7 +16,6 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.statemachine.step import OutcomeRecord
-from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_stream import encode_outcome
 from tests.browser.many_sessions import put_all, session_id

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from redis import Redis
 
+from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferMode, TransferStage, TransferStatus
-from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs import session_codec
 from conferral.storage.keys import Keys
 from tests.conferral.cli_helpers import KEYS, conferenced, make_session

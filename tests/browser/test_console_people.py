@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 from playwright.async_api import expect
 
+from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import PartyStatus, State, TransferMode, TransferStage, TransferStatus
-from conferral.statemachine.transfer import TransferState
 from tests.browser.browser_actions import open_session, sessions, signed_in
 from tests.browser.many_sessions import put_all, session_id
 from tests.conferral.cli_helpers import KEYS, conferenced, log_entry, make_session, put

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import orjson
 
+from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import (
     PartyStatus,
@@ -19,7 +20,6 @@ from conferral.statemachine.states import (
     TransferStatus,
     WaitAudio,
 )
-from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.codecs.timestamps import to_iso

@@ -7,9 +7,8 @@ import pytest
 from rich.console import Console
 
 from conferral import output
-from conferral.statemachine.pending_command import Recording
+from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.states import Phase, State, TransferMode, TransferStatus
-from conferral.statemachine.transfer import TransferState
 from tests.conferral.cli_helpers import (
     AGENT_CALL,
     CALL,

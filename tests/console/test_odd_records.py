@@ -17,10 +17,9 @@ from conferral.operations import explanation, replay, statistics, timeline
 from conferral.operations.attention import attention_of
 from conferral.operations.command_forms import command_forms
 from conferral.operations.session_queries import LogEntry
-from conferral.statemachine.pending_command import Recording
+from conferral.statemachine.parts import Attempt, Recording, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, TransferMode, TransferStage, TransferStatus
-from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import CREATED_MS, conferenced, log_entry

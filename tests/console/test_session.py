@@ -8,9 +8,9 @@ import pytest
 
 from conferral.console import views as session_view
 from conferral.operations.command_forms import command_forms
+from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import TransferMode
-from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import CALL, KEYS, conferenced, consult, log_entry, make_session, put, stored_fields

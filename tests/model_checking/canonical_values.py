@@ -13,9 +13,8 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from conferral.statemachine.effects import Effect, FindCall
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import Attempt, PendingCommand, TransferState
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.transfer import Attempt, TransferState
 
 _T = TypeVar("_T")
 

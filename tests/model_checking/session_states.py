@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 
-from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, Effect, ReadCalls
 from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
+from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import CommandReport, Outcome, Step

@@ -7,9 +7,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.parts import Attempt, PendingCommand, Recording, TransferState
 from conferral.statemachine.session import Party, Session
-from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.worker.executor.verification import Verdict, Verification
 from tests.model_checking import entry_points
 from tests.model_checking.canonical_values import MOMENTS, digest, flat

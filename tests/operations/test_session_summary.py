@@ -5,9 +5,8 @@ import pytest
 from conferral.operations import session_summary
 from conferral.operations.pending import list_waits
 from conferral.operations.session_summary import audibility
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import Attempt, PendingCommand, TransferState
 from conferral.statemachine.states import Phase, State, TransferMode
-from conferral.statemachine.transfer import Attempt, TransferState
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import CREATED_MS, make_session

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.effects import ChangeRecording, StartRecording, UpdateParticipant
 from conferral.statemachine.events import (
     Add,
@@ -20,6 +19,7 @@ from conferral.statemachine.events import (
     Unhold,
     Unmute,
 )
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.call_legs import CONFERENCE, CUSTOMER_CALL
 from tests.statemachine.scenario import ALICE, BOB, CUSTOMER_NUMBER, Scenario

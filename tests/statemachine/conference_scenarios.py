@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AccountSwept, ClientCallReceived, Park, Remove, Retrieve
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.call_legs import Leg, words
 from tests.statemachine.scenario import AGENT_CALL, ALICE, BOB, CONFERENCE, CUSTOMER_NUMBER, OUTBOUND, Scenario

@@ -12,11 +12,10 @@ from rich.pretty import pretty_repr
 
 from conferral.statemachine.effects import EFFECTS, CreateCall
 from conferral.statemachine.events import COMMANDS, EVENTS, Call, CallReceived
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import Attempt, PendingCommand, TransferMode, TransferState
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.step import OutcomeRecord
-from conferral.statemachine.transfer import Attempt, TransferMode, TransferState
 from tests.support.each import each
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AgeOverdue, ConvertOverdue, RepairOverdue, RingOverdue
+from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.command_scenarios import LAWYER, ordering, recorded, refused_because
 from tests.statemachine.conference_scenarios import CLIENT_SESSION, ConferenceScenario, as_conference, called, waiting
 from tests.statemachine.scenario import AGENT_CALL, BOB, CONFERENCE, CUSTOMER_NUMBER, OUTBOUND, Scenario

@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import ConferenceStarted, ConvertOverdue, DialOverdue, LoneOverdue
+from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import as_conference, calling, received, received_with_survey, waiting

@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import LoneOverdue, OpeningOverdue
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.conference_scenarios import as_conference, browser_talks, called, called_in, received, waiting

@@ -1,6 +1,6 @@
 """Which events count as seen: by the numbers of their call or conference, else by their token; in bounded space."""
 
-from conferral.statemachine.deduplication import SeenEvents
+from conferral.statemachine.parts import SeenEvents
 
 #: How many numbers up to the highest are distinguished, and how many tokens and sources are kept.
 WINDOW, TOKENS, SOURCES = 256, 128, 512

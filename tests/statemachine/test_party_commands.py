@@ -2,7 +2,6 @@
 
 import pytest
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import (
     CallReceived,
     ConfirmOverdue,
@@ -11,6 +10,7 @@ from conferral.statemachine.events import (
     ParkOverdue,
     PendingCommandOverdue,
 )
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, refused_because, supervised
 from tests.statemachine.scenario import ALICE, CONFERENCE, CUSTOMER_CALL, CUSTOMER_NUMBER, Scenario

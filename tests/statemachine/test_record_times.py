@@ -1,6 +1,6 @@
 """Points in time that move together after Redis's clock was set back."""
 
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.record import moved_back, replace
 from conferral.statemachine.session import Party, Session
 

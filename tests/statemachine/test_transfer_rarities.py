@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import AgeOverdue, ConferenceStarted
+from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.command_scenarios import ordering, recorded, supervised
 from tests.statemachine.conference_scenarios import browser, parked_from_bridge, retrieving
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.statemachine.deduplication import SeenEvents
+from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.session import Session
 from tests.statemachine.call_legs import CONFERENCE, GUEST_CALL
 from tests.statemachine.command_scenarios import added
@@ -65,7 +65,6 @@ def test_unknown_caller_who_has_left_is_not_brought_back_by_an_older_read(state:
         ("create_participant", "lawyer"),  # a party that has left
         ("create_participant", "guest"),  # a former call
         ("create_participant", "agent"),
-        ("update_participant", NEW_CALL),
     ],
 )
 def test_success_that_shows_no_new_dialed_call_hangs_up_no_one(kind: str, leg: str):

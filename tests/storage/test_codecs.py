@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.statemachine.conference_attributes import DEFAULT_ATTRIBUTES, ConferenceAttributes
-from conferral.statemachine.deduplication import SeenEvents
 from conferral.statemachine.effects import EFFECTS, CreateCall
 from conferral.statemachine.events import (
     EVENTS,
@@ -21,7 +19,16 @@ from conferral.statemachine.events import (
     ParticipantSeen,
     RingOverdue,
 )
-from conferral.statemachine.pending_command import PendingCommand, Recording
+from conferral.statemachine.parts import (
+    DEFAULT_ATTRIBUTES,
+    Attempt,
+    ConferenceAttributes,
+    DialOptions,
+    PendingCommand,
+    Recording,
+    SeenEvents,
+    TransferState,
+)
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import (
     Opening,
@@ -35,7 +42,6 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.statemachine.step import CommandReport, CommandStatus, OutcomeRecord
-from conferral.statemachine.transfer import Attempt, DialOptions, TransferState
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, PublishOutcome, ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError

@@ -8,7 +8,7 @@ from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachabl
 from conferral.statemachine.effects import ChangeRecording
 from conferral.statemachine.events import CallReceived, EffectSucceeded, End
 from conferral.statemachine.machine import step
-from conferral.statemachine.pending_command import Recording
+from conferral.statemachine.parts import Recording
 from conferral.statemachine.session import ParticipantUpdate, Party, Session
 from conferral.statemachine.states import PartyStatus, WaitAudio
 from conferral.storage.codecs import session_codec

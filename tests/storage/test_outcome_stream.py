@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.statemachine.parts import Attempt
 from conferral.statemachine.step import CommandReport, CommandStatus, OutcomeRecord
-from conferral.statemachine.transfer import Attempt
 from conferral.storage.codecs.effect_codec import (
     ExpireCalls,
     OutboxEntry,

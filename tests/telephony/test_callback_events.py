@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import (
     AnnouncementEnded,
     CallProgressed,
@@ -23,6 +22,7 @@ from conferral.statemachine.events import (
     ParticipantJoined,
     ParticipantLeft,
 )
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony import callback_events
 from conferral.telephony.callback_events import (

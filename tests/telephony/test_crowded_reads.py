@@ -32,9 +32,7 @@ def _sid(number: int) -> str:
 INSIDE = "GET Conferences/CF1/Participants"
 CONFERENCE = {"sid": "CF1", "status": "in-progress", "friendly_name": "S1"}
 EVERYONE = tuple(_sid(number) for number in range(250))
-READ_ALL = ReadCalls(
-    effect_id="e4", session_id="S1", parent_call_sid="", call_sids=EVERYONE, with_conference=True, read_version=7
-)
+READ_ALL = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="", call_sids=EVERYONE, read_version=7)
 
 
 async def test_full_conference_is_read_in_three_requests_and_fits_into_an_entry() -> None:

@@ -10,7 +10,6 @@ from conferral.runtime.errors import (
     ProviderError,
     ProviderRefusedError,
 )
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.effects import (
     CreateCall,
     CreateParticipant,
@@ -19,6 +18,7 @@ from conferral.statemachine.effects import (
     SayAndHangUp,
     UpdateParticipant,
 )
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import (

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.errors import SettingsError
 from conferral.runtime.settings import ServiceSettings, load
-from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.addresses import AddressError, AllowList
 from conferral.telephony.directory import (

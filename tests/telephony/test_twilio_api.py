@@ -48,7 +48,7 @@ AWAY = RedirectToUrl(
     effect_id="e6", session_id="S1", party="customer", call_sid="CA1", url="https://example.com/survey?x=1"
 )
 SAY = SayAndHangUp(effect_id="e7", session_id="S1", party="customer", call_sid="CA1", sentence="transfer-failed")
-READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", with_conference=True, read_version=7)
+READ = ReadCalls(effect_id="e4", session_id="S1", parent_call_sid="CA1", read_version=7)
 
 
 @pytest.mark.parametrize(

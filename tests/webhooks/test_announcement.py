@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import PendingCommand
 from conferral.webhooks import responses
 from tests.support.metric_values import value_of
 from tests.webhooks.webhook_helpers import ACCOUNT, CALLER, CONFERENCE, facts, post

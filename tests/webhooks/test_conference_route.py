@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import CallReceived
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.callback_urls import Wait
 from conferral.webhooks import responses

@@ -1,7 +1,7 @@
 import pytest
 
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import DialEnded
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State, WaitAudio
 from conferral.telephony.callback_urls import DialKind

@@ -3,8 +3,8 @@
 import pytest
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.conference_attributes import ConferenceAttributes
 from conferral.statemachine.events import GateDecided, GateReached
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.telephony.callback_urls import Gate
 from conferral.webhooks import responses
 from tests.support.metric_values import value_of

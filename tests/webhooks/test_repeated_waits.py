@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
-from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.parts import ConferenceAttributes
 from tests.webhooks.documents import action_of, conference_of, follow, verbs
 from tests.webhooks.webhook_helpers import AGENT, CALLER, a_party, facts, fields, post
 

@@ -8,7 +8,7 @@ from types import FunctionType
 
 import pytest
 
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import PendingCommand
 from tests.support.metric_values import value_of
 from tests.webhooks.documents import verbs
 from tests.webhooks.webhook_helpers import (

@@ -6,7 +6,7 @@ from unittest.mock import AsyncMock
 import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError, StoreUnreachableError
-from conferral.statemachine.conference_attributes import ConferenceAttributes
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.webhooks import wait_url
 from tests.support.metric_values import value_of

@@ -74,7 +74,7 @@ def hang_up(name: str, session: str = "S1") -> HangUpCall:
 
 
 def read(name: str, session: str = "S1") -> ReadCalls:
-    return ReadCalls(effect_id=name, session_id=session, parent_call_sid="CA1", with_conference=True, read_version=3)
+    return ReadCalls(effect_id=name, session_id=session, parent_call_sid="CA1", read_version=3)
 
 
 def straight(name: str, session: str = "S1", *, is_urgent: bool = True) -> CreateParticipant:

@@ -7,7 +7,7 @@ import pytest
 
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
 from conferral.statemachine.events import Convert, End, Event, LeaveOverdue, ParticipantChanged
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Phase, State

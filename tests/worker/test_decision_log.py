@@ -7,11 +7,11 @@ import structlog
 from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import StageOverdue
+from conferral.statemachine.events import LoneOverdue, StageOverdue
+from conferral.statemachine.parts import Attempt
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
-from conferral.statemachine.transfer import Attempt
 from conferral.worker.consumer import decision_log
 from conferral.worker.consumer.batch import Decision
 from conferral.worker.consumer.decision_log import log_decisions
@@ -62,14 +62,11 @@ def test_time_of_an_event_counts_from_its_entry_on_the_stream(entry_id, waited_s
 
 
 def test_decisions_are_counted_by_event_and_outcome():
-    event, before, metrics = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0"), Session("s"), Metrics()
-    steps = [
-        Step(before, outcome, ended_lone_conference=is_lone)
-        for outcome, is_lone in ((Outcome.STAYED, True), (Outcome.STAYED, False), (Outcome.STALE, True))
-    ]
+    event, before, metrics = LoneOverdue(session_id="s", due_ms=1, entry_id="1000-0"), Session("s"), Metrics()
+    steps = [Step(before, outcome) for outcome in (Outcome.MOVED, Outcome.MOVED, Outcome.STALE)]
     log_decisions([Decision(event, step, before) for step in steps], 0, metrics, 1_500)
-    for outcome, count in (("stayed", 2), ("stale", 1)):
-        labels = {"event_name": "stage_overdue", "outcome": outcome}
+    for outcome, count in (("moved", 2), ("stale", 1)):
+        labels = {"event_name": "lone_overdue", "outcome": outcome}
         assert metrics.registry.get_sample_value("conferral_events_total", labels) == count
     assert metrics.registry.get_sample_value("conferral_lone_conferences_cleaned_total") == 2
 

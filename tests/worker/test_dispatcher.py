@@ -7,9 +7,9 @@ import pytest
 
 from conferral.runtime.clock import StoreClock
 from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
+from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode
-from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.keys import Keys

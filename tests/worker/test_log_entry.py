@@ -42,10 +42,9 @@ from conferral.statemachine.events import (
     Supervise,
     Transfer,
 )
-from conferral.statemachine.pending_command import PendingCommand
+from conferral.statemachine.parts import PendingCommand, TransferState
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import Opening, PartyStatus, TransferMode
-from conferral.statemachine.transfer import TransferState
 from conferral.worker.consumer.log_entry import command_type_of, details
 from tests.support.each import each
 

@@ -85,8 +85,7 @@ of_team = in_virtual_time_with("team", partial(running_cluster, partitions=1))
 @of_team
 async def test_effect_that_killed_three_workers_is_dead_lettered_and_reported(team: WorkerCluster) -> None:
     effects = [hang_up("innocent-1", "s1"), hang_up("killer", "s2"), hang_up("innocent-2", "s2")]
-    effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1,
-                             with_conference=False))  # fmt: skip
+    effects.append(ReadCalls(effect_id="innocent-3", session_id="s3", parent_call_sid="", read_version=1))
     await put(team, *effects)
     works = [Deadly(deadly=frozenset({"killer"})) for _ in range(5)]
     deaths = 0

@@ -89,7 +89,7 @@ def test_refusal_is_repeated_only_where_it_may_pass(
     "effect, deadline_s, request_s",
     [
         (RedirectCall(effect_id="e", session_id="S", call_sid="CA1", conference="S", label="agent-1"), 8, 4),
-        (ReadCalls(effect_id="e", session_id="S", parent_call_sid="CA1", with_conference=True, read_version=1), 10, 5),
+        (ReadCalls(effect_id="e", session_id="S", parent_call_sid="CA1", read_version=1), 10, 5),
         (HangUpCall(effect_id="e", session_id="S", call_sid="CA1"), 3600, 10),
         (EndConference(effect_id="e", session_id="S", conference_sid="CF1"), 3600, 10),
         (say("e"), 3600, 10),

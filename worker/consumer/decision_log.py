@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import structlog
 
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.events import LoneOverdue
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode
@@ -28,7 +29,7 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
         step, event = decision.step, decision.event
         outcomes[event.name, step.outcome] += 1
         waits_s.append(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
-        if step.ended_lone_conference:
+        if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED:
             metrics.lone_conferences_cleaned.inc()
         for outcome_record in step.outcome_records:
             if outcome_record.kind == "transfer":

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import orjson
 
-from conferral.statemachine.pending_command import Recording
+from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.record import Hidden
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
-from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs.record_codec import CorruptHashError, RecordCodec
 from conferral.storage.codecs.text_codec import decode_fields, parse_object
 

@@ -16,9 +16,9 @@ from conferral.statemachine.ids import (
     RESERVED_PATTERN,
     id_error,
 )
+from conferral.statemachine.parts import TARGETS_MAX
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET
 from conferral.statemachine.states import TRANSFER_MODES, RecordAction, SessionMode, SuperviseMode
-from conferral.statemachine.transfer import TARGETS_MAX
 
 Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import orjson
 import pytest
 
+from conferral.statemachine.parts import TransferState
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferMode
-from conferral.statemachine.transfer import TransferState
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import ALICE, CALLER, CUSTOMER_NUMBER, KEYS, put, refusal, session
 
