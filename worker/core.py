@@ -1,6 +1,9 @@
-"""What the parts of a worker share: name, clocks, and Redis."""
+"""What the parts of a worker share: name, clocks, Redis, and dead letters."""
 
 from dataclasses import dataclass
+from typing import Any
+
+import structlog
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
@@ -8,6 +11,11 @@ from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS
 from conferral.storage.keys import Keys
 from conferral.storage.schema import SchemaVersion
+
+log = structlog.get_logger()
+
+#: Pause while Redis is unreachable, seconds.
+PAUSE_S = 0.2
 
 
 @dataclass(slots=True)
@@ -38,3 +46,20 @@ class WorkerCore:
     def takes_nothing(self) -> bool:
         """Whether it must hold no lease, and is no member."""
         return self.schema.is_too_new or self.is_on_standby
+
+
+def note_dead_letter(metrics: Metrics, entry_id: str, reason: str, refusal: str, **fields: Any) -> None:
+    """Count and log a dead letter.
+
+    Args:
+        entry_id: Of the entry, effect, or write.
+        reason: Why it is a dead letter.
+        refusal: Why Redis refuses the letter; empty if it doesn't.
+        fields: For the log line, under keys of `runtime.log.KEYS`.
+    """
+    if refusal:
+        metrics.writes_refused.labels("dead").inc()
+        log.error("dead_letter_refused", entry_id=entry_id, reason=refusal)
+    else:
+        metrics.dead_letters.labels(reason).inc()
+        log.error("entry_dead_lettered", entry_id=entry_id, reason=reason, **fields)

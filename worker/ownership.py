@@ -28,7 +28,7 @@ from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import EpochUsedError, Lease, RolledBackError
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.core import WorkerCore
+from conferral.worker.core import PAUSE_S, WorkerCore
 
 log = structlog.get_logger()
 
@@ -41,8 +41,7 @@ MARGIN = 0.1
 DRAIN_S = 2.0
 #: How long partitions may be without a worker before `/readyz` says so, seconds.
 UNOWNED_S = 5.0
-#: Pauses while Redis is unreachable, and between checks for running jobs during a stop, seconds.
-RETRY_PAUSE_S = 0.2
+#: Pause between checks for running jobs during a stop, seconds.
 IDLE_POLL_S = 0.02
 
 
@@ -318,7 +317,7 @@ class Ownership:
                 return None
             except StoreError as error:
                 log_unreachable(error, partition=number)
-                await asyncio.sleep(RETRY_PAUSE_S)
+                await asyncio.sleep(PAUSE_S)
             else:
                 self._rolled_back.discard(number)
                 outcome = "expired" if self._has_died(lease.last_holder) else "clean"
@@ -372,7 +371,7 @@ class Ownership:
             await self._give_back(self.consumers.keys() - self._context.executor.busy_partitions)
             pause_s = IDLE_POLL_S
             if self._gives_back or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
-                pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else RETRY_PAUSE_S
+                pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else PAUSE_S
             for number, consumer in list(self.consumers.items()):
                 if consumer.is_lost or str(number) not in self._epochs:
                     self._context.executor.drop_partition(number)

@@ -1,4 +1,4 @@
-"""The worker process: wires its parts, runs them, and shuts them down."""
+"""The worker process: runs its parts, shuts them down, and is monitored."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib.metadata import version
 
 import structlog
+from aiohttp import web
 
 from conferral.runtime.clock import StoreClock, until_tick_s
 from conferral.runtime.containment import run_with_restarts
@@ -14,10 +15,11 @@ from conferral.runtime.lifecycle import pause, run_until_stopped
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.server import SharedResult, run_server
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
 from conferral.storage import config, retention
-from conferral.storage.connection.client import Client
+from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.queries import live_workers, process_registry, redis_warnings
@@ -25,11 +27,10 @@ from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
-from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
+from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.ownership import Ownership
-from conferral.worker.readiness import find_problems, find_warnings, serve_monitoring
-from conferral.worker.wiring import Connections, WorkerParts
+from conferral.worker.wiring import Connections, Environment, WorkerParts
 
 log = structlog.get_logger()
 
@@ -41,6 +42,10 @@ CONFIG_CHECK_EVERY_S = 1.0
 GAUGES_EVERY_S = 5.0
 STATES_PER_READ_MAX = 200
 WARN_EVERY_S = 60.0
+#: How long open requests may take after the process has stopped, seconds.
+SHUTDOWN_S = 1.0
+#: Returns lines about the worker's state.
+Lines = Callable[[], Awaitable[list[str]]]
 
 
 def make_policy(settings: ServiceSettings, directory: Directory | None = None) -> Policy:
@@ -285,3 +290,62 @@ class Worker:
             labelled = set(consumers)
             self.metrics.sending_allowed.set(parts.ownership.may_send_now)
             await pause(stop, until_tick_s(GAUGES_EVERY_S))
+
+
+async def find_warnings(core: WorkerCore) -> list[str]:
+    """Return what else a person must change in Redis, one line each."""
+    try:
+        return [one.text for one in await redis_warnings.read_warnings(core.client, core.keys)]
+    except StoreError:
+        return []  # `find_problems` reports it
+
+
+async def find_problems(core: WorkerCore, ownership: Ownership, limiter: RequestLimiter) -> list[str]:
+    """Return why the worker is not ready, one line each; empty if it is."""
+    problems = []
+    try:
+        with store_errors():
+            # With a write: a server that answers PING may refuse writes.
+            await core.client.set(core.keys.probe, core.clock.wall_ms())
+    except StoreError as error:
+        problems.append(f"redis: {error.state}")
+    else:
+        if core.schema.problem:
+            problems.append(core.schema.problem)
+        problems += ownership.problems
+    if limiter.problem:
+        problems.append(limiter.problem)
+    return problems
+
+
+async def serve_monitoring(
+    stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Lines, warnings: Lines
+) -> None:
+    """Serve `/healthz` (no Redis), `/readyz`, and `/metrics` until the stop.
+
+    `problems` make the worker unready; `warnings` are only shown. Raises SettingsError if the port is taken.
+    """
+
+    async def render_metrics() -> bytes:
+        return metrics.exposition()
+
+    # Anyone may poll as often as they like, so concurrent requests share one result.
+    shared_problems, shared_warnings = SharedResult(problems), SharedResult(warnings)
+    shared_metrics = SharedResult(render_metrics)
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        found = await shared_problems()
+        body = {"ready": not found, "missing": found, "warnings": await shared_warnings()}
+        return web.json_response(body, status=503 if found else 200)
+
+    async def exposition(_request: web.Request) -> web.Response:
+        headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        return web.Response(body=await shared_metrics(), headers=headers)
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", exposition)])
+    async with run_server(app, host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
+        await stop.wait()

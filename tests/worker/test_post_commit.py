@@ -5,8 +5,8 @@ import pytest
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite
-from conferral.worker.consumer import post_commit
-from conferral.worker.consumer.post_commit import TOGETHER_MAX, PostCommitWrites
+from conferral.worker.consumer import dispatcher
+from conferral.worker.consumer.dispatcher import TOGETHER_MAX, PostCommitWrites
 
 AWAY = StoreUnreachableError("away")
 
@@ -41,7 +41,7 @@ class Access:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(post_commit, "PAUSE_S", 0)
+    monkeypatch.setattr(dispatcher, "PAUSE_S", 0)
 
 
 async def finished(access: Access, count: int = 1, *, stops: bool = False) -> set[str]:

@@ -12,9 +12,9 @@ from conferral.statemachine.states import State
 from conferral.storage import config, retention
 from conferral.storage.keys import Keys
 from conferral.storage.queries import live_workers, process_registry, redis_warnings
-from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from conferral.worker.sweep.sweeper import Sweeper
+from conferral.worker.wiring import Environment
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
 from tests.support.memory_redis import MemoryServer

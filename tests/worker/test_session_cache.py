@@ -9,7 +9,7 @@ import pytest
 
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
-from conferral.worker.consumer.partition_timers import PartitionTimers
+from conferral.worker.consumer.partition_consumer import PartitionTimers
 from conferral.worker.consumer.session_cache import SessionCache
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 

@@ -23,10 +23,9 @@ from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
-from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.dead_letters import note_dead_letter
+from conferral.worker.core import PAUSE_S, note_dead_letter
 
 log = structlog.get_logger()
 

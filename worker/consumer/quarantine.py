@@ -23,7 +23,7 @@ from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.dead_letters import note_dead_letter
+from conferral.worker.core import note_dead_letter
 from conferral.worker.executor.job import Job
 
 #: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.

@@ -35,11 +35,21 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
-from conferral.worker.executor import retry
-from conferral.worker.executor.job import AT_MOST_ONCE, Job, JobOutcome, failed, log_fields, succeeded, unknown
+from conferral.worker.executor import job
+from conferral.worker.executor.job import (
+    AT_MOST_ONCE,
+    ENDING,
+    RETRIES,
+    Job,
+    JobOutcome,
+    RetryPolicy,
+    failed,
+    log_fields,
+    succeeded,
+    unknown,
+)
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import RequestLimiter
-from conferral.worker.executor.retry import ENDING, RETRIES, RetryPolicy
 from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
 
 log = structlog.get_logger()
@@ -368,7 +378,7 @@ class Execution:
         """Return an outcome, or None once it is time for the next attempt."""
         context = self.context
         self._consecutive_failures += 1
-        wait_s = retry.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
+        wait_s = job.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
         if not is_verifying:
             self._last_error = error
             if wait_s is not None:

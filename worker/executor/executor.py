@@ -14,9 +14,9 @@ from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Dial, FindCall, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
-from conferral.worker.executor.dial_pace import DialPace, RequestPermit
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
+from conferral.worker.executor.request_limiter import DialPace, RequestPermit
 
 log = structlog.get_logger()
 

@@ -15,7 +15,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims, DialStatus, MarkResult
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.consumer.post_commit import PAUSE_S
+from conferral.worker.core import PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome
 
 log = structlog.get_logger()

@@ -1,25 +1,31 @@
-"""Request limiter: how many requests a worker may have in flight.
+"""Limits of requests: how many a worker may have in flight; pace of dials.
 
 All workers share one budget: it is divided by the number of live workers. A 429 takes 30 % of a worker's part; each
 round of successes adds one (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio
 is unreachable or refuses the credentials: ordinary requests pause, then one probes. Endings (hang-ups) go first, have
-a slot of their own, and keep retrying.
+a slot of their own, and keep retrying. If there is a pace of dials (CPS), all workers share its permits.
 """
 
 import asyncio
 import math
 import random
+from bisect import insort
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from itertools import count
 
 import structlog
 
 from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
+from conferral.runtime.outage import log_unreachable
 from conferral.telephony.http_client import RequestResult
+from conferral.worker.core import PAUSE_S
 
 log = structlog.get_logger()
 
@@ -215,3 +221,52 @@ def _grant_first(waiting: deque[asyncio.Future[None]]) -> bool:
             granted.set_result(None)
             return True
     return False
+
+
+#: Requests a permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
+RequestPermit = Callable[[bool], Awaitable[float]]
+
+
+@dataclass(order=True)
+class _Waiter:
+    """One dial; the first in order asks Redis, the others wait."""
+
+    is_patient: bool
+    number: int
+    is_first: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+
+
+class DialPace:
+    """Dials wait here for their permits, those for which a caller waits first."""
+
+    def __init__(self, request_permit: RequestPermit, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._request_permit = request_permit
+        self._sleep = sleep
+        self._waiting: list[_Waiter] = []
+        self._numbers = count()
+
+    async def wait(self, *, urgent: bool) -> None:
+        """Wait for a permit."""
+        own = _Waiter(not urgent, next(self._numbers))
+        insort(self._waiting, own)
+        self._waiting[0].is_first.set()
+        try:
+            while True:
+                await own.is_first.wait()
+                if not (wait_s := await self._try_permit(urgent)):
+                    return
+                await self._sleep(wait_s)
+                if self._waiting[0] is not own:  # an urgent one has come
+                    own.is_first.clear()
+        finally:
+            self._waiting.remove(own)
+            if self._waiting:
+                self._waiting[0].is_first.set()
+
+    async def _try_permit(self, urgent: bool) -> float:
+        """Request a permit; return 0.0, or the seconds to wait for the next try."""
+        try:
+            return await self._request_permit(urgent)
+        except StoreError as error:
+            log_unreachable(error, task="dial_rate")
+            return PAUSE_S

@@ -30,10 +30,8 @@ from conferral.storage.connection.client import is_cluster, run_or_raise, store_
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
-from conferral.worker.core import WorkerCore
-from conferral.worker.dead_letters import note_dead_letter
-from conferral.worker.router.caller_ids import CallerIdChecker
-from conferral.worker.router.destination_resolver import resolve_destinations, without_destinations
+from conferral.worker.core import WorkerCore, note_dead_letter
+from conferral.worker.router.addresses import CallerIdChecker, resolve_destinations, without_destinations
 
 log = structlog.get_logger()
 

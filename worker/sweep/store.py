@@ -16,7 +16,7 @@ from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import append_events
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.worker.sweep.diff import Difference, EndedSession, Finding, LiveSession
-from conferral.worker.sweep.unknown_bridges import UnknownBridge
+from conferral.worker.sweep.orphans import UnknownBridge
 
 log = structlog.get_logger()
 

@@ -30,9 +30,14 @@ from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.http_client import label_requests
 from conferral.worker.core import WorkerCore
 from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, EndedSession, Finding
-from conferral.worker.sweep.orphans import has_own_name, is_opened_by_wait_request, is_ours
+from conferral.worker.sweep.orphans import (
+    RouteOfOwnDial,
+    find_unknown_bridges,
+    has_own_name,
+    is_opened_by_wait_request,
+    is_ours,
+)
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore
-from conferral.worker.sweep.unknown_bridges import RouteOfOwnDial, find_unknown_bridges
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
