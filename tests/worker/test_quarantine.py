@@ -33,7 +33,6 @@ class Deadly(Work):
 
     deadly: frozenset[str] = frozenset()
     taken: list[str] = field(default_factory=list)
-    reported: dict[str, str] = field(default_factory=dict)
     die: Any = None
     is_answered: bool = True
     #: Those that are not over.
@@ -41,9 +40,6 @@ class Deadly(Work):
 
     def submit(self, order: Job) -> asyncio.Future[None]:
         name, outcome = order.effect.effect_id, asyncio.get_running_loop().create_future()
-        if order.internal_error:
-            self.reported[name] = order.internal_error
-            return outcome
         self.taken.append(name)
         if name in self.deadly:
             self.die()
@@ -76,7 +72,7 @@ async def assert_carried_out(team: WorkerCluster, *names: str) -> None:
     """The next worker is given all of these effects, and none is a dead letter."""
     work = Deadly()
     await lives(team, work)
-    assert (sorted(work.taken), work.reported, await letters(team)) == ([*names], {}, [])
+    assert (sorted(work.taken), await letters(team)) == ([*names], [])
 
 
 of_team = in_virtual_time_with("team", partial(running_cluster, partitions=1))
@@ -96,7 +92,7 @@ async def test_effect_that_killed_three_workers_is_dead_lettered_and_reported(te
         if not member.process.is_dead:
             break
     assert deaths == 3
-    assert work.reported == {"killer": KILLER_REASON}
+    assert b"killer" not in await team.client.hkeys(team.keys.outbox(0)), "it has an outcome"
     assert sorted(work.taken) == ["innocent-1", "innocent-2", "innocent-3"]
     (letter,) = await letters(team)
     assert letter[b"dead_reason"] == KILLER_REASON.encode()
@@ -162,7 +158,7 @@ async def test_clean_stops_during_trials_are_no_deaths(team: WorkerCluster) -> N
         team.kill(await lives(team, Deadly()))
     work = Deadly(is_answered=False)
     member = team.join(work=work)
-    while not (work.taken or work.reported):
+    while not work.taken:
         await team.passes(0.1)
     await team.leave(member)
     team.kill(await lives(team, Deadly()))

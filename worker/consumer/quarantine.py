@@ -9,22 +9,18 @@ What a worker survives is forgotten; the third death dead-letters the entry or e
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
-
-import orjson
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
-from conferral.statemachine.effects import EFFECTS, ReadCalls
-from conferral.statemachine.events import EffectUnknown
+from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.core import note_dead_letter
-from conferral.worker.executor.job import Job
+from conferral.worker.executor.job import Job, unknown
 
 #: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.
 DEATHS_MAX = 3
@@ -33,7 +29,6 @@ ALONE_AFTER_DEATHS = 2
 TRIAL_WAIT_S = 1.0
 KILLER_REASON = "workers crashed processing it"
 UNREADABLE_REASON = "outbox entry unreadable"
-_KINDS = frozenset(effect.kind for effect in EFFECTS)
 
 
 class Quarantine:
@@ -91,10 +86,8 @@ class Quarantine:
         `bodies` are the raw outbox entries, by effect id.
         """
         deaths = {job.effect.effect_id: self._deaths_over(job.effect.effect_id) for job in jobs}
-        for job in jobs:
-            effect = job.effect
-            if deaths[effect.effect_id] >= DEATHS_MAX:
-                await self._dead_letter(effect.effect_id, effect.session_id, bodies[effect.effect_id], KILLER_REASON)
+        for effect in [job.effect for job in jobs if deaths[job.effect.effect_id] >= DEATHS_MAX]:
+            await self._dead_letter(effect.effect_id, bodies[effect.effect_id], KILLER_REASON, effect)
         first = {name: ALONE_AFTER_DEATHS for name, count in deaths.items() if 0 < count < ALONE_AFTER_DEATHS}
         await self._save(first)
         # No await from here on, so that no job is submitted twice.
@@ -104,8 +97,8 @@ class Quarantine:
         waiting: list[Job] = []
         for job in jobs:
             if deaths[job.effect.effect_id] >= DEATHS_MAX:
-                self._submit(replace(job, internal_error=KILLER_REASON))
-            elif job.effect.session_id not in suspected:
+                continue
+            if job.effect.session_id not in suspected:
                 self._submit(job)
             elif isinstance(job.effect, ReadCalls):
                 reads.append(job)
@@ -116,18 +109,9 @@ class Quarantine:
             self._trials = asyncio.get_running_loop().create_task(self._try_in_turn(trials, suspects, open_effects))
 
     async def dead_letter_unreadable(self, unreadable: Mapping[str, bytes]) -> None:
-        """Dead-letter each whole body; report its effect as unknown if possible."""
+        """Dead-letter each whole body."""
         for name, body in unreadable.items():
-            outcome = _unknown_outcome(name, body)
-            try:
-                session_id = outcome.session_id if outcome is not None else ""
-                await self._dead_letter(name, session_id, body, UNREADABLE_REASON)
-                if outcome is None:
-                    await self._store.remove_from_outbox(self._partition, name)
-                else:
-                    await self._store.finish_effect(self._partition, name, outcome)
-            except StoreError as error:  # the next takeover finds the entry again
-                log_unreachable(error, partition=self._partition)
+            await self._dead_letter(name, body, UNREADABLE_REASON)
 
     def _deaths_over(self, name: str) -> int:
         """Return how many workers may have died over it: at least the last one."""
@@ -139,10 +123,16 @@ class Quarantine:
         except StoreError as error:  # a full Redis accepts no counts; the work must not wait
             log_unreachable(error, partition=self._partition)
 
-    async def _dead_letter(self, effect_id: str, session_id: str, body: bytes, reason: str) -> None:
+    async def _dead_letter(self, effect_id: str, body: bytes, reason: str, effect: Effect | None = None) -> None:
+        """Dead-letter a body; a readable effect gets the outcome `unknown`."""
+        session_id = effect.session_id if effect is not None else ""
         refusal = await self._store.dead_letter_effect(self._partition, effect_id, session_id, body, reason)
         fields = {"partition": self._partition, "session_id": session_id}
         note_dead_letter(self._metrics, effect_id, reason, refusal, **fields)
+        if effect is not None:
+            await self._store.finish_effect(self._partition, effect_id, unknown(effect))
+        else:
+            await self._store.remove_from_outbox(self._partition, effect_id)
 
     async def _try_in_turn(
         self,
@@ -180,17 +170,3 @@ def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[
         if entry is not None:
             entries.append(entry)
     return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place)), unreadable
-
-
-def _unknown_outcome(effect_id: str, body: bytes) -> EffectUnknown | None:
-    """Return the outcome; None if the session or the effect's kind is unclear."""
-    try:
-        record = orjson.loads(body)
-        session_id, kind, party = record["session_id"], record["kind"], record.get("party", "")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    are_texts = all(isinstance(value, str) for value in (session_id, kind, party))
-    if not (are_texts and session_id and kind in _KINDS):
-        return None
-    token = f"{effect_id}:outcome"
-    return EffectUnknown(session_id=session_id, token=token, effect_id=effect_id, kind=kind, party=party)

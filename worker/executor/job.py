@@ -105,8 +105,6 @@ class Job:
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
-    #: Unexpected error because of which the job is only reported; or empty.
-    internal_error: str = ""
 
     @property
     def first_sent_at_ms(self) -> int:
