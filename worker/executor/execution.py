@@ -143,7 +143,7 @@ class Execution:
         #: The session ended, or no one waits for the dial: no further request is sent.
         self.is_cancelled = is_cancelled
         #: Unexpected error that ends the execution; empty without one.
-        self.internal_error = job.internal_error
+        self.internal_error = ""
         #: How long a dial waited for its permit, milliseconds.
         self.dial_wait_ms = 0
         self.context = context
@@ -187,8 +187,6 @@ class Execution:
 
     async def run(self) -> JobOutcome:
         """Return the outcome, or raise LeaseLostError or JobObsoleteError."""
-        if self.internal_error:
-            return self.fail_internally(self.internal_error)
         job, context = self.job, self.context
         self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
