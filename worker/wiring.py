@@ -30,8 +30,7 @@ from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_time import TwilioTime
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.worker.consumer.session_cache import SESSIONS_MAX
-from conferral.worker.consumer.worker_context import WorkerContext
+from conferral.worker.consumer.worker_context import SESSIONS_MAX, WorkerContext
 from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import AccountReader, CredentialsWatch
 from conferral.worker.executor.execution import ExecutionContext, no_checkpoint

@@ -228,26 +228,3 @@ def test_process_without_memory_ends():
         return 0
 
     assert lifecycle.run(main) == 1
-
-
-def test_function_is_called_after_the_requests_that_were_started_before() -> None:
-    order: list[str] = []
-
-    async def write() -> None:
-        order.append("written")
-
-    async def request() -> None:
-        """As aiohttp does, write the body in a task of its own."""
-        await asyncio.create_task(write())
-
-    async def main(_stop: asyncio.Event) -> int:
-        sending = asyncio.create_task(request())
-        called = asyncio.Event()
-        lifecycle.call_after_requests(order.append, "called")
-        lifecycle.call_after_requests(called.set)
-        await called.wait()
-        await sending
-        return 0
-
-    assert lifecycle.run(main) == 0
-    assert order == ["written", "called"]

@@ -17,7 +17,6 @@ from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer import batch, batch_processor
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.first_reads import FirstReads
-from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.executor.execution import no_checkpoint
 
 
@@ -55,7 +54,7 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
     )
     context: Any = SimpleNamespace(
         core=core, session_store=store, policy=Policy, checkpoint=no_checkpoint,
-        partition_store=None, twilio_now_ms=lambda: None,
+        partition_store=None, twilio_now_ms=lambda: None, sessions_max=10,
     )  # fmt: skip
     dispatcher: Any = SimpleNamespace(
         open_effects_of=lambda _: {},
@@ -63,7 +62,7 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
     )
     lease: Any = SimpleNamespace(newest_id="0-0")
     first_reads = FirstReads(0, lease, context.partition_store, SystemClock(), core.metrics, lambda _: None)
-    processor = BatchProcessor(0, lease, context, dispatcher, first_reads, SessionCache(10))
+    processor = BatchProcessor(0, lease, context, dispatcher, first_reads)
     with patch.object(batch_processor, "dead_letter", AsyncMock()) as dead_letter:
         await processor.process([
             Entry(event.entry_id, {name.encode(): text.encode() for name, text in event_codec.encode(event).items()})

@@ -47,7 +47,7 @@ async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
     broken, _ = await system.talking()
     healthy, _ = await system.talking()
     for held in system.workers[0].ownership.consumers.values():
-        held.sessions.drop([broken.sid, healthy.sid])
+        held.sessions.clear()
     valid = await system.client.hget(system.keys.session(broken.sid), name)
     await system.client.hset(system.keys.session(broken.sid), name, damaged)
     await system.client.xadd(system.keys.commands, {"type": "end", "session": broken.sid, "id": "b1"})
@@ -114,7 +114,7 @@ async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_ser
 
     async def forget(_point: str, partition: int) -> None:
         if chance.random() < 0.5:
-            system.workers[0].ownership.consumers[partition].sessions.drop(customer.sid for customer, _ in calls)
+            system.workers[0].ownership.consumers[partition].sessions.clear()
 
     system.worker_options = {"checkpoint": forget, "sessions_max": 4}
     async with system:

@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 import structlog
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.runtime.lifecycle import call_after_requests, pause
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
@@ -202,8 +202,7 @@ class Dispatcher:
         self._forget_effects(sessions.keys(), set(decided.batch.outbox_del))
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._note_timer(min(due))
-        now_ms = self._clock.store_now_ms()
-        call_after_requests(log_decisions, decided.decisions, self._partition, self._context.core.metrics, now_ms)
+        log_decisions(decided.decisions, self._partition, self._context.core.metrics, self._clock.store_now_ms())
 
     def _decided_job(self, effect: Effect, event: Event, session: Session) -> Job:
         # Convert Redis's own time to this worker's.

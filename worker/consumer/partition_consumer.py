@@ -26,7 +26,6 @@ from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import FirstReads
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
-from conferral.worker.consumer.session_cache import SessionCache
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.core import PAUSE_S
 
@@ -127,7 +126,6 @@ class PartitionConsumer:
         #: Whether an unexpected error ended it.
         self.has_failed = False
         core = context.core
-        self.sessions = SessionCache(context.sessions_max)
         self.timers = PartitionTimers(number, lease, context.partition_store, core.store_clock)
         self._context = context
         self._metrics = core.metrics
@@ -140,7 +138,8 @@ class PartitionConsumer:
         self._first_reads = FirstReads(
             number, lease, context.partition_store, core.clock, core.metrics, self._dispatcher.submit_withheld
         )
-        self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads, self.sessions)
+        self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads)
+        self.sessions = self._batches.sessions
         #: Monotonic seconds.
         self._confirmed_at_s = core.clock.monotonic_s()
         self._firing: asyncio.Task[None] | None = None

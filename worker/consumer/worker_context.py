@@ -7,10 +7,12 @@ from conferral.statemachine.policy import Policy
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
 from conferral.worker.consumer.batch import Decision
-from conferral.worker.consumer.session_cache import SESSIONS_MAX
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.execution import no_checkpoint
 from conferral.worker.executor.executor import Executor
+
+#: Sessions cached, count; one takes about 5 KB.
+SESSIONS_MAX = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,7 @@ class WorkerContext:
     policy: Callable[[], Policy]
     #: How long an ended session's calls are kept.
     session_ttl_s: int
+    #: In each partition.
     sessions_max: int = SESSIONS_MAX
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
