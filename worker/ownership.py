@@ -12,7 +12,7 @@ time to send is over before a successor sends. The lifetime grows with the round
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import structlog
@@ -53,49 +53,6 @@ class _Serving:
     task: "asyncio.Task[None]"
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Another worker's tick, and since when it is the newest."""
-
-    tick: OtherWorker
-    #: Monotonic seconds.
-    since_s: float
-
-    @property
-    def expires_at_s(self) -> float:
-        """When the worker counts as dead without another tick."""
-        return self.since_s + self.tick.lifetime_s
-
-
-class _OtherWorkers:
-    """The other workers' newest ticks, by this worker's monotonic clock."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, _Seen] = {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._seen
-
-    def forget(self) -> None:
-        """Give each its time again."""
-        self._seen.clear()
-
-    def note(self, ticks: Mapping[str, OtherWorker], now_s: float) -> None:
-        """Note who ticks, and since when each tick is the newest."""
-        before, self._seen = self._seen, {name: _Seen(tick, now_s) for name, tick in ticks.items()}
-        for name, seen in before.items():
-            if name in ticks and seen.tick.number == ticks[name].number:
-                self._seen[name] = seen
-
-    def dead(self, now_s: float) -> dict[str, int]:
-        """Return those whose time is over, each with its last tick's number."""
-        return {name: seen.tick.number for name, seen in self._seen.items() if seen.expires_at_s <= now_s}
-
-    def until_next_death_s(self, now_s: float) -> float:
-        """Return how long until the next counts as dead; infinite without others."""
-        return min((seen.expires_at_s - now_s for seen in self._seen.values()), default=math.inf)
-
-
 class Ownership:
     """Owns tasks and a fair share of the partitions; runs their consumers."""
 
@@ -116,7 +73,8 @@ class Ownership:
         #: The coordinator's last answer; empty before.
         self._epochs: dict[str, int] = {}
         self._unowned_since_s: float | None = None
-        self._others = _OtherWorkers()
+        #: The other workers' newest ticks, and since when each is the newest, monotonic seconds.
+        self._others: dict[str, tuple[OtherWorker, float]] = {}
         #: For the next tick: what to give back, and epochs that have ended or are refused.
         self._gives_back: set[str] = set()
         self._used_epochs: dict[str, int] = {}
@@ -187,7 +145,7 @@ class Ownership:
         """Renew, and note what the answer says; return None without one."""
         sent_s = self._clock.monotonic_s()
         if sent_s - self._answered_at_s > self._core.lifetime_s:
-            self._others.forget()  # Redis was unreachable, or this process suspended: the others get their time again
+            self._others.clear()  # Redis was unreachable, or this process suspended: the others get their time again
         self._number += 1
         tick = Tick(
             name=self._core.name,
@@ -195,7 +153,9 @@ class Ownership:
             lifetime_s=self._lifetime_s,
             wants=wants,
             gives_back=sorted(self._gives_back),
-            dead=self._others.dead(sent_s),
+            dead={
+                name: one.number for name, (one, since_s) in self._others.items() if since_s + one.lifetime_s <= sent_s
+            },
             used_epochs=dict(self._used_epochs),
         )
         # From its arrival on, the others wait only this long, although its answer may be lost.
@@ -222,7 +182,11 @@ class Ownership:
             log.warning("redis_clock_stepped", duration_ms=step_ms)
         for name in tick.dead.keys() - granted.others.keys():
             log.warning("worker_lost", holder=name)
-        self._others.note(granted.others, now_s)
+        before = self._others
+        self._others = {
+            name: before[name] if name in before and before[name][0].number == one.number else (one, now_s)
+            for name, one in granted.others.items()
+        }
         self.live_workers = 1 + len(granted.others)
         self._epochs = dict(granted.epochs)
         self._gives_back.difference_update(tick.gives_back)
@@ -243,7 +207,8 @@ class Ownership:
         """Return the pause before the next tick: idle work wakes together."""
         every_s = min(TICK_S, self._core.lifetime_s / 4)
         wait_s = until_tick_s(every_s) if self._round_trip_s < every_s / 4 else every_s - self._round_trip_s
-        return max(IDLE_POLL_S, min(wait_s, self._others.until_next_death_s(self._clock.monotonic_s())))
+        dies_at_s = min((since_s + one.lifetime_s for one, since_s in self._others.values()), default=math.inf)
+        return max(IDLE_POLL_S, min(wait_s, dies_at_s - self._clock.monotonic_s()))
 
     # ---- what follows from it ----------------------------------------------------------------------------------------
 
@@ -356,9 +321,30 @@ class Ownership:
                 del self.consumers[number]
             if consumer.has_failed:
                 self._failed.add(number)
-        if consumer.was_rolled_back or (consumer.is_lost and await _is_rolled_back(self._core, number, lease)):
+        if consumer.was_rolled_back:
             self._rolled_back.add(number)
-        return not consumer.is_lost and await _note_given_back(self._core, number, lease, self._rolled_back)
+            return False
+        return await self._confirm(number, lease, gives_back=not consumer.is_lost) and not consumer.is_lost
+
+    async def _confirm(self, number: int, lease: Lease, *, gives_back: bool) -> bool:
+        """Compare a partition with its key; return whether it is still ours.
+
+        `gives_back`: tell the next holder that this one has not died.
+        """
+        try:
+            await leases.confirm(self._core.reserved, self._core.keys, number, lease, gives_back=gives_back)
+        except LeaseLostError:
+            return False
+        except RolledBackError:
+            self._rolled_back.add(number)
+            return False
+        except StoreError as error:
+            log_unreachable(error, partition=number)
+            if not gives_back:  # else the next holder verifies more than it must
+                self._rolled_back.add(number)  # it may be
+        if gives_back:
+            log.info("lease_released", partition=number, holder=lease.holder)
+        return True
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
@@ -386,33 +372,5 @@ class Ownership:
 
     async def _give_back(self, numbers: Collection[int]) -> None:
         given = [(number, self.consumers.pop(number).lease) for number in numbers]
-        await asyncio.gather(
-            *(_note_given_back(self._core, number, lease, self._rolled_back) for number, lease in given)
-        )
+        await asyncio.gather(*(self._confirm(number, lease, gives_back=True) for number, lease in given))
         self._gives_back.update(str(number) for number in numbers)
-
-
-async def _is_rolled_back(core: WorkerCore, number: int, lease: Lease) -> bool:
-    """Whether Redis lacks a lost partition's commits, or can't tell."""
-    try:
-        await leases.confirm(core.reserved, core.keys, number, lease)
-    except LeaseLostError:
-        return False
-    except (RolledBackError, StoreError):
-        return True
-    return False
-
-
-async def _note_given_back(core: WorkerCore, number: int, lease: Lease, rolled_back: set[int]) -> bool:
-    """Tell the next holder that this one has not died; False if it is lost."""
-    try:
-        await leases.confirm(core.reserved, core.keys, number, lease, gives_back=True)
-    except RolledBackError:
-        rolled_back.add(number)
-        return False
-    except LeaseLostError:
-        return False
-    except StoreError as error:
-        log_unreachable(error, partition=number)  # the next holder verifies more than it must
-    log.info("lease_released", partition=number, holder=lease.holder)
-    return True
