@@ -2,9 +2,10 @@
 
 from conferral.statemachine.effects import FindCall
 from conferral.statemachine.events import AccountSwept
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, State
-from conferral.worker.sweep.diff import AccountDiff, EndedSession, Finding, LiveSession
+from conferral.worker.sweep.diff import AccountDiff, Finding, LiveSession
 from tests.model_checking.canonical_values import LONG_AGO_MS, NOW_MS, earlier
 from tests.model_checking.configuration import AloneParty, CallbackInTransit, ModelInputs, Place
 from tests.model_checking.idle_reduction import later as event_later
@@ -104,13 +105,12 @@ def difference(system: ModelInputs, place: Place, quiet_before_ms: int) -> list[
         }
         comparison.compare_live(LiveSession(session.id, session.updated_at_ms, session.conference_sid, calls))
         return comparison.findings
-    conferences = frozenset((session.conference_sid, *session.former_conferences)) - {""}
-    ended = EndedSession(NOW_MS - 60_000, conferences)
+    ended = replace(session, ended_at_ms=NOW_MS - 60_000)
     known = {party.call_sid for party in session.parties.values()} | set(session.former_calls)
     for call_sid in sorted(comparison.unmatched_calls & known):
-        comparison.compare_ended(session.id, ended, call_sid=call_sid)
+        comparison.compare_ended(ended, call_sid=call_sid)
     for conference_sid in sorted(comparison.unmatched_conferences):
-        comparison.compare_ended(session.id, ended, conference_sid=conference_sid)
+        comparison.compare_ended(ended, conference_sid=conference_sid)
     return comparison.findings
 
 

@@ -7,8 +7,8 @@ read, and a conference only if its session was quiet by then. A read decides.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
+from conferral.statemachine.session import Session
 from conferral.telephony.account_lists import AccountSnapshot
 
 #: Per sweep, count: each leads to a read, and a wrong list must not lead to thousands. The rest follow later.
@@ -69,14 +69,6 @@ class LiveSession:
     ringing_sids: tuple[str, ...] = ()
     #: Whether two are in the conference: no list need show one that has not started.
     is_listed: bool = True
-
-
-class EndedSession(NamedTuple):
-    """What the sweep needs of an ended session."""
-
-    #: Unix milliseconds of Redis's clock.
-    ended_at_ms: int
-    conference_sids: frozenset[str]
 
 
 class AccountDiff:
@@ -145,18 +137,16 @@ class AccountDiff:
         """
         return at_ms <= self._quiet_before_ms or at_ms > self._quiet_before_ms + FUTURE_MS
 
-    def compare_ended(
-        self, session_id: str, session: EndedSession, *, call_sid: str = "", conference_sid: str = ""
-    ) -> None:
+    def compare_ended(self, session: Session, *, call_sid: str = "", conference_sid: str = "") -> None:
         """Add a finding for a live call or conference of an ended session."""
         if not self._is_old(session.ended_at_ms):
             return  # its end is still being processed
-        if conference_sid and conference_sid not in session.conference_sids:
+        if conference_sid and conference_sid not in (session.conference_sid, *session.former_conferences):
             return  # an app-chosen id may be another program's conference name
         if call_sid:
-            self.findings.append(Finding(Difference.CALL_LIVE, session_id, call_sid))
+            self.findings.append(Finding(Difference.CALL_LIVE, session.id, call_sid))
         if conference_sid:
-            self.findings.append(Finding(Difference.CONFERENCE_LIVE, session_id, conference_sid))
+            self.findings.append(Finding(Difference.CONFERENCE_LIVE, session.id, conference_sid))
 
 
 class DueFindings:

@@ -15,7 +15,7 @@ from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import append_events
 from conferral.storage.queries.session_reader import SessionReader
-from conferral.worker.sweep.diff import Difference, EndedSession, Finding, LiveSession
+from conferral.worker.sweep.diff import Difference, Finding, LiveSession
 from conferral.worker.sweep.orphans import UnknownBridge
 
 log = structlog.get_logger()
@@ -62,16 +62,10 @@ class SweepStore:
         """Return the known sessions by call SID."""
         return await self._reader.sessions_of_calls(call_sids)
 
-    async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, EndedSession]:
+    async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, Session]:
         """Return the sessions that have ended, by id."""
-        return {
-            name: EndedSession(
-                session.ended_at_ms,
-                frozenset((session.conference_sid, *session.former_conferences)) - {""},
-            )
-            for name, session in (await self._reader.read_sessions(session_ids)).items()
-            if not session.is_live and session.ended_at_ms
-        }
+        found = await self._reader.read_sessions(session_ids)
+        return {name: one for name, one in found.items() if not one.is_live and one.ended_at_ms}
 
     async def find_unknown(self, session_ids: Sequence[str]) -> set[str]:
         """Return the ids without a session in Redis, live or ended."""

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TypeVar
@@ -24,12 +24,13 @@ from conferral.runtime.errors import (
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.events import ConferenceFound
+from conferral.statemachine.session import Session
 from conferral.storage.connection.client import is_cluster
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.http_client import label_requests
 from conferral.worker.core import WorkerCore
-from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, EndedSession, Finding
+from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, Finding
 from conferral.worker.sweep.orphans import (
     RouteOfOwnDial,
     find_unknown_bridges,
@@ -195,7 +196,13 @@ class Sweeper:
         sweep = _Sweep(number, account, AccountDiff(account, quiet_before_ms))
         await self._compare(sweep)
         for part in (self._find_ended, self._find_bridges, self._find_orphans):
-            sweep.is_complete &= await self._run_part(part(sweep))
+            try:
+                with self._boundary() as boundary:
+                    await part(sweep)
+                sweep.is_complete &= boundary.unexpected is None
+            except StoreUnreachableError as error:  # the other parts count
+                sweep.is_complete = False
+                log_unreachable(error, task="sweep")
         findings = self._due_findings.select(sweep.diff.findings, number)
         for batch in self._chunks(findings):
             with self._boundary() as boundary:
@@ -208,16 +215,6 @@ class Sweeper:
             # Callbacks are being lost: the next one may leave someone alone.
             self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
         self._log_sweep(sweep, findings, self._clock.monotonic_s() - started_s)
-
-    async def _run_part(self, part: Awaitable[None]) -> bool:
-        """Run a part of a sweep; return False if it failed. Other parts count."""
-        try:
-            with self._boundary() as boundary:
-                await part
-        except StoreUnreachableError as error:
-            log_unreachable(error, task="sweep")
-            return False
-        return boundary.unexpected is None
 
     async def _read_account(self) -> AccountSnapshot:
         reading = asyncio.ensure_future(self._account_lists.read(self._require_ours))
@@ -275,13 +272,13 @@ class Sweeper:
                 # A call that talks to a leg no session knows was bridged again, while Redis was away.
                 talks = any(child.call_sid not in session_ids for child in sweep.account.children.get(call_sid, ()))
                 if session_id in ended and not talks:
-                    diff.compare_ended(session_id, ended[session_id], call_sid=call_sid)
+                    diff.compare_ended(ended[session_id], call_sid=call_sid)
         sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
         for conferences in self._chunks(sessions.items()):
             ended = await self._ended_sessions(sweep, (session_id for _, session_id in conferences))
             for conference_sid, session_id in conferences:
                 if session_id in ended:
-                    diff.compare_ended(session_id, ended[session_id], conference_sid=conference_sid)
+                    diff.compare_ended(ended[session_id], conference_sid=conference_sid)
 
     def _is_older_than_interval(self, sweep: _Sweep, sid: str) -> bool:
         """Whether Twilio created it so long ago that its events have arrived."""
@@ -351,7 +348,7 @@ class Sweeper:
         found = replace(found, participants=tuple(participants))
         await self._store.adopt(found)
 
-    async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, EndedSession]:
+    async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, Session]:
         names = [name for name in dict.fromkeys(session_ids) if self._core.keys.partition_of(name) not in sweep.behind]
         return await self._store.ended_sessions(names)
 

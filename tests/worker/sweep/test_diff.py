@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from conferral.statemachine.session import Session
+from conferral.statemachine.states import State
 from conferral.telephony.account_lists import AccountSnapshot
-from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding, LiveSession
+from conferral.worker.sweep.diff import AccountDiff, Difference, Finding, LiveSession
 
 QUIET_MS = 100_000
 SESSION = LiveSession("s1", updated_at_ms=QUIET_MS, conference_sid="CF1", calls={"CA1": QUIET_MS, "CA2": QUIET_MS})
@@ -113,10 +115,10 @@ def test_calls_outliving_their_session_are_reported_unless_the_end_is_in_progres
 ) -> None:
     comparison = compared(AccountSnapshot())
 
-    over = EndedSession(ended_at_ms, frozenset({"CF1"}))
-    comparison.compare_ended("s1", over, call_sid="CA1")
-    comparison.compare_ended("s1", over, conference_sid="CF1")
-    comparison.compare_ended("s1", over, conference_sid="CF9")
+    over = Session("s1", State.ENDED, ended_at_ms=ended_at_ms, former_conferences=("CF1",))
+    comparison.compare_ended(over, call_sid="CA1")
+    comparison.compare_ended(over, conference_sid="CF1")
+    comparison.compare_ended(over, conference_sid="CF9")
 
     reported = [Finding(Difference.CALL_LIVE, "s1", "CA1"), Finding(Difference.CONFERENCE_LIVE, "s1", "CF1")]
     assert comparison.findings == (reported if is_reported else [])
