@@ -13,7 +13,6 @@ time to send is over before a successor sends. The lifetime grows with the round
 import asyncio
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import structlog
 
@@ -45,14 +44,6 @@ UNOWNED_S = 5.0
 IDLE_POLL_S = 0.02
 
 
-@dataclass(slots=True)
-class _Serving:
-    """One partition under one epoch."""
-
-    epoch: int
-    task: "asyncio.Task[None]"
-
-
 class Ownership:
     """Owns tasks and a fair share of the partitions; runs their consumers."""
 
@@ -78,7 +69,8 @@ class Ownership:
         #: For the next tick: what to give back, and epochs that have ended or are refused.
         self._gives_back: set[str] = set()
         self._used_epochs: dict[str, int] = {}
-        self._serving: dict[int, _Serving] = {}
+        #: By partition: its epoch, and the task that serves it.
+        self._serving: dict[int, tuple[int, asyncio.Task[None]]] = {}
         #: Partitions in which a rollback was noticed, for the next claim.
         self._rolled_back: set[int] = set()
         #: Partitions whose last consumer here an unexpected error has ended.
@@ -138,7 +130,7 @@ class Ownership:
         self._stopping.set()
         for consumer in self.consumers.values():
             consumer.stop()
-        if tasks := [serving.task for serving in self._serving.values()]:
+        if tasks := [task for _, task in self._serving.values()]:
             await asyncio.wait(tasks)
 
     async def _tick(self, wants: Wants) -> Granted | None:
@@ -215,14 +207,14 @@ class Ownership:
     def _follow(self, granted: Granted) -> None:
         """Start the consumers of new partitions, and stop those of lost ones."""
         epochs = {int(item): epoch for item, epoch in granted.epochs.items() if item.isdecimal()}
-        for number, serving in list(self._serving.items()):
-            if epochs.get(number) != serving.epoch:
+        for number, (epoch, _) in list(self._serving.items()):
+            if epochs.get(number) != epoch:
                 self._drop(number)
         for number, epoch in epochs.items():
             is_over = str(number) in self._gives_back or self._used_epochs.get(str(number), 0) >= epoch
             if number not in self._serving and not is_over:
                 task = asyncio.get_running_loop().create_task(self._serve(number, epoch))
-                self._serving[number] = _Serving(epoch, task)
+                self._serving[number] = epoch, task
         if self._core.takes_nothing:
             self._gives_back.update(task for task in coordinator.TASKS if task in granted.epochs)
         self._core.metrics.partitions_held.set(len(self.consumers))
@@ -231,7 +223,7 @@ class Ownership:
         """Stop a partition that is another worker's, or is to be claimed again."""
         consumer = self.consumers.get(number)
         if consumer is None:
-            self._serving[number].task.cancel()  # it has not been claimed yet
+            self._serving[number][1].cancel()  # it has not been claimed yet
         elif not consumer.is_lost:
             consumer.mark_lost()
             self._context.executor.drop_partition(number)

@@ -116,7 +116,10 @@ class Worker:
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self.update_gauges(stop, parts),
             }
-            tasks = {name: self._with_restarts(stop, name, action) for name, action in work.items()}
+            tasks: dict[str, Awaitable[None]] = {
+                name: run_with_restarts(stop, name, action, self.metrics, passing=(SettingsError,))
+                for name, action in work.items()
+            }
             try:
                 return await run_until_stopped(stop, tasks | monitoring)
             finally:
@@ -143,7 +146,13 @@ class Worker:
 
     async def warnings(self) -> list[str]:
         """Return what else a person must change, one line each."""
-        return await find_warnings(self._parts.core) if self._parts is not None else []
+        if self._parts is None:
+            return []
+        core = self._parts.core
+        try:
+            return [one.text for one in await redis_warnings.read_warnings(core.client, core.keys)]
+        except StoreError:
+            return []  # `problems` has it
 
     def _make_parts(self, connections: Connections, keys: Keys) -> WorkerParts:
         core = WorkerCore(
@@ -160,9 +169,6 @@ class Worker:
         parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self.current_policy)
         self._parts, self.ownership, self.executor = parts, parts.ownership, parts.executor
         return parts
-
-    def _with_restarts(self, stop: asyncio.Event, name: str, work: Callable[[], Awaitable[None]]) -> Awaitable[None]:
-        return run_with_restarts(stop, name, work, self.metrics, passing=(SettingsError,))
 
     async def _wait_for_config(self, client: Client, stop: asyncio.Event) -> Keys | None:
         """Wait until Redis has our configuration; return None at a stop."""
@@ -290,14 +296,6 @@ class Worker:
             labelled = set(consumers)
             self.metrics.sending_allowed.set(parts.ownership.may_send_now)
             await pause(stop, until_tick_s(GAUGES_EVERY_S))
-
-
-async def find_warnings(core: WorkerCore) -> list[str]:
-    """Return what else a person must change in Redis, one line each."""
-    try:
-        return [one.text for one in await redis_warnings.read_warnings(core.client, core.keys)]
-    except StoreError:
-        return []  # `find_problems` reports it
 
 
 async def find_problems(core: WorkerCore, ownership: Ownership, limiter: RequestLimiter) -> list[str]:

@@ -32,7 +32,7 @@ from conferral.telephony.twilio_time import TwilioTime
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.consumer.worker_context import SESSIONS_MAX, WorkerContext
 from conferral.worker.core import WorkerCore
-from conferral.worker.credentials import AccountReader, CredentialsWatch
+from conferral.worker.credentials import CredentialsWatch, read_account
 from conferral.worker.executor.execution import ExecutionContext, no_checkpoint
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
@@ -122,7 +122,7 @@ class WorkerParts:
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
-        self.credentials = CredentialsWatch(core, AccountReader(rest, settings).read)
+        self.credentials = CredentialsWatch(core, partial(read_account, rest, settings))
         connections.http.observe(self.executor.limiter.observe)
         connections.http.observe(self.credentials.observe)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)

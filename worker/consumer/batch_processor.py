@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -84,7 +85,8 @@ class BatchProcessor:
         for entry in entries:
             refusal = await dead_letter(core.client, core.keys, core.keys.events(self._partition), entry, reason)
             note_dead_letter(self._metrics, entry.entry_id, reason, refusal, partition=self._partition)
-            await self._report_dead_letter(entry, reason)
+            with suppress(BadEntryError):
+                await self._report(entry.event(), CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
         await self._commit(discard(entries))
 
     async def _parse(self, entries: Iterable[Entry]) -> Events:
@@ -195,13 +197,6 @@ class BatchProcessor:
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
             return
-
-    async def _report_dead_letter(self, entry: Entry, reason: str) -> None:
-        try:
-            event = entry.event()
-        except BadEntryError:
-            return
-        await self._report(event, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
 
     async def _report(self, event: Event, status: CommandStatus, reason: str) -> None:
         if isinstance(event, Command):

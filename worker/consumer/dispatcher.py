@@ -129,7 +129,7 @@ class Dispatcher:
         self._note_timer = note_timer
         #: In the outbox, by session id and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
-        self._writes = PostCommitWrites(
+        self.writes = PostCommitWrites(
             partition, context.partition_store, context.core.metrics, session_ttl_s=context.session_ttl_s
         )
         self._quarantine = quarantine
@@ -138,12 +138,8 @@ class Dispatcher:
 
     def stop(self) -> None:
         """Stop retrying writes, and leave untried effects to the next holder."""
-        self._writes.stop()
+        self.writes.stop()
         self._quarantine.stop()
-
-    async def wait_finished(self) -> None:
-        """Wait for the running post-commit writes."""
-        await self._writes.wait_finished()
 
     def open_effects_of(self, session_id: str) -> dict[str, Effect]:
         """Return a session's effects in the outbox, by id."""
@@ -167,7 +163,7 @@ class Dispatcher:
                     jobs.append(job)
             else:
                 writes.append(entry.work)
-        self._writes.start(writes)
+        self.writes.start(writes)
         await self._quarantine.submit_all(jobs, outbox, self.open_effects_of)
 
     def submit_withheld(self, session_id: str) -> None:
@@ -198,7 +194,7 @@ class Dispatcher:
             self._context.executor.submit(self._decided_job(effect, event, sessions[effect.session_id]))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
-        self._writes.start(decided.post_commit_writes)
+        self.writes.start(decided.post_commit_writes)
         self._forget_effects(sessions.keys(), set(decided.batch.outbox_del))
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._note_timer(min(due))
@@ -237,7 +233,7 @@ class Dispatcher:
         claimed_at_ms = self._lease.claimed_at_ms
         if isinstance(event, Command) and event.occurred_at_ms > claimed_at_ms:
             return False
-        redelivered_until_ms = claimed_at_ms + self._clock.offset_ms + REDELIVERY_WINDOW_MS
+        redelivered_until_ms = self._sent_until_ms + REDELIVERY_WINDOW_MS
         if isinstance(event, TimerExpired) and event.due_ms > redelivered_until_ms:
             return False
         transfer = session.running_transfer

@@ -59,14 +59,12 @@ class PartitionTimers:
         self._clock = clock
         #: Set when a timer is due before all known ones.
         self._is_changed = asyncio.Event()
-        #: Unix milliseconds; None without timers.
-        self._next_ms: int | None = None
-        #: The earliest timer set during a firing, Unix milliseconds.
-        self._set_while_firing_ms: int | None = None
+        #: Unix milliseconds, infinite without one: the next timer, and the earliest one set during a firing.
+        self._next_ms = self._set_while_firing_ms = math.inf
 
     def ms_until_due(self) -> float:
         """Return the milliseconds until the next timer; infinite without one."""
-        return math.inf if self._next_ms is None else self._next_ms - self._clock.now_ms()
+        return self._next_ms - self._clock.now_ms()
 
     async def wait_until_due(self) -> None:
         """Wait for the next timer, also for one that is set meanwhile."""
@@ -80,18 +78,16 @@ class PartitionTimers:
         After a takeover, `longest` says how long each kind can be: one due later counts as due, since someone has set
         Redis's clock back.
         """
-        self._set_while_firing_ms = None
+        self._set_while_firing_ms = math.inf
         now_ms = self._clock.now_ms()
         _, next_due_ms = await self._store.fire_timers(self._partition, self._lease, now_ms, longest or {})
         # The script's answer misses timers that were committed after it ran.
-        due_times_ms = [due_ms for due_ms in (next_due_ms, self._set_while_firing_ms) if due_ms is not None]
-        self._next_ms = min(due_times_ms, default=None)
+        self._next_ms = min(math.inf if next_due_ms is None else next_due_ms, self._set_while_firing_ms)
 
     def note_set(self, due_ms: int) -> None:
         """Note a committed timer; `due_ms` is Unix milliseconds."""
-        if self._set_while_firing_ms is None or due_ms < self._set_while_firing_ms:
-            self._set_while_firing_ms = due_ms
-        if self._next_ms is None or due_ms < self._next_ms:
+        self._set_while_firing_ms = min(self._set_while_firing_ms, due_ms)
+        if due_ms < self._next_ms:
             self._next_ms = due_ms
             self._is_changed.set()
 
@@ -172,7 +168,7 @@ class PartitionConsumer:
             self._first_reads.stop()
             if self._firing is not None:
                 self._firing.cancel()
-        await self._dispatcher.wait_finished()
+        await self._dispatcher.writes.wait_finished()
 
     def stop(self) -> None:
         """Stop after the current batch; end a read that waits."""

@@ -158,8 +158,6 @@ class Execution:
         self._failed_attempts: dict[str, int] = {}
         #: Whether a request may have taken effect.
         self._may_have_happened = False
-        #: Whether a sent request's answer is unknown.
-        self._has_been_sent = False
         #: The latest time at which the unverified request could have left, monotonic seconds.
         self._unknown_since_s: float
         #: Twilio's time of the first request, if the outbox has it, or may have it by now; Unix milliseconds.
@@ -247,7 +245,7 @@ class Execution:
             found: Answer = None
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
-                    with send_guard(self._may_send_now):
+                    with send_guard(lambda: context.is_ours(self.job.partition)):
                         found = await context.twilio.perform(effect)
             except TimeoutError:
                 error = OutcomeUnknownError()
@@ -255,7 +253,7 @@ class Execution:
                 error = raised
         await context.checkpoint("after_request", effect)
         if error is not None:
-            self.state, self._has_been_sent = ExecutionState.UNSENT, False
+            self.state = ExecutionState.UNSENT
             raise error
         if isinstance(found, PlacedCall):
             return await self._succeeded_with_call(found.call_sid, found.queue_ms)
@@ -300,11 +298,6 @@ class Execution:
         await self._require_lease()
         return None
 
-    def _may_send_now(self) -> bool:
-        """Whether the request may leave; called right before sending."""
-        self._has_been_sent |= (may_send := self.context.is_ours(self.job.partition))
-        return may_send
-
     async def _require_lease(self) -> None:
         asked_at_s = self.context.clock.monotonic_s()
         if not await self.context.may_send(self.job.partition):
@@ -340,7 +333,7 @@ class Execution:
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
             search_from_ms = self._sent_at_ms or 0
             if search_from_ms == 0 and isinstance(effect, Dial):  # its mark may be lost since a rollback
-                search_from_ms = await context.in_twilio_time(self.job.first_sent_at_ms)
+                search_from_ms = await context.in_twilio_time(self.job.sent_since_ms or self.job.committed_at_ms)
             try:
                 async with asyncio.timeout(self._request_timeout_s()):
                     with send_guard(lambda: context.is_ours(self.job.partition)):
@@ -406,10 +399,10 @@ class Execution:
 
     def fail_internally(self, reason: str) -> JobOutcome:
         """Return the outcome after an unexpected error: unknown or failed."""
-        self.state = ExecutionState.FINISHED
+        was_sending, self.state = self.state is ExecutionState.SENDING, ExecutionState.FINISHED
         self.internal_error = reason
         effect, is_marked = self.job.effect, self.must_not_be_sent
-        is_unknown = self._has_been_sent or self._may_have_happened or is_marked or self.job.mark_may_be_lost
+        is_unknown = was_sending or self._may_have_happened or is_marked or self.job.mark_may_be_lost
         outcome = unknown(effect) if is_unknown else replace(failed(effect, self._last_error), reason=reason)
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 

@@ -69,9 +69,9 @@ class Executor:
             return None
         if isinstance(effect, ReadCalls):  # replaces an unsent one: the next one shows as much, and more
             self._cancel(effect.session_id, lambda one: isinstance(one.job.effect, ReadCalls) and one.is_unsent)
-        if effect.is_ending or isinstance(effect, ReadCalls | FindCall):
-            return self._start(Execution(job, self.context), nullcontext())
-        return self._start(Execution(job, self.context), self._turns.setdefault(effect.session_id, asyncio.Lock()))
+        has_no_turn = effect.is_ending or isinstance(effect, ReadCalls | FindCall)
+        turn = None if has_no_turn else self._turns.setdefault(effect.session_id, asyncio.Lock())
+        return self._start(Execution(job, self.context), turn or nullcontext())
 
     def cancel_session(self, session_id: str) -> None:
         """Drop an ending session's unsent jobs, except hang-ups; repeat none.

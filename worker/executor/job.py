@@ -106,11 +106,6 @@ class Job:
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
 
-    @property
-    def first_sent_at_ms(self) -> int:
-        """When it could first have been sent, for searches of Twilio's calls."""
-        return self.committed_at_ms if self.sent_since_ms is None else min(self.committed_at_ms, self.sent_since_ms)
-
 
 def log_fields(effect: Effect) -> dict[str, Any]:
     """Return the fields by which log lines name an effect."""
