@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import TypeVar
 
 import structlog
 
@@ -66,8 +67,7 @@ VERIFY_INTERVAL_S = 0.5
 FAILED_ATTEMPT_KINDS_MAX = 6
 
 
-#: What Twilio's answer to an effect shows.
-Answer = CallsRead | HangUpResult | PlacedCall | StartedRecording | bool | None
+_T = TypeVar("_T")
 
 
 async def no_checkpoint(_point: str, _detail: object) -> None:
@@ -241,23 +241,25 @@ class Execution:
             self.attempts += 1
             _count_request(context, self.job, self.attempts)
             self.state = ExecutionState.SENDING
-            error: ProviderError | None = None
-            found: Answer = None
             try:
-                async with asyncio.timeout(self._request_timeout_s()):
-                    with send_guard(lambda: context.is_ours(self.job.partition)):
-                        found = await context.twilio.perform(effect)
-            except TimeoutError:
-                error = OutcomeUnknownError()
-            except ProviderError as raised:
-                error = raised
-        await context.checkpoint("after_request", effect)
-        if error is not None:
-            self.state = ExecutionState.UNSENT
-            raise error
+                found = await self._request(context.twilio.perform(effect))
+            except ProviderError:
+                self.state = ExecutionState.UNSENT
+                raise
+            finally:
+                await context.checkpoint("after_request", effect)
         if isinstance(found, PlacedCall):
             return await self._succeeded_with_call(found.call_sid, found.queue_ms)
         return _outcome_of(self.job.effect, found)
+
+    async def _request(self, request: Awaitable[_T]) -> _T:
+        """Wait for Twilio's answer; the request leaves only for our partition."""
+        try:
+            async with asyncio.timeout(self._request_timeout_s()):
+                with send_guard(lambda: self.context.is_ours(self.job.partition)):
+                    return await request
+        except TimeoutError:
+            raise OutcomeUnknownError from None
 
     async def _check_before_send(self, effect: Effect) -> JobOutcome | None:
         """Ask whether the effect is still wanted; return an outcome if it isn't."""
@@ -334,17 +336,9 @@ class Execution:
             search_from_ms = self._sent_at_ms or 0
             if search_from_ms == 0 and isinstance(effect, Dial):  # its mark may be lost since a rollback
                 search_from_ms = await context.in_twilio_time(self.job.sent_since_ms or self.job.committed_at_ms)
-            try:
-                async with asyncio.timeout(self._request_timeout_s()):
-                    with send_guard(lambda: context.is_ours(self.job.partition)):
-                        found = await verify(
-                            effect,
-                            context.twilio,
-                            elapsed_s=elapsed_s,
-                            search_from_ms=search_from_ms,
-                        )
-            except TimeoutError:
-                raise OutcomeUnknownError from None
+            found = await self._request(
+                verify(effect, context.twilio, elapsed_s=elapsed_s, search_from_ms=search_from_ms)
+            )
         match found.verdict:
             case Verdict.HAPPENED if found.recording_sid:
                 return succeeded(self.job.effect, recording_sid=found.recording_sid)
@@ -423,7 +417,7 @@ class Execution:
         return succeeded(self.job.effect, call_sid, queue_ms + self.dial_wait_ms)
 
 
-def _outcome_of(effect: Effect, found: Answer) -> JobOutcome:
+def _outcome_of(effect: Effect, found: object) -> JobOutcome:
     match found:
         case StartedRecording():
             return succeeded(effect, recording_sid=found.recording_sid)
