@@ -20,7 +20,7 @@ from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, 
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import PartitionStore, parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, log_decisions
-from conferral.worker.consumer.quarantine import Quarantine, decode_outbox
+from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.core import PAUSE_S, note_dead_letter
 from conferral.worker.executor.job import Job
@@ -31,6 +31,8 @@ log = structlog.get_logger()
 REFUSED_PAUSE_S = 30.0
 #: Writes per pipeline, count: bounds Redis's time.
 TOGETHER_MAX = 200
+#: How long after a rollback lost commands are routed and lost timers fire again, milliseconds.
+REDELIVERY_WINDOW_MS = 10_000
 
 
 class PostCommitWrites:
@@ -106,10 +108,6 @@ class PostCommitWrites:
             self.start(refused)
 
 
-#: How long after a rollback lost commands are routed and lost timers fire again, milliseconds.
-REDELIVERY_WINDOW_MS = 10_000
-
-
 class Dispatcher:
     """Acts on one partition's commits."""
 
@@ -150,10 +148,8 @@ class Dispatcher:
 
         A session that `is_unread` must read Twilio first: `submit_withheld` follows.
         """
-        entries, unreadable = decode_outbox(outbox)
-        await self._quarantine.dead_letter_unreadable(unreadable)
         jobs, writes = [], []
-        for entry in entries:
+        for entry in await self._quarantine.decode(outbox):
             if isinstance(entry.work, Effect):
                 effect, job = entry.work, self._restored_job(entry.work, entry)
                 self._open_effects[effect.session_id][effect.effect_id] = effect

@@ -78,6 +78,19 @@ class Quarantine:
         """Take a death back that was counted: the entry waits, undecided."""
         await self._save({entry_id: self._deaths.get(entry_id, 0)})
 
+    async def decode(self, outbox: Mapping[str, bytes]) -> list[OutboxEntry]:
+        """Return the outbox's entries, oldest first; dead-letter unreadable ones."""
+        entries = []
+        for name, body in outbox.items():
+            try:
+                entry = effect_codec.decode(body)
+            except BadEntryError:
+                await self._dead_letter(name, body, UNREADABLE_REASON)
+                continue
+            if entry is not None:
+                entries.append(entry)
+        return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place))
+
     async def submit_all(
         self, jobs: Sequence[Job], bodies: Mapping[str, bytes], open_effects: Callable[[str], Mapping[str, object]]
     ) -> None:
@@ -107,11 +120,6 @@ class Quarantine:
         if reads or waiting:
             trials = [reads, *([job] for job in waiting)]
             self._trials = asyncio.get_running_loop().create_task(self._try_in_turn(trials, suspects, open_effects))
-
-    async def dead_letter_unreadable(self, unreadable: Mapping[str, bytes]) -> None:
-        """Dead-letter each whole body."""
-        for name, body in unreadable.items():
-            await self._dead_letter(name, body, UNREADABLE_REASON)
 
     def _deaths_over(self, name: str) -> int:
         """Return how many workers may have died over it: at least the last one."""
@@ -155,18 +163,3 @@ class Quarantine:
                 # A longer trial only waits for Twilio, so a later death has another cause.
                 over = {name: task is not None and task.done() for name, task in running.items() if name in suspects}
                 await self._save({name: 0 if is_over else ALONE_AFTER_DEATHS for name, is_over in over.items()})
-
-
-def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[str, bytes]]:
-    """Return the readable entries, oldest first, and unreadable bodies by id."""
-    entries: list[OutboxEntry] = []
-    unreadable: dict[str, bytes] = {}
-    for name, body in outbox.items():
-        try:
-            entry = effect_codec.decode(body)
-        except BadEntryError:
-            unreadable[name] = body
-            continue
-        if entry is not None:
-            entries.append(entry)
-    return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place)), unreadable
