@@ -199,10 +199,7 @@ class Worker:
 
     def current_policy(self) -> Policy:
         """Return the policy with the fallback of the current directory."""
-        fallback = self._directory.current.fallback
-        if fallback != self._policy.fallback:
-            self._policy = replace(self._policy, fallback=fallback)
-        return self._policy
+        return replace(self._policy, fallback=self._directory.current.fallback)
 
     async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
         left_s = stop_by_s - self._clock.monotonic_s()

@@ -414,7 +414,7 @@ class Execution:
             if isinstance(effect, FindCall) and not is_ours:
                 call_sid = ""  # another session dialed the same address
         # The wait for a permit counts as queue time, like Twilio's own queue.
-        return succeeded(self.job.effect, call_sid, queue_ms + self.dial_wait_ms)
+        return succeeded(effect, call_sid, queue_ms + self.dial_wait_ms)
 
 
 def _outcome_of(effect: Effect, found: object) -> JobOutcome:

@@ -207,12 +207,8 @@ def _boundary(execution: Execution) -> contain:
 
 def log_outcome(execution: Execution, outcome: JobOutcome) -> None:
     """Count and log an outcome once."""
-    effect = execution.job.effect
-    result = "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
-    status = code = 0
-    if isinstance(outcome, EffectFailed):
-        result, status, code = "failed", outcome.http_status, outcome.code
-    done = result == "succeeded" or (isinstance(outcome, EffectFailed) and outcome.gone)
+    effect, failure = execution.job.effect, outcome if isinstance(outcome, EffectFailed) else None
+    result = "failed" if failure else "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
     execution.context.metrics.effects.labels(effect.kind, result).inc()
     fields = {
         **log_fields(effect),
@@ -221,12 +217,12 @@ def log_outcome(execution: Execution, outcome: JobOutcome) -> None:
         # From the commit, as a waiting caller experiences it.
         "duration_ms": max(0, execution.context.now_ms() - execution.job.committed_at_ms),
         "outcome": result,
-        "status": status,
-        "code": code,
+        "status": failure.http_status if failure else 0,
+        "code": failure.code if failure else 0,
     }
     if execution.internal_error:
         fields["reason"] = execution.internal_error
-    if done:
+    if result == "succeeded" or (failure and failure.gone):
         log.info("effect_performed", **fields)
     else:
         log.error("effect_abandoned", **fields)

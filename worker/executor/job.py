@@ -112,24 +112,9 @@ def log_fields(effect: Effect) -> dict[str, Any]:
     return {"effect": effect.kind, "effect_id": effect.effect_id, "session_id": effect.session_id}
 
 
-def succeeded(
-    effect: Effect,
-    call_sid: str = "",
-    queue_ms: int = 0,
-    recording_sid: str = "",
-    *,
-    is_confirmed: bool = False,
-    was_over: bool = False,
-) -> EffectSucceeded:
+def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, **found: Any) -> EffectSucceeded:
     """Return a success, with what it made or what the response showed."""
-    return EffectSucceeded(
-        **_effect_fields(effect),
-        call_sid=call_sid,
-        queue_ms=queue_ms,
-        recording_sid=recording_sid,
-        is_confirmed=is_confirmed,
-        was_over=was_over,
-    )
+    return EffectSucceeded(**_effect_fields(effect), call_sid=call_sid, queue_ms=queue_ms, **found)
 
 
 def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
@@ -142,15 +142,19 @@ class Sweeper:
 
     async def _sweep_tolerantly(self, started_s: float) -> None:
         self._next_sweep_s = started_s + self._times.interval_s
+        is_soon = True
         try:
             with self._boundary() as boundary, label_requests("sweep"):
                 await self._sweep(started_s)
+            if boundary.unexpected is None:
+                return
         except _CONTROL as error:
-            if not self._stop.is_set():  # else the next owner starts over
-                self._give_up(error)
-            return
-        if boundary.unexpected is not None:
-            self._metrics.sweeps.labels("given-up").inc()
+            if self._stop.is_set():
+                return  # the next owner starts over
+            self._log_given_up(error)
+            is_soon = not isinstance(error, ProviderRefusedError | ProviderBusyError)
+        self._metrics.sweeps.labels("given-up").inc()
+        if is_soon:
             self._sweep_again_soon()
 
     def _require_ours(self) -> None:
@@ -168,12 +172,6 @@ class Sweeper:
     def _boundary(self) -> contain:
         """Contain an unexpected error in one part of a sweep, and skip the part."""
         return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
-
-    def _give_up(self, error: ConferralError) -> None:
-        if not isinstance(error, ProviderRefusedError | ProviderBusyError):
-            self._sweep_again_soon()
-        self._metrics.sweeps.labels("given-up").inc()
-        self._log_given_up(error)
 
     def _log_given_up(self, error: ConferralError, **fields: int) -> None:
         status, code, reason = 0, 0, str(error)
@@ -326,26 +324,26 @@ class Sweeper:
             unknown += [sid for sid in batch if sessions[sid] in lost]
         for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
             self._require_ours()
-            found = ConferenceFound(
-                session_id=sessions[conference_sid],
-                token=f"sweep:{sweep.number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
-                conference_sid=conference_sid,
-                participants=(),
-                conference_name=conferences[conference_sid],
-            )
             with self._boundary():
-                await self._recover(found, sweep.account)
+                await self._recover(sweep, conference_sid, sessions[conference_sid])
 
-    async def _recover(self, found: ConferenceFound, account: AccountSnapshot) -> None:
-        participants = await self._account_lists.participants_of(found.conference_sid, account.own_calls)
+    async def _recover(self, sweep: _Sweep, conference_sid: str, session_id: str) -> None:
+        account = sweep.account
+        participants = await self._account_lists.participants_of(conference_sid, account.own_calls)
         if not is_ours(participants, account.own_calls):
             if participants and account.has_all_calls:  # else it may still be ours
-                self._foreign.add(found.conference_sid)
+                self._foreign.add(conference_sid)
             return
-        if is_opened_by_wait_request(participants, has_started=found.conference_sid not in account.waiting):
+        if is_opened_by_wait_request(participants, has_started=conference_sid not in account.waiting):
             return
         self._require_ours()
-        found = replace(found, participants=tuple(participants))
+        found = ConferenceFound(
+            session_id=session_id,
+            token=f"sweep:{sweep.number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
+            conference_sid=conference_sid,
+            participants=tuple(participants),
+            conference_name=account.conferences[conference_sid],
+        )
         await self._store.adopt(found)
 
     async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, Session]:
