@@ -30,7 +30,7 @@ from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_time import TwilioTime
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.worker.consumer.worker_context import SESSIONS_MAX, WorkerContext
+from conferral.worker.consumer.worker_context import WorkerContext
 from conferral.worker.core import WorkerCore
 from conferral.worker.credentials import CredentialsWatch, read_account
 from conferral.worker.executor.execution import ExecutionContext, no_checkpoint
@@ -58,7 +58,6 @@ class Environment:
     #: Newest schema version supported; only tests of other releases set it.
     schema_version: int = SCHEMA_VERSION
     lease_ms: int = LIFETIME_MS
-    sessions_max: int = SESSIONS_MAX
     #: By default, from the settings.
     policy: Policy | None = None
     #: Let tests end the process between steps of a batch, and around an effect's request.
@@ -155,7 +154,6 @@ class WorkerParts:
             executor=self.executor,
             policy=policy,
             session_ttl_s=call_ttl_s,
-            sessions_max=environment.sessions_max // settings.partitions,
             checkpoint=environment.checkpoint,
             twilio_now_ms=connections.http.twilio_clock.now_ms,
             on_committed=self.session_recovery.record_unknown,

@@ -54,7 +54,7 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
     )
     context: Any = SimpleNamespace(
         core=core, session_store=store, policy=Policy, checkpoint=no_checkpoint,
-        partition_store=None, twilio_now_ms=lambda: None, sessions_max=10,
+        partition_store=None, twilio_now_ms=lambda: None,
     )  # fmt: skip
     dispatcher: Any = SimpleNamespace(
         open_effects_of=lambda _: {},

@@ -1,7 +1,6 @@
-"""Batch of decisions: steps events in order, and gathers one commit."""
+"""Batch of decisions: steps events in order, gathers one commit, logs it."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -31,7 +30,11 @@ from conferral.storage.partition.partition_store import Entry, parse_entry_id
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
 
+log = structlog.get_logger()
+
 _EFFECT_ID = b"effect_id"
+_MODES = frozenset(TransferMode)
+_END_REASONS = frozenset(EndReason)
 
 
 @dataclass(slots=True)
@@ -144,9 +147,7 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> Non
         batch.outbox_del.append(effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
         # A newer read replaces the earlier one: reads may queue for long.
-        batch.outbox_put.pop(before.open_read_id, None)
-        batch.outbox_del.append(before.open_read_id)
-        decided.effects = [one for one in decided.effects if one.effect.effect_id != before.open_read_id]
+        _drop_effects(decided, {before.open_read_id})
     for number, effect in enumerate(result.effects):
         entry = OutboxEntry(effect, now_ms, place=(result.session.version, number))
         batch.outbox_put[effect.effect_id] = effect_codec.encode(entry)
@@ -165,6 +166,13 @@ def _add_post_commit_write(decided: DecidedBatch, write: PostCommitWrite, now_ms
     decided.post_commit_writes.append(write)
 
 
+def _drop_effects(decided: DecidedBatch, effect_ids: set[str]) -> None:
+    for effect_id in effect_ids:
+        decided.batch.outbox_put.pop(effect_id, None)
+        decided.batch.outbox_del.append(effect_id)
+    decided.effects = [one for one in decided.effects if one.effect.effect_id not in effect_ids]
+
+
 def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect], now_ms: int) -> None:
     """Drop the session's open effects, except for those of the final step.
 
@@ -180,30 +188,20 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
         for effect_id, effect in earlier_effects.items()
         if effect_id not in final_effect_ids and (not effect.is_ending or effect.target in ended_targets)
     }
-    for effect_id in dropped:
-        decided.batch.outbox_put.pop(effect_id, None)
-        decided.batch.outbox_del.append(effect_id)
-    decided.effects = [one for one in decided.effects if one.effect.effect_id not in dropped]
+    _drop_effects(decided, dropped)
     party_calls = (party.call_sid for party in result.session.parties.values() if party.call_sid)
     call_sids = tuple(dict.fromkeys((*party_calls, *result.session.former_calls)))
     _add_post_commit_write(decided, ExpireCalls(session_id, call_sids), now_ms)
     decided.ended_session_ids.append(session_id)
 
 
-log = structlog.get_logger()
-
-_MODES = frozenset(TransferMode)
-_END_REASONS = frozenset(EndReason)
-
-
 def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metrics, now_ms: int) -> None:
     """Log and count one commit's decisions; `now_ms` is Redis's time."""
     logs_all = log.is_enabled_for(logging.DEBUG)
-    outcomes, waits_s = Counter[tuple[str, str]](), []
     for decision in decisions:
         step, event = decision.step, decision.event
-        outcomes[event.name, step.outcome] += 1
-        waits_s.append(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
+        metrics.events.labels(event.name, step.outcome).inc()
+        metrics.callback_to_commit.observe(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
         if step.ended_lone_conference:
             metrics.lone_conferences_cleaned.inc()
         for outcome_record in step.outcome_records:
@@ -215,10 +213,6 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
                 metrics.sessions_ended.labels(outcome_record.reason if known else "other").inc()
         if logs_all or step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state:
             _log_decision(decision, partition)
-    for names, count in outcomes.items():
-        metrics.events.labels(*names).inc(count)
-    for wait_s in waits_s:
-        metrics.callback_to_commit.observe(wait_s)
 
 
 def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:

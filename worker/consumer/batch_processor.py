@@ -28,6 +28,9 @@ from conferral.worker.core import PAUSE_S, note_dead_letter
 
 log = structlog.get_logger()
 
+#: Sessions of a partition that are cached, count; one takes about 5 KB.
+SESSIONS_MAX = 4_000
+
 
 class DecisionFailedError(ConferralError):
     """Deciding a batch failed unexpectedly; the cause has the error."""
@@ -134,7 +137,7 @@ class BatchProcessor:
         self.sessions.pop(session.id, None)
         if not session.is_ended:  # else only a few late callbacks follow
             self.sessions[session.id] = session
-            if len(self.sessions) > self._context.sessions_max:
+            if len(self.sessions) > SESSIONS_MAX:
                 self.sessions.popitem(last=False)
 
     async def _end_first_reads(self, decisions: Iterable[Decision]) -> None:

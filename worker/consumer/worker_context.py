@@ -11,9 +11,6 @@ from conferral.worker.core import WorkerCore
 from conferral.worker.executor.execution import no_checkpoint
 from conferral.worker.executor.executor import Executor
 
-#: Sessions cached, count; one takes about 5 KB.
-SESSIONS_MAX = 50_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
@@ -26,8 +23,6 @@ class WorkerContext:
     policy: Callable[[], Policy]
     #: How long an ended session's calls are kept.
     session_ttl_s: int
-    #: In each partition.
-    sessions_max: int = SESSIONS_MAX
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
