@@ -215,8 +215,7 @@ class CommandRouter:
         except BadCommandError as error:
             await self._refuse(command_id, entry, str(error))
             return
-        claim = self._new_session if parsed.event_type is Call else self._existing_session
-        session_id = await claim(command_id, entry, parsed)
+        session_id = await self._claim_session(command_id, entry, parsed)
         if session_id is None:
             return
         event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
@@ -237,32 +236,27 @@ class CommandRouter:
             return str(of_call.decode())
         return reference if exists else None
 
-    async def _existing_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """Claim the id and return the session; None if it is rejected or routed."""
-        # A value that may be a phone number must not be stored.
-        reference = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
-        if await self._claim(command_id, entry, reference) is None:
-            return None
-        session_id = await self._find_session(parsed.session)
-        if session_id is None:
-            await self._reject(command_id, "", command_stream.unknown_session(parsed.session))
-        return session_id
+    async def _claim_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
+        """Claim the id and return the session; None if it is rejected or routed.
 
-    async def _new_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """Claim the id and return the session it opens; None if there is none.
-
-        The claim stores whether the session's id was free, so a repetition takes the same path.
+        The claim stores whether a new session's id was free, so a repetition takes the same path.
         """
-        new_id = parsed.session or command_stream.session_id_of(command_id)
-        is_free = await self._find_session(new_id) is None
-        claimed = await self._claim(command_id, entry, new_id if is_free else "")
-        if claimed is None:
-            return None
-        if claimed == new_id:
-            return new_id
-        remedy = () if parsed.session else ("give the command another id",)
-        await self._reject(command_id, "", command_stream.existing_session(*remedy))
-        return None
+        named = parsed.session
+        if parsed.event_type is not Call:
+            # A value that may be a phone number must not be stored.
+            if await self._claim(command_id, entry, named if ID_PATTERN.fullmatch(named) else "") is None:
+                return None
+            session_id, reason = await self._find_session(named), command_stream.unknown_session(named)
+        else:
+            new_id = named or command_stream.session_id_of(command_id)
+            is_free = await self._find_session(new_id) is None
+            if (claimed := await self._claim(command_id, entry, new_id if is_free else "")) is None:
+                return None
+            session_id = new_id if claimed == new_id else None
+            reason = command_stream.existing_session(*(() if named else ("give the command another id",)))
+        if session_id is None:
+            await self._reject(command_id, "", reason)
+        return session_id
 
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
         """Claim an id, for one outcome; return its session, None if it is taken."""

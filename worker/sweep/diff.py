@@ -81,10 +81,7 @@ class AccountDiff:
         self.sessions += 1
         self.unmatched_calls.difference_update(_connected_since_ms(session))
         self.unmatched_conferences.pop(session.conference_sid, None)
-        finding = self._find_missing_call(session)
-        if finding is None and not is_behind:
-            finding = self._find_other(session)
-        if finding is not None:
+        if finding := self._find_missing_call(session) or (None if is_behind else self._find_other(session)):
             self.findings.append(finding)
 
     def _find_missing_call(self, session: Session) -> Finding | None:
