@@ -10,12 +10,12 @@ import asyncio
 import math
 import random
 from bisect import insort
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from heapq import heappop, heappush
 from itertools import count
 
 import structlog
@@ -84,9 +84,9 @@ class RequestLimiter:
         #: Slots in use, and those of them that ordinary requests have, count.
         self.in_use = 0
         self._ordinary_in_use = 0
-        #: First come, first served.
-        self._waiting_endings: deque[asyncio.Future[None]] = deque()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        #: Whether it is ordinary, its number, and its slot, endings first; a heap.
+        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
+        self._numbers = count()
         #: What 429s have left for ordinary requests, count.
         self._window = math.inf
         self._reduced_at_s = float("-inf")
@@ -119,7 +119,7 @@ class RequestLimiter:
         Yield False without one: `deadline_s` (monotonic) has passed.
         """
         granted = asyncio.get_running_loop().create_future()
-        (self._waiting_endings if ending else self._waiting).append(granted)
+        heappush(self._waiting, (not ending, next(self._numbers), granted))
         self._grant()
         try:
             if not granted.done():
@@ -142,11 +142,15 @@ class RequestLimiter:
 
     def _grant(self) -> None:
         """Grant free slots to waiters, endings first."""
-        while self.in_use < self.slots and _grant_first(self._waiting_endings):
-            self.in_use += 1
-        while self.in_use < self.slots and self._ordinary_in_use < self.ordinary_slots and _grant_first(self._waiting):
-            self.in_use += 1
-            self._ordinary_in_use += 1
+        while self._waiting and self.in_use < self.slots:
+            is_ordinary, _, granted = self._waiting[0]
+            if not granted.done():
+                if is_ordinary and self._ordinary_in_use >= self.ordinary_slots:
+                    break
+                granted.set_result(None)
+                self.in_use += 1
+                self._ordinary_in_use += is_ordinary
+            heappop(self._waiting)
         # With no slot in use, no release would wake the waiters.
         if self._waiting and (pause_s := self.pause_s) > 0:
             self.close()
@@ -211,16 +215,6 @@ class RequestLimiter:
             log.error("twilio_unreachable", count=self._failures, wait_s=round(pause_s, 3))
         self._reason = reason
         self._paused_until_s = self._clock.monotonic_s() + pause_s
-
-
-def _grant_first(waiting: deque[asyncio.Future[None]]) -> bool:
-    """Grant a slot to the first that still waits; False if none does."""
-    while waiting:
-        granted = waiting.popleft()
-        if not granted.done():
-            granted.set_result(None)
-            return True
-    return False
 
 
 #: Requests a permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
