@@ -1,16 +1,24 @@
 """What the parts of a worker share: name, clocks, Redis, and dead letters."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.session_store import SessionStore
 from conferral.storage.schema import SchemaVersion
+
+if TYPE_CHECKING:
+    from conferral.worker.consumer.batch import Decision
+    from conferral.worker.executor.executor import Executor
 
 log = structlog.get_logger()
 
@@ -46,6 +54,28 @@ class WorkerCore:
     def takes_nothing(self) -> bool:
         """Whether it must hold no lease, and is no member."""
         return self.schema.is_too_new or self.is_on_standby
+
+
+async def no_checkpoint(_point: str, _detail: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerContext:
+    """Dependencies that all partitions of a worker share."""
+
+    core: WorkerCore
+    partition_store: PartitionStore
+    session_store: SessionStore
+    executor: "Executor"
+    policy: Callable[[], Policy]
+    #: How long an ended session's calls are kept.
+    session_ttl_s: int
+    #: Lets tests end the process between steps.
+    checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
+    #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
+    twilio_now_ms: Callable[[], int | None] = lambda: None
+    on_committed: "Callable[[list[Decision]], None]" = lambda _decisions: None
 
 
 def note_dead_letter(metrics: Metrics, entry_id: str, reason: str, refusal: str, **fields: Any) -> None:

@@ -26,8 +26,7 @@ from conferral.storage.coordinator import Granted, OtherWorker, Tick, Wants
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import EpochUsedError, Lease, RolledBackError
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.core import PAUSE_S, WorkerCore
+from conferral.worker.core import PAUSE_S, WorkerContext, WorkerCore
 
 log = structlog.get_logger()
 

@@ -30,10 +30,9 @@ from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_time import TwilioTime
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.core import WorkerCore
+from conferral.worker.core import WorkerContext, WorkerCore, no_checkpoint
 from conferral.worker.credentials import CredentialsWatch, read_account
-from conferral.worker.executor.execution import ExecutionContext, no_checkpoint
+from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import RequestPermit

@@ -17,7 +17,7 @@ from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer import batch, batch_processor
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.first_reads import FirstReads
-from conferral.worker.executor.execution import no_checkpoint
+from conferral.worker.core import no_checkpoint
 
 
 def received(number: int) -> CallReceived:

@@ -23,8 +23,7 @@ from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
-from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.core import PAUSE_S, note_dead_letter
+from conferral.worker.core import PAUSE_S, WorkerContext, note_dead_letter
 
 log = structlog.get_logger()
 

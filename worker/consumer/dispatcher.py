@@ -21,8 +21,7 @@ from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import PartitionStore, parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, log_decisions
 from conferral.worker.consumer.quarantine import Quarantine
-from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.core import PAUSE_S, note_dead_letter
+from conferral.worker.core import PAUSE_S, WorkerContext, note_dead_letter
 from conferral.worker.executor.job import Job
 
 log = structlog.get_logger()

@@ -26,8 +26,7 @@ from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import FirstReads
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
-from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.core import PAUSE_S
+from conferral.worker.core import PAUSE_S, WorkerContext
 
 log = structlog.get_logger()
 

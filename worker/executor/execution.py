@@ -36,6 +36,7 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
+from conferral.worker.core import no_checkpoint
 from conferral.worker.executor import job
 from conferral.worker.executor.job import (
     AT_MOST_ONCE,
@@ -68,10 +69,6 @@ FAILED_ATTEMPT_KINDS_MAX = 6
 
 
 _T = TypeVar("_T")
-
-
-async def no_checkpoint(_point: str, _detail: object) -> None:
-    """Do nothing."""
 
 
 @dataclass(slots=True, kw_only=True)
