@@ -1,12 +1,12 @@
 """From decisions to one batch: outcomes and deletions at a session's end are part of the commit."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
 from conferral.statemachine.events import Convert, End, Event, LeaveOverdue, ParticipantChanged
 from conferral.statemachine.pending_command import PendingCommand
@@ -87,8 +87,8 @@ async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_i
         event = Convert(session_id="CA1", token=name, entry_id="1-0")
         outbox = decided_of([event], SESSION).batch.outbox_put | outbox
 
-    none: Any = None
-    entries = await Quarantine(0, none, none, Metrics()).decode(outbox)
+    context: Any = SimpleNamespace(partition_store=None, executor=None, core=SimpleNamespace(metrics=None))
+    entries = await Quarantine(0, context).decode(outbox)
     assert [entry.work for entry in entries] == [other, HOLD, unhold]
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from conferral.runtime.clock import StoreClock
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode
@@ -108,5 +107,5 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
     until_s = time.monotonic_s() + 60.0 if verifies else 0.0
     lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s)
     none: Any = None
-    quarantine: Any = SimpleNamespace(submit_all=submit_all, decode=Quarantine(0, none, none, Metrics()).decode)
+    quarantine: Any = SimpleNamespace(submit_all=submit_all, decode=Quarantine(0, context).decode)
     return Dispatcher(0, lease, context, none, quarantine)

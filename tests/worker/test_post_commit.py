@@ -1,5 +1,8 @@
 """Post-commit writes: bounded, repeated while Redis is away, left to the next holder at a stop."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
@@ -47,7 +50,8 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 async def finished(access: Access, count: int = 1, *, stops: bool = False) -> set[str]:
     """The ids of all writes that were started."""
     started = [ExpireCalls(f"s{number}", ("CA1",)) for number in range(count)]
-    writes = PostCommitWrites(0, access, Metrics(), session_ttl_s=60)
+    context: Any = SimpleNamespace(partition_store=access, core=SimpleNamespace(metrics=Metrics()), session_ttl_s=60)
+    writes = PostCommitWrites(0, context)
     writes.start(started)
     if stops:
         writes.stop()

@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
 from conferral.worker.executor.job import Job
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -184,7 +184,12 @@ class Store:
 async def try_suspect(store: Store, open_effects: dict[str, Effect], *, stops: bool = False) -> list[Job]:
     """The jobs that a partition with one suspect submits."""
     submitted: list[Job] = []
-    quarantine = Quarantine(0, cast("PartitionStore", store), submitted.append, Metrics())
+    context: Any = SimpleNamespace(
+        partition_store=store,
+        executor=SimpleNamespace(submit=submitted.append),
+        core=SimpleNamespace(metrics=Metrics()),
+    )
+    quarantine = Quarantine(0, context)
     await quarantine.begin(after_death=True)
     job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
     await quarantine.submit_all([job], {}, lambda _: open_effects)

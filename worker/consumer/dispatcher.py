@@ -12,13 +12,12 @@ import structlog
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, PublishOutcome
 from conferral.storage.partition.lease import Lease
-from conferral.storage.partition.partition_store import PartitionStore, parse_entry_id
+from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, log_decisions
 from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.core import PAUSE_S, WorkerContext, note_dead_letter
@@ -37,11 +36,11 @@ REDELIVERY_WINDOW_MS = 10_000
 class PostCommitWrites:
     """One partition's writes. Unfinished ones stay in the outbox."""
 
-    def __init__(self, partition: int, store: PartitionStore, metrics: Metrics, *, session_ttl_s: int) -> None:
+    def __init__(self, partition: int, context: WorkerContext) -> None:
         self._partition = partition
-        self._store = store
-        self._metrics = metrics
-        self._session_ttl_s = session_ttl_s
+        self._store = context.partition_store
+        self._metrics = context.core.metrics
+        self._session_ttl_s = context.session_ttl_s
         self._waiting: list[PostCommitWrite] = []
         self._writing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -126,9 +125,7 @@ class Dispatcher:
         self._note_timer = note_timer
         #: In the outbox, by session id and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
-        self.writes = PostCommitWrites(
-            partition, context.partition_store, context.core.metrics, session_ttl_s=context.session_ttl_s
-        )
+        self.writes = PostCommitWrites(partition, context)
         self._quarantine = quarantine
         #: Found in the outbox, by session, for sessions that must read Twilio first.
         self._withheld: dict[str, list[Job]] = defaultdict(list)

@@ -126,13 +126,9 @@ class PartitionConsumer:
         self._metrics = core.metrics
         self._is_after_death = is_after_death
         self._has_recovered = False
-        self._quarantine = Quarantine(
-            number, context.partition_store, lambda job: context.executor.submit(job), core.metrics
-        )
+        self._quarantine = Quarantine(number, context)
         self._dispatcher = Dispatcher(number, lease, context, self.timers.note_set, self._quarantine)
-        self._first_reads = FirstReads(
-            number, lease, context.partition_store, core.clock, core.metrics, self._dispatcher.submit_withheld
-        )
+        self._first_reads = FirstReads(number, lease, context, self._dispatcher.submit_withheld)
         self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads)
         self.sessions = self._batches.sessions
         #: Monotonic seconds.

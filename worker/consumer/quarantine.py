@@ -12,14 +12,12 @@ from collections.abc import Set as AbstractSet
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
-from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.core import note_dead_letter
+from conferral.worker.core import WorkerContext, note_dead_letter
 from conferral.worker.executor.job import Job, unknown
 
 #: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.
@@ -34,17 +32,11 @@ UNREADABLE_REASON = "outbox entry unreadable"
 class Quarantine:
     """Counts the deaths of workers over one partition's entries and effects."""
 
-    def __init__(
-        self,
-        partition: int,
-        store: PartitionStore,
-        submit: Callable[[Job], asyncio.Future[None] | None],
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, partition: int, context: WorkerContext) -> None:
         self._partition = partition
-        self._store = store
-        self._submit = submit
-        self._metrics = metrics
+        self._store = context.partition_store
+        self._executor = context.executor
+        self._metrics = context.core.metrics
         #: By entry or effect id, as the last holder left them.
         self._deaths: dict[str, int] = {}
         self._is_after_death = False
@@ -112,7 +104,7 @@ class Quarantine:
             if deaths[job.effect.effect_id] >= DEATHS_MAX:
                 continue
             if job.effect.session_id not in suspected:
-                self._submit(job)
+                self._executor.submit(job)
             elif isinstance(job.effect, ReadCalls):
                 reads.append(job)
             else:  # the whole session waits, which preserves its order
@@ -157,7 +149,7 @@ class Quarantine:
                 # The commit that dropped an effect may precede the mark.
                 dropped = [name for name, job in tried.items() if name not in open_effects(job.effect.session_id)]
                 await self._save(dict.fromkeys(dropped, 0))
-                running = {name: self._submit(job) for name, job in tried.items() if name not in dropped}
+                running = {name: self._executor.submit(job) for name, job in tried.items() if name not in dropped}
                 if tasks := [task for task in running.values() if task is not None]:
                     await asyncio.wait(tasks, timeout=TRIAL_WAIT_S)
                 # A longer trial only waits for Twilio, so a later death has another cause.
