@@ -40,15 +40,10 @@ class WorkerCore:
     metrics: Metrics
     #: If this version can't read the schema, the worker holds no lease and is no member.
     schema: SchemaVersion
-    #: What others wait for, at least, before they call this worker dead.
-    lease_ms: int = LIFETIME_MS
+    #: How long a tick counts if Redis answers quickly, seconds: what others wait for before they call this worker dead.
+    lifetime_s: float = LIFETIME_MS / 1000
     #: Whether another worker should do this one's work (`worker.credentials`).
     is_on_standby: bool = False
-
-    @property
-    def lifetime_s(self) -> float:
-        """How long a tick counts if Redis answers quickly, seconds."""
-        return self.lease_ms / 1000
 
     @property
     def takes_nothing(self) -> bool:

@@ -1,7 +1,7 @@
 """The worker process: runs its parts, shuts them down, and is monitored."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from importlib.metadata import version
 
@@ -21,7 +21,6 @@ from conferral.statemachine.states import State
 from conferral.storage import config, retention
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.queries import live_workers, process_registry, redis_warnings
 from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
@@ -40,7 +39,6 @@ STOP_S = 8.5
 RELEASE_S = 1.5
 CONFIG_CHECK_EVERY_S = 1.0
 GAUGES_EVERY_S = 5.0
-STATES_PER_READ_MAX = 200
 WARN_EVERY_S = 60.0
 #: How long open requests may take after the process has stopped, seconds.
 SHUTDOWN_S = 1.0
@@ -164,7 +162,7 @@ class Worker:
             self._store_clock,
             self.metrics,
             self.schema,
-            self._environment.lease_ms,
+            self._environment.lease_ms / 1000,
         )
         parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self.current_policy)
         self._parts, self.ownership, self.executor = parts, parts.ownership, parts.executor
@@ -263,21 +261,15 @@ class Worker:
         for text in found.values():
             log.error("redis_warning", reason=text)
 
-    async def _live_states(self, store: PartitionStore, partitions: Iterable[int]) -> list[State]:
-        states: list[State] = []
-        for number in partitions:
-            session_ids = await store.live_sessions(number)
-            for start in range(0, len(session_ids), STATES_PER_READ_MAX):
-                states += (await store.states_of(session_ids[start : start + STATES_PER_READ_MAX])).values()
-        return states
-
     async def update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         """Set the gauges of what this worker holds, until the stop."""
         labelled: set[int] = set()
-        consumers = parts.ownership.consumers
+        consumers, store = parts.ownership.consumers, parts.partition_store
         while not stop.is_set():
             try:
-                states = await self._live_states(parts.partition_store, [*consumers])
+                states: list[State] = []
+                for number in [*consumers]:
+                    states += (await store.states_of(await store.live_sessions(number))).values()
             except StoreError as error:
                 log_unreachable(error, task="gauges")
             else:
