@@ -35,6 +35,14 @@ DIAL_MAX_MS = 670_000
 OTHERS_MAX_MS = 60_000
 #: Minimum wait, seconds: due times are whole milliseconds.
 WAIT_MIN_S = 0.002
+#: Entries decided in one batch, count: bounds how long its commit blocks Redis.
+BATCH_MAX = 20
+#: Entries decided one by one after a worker's death, count: the largest batch of any version.
+SUSPECTS_MAX = 200
+#: How often the partition is compared with its key, seconds: it may be on another server than the coordinator's.
+CONFIRM_EVERY_S = 1.5
+#: Pause after an error of the timers, which stay due, seconds.
+TIMER_PAUSE_S = 0.5
 
 
 def longest_ms(policy: Policy) -> dict[str, int]:
@@ -89,16 +97,6 @@ class PartitionTimers:
         if due_ms < self._next_ms:
             self._next_ms = due_ms
             self._is_changed.set()
-
-
-#: Entries decided in one batch, count: bounds how long its commit blocks Redis.
-BATCH_MAX = 20
-#: Entries decided one by one after a worker's death, count: the largest batch of any version.
-SUSPECTS_MAX = 200
-#: How often the partition is compared with its key, seconds: it may be on another server than the coordinator's.
-CONFIRM_EVERY_S = 1.5
-#: Pause after an error of the timers, which stay due, seconds.
-TIMER_PAUSE_S = 0.5
 
 
 class PartitionConsumer:

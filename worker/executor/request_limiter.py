@@ -42,6 +42,8 @@ WINDOW_MIN = 2
 KEPT_AFTER_429 = 0.7
 #: Wrong credentials. Source: Twilio docs, Errors, 20003.
 PERMISSION_DENIED_CODE = 20003
+#: Requests a permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
+RequestPermit = Callable[[bool], Awaitable[float]]
 
 
 class BreakerReason(StrEnum):
@@ -215,10 +217,6 @@ class RequestLimiter:
             log.error("twilio_unreachable", count=self._failures, wait_s=round(pause_s, 3))
         self._reason = reason
         self._paused_until_s = self._clock.monotonic_s() + pause_s
-
-
-#: Requests a permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
-RequestPermit = Callable[[bool], Awaitable[float]]
 
 
 @dataclass(order=True)

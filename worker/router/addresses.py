@@ -21,6 +21,14 @@ from conferral.telephony.http_client import label_requests
 _FIELDS = ("agent", "customer", "to")
 #: Dial options apply to them.
 _WITH_OPTIONS = frozenset({"agent", "to"})
+#: How long an answer is cached, seconds: numbers rarely change, and a new one should soon be usable.
+FOUND_TTL_S = 300.0
+MISSING_TTL_S = 15.0
+#: Timeout of the lookup, seconds; later commands of the session wait for it.
+DEADLINE_S = 2.0
+CACHE_MAX = 1_000
+#: Records read per lookup, count: Twilio also matches parts of numbers.
+_FOUND_MAX = 20
 
 
 def resolve_destinations(parsed: ParsedCommand, names: Mapping[str, str], allowed: AllowList) -> ParsedCommand:
@@ -56,16 +64,6 @@ def _resolve(location: str, text: str, names: Mapping[str, str], allowed: AllowL
     if address.kind is AddressKind.CLIENT and has_digits:
         raise BadCommandError(f"{location}: a client has no keypad that digits could be sent to; leave digits out")
     return address
-
-
-#: How long an answer is cached, seconds: numbers rarely change, and a new one should soon be usable.
-FOUND_TTL_S = 300.0
-MISSING_TTL_S = 15.0
-#: Timeout of the lookup, seconds; later commands of the session wait for it.
-DEADLINE_S = 2.0
-CACHE_MAX = 1_000
-#: Records read per lookup, count: Twilio also matches parts of numbers.
-_FOUND_MAX = 20
 
 
 class CallerIdChecker:

@@ -21,6 +21,8 @@ from conferral.telephony.parameters import is_label
 
 #: A CallSid (with the visit's number), or `CS` and the hash of a command's id.
 _NAME = re.compile(r"CA[0-9a-f]{32}(-[0-9]{1,2})?|CS[0-9a-f]{32}", re.ASCII)
+#: Returns the called number's route if a `<Dial>` of ours may have made a child of a call.
+RouteOfOwnDial = Callable[[OwnCall, ChildCall], InboundRoute | None]
 
 
 def has_own_name(name: str) -> bool:
@@ -39,10 +41,6 @@ def is_opened_by_wait_request(participants: Sequence[ParticipantFound], *, has_s
         return False
     (one,) = participants
     return one.came_in and one.label.startswith(f"{CUSTOMER}-")
-
-
-#: Returns the called number's route if a `<Dial>` of ours may have made a child of a call.
-RouteOfOwnDial = Callable[[OwnCall, ChildCall], InboundRoute | None]
 
 
 class UnknownBridge(NamedTuple):
