@@ -6,6 +6,7 @@ decides, so a duplicate command has one outcome.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
@@ -131,15 +132,6 @@ class CommandRouter:
             found = await self._reads.read(self._keys.commands, BATCH_MAX, after=after)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
 
-    async def _route(self, entry: Entry) -> None:
-        """Route a command; an unexpected error costs only this one."""
-        with contain(
-            ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
-        ) as boundary:
-            await self._route_or_reject(entry)
-        if boundary.unexpected is not None:
-            await self._give_up(entry, boundary.unexpected.reason)
-
     async def _check_stream(self) -> None:
         """Count waiting commands, and restart a stream whose last id is far ahead.
 
@@ -158,36 +150,36 @@ class CommandRouter:
 
     # ---- one command; all steps are safe to repeat
 
-    async def _route_or_reject(self, entry: Entry) -> None:
+    async def _route(self, entry: Entry) -> None:
         """Route, reject, or dead-letter a command, and remove it from the stream."""
         fields = _text_of(entry)
-        if fields is None or not fields.get("type"):
-            await self._dead_letter(entry, "missing field type" if fields is not None else "not UTF-8 or over 64 KiB")
-        else:
+        fault = "missing field type" if fields is not None else "not UTF-8 or over 64 KiB"
+        # An unexpected error costs only this one.
+        with contain(
+            ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
+        ) as boundary:
             try:
-                await self._route_command(entry, fields)
+                if fields and fields.get("type"):
+                    await self._route_command(entry, fields)
+                else:
+                    await self._dead_letter(entry, fault)
             except StoreUnreachableError:
                 raise
             except StoreError:
                 # A key holds a foreign type. Later commands must not be blocked.
                 await self._dead_letter(entry, "Redis refuses one of its keys")
-        await self._remove(entry)
-
-    async def _give_up(self, entry: Entry, reason: str) -> None:
-        """Dead-letter a command after an unexpected error; report it as failed."""
-        await self._dead_letter(entry, reason)
-        try:
-            command_id = command_stream.command_id_of(_text_of(entry) or {}, entry.entry_id)
-        except BadCommandError:
-            pass  # no one could query such an id
-        else:
-            report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
-            await report_command(self._client, self._keys, ReportCommand("", report))
-        await self._remove(entry)
-
-    async def _remove(self, entry: Entry) -> None:
+        if boundary.unexpected is not None:
+            await self._give_up(entry, fields or {}, boundary.unexpected.reason)
         with store_errors():
             await self._client.xdel(self._keys.commands, entry.entry_id)
+
+    async def _give_up(self, entry: Entry, fields: dict[str, str], reason: str) -> None:
+        """Dead-letter a command after an unexpected error; report it as failed."""
+        await self._dead_letter(entry, reason)
+        with suppress(BadCommandError):  # no one could query such an id
+            command_id = command_stream.command_id_of(fields, entry.entry_id)
+            report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
+            await report_command(self._client, self._keys, ReportCommand("", report))
 
     async def _dead_letter(self, entry: Entry, reason: str) -> None:
         refusal = await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
