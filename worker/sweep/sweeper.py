@@ -43,8 +43,6 @@ from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore
 log = structlog.get_logger()
 _T = TypeVar("_T")
 
-#: Polling interval for a due sweep under a held lease, seconds; for a lost one, it is a tick.
-HELD_TICK_S = 2.0
 #: Sessions, calls, and findings between lease checks, count.
 CHUNK = 200
 #: Conferences without a session checked per sweep, count: one request each.
@@ -136,7 +134,7 @@ class Sweeper:
                 self._next_sweep_s = float("-inf")  # at once when it is, because owners may be short-lived
                 await pause(stop, until_tick_s(TICK_S))
             elif wait_s > 0:
-                await pause(stop, until_tick_s(min(HELD_TICK_S, wait_s)))
+                await pause(stop, until_tick_s(wait_s))
             else:
                 await self._sweep_tolerantly(self._clock.monotonic_s())
 
