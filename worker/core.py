@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 #: Pause while Redis is unreachable, seconds.
 PAUSE_S = 0.2
+#: Between two ticks, seconds.
+TICK_S = 0.5
 
 
 @dataclass(slots=True)

@@ -16,7 +16,6 @@ from collections.abc import Collection
 
 import structlog
 
-from conferral.runtime.clock import TICK_S, until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.lifecycle import pause
@@ -26,7 +25,7 @@ from conferral.storage.coordinator import Granted, OtherWorker, Tick, Wants
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import EpochUsedError, Lease, RolledBackError
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from conferral.worker.core import PAUSE_S, WorkerContext, WorkerCore
+from conferral.worker.core import PAUSE_S, TICK_S, WorkerContext, WorkerCore
 
 log = structlog.get_logger()
 
@@ -195,9 +194,7 @@ class Ownership:
         self._ticked = asyncio.Event()
 
     def _until_next_tick_s(self) -> float:
-        """Return the pause before the next tick: idle work wakes together."""
-        every_s = min(TICK_S, self._core.lifetime_s / 4)
-        wait_s = until_tick_s(every_s) if self._round_trip_s < every_s / 4 else every_s - self._round_trip_s
+        wait_s = min(TICK_S, self._core.lifetime_s / 4) - self._round_trip_s
         dies_at_s = min((since_s + one.lifetime_s for one, since_s in self._others.values()), default=math.inf)
         return max(IDLE_POLL_S, min(wait_s, dies_at_s - self._clock.monotonic_s()))
 

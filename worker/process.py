@@ -8,7 +8,7 @@ from importlib.metadata import version
 import structlog
 from aiohttp import web
 
-from conferral.runtime.clock import StoreClock, until_tick_s
+from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.lifecycle import pause, run_until_stopped
@@ -247,7 +247,7 @@ class Worker:
                     )
             except StoreError as error:
                 log_unreachable(error, task="config")
-            await pause(stop, until_tick_s(CONFIG_CHECK_EVERY_S))
+            await pause(stop, CONFIG_CHECK_EVERY_S)
 
     def _registration(self) -> process_registry.Process:
         twilio = "" if self._parts is None else self._parts.credentials.last
@@ -284,7 +284,7 @@ class Worker:
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
             labelled = set(consumers)
             self.metrics.sending_allowed.set(parts.ownership.may_send_now)
-            await pause(stop, until_tick_s(GAUGES_EVERY_S))
+            await pause(stop, GAUGES_EVERY_S)
 
 
 async def find_problems(core: WorkerCore, ownership: Ownership, limiter: RequestLimiter) -> list[str]:

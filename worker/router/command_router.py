@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from conferral.runtime.clock import until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
@@ -83,7 +82,7 @@ class CommandRouter:
                         await self._route_stream(stop)
                     else:
                         self._metrics.commands_waiting.set(0)
-                        await pause(stop, until_tick_s(PAUSE_S))
+                        await pause(stop, PAUSE_S)
                 except StoreError as error:
                     log_unreachable(error, task="router")
                     await pause(stop, PAUSE_S)

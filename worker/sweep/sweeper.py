@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import structlog
 
-from conferral.runtime.clock import TICK_S, until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import (
     ConferralError,
@@ -29,7 +28,7 @@ from conferral.storage.connection.client import is_cluster
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.http_client import label_requests
-from conferral.worker.core import WorkerCore
+from conferral.worker.core import TICK_S, WorkerCore
 from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, Finding
 from conferral.worker.sweep.orphans import (
     RouteOfOwnDial,
@@ -132,9 +131,9 @@ class Sweeper:
             wait_s = self._next_sweep_s - self._clock.monotonic_s()
             if not self._is_ours():
                 self._next_sweep_s = float("-inf")  # at once when it is, because owners may be short-lived
-                await pause(stop, until_tick_s(TICK_S))
+                await pause(stop, TICK_S)
             elif wait_s > 0:
-                await pause(stop, until_tick_s(wait_s))
+                await pause(stop, wait_s)
             else:
                 await self._sweep_tolerantly(self._clock.monotonic_s())
 
