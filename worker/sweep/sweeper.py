@@ -258,9 +258,7 @@ class Sweeper:
         """Match calls and conferences without a live session with ended ones."""
         diff = sweep.diff
         # Sorted, so that a simulation repeats for a given seed.
-        session_ids: dict[str, str] = {}
-        for calls in self._chunks(sorted(diff.unmatched_calls)):
-            session_ids |= await self._store.session_ids_of_calls(calls)
+        session_ids = await self._store.session_ids_of_calls(sorted(diff.unmatched_calls))
         for some in self._chunks(session_ids.items()):
             ended = await self._ended_sessions(sweep, (session_id for _, session_id in some))
             for call_sid, session_id in some:
@@ -315,10 +313,8 @@ class Sweeper:
             and self._is_older_than_interval(sweep, sid)
             and self._core.keys.partition_of(session_id) not in sweep.behind
         ]
-        unknown: list[str] = []
-        for batch in self._chunks(checked):
-            lost = await self._store.find_unknown([sessions[sid] for sid in batch])
-            unknown += [sid for sid in batch if sessions[sid] in lost]
+        lost = await self._store.find_unknown([sessions[sid] for sid in checked])
+        unknown = [sid for sid in checked if sessions[sid] in lost]
         for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
             self._require_ours()
             with self._boundary():
