@@ -192,7 +192,7 @@ async def try_suspect(store: Store, open_effects: dict[str, Effect], *, stops: b
     quarantine = Quarantine(0, context)
     await quarantine.begin(after_death=True)
     job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
-    await quarantine.submit_all([job], {}, lambda _: open_effects)
+    await quarantine.submit_all([job], {}, open_effects)
     if stops:
         quarantine.stop()
     for _ in range(10):

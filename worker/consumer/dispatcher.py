@@ -6,7 +6,6 @@ Post-commit writes are idempotent, and in another cluster slot.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 
 import structlog
 
@@ -123,8 +122,8 @@ class Dispatcher:
         self._clock = context.core.store_clock
         #: Called with the earliest due time of a commit, Unix milliseconds.
         self._note_timer = note_timer
-        #: In the outbox, by session id and effect id.
-        self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
+        #: In the outbox, by id.
+        self._open_effects: dict[str, Effect] = {}
         self.writes = PostCommitWrites(partition, context)
         self._quarantine = quarantine
         #: Found in the outbox, by session, for sessions that must read Twilio first.
@@ -137,7 +136,7 @@ class Dispatcher:
 
     def open_effects_of(self, session_id: str) -> dict[str, Effect]:
         """Return a session's effects in the outbox, by id."""
-        return self._open_effects.get(session_id, {})
+        return {name: effect for name, effect in self._open_effects.items() if effect.session_id == session_id}
 
     async def restore(self, outbox: Mapping[str, bytes], is_unread: Callable[[str], bool]) -> None:
         """Submit the outbox's effects, oldest first, and start its writes.
@@ -148,7 +147,7 @@ class Dispatcher:
         for entry in await self._quarantine.decode(outbox):
             if isinstance(entry.work, Effect):
                 effect, job = entry.work, self._restored_job(entry.work, entry)
-                self._open_effects[effect.session_id][effect.effect_id] = effect
+                self._open_effects[effect.effect_id] = effect
                 if is_unread(effect.session_id) and not isinstance(effect, ReadCalls):
                     self._withheld[effect.session_id].append(job)
                 else:
@@ -156,12 +155,12 @@ class Dispatcher:
             else:
                 writes.append(entry.work)
         self.writes.start(writes)
-        await self._quarantine.submit_all(jobs, outbox, self.open_effects_of)
+        await self._quarantine.submit_all(jobs, outbox, self._open_effects)
 
     def submit_withheld(self, session_id: str) -> None:
         """Submit a session's effects that waited for its first read."""
         for job in self._withheld.pop(session_id, ()):
-            if job.effect.effect_id in self.open_effects_of(session_id):
+            if job.effect.effect_id in self._open_effects:
                 self._context.executor.submit(job)
 
     def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
@@ -182,12 +181,13 @@ class Dispatcher:
         for session_id in decided.ended_session_ids:
             self._context.executor.cancel_session(session_id)
         for effect, event in decided.effects:
-            self._open_effects[effect.session_id][effect.effect_id] = effect
+            self._open_effects[effect.effect_id] = effect
             self._context.executor.submit(self._decided_job(effect, event, sessions[effect.session_id]))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
         self.writes.start(decided.post_commit_writes)
-        self._forget_effects(sessions.keys(), set(decided.batch.outbox_del))
+        for effect_id in decided.batch.outbox_del:
+            self._open_effects.pop(effect_id, None)
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._note_timer(min(due))
         log_decisions(decided.decisions, self._partition, self._context.core.metrics, self._clock.store_now_ms())
@@ -207,14 +207,6 @@ class Dispatcher:
             sent_since_ms=parse_entry_id(event.entry_id)[0] + self._clock.offset_ms,
             mark_may_be_lost=may_repeat,
         )
-
-    def _forget_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:
-        for session_id in session_ids & self._open_effects.keys():
-            effects = self._open_effects[session_id]
-            for effect_id in effects.keys() & effect_ids:
-                del effects[effect_id]
-            if not effects:
-                del self._open_effects[session_id]
 
     def _may_repeat(self, event: Event, session: Session) -> bool:
         """Whether a history that Redis lost may have decided the same.

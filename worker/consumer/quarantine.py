@@ -7,7 +7,7 @@ What a worker survives is forgotten; the third death dead-letters the entry or e
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from conferral.runtime.containment import ItemKind, contain
@@ -83,12 +83,12 @@ class Quarantine:
                 entries.append(entry)
         return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place))
 
-    async def submit_all(
-        self, jobs: Sequence[Job], bodies: Mapping[str, bytes], open_effects: Callable[[str], Mapping[str, object]]
-    ) -> None:
+    async def submit_all(self, jobs: Sequence[Job], bodies: Mapping[str, bytes], open_effects: Container[str]) -> None:
         """Submit the outbox's jobs, oldest first; suspects run one by one.
 
-        `bodies` are the raw outbox entries, by effect id.
+        Args:
+            bodies: The raw outbox entries, by effect id.
+            open_effects: The ids of the effects that are in the outbox at any later time.
         """
         deaths = {job.effect.effect_id: self._deaths_over(job.effect.effect_id) for job in jobs}
         for effect in [job.effect for job in jobs if deaths[job.effect.effect_id] >= DEATHS_MAX]:
@@ -138,7 +138,7 @@ class Quarantine:
         self,
         trials: Sequence[Sequence[Job]],
         suspects: AbstractSet[str],
-        open_effects: Callable[[str], Mapping[str, object]],
+        open_effects: Container[str],
     ) -> None:
         with contain(
             ItemKind.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
@@ -147,7 +147,7 @@ class Quarantine:
                 tried = {job.effect.effect_id: job for job in jobs}
                 await self._save(dict.fromkeys(tried.keys() & suspects, DEATHS_MAX))
                 # The commit that dropped an effect may precede the mark.
-                dropped = [name for name, job in tried.items() if name not in open_effects(job.effect.session_id)]
+                dropped = [name for name in tried if name not in open_effects]
                 await self._save(dict.fromkeys(dropped, 0))
                 running = {name: self._executor.submit(job) for name, job in tried.items() if name not in dropped}
                 if tasks := [task for task in running.values() if task is not None]:
