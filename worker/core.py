@@ -1,13 +1,31 @@
-"""What the parts of a worker share: name, clocks, and Redis."""
+"""What the parts of a worker share: name, clocks, Redis, and dead letters."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
+from conferral.statemachine.policy import Policy
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.session_store import SessionStore
 from conferral.storage.schema import SchemaVersion
+
+if TYPE_CHECKING:
+    from conferral.worker.consumer.batch import Decision
+    from conferral.worker.executor.executor import Executor
+
+log = structlog.get_logger()
+
+#: Pause while Redis is unreachable, seconds.
+PAUSE_S = 0.2
+#: Between two ticks, seconds.
+TICK_S = 0.5
 
 
 @dataclass(slots=True)
@@ -24,17 +42,51 @@ class WorkerCore:
     metrics: Metrics
     #: If this version can't read the schema, the worker holds no lease and is no member.
     schema: SchemaVersion
-    #: What others wait for, at least, before they call this worker dead.
-    lease_ms: int = LIFETIME_MS
+    #: How long a tick counts if Redis answers quickly, seconds: what others wait for before they call this worker dead.
+    lifetime_s: float = LIFETIME_MS / 1000
     #: Whether another worker should do this one's work (`worker.credentials`).
     is_on_standby: bool = False
-
-    @property
-    def lifetime_s(self) -> float:
-        """How long a tick counts if Redis answers quickly, seconds."""
-        return self.lease_ms / 1000
 
     @property
     def takes_nothing(self) -> bool:
         """Whether it must hold no lease, and is no member."""
         return self.schema.is_too_new or self.is_on_standby
+
+
+async def no_checkpoint(_point: str, _detail: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerContext:
+    """Dependencies that all partitions of a worker share."""
+
+    core: WorkerCore
+    partition_store: PartitionStore
+    session_store: SessionStore
+    executor: "Executor"
+    policy: Callable[[], Policy]
+    #: How long an ended session's calls are kept.
+    session_ttl_s: int
+    #: Lets tests end the process between steps.
+    checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
+    #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
+    twilio_now_ms: Callable[[], int | None] = lambda: None
+    on_committed: "Callable[[list[Decision]], None]" = lambda _decisions: None
+
+
+def note_dead_letter(metrics: Metrics, entry_id: str, reason: str, refusal: str, **fields: Any) -> None:
+    """Count and log a dead letter.
+
+    Args:
+        entry_id: Of the entry, effect, or write.
+        reason: Why it is a dead letter.
+        refusal: Why Redis refuses the letter; empty if it doesn't.
+        fields: For the log line, under keys of `runtime.log.KEYS`.
+    """
+    if refusal:
+        metrics.writes_refused.labels("dead").inc()
+        log.error("dead_letter_refused", entry_id=entry_id, reason=refusal)
+    else:
+        metrics.dead_letters.labels(reason).inc()
+        log.error("entry_dead_lettered", entry_id=entry_id, reason=reason, **fields)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import structlog
 from twilio.rest import Client
@@ -38,21 +37,14 @@ def last_answer(answer: RequestResult) -> str:
     return ACCEPTED if 200 <= answer.status < 300 or (400 <= answer.status < 500 and answer.code) else ""
 
 
-@dataclass(slots=True)
-class AccountReader:
-    """Reads what the credentials in use may read."""
-
-    client: Client
-    settings: ServiceSettings
-
-    async def read(self) -> None:
-        """Raise a `ProviderError` if Twilio refuses, or does not answer."""
-        with label_requests("account"):
-            # A standard API key may not read the account, but its calls. Source: Twilio docs, API keys.
-            if self.settings.api_key and self.settings.api_secret:
-                await send(self.client.calls.page_async(page_size=1))
-            else:
-                await send(self.client.api.v2010.accounts(self.settings.account_sid).fetch_async())
+async def read_account(client: Client, settings: ServiceSettings) -> None:
+    """Read what the credentials in use may read; may raise `ProviderError`."""
+    with label_requests("account"):
+        # A standard API key may not read the account, but its calls. Source: Twilio docs, API keys.
+        if settings.api_key and settings.api_secret:
+            await send(client.calls.page_async(page_size=1))
+        else:
+            await send(client.api.v2010.accounts(settings.account_sid).fetch_async())
 
 
 class CredentialsWatch:

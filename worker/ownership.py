@@ -12,12 +12,10 @@ time to send is over before a successor sends. The lifetime grows with the round
 
 import asyncio
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 
 import structlog
 
-from conferral.runtime.clock import TICK_S, until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.lifecycle import pause
@@ -27,8 +25,7 @@ from conferral.storage.coordinator import Granted, OtherWorker, Tick, Wants
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import EpochUsedError, Lease, RolledBackError
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.core import WorkerCore
+from conferral.worker.core import PAUSE_S, TICK_S, WorkerContext, WorkerCore
 
 log = structlog.get_logger()
 
@@ -41,60 +38,8 @@ MARGIN = 0.1
 DRAIN_S = 2.0
 #: How long partitions may be without a worker before `/readyz` says so, seconds.
 UNOWNED_S = 5.0
-#: Pauses while Redis is unreachable, and between checks for running jobs during a stop, seconds.
-RETRY_PAUSE_S = 0.2
+#: Pause between checks for running jobs during a stop, seconds.
 IDLE_POLL_S = 0.02
-
-
-@dataclass(slots=True)
-class _Serving:
-    """One partition under one epoch."""
-
-    epoch: int
-    task: "asyncio.Task[None]"
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Another worker's tick, and since when it is the newest."""
-
-    tick: OtherWorker
-    #: Monotonic seconds.
-    since_s: float
-
-    @property
-    def expires_at_s(self) -> float:
-        """When the worker counts as dead without another tick."""
-        return self.since_s + self.tick.lifetime_s
-
-
-class _OtherWorkers:
-    """The other workers' newest ticks, by this worker's monotonic clock."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, _Seen] = {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._seen
-
-    def forget(self) -> None:
-        """Give each its time again."""
-        self._seen.clear()
-
-    def note(self, ticks: Mapping[str, OtherWorker], now_s: float) -> None:
-        """Note who ticks, and since when each tick is the newest."""
-        before, self._seen = self._seen, {name: _Seen(tick, now_s) for name, tick in ticks.items()}
-        for name, seen in before.items():
-            if name in ticks and seen.tick.number == ticks[name].number:
-                self._seen[name] = seen
-
-    def dead(self, now_s: float) -> dict[str, int]:
-        """Return those whose time is over, each with its last tick's number."""
-        return {name: seen.tick.number for name, seen in self._seen.items() if seen.expires_at_s <= now_s}
-
-    def until_next_death_s(self, now_s: float) -> float:
-        """Return how long until the next counts as dead; infinite without others."""
-        return min((seen.expires_at_s - now_s for seen in self._seen.values()), default=math.inf)
 
 
 class Ownership:
@@ -117,11 +62,13 @@ class Ownership:
         #: The coordinator's last answer; empty before.
         self._epochs: dict[str, int] = {}
         self._unowned_since_s: float | None = None
-        self._others = _OtherWorkers()
+        #: The other workers' newest ticks, and since when each is the newest, monotonic seconds.
+        self._others: dict[str, tuple[OtherWorker, float]] = {}
         #: For the next tick: what to give back, and epochs that have ended or are refused.
         self._gives_back: set[str] = set()
         self._used_epochs: dict[str, int] = {}
-        self._serving: dict[int, _Serving] = {}
+        #: By partition: its epoch, and the task that serves it.
+        self._serving: dict[int, tuple[int, asyncio.Task[None]]] = {}
         #: Partitions in which a rollback was noticed, for the next claim.
         self._rolled_back: set[int] = set()
         #: Partitions whose last consumer here an unexpected error has ended.
@@ -181,14 +128,14 @@ class Ownership:
         self._stopping.set()
         for consumer in self.consumers.values():
             consumer.stop()
-        if tasks := [serving.task for serving in self._serving.values()]:
+        if tasks := [task for _, task in self._serving.values()]:
             await asyncio.wait(tasks)
 
     async def _tick(self, wants: Wants) -> Granted | None:
         """Renew, and note what the answer says; return None without one."""
         sent_s = self._clock.monotonic_s()
         if sent_s - self._answered_at_s > self._core.lifetime_s:
-            self._others.forget()  # Redis was unreachable, or this process suspended: the others get their time again
+            self._others.clear()  # Redis was unreachable, or this process suspended: the others get their time again
         self._number += 1
         tick = Tick(
             name=self._core.name,
@@ -196,7 +143,9 @@ class Ownership:
             lifetime_s=self._lifetime_s,
             wants=wants,
             gives_back=sorted(self._gives_back),
-            dead=self._others.dead(sent_s),
+            dead={
+                name: one.number for name, (one, since_s) in self._others.items() if since_s + one.lifetime_s <= sent_s
+            },
             used_epochs=dict(self._used_epochs),
         )
         # From its arrival on, the others wait only this long, although its answer may be lost.
@@ -223,7 +172,11 @@ class Ownership:
             log.warning("redis_clock_stepped", duration_ms=step_ms)
         for name in tick.dead.keys() - granted.others.keys():
             log.warning("worker_lost", holder=name)
-        self._others.note(granted.others, now_s)
+        before = self._others
+        self._others = {
+            name: before[name] if name in before and before[name][0].number == one.number else (one, now_s)
+            for name, one in granted.others.items()
+        }
         self.live_workers = 1 + len(granted.others)
         self._epochs = dict(granted.epochs)
         self._gives_back.difference_update(tick.gives_back)
@@ -241,24 +194,23 @@ class Ownership:
         self._ticked = asyncio.Event()
 
     def _until_next_tick_s(self) -> float:
-        """Return the pause before the next tick: idle work wakes together."""
-        every_s = min(TICK_S, self._core.lifetime_s / 4)
-        wait_s = until_tick_s(every_s) if self._round_trip_s < every_s / 4 else every_s - self._round_trip_s
-        return max(IDLE_POLL_S, min(wait_s, self._others.until_next_death_s(self._clock.monotonic_s())))
+        wait_s = min(TICK_S, self._core.lifetime_s / 4) - self._round_trip_s
+        dies_at_s = min((since_s + one.lifetime_s for one, since_s in self._others.values()), default=math.inf)
+        return max(IDLE_POLL_S, min(wait_s, dies_at_s - self._clock.monotonic_s()))
 
     # ---- what follows from it ----------------------------------------------------------------------------------------
 
     def _follow(self, granted: Granted) -> None:
         """Start the consumers of new partitions, and stop those of lost ones."""
         epochs = {int(item): epoch for item, epoch in granted.epochs.items() if item.isdecimal()}
-        for number, serving in list(self._serving.items()):
-            if epochs.get(number) != serving.epoch:
+        for number, (epoch, _) in list(self._serving.items()):
+            if epochs.get(number) != epoch:
                 self._drop(number)
         for number, epoch in epochs.items():
             is_over = str(number) in self._gives_back or self._used_epochs.get(str(number), 0) >= epoch
             if number not in self._serving and not is_over:
                 task = asyncio.get_running_loop().create_task(self._serve(number, epoch))
-                self._serving[number] = _Serving(epoch, task)
+                self._serving[number] = epoch, task
         if self._core.takes_nothing:
             self._gives_back.update(task for task in coordinator.TASKS if task in granted.epochs)
         self._core.metrics.partitions_held.set(len(self.consumers))
@@ -267,7 +219,7 @@ class Ownership:
         """Stop a partition that is another worker's, or is to be claimed again."""
         consumer = self.consumers.get(number)
         if consumer is None:
-            self._serving[number].task.cancel()  # it has not been claimed yet
+            self._serving[number][1].cancel()  # it has not been claimed yet
         elif not consumer.is_lost:
             consumer.mark_lost()
             self._context.executor.drop_partition(number)
@@ -318,7 +270,7 @@ class Ownership:
                 return None
             except StoreError as error:
                 log_unreachable(error, partition=number)
-                await asyncio.sleep(RETRY_PAUSE_S)
+                await asyncio.sleep(PAUSE_S)
             else:
                 self._rolled_back.discard(number)
                 outcome = "expired" if self._has_died(lease.last_holder) else "clean"
@@ -357,9 +309,30 @@ class Ownership:
                 del self.consumers[number]
             if consumer.has_failed:
                 self._failed.add(number)
-        if consumer.was_rolled_back or (consumer.is_lost and await _is_rolled_back(self._core, number, lease)):
+        if consumer.was_rolled_back:
             self._rolled_back.add(number)
-        return not consumer.is_lost and await _note_given_back(self._core, number, lease, self._rolled_back)
+            return False
+        return await self._confirm(number, lease, gives_back=not consumer.is_lost) and not consumer.is_lost
+
+    async def _confirm(self, number: int, lease: Lease, *, gives_back: bool) -> bool:
+        """Compare a partition with its key; return whether it is still ours.
+
+        `gives_back`: tell the next holder that this one has not died.
+        """
+        try:
+            await leases.confirm(self._core.reserved, self._core.keys, number, lease, gives_back=gives_back)
+        except LeaseLostError:
+            return False
+        except RolledBackError:
+            self._rolled_back.add(number)
+            return False
+        except StoreError as error:
+            log_unreachable(error, partition=number)
+            if not gives_back:  # else the next holder verifies more than it must
+                self._rolled_back.add(number)  # it may be
+        if gives_back:
+            log.info("lease_released", partition=number, holder=lease.holder)
+        return True
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
@@ -372,7 +345,7 @@ class Ownership:
             await self._give_back(self.consumers.keys() - self._context.executor.busy_partitions)
             pause_s = IDLE_POLL_S
             if self._gives_back or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
-                pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else RETRY_PAUSE_S
+                pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else PAUSE_S
             for number, consumer in list(self.consumers.items()):
                 if consumer.is_lost or str(number) not in self._epochs:
                     self._context.executor.drop_partition(number)
@@ -387,33 +360,5 @@ class Ownership:
 
     async def _give_back(self, numbers: Collection[int]) -> None:
         given = [(number, self.consumers.pop(number).lease) for number in numbers]
-        await asyncio.gather(
-            *(_note_given_back(self._core, number, lease, self._rolled_back) for number, lease in given)
-        )
+        await asyncio.gather(*(self._confirm(number, lease, gives_back=True) for number, lease in given))
         self._gives_back.update(str(number) for number in numbers)
-
-
-async def _is_rolled_back(core: WorkerCore, number: int, lease: Lease) -> bool:
-    """Whether Redis lacks a lost partition's commits, or can't tell."""
-    try:
-        await leases.confirm(core.reserved, core.keys, number, lease)
-    except LeaseLostError:
-        return False
-    except (RolledBackError, StoreError):
-        return True
-    return False
-
-
-async def _note_given_back(core: WorkerCore, number: int, lease: Lease, rolled_back: set[int]) -> bool:
-    """Tell the next holder that this one has not died; False if it is lost."""
-    try:
-        await leases.confirm(core.reserved, core.keys, number, lease, gives_back=True)
-    except RolledBackError:
-        rolled_back.add(number)
-        return False
-    except LeaseLostError:
-        return False
-    except StoreError as error:
-        log_unreachable(error, partition=number)  # the next holder verifies more than it must
-    log.info("lease_released", partition=number, holder=lease.holder)
-    return True

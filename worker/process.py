@@ -1,35 +1,35 @@
-"""The worker process: wires its parts, runs them, and shuts them down."""
+"""The worker process: runs its parts, shuts them down, and is monitored."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from importlib.metadata import version
 
 import structlog
+from aiohttp import web
 
-from conferral.runtime.clock import StoreClock, until_tick_s
+from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import run_with_restarts
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.lifecycle import pause, run_until_stopped
 from conferral.runtime.log import count_outages, log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
+from conferral.runtime.web.server import Lines, SharedResult, monitoring_handlers, run_server
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
 from conferral.storage import config, retention
-from conferral.storage.connection.client import Client
+from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.queries import live_workers, process_registry, redis_warnings
 from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
-from conferral.worker.environment import Environment
 from conferral.worker.executor.executor import Executor
+from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.ownership import Ownership
-from conferral.worker.readiness import find_problems, find_warnings, serve_monitoring
-from conferral.worker.wiring import Connections, WorkerParts
+from conferral.worker.wiring import Connections, Environment, WorkerParts
 
 log = structlog.get_logger()
 
@@ -39,8 +39,9 @@ STOP_S = 8.5
 RELEASE_S = 1.5
 CONFIG_CHECK_EVERY_S = 1.0
 GAUGES_EVERY_S = 5.0
-STATES_PER_READ_MAX = 200
 WARN_EVERY_S = 60.0
+#: How long open requests may take after the process has stopped, seconds.
+SHUTDOWN_S = 1.0
 
 
 def make_policy(settings: ServiceSettings, directory: Directory | None = None) -> Policy:
@@ -111,7 +112,10 @@ class Worker:
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
                 "gauges": lambda: self.update_gauges(stop, parts),
             }
-            tasks = {name: self._with_restarts(stop, name, action) for name, action in work.items()}
+            tasks: dict[str, Awaitable[None]] = {
+                name: run_with_restarts(stop, name, action, self.metrics, passing=(SettingsError,))
+                for name, action in work.items()
+            }
             try:
                 return await run_until_stopped(stop, tasks | monitoring)
             finally:
@@ -138,7 +142,13 @@ class Worker:
 
     async def warnings(self) -> list[str]:
         """Return what else a person must change, one line each."""
-        return await find_warnings(self._parts.core) if self._parts is not None else []
+        if self._parts is None:
+            return []
+        core = self._parts.core
+        try:
+            return [one.text for one in await redis_warnings.read_warnings(core.client, core.keys)]
+        except StoreError:
+            return []  # `problems` has it
 
     def _make_parts(self, connections: Connections, keys: Keys) -> WorkerParts:
         core = WorkerCore(
@@ -150,14 +160,11 @@ class Worker:
             self._store_clock,
             self.metrics,
             self.schema,
-            self._environment.lease_ms,
+            self._environment.lease_ms / 1000,
         )
         parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self.current_policy)
         self._parts, self.ownership, self.executor = parts, parts.ownership, parts.executor
         return parts
-
-    def _with_restarts(self, stop: asyncio.Event, name: str, work: Callable[[], Awaitable[None]]) -> Awaitable[None]:
-        return run_with_restarts(stop, name, work, self.metrics, passing=(SettingsError,))
 
     async def _wait_for_config(self, client: Client, stop: asyncio.Event) -> Keys | None:
         """Wait until Redis has our configuration; return None at a stop."""
@@ -188,10 +195,7 @@ class Worker:
 
     def current_policy(self) -> Policy:
         """Return the policy with the fallback of the current directory."""
-        fallback = self._directory.current.fallback
-        if fallback != self._policy.fallback:
-            self._policy = replace(self._policy, fallback=fallback)
-        return self._policy
+        return replace(self._policy, fallback=self._directory.current.fallback)
 
     async def _drain(self, client: Client, keys: Keys, parts: WorkerParts, stop_by_s: float) -> None:
         left_s = stop_by_s - self._clock.monotonic_s()
@@ -241,7 +245,7 @@ class Worker:
                     )
             except StoreError as error:
                 log_unreachable(error, task="config")
-            await pause(stop, until_tick_s(CONFIG_CHECK_EVERY_S))
+            await pause(stop, CONFIG_CHECK_EVERY_S)
 
     def _registration(self) -> process_registry.Process:
         twilio = "" if self._parts is None else self._parts.credentials.last
@@ -255,21 +259,15 @@ class Worker:
         for text in found.values():
             log.error("redis_warning", reason=text)
 
-    async def _live_states(self, store: PartitionStore, partitions: Iterable[int]) -> list[State]:
-        states: list[State] = []
-        for number in partitions:
-            session_ids = await store.live_sessions(number)
-            for start in range(0, len(session_ids), STATES_PER_READ_MAX):
-                states += (await store.states_of(session_ids[start : start + STATES_PER_READ_MAX])).values()
-        return states
-
     async def update_gauges(self, stop: asyncio.Event, parts: WorkerParts) -> None:
         """Set the gauges of what this worker holds, until the stop."""
         labelled: set[int] = set()
-        consumers = parts.ownership.consumers
+        consumers, store = parts.ownership.consumers, parts.partition_store
         while not stop.is_set():
             try:
-                states = await self._live_states(parts.partition_store, [*consumers])
+                states: list[State] = []
+                for number in [*consumers]:
+                    states += (await store.states_of(await store.live_sessions(number))).values()
             except StoreError as error:
                 log_unreachable(error, task="gauges")
             else:
@@ -284,4 +282,36 @@ class Worker:
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
             labelled = set(consumers)
             self.metrics.sending_allowed.set(parts.ownership.may_send_now)
-            await pause(stop, until_tick_s(GAUGES_EVERY_S))
+            await pause(stop, GAUGES_EVERY_S)
+
+
+async def find_problems(core: WorkerCore, ownership: Ownership, limiter: RequestLimiter) -> list[str]:
+    """Return why the worker is not ready, one line each; empty if it is."""
+    problems = []
+    try:
+        with store_errors():
+            # With a write: a server that answers PING may refuse writes.
+            await core.client.set(core.keys.probe, core.clock.wall_ms())
+    except StoreError as error:
+        problems.append(f"redis: {error.state}")
+    else:
+        if core.schema.problem:
+            problems.append(core.schema.problem)
+        problems += ownership.problems
+    if limiter.problem:
+        problems.append(limiter.problem)
+    return problems
+
+
+async def serve_monitoring(
+    stop: asyncio.Event, host: str, port: int, metrics: Metrics, problems: Lines, warnings: Lines
+) -> None:
+    """Serve `monitoring_handlers` until the stop.
+
+    Raises SettingsError if the port is taken.
+    """
+    app = web.Application()
+    for path, handler in monitoring_handlers(metrics, SharedResult(problems), warnings).items():
+        app.router.add_get(path, handler)
+    async with run_server(app, host, port, metrics=metrics, shutdown_s=SHUTDOWN_S):
+        await stop.wait()

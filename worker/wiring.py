@@ -1,44 +1,66 @@
 """Wires one worker's parts, from the settings and the environment."""
 
-from collections.abc import Callable
+import random
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
+from conferral.runtime.clock import Clock, SystemClock
+from conferral.runtime.lifecycle import process_name
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
+from conferral.statemachine.effects import Effect
 from conferral.statemachine.policy import Policy
 from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client
-from conferral.storage.coordinator import ROUTER, SWEEP
+from conferral.storage.connection.client import Client, make_client
+from conferral.storage.coordinator import LIFETIME_MS, ROUTER, SWEEP
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
+from conferral.storage.schema import SCHEMA_VERSION
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.directory import DirectoryFile
-from conferral.telephony.http_client import PooledHttpClient, rest_client
+from conferral.telephony.http_client import PooledHttpClient, http_client, rest_client
 from conferral.telephony.parameters import CallSetup
 from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_queries import twilio_now_ms
 from conferral.telephony.twiml import TwimlBuilder
-from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.core import WorkerCore
-from conferral.worker.credentials import AccountReader, CredentialsWatch
-from conferral.worker.environment import Environment
-from conferral.worker.executor.dial_pace import RequestPermit
+from conferral.worker.core import WorkerContext, WorkerCore, no_checkpoint
+from conferral.worker.credentials import CredentialsWatch, read_account
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
+from conferral.worker.executor.request_limiter import RequestPermit
 from conferral.worker.ownership import Ownership
-from conferral.worker.router.caller_ids import CallerIdChecker
+from conferral.worker.router.addresses import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter, CommandRules
+from conferral.worker.sweep.orphans import route_of_own_dial
 from conferral.worker.sweep.session_recovery import SessionRecovery
 from conferral.worker.sweep.store import SweepStore
 from conferral.worker.sweep.sweeper import Sweeper, SweepTimes
-from conferral.worker.sweep.unknown_bridges import route_of_own_dial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """Everything a worker takes from the outside world."""
+
+    name: Callable[[], str] = process_name
+    clock: Clock = field(default_factory=SystemClock)
+    rng: random.Random = field(default_factory=random.Random)
+    redis: Callable[..., Client] = make_client
+    http: Callable[..., PooledHttpClient] = http_client
+    #: Newest schema version supported; only tests of other releases set it.
+    schema_version: int = SCHEMA_VERSION
+    lease_ms: int = LIFETIME_MS
+    #: By default, from the settings.
+    policy: Policy | None = None
+    #: Let tests end the process between steps of a batch, and around an effect's request.
+    checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
+    effect_checkpoint: Callable[[str, Effect], Awaitable[None]] = no_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +119,7 @@ class WorkerParts:
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
-        self.credentials = CredentialsWatch(core, AccountReader(rest, settings).read)
+        self.credentials = CredentialsWatch(core, partial(read_account, rest, settings))
         connections.http.observe(self.executor.limiter.observe)
         connections.http.observe(self.credentials.observe)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
@@ -130,7 +152,6 @@ class WorkerParts:
             executor=self.executor,
             policy=policy,
             session_ttl_s=call_ttl_s,
-            sessions_max=environment.sessions_max // settings.partitions,
             checkpoint=environment.checkpoint,
             twilio_now_ms=connections.http.twilio_clock.now_ms,
             on_committed=self.session_recovery.record_unknown,

@@ -1,13 +1,10 @@
 """Clocks: the only module that reads the time."""
 
-import asyncio
 import time
 from typing import Protocol
 
 #: Minimum step of Redis's clock, milliseconds; less is drift.
 CLOCK_JUMP_MS = 1_000
-#: Waits of idle work end at multiples of this, seconds.
-TICK_S = 0.5
 #: The clock that includes suspended time; None if the system has none.
 _BOOTTIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
@@ -109,12 +106,3 @@ class RemoteClock:
     def now_ms(self) -> int | None:
         """Return its time, Unix milliseconds; None without a reading."""
         return None if self._offset_ms is None else int(self._clock.monotonic_s() * 1000 + self._offset_ms)
-
-
-def until_tick_s(wait_s: float) -> float:
-    """Return about `wait_s`, but end at a tick; less than a tick stays as is.
-
-    So idle work wakes together: a wake-up costs more CPU time than most of what follows.
-    """
-    now_s = asyncio.get_running_loop().time()
-    return wait_s if wait_s < TICK_S else round((now_s + wait_s) / TICK_S) * TICK_S - now_s

@@ -8,7 +8,6 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import structlog
@@ -118,19 +117,6 @@ def _run_in_thread(function: Callable[[], None], running: set[asyncio.Task[None]
             loop.call_exception_handler({"message": "work in a thread failed", "exception": error})
 
     task.add_done_callback(done)
-
-
-def call_after_requests(function: Callable[..., object], *arguments: object, iterations: int = 2) -> None:
-    """Call a function once the requests started just before it are sent.
-
-    A request's task starts one iteration of the event loop later, aiohttp writes the body in the next one, and uvloop
-    sends it at the end of an iteration.
-    """
-    loop = asyncio.get_running_loop()
-    if iterations:
-        loop.call_soon(partial(call_after_requests, function, *arguments, iterations=iterations - 1))
-    else:
-        loop.call_soon(function, *arguments)
 
 
 async def pause(until: asyncio.Event, wait_s: float | None) -> None:

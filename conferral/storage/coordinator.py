@@ -56,8 +56,6 @@ class OtherWorker:
 class Granted:
     """The coordinator's answer."""
 
-    #: The server's run id; empty if unknown.
-    server: str
     #: Redis's time, Unix milliseconds.
     now_ms: int
     #: How many partitions the worker has above its share (count).
@@ -124,10 +122,9 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         answer = await scripts.answer_tick(client, [keys.owners], arguments)
     if not answer:
         return None
-    server, now_ms, surplus, free, mine, others = answer
+    now_ms, surplus, free, mine, others = answer
     found = [one.decode(errors="replace") for one in others]
     return Granted(
-        server.decode(errors="replace"),
         int(now_ms),
         int(surplus),
         int(free),

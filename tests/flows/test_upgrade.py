@@ -9,8 +9,8 @@ from conferral.storage import config
 from conferral.storage.coordinator import read_owners
 from conferral.storage.queries import process_registry
 from conferral.storage.schema import SCHEMA_VERSION
-from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
+from conferral.worker.wiring import Environment
 from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import LocalSystem
 

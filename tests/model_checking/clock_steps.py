@@ -2,9 +2,9 @@
 
 from conferral.statemachine.effects import FindCall
 from conferral.statemachine.events import AccountSwept
-from conferral.statemachine.session import Party, Session
-from conferral.statemachine.states import PartyStatus, State
-from conferral.worker.sweep.diff import AccountDiff, EndedSession, Finding, LiveSession
+from conferral.statemachine.record import replace
+from conferral.statemachine.states import State
+from conferral.worker.sweep.diff import AccountDiff, Finding
 from tests.model_checking.canonical_values import LONG_AGO_MS, NOW_MS, earlier
 from tests.model_checking.configuration import AloneParty, CallbackInTransit, ModelInputs, Place
 from tests.model_checking.idle_reduction import later as event_later
@@ -82,13 +82,6 @@ def _letter_later(system: ModelInputs, letter: CallbackInTransit, by_ms: int) ->
 # ---- the sweep ---------------------------------------------------------------------------------------------------
 
 
-def since_ms(session: Session, party: Party) -> int:
-    """Since when a party's call is connected, as far as the sweep knows; while it rings, the session's last change."""
-    if party.status is not PartyStatus.CONNECTED:
-        return session.updated_at_ms
-    return party.answered_at_ms or session.created_at_ms
-
-
 def difference(system: ModelInputs, place: Place, quiet_before_ms: int) -> list[Finding]:
     """What the sweep would report, or suspects."""
     session = system.sessions.known[place.session]
@@ -97,20 +90,14 @@ def difference(system: ModelInputs, place: Place, quiet_before_ms: int) -> list[
     account = system.exchanges.accounts[place.exchange]
     comparison = AccountDiff(account, quiet_before_ms)
     if session.state is not State.ENDED:
-        calls = {
-            party.call_sid: since_ms(session, party)
-            for party in session.parties.values()
-            if party.call_sid and not party.is_gone
-        }
-        comparison.compare_live(LiveSession(session.id, session.updated_at_ms, session.conference_sid, calls))
+        comparison.compare_live(session)
         return comparison.findings
-    conferences = frozenset((session.conference_sid, *session.former_conferences)) - {""}
-    ended = EndedSession(NOW_MS - 60_000, conferences)
+    ended = replace(session, ended_at_ms=NOW_MS - 60_000)
     known = {party.call_sid for party in session.parties.values()} | set(session.former_calls)
     for call_sid in sorted(comparison.unmatched_calls & known):
-        comparison.compare_ended(session.id, ended, call_sid=call_sid)
+        comparison.compare_ended(ended, call_sid=call_sid)
     for conference_sid in sorted(comparison.unmatched_conferences):
-        comparison.compare_ended(session.id, ended, conference_sid=conference_sid)
+        comparison.compare_ended(ended, conference_sid=conference_sid)
     return comparison.findings
 
 

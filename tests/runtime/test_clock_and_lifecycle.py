@@ -10,9 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime import lifecycle
-from conferral.runtime.clock import TICK_S, StoreClock, SystemClock, until_tick_s
+from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.errors import SettingsError
-from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.strange_errors import ANY_ERRORS
 
 
@@ -84,17 +83,6 @@ def test_system_clock_counts_the_time_asleep_where_there_is_a_clock_that_does():
         assert before_s <= SystemClock().monotonic_s() <= time.clock_gettime(time.CLOCK_BOOTTIME)
     else:
         assert SystemClock().monotonic_s() <= time.monotonic()
-
-
-@in_virtual_time
-async def test_waits_that_begin_at_different_moments_end_together_and_short_ones_on_time(loop: VirtualLoop) -> None:
-    for _ in range(100):
-        await asyncio.sleep(0.037)  # a delay: virtual time
-        for wait_s in (0.5, 1.0, 1.5, 2.0, 60.0):
-            waits_s = until_tick_s(wait_s)
-            assert abs(waits_s - wait_s) <= TICK_S / 2
-            assert (loop.time() + waits_s) / TICK_S == pytest.approx(round((loop.time() + waits_s) / TICK_S))
-        assert until_tick_s(0.1) == 0.1
 
 
 def test_sigterm_sets_the_stop_and_nothing_is_cancelled():
@@ -218,26 +206,3 @@ def test_process_without_memory_ends():
         return 0
 
     assert lifecycle.run(main) == 1
-
-
-def test_function_is_called_after_the_requests_that_were_started_before() -> None:
-    order: list[str] = []
-
-    async def write() -> None:
-        order.append("written")
-
-    async def request() -> None:
-        """As aiohttp does, write the body in a task of its own."""
-        await asyncio.create_task(write())
-
-    async def main(_stop: asyncio.Event) -> int:
-        sending = asyncio.create_task(request())
-        called = asyncio.Event()
-        lifecycle.call_after_requests(order.append, "called")
-        lifecycle.call_after_requests(called.set)
-        await called.wait()
-        await sending
-        return 0
-
-    assert lifecycle.run(main) == 0
-    assert order == ["written", "called"]

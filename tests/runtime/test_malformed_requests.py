@@ -18,7 +18,7 @@ from conferral.storage.connection.client import make_client
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
 from conferral.webhooks.server import serve
-from conferral.worker.readiness import serve_monitoring
+from conferral.worker.process import serve_monitoring
 from tests.console import console_helpers as console_kit
 from tests.support import plain_log
 from tests.support.ports import free_port

@@ -20,8 +20,8 @@ from conferral.storage.keys import Keys
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
-from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
+from conferral.worker.wiring import Environment
 from tests.simulation import random_people
 from tests.simulation.invariants import QUIETING, InvariantChecker
 from tests.simulation.plan import Plan, WrongClocks

@@ -29,8 +29,8 @@ from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks.app import make_app
-from conferral.worker.environment import Environment
 from conferral.worker.process import Worker, make_policy
+from conferral.worker.wiring import Environment
 from tests.support import phones, process_reports
 from tests.support.fair_time import LoopClock, LoopSandbox, steady_partition_time
 from tests.support.heard_timeline import HeardTimeline

@@ -12,8 +12,8 @@ from typing import Any
 from conferral.runtime import lifecycle, log
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.policy import Policy
-from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
+from conferral.worker.wiring import Environment
 from tests.support.decisions import keeping_in
 
 

@@ -7,7 +7,7 @@ from twilio.twiml.voice_response import Dial, VoiceResponse
 
 from conferral.runtime.settings import BASE_URL_MAX
 from conferral.statemachine.effects import Sentence
-from conferral.statemachine.parts import DEFAULT_ATTRIBUTES, ConferenceAttributes
+from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import WaitAudio
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_urls import (

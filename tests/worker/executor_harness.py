@@ -42,8 +42,7 @@ from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_queries import RedirectSeen
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
-from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome
-from conferral.worker.executor.retry import RETRIES, RetryPolicy
+from conferral.worker.executor.job import RETRIES, Job, JobObsoleteError, JobOutcome, RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop
 
 BUSY = ProviderBusyError(http_status=429, code=20429)

@@ -1,6 +1,8 @@
 """From decisions to one batch: outcomes and deletions at a session's end are part of the commit."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
@@ -15,7 +17,7 @@ from conferral.statemachine.step import CommandReport, CommandStatus, Outcome, O
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import ExpireCalls, PublishOutcome
 from conferral.worker.consumer import batch
-from conferral.worker.consumer.quarantine import decode_outbox
+from conferral.worker.consumer.quarantine import Quarantine
 
 NOW_MS = 1_795_165_380_000
 SESSION = Session(
@@ -73,7 +75,7 @@ def test_news_survive_what_the_end_drops(decided):
     assert not {write.write_id for write in decided.post_commit_writes} & set(decided.batch.outbox_del)
 
 
-def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
+async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
     """A batch that stores much is committed in parts, all at the time of the batch."""
     after = replace(SESSION, version=5)
     other, unhold = replace(HOLD, effect_id="e0"), replace(HOLD, effect_id="e2", hold=False)
@@ -85,7 +87,8 @@ def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_thei
         event = Convert(session_id="CA1", token=name, entry_id="1-0")
         outbox = decided_of([event], SESSION).batch.outbox_put | outbox
 
-    entries, _ = decode_outbox(outbox)
+    context: Any = SimpleNamespace(partition_store=None, executor=None, core=SimpleNamespace(metrics=None))
+    entries = await Quarantine(0, context).decode(outbox)
     assert [entry.work for entry in entries] == [other, HOLD, unhold]
 
 

@@ -17,8 +17,7 @@ from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer import batch, batch_processor
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.first_reads import FirstReads
-from conferral.worker.consumer.session_cache import SessionCache
-from conferral.worker.executor.execution import no_checkpoint
+from conferral.worker.core import no_checkpoint
 
 
 def received(number: int) -> CallReceived:
@@ -51,7 +50,7 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
     """Process events of one batch; return the entries that were decided, and those that were dead-lettered."""
     dispatched: list[str] = []
     core: Any = SimpleNamespace(
-        client=None, keys=Keys("test", 1), metrics=Metrics(), store_clock=StoreClock(SystemClock())
+        client=None, keys=Keys("test", 1), metrics=Metrics(), clock=SystemClock(), store_clock=StoreClock(SystemClock())
     )
     context: Any = SimpleNamespace(
         core=core, session_store=store, policy=Policy, checkpoint=no_checkpoint,
@@ -62,8 +61,8 @@ async def process(store: Store, *events: CallReceived) -> tuple[list[str], list[
         dispatch=lambda one: dispatched.extend(decision.event.entry_id for decision in one.decisions),
     )
     lease: Any = SimpleNamespace(newest_id="0-0")
-    first_reads = FirstReads(0, lease, context.partition_store, SystemClock(), core.metrics, lambda _: None)
-    processor = BatchProcessor(0, lease, context, dispatcher, first_reads, SessionCache(10))
+    first_reads = FirstReads(0, lease, context, lambda _: None)
+    processor = BatchProcessor(0, lease, context, dispatcher, first_reads)
     with patch.object(batch_processor, "dead_letter", AsyncMock()) as dead_letter:
         await processor.process([
             Entry(event.entry_id, {name.encode(): text.encode() for name, text in event_codec.encode(event).items()})

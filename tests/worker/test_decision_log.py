@@ -12,9 +12,8 @@ from conferral.statemachine.parts import Attempt
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome, OutcomeRecord, Step
-from conferral.worker.consumer import decision_log
-from conferral.worker.consumer.batch import Decision
-from conferral.worker.consumer.decision_log import log_decisions
+from conferral.worker.consumer import batch
+from conferral.worker.consumer.batch import Decision, log_decisions
 from tests.support.each import each
 
 
@@ -98,7 +97,7 @@ def test_change_of_state_names_the_calls_of_all_parties():
 )
 def test_operators_see_changes_of_state_and_what_is_unexpected(monkeypatch, outcome, before, event):
     log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
-    monkeypatch.setattr(decision_log, "log", log)
+    monkeypatch.setattr(batch, "log", log)
     step = Step(Session("s", state=State.CONFERENCED), outcome)
     of = StageOverdue(session_id="s", due_ms=1, entry_id="1000-0")
     with capture_logs() as lines:

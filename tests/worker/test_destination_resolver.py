@@ -9,7 +9,7 @@ from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile
 from conferral.worker.process import Worker, make_policy
-from conferral.worker.router.destination_resolver import resolve_destinations
+from conferral.worker.router.addresses import resolve_destinations
 from tests.support.each import each
 
 ENVIRON = {

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.worker.executor.dial_pace import DialPace, RequestPermit
+from conferral.worker.executor.request_limiter import DialPace, RequestPermit
 
 
 class Ticks:

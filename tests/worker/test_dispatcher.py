@@ -17,6 +17,7 @@ from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect
 from conferral.worker.consumer.dispatcher import Dispatcher
+from conferral.worker.consumer.quarantine import Quarantine
 from conferral.worker.executor.job import Job
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import START_MS, FakeTime, gated, update
@@ -95,8 +96,6 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
     time = FakeTime()
     executor = SimpleNamespace(submit=jobs.append, cancel_unwanted_dials=lambda _sessions: None)
 
-    async def nothing(*_given: Any) -> None: ...
-
     async def submit_all(found: list[Job], *_given: Any) -> None:
         jobs.extend(found)
 
@@ -108,6 +107,6 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
         context.core.store_clock.observe(reading_ms)
     until_s = time.monotonic_s() + 60.0 if verifies else 0.0
     lease = Lease("7:worker", 0, START_MS, last_holder="", verify_until_s=until_s)
-    quarantine: Any = SimpleNamespace(submit_all=submit_all, dead_letter_unreadable=nothing)
     none: Any = None
+    quarantine: Any = SimpleNamespace(submit_all=submit_all, decode=Quarantine(0, context).decode)
     return Dispatcher(0, lease, context, none, quarantine)

@@ -10,7 +10,7 @@ from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
 from conferral.storage.partition.dial_claims import DialStatus
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.executor.retry import RETRIES, RetryPolicy
+from conferral.worker.executor.job import RETRIES, RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import (
     UNWANTED,

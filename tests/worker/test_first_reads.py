@@ -27,8 +27,9 @@ class Store:
 async def test_answer_from_before_the_rollback_ends_its_read_and_shows_nothing(entry_id: str, is_old: bool) -> None:
     """Held back, it would keep the session's read open, so that no other follows."""
     lease: Any = SimpleNamespace(newest_id="5-0", holder="2:me", is_verifying=lambda _clock: True)
-    store: Any = Store()
-    first_reads = FirstReads(0, lease, store, SystemClock(), Metrics(), lambda _session_id: None)
+    core = SimpleNamespace(clock=SystemClock(), metrics=Metrics())
+    context: Any = SimpleNamespace(partition_store=Store(), core=core)
+    first_reads = FirstReads(0, lease, context, lambda _session_id: None)
     await first_reads.begin()
     read = {"session_id": "s", "entry_id": entry_id, "token": "e1:outcome", "effect_id": "e1"}
     answer = CallsRead(**read, read_version=3, calls=())

@@ -50,8 +50,10 @@ class Flaky:
         if name not in self._left:
             return found
 
-        async def lost(*args: Any, **named: Any) -> None:
-            await found(*args, **named)
+        async def lost(*args: Any, **named: Any) -> Any:
+            answer = await found(*args, **named)
+            if name not in self._left:
+                return answer
             self._left.discard(name)
             raise StoreUnreachableError("the answer was lost")
 
@@ -68,7 +70,7 @@ class Desk:
     def __init__(self, client: Any, held: Held) -> None:
         self.client = client
         self.keys = Keys("test", 1)
-        self.held = {0: held}
+        self.held: dict[int, Any] = {0: held}
         self.access = PartitionStore(client, BlockingReads(client), self.keys)
         self.dials = DialClaims(client, self.keys, session_ttl_s=60)
 

@@ -8,6 +8,7 @@ import pytest
 
 from conferral.statemachine.events import Convert
 from conferral.storage.codecs import event_codec, session_codec
+from conferral.worker.consumer import batch_processor
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
@@ -47,7 +48,7 @@ async def test_broken_record_costs_its_own_session_alone(system, name, damaged):
     broken, _ = await system.talking()
     healthy, _ = await system.talking()
     for held in system.workers[0].ownership.consumers.values():
-        held.sessions.drop([broken.sid, healthy.sid])
+        held.sessions.clear()
     valid = await system.client.hget(system.keys.session(broken.sid), name)
     await system.client.hset(system.keys.session(broken.sid), name, damaged)
     await system.client.xadd(system.keys.commands, {"type": "end", "session": broken.sid, "id": "b1"})
@@ -109,30 +110,21 @@ async def test_session_that_can_never_be_committed_goes_to_the_dead_letters_alon
     await system.ended_by_command(healthy.sid)
 
 
-async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_server, chance):
+async def test_dropping_the_cache_at_any_moment_changes_only_the_speed(redis_server, chance, monkeypatch):
+    monkeypatch.setattr(batch_processor, "SESSIONS_MAX", 1)
     system, calls = LocalSystem(redis_server.url), []
 
     async def forget(_point: str, partition: int) -> None:
         if chance.random() < 0.5:
-            system.workers[0].ownership.consumers[partition].sessions.drop(customer.sid for customer, _ in calls)
+            system.workers[0].ownership.consumers[partition].sessions.clear()
 
-    system.worker_options = {"checkpoint": forget, "sessions_max": 4}
+    system.worker_options = {"checkpoint": forget}
     async with system:
         calls += await asyncio.gather(*(system.converted() for _ in range(8)))
         for customer, agent in calls:
             assert (await system.session(customer.sid))["state"] == "conferenced"
             chance.choice([customer, agent]).hang_up()
         await system.settled()
-
-
-async def test_partitions_share_the_number_of_cached_sessions(redis_server):
-    system = LocalSystem(redis_server.url)
-    system.worker_options = {"sessions_max": 4}
-    async with system:
-        await asyncio.gather(*(system.talking() for _ in range(8)))
-        caches = [consumer.sessions for consumer in system.workers[0].ownership.consumers.values()]
-        assert 0 < sum(map(len, caches)) <= 4
-        assert len(caches) > 1
 
 
 async def test_keys_of_an_ended_call_expire(system):

@@ -1,12 +1,15 @@
 """Post-commit writes: bounded, repeated while Redis is away, left to the next holder at a stop."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite
-from conferral.worker.consumer import post_commit
-from conferral.worker.consumer.post_commit import TOGETHER_MAX, PostCommitWrites
+from conferral.worker.consumer import dispatcher
+from conferral.worker.consumer.dispatcher import TOGETHER_MAX, PostCommitWrites
 
 AWAY = StoreUnreachableError("away")
 
@@ -41,13 +44,14 @@ class Access:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(post_commit, "PAUSE_S", 0)
+    monkeypatch.setattr(dispatcher, "PAUSE_S", 0)
 
 
 async def finished(access: Access, count: int = 1, *, stops: bool = False) -> set[str]:
     """The ids of all writes that were started."""
     started = [ExpireCalls(f"s{number}", ("CA1",)) for number in range(count)]
-    writes = PostCommitWrites(0, access, Metrics(), session_ttl_s=60)
+    context: Any = SimpleNamespace(partition_store=access, core=SimpleNamespace(metrics=Metrics()), session_ttl_s=60)
+    writes = PostCommitWrites(0, context)
     writes.start(started)
     if stops:
         writes.stop()

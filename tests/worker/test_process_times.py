@@ -6,20 +6,17 @@ from typing import Any
 
 import pytest
 
-from conferral.runtime.clock import TICK_S
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import config, retention
 from conferral.storage.keys import Keys
 from conferral.storage.queries import live_workers, process_registry, redis_warnings
-from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
-from conferral.worker.sweep.sweeper import Sweeper
+from conferral.worker.wiring import Environment
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
-from tests.support.memory_redis import MemoryServer
 from tests.worker.cores import core_of
-from tests.worker.worker_cluster import EPOCH_MS, ClusterClock
+from tests.worker.worker_cluster import ClusterClock
 
 NOTHING: Any = None
 
@@ -96,33 +93,3 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     assert [value("partition_lag_events", partition=number) for number in "123"] == [None, 0, 5]
     stop.set()
     await updating
-
-
-@in_virtual_time
-async def test_idle_worker_wakes_at_most_twice_a_second(monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop) -> None:
-    """All that it does regularly happens at the same moments, however long Redis takes."""
-    server, stop, asked_at_s = MemoryServer(lambda: EPOCH_MS + round(loop.time() * 1000)), asyncio.Event(), []
-    perform = server.perform
-
-    def note(commands: Any) -> Any:
-        asked_at_s.append(loop.time())
-        return perform(commands)
-
-    async def sweep(*_given: object) -> None: ...
-
-    monkeypatch.setattr(server, "perform", note)
-    monkeypatch.setattr(Sweeper, "_sweep", sweep)
-    server.latency = lambda name: (0.001, 0.001 + len(name) % 7 / 1000)
-    environment = Environment(
-        clock=ClusterClock(loop, 0.0),
-        redis=lambda _url, *, blocking=False, max_connections: server.client(blocking=blocking),
-    )
-    running = asyncio.create_task(
-        Worker(settings_for("redis://memory", None, "https://example.com"), environment=environment).run(stop)
-    )
-    await asyncio.sleep(60.0)  # a delay: virtual time
-    recent_s = [at_s for at_s in asked_at_s if at_s > 20.0]
-    assert len(recent_s) > 40 * 7, "it still does it all"
-    assert max(at_s % TICK_S for at_s in recent_s) < 0.05
-    stop.set()
-    await running

@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from types import SimpleNamespace
+from typing import Any
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.partition.partition_store import PartitionStore
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
 from conferral.worker.executor.job import Job
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -33,7 +33,6 @@ class Deadly(Work):
 
     deadly: frozenset[str] = frozenset()
     taken: list[str] = field(default_factory=list)
-    reported: dict[str, str] = field(default_factory=dict)
     die: Any = None
     is_answered: bool = True
     #: Those that are not over.
@@ -41,9 +40,6 @@ class Deadly(Work):
 
     def submit(self, order: Job) -> asyncio.Future[None]:
         name, outcome = order.effect.effect_id, asyncio.get_running_loop().create_future()
-        if order.internal_error:
-            self.reported[name] = order.internal_error
-            return outcome
         self.taken.append(name)
         if name in self.deadly:
             self.die()
@@ -76,7 +72,7 @@ async def assert_carried_out(team: WorkerCluster, *names: str) -> None:
     """The next worker is given all of these effects, and none is a dead letter."""
     work = Deadly()
     await lives(team, work)
-    assert (sorted(work.taken), work.reported, await letters(team)) == ([*names], {}, [])
+    assert (sorted(work.taken), await letters(team)) == ([*names], [])
 
 
 of_team = in_virtual_time_with("team", partial(running_cluster, partitions=1))
@@ -95,7 +91,7 @@ async def test_effect_that_killed_three_workers_is_dead_lettered_and_reported(te
         if not member.process.is_dead:
             break
     assert deaths == 3
-    assert work.reported == {"killer": KILLER_REASON}
+    assert b"killer" not in await team.client.hkeys(team.keys.outbox(0)), "it has an outcome"
     assert sorted(work.taken) == ["innocent-1", "innocent-2", "innocent-3"]
     (letter,) = await letters(team)
     assert letter[b"dead_reason"] == KILLER_REASON.encode()
@@ -161,7 +157,7 @@ async def test_clean_stops_during_trials_are_no_deaths(team: WorkerCluster) -> N
         team.kill(await lives(team, Deadly()))
     work = Deadly(is_answered=False)
     member = team.join(work=work)
-    while not (work.taken or work.reported):
+    while not work.taken:
         await team.passes(0.1)
     await team.leave(member)
     team.kill(await lives(team, Deadly()))
@@ -187,10 +183,15 @@ class Store:
 async def try_suspect(store: Store, open_effects: dict[str, Effect], *, stops: bool = False) -> list[Job]:
     """The jobs that a partition with one suspect submits."""
     submitted: list[Job] = []
-    quarantine = Quarantine(0, cast("PartitionStore", store), submitted.append, Metrics())
+    context: Any = SimpleNamespace(
+        partition_store=store,
+        executor=SimpleNamespace(submit=submitted.append),
+        core=SimpleNamespace(metrics=Metrics()),
+    )
+    quarantine = Quarantine(0, context)
     await quarantine.begin(after_death=True)
     job = Job(effect=hang_up("e1", "s1"), partition=0, committed_at_ms=1)
-    await quarantine.submit_all([job], {}, lambda _: open_effects)
+    await quarantine.submit_all([job], {}, open_effects)
     if stops:
         quarantine.stop()
     for _ in range(10):

@@ -11,7 +11,7 @@ from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor.request_limiter import RequestLimiter
-from conferral.worker.readiness import find_problems
+from conferral.worker.process import find_problems
 from tests.support.redis_server import RedisServer
 from tests.worker.cores import core_of
 from tests.worker.executor_harness import FakeTime

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.worker import process
-from conferral.worker.consumer import post_commit
+from conferral.worker.consumer import dispatcher
 from tests.support.local_system import LocalSystem
 
 pytestmark = pytest.mark.redis
@@ -74,7 +74,7 @@ async def test_eviction_policy_set_at_run_time_is_noticed(system, monkeypatch):
 
 
 async def test_refused_outcome_is_kept_for_the_next_attempt(system, monkeypatch):
-    monkeypatch.setattr(post_commit, "REFUSED_PAUSE_S", 0.2)
+    monkeypatch.setattr(dispatcher, "REFUSED_PAUSE_S", 0.2)
     customer, _ = await system.talking()
     other, _ = await system.talking()
     await refuse_entries(system, "foreign", system.keys.outcomes)

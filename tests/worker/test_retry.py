@@ -13,8 +13,7 @@ from conferral.runtime.errors import (
     ProviderUnreachableError,
 )
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, HangUpCall, ReadCalls, RedirectCall
-from conferral.worker.executor.job import AT_MOST_ONCE
-from conferral.worker.executor.retry import ENDING, RETRIES, RetryPolicy, backoff_s
+from conferral.worker.executor.job import AT_MOST_ONCE, ENDING, RETRIES, RetryPolicy, backoff_s
 from tests.support.each import each
 from tests.worker.executor_harness import announcement, away, change, find, gated, recording, say, straight, update
 

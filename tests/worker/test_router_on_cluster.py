@@ -22,7 +22,7 @@ from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.core import WorkerCore
 from conferral.worker.router import command_router
-from conferral.worker.router.caller_ids import CallerIdChecker
+from conferral.worker.router.addresses import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter, CommandRules
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.support.memory_redis import MemoryServer

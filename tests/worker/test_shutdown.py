@@ -4,8 +4,8 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
+from conferral.worker.wiring import Environment
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.support.local_system import settings_for
 from tests.support.memory_redis import Fault, MemoryServer

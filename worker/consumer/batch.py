@@ -1,18 +1,23 @@
-"""Batch of decisions: steps events in order, and gathers one commit."""
+"""Batch of decisions: steps events in order, gathers one commit, logs it."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+import structlog
+
 from conferral.runtime.clock import CLOCK_JUMP_MS
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import Event, ParticipantChanged
+from conferral.statemachine.events import Event, LoneOverdue, ParticipantChanged
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
+from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import moved_back
 from conferral.statemachine.session import Session
-from conferral.statemachine.states import State
-from conferral.statemachine.step import Step
+from conferral.statemachine.states import State, TransferMode
+from conferral.statemachine.step import Outcome, OutcomeRecord, Step
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import (
     ExpireCalls,
@@ -21,11 +26,15 @@ from conferral.storage.codecs.effect_codec import (
     PublishOutcome,
     ReportCommand,
 )
-from conferral.storage.partition.partition_store import Entry
+from conferral.storage.partition.partition_store import Entry, parse_entry_id
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.log_entry import log_entry
 
+log = structlog.get_logger()
+
 _EFFECT_ID = b"effect_id"
+_MODES = frozenset(TransferMode)
+_END_REASONS = frozenset(EndReason)
 
 
 @dataclass(slots=True)
@@ -138,9 +147,7 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> Non
         batch.outbox_del.append(effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
         # A newer read replaces the earlier one: reads may queue for long.
-        batch.outbox_put.pop(before.open_read_id, None)
-        batch.outbox_del.append(before.open_read_id)
-        decided.effects = [one for one in decided.effects if one.effect.effect_id != before.open_read_id]
+        _drop_effects(decided, {before.open_read_id})
     for number, effect in enumerate(result.effects):
         entry = OutboxEntry(effect, now_ms, place=(result.session.version, number))
         batch.outbox_put[effect.effect_id] = effect_codec.encode(entry)
@@ -159,6 +166,13 @@ def _add_post_commit_write(decided: DecidedBatch, write: PostCommitWrite, now_ms
     decided.post_commit_writes.append(write)
 
 
+def _drop_effects(decided: DecidedBatch, effect_ids: set[str]) -> None:
+    for effect_id in effect_ids:
+        decided.batch.outbox_put.pop(effect_id, None)
+        decided.batch.outbox_del.append(effect_id)
+    decided.effects = [one for one in decided.effects if one.effect.effect_id not in effect_ids]
+
+
 def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[str, Effect], now_ms: int) -> None:
     """Drop the session's open effects, except for those of the final step.
 
@@ -174,11 +188,71 @@ def _finish_session(decided: DecidedBatch, result: Step, open_effects: Mapping[s
         for effect_id, effect in earlier_effects.items()
         if effect_id not in final_effect_ids and (not effect.is_ending or effect.target in ended_targets)
     }
-    for effect_id in dropped:
-        decided.batch.outbox_put.pop(effect_id, None)
-        decided.batch.outbox_del.append(effect_id)
-    decided.effects = [one for one in decided.effects if one.effect.effect_id not in dropped]
+    _drop_effects(decided, dropped)
     party_calls = (party.call_sid for party in result.session.parties.values() if party.call_sid)
     call_sids = tuple(dict.fromkeys((*party_calls, *result.session.former_calls)))
     _add_post_commit_write(decided, ExpireCalls(session_id, call_sids), now_ms)
     decided.ended_session_ids.append(session_id)
+
+
+def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metrics, now_ms: int) -> None:
+    """Log and count one commit's decisions; `now_ms` is Redis's time."""
+    logs_all = log.is_enabled_for(logging.DEBUG)
+    for decision in decisions:
+        step, event = decision.step, decision.event
+        metrics.events.labels(event.name, step.outcome).inc()
+        metrics.callback_to_commit.observe(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
+        if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED:
+            metrics.lone_conferences_cleaned.inc()
+        for outcome_record in step.outcome_records:
+            if outcome_record.kind == "transfer":
+                _log_transfer(outcome_record, partition, metrics)
+            else:
+                # A later version may have stored a reason that this one does not know.
+                known = outcome_record.reason in _END_REASONS
+                metrics.sessions_ended.labels(outcome_record.reason if known else "other").inc()
+        if logs_all or step.outcome is Outcome.UNEXPECTED or step.session.state is not decision.before.state:
+            _log_decision(decision, partition)
+
+
+def _log_transfer(outcome_record: OutcomeRecord, partition: int, metrics: Metrics) -> None:
+    # A later version may have stored a mode that this one does not know.
+    mode = outcome_record.mode if outcome_record.mode in _MODES else "other"
+    metrics.transfers.labels(mode, outcome_record.result).inc()
+    for attempt in outcome_record.attempts:
+        metrics.dial_attempts.labels(attempt.result or "cancelled").inc()
+    log.info(
+        "transfer_concluded",
+        session_id=outcome_record.session_id,
+        partition=partition,
+        command=outcome_record.mode,
+        outcome=outcome_record.result,
+        reason=outcome_record.reason,
+        attempt=len(outcome_record.attempts),
+        duration_ms=outcome_record.ended_at_ms - outcome_record.started_at_ms,
+    )
+
+
+def _call_sids(session: Session) -> str:
+    """Return the SIDs of the parties' calls, such as `agent=CA…`."""
+    return " ".join(f"{name}={party.call_sid}" for name, party in session.parties.items() if party.call_sid)
+
+
+def _log_decision(decision: Decision, partition: int) -> None:
+    step = decision.step
+    fields = {
+        "session_id": decision.event.session_id,
+        "partition": partition,
+        "entry_id": decision.event.entry_id,
+        "event_name": decision.event.name,
+        "state_from": decision.before.state.value,
+        "state_to": step.session.state.value,
+        "version": step.session.version,
+        "reason": step.reason,
+    }
+    if step.outcome is Outcome.UNEXPECTED:
+        log.warning("event_unexpected", **fields)
+    elif step.session.state is not decision.before.state:
+        log.info("session_moved", **fields, call_sids=_call_sids(step.session))
+    else:
+        log.debug("event_decided", **fields, outcome=step.outcome.value)

@@ -1,9 +1,9 @@
 """Batch processor: decides, commits, and dispatches, or dead-letters."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -23,24 +23,16 @@ from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
-from conferral.worker.consumer.post_commit import PAUSE_S
-from conferral.worker.consumer.session_cache import SessionCache
-from conferral.worker.consumer.worker_context import WorkerContext
-from conferral.worker.dead_letters import note_dead_letter
+from conferral.worker.core import PAUSE_S, WorkerContext, note_dead_letter
 
 log = structlog.get_logger()
+
+#: Sessions of a partition that are cached, count; one takes about 5 KB.
+SESSIONS_MAX = 4_000
 
 
 class DecisionFailedError(ConferralError):
     """Deciding a batch failed unexpectedly; the cause has the error."""
-
-
-@contextmanager
-def _deciding() -> Iterator[None]:
-    with catch_unexpected() as deciding:
-        yield
-    if deciding.unexpected is not None:
-        raise DecisionFailedError("deciding failed") from deciding.unexpected.error
 
 
 class BatchProcessor:
@@ -53,7 +45,6 @@ class BatchProcessor:
         context: WorkerContext,
         dispatcher: Dispatcher,
         first_reads: FirstReads,
-        sessions: SessionCache,
     ) -> None:
         self.is_stopping = False
         self._partition = partition
@@ -63,10 +54,11 @@ class BatchProcessor:
         self._metrics = context.core.metrics
         self._dispatcher = dispatcher
         self._first_reads = first_reads
-        self._cache = sessions
+        #: Cached, the one whose last commit is oldest first. It may be stale: the commit checks the version.
+        self.sessions: OrderedDict[str, Session] = OrderedDict()
 
     async def process(self, entries: Iterable[Entry]) -> bool:
-        """Decide entries together; if that fails, session by session.
+        """Decide entries together; if that fails, one by one.
 
         Return whether some wait until their sessions have read Twilio.
         """
@@ -84,12 +76,10 @@ class BatchProcessor:
             if isinstance(error, CommitConflictError):
                 log.warning("commit_conflicted", partition=self._partition, sessions=len(error.session_ids))
                 self._metrics.commits.labels("conflict").inc()
-            by_session: dict[str, Events] = defaultdict(list)
+            for _, event in events:
+                self.sessions.pop(event.session_id, None)
             for entry, event in events:
-                by_session[event.session_id].append((entry, event))
-            self._cache.drop(by_session)
-            for session_events in by_session.values():
-                await self._process_session(session_events)
+                await self._process_alone(entry, event)
 
     async def dead_letter(self, entries: Sequence[Entry], reason: str) -> None:
         """Dead-letter entries, and report their commands as failed."""
@@ -97,7 +87,8 @@ class BatchProcessor:
         for entry in entries:
             refusal = await dead_letter(core.client, core.keys, core.keys.events(self._partition), entry, reason)
             note_dead_letter(self._metrics, entry.entry_id, reason, refusal, partition=self._partition)
-            await self._report_dead_letter(entry, reason)
+            with suppress(BadEntryError):
+                await self._report(entry.event(), CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
         await self._commit(discard(entries))
 
     async def _parse(self, entries: Iterable[Entry]) -> Events:
@@ -109,41 +100,44 @@ class BatchProcessor:
                 await self.dead_letter([entry], str(error))
         return events
 
-    async def _process_session(self, events: Events) -> None:
-        events, sessions = await self._load_sessions(events)
+    async def _process_alone(self, entry: Entry, event: Event) -> None:
+        events, sessions = await self._load_sessions([(entry, event)])
         try:
             await self._decide_and_commit(events, sessions)
         except DecisionFailedError as error:
-            if len(events) > 1:
-                for entry_and_event in events:
-                    await self._process_session([entry_and_event])
-                return
-            entry, event = events[0]
             cause = error.__cause__ or error
             fields = {"entry_id": entry.entry_id, "event_name": event.name, "session_id": event.session_id}
             log_unexpected(ItemKind.DECISION, self._metrics, cause, **fields)
             await self.dead_letter([entry], "processing failed")
         except CommitConflictError:
-            self._cache.drop({event.session_id for _, event in events})
-            await self.dead_letter([entry for entry, _ in events], "the session can't be committed")
+            self.sessions.pop(event.session_id, None)
+            await self.dead_letter([entry], "the session can't be committed")
 
     async def _decide_and_commit(self, events: Events, sessions: dict[str, Session]) -> None:
         """Decide events in order, and commit the decisions together."""
         now_ms, twilio_now_ms = self._clock.now_ms(), self._context.twilio_now_ms()
         timed = [event_in_our_time(event, now_ms, twilio_now_ms) for _, event in events]
-        with _deciding():
+        with catch_unexpected() as deciding:
             current = {name: in_our_time(session, now_ms) for name, session in sessions.items()}
             decisions = decide(timed, current, now_ms, self._context.policy())
             decided = encode(decisions, sessions, now_ms, self._dispatcher.open_effects_of)
+        if deciding.unexpected is not None:
+            raise DecisionFailedError("deciding failed") from deciding.unexpected.error
         await self._context.checkpoint("before_commit", self._partition)
         await self._commit(decided.batch)
         await self._context.checkpoint("after_commit", self._partition)
         self._dispatcher.dispatch(decided)
         for change in decided.batch.sessions:
-            self._cache.put(change.after)
+            self._keep(change.after)
         await self._end_first_reads(decisions)
-        for _ in range(2 if decided.effects else 0):
-            await asyncio.sleep(0)  # requests leave before the next read; see `call_after_requests`
+
+    def _keep(self, session: Session) -> None:
+        """Cache a session as committed; forget it once it has ended."""
+        self.sessions.pop(session.id, None)
+        if not session.is_ended:  # else only a few late callbacks follow
+            self.sessions[session.id] = session
+            if len(self.sessions) > SESSIONS_MAX:
+                self.sessions.popitem(last=False)
 
     async def _end_first_reads(self, decisions: Iterable[Decision]) -> None:
         """Let sessions go on that have read Twilio, or need not."""
@@ -170,7 +164,7 @@ class BatchProcessor:
         sessions: dict[str, Session] = {}
         missing = []
         for session_id in dict.fromkeys(event.session_id for _, event in events):
-            found = self._cache.get(session_id)
+            found = self.sessions.get(session_id)
             if found is None:
                 missing.append(session_id)
             else:
@@ -205,13 +199,6 @@ class BatchProcessor:
                 raise
             self._metrics.commits.labels(result.name.lower()).inc()
             return
-
-    async def _report_dead_letter(self, entry: Entry, reason: str) -> None:
-        try:
-            event = entry.event()
-        except BadEntryError:
-            return
-        await self._report(event, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
 
     async def _report(self, event: Event, status: CommandStatus, reason: str) -> None:
         if isinstance(event, Command):

@@ -1,26 +1,108 @@
-"""Dispatcher: starts effects and writes after a commit or a takeover."""
+"""Dispatcher: starts effects and writes after a commit or a takeover.
 
+Post-commit writes are idempotent, and in another cluster slot.
+"""
+
+import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Mapping, Sequence
 
-from conferral.runtime.lifecycle import call_after_requests
+import structlog
+
+from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.lifecycle import pause
 from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
-from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, PublishOutcome
 from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
-from conferral.worker.consumer.batch import DecidedBatch
-from conferral.worker.consumer.decision_log import log_decisions
-from conferral.worker.consumer.partition_timers import PartitionTimers
-from conferral.worker.consumer.post_commit import PostCommitWrites
-from conferral.worker.consumer.quarantine import Quarantine, decode_outbox
-from conferral.worker.consumer.worker_context import WorkerContext
+from conferral.worker.consumer.batch import DecidedBatch, log_decisions
+from conferral.worker.consumer.quarantine import Quarantine
+from conferral.worker.core import PAUSE_S, WorkerContext, note_dead_letter
 from conferral.worker.executor.job import Job
 
+log = structlog.get_logger()
+
+#: How long outcomes that Redis refuses wait for the next attempt, seconds.
+REFUSED_PAUSE_S = 30.0
+#: Writes per pipeline, count: bounds Redis's time.
+TOGETHER_MAX = 200
 #: How long after a rollback lost commands are routed and lost timers fire again, milliseconds.
 REDELIVERY_WINDOW_MS = 10_000
+
+
+class PostCommitWrites:
+    """One partition's writes. Unfinished ones stay in the outbox."""
+
+    def __init__(self, partition: int, context: WorkerContext) -> None:
+        self._partition = partition
+        self._store = context.partition_store
+        self._metrics = context.core.metrics
+        self._session_ttl_s = context.session_ttl_s
+        self._waiting: list[PostCommitWrite] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        #: Outcomes that Redis refused, for the next attempt.
+        self._refused: list[PostCommitWrite] = []
+
+    def start(self, writes: Sequence[PostCommitWrite]) -> None:
+        """Start writes, together: a request costs as much as a write."""
+        self._waiting += writes
+        if self._waiting and (self._writing is None or self._writing.done()):
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    def stop(self) -> None:
+        """Stop retrying: give up a write when Redis is unreachable."""
+        self._stopping.set()
+
+    async def wait_finished(self) -> None:
+        """Wait for the running writes."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+
+    async def _write(self) -> None:
+        while self._waiting:
+            writes, self._waiting = self._waiting[:TOGETHER_MAX], self._waiting[TOGETHER_MAX:]
+            if unfinished := await self._finish(writes):
+                if self._stopping.is_set():
+                    return
+                self._waiting += unfinished
+                await pause(self._stopping, PAUSE_S)
+
+    async def _finish(self, writes: list[PostCommitWrite]) -> list[PostCommitWrite]:
+        """Return those for which Redis was unreachable."""
+        try:
+            failed = await self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s)
+            for write in writes:
+                error = failed.get(write.write_id)
+                if error is not None and not isinstance(error, StoreUnreachableError):
+                    await self._give_up(write, error)
+        except StoreUnreachableError:
+            return writes
+        except StoreError:
+            return []  # they stay in the outbox
+        return [one for one in writes if isinstance(failed.get(one.write_id), StoreUnreachableError)]
+
+    async def _give_up(self, write: PostCommitWrite, error: StoreError) -> None:
+        """Keep an outcome, or dead-letter another write that Redis refuses."""
+        if isinstance(write, PublishOutcome):  # its stream may take entries again
+            self._metrics.writes_refused.labels("outcomes").inc()
+            self._refused.append(write)
+            if len(self._refused) == 1:
+                asyncio.get_running_loop().call_later(REFUSED_PAUSE_S, self._retry_refused, str(error))
+            return
+        # A key holds a foreign type, so a retry would fail too.
+        log.error("post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error))
+        reason = "Redis refuses one of its keys"
+        if refusal := await self._store.dead_letter_write(self._partition, write, reason):
+            note_dead_letter(self._metrics, write.write_id, reason, refusal)
+
+    def _retry_refused(self, reason: str) -> None:
+        if not self._stopping.is_set():
+            log.error("outcomes_refused", partition=self._partition, count=len(self._refused), reason=reason)
+            refused, self._refused = self._refused, []
+            self.start(refused)
 
 
 class Dispatcher:
@@ -31,61 +113,54 @@ class Dispatcher:
         partition: int,
         lease: Lease,
         context: WorkerContext,
-        timers: PartitionTimers,
+        note_timer: Callable[[int], None],
         quarantine: Quarantine,
     ) -> None:
         self._partition = partition
         self._lease = lease
         self._context = context
         self._clock = context.core.store_clock
-        self._timers = timers
-        #: In the outbox, by session id and effect id.
-        self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
-        self._writes = PostCommitWrites(
-            partition, context.partition_store, context.core.metrics, session_ttl_s=context.session_ttl_s
-        )
+        #: Called with the earliest due time of a commit, Unix milliseconds.
+        self._note_timer = note_timer
+        #: In the outbox, by id.
+        self._open_effects: dict[str, Effect] = {}
+        self.writes = PostCommitWrites(partition, context)
         self._quarantine = quarantine
         #: Found in the outbox, by session, for sessions that must read Twilio first.
         self._withheld: dict[str, list[Job]] = defaultdict(list)
 
     def stop(self) -> None:
         """Stop retrying writes, and leave untried effects to the next holder."""
-        self._writes.stop()
+        self.writes.stop()
         self._quarantine.stop()
-
-    async def wait_finished(self) -> None:
-        """Wait for the running post-commit writes."""
-        await self._writes.wait_finished()
 
     def open_effects_of(self, session_id: str) -> dict[str, Effect]:
         """Return a session's effects in the outbox, by id."""
-        return self._open_effects.get(session_id, {})
+        return {name: effect for name, effect in self._open_effects.items() if effect.session_id == session_id}
 
     async def restore(self, outbox: Mapping[str, bytes], is_unread: Callable[[str], bool]) -> None:
         """Submit the outbox's effects, oldest first, and start its writes.
 
         A session that `is_unread` must read Twilio first: `submit_withheld` follows.
         """
-        entries, unreadable = decode_outbox(outbox)
-        await self._quarantine.dead_letter_unreadable(unreadable)
         jobs, writes = [], []
-        for entry in entries:
+        for entry in await self._quarantine.decode(outbox):
             if isinstance(entry.work, Effect):
                 effect, job = entry.work, self._restored_job(entry.work, entry)
-                self._open_effects[effect.session_id][effect.effect_id] = effect
+                self._open_effects[effect.effect_id] = effect
                 if is_unread(effect.session_id) and not isinstance(effect, ReadCalls):
                     self._withheld[effect.session_id].append(job)
                 else:
                     jobs.append(job)
             else:
                 writes.append(entry.work)
-        self._writes.start(writes)
-        await self._quarantine.submit_all(jobs, outbox, self.open_effects_of)
+        self.writes.start(writes)
+        await self._quarantine.submit_all(jobs, outbox, self._open_effects)
 
     def submit_withheld(self, session_id: str) -> None:
         """Submit a session's effects that waited for its first read."""
         for job in self._withheld.pop(session_id, ()):
-            if job.effect.effect_id in self.open_effects_of(session_id):
+            if job.effect.effect_id in self._open_effects:
                 self._context.executor.submit(job)
 
     def _restored_job(self, effect: Effect, entry: OutboxEntry) -> Job:
@@ -106,16 +181,16 @@ class Dispatcher:
         for session_id in decided.ended_session_ids:
             self._context.executor.cancel_session(session_id)
         for effect, event in decided.effects:
-            self._open_effects[effect.session_id][effect.effect_id] = effect
+            self._open_effects[effect.effect_id] = effect
             self._context.executor.submit(self._decided_job(effect, event, sessions[effect.session_id]))
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
-        self._writes.start(decided.post_commit_writes)
-        self._forget_effects(sessions.keys(), set(decided.batch.outbox_del))
+        self.writes.start(decided.post_commit_writes)
+        for effect_id in decided.batch.outbox_del:
+            self._open_effects.pop(effect_id, None)
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
-            self._timers.note_set(min(due))
-        now_ms = self._clock.store_now_ms()
-        call_after_requests(log_decisions, decided.decisions, self._partition, self._context.core.metrics, now_ms)
+            self._note_timer(min(due))
+        log_decisions(decided.decisions, self._partition, self._context.core.metrics, self._clock.store_now_ms())
 
     def _decided_job(self, effect: Effect, event: Event, session: Session) -> Job:
         # Convert Redis's own time to this worker's.
@@ -133,14 +208,6 @@ class Dispatcher:
             mark_may_be_lost=may_repeat,
         )
 
-    def _forget_effects(self, session_ids: AbstractSet[str], effect_ids: AbstractSet[str]) -> None:
-        for session_id in session_ids & self._open_effects.keys():
-            effects = self._open_effects[session_id]
-            for effect_id in effects.keys() & effect_ids:
-                del effects[effect_id]
-            if not effects:
-                del self._open_effects[session_id]
-
     def _may_repeat(self, event: Event, session: Session) -> bool:
         """Whether a history that Redis lost may have decided the same.
 
@@ -150,7 +217,7 @@ class Dispatcher:
         claimed_at_ms = self._lease.claimed_at_ms
         if isinstance(event, Command) and event.occurred_at_ms > claimed_at_ms:
             return False
-        redelivered_until_ms = claimed_at_ms + self._clock.offset_ms + REDELIVERY_WINDOW_MS
+        redelivered_until_ms = self._sent_until_ms + REDELIVERY_WINDOW_MS
         if isinstance(event, TimerExpired) and event.due_ms > redelivered_until_ms:
             return False
         transfer = session.running_transfer

@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from conferral.runtime.clock import Clock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
     AccountSwept,
@@ -30,7 +28,8 @@ from conferral.statemachine.events import (
     Transfer,
 )
 from conferral.storage.partition.lease import Lease
-from conferral.storage.partition.partition_store import Entry, PartitionStore, parse_entry_id
+from conferral.storage.partition.partition_store import Entry, parse_entry_id
+from conferral.worker.core import WorkerContext
 
 log = structlog.get_logger()
 
@@ -54,16 +53,14 @@ class FirstReads:
         self,
         partition: int,
         lease: Lease,
-        store: PartitionStore,
-        clock: Clock,
-        metrics: Metrics,
+        context: WorkerContext,
         on_read: Callable[[str], None],
     ) -> None:
         self._partition = partition
         self._lease = lease
-        self._store = store
-        self._clock = clock
-        self._metrics = metrics
+        self._store = context.partition_store
+        self._clock = context.core.clock
+        self._metrics = context.core.metrics
         #: Called with each session that may go on.
         self._on_read = on_read
         #: When each was last asked to read, monotonic seconds; None before.

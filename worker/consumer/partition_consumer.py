@@ -1,33 +1,40 @@
-"""Partition consumer: takeover of a partition, and its entries.
+"""Partition consumer: takeover of a partition, its entries, and its timers.
 
 If the process dies before a commit, the next holder decides the entries again, with the same ids. After it, effects
 and timers are in Redis, where the next holder finds them.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
 
+from conferral.runtime.clock import StoreClock
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
+from conferral.statemachine.events import TIMERS, AgeOverdue, DialOverdue, ParkOverdue, RingOverdue
+from conferral.statemachine.policy import Policy
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.lease import Lease, RolledBackError
-from conferral.storage.partition.partition_store import Entry
+from conferral.storage.partition.partition_store import Entry, PartitionStore
 from conferral.storage.partition.session_store import CommitOutOfOrderError
 from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import FirstReads
-from conferral.worker.consumer.partition_timers import PartitionTimers, longest_ms
-from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
-from conferral.worker.consumer.session_cache import SessionCache
-from conferral.worker.consumer.worker_context import WorkerContext
+from conferral.worker.core import PAUSE_S, WorkerContext
 
 log = structlog.get_logger()
 
+#: The longest timer of a dial: a ring time of 600 s, and the gate; and of all kinds without a setting, milliseconds.
+DIAL_MAX_MS = 670_000
+OTHERS_MAX_MS = 60_000
+#: Minimum wait, seconds: due times are whole milliseconds.
+WAIT_MIN_S = 0.002
 #: Entries decided in one batch, count: bounds how long its commit blocks Redis.
 BATCH_MAX = 20
 #: Entries decided one by one after a worker's death, count: the largest batch of any version.
@@ -36,6 +43,60 @@ SUSPECTS_MAX = 200
 CONFIRM_EVERY_S = 1.5
 #: Pause after an error of the timers, which stay due, seconds.
 TIMER_PAUSE_S = 0.5
+
+
+def longest_ms(policy: Policy) -> dict[str, int]:
+    """Return how long each kind of timer can be, milliseconds."""
+    others_ms = max(OTHERS_MAX_MS, policy.convert_timeout_ms, policy.lone_grace_ms)
+    return dict.fromkeys((kind.timer for kind in TIMERS), others_ms) | {
+        RingOverdue.timer: DIAL_MAX_MS,
+        DialOverdue.timer: DIAL_MAX_MS,
+        ParkOverdue.timer: policy.park_timeout_ms,
+        AgeOverdue.timer: policy.age_max_ms,
+    }
+
+
+class PartitionTimers:
+    """One partition's timers."""
+
+    def __init__(self, partition: int, lease: Lease, store: PartitionStore, clock: StoreClock) -> None:
+        self._partition = partition
+        self._lease = lease
+        self._store = store
+        self._clock = clock
+        #: Set when a timer is due before all known ones.
+        self._is_changed = asyncio.Event()
+        #: Unix milliseconds, infinite without one: the next timer, and the earliest one set during a firing.
+        self._next_ms = self._set_while_firing_ms = math.inf
+
+    def ms_until_due(self) -> float:
+        """Return the milliseconds until the next timer; infinite without one."""
+        return self._next_ms - self._clock.now_ms()
+
+    async def wait_until_due(self) -> None:
+        """Wait for the next timer, also for one that is set meanwhile."""
+        while (until_due_ms := self.ms_until_due()) > 0:
+            self._is_changed.clear()
+            await pause(self._is_changed, None if until_due_ms == math.inf else max(WAIT_MIN_S, until_due_ms / 1000))
+
+    async def fire(self, longest: Mapping[str, int] | None = None) -> None:
+        """Move due timers onto the stream; note when the next one is due.
+
+        After a takeover, `longest` says how long each kind can be: one due later counts as due, since someone has set
+        Redis's clock back.
+        """
+        self._set_while_firing_ms = math.inf
+        now_ms = self._clock.now_ms()
+        _, next_due_ms = await self._store.fire_timers(self._partition, self._lease, now_ms, longest or {})
+        # The script's answer misses timers that were committed after it ran.
+        self._next_ms = min(math.inf if next_due_ms is None else next_due_ms, self._set_while_firing_ms)
+
+    def note_set(self, due_ms: int) -> None:
+        """Note a committed timer; `due_ms` is Unix milliseconds."""
+        self._set_while_firing_ms = min(self._set_while_firing_ms, due_ms)
+        if due_ms < self._next_ms:
+            self._next_ms = due_ms
+            self._is_changed.set()
 
 
 class PartitionConsumer:
@@ -58,20 +119,16 @@ class PartitionConsumer:
         #: Whether an unexpected error ended it.
         self.has_failed = False
         core = context.core
-        self.sessions = SessionCache(context.sessions_max)
         self.timers = PartitionTimers(number, lease, context.partition_store, core.store_clock)
         self._context = context
         self._metrics = core.metrics
         self._is_after_death = is_after_death
         self._has_recovered = False
-        self._quarantine = Quarantine(
-            number, context.partition_store, lambda job: context.executor.submit(job), core.metrics
-        )
-        self._dispatcher = Dispatcher(number, lease, context, self.timers, self._quarantine)
-        self._first_reads = FirstReads(
-            number, lease, context.partition_store, core.clock, core.metrics, self._dispatcher.submit_withheld
-        )
-        self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads, self.sessions)
+        self._quarantine = Quarantine(number, context)
+        self._dispatcher = Dispatcher(number, lease, context, self.timers.note_set, self._quarantine)
+        self._first_reads = FirstReads(number, lease, context, self._dispatcher.submit_withheld)
+        self._batches = BatchProcessor(number, lease, context, self._dispatcher, self._first_reads)
+        self.sessions = self._batches.sessions
         #: Monotonic seconds.
         self._confirmed_at_s = core.clock.monotonic_s()
         self._firing: asyncio.Task[None] | None = None
@@ -104,7 +161,7 @@ class PartitionConsumer:
             self._first_reads.stop()
             if self._firing is not None:
                 self._firing.cancel()
-        await self._dispatcher.wait_finished()
+        await self._dispatcher.writes.wait_finished()
 
     def stop(self) -> None:
         """Stop after the current batch; end a read that waits."""

@@ -7,24 +7,18 @@ What a worker survives is forgotten; the third death dead-letters the entry or e
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
-
-import orjson
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.log import log_unreachable
-from conferral.runtime.metrics import Metrics
-from conferral.statemachine.effects import EFFECTS, ReadCalls
-from conferral.statemachine.events import EffectUnknown
+from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.dead_letters import note_dead_letter
-from conferral.worker.executor.job import Job
+from conferral.worker.core import WorkerContext, note_dead_letter
+from conferral.worker.executor.job import Job, unknown
 
 #: Worker deaths after which an entry or effect is dead-lettered, and after which an effect is tried alone.
 DEATHS_MAX = 3
@@ -33,23 +27,16 @@ ALONE_AFTER_DEATHS = 2
 TRIAL_WAIT_S = 1.0
 KILLER_REASON = "workers crashed processing it"
 UNREADABLE_REASON = "outbox entry unreadable"
-_KINDS = frozenset(effect.kind for effect in EFFECTS)
 
 
 class Quarantine:
     """Counts the deaths of workers over one partition's entries and effects."""
 
-    def __init__(
-        self,
-        partition: int,
-        store: PartitionStore,
-        submit: Callable[[Job], asyncio.Future[None] | None],
-        metrics: Metrics,
-    ) -> None:
+    def __init__(self, partition: int, context: WorkerContext) -> None:
         self._partition = partition
-        self._store = store
-        self._submit = submit
-        self._metrics = metrics
+        self._store = context.partition_store
+        self._executor = context.executor
+        self._metrics = context.core.metrics
         #: By entry or effect id, as the last holder left them.
         self._deaths: dict[str, int] = {}
         self._is_after_death = False
@@ -83,18 +70,29 @@ class Quarantine:
         """Take a death back that was counted: the entry waits, undecided."""
         await self._save({entry_id: self._deaths.get(entry_id, 0)})
 
-    async def submit_all(
-        self, jobs: Sequence[Job], bodies: Mapping[str, bytes], open_effects: Callable[[str], Mapping[str, object]]
-    ) -> None:
+    async def decode(self, outbox: Mapping[str, bytes]) -> list[OutboxEntry]:
+        """Return the outbox's entries, oldest first; dead-letter unreadable ones."""
+        entries = []
+        for name, body in outbox.items():
+            try:
+                entry = effect_codec.decode(body)
+            except BadEntryError:
+                await self._dead_letter(name, body, UNREADABLE_REASON)
+                continue
+            if entry is not None:
+                entries.append(entry)
+        return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place))
+
+    async def submit_all(self, jobs: Sequence[Job], bodies: Mapping[str, bytes], open_effects: Container[str]) -> None:
         """Submit the outbox's jobs, oldest first; suspects run one by one.
 
-        `bodies` are the raw outbox entries, by effect id.
+        Args:
+            bodies: The raw outbox entries, by effect id.
+            open_effects: The ids of the effects that are in the outbox at any later time.
         """
         deaths = {job.effect.effect_id: self._deaths_over(job.effect.effect_id) for job in jobs}
-        for job in jobs:
-            effect = job.effect
-            if deaths[effect.effect_id] >= DEATHS_MAX:
-                await self._dead_letter(effect.effect_id, effect.session_id, bodies[effect.effect_id], KILLER_REASON)
+        for effect in [job.effect for job in jobs if deaths[job.effect.effect_id] >= DEATHS_MAX]:
+            await self._dead_letter(effect.effect_id, bodies[effect.effect_id], KILLER_REASON, effect)
         first = {name: ALONE_AFTER_DEATHS for name, count in deaths.items() if 0 < count < ALONE_AFTER_DEATHS}
         await self._save(first)
         # No await from here on, so that no job is submitted twice.
@@ -104,9 +102,9 @@ class Quarantine:
         waiting: list[Job] = []
         for job in jobs:
             if deaths[job.effect.effect_id] >= DEATHS_MAX:
-                self._submit(replace(job, internal_error=KILLER_REASON))
-            elif job.effect.session_id not in suspected:
-                self._submit(job)
+                continue
+            if job.effect.session_id not in suspected:
+                self._executor.submit(job)
             elif isinstance(job.effect, ReadCalls):
                 reads.append(job)
             else:  # the whole session waits, which preserves its order
@@ -114,20 +112,6 @@ class Quarantine:
         if reads or waiting:
             trials = [reads, *([job] for job in waiting)]
             self._trials = asyncio.get_running_loop().create_task(self._try_in_turn(trials, suspects, open_effects))
-
-    async def dead_letter_unreadable(self, unreadable: Mapping[str, bytes]) -> None:
-        """Dead-letter each whole body; report its effect as unknown if possible."""
-        for name, body in unreadable.items():
-            outcome = _unknown_outcome(name, body)
-            try:
-                session_id = outcome.session_id if outcome is not None else ""
-                await self._dead_letter(name, session_id, body, UNREADABLE_REASON)
-                if outcome is None:
-                    await self._store.remove_from_outbox(self._partition, name)
-                else:
-                    await self._store.finish_effect(self._partition, name, outcome)
-            except StoreError as error:  # the next takeover finds the entry again
-                log_unreachable(error, partition=self._partition)
 
     def _deaths_over(self, name: str) -> int:
         """Return how many workers may have died over it: at least the last one."""
@@ -139,16 +123,22 @@ class Quarantine:
         except StoreError as error:  # a full Redis accepts no counts; the work must not wait
             log_unreachable(error, partition=self._partition)
 
-    async def _dead_letter(self, effect_id: str, session_id: str, body: bytes, reason: str) -> None:
+    async def _dead_letter(self, effect_id: str, body: bytes, reason: str, effect: Effect | None = None) -> None:
+        """Dead-letter a body; a readable effect gets the outcome `unknown`."""
+        session_id = effect.session_id if effect is not None else ""
         refusal = await self._store.dead_letter_effect(self._partition, effect_id, session_id, body, reason)
         fields = {"partition": self._partition, "session_id": session_id}
         note_dead_letter(self._metrics, effect_id, reason, refusal, **fields)
+        if effect is not None:
+            await self._store.finish_effect(self._partition, effect_id, unknown(effect))
+        else:
+            await self._store.remove_from_outbox(self._partition, effect_id)
 
     async def _try_in_turn(
         self,
         trials: Sequence[Sequence[Job]],
         suspects: AbstractSet[str],
-        open_effects: Callable[[str], Mapping[str, object]],
+        open_effects: Container[str],
     ) -> None:
         with contain(
             ItemKind.TASK, self._metrics, passing=(LeaseLostError,), task="suspects", partition=self._partition
@@ -157,40 +147,11 @@ class Quarantine:
                 tried = {job.effect.effect_id: job for job in jobs}
                 await self._save(dict.fromkeys(tried.keys() & suspects, DEATHS_MAX))
                 # The commit that dropped an effect may precede the mark.
-                dropped = [name for name, job in tried.items() if name not in open_effects(job.effect.session_id)]
+                dropped = [name for name in tried if name not in open_effects]
                 await self._save(dict.fromkeys(dropped, 0))
-                running = {name: self._submit(job) for name, job in tried.items() if name not in dropped}
+                running = {name: self._executor.submit(job) for name, job in tried.items() if name not in dropped}
                 if tasks := [task for task in running.values() if task is not None]:
                     await asyncio.wait(tasks, timeout=TRIAL_WAIT_S)
                 # A longer trial only waits for Twilio, so a later death has another cause.
                 over = {name: task is not None and task.done() for name, task in running.items() if name in suspects}
                 await self._save({name: 0 if is_over else ALONE_AFTER_DEATHS for name, is_over in over.items()})
-
-
-def decode_outbox(outbox: Mapping[str, bytes]) -> tuple[list[OutboxEntry], dict[str, bytes]]:
-    """Return the readable entries, oldest first, and unreadable bodies by id."""
-    entries: list[OutboxEntry] = []
-    unreadable: dict[str, bytes] = {}
-    for name, body in outbox.items():
-        try:
-            entry = effect_codec.decode(body)
-        except BadEntryError:
-            unreadable[name] = body
-            continue
-        if entry is not None:
-            entries.append(entry)
-    return sorted(entries, key=lambda entry: (entry.committed_at_ms, entry.place)), unreadable
-
-
-def _unknown_outcome(effect_id: str, body: bytes) -> EffectUnknown | None:
-    """Return the outcome; None if the session or the effect's kind is unclear."""
-    try:
-        record = orjson.loads(body)
-        session_id, kind, party = record["session_id"], record["kind"], record.get("party", "")
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    are_texts = all(isinstance(value, str) for value in (session_id, kind, party))
-    if not (are_texts and session_id and kind in _KINDS):
-        return None
-    token = f"{effect_id}:outcome"
-    return EffectUnknown(session_id=session_id, token=token, effect_id=effect_id, kind=kind, party=party)

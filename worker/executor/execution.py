@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import TypeVar
 
 import structlog
 
@@ -35,11 +36,22 @@ from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_api import HangUpResult, TwilioApi
-from conferral.worker.executor import retry
-from conferral.worker.executor.job import AT_MOST_ONCE, Job, JobOutcome, failed, log_fields, succeeded, unknown
+from conferral.worker.core import no_checkpoint
+from conferral.worker.executor import job
+from conferral.worker.executor.job import (
+    AT_MOST_ONCE,
+    ENDING,
+    RETRIES,
+    Job,
+    JobOutcome,
+    RetryPolicy,
+    failed,
+    log_fields,
+    succeeded,
+    unknown,
+)
 from conferral.worker.executor.outbox import OutboxWriter
 from conferral.worker.executor.request_limiter import RequestLimiter
-from conferral.worker.executor.retry import ENDING, RETRIES, RetryPolicy
 from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
 
 log = structlog.get_logger()
@@ -56,12 +68,7 @@ VERIFY_INTERVAL_S = 0.5
 FAILED_ATTEMPT_KINDS_MAX = 6
 
 
-#: What Twilio's answer to an effect shows.
-Answer = CallsRead | HangUpResult | PlacedCall | StartedRecording | bool | None
-
-
-async def no_checkpoint(_point: str, _detail: object) -> None:
-    """Do nothing."""
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,7 +140,7 @@ class Execution:
         #: The session ended, or no one waits for the dial: no further request is sent.
         self.is_cancelled = is_cancelled
         #: Unexpected error that ends the execution; empty without one.
-        self.internal_error = job.internal_error
+        self.internal_error = ""
         #: How long a dial waited for its permit, milliseconds.
         self.dial_wait_ms = 0
         self.context = context
@@ -148,8 +155,6 @@ class Execution:
         self._failed_attempts: dict[str, int] = {}
         #: Whether a request may have taken effect.
         self._may_have_happened = False
-        #: Whether a sent request's answer is unknown.
-        self._has_been_sent = False
         #: The latest time at which the unverified request could have left, monotonic seconds.
         self._unknown_since_s: float
         #: Twilio's time of the first request, if the outbox has it, or may have it by now; Unix milliseconds.
@@ -177,8 +182,6 @@ class Execution:
 
     async def run(self) -> JobOutcome:
         """Return the outcome, or raise LeaseLostError or JobObsoleteError."""
-        if self.internal_error:
-            return self.fail_internally(self.internal_error)
         job, context = self.job, self.context
         self._deadline_s = context.clock.monotonic_s() + self._policy.deadline_s
         self.state = ExecutionState.UNSENT
@@ -235,23 +238,25 @@ class Execution:
             self.attempts += 1
             _count_request(context, self.job, self.attempts)
             self.state = ExecutionState.SENDING
-            error: ProviderError | None = None
-            found: Answer = None
             try:
-                async with asyncio.timeout(self._request_timeout_s()):
-                    with send_guard(self._may_send_now):
-                        found = await context.twilio.perform(effect)
-            except TimeoutError:
-                error = OutcomeUnknownError()
-            except ProviderError as raised:
-                error = raised
-        await context.checkpoint("after_request", effect)
-        if error is not None:
-            self.state, self._has_been_sent = ExecutionState.UNSENT, False
-            raise error
+                found = await self._request(context.twilio.perform(effect))
+            except ProviderError:
+                self.state = ExecutionState.UNSENT
+                raise
+            finally:
+                await context.checkpoint("after_request", effect)
         if isinstance(found, PlacedCall):
             return await self._succeeded_with_call(found.call_sid, found.queue_ms)
         return _outcome_of(self.job.effect, found)
+
+    async def _request(self, request: Awaitable[_T]) -> _T:
+        """Wait for Twilio's answer; the request leaves only for our partition."""
+        try:
+            async with asyncio.timeout(self._request_timeout_s()):
+                with send_guard(lambda: self.context.is_ours(self.job.partition)):
+                    return await request
+        except TimeoutError:
+            raise OutcomeUnknownError from None
 
     async def _check_before_send(self, effect: Effect) -> JobOutcome | None:
         """Ask whether the effect is still wanted; return an outcome if it isn't."""
@@ -292,11 +297,6 @@ class Execution:
         await self._require_lease()
         return None
 
-    def _may_send_now(self) -> bool:
-        """Whether the request may leave; called right before sending."""
-        self._has_been_sent |= (may_send := self.context.is_ours(self.job.partition))
-        return may_send
-
     async def _require_lease(self) -> None:
         asked_at_s = self.context.clock.monotonic_s()
         if not await self.context.may_send(self.job.partition):
@@ -332,18 +332,10 @@ class Execution:
             elapsed_s = context.clock.monotonic_s() - self._unknown_since_s
             search_from_ms = self._sent_at_ms or 0
             if search_from_ms == 0 and isinstance(effect, Dial):  # its mark may be lost since a rollback
-                search_from_ms = await context.in_twilio_time(self.job.first_sent_at_ms)
-            try:
-                async with asyncio.timeout(self._request_timeout_s()):
-                    with send_guard(lambda: context.is_ours(self.job.partition)):
-                        found = await verify(
-                            effect,
-                            context.twilio,
-                            elapsed_s=elapsed_s,
-                            search_from_ms=search_from_ms,
-                        )
-            except TimeoutError:
-                raise OutcomeUnknownError from None
+                search_from_ms = await context.in_twilio_time(self.job.sent_since_ms or self.job.committed_at_ms)
+            found = await self._request(
+                verify(effect, context.twilio, elapsed_s=elapsed_s, search_from_ms=search_from_ms)
+            )
         match found.verdict:
             case Verdict.HAPPENED if found.recording_sid:
                 return succeeded(self.job.effect, recording_sid=found.recording_sid)
@@ -368,7 +360,7 @@ class Execution:
         """Return an outcome, or None once it is time for the next attempt."""
         context = self.context
         self._consecutive_failures += 1
-        wait_s = retry.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
+        wait_s = job.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
         if not is_verifying:
             self._last_error = error
             if wait_s is not None:
@@ -398,10 +390,10 @@ class Execution:
 
     def fail_internally(self, reason: str) -> JobOutcome:
         """Return the outcome after an unexpected error: unknown or failed."""
-        self.state = ExecutionState.FINISHED
+        was_sending, self.state = self.state is ExecutionState.SENDING, ExecutionState.FINISHED
         self.internal_error = reason
         effect, is_marked = self.job.effect, self.must_not_be_sent
-        is_unknown = self._has_been_sent or self._may_have_happened or is_marked or self.job.mark_may_be_lost
+        is_unknown = was_sending or self._may_have_happened or is_marked or self.job.mark_may_be_lost
         outcome = unknown(effect) if is_unknown else replace(failed(effect, self._last_error), reason=reason)
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
@@ -419,10 +411,10 @@ class Execution:
             if isinstance(effect, FindCall) and not is_ours:
                 call_sid = ""  # another session dialed the same address
         # The wait for a permit counts as queue time, like Twilio's own queue.
-        return succeeded(self.job.effect, call_sid, queue_ms + self.dial_wait_ms)
+        return succeeded(effect, call_sid, queue_ms + self.dial_wait_ms)
 
 
-def _outcome_of(effect: Effect, found: Answer) -> JobOutcome:
+def _outcome_of(effect: Effect, found: object) -> JobOutcome:
     match found:
         case StartedRecording():
             return succeeded(effect, recording_sid=found.recording_sid)

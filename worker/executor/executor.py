@@ -10,18 +10,19 @@ import structlog
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError
-from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Dial, FindCall, ReadCalls
 from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
-from conferral.worker.executor.dial_pace import DialPace, RequestPermit
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
+from conferral.worker.executor.request_limiter import DialPace, RequestPermit
 
 log = structlog.get_logger()
 
 #: Interval at which jobs that came back for a retry are left to the next holder, seconds.
 DRAIN_POLL_S = 0.05
+#: A job that raises these is the next holder's, or no one's.
+_LEFT = (LeaseLostError, JobObsoleteError)
 
 
 def is_dial_wanted(session: Session, dial_id: str) -> bool:
@@ -68,9 +69,9 @@ class Executor:
             return None
         if isinstance(effect, ReadCalls):  # replaces an unsent one: the next one shows as much, and more
             self._cancel(effect.session_id, lambda one: isinstance(one.job.effect, ReadCalls) and one.is_unsent)
-        if effect.is_ending or isinstance(effect, ReadCalls | FindCall):
-            return self._start(Execution(job, self.context), nullcontext())
-        return self._start(Execution(job, self.context), self._turns.setdefault(effect.session_id, asyncio.Lock()))
+        has_no_turn = effect.is_ending or isinstance(effect, ReadCalls | FindCall)
+        turn = None if has_no_turn else self._turns.setdefault(effect.session_id, asyncio.Lock())
+        return self._start(Execution(job, self.context), turn or nullcontext())
 
     def cancel_session(self, session_id: str) -> None:
         """Drop an ending session's unsent jobs, except hang-ups; repeat none.
@@ -102,34 +103,26 @@ class Executor:
 
     async def drain_partition(self, partition: int, timeout_s: float) -> None:
         """Finish a partition's running jobs; leave the rest. It gets no new jobs."""
-
-        def is_running(execution: Execution) -> bool:
-            return execution.job.partition == partition
-
-        # Again and again: a job may come back for a retry.
-        await self._finish(is_running, timeout_s, lambda: self.leave_partition(partition))
+        await self._finish(timeout_s, partition)
 
     async def drain(self, timeout_s: float) -> None:
         """Finish running jobs within `timeout_s`; leave the rest to others."""
         self._stopped = True
         for session_id in [*self._tasks]:
             self._cancel(session_id, lambda one: one.state is ExecutionState.PACED)
-        await self._finish(lambda _execution: True, timeout_s, lambda: None)
+        await self._finish(timeout_s)
         self.limiter.close()
 
-    async def _finish(
-        self, is_included: Callable[[Execution], bool], timeout_s: float, leave: Callable[[], None]
-    ) -> None:
-        """Wait for jobs until the timeout, then cancel them; `leave` drops some."""
-
-        def tasks() -> list[asyncio.Task[None]]:
-            return [task for running in self._tasks.values() for one, task in running.items() if is_included(one)]
-
+    async def _finish(self, timeout_s: float, partition: int | None = None) -> None:
+        """Wait for jobs until the timeout, then cancel them."""
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s
         while True:
-            leave()
-            running, remaining_s = tasks(), deadline_s - loop.time()
+            if partition is not None:
+                self.leave_partition(partition)  # again and again: a job may come back for a retry
+            of_all = [pair for tasks in self._tasks.values() for pair in tasks.items()]
+            running = [task for one, task in of_all if partition in (None, one.job.partition)]
+            remaining_s = deadline_s - loop.time()
             if not running or remaining_s <= 0:
                 break
             await asyncio.wait(running, timeout=min(remaining_s, DRAIN_POLL_S), return_when=asyncio.FIRST_COMPLETED)
@@ -167,13 +160,25 @@ class Executor:
     async def _execute(
         self, execution: Execution, pace: DialPace | None, turn: AbstractAsyncContextManager[object]
     ) -> None:
-        with suppress(LeaseLostError, JobObsoleteError):
-            if pace is not None:
-                await _wait_for_permit(execution, pace)
-            async with turn:
-                follow_up = await _run_to_outcome(execution)
-            if follow_up is not None:  # hangs up a call placed for an ended session
-                self._start(Execution(follow_up, self.context), nullcontext())
+        """Run a job, and record its outcome; that of an unexpected error, too."""
+        with suppress(*_LEFT):
+            with _boundary(execution) as boundary:
+                if pace is not None:
+                    await _wait_for_permit(execution, pace)
+                async with turn:
+                    await self._record(execution, await execution.run())
+            if boundary.unexpected is not None:
+                with _boundary(execution):  # failing that, the effect stays in the outbox
+                    await self._record(execution, execution.fail_internally(boundary.unexpected.reason))
+
+    async def _record(self, execution: Execution, outcome: JobOutcome) -> None:
+        """Write an outcome; hang up a call that was placed for an ended session."""
+        job, context = execution.job, execution.context
+        stray = await context.outbox.finish(job.effect, outcome)
+        log_outcome(execution, outcome)
+        if stray is not None:
+            follow_up = Job(effect=stray, partition=job.partition, committed_at_ms=context.now_ms())
+            self._start(Execution(follow_up, self.context), nullcontext())
 
 
 def _is_unwanted_dial(session: Session, execution: Execution) -> bool:
@@ -185,52 +190,25 @@ def _is_unwanted_dial(session: Session, execution: Execution) -> bool:
 
 
 async def _wait_for_permit(execution: Execution, pace: DialPace) -> None:
-    """Wait outside the session's queue; an unexpected error ends the job."""
-    job, context = execution.job, execution.context
-    execution.state, since_s = ExecutionState.PACED, context.clock.monotonic_s()
-    with _job_boundary(job, context.metrics) as boundary:
-        await pace.wait(urgent=isinstance(job.effect, Dial) and job.effect.is_urgent)
+    """Wait outside the session's queue."""
+    effect, clock = execution.job.effect, execution.context.clock
+    execution.state, since_s = ExecutionState.PACED, clock.monotonic_s()
+    await pace.wait(urgent=isinstance(effect, Dial) and effect.is_urgent)
     execution.state = ExecutionState.QUEUED
-    execution.dial_wait_ms = round((context.clock.monotonic_s() - since_s) * 1000)
-    if boundary.unexpected is not None:
-        execution.internal_error = boundary.unexpected.reason
+    execution.dial_wait_ms = round((clock.monotonic_s() - since_s) * 1000)
 
 
-async def _run_to_outcome(execution: Execution) -> Job | None:
-    """Run a job, record its outcome, and return a stray call's hang-up."""
-    job, context = execution.job, execution.context
-    passing = (LeaseLostError, JobObsoleteError)
-    with _job_boundary(job, context.metrics, *passing) as boundary:
-        outcome = await execution.run()
-    if boundary.unexpected is not None:
-        outcome = execution.fail_internally(boundary.unexpected.reason)
-    log_outcome(execution, outcome)
-    with _job_boundary(job, context.metrics, *passing) as boundary:
-        follow_up = await context.outbox.finish(job.effect, outcome)
-        if follow_up is None:
-            return None
-        return Job(effect=follow_up, partition=job.partition, committed_at_ms=context.now_ms())
-    # If the real outcome can't be written, record a minimal one. Failing that, leave the effect in the outbox.
-    assert boundary.unexpected is not None
-    reason = boundary.unexpected.reason
-    with _job_boundary(job, context.metrics, *passing):
-        await context.outbox.finish(job.effect, execution.fail_internally(reason))
-    return None
-
-
-def _job_boundary(job: Job, metrics: Metrics, *passing: type[BaseException]) -> contain:
-    """Contain unexpected errors of one job; `passing` errors leave it."""
-    return contain(ItemKind.EFFECT, metrics, passing=passing, **log_fields(job.effect), partition=job.partition)
+def _boundary(execution: Execution) -> contain:
+    """Contain unexpected errors of one job."""
+    job = execution.job
+    fields = log_fields(job.effect) | {"partition": job.partition}
+    return contain(ItemKind.EFFECT, execution.context.metrics, passing=_LEFT, **fields)
 
 
 def log_outcome(execution: Execution, outcome: JobOutcome) -> None:
     """Count and log an outcome once."""
-    effect = execution.job.effect
-    result = "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
-    status = code = 0
-    if isinstance(outcome, EffectFailed):
-        result, status, code = "failed", outcome.http_status, outcome.code
-    done = result == "succeeded" or (isinstance(outcome, EffectFailed) and outcome.gone)
+    effect, failure = execution.job.effect, outcome if isinstance(outcome, EffectFailed) else None
+    result = "failed" if failure else "unknown" if isinstance(outcome, EffectUnknown) else "succeeded"
     execution.context.metrics.effects.labels(effect.kind, result).inc()
     fields = {
         **log_fields(effect),
@@ -239,12 +217,12 @@ def log_outcome(execution: Execution, outcome: JobOutcome) -> None:
         # From the commit, as a waiting caller experiences it.
         "duration_ms": max(0, execution.context.now_ms() - execution.job.committed_at_ms),
         "outcome": result,
-        "status": status,
-        "code": code,
+        "status": failure.http_status if failure else 0,
+        "code": failure.code if failure else 0,
     }
     if execution.internal_error:
         fields["reason"] = execution.internal_error
-    if done:
+    if result == "succeeded" or (failure and failure.gone):
         log.info("effect_performed", **fields)
     else:
         log.error("effect_abandoned", **fields)

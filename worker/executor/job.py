@@ -1,12 +1,81 @@
-"""Jobs and their outcomes."""
+"""Jobs, their outcomes, and how each kind is retried. Pure."""
 
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conferral.runtime.errors import ConferralError, ProviderError, ProviderGoneError
+from conferral.runtime.errors import ConferralError, ProviderError, ProviderGoneError, ProviderRefusedError
+from conferral.statemachine import effects
 from conferral.statemachine.effects import CreateCall, Effect, PlayAnnouncement
 from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
-from conferral.worker.executor.retry import RETRY_AFTER_MAX_S
+
+#: A longer Retry-After is capped: a wrong header must not keep a caller in a billed conference.
+RETRY_AFTER_MAX_S = 60.0
+#: Twilio also returns them for a while after credentials change.
+DENIED_STATUSES = frozenset({401, 403})
+_DOUBLINGS_MAX = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How one kind of effect is retried. Times in seconds."""
+
+    #: From its turn to giving up; for a read, without the wait for a slot.
+    deadline_s: float
+    #: Timeout of one request, after which its outcome is unknown; two and a verification may have to fit the deadline.
+    request_timeout_s: float
+    #: Minimum timeout, even of the last request: a shorter one would make its outcome unknown for no reason.
+    last_request_s: float = 1.0
+    #: Upper bound of the backoff: someone waits for most effects.
+    wait_max_s: float = 2.0
+    #: Upper bound of the first backoff: most refusals under load end soon.
+    first_wait_s: float = 0.25
+    #: Refusals of the credentials, and those without a Twilio code, which a proxy answered.
+    retries_passing_refusals: bool = False
+
+
+#: By kind of effect; `ENDING` for those that end a call or a conference.
+RETRIES: Mapping[type[effects.Effect], RetryPolicy] = {
+    # The caller hears silence; after `CONFERRAL_CONVERT_TIMEOUT` (5 s), a redirect is useless.
+    effects.RedirectCall: RetryPolicy(deadline_s=8, request_timeout_s=4),
+    # The caller hears ringback or music; two requests and a verification fit in.
+    effects.CreateParticipant: RetryPolicy(deadline_s=10, request_timeout_s=5),
+    # Never repeated once it may have been sent, so a request gets as long as Twilio may take.
+    effects.CreateCall: RetryPolicy(deadline_s=10, request_timeout_s=10, last_request_s=10),
+    # A transfer waits 3 s for a hold (`Policy.hold_timeout_ms`). Safe to repeat, so two short requests.
+    effects.UpdateParticipant: RetryPolicy(deadline_s=4, request_timeout_s=2),
+    # At most once, like a dial, but other effects of its session wait behind it.
+    effects.PlayAnnouncement: RetryPolicy(deadline_s=5, request_timeout_s=5, last_request_s=5),
+    # No one waits in silence; two requests and a verification fit in.
+    effects.StartRecording: RetryPolicy(deadline_s=10, request_timeout_s=5),
+    # A consult starts once its recording is paused. Safe to repeat, so two short requests.
+    effects.ChangeRecording: RetryPolicy(deadline_s=4, request_timeout_s=2),
+    effects.ReadCalls: RetryPolicy(deadline_s=10, request_timeout_s=5),
+    effects.FindCall: RetryPolicy(deadline_s=10, request_timeout_s=5),
+}
+#: A call costs money until it is hung up, and Twilio may be away for minutes.
+ENDING = RetryPolicy(deadline_s=3600, request_timeout_s=10, wait_max_s=30, retries_passing_refusals=True)
+
+
+def backoff_s(attempt: int, error: ProviderError, policy: RetryPolicy, rng: random.Random) -> float | None:
+    """Return the backoff before the next attempt, seconds; None: don't retry.
+
+    The wait is uniform from zero to a growing bound ("full jitter"), or a Retry-After plus jitter, so that effects that
+    failed together don't retry together. `attempt` counts failures from 1. The caller decides whether an unknown
+    outcome may be repeated.
+
+    Source: AWS Architecture Blog, "Exponential Backoff And Jitter"; Twilio docs, Errors, 20429.
+    """
+    may_pass = error.http_status in DENIED_STATUSES or (error.http_status > 0 and not error.code)
+    if isinstance(error, ProviderRefusedError) and not (may_pass and policy.retries_passing_refusals):
+        return None
+    if error.retry_after_s > 0:
+        return min(error.retry_after_s, RETRY_AFTER_MAX_S) + rng.uniform(0, policy.first_wait_s)
+    # Bounded, because an hour of attempts would overflow the power.
+    bound_s = policy.first_wait_s * 2.0 ** min(attempt - 1, _DOUBLINGS_MAX)
+    return rng.uniform(0, min(bound_s, policy.wait_max_s))
+
 
 #: Never repeated after a request: a phone would ring, or a caller hear a message, again. All others may be repeated.
 AT_MOST_ONCE = (CreateCall, PlayAnnouncement)
@@ -36,13 +105,6 @@ class Job:
     sent_at_ms: int | None = None
     #: Redis rolled back, so the mark may have been lost.
     mark_may_be_lost: bool = False
-    #: Unexpected error because of which the job is only reported; or empty.
-    internal_error: str = ""
-
-    @property
-    def first_sent_at_ms(self) -> int:
-        """When it could first have been sent, for searches of Twilio's calls."""
-        return self.committed_at_ms if self.sent_since_ms is None else min(self.committed_at_ms, self.sent_since_ms)
 
 
 def log_fields(effect: Effect) -> dict[str, Any]:
@@ -50,24 +112,9 @@ def log_fields(effect: Effect) -> dict[str, Any]:
     return {"effect": effect.kind, "effect_id": effect.effect_id, "session_id": effect.session_id}
 
 
-def succeeded(
-    effect: Effect,
-    call_sid: str = "",
-    queue_ms: int = 0,
-    recording_sid: str = "",
-    *,
-    is_confirmed: bool = False,
-    was_over: bool = False,
-) -> EffectSucceeded:
+def succeeded(effect: Effect, call_sid: str = "", queue_ms: int = 0, **found: Any) -> EffectSucceeded:
     """Return a success, with what it made or what the response showed."""
-    return EffectSucceeded(
-        **_effect_fields(effect),
-        call_sid=call_sid,
-        queue_ms=queue_ms,
-        recording_sid=recording_sid,
-        is_confirmed=is_confirmed,
-        was_over=was_over,
-    )
+    return EffectSucceeded(**_effect_fields(effect), call_sid=call_sid, queue_ms=queue_ms, **found)
 
 
 def failed(effect: Effect, error: ProviderError | None) -> EffectFailed:

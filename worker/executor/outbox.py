@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -13,26 +13,16 @@ from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, H
 from conferral.statemachine.events import EffectSucceeded
 from conferral.storage.keys import Keys
 from conferral.storage.partition.dial_claims import DialClaims, DialStatus, MarkResult
-from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.worker.consumer.post_commit import PAUSE_S
+from conferral.worker.core import PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome
+
+if TYPE_CHECKING:
+    from conferral.worker.consumer.partition_consumer import PartitionConsumer
 
 log = structlog.get_logger()
 
 _T = TypeVar("_T")
-
-
-class HeldLease(Protocol):
-    """What the writer needs of a held partition."""
-
-    lease: Lease
-    is_lost: bool
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the lease is held and the worker is not stopping."""
-        ...
 
 
 @dataclass(eq=False)
@@ -45,7 +35,7 @@ class OutboxWriter:
     _store: PartitionStore
     _dial_claims: DialClaims
     _keys: Keys
-    _held: Mapping[int, HeldLease]
+    _consumers: "Mapping[int, PartitionConsumer]"
     _now_ms: Callable[[], int]
 
     async def finish(self, effect: Effect, outcome: JobOutcome) -> HangUpCall | None:
@@ -53,25 +43,22 @@ class OutboxWriter:
 
         No other process knows that call. A session that Redis lost has not ended: the call's callbacks recover it.
         """
-        partition = self._keys.partition_of(effect.session_id)
-        is_recorded = await self._with_retries(
-            effect.session_id, lambda: self._store.finish_effect(partition, effect.effect_id, outcome)
-        )
+        session_id, claims = effect.session_id, self._dial_claims
+        partition = self._keys.partition_of(session_id)
+        is_recorded = await self._retry(session_id, self._store.finish_effect, partition, effect.effect_id, outcome)
         call_sid = outcome.call_sid if isinstance(outcome, EffectSucceeded) else ""
         if is_recorded or not call_sid or not isinstance(effect, Dial | FindCall):
             return None
         # An earlier attempt may have recorded it, and its answer was lost.
-        if not await self._with_retries(effect.session_id, lambda: self._dial_claims.has_ended(effect.session_id)):
+        if not await self._retry(session_id, claims.has_ended, session_id):
             return None
         stray = HangUpCall(
-            effect_id=effect_id(effect.session_id, effect.effect_id, 0, HangUpCall.kind, call_sid),
-            session_id=effect.session_id,
+            effect_id=effect_id(session_id, effect.effect_id, 0, HangUpCall.kind, call_sid),
+            session_id=session_id,
             party=effect.party,
             call_sid=call_sid,
         )
-        await self._with_retries(
-            effect.session_id, lambda: self._dial_claims.append_effect(partition, stray, self._now_ms())
-        )
+        await self._retry(session_id, claims.append_effect, partition, stray, self._now_ms())
         return stray
 
     async def mark_sent(self, effect: Effect, sent_at_ms: int) -> bool:
@@ -80,76 +67,72 @@ class OutboxWriter:
         `sent_at_ms` is Twilio's time, Unix milliseconds. Raises JobObsoleteError if it must not be sent.
         """
         partition = self._keys.partition_of(effect.session_id)
-        is_unknown = False
+        attempts = 0
 
         async def mark() -> MarkResult:
-            nonlocal is_unknown
-            held = self._held.get(partition)
+            nonlocal attempts
+            attempts += 1
+            held = self._consumers.get(partition)
             if held is None or held.is_lost:
                 raise LeaseLostError("the partition is not ours any more")
-            try:
-                return await self._dial_claims.mark_sent(partition, held.lease, effect.effect_id, sent_at_ms)
-            except StoreUnreachableError:
-                is_unknown = True
-                raise
+            return await self._dial_claims.mark_sent(partition, held.lease, effect.effect_id, sent_at_ms)
 
-        result = await self._with_retries(effect.session_id, mark)
+        result = await self._retry(effect.session_id, mark)
         if result is MarkResult.REFUSED:
             raise JobObsoleteError
         # Only the holder marks, so a mark found after a lost answer is our own.
-        return result is MarkResult.MARKED or is_unknown
+        return result is MarkResult.MARKED or attempts > 1
 
     async def claim_call(self, session_id: str, call_sid: str) -> bool:
         """Index the call if it has no session; return False if it has another."""
 
-        async def claim() -> bool:
-            try:
-                return await self._dial_claims.claim_call(session_id, call_sid)
-            except StoreUnreachableError:
-                raise
-            except StoreError as error:
-                # A foreign type at the key. A retry can't help, and the outcome must not wait.
-                log.error("call_index_conflict", session_id=session_id, call_sid=call_sid, reason=str(error))
-                return True
+        def on_refusal(error: StoreError) -> bool:
+            # A foreign type at the key. A retry can't help, and the outcome must not wait.
+            log.error("call_index_conflict", session_id=session_id, call_sid=call_sid, reason=str(error))
+            return True
 
-        return await self._with_retries(session_id, claim)
+        return await self._retry(session_id, self._dial_claims.claim_call, session_id, call_sid, on_refusal=on_refusal)
 
     async def dial_status(self, effect: Dial) -> DialStatus:
         """Return the call that the session knows, and whether the dial is wanted."""
-        return await self._with_retries(
-            effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
-        )
+        return await self._retry(effect.session_id, self._dial_claims.dial_status, effect.session_id, effect.effect_id)
 
     async def has_come_back(self, effect: CallEffect) -> bool:
         """Whether the call has opened a later session than the effect's."""
-        return await self._with_retries(
-            effect.session_id, lambda: self._dial_claims.has_come_back(effect.session_id, effect.call_sid)
-        )
+        return await self._retry(effect.session_id, self._dial_claims.has_come_back, effect.session_id, effect.call_sid)
 
     async def session_awaits(self, effect: Effect) -> bool:
-        """Whether the session waits for this redirect or update."""
+        """Whether the session waits for this redirect or update; not if damaged."""
+        return await self._retry(effect.session_id, self._store.session_awaits, effect, on_refusal=lambda _error: False)
 
-        async def read() -> bool:
-            try:
-                return await self._store.session_awaits(effect)
-            except StoreUnreachableError:
-                raise
-            except StoreError:  # damage: no session waits
-                return False
+    async def _retry(
+        self,
+        session_id: str,
+        action: Callable[..., Awaitable[_T]],
+        *arguments: Any,
+        on_refusal: Callable[[StoreError], _T] | None = None,
+    ) -> _T:
+        """Repeat an action after Redis's errors while the partition is held.
 
-        return await self._with_retries(effect.session_id, read)
-
-    async def _with_retries(self, session_id: str, action: Callable[[], Awaitable[_T]]) -> _T:
-        """Repeat an action after Redis's errors while the partition is held."""
+        With `on_refusal`, only while Redis is unreachable; it returns the result after any other error.
+        """
         partition = self._keys.partition_of(session_id)
 
         def on_error(error: StoreError) -> None:
             if isinstance(error, LeaseLostError):
                 raise error
-            held = self._held.get(partition)
+            held = self._consumers.get(partition)
             if held is None or not held.is_active:
                 # The next holder verifies the effect in the outbox.
                 raise LeaseLostError("the partition is not ours any more") from error
             log_unreachable(error, partition=partition)
 
-        return await retry_unreachable(action, PAUSE_S, errors=StoreError, on_error=on_error)
+        async def attempt() -> _T:
+            try:
+                return await action(*arguments)
+            except StoreError as error:
+                if on_refusal is None or isinstance(error, StoreUnreachableError):
+                    raise
+                return on_refusal(error)
+
+        return await retry_unreachable(attempt, PAUSE_S, errors=StoreError, on_error=on_error)

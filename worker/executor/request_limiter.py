@@ -1,25 +1,31 @@
-"""Request limiter: how many requests a worker may have in flight.
+"""Limits of requests: how many a worker may have in flight; pace of dials.
 
 All workers share one budget: it is divided by the number of live workers. A 429 takes 30 % of a worker's part; each
 round of successes adds one (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio
 is unreachable or refuses the credentials: ordinary requests pause, then one probes. Endings (hang-ups) go first, have
-a slot of their own, and keep retrying.
+a slot of their own, and keep retrying. If there is a pace of dials (CPS), all workers share its permits.
 """
 
 import asyncio
 import math
 import random
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from bisect import insort
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from heapq import heappop, heappush
+from itertools import count
 
 import structlog
 
 from conferral.runtime.clock import Clock
+from conferral.runtime.errors import StoreError
+from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
+from conferral.worker.core import PAUSE_S
 
 log = structlog.get_logger()
 
@@ -36,6 +42,8 @@ WINDOW_MIN = 2
 KEPT_AFTER_429 = 0.7
 #: Wrong credentials. Source: Twilio docs, Errors, 20003.
 PERMISSION_DENIED_CODE = 20003
+#: Requests a permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
+RequestPermit = Callable[[bool], Awaitable[float]]
 
 
 class BreakerReason(StrEnum):
@@ -78,9 +86,9 @@ class RequestLimiter:
         #: Slots in use, and those of them that ordinary requests have, count.
         self.in_use = 0
         self._ordinary_in_use = 0
-        #: First come, first served.
-        self._waiting_endings: deque[asyncio.Future[None]] = deque()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        #: Whether it is ordinary, its number, and its slot, endings first; a heap.
+        self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
+        self._numbers = count()
         #: What 429s have left for ordinary requests, count.
         self._window = math.inf
         self._reduced_at_s = float("-inf")
@@ -113,7 +121,7 @@ class RequestLimiter:
         Yield False without one: `deadline_s` (monotonic) has passed.
         """
         granted = asyncio.get_running_loop().create_future()
-        (self._waiting_endings if ending else self._waiting).append(granted)
+        heappush(self._waiting, (not ending, next(self._numbers), granted))
         self._grant()
         try:
             if not granted.done():
@@ -136,11 +144,15 @@ class RequestLimiter:
 
     def _grant(self) -> None:
         """Grant free slots to waiters, endings first."""
-        while self.in_use < self.slots and _grant_first(self._waiting_endings):
-            self.in_use += 1
-        while self.in_use < self.slots and self._ordinary_in_use < self.ordinary_slots and _grant_first(self._waiting):
-            self.in_use += 1
-            self._ordinary_in_use += 1
+        while self._waiting and self.in_use < self.slots:
+            is_ordinary, _, granted = self._waiting[0]
+            if not granted.done():
+                if is_ordinary and self._ordinary_in_use >= self.ordinary_slots:
+                    break
+                granted.set_result(None)
+                self.in_use += 1
+                self._ordinary_in_use += is_ordinary
+            heappop(self._waiting)
         # With no slot in use, no release would wake the waiters.
         if self._waiting and (pause_s := self.pause_s) > 0:
             self.close()
@@ -207,11 +219,46 @@ class RequestLimiter:
         self._paused_until_s = self._clock.monotonic_s() + pause_s
 
 
-def _grant_first(waiting: deque[asyncio.Future[None]]) -> bool:
-    """Grant a slot to the first that still waits; False if none does."""
-    while waiting:
-        granted = waiting.popleft()
-        if not granted.done():
-            granted.set_result(None)
-            return True
-    return False
+@dataclass(order=True)
+class _Waiter:
+    """One dial; the first in order asks Redis, the others wait."""
+
+    is_patient: bool
+    number: int
+    is_first: asyncio.Event = field(default_factory=asyncio.Event, compare=False)
+
+
+class DialPace:
+    """Dials wait here for their permits, those for which a caller waits first."""
+
+    def __init__(self, request_permit: RequestPermit, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._request_permit = request_permit
+        self._sleep = sleep
+        self._waiting: list[_Waiter] = []
+        self._numbers = count()
+
+    async def wait(self, *, urgent: bool) -> None:
+        """Wait for a permit."""
+        own = _Waiter(not urgent, next(self._numbers))
+        insort(self._waiting, own)
+        self._waiting[0].is_first.set()
+        try:
+            while True:
+                await own.is_first.wait()
+                if not (wait_s := await self._try_permit(urgent)):
+                    return
+                await self._sleep(wait_s)
+                if self._waiting[0] is not own:  # an urgent one has come
+                    own.is_first.clear()
+        finally:
+            self._waiting.remove(own)
+            if self._waiting:
+                self._waiting[0].is_first.set()
+
+    async def _try_permit(self, urgent: bool) -> float:
+        """Request a permit; return 0.0, or the seconds to wait for the next try."""
+        try:
+            return await self._request_permit(urgent)
+        except StoreError as error:
+            log_unreachable(error, task="dial_rate")
+            return PAUSE_S

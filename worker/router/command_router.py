@@ -6,11 +6,11 @@ decides, so a duplicate command has one outcome.
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
 
-from conferral.runtime.clock import until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
@@ -29,10 +29,8 @@ from conferral.storage.connection.client import is_cluster, run_or_raise, store_
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
-from conferral.worker.core import WorkerCore
-from conferral.worker.dead_letters import note_dead_letter
-from conferral.worker.router.caller_ids import CallerIdChecker
-from conferral.worker.router.destination_resolver import resolve_destinations, without_destinations
+from conferral.worker.core import WorkerCore, note_dead_letter
+from conferral.worker.router.addresses import CallerIdChecker, resolve_destinations, without_destinations
 
 log = structlog.get_logger()
 
@@ -83,7 +81,7 @@ class CommandRouter:
                         await self._route_stream(stop)
                     else:
                         self._metrics.commands_waiting.set(0)
-                        await pause(stop, until_tick_s(PAUSE_S))
+                        await pause(stop, PAUSE_S)
                 except StoreError as error:
                     log_unreachable(error, task="router")
                     await pause(stop, PAUSE_S)
@@ -132,15 +130,6 @@ class CommandRouter:
             found = await self._reads.read(self._keys.commands, BATCH_MAX, after=after)
         return [Entry(entry_id.decode(), fields or {}) for entry_id, fields in found]
 
-    async def _route(self, entry: Entry) -> None:
-        """Route a command; an unexpected error costs only this one."""
-        with contain(
-            ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
-        ) as boundary:
-            await self._route_or_reject(entry)
-        if boundary.unexpected is not None:
-            await self._give_up(entry, boundary.unexpected.reason)
-
     async def _check_stream(self) -> None:
         """Count waiting commands, and restart a stream whose last id is far ahead.
 
@@ -159,36 +148,36 @@ class CommandRouter:
 
     # ---- one command; all steps are safe to repeat
 
-    async def _route_or_reject(self, entry: Entry) -> None:
+    async def _route(self, entry: Entry) -> None:
         """Route, reject, or dead-letter a command, and remove it from the stream."""
         fields = _text_of(entry)
-        if fields is None or not fields.get("type"):
-            await self._dead_letter(entry, "missing field type" if fields is not None else "not UTF-8 or over 64 KiB")
-        else:
+        fault = "missing field type" if fields is not None else "not UTF-8 or over 64 KiB"
+        # An unexpected error costs only this one.
+        with contain(
+            ItemKind.TASK, self._metrics, passing=(StoreError,), task="router", entry_id=entry.entry_id
+        ) as boundary:
             try:
-                await self._route_command(entry, fields)
+                if fields and fields.get("type"):
+                    await self._route_command(entry, fields)
+                else:
+                    await self._dead_letter(entry, fault)
             except StoreUnreachableError:
                 raise
             except StoreError:
                 # A key holds a foreign type. Later commands must not be blocked.
                 await self._dead_letter(entry, "Redis refuses one of its keys")
-        await self._remove(entry)
-
-    async def _give_up(self, entry: Entry, reason: str) -> None:
-        """Dead-letter a command after an unexpected error; report it as failed."""
-        await self._dead_letter(entry, reason)
-        try:
-            command_id = command_stream.command_id_of(_text_of(entry) or {}, entry.entry_id)
-        except BadCommandError:
-            pass  # no one could query such an id
-        else:
-            report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
-            await report_command(self._client, self._keys, ReportCommand("", report))
-        await self._remove(entry)
-
-    async def _remove(self, entry: Entry) -> None:
+        if boundary.unexpected is not None:
+            await self._give_up(entry, fields or {}, boundary.unexpected.reason)
         with store_errors():
             await self._client.xdel(self._keys.commands, entry.entry_id)
+
+    async def _give_up(self, entry: Entry, fields: dict[str, str], reason: str) -> None:
+        """Dead-letter a command after an unexpected error; report it as failed."""
+        await self._dead_letter(entry, reason)
+        with suppress(BadCommandError):  # no one could query such an id
+            command_id = command_stream.command_id_of(fields, entry.entry_id)
+            report = CommandReport(command_id, CommandStatus.FAILED, f"{DEAD_LETTERED}{reason}")
+            await report_command(self._client, self._keys, ReportCommand("", report))
 
     async def _dead_letter(self, entry: Entry, reason: str) -> None:
         refusal = await dead_letter(self._client, self._keys, self._keys.commands, entry, reason)
@@ -216,8 +205,7 @@ class CommandRouter:
         except BadCommandError as error:
             await self._refuse(command_id, entry, str(error))
             return
-        claim = self._new_session if parsed.event_type is Call else self._existing_session
-        session_id = await claim(command_id, entry, parsed)
+        session_id = await self._claim_session(command_id, entry, parsed)
         if session_id is None:
             return
         event = parsed.event(session_id, command_id, int(entry.entry_id.split("-", 1)[0]))
@@ -238,32 +226,27 @@ class CommandRouter:
             return str(of_call.decode())
         return reference if exists else None
 
-    async def _existing_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """Claim the id and return the session; None if it is rejected or routed."""
-        # A value that may be a phone number must not be stored.
-        reference = parsed.session if ID_PATTERN.fullmatch(parsed.session) else ""
-        if await self._claim(command_id, entry, reference) is None:
-            return None
-        session_id = await self._find_session(parsed.session)
-        if session_id is None:
-            await self._reject(command_id, "", command_stream.unknown_session(parsed.session))
-        return session_id
+    async def _claim_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
+        """Claim the id and return the session; None if it is rejected or routed.
 
-    async def _new_session(self, command_id: str, entry: Entry, parsed: ParsedCommand) -> str | None:
-        """Claim the id and return the session it opens; None if there is none.
-
-        The claim stores whether the session's id was free, so a repetition takes the same path.
+        The claim stores whether a new session's id was free, so a repetition takes the same path.
         """
-        new_id = parsed.session or command_stream.session_id_of(command_id)
-        is_free = await self._find_session(new_id) is None
-        claimed = await self._claim(command_id, entry, new_id if is_free else "")
-        if claimed is None:
-            return None
-        if claimed == new_id:
-            return new_id
-        remedy = () if parsed.session else ("give the command another id",)
-        await self._reject(command_id, "", command_stream.existing_session(*remedy))
-        return None
+        named = parsed.session
+        if parsed.event_type is not Call:
+            # A value that may be a phone number must not be stored.
+            if await self._claim(command_id, entry, named if ID_PATTERN.fullmatch(named) else "") is None:
+                return None
+            session_id, reason = await self._find_session(named), command_stream.unknown_session(named)
+        else:
+            new_id = named or command_stream.session_id_of(command_id)
+            is_free = await self._find_session(new_id) is None
+            if (claimed := await self._claim(command_id, entry, new_id if is_free else "")) is None:
+                return None
+            session_id = new_id if claimed == new_id else None
+            reason = command_stream.existing_session(*(() if named else ("give the command another id",)))
+        if session_id is None:
+            await self._reject(command_id, "", reason)
+        return session_id
 
     async def _claim(self, command_id: str, entry: Entry, session: str) -> str | None:
         """Claim an id, for one outcome; return its session, None if it is taken."""

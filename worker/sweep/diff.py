@@ -4,11 +4,12 @@ Lists and callbacks may lag. So a call counts as missing only if it was connecte
 read, and a conference only if its session was quiet by then. A read decides.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
+from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Session
+from conferral.statemachine.states import PartyStatus
 from conferral.telephony.account_lists import AccountSnapshot
 
 #: Per sweep, count: each leads to a read, and a wrong list must not lead to thousands. The rest follow later.
@@ -17,6 +18,7 @@ FINDINGS_MAX = 500
 REPORT_EVERY_MAX = 64
 #: How far ahead of the lists a session's time can be without a step of Redis's clock, milliseconds: a long sweep.
 FUTURE_MS = 120_000
+_UNANSWERED = frozenset({PartyStatus.DIALING, PartyStatus.RINGING})
 
 
 class Difference(StrEnum):
@@ -53,32 +55,6 @@ class Finding:
         return self.difference in (Difference.CONFERENCE_MISSING, Difference.CONFERENCE_LIVE)
 
 
-@dataclass(frozen=True, slots=True)
-class LiveSession:
-    """What the sweep needs of a live session."""
-
-    session_id: str
-    #: Unix milliseconds of Redis's clock.
-    updated_at_ms: int
-    #: Empty without a conference.
-    conference_sid: str
-    #: Since when each known call is connected, by SID, Unix milliseconds of Redis's clock; for a ringing one, the
-    #: session's last change, and without a time, its beginning.
-    calls: Mapping[str, int]
-    #: Those not answered, as far as is known.
-    ringing_sids: tuple[str, ...] = ()
-    #: Whether two are in the conference: no list need show one that has not started.
-    is_listed: bool = True
-
-
-class EndedSession(NamedTuple):
-    """What the sweep needs of an ended session."""
-
-    #: Unix milliseconds of Redis's clock.
-    ended_at_ms: int
-    conference_sids: frozenset[str]
-
-
 class AccountDiff:
     """Compares one account with the sessions, session by session.
 
@@ -96,22 +72,19 @@ class AccountDiff:
         #: The lists may lack later events, Unix milliseconds.
         self._quiet_before_ms = quiet_before_ms
 
-    def compare_live(self, session: LiveSession, *, is_behind: bool = False) -> None:
+    def compare_live(self, session: Session, *, is_behind: bool = False) -> None:
         """Add the session's first difference to the findings, if it is old enough.
 
         While its partition is behind, as after a takeover, only a missing call counts: the finding is appended behind
         the entries that wait, and costs no read if one of them was the call's end.
         """
         self.sessions += 1
-        self.unmatched_calls.difference_update(session.calls)
+        self.unmatched_calls.difference_update(_connected_since_ms(session))
         self.unmatched_conferences.pop(session.conference_sid, None)
-        finding = self._find_missing_call(session)
-        if finding is None and not is_behind:
-            finding = self._find_other(session)
-        if finding is not None:
+        if finding := self._find_missing_call(session) or (None if is_behind else self._find_other(session)):
             self.findings.append(finding)
 
-    def _find_missing_call(self, session: LiveSession) -> Finding | None:
+    def _find_missing_call(self, session: Session) -> Finding | None:
         """Return the first missing call that is old enough.
 
         One finding is enough, since the session then reads all its calls. The session need not be quiet: someone left
@@ -119,23 +92,25 @@ class AccountDiff:
         """
         account = self._account
         if account.has_all_calls:
-            for call_sid, since_ms in session.calls.items():
+            for call_sid, since_ms in _connected_since_ms(session).items():
                 if call_sid not in account.calls and self._is_old(since_ms):
-                    return Finding(Difference.CALL_MISSING, session.session_id, call_sid)
+                    return Finding(Difference.CALL_MISSING, session.id, call_sid)
         return None
 
-    def _find_other(self, session: LiveSession) -> Finding | None:
+    def _find_other(self, session: Session) -> Finding | None:
         """Return the first other difference.
 
         The sessions are read after the lists, so an answer's callback has had its time. No one speaks in a conference
         that is over, so its session is quiet.
         """
-        account, conference_sid = self._account, session.conference_sid if session.is_listed else ""
-        if answered := [call_sid for call_sid in session.ringing_sids if call_sid in account.answered]:
-            return Finding(Difference.CALL_ANSWERED, session.session_id, answered[0])
+        account = self._account
+        if answered := [call_sid for call_sid in _ringing(session) if call_sid in account.answered]:
+            return Finding(Difference.CALL_ANSWERED, session.id, answered[0])
+        # No list need show a conference that has not started.
+        conference_sid = session.conference_sid if len(session.participants) > 1 else ""
         is_missing = conference_sid and account.has_all_conferences and conference_sid not in account.conferences
         if is_missing and self._is_old(session.updated_at_ms):
-            return Finding(Difference.CONFERENCE_MISSING, session.session_id, conference_sid)
+            return Finding(Difference.CONFERENCE_MISSING, session.id, conference_sid)
         return None
 
     def _is_old(self, at_ms: int) -> bool:
@@ -145,18 +120,41 @@ class AccountDiff:
         """
         return at_ms <= self._quiet_before_ms or at_ms > self._quiet_before_ms + FUTURE_MS
 
-    def compare_ended(
-        self, session_id: str, session: EndedSession, *, call_sid: str = "", conference_sid: str = ""
-    ) -> None:
+    def compare_ended(self, session: Session, *, call_sid: str = "", conference_sid: str = "") -> None:
         """Add a finding for a live call or conference of an ended session."""
         if not self._is_old(session.ended_at_ms):
             return  # its end is still being processed
-        if conference_sid and conference_sid not in session.conference_sids:
+        if conference_sid and conference_sid not in (session.conference_sid, *session.former_conferences):
             return  # an app-chosen id may be another program's conference name
         if call_sid:
-            self.findings.append(Finding(Difference.CALL_LIVE, session_id, call_sid))
+            self.findings.append(Finding(Difference.CALL_LIVE, session.id, call_sid))
         if conference_sid:
-            self.findings.append(Finding(Difference.CONFERENCE_LIVE, session_id, conference_sid))
+            self.findings.append(Finding(Difference.CONFERENCE_LIVE, session.id, conference_sid))
+
+
+def _ringing(session: Session) -> list[str]:
+    """Return the SIDs of the calls that are not answered, as far as is known."""
+    # The calling party's phone does not ring.
+    called = CUSTOMER if session.direction == OUTBOUND else AGENT
+    return [
+        party.call_sid
+        for party in session.present.values()
+        if party.call_sid and party.status in _UNANSWERED and (party.dial_id or party.name == called)
+    ]
+
+
+def _connected_since_ms(session: Session) -> dict[str, int]:
+    """Return since when each known call is connected, by SID, Unix milliseconds.
+
+    For a ringing one, it is the session's last change: its phone may have begun to ring at any time before. Without a
+    time, it is the session's beginning. All are of Redis's clock.
+    """
+    ringing, changed_at_ms, created_at_ms = _ringing(session), session.updated_at_ms, session.created_at_ms
+    return {
+        party.call_sid: changed_at_ms if party.call_sid in ringing else party.answered_at_ms or created_at_ms
+        for party in session.present.values()
+        if party.call_sid
+    }
 
 
 class DueFindings:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from conferral.runtime.clock import until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import pause
@@ -89,7 +88,7 @@ class SessionRecovery:
                 del self._waiting[session_id]
                 with contain(ItemKind.SWEEP, self._metrics, session_id=session_id):
                     await self._attempt(session_id, search)
-            await pause(stop, until_tick_s(PAUSE_S if self._waiting else SETTLE_S))
+            await pause(stop, PAUSE_S if self._waiting else SETTLE_S)
 
     async def _attempt(self, session_id: str, search: _Search) -> None:
         try:

@@ -7,23 +7,21 @@ import structlog
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import AccountSwept, ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
-from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, Session
-from conferral.statemachine.states import PartyStatus
+from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, run_or_raise, store_errors
 from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import append_events
 from conferral.storage.queries.session_reader import SessionReader
-from conferral.worker.sweep.diff import Difference, EndedSession, Finding, LiveSession
-from conferral.worker.sweep.unknown_bridges import UnknownBridge
+from conferral.worker.sweep.diff import Difference, Finding
+from conferral.worker.sweep.orphans import UnknownBridge
 
 log = structlog.get_logger()
 
 #: Age of a partition's oldest entry from which its sessions are behind, and from which they are left out.
 BEHIND_MS = 1_000
 FAR_BEHIND_MS = 10_000
-_UNANSWERED = frozenset({PartyStatus.DIALING.value, PartyStatus.RINGING.value})
 
 
 class SweepStore:
@@ -47,7 +45,7 @@ class SweepStore:
             names = await self._client.smembers(self._keys.live(partition))
         return sorted(name.decode(errors="replace") for name in names)
 
-    async def live_sessions(self, session_ids: Sequence[str]) -> list[LiveSession]:
+    async def live_sessions(self, session_ids: Sequence[str]) -> list[Session]:
         """Return those sessions that are live and readable; report damaged ones."""
         sessions = await self._reader.read_sessions(session_ids)
         for name, session in sessions.items():
@@ -55,23 +53,16 @@ class SweepStore:
                 partition = self._keys.partition_of(name)
                 self._metrics.damaged_sessions.labels("sweep").inc()
                 log.error("session_hash_corrupt", session_id=name, partition=partition, reason=field)
-        live = {name: session for name, session in sessions.items() if session.is_live and session.updated_at_ms}
-        return [_live_session(name, session) for name, session in live.items()]
+        return [session for session in sessions.values() if session.is_live and session.updated_at_ms]
 
     async def session_ids_of_calls(self, call_sids: Sequence[str]) -> dict[str, str]:
         """Return the known sessions by call SID."""
         return await self._reader.sessions_of_calls(call_sids)
 
-    async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, EndedSession]:
+    async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, Session]:
         """Return the sessions that have ended, by id."""
-        return {
-            name: EndedSession(
-                session.ended_at_ms,
-                frozenset((session.conference_sid, *session.former_conferences)) - {""},
-            )
-            for name, session in (await self._reader.read_sessions(session_ids)).items()
-            if not session.is_live and session.ended_at_ms
-        }
+        found = await self._reader.read_sessions(session_ids)
+        return {name: one for name, one in found.items() if not one.is_live and one.ended_at_ms}
 
     async def find_unknown(self, session_ids: Sequence[str]) -> set[str]:
         """Return the ids without a session in Redis, live or ended."""
@@ -125,27 +116,3 @@ class SweepStore:
             for finding in findings
         ]
         await append_events(self._client, self._keys, events)
-
-
-def _live_session(session_id: str, session: Session) -> LiveSession:
-    """Return what the sweep compares."""
-    parties = [party for party in session.present.values() if party.call_sid]
-    # The calling party's phone does not ring.
-    called = CUSTOMER if session.direction == OUTBOUND else AGENT
-    ringing = tuple(
-        party.call_sid for party in parties if party.status in _UNANSWERED and (party.dial_id or party.name == called)
-    )
-
-    def since_ms(party: Party) -> int:
-        # A phone may have begun to ring at any time before the last change.
-        rings = party.call_sid in ringing
-        return session.updated_at_ms if rings else party.answered_at_ms or session.created_at_ms
-
-    return LiveSession(
-        session_id,
-        session.updated_at_ms,
-        session.conference_sid,
-        {party.call_sid: since_ms(party) for party in parties},
-        ringing,
-        is_listed=sum(party.in_conference for party in parties) > 1,
-    )

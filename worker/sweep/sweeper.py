@@ -3,14 +3,13 @@
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
 import structlog
 
-from conferral.runtime.clock import TICK_S, until_tick_s
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import (
     ConferralError,
@@ -24,21 +23,25 @@ from conferral.runtime.errors import (
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import ConferenceFound
+from conferral.statemachine.session import Session
 from conferral.storage.connection.client import is_cluster
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.telephony.http_client import label_requests
-from conferral.worker.core import WorkerCore
-from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, EndedSession, Finding
-from conferral.worker.sweep.orphans import has_own_name, is_opened_by_wait_request, is_ours
+from conferral.worker.core import TICK_S, WorkerCore
+from conferral.worker.sweep.diff import AccountDiff, Difference, DueFindings, Finding
+from conferral.worker.sweep.orphans import (
+    RouteOfOwnDial,
+    find_unknown_bridges,
+    has_own_name,
+    is_opened_by_wait_request,
+    is_ours,
+)
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore
-from conferral.worker.sweep.unknown_bridges import RouteOfOwnDial, find_unknown_bridges
 
 log = structlog.get_logger()
 _T = TypeVar("_T")
 
-#: Polling interval for a due sweep under a held lease, seconds; for a lost one, it is a tick.
-HELD_TICK_S = 2.0
 #: Sessions, calls, and findings between lease checks, count.
 CHUNK = 200
 #: Conferences without a session checked per sweep, count: one request each.
@@ -128,23 +131,27 @@ class Sweeper:
             wait_s = self._next_sweep_s - self._clock.monotonic_s()
             if not self._is_ours():
                 self._next_sweep_s = float("-inf")  # at once when it is, because owners may be short-lived
-                await pause(stop, until_tick_s(TICK_S))
+                await pause(stop, TICK_S)
             elif wait_s > 0:
-                await pause(stop, until_tick_s(min(HELD_TICK_S, wait_s)))
+                await pause(stop, wait_s)
             else:
                 await self._sweep_tolerantly(self._clock.monotonic_s())
 
     async def _sweep_tolerantly(self, started_s: float) -> None:
         self._next_sweep_s = started_s + self._times.interval_s
+        is_soon = True
         try:
             with self._boundary() as boundary, label_requests("sweep"):
                 await self._sweep(started_s)
+            if boundary.unexpected is None:
+                return
         except _CONTROL as error:
-            if not self._stop.is_set():  # else the next owner starts over
-                self._give_up(error)
-            return
-        if boundary.unexpected is not None:
-            self._metrics.sweeps.labels("given-up").inc()
+            if self._stop.is_set():
+                return  # the next owner starts over
+            self._log_given_up(error)
+            is_soon = not isinstance(error, ProviderRefusedError | ProviderBusyError)
+        self._metrics.sweeps.labels("given-up").inc()
+        if is_soon:
             self._sweep_again_soon()
 
     def _require_ours(self) -> None:
@@ -162,12 +169,6 @@ class Sweeper:
     def _boundary(self) -> contain:
         """Contain an unexpected error in one part of a sweep, and skip the part."""
         return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
-
-    def _give_up(self, error: ConferralError) -> None:
-        if not isinstance(error, ProviderRefusedError | ProviderBusyError):
-            self._sweep_again_soon()
-        self._metrics.sweeps.labels("given-up").inc()
-        self._log_given_up(error)
 
     def _log_given_up(self, error: ConferralError, **fields: int) -> None:
         status, code, reason = 0, 0, str(error)
@@ -190,7 +191,13 @@ class Sweeper:
         sweep = _Sweep(number, account, AccountDiff(account, quiet_before_ms))
         await self._compare(sweep)
         for part in (self._find_ended, self._find_bridges, self._find_orphans):
-            sweep.is_complete &= await self._run_part(part(sweep))
+            try:
+                with self._boundary() as boundary:
+                    await part(sweep)
+                sweep.is_complete &= boundary.unexpected is None
+            except StoreUnreachableError as error:  # the other parts count
+                sweep.is_complete = False
+                log_unreachable(error, task="sweep")
         findings = self._due_findings.select(sweep.diff.findings, number)
         for batch in self._chunks(findings):
             with self._boundary() as boundary:
@@ -203,16 +210,6 @@ class Sweeper:
             # Callbacks are being lost: the next one may leave someone alone.
             self._next_sweep_s = min(self._next_sweep_s, started_s + self._times.after_loss_s)
         self._log_sweep(sweep, findings, self._clock.monotonic_s() - started_s)
-
-    async def _run_part(self, part: Awaitable[None]) -> bool:
-        """Run a part of a sweep; return False if it failed. Other parts count."""
-        try:
-            with self._boundary() as boundary:
-                await part
-        except StoreUnreachableError as error:
-            log_unreachable(error, task="sweep")
-            return False
-        return boundary.unexpected is None
 
     async def _read_account(self) -> AccountSnapshot:
         reading = asyncio.ensure_future(self._account_lists.read(self._require_ours))
@@ -261,22 +258,20 @@ class Sweeper:
         """Match calls and conferences without a live session with ended ones."""
         diff = sweep.diff
         # Sorted, so that a simulation repeats for a given seed.
-        session_ids: dict[str, str] = {}
-        for calls in self._chunks(sorted(diff.unmatched_calls)):
-            session_ids |= await self._store.session_ids_of_calls(calls)
+        session_ids = await self._store.session_ids_of_calls(sorted(diff.unmatched_calls))
         for some in self._chunks(session_ids.items()):
             ended = await self._ended_sessions(sweep, (session_id for _, session_id in some))
             for call_sid, session_id in some:
                 # A call that talks to a leg no session knows was bridged again, while Redis was away.
                 talks = any(child.call_sid not in session_ids for child in sweep.account.children.get(call_sid, ()))
                 if session_id in ended and not talks:
-                    diff.compare_ended(session_id, ended[session_id], call_sid=call_sid)
+                    diff.compare_ended(ended[session_id], call_sid=call_sid)
         sessions = {sid: self._names.session_of(name) or name for sid, name in diff.unmatched_conferences.items()}
         for conferences in self._chunks(sessions.items()):
             ended = await self._ended_sessions(sweep, (session_id for _, session_id in conferences))
             for conference_sid, session_id in conferences:
                 if session_id in ended:
-                    diff.compare_ended(session_id, ended[session_id], conference_sid=conference_sid)
+                    diff.compare_ended(ended[session_id], conference_sid=conference_sid)
 
     def _is_older_than_interval(self, sweep: _Sweep, sid: str) -> bool:
         """Whether Twilio created it so long ago that its events have arrived."""
@@ -318,35 +313,33 @@ class Sweeper:
             and self._is_older_than_interval(sweep, sid)
             and self._core.keys.partition_of(session_id) not in sweep.behind
         ]
-        unknown: list[str] = []
-        for batch in self._chunks(checked):
-            lost = await self._store.find_unknown([sessions[sid] for sid in batch])
-            unknown += [sid for sid in batch if sessions[sid] in lost]
+        lost = await self._store.find_unknown([sessions[sid] for sid in checked])
+        unknown = [sid for sid in checked if sessions[sid] in lost]
         for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
             self._require_ours()
-            found = ConferenceFound(
-                session_id=sessions[conference_sid],
-                token=f"sweep:{sweep.number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
-                conference_sid=conference_sid,
-                participants=(),
-                conference_name=conferences[conference_sid],
-            )
             with self._boundary():
-                await self._recover(found, sweep.account)
+                await self._recover(sweep, conference_sid, sessions[conference_sid])
 
-    async def _recover(self, found: ConferenceFound, account: AccountSnapshot) -> None:
-        participants = await self._account_lists.participants_of(found.conference_sid, account.own_calls)
+    async def _recover(self, sweep: _Sweep, conference_sid: str, session_id: str) -> None:
+        account = sweep.account
+        participants = await self._account_lists.participants_of(conference_sid, account.own_calls)
         if not is_ours(participants, account.own_calls):
             if participants and account.has_all_calls:  # else it may still be ours
-                self._foreign.add(found.conference_sid)
+                self._foreign.add(conference_sid)
             return
-        if is_opened_by_wait_request(participants, has_started=found.conference_sid not in account.waiting):
+        if is_opened_by_wait_request(participants, has_started=conference_sid not in account.waiting):
             return
         self._require_ours()
-        found = replace(found, participants=tuple(participants))
+        found = ConferenceFound(
+            session_id=session_id,
+            token=f"sweep:{sweep.number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
+            conference_sid=conference_sid,
+            participants=tuple(participants),
+            conference_name=account.conferences[conference_sid],
+        )
         await self._store.adopt(found)
 
-    async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, EndedSession]:
+    async def _ended_sessions(self, sweep: _Sweep, session_ids: Iterable[str]) -> dict[str, Session]:
         names = [name for name in dict.fromkeys(session_ids) if self._core.keys.partition_of(name) not in sweep.behind]
         return await self._store.ended_sessions(names)
 

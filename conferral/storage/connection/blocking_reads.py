@@ -2,7 +2,6 @@
 
 import asyncio
 
-from conferral.runtime.clock import until_tick_s
 from conferral.storage.connection.client import BLOCK_MS, Client
 
 #: Entries of a stream: id, and fields with their values.
@@ -35,6 +34,5 @@ class BlockingReads:
             task.cancel()
 
     async def _read(self, stream: str, count: int, after: str) -> Entries:
-        block_ms = round(until_tick_s(BLOCK_MS / 1000) * 1000)
-        answer = await self._client.xread({stream: after}, count=count, block=block_ms)
+        answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
         return [entry for _, entries in answer for entry in entries]

@@ -21,6 +21,7 @@ from conferral.storage.connection.client import (
     Client,
     Command,
     run_all,
+    run_each,
     run_or_raise,
     store_errors,
     to_store_error,
@@ -116,8 +117,7 @@ class PartitionStore:
 
     async def states_of(self, session_ids: Sequence[str]) -> dict[str, State]:
         """Return live sessions' states; leave out ended and invalid ones."""
-        with store_errors():
-            answers = await run_all(self._client, [("HGET", self._keys.session(name), "state") for name in session_ids])
+        answers = await run_each(self._client, [("HGET", self._keys.session(name), "state") for name in session_ids])
         known = {state.value.encode(): state for state in State if state is not State.ENDED}
         return {name: known[raw] for name, raw in zip(session_ids, answers, strict=True) if raw in known}
 

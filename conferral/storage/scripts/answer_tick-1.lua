@@ -18,9 +18,9 @@
   ARGV[9]  epochs that are used up        words, ITEM=EPOCH: the partition's own key has such an epoch or a higher one
 
   Returns  {}  a later request was here before
-           {server, now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, ...}}
-           the server's run id, empty if unknown; how many partitions the worker has above its share; how many have no
-           holder; what it owns now; the other workers
+           {now_ms, surplus, free, {item, epoch, ...}, {name, number, lifetime_ms, ...}}
+           how many partitions the worker has above its share; how many have no holder; what it owns now; the other
+           workers
   No clock decides: a worker is dead if its number has not changed for its lifetime by another worker's monotonic clock,
   and does not change before this script runs.
 ]]
@@ -112,6 +112,4 @@ for other, one in pairs(workers) do
     others[last + 1], others[last + 2], others[last + 3] = other, tostring(one.request), one.lifetime_ms
   end
 end
-local info = redis.pcall('INFO', 'server')
-local server = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
-return {server, now_ms, math.max(0, held - share), free, mine, others}
+return {now_ms, math.max(0, held - share), free, mine, others}

@@ -1,18 +1,37 @@
 """What counts as a difference between Twilio's lists and the sessions, and what does not."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from conferral.statemachine.session import Party, Session
+from conferral.statemachine.states import PartyStatus, State
 from conferral.telephony.account_lists import AccountSnapshot
-from conferral.worker.sweep.diff import AccountDiff, Difference, EndedSession, Finding, LiveSession
+from conferral.worker.sweep.diff import AccountDiff, Difference, Finding
 
 QUIET_MS = 100_000
-SESSION = LiveSession("s1", updated_at_ms=QUIET_MS, conference_sid="CF1", calls={"CA1": QUIET_MS, "CA2": QUIET_MS})
+
+
+def session_with(calls: dict[str, int], *ringing: str, **more: Any) -> Session:
+    """A live session, and since when each of its calls is connected."""
+    parties = {
+        sid: Party(
+            sid, f"{sid}-1", call_sid=sid, answered_at_ms=since_ms, in_conference=True, dial_id="d",
+            status=PartyStatus.RINGING if sid in ringing else PartyStatus.CONNECTED,
+        )
+        for sid, since_ms in calls.items()
+    }  # fmt: skip
+    values = {"updated_at_ms": QUIET_MS, "conference_sid": "CF1", "parties": parties}
+    return Session("s1", State.CONFERENCED, version=1, **(values | more))
+
+
+CALLS = {"CA1": QUIET_MS, "CA2": QUIET_MS}
+SESSION = session_with(CALLS)
 IN_ORDER = AccountSnapshot(calls={"CA1", "CA2"}, conferences={"CF1": "s1"})
 
 
-def compared(account: AccountSnapshot, *sessions: LiveSession) -> AccountDiff:
+def compared(account: AccountSnapshot, *sessions: Session) -> AccountDiff:
     comparison = AccountDiff(account, QUIET_MS)
     for session in sessions:
         comparison.compare_live(session)
@@ -28,7 +47,7 @@ def test_session_whose_calls_and_conference_are_listed_differs_in_nothing() -> N
 
 
 def test_session_without_a_conference_and_without_calls_misses_nothing() -> None:
-    assert compared(AccountSnapshot(), LiveSession("s1", QUIET_MS, "", {})).findings == []
+    assert compared(AccountSnapshot(), session_with({}, conference_sid="")).findings == []
 
 
 @pytest.mark.parametrize(
@@ -48,11 +67,12 @@ def test_session_missing_something_is_reported_once(account: AccountSnapshot, mi
 
 def test_conference_of_one_is_not_missing_because_no_list_need_show_it_before_its_start() -> None:
     account = replace(IN_ORDER, conferences={})
-    assert compared(account, replace(SESSION, is_listed=False)).findings == []
+    alone = {sid: replace(party, in_conference=sid == "CA1") for sid, party in SESSION.parties.items()}
+    assert compared(account, replace(SESSION, parties=alone)).findings == []
 
 
 def test_answered_call_still_ringing_in_the_session_is_reported() -> None:
-    rings = replace(SESSION, conference_sid="", ringing_sids=("CA2",))
+    rings = session_with(CALLS, "CA2", conference_sid="")
     both = {"CA1", "CA2"}
     assert compared(AccountSnapshot(both, answered={"CA1"}), rings).findings == []
     found = compared(AccountSnapshot(both, answered=both), rings).findings
@@ -62,14 +82,14 @@ def test_answered_call_still_ringing_in_the_session_is_reported() -> None:
 def test_call_that_has_just_begun_is_not_missing_but_is_known() -> None:
     account = AccountSnapshot(calls={"CA1", "CA9"}, conferences={"CF1": "s1"})
 
-    comparison = compared(account, replace(SESSION, calls={"CA1": QUIET_MS, "CA2": QUIET_MS + 1}))
+    comparison = compared(account, session_with({"CA1": QUIET_MS, "CA2": QUIET_MS + 1}))
 
     assert comparison.findings == []
     assert (comparison.unmatched_calls, comparison.unmatched_conferences) == ({"CA9"}, {})
 
 
 def test_new_call_does_not_hide_one_that_is_missing() -> None:
-    comparison = compared(AccountSnapshot(), replace(SESSION, calls={"CA1": QUIET_MS + 1, "CA2": QUIET_MS}))
+    comparison = compared(AccountSnapshot(), session_with({"CA1": QUIET_MS + 1, "CA2": QUIET_MS}))
     assert comparison.findings == [Finding(Difference.CALL_MISSING, "s1", "CA2")]
 
 
@@ -86,7 +106,7 @@ def test_conference_of_a_session_that_has_just_changed_is_not_missing() -> None:
 
 def test_answer_is_reported_although_the_session_has_just_changed() -> None:
     account = replace(IN_ORDER, answered={"CA1", "CA2"})
-    comparison = compared(account, replace(SESSION, updated_at_ms=QUIET_MS + 1, ringing_sids=("CA2",)))
+    comparison = compared(account, session_with(CALLS, "CA2", updated_at_ms=QUIET_MS + 1))
     assert [finding.sid for finding in comparison.findings] == ["CA2"]
 
 
@@ -113,10 +133,10 @@ def test_calls_outliving_their_session_are_reported_unless_the_end_is_in_progres
 ) -> None:
     comparison = compared(AccountSnapshot())
 
-    over = EndedSession(ended_at_ms, frozenset({"CF1"}))
-    comparison.compare_ended("s1", over, call_sid="CA1")
-    comparison.compare_ended("s1", over, conference_sid="CF1")
-    comparison.compare_ended("s1", over, conference_sid="CF9")
+    over = Session("s1", State.ENDED, ended_at_ms=ended_at_ms, former_conferences=("CF1",))
+    comparison.compare_ended(over, call_sid="CA1")
+    comparison.compare_ended(over, conference_sid="CF1")
+    comparison.compare_ended(over, conference_sid="CF9")
 
     reported = [Finding(Difference.CALL_LIVE, "s1", "CA1"), Finding(Difference.CONFERENCE_LIVE, "s1", "CF1")]
     assert comparison.findings == (reported if is_reported else [])

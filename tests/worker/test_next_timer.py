@@ -1,4 +1,4 @@
-"""What a partition keeps of its sessions in memory: the cache, and when the next timer is due."""
+"""What a partition keeps of its timers in memory: when the next one is due."""
 
 import asyncio
 import math
@@ -7,26 +7,8 @@ from typing import Any
 
 import pytest
 
-from conferral.statemachine.session import Session
-from conferral.statemachine.states import State
-from conferral.worker.consumer.partition_timers import PartitionTimers
-from conferral.worker.consumer.session_cache import SessionCache
+from conferral.worker.consumer.partition_consumer import PartitionTimers
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
-
-
-def test_session_used_least_recently_and_ended_ones_leave_the_cache() -> None:
-    cache = SessionCache(2)
-    sessions = {name: Session(name, version=1) for name in "abc"}
-    for name in "abac":
-        cache.put(sessions[name])
-
-    assert {name: cache.get(name) for name in "abc"} == {**sessions, "b": None}
-    assert len(cache) == 2
-    cache.put(Session("a", State.ENDED, version=2))
-    cache.put(Session("unknown", State.ENDED, version=2))
-    assert (cache.get("a"), cache.get("unknown"), len(cache)) == (None, None, 1)
-    cache.drop(["c", "unknown"])
-    assert (cache.get("c"), len(cache)) == (None, 0)
 
 
 @in_virtual_time
