@@ -17,7 +17,6 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.connection.error_mapping import ErrorMappingRedis, connection_class
 from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
     CLUSTER_SETTING_WRONG,
@@ -33,7 +32,7 @@ from conferral.storage.connection.errors import (
     redis_state,
     unreachable_reason,
 )
-from conferral.storage.connection.reconnect import ReconnectMixin, address_of
+from conferral.storage.connection.redis_classes import ErrorMappingRedis, address_of, connection_class
 from conferral.storage.connection.url import option_errors, split_cluster_option
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
@@ -70,7 +69,7 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
             return ClusterClient.from_url(plain_url, **options)
         client = ErrorMappingRedis.from_url(plain_url, **options)
         pool = client.connection_pool
-        pool.connection_class = connection_class(pool.connection_class, ReconnectMixin)
+        pool.connection_class = connection_class(pool.connection_class)
         pool.connection_kwargs["address"] = address_of(url)
         # Does not connect, but raises if it does not know an option.
         pool.make_connection()  # type: ignore[no-untyped-call]
