@@ -9,8 +9,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+import structlog
+
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
 from conferral.statemachine.session import Session
@@ -20,11 +23,12 @@ from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import Client, Command, store_errors
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
-from conferral.storage.ingest.load_shedding import LoadShedding
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 from conferral.storage.queries.redis_warnings import read_warnings
+
+log = structlog.get_logger()
 
 #: Connections to each server, count: for pipelines, of which a cluster has more, and for `ServerWatch`.
 CONNECTIONS_MAX = 16
@@ -35,6 +39,9 @@ IDENTITY_WINDOW_S = 60
 NEW_CALL_S = 900
 #: How long a session's gate claims are kept, seconds: the longest session, counted from the last claim.
 GATES_TTL_S = 86_400
+#: Undecided events above which a partition is behind: a worker decides this many in a tenth of a second.
+BEHIND_EVENTS = 2_000
+LOG_EVERY_S = 10.0
 
 
 class BatchingIngest:
@@ -59,22 +66,30 @@ class BatchingIngest:
         self._streams = [keys.events(partition) for partition in range(keys.partitions)]
         self._clock = clock
         self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
-        self._shedding = LoadShedding(clock, metrics or Metrics())
+        self._metrics = metrics or Metrics()
+        self._log_limit = LogRateLimit(clock)
         self.server = ServerWatch(client, clock)
         self._queue = CommandQueue(client, deadline_s, self.server.mark_unknown)
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
         """See `Ingest.publish`."""
         partition = self._keys.partition_of(event.session_id)
-        if self._shedding.should_shed(event, partition, is_overloaded=self._queue.is_overloaded):
-            return
-        writes = self.write_commands(event, call_sid, partition)
-        reads_backlog = self._shedding.backlogs.is_due(partition)
-        if reads_backlog:
-            writes.append(("XLEN", self._streams[partition]))
-        answers = await self._queue.run(*writes)
-        if reads_backlog:
-            self._shedding.backlogs.update(partition, int(answers[-1]))
+        if not (event.ignored_because and await self._should_drop(event, partition)):
+            await self._queue.run(*self.write_commands(event, call_sid, partition))
+
+    async def _should_drop(self, event: Event, partition: int) -> bool:
+        """Whether Redis or the workers are behind; count and log it."""
+        reason = "waiting" if self._queue.is_overloaded else ""
+        if not reason:
+            (undecided,) = await self._queue.run(("XLEN", self._streams[partition]))
+            reason = "backlog" if int(undecided) > BEHIND_EVENTS else ""
+        if reason:
+            self._metrics.events_dropped.labels(reason).inc()
+            if count := self._log_limit.count(reason, LOG_EVERY_S):
+                log.warning(
+                    "events_dropped", reason=reason, count=count, session_id=event.session_id, partition=partition
+                )
+        return bool(reason)
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
         """See `Ingest.publish_and_read`."""
