@@ -20,8 +20,7 @@ from conferral.storage import config, retention
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.storage.queries import live_workers, process_registry, redis_warnings
-from conferral.storage.queries.process_stats import stats_of
+from conferral.storage.queries import process_registry, redis_warnings
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
@@ -204,7 +203,6 @@ class Worker:
                 await handing_over
                 await parts.ownership.leave()
                 await process_registry.deregister(client, keys, self.name)
-                await live_workers.remove(client, keys, self.name)
         except (StoreError, TimeoutError) as error:
             log_unreachable(error, task="stop")
         log.info("worker_stopped", holder=self.name)
@@ -216,16 +214,14 @@ class Worker:
     async def maintain_config(self, stop: asyncio.Event, core: WorkerCore) -> None:
         """Register, check, and trim now and then, until the stop."""
         client, keys = core.client, core.keys
-        trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
-        warned_s = float("-inf")
+        trimmed_s, warned_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
                 await self._ensure_config(client)
-                await (live_workers.remove if core.takes_nothing else live_workers.add)(client, keys, self.name)
-                if self._clock.monotonic_s() - registered_s >= process_registry.REGISTER_EVERY_S:
-                    registered_s = self._clock.monotonic_s()
-                    await process_registry.register(client, keys, self._registration())
+                await process_registry.register(
+                    client, keys, self._registration(), is_live_worker=not core.takes_nothing
+                )
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
                     warned_s = self._clock.monotonic_s()
                     await self._check_redis(client, keys)
@@ -245,7 +241,7 @@ class Worker:
 
     def _registration(self) -> process_registry.Process:
         twilio = "" if self._parts is None else self._parts.credentials.last
-        return replace(self._process, stats=stats_of(self.metrics), twilio=twilio)
+        return replace(self._process, stats=process_registry.stats_of(self.metrics), twilio=twilio)
 
     async def _check_redis(self, client: Client, keys: Keys) -> None:
         """Log and count the states of Redis that a person must change."""

@@ -10,7 +10,7 @@ from conferral.storage.connection.client import Client, server_time_ms, store_er
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.coordinator import ROUTER, read_owners
 from conferral.storage.keys import Keys
-from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
+from conferral.storage.queries.process_registry import HEARTBEAT_TIMEOUT_MS
 
 #: Ratio of a node's partitions to its even share above which the check warns.
 UNEVEN_RATIO = 1.1
@@ -103,7 +103,7 @@ async def check_workers(client: Client, keys: Keys) -> list[CheckResult]:
         # What another program added may have an infinite score, which is no time.
         heartbeats = await client.zrangebyscore(keys.workers, "(-inf", "(+inf", withscores=True)
     # Read last, so that no heartbeat is from the future.
-    now_ms = await server_time_ms(client, keys.workers)
+    now_ms = await server_time_ms(client, keys.processes)
     owners = {item: owner.at(now_ms) for item, owner in stored.items()}
     partitions = [str(number) for number in range(keys.partitions)]
     held = Counter(stored[number].name for number in partitions)

@@ -21,7 +21,6 @@ from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import CONNECTIONS_MAX, BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_stats import stats_of
 from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
@@ -150,7 +149,7 @@ async def _ensure_config(
                 schema_version=schema.writes_at,
             )
             schema.written = setup.schema_version
-            await process_registry.register(client, keys, replace(own, stats=stats_of(metrics)))
+            await process_registry.register(client, keys, replace(own, stats=process_registry.stats_of(metrics)))
         except StoreError as error:
             log_unreachable(error, task="config")
             await lifecycle.pause(stop, CONFIG_CHECK_EVERY_S)

@@ -8,7 +8,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import parse_object
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
+from conferral.storage.queries.process_registry import HEARTBEAT_TIMEOUT_MS
 
 #: How long a tick counts if Redis answers quickly, milliseconds: as long as a killed worker's calls wait, plus a tick.
 LIFETIME_MS = 2_000

@@ -14,7 +14,7 @@ from conferral.storage import config
 from conferral.storage.connection.client import make_client, run_or_raise, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_stats import ProcessStats
+from conferral.storage.queries.process_registry import ProcessStats
 from conferral.storage.queries.redis_warnings import read_warnings
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.storage.schema import SCHEMA_VERSION
@@ -150,7 +150,7 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
     await client.hset(keys.processes, mapping={"odd": b"what", "odder": b'%d {"stats":{"events":-1}}' % now_ms})
     assert [(one.name, one.kind) for one in await running(client)] == [("odder", ""), ("w1", "worker")]
     await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
-    assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odder"}
+    assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odd", b"odder"}
 
 
 @pytest.mark.parametrize("read", [config.load, config.read_schema_version])
