@@ -13,8 +13,8 @@ from conferral.runtime.lifecycle import Draining
 from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
+from conferral.storage.config import SchemaVersion
 from conferral.storage.ingest.port import Ingest, ReplayedCallError
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,

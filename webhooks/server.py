@@ -10,9 +10,9 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import Draining, pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
+from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.errors import NO_ANSWER
 from conferral.storage.ingest.port import Ingest
-from conferral.storage.schema import SchemaVersion
 from conferral.webhooks.responses import store_timeout
 
 #: Source: Prometheus docs, exposition formats.

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
+from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS
 from conferral.storage.keys import Keys
-from conferral.storage.schema import SchemaVersion
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from conferral.runtime.clock import Clock, SystemClock
 from conferral.runtime.lifecycle import process_name
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.policy import Policy
+from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.connection.client import Client, make_client
 from conferral.storage.coordinator import LIFETIME_MS
-from conferral.storage.schema import SCHEMA_VERSION
 from conferral.telephony.http_client import PooledHttpClient, http_client
 from conferral.worker.consumer.session_cache import SESSIONS_MAX
 from conferral.worker.executor.execution import no_checkpoint

@@ -16,12 +16,12 @@ from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
-from conferral.storage import config, retention
+from conferral.storage import config, outcome_stream
+from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.queries import process_registry, redis_warnings
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
 from conferral.worker.environment import Environment
@@ -225,9 +225,9 @@ class Worker:
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
                     warned_s = self._clock.monotonic_s()
                     await self._check_redis(client, keys)
-                if self._clock.monotonic_s() - trimmed_s >= retention.TRIM_EVERY_S:
+                if self._clock.monotonic_s() - trimmed_s >= outcome_stream.TRIM_EVERY_S:
                     trimmed_s = self._clock.monotonic_s()
-                    await retention.trim(
+                    await outcome_stream.trim(
                         client,
                         keys,
                         self._store_clock.store_now_ms(),

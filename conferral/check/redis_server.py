@@ -6,7 +6,7 @@ from typing import Any
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
-from conferral.storage.config import account_digest, other_account
+from conferral.storage.config import SCHEMA_VERSION, account_digest, other_account
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
@@ -18,7 +18,6 @@ from conferral.storage.connection.errors import (
 )
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.queries.redis_warnings import read_stream_warnings
-from conferral.storage.schema import SCHEMA_VERSION
 from conferral.storage.scripts import SCRIPTS
 
 VERSION_MIN = (6, 2)

@@ -12,7 +12,7 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.redis_access import run_query
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import stored_session
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.process_registry import has_live_worker
 
 

@@ -24,7 +24,7 @@ from conferral.runtime.clock import Clock
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import StoredSession, stored_session
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.dead_letters import REASON_MAX
 
 _Id = Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$", max_length=64)]

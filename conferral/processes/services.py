@@ -17,11 +17,11 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.outage import count_outages, log_unreachable
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.storage import config
+from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import CONNECTIONS_MAX, BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.twilio_queries import TwilioQueries

@@ -1,4 +1,9 @@
-"""Configuration shared in Redis: partition count, account, schema version."""
+"""Configuration shared in Redis: partition count, account, schema version.
+
+Every process must be able to read what others write. `schema` in `PREFIX:config` holds the schema version. A newer
+release writes at the old one until `conferral upgrade` raises it, once no process below it runs. Within a schema
+version, sessions keep their attributes; other records may gain some.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +15,36 @@ from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.errors import URL_ERRORS
 from conferral.storage.keys import Keys, config_key
 from conferral.storage.queries.redis_warnings import eviction_policy, evicts
-from conferral.storage.schema import SCHEMA_VERSION
+
+#: What each schema version adds that the previous one can't read; `conferral upgrade` prints it.
+SCHEMA_VERSIONS = {1: "the first version"}
+SCHEMA_VERSION = max(SCHEMA_VERSIONS)
+
+
+class SchemaVersion:
+    """The schema version that this process writes, as last read from Redis."""
+
+    def __init__(self, supported: int = SCHEMA_VERSION) -> None:
+        #: Another than `SCHEMA_VERSION` only in a test.
+        self.supported = supported
+        self.written = supported
+
+    @property
+    def is_too_new(self) -> bool:
+        """Whether Redis may hold unreadable data; if so, decide nothing."""
+        return self.written > self.supported
+
+    @property
+    def writes_at(self) -> int:
+        """The version to write, and to store in a Redis that has lost it."""
+        return min(self.written, self.supported)
+
+    @property
+    def problem(self) -> str:
+        """Why this process is idle, for `/readyz`; empty if nothing is wrong."""
+        if not self.is_too_new:
+            return ""
+        return f"schema: Redis has version {self.written}, this release supports {self.supported}: update it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +52,7 @@ class Config:
     """The shared configuration."""
 
     keys: Keys
-    #: The schema version that every process writes: one of `storage.schema.SCHEMA_VERSIONS`, or a newer version's.
+    #: The schema version that every process writes: one of `SCHEMA_VERSIONS`, or a newer version's.
     schema_version: int
 
 

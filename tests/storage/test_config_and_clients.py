@@ -11,13 +11,13 @@ from redis.asyncio.cluster import RedisCluster
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
+from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.connection.client import make_client, run_or_raise, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
 from conferral.storage.queries.process_registry import ProcessStats
 from conferral.storage.queries.redis_warnings import read_warnings
 from conferral.storage.queries.session_reader import SessionReader
-from conferral.storage.schema import SCHEMA_VERSION
 
 pytestmark = pytest.mark.redis
 

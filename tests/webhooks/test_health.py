@@ -7,8 +7,8 @@ from aiohttp.test_utils import make_mocked_request
 
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web import server
+from conferral.storage.config import SchemaVersion
 from conferral.storage.ingest.port import Ingest
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks import server as webhooks_server
 from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries

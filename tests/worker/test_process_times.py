@@ -9,7 +9,7 @@ import pytest
 from conferral.runtime.clock import TICK_S
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
-from conferral.storage import config, retention
+from conferral.storage import config, outcome_stream
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry, redis_warnings
 from conferral.worker.environment import Environment
@@ -49,7 +49,7 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
 
     monkeypatch.setattr(config, "ensure", note("read"))
     monkeypatch.setattr(process_registry, "register", note("register"))
-    monkeypatch.setattr(retention, "trim", note("trim"))
+    monkeypatch.setattr(outcome_stream, "trim", note("trim"))
     monkeypatch.setattr(redis_warnings, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)
     core = core_of(NOTHING, Keys("test", 4), ClusterClock(loop, 0.0))

@@ -15,7 +15,7 @@ from msgspec import NODEFAULT
 from msgspec.structs import astuple
 
 from conferral.runtime.errors import StoreError
-from conferral.storage.codecs.timestamps import from_iso, to_iso
+from conferral.storage.codecs.text_codec import from_iso, to_iso
 
 #: Numbers that every reader of JSON takes for what they are. -1 stands for none.
 _Count = Annotated[int, msgspec.Meta(ge=-1, le=2**53)]

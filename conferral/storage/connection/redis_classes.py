@@ -1,6 +1,6 @@
-"""Classes of redis-py that turn unexpected errors into connection errors, and leave a demoted server.
+"""Subclasses of redis-py's: they map errors, and leave a demoted server.
 
-While a connection breaks, redis-py may raise, for instance, `AttributeError: 'NoneType' object has no attribute
+An unexpected error becomes a connection error. While a connection breaks, redis-py may raise, for instance, `AttributeError: 'NoneType' object has no attribute
 'writelines'`. The command's outcome is then unknown, and the connection unusable. `DataError` blames the arguments.
 
 After a failover, the address resolves to another server, but open connections still lead to the old one. It serves

@@ -13,6 +13,7 @@ import structlog
 
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
+from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.events import Event
@@ -21,15 +22,17 @@ from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, Command, store_errors
+from conferral.storage.connection.client import Client, Command, server_identity, store_errors
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
 from conferral.storage.ingest.port import GateClaim, NewestSession
-from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
 from conferral.storage.queries.redis_warnings import read_warnings
 
 log = structlog.get_logger()
 
+#: How long Redis's data may be stale after a restart or failover, seconds.
+RECENT_RESTART_S = 60.0
+SERVER_CHECK_EVERY_S = 1.0
 #: Connections to each server, count: for pipelines, of which a cluster has more, and for `ServerWatch`.
 CONNECTIONS_MAX = 16
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
@@ -42,6 +45,47 @@ GATES_TTL_S = 86_400
 #: Undecided events above which a partition is behind: a worker decides this many in a tenth of a second.
 BEHIND_EVENTS = 2_000
 LOG_EVERY_S = 10.0
+
+
+class ServerWatch:
+    """Watches the identity of the server that a client talks to."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._run_id = ""
+        self._changed_at_s: float | None = None
+        self._is_unknown = True
+
+    def mark_unknown(self) -> None:
+        """Note that the server did not answer, so another one may have its role."""
+        self._is_unknown = True
+
+    def has_changed_recently(self) -> bool:
+        """Whether Redis restarted or failed over recently, or may have."""
+        if self._is_unknown:
+            return True
+        return self._changed_at_s is not None and self._clock.monotonic_s() - self._changed_at_s < RECENT_RESTART_S
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Check until the process stops."""
+        while not stop.is_set():
+            try:
+                await self.check()
+            except StoreError:
+                self._is_unknown = True
+            await pause(stop, SERVER_CHECK_EVERY_S)
+
+    async def check(self) -> None:
+        """Compare the run id; the first time, judge by a short uptime."""
+        run_id, up_s = await server_identity(self._client)
+        now_s = self._clock.monotonic_s()
+        if self._run_id and run_id != self._run_id:
+            self._changed_at_s = now_s
+        elif not self._run_id and up_s < RECENT_RESTART_S:
+            self._changed_at_s = now_s - up_s
+        self._run_id = run_id
+        self._is_unknown = False
 
 
 class BatchingIngest:

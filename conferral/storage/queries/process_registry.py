@@ -1,4 +1,4 @@
-"""Process registry: running processes, their schema versions and statistics, and which workers are live."""
+"""Process registry: running processes, their statistics, live workers."""
 
 from collections import Counter as Counted
 from collections.abc import Iterator
