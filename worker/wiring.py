@@ -8,8 +8,7 @@ from functools import partial
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.policy import Policy
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client
+from conferral.storage.connection.client import BlockingReads, Client
 from conferral.storage.coordinator import ROUTER, SWEEP
 from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore

@@ -9,8 +9,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import CallProgressed
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.client import BlockingReads, Client, make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases

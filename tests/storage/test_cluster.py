@@ -14,8 +14,7 @@ from conferral.sandbox import ACCOUNT_SID
 from conferral.statemachine.events import CallProgressed
 from conferral.storage import config
 from conferral.storage.connection import cluster as cluster_client
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, make_client, server_identity, store_errors
+from conferral.storage.connection.client import BlockingReads, Client, make_client, server_identity, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.erasure import SessionEraser
 from conferral.storage.ingest.writer import BatchingIngest

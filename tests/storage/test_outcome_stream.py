@@ -14,7 +14,7 @@ from conferral.storage.codecs.effect_codec import (
     decode,
     encode,
 )
-from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import BlockingReads
 from conferral.storage.outcome_stream import encode_outcome
 from conferral.storage.partition.partition_store import PartitionStore
 from tests.support.redis_clients import full

@@ -14,8 +14,7 @@ from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import server_time_ms
+from conferral.storage.connection.client import BlockingReads, server_time_ms
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames

@@ -12,7 +12,7 @@ from conferral.statemachine.effects import Effect, HangUpCall
 from conferral.statemachine.events import EffectSucceeded, EffectUnknown
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import BlockingReads
 from conferral.storage.keys import Keys
 from conferral.storage.partition import lease as leases
 from conferral.storage.partition.dial_claims import DialClaims, DialStatus

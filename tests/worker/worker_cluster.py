@@ -9,7 +9,7 @@ from typing import Any
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
-from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import BlockingReads
 from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore

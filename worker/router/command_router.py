@@ -25,8 +25,7 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import is_cluster, run_or_raise, store_errors
+from conferral.storage.connection.client import BlockingReads, is_cluster, run_or_raise, store_errors
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames

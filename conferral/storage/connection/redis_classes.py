@@ -1,7 +1,8 @@
 """Subclasses of redis-py's: they map errors, and leave a demoted server.
 
-An unexpected error becomes a connection error. While a connection breaks, redis-py may raise, for instance, `AttributeError: 'NoneType' object has no attribute
-'writelines'`. The command's outcome is then unknown, and the connection unusable. `DataError` blames the arguments.
+An unexpected error becomes a connection error. While a connection breaks, redis-py may raise, for instance,
+`AttributeError: 'NoneType' object has no attribute 'writelines'`. The command's outcome is then unknown, and the
+connection unusable. `DataError` blames the arguments.
 
 After a failover, the address resolves to another server, but open connections still lead to the old one. It serves
 stale reads, and refuses writes with READONLY. The first such answer makes all of the process's connections to that

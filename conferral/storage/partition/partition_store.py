@@ -15,9 +15,9 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.connection.blocking_reads import BlockingReads
 from conferral.storage.connection.client import (
     CHUNK,
+    BlockingReads,
     Client,
     Command,
     run_all,
