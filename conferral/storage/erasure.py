@@ -16,8 +16,7 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.record_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import load
+from conferral.storage.codecs.session_codec import CorruptHashError, load
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, Client, read_stream, run_each, store_errors
 from conferral.storage.keys import Keys

@@ -39,8 +39,7 @@ from conferral.statemachine.transfer import Attempt, DialOptions, TransferState
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, PublishOutcome, ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.record_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, stored_session
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, CorruptHashError, stored_session
 from conferral.storage.codecs.text_codec import decode_fields, from_iso, int_of, to_iso
 from conferral.storage.partition.session_store import SessionChange
 from tests.support.each import each

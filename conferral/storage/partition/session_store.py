@@ -11,8 +11,7 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.record_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import ChangedFields
+from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
 from conferral.storage.connection.client import Client, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.lease import Lease
