@@ -1,4 +1,4 @@
-"""The coordinator: one script in Redis says which worker owns what."""
+"""The coordinator: scripts in Redis say who owns what, and who may dial."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +15,8 @@ LIFETIME_MS = 2_000
 #: What one worker at a time does, next to the partitions.
 ROUTER, SWEEP = "commands", "sweep"
 TASKS = (ROUTER, SWEEP)
+#: Maximum wait between two requests for a permit, seconds. A worker that has not asked for twice as long expires.
+PERMIT_RETRY_MAX_S = 1.0
 
 
 class Wants(Enum):
@@ -137,3 +139,14 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
             for name, number, lifetime_ms in zip(found[::3], found[1::3], found[2::3], strict=True)
         },
     )
+
+
+async def acquire_dial_permit(client: Client, keys: Keys, name: str, per_second: float, *, urgent: bool) -> float:
+    """Request a permit to place a call, from the rate limit of all workers.
+
+    Return 0.0 if granted, else the seconds to wait before asking again. Urgent dials go first: callers wait.
+    """
+    arguments: list[scripts.Argument] = [name, per_second, int(urgent), round(PERMIT_RETRY_MAX_S * 1000)]
+    with store_errors():
+        is_granted, wait_ms = await scripts.acquire_dial_permit(client, [keys.dial_rate], arguments)
+    return 0.0 if int(is_granted) else max(1, int(wait_ms)) / 1000

@@ -118,7 +118,7 @@ def store(client, keys) -> SessionStore:
 
 @pytest.fixture
 def access(client, blocking, keys) -> PartitionStore:
-    return PartitionStore(client, BlockingReads(blocking), keys)
+    return PartitionStore(client, BlockingReads(blocking), keys, call_ttl_s=60)
 
 
 @pytest.fixture

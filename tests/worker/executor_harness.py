@@ -36,7 +36,7 @@ from conferral.statemachine.effects import (
     UpdateParticipant,
 )
 from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
-from conferral.storage.partition.dial_claims import DialStatus
+from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.http_client import check_send_allowed
 from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_queries import RedirectSeen

@@ -101,7 +101,7 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
         jobs.extend(found)
 
     context: Any = SimpleNamespace(
-        executor=executor, partition_store=None, session_ttl_s=60, on_committed=lambda _decisions: None,
+        executor=executor, partition_store=None, on_committed=lambda _decisions: None,
         core=core_of(None, Keys("test", 1), time, store_clock=StoreClock(time, offset_ms=AHEAD_MS)),
     )  # fmt: skip
     context.core.store_clock.observe(START_MS)

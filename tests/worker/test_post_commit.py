@@ -20,10 +20,7 @@ class Access:
         self.done: list[str] = []
         self.dead: list[str] = []
 
-    async def finish_writes(
-        self, _partition: int, writes: list[PostCommitWrite], *, session_ttl_s: int
-    ) -> dict[str, StoreError]:
-        assert session_ttl_s == 60
+    async def finish_writes(self, _partition: int, writes: list[PostCommitWrite]) -> dict[str, StoreError]:
         assert len(writes) <= TOGETHER_MAX
         failed: dict[str, StoreError] = {}
         if self.errors:
@@ -47,7 +44,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 async def finished(access: Access, count: int = 1, *, stops: bool = False) -> set[str]:
     """The ids of all writes that were started."""
     started = [ExpireCalls(f"s{number}", ("CA1",)) for number in range(count)]
-    writes = PostCommitWrites(0, access, Metrics(), session_ttl_s=60)
+    writes = PostCommitWrites(0, access, Metrics())
     writes.start(started)
     if stops:
         writes.stop()

@@ -133,7 +133,6 @@ class WorkerCluster:
             session_store=SessionStore(client, self.keys, session_ttl_s=60),
             executor=work,  # type: ignore[arg-type]  # of which this is all that is asked here
             policy=Policy,
-            session_ttl_s=60,
             checkpoint=checkpoint,
         )
         task = process.start(keeper.run(stop, context))

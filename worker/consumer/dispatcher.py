@@ -41,9 +41,7 @@ class Dispatcher:
         self._timers = timers
         #: In the outbox, by session id and effect id.
         self._open_effects: dict[str, dict[str, Effect]] = defaultdict(dict)
-        self._writes = PostCommitWrites(
-            partition, context.partition_store, context.core.metrics, session_ttl_s=context.session_ttl_s
-        )
+        self._writes = PostCommitWrites(partition, context.partition_store, context.core.metrics)
         self._quarantine = quarantine
         #: Found in the outbox, by session, for sessions that must read Twilio first.
         self._withheld: dict[str, list[Job]] = defaultdict(list)

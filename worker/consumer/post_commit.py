@@ -24,11 +24,10 @@ TOGETHER_MAX = 200
 class PostCommitWrites:
     """One partition's writes. Unfinished ones stay in the outbox."""
 
-    def __init__(self, partition: int, store: PartitionStore, metrics: Metrics, *, session_ttl_s: int) -> None:
+    def __init__(self, partition: int, store: PartitionStore, metrics: Metrics) -> None:
         self._partition = partition
         self._store = store
         self._metrics = metrics
-        self._session_ttl_s = session_ttl_s
         self._waiting: list[PostCommitWrite] = []
         self._writing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -62,7 +61,7 @@ class PostCommitWrites:
     async def _finish(self, writes: list[PostCommitWrite]) -> list[PostCommitWrite]:
         """Return those for which Redis was unreachable."""
         try:
-            failed = await self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s)
+            failed = await self._store.finish_writes(self._partition, writes)
             for write in writes:
                 error = failed.get(write.write_id)
                 if error is not None and not isinstance(error, StoreUnreachableError):

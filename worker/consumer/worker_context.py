@@ -22,8 +22,6 @@ class WorkerContext:
     session_store: SessionStore
     executor: Executor
     policy: Callable[[], Policy]
-    #: How long an ended session's calls are kept.
-    session_ttl_s: int
     sessions_max: int = SESSIONS_MAX
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint

@@ -12,9 +12,8 @@ from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import EffectSucceeded
 from conferral.storage.keys import Keys
-from conferral.storage.partition.dial_claims import DialClaims, DialStatus, MarkResult
 from conferral.storage.partition.lease import Lease
-from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.partition_store import DialStatus, MarkResult, PartitionStore
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome
 
@@ -43,7 +42,6 @@ class OutboxWriter:
     """
 
     _store: PartitionStore
-    _dial_claims: DialClaims
     _keys: Keys
     _held: Mapping[int, HeldLease]
     _now_ms: Callable[[], int]
@@ -61,7 +59,7 @@ class OutboxWriter:
         if is_recorded or not call_sid or not isinstance(effect, Dial | FindCall):
             return None
         # An earlier attempt may have recorded it, and its answer was lost.
-        if not await self._with_retries(effect.session_id, lambda: self._dial_claims.has_ended(effect.session_id)):
+        if not await self._with_retries(effect.session_id, lambda: self._store.has_ended(effect.session_id)):
             return None
         stray = HangUpCall(
             effect_id=effect_id(effect.session_id, effect.effect_id, 0, HangUpCall.kind, call_sid),
@@ -69,9 +67,7 @@ class OutboxWriter:
             party=effect.party,
             call_sid=call_sid,
         )
-        await self._with_retries(
-            effect.session_id, lambda: self._dial_claims.append_effect(partition, stray, self._now_ms())
-        )
+        await self._with_retries(effect.session_id, lambda: self._store.append_effect(partition, stray, self._now_ms()))
         return stray
 
     async def mark_sent(self, effect: Effect, sent_at_ms: int) -> bool:
@@ -88,7 +84,7 @@ class OutboxWriter:
             if held is None or held.is_lost:
                 raise LeaseLostError("the partition is not ours any more")
             try:
-                return await self._dial_claims.mark_sent(partition, held.lease, effect.effect_id, sent_at_ms)
+                return await self._store.mark_sent(partition, held.lease, effect.effect_id, sent_at_ms)
             except StoreUnreachableError:
                 is_unknown = True
                 raise
@@ -104,7 +100,7 @@ class OutboxWriter:
 
         async def claim() -> bool:
             try:
-                return await self._dial_claims.claim_call(session_id, call_sid)
+                return await self._store.claim_call(session_id, call_sid)
             except StoreUnreachableError:
                 raise
             except StoreError as error:
@@ -117,13 +113,13 @@ class OutboxWriter:
     async def dial_status(self, effect: Dial) -> DialStatus:
         """Return the call that the session knows, and whether the dial is wanted."""
         return await self._with_retries(
-            effect.session_id, lambda: self._dial_claims.dial_status(effect.session_id, effect.effect_id)
+            effect.session_id, lambda: self._store.dial_status(effect.session_id, effect.effect_id)
         )
 
     async def has_come_back(self, effect: CallEffect) -> bool:
         """Whether the call has opened a later session than the effect's."""
         return await self._with_retries(
-            effect.session_id, lambda: self._dial_claims.has_come_back(effect.session_id, effect.call_sid)
+            effect.session_id, lambda: self._store.has_come_back(effect.session_id, effect.call_sid)
         )
 
     async def session_awaits(self, effect: Effect) -> bool:

@@ -11,9 +11,8 @@ from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, Party, Ses
 from conferral.statemachine.states import PartyStatus
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, run_or_raise, store_errors
-from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import append_events
+from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S, append_events
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.worker.sweep.diff import Difference, EndedSession, Finding, LiveSession
 from conferral.worker.sweep.unknown_bridges import UnknownBridge

@@ -26,6 +26,7 @@ from conferral.storage.connection.client import Client, Command, server_identity
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.keys import Keys
+from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S
 from conferral.storage.queries.redis_warnings import read_warnings
 
 log = structlog.get_logger()
@@ -35,8 +36,6 @@ RECENT_RESTART_S = 60.0
 SERVER_CHECK_EVERY_S = 1.0
 #: Connections to each server, count: for pipelines, of which a cluster has more, and for `ServerWatch`.
 CONNECTIONS_MAX = 16
-#: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
-CALL_INDEX_TTL_S = 3 * 86_400
 IDENTITY_WINDOW_S = 60
 #: How long a new call's session may be undecided, seconds: longer than Twilio retries, or workers are down.
 NEW_CALL_S = 900

@@ -3,6 +3,8 @@
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
@@ -11,10 +13,12 @@ from redis.exceptions import ResponseError
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
+from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.event_codec import BadEntryError
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import (
     CHUNK,
     BlockingReads,
@@ -36,6 +40,8 @@ _Text = TypeVar("_Text", str, bytes)
 TIMERS_PER_CALL_MAX = 200
 #: Concurrent post-commit writes, count: decisions need connections, too.
 POST_COMMIT_WRITES_MAX = 32
+#: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
+CALL_INDEX_TTL_S = 3 * 86_400
 #: Maximum size of an entry, bytes; of larger ones, as much is dead-lettered.
 ENTRY_BYTES_MAX = 64 * 1024
 
@@ -71,6 +77,27 @@ def parse_entry_id(entry_id: str) -> tuple[int, int]:
     return int(ms), int(number or 0)
 
 
+class MarkResult(Enum):
+    """Result of marking an effect."""
+
+    #: Marked by this request: it may be sent.
+    MARKED = 1
+    #: Not wanted here: another worker owns the partition, the effect is done, or its session has ended.
+    REFUSED = 0
+    ALREADY_MARKED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DialStatus:
+    """What a session knows about one of its dials."""
+
+    #: Whether the session is live, and its party has not left and is not leaving.
+    is_wanted: bool
+    #: The call, once a callback has named it; empty before.
+    call_sid: str = ""
+    known_calls: frozenset[str] = field(default=frozenset(), compare=False)
+
+
 class PartitionStore:
     """Reads and writes the partitions that this process holds.
 
@@ -78,10 +105,20 @@ class PartitionStore:
     starts at the oldest: none can be skipped, whatever happened to ids or connections in between.
     """
 
-    def __init__(self, client: Client, reads: BlockingReads, keys: Keys, *, outcomes_kept: int = OUTCOMES_KEPT) -> None:
+    def __init__(
+        self,
+        client: Client,
+        reads: BlockingReads,
+        keys: Keys,
+        *,
+        call_ttl_s: int = 86_400,
+        outcomes_kept: int = OUTCOMES_KEPT,
+    ) -> None:
+        """Make the store; `call_ttl_s`: how long an ended session's calls are kept."""
         self._client = client
         self._reads = reads
         self._keys = keys
+        self._call_ttl_s = call_ttl_s
         self._outcomes_kept = outcomes_kept
         self._write_turns = asyncio.Semaphore(POST_COMMIT_WRITES_MAX)
 
@@ -148,11 +185,17 @@ class PartitionStore:
             found = await self._client.hgetall(self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
-    async def session_awaits(self, effect: Effect) -> bool:
-        """Whether its session waits for a redirect or an update: none replaced it."""
+    async def mark_sent(self, partition: int, lease: Lease, effect_id: str, sent_at_ms: int) -> MarkResult:
+        """Mark an effect right before it is sent, with Twilio's time."""
+        keys = [self._keys.lease(partition), self._keys.outbox(partition)]
         with store_errors():
-            record = await self._client.hgetall(self._keys.session(effect.session_id))
-        return session_codec.load(effect.session_id, record).awaits(effect)
+            return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, sent_at_ms])))
+
+    async def append_effect(self, partition: int, effect: Effect, now_ms: int) -> None:
+        """Add an effect that no event caused; keep an entry that exists."""
+        body = effect_codec.encode(effect_codec.OutboxEntry(effect, now_ms))
+        with store_errors():
+            await self._client.hsetnx(self._keys.outbox(partition), effect.effect_id, body)
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
         """Append an effect's outcome and mark it done; False if done before."""
@@ -163,14 +206,14 @@ class PartitionStore:
             )
 
     async def finish_writes(
-        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite], *, session_ttl_s: int
+        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite]
     ) -> dict[str, StoreError]:
         """Perform post-commit writes in one pipeline, and remove them.
 
         Return errors by write id; those writes remain. After StoreUnreachableError, any may be done. Each is safe to
         repeat.
         """
-        parts = [(one.write_id, command) for one in writes for command in self._commands_of(one, session_ttl_s)]
+        parts = [(one.write_id, command) for one in writes for command in self._commands_of(one)]
         failed: dict[str, StoreError] = {}
         async with self._write_turns:
             with store_errors():
@@ -183,12 +226,12 @@ class PartitionStore:
                     await self._client.hdel(self._keys.outbox(partition), *done)
         return failed
 
-    def _commands_of(self, write: effect_codec.PostCommitWrite, session_ttl_s: int) -> list[Command]:
+    def _commands_of(self, write: effect_codec.PostCommitWrite) -> list[Command]:
         if isinstance(write, effect_codec.ReportCommand):
             return [scripts.report_command.command(*_report(self._keys, write))]
         if isinstance(write, effect_codec.ExpireCalls):
             return [
-                scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, session_ttl_s])
+                scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, self._call_ttl_s])
                 for call_sid in write.call_sids
             ]
         fields = _parts(encode_outcome(write.outcome_record))
@@ -245,6 +288,50 @@ class PartitionStore:
         """Remove an effect that can't be executed, or a write that is done."""
         with store_errors():
             await self._client.hdel(self._keys.outbox(partition), name)
+
+    # ---- calls placed by REST; all safe to repeat
+
+    async def claim_call(self, session_id: str, call_sid: str) -> bool:
+        """Record a call's session; return False if another session has it."""
+        key = self._keys.call(call_sid)
+        claim = ("SET", key, session_id, "NX", "EX", CALL_INDEX_TTL_S + self._call_ttl_s)
+        _, owner = await run_or_raise(self._client, claim, ("GET", key))
+        return owner is None or bool(owner == session_id.encode())
+
+    async def dial_status(self, session_id: str, dial_id: str) -> DialStatus:
+        """Return what a session knows about one of its dials."""
+        with store_errors():
+            record = await self._client.hgetall(self._keys.session(session_id))
+        session = session_codec.stored_session(decode_fields(record))
+        if not session.is_live:
+            return DialStatus(is_wanted=False)
+        known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}
+        party = session.parties.get(session.dialed_by(dial_id))
+        if party is None:
+            return DialStatus(is_wanted=False, known_calls=known)
+        return DialStatus(not party.is_gone and not party.is_leaving, party.call_sid, known)
+
+    async def session_awaits(self, effect: Effect) -> bool:
+        """Whether its session waits for a redirect or an update: none replaced it."""
+        with store_errors():
+            record = await self._client.hgetall(self._keys.session(effect.session_id))
+        return session_codec.load(effect.session_id, record).awaits(effect)
+
+    async def has_ended(self, session_id: str) -> bool:
+        """Whether a session has ended; False if Redis may have lost it."""
+        with store_errors():
+            state = await self._client.hget(self._keys.session(session_id), "state")
+        return bool(state == State.ENDED.value.encode())
+
+    async def has_come_back(self, session_id: str, call_sid: str) -> bool:
+        """Whether a call has opened a later session than this, and that is live."""
+        with store_errors():
+            found = await self._client.get(self._keys.call(call_sid))
+            newest = (found or b"").decode(errors="replace")
+            if newest in ("", session_id) or call_of_visit(newest) != call_sid or visit_number(newest) == 1:
+                return False
+            state = await self._client.hget(self._keys.session(newest), "state")
+        return bool(state != State.ENDED.value.encode())
 
 
 def _parse_due_ms(score: bytes) -> int | None:
