@@ -21,7 +21,7 @@ from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
-from conferral.storage.queries import process_registry, redis_warnings
+from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
 from conferral.worker.environment import Environment
@@ -163,27 +163,27 @@ class Worker:
         while not stop.is_set():
             try:
                 await config.check_eviction_policy(client)
-                return (await self._ensure_config(client)).keys
+                await self._ensure_config(client)
+                return Keys(self._settings.prefix, self._settings.partitions)
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
                 self._start_problem = f"redis: {error.state}"
                 await pause(stop, CONFIG_CHECK_EVERY_S)
         return None
 
-    async def _ensure_config(self, client: Client) -> config.Config:
+    async def _ensure_config(self, client: Client) -> None:
         """Check or write the configuration in Redis; update the schema version."""
         # If Redis was emptied, keep the last version: older processes may be running.
-        config_found = await config.ensure(
+        was_too_new = self.schema.is_too_new
+        self.schema.written = await config.ensure(
             client,
             self._settings.prefix,
             self._settings.partitions,
             account_sid=self._settings.account_sid,
             schema_version=self.schema.writes_at,
         )
-        was_too_new, self.schema.written = self.schema.is_too_new, config_found.schema_version
         if self.schema.is_too_new and not was_too_new:
             log.error("schema_too_new", reason=self.schema.problem)
-        return config_found
 
     def current_policy(self) -> Policy:
         """Return the policy with the fallback of the current directory."""
@@ -245,8 +245,8 @@ class Worker:
 
     async def _check_redis(self, client: Client, keys: Keys) -> None:
         """Log and count the states of Redis that a person must change."""
-        found = {one.kind: one.text for one in await redis_warnings.read_warnings(client, keys)}
-        for kind in redis_warnings.KINDS:
+        found = await config.read_warnings(client, keys)
+        for kind in config.WARNING_KINDS:
             self.metrics.redis_warnings.labels(kind).set(kind in found)
         for text in found.values():
             log.error("redis_warning", reason=text)

@@ -8,8 +8,8 @@ from aiohttp import web
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
+from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import store_errors
-from conferral.storage.queries.redis_warnings import read_warnings
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.request_limiter import RequestLimiter
 from conferral.worker.ownership import Ownership
@@ -23,7 +23,7 @@ Lines = Callable[[], Awaitable[list[str]]]
 async def find_warnings(core: WorkerCore) -> list[str]:
     """Return what else a person must change in Redis, one line each."""
     try:
-        return [one.text for one in await read_warnings(core.client, core.keys)]
+        return [*(await read_warnings(core.client, core.keys)).values()]
     except StoreError:
         return []  # `find_problems` reports it
 

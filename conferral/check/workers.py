@@ -8,9 +8,8 @@ from conferral.runtime.errors import StoreError
 from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waiting
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.coordinator import ROUTER, read_owners
+from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS, ROUTER, read_owners
 from conferral.storage.keys import Keys
-from conferral.storage.queries.process_registry import HEARTBEAT_TIMEOUT_MS
 
 #: Ratio of a node's partitions to its even share above which the check warns.
 UNEVEN_RATIO = 1.1

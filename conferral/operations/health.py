@@ -10,15 +10,10 @@ from conferral.operations.session_queries import CHUNK, SessionQueries
 from conferral.storage import coordinator
 from conferral.storage.codecs.text_codec import int_of
 from conferral.storage.connection.client import Client, Command, run_each, server_time_ms, store_errors
-from conferral.storage.coordinator import Owner
+from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS, Owner
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_registry import (
-    FAILURES_MAX,
-    HEARTBEAT_TIMEOUT_MS,
-    STOPPED_AFTER_MS,
-    ProcessStats,
-)
+from conferral.storage.queries.process_registry import FAILURES_MAX, STOPPED_AFTER_MS, ProcessStats
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,14 +141,13 @@ async def _ensure_config(
             if is_first:
                 await config.check_eviction_policy(client)
                 is_first = False
-            setup = await config.ensure(
+            schema.written = await config.ensure(
                 client,
                 settings.prefix,
                 settings.partitions,
                 account_sid=settings.account_sid,
                 schema_version=schema.writes_at,
             )
-            schema.written = setup.schema_version
             await process_registry.register(client, keys, replace(own, stats=process_registry.stats_of(metrics)))
         except StoreError as error:
             log_unreachable(error, task="config")

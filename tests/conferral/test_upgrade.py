@@ -29,7 +29,8 @@ async def client(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch):
 
 
 async def at_level(client: object, level: int, **running: int) -> None:
-    keys = (await config.ensure(client, "conferral", 4, schema_version=level, account_sid=ACCOUNT_SID)).keys
+    await config.ensure(client, "conferral", 4, schema_version=level, account_sid=ACCOUNT_SID)
+    keys = Keys("conferral", 4)
     for name, known in running.items():
         await process_registry.register(client, keys, process_registry.Process(name, "worker", known, "0.1.0"))
 

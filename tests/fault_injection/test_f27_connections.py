@@ -9,10 +9,10 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.statemachine.events import CallProgressed
+from conferral.storage import coordinator as leases
 from conferral.storage.connection.client import BlockingReads, Client, make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
 from conferral.storage.partition.partition_store import PartitionStore
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay

@@ -11,10 +11,10 @@ from conferral.statemachine.machine import step
 from conferral.statemachine.pending_command import Recording
 from conferral.statemachine.session import ParticipantUpdate, Party, Session
 from conferral.statemachine.states import PartyStatus, WaitAudio
+from conferral.storage import coordinator as leases
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.connection.client import store_errors
-from conferral.storage.partition import lease as leases
 from conferral.storage.partition.session_store import (
     Batch,
     CommitConflictError,

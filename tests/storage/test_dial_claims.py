@@ -9,11 +9,10 @@ import pytest
 from conferral.statemachine.effects import CreateCall
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, State
+from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec, session_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.coordinator import acquire_dial_permit
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import Lease
+from conferral.storage.coordinator import Lease, acquire_dial_permit
 from conferral.storage.partition.partition_store import DialStatus, MarkResult
 from tests.support.redis_clients import full
 

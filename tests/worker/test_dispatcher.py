@@ -12,8 +12,8 @@ from conferral.statemachine.states import TransferMode
 from conferral.statemachine.transfer import TransferState
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
-from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect
 from conferral.worker.consumer.dispatcher import Dispatcher

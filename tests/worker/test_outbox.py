@@ -10,12 +10,12 @@ from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import LeaseLostError, StoreUnreachableError
 from conferral.statemachine.effects import Effect, HangUpCall
 from conferral.statemachine.events import EffectSucceeded, EffectUnknown
+from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
 from conferral.storage.connection.client import BlockingReads
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DialStatus, PartitionStore
 from conferral.worker.executor.job import JobObsoleteError
 from conferral.worker.executor.outbox import OutboxWriter

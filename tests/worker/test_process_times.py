@@ -11,7 +11,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
 from conferral.storage import config, outcome_stream
 from conferral.storage.keys import Keys
-from conferral.storage.queries import process_registry, redis_warnings
+from conferral.storage.queries import process_registry
 from conferral.worker.environment import Environment
 from conferral.worker.process import Worker
 from conferral.worker.sweep.sweeper import Sweeper
@@ -43,14 +43,14 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
                 assert options == {"outcomes_ttl_s": 3600, "session_ttl_s": 86_400}
             if name == "read" and len(done[name]) == 3:
                 raise StoreUnreachableError("away")
-            return SimpleNamespace(schema_version=1) if name == "read" else []
+            return 1 if name == "read" else {}
 
         return noted
 
     monkeypatch.setattr(config, "ensure", note("read"))
     monkeypatch.setattr(process_registry, "register", note("register"))
     monkeypatch.setattr(outcome_stream, "trim", note("trim"))
-    monkeypatch.setattr(redis_warnings, "read_warnings", note("warn"))
+    monkeypatch.setattr(config, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)
     core = core_of(NOTHING, Keys("test", 4), ClusterClock(loop, 0.0))
     await worker.maintain_config(stop, core)

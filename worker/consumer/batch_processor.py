@@ -17,7 +17,7 @@ from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.codecs.session_codec import CorruptHashError
-from conferral.storage.partition.lease import Lease
+from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time

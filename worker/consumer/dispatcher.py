@@ -9,7 +9,7 @@ from conferral.statemachine.effects import Effect, ReadCalls
 from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.partition.lease import Lease
+from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch
 from conferral.worker.consumer.decision_log import log_decisions

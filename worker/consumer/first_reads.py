@@ -29,7 +29,7 @@ from conferral.statemachine.events import (
     Event,
     Transfer,
 )
-from conferral.storage.partition.lease import Lease
+from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import Entry, PartitionStore, parse_entry_id
 
 log = structlog.get_logger()

@@ -13,8 +13,8 @@ import structlog
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.outage import log_unreachable
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import Lease, RolledBackError
+from conferral.storage import coordinator as leases
+from conferral.storage.coordinator import Lease, RolledBackError
 from conferral.storage.partition.partition_store import Entry
 from conferral.storage.partition.session_store import CommitOutOfOrderError
 from conferral.worker.consumer.batch_processor import BatchProcessor

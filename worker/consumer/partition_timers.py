@@ -8,7 +8,7 @@ from conferral.runtime.clock import StoreClock
 from conferral.runtime.lifecycle import pause
 from conferral.statemachine.events import TIMERS, AgeOverdue, DialOverdue, ParkOverdue, RingOverdue
 from conferral.statemachine.policy import Policy
-from conferral.storage.partition.lease import Lease
+from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import PartitionStore
 
 #: The longest timer of a dial: a ring time of 600 s, and the gate; and of all kinds without a setting, milliseconds.

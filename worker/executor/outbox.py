@@ -11,8 +11,8 @@ from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachabl
 from conferral.runtime.outage import log_unreachable
 from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, HangUpCall, effect_id
 from conferral.statemachine.events import EffectSucceeded
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
-from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.partition_store import DialStatus, MarkResult, PartitionStore
 from conferral.worker.consumer.post_commit import PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome

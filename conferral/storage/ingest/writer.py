@@ -22,12 +22,12 @@ from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
+from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import Client, Command, server_identity, store_errors
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
 from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S
-from conferral.storage.queries.redis_warnings import read_warnings
 
 log = structlog.get_logger()
 
@@ -205,7 +205,7 @@ class BatchingIngest:
 
     async def redis_warnings(self) -> list[str]:
         """See `Ingest.redis_warnings`."""
-        return [one.text for one in await read_warnings(self._probe_client, self._keys)]
+        return [*(await read_warnings(self._probe_client, self._keys)).values()]
 
     async def watch_server(self, stop: asyncio.Event) -> None:
         """Detect restarts and failovers until the process stops."""

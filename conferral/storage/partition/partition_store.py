@@ -30,9 +30,9 @@ from conferral.storage.connection.client import (
     to_store_error,
 )
 from conferral.storage.connection.errors import STATES
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
-from conferral.storage.partition.lease import Lease
 
 _Text = TypeVar("_Text", str, bytes)
 
@@ -114,7 +114,7 @@ class PartitionStore:
         call_ttl_s: int = 86_400,
         outcomes_kept: int = OUTCOMES_KEPT,
     ) -> None:
-        """Make the store; `call_ttl_s`: how long an ended session's calls are kept."""
+        """Make a store that keeps an ended session's calls for `call_ttl_s`."""
         self._client = client
         self._reads = reads
         self._keys = keys

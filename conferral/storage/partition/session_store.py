@@ -13,8 +13,8 @@ from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
 from conferral.storage.connection.client import Client, run_each, store_errors
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
-from conferral.storage.partition.lease import Lease
 
 #: Entries kept in a session's log, count.
 LOG_ENTRIES_MAX = 5_000

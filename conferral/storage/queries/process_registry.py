@@ -13,6 +13,7 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.storage.connection.client import Client, Command, run_or_raise, server_time_ms, store_errors
+from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS
 from conferral.storage.keys import Keys
 
 #: Maximum interval between two registrations of a process, seconds.
@@ -21,8 +22,6 @@ REGISTER_EVERY_S = 2.0
 STOPPED_AFTER_MS = 15_000
 #: After this long, it is removed from the list, milliseconds.
 UNLISTED_AFTER_MS = 3_600_000
-#: Without a registration for this long, a worker counts as dead for people, milliseconds. Workers ask the coordinator.
-HEARTBEAT_TIMEOUT_MS = 3_500
 #: How long a dead worker stays listed, milliseconds.
 DEAD_LISTED_MS = 30_000
 FAILURES_MAX = 10
