@@ -22,7 +22,7 @@ from conferral.cli.options import (
 )
 from conferral.statemachine.events.commands import COMMANDS, DialCommand
 from conferral.statemachine.events.commands import Command as CommandEvent
-from conferral.storage.commands.command_descriptions import CommandField, own_fields
+from conferral.storage.commands.command_parser import CommandField, own_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from conferral.operations.command_submission import CommandSubmitter, SubmittedC
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected
 from conferral.statemachine.events import commands as events
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.commands.command_descriptions import CommandField, own_fields
+from conferral.storage.commands.command_parser import CommandField, own_fields
 from conferral.storage.commands.command_stream import CommandOutcome
 
 

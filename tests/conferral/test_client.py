@@ -20,8 +20,7 @@ from conferral import (
 from conferral.client.commands import SUBMISSION
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase, State
-from conferral.storage.commands.command_descriptions import own_fields
-from conferral.storage.commands.command_parser import BadCommandError, parse
+from conferral.storage.commands.command_parser import BadCommandError, own_fields, parse
 from conferral.storage.commands.command_stream import digest_of
 from tests.conferral.cli_helpers import (
     CALL,

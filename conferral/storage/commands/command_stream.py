@@ -87,7 +87,7 @@ def sender_of(fields: Mapping[str, str]) -> str:
     'cli'
     """
     try:
-        return AUTHOR.parse(fields.get("by", ""))
+        return str(AUTHOR.parse(fields.get("by", "")))
     except ValueError:
         return ""
 
