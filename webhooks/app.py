@@ -14,7 +14,7 @@ from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.config import SchemaVersion
-from conferral.storage.ingest.port import Ingest, ReplayedCallError
+from conferral.storage.ingest.writer import BatchingIngest, ReplayedCallError
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import (
     ANNOUNCEMENT_PATH,
@@ -51,7 +51,7 @@ _EXPECTED_ERRORS = (
 
 def make_app(
     settings: ServiceSettings,
-    ingest: Ingest,
+    ingest: BatchingIngest,
     twilio: TwilioQueries,
     metrics: Metrics,
     clock: Clock,

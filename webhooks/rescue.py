@@ -11,6 +11,7 @@ from aiohttp import web
 
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreUnaskedError
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import call_sid_of, is_outbound_leg
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, FALLBACK_PATH, GATE_PATH, WAIT_PATH
@@ -30,8 +31,11 @@ _RESCUED = VOICE_URL_PATHS | {DIAL_ACTION_PATH, GATE_PATH, WAIT_PATH}
 _NEW_CALLS = frozenset({INBOUND_PATH, CONFERENCE_START_PATH})
 
 
-class NoRedisIngest:
+class NoRedisIngest(BatchingIngest):
     """An ingest that never contacts Redis."""
+
+    def __init__(self) -> None:
+        """Keep nothing: no other method of the base class is called."""
 
     async def _refuse(self, *_args: Any, **_options: Any) -> Any:
         raise StoreUnaskedError("answered without Redis")
@@ -42,14 +46,6 @@ class NoRedisIngest:
     def restarted_recently(self) -> bool:
         """Return False; there is no Redis to ask."""
         return False
-
-    async def redis_error(self) -> str:
-        """Return no error; there is no Redis to ask."""
-        return ""
-
-    async def redis_warnings(self) -> list[str]:
-        """Return no warnings; there is no Redis to ask."""
-        return []
 
 
 class Rescue(Routes):

@@ -12,7 +12,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
 from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.errors import NO_ANSWER
-from conferral.storage.ingest.port import Ingest
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.webhooks.responses import store_timeout
 
 #: Source: Prometheus docs, exposition formats.
@@ -24,7 +24,7 @@ class HealthRoutes:
     """Answers `/healthz`, `/readyz`, and `/metrics`, without a signature."""
 
     def __init__(
-        self, ingest: Ingest, metrics: Metrics, schema: SchemaVersion, draining: Draining | None = None
+        self, ingest: BatchingIngest, metrics: Metrics, schema: SchemaVersion, draining: Draining | None = None
     ) -> None:
         self._ingest = ingest
         self._metrics = metrics

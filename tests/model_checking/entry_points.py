@@ -22,7 +22,7 @@ from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import event_codec
-from conferral.storage.ingest.port import GateClaim, Ingest, NewestSession
+from conferral.storage.ingest.writer import GateClaim, NewestSession
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile, load_directory
 from conferral.telephony.parameters import PlacedCall, StartedRecording
@@ -81,7 +81,7 @@ class InstantLoop(asyncio.SelectorEventLoop):
         return self._no_wait.passed_s
 
 
-class _Ingest(Ingest):
+class _Ingest:
     """What one request meets in Redis."""
 
     def __init__(self) -> None:
@@ -135,12 +135,6 @@ class _Ingest(Ingest):
 
     def restarted_recently(self) -> bool:
         return self.was_restarted
-
-    async def redis_error(self) -> str:
-        return ""
-
-    async def redis_warnings(self) -> list[str]:
-        return []
 
 
 def _directory_of(settings: ServiceSettings, agents: tuple[str, ...]) -> DirectoryFile:

@@ -14,8 +14,7 @@ from conferral.statemachine.states import State
 from conferral.storage.codecs import session_codec
 from conferral.storage.connection.client import make_client
 from conferral.storage.ingest import command_queue
-from conferral.storage.ingest.port import GateClaim, NewestSession
-from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.ingest.writer import BatchingIngest, GateClaim, NewestSession
 from tests.storage.server_uptime import up_for_long
 from tests.support.entries import SESSION, event_in, ringing
 from tests.support.redis_clients import full

@@ -16,7 +16,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox.model.inputs import Params, RestRequest
 from conferral.sandbox.model.outputs import RestAnswer
-from conferral.storage.ingest.port import Ingest, ReplayedCallError
+from conferral.storage.ingest.writer import BatchingIngest, ReplayedCallError
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError
 from conferral.telephony.directory import DirectoryFile
@@ -108,7 +108,7 @@ class Doors:
     def __init__(
         self,
         settings: ServiceSettings,
-        ingest: Ingest,
+        ingest: BatchingIngest,
         child_lookup: TwilioQueries,
         metrics: Metrics,
         directory: DirectoryFile | None = None,

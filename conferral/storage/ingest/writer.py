@@ -7,12 +7,14 @@ deduplicates a repeated entry.
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from itertools import chain
 
 import structlog
 
 from conferral.runtime.clock import Clock
-from conferral.runtime.errors import StoreError
+from conferral.runtime.errors import ConferralError, StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
@@ -25,7 +27,6 @@ from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.config import read_warnings
 from conferral.storage.connection.client import Client, Command, server_identity, store_errors
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
-from conferral.storage.ingest.port import GateClaim, NewestSession
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S
 
@@ -87,8 +88,36 @@ class ServerWatch:
         self._is_unknown = False
 
 
+class GateClaim(Enum):
+    """Result of a call's claim at the gate (call screening)."""
+
+    #: The dial, and the ring group if one was named, belongs to the call, now or since before.
+    OURS = 1
+    #: Another call has the dial.
+    ANOTHER_CALL = 0
+    #: The dial belongs to the call, but another dial has won the ring group.
+    LOST = 2
+
+
+class ReplayedCallError(ConferralError):
+    """A voice request is sent again for a call that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewestSession:
+    """A call's newest session."""
+
+    session_id: str
+    #: None if it is not decided yet, or no longer stored.
+    view: Session | None
+    has_ended: bool
+
+
 class BatchingIngest:
-    """Implements `storage.ingest.port.Ingest` on Redis."""
+    """Where webhooks put events, and what else they need from Redis.
+
+    Within 2 s, methods raise StoreUnreachableError, with an unknown result, or StoreError if Redis refuses for good.
+    """
 
     def __init__(
         self,
@@ -115,7 +144,10 @@ class BatchingIngest:
         self._queue = CommandQueue(client, deadline_s, self.server.mark_unknown)
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
-        """See `Ingest.publish`."""
+        """Store an event, after indexing `call_sid`, if given, to its session.
+
+        Under load, drop an event that has no effect.
+        """
         partition = self._keys.partition_of(event.session_id)
         if not (event.ignored_because and await self._should_drop(event, partition)):
             await self._queue.run(*self.write_commands(event, call_sid, partition))
@@ -135,23 +167,23 @@ class BatchingIngest:
         return bool(reason)
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
-        """See `Ingest.publish_and_read`."""
+        """Publish an event; return its session, None if Redis does not know it."""
         writes = self.write_commands(event, call_sid, self._keys.partition_of(event.session_id))
         answers = await self._queue.run(*writes, ("HGETALL", self._keys.session(event.session_id)))
         return _session_of(answers[-1])
 
     async def read(self, session_id: str) -> Session | None:
-        """See `Ingest.read`."""
+        """Return the current session; None if Redis does not know it."""
         (record,) = await self._queue.run(("HGETALL", self._keys.session(session_id)))
         return _session_of(record)
 
     async def session_of(self, call_sid: str) -> str | None:
-        """See `Ingest.session_of`."""
+        """Return the id of a call's session from the call index; None if unknown."""
         (found,) = await self._queue.run(("GET", self._keys.call(call_sid)))
         return None if found is None else str(found.decode(errors="replace"))
 
     async def newest_session(self, call_sid: str) -> NewestSession | None:
-        """See `Ingest.newest_session`.
+        """Return a call's newest session; None if the call is new.
 
         A session that Redis lacks is new, or has ended long ago: the index keeps a call for a fixed time, and for less
         once its session has ended. So the remaining time tells which.
@@ -166,7 +198,7 @@ class BatchingIngest:
         return NewestSession(session_id, view, is_old if view is None else view.is_ended)
 
     async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
-        """See `Ingest.claim_visit`."""
+        """Make `wanted` a call's newest session if that is `ended`; return it."""
         arguments: list[scripts.Argument] = [ended, wanted, self._call_ttl_s]
         (claimed,) = await self._queue.run(scripts.claim_visit.command([self._keys.call(call_sid)], arguments))
         return str(claimed.decode(errors="replace"))
@@ -174,27 +206,31 @@ class BatchingIngest:
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", released_dials: Sequence[str] = ()
     ) -> GateClaim:
-        """See `Ingest.claim_gate`."""
+        """Claim a dial for its first call, and a ring group for its first dial.
+
+        The same call always gets the same answer. Without `ring_group`, only the dial is claimed. A winner among
+        `released_dials`, whose parties have left or are released, loses the ring group to this dial.
+        """
         arguments: list[scripts.Argument] = [dial_id, call_sid, ring_group, GATES_TTL_S, *released_dials]
         (claim,) = await self._queue.run(scripts.claim_gate.command([self._keys.gates(session_id)], arguments))
         return GateClaim(int(claim))
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
-        """See `Ingest.exceeds_call_limit`."""
+        """Whether an identity placed `limit` calls within 60 s; else count this."""
         arguments: list[scripts.Argument] = [call_sid, limit, IDENTITY_WINDOW_S]
         (is_within,) = await self._queue.run(scripts.count_call.command([self.identity_key(identity)], arguments))
         return not int(is_within)
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
-        """See `Ingest.uncount_call`."""
+        """Undo the count of a call that was not placed."""
         await self._queue.run(("ZREM", self.identity_key(identity), call_sid))
 
     def restarted_recently(self) -> bool:
-        """See `Ingest.restarted_recently`."""
+        """Whether Redis restarted within a minute, so data may be stale."""
         return self.server.has_changed_recently()
 
     async def redis_error(self) -> str:
-        """See `Ingest.redis_error`."""
+        """Return why Redis refuses writes, for operators; empty if it doesn't."""
         try:
             with store_errors():
                 # A write, as PING may be answered while writes are refused. Without retries, to report short outages.
@@ -204,7 +240,7 @@ class BatchingIngest:
         return ""
 
     async def redis_warnings(self) -> list[str]:
-        """See `Ingest.redis_warnings`."""
+        """Return what else operators must change in Redis, one line each."""
         return [*(await read_warnings(self._probe_client, self._keys)).values()]
 
     async def watch_server(self, stop: asyncio.Event) -> None:
