@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from conferral.processes.common import READINESS_CHECKS_MAX, configure_log, require_free_port, warn_of_weak_token
+from conferral.processes.common import configure_log, require_free_port, warn_of_weak_token
 from conferral.redis_access import make_redis_client
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import SystemClock
@@ -75,7 +75,6 @@ async def _serve(
     client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)
     # A separate client, so that no caller waits behind a list of sessions.
     api_client = make_redis_client(settings.redis_url, max_connections=2 * CONCURRENT_MAX)
-    probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
     schema = SchemaVersion()
     refused: list[SettingsError] = []
@@ -99,7 +98,6 @@ async def _serve(
             clock,
             session_ttl_s=settings.session_ttl_s,
             replay_window_s=settings.replay_window_s,
-            probe_client=probing,
             metrics=metrics,
         )
         twilio = TwilioQueries(rest_client(settings, http), settings.number)
@@ -118,7 +116,6 @@ async def _serve(
         await publisher.close()
     finally:
         await http.close()
-        await probing.aclose()
         await api_client.aclose()
         await client.aclose()
     if refused:

@@ -35,7 +35,7 @@ log = structlog.get_logger()
 #: How long Redis's data may be stale after a restart or failover, seconds.
 RECENT_RESTART_S = 60.0
 SERVER_CHECK_EVERY_S = 1.0
-#: Connections to each server, count: for pipelines, of which a cluster has more, and for `ServerWatch`.
+#: Connections to each server, count: for pipelines, of which a cluster has more, `ServerWatch`, and one health check.
 CONNECTIONS_MAX = 16
 IDENTITY_WINDOW_S = 60
 #: How long a new call's session may be undecided, seconds: longer than Twilio retries, or workers are down.
@@ -128,12 +128,9 @@ class BatchingIngest:
         session_ttl_s: int = 86_400,
         replay_window_s: int = 604_800,
         deadline_s: float = DEADLINE_S,
-        probe_client: Client | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._client = client
-        #: Only for `redis_error`: health checks are open to anyone, and must not take callers' connections.
-        self._probe_client = probe_client or client
         self._keys = keys
         self._streams = [keys.events(partition) for partition in range(keys.partitions)]
         self._clock = clock
@@ -234,14 +231,14 @@ class BatchingIngest:
         try:
             with store_errors():
                 # A write, as PING may be answered while writes are refused. Without retries, to report short outages.
-                await self._probe_client.set(self._keys.probe, self._clock.wall_ms())
+                await self._client.set(self._keys.probe, self._clock.wall_ms())
         except StoreError as error:
             return error.state
         return ""
 
     async def redis_warnings(self) -> list[str]:
         """Return what else operators must change in Redis, one line each."""
-        return [*(await read_warnings(self._probe_client, self._keys)).values()]
+        return [*(await read_warnings(self._client, self._keys)).values()]
 
     async def watch_server(self, stop: asyncio.Event) -> None:
         """Detect restarts and failovers until the process stops."""
