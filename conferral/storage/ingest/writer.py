@@ -132,7 +132,6 @@ class BatchingIngest:
     ) -> None:
         self._client = client
         self._keys = keys
-        self._streams = [keys.events(partition) for partition in range(keys.partitions)]
         self._clock = clock
         self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
         self._metrics = metrics or Metrics()
@@ -145,15 +144,15 @@ class BatchingIngest:
 
         Under load, drop an event that has no effect.
         """
-        partition = self._keys.partition_of(event.session_id)
-        if not (event.ignored_because and await self._should_drop(event, partition)):
-            await self._queue.run(*self.write_commands(event, call_sid, partition))
+        if not (event.ignored_because and await self._should_drop(event)):
+            await self._queue.run(*self.write_commands(event, call_sid))
 
-    async def _should_drop(self, event: Event, partition: int) -> bool:
+    async def _should_drop(self, event: Event) -> bool:
         """Whether Redis or the workers are behind; count and log it."""
+        partition = self._keys.partition_of(event.session_id)
         reason = "waiting" if self._queue.is_overloaded else ""
         if not reason:
-            (undecided,) = await self._queue.run(("XLEN", self._streams[partition]))
+            (undecided,) = await self._queue.run(("XLEN", self._keys.events(partition)))
             reason = "backlog" if int(undecided) > BEHIND_EVENTS else ""
         if reason:
             self._metrics.events_dropped.labels(reason).inc()
@@ -165,8 +164,8 @@ class BatchingIngest:
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
         """Publish an event; return its session, None if Redis does not know it."""
-        writes = self.write_commands(event, call_sid, self._keys.partition_of(event.session_id))
-        answers = await self._queue.run(*writes, ("HGETALL", self._keys.session(event.session_id)))
+        read = ("HGETALL", self._keys.session(event.session_id))
+        answers = await self._queue.run(*self.write_commands(event, call_sid), read)
         return _session_of(answers[-1])
 
     async def read(self, session_id: str) -> Session | None:
@@ -252,10 +251,11 @@ class BatchingIngest:
         """Return the key of an identity's calls; without numbers and names."""
         return self._keys.identity(hashlib.sha256(identity.encode()).hexdigest()[:32])
 
-    def write_commands(self, event: Event, call_sid: str, partition: int) -> list[Command]:
+    def write_commands(self, event: Event, call_sid: str) -> list[Command]:
         """Return commands that append an event, and index its call if given."""
         entry = chain.from_iterable(event_codec.encode(event).items())
-        writes: list[Command] = [("XADD", self._streams[partition], "*", *entry)]
+        stream = self._keys.events(self._keys.partition_of(event.session_id))
+        writes: list[Command] = [("XADD", stream, "*", *entry)]
         if call_sid:
             # First, so that a reader of the event also finds the call.
             writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", self._call_ttl_s))
