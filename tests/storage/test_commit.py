@@ -308,9 +308,7 @@ async def test_value_under_the_key_of_new_logs_is_not_copied(store, client, keys
     assert [fields[b"event"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"call_received"]
 
 
-async def test_group_shows_the_committed_position_and_the_lag(store, client, keys, partition, lease, access):
-    await access.ensure_group(partition)
-    await access.ensure_group(partition)
+async def test_group_shows_the_committed_position_and_the_lag(store, client, keys, partition, lease):
     ids = await add(client, keys, partition, 5)
     await store.commit(partition, lease, Batch(entry_ids=ids[:3]))
     group = (await client.xinfo_groups(keys.events(partition)))[0]

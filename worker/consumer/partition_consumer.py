@@ -136,7 +136,6 @@ class PartitionConsumer:
             raise LeaseLostError(str(error)) from error
 
     async def _recover(self) -> None:
-        await self._context.partition_store.ensure_group(self.number)
         await self._first_reads.begin()
         outbox = await self._context.partition_store.outbox(self.number)
         await self.timers.fire(longest_ms(self._context.policy()))

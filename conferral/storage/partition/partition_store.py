@@ -8,8 +8,6 @@ from enum import Enum
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from redis.exceptions import ResponseError
-
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.events import Event
@@ -31,7 +29,7 @@ from conferral.storage.connection.client import (
 )
 from conferral.storage.connection.errors import STATES
 from conferral.storage.coordinator import Lease
-from conferral.storage.keys import GROUP, Keys
+from conferral.storage.keys import Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
 
 _Text = TypeVar("_Text", str, bytes)
@@ -131,16 +129,6 @@ class PartitionStore:
     def stop_reading(self, partition: int) -> None:
         """End a partition's running `read`; it returns no entries."""
         self._reads.interrupt(self._keys.events(partition))
-
-    async def ensure_group(self, partition: int) -> None:
-        """Create the consumer group that shows operators position and lag."""
-        try:
-            with store_errors():
-                await self._client.xgroup_create(self._keys.events(partition), GROUP, id="0", mkstream=True)
-        except StoreError as error:
-            # A refusal is harmless: nothing depends on the group, and the next commit creates it, too.
-            if not isinstance(error.__cause__, ResponseError):
-                raise
 
     async def live_sessions(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
