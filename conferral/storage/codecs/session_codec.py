@@ -50,8 +50,6 @@ class _Field(NamedTuple):
 
     name: str
     attribute: str
-    #: Among the attributes of the class.
-    position: int
     default: Any
     #: Whether the field is present even if it has the default.
     is_always: bool
@@ -65,7 +63,7 @@ class RecordCodec:
     """The fields of one record class. A new attribute is stored automatically.
 
     Args:
-        always: Attributes whose fields are always present, and before the others.
+        always: Attributes whose fields are always present, besides the required ones.
         logged: Fields that a session's log includes.
         without: Attributes that are stored elsewhere.
     """
@@ -79,32 +77,27 @@ class RecordCodec:
         without: Collection[str] = (),
     ) -> None:
         hints = get_type_hints(kind)
-        infos = msgspec.structs.fields(kind)
-        positions = {info.name: at for at, info in enumerate(infos) if info.name not in without}
-        required = [info.name for info in infos if info.required and info.name in positions]
-        first = dict.fromkeys((*always, *required))
+        #: Of each attribute of the class; None if it is stored elsewhere.
         self._fields = [
-            _make_field(infos[positions[name]], positions[name], hints[name], is_always=name in first)
-            for name in {**first, **positions}
+            None if info.name in without else _make_field(info, hints[info.name], is_always=info.name in always)
+            for info in msgspec.structs.fields(kind)
         ]
         self.logged = frozenset(logged)
-        self._at = {field.position: field for field in self._fields}
 
     def encode(self, record: msgspec.Struct) -> dict[str, str]:
         """Return the record's fields."""
-        values = astuple(record)
         return {
-            field.name: field.encode(values[field.position])
-            for field in self._fields
-            if field.is_always or values[field.position] != field.default
+            field.name: field.encode(value)
+            for field, value in zip(self._fields, astuple(record), strict=False)
+            if field is not None and (field.is_always or value != field.default)
         }
 
     def changes(self, record: msgspec.Struct, before: msgspec.Struct) -> dict[str, str | None]:
         """Return the fields that differ; None for one that is omitted now."""
         found: dict[str, str | None] = {}
         values, earlier = astuple(record), astuple(before)
-        for at in compress(range(len(values)), map(is_not, values, earlier)):
-            value, field = values[at], self._at.get(at)
+        for at in compress(range(len(self._fields)), map(is_not, values, earlier)):  # most are the same objects
+            field, value = self._fields[at], values[at]
             if field is not None and value != earlier[at]:
                 is_there = field.is_always or value != field.default
                 found[field.name] = field.encode(value) if is_there else None
@@ -114,7 +107,7 @@ class RecordCodec:
         """Return what the fields hold; never fails."""
         values: dict[str, Any] = {}
         damaged = ""
-        for field in self._fields:
+        for field in filter(None, self._fields):
             name = prefix + field.name
             if name not in fields:
                 if field.is_always:
@@ -131,7 +124,7 @@ class RecordCodec:
         return Decoded(values, damaged)
 
 
-def _make_field(info: msgspec.structs.FieldInfo, position: int, kind: Any, *, is_always: bool) -> _Field:
+def _make_field(info: msgspec.structs.FieldInfo, kind: Any, *, is_always: bool) -> _Field:
     default = info.default if info.default_factory is NODEFAULT else info.default_factory()
     name = info.name
     empty: Any = NODEFAULT
@@ -145,7 +138,7 @@ def _make_field(info: msgspec.structs.FieldInfo, position: int, kind: Any, *, is
         empty = ""
     elif info.required:
         empty = kind()
-    return _Field(name, info.name, position, default, is_always, empty, encode, decode)
+    return _Field(name, info.name, default, is_always or info.required, empty, encode, decode)
 
 
 def _to_json(value: Any) -> str:

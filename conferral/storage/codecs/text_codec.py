@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
-#: A batch has one time, and Twilio sends whole seconds, so the same few values recur.
-_CACHE_MAX = 4096
 #: The latest time that can be formatted, Unix milliseconds.
 _LATEST_MS = 253_402_300_799_000
 
 
-@lru_cache(_CACHE_MAX)
 def to_iso(unix_ms: int) -> str:
     """Format as ISO 8601; return empty text for 0, which means "unknown".
 
@@ -26,7 +22,6 @@ def to_iso(unix_ms: int) -> str:
     return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@lru_cache(_CACHE_MAX)
 def from_iso(text: str) -> int:
     """Parse what `to_iso` formats; raise ValueError if it is not a time."""
     if not text:
@@ -39,13 +34,7 @@ def from_iso(text: str) -> int:
 
 def decode_fields(raw_fields: Mapping[bytes, bytes]) -> dict[str, str]:
     """Decode the fields of a hash or entry; replace invalid UTF-8."""
-    return {_decode_name(name): value.decode(errors="replace") for name, value in raw_fields.items()}
-
-
-@lru_cache(4_096)
-def _decode_name(raw: bytes) -> str:
-    """Decode a name; cached, since thousands of hashes share the same few."""
-    return raw.decode(errors="replace")
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in raw_fields.items()}
 
 
 def parse_object(text: str) -> dict[str, Any]:

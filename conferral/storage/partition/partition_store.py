@@ -1,6 +1,5 @@
 """A partition holder's operations in Redis, besides commits."""
 
-import asyncio
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,8 +35,6 @@ _Text = TypeVar("_Text", str, bytes)
 
 #: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
-#: Concurrent post-commit writes, count: decisions need connections, too.
-POST_COMMIT_WRITES_MAX = 32
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
 #: Maximum size of an entry, bytes; of larger ones, as much is dead-lettered.
@@ -118,7 +115,6 @@ class PartitionStore:
         self._keys = keys
         self._call_ttl_s = call_ttl_s
         self._outcomes_kept = outcomes_kept
-        self._write_turns = asyncio.Semaphore(POST_COMMIT_WRITES_MAX)
 
     async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
         """Return the oldest unprocessed entries; wait about 2 s for the first."""
@@ -203,15 +199,14 @@ class PartitionStore:
         """
         parts = [(one.write_id, command) for one in writes for command in self._commands_of(one)]
         failed: dict[str, StoreError] = {}
-        async with self._write_turns:
-            with store_errors():
-                answers = await run_all(self._client, [command for _, command in parts])
-                for (write_id, _), answer in zip(parts, answers, strict=True):
-                    if isinstance(answer, Exception):
-                        failed[write_id] = to_store_error(answer)
-                # In sequence: a full Redis refuses the writes, but never their removal.
-                if done := {one.write_id for one in writes} - failed.keys():
-                    await self._client.hdel(self._keys.outbox(partition), *done)
+        with store_errors():
+            answers = await run_all(self._client, [command for _, command in parts])
+            for (write_id, _), answer in zip(parts, answers, strict=True):
+                if isinstance(answer, Exception):
+                    failed[write_id] = to_store_error(answer)
+            # In sequence: a full Redis refuses the writes, but never their removal.
+            if done := {one.write_id for one in writes} - failed.keys():
+                await self._client.hdel(self._keys.outbox(partition), *done)
         return failed
 
     def _commands_of(self, write: effect_codec.PostCommitWrite) -> list[Command]:
