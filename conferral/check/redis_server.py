@@ -201,13 +201,13 @@ def check_replicas(info: dict[str, Any], least: str) -> CheckResult:
 
 async def check_scripts(client: Client) -> CheckResult:
     """Check that Redis accepts every script."""
-    for script in SCRIPTS.values():
+    for name, script in SCRIPTS.items():
         try:
             with store_errors():
                 await client.script_load(script.text)
         except StoreError as error:
             fix = fix_for(error, NOPERM="allow SCRIPT and EVALSHA for this user")
-            return fail("scripts", f"{script.name} can't be loaded: {error}", fix)
+            return fail("scripts", f"{name} can't be loaded: {error}", fix)
     return ok("scripts", f"all {len(SCRIPTS)} loaded")
 
 

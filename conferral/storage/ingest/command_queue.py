@@ -11,8 +11,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from conferral.runtime.error_boundary import retry_unreachable
-from conferral.runtime.errors import StoreError, StoreUnreachableError
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import Client, Command, is_cluster, is_transient, run_all, to_store_error
 
 DEADLINE_S = 2.0
@@ -53,21 +52,19 @@ class CommandQueue:
         if self._bytes + size > WAITING_BYTES_MAX:
             raise StoreUnreachableError("too much waits for Redis")
         deadline_s = asyncio.get_running_loop().time() + self._deadline_s
-        error: StoreError = StoreUnreachableError("Redis did not answer in time")
-
-        def check_transient(latest: StoreError) -> None:
-            nonlocal error
-            error = latest
-            if not is_transient(latest.__cause__):
-                raise latest
-            self._on_unreachable()
-
+        error = StoreUnreachableError("Redis did not answer in time")
         self._bytes += size
         try:
             async with asyncio.timeout_at(deadline_s):
-                return await retry_unreachable(
-                    lambda: self._try(commands), RETRY_AFTER_S, deadline_s=deadline_s, on_error=check_transient
-                )
+                while True:
+                    try:
+                        return await self._try(commands)
+                    except StoreUnreachableError as latest:
+                        error = latest
+                        if not is_transient(latest.__cause__):
+                            raise
+                        self._on_unreachable()
+                        await asyncio.sleep(RETRY_AFTER_S)
         except TimeoutError:
             self._on_unreachable()
             raise error from None
