@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, raise_refusals, run_all, store_errors
+from conferral.storage.connection.client import Client, ask, raise_refusals, run_all, store_errors
 from conferral.storage.connection.errors import FOREIGN, URL_ERRORS
 from conferral.storage.keys import Keys, config_key
 
@@ -180,8 +180,7 @@ async def read_schema_version(client: Client, prefix: str) -> int:
 
 
 async def _read_number(client: Client, prefix: str, field: str) -> int:
-    with store_errors():
-        found = await client.hget(config_key(prefix), field)
+    found = await ask(client, "HGET", config_key(prefix), field)
     if found is None:
         raise StoreError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
     number = _parse_number(found)
@@ -193,6 +192,5 @@ async def _read_number(client: Client, prefix: str, field: str) -> int:
 async def raise_schema_version(client: Client, prefix: str, schema_version: int) -> int:
     """Raise the schema version unless it is higher; return the one in force."""
     if schema_version > (found := await read_schema_version(client, prefix)):
-        with store_errors():
-            await client.hset(config_key(prefix), "schema", schema_version)
+        await ask(client, "HSET", config_key(prefix), "schema", schema_version)
     return max(found, schema_version)

@@ -132,8 +132,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
         " ".join(f"{item}={epoch}" for item, epoch in tick.used_epochs.items()),
     ]
-    with store_errors():
-        answer = await scripts.answer_tick(client, [keys.owners], arguments)
+    answer = await scripts.answer_tick(client, [keys.owners], arguments)
     if not answer:
         return None
     server, now_ms, surplus, free, mine, others = answer
@@ -225,10 +224,8 @@ async def confirm(client: Client, keys: Keys, partition: int, lease: Lease, *, g
 
 
 async def _hold(client: Client, keys: Keys, partition: int, arguments: list[scripts.Argument]) -> list[bytes]:
-    with store_errors():
-        answer: list[bytes] = await scripts.hold_partition(
-            client, [keys.lease(partition), keys.events(partition)], arguments
-        )
+    names = [keys.lease(partition), keys.events(partition)]
+    answer: list[bytes] = await scripts.hold_partition(client, names, arguments)
     return answer
 
 
@@ -238,6 +235,5 @@ async def acquire_dial_permit(client: Client, keys: Keys, name: str, per_second:
     Return 0.0 if granted, else the seconds to wait before asking again. Urgent dials go first: callers wait.
     """
     arguments: list[scripts.Argument] = [name, per_second, int(urgent), round(PERMIT_RETRY_MAX_S * 1000)]
-    with store_errors():
-        is_granted, wait_ms = await scripts.acquire_dial_permit(client, [keys.dial_rate], arguments)
+    is_granted, wait_ms = await scripts.acquire_dial_permit(client, [keys.dial_rate], arguments)
     return 0.0 if int(is_granted) else max(1, int(wait_ms)) / 1000

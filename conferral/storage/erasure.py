@@ -120,10 +120,9 @@ class SessionEraser:
             keys.session(session_id), keys.log(session_id), keys.gates(session_id), keys.live(partition),
             keys.ended(partition),
         ]  # fmt: skip
-        with store_errors():
-            arguments: list[str | int] = [session_id, report.version, int(report.is_damaged)]
-            if not int(await scripts.erase_session(self._client, partition_keys, arguments)):
-                return False
+        arguments: list[str | int] = [session_id, report.version, int(report.is_damaged)]
+        if not int(await scripts.erase_session(self._client, partition_keys, arguments)):
+            return False
         await DeadLetterStore(self._client, keys).remove(report.dead_letters)
         await run_each(
             self._client,

@@ -14,28 +14,12 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, RedisClusterException, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisClusterException, RedisError
 
 from conferral.runtime.clock import until_tick_s
-from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.connection.errors import (
-    CLUSTER_SETTING_MISSING,
-    CLUSTER_SETTING_WRONG,
-    FOREIGN,
-    LOGIN_REFUSED,
-    LOGIN_WORDS,
-    NO_SUCH_DATABASE,
-    TIMED_OUT,
-    TRANSIENT_WORDS,
-    NoClusterError,
-    error_word,
-    noted_node,
-    redis_state,
-    unreachable_reason,
-)
+from conferral.storage.connection.errors import is_transient
+from conferral.storage.connection.errors import store_errors as store_errors
 from conferral.storage.connection.redis_classes import ErrorMappingRedis, address_of, connection_class
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
@@ -164,6 +148,12 @@ async def server_time_ms(client: Client, key: str) -> int:
     return int(seconds) * 1000 + int(microseconds) // 1000
 
 
+async def ask(client: Client, *command: Any) -> Any:
+    """Run one command; raise a StoreError if it fails."""
+    with store_errors():
+        return await client.execute_command(*command)
+
+
 async def run_all(client: Client, commands: Iterable[Command]) -> list[Any]:
     """Run commands in one pipeline; return answers, refusals as values.
 
@@ -251,50 +241,3 @@ def raise_refusals(answers: Iterable[Any]) -> list[Any]:
             raise answer
         found.append(None if is_refused else answer)
     return found
-
-
-def is_transient(answer: object) -> bool:
-    """Whether an answer is an error worth a retry within seconds."""
-    if not isinstance(answer, Exception):
-        return False
-    if isinstance(answer, RedisConnectionError | RedisTimeoutError | OSError):
-        return True
-    return error_word(answer) in TRANSIENT_WORDS - {"OOM"}  # a full Redis rarely recovers that fast
-
-
-@contextmanager
-def store_errors(key: str = "") -> Iterator[None]:
-    """Convert redis-py's errors, whose texts may quote data; name the key."""
-    try:
-        yield
-    except DataError:
-        raise  # a bug; a retry would not help
-    except (RedisError, OSError) as error:
-        raise to_store_error(error, key) from error
-
-
-def to_store_error(error: Exception, key: str = "") -> StoreError:
-    """Convert an error: StoreUnreachableError only if a retry may help."""
-    word, node = error_word(error), noted_node(error)
-    redis = f"Redis node {node}" if node else "Redis"
-    ours: StoreError
-    if word in TRANSIENT_WORDS:
-        ours = StoreUnreachableError(f"{redis} can't take it now ({word})")
-    elif word == "MOVED":
-        ours = StoreError(CLUSTER_SETTING_MISSING)
-    elif isinstance(error, NoClusterError):
-        ours = StoreUnreachableError(CLUSTER_SETTING_WRONG)
-    elif word == "DB":  # "DB index is out of range"
-        ours = StoreError(NO_SUCH_DATABASE)
-    elif word == "WRONGTYPE" and key:
-        ours = StoreError(f"Redis refused (WRONGTYPE): {key} {FOREIGN}")
-    elif isinstance(error, ResponseError):
-        ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
-    elif word in LOGIN_WORDS:
-        ours = StoreUnreachableError(LOGIN_REFUSED)
-    else:
-        reason = unreachable_reason(error)
-        problem = reason if reason == TIMED_OUT else f"can't be reached ({reason})"
-        ours = StoreUnreachableError(f"{redis} {problem}")
-    ours.state, ours.node = redis_state(error), node
-    return ours

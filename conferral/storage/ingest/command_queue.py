@@ -12,7 +12,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.connection.client import Client, Command, is_cluster, is_transient, run_all, to_store_error
+from conferral.storage.connection.client import Client, Command, is_cluster, run_all
+from conferral.storage.connection.errors import is_transient, to_store_error
 
 DEADLINE_S = 2.0
 #: Pause before commands are retried after a broken connection, seconds.

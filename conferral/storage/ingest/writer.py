@@ -25,7 +25,7 @@ from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.config import read_warnings
-from conferral.storage.connection.client import Client, Command, server_identity, store_errors
+from conferral.storage.connection.client import Client, Command, ask, server_identity
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S
@@ -228,9 +228,8 @@ class BatchingIngest:
     async def redis_error(self) -> str:
         """Return why Redis refuses writes, for operators; empty if it doesn't."""
         try:
-            with store_errors():
-                # A write, as PING may be answered while writes are refused. Without retries, to report short outages.
-                await self._client.set(self._keys.probe, self._clock.wall_ms())
+            # A write, as PING may be answered while writes are refused. Without retries, to report short outages.
+            await ask(self._client, "SET", self._keys.probe, self._clock.wall_ms())
         except StoreError as error:
             return error.state
         return ""

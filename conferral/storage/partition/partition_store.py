@@ -21,12 +21,12 @@ from conferral.storage.connection.client import (
     BlockingReads,
     Client,
     Command,
+    ask,
     run_all,
     run_or_raise,
     store_errors,
-    to_store_error,
 )
-from conferral.storage.connection.errors import STATES
+from conferral.storage.connection.errors import STATES, to_store_error
 from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
@@ -128,8 +128,7 @@ class PartitionStore:
 
     async def live_sessions(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
-        with store_errors():
-            return sorted(name.decode() for name in await self._client.smembers(self._keys.live(partition)))
+        return sorted(name.decode() for name in await ask(self._client, "SMEMBERS", self._keys.live(partition)))
 
     async def append(self, events: Sequence[Event]) -> None:
         """Append the worker's own events to their sessions' streams."""
@@ -151,43 +150,32 @@ class PartitionStore:
         next one is due, Unix milliseconds; None without timers.
         """
         keys = [self._keys.lease(partition), self._keys.timers(partition), self._keys.events(partition)]
-        with store_errors():
-            arguments = [
-                lease.holder,
-                TIMERS_PER_CALL_MAX,
-                now_ms,
-                *(part for pair in longest_ms.items() for part in pair),
-            ]
-            answer = await scripts.fire_timers(self._client, keys, arguments)
+        kinds = [part for pair in longest_ms.items() for part in pair]
+        answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_CALL_MAX, now_ms, *kinds])
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
         return int(answer[1]), _parse_due_ms(answer[2])
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
         """Return the encoded unfinished effects and post-commit writes, by id."""
-        with store_errors():
-            found = await self._client.hgetall(self._keys.outbox(partition))
+        found = await ask(self._client, "HGETALL", self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
     async def mark_sent(self, partition: int, lease: Lease, effect_id: str, sent_at_ms: int) -> MarkResult:
         """Mark an effect right before it is sent, with Twilio's time."""
         keys = [self._keys.lease(partition), self._keys.outbox(partition)]
-        with store_errors():
-            return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, sent_at_ms])))
+        return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, sent_at_ms])))
 
     async def append_effect(self, partition: int, effect: Effect, now_ms: int) -> None:
         """Add an effect that no event caused; keep an entry that exists."""
         body = effect_codec.encode(effect_codec.OutboxEntry(effect, now_ms))
-        with store_errors():
-            await self._client.hsetnx(self._keys.outbox(partition), effect.effect_id, body)
+        await ask(self._client, "HSETNX", self._keys.outbox(partition), effect.effect_id, body)
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
         """Append an effect's outcome and mark it done; False if done before."""
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
-        with store_errors():
-            return bool(
-                int(await scripts.finish_effect(self._client, keys, [effect_id, *_parts(event_codec.encode(outcome))]))
-            )
+        arguments = [effect_id, *_parts(event_codec.encode(outcome))]
+        return bool(int(await scripts.finish_effect(self._client, keys, arguments)))
 
     async def finish_writes(
         self, partition: int, writes: Sequence[effect_codec.PostCommitWrite]
@@ -206,7 +194,7 @@ class PartitionStore:
                     failed[write_id] = to_store_error(answer)
             # In sequence: a full Redis refuses the writes, but never their removal.
             if done := {one.write_id for one in writes} - failed.keys():
-                await self._client.hdel(self._keys.outbox(partition), *done)
+                await ask(self._client, "HDEL", self._keys.outbox(partition), *done)
         return failed
 
     def _commands_of(self, write: effect_codec.PostCommitWrite) -> list[Command]:
@@ -225,8 +213,7 @@ class PartitionStore:
 
         Return why Redis refuses the letter, too; empty if it doesn't.
         """
-        with store_errors():
-            body = await self._client.hget(self._keys.outbox(partition), write.write_id)
+        body = await ask(self._client, "HGET", self._keys.outbox(partition), write.write_id)
         if body is None:
             return ""
         refusal = await self.dead_letter_effect(partition, write.write_id, write.session_id, body, reason)
@@ -235,27 +222,24 @@ class PartitionStore:
 
     async def deaths(self, partition: int) -> dict[str, int]:
         """Return how many workers died over which entries and effects, by id."""
-        with store_errors():
-            found = await self._client.hgetall(self._keys.suspects(partition))
+        found = await ask(self._client, "HGETALL", self._keys.suspects(partition))
         return {name.decode(errors="replace"): int(count) for name, count in found.items() if count.isdigit()}
 
     async def set_deaths(self, partition: int, deaths: Mapping[str, int]) -> None:
         """Store counts of worker deaths, by entry or effect id; 0 removes one."""
         key = self._keys.suspects(partition)
         counted = {name: count for name, count in deaths.items() if count}
-        with store_errors():
-            if counted:
-                await self._client.hset(key, mapping=counted)
-            if forgotten := deaths.keys() - counted.keys():
-                await self._client.hdel(key, *forgotten)
+        if counted:
+            await ask(self._client, "HSET", key, *(part for pair in counted.items() for part in pair))
+        if forgotten := deaths.keys() - counted.keys():
+            await ask(self._client, "HDEL", key, *forgotten)
 
     async def clear_deaths(self, partition: int) -> None:
         """Forget all worker deaths of a partition, for entries and effects."""
         key = self._keys.suspects(partition)
-        with store_errors():
-            # Field by field: a key of another type is another program's, and stays.
-            if names := await self._client.hkeys(key):
-                await self._client.hdel(key, *names)
+        # Field by field: a key of another type is another program's, and stays.
+        if names := await ask(self._client, "HKEYS", key):
+            await ask(self._client, "HDEL", key, *names)
 
     async def dead_letter_effect(
         self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
@@ -269,8 +253,7 @@ class PartitionStore:
 
     async def remove_from_outbox(self, partition: int, name: str) -> None:
         """Remove an effect that can't be executed, or a write that is done."""
-        with store_errors():
-            await self._client.hdel(self._keys.outbox(partition), name)
+        await ask(self._client, "HDEL", self._keys.outbox(partition), name)
 
     # ---- calls placed by REST; all safe to repeat
 
@@ -283,8 +266,7 @@ class PartitionStore:
 
     async def dial_status(self, session_id: str, dial_id: str) -> DialStatus:
         """Return what a session knows about one of its dials."""
-        with store_errors():
-            record = await self._client.hgetall(self._keys.session(session_id))
+        record = await ask(self._client, "HGETALL", self._keys.session(session_id))
         session = session_codec.stored_session(decode_fields(record))
         if not session.is_live:
             return DialStatus(is_wanted=False)
@@ -296,24 +278,20 @@ class PartitionStore:
 
     async def session_awaits(self, effect: Effect) -> bool:
         """Whether its session waits for a redirect or an update: none replaced it."""
-        with store_errors():
-            record = await self._client.hgetall(self._keys.session(effect.session_id))
+        record = await ask(self._client, "HGETALL", self._keys.session(effect.session_id))
         return session_codec.load(effect.session_id, record).awaits(effect)
 
     async def has_ended(self, session_id: str) -> bool:
         """Whether a session has ended; False if Redis may have lost it."""
-        with store_errors():
-            state = await self._client.hget(self._keys.session(session_id), "state")
+        state = await ask(self._client, "HGET", self._keys.session(session_id), "state")
         return bool(state == State.ENDED.value.encode())
 
     async def has_come_back(self, session_id: str, call_sid: str) -> bool:
         """Whether a call has opened a later session than this, and that is live."""
-        with store_errors():
-            found = await self._client.get(self._keys.call(call_sid))
-            newest = (found or b"").decode(errors="replace")
-            if newest in ("", session_id) or call_of_visit(newest) != call_sid or visit_number(newest) == 1:
-                return False
-            state = await self._client.hget(self._keys.session(newest), "state")
+        newest = (await ask(self._client, "GET", self._keys.call(call_sid)) or b"").decode(errors="replace")
+        if newest in ("", session_id) or call_of_visit(newest) != call_sid or visit_number(newest) == 1:
+            return False
+        state = await ask(self._client, "HGET", self._keys.session(newest), "state")
         return bool(state != State.ENDED.value.encode())
 
 
@@ -353,8 +331,7 @@ def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
     """Store a command's status, unless a later one is already stored."""
-    with store_errors():
-        await scripts.report_command(client, *_report(keys, write))
+    await scripts.report_command(client, *_report(keys, write))
 
 
 def _report(keys: Keys, write: effect_codec.ReportCommand) -> tuple[list[str], list[scripts.Argument]]:
@@ -373,8 +350,7 @@ async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, rea
     origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id, "dead_size": size}
     letter = _cut(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
     try:
-        with store_errors():
-            await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *_parts(letter)])
+        await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *_parts(letter)])
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
             raise

@@ -12,7 +12,7 @@ from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
-from conferral.storage.connection.client import Client, run_each, store_errors
+from conferral.storage.connection.client import Client, run_each
 from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
 
@@ -111,8 +111,7 @@ class SessionStore:
             *(key(change.after.id) for change in batch.sessions for key in (keys.session, keys.log)),
         ]
         numbers = (lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX)
-        with store_errors():
-            answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, _encode(batch)])
+        answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, _encode(batch)])
         code, *conflicting = map(int, answer)
         match result := CommitResult(code):
             case CommitResult.LOST:

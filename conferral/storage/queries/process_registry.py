@@ -12,7 +12,7 @@ from prometheus_client import Counter, Histogram
 from conferral.runtime.errors import StoreError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
-from conferral.storage.connection.client import Client, Command, run_or_raise, server_time_ms, store_errors
+from conferral.storage.connection.client import Client, Command, ask, run_or_raise, server_time_ms
 from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS
 from conferral.storage.keys import Keys
 
@@ -104,8 +104,7 @@ async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
 async def read_listed(client: Client, keys: Keys) -> tuple[int, list[Process]]:
     """Return Redis's time; and all processes that didn't stop, by name."""
     now_ms = await server_time_ms(client, keys.processes)
-    with store_errors():
-        found = await client.hgetall(keys.processes)
+    found = await ask(client, "HGETALL", keys.processes)
     processes = []
     for name, body in found.items():
         seen_ms, _, info = body.partition(b" ")
@@ -126,9 +125,9 @@ def _decode(name: str, info: bytes) -> Process:
 async def live_workers(client: Client, keys: Keys) -> list[str]:
     """Return the names of the workers that registered lately."""
     now_ms = await server_time_ms(client, keys.processes)
-    with store_errors():
-        # Later ones precede a step back of Redis's clock.
-        names = await client.zrangebyscore(keys.workers, now_ms - HEARTBEAT_TIMEOUT_MS, now_ms + HEARTBEAT_TIMEOUT_MS)
+    # Later ones precede a step back of Redis's clock.
+    window = (now_ms - HEARTBEAT_TIMEOUT_MS, now_ms + HEARTBEAT_TIMEOUT_MS)
+    names = await ask(client, "ZRANGEBYSCORE", keys.workers, *window)
     return [name.decode(errors="replace") for name in names]
 
 

@@ -18,7 +18,7 @@ from conferral.storage.codecs.session_codec import (
     stored_session,
 )
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import CHUNK, Client, run_each, server_time_ms, store_errors
+from conferral.storage.connection.client import CHUNK, Client, ask, run_each, server_time_ms
 from conferral.storage.keys import Keys
 
 LIMIT_MAX = 500
@@ -122,8 +122,7 @@ class SessionReader:
 
     async def exists(self, session_id: str) -> bool:
         """Whether there is a session with this id."""
-        with store_errors():
-            return bool(await self.client.exists(self.keys.session(session_id)))
+        return bool(await ask(self.client, "EXISTS", self.keys.session(session_id)))
 
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; skip unknown calls."""
@@ -245,8 +244,7 @@ class SessionReader:
         """Return a page of a session's log, oldest first; empty if unknown."""
         _check_limit(limit)
         start = f"({check_log_cursor(cursor)}" if cursor else "-"
-        with store_errors():
-            entries = await self.client.xrange(self.keys.log(session_id), start, "+", count=limit + 1)
+        entries = await ask(self.client, "XRANGE", self.keys.log(session_id), start, "+", "COUNT", limit + 1)
         found = [_log_entry(entry) for entry in entries[:limit]]
         return Page(found, found[-1].entry_id if len(entries) > limit else "")
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import NoScriptError
 
+from conferral.storage.connection.errors import store_errors
+
 Argument = str | bytes | int | float
 #: The commands that run a script; their arguments: the script, its number of keys, the keys.
 SCRIPT_COMMANDS = ("EVALSHA", "EVAL")
@@ -25,11 +27,12 @@ class Script:
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, client: Any, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:
-        """Run the script; send it again if Redis has forgotten it."""
-        try:
-            return await client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await client.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
+        """Run the script, or raise a StoreError; send it if Redis lacks it."""
+        with store_errors():
+            try:
+                return await client.execute_command("EVALSHA", self.sha, len(keys), *keys, *arguments)
+            except NoScriptError:
+                return await client.execute_command("EVAL", self.text, len(keys), *keys, *arguments)
 
     def command(self, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Argument, ...]:
         """Return a pipeline's command, with the text in case Redis forgot it."""
