@@ -12,9 +12,8 @@ from conferral.runtime import setting_errors
 from conferral.runtime.errors import SettingsError, StoreError
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage import config
-from conferral.storage.connection.client import Client, make_client
+from conferral.storage.connection.client import Client, RedisUrlError, make_client
 from conferral.storage.connection.errors import CLUSTER_SETTING_ERRORS
-from conferral.storage.connection.url import RedisUrlError
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from source_notes import notes_of
 
 from conferral.runtime.web.json_requests import STATUS
 from conferral.statemachine.events import COMMANDS
-from conferral.storage.commands.command_descriptions import fields_of
+from conferral.storage.commands.command_parser import fields_of
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import KEY_DESCRIPTION, KEY_HEADER, PATH_PARAMETERS, ErrorType
 from conferral.webhooks.api.routes import ROUTES, Route

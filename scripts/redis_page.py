@@ -1,6 +1,5 @@
 """Generate the reference page of the Redis keys, the session's fields, and the scripts."""
 
-import inspect
 import re
 from typing import Any
 
@@ -74,21 +73,14 @@ def _purpose(lua: str) -> str:
 
 def _keys_table() -> str:
     shown = keys.Keys("PREFIX", 16)
-    placeholders: dict[str, Any] = {
-        "partition": 7, "session_id": "ID", "call_sid": "CALLSID", "command_id": "CID", "digest": "DIGEST",
-    }  # fmt: skip
+    placeholders: dict[str, Any] = {"call": "CALLSID", "command": "CID", "identity": "DIGEST"}
     rows = []
     for name, member in vars(keys.Keys).items():
-        if name.startswith("_") or name == "partition_of":
-            continue
-        if isinstance(member, property | keys.PrefixKey):
-            value, about = getattr(shown, name), member.__doc__
-        elif inspect.isfunction(member):
-            arguments = [placeholders[argument] for argument in list(inspect.signature(member).parameters)[1:]]
-            value, about = getattr(shown, name)(*arguments), member.__doc__
-        else:
-            continue
-        rows.append((f"`{re.sub(r'{[0-9]+}', '{P}', value)}`", " ".join((about or "").split())))
+        if isinstance(member, keys.Key):
+            value = getattr(shown, name)
+            if callable(value):
+                value = value(7 if isinstance(member, keys.PartitionKey) else placeholders.get(name, "ID"))
+            rows.append((f"`{re.sub(r'{[0-9]+}', '{P}', value)}`", member.about))
     return table(("Key", "Content"), rows)
 
 

@@ -17,8 +17,8 @@ from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.server import monitoring_handlers
-from conferral.storage.ingest.port import Ingest, ReplayedCallError
-from conferral.storage.schema import SchemaVersion
+from conferral.storage.config import SchemaVersion
+from conferral.storage.ingest.writer import BatchingIngest, ReplayedCallError
 from conferral.telephony.addresses import parse_address
 from conferral.telephony.callback_events import MalformedCallbackError, call_sid_of, is_outbound_leg
 from conferral.telephony.callback_urls import (
@@ -65,7 +65,7 @@ _EXPECTED_ERRORS = (
 
 def make_app(
     settings: ServiceSettings,
-    ingest: Ingest,
+    ingest: BatchingIngest,
     twilio: TwilioQueries,
     metrics: Metrics,
     clock: Clock,
@@ -120,8 +120,11 @@ def signed_routes(dependencies: Dependencies) -> dict[str, Action]:
     }
 
 
-class NoRedisIngest:
+class NoRedisIngest(BatchingIngest):
     """An ingest that never contacts Redis."""
+
+    def __init__(self) -> None:
+        """Keep nothing: no other method of the base class is called."""
 
     async def _refuse(self, *_args: Any, **_options: Any) -> Any:
         raise StoreUnaskedError("answered without Redis")
@@ -132,14 +135,6 @@ class NoRedisIngest:
     def restarted_recently(self) -> bool:
         """Return False; there is no Redis to ask."""
         return False
-
-    async def redis_error(self) -> str:
-        """Return no error; there is no Redis to ask."""
-        return ""
-
-    async def redis_warnings(self) -> list[str]:
-        """Return no warnings; there is no Redis to ask."""
-        return []
 
 
 class Rescue(Routes):

@@ -12,10 +12,10 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import GateDecision
+from conferral.statemachine.events.facts import GateDecision
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET, Party, Session, first_label
 from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State, WaitAudio
-from conferral.storage.ingest.port import GateClaim
+from conferral.storage.ingest.writer import GateClaim
 from conferral.telephony.addresses import Address, AddressError, AllowList, number_in, parse_address
 from conferral.telephony.callback_events import call_sid_of, digits_of, gate_decided, gate_reached
 from conferral.telephony.callback_urls import GATE_PATH, Gate

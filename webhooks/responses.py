@@ -15,9 +15,10 @@ from conferral.runtime.errors import ConferralError, ProviderError, StoreUnreach
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.events import CallReceived, Event
+from conferral.statemachine.events.base import Event
+from conferral.statemachine.events.facts import CallReceived
 from conferral.statemachine.session import Session
-from conferral.storage.ingest.port import Ingest
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.telephony.addresses import Address, AddressKind
 from conferral.telephony.callback_events import Fields, call_sid_of, caller_of, sip_domain_sid_of
 from conferral.telephony.conference_lists import ConferenceNames
@@ -93,7 +94,7 @@ def store_deadline(request_number: int = 1) -> AbstractAsyncContextManager[None]
     return store_timeout(STORE_DEADLINE_S if request_number == 1 else SHORT_STORE_DEADLINE_S)
 
 
-async def read_undecided(ingest: Ingest, session_id: str, every_s: float) -> Session | None:
+async def read_undecided(ingest: BatchingIngest, session_id: str, every_s: float) -> Session | None:
     """Return a session once a worker has opened it; None if that takes long."""
     for _ in range(_READS_MAX):
         await asyncio.sleep(every_s)
@@ -115,7 +116,7 @@ class Dependencies:
     settings: ServiceSettings
     documents: TwimlBuilder
     routing: CallRouting
-    ingest: Ingest
+    ingest: BatchingIngest
     twilio: TwilioQueries
     #: Names the conferences of sessions whose ids browsers choose.
     conferences: ConferenceNames
@@ -125,7 +126,7 @@ class Dependencies:
     def of(
         cls,
         settings: ServiceSettings,
-        ingest: Ingest,
+        ingest: BatchingIngest,
         twilio: TwilioQueries,
         metrics: Metrics,
         directory: DirectoryFile,

@@ -10,9 +10,9 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import Draining, pause
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.web.server import SharedResult, run_server
+from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.errors import NO_ANSWER
-from conferral.storage.ingest.port import Ingest
-from conferral.storage.schema import SchemaVersion
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.webhooks.responses import store_timeout
 
 _READY_DEADLINE_S = 2.0
@@ -21,7 +21,7 @@ _READY_DEADLINE_S = 2.0
 class Health:
     """What `/readyz` says of the webhooks."""
 
-    def __init__(self, ingest: Ingest, schema: SchemaVersion, draining: Draining | None = None) -> None:
+    def __init__(self, ingest: BatchingIngest, schema: SchemaVersion, draining: Draining | None = None) -> None:
         self._ingest = ingest
         self._schema = schema
         self._draining = draining

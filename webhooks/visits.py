@@ -15,7 +15,7 @@ from conferral.runtime.errors import ConferralError
 from conferral.statemachine.ids import VISITS_MAX, next_visit_id, visit_number
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import Opening, Phase, SessionMode, State
-from conferral.storage.ingest.port import NewestSession, ReplayedCallError
+from conferral.storage.ingest.writer import NewestSession, ReplayedCallError
 from conferral.telephony.callback_events import Fields, call_received, call_sid_of
 from conferral.telephony.callback_urls import parse_request_number
 from conferral.telephony.phrases import Phrase

@@ -12,11 +12,11 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import ConferralError, StoreError
-from conferral.statemachine.events import ClientCallReceived
+from conferral.statemachine.events.facts import ClientCallReceived
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import AGENT, first_label
 from conferral.statemachine.states import WaitAudio
-from conferral.storage.ingest.port import GateClaim
+from conferral.storage.ingest.writer import GateClaim
 from conferral.telephony.addresses import Address, AddressError
 from conferral.telephony.callback_events import (
     MalformedCallbackError,

@@ -9,12 +9,12 @@ import structlog
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
+from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.coordinator import LIFETIME_MS
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
-from conferral.storage.schema import SchemaVersion
 
 if TYPE_CHECKING:
     from conferral.worker.consumer.batch import Decision
@@ -66,8 +66,6 @@ class WorkerContext:
     session_store: SessionStore
     executor: "Executor"
     policy: Callable[[], Policy]
-    #: How long an ended session's calls are kept.
-    session_ttl_s: int
     #: Lets tests end the process between steps.
     checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint
     #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.

@@ -21,9 +21,8 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
-from conferral.storage.coordinator import Granted, OtherWorker, Tick, Wants
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import EpochUsedError, Lease, RolledBackError
+from conferral.storage import coordinator as leases
+from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, RolledBackError, Tick, Wants
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
 from conferral.worker.core import PAUSE_S, TICK_S, WorkerContext, WorkerCore
 

@@ -18,12 +18,11 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.server import Lines, SharedResult, monitoring_handlers, run_server
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import State
-from conferral.storage import config, retention
+from conferral.storage import config, outcome_stream
+from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.queries import live_workers, process_registry, redis_warnings
-from conferral.storage.queries.process_stats import stats_of
-from conferral.storage.schema import SchemaVersion
+from conferral.storage.queries import process_registry
 from conferral.telephony.directory import Directory, DirectoryFile, load_directory
 from conferral.worker.core import WorkerCore
 from conferral.worker.executor.executor import Executor
@@ -146,7 +145,7 @@ class Worker:
             return []
         core = self._parts.core
         try:
-            return [one.text for one in await redis_warnings.read_warnings(core.client, core.keys)]
+            return [*(await config.read_warnings(core.client, core.keys)).values()]
         except StoreError:
             return []  # `problems` has it
 
@@ -171,27 +170,27 @@ class Worker:
         while not stop.is_set():
             try:
                 await config.check_eviction_policy(client)
-                return (await self._ensure_config(client)).keys
+                await self._ensure_config(client)
+                return Keys(self._settings.prefix, self._settings.partitions)
             except StoreError as error:  # even one that no retry cures, such as NOPERM: someone may cure it
                 log_unreachable(error, task="start")
                 self._start_problem = f"redis: {error.state}"
                 await pause(stop, CONFIG_CHECK_EVERY_S)
         return None
 
-    async def _ensure_config(self, client: Client) -> config.Config:
+    async def _ensure_config(self, client: Client) -> None:
         """Check or write the configuration in Redis; update the schema version."""
         # If Redis was emptied, keep the last version: older processes may be running.
-        config_found = await config.ensure(
+        was_too_new = self.schema.is_too_new
+        self.schema.written = await config.ensure(
             client,
             self._settings.prefix,
             self._settings.partitions,
             account_sid=self._settings.account_sid,
             schema_version=self.schema.writes_at,
         )
-        was_too_new, self.schema.written = self.schema.is_too_new, config_found.schema_version
         if self.schema.is_too_new and not was_too_new:
             log.error("schema_too_new", reason=self.schema.problem)
-        return config_found
 
     def current_policy(self) -> Policy:
         """Return the policy with the fallback of the current directory."""
@@ -208,7 +207,6 @@ class Worker:
                 await handing_over
                 await parts.ownership.leave()
                 await process_registry.deregister(client, keys, self.name)
-                await live_workers.remove(client, keys, self.name)
         except (StoreError, TimeoutError) as error:
             log_unreachable(error, task="stop")
         log.info("worker_stopped", holder=self.name)
@@ -220,22 +218,20 @@ class Worker:
     async def maintain_config(self, stop: asyncio.Event, core: WorkerCore) -> None:
         """Register, check, and trim now and then, until the stop."""
         client, keys = core.client, core.keys
-        trimmed_s, registered_s = self._clock.monotonic_s(), float("-inf")
-        warned_s = float("-inf")
+        trimmed_s, warned_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
             try:
                 # Operator commands need the partition count, even if Redis was emptied.
                 await self._ensure_config(client)
-                await (live_workers.remove if core.takes_nothing else live_workers.add)(client, keys, self.name)
-                if self._clock.monotonic_s() - registered_s >= process_registry.REGISTER_EVERY_S:
-                    registered_s = self._clock.monotonic_s()
-                    await process_registry.register(client, keys, self._registration())
+                await process_registry.register(
+                    client, keys, self._registration(), is_live_worker=not core.takes_nothing
+                )
                 if self._clock.monotonic_s() - warned_s >= WARN_EVERY_S:
                     warned_s = self._clock.monotonic_s()
                     await self._check_redis(client, keys)
-                if self._clock.monotonic_s() - trimmed_s >= retention.TRIM_EVERY_S:
+                if self._clock.monotonic_s() - trimmed_s >= outcome_stream.TRIM_EVERY_S:
                     trimmed_s = self._clock.monotonic_s()
-                    await retention.trim(
+                    await outcome_stream.trim(
                         client,
                         keys,
                         self._store_clock.store_now_ms(),
@@ -249,12 +245,12 @@ class Worker:
 
     def _registration(self) -> process_registry.Process:
         twilio = "" if self._parts is None else self._parts.credentials.last
-        return replace(self._process, stats=stats_of(self.metrics), twilio=twilio)
+        return replace(self._process, stats=process_registry.stats_of(self.metrics), twilio=twilio)
 
     async def _check_redis(self, client: Client, keys: Keys) -> None:
         """Log and count the states of Redis that a person must change."""
-        found = {one.kind: one.text for one in await redis_warnings.read_warnings(client, keys)}
-        for kind in redis_warnings.KINDS:
+        found = await config.read_warnings(client, keys)
+        for kind in config.WARNING_KINDS:
             self.metrics.redis_warnings.labels(kind).set(kind in found)
         for text in found.values():
             log.error("redis_warning", reason=text)

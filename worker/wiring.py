@@ -12,13 +12,11 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.statemachine.effects import Effect
 from conferral.statemachine.policy import Policy
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, make_client
-from conferral.storage.coordinator import LIFETIME_MS, ROUTER, SWEEP
-from conferral.storage.partition.dial_claims import DialClaims
+from conferral.storage.config import SCHEMA_VERSION
+from conferral.storage.connection.client import BlockingReads, Client, make_client
+from conferral.storage.coordinator import LIFETIME_MS, ROUTER, SWEEP, acquire_dial_permit
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import SessionStore
-from conferral.storage.schema import SCHEMA_VERSION
 from conferral.telephony.account_lists import AccountListReader
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.callback_urls import CallbackUrls
@@ -111,13 +109,15 @@ class WorkerParts:
         self._settings, self._environment, self.core, self._directory = settings, environment, core, directory
         client, keys, clock = core.client, core.keys, core.clock
         call_ttl_s = max(settings.session_ttl_s, settings.replay_window_s)
-        self.partition_store = PartitionStore(client, connections.reads, keys, outcomes_kept=settings.outcomes_kept)
+        self.partition_store = PartitionStore(
+            client, connections.reads, keys, call_ttl_s=call_ttl_s, outcomes_kept=settings.outcomes_kept
+        )
         self.ownership = Ownership(core)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         by_token = rest_client(settings, connections.http, by_token=True)
         self._twilio_now_ms = partial(twilio_now_ms, connections.http.twilio_clock, by_token, settings.account_sid)
         twilio = make_twilio_api(settings, connections.http, allowed)
-        self.executor = self._make_executor(twilio, DialClaims(client, keys, session_ttl_s=call_ttl_s))
+        self.executor = self._make_executor(twilio)
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
         self.credentials = CredentialsWatch(core, partial(read_account, rest, settings))
         connections.http.observe(self.executor.limiter.observe)
@@ -151,7 +151,6 @@ class WorkerParts:
             session_store=SessionStore(core.reserved, keys, session_ttl_s=settings.session_ttl_s),
             executor=self.executor,
             policy=policy,
-            session_ttl_s=call_ttl_s,
             checkpoint=environment.checkpoint,
             twilio_now_ms=connections.http.twilio_clock.now_ms,
             on_committed=self.session_recovery.record_unknown,
@@ -160,13 +159,11 @@ class WorkerParts:
     def _own_numbers(self) -> tuple[str, ...]:
         return (self._settings.number, *self._directory.current.numbers)
 
-    def _make_executor(self, twilio: TwilioApi, dial_claims: DialClaims) -> Executor:
+    def _make_executor(self, twilio: TwilioApi) -> Executor:
         core, ownership, now_ms = self.core, self.ownership, self.core.store_clock.now_ms
         context = ExecutionContext(
             twilio=twilio,
-            outbox=OutboxWriter(
-                self.partition_store, dial_claims, core.keys, ownership.consumers, core.store_clock.now_ms
-            ),
+            outbox=OutboxWriter(self.partition_store, core.keys, ownership.consumers, core.store_clock.now_ms),
             may_send=ownership.may_send,
             clock=core.clock,
             now_ms=now_ms,
@@ -181,7 +178,7 @@ class WorkerParts:
         if per_second := self._settings.calls_per_second:
 
             async def request_permit(urgent: bool) -> float:
-                return await dial_claims.acquire_dial_permit(core.name, per_second, urgent=urgent)
+                return await acquire_dial_permit(core.client, core.keys, core.name, per_second, urgent=urgent)
 
         return Executor(context, request_permit)
 

@@ -6,7 +6,7 @@ from typing import Any
 from conferral.check.result import CheckResult, fail, ok, warn
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
-from conferral.storage.config import account_digest, other_account
+from conferral.storage.config import SCHEMA_VERSION, account_digest, other_account, read_stream_warnings
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.connection.errors import (
     CLUSTER_SETTING_MISSING,
@@ -17,8 +17,6 @@ from conferral.storage.connection.errors import (
     SILENT_STATES,
 )
 from conferral.storage.keys import Keys, config_key
-from conferral.storage.queries.redis_warnings import read_stream_warnings
-from conferral.storage.schema import SCHEMA_VERSION
 from conferral.storage.scripts import SCRIPTS
 
 VERSION_MIN = (6, 2)
@@ -203,13 +201,13 @@ def check_replicas(info: dict[str, Any], least: str) -> CheckResult:
 
 async def check_scripts(client: Client) -> CheckResult:
     """Check that Redis accepts every script."""
-    for script in SCRIPTS.values():
+    for name, script in SCRIPTS.items():
         try:
             with store_errors():
                 await client.script_load(script.text)
         except StoreError as error:
             fix = fix_for(error, NOPERM="allow SCRIPT and EVALSHA for this user")
-            return fail("scripts", f"{script.name} can't be loaded: {error}", fix)
+            return fail("scripts", f"{name} can't be loaded: {error}", fix)
     return ok("scripts", f"all {len(SCRIPTS)} loaded")
 
 
@@ -252,4 +250,6 @@ async def check_keys(client: Client, settings: ServiceSettings) -> tuple[CheckRe
 
 async def check_streams(client: Client, keys: Keys) -> list[CheckResult]:
     """Check the shared streams; return a line for each that takes no entries."""
-    return [fail("streams", one.text, STREAM_FIXES[one.kind]) for one in await read_stream_warnings(client, keys)]
+    return [
+        fail("streams", text, STREAM_FIXES[kind]) for kind, text in (await read_stream_warnings(client, keys)).items()
+    ]

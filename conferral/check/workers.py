@@ -11,7 +11,7 @@ from conferral.storage.commands.command_stream import COMMANDS_MAX, count_waitin
 from conferral.storage.connection.client import Client, server_time_ms, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
-from conferral.storage.queries.live_workers import live_workers
+from conferral.storage.queries.process_registry import live_workers
 
 
 async def check_cluster(client: Client) -> list[CheckResult]:

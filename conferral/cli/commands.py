@@ -21,7 +21,7 @@ from conferral.cli.options import (
     complete_parties,
 )
 from conferral.statemachine.events.commands import COMMANDS, Command, DialCommand, PartyCommand
-from conferral.storage.commands.command_descriptions import CommandField, own_fields
+from conferral.storage.commands.command_parser import CommandField, own_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable

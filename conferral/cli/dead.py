@@ -118,7 +118,7 @@ def _entry(letter: "DeadLetter") -> output.Entry:
 
 
 def _at(letter: "DeadLetter") -> str:
-    from conferral.storage.codecs.timestamps import to_iso
+    from conferral.storage.codecs.text_codec import to_iso
 
     return to_iso(letter.at_ms)[:19].replace("T", " ")
 
@@ -126,7 +126,7 @@ def _at(letter: "DeadLetter") -> str:
 def _as_json(letter: "DeadLetter") -> dict[str, Any]:
     from dataclasses import asdict
 
-    from conferral.storage.codecs.timestamps import to_iso
+    from conferral.storage.codecs.text_codec import to_iso
 
     fields = asdict(letter)
     del fields["at_ms"]

@@ -19,8 +19,8 @@ from conferral.operations.timeline import TimelineEntry
 from conferral.redis_access import run_query
 from conferral.runtime.settings import StoreSettings, load
 from conferral.storage.codecs.session_codec import decode_logged_changes, stored_session
-from conferral.storage.codecs.timestamps import to_iso
-from conferral.storage.queries.live_workers import has_live_worker
+from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.queries.process_registry import has_live_worker
 
 
 def print_explanation(named: str, *, full: bool, as_json: bool) -> None:

@@ -103,7 +103,7 @@ def upgrade(
     miss the data they can't read.
     """
     from conferral.redis_access import run_query
-    from conferral.storage.schema import SCHEMA_VERSIONS
+    from conferral.storage.config import SCHEMA_VERSIONS
 
     old_version, new_version, outdated = run_query(lambda reader: _upgrade(reader, check=check, force=force))
     if as_json:
@@ -128,8 +128,8 @@ def _describe(process: "Process") -> str:
 async def _upgrade(reader: "SessionQueries", *, check: bool, force: bool) -> "tuple[int, int, list[Process]]":
     """Return the schema version before and after, and outdated processes."""
     from conferral.storage import config
+    from conferral.storage.config import SCHEMA_VERSION
     from conferral.storage.queries import process_registry
-    from conferral.storage.schema import SCHEMA_VERSION
 
     client, keys = reader.client, reader.keys
     old_version = await config.read_schema_version(client, keys.prefix)

@@ -25,7 +25,7 @@ from conferral.statemachine.session import ParticipantUpdate
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
 from conferral.storage.commands.command_parser import BadCommandError, parse
 from conferral.storage.commands.command_stream import CommandOutcome
-from conferral.storage.queries import live_workers
+from conferral.storage.queries.process_registry import has_live_worker
 
 #: How long to wait for an open hold or unhold before saying who talks to whom, in seconds.
 HOLDS_WAIT_S = 2.0
@@ -229,7 +229,7 @@ async def _not_done(
             command_reason=outcome.reason,
         )
     reason = f"{kind} is still in progress{waited} (command {outcome.command_id})"
-    if not outcome.status and not await live_workers.has_live_worker(reader.client, reader.keys):
+    if not outcome.status and not await has_live_worker(reader.client, reader.keys):
         reason += "; no worker is running; start one: conferral worker"
     details = (f"to follow it: {command_line} show {outcome.session} --follow",) if outcome.session else ()
     return CommandNotDoneError(

@@ -23,7 +23,7 @@ from conferral.statemachine.states import State
 from conferral.storage import config
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.commands import command_parser
-from conferral.storage.commands.command_descriptions import CommandField, own_fields
+from conferral.storage.commands.command_parser import CommandField, own_fields
 from conferral.storage.commands.command_stream import CommandOutcome
 
 

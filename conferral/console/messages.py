@@ -14,7 +14,7 @@ from conferral.operations.session_queries import Fields, number_of
 from conferral.operations.session_summary import held_call
 from conferral.statemachine.session import CUSTOMER, Session
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 
 #: The largest integer that JavaScript represents exactly. Source: ECMA-262, Number.MAX_SAFE_INTEGER.
 NUMBER_MAX = 2**53 - 1

@@ -23,7 +23,7 @@ from conferral.runtime.log import log_unreachable
 from conferral.statemachine.session import CUSTOMER
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession
-from conferral.storage.queries.live_workers import has_live_worker
+from conferral.storage.queries.process_registry import has_live_worker
 
 log = structlog.get_logger()
 

@@ -26,7 +26,7 @@ from conferral.runtime.web.server import SharedResult
 from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, StoredSession, stored_session
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.storage.queries.dead_letters import REASON_MAX
 
 _Id = Annotated[str, Field(pattern=f"^{NAME_PATTERN.pattern}$", max_length=64)]

@@ -18,7 +18,7 @@ from conferral.console.views import PageMessage, View, ViewFactory
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.web.server import close_in_time
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from conferral.statemachine.machine import command_refusals
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.commands.command_descriptions import CommandField, own_fields
+from conferral.storage.commands.command_parser import CommandField, own_fields
 from conferral.storage.commands.field_values import Form
 
 _CONFERENCE_STATES = frozenset({State.CONFERENCED, State.TRANSFERRING})

@@ -9,7 +9,7 @@ from conferral.operations import wording, words
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 
 _AUDIO_NAMES = {WaitAudio.RINGBACK: "ringing", WaitAudio.MUSIC: "music", WaitAudio.NONE: "silence"}
 

@@ -10,8 +10,7 @@ from conferral.runtime.text import join_words
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
 from conferral.statemachine.states import CallStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
-from conferral.storage.codecs.text_codec import parse_object, parse_rows, parse_texts
-from conferral.storage.codecs.timestamps import from_iso, to_iso
+from conferral.storage.codecs.text_codec import from_iso, parse_object, parse_rows, parse_texts, to_iso
 from conferral.storage.queries.session_reader import LogEntry
 
 #: A count of an entry: of an hour's requests there are fewer than that.

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 from aiohttp import web
 
-from conferral.processes.common import READINESS_CHECKS_MAX, configure_log, require_free_port, warn_of_weak_token
+from conferral.processes.common import configure_log, require_free_port, warn_of_weak_token
 from conferral.redis_access import make_redis_client
 from conferral.runtime import lifecycle
 from conferral.runtime.clock import SystemClock
@@ -17,12 +17,11 @@ from conferral.runtime.log import count_outages, log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.storage import config
+from conferral.storage.config import SchemaVersion
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest.writer import CONNECTIONS_MAX, BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_stats import stats_of
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.directory import DirectoryFile
 from conferral.telephony.http_client import http_client, rest_client
 from conferral.telephony.twilio_queries import TwilioQueries
@@ -76,7 +75,6 @@ async def _serve(
     client = make_redis_client(settings.redis_url, max_connections=CONNECTIONS_MAX)
     # A separate client, so that no caller waits behind a list of sessions.
     api_client = make_redis_client(settings.redis_url, max_connections=2 * CONCURRENT_MAX)
-    probing = make_redis_client(settings.redis_url, max_connections=READINESS_CHECKS_MAX)
     http = http_client(settings, clock=clock, metrics=metrics)
     schema = SchemaVersion()
     refused: list[SettingsError] = []
@@ -100,7 +98,6 @@ async def _serve(
             clock,
             session_ttl_s=settings.session_ttl_s,
             replay_window_s=settings.replay_window_s,
-            probe_client=probing,
             metrics=metrics,
         )
         twilio = TwilioQueries(rest_client(settings, http), settings.number)
@@ -119,7 +116,6 @@ async def _serve(
         await publisher.close()
     finally:
         await http.close()
-        await probing.aclose()
         await api_client.aclose()
         await client.aclose()
     if refused:
@@ -142,15 +138,14 @@ async def _ensure_config(
             if is_first:
                 await config.check_eviction_policy(client)
                 is_first = False
-            setup = await config.ensure(
+            schema.written = await config.ensure(
                 client,
                 settings.prefix,
                 settings.partitions,
                 account_sid=settings.account_sid,
                 schema_version=schema.writes_at,
             )
-            schema.written = setup.schema_version
-            await process_registry.register(client, keys, replace(own, stats=stats_of(metrics)))
+            await process_registry.register(client, keys, replace(own, stats=process_registry.stats_of(metrics)))
         except StoreError as error:
             log_unreachable(error, task="config")
             await lifecycle.pause(stop, CONFIG_CHECK_EVERY_S)

@@ -206,7 +206,7 @@ class Metrics:
         )
         self.events_dropped = self._counter(
             "conferral_events_shed_total",
-            "Events that have no effect and were shed under load, by reason (waiting, session, backlog)",
+            "Events that have no effect and were shed under load, by reason (waiting, backlog)",
             ["reason"],
         )
         self.api_requests = self._histogram(

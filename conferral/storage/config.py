@@ -1,33 +1,62 @@
-"""Configuration shared in Redis: partition count, account, schema version."""
+"""Configuration in Redis: what processes share, and operators set.
+
+Every process must be able to read what others write. `schema` in `PREFIX:config` holds the schema version. A newer
+release writes at the old one until `conferral upgrade` raises it, once no process below it runs. Within a schema
+version, sessions keep their attributes; other records may gain some.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, store_errors
-from conferral.storage.connection.errors import URL_ERRORS
+from conferral.storage.connection.client import Client, ask, raise_refusals, run_all, store_errors
+from conferral.storage.connection.errors import FOREIGN, URL_ERRORS
 from conferral.storage.keys import Keys, config_key
-from conferral.storage.queries.redis_warnings import eviction_policy, evicts
-from conferral.storage.schema import SCHEMA_VERSION
+
+#: The highest id of a stream. A stream that has had it refuses every entry. Source: Redis docs, XADD.
+HIGHEST_ID = b"18446744073709551615-18446744073709551615"
+#: What `read_warnings` may find: also the values of a metric's label.
+WARNING_KINDS = ("eviction", "commands", "outcomes", "dead")
+#: What each schema version adds that the previous one can't read; `conferral upgrade` prints it.
+SCHEMA_VERSIONS = {1: "the first version"}
+SCHEMA_VERSION = max(SCHEMA_VERSIONS)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """The shared configuration."""
+class SchemaVersion:
+    """The schema version that this process writes, as last read from Redis."""
 
-    keys: Keys
-    #: The schema version that every process writes: one of `storage.schema.SCHEMA_VERSIONS`, or a newer version's.
-    schema_version: int
+    def __init__(self, supported: int = SCHEMA_VERSION) -> None:
+        #: Another than `SCHEMA_VERSION` only in a test.
+        self.supported = supported
+        self.written = supported
+
+    @property
+    def is_too_new(self) -> bool:
+        """Whether Redis may hold unreadable data; if so, decide nothing."""
+        return self.written > self.supported
+
+    @property
+    def writes_at(self) -> int:
+        """The version to write, and to store in a Redis that has lost it."""
+        return min(self.written, self.supported)
+
+    @property
+    def problem(self) -> str:
+        """Why this process is idle, for `/readyz`; empty if nothing is wrong."""
+        if not self.is_too_new:
+            return ""
+        return f"schema: Redis has version {self.written}, this release supports {self.supported}: update it"
 
 
 async def ensure(
     client: Client, prefix: str, partitions: int, *, account_sid: str, schema_version: int = SCHEMA_VERSION
-) -> Config:
+) -> int:
     """Store partition count, account, and schema version if Redis lacks them.
 
-    Raise SettingsError if Redis has another count or account, or `REDIS_URL` is wrong.
+    Return the schema version that every process writes: one of `SCHEMA_VERSIONS`, or a newer version's. Raise
+    SettingsError if Redis has another count or account, or `REDIS_URL` is wrong.
     """
     key, account = config_key(prefix), account_digest(account_sid)
     fields = {"partitions": partitions, "account": account, "schema": schema_version}
@@ -48,7 +77,7 @@ async def ensure(
         raise SettingsError((problem,))
     if found_account != account.encode():
         raise SettingsError((f"TWILIO_ACCOUNT_SID: {other_account(key)}; set another CONFERRAL_PREFIX or REDIS_URL",))
-    return Config(Keys(prefix, partitions), found_version)
+    return found_version
 
 
 def account_digest(account_sid: str) -> str:
@@ -86,9 +115,53 @@ async def check_eviction_policy(client: Client) -> None:
     Raise SettingsError for that, or a wrong `REDIS_URL`. Pass if Redis forbids INFO: `conferral check` reports that.
     """
     with _url_errors():
-        policy = await eviction_policy(client)
-    if policy:
-        raise SettingsError((f"REDIS_URL: {evicts(policy)}",))
+        problem = await _eviction_problem(client)
+    if problem:
+        raise SettingsError((f"REDIS_URL: {problem}",))
+
+
+async def _eviction_problem(client: Client) -> str:
+    """Return what is wrong if a policy evicts any key; empty if none does."""
+    try:
+        with store_errors():
+            info = await client.info("memory")
+    except StoreUnreachableError:
+        raise
+    except StoreError as error:
+        if str(error) in URL_ERRORS:
+            raise
+        return ""
+    nodes = [info, *(node for node in info.values() if isinstance(node, dict))]  # a cluster answers per node
+    policies = (str(node.get("maxmemory_policy", "")) for node in nodes)
+    policy = next((policy for policy in policies if policy.startswith("allkeys-")), "")
+    return policy and f"with maxmemory-policy {policy} a full Redis forgets live calls; set it to noeviction"
+
+
+async def read_warnings(client: Client, keys: Keys) -> dict[str, str]:
+    """Return states that lose calls or results, though Redis takes writes.
+
+    By kind, one of `WARNING_KINDS`.
+    """
+    problem = await _eviction_problem(client)
+    return ({"eviction": problem} if problem else {}) | await read_stream_warnings(client, keys)
+
+
+async def read_stream_warnings(client: Client, keys: Keys) -> dict[str, str]:
+    """Return which shared streams refuse entries, by kind."""
+    streams = {"commands": keys.commands, "outcomes": keys.outcomes, "dead": keys.dead}
+    with store_errors():
+        answers = await run_all(client, [("XINFO STREAM", key) for key in streams.values()])
+    problems = zip(streams.items(), map(_stream_problem, answers), strict=True)
+    return {kind: f"{key} takes no entries: it {problem}" for (kind, key), problem in problems if problem}
+
+
+def _stream_problem(answer: Any) -> str:
+    if isinstance(answer, Exception):
+        if "WRONGTYPE" in str(answer):
+            return FOREIGN
+        raise_refusals([answer])  # a missing stream takes entries
+        return ""
+    return "has had the highest possible id" if answer["last-generated-id"] == HIGHEST_ID else ""
 
 
 async def load(client: Client, prefix: str) -> Keys:
@@ -107,8 +180,7 @@ async def read_schema_version(client: Client, prefix: str) -> int:
 
 
 async def _read_number(client: Client, prefix: str, field: str) -> int:
-    with store_errors():
-        found = await client.hget(config_key(prefix), field)
+    found = await ask(client, "HGET", config_key(prefix), field)
     if found is None:
         raise StoreError(f"nothing is set up under the prefix {prefix}; no worker has run on this Redis")
     number = _parse_number(found)
@@ -120,6 +192,5 @@ async def _read_number(client: Client, prefix: str, field: str) -> int:
 async def raise_schema_version(client: Client, prefix: str, schema_version: int) -> int:
     """Raise the schema version unless it is higher; return the one in force."""
     if schema_version > (found := await read_schema_version(client, prefix)):
-        with store_errors():
-            await client.hset(config_key(prefix), "schema", schema_version)
+        await ask(client, "HSET", config_key(prefix), "schema", schema_version)
     return max(found, schema_version)

@@ -1,20 +1,32 @@
-"""The coordinator: one script in Redis says which worker owns what."""
+"""The coordinator: scripts in Redis say who owns what, and who may dial.
+
+The owner of a partition then writes its epoch and name into the partition's own key, in the partition's slot, so that a
+former owner can't commit: every commit compares it. The key also shows that Redis lost something: its server's run id
+differs from what the owner stored, or it has fewer commits than the owner has made.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from conferral.runtime.clock import Clock
+from conferral.runtime.errors import ConferralError, LeaseLostError
 from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import parse_object
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
-from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
 
 #: How long a tick counts if Redis answers quickly, milliseconds: as long as a killed worker's calls wait, plus a tick.
 LIFETIME_MS = 2_000
+#: Without a heartbeat for this long, a worker counts as dead for people, milliseconds. Workers ask the coordinator.
+HEARTBEAT_TIMEOUT_MS = 3_500
 #: What one worker at a time does, next to the partitions.
 ROUTER, SWEEP = "commands", "sweep"
 TASKS = (ROUTER, SWEEP)
+#: How long everything is verified after Redis may have lost something, seconds.
+VERIFY_S = 60.0
+#: Maximum wait between two requests for a permit, seconds. A worker that has not asked for twice as long expires.
+PERMIT_RETRY_MAX_S = 1.0
 
 
 class Wants(Enum):
@@ -118,8 +130,7 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
         " ".join(f"{name}={number}" for name, number in tick.dead.items()),
         " ".join(f"{item}={epoch}" for item, epoch in tick.used_epochs.items()),
     ]
-    with store_errors():
-        answer = await scripts.answer_tick(client, [keys.owners], arguments)
+    answer = await scripts.answer_tick(client, [keys.owners], arguments)
     if not answer:
         return None
     now_ms, surplus, free, mine, others = answer
@@ -134,3 +145,92 @@ async def send_tick(client: Client, keys: Keys, tick: Tick) -> Granted | None:
             for name, number, lifetime_ms in zip(found[::3], found[1::3], found[2::3], strict=True)
         },
     )
+
+
+class RolledBackError(ConferralError):
+    """Redis lacks what this holder has seen there, or has another holder."""
+
+
+class EpochUsedError(ConferralError):
+    """The partition's key has this epoch or a higher one."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__("the epoch is used up")
+        self.epoch = epoch
+
+
+@dataclass(slots=True)
+class Lease:
+    """A partition that this worker holds."""
+
+    #: Epoch and name of the worker: `7:host-81-4f1c`.
+    holder: str
+    #: Number of the last commit.
+    commit: int
+    #: Redis's time when it was claimed, Unix milliseconds.
+    claimed_at_ms: int
+    #: Name of the worker that held it last; empty if it gave the partition back, or there was none.
+    last_holder: str
+    #: Until when Redis may lack what was sent before, monotonic seconds.
+    verify_until_s: float
+    #: Id of the newest entry when a rollback was last noticed: later ones are of Redis as it is now.
+    newest_id: str = "0-0"
+    #: Undecided entries, as last seen (count).
+    waiting: int = 0
+
+    def is_verifying(self, clock: Clock) -> bool:
+        """Whether Redis may lack what was sent before."""
+        return clock.monotonic_s() < self.verify_until_s
+
+
+async def claim(
+    client: Client, keys: Keys, partition: int, holder: str, clock: Clock, *, is_rolled_back: bool = False
+) -> Lease:
+    """Make `holder` the partition's holder, or raise EpochUsedError.
+
+    `is_rolled_back`: whether this worker has noticed a rollback that the key doesn't show.
+    """
+    requested_at_s = clock.monotonic_s()
+    answer = await _hold(client, keys, partition, [holder, "", int(is_rolled_back), round(VERIFY_S * 1000), 0])
+    if int(answer[0]) == 0:
+        raise EpochUsedError(int(answer[1]))
+    commit, now_ms, verify_until_ms = map(int, answer[1:4])
+    return Lease(
+        holder,
+        commit,
+        claimed_at_ms=now_ms,
+        last_holder=answer[4].decode(errors="replace").partition(":")[2],
+        verify_until_s=requested_at_s + (verify_until_ms - now_ms) / 1000,
+        newest_id=answer[6].decode(),
+        waiting=int(answer[5]),
+    )
+
+
+async def confirm(client: Client, keys: Keys, partition: int, lease: Lease, *, gives_back: bool = False) -> None:
+    """Compare a partition with its key; raise RolledBack- or LeaseLostError.
+
+    `gives_back`: note that this worker has not died of anything in the partition.
+    """
+    known = lease.commit
+    answer = await _hold(client, keys, partition, [lease.holder, known, 0, round(VERIFY_S * 1000), int(gives_back)])
+    if int(answer[0]) == 0:
+        raise LeaseLostError("another worker owns the partition")
+    if int(answer[0]) != 1:
+        raise RolledBackError
+    lease.waiting = int(answer[5])
+
+
+async def _hold(client: Client, keys: Keys, partition: int, arguments: list[scripts.Argument]) -> list[bytes]:
+    names = [keys.lease(partition), keys.events(partition)]
+    answer: list[bytes] = await scripts.hold_partition(client, names, arguments)
+    return answer
+
+
+async def acquire_dial_permit(client: Client, keys: Keys, name: str, per_second: float, *, urgent: bool) -> float:
+    """Request a permit to place a call, from the rate limit of all workers.
+
+    Return 0.0 if granted, else the seconds to wait before asking again. Urgent dials go first: callers wait.
+    """
+    arguments: list[scripts.Argument] = [name, per_second, int(urgent), round(PERMIT_RETRY_MAX_S * 1000)]
+    is_granted, wait_ms = await scripts.acquire_dial_permit(client, [keys.dial_rate], arguments)
+    return 0.0 if int(is_granted) else max(1, int(wait_ms)) / 1000

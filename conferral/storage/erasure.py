@@ -16,8 +16,7 @@ from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.record_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import load
+from conferral.storage.codecs.session_codec import CorruptHashError, load
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import CHUNK, Client, read_stream, run_each, store_errors
 from conferral.storage.keys import Keys
@@ -121,10 +120,9 @@ class SessionEraser:
             keys.session(session_id), keys.log(session_id), keys.gates(session_id), keys.live(partition),
             keys.ended(partition),
         ]  # fmt: skip
-        with store_errors():
-            arguments: list[str | int] = [session_id, report.version, int(report.is_damaged)]
-            if not int(await scripts.erase_session(self._client, partition_keys, arguments)):
-                return False
+        arguments: list[str | int] = [session_id, report.version, int(report.is_damaged)]
+        if not int(await scripts.erase_session(self._client, partition_keys, arguments)):
+            return False
         await DeadLetterStore(self._client, keys).remove(report.dead_letters)
         await run_each(
             self._client,

@@ -1,4 +1,4 @@
-"""Outcome stream: finished transfers and ended sessions."""
+"""Outcome stream: finished transfers and ended sessions; trims by age."""
 
 from typing import Any
 
@@ -6,10 +6,13 @@ import orjson
 
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.step import OutcomeRecord
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
+from conferral.storage.connection.client import Client, run_or_raise
+from conferral.storage.keys import Keys
 
 #: Approximate number of outcomes kept; `CONFERRAL_OUTCOMES_KEPT`.
 OUTCOMES_KEPT = 100_000
+TRIM_EVERY_S = 60.0
 
 
 def encode_outcome(record: OutcomeRecord) -> dict[str, str]:
@@ -48,3 +51,20 @@ def _encode_attempt(attempt: Attempt, transfer_ended_at_ms: int) -> dict[str, An
 def _seconds_between(start_ms: int, end_ms: int) -> float:
     """Return seconds, never negative, even across different clocks."""
     return max(0, end_ms - start_ms) / 1000
+
+
+async def trim(
+    client: Client, keys: Keys, store_now_ms: int, wall_now_ms: int, *, outcomes_ttl_s: int, session_ttl_s: int
+) -> None:
+    """Remove what is older than its lifetime; of streams, whole nodes only.
+
+    Both Redis's clock and this machine's must say so: one clock that is years ahead must not empty the streams.
+    """
+    now_ms = min(store_now_ms, wall_now_ms)
+    oldest_id, oldest_ms = max(0, now_ms - 1000 * outcomes_ttl_s), now_ms - 1000 * session_ttl_s
+    ended = map(keys.ended, range(keys.partitions))  # where no session ends: a commit does this, too
+    await run_or_raise(
+        client,
+        *(("XTRIM", stream, "MINID", "~", oldest_id) for stream in (keys.outcomes, keys.dead)),
+        *(("ZREMRANGEBYSCORE", key, "-inf", oldest_ms) for key in ended),
+    )

@@ -24,8 +24,7 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.statemachine.events import CallsRead
-from conferral.statemachine.events.effect_results import NOT_STARTED
+from conferral.statemachine.events.effect_results import NOT_STARTED, CallsRead
 from conferral.statemachine.states import RecordingStatus
 from conferral.telephony import parameters
 from conferral.telephony.callback_urls import is_id

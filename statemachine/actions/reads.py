@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events import Event
+from conferral.statemachine.events.base import Event
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import Draft
 

@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.effects import CreateParticipant
-from conferral.statemachine.events import Event
+from conferral.statemachine.events.base import Event
 from conferral.statemachine.guards.calls import leg_may_be_moving, outbound_is_still_bridged, party_of_dial
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine.events import Event, StageOverdue
+from conferral.statemachine.events.base import Event, StageOverdue
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, asked_pause_ms
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Opening

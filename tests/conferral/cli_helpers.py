@@ -21,10 +21,9 @@ from conferral.statemachine.states import (
     WaitAudio,
 )
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import decode_fields, to_iso
+from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.keys import Keys
-from conferral.storage.schema import SCHEMA_VERSION
 from tests.support.process_reports import shown
 
 KEYS = Keys("conferral", 16)

@@ -10,7 +10,7 @@ from conferral.runtime.settings import StoreSettings, load
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase
 from conferral.storage.commands import command_stream
-from conferral.storage.commands.command_descriptions import own_fields
+from conferral.storage.commands.command_parser import own_fields
 from conferral.storage.commands.command_stream import digest_of
 from tests.conferral.cli_helpers import (
     AGENT_CALL,

@@ -8,20 +8,13 @@ import traceback
 
 import pytest
 
-from conferral import (
-    Client,
-    CommandFailed,
-    CommandPending,
-    CommandRejected,
-    SettingsError,
-    StoreUnreachableError,
-    UnknownSession,
-)
+from conferral import Client
 from conferral.client.client import SUBMISSION
+from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
+from conferral.runtime.errors import SettingsError, StoreUnreachableError
 from conferral.statemachine.events import COMMANDS
 from conferral.statemachine.states import Phase, State
-from conferral.storage.commands.command_descriptions import own_fields
-from conferral.storage.commands.command_parser import BadCommandError, parse
+from conferral.storage.commands.command_parser import BadCommandError, own_fields, parse
 from conferral.storage.commands.command_stream import digest_of
 from tests.conferral.cli_helpers import (
     CALL,

@@ -154,7 +154,7 @@ async def test_a_restart_of_redis_costs_neither_entries_nor_outcomes_nor_command
 
 async def _refused(client):
     """Whether Redis is found to be away."""
-    from conferral import StoreUnreachableError
+    from conferral.runtime.errors import StoreUnreachableError
 
     try:
         await client.sessions()

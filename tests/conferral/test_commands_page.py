@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from conferral.statemachine.events.commands import COMMANDS
-from conferral.storage.commands.command_descriptions import own_fields
+from conferral.storage.commands.command_parser import own_fields
 
 PAGE = (Path(__file__).parents[2] / "docs" / "commands.md").read_text("utf-8")
 

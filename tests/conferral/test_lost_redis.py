@@ -2,11 +2,13 @@
 
 import pytest
 
-from conferral import Client, PublishUnconfirmedError, StoreUnreachableError
+from conferral import Client
 from conferral.operations.command_submission import CommandSubmitter
+from conferral.operations.errors import PublishUnconfirmedError
 from conferral.operations.session_queries import SessionQueries
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.commands import command_stream
-from conferral.storage.queries import live_workers
+from conferral.storage.queries import process_registry
 from tests.conferral.cli_helpers import CALL, decide, published
 
 pytestmark = pytest.mark.redis
@@ -35,7 +37,7 @@ def test_the_command_line_reports_the_outcome_that_it_has_read(run, redis, lose,
     if status:
         decide(redis, "mine", status, "why")
     lose(SessionQueries, "read_session")
-    lose(live_workers, "live_workers")
+    lose(process_registry, "live_workers")
 
     ran = run("convert", CALL, "--wait", "0.1", "--id", "mine")
 

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from conferral.sandbox import ACCOUNT_SID
-from conferral.storage import config, schema
+from conferral.storage import config
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
@@ -15,21 +15,22 @@ from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 #: The schema version of the release after this one.
-SCHEMA_VERSION = schema.SCHEMA_VERSION + 1
+SCHEMA_VERSION = config.SCHEMA_VERSION + 1
 
 
 @pytest.fixture
 async def client(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("REDIS_URL", redis_server.url)
-    monkeypatch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION)
-    monkeypatch.setattr(schema, "SCHEMA_VERSIONS", schema.SCHEMA_VERSIONS | {SCHEMA_VERSION: "what the next one adds"})
+    monkeypatch.setattr(config, "SCHEMA_VERSION", SCHEMA_VERSION)
+    monkeypatch.setattr(config, "SCHEMA_VERSIONS", config.SCHEMA_VERSIONS | {SCHEMA_VERSION: "what the next one adds"})
     client = make_client(redis_server.url)
     yield client
     await client.aclose()
 
 
 async def at_level(client: object, level: int, **running: int) -> None:
-    keys = (await config.ensure(client, "conferral", 4, schema_version=level, account_sid=ACCOUNT_SID)).keys
+    await config.ensure(client, "conferral", 4, schema_version=level, account_sid=ACCOUNT_SID)
+    keys = Keys("conferral", 4)
     for name, known in running.items():
         await process_registry.register(client, keys, process_registry.Process(name, "worker", known, "0.1.0"))
 

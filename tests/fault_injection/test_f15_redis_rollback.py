@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.clock import SystemClock
+from conferral.storage import coordinator as leases
 from conferral.storage.connection.client import make_client
 from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
 from conferral.storage.partition.session_store import Batch, SessionStore
 from tests.fault_injection.calls import all_hang_up
 from tests.fault_injection.fault_system import FaultSystem

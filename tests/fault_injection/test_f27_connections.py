@@ -8,13 +8,11 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import CallProgressed
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, make_client
+from conferral.statemachine.events.facts import CallProgressed
+from conferral.storage import coordinator as leases
+from conferral.storage.connection.client import BlockingReads, Client, make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.dial_claims import DialClaims
 from conferral.storage.partition.partition_store import PartitionStore
 from tests.support.redis_server import RedisServer
 from tests.support.tcp_relay import Relay
@@ -36,7 +34,6 @@ class Desk:
         self.blocking: Client = make_client(url, blocking=True, max_connections=8)
         self.publisher = BatchingIngest(self.client, KEYS, SystemClock())
         self.access = PartitionStore(self.client, BlockingReads(self.blocking), KEYS)
-        self.dials = DialClaims(self.client, KEYS, session_ttl_s=3600)
         self._published = 0
 
     async def close(self) -> None:
@@ -62,7 +59,7 @@ class Desk:
             (lambda: self.access.live_sessions(0), lambda answer: answer == NAMES),
             (lambda: self.access.read(2, 1), is_first_entry),
             (taken, lambda answer: answer == 9),
-            (lambda: self.dials.claim_call("f" * 8, NAMES[5]), lambda answer: answer is False),
+            (lambda: self.access.claim_call("f" * 8, NAMES[5]), lambda answer: answer is False),
             (self.publish, lambda answer: answer is None),
         ]
 

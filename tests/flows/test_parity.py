@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conferral.statemachine.events.commands import COMMANDS_BY_NAME
-from conferral.storage.commands.command_descriptions import own_fields
+from conferral.storage.commands.command_parser import own_fields
 from tests.flows.command_channels import TOKEN, WAYS, CommandChannel, ReportedOutcome, every_channel, typed
 from tests.flows.flow_helpers import CAROL
 from tests.flows.test_redis_cli import pairs, redis_cli

@@ -6,9 +6,9 @@ import aiohttp
 import pytest
 
 from conferral.storage import config
+from conferral.storage.config import SCHEMA_VERSION
 from conferral.storage.coordinator import read_owners
 from conferral.storage.queries import process_registry
-from conferral.storage.schema import SCHEMA_VERSION
 from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
 from tests.flows.flow_helpers import TARGET

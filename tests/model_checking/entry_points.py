@@ -18,10 +18,12 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox.model.messages import CallbackRequest, RestAnswer, RestRequest
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
+from conferral.statemachine.events.base import Event
+from conferral.statemachine.events.effect_results import CallsRead
+from conferral.statemachine.events.facts import ParticipantChanged
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import event_codec
-from conferral.storage.ingest.port import GateClaim, Ingest, NewestSession
+from conferral.storage.ingest.writer import GateClaim, NewestSession
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.directory import DirectoryFile, load_directory
 from conferral.telephony.parameters import PlacedCall, StartedRecording
@@ -80,7 +82,7 @@ class InstantLoop(asyncio.SelectorEventLoop):
         return self._no_wait.passed_s
 
 
-class _Ingest(Ingest):
+class _Ingest:
     """What one request meets in Redis."""
 
     def __init__(self) -> None:
@@ -134,12 +136,6 @@ class _Ingest(Ingest):
 
     def restarted_recently(self) -> bool:
         return self.was_restarted
-
-    async def redis_error(self) -> str:
-        return ""
-
-    async def redis_warnings(self) -> list[str]:
-        return []
 
 
 def _directory_of(settings: ServiceSettings, agents: tuple[str, ...]) -> DirectoryFile:

@@ -18,10 +18,10 @@ from conferral.statemachine.effects import (
     UpdateParticipant,
     effect_id,
 )
-from conferral.statemachine.events import CallsRead, EffectSucceeded
+from conferral.statemachine.events.effect_results import CallsRead, EffectSucceeded
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import RecordingStatus, State
-from conferral.storage.partition.dial_claims import DialStatus
+from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.parameters import PlacedCall, StartedRecording
 from conferral.telephony.twilio_api import HangUpResult
 from conferral.worker.executor.job import AT_MOST_ONCE, JobOutcome, failed, succeeded, unknown
@@ -81,7 +81,7 @@ def answered(order: Job, outcome: JobOutcome, ahead: int) -> Job:
 
 
 def dial_status(session: Session, dial_id: str) -> DialStatus:
-    """What the session knows of a dial, as `DialClaims.dial_status` reads it."""
+    """What the session knows of a dial, as `PartitionStore.dial_status` reads it."""
     if session.state is State.ENDED:
         return DialStatus(is_wanted=False)
     known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}

@@ -4,10 +4,10 @@ import pytest
 
 from conferral.operations import attention, statistics
 from conferral.operations.attention import LONE, OVERDUE, RECOVERED, REFUSED, attention_of, sort_key
-from conferral.statemachine.events import Transfer
+from conferral.statemachine.events.commands import Transfer
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.conference_scenarios import parked, retrieving, waiting
 from tests.statemachine.scenario import Scenario

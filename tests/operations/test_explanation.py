@@ -1,7 +1,8 @@
 """What an explanation makes of commands (a cancel, a removal, one that is pending), and of a phone that rings long."""
 
 from conferral.operations import timeline
-from conferral.statemachine.events import DialOverdue, LoneOverdue, Remove
+from conferral.statemachine.events.base import DialOverdue, LoneOverdue
+from conferral.statemachine.events.commands import Remove
 from conferral.statemachine.policy import Policy
 from tests.operations.test_timeline import explained
 from tests.statemachine.command_scenarios import ordering, supervised

@@ -9,7 +9,7 @@ from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.metrics import Metrics
 from conferral.storage.keys import GROUP, Keys
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_stats import ProcessStats, stats_of
+from conferral.storage.queries.process_registry import ProcessStats, stats_of
 from tests.support.owners import owned_by
 
 KEYS = Keys("test", 3)

@@ -4,7 +4,7 @@ from conferral.operations import statistics
 from conferral.operations.session_summary import HeldCall, held_call
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import parked
 from tests.statemachine.scenario import Scenario

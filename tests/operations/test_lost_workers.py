@@ -5,8 +5,8 @@ import pytest
 from conferral.operations import health
 from conferral.operations.health import LostWorkers, read_lost_workers
 from conferral.operations.session_queries import SessionQueries
+from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS
 from conferral.storage.keys import Keys
-from conferral.storage.queries.live_workers import HEARTBEAT_TIMEOUT_MS
 from tests.support.owners import owned_by
 
 pytestmark = pytest.mark.redis

@@ -8,8 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 from conferral.sandbox.model.audibility import Audibility
 from conferral.sandbox.model.state import Call, State
 from conferral.sandbox.phones import phone_address
-from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.codecs.timestamps import from_iso
+from conferral.storage.codecs.text_codec import decode_fields, from_iso
 from conferral.storage.keys import Keys
 from tests.simulation.audibility_rules import AudibilityRules, Supervision, apart, note_supervision, supervised
 from tests.simulation.call_owners import CallOwners

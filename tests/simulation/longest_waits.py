@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from conferral.sandbox.request_log import RequestLog
-from conferral.storage.codecs.timestamps import from_iso
+from conferral.storage.codecs.text_codec import from_iso
 
 #: A callback lost this long before a wait began can still be its cause, seconds.
 BEFORE_S = 6.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conferral.storage.connection.reconnect import REFRESH_EVERY_S, Address
+from conferral.storage.connection.redis_classes import REFRESH_EVERY_S, Address
 from tests.simulation.virtual_loop import in_virtual_time
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,8 +11,7 @@ from twilio.rest import Client as TwilioClient
 from conferral.runtime.clock import SystemClock
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import make_client
+from conferral.storage.connection.client import BlockingReads, make_client
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList

@@ -3,34 +3,27 @@
 from typing import Any
 
 from conferral.statemachine.effects import Dial, Effect, EndConference, HangUpCall, UpdateParticipant
-from conferral.statemachine.events import (
-    Call,
-    CallProgressed,
-    CallReceived,
+from conferral.statemachine.events.base import Event, TimerExpired
+from conferral.statemachine.events.commands import Call, Cancel, Command, Complete, Convert, End, Merge, Swap, Transfer
+from conferral.statemachine.events.effect_results import (
     CallSeen,
     CallsRead,
-    Cancel,
-    Command,
-    Complete,
-    ConferenceEnded,
-    ConferenceStarted,
-    Convert,
-    DialEnded,
     EffectFailed,
     EffectSucceeded,
     EffectUnknown,
-    End,
-    Event,
+    ParticipantSeen,
+)
+from conferral.statemachine.events.facts import (
+    CallProgressed,
+    CallReceived,
+    ConferenceEnded,
+    ConferenceStarted,
+    DialEnded,
     GateDecided,
     GateReached,
-    Merge,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
-    ParticipantSeen,
-    Swap,
-    TimerExpired,
-    Transfer,
 )
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy

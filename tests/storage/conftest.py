@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from conferral.runtime.clock import SystemClock
-from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import BlockingReads
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
@@ -118,7 +118,7 @@ def store(client, keys) -> SessionStore:
 
 @pytest.fixture
 def access(client, blocking, keys) -> PartitionStore:
-    return PartitionStore(client, BlockingReads(blocking), keys)
+    return PartitionStore(client, BlockingReads(blocking), keys, call_ttl_s=60)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import BlockingReads
 
 pytestmark = pytest.mark.redis
 

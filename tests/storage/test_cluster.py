@@ -11,16 +11,15 @@ from redis.asyncio.cluster import ClusterNode
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
-from conferral.statemachine.events import CallProgressed
+from conferral.statemachine.events.facts import CallProgressed
 from conferral.storage import config
+from conferral.storage import coordinator as leases
 from conferral.storage.connection import cluster as cluster_client
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import Client, make_client, server_identity, store_errors
+from conferral.storage.connection.client import BlockingReads, Client, make_client, server_identity, store_errors
 from conferral.storage.connection.cluster import ClusterClient
 from conferral.storage.erasure import SessionEraser
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
 from conferral.storage.partition.partition_store import PartitionStore
 from conferral.storage.partition.session_store import Batch, CommitResult, SessionStore
 from conferral.storage.queries.session_reader import SessionReader

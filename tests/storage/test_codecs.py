@@ -10,15 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.statemachine.effects import EFFECTS, CreateCall
-from conferral.statemachine.events import (
-    EVENTS,
-    Automatic,
-    CallSeen,
-    Convert,
-    ParticipantFound,
-    ParticipantSeen,
-    RingOverdue,
-)
+from conferral.statemachine.events import EVENTS
+from conferral.statemachine.events.base import Automatic, RingOverdue
+from conferral.statemachine.events.commands import Convert
+from conferral.statemachine.events.effect_results import CallSeen, ParticipantFound, ParticipantSeen
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
     Attempt,
@@ -45,10 +40,8 @@ from conferral.statemachine.step import CommandReport, CommandStatus, OutcomeRec
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.effect_codec import ExpireCalls, OutboxEntry, PublishOutcome, ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.record_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, stored_session
-from conferral.storage.codecs.text_codec import decode_fields, int_of
-from conferral.storage.codecs.timestamps import from_iso, to_iso
+from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, CorruptHashError, stored_session
+from conferral.storage.codecs.text_codec import decode_fields, from_iso, int_of, to_iso
 from conferral.storage.partition.session_store import SessionChange
 from tests.support.each import each
 

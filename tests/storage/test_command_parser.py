@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.statemachine.events import COMMANDS, Add, Call, Transfer
-from conferral.statemachine.events.commands import COMMANDS_BY_NAME
+from conferral.statemachine.events import COMMANDS
+from conferral.statemachine.events.commands import COMMANDS_BY_NAME, Add, Call, Transfer
 from conferral.statemachine.ids import NO_PHONE_NUMBER_RULE
-from conferral.storage.commands.command_descriptions import fields_of, own_fields
-from conferral.storage.commands.command_parser import BadCommandError, parse, schema_of
+from conferral.storage.commands.command_parser import BadCommandError, fields_of, own_fields, parse, schema_of
 from tests.support.each import each
 
 NUMBER = "+14155550123"

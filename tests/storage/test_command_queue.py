@@ -236,15 +236,3 @@ async def test_four_mebibytes_may_wait(redis) -> None:
     await asyncio.sleep(0)
     assert redis.queue.is_overloaded
     await largest
-
-
-@story
-async def test_process_is_overloaded_once_an_answer_takes_half_of_the_deadline(redis) -> None:
-    redis.takes_s = 1.5
-    task, overloaded = redis.start(), []
-    for passed_s in (0.0, 1.0, 0.125):
-        await asyncio.sleep(passed_s)  # a delay: virtual time
-        overloaded.append(redis.queue.is_overloaded)
-    assert overloaded == [False, False, True]
-    await task
-    assert not redis.queue.is_overloaded

@@ -6,15 +6,17 @@ import pytest
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.effects import ChangeRecording
-from conferral.statemachine.events import CallReceived, EffectSucceeded, End
+from conferral.statemachine.events.commands import End
+from conferral.statemachine.events.effect_results import EffectSucceeded
+from conferral.statemachine.events.facts import CallReceived
 from conferral.statemachine.machine import step
 from conferral.statemachine.parts import Recording
 from conferral.statemachine.session import ParticipantUpdate, Party, Session
 from conferral.statemachine.states import PartyStatus, WaitAudio
+from conferral.storage import coordinator as leases
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.record_codec import CorruptHashError
+from conferral.storage.codecs.session_codec import CorruptHashError
 from conferral.storage.connection.client import store_errors
-from conferral.storage.partition import lease as leases
 from conferral.storage.partition.session_store import (
     Batch,
     CommitConflictError,
@@ -308,9 +310,7 @@ async def test_value_under_the_key_of_new_logs_is_not_copied(store, client, keys
     assert [fields[b"event"] for _, fields in await client.xrange(keys.log(SESSION))] == [b"call_received"]
 
 
-async def test_group_shows_the_committed_position_and_the_lag(store, client, keys, partition, lease, access):
-    await access.ensure_group(partition)
-    await access.ensure_group(partition)
+async def test_group_shows_the_committed_position_and_the_lag(store, client, keys, partition, lease):
     ids = await add(client, keys, partition, 5)
     await store.commit(partition, lease, Batch(entry_ids=ids[:3]))
     group = (await client.xinfo_groups(keys.events(partition)))[0]

@@ -11,20 +11,19 @@ from redis.asyncio.cluster import RedisCluster
 from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
+from conferral.storage.config import SCHEMA_VERSION, read_warnings
 from conferral.storage.connection.client import make_client, run_or_raise, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.queries import process_registry
-from conferral.storage.queries.process_stats import ProcessStats
-from conferral.storage.queries.redis_warnings import read_warnings
+from conferral.storage.queries.process_registry import ProcessStats
 from conferral.storage.queries.session_reader import SessionReader
-from conferral.storage.schema import SCHEMA_VERSION
 
 pytestmark = pytest.mark.redis
 
 
 async def test_number_of_partitions_is_fixed_at_first_use(client):
-    assert (await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)).keys.partitions == 8
-    assert (await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)).keys.partitions == 8
+    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == SCHEMA_VERSION
+    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == SCHEMA_VERSION
     with pytest.raises(SettingsError) as refused:
         await config.ensure(client, "test", 16, account_sid=ACCOUNT_SID)
     assert refused.value.problems[0].startswith("CONFERRAL_PARTITIONS: 16, but test:config in Redis was set up with 8")
@@ -43,24 +42,22 @@ async def test_account_is_fixed_at_first_use(client):
 
 async def test_schema_version_of_the_first_process_persists(client):
     older = SCHEMA_VERSION - 1
-    assert (
-        await config.ensure(client, "test", 8, schema_version=older, account_sid=ACCOUNT_SID)
-    ).schema_version == older
-    assert (await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)).schema_version == older
+    assert await config.ensure(client, "test", 8, schema_version=older, account_sid=ACCOUNT_SID) == older
+    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == older
     assert await config.read_schema_version(client, "test") == older
-    assert (await config.ensure(client, "fresh", 8, account_sid=ACCOUNT_SID)).schema_version == SCHEMA_VERSION
+    assert await config.ensure(client, "fresh", 8, account_sid=ACCOUNT_SID) == SCHEMA_VERSION
 
 
 @pytest.mark.parametrize("left", ["partitions", "schema"])
 async def test_half_of_the_configuration_is_completed(client, left):
     await client.hset("test:config", left, 8)
-    found = await config.ensure(client, "test", 8, schema_version=8, account_sid=ACCOUNT_SID)
-    assert (found.keys.partitions, found.schema_version) == (8, 8)
+    assert await config.ensure(client, "test", 8, schema_version=8, account_sid=ACCOUNT_SID) == 8
+    assert (await config.load(client, "test")).partitions == 8
 
 
 async def test_newer_schema_version_is_returned(client):
     await client.hset("test:config", mapping={"partitions": 8, "schema": 99})
-    assert (await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID)).schema_version == 99
+    assert await config.ensure(client, "test", 8, account_sid=ACCOUNT_SID) == 99
 
 
 async def test_foreign_configuration_is_refused(client):
@@ -90,12 +87,12 @@ async def test_redis_that_forgets_any_key_is_refused(client, policy, is_refused)
 
 
 async def test_policy_set_at_run_time_and_streams_that_refuse_are_warned_of(client, keys):
-    assert await read_warnings(client, keys) == []
+    assert await read_warnings(client, keys) == {}
     await client.set(keys.dead, "another program's")
     await client.xadd(keys.outcomes, {"id": "x"}, id=f"{2**64 - 1}-{2**64 - 1}")
     await client.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        found = {one.kind: one.text for one in await read_warnings(client, keys)}
+        found = await read_warnings(client, keys)
     finally:
         await client.config_set("maxmemory-policy", "noeviction")
     assert found == {
@@ -150,7 +147,7 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
     await client.hset(keys.processes, mapping={"odd": b"what", "odder": b'%d {"stats":{"events":-1}}' % now_ms})
     assert [(one.name, one.kind) for one in await running(client)] == [("odder", ""), ("w1", "worker")]
     await process_registry.register(client, keys, process_registry.Process("w1", "worker", 2, "0.2.0"))
-    assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odder"}
+    assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odd", b"odder"}
 
 
 @pytest.mark.parametrize("read", [config.load, config.read_schema_version])

@@ -11,7 +11,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.client import Client, make_client, store_errors
-from conferral.storage.connection.reconnect import REFRESH_EVERY_S
+from conferral.storage.connection.redis_classes import REFRESH_EVERY_S
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys
 from tests.support.entries import SESSION, event_in, ringing

@@ -6,8 +6,7 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.storage.connection.client import make_client
-from conferral.storage.ingest.port import GateClaim
-from conferral.storage.ingest.writer import BatchingIngest
+from conferral.storage.ingest.writer import BatchingIngest, GateClaim
 from tests.support.redis_clients import full
 
 pytestmark = pytest.mark.redis

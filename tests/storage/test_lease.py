@@ -2,8 +2,8 @@
 
 import pytest
 
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import VERIFY_S, EpochUsedError, RolledBackError
+from conferral.storage import coordinator as leases
+from conferral.storage.coordinator import VERIFY_S, EpochUsedError, RolledBackError
 from tests.support.memory_redis import MemoryServer
 
 P = 1

@@ -1,6 +1,6 @@
 """A process knows which schema version it writes, and whether it must decide nothing."""
 
-from conferral.storage.schema import SchemaVersion
+from conferral.storage.config import SchemaVersion
 
 
 def test_version_that_is_written_bounds_what_a_process_writes():

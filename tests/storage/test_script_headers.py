@@ -120,7 +120,6 @@ def test_a_script_asks_for_the_time_only_where_leases_timers_and_turns_are_decid
             "acquire_dial_permit",
             "count_call",
             "reopen_command",  # a letter that two put back at once is put back once
-            "register_process",
             "restart_commands",
         }
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.ingest import server_watch
-from conferral.storage.ingest.server_watch import ServerWatch
+from conferral.storage.ingest import writer
+from conferral.storage.ingest.writer import ServerWatch
 from tests.simulation.virtual_loop import in_virtual_time
 from tests.support.hands import Hands
 
@@ -22,7 +22,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             raise StoreUnreachableError("away")
         return found[0], found[1]
 
-    monkeypatch.setattr(server_watch, "server_identity", identify)
+    monkeypatch.setattr(writer, "server_identity", identify)
     return found
 
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import AccountSwept, Convert
+from conferral.statemachine.events.commands import Convert
+from conferral.statemachine.events.effect_results import AccountSwept
 from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, WRONG_TYPE
 from conferral.storage.partition import partition_store
-from conferral.storage.queries import cursors, session_reader
-from conferral.storage.queries.cursors import BadCursorError, SessionCursor
-from conferral.storage.queries.session_reader import SessionReader
+from conferral.storage.queries import session_reader
+from conferral.storage.queries.session_reader import BadCursorError, SessionCursor, SessionReader
 from tests.support.each import each
 
 NUMBER = "+14155550123"
@@ -223,7 +223,7 @@ def test_cursor_leads_back_to_its_place(ended_ms, after):
     place = SessionCursor(ended_ms, after)
     assert SessionCursor.parse(place.text) == place
     with pytest.raises(BadCursorError):
-        cursors.check_log_cursor(place.text)
+        session_reader.check_log_cursor(place.text)
 
 
 @each("text", ["", "x", "live-", "live-a b", "live-S1\n", "ended-S1", "ended--1-S1", "ended-1.5-S1", "ended-7-", "1-0"])
@@ -235,7 +235,7 @@ def test_invalid_session_cursor_is_refused(text):
 @each("text", ["", "5", "-", "1-0 +", "(1-0", "1-0\n", f"{2**64}-0"])
 def test_invalid_log_cursor_is_refused(text):
     with pytest.raises(BadCursorError):
-        cursors.check_log_cursor(text)
+        session_reader.check_log_cursor(text)
 
 
 @pytest.mark.redis

@@ -17,8 +17,8 @@ from conferral.runtime.errors import SettingsError, StoreError, StoreUnreachable
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.connection import client as connection_client
-from conferral.storage.connection.client import make_client, store_errors, to_store_error
-from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, note_node
+from conferral.storage.connection.client import make_client, store_errors
+from conferral.storage.connection.errors import LOGIN_REFUSED, error_word, note_node, to_store_error
 from tests.support.each import each
 
 

@@ -15,7 +15,7 @@ from conferral.runtime.clock import Clock
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
 from conferral.sandbox.model.messages import Params, RestAnswer, RestRequest
-from conferral.storage.ingest.port import Ingest, ReplayedCallError
+from conferral.storage.ingest.writer import BatchingIngest, ReplayedCallError
 from conferral.telephony.callback_events import MalformedCallbackError
 from conferral.telephony.callback_urls import CallbackUrlError
 from conferral.telephony.directory import DirectoryFile
@@ -107,7 +107,7 @@ class Doors:
     def __init__(
         self,
         settings: ServiceSettings,
-        ingest: Ingest,
+        ingest: BatchingIngest,
         child_lookup: TwilioQueries,
         metrics: Metrics,
         directory: DirectoryFile | None = None,

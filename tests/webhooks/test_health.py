@@ -5,8 +5,8 @@ import json
 import pytest
 
 from conferral.runtime.web import server
-from conferral.storage.ingest.port import Ingest
-from conferral.storage.schema import SchemaVersion
+from conferral.storage.config import SchemaVersion
+from conferral.storage.ingest.writer import BatchingIngest
 from conferral.telephony.twilio_queries import TwilioQueries
 from conferral.webhooks import server as webhooks_server
 from tests.webhooks.webhook_helpers import FakeIngest, FakeTwilioQueries
@@ -54,7 +54,7 @@ async def test_metrics_are_in_prometheus_text_form(client):
     assert "# HELP conferral_webhook_request_seconds " in text
 
 
-@pytest.mark.parametrize(("fake", "real"), [(FakeIngest, Ingest), (FakeTwilioQueries, TwilioQueries)])
+@pytest.mark.parametrize(("fake", "real"), [(FakeIngest, BatchingIngest), (FakeTwilioQueries, TwilioQueries)])
 def test_fakes_match_the_signatures_of_the_real_objects(fake, real):
     for name, method in inspect.getmembers(real, inspect.isfunction):
         if name.startswith("_") or not hasattr(fake, name):

@@ -10,7 +10,7 @@ from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
-from conferral.storage.ingest.port import GateClaim, NewestSession
+from conferral.storage.ingest.writer import GateClaim, NewestSession
 
 ACCOUNT = "AC" + "0" * 32
 CALLER, AGENT = "CA" + "1" * 32, "CA" + "2" * 32

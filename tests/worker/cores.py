@@ -4,8 +4,8 @@ from typing import Any
 
 from conferral.runtime.clock import Clock, StoreClock
 from conferral.runtime.metrics import Metrics
+from conferral.storage.config import SchemaVersion
 from conferral.storage.keys import Keys
-from conferral.storage.schema import SchemaVersion
 from conferral.worker.core import WorkerCore
 
 

@@ -9,13 +9,12 @@ from twilio.rest import Client
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.sandbox import ACCOUNT_SID
-from conferral.statemachine.events import Call, Transfer
+from conferral.statemachine.events.commands import Call, Transfer
 from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import server_time_ms
+from conferral.storage.connection.client import BlockingReads, server_time_ms
 from conferral.storage.keys import Keys
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames

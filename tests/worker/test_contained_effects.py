@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
-from conferral.statemachine.events import EffectFailed, EffectUnknown
+from conferral.statemachine.events.effect_results import EffectFailed, EffectUnknown
 from conferral.worker.executor.job import AT_MOST_ONCE
 from tests.support.metric_values import value_of
 from tests.support.strange_errors import ANY_ERRORS

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.statemachine.events import CallProgressed
+from conferral.statemachine.events.facts import CallProgressed
 from conferral.storage.codecs import event_codec
 from conferral.worker.consumer import batch_processor as module
 from tests.support.strange_errors import ANY_ERRORS
@@ -107,7 +107,7 @@ async def test_any_error_around_a_decision_costs_no_entry(
             await team.passes(AGAIN_S)
         await team.passes(2 * AGAIN_S)
     assert await undecided(team) == 0
-    assert {"read", "load", "commit", "outbox", "ensure_group", "fire_timers"} <= stumbling.places
+    assert {"read", "load", "commit", "outbox", "fire_timers"} <= stumbling.places
     found = [line for line in lines if line["event"] == "unexpected_error"]
     assert {line["where"] for line in found} <= {"decision", "timer", "task"}
     assert len(found) >= 5

@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 
 from conferral.runtime.clock import StoreClock
-from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
+from conferral.statemachine.events.base import Event, StageOverdue
+from conferral.statemachine.events.commands import Park, Transfer
+from conferral.statemachine.events.effect_results import CallsRead
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
-from conferral.storage.partition.lease import Lease
 from conferral.storage.partition.session_store import Batch, SessionChange
 from conferral.worker.consumer.batch import DecidedBatch, DecidedEffect
 from conferral.worker.consumer.dispatcher import Dispatcher
@@ -100,7 +102,7 @@ def dispatcher(jobs: list[Job], *, verifies: bool) -> Dispatcher:
         jobs.extend(found)
 
     context: Any = SimpleNamespace(
-        executor=executor, partition_store=None, session_ttl_s=60, on_committed=lambda _decisions: None,
+        executor=executor, partition_store=None, on_committed=lambda _decisions: None,
         core=core_of(None, Keys("test", 1), time, store_clock=StoreClock(time)),
     )  # fmt: skip
     for reading_ms in (START_MS + AHEAD_MS, START_MS):  # Redis's clock was set back

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from conferral.statemachine.effects import Dial, Effect, ReadCalls
-from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
+from conferral.statemachine.events.effect_results import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
-from conferral.storage.partition.dial_claims import DialStatus
+from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.http_client import RequestResult
 from conferral.worker.executor.job import RETRIES, RetryPolicy
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time

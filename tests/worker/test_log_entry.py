@@ -8,39 +8,43 @@ import pytest
 
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.wording import describe_entry
-from conferral.statemachine.events import (
-    EVENTS,
-    AccountSwept,
+from conferral.statemachine.events import EVENTS
+from conferral.statemachine.events.base import StageOverdue
+from conferral.statemachine.events.commands import (
     Add,
     Announce,
-    AnnouncementEnded,
     Call,
-    CallProgressed,
-    CallReceived,
-    CallSeen,
-    CallsRead,
     Cancel,
     Command,
-    ConferenceEventIgnored,
+    Hold,
+    Park,
+    Record,
+    Remove,
+    Supervise,
+    Transfer,
+)
+from conferral.statemachine.events.effect_results import (
+    AccountSwept,
+    CallSeen,
+    CallsRead,
     ConferenceFound,
-    DialEnded,
     EffectSucceeded,
+    ParticipantFound,
+    ParticipantSeen,
+)
+from conferral.statemachine.events.facts import (
+    AnnouncementEnded,
+    CallProgressed,
+    CallReceived,
+    ConferenceEventIgnored,
+    DialEnded,
     GateDecided,
     GateDecision,
     GateReached,
-    Hold,
-    Park,
     ParticipantChanged,
-    ParticipantFound,
     ParticipantJoined,
     ParticipantLeft,
-    ParticipantSeen,
-    Record,
     RecordingChanged,
-    Remove,
-    StageOverdue,
-    Supervise,
-    Transfer,
 )
 from conferral.statemachine.parts import PendingCommand, TransferState
 from conferral.statemachine.session import Party, Session

@@ -9,15 +9,14 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import LeaseLostError, StoreUnreachableError
 from conferral.statemachine.effects import Effect, HangUpCall
-from conferral.statemachine.events import EffectSucceeded, EffectUnknown
+from conferral.statemachine.events.effect_results import EffectSucceeded, EffectUnknown
+from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry
-from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import BlockingReads
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.dial_claims import DialClaims, DialStatus
-from conferral.storage.partition.lease import Lease
-from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.partition_store import DialStatus, PartitionStore
 from conferral.worker.executor.job import JobObsoleteError
 from conferral.worker.executor.outbox import OutboxWriter
 from tests.support.entries import event_in
@@ -72,12 +71,10 @@ class Desk:
         self.keys = Keys("test", 1)
         self.held: dict[int, Any] = {0: held}
         self.access = PartitionStore(client, BlockingReads(client), self.keys)
-        self.dials = DialClaims(client, self.keys, session_ttl_s=60)
 
     def recorder(self, *flaky: str) -> OutboxWriter:
         access: Any = Flaky(self.access, *flaky)
-        dials: Any = Flaky(self.dials, *flaky)
-        return OutboxWriter(access, dials, self.keys, self.held, lambda: 7_000)
+        return OutboxWriter(access, self.keys, self.held, lambda: 7_000)
 
     async def order(self, effect: Effect) -> None:
         await self.client.hset(self.keys.outbox(0), effect.effect_id, effect_codec.encode(OutboxEntry(effect, 1_000)))

@@ -6,7 +6,7 @@ What the coordinator's script decides is in `storage/test_coordinator.py`.
 import asyncio
 from functools import partial
 
-from conferral.storage.partition.lease import claim
+from conferral.storage.coordinator import claim
 from tests.support.each import each
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with

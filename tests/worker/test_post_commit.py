@@ -23,10 +23,7 @@ class Access:
         self.done: list[str] = []
         self.dead: list[str] = []
 
-    async def finish_writes(
-        self, _partition: int, writes: list[PostCommitWrite], *, session_ttl_s: int
-    ) -> dict[str, StoreError]:
-        assert session_ttl_s == 60
+    async def finish_writes(self, _partition: int, writes: list[PostCommitWrite]) -> dict[str, StoreError]:
         assert len(writes) <= TOGETHER_MAX
         failed: dict[str, StoreError] = {}
         if self.errors:
@@ -50,7 +47,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 async def finished(access: Access, count: int = 1, *, stops: bool = False) -> set[str]:
     """The ids of all writes that were started."""
     started = [ExpireCalls(f"s{number}", ("CA1",)) for number in range(count)]
-    context: Any = SimpleNamespace(partition_store=access, core=SimpleNamespace(metrics=Metrics()), session_ttl_s=60)
+    context: Any = SimpleNamespace(partition_store=access, core=SimpleNamespace(metrics=Metrics()))
     writes = PostCommitWrites(0, context)
     writes.start(started)
     if stops:

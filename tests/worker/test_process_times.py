@@ -8,9 +8,9 @@ import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.statemachine.states import State
-from conferral.storage import config, retention
+from conferral.storage import config, outcome_stream
 from conferral.storage.keys import Keys
-from conferral.storage.queries import live_workers, process_registry, redis_warnings
+from conferral.storage.queries import process_registry
 from conferral.worker.process import Worker
 from conferral.worker.wiring import Environment
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
@@ -30,31 +30,29 @@ def worker_of(loop: VirtualLoop) -> Worker:
 async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     monkeypatch: pytest.MonkeyPatch, loop: VirtualLoop
 ) -> None:
-    done: dict[str, list[float]] = {"read": [], "register": [], "trim": [], "warn": [], "live": []}
+    done: dict[str, list[float]] = {"read": [], "register": [], "trim": [], "warn": []}
     worker, stop = worker_of(loop), asyncio.Event()
 
     def note(name: str) -> Any:
-        async def noted(*_given: Any, **ttls_s: Any) -> Any:
+        async def noted(*_given: Any, **options: Any) -> Any:
             done[name].append(round(loop.time(), 3))
             if name == "trim":
-                assert ttls_s == {"outcomes_ttl_s": 3600, "session_ttl_s": 86_400}
+                assert options == {"outcomes_ttl_s": 3600, "session_ttl_s": 86_400}
             if name == "read" and len(done[name]) == 3:
                 raise StoreUnreachableError("away")
-            return SimpleNamespace(schema_version=1) if name == "read" else []
+            return 1 if name == "read" else {}
 
         return noted
 
     monkeypatch.setattr(config, "ensure", note("read"))
     monkeypatch.setattr(process_registry, "register", note("register"))
-    monkeypatch.setattr(retention, "trim", note("trim"))
-    monkeypatch.setattr(redis_warnings, "read_warnings", note("warn"))
+    monkeypatch.setattr(outcome_stream, "trim", note("trim"))
+    monkeypatch.setattr(config, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)
-    monkeypatch.setattr(live_workers, "add", note("live"))
     core = core_of(NOTHING, Keys("test", 4), ClusterClock(loop, 0.0))
     await worker.maintain_config(stop, core)
     assert done["read"] == list(range(126)), "every second"
-    assert done["live"] == [at_s for at_s in range(126) if at_s != 2]
-    assert done["register"] == [0, *range(3, 126, 2)], "every other second; the third read failed"
+    assert done["register"] == [at_s for at_s in range(126) if at_s != 2], "every second; the third read failed"
     assert len(done["warn"]) == 3, "once a minute"
     assert len(done["trim"]) == 2
     assert done["trim"][0] == 60

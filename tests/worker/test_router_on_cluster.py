@@ -15,9 +15,9 @@ from conferral.runtime.metrics import Metrics
 from conferral.sandbox import ACCOUNT_SID
 from conferral.storage import config
 from conferral.storage.codecs import event_codec
-from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.config import SchemaVersion
+from conferral.storage.connection.client import BlockingReads
 from conferral.storage.keys import Keys
-from conferral.storage.schema import SchemaVersion
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames
 from conferral.worker.core import WorkerCore

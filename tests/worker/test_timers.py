@@ -6,7 +6,7 @@ from itertools import repeat
 from typing import Any
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.storage.partition.lease import Lease
+from conferral.storage.coordinator import Lease
 from tests.worker.virtual_setup import in_virtual_time_with
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster, cluster_of_one
 

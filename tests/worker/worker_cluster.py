@@ -9,7 +9,7 @@ from typing import Any
 
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.policy import Policy
-from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.connection.client import BlockingReads
 from conferral.storage.coordinator import read_owners
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import PartitionStore
@@ -132,7 +132,6 @@ class WorkerCluster:
             session_store=SessionStore(client, self.keys, session_ttl_s=60),
             executor=work,  # type: ignore[arg-type]  # of which this is all that is asked here
             policy=Policy,
-            session_ttl_s=60,
             checkpoint=checkpoint,
         )
         task = process.start(keeper.run(stop, context))

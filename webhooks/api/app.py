@@ -19,7 +19,7 @@ from conferral.runtime.web.bearer import BearerAuthenticator
 from conferral.runtime.web.json_requests import ERRORS_PAGE, RequestError, read_json_object
 from conferral.storage.connection.client import Client
 from conferral.storage.keys import Keys
-from conferral.storage.queries.cursors import BadCursorError
+from conferral.storage.queries.session_reader import BadCursorError
 from conferral.telephony.directory import DirectoryFile
 from conferral.webhooks.api.handlers import ApiRequest, Handler, Handlers
 from conferral.webhooks.api.parameters import ErrorType, idempotency_key_of, parse_query

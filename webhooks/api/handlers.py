@@ -23,8 +23,7 @@ from conferral.runtime.settings import ServiceSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
 from conferral.statemachine.step import CommandStatus
 from conferral.storage.codecs.session_codec import decode_logged_changes
-from conferral.storage.codecs.text_codec import parse_object, parse_rows
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import parse_object, parse_rows, to_iso
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import ParsedCommand
 from conferral.storage.queries.session_reader import LogEntry

@@ -13,7 +13,7 @@ from conferral.statemachine.session import INBOUND, OUTBOUND
 from conferral.statemachine.states import PartyStatus, Phase, State, TransferMode, TransferStatus
 from conferral.statemachine.step import CommandStatus, Outcome
 from conferral.storage.codecs.session_codec import StoredSession
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 from conferral.webhooks.api.parameters import ErrorType
 
 

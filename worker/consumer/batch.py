@@ -10,7 +10,8 @@ import structlog
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import Event, LoneOverdue, ParticipantChanged
+from conferral.statemachine.events.base import Event, LoneOverdue
+from conferral.statemachine.events.facts import ParticipantChanged
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.reasons import EndReason

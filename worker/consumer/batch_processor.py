@@ -11,13 +11,15 @@ from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events import CallsRead, Command, Event
+from conferral.statemachine.events.base import Event
+from conferral.statemachine.events.commands import Command
+from conferral.statemachine.events.effect_results import CallsRead
 from conferral.statemachine.session import AGENT, TARGET, Party, Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.codecs.record_codec import CorruptHashError
-from conferral.storage.partition.lease import Lease
+from conferral.storage.codecs.session_codec import CorruptHashError
+from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time

@@ -12,10 +12,11 @@ import structlog
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.statemachine.effects import Effect, ReadCalls
-from conferral.statemachine.events import Command, Event, TimerExpired
+from conferral.statemachine.events.base import Event, TimerExpired
+from conferral.statemachine.events.commands import Command
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, PublishOutcome
-from conferral.storage.partition.lease import Lease
+from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, log_decisions
 from conferral.worker.consumer.quarantine import Quarantine
@@ -39,7 +40,6 @@ class PostCommitWrites:
         self._partition = partition
         self._store = context.partition_store
         self._metrics = context.core.metrics
-        self._session_ttl_s = context.session_ttl_s
         self._waiting: list[PostCommitWrite] = []
         self._writing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -73,7 +73,7 @@ class PostCommitWrites:
     async def _finish(self, writes: list[PostCommitWrite]) -> list[PostCommitWrite]:
         """Return those for which Redis was unreachable."""
         try:
-            failed = await self._store.finish_writes(self._partition, writes, session_ttl_s=self._session_ttl_s)
+            failed = await self._store.finish_writes(self._partition, writes)
             for write in writes:
                 error = failed.get(write.write_id)
                 if error is not None and not isinstance(error, StoreUnreachableError):

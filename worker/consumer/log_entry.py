@@ -7,34 +7,26 @@ from typing import Any
 import orjson
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import (
-    Add,
-    Announce,
+from conferral.statemachine.events.base import Event
+from conferral.statemachine.events.commands import Add, Announce, Call, Command, End, PartyCommand, Transfer
+from conferral.statemachine.events.effect_results import CallsRead, ConferenceFound, EffectOutcome
+from conferral.statemachine.events.facts import (
     AnnouncementEnded,
-    Call,
     CallProgressed,
     CallReceived,
-    CallsRead,
-    Command,
     ConferenceEventIgnored,
-    ConferenceFound,
     DialEnded,
-    EffectOutcome,
-    End,
-    Event,
     GateDecided,
     GateReached,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
-    PartyCommand,
-    Transfer,
 )
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode
 from conferral.statemachine.step import CommandStatus, Step
 from conferral.storage.codecs.session_codec import ChangedFields
-from conferral.storage.codecs.timestamps import to_iso
+from conferral.storage.codecs.text_codec import to_iso
 
 _EFFECT_RESULTS = (EffectOutcome, CallsRead)
 _KNOWN_WORDS = frozenset({*TRANSFER_MODES, *SessionMode, *SuperviseMode, *RecordAction})

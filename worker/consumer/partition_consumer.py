@@ -16,10 +16,11 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events import TIMERS, AgeOverdue, DialOverdue, ParkOverdue, RingOverdue
+from conferral.statemachine.events import TIMERS
+from conferral.statemachine.events.base import AgeOverdue, DialOverdue, ParkOverdue, RingOverdue
 from conferral.statemachine.policy import Policy
-from conferral.storage.partition import lease as leases
-from conferral.storage.partition.lease import Lease, RolledBackError
+from conferral.storage import coordinator as leases
+from conferral.storage.coordinator import Lease, RolledBackError
 from conferral.storage.partition.partition_store import Entry, PartitionStore
 from conferral.storage.partition.session_store import CommitOutOfOrderError
 from conferral.worker.consumer.batch_processor import BatchProcessor
@@ -193,7 +194,6 @@ class PartitionConsumer:
             raise LeaseLostError(str(error)) from error
 
     async def _recover(self) -> None:
-        await self._context.partition_store.ensure_group(self.number)
         await self._first_reads.begin()
         outbox = await self._context.partition_store.outbox(self.number)
         await self.timers.fire(longest_ms(self._context.policy()))

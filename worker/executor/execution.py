@@ -31,7 +31,7 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
+from conferral.statemachine.events.effect_results import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters import PlacedCall, StartedRecording

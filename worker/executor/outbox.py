@@ -10,10 +10,9 @@ from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, HangUpCall, effect_id
-from conferral.statemachine.events import EffectSucceeded
+from conferral.statemachine.events.effect_results import EffectSucceeded
 from conferral.storage.keys import Keys
-from conferral.storage.partition.dial_claims import DialClaims, DialStatus, MarkResult
-from conferral.storage.partition.partition_store import PartitionStore
+from conferral.storage.partition.partition_store import DialStatus, MarkResult, PartitionStore
 from conferral.worker.core import PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome
 
@@ -33,7 +32,6 @@ class OutboxWriter:
     """
 
     _store: PartitionStore
-    _dial_claims: DialClaims
     _keys: Keys
     _consumers: "Mapping[int, PartitionConsumer]"
     _now_ms: Callable[[], int]
@@ -43,14 +41,14 @@ class OutboxWriter:
 
         No other process knows that call. A session that Redis lost has not ended: the call's callbacks recover it.
         """
-        session_id, claims = effect.session_id, self._dial_claims
+        session_id = effect.session_id
         partition = self._keys.partition_of(session_id)
         is_recorded = await self._retry(session_id, self._store.finish_effect, partition, effect.effect_id, outcome)
         call_sid = outcome.call_sid if isinstance(outcome, EffectSucceeded) else ""
         if is_recorded or not call_sid or not isinstance(effect, Dial | FindCall):
             return None
         # An earlier attempt may have recorded it, and its answer was lost.
-        if not await self._retry(session_id, claims.has_ended, session_id):
+        if not await self._retry(session_id, self._store.has_ended, session_id):
             return None
         stray = HangUpCall(
             effect_id=effect_id(session_id, effect.effect_id, 0, HangUpCall.kind, call_sid),
@@ -58,7 +56,7 @@ class OutboxWriter:
             party=effect.party,
             call_sid=call_sid,
         )
-        await self._retry(session_id, claims.append_effect, partition, stray, self._now_ms())
+        await self._retry(session_id, self._store.append_effect, partition, stray, self._now_ms())
         return stray
 
     async def mark_sent(self, effect: Effect, sent_at_ms: int) -> bool:
@@ -75,7 +73,7 @@ class OutboxWriter:
             held = self._consumers.get(partition)
             if held is None or held.is_lost:
                 raise LeaseLostError("the partition is not ours any more")
-            return await self._dial_claims.mark_sent(partition, held.lease, effect.effect_id, sent_at_ms)
+            return await self._store.mark_sent(partition, held.lease, effect.effect_id, sent_at_ms)
 
         result = await self._retry(effect.session_id, mark)
         if result is MarkResult.REFUSED:
@@ -91,15 +89,15 @@ class OutboxWriter:
             log.error("call_index_conflict", session_id=session_id, call_sid=call_sid, reason=str(error))
             return True
 
-        return await self._retry(session_id, self._dial_claims.claim_call, session_id, call_sid, on_refusal=on_refusal)
+        return await self._retry(session_id, self._store.claim_call, session_id, call_sid, on_refusal=on_refusal)
 
     async def dial_status(self, effect: Dial) -> DialStatus:
         """Return the call that the session knows, and whether the dial is wanted."""
-        return await self._retry(effect.session_id, self._dial_claims.dial_status, effect.session_id, effect.effect_id)
+        return await self._retry(effect.session_id, self._store.dial_status, effect.session_id, effect.effect_id)
 
     async def has_come_back(self, effect: CallEffect) -> bool:
         """Whether the call has opened a later session than the effect's."""
-        return await self._retry(effect.session_id, self._dial_claims.has_come_back, effect.session_id, effect.call_sid)
+        return await self._retry(effect.session_id, self._store.has_come_back, effect.session_id, effect.call_sid)
 
     async def session_awaits(self, effect: Effect) -> bool:
         """Whether the session waits for this redirect or update; not if damaged."""

@@ -15,7 +15,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit, log_unreachable
-from conferral.statemachine.events import Call
+from conferral.statemachine.events.commands import Call
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts
@@ -24,8 +24,7 @@ from conferral.storage.codecs.effect_codec import ReportCommand
 from conferral.storage.codecs.event_codec import BadEntryError
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_parser import BadCommandError, ParsedCommand, parse
-from conferral.storage.connection.blocking_reads import BlockingReads
-from conferral.storage.connection.client import is_cluster, run_or_raise, store_errors
+from conferral.storage.connection.client import BlockingReads, is_cluster, run_or_raise, store_errors
 from conferral.storage.partition.partition_store import COMMAND_TTL_S, DEAD_LETTERED, Entry, dead_letter, report_command
 from conferral.telephony.addresses import AllowList
 from conferral.telephony.conference_lists import ConferenceNames

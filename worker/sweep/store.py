@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import AccountSwept, ConferenceFound, Event
+from conferral.statemachine.events.base import Event
+from conferral.statemachine.events.effect_results import AccountSwept, ConferenceFound
 from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.connection.client import Client, run_or_raise, store_errors
-from conferral.storage.ingest.writer import CALL_INDEX_TTL_S
 from conferral.storage.keys import Keys
-from conferral.storage.partition.partition_store import append_events
+from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S, append_events
 from conferral.storage.queries.session_reader import SessionReader
 from conferral.worker.sweep.diff import Difference, Finding
 from conferral.worker.sweep.orphans import UnknownBridge

@@ -10,7 +10,8 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import EVENTS, Event
+from conferral.statemachine.events import EVENTS
+from conferral.statemachine.events.base import Event
 from conferral.storage.codecs.text_codec import parse_object
 
 

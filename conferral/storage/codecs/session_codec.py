@@ -4,18 +4,145 @@ A session is a flat mapping of texts, such as `state` and `party.agent.held`. Th
 which of them people may read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from enum import StrEnum
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from itertools import compress
+from operator import is_not
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
 import orjson
+from msgspec import NODEFAULT
+from msgspec.structs import astuple
 
+from conferral.runtime.errors import StoreError
 from conferral.statemachine.parts import Recording, TransferState
 from conferral.statemachine.record import Hidden
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session
-from conferral.storage.codecs.record_codec import CorruptHashError, RecordCodec
-from conferral.storage.codecs.text_codec import decode_fields, parse_object
+from conferral.storage.codecs.text_codec import decode_fields, from_iso, parse_object, to_iso
+
+#: Numbers that every reader of JSON takes for what they are. -1 stands for none.
+_Count = Annotated[int, msgspec.Meta(ge=-1, le=2**53)]
+_BOUNDED: dict[Any, Any] = {int: _Count, Mapping[str, int]: Mapping[str, _Count]}
+
+
+class CorruptHashError(StoreError):
+    """A session's hash can't be decoded; `field` is the first invalid one."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(f"the session's field {field} can't be understood")
+        self.field = field  # never its value, which may be a phone number
+
+
+class Decoded(NamedTuple):
+    """What a record's fields hold."""
+
+    #: By attribute; invalid and absent fields are missing, but unknown words stay as they are.
+    values: dict[str, Any]
+    #: The first invalid field; empty if there is none.
+    damaged: str
+
+
+class _Field(NamedTuple):
+    """One attribute, and its field in a hash."""
+
+    name: str
+    attribute: str
+    default: Any
+    #: Whether the field is present even if it has the default.
+    is_always: bool
+    #: What stands for a field that must be present but is not; NODEFAULT: the attribute's default.
+    empty: Any
+    encode: Callable[[Any], str]
+    decode: Callable[[str], Any]
+
+
+class RecordCodec:
+    """The fields of one record class. A new attribute is stored automatically.
+
+    Args:
+        always: Attributes whose fields are always present, besides the required ones.
+        logged: Fields that a session's log includes.
+        without: Attributes that are stored elsewhere.
+    """
+
+    def __init__(
+        self,
+        kind: type[msgspec.Struct],
+        *,
+        always: Collection[str],
+        logged: Collection[str],
+        without: Collection[str] = (),
+    ) -> None:
+        hints = get_type_hints(kind)
+        #: Of each attribute of the class; None if it is stored elsewhere.
+        self._fields = [
+            None if info.name in without else _make_field(info, hints[info.name], is_always=info.name in always)
+            for info in msgspec.structs.fields(kind)
+        ]
+        self.logged = frozenset(logged)
+
+    def encode(self, record: msgspec.Struct) -> dict[str, str]:
+        """Return the record's fields."""
+        return {
+            field.name: field.encode(value)
+            for field, value in zip(self._fields, astuple(record), strict=False)
+            if field is not None and (field.is_always or value != field.default)
+        }
+
+    def changes(self, record: msgspec.Struct, before: msgspec.Struct) -> dict[str, str | None]:
+        """Return the fields that differ; None for one that is omitted now."""
+        found: dict[str, str | None] = {}
+        values, earlier = astuple(record), astuple(before)
+        for at in compress(range(len(self._fields)), map(is_not, values, earlier)):  # most are the same objects
+            field, value = self._fields[at], values[at]
+            if field is not None and value != earlier[at]:
+                is_there = field.is_always or value != field.default
+                found[field.name] = field.encode(value) if is_there else None
+        return found
+
+    def decode(self, fields: Mapping[str, str], prefix: str = "") -> Decoded:
+        """Return what the fields hold; never fails."""
+        values: dict[str, Any] = {}
+        damaged = ""
+        for field in filter(None, self._fields):
+            name = prefix + field.name
+            if name not in fields:
+                if field.is_always:
+                    damaged = damaged or name
+                    if field.empty is not NODEFAULT:
+                        values[field.attribute] = field.empty
+                continue
+            try:
+                values[field.attribute] = field.decode(fields[name])
+            except (ValueError, msgspec.DecodeError):
+                damaged = damaged or name
+                if field.empty is not NODEFAULT:
+                    values[field.attribute] = fields[name] if field.empty == "" else field.empty
+        return Decoded(values, damaged)
+
+
+def _make_field(info: msgspec.structs.FieldInfo, kind: Any, *, is_always: bool) -> _Field:
+    default = info.default if info.default_factory is NODEFAULT else info.default_factory()
+    name = info.name
+    empty: Any = NODEFAULT
+    encode: Callable[[Any], str] = _to_json
+    decode: Callable[[str], Any] = msgspec.json.Decoder(_BOUNDED.get(kind, kind)).decode
+    if kind is int and name.endswith("_ms"):
+        name, encode, decode = name.removesuffix("_ms"), to_iso, from_iso
+    elif isinstance(kind, type) and issubclass(kind, str):
+        encode, decode = str, kind
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        empty = ""
+    elif info.required:
+        empty = kind()
+    return _Field(name, info.name, default, is_always or info.required, empty, encode, decode)
+
+
+def _to_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 

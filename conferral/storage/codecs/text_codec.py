@@ -1,21 +1,40 @@
-"""Text decoding of any hash or stream entry; never fails."""
+"""Texts of hashes and stream entries: JSON, and times in ISO 8601, UTC."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
+#: The latest time that can be formatted, Unix milliseconds.
+_LATEST_MS = 253_402_300_799_000
+
+
+def to_iso(unix_ms: int) -> str:
+    """Format as ISO 8601; return empty text for 0, which means "unknown".
+
+    >>> to_iso(1_000)
+    '1970-01-01T00:00:01.000Z'
+    """
+    if not unix_ms:
+        return ""
+    unix_ms = min(max(unix_ms, 0), _LATEST_MS)  # hand-written entry ids may use any unit
+    return datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_iso(text: str) -> int:
+    """Parse what `to_iso` formats; raise ValueError if it is not a time."""
+    if not text:
+        return 0
+    try:
+        return round(datetime.fromisoformat(text).timestamp() * 1000)
+    except (OverflowError, OSError):
+        raise ValueError("a time out of range") from None
+
 
 def decode_fields(raw_fields: Mapping[bytes, bytes]) -> dict[str, str]:
     """Decode the fields of a hash or entry; replace invalid UTF-8."""
-    return {_decode_name(name): value.decode(errors="replace") for name, value in raw_fields.items()}
-
-
-@lru_cache(4_096)
-def _decode_name(raw: bytes) -> str:
-    """Decode a name; cached, since thousands of hashes share the same few."""
-    return raw.decode(errors="replace")
+    return {name.decode(errors="replace"): value.decode(errors="replace") for name, value in raw_fields.items()}
 
 
 def parse_object(text: str) -> dict[str, Any]:

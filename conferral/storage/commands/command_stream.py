@@ -13,7 +13,7 @@ from conferral.storage import scripts
 from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.field_values import AUTHOR
-from conferral.storage.connection.client import Client, run_or_raise, store_errors
+from conferral.storage.connection.client import Client, ask, run_or_raise
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import COMMAND_TTL_S
 
@@ -87,7 +87,7 @@ def sender_of(fields: Mapping[str, str]) -> str:
     'cli'
     """
     try:
-        return AUTHOR.parse(fields.get("by", ""))
+        return str(AUTHOR.parse(fields.get("by", "")))
     except ValueError:
         return ""
 
@@ -135,14 +135,13 @@ async def publish(client: Client, keys: Keys, fields: Mapping[str, str]) -> str:
     Senders at the same moment may exceed the limit by one each.
     """
     await require_capacity(client, keys)
-    with store_errors():
-        return str((await client.xadd(keys.commands, fields)).decode())
+    entry = (part for pair in fields.items() for part in pair)
+    return str((await ask(client, "XADD", keys.commands, "*", *entry)).decode())
 
 
 async def count_waiting(client: Client, keys: Keys) -> int:
     """Return how many commands wait to be routed."""
-    with store_errors():
-        return int(await client.xlen(keys.commands))
+    return int(await ask(client, "XLEN", keys.commands))
 
 
 async def restart_if_ahead(client: Client, keys: Keys) -> bool:
@@ -150,8 +149,7 @@ async def restart_if_ahead(client: Client, keys: Keys) -> bool:
 
     Only the router reads this stream, and always from its beginning.
     """
-    with store_errors():
-        return bool(int(await scripts.restart_commands(client, [keys.commands], [LAST_ID_AHEAD_MAX_MS])))
+    return bool(int(await scripts.restart_commands(client, [keys.commands], [LAST_ID_AHEAD_MAX_MS])))
 
 
 async def require_capacity(client: Client, keys: Keys) -> None:
@@ -162,8 +160,6 @@ async def require_capacity(client: Client, keys: Keys) -> None:
 
 async def read_outcome(client: Client, keys: Keys, command_id: str) -> CommandOutcome:
     """Return a command's outcome; its status is empty if it is unknown."""
-    with store_errors():
-        record = await client.hgetall(keys.command(command_id))
-    fields = decode_fields(record)
+    fields = decode_fields(await ask(client, "HGETALL", keys.command(command_id)))
     kept = (fields.get(name, "") for name in ("status", "reason", "session", "digest", "entry", "by"))
     return CommandOutcome(command_id, *kept)

@@ -1,7 +1,6 @@
 """Kinds of command fields: valid values, JSON Schema, and form inputs."""
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,7 +24,7 @@ Form = Literal["destination", "party", "choice", "text", "flag", "seconds"]
 #: In characters: about half a minute of speech.
 _SPOKEN_MAX = 500
 #: Source: Twilio docs, Call resource, `Timeout` (600 at most).
-_RING_TIME_RANGE_S = (5, 600)
+_RING_TIME_MIN_S, _RING_TIME_MAX_S = 5, 600
 #: In characters; each kind of address has a lower limit of its own.
 DESTINATION_MAX = 512
 _URL_MAX = 2_000
@@ -50,9 +49,15 @@ _RESERVED_WITH_NUMBER = (AGENT, SUPERVISOR, "guest")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value(ABC):
+class Value:
     """A kind of field."""
 
+    #: Returns the value for the event; raises ValueError with what is valid.
+    parse: Callable[[object], Any]
+    #: JSON Schema.
+    schema: Mapping[str, Any]
+    #: What is valid, for an error.
+    rule: str = ""
     form: Form = "text"
     #: Placeholder on the command line.
     metavar: str = "TEXT"
@@ -63,86 +68,65 @@ class Value(ABC):
     #: What some of them mean.
     meanings: Mapping[str, str] = field(default_factory=dict)
 
-    @abstractmethod
-    def parse(self, value: object) -> Any:
-        """Return the value for the event; raise ValueError with what is valid."""
 
-    @abstractmethod
-    def schema(self) -> dict[str, Any]:
-        """Return the JSON Schema."""
+def _text(
+    pattern: str,
+    rule: str,
+    max_length: int | None = None,
+    normalize: Callable[[str], str] = str,
+    explain: Callable[[str], str] = lambda _text: "",
+    **shown: Any,
+) -> Value:
+    """Return text that fully matches a pattern, with alternatives in groups.
 
+    Args:
+        max_length: In characters; None if the pattern limits it.
+        normalize: Checks what no pattern can express, and normalizes the text; raises ValueError with what is valid.
+        explain: Says what is wrong with a text that does not match, where the rule would say too little; else empty.
+    """
 
-@dataclass(frozen=True)
-class _Text(Value):
-    """Text that fully matches a pattern."""
-
-    #: Alternatives must be in groups.
-    pattern: str
-    rule: str
-    #: In characters; None if the pattern limits it.
-    max_length: int | None = None
-    #: Checks what no pattern can express, and normalizes the text; raises ValueError with what is valid.
-    normalize: Callable[[str], str] = str
-    #: Says what is wrong with a text that does not match, where the rule would say too little; else empty.
-    explain: Callable[[str], str] = lambda _text: ""
-
-    def parse(self, value: object) -> str:
+    def parse(value: object) -> str:
         if not isinstance(value, str):
             raise ValueError("must be text")  # noqa: TRY004  # one kind of error for all invalid input
-        is_long = self.max_length is not None and len(value) > self.max_length
-        if is_long or _SURROGATE.search(value) or not re.fullmatch(self.pattern, value):
-            raise ValueError(self.explain(value) or self.rule)
-        return self.normalize(value)
+        is_long = max_length is not None and len(value) > max_length
+        if is_long or _SURROGATE.search(value) or not re.fullmatch(pattern, value):
+            raise ValueError(explain(value) or rule)
+        return normalize(value)
 
-    def schema(self) -> dict[str, Any]:
-        bound = {} if self.max_length is None else {"maxLength": self.max_length}
-        return {"type": "string", "pattern": f"^{self.pattern}$", **bound}
+    bound = {} if max_length is None else {"maxLength": max_length}
+    return Value(parse=parse, schema={"type": "string", "pattern": f"^{pattern}$", **bound}, rule=rule, **shown)
 
 
-class _Choice(Value):
-    """One word from a closed list."""
+def _choice(words: Sequence[StrEnum], **meanings: str) -> Value:
+    """Return one word from a closed list."""
+    texts = tuple(word.value for word in words)
+    format_ = join_words(texts, "or")
 
-    def parse(self, value: object) -> str:
-        if not isinstance(value, str) or value not in self.words:
-            raise ValueError(f"must be {self.format}")
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or value not in texts:
+            raise ValueError(f"must be {format_}")
         return value
 
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "enum": list(self.words)}
+    schema = {"type": "string", "enum": list(texts)}
+    shown: dict[str, Any] = {"words": texts, "metavar": "|".join(texts), "format": format_, "meanings": meanings}
+    return Value(parse=parse, schema=schema, form="choice", **shown)
 
 
-class _Flag(Value):
-    """True or false, as a JSON boolean or a word."""
-
-    def parse(self, value: object) -> bool:
-        if isinstance(value, bool):
-            return value
-        if value not in ("true", "false"):
-            raise ValueError("must be true or false")
-        return value == "true"
-
-    def schema(self) -> dict[str, Any]:
-        return {"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false"]}]}
+def _parse_flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value == "true"
 
 
-class _Seconds(Value):
-    """Whole seconds, as a number or in digits."""
-
-    def parse(self, value: object) -> int:
-        least, most = _RING_TIME_RANGE_S
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
-            value = int(value)
-        # JSON has one number type: 30.0 equals 30.
-        if value not in range(least, most + 1):
-            raise ValueError(f"must be whole seconds, {least} to {most}")
-        return int(value)  # type: ignore[call-overload, no-any-return]
-
-    def schema(self) -> dict[str, Any]:
-        least, most = _RING_TIME_RANGE_S
-        number = {"type": "integer", "minimum": least, "maximum": most}
-        # The same range in digits, with zeros in front up to three digits.
-        digits = r"^(0{0,2}[5-9]|0?[1-9][0-9]|[1-5][0-9]{2}|600)$"
-        return {"anyOf": [number, {"type": "string", "pattern": digits}]}
+def _parse_ring_time(value: object) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,3}", value):
+        value = int(value)
+    # JSON has one number type: 30.0 equals 30.
+    if value not in range(_RING_TIME_MIN_S, _RING_TIME_MAX_S + 1):
+        raise ValueError(f"must be whole seconds, {_RING_TIME_MIN_S} to {_RING_TIME_MAX_S}")
+    return int(value)  # type: ignore[call-overload, no-any-return]
 
 
 def _normalize_destinations(text: str) -> str:
@@ -152,32 +136,26 @@ def _normalize_destinations(text: str) -> str:
     return ",".join(destinations)
 
 
-def _choice_of(words: Sequence[StrEnum], **meanings: str) -> _Choice:
-    texts = tuple(word.value for word in words)
-    return _Choice(
-        form="choice", words=texts, metavar="|".join(texts), format=join_words(texts, "or"), meanings=meanings
-    )
-
-
 _ONE = rf"[^,{_NO_TEXT}]"
 _FIRST = rf"[^ ,{_NO_TEXT}]"
 _ADDRESS = "+E.164, client:NAME, sip:URI, or a name from the directory"
 _NUMBERED = "|".join(_RESERVED_WITH_NUMBER)
 _TAKEN = ", ".join((*_RESERVED, *(f"{name}-NUMBER" for name in _RESERVED_WITH_NUMBER)))
 
-SESSION = _Text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
-NEW_ID = _Text(ID_PATTERN.pattern, ID_RULE, explain=id_error, metavar="ID")
-NEW_SESSION_ID = _Text(
+SESSION = _text(NAME_PATTERN.pattern, ID_RULE, metavar="ID")
+NEW_ID = _text(ID_PATTERN.pattern, ID_RULE, explain=id_error, metavar="ID")
+NEW_SESSION_ID = _text(
     rf"(?!{RESERVED_PATTERN.pattern}$){ID_PATTERN.pattern}", NO_SID_RULE, explain=id_error, metavar="ID"
 )
 #: The sender of a command appears in a log line.
-SENDER = _Text(rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}", "must be 1 to 64 printable characters without /", 64)
+_SENDER = rf"[^/{_NO_TEXT}{_INVISIBLE}]{{1,64}}"
+SENDER = _text(_SENDER, "must be 1 to 64 printable characters without /", 64)
 #: In the stream, where the API and the console put their token's name before the sender.
-AUTHOR = _Text(rf"(?:{SENDER.pattern}/)?{SENDER.pattern}", SENDER.rule, 129)
-DESTINATION = _Text(
+AUTHOR = _text(rf"(?:{_SENDER}/)?{_SENDER}", SENDER.rule, 129)
+DESTINATION = _text(
     rf"{_ONE}+", "must be one destination", DESTINATION_MAX, form="destination", metavar="ADDRESS", format=_ADDRESS
 )
-DESTINATIONS = _Text(
+DESTINATIONS = _text(
     rf" *{_FIRST}{_ONE}*(?:, *{_FIRST}{_ONE}*){{0,{TARGETS_MAX - 1}}}",
     f"must be 1 to {TARGETS_MAX} destinations, separated by commas",
     TARGETS_MAX * DESTINATION_MAX,
@@ -186,20 +164,31 @@ DESTINATIONS = _Text(
     metavar="ADDRESS[,…]",
     format=f"{_ADDRESS}; if there are several, all ring",
 )
-SPOKEN = _Text(
+SPOKEN = _text(
     rf"[^{_NO_TEXT}{_NOT_IN_XML}]+",
     f"must be at most {_SPOKEN_MAX} characters, without control characters",
     _SPOKEN_MAX,
 )
-FLAG = _Flag(form="flag")
-RING_TIME = _Seconds(form="seconds", metavar="SECONDS")
+FLAG = Value(
+    parse=_parse_flag,
+    schema={"anyOf": [{"type": "boolean"}, {"type": "string", "enum": ["true", "false"]}]},
+    form="flag",
+)
+RING_TIME = Value(
+    parse=_parse_ring_time,
+    # In digits, with zeros in front up to three digits.
+    schema={"anyOf": [{"type": "integer", "minimum": _RING_TIME_MIN_S, "maximum": _RING_TIME_MAX_S},
+                      {"type": "string", "pattern": r"^(0{0,2}[5-9]|0?[1-9][0-9]|[1-5][0-9]{2}|600)$"}]},
+    form="seconds",
+    metavar="SECONDS",
+)  # fmt: skip
 #: Source: Twilio docs, Call resource, `SendDigits` (at most 32; `w` waits half a second, `W` one).
-DIGITS = _Text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the characters 0-9 * # w W", metavar="DIGITS")
+DIGITS = _text(r"[0-9*#wW]{1,32}", "must be 1 to 32 of the characters 0-9 * # w W", metavar="DIGITS")
 #: A number of the account; the router verifies that it is one.
-CALLER_ID = _Text(
+CALLER_ID = _text(
     r"\+[1-9][0-9]{6,14}", "must be a number in the account: +, country code, and number", metavar="NUMBER"
 )
-NEW_PARTY = _Text(
+NEW_PARTY = _text(
     # Logs and labels show names, so no phone numbers. A party named like a target counts as one: `cancel` hangs it up.
     rf"(?!(?:{'|'.join(_RESERVED)}|(?:{_NUMBERED})-[0-9]+|{TARGET}-.*)$)(?!.*[0-9](?:[_-]?[0-9]){{6}})"
     r"[a-z][a-z0-9_-]{0,31}",
@@ -208,23 +197,23 @@ NEW_PARTY = _Text(
     metavar="NAME",
 )
 #: Names start with a letter, and so do SIDs; numbers do not.
-PARTY = _Text(
+PARTY = _text(
     r"[A-Za-z][A-Za-z0-9_-]{0,63}", "must be the name of a party or the SID of its call", form="party", metavar="PARTY"
 )
-URL = _Text(
+URL = _text(
     _HTTP_URL, f"must be an http:// or https:// URL of at most {_URL_MAX:,} characters", _URL_MAX, metavar="URL"
 )
-CALL_MODE = _choice_of(tuple(SessionMode))
-TRANSFER_MODE = _choice_of(
+CALL_MODE = _choice(tuple(SessionMode))
+TRANSFER_MODE = _choice(
     TRANSFER_MODES,
     warm="the target joins the call, and all three talk",
     consult="the customer hears music while agent and target talk first",
     blind="the agent leaves immediately; the customer waits for the target",
 )
-SUPERVISE_MODE = _choice_of(
+SUPERVISE_MODE = _choice(
     tuple(SuperviseMode),
     monitor="hears everyone, and is heard by no one",
     whisper="hears everyone, and is heard by the agent only",
     barge="hears everyone, and is heard by everyone",
 )
-RECORD_ACTION = _choice_of(tuple(RecordAction))
+RECORD_ACTION = _choice(tuple(RecordAction))

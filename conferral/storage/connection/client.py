@@ -1,40 +1,25 @@
-"""Redis clients that never retry by themselves, and the error mapping.
+"""Redis clients that never retry by themselves: URLs, reads, errors.
 
 A client that retries after a timeout may execute the command twice: observed with redis-py's default of ten retries.
 Here, only the caller retries, because it knows whether a repetition is recognized.
 """
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.driver_info import DriverInfo
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import DataError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisClusterException, RedisError
 
-from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.storage.connection.cluster import ClusterClient
-from conferral.storage.connection.error_mapping import ErrorMappingRedis, connection_class
-from conferral.storage.connection.errors import (
-    CLUSTER_SETTING_MISSING,
-    CLUSTER_SETTING_WRONG,
-    FOREIGN,
-    LOGIN_REFUSED,
-    LOGIN_WORDS,
-    NO_SUCH_DATABASE,
-    TIMED_OUT,
-    TRANSIENT_WORDS,
-    NoClusterError,
-    error_word,
-    noted_node,
-    redis_state,
-    unreachable_reason,
-)
-from conferral.storage.connection.reconnect import ReconnectMixin, address_of
-from conferral.storage.connection.url import option_errors, split_cluster_option
+from conferral.storage.connection.errors import is_transient
+from conferral.storage.connection.errors import store_errors as store_errors
+from conferral.storage.connection.redis_classes import ErrorMappingRedis, address_of, connection_class
 
 #: Timeout of one command, seconds: the deadline within which a webhook needs an answer.
 COMMAND_TIMEOUT_S = 2.0
@@ -45,12 +30,66 @@ BLOCK_TIMEOUT_S = BLOCK_MS / 1000 + 2.0
 #: Reads per pipeline, count: bounds how long Redis is busy.
 CHUNK = 200
 
+#: How redis-py names an option that it does not know, or whose value it can't use.
+_UNKNOWN_OPTION = re.compile(r"unexpected keyword argument '(\w+)'")
+_WRONG_VALUE = re.compile(r"Invalid value for '(\w+)'")
 #: Client info sent by each connection. Built once: by default, redis-py reads its version from a file per connection.
 _DRIVER = DriverInfo()
 
 Client = Any  # redis.asyncio.Redis or ClusterClient: the two share no base class
 #: A command's name and arguments.
 Command = Sequence[Any]
+#: Entries of a stream: id, and fields with their values.
+Entries = list[tuple[bytes, dict[bytes, bytes]]]
+
+
+class RedisUrlError(ValueError):
+    """A Redis URL is invalid; the message may be empty, and never quotes it."""
+
+
+def split_cluster_option(url: str) -> tuple[str, bool]:
+    """Return the URL without `cluster`, and that option; check the rest."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises ValueError unless it is a number
+    except ValueError:
+        raise RedisUrlError(
+            "the host or the port is not valid, or the password has a character to encode, such as / as %2F"
+        ) from None
+    if re.search(r"\s", parts.hostname or ""):
+        raise RedisUrlError("the host must not contain spaces")
+    # redis-py ignores a host here: with two slashes, the first folder of the path.
+    if parts.scheme == "unix" and (parts.hostname or not parts.path.strip("/")):
+        raise RedisUrlError("the path of the socket must follow three slashes, such as unix:///run/redis.sock")
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    named = {value.lower() for name, value in query if name == "cluster"}
+    if named not in (set(), {"true"}, {"false"}):
+        raise RedisUrlError("cluster must be true or false")
+    for name, value in query:
+        if not value:  # redis-py ignores it
+            # With an unescaped ? in the password, the rest of the password looks like an option: don't quote it.
+            raise RedisUrlError(f"{name} has no value" if re.fullmatch(r"[a-z_]+", name) else "")
+    is_cluster = named == {"true"}
+    database = "" if parts.scheme == "unix" else unquote(parts.path).strip("/")
+    if not re.fullmatch("[0-9]*", database):
+        raise RedisUrlError("the database must be a number")
+    if is_cluster and (parts.scheme == "unix" or int(database or 0)):
+        raise RedisUrlError("a cluster has no socket, and no database but 0")
+    rest = urlencode([(name, value) for name, value in query if name != "cluster"])
+    return urlunsplit(parts._replace(query=rest)), is_cluster
+
+
+@contextmanager
+def option_errors(url: str) -> Iterator[None]:
+    """Raise `RedisUrlError` for wrong options, without quoting the URL."""
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError, RedisError, RedisClusterException) as error:
+        scheme = url.partition(":")[0]
+        if found := _UNKNOWN_OPTION.search(str(error)):
+            raise RedisUrlError(f"{scheme}:// has no option {found[1]}") from None
+        found = _WRONG_VALUE.search(str(error))
+        raise RedisUrlError(f"the value of {found[1]} is not valid" if found else "") from None
 
 
 def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) -> Client:
@@ -70,7 +109,7 @@ def make_client(url: str, *, blocking: bool = False, max_connections: int = 64) 
             return ClusterClient.from_url(plain_url, **options)
         client = ErrorMappingRedis.from_url(plain_url, **options)
         pool = client.connection_pool
-        pool.connection_class = connection_class(pool.connection_class, ReconnectMixin)
+        pool.connection_class = connection_class(pool.connection_class)
         pool.connection_kwargs["address"] = address_of(url)
         # Does not connect, but raises if it does not know an option.
         pool.make_connection()  # type: ignore[no-untyped-call]
@@ -106,6 +145,12 @@ async def server_time_ms(client: Client, key: str) -> int:
         options = {"target_nodes": client.get_node_from_key(key)} if isinstance(client, ClusterClient) else {}
         seconds, microseconds = await client.time(**options)
     return int(seconds) * 1000 + int(microseconds) // 1000
+
+
+async def ask(client: Client, *command: Any) -> Any:
+    """Run one command; raise a StoreError if it fails."""
+    with store_errors():
+        return await client.execute_command(*command)
 
 
 async def run_all(client: Client, commands: Iterable[Command]) -> list[Any]:
@@ -158,6 +203,33 @@ async def read_stream(
         start = f"({found[-1][0].decode()}"
 
 
+class BlockingReads:
+    """Reads that wait for an entry; one at a time for each stream."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._running: dict[str, asyncio.Timeout] = {}
+
+    async def read(self, stream: str, count: int, after: str = "0") -> Entries:
+        """Return up to `count` entries, oldest first; wait about 2 s for one."""
+        running = self._running[stream] = asyncio.timeout(None)
+        try:
+            async with running:
+                answer = await self._client.xread({stream: after}, count=count, block=BLOCK_MS)
+        except TimeoutError:
+            if not running.expired():
+                raise
+            return []  # interrupted
+        finally:
+            self._running.pop(stream, None)
+        return [entry for _, entries in answer for entry in entries]
+
+    def interrupt(self, stream: str) -> None:
+        """End a stream's running read: it returns no entries, and loses none."""
+        if (running := self._running.pop(stream, None)) is not None:
+            running.reschedule(0)
+
+
 def raise_refusals(answers: Iterable[Any]) -> list[Any]:
     """Return answers, None for a missing or mistyped key; raise other errors."""
     found = []
@@ -167,50 +239,3 @@ def raise_refusals(answers: Iterable[Any]) -> list[Any]:
             raise answer
         found.append(None if is_refused else answer)
     return found
-
-
-def is_transient(answer: object) -> bool:
-    """Whether an answer is an error worth a retry within seconds."""
-    if not isinstance(answer, Exception):
-        return False
-    if isinstance(answer, RedisConnectionError | RedisTimeoutError | OSError):
-        return True
-    return error_word(answer) in TRANSIENT_WORDS - {"OOM"}  # a full Redis rarely recovers that fast
-
-
-@contextmanager
-def store_errors(key: str = "") -> Iterator[None]:
-    """Convert redis-py's errors, whose texts may quote data; name the key."""
-    try:
-        yield
-    except DataError:
-        raise  # a bug; a retry would not help
-    except (RedisError, OSError) as error:
-        raise to_store_error(error, key) from error
-
-
-def to_store_error(error: Exception, key: str = "") -> StoreError:
-    """Convert an error: StoreUnreachableError only if a retry may help."""
-    word, node = error_word(error), noted_node(error)
-    redis = f"Redis node {node}" if node else "Redis"
-    ours: StoreError
-    if word in TRANSIENT_WORDS:
-        ours = StoreUnreachableError(f"{redis} can't take it now ({word})")
-    elif word == "MOVED":
-        ours = StoreError(CLUSTER_SETTING_MISSING)
-    elif isinstance(error, NoClusterError):
-        ours = StoreUnreachableError(CLUSTER_SETTING_WRONG)
-    elif word == "DB":  # "DB index is out of range"
-        ours = StoreError(NO_SUCH_DATABASE)
-    elif word == "WRONGTYPE" and key:
-        ours = StoreError(f"Redis refused (WRONGTYPE): {key} {FOREIGN}")
-    elif isinstance(error, ResponseError):
-        ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
-    elif word in LOGIN_WORDS:
-        ours = StoreUnreachableError(LOGIN_REFUSED)
-    else:
-        reason = unreachable_reason(error)
-        problem = reason if reason == TIMED_OUT else f"can't be reached ({reason})"
-        ours = StoreUnreachableError(f"{redis} {problem}")
-    ours.state, ours.node = redis_state(error), node
-    return ours

@@ -17,8 +17,8 @@ from typing import Any
 from redis import exceptions as redis_errors
 from redis.asyncio.cluster import ClusterNode, PipelineCommand, RedisCluster
 
-from conferral.storage.connection.error_mapping import as_connection_error, connection_class
 from conferral.storage.connection.errors import NoClusterError, NoNodeError, note_node
+from conferral.storage.connection.redis_classes import as_connection_error, connection_class
 from conferral.storage.scripts import SCRIPT_COMMANDS
 
 #: Minimum interval between map reloads, seconds: while a primary is dead, every command to it fails.

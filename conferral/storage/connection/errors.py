@@ -2,8 +2,12 @@
 
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from redis import exceptions as redis_errors
+
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 
 #: Redis's error codes for operators; docs/operating.md says what to do. Source: Redis docs and shared error replies.
 STATES = {
@@ -129,3 +133,50 @@ def redis_state(error: Exception) -> str:
         reason = unreachable_reason(error)
         return reason if reason in _NOT_CONNECTED else NO_ANSWER
     return STATES.get(word, f"refuses ({word})")
+
+
+def is_transient(answer: object) -> bool:
+    """Whether an answer is an error worth a retry within seconds."""
+    if not isinstance(answer, Exception):
+        return False
+    if isinstance(answer, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
+        return True
+    return error_word(answer) in TRANSIENT_WORDS - {"OOM"}  # a full Redis rarely recovers that fast
+
+
+@contextmanager
+def store_errors(key: str = "") -> Iterator[None]:
+    """Convert redis-py's errors, whose texts may quote data; name the key."""
+    try:
+        yield
+    except redis_errors.DataError:
+        raise  # a bug; a retry would not help
+    except (redis_errors.RedisError, OSError) as error:
+        raise to_store_error(error, key) from error
+
+
+def to_store_error(error: Exception, key: str = "") -> StoreError:
+    """Convert an error: StoreUnreachableError only if a retry may help."""
+    word, node = error_word(error), noted_node(error)
+    redis = f"Redis node {node}" if node else "Redis"
+    ours: StoreError
+    if word in TRANSIENT_WORDS:
+        ours = StoreUnreachableError(f"{redis} can't take it now ({word})")
+    elif word == "MOVED":
+        ours = StoreError(CLUSTER_SETTING_MISSING)
+    elif isinstance(error, NoClusterError):
+        ours = StoreUnreachableError(CLUSTER_SETTING_WRONG)
+    elif word == "DB":  # "DB index is out of range"
+        ours = StoreError(NO_SUCH_DATABASE)
+    elif word == "WRONGTYPE" and key:
+        ours = StoreError(f"Redis refused (WRONGTYPE): {key} {FOREIGN}")
+    elif isinstance(error, redis_errors.ResponseError):
+        ours = StoreError(LOGIN_REFUSED if word in LOGIN_WORDS else f"Redis refused ({word})")
+    elif word in LOGIN_WORDS:
+        ours = StoreUnreachableError(LOGIN_REFUSED)
+    else:
+        reason = unreachable_reason(error)
+        problem = reason if reason == TIMED_OUT else f"can't be reached ({reason})"
+        ours = StoreUnreachableError(f"{redis} {problem}")
+    ours.state, ours.node = redis_state(error), node
+    return ours

@@ -11,9 +11,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from conferral.runtime.error_boundary import retry_unreachable
-from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.storage.connection.client import Client, Command, is_cluster, is_transient, run_all, to_store_error
+from conferral.runtime.errors import StoreUnreachableError
+from conferral.storage.connection.client import Client, Command, is_cluster, run_all
+from conferral.storage.connection.errors import is_transient, to_store_error
 
 DEADLINE_S = 2.0
 #: Pause before commands are retried after a broken connection, seconds.
@@ -38,15 +38,11 @@ class CommandQueue:
         self._waiting: deque[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._bytes = 0
-        #: When the callers that wait give up, seconds of the loop's clock, oldest first.
-        self._deadlines_s: dict[object, float] = {}
 
     @property
     def is_overloaded(self) -> bool:
-        """Whether half of the space or of a caller's deadline is used up."""
-        oldest_s = next(iter(self._deadlines_s.values()), None)
-        is_slow = oldest_s is not None and oldest_s - asyncio.get_running_loop().time() < self._deadline_s / 2
-        return is_slow or self._bytes > WAITING_BYTES_MAX // 2
+        """Whether half of the space is used up."""
+        return self._bytes > WAITING_BYTES_MAX // 2
 
     async def run(self, *commands: Command) -> list[Any]:
         """Run commands together; return their answers.
@@ -56,29 +52,25 @@ class CommandQueue:
         size = sum(len(part) if isinstance(part, str | bytes) else 8 for command in commands for part in command)
         if self._bytes + size > WAITING_BYTES_MAX:
             raise StoreUnreachableError("too much waits for Redis")
-        caller, deadline_s = object(), asyncio.get_running_loop().time() + self._deadline_s
-        error: StoreError = StoreUnreachableError("Redis did not answer in time")
-
-        def check_transient(latest: StoreError) -> None:
-            nonlocal error
-            error = latest
-            if not is_transient(latest.__cause__):
-                raise latest
-            self._on_unreachable()
-
+        deadline_s = asyncio.get_running_loop().time() + self._deadline_s
+        error = StoreUnreachableError("Redis did not answer in time")
         self._bytes += size
-        self._deadlines_s[caller] = deadline_s
         try:
             async with asyncio.timeout_at(deadline_s):
-                return await retry_unreachable(
-                    lambda: self._try(commands), RETRY_AFTER_S, deadline_s=deadline_s, on_error=check_transient
-                )
+                while True:
+                    try:
+                        return await self._try(commands)
+                    except StoreUnreachableError as latest:
+                        error = latest
+                        if not is_transient(latest.__cause__):
+                            raise
+                        self._on_unreachable()
+                        await asyncio.sleep(RETRY_AFTER_S)
         except TimeoutError:
             self._on_unreachable()
             raise error from None
         finally:
             self._bytes -= size
-            del self._deadlines_s[caller]
 
     async def close(self) -> None:
         """Finish running and waiting commands."""

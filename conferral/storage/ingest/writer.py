@@ -7,38 +7,117 @@ deduplicates a repeated entry.
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from itertools import chain
 
+import structlog
+
 from conferral.runtime.clock import Clock
-from conferral.runtime.errors import StoreError
+from conferral.runtime.errors import ConferralError, StoreError
+from conferral.runtime.lifecycle import pause
+from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events import Event
+from conferral.statemachine.events.base import Event
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import Client, Command, store_errors
+from conferral.storage.config import read_warnings
+from conferral.storage.connection.client import Client, Command, ask, server_identity
 from conferral.storage.ingest.command_queue import DEADLINE_S, CommandQueue
-from conferral.storage.ingest.load_shedding import LoadShedding
-from conferral.storage.ingest.port import GateClaim, NewestSession
-from conferral.storage.ingest.server_watch import ServerWatch
 from conferral.storage.keys import Keys
-from conferral.storage.queries.redis_warnings import read_warnings
+from conferral.storage.partition.partition_store import CALL_INDEX_TTL_S
 
-#: Connections to each server, count: for pipelines, of which a cluster has more, and for `ServerWatch`.
+log = structlog.get_logger()
+
+#: How long Redis's data may be stale after a restart or failover, seconds.
+RECENT_RESTART_S = 60.0
+SERVER_CHECK_EVERY_S = 1.0
+#: Connections to each server, count: for pipelines, of which a cluster has more, `ServerWatch`, and one health check.
 CONNECTIONS_MAX = 16
-#: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
-CALL_INDEX_TTL_S = 3 * 86_400
 IDENTITY_WINDOW_S = 60
 #: How long a new call's session may be undecided, seconds: longer than Twilio retries, or workers are down.
 NEW_CALL_S = 900
 #: How long a session's gate claims are kept, seconds: the longest session, counted from the last claim.
 GATES_TTL_S = 86_400
+#: Undecided events above which a partition is behind: a worker decides this many in a tenth of a second.
+BEHIND_EVENTS = 2_000
+LOG_EVERY_S = 10.0
+
+
+class ServerWatch:
+    """Watches the identity of the server that a client talks to."""
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._run_id = ""
+        self._changed_at_s: float | None = None
+        self._is_unknown = True
+
+    def mark_unknown(self) -> None:
+        """Note that the server did not answer, so another one may have its role."""
+        self._is_unknown = True
+
+    def has_changed_recently(self) -> bool:
+        """Whether Redis restarted or failed over recently, or may have."""
+        if self._is_unknown:
+            return True
+        return self._changed_at_s is not None and self._clock.monotonic_s() - self._changed_at_s < RECENT_RESTART_S
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Check until the process stops."""
+        while not stop.is_set():
+            try:
+                await self.check()
+            except StoreError:
+                self._is_unknown = True
+            await pause(stop, SERVER_CHECK_EVERY_S)
+
+    async def check(self) -> None:
+        """Compare the run id; the first time, judge by a short uptime."""
+        run_id, up_s = await server_identity(self._client)
+        now_s = self._clock.monotonic_s()
+        if self._run_id and run_id != self._run_id:
+            self._changed_at_s = now_s
+        elif not self._run_id and up_s < RECENT_RESTART_S:
+            self._changed_at_s = now_s - up_s
+        self._run_id = run_id
+        self._is_unknown = False
+
+
+class GateClaim(Enum):
+    """Result of a call's claim at the gate (call screening)."""
+
+    #: The dial, and the ring group if one was named, belongs to the call, now or since before.
+    OURS = 1
+    #: Another call has the dial.
+    ANOTHER_CALL = 0
+    #: The dial belongs to the call, but another dial has won the ring group.
+    LOST = 2
+
+
+class ReplayedCallError(ConferralError):
+    """A voice request is sent again for a call that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewestSession:
+    """A call's newest session."""
+
+    session_id: str
+    #: None if it is not decided yet, or no longer stored.
+    view: Session | None
+    has_ended: bool
 
 
 class BatchingIngest:
-    """Implements `storage.ingest.port.Ingest` on Redis."""
+    """Where webhooks put events, and what else they need from Redis.
+
+    Within 2 s, methods raise StoreUnreachableError, with an unknown result, or StoreError if Redis refuses for good.
+    """
 
     def __init__(
         self,
@@ -49,51 +128,58 @@ class BatchingIngest:
         session_ttl_s: int = 86_400,
         replay_window_s: int = 604_800,
         deadline_s: float = DEADLINE_S,
-        probe_client: Client | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._client = client
-        #: Only for `redis_error`: health checks are open to anyone, and must not take callers' connections.
-        self._probe_client = probe_client or client
         self._keys = keys
-        self._streams = [keys.events(partition) for partition in range(keys.partitions)]
         self._clock = clock
         self._call_ttl_s = CALL_INDEX_TTL_S + max(session_ttl_s, replay_window_s)
-        self._shedding = LoadShedding(clock, metrics or Metrics())
+        self._metrics = metrics or Metrics()
+        self._log_limit = LogRateLimit(clock)
         self.server = ServerWatch(client, clock)
         self._queue = CommandQueue(client, deadline_s, self.server.mark_unknown)
 
     async def publish(self, event: Event, *, call_sid: str = "") -> None:
-        """See `Ingest.publish`."""
+        """Store an event, after indexing `call_sid`, if given, to its session.
+
+        Under load, drop an event that has no effect.
+        """
+        if not (event.ignored_because and await self._should_drop(event)):
+            await self._queue.run(*self.write_commands(event, call_sid))
+
+    async def _should_drop(self, event: Event) -> bool:
+        """Whether Redis or the workers are behind; count and log it."""
         partition = self._keys.partition_of(event.session_id)
-        if self._shedding.should_shed(event, partition, is_overloaded=self._queue.is_overloaded):
-            return
-        writes = self.write_commands(event, call_sid, partition)
-        reads_backlog = self._shedding.backlogs.is_due(partition)
-        if reads_backlog:
-            writes.append(("XLEN", self._streams[partition]))
-        answers = await self._queue.run(*writes)
-        if reads_backlog:
-            self._shedding.backlogs.update(partition, int(answers[-1]))
+        reason = "waiting" if self._queue.is_overloaded else ""
+        if not reason:
+            (undecided,) = await self._queue.run(("XLEN", self._keys.events(partition)))
+            reason = "backlog" if int(undecided) > BEHIND_EVENTS else ""
+        if reason:
+            self._metrics.events_dropped.labels(reason).inc()
+            if count := self._log_limit.count(reason, LOG_EVERY_S):
+                log.warning(
+                    "events_dropped", reason=reason, count=count, session_id=event.session_id, partition=partition
+                )
+        return bool(reason)
 
     async def publish_and_read(self, event: Event, *, call_sid: str = "") -> Session | None:
-        """See `Ingest.publish_and_read`."""
-        writes = self.write_commands(event, call_sid, self._keys.partition_of(event.session_id))
-        answers = await self._queue.run(*writes, ("HGETALL", self._keys.session(event.session_id)))
+        """Publish an event; return its session, None if Redis does not know it."""
+        read = ("HGETALL", self._keys.session(event.session_id))
+        answers = await self._queue.run(*self.write_commands(event, call_sid), read)
         return _session_of(answers[-1])
 
     async def read(self, session_id: str) -> Session | None:
-        """See `Ingest.read`."""
+        """Return the current session; None if Redis does not know it."""
         (record,) = await self._queue.run(("HGETALL", self._keys.session(session_id)))
         return _session_of(record)
 
     async def session_of(self, call_sid: str) -> str | None:
-        """See `Ingest.session_of`."""
+        """Return the id of a call's session from the call index; None if unknown."""
         (found,) = await self._queue.run(("GET", self._keys.call(call_sid)))
         return None if found is None else str(found.decode(errors="replace"))
 
     async def newest_session(self, call_sid: str) -> NewestSession | None:
-        """See `Ingest.newest_session`.
+        """Return a call's newest session; None if the call is new.
 
         A session that Redis lacks is new, or has ended long ago: the index keeps a call for a fixed time, and for less
         once its session has ended. So the remaining time tells which.
@@ -108,7 +194,7 @@ class BatchingIngest:
         return NewestSession(session_id, view, is_old if view is None else view.is_ended)
 
     async def claim_visit(self, call_sid: str, ended: str, wanted: str) -> str:
-        """See `Ingest.claim_visit`."""
+        """Make `wanted` a call's newest session if that is `ended`; return it."""
         arguments: list[scripts.Argument] = [ended, wanted, self._call_ttl_s]
         (claimed,) = await self._queue.run(scripts.claim_visit.command([self._keys.call(call_sid)], arguments))
         return str(claimed.decode(errors="replace"))
@@ -116,38 +202,41 @@ class BatchingIngest:
     async def claim_gate(
         self, session_id: str, dial_id: str, call_sid: str, ring_group: str = "", released_dials: Sequence[str] = ()
     ) -> GateClaim:
-        """See `Ingest.claim_gate`."""
+        """Claim a dial for its first call, and a ring group for its first dial.
+
+        The same call always gets the same answer. Without `ring_group`, only the dial is claimed. A winner among
+        `released_dials`, whose parties have left or are released, loses the ring group to this dial.
+        """
         arguments: list[scripts.Argument] = [dial_id, call_sid, ring_group, GATES_TTL_S, *released_dials]
         (claim,) = await self._queue.run(scripts.claim_gate.command([self._keys.gates(session_id)], arguments))
         return GateClaim(int(claim))
 
     async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
-        """See `Ingest.exceeds_call_limit`."""
+        """Whether an identity placed `limit` calls within 60 s; else count this."""
         arguments: list[scripts.Argument] = [call_sid, limit, IDENTITY_WINDOW_S]
         (is_within,) = await self._queue.run(scripts.count_call.command([self.identity_key(identity)], arguments))
         return not int(is_within)
 
     async def uncount_call(self, identity: str, call_sid: str) -> None:
-        """See `Ingest.uncount_call`."""
+        """Undo the count of a call that was not placed."""
         await self._queue.run(("ZREM", self.identity_key(identity), call_sid))
 
     def restarted_recently(self) -> bool:
-        """See `Ingest.restarted_recently`."""
+        """Whether Redis restarted within a minute, so data may be stale."""
         return self.server.has_changed_recently()
 
     async def redis_error(self) -> str:
-        """See `Ingest.redis_error`."""
+        """Return why Redis refuses writes, for operators; empty if it doesn't."""
         try:
-            with store_errors():
-                # A write, as PING may be answered while writes are refused. Without retries, to report short outages.
-                await self._probe_client.set(self._keys.probe, self._clock.wall_ms())
+            # A write, as PING may be answered while writes are refused. Without retries, to report short outages.
+            await ask(self._client, "SET", self._keys.probe, self._clock.wall_ms())
         except StoreError as error:
             return error.state
         return ""
 
     async def redis_warnings(self) -> list[str]:
-        """See `Ingest.redis_warnings`."""
-        return [one.text for one in await read_warnings(self._probe_client, self._keys)]
+        """Return what else operators must change in Redis, one line each."""
+        return [*(await read_warnings(self._client, self._keys)).values()]
 
     async def watch_server(self, stop: asyncio.Event) -> None:
         """Detect restarts and failovers until the process stops."""
@@ -161,10 +250,11 @@ class BatchingIngest:
         """Return the key of an identity's calls; without numbers and names."""
         return self._keys.identity(hashlib.sha256(identity.encode()).hexdigest()[:32])
 
-    def write_commands(self, event: Event, call_sid: str, partition: int) -> list[Command]:
+    def write_commands(self, event: Event, call_sid: str) -> list[Command]:
         """Return commands that append an event, and index its call if given."""
         entry = chain.from_iterable(event_codec.encode(event).items())
-        writes: list[Command] = [("XADD", self._streams[partition], "*", *entry)]
+        stream = self._keys.events(self._keys.partition_of(event.session_id))
+        writes: list[Command] = [("XADD", stream, "*", *entry)]
         if call_sid:
             # First, so that a reader of the event also finds the call.
             writes.insert(0, ("SET", self._keys.call(call_sid), event.session_id, "NX", "EX", self._call_ttl_s))

@@ -1,42 +1,43 @@
 """A partition holder's operations in Redis, besides commits."""
 
-import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
-from redis.exceptions import ResponseError
-
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events import Event
+from conferral.statemachine.events.base import Event
+from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
 from conferral.storage import scripts
 from conferral.storage.codecs import effect_codec, event_codec, session_codec
 from conferral.storage.codecs.event_codec import BadEntryError
-from conferral.storage.connection.blocking_reads import BlockingReads
+from conferral.storage.codecs.text_codec import decode_fields
 from conferral.storage.connection.client import (
     CHUNK,
+    BlockingReads,
     Client,
     Command,
+    ask,
     run_all,
     run_each,
     run_or_raise,
     store_errors,
-    to_store_error,
 )
-from conferral.storage.connection.errors import STATES
-from conferral.storage.keys import GROUP, Keys
+from conferral.storage.connection.errors import STATES, to_store_error
+from conferral.storage.coordinator import Lease
+from conferral.storage.keys import Keys
 from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
-from conferral.storage.partition.lease import Lease
 
 _Text = TypeVar("_Text", str, bytes)
 
 #: Timers moved per call, count: bounds the script's run time.
 TIMERS_PER_CALL_MAX = 200
-#: Concurrent post-commit writes, count: decisions need connections, too.
-POST_COMMIT_WRITES_MAX = 32
+#: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
+CALL_INDEX_TTL_S = 3 * 86_400
 #: Maximum size of an entry, bytes; of larger ones, as much is dead-lettered.
 ENTRY_BYTES_MAX = 64 * 1024
 
@@ -72,6 +73,27 @@ def parse_entry_id(entry_id: str) -> tuple[int, int]:
     return int(ms), int(number or 0)
 
 
+class MarkResult(Enum):
+    """Result of marking an effect."""
+
+    #: Marked by this request: it may be sent.
+    MARKED = 1
+    #: Not wanted here: another worker owns the partition, the effect is done, or its session has ended.
+    REFUSED = 0
+    ALREADY_MARKED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DialStatus:
+    """What a session knows about one of its dials."""
+
+    #: Whether the session is live, and its party has not left and is not leaving.
+    is_wanted: bool
+    #: The call, once a callback has named it; empty before.
+    call_sid: str = ""
+    known_calls: frozenset[str] = field(default=frozenset(), compare=False)
+
+
 class PartitionStore:
     """Reads and writes the partitions that this process holds.
 
@@ -79,12 +101,21 @@ class PartitionStore:
     starts at the oldest: none can be skipped, whatever happened to ids or connections in between.
     """
 
-    def __init__(self, client: Client, reads: BlockingReads, keys: Keys, *, outcomes_kept: int = OUTCOMES_KEPT) -> None:
+    def __init__(
+        self,
+        client: Client,
+        reads: BlockingReads,
+        keys: Keys,
+        *,
+        call_ttl_s: int = 86_400,
+        outcomes_kept: int = OUTCOMES_KEPT,
+    ) -> None:
+        """Make a store that keeps an ended session's calls for `call_ttl_s`."""
         self._client = client
         self._reads = reads
         self._keys = keys
+        self._call_ttl_s = call_ttl_s
         self._outcomes_kept = outcomes_kept
-        self._write_turns = asyncio.Semaphore(POST_COMMIT_WRITES_MAX)
 
     async def read(self, partition: int, count: int, after_id: str = "0") -> list[Entry]:
         """Return the oldest unprocessed entries; wait about 2 s for the first."""
@@ -96,20 +127,9 @@ class PartitionStore:
         """End a partition's running `read`; it returns no entries."""
         self._reads.interrupt(self._keys.events(partition))
 
-    async def ensure_group(self, partition: int) -> None:
-        """Create the consumer group that shows operators position and lag."""
-        try:
-            with store_errors():
-                await self._client.xgroup_create(self._keys.events(partition), GROUP, id="0", mkstream=True)
-        except StoreError as error:
-            # A refusal is harmless: nothing depends on the group, and the next commit creates it, too.
-            if not isinstance(error.__cause__, ResponseError):
-                raise
-
     async def live_sessions(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
-        with store_errors():
-            return sorted(name.decode() for name in await self._client.smembers(self._keys.live(partition)))
+        return sorted(name.decode() for name in await ask(self._client, "SMEMBERS", self._keys.live(partition)))
 
     async def append(self, events: Sequence[Event]) -> None:
         """Append the worker's own events to their sessions' streams."""
@@ -130,65 +150,59 @@ class PartitionStore:
         next one is due, Unix milliseconds; None without timers.
         """
         keys = [self._keys.lease(partition), self._keys.timers(partition), self._keys.events(partition)]
-        with store_errors():
-            arguments = [
-                lease.holder,
-                TIMERS_PER_CALL_MAX,
-                now_ms,
-                *(part for pair in longest_ms.items() for part in pair),
-            ]
-            answer = await scripts.fire_timers(self._client, keys, arguments)
+        kinds = [part for pair in longest_ms.items() for part in pair]
+        answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_CALL_MAX, now_ms, *kinds])
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
         return int(answer[1]), _parse_due_ms(answer[2])
 
     async def outbox(self, partition: int) -> dict[str, bytes]:
         """Return the encoded unfinished effects and post-commit writes, by id."""
-        with store_errors():
-            found = await self._client.hgetall(self._keys.outbox(partition))
+        found = await ask(self._client, "HGETALL", self._keys.outbox(partition))
         return {name.decode(errors="replace"): body for name, body in found.items()}
 
-    async def session_awaits(self, effect: Effect) -> bool:
-        """Whether its session waits for a redirect or an update: none replaced it."""
-        with store_errors():
-            record = await self._client.hgetall(self._keys.session(effect.session_id))
-        return session_codec.load(effect.session_id, record).awaits(effect)
+    async def mark_sent(self, partition: int, lease: Lease, effect_id: str, sent_at_ms: int) -> MarkResult:
+        """Mark an effect right before it is sent, with Twilio's time."""
+        keys = [self._keys.lease(partition), self._keys.outbox(partition)]
+        return MarkResult(int(await scripts.mark_sent(self._client, keys, [lease.holder, effect_id, sent_at_ms])))
+
+    async def append_effect(self, partition: int, effect: Effect, now_ms: int) -> None:
+        """Add an effect that no event caused; keep an entry that exists."""
+        body = effect_codec.encode(effect_codec.OutboxEntry(effect, now_ms))
+        await ask(self._client, "HSETNX", self._keys.outbox(partition), effect.effect_id, body)
 
     async def finish_effect(self, partition: int, effect_id: str, outcome: Event) -> bool:
         """Append an effect's outcome and mark it done; False if done before."""
         keys = [self._keys.outbox(partition), self._keys.events(partition)]
-        with store_errors():
-            return bool(
-                int(await scripts.finish_effect(self._client, keys, [effect_id, *_parts(event_codec.encode(outcome))]))
-            )
+        arguments = [effect_id, *_parts(event_codec.encode(outcome))]
+        return bool(int(await scripts.finish_effect(self._client, keys, arguments)))
 
     async def finish_writes(
-        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite], *, session_ttl_s: int
+        self, partition: int, writes: Sequence[effect_codec.PostCommitWrite]
     ) -> dict[str, StoreError]:
         """Perform post-commit writes in one pipeline, and remove them.
 
         Return errors by write id; those writes remain. After StoreUnreachableError, any may be done. Each is safe to
         repeat.
         """
-        parts = [(one.write_id, command) for one in writes for command in self._commands_of(one, session_ttl_s)]
+        parts = [(one.write_id, command) for one in writes for command in self._commands_of(one)]
         failed: dict[str, StoreError] = {}
-        async with self._write_turns:
-            with store_errors():
-                answers = await run_all(self._client, [command for _, command in parts])
-                for (write_id, _), answer in zip(parts, answers, strict=True):
-                    if isinstance(answer, Exception):
-                        failed[write_id] = to_store_error(answer)
-                # In sequence: a full Redis refuses the writes, but never their removal.
-                if done := {one.write_id for one in writes} - failed.keys():
-                    await self._client.hdel(self._keys.outbox(partition), *done)
+        with store_errors():
+            answers = await run_all(self._client, [command for _, command in parts])
+            for (write_id, _), answer in zip(parts, answers, strict=True):
+                if isinstance(answer, Exception):
+                    failed[write_id] = to_store_error(answer)
+            # In sequence: a full Redis refuses the writes, but never their removal.
+            if done := {one.write_id for one in writes} - failed.keys():
+                await ask(self._client, "HDEL", self._keys.outbox(partition), *done)
         return failed
 
-    def _commands_of(self, write: effect_codec.PostCommitWrite, session_ttl_s: int) -> list[Command]:
+    def _commands_of(self, write: effect_codec.PostCommitWrite) -> list[Command]:
         if isinstance(write, effect_codec.ReportCommand):
             return [scripts.report_command.command(*_report(self._keys, write))]
         if isinstance(write, effect_codec.ExpireCalls):
             return [
-                scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, session_ttl_s])
+                scripts.expire_call.command([self._keys.call(call_sid)], [write.session_id, self._call_ttl_s])
                 for call_sid in write.call_sids
             ]
         fields = _parts(encode_outcome(write.outcome_record))
@@ -199,8 +213,7 @@ class PartitionStore:
 
         Return why Redis refuses the letter, too; empty if it doesn't.
         """
-        with store_errors():
-            body = await self._client.hget(self._keys.outbox(partition), write.write_id)
+        body = await ask(self._client, "HGET", self._keys.outbox(partition), write.write_id)
         if body is None:
             return ""
         refusal = await self.dead_letter_effect(partition, write.write_id, write.session_id, body, reason)
@@ -209,27 +222,24 @@ class PartitionStore:
 
     async def deaths(self, partition: int) -> dict[str, int]:
         """Return how many workers died over which entries and effects, by id."""
-        with store_errors():
-            found = await self._client.hgetall(self._keys.suspects(partition))
+        found = await ask(self._client, "HGETALL", self._keys.suspects(partition))
         return {name.decode(errors="replace"): int(count) for name, count in found.items() if count.isdigit()}
 
     async def set_deaths(self, partition: int, deaths: Mapping[str, int]) -> None:
         """Store counts of worker deaths, by entry or effect id; 0 removes one."""
         key = self._keys.suspects(partition)
         counted = {name: count for name, count in deaths.items() if count}
-        with store_errors():
-            if counted:
-                await self._client.hset(key, mapping=counted)
-            if forgotten := deaths.keys() - counted.keys():
-                await self._client.hdel(key, *forgotten)
+        if counted:
+            await ask(self._client, "HSET", key, *(part for pair in counted.items() for part in pair))
+        if forgotten := deaths.keys() - counted.keys():
+            await ask(self._client, "HDEL", key, *forgotten)
 
     async def clear_deaths(self, partition: int) -> None:
         """Forget all worker deaths of a partition, for entries and effects."""
         key = self._keys.suspects(partition)
-        with store_errors():
-            # Field by field: a key of another type is another program's, and stays.
-            if names := await self._client.hkeys(key):
-                await self._client.hdel(key, *names)
+        # Field by field: a key of another type is another program's, and stays.
+        if names := await ask(self._client, "HKEYS", key):
+            await ask(self._client, "HDEL", key, *names)
 
     async def dead_letter_effect(
         self, partition: int, effect_id: str, session_id: str, body: bytes, reason: str
@@ -243,8 +253,46 @@ class PartitionStore:
 
     async def remove_from_outbox(self, partition: int, name: str) -> None:
         """Remove an effect that can't be executed, or a write that is done."""
-        with store_errors():
-            await self._client.hdel(self._keys.outbox(partition), name)
+        await ask(self._client, "HDEL", self._keys.outbox(partition), name)
+
+    # ---- calls placed by REST; all safe to repeat
+
+    async def claim_call(self, session_id: str, call_sid: str) -> bool:
+        """Record a call's session; return False if another session has it."""
+        key = self._keys.call(call_sid)
+        claim = ("SET", key, session_id, "NX", "EX", CALL_INDEX_TTL_S + self._call_ttl_s)
+        _, owner = await run_or_raise(self._client, claim, ("GET", key))
+        return owner is None or bool(owner == session_id.encode())
+
+    async def dial_status(self, session_id: str, dial_id: str) -> DialStatus:
+        """Return what a session knows about one of its dials."""
+        record = await ask(self._client, "HGETALL", self._keys.session(session_id))
+        session = session_codec.stored_session(decode_fields(record))
+        if not session.is_live:
+            return DialStatus(is_wanted=False)
+        known = frozenset((*(party.call_sid for party in session.parties.values()), *session.former_calls)) - {""}
+        party = session.parties.get(session.dialed_by(dial_id))
+        if party is None:
+            return DialStatus(is_wanted=False, known_calls=known)
+        return DialStatus(not party.is_gone and not party.is_leaving, party.call_sid, known)
+
+    async def session_awaits(self, effect: Effect) -> bool:
+        """Whether its session waits for a redirect or an update: none replaced it."""
+        record = await ask(self._client, "HGETALL", self._keys.session(effect.session_id))
+        return session_codec.load(effect.session_id, record).awaits(effect)
+
+    async def has_ended(self, session_id: str) -> bool:
+        """Whether a session has ended; False if Redis may have lost it."""
+        state = await ask(self._client, "HGET", self._keys.session(session_id), "state")
+        return bool(state == State.ENDED.value.encode())
+
+    async def has_come_back(self, session_id: str, call_sid: str) -> bool:
+        """Whether a call has opened a later session than this, and that is live."""
+        newest = (await ask(self._client, "GET", self._keys.call(call_sid)) or b"").decode(errors="replace")
+        if newest in ("", session_id) or call_of_visit(newest) != call_sid or visit_number(newest) == 1:
+            return False
+        state = await ask(self._client, "HGET", self._keys.session(newest), "state")
+        return bool(state != State.ENDED.value.encode())
 
 
 def _parse_due_ms(score: bytes) -> int | None:
@@ -283,8 +331,7 @@ def _parts(fields: Mapping[_Text, _Text]) -> list[_Text]:
 
 async def report_command(client: Client, keys: Keys, write: effect_codec.ReportCommand) -> None:
     """Store a command's status, unless a later one is already stored."""
-    with store_errors():
-        await scripts.report_command(client, *_report(keys, write))
+    await scripts.report_command(client, *_report(keys, write))
 
 
 def _report(keys: Keys, write: effect_codec.ReportCommand) -> tuple[list[str], list[scripts.Argument]]:
@@ -303,8 +350,7 @@ async def dead_letter(client: Client, keys: Keys, stream: str, entry: Entry, rea
     origin = {"dead_reason": reason, "dead_stream": stream, "dead_entry": entry.entry_id, "dead_size": size}
     letter = _cut(entry.fields) | {name.encode(): value.encode() for name, value in origin.items()}
     try:
-        with store_errors():
-            await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *_parts(letter)])
+        await scripts.dead_letter_entry(client, [keys.dead], [DEAD_LETTERS_MAX, *_parts(letter)])
     except StoreError as error:
         if isinstance(error, StoreUnreachableError) and error.state != STATES["OOM"]:
             raise

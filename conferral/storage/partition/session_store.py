@@ -11,11 +11,10 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import session_codec
-from conferral.storage.codecs.record_codec import CorruptHashError
-from conferral.storage.codecs.session_codec import ChangedFields
-from conferral.storage.connection.client import Client, run_each, store_errors
+from conferral.storage.codecs.session_codec import ChangedFields, CorruptHashError
+from conferral.storage.connection.client import Client, run_each
+from conferral.storage.coordinator import Lease
 from conferral.storage.keys import Keys
-from conferral.storage.partition.lease import Lease
 
 #: Entries kept in a session's log, count.
 LOG_ENTRIES_MAX = 5_000
@@ -112,8 +111,7 @@ class SessionStore:
             *(key(change.after.id) for change in batch.sessions for key in (keys.session, keys.log)),
         ]
         numbers = (lease.commit + 1, self._session_ttl_s, LOG_ENTRIES_MAX)
-        with store_errors():
-            answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, _encode(batch)])
+        answer = await scripts.commit_batch(self._client, names, [lease.holder, *numbers, _encode(batch)])
         code, *conflicting = map(int, answer)
         match result := CommitResult(code):
             case CommitResult.LOST:

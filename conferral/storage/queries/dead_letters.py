@@ -9,12 +9,12 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from conferral.statemachine.events import Command
+from conferral.statemachine.events.commands import Command
 from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError, as_text, decode
 from conferral.storage.commands.command_parser import BadCommandError
 from conferral.storage.commands.command_stream import command_id_of
-from conferral.storage.connection.client import CHUNK, Client, read_stream, run_each, store_errors
+from conferral.storage.connection.client import CHUNK, Client, ask, read_stream, run_each, store_errors
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, size_of
 
@@ -97,8 +97,7 @@ class DeadLetterStore:
         wanted = [one for one in letter_ids if is_letter_id(one)]
         gone = 0
         for start in range(0, len(wanted), CHUNK):
-            with store_errors():
-                gone += int(await self._client.xdel(self._keys.dead, *wanted[start : start + CHUNK]))
+            gone += int(await ask(self._client, "XDEL", self._keys.dead, *wanted[start : start + CHUNK]))
         return gone
 
     def retry_problem(self, letter: DeadLetter) -> str:
@@ -112,18 +111,16 @@ class DeadLetterStore:
             return problem
         fields = dict(letter.fields)
         if command_id:
-            with store_errors():
-                may_go, status = await scripts.reopen_command(
-                    self._client, [self._keys.command(command_id)], [claim, DEAD_LETTERED, REOPEN_LOCK_MS]
-                )
+            may_go, status = await scripts.reopen_command(
+                self._client, [self._keys.command(command_id)], [claim, DEAD_LETTERED, REOPEN_LOCK_MS]
+            )
             if not int(may_go):
                 return _STATUSES.get(status.decode(errors="replace"), "its command has progressed since")
             if claim:
                 # Keep its id, so that a client waiting for the outcome, or resubmitting the command, finds this one.
                 fields[b"id"] = command_id.encode()
-        with store_errors():
-            await self._client.xadd(letter.stream, fields)
-            await self._client.xdel(self._keys.dead, letter.letter_id)
+        await ask(self._client, "XADD", letter.stream, "*", *(part for pair in fields.items() for part in pair))
+        await ask(self._client, "XDEL", self._keys.dead, letter.letter_id)
         return ""
 
     def _judge(self, letter: DeadLetter) -> tuple[str, str, str]:

@@ -1,18 +1,54 @@
-"""Process registry: running processes, schema versions, statistics."""
+"""Process registry: running processes, their statistics, live workers."""
+
+from collections import Counter as Counted
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta, field
+from prometheus_client import Counter, Histogram
 
+from conferral.runtime.errors import StoreError
+from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
-from conferral.storage import scripts
-from conferral.storage.connection.client import Client, server_time_ms, store_errors
+from conferral.storage.connection.client import Client, Command, ask, run_or_raise, server_time_ms
+from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS
 from conferral.storage.keys import Keys
-from conferral.storage.queries.process_stats import ProcessStats
 
+#: Maximum interval between two registrations of a process, seconds.
 REGISTER_EVERY_S = 2.0
 #: Without a registration for this long, a process counts as stopped, milliseconds.
 STOPPED_AFTER_MS = 15_000
 #: After this long, it is removed from the list, milliseconds.
 UNLISTED_AFTER_MS = 3_600_000
+#: How long a dead worker stays listed, milliseconds.
+DEAD_LISTED_MS = 30_000
+FAILURES_MAX = 10
+_Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class ProcessStats(BaseRecord, frozen=True):
+    """Counts since the process started; each kind of process fills in its own."""
+
+    #: Twilio callbacks that were answered with TwiML or accepted.
+    callbacks_accepted: _Count = 0
+    #: Callbacks that were rejected: not signed, not understood, or not stored.
+    callbacks_refused: _Count = 0
+    #: Events that have no effect, dropped under load.
+    callbacks_shed: _Count = 0
+    events: _Count = 0
+    commits: _Count = 0
+    requests: _Count = 0
+    #: Answered by Twilio with 429.
+    rate_limited: _Count = 0
+    #: Effects that failed, or whose outcome is unknown.
+    given_up: _Count = 0
+    #: Conferences ended because one party was left alone.
+    lone_ended: _Count = 0
+    dead_lettered: _Count = 0
+    #: Failed requests by Twilio's code, or else by HTTP status (`http-500`, `no-answer`).
+    failures: Annotated[dict[str, _Count], Meta(max_length=FAILURES_MAX)] = field(default_factory=dict)
 
 
 class Process(BaseRecord, frozen=True):
@@ -35,17 +71,27 @@ class Process(BaseRecord, frozen=True):
 _DECODER = msgspec.json.Decoder(Process)
 
 
-async def register(client: Client, keys: Keys, process: Process) -> None:
-    """Register a running process."""
-    arguments: list[scripts.Argument] = [process.name, msgspec.json.encode(process), UNLISTED_AFTER_MS]
-    with store_errors():
-        await scripts.register_process(client, [keys.processes], arguments)
+async def register(client: Client, keys: Keys, process: Process, *, is_live_worker: bool = False) -> None:
+    """Register a running process, and remove those that are long dead."""
+    now_ms, listed = await read_listed(client, keys)
+    gone = [one.name for one in listed if abs(now_ms - one.last_seen_ms) > UNLISTED_AFTER_MS]
+    liveness: Command = ("ZREM", keys.workers, process.name)
+    if is_live_worker:
+        liveness = ("ZADD", keys.workers, now_ms, process.name)
+    await run_or_raise(
+        client,
+        # Removing comes first: a full Redis accepts it. A worker of the future precedes a step back of the clock.
+        ("HDEL", keys.processes, "", *gone),
+        ("ZREMRANGEBYSCORE", keys.workers, "-inf", now_ms - DEAD_LISTED_MS),
+        ("ZREMRANGEBYSCORE", keys.workers, now_ms + DEAD_LISTED_MS, "+inf"),
+        ("HSET", keys.processes, process.name, b"%d %b" % (now_ms, msgspec.json.encode(process))),
+        liveness,
+    )
 
 
 async def deregister(client: Client, keys: Keys, name: str) -> None:
     """Remove a stopped process."""
-    with store_errors():
-        await client.hdel(keys.processes, name)
+    await run_or_raise(client, ("HDEL", keys.processes, name), ("ZREM", keys.workers, name))
 
 
 async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
@@ -58,8 +104,7 @@ async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
 async def read_listed(client: Client, keys: Keys) -> tuple[int, list[Process]]:
     """Return Redis's time; and all processes that didn't stop, by name."""
     now_ms = await server_time_ms(client, keys.processes)
-    with store_errors():
-        found = await client.hgetall(keys.processes)
+    found = await ask(client, "HGETALL", keys.processes)
     processes = []
     for name, body in found.items():
         seen_ms, _, info = body.partition(b" ")
@@ -75,3 +120,52 @@ def _decode(name: str, info: bytes) -> Process:
         return replace(_DECODER.decode(info), name=name)
     except (msgspec.DecodeError, UnicodeError):
         return Process(name)
+
+
+async def live_workers(client: Client, keys: Keys) -> list[str]:
+    """Return the names of the workers that registered lately."""
+    now_ms = await server_time_ms(client, keys.processes)
+    # Later ones precede a step back of Redis's clock.
+    window = (now_ms - HEARTBEAT_TIMEOUT_MS, now_ms + HEARTBEAT_TIMEOUT_MS)
+    names = await ask(client, "ZRANGEBYSCORE", keys.workers, *window)
+    return [name.decode(errors="replace") for name in names]
+
+
+async def has_live_worker(client: Client, keys: Keys) -> bool:
+    """Return whether a worker is live; True if that can't be read."""
+    with suppress(StoreError):
+        return bool(await live_workers(client, keys))
+    return True
+
+
+def stats_of(metrics: Metrics) -> ProcessStats:
+    """Return a process's statistics from its metrics."""
+    # Statuses are texts of three digits.
+    answers = [(labels["status"], count) for labels, count in _counts(metrics.webhook_requests)]
+    requests = [(labels["status"], count) for labels, count in _counts(metrics.rest_requests)]
+    failures = Counted({labels["code"]: count for labels, count in _counts(metrics.rest_failures)})
+    return ProcessStats(
+        callbacks_accepted=sum(count for status, count in answers if status < "400"),
+        callbacks_refused=sum(count for status, count in answers if status >= "400"),
+        callbacks_shed=_sum(metrics.events_dropped),
+        events=_sum(metrics.events),
+        commits=sum(count for labels, count in _counts(metrics.commits) if labels["result"] == "ok"),
+        requests=sum(count for _, count in requests),
+        rate_limited=sum(count for status, count in requests if status == "429"),
+        given_up=sum(count for labels, count in _counts(metrics.effects) if labels["outcome"] != "succeeded"),
+        lone_ended=_sum(metrics.lone_conferences_cleaned),
+        dead_lettered=_sum(metrics.dead_letters),
+        failures=dict(failures.most_common(FAILURES_MAX)),
+    )
+
+
+def _sum(metric: Counter) -> int:
+    return sum(count for _, count in _counts(metric))
+
+
+def _counts(metric: Counter | Histogram) -> Iterator[tuple[dict[str, str], int]]:
+    """Yield the count of each label set of a metric."""
+    for family in metric.collect():
+        for sample in family.samples:
+            if sample.name.endswith(("_total", "_count")):
+                yield sample.labels, int(sample.value)

@@ -1,9 +1,14 @@
-"""Read-only queries of sessions, their logs, and calls, in pages."""
+"""Read-only queries of sessions, their logs, and calls, in pages.
 
+A cursor names a page's last item, so lists may change.
+"""
+
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
+from conferral.statemachine.ids import NAME_PATTERN
 from conferral.statemachine.states import State
 from conferral.storage.codecs.session_codec import (
     DAMAGED,
@@ -13,9 +18,8 @@ from conferral.storage.codecs.session_codec import (
     stored_session,
 )
 from conferral.storage.codecs.text_codec import decode_fields
-from conferral.storage.connection.client import CHUNK, Client, run_each, server_time_ms, store_errors
+from conferral.storage.connection.client import CHUNK, Client, ask, run_each, server_time_ms
 from conferral.storage.keys import Keys
-from conferral.storage.queries.cursors import FIRST_ENDED, FIRST_LIVE, SessionCursor, check_log_cursor
 
 LIMIT_MAX = 500
 #: Sessions scanned per page, count: if few match, the page stays short and its cursor continues.
@@ -27,6 +31,49 @@ Fields = dict[str, str]
 #: Accepts some sessions; None accepts all.
 Where = Callable[[StoredSession], bool] | None
 _T = TypeVar("_T")
+
+_SESSION = re.compile(rf"(?:live|ended-(?P<ended_ms>[0-9]{{1,16}}))-(?P<after>{NAME_PATTERN.pattern})")
+#: Ids are times of 13 digits; Redis refuses more than 64 bits, and 19 digits always fit.
+_LOG = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
+
+
+class BadCursorError(ValueError):
+    """The text is not a cursor of the list."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor must be that of the page before")
+
+
+class SessionCursor(NamedTuple):
+    """A position: live sessions by id, then ended ones, newest first."""
+
+    #: End of the last listed session, Unix milliseconds; None among the live ones.
+    ended_ms: int | None
+    #: Id of the last listed session; empty before the first.
+    after: str
+
+    @property
+    def text(self) -> str:
+        """The position as text."""
+        return f"live-{self.after}" if self.ended_ms is None else f"ended-{self.ended_ms}-{self.after}"
+
+    @classmethod
+    def parse(cls, text: str) -> "SessionCursor":
+        """Return the position of a text; may raise BadCursorError."""
+        if (found := _SESSION.fullmatch(text)) is None:
+            raise BadCursorError
+        return cls(int(found["ended_ms"]) if found["ended_ms"] else None, found["after"])
+
+
+FIRST_LIVE = SessionCursor(None, "")
+FIRST_ENDED = SessionCursor(2**53, "")
+
+
+def check_log_cursor(text: str) -> str:
+    """Return the id of a log entry; may raise BadCursorError."""
+    if _LOG.fullmatch(text) is None:
+        raise BadCursorError
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +122,7 @@ class SessionReader:
 
     async def exists(self, session_id: str) -> bool:
         """Whether there is a session with this id."""
-        with store_errors():
-            return bool(await self.client.exists(self.keys.session(session_id)))
+        return bool(await ask(self.client, "EXISTS", self.keys.session(session_id)))
 
     async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; skip unknown calls."""
@@ -198,8 +244,7 @@ class SessionReader:
         """Return a page of a session's log, oldest first; empty if unknown."""
         _check_limit(limit)
         start = f"({check_log_cursor(cursor)}" if cursor else "-"
-        with store_errors():
-            entries = await self.client.xrange(self.keys.log(session_id), start, "+", count=limit + 1)
+        entries = await ask(self.client, "XRANGE", self.keys.log(session_id), start, "+", "COUNT", limit + 1)
         found = [_log_entry(entry) for entry in entries[:limit]]
         return Page(found, found[-1].entry_id if len(entries) > limit else "")
 

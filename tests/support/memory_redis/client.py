@@ -15,7 +15,7 @@ from redis.exceptions import DataError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from conferral.storage.connection.client import run_all
-from conferral.storage.connection.error_mapping import ErrorMappingPipeline, as_connection_error
+from conferral.storage.connection.redis_classes import ErrorMappingPipeline, as_connection_error
 from tests.support.memory_redis.faults import Fault
 from tests.support.memory_redis.server import MemoryServer, Waiter
 from tests.support.memory_redis.stream_commands import Blocked

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.memory_redis.client import MemoryClient
 
 CONTAINERS = frozenset({b"XGROUP", b"XINFO", b"CONFIG", b"SCRIPT", b"CLIENT"})
-SCRIPT_NAMES = {script.sha.encode(): script.name for script in SCRIPTS.values()}
+SCRIPT_NAMES = {script.sha.encode(): name for name, script in SCRIPTS.items()}
 OOM = "OOM command not allowed when used memory > 'maxmemory'."
 READ_ONLY = "READONLY You can't write against a read only replica."
 NO_REPLICAS = "NOREPLICAS Not enough good replicas to write."

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from conferral.runtime.clock import SystemClock
-from conferral.storage.queries.cursors import SessionCursor
+from conferral.storage.queries.session_reader import SessionCursor
 from conferral.webhooks.api.app import add_api
 from conferral.webhooks.app import make_app
 from tests.webhooks.api.api_helpers import ALICE, CALLER, KEYS, TOKEN, put, report_status, session, settings, take_up

@@ -3,7 +3,7 @@
 import jwt
 import pytest
 
-from conferral.storage.codecs.timestamps import from_iso
+from conferral.storage.codecs.text_codec import from_iso
 from tests.support.each import each
 from tests.webhooks.api.api_helpers import ENVIRON, ask
 

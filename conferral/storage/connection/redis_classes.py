@@ -1,21 +1,29 @@
-"""Redis classes that turn unexpected errors into connection errors.
+"""Subclasses of redis-py's: they map errors, and leave a demoted server.
 
-While a connection breaks, redis-py may raise, for instance, `AttributeError: 'NoneType' object has no attribute
-'writelines'`. The command's outcome is then unknown, and the connection unusable. `DataError` blames the arguments.
+An unexpected error becomes a connection error. While a connection breaks, redis-py may raise, for instance,
+`AttributeError: 'NoneType' object has no attribute 'writelines'`. The command's outcome is then unknown, and the
+connection unusable. `DataError` blames the arguments.
+
+After a failover, the address resolves to another server, but open connections still lead to the old one. It serves
+stale reads, and refuses writes with READONLY. The first such answer makes all of the process's connections to that
+address reconnect at their next use, including those of blocking reads, so the address is resolved again.
 """
 
 import asyncio
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 import redis.asyncio as redis_asyncio
-from hiredis import pack_command
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from conferral.runtime.error_boundary import catch_unexpected
+from conferral.storage.connection.errors import error_word
+
+#: Minimum interval between reconnects, seconds: the address may resolve to the old server for a while.
+REFRESH_EVERY_S = 0.5
 
 
 class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` statement, like contextlib.suppress
@@ -36,20 +44,47 @@ class as_connection_error(catch_unexpected):  # noqa: N801  # used as a `with` s
         return False
 
 
+class Address:
+    """State shared by all clients of a process at one address."""
+
+    def __init__(self) -> None:
+        #: Count of generations; only connections of the last one are valid.
+        self.generation = 0
+        self._started_at_s = float("-inf")
+
+    def report_read_only(self, generation: int) -> None:
+        """Make this generation's connections reconnect, if not done just now."""
+        # The loop's clock, like all other waits here, so that simulated time works.
+        now_s = asyncio.get_running_loop().time()
+        if generation == self.generation and not 0 <= now_s - self._started_at_s < REFRESH_EVERY_S:
+            self.generation += 1
+            self._started_at_s = now_s
+
+
+_ADDRESSES: WeakValueDictionary[str, Address] = WeakValueDictionary()
+
+
+def address_of(url: str) -> Address:
+    """Return the state shared by this process's clients at a URL."""
+    return _ADDRESSES.setdefault(url, Address())
+
+
 class _ConnectionMixin:
-    """Maps errors, and packs with hiredis: Python takes six times as long."""
+    """Maps errors that leave a connection half open; see the module."""
 
-    def pack_command(self, *arguments: Any) -> list[bytes]:
-        """Pack a command; split names such as CLIENT ID, which redis-py joins."""
-        name, *others = arguments
-        return [pack_command((*name.split(), *others))]
-
-    def pack_commands(self, commands: Iterable[Iterable[Any]]) -> list[bytes]:
-        return [b"".join(part for command in commands for part in self.pack_command(*command))]
+    def __init__(self, *arguments: Any, address: Address | None = None, **options: Any) -> None:
+        self._address = address or Address()  # a cluster says MOVED, never READONLY
+        self._generation = self._address.generation
+        super().__init__(*arguments, **options)
 
     async def connect(self) -> None:
+        """Reconnect if outdated; the pool calls this before each use."""
         redis_py: Any = super()
         with as_connection_error(self):
+            if redis_py.is_connected and self._generation != self._address.generation:
+                await redis_py.disconnect(nowait=True)
+            if not redis_py.is_connected:
+                self._generation = self._address.generation
             await redis_py.connect()
 
     async def send_packed_command(self, *arguments: Any, **options: Any) -> None:
@@ -64,8 +99,12 @@ class _ConnectionMixin:
 
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         redis_py: Any = super()
-        with as_connection_error(self):
+        try:
             return await redis_py.read_response(*arguments, **options)
+        except ResponseError as error:
+            if error_word(error) == "READONLY":
+                self._address.report_read_only(self._generation)
+            raise
 
 
 def _cancellations() -> int:
@@ -73,9 +112,9 @@ def _cancellations() -> int:
     return task.cancelling() if task is not None else 0
 
 
-def connection_class(base: type[Any], *more_mixins: type[Any]) -> type[Any]:
-    """Return a redis-py connection class that maps errors, with mixins."""
-    return type(f"Own{base.__name__}", (_ConnectionMixin, *more_mixins, base), {})
+def connection_class(base: type[Any]) -> type[Any]:
+    """Return a redis-py connection class that maps errors and reconnects."""
+    return type(f"Own{base.__name__}", (_ConnectionMixin, base), {})
 
 
 class ErrorMappingRedis(redis_asyncio.Redis):
