@@ -21,6 +21,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, CHECK_SESSION, FALLBACK_PATH, Announcement
+from conferral.telephony.conference_lists import compare_lists
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import PooledHttpClient, label_requests, rest_client
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
@@ -96,8 +97,10 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     metrics = Metrics()
     http = PooledHttpClient(api_url=settings.api_url, clock=SystemClock(), metrics=metrics, total_timeout_s=DEADLINE_S)
     try:
-        account, number_results = await asyncio.gather(
-            _check_credentials(settings, http), _check_number(settings, http, number)
+        account, number_results, lists = await asyncio.gather(
+            _check_credentials(settings, http),
+            _check_number(settings, http, number),
+            _check_conference_lists(settings, http),
         )
     finally:
         await http.close()
@@ -105,7 +108,7 @@ async def check_account(settings: ServiceSettings, number: str = "") -> tuple[li
     if ahead_s is None and account.status == "ok":
         why = "its answers have no date, so a dial whose answer is lost can't be found: no one is dialed"
         account = fail("account", why, "check TWILIO_API_URL: a proxy must not remove the header Date")
-    return [account, *number_results], ahead_s
+    return [account, *number_results, lists], ahead_s
 
 
 async def _check_credentials(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
@@ -165,6 +168,28 @@ async def _read_number(client: Client, number: str) -> NumberRecord | None:
     with label_requests("check"), translate_errors():
         found = await client.incoming_phone_numbers.list_async(phone_number=number, limit=_NUMBERS_MAX)
     return next((one for one in found if one.phone_number == number), None)
+
+
+async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
+    name = "conference lists"
+    try:
+        found = await compare_lists(rest_client(settings, http))
+    except ProviderError as error:
+        return _failed_query(name, error)
+    rules = {
+        None: "no conference shows yet what a list without Status has",
+        True: "a list without Status has conferences of any status: Twilio's rule before October 2026",
+        False: "a list without Status has conferences in progress only",
+    }
+    rule = rules[found.shows_all]
+    if found.refused:
+        which = " and ".join(f"Status={status}" if status else "no Status" for status in found.refused)
+        fix = "Conferral needs only the list of in-progress; if Twilio refuses that, allow it for TWILIO_API_KEY"
+        return warn(name, f"Twilio refuses the list with {which}; {rule}", fix)
+    if found.missing:
+        why = f"{found.missing} live conferences are in neither the list of init nor that of in-progress; {rule}"
+        return warn(name, why, "nothing, if they have not started: Conferral then learns of them by callbacks")
+    return ok(name, rule)
 
 
 def _check_voice_url(settings: ServiceSettings, number_label: str, found: NumberRecord) -> CheckResult:

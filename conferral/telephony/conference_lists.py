@@ -13,14 +13,16 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
+from twilio.base import values
 from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderRefusedError
 from conferral.runtime.settings import ServiceSettings
-from conferral.telephony.http_client import if_found, list_page, read_with_retry, text_of
+from conferral.telephony.http_client import if_found, label_requests, list_page, read_with_retry, text_of
 
 #: A generated name: the session's id, a part that differs for each opening of it, and the digest.
 _NAME = re.compile(r"([A-Za-z0-9_-]{1,64})-([0-9a-f]{8})([0-9a-f]{24})")
@@ -68,6 +70,8 @@ NOT_STARTED, STARTED, COMPLETED = "init", "in-progress", "completed"
 LIVE_CONFERENCE_STATUSES = (NOT_STARTED, STARTED)
 #: Most conferences of one session that are read; there is one, or two if a late leg opened a second.
 CONFERENCES_MAX = 20
+#: Newest conferences that the comparison of the lists reads of each (count).
+_COMPARED_MAX = 100
 
 
 #: Of a conference; none of Conferral's names has this form. Source: Twilio docs, "What is a String Identifier (SID)?".
@@ -104,3 +108,43 @@ async def live_conferences(client: Client, name: str) -> list[Any]:
     started = await list_conferences(client, name, STARTED)
     sids = {text_of(conference.sid) for conference in started}
     return [*started, *(conference for conference in waiting if conference.sid not in sids)]
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceLists:
+    """What an account's lists of conferences show, for `conferral check`."""
+
+    #: Statuses whose list Twilio refuses; empty text for the list without `Status`.
+    refused: tuple[str, ...]
+    #: Live conferences that neither the list of `init` nor that of `in-progress` shows (count).
+    missing: int
+    #: Whether a list without `Status` also shows others than those in progress; None if none shows it.
+    shows_all: bool | None
+
+
+async def compare_lists(client: Client) -> ConferenceLists:
+    """Ask for the list without `Status`, and for each status."""
+    listed: dict[str, dict[str, str]] = {}
+    refused: list[str] = []
+    with label_requests("check"):
+        for status in ("", *LIVE_CONFERENCE_STATUSES, COMPLETED):
+            page = partial(client.conferences.page_async, status=status or values.unset, page_size=_COMPARED_MAX)
+            try:
+                found = await list_page(page)
+            except ProviderRefusedError as error:
+                if error.http_status == 401:
+                    raise  # it refuses any request
+                refused.append(status)
+                continue
+            listed[status] = {text_of(one.sid): text_of(one.status) for one in found}
+        live = {sid for found in listed.values() for sid, status in found.items() if status in LIVE_CONFERENCE_STATUSES}
+        shown = {sid for status in LIVE_CONFERENCE_STATUSES for sid in listed.get(status, ())}
+        is_cut = any(len(found) >= _COMPARED_MAX for found in listed.values())
+        missing = 0 if is_cut else sum([await is_live(client, sid) for sid in sorted(live - shown)])
+    unfiltered = listed.get("", {})
+    shows_all: bool | None = None
+    if set(unfiltered.values()) - {STARTED}:
+        shows_all = True
+    elif "" in listed and len(unfiltered) < _COMPARED_MAX and (listed.get(NOT_STARTED) or listed.get(COMPLETED)):
+        shows_all = False
+    return ConferenceLists(tuple(refused), missing, shows_all)

@@ -13,6 +13,7 @@ from conferral.check.result import CheckResult
 from conferral.check.workers import check_clocks
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox import ACCOUNT_SID, AUTH_TOKEN, Sandbox
+from conferral.sandbox.model.behavior import Behavior
 from tests.conferral.cli_helpers import SERVICE
 from tests.support.local_system import LocalSystem
 
@@ -94,10 +95,33 @@ async def test_number_that_leads_here_is_well(sandbox):
     add(sandbox)
     lines = await asked(settings_of(sandbox))
     assert {name: line.status for name, line in lines.items()} == dict.fromkeys(
-        ("account", "number", "number's fallback", "number's status"), "ok"
+        ("account", "number", "number's fallback", "number's status", "conference lists"), "ok"
     )
     add(sandbox, voice_url=f"{PUBLIC}/voice/conference")
     assert (await asked(settings_of(sandbox)))["number"].status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("behavior", "statuses", "status", "expected"),
+    [
+        (Behavior(), (), "ok", "no conference shows yet"),
+        (Behavior(), ("in-progress",), "ok", "no conference shows yet"),
+        (Behavior(), ("in-progress", "completed"), "ok", "in progress only"),
+        (Behavior(init_conference_list="all"), ("init",), "ok", "in progress only"),
+        (Behavior(conference_list="all", init_conference_list="all"), ("init",), "ok", "of any status"),
+        (Behavior(init_conference_list="refused"), ("completed",), "warn", "refuses the list with Status=init"),
+        (Behavior(conference_list="all"), ("init", "in-progress"), "warn", "1 live conferences are in neither"),
+    ],
+)
+async def test_lists_of_conferences_show_which_rule_the_account_follows(sandbox, behavior, statuses, status, expected):
+    add(sandbox)
+    sandbox.model.behavior = behavior
+    for one in statuses:
+        sandbox.model.state.conferences[sandbox.add_foreign_conference(one)].status = one
+
+    line = (await asked(settings_of(sandbox)))["conference lists"]
+
+    assert (line.status, expected in line.found) == (status, True), line
 
 
 @pytest.mark.parametrize(
