@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conferral.demo import characters, environment, subprocesses
-from tests.conferral.cli_helpers import process_variables, start
+from tests.conferral.cli_helpers import process_variables, start, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.redis]
 #: Pauses and ringing are so many times shorter.
@@ -95,7 +95,7 @@ def test_demo_tour_runs_to_the_end_and_leaves_nothing(folders, tmp_path):
         r"the customer hears bob; bob hears the customer",
         r"bob transfers the customer: transfer --to client:carol --mode blind",
         r"carol was busy",
-        r'bob hears "Your call is coming back to you\. The other line is busy\."',
+        r"bob hears “Your call is coming back to you\. The other line is busy\.”",
         r"the customer hears bob; bob hears the customer",
         r"the customer hangs up",
         r"\[ended, customer-left\]",
@@ -169,7 +169,7 @@ def test_the_second_call_stays_up_and_the_commands_run_as_printed(folders, tmp_p
 def test_a_demo_that_is_stopped_in_the_middle_leaves_nothing(folders, tmp_path, moment, how):
     with demo("--pace", PACE, folders=folders, cwd=tmp_path) as program:
         read_until(program, moment)
-        assert processes_of(folders)
+        until(lambda: processes_of(folders), "nothing was started", program)
         program.send_signal(how)
         _, err = program.communicate(timeout=150)
 
