@@ -13,6 +13,7 @@ time to send is over before a successor sends. The lifetime grows with the round
 import asyncio
 import math
 from collections.abc import Collection
+from functools import partial
 
 import structlog
 
@@ -155,15 +156,13 @@ class Ownership:
             log_unreachable(error, task="leases")
             return None
         finally:
-            self._note_round_trip(self._clock.monotonic_s() - sent_s)
+            self._round_trip_s = self._clock.monotonic_s() - sent_s
+            slow_s = min(ROUND_TRIPS_PER_LIFETIME * self._round_trip_s, LIFETIME_MAX_S)
+            self._lifetime_s = max(self._core.lifetime_s, slow_s)
         if granted is not None:
             self._valid_until_s = sent_s + tick.lifetime_s
             self._note_answer(granted, tick, sent_s)
         return granted
-
-    def _note_round_trip(self, round_trip_s: float) -> None:
-        self._round_trip_s = round_trip_s
-        self._lifetime_s = max(self._core.lifetime_s, min(ROUND_TRIPS_PER_LIFETIME * round_trip_s, LIFETIME_MAX_S))
 
     def _note_answer(self, granted: Granted, tick: Tick, sent_s: float) -> None:
         now_s = self._answered_at_s = self._clock.monotonic_s()
@@ -311,27 +310,8 @@ class Ownership:
         if consumer.was_rolled_back:
             self._rolled_back.add(number)
             return False
-        return await self._confirm(number, lease, gives_back=not consumer.is_lost) and not consumer.is_lost
-
-    async def _confirm(self, number: int, lease: Lease, *, gives_back: bool) -> bool:
-        """Compare a partition with its key; return whether it is still ours.
-
-        `gives_back`: tell the next holder that this one has not died.
-        """
-        try:
-            await leases.confirm(self._core.reserved, self._core.keys, number, lease, gives_back=gives_back)
-        except LeaseLostError:
-            return False
-        except RolledBackError:
-            self._rolled_back.add(number)
-            return False
-        except StoreError as error:
-            log_unreachable(error, partition=number)
-            if not gives_back:  # else the next holder verifies more than it must
-                self._rolled_back.add(number)  # it may be
-        if gives_back:
-            log.info("lease_released", partition=number, holder=lease.holder)
-        return True
+        is_lost = consumer.is_lost
+        return await _confirm(self._core, self._rolled_back, number, lease, gives_back=not is_lost) and not is_lost
 
     # ---- the stop ----------------------------------------------------------------------------------------------------
 
@@ -359,5 +339,29 @@ class Ownership:
 
     async def _give_back(self, numbers: Collection[int]) -> None:
         given = [(number, self.consumers.pop(number).lease) for number in numbers]
-        await asyncio.gather(*(self._confirm(number, lease, gives_back=True) for number, lease in given))
+        confirm = partial(_confirm, self._core, self._rolled_back, gives_back=True)
+        await asyncio.gather(*(confirm(number, lease) for number, lease in given))
         self._gives_back.update(str(number) for number in numbers)
+
+
+async def _confirm(core: WorkerCore, rolled_back: set[int], number: int, lease: Lease, *, gives_back: bool) -> bool:
+    """Compare a partition with its key; return whether it is still ours.
+
+    Args:
+        rolled_back: The partition is added if Redis lacks its commits, or can't tell.
+        gives_back: Whether to tell the next holder that this one has not died.
+    """
+    try:
+        await leases.confirm(core.reserved, core.keys, number, lease, gives_back=gives_back)
+    except LeaseLostError:
+        return False
+    except RolledBackError:
+        rolled_back.add(number)
+        return False
+    except StoreError as error:
+        log_unreachable(error, partition=number)
+        if not gives_back:  # else the next holder verifies more than it must
+            rolled_back.add(number)
+    if gives_back:
+        log.info("lease_released", partition=number, holder=lease.holder)
+    return True

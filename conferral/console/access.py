@@ -76,7 +76,7 @@ class AccessControl(BearerAuthenticator):
         return self._with_cookie(request, "", 0)
 
     def _with_cookie(self, request: web.Request, value: str, max_age_s: int) -> web.Response:
-        """Return a response that sets the cookie for the folder of the request's path.
+        """Return a response with the cookie for the folder of the path.
 
         Without a path attribute, browsers use their own URL's folder, even behind a proxy that rewrites paths.
         Source: RFC 6265, section 5.1.4.

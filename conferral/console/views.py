@@ -1,4 +1,4 @@
-"""What pages display: sessions, one session and its log, health, dead letters."""
+"""What pages display: sessions, one session, health, dead letters."""
 
 import re
 from abc import ABC, abstractmethod

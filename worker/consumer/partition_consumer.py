@@ -1,4 +1,4 @@
-"""Partition consumer: takeover of a partition, its entries, and its timers.
+"""Partition consumer: takeover of a partition, its entries and timers.
 
 If the process dies before a commit, the next holder decides the entries again, with the same ids. After it, effects
 and timers are in Redis, where the next holder finds them.

@@ -1,4 +1,4 @@
-"""A command's addresses: allowed destinations, and caller IDs of the account.
+"""A command's addresses: allowed destinations, the account's caller IDs.
 
 Source: Twilio docs, IncomingPhoneNumber resource, `PhoneNumber`; Errors, 21210.
 """

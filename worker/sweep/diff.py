@@ -144,7 +144,7 @@ def _ringing(session: Session) -> list[str]:
 
 
 def _connected_since_ms(session: Session) -> dict[str, int]:
-    """Return since when each known call is connected, by SID, Unix milliseconds.
+    """Return since when each known call is connected, Unix ms by SID.
 
     For a ringing one, it is the session's last change: its phone may have begun to ring at any time before. Without a
     time, it is the session's beginning. All are of Redis's clock.

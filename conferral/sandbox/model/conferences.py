@@ -1,4 +1,4 @@
-"""Conferences: joins, leaves and their reasons, start, end, audio, callbacks.
+"""Conferences: joins, leaves, start, end, audio, callbacks.
 
 Source: Twilio docs: TwiML <Conference>; Conference resource; Participant resource.
 """
@@ -93,7 +93,7 @@ def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, s
 
 
 def reserve(transaction: Transaction, call: Call, settings: JoinSettings) -> tuple[Conference, Participant]:
-    """Add a call, which rings or is about to join, to a conference, maybe a new one."""
+    """Add a call, which rings or is about to join, to a conference."""
     conference = transaction.live_conference(settings.name)
     if conference is None:
         conference = Conference(transaction.new_sid("CF"), settings.name, transaction.now_s, transaction.now_s)

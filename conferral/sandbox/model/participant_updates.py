@@ -1,4 +1,7 @@
-"""Participant updates via REST (Twilio docs: Participant, Conference)."""
+"""Participant updates via REST (Twilio docs: Participant, Conference).
+
+`rest/conference_routes.py` parses them, and answers with errors.
+"""
 
 from conferral.sandbox.model import calls, conferences, dialing, twiml_parser
 from conferral.sandbox.model.conferences import Channel, begin_audio

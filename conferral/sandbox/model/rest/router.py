@@ -104,7 +104,7 @@ def _route_participant(
 def _route_recordings(
     transaction: Transaction, request: RestRequest, key: str, owner_sid: str = ""
 ) -> RestAnswer | None:
-    """Handle the recordings of a call or conference, by default all, or the one named `key`.
+    """Handle the recordings of a call or conference, or all, or the one `key`.
 
     Source: Twilio docs, Recordings resource: list by CallSid, ConferenceSid, and DateCreated; fetch; delete.
     """
