@@ -1,4 +1,4 @@
-"""Parts of a session: transfer, commands, recording, attributes, seen events."""
+"""Parts of a session: transfer, commands, recording, attributes, seen."""
 
 from collections.abc import Mapping
 from typing import Any

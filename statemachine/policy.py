@@ -7,6 +7,7 @@ from dataclasses import dataclass
 class Policy:
     """Timeouts in milliseconds, and what to do when a transfer fails."""
 
+    #: The defaults of settings with the same names are in `runtime.settings`.
     ring_timeout_ms: int = 30_000
     #: Slack after the ring timeout before Twilio is read: covers a late callback and Twilio's own buffer of 5 s.
     ring_slack_ms: int = 10_000

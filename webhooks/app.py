@@ -217,7 +217,9 @@ class _Answers:
         return response
 
     def _reject(self, path: str, status: int, reason: Rejection) -> web.Response:
-        """Count a rejected request, and answer it; a status of 200 says a message.
+        """Count and answer a rejected request, such as a body too large (413).
+
+        A status of 200 says a message.
 
         The log has some of them, without any request data.
         """

@@ -7,6 +7,7 @@ from typing import Literal
 
 WaitSource = Literal["timer", "twilio", "person", "worker", "sweep"]
 
+#: What `explain`, the timeline, and the console say of a failed dial, by its result.
 NOT_REACHED = {
     "busy": "{who} was busy",
     "no-answer": "{who} did not answer",

@@ -16,7 +16,8 @@ from conferral.storage.codecs.text_codec import parse_object
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 
-#: How long a tick counts if Redis answers quickly, milliseconds: as long as a killed worker's calls wait, plus a tick.
+#: Lifetime of every lease, and of a tick, if Redis answers quickly, milliseconds: as long as a killed worker's calls
+#: wait, plus a tick.
 LIFETIME_MS = 2_000
 #: Without a heartbeat for this long, a worker counts as dead for people, milliseconds. Workers ask the coordinator.
 HEARTBEAT_TIMEOUT_MS = 3_500

@@ -12,13 +12,14 @@ class Phrase(StrEnum):
 
     #: The agent is busy or has refused; Twilio reports both as busy.
     BUSY = "busy"
+    #: To a caller in a bridge: the agent did not answer.
     NO_ANSWER = "no-answer"
     UNREACHABLE = "unreachable"
     #: No agent is configured.
     NO_ONE_AVAILABLE = "nobody-here"
     #: To a customer: the transfer failed for good.
     TRANSFER_FAILED = "transfer-failed"
-    #: To a caller: no agent or target answered.
+    #: To a caller who waits in a conference: no agent or target answered.
     NO_ONE_REACHED = "nobody-reached"
     #: To a party that wants to call: this call is not placed.
     NOT_PLACED = "not-placed"

@@ -260,7 +260,7 @@ def transfer_awaits_conversion(draft: Draft, _event: Event) -> bool:
     return draft.session.running_transfer is not None
 
 
-def conversion_is_over(draft: Draft, _event: Event) -> bool:
+def conversion_has_failed(draft: Draft, _event: Event) -> bool:
     """Whether the parent is gone, or has joined after the child had hung up."""
     parent = draft.session.parent
     return parent.is_gone or (draft.session.child.is_gone and parent.in_conference)

@@ -6,8 +6,10 @@ A row is `in, phase, event, when, to, do`: in this state or stage, and this phas
 leads to the state or stage `to`, and the actions `do` run. A session has these dimensions:
 
 - State: `B` bridged (a plain `<Dial>`), `V` converting, `C` conferenced, `T` transferring, `E` ended. `LIVE` is all but
-  `E`. Each pair of state and event has rows, or is in `IGNORED` with the reason.
-- Stage: what a transfer waits for (`S.DIALING`; implies `T`), or a conference from the start (`O.DIALING`; implies `C`).
+  `E`, which hangs up every leg and ends the conference. Each pair of state and event has rows, or is in `IGNORED` with
+  the reason.
+- Stage: what a transfer waits for (`S.DIALING`; implies `T`, except that one which awaits a conversion has
+  `S.CONVERTING`), or a conference from the start (`O.DIALING`; implies `C`).
 - Phase: who is with the customer. A transfer is `WARM` (all three talk), `CONSULT` (agent and target talk, the customer
   is on hold), or `BLIND` (the agent leaves first). `PARK`, `PARKED`, `RETRIEVE`, and `RECALL` have no agent either.
 - Desired and confirmed state: an action only wants a hold, a mute, or end-on-exit (`desired_hold`), and `reconcile`
@@ -25,7 +27,7 @@ leads to the state or stage `to`, and the actions `do` run. A session has these 
 6. The timers of dials, pending commands, and a party that is alone or missing follow from the session.
 
 A consult, once the call is conferenced: `transfer` (`commands`) leads to `S.CLEARING_END_ON_EXIT`, with phase `CONSULT`.
-The rest is in `stages`, top to bottom. When Twilio has confirmed that the agent may leave, the customer is to be held
+The rest is in `stages`, top to bottom; its other commands are in `commands`. When Twilio has confirmed that the agent may leave, the customer is to be held
 (`S.HOLDING_CUSTOMER`). When Twilio has confirmed that hold, and any recording's pause (`S.PAUSING_RECORDING`), the target
 is dialed (`S.DIALING`), so customer and target never hear each other. The target joins: `S.TALKING`. Now `complete` takes
 the customer off hold (`S.COMPLETING`), then releases the agent (`S.RELEASING_AGENT`); the target becomes the agent, and
@@ -33,7 +35,9 @@ the state is `C` again. `cancel` hangs up the target (`S.CANCELLING`), then take
 (`S.RETURNING_CUSTOMER`); `swap` holds one party before it unholds the other; `merge` lets all three talk. If the agent
 hangs up before the target joins, the phase becomes `BLIND`, and the same stages lead on without the agent.
 
-In a bridge, the *parent* is the call whose `<Dial>` created the other call, the *child*. docs/statemachine.md, the pages
+In a bridge, the *parent* is the call whose `<Dial>` created the other call, the *child*. A conversion redirects the child;
+the action of that `<Dial>` then moves the parent. In the *gate*, a dialed party hears a message, or must press a key, before
+it joins. docs/statemachine.md, the pages
 that it links, and the diagram are generated from here.
 """
 

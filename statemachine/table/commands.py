@@ -58,9 +58,10 @@ COMMANDS: tuple[Row, ...] = (
     Row(C,                      PARKED,        on.Retrieve,                         None,                            S.DIALING,              do.retrieve),
     Row(B|V|C,                  ANY,           on.Retrieve,                         None,                            STAY,                   refuse("the call is not parked")),
 
-    # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`
+    # remove: of the customer as `end`, of the agent in a transfer as `complete`, of the target as `cancel`. complete: while converting
     Row(LIVE,                   ANY,           on.Remove,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
     Row(V,                      ANY,           COMPLETES,                           when.completes_again,            STAY,                   refuse(reasons.step_is_under_way)),
+    # After the conversion, the transfer begins as a blind one.
     Row(V,                      ANY,           COMPLETES,                           when.completes_awaited_transfer, STAY,                   do.begin_step),
     Row(LIVE,                   ANY,           on.Remove,                           when.names_customer,             E,                      do.end_by_command),
     Row(B|V|C,                  ANY,           on.Remove,                           None,                            STAY,                   do.remove_party),

@@ -1,4 +1,4 @@
-"""Facts: what Twilio's callbacks, the actions of `<Dial>`, and our gate report."""
+"""Facts: what callbacks, the actions of `<Dial>`, and our gate report."""
 
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on

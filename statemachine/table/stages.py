@@ -1,4 +1,4 @@
-"""Rows without an event, and the stages of a transfer with their time limits.
+"""Rows without an event; a transfer's stages with their time limits.
 
 Stages are in the order in which a transfer passes through them. `Phase` says which kind of transfer it is.
 """
@@ -145,7 +145,7 @@ AUTOMATIC: tuple[Row, ...] = (
     # An agent who leaves while a transfer is prepared has handed over: it continues as a blind transfer.
     Row(V,           ANY,      on.Automatic, when.agent_left_early,             S.MOVING_CUSTOMER,      do.continue_alone),
     Row(B,           ANY,      on.Automatic, when.bridge_is_over,               E,                      do.end_bridge),
-    Row(V,           ANY,      on.Automatic, when.conversion_is_over,           E,                      do.end_by_first_to_leave),
+    Row(V,           ANY,      on.Automatic, when.conversion_has_failed,        E,                      do.end_by_first_to_leave),
     Row(C,           ANY,      on.Automatic, when.waiting_party_has_left,       E,                      do.end_waiting_party_gone),
     Row(C,           ANY,      on.Automatic, when.is_empty,                     E,                      do.end_by_first_to_leave),
     Row(O.DIALING,   ANY,      on.Automatic, when.expected_party_takes_part,    O.OVER,                 do.finish_opening),

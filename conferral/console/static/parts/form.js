@@ -1,4 +1,4 @@
-// A command's form: its fields, a warning about its effect, and the equivalent command lines.
+// A command's form, such as the transfer dialog: its fields, a warning about its effect, and the equivalent command lines.
 
 import { useSignal } from "@preact/signals";
 import { html } from "htm/preact";
