@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import EFFECTS, Effect, EndConference, ReadCalls
-from conferral.statemachine.events.effect_results import EffectFailed, EffectUnknown
+from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.worker.executor.job import AT_MOST_ONCE
 from tests.support.metric_values import value_of
 from tests.support.strange_errors import ANY_ERRORS
@@ -170,19 +170,26 @@ def shown(error: BaseException | None) -> str:
     return "RuntimeError" if isinstance(error, StopIteration) else type(error).__name__
 
 
+@pytest.mark.parametrize("breaks_at", ["answer", "record"])
 @pytest.mark.parametrize("kind", [kind for kind in EFFECTS if kind is not ReadCalls], ids=lambda kind: kind.kind)
-async def test_error_after_the_request_left_leaves_its_outcome_unknown(kind: type[Effect]) -> None:
+async def test_error_after_the_request_left_leaves_its_outcome_unknown(kind: type[Effect], breaks_at: str) -> None:
     """A dial that may ring someone is never said to have failed: it would be placed once more."""
     system = ExecutorHarness()
-    perform = system.calls.perform
+    perform, finish, errors = system.calls.perform, system.records.finish, [OverflowError]
 
     async def performed(effect: Effect) -> Any:
-        await perform(effect)
-        if effect.effect_id == "x":
-            raise OverflowError
-        return None
+        found = await perform(effect)
+        if breaks_at == "answer" and effect.effect_id == "x":
+            raise errors.pop()
+        return found
+
+    async def finished(effect: Effect, outcome: Any) -> Any:
+        if errors and effect.effect_id == "x":
+            raise errors.pop()
+        return await finish(effect, outcome)
 
     system.calls.perform = performed  # type: ignore[method-assign]
+    system.records.finish = finished  # type: ignore[method-assign]
     with capture_logs():
         system.submit(MAKE[kind]("x"))
         await system.executor.drain(5)

@@ -31,7 +31,7 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.statemachine.events.effect_results import CallsRead, EffectFailed, EffectSucceeded
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.states import RecordingStatus
 from conferral.telephony.http_client import send_guard
 from conferral.telephony.parameters import PlacedCall, StartedRecording
@@ -155,6 +155,8 @@ class Execution:
         self._failed_attempts: dict[str, int] = {}
         #: Whether a request may have taken effect.
         self._may_have_happened = False
+        #: Whether a request was sent that Twilio did not refuse.
+        self._has_been_sent = False
         #: The latest time at which the unverified request could have left, monotonic seconds.
         self._unknown_since_s: float
         #: Twilio's time of the first request, if the outbox has it, or may have it by now; Unix milliseconds.
@@ -237,11 +239,11 @@ class Execution:
             await context.checkpoint("before_request", effect)
             self.attempts += 1
             _count_request(context, self.job, self.attempts)
-            self.state = ExecutionState.SENDING
+            self.state, self._has_been_sent = ExecutionState.SENDING, True
             try:
                 found = await self._request(context.twilio.perform(effect))
             except ProviderError:
-                self.state = ExecutionState.UNSENT
+                self.state, self._has_been_sent = ExecutionState.UNSENT, False
                 raise
             finally:
                 await context.checkpoint("after_request", effect)
@@ -390,10 +392,9 @@ class Execution:
 
     def fail_internally(self, reason: str) -> JobOutcome:
         """Return the outcome after an unexpected error: unknown or failed."""
-        was_sending, self.state = self.state is ExecutionState.SENDING, ExecutionState.FINISHED
-        self.internal_error = reason
+        self.state, self.internal_error = ExecutionState.FINISHED, reason
         effect, is_marked = self.job.effect, self.must_not_be_sent
-        is_unknown = was_sending or self._may_have_happened or is_marked or self.job.mark_may_be_lost
+        is_unknown = self._has_been_sent or self._may_have_happened or is_marked or self.job.mark_may_be_lost
         outcome = unknown(effect) if is_unknown else replace(failed(effect, self._last_error), reason=reason)
         return replace(outcome, attempts=self.attempts, failed_attempts=(reason,))
 
