@@ -10,6 +10,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import Effect, HangUpCall, ReadCalls
 from conferral.storage.codecs import effect_codec
@@ -211,3 +212,16 @@ async def test_suspect_whose_session_ends_while_it_is_counted_is_not_submitted()
     store = Store(open_effects.clear)
     assert await try_suspect(store, open_effects) == []
     assert store.counts == [{"e1": 3}, {"e1": 0}]
+
+
+async def test_unreadable_entry_stays_for_the_next_holder_while_dead_letters_are_out_of_reach() -> None:
+    async def unreachable(*_entry: object) -> str:
+        raise StoreUnreachableError("no answer")
+
+    context: Any = SimpleNamespace(
+        partition_store=SimpleNamespace(dead_letter_effect=unreachable),
+        executor=None,
+        core=SimpleNamespace(metrics=Metrics()),
+    )
+    good = OutboxEntry(hang_up("e2", "s1"), 1)
+    assert await Quarantine(0, context).decode({"e1": b"[]", "e2": effect_codec.encode(good)}) == [good]

@@ -77,7 +77,10 @@ class Quarantine:
             try:
                 entry = effect_codec.decode(body)
             except BadEntryError:
-                await self._dead_letter(name, body, UNREADABLE_REASON)
+                try:
+                    await self._dead_letter(name, body, UNREADABLE_REASON)
+                except StoreError as error:  # the next takeover finds the entry again
+                    log_unreachable(error, partition=self._partition)
                 continue
             if entry is not None:
                 entries.append(entry)
