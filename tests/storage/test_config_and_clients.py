@@ -150,6 +150,14 @@ async def test_processes_that_have_died_or_come_from_the_future_are_not_listed(c
     assert set(await client.hkeys(keys.processes)) == {b"w1", b"dead", b"future", b"odd", b"odder"}
 
 
+async def test_worker_is_live_although_another_program_has_the_list_of_processes(client):
+    keys = Keys("test", 8)
+    await client.set(keys.processes, "another program's")
+    with pytest.raises(StoreError, match=r"WRONGTYPE|wrong"):
+        await process_registry.register(client, keys, process_registry.Process("w1", "worker"), is_live_worker=True)
+    assert await process_registry.live_workers(client, keys) == ["w1"]
+
+
 @pytest.mark.parametrize("read", [config.load, config.read_schema_version])
 async def test_unused_prefix_is_reported_as_not_initialized(client, read):
     with pytest.raises(StoreError, match="nothing is set up"):

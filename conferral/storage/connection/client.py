@@ -141,8 +141,11 @@ async def server_identity(client: Client) -> tuple[str, int]:
 
 async def server_time_ms(client: Client, key: str) -> int:
     """Return the time of the server that has a key, Unix milliseconds."""
+    options = {}
     with store_errors():
-        options = {"target_nodes": client.get_node_from_key(key)} if isinstance(client, ClusterClient) else {}
+        if isinstance(client, ClusterClient):
+            await client.initialize()  # it knows no node before its first command
+            options = {"target_nodes": client.get_node_from_key(key)}
         seconds, microseconds = await client.time(**options)
     return int(seconds) * 1000 + int(microseconds) // 1000
 

@@ -100,7 +100,8 @@ class _ConnectionMixin:
     async def read_response(self, *arguments: Any, **options: Any) -> Any:
         redis_py: Any = super()
         try:
-            return await redis_py.read_response(*arguments, **options)
+            with as_connection_error(self):
+                return await redis_py.read_response(*arguments, **options)
         except ResponseError as error:
             if error_word(error) == "READONLY":
                 self._address.report_read_only(self._generation)

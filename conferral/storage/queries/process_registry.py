@@ -9,14 +9,14 @@ import msgspec
 from msgspec import Meta, field
 from prometheus_client import Counter, Histogram
 
-from conferral.runtime.errors import StoreError
+from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.storage.connection.client import Client, Command, ask, run_or_raise, server_time_ms
 from conferral.storage.coordinator import HEARTBEAT_TIMEOUT_MS
 from conferral.storage.keys import Keys
 
-#: Maximum interval between two registrations of a process, seconds.
+#: Pause between two registrations of a webhooks process, seconds; a worker's is shorter.
 REGISTER_EVERY_S = 2.0
 #: Without a registration for this long, a process counts as stopped, milliseconds.
 STOPPED_AFTER_MS = 15_000
@@ -73,8 +73,13 @@ _DECODER = msgspec.json.Decoder(Process)
 
 async def register(client: Client, keys: Keys, process: Process, *, is_live_worker: bool = False) -> None:
     """Register a running process, and remove those that are long dead."""
-    now_ms, listed = await read_listed(client, keys)
-    gone = [one.name for one in listed if abs(now_ms - one.last_seen_ms) > UNLISTED_AFTER_MS]
+    now_ms = await server_time_ms(client, keys.processes)
+    try:
+        gone = [one.name for one in await _read(client, keys) if abs(now_ms - one.last_seen_ms) > UNLISTED_AFTER_MS]
+    except StoreUnreachableError:
+        raise
+    except StoreError:  # the key is another program's; a worker's heartbeat has a key of its own
+        gone = []
     liveness: Command = ("ZREM", keys.workers, process.name)
     if is_live_worker:
         liveness = ("ZADD", keys.workers, now_ms, process.name)
@@ -103,7 +108,10 @@ async def read_all(client: Client, keys: Keys) -> tuple[int, list[Process]]:
 
 async def read_listed(client: Client, keys: Keys) -> tuple[int, list[Process]]:
     """Return Redis's time; and all processes that didn't stop, by name."""
-    now_ms = await server_time_ms(client, keys.processes)
+    return await server_time_ms(client, keys.processes), await _read(client, keys)
+
+
+async def _read(client: Client, keys: Keys) -> list[Process]:
     found = await ask(client, "HGETALL", keys.processes)
     processes = []
     for name, body in found.items():
@@ -111,7 +119,7 @@ async def read_listed(client: Client, keys: Keys) -> tuple[int, list[Process]]:
         if seen_ms.isdigit():
             process = _decode(name.decode(errors="replace"), info)
             processes.append(replace(process, last_seen_ms=int(seen_ms)))
-    return now_ms, sorted(processes, key=lambda process: process.name)
+    return sorted(processes, key=lambda process: process.name)
 
 
 def _decode(name: str, info: bytes) -> Process:
