@@ -39,8 +39,8 @@ TOTAL_TIMEOUT_S = 10.0
 REQUESTS_MAX = 96
 #: Close idle connections before a load balancer does: the outcome of a POST on a closing connection is unknown.
 KEEPALIVE_TIMEOUT_S = 15.0
-#: Maximum size of an answer, decompressed: a call has 2 KiB, and the longest page 1,000.
-BODY_MAX_BYTES = 4 * 1024 * 1024
+#: Maximum size of an answer, decompressed: a call has 2 KiB, and a page 50 of them unless `PageSize` asks for more.
+BODY_MAX_BYTES, PAGE_MAX_BYTES = 256 * 1024, 4 * 1024 * 1024
 
 #: Twilio's error codes have five digits. Source: Twilio docs, Error and Warning Dictionary.
 _TWILIO_CODES = range(10_000, 100_000)
@@ -299,10 +299,10 @@ class HttpAnswer:
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     """Read a response's body; raise ClientPayloadError if it is too long."""
-    body = bytearray()
+    body, max_bytes = bytearray(), PAGE_MAX_BYTES if "PageSize" in response.url.query else BODY_MAX_BYTES
     async for chunk in response.content.iter_any():
         body += chunk
-        if len(body) > BODY_MAX_BYTES:
+        if len(body) > max_bytes:
             raise aiohttp.ClientPayloadError("body too long")
     return bytes(body)
 
