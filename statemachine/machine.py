@@ -14,7 +14,7 @@ from transitions import Machine
 from conferral.statemachine import events
 from conferral.statemachine.actions.parties import prune_former_parties
 from conferral.statemachine.effects import HangUpCall
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import opens_session_by_callback
 from conferral.statemachine.guards.transfer import early_read_at_ms
 from conferral.statemachine.guards.waiting_party import is_alone, waiting_party

@@ -7,9 +7,7 @@ from enum import StrEnum
 from msgspec import field
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.effect_results import ParticipantSeen
-from conferral.statemachine.events.facts import CallProgressed, DialEnded
+from conferral.statemachine.events import CallProgressed, DialEnded, Event, ParticipantSeen
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
     ConferenceAttributes,

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from conferral.statemachine.effects import Effect, effect_id
-from conferral.statemachine.events.base import Event, TimerExpired
+from conferral.statemachine.events import Event, TimerExpired
 from conferral.statemachine.parts import Attempt, TransferState
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import BaseRecord, Hidden, replace

@@ -21,7 +21,7 @@ from conferral.statemachine.actions.parties import (
 from conferral.statemachine.actions.reads import read_calls, read_later
 from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call
 from conferral.statemachine.effects import HangUpCall, RedirectCall
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.parts import ConferenceAttributes, DialOptions
 from conferral.statemachine.reasons import REDIRECTED_AWAY, EndReason

@@ -9,7 +9,7 @@ from conferral.statemachine.actions.parties import accept_command, change_comman
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.actions.recovery import vacate_name
 from conferral.statemachine.effects import PlayAnnouncement
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR

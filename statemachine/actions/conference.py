@@ -6,7 +6,7 @@ from conferral.statemachine.actions.participants import apply_participants, set_
 from conferral.statemachine.actions.parties import note_dialing_party_gone, note_gone
 from conferral.statemachine.actions.recording import note_conference_recording
 from conferral.statemachine.effects import HangUpCall
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER, Party
 from conferral.statemachine.states import CallStatus, PartyStatus, Phase, State, TransferStage

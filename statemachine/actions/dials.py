@@ -7,7 +7,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import note_gone
 from conferral.statemachine.actions.reports import report_call
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.parts import Attempt, DialOptions
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace

@@ -11,7 +11,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.reads import read_calls
 from conferral.statemachine.effects import UpdateParticipant
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.session import AGENT, CUSTOMER, END_ON_EXIT_UPDATES, SUPERVISOR, ParticipantUpdate, Party
 from conferral.statemachine.states import Phase, WaitAudio
 from conferral.statemachine.step import Draft, not_none

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.parts import PendingCommand, SeenEvents
 from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.states import Phase, State
 from conferral.statemachine.step import Draft
 
@@ -111,7 +111,7 @@ def read_later(draft: Draft, _event: Event) -> None:
 
 
 def read_again(draft: Draft, event: events.EffectOutcome) -> None:
-    """Retry a read without result; one that has a result comes first."""
+    """Retry a read without result, unless a leave or ring timer will."""
     if draft.state is State.BRIDGED:
         read_later(draft, event)
     if not {events.LeaveOverdue.timer, events.RingOverdue.timer} & draft.session.timers.keys():

@@ -5,7 +5,7 @@ from typing import Any
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.parties import accept_command, finish_command
 from conferral.statemachine.effects import ChangeRecording, StartRecording
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.parts import PendingCommand, Recording
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import CUSTOMER

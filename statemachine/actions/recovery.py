@@ -6,8 +6,7 @@ from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import note_conference
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.parties import next_name, number_former_party, retire_targets
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.effect_results import CallsRead, ConferenceFound, ParticipantSeen
+from conferral.statemachine.events import CallsRead, ConferenceFound, Event, ParticipantSeen
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import (

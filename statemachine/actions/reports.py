@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from conferral.statemachine.events.base import StageOverdue
-from conferral.statemachine.events.commands import Cancel, Command, Complete, Convert, Remove
+from conferral.statemachine.events import Cancel, Command, Complete, Convert, Remove, StageOverdue
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import TransferStage, TransferStatus

@@ -9,7 +9,7 @@ from conferral.statemachine.actions.parties import close_attempt, fail_commands,
 from conferral.statemachine.actions.reports import conclude_session, report_call
 from conferral.statemachine.actions.transfer import note_transfer_failed
 from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp, Sentence
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.reasons import (
     MOVED_OUT,
     NOT_OURS,

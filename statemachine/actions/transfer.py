@@ -14,7 +14,7 @@ from conferral.statemachine.actions.reports import (
     succeed_transfer,
 )
 from conferral.statemachine.actions.transfer_start import accept_transfer
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.parts import DialOptions, TransferState
 from conferral.statemachine.reasons import reported_reason
 from conferral.statemachine.session import AGENT, CUSTOMER, TARGET

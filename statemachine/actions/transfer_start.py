@@ -8,7 +8,7 @@ from conferral.statemachine.actions.participants import apply_participants, unho
 from conferral.statemachine.actions.parties import fail_queued_commands, next_name, note_gone, retire_targets
 from conferral.statemachine.actions.reads import read_calls, read_is_open, read_until_known
 from conferral.statemachine.actions.recovery import add_unknown_participants
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.parts import DialOptions, TransferState
 from conferral.statemachine.session import AGENT, CUSTOMER, OUTBOUND, TARGET, Party
 from conferral.statemachine.states import (

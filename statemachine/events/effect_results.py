@@ -120,7 +120,7 @@ class CallsRead(Event, frozen=True, kw_only=True):
     #: The session's version when the read was emitted: facts that changed since are newer.
     read_version: int
     calls: tuple[CallSeen, ...]
-    #: Empty if no conference is live, or it was not read.
+    #: Empty if no conference is live.
     conference_sid: str = ""
     participants: tuple[ParticipantSeen, ...] = ()
     #: SIDs beyond the limit of one read; another follows.

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 
 from conferral.statemachine import effects, events
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.effect_results import CallsRead, EffectOutcome
-from conferral.statemachine.events.facts import CallProgressed, DialEnded
+from conferral.statemachine.events import CallProgressed, CallsRead, DialEnded, EffectOutcome, Event
 from conferral.statemachine.reasons import (
     CONTINUES_ELSEWHERE,
     NOT_OURS,

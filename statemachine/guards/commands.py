@@ -1,9 +1,7 @@
 """Guards on commands and on pending ones, and on the recording."""
 
 from conferral.statemachine import events
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.commands import Add, Announce, PartyCommand, Record, Supervise
-from conferral.statemachine.events.facts import RecordingChanged
+from conferral.statemachine.events import Add, Announce, Event, PartyCommand, Record, RecordingChanged, Supervise
 from conferral.statemachine.guards.conference import agent_stays, confirmed_supervise_mode
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.parts import PendingCommand, Recording

@@ -1,8 +1,7 @@
 """Guards on conference events, and on updates of participants."""
 
 from conferral.statemachine import events
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.facts import ParticipantChanged, ParticipantJoined, ParticipantLeft
+from conferral.statemachine.events import Event, ParticipantChanged, ParticipantJoined, ParticipantLeft
 from conferral.statemachine.reasons import is_label_of_dial
 from conferral.statemachine.session import (
     AGENT,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from conferral.statemachine import events
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number

@@ -1,7 +1,7 @@
 """Guards on a transfer: its stages, and what commands and events find."""
 
 from conferral.statemachine import events
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import is_connected, transfer_awaits_conversion
 from conferral.statemachine.guards.commands import named_party
 from conferral.statemachine.guards.conference import is_another_conference

@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events
 from conferral.statemachine.effects import CreateParticipant
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.guards.calls import leg_may_be_moving, outbound_is_still_bridged, party_of_dial
 from conferral.statemachine.guards.conference import is_another_conference
 from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, Party, Session
@@ -102,7 +102,8 @@ def party_on_hold(draft: Draft) -> Party | None:
     elif session.phase is Phase.CONSULT or is_settled(draft):
         hear_ringing = (one for one in session.participants if one.wait_audio is WaitAudio.RINGBACK)
         party = next((one for one in hear_ringing if one.desired_hold), None)
-    return party if party is not None and party.desired_hold else None
+    is_held = party is not None and party.desired_hold and not party.waits_for_start  # or it hears wait audio
+    return party if is_held else None
 
 
 def has_company(session: Session, party: Party) -> bool:

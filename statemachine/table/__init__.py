@@ -6,7 +6,7 @@ A row is `in, phase, event, when, to, do`: in this state or stage, and this phas
 leads to the state or stage `to`, and the actions `do` run. A session has these dimensions:
 
 - State: `B` bridged (a plain `<Dial>`), `V` converting, `C` conferenced, `T` transferring, `E` ended. `LIVE` is all but
-  `E`, which hangs up every leg and ends the conference. Each pair of state and event has rows, or is in `IGNORED` with
+  `E`, which hangs up the legs that are still Conferral's, and ends the conference. Each pair of state and event has rows, or is in `IGNORED` with
   the reason.
 - Stage: what a transfer waits for (`S.DIALING`; implies `T`, except that one which awaits a conversion has
   `S.CONVERTING`), or a conference from the start (`O.DIALING`; implies `C`).

@@ -27,7 +27,7 @@ OPENING = (O.CALLING, O.ARRIVING, O.DIALING)
 
 # fmt: off
 COMMANDS: tuple[Row, ...] = (
-    #   in                      phase          command                              when                             to                      do, or the reason
+    #   in                      phase          command                              when                             to                      do
     # All commands
     Row(E,                      ANY,           EVERY,                               None,                            STAY,                   refuse(reasons.session_has_ended)),
     Row(B,                      RINGING,       NEEDS_ANSWER,                        None,                            STAY,                   refuse("no one has answered yet")),

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.commands import Command
+from conferral.statemachine.events import Command, Event
 from conferral.statemachine.states import Opening, Phase, State, TransferStage
 from conferral.statemachine.step import Draft
 

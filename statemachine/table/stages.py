@@ -9,7 +9,7 @@ from typing import NamedTuple
 from conferral.statemachine import actions as do
 from conferral.statemachine import events as on
 from conferral.statemachine import guards as when
-from conferral.statemachine.events.base import Event, StageOverdue
+from conferral.statemachine.events import Event, StageOverdue
 from conferral.statemachine.guards.transfer import a_party_is_missing, agent_lingers, asked_pause_ms
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.states import Opening
@@ -185,7 +185,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(T,           ANY,      on.Automatic, when.recall_must_wait,             S.WAITING_TO_RECALL,    (do.note_unreached, do.begin_recall_pause)),
     Row(T,           ANY,      on.Automatic, when.fallback_is_due,              S.DIALING,              (do.note_unreached, do.begin_fallback)),
 
-    # What the stage of a transfer waits for has happened: see `stages`.
+    # What the stage of a transfer waits for has happened: see `STAGES`.
     *ENDS,
 
     # Added parties, supervisors, and the recording.

@@ -1,8 +1,7 @@
 """What an explanation makes of commands (a cancel, a removal, one that is pending), and of a phone that rings long."""
 
 from conferral.operations import timeline
-from conferral.statemachine.events.base import DialOverdue, LoneOverdue
-from conferral.statemachine.events.commands import Remove
+from conferral.statemachine.events import DialOverdue, LoneOverdue, Remove
 from conferral.statemachine.policy import Policy
 from tests.operations.test_timeline import explained
 from tests.statemachine.command_scenarios import ordering, supervised
@@ -81,7 +80,7 @@ def test_dial_that_is_given_up_is_the_first_failure() -> None:
 
     def target() -> Scenario:
         story = rings_long()
-        for _ in range(6):
+        for _ in range(3):
             story.rings_on("target").fires(DialOverdue)
         return story
 

@@ -9,9 +9,8 @@ import structlog
 
 from conferral.runtime.clock import CLOCK_JUMP_MS
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.effects import Effect
-from conferral.statemachine.events.base import Event, LoneOverdue
-from conferral.statemachine.events.facts import ParticipantChanged
+from conferral.statemachine.effects import Effect, RedirectToUrl
+from conferral.statemachine.events import Event, LoneOverdue, ParticipantChanged
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.reasons import EndReason
@@ -203,7 +202,8 @@ def log_decisions(decisions: Iterable[Decision], partition: int, metrics: Metric
         step, event = decision.step, decision.event
         metrics.events.labels(event.name, step.outcome).inc()
         metrics.callback_to_commit.observe(max(0, now_ms - parse_entry_id(event.entry_id)[0]) / 1000)
-        if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED:
+        is_redirected = any(isinstance(effect, RedirectToUrl) for effect in step.effects)
+        if isinstance(event, LoneOverdue) and step.outcome is Outcome.MOVED and not is_redirected:
             metrics.lone_conferences_cleaned.inc()
         for outcome_record in step.outcome_records:
             if outcome_record.kind == "transfer":
