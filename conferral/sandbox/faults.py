@@ -14,6 +14,7 @@ FaultStep = Literal["before", "after"]
 Corruption = Literal["", "half", "html"]
 _Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
+Text = Annotated[str, Field(min_length=1)]
 _Status = Annotated[int, Field(ge=0, le=599)]
 
 

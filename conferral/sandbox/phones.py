@@ -8,7 +8,7 @@ from http import HTTPStatus
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
-from conferral.sandbox.faults import Seconds
+from conferral.sandbox.faults import Seconds, Text
 from conferral.sandbox.model import messages
 from conferral.sandbox.model.state import Call, Sound, SoundInterval
 from conferral.sandbox.request_log import DialEntry
@@ -244,7 +244,7 @@ class CallHandle:
         """Hang up; ignored if the leg has ended."""
         self._sandbox.apply(messages.PhoneHangsUp(self.sid))
 
-    def press(self, digits: str) -> None:
+    def press(self, digits: Text) -> None:
         """Press these keys (`0` to `9`, `*`, `#`) one after the other."""
         self._sandbox.apply(messages.PhonePresses(self.sid, digits))
 

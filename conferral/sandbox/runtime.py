@@ -11,7 +11,7 @@ from typing import Literal
 
 import structlog
 
-from conferral.sandbox.faults import Faults
+from conferral.sandbox.faults import Faults, Text
 from conferral.sandbox.model import messages, test_aids
 from conferral.sandbox.model.behavior import Behavior
 from conferral.sandbox.model.messages import InboundCall, Input, Params, PhoneRings, TimePassed
@@ -104,7 +104,7 @@ class SandboxRuntime:
         """The sandbox's time: seconds since 1970 at the start, then at `speed`."""
         return self.epoch_s + (time.monotonic() - self._started) * self.speed
 
-    def add_number(self, number: str, *, voice_url: str, **others: str) -> Number:
+    def add_number(self, number: Text, *, voice_url: Text, **others: str) -> Number:
         """Add a number, SIP domain, or application; `others` are its fields."""
         added = Number(number, voice_url, **others)
         self.model.add_number(added)
@@ -139,7 +139,7 @@ class SandboxRuntime:
         return self.add_number(sid, voice_url=voice_url, application_sid=sid, **others)
 
     async def call_from_browser(
-        self, identity: str, to: str = "", params: Mapping[str, str] | None = None, *, app: str = "", url: str = ""
+        self, identity: Text, to: str = "", params: Mapping[str, str] | None = None, *, app: str = "", url: str = ""
     ) -> CallHandle:
         """Call from a browser through a TwiML application.
 
