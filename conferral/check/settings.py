@@ -135,7 +135,10 @@ def check_directory(settings: ServiceSettings) -> list[CheckResult]:
         directory = load_directory(settings)
     except SettingsError as error:
         problems = (problem.partition(": ") for problem in error.problems)
-        return [fail(_LINES.get(setting, "directory"), found, _FIX) for setting, _, found in problems]
+        return [
+            fail(_LINES.get(setting, "directory"), found, f"fix {setting}" if "ALLOWED" in setting else _FIX)
+            for setting, _, found in problems
+        ]
     return [
         _check_urls(settings, directory),
         _check_agent(directory),
