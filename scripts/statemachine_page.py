@@ -4,8 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
 
-from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS
-from conferral.statemachine.events.base import Automatic, Event
+from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic, Event
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import IGNORED, LIMITS, TABLE, Transition

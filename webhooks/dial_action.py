@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events.facts import DialEnded
+from conferral.statemachine.events import DialEnded
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Session, first_label

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events.facts import GateDecision
+from conferral.statemachine.events import GateDecision
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, TARGET, Party, Session, first_label
 from conferral.statemachine.states import Opening, PartyStatus, SessionMode, State, WaitAudio
 from conferral.storage.ingest.writer import GateClaim

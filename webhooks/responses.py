@@ -15,8 +15,7 @@ from conferral.runtime.errors import ConferralError, ProviderError, StoreUnreach
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import CallReceived, Event
 from conferral.statemachine.session import Session
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.telephony.addresses import Address, AddressKind

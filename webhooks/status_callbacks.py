@@ -7,8 +7,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.facts import CallProgressed, ParticipantJoined
+from conferral.statemachine.events import CallProgressed, Event, ParticipantJoined
 from conferral.statemachine.session import AGENT
 from conferral.telephony.callback_events import (
     call_progressed,

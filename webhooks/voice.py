@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.session import CUSTOMER, Session, first_label
 from conferral.statemachine.states import Opening, SessionMode, State, WaitAudio

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from conferral.runtime.errors import ConferralError, StoreError
-from conferral.statemachine.events.facts import ClientCallReceived
+from conferral.statemachine.events import ClientCallReceived
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import AGENT, first_label
 from conferral.statemachine.states import WaitAudio

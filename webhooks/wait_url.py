@@ -14,8 +14,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.settings import SILENCE
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.effect_results import AccountSwept
+from conferral.statemachine.events import AccountSwept, Event
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Opening, SessionMode, WaitAudio

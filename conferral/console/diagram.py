@@ -3,8 +3,7 @@
 from html import escape
 from typing import NamedTuple
 
-from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS
-from conferral.statemachine.events.base import Automatic
+from conferral.statemachine.events import COMMANDS, FACTS, OUTCOMES, TIMERS, Automatic
 from conferral.statemachine.states import State
 from conferral.statemachine.table import TABLE, Transition
 

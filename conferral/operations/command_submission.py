@@ -15,7 +15,7 @@ from conferral.operations.redis_limiter import RequestRunner, cancellable
 from conferral.operations.session_queries import SessionQueries
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.statemachine.events.commands import Call
+from conferral.statemachine.events import Call
 from conferral.storage.codecs.session_codec import StoredSession
 from conferral.storage.commands import command_stream
 from conferral.storage.commands.command_stream import CommandOutcome, CommandsFullError, safe_id

@@ -23,7 +23,7 @@ from conferral.runtime.errors import (
     ProviderRefusedError,
 )
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events.effect_results import ParticipantFound, ParticipantSeen
+from conferral.statemachine.events import ParticipantFound, ParticipantSeen
 from conferral.statemachine.states import CallStatus
 from conferral.telephony.addresses import number_or_address, own_number_in
 from conferral.telephony.callback_urls import is_conference_name

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from conferral.statemachine.events.facts import (
+from conferral.statemachine.events import (
     AnnouncementEnded,
     CallProgressed,
     CallReceived,

@@ -21,7 +21,7 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.statemachine.events.effect_results import ParticipantSeen
+from conferral.statemachine.events import ParticipantSeen
 from conferral.statemachine.session import LABEL
 from conferral.statemachine.states import RecordingStatus, SuperviseMode
 from conferral.telephony.addresses import AddressError, AllowList, parse_address

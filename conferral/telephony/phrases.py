@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from conferral.statemachine.effects import Sentence
-from conferral.statemachine.events.facts import GateDecision
+from conferral.statemachine.events import GateDecision
 
 
 class Phrase(StrEnum):

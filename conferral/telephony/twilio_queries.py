@@ -10,7 +10,7 @@ from twilio.rest.api.v2010.account.call import CallInstance
 from conferral.runtime.clock import RemoteClock
 from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, ProviderUnreachableError
 from conferral.statemachine.effects import CreateParticipant, ReadCalls, RedirectCall, StartRecording
-from conferral.statemachine.events.effect_results import CallSeen, CallsRead, ParticipantSeen
+from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.statemachine.states import FINAL_CALL_STATUSES, CallStatus
 from conferral.telephony import parameters
 from conferral.telephony.conference_lists import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conferral.statemachine.events.base import ConvertOverdue
+from conferral.statemachine.events import ConvertOverdue
 from conferral.statemachine.session import Session
 from tests.conferral.cli_helpers import KEYS, put
 from tests.statemachine.scenario import CUSTOMER_CALL, Scenario

@@ -8,7 +8,7 @@ import pytest
 
 from conferral.operations.erasure import QUIET_PERIOD_S
 from conferral.statemachine.effects import HangUpCall
-from conferral.statemachine.events.facts import CallProgressed
+from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import effect_codec, event_codec
 from conferral.storage.codecs.text_codec import to_iso
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, Ran, ended, log_entry, make_session, put

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import redis
 
-from conferral.statemachine.events.commands import Mute, Unmute
+from conferral.statemachine.events import Mute, Unmute
 from conferral.storage.codecs import event_codec
 from tests.fault_injection.calls import all_hang_up, transferred
 from tests.fault_injection.fault_system import FaultSystem

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from conferral.sandbox import RestHookEvent
-from conferral.statemachine.events.effect_results import AccountSwept
+from conferral.statemachine.events import AccountSwept
 from conferral.storage.codecs import event_codec
 from tests.fault_injection.calls import all_hang_up, events_of, stream_of, transferred
 from tests.fault_injection.fault_system import FaultSystem

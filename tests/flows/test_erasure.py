@@ -5,7 +5,7 @@ import pytest
 from conferral.operations import erasure
 from conferral.operations.erasure import SessionErasure
 from conferral.operations.session_queries import SessionQueries
-from conferral.statemachine.events.facts import CallProgressed
+from conferral.statemachine.events import CallProgressed
 from tests.flows.flow_helpers import TARGET
 from tests.support.local_system import AGENT, CUSTOMER, LocalSystem
 from tests.support.phones import presses

@@ -1,7 +1,7 @@
 """Time passes: what is due next, what has moved by then, and the sweep, which compares when a difference has lasted."""
 
 from conferral.statemachine.effects import FindCall
-from conferral.statemachine.events.effect_results import AccountSwept
+from conferral.statemachine.events import AccountSwept
 from conferral.statemachine.record import replace
 from conferral.statemachine.states import State
 from conferral.worker.sweep.diff import AccountDiff, Finding

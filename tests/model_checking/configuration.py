@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from conferral.sandbox.model.state import Number
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.worker.executor.verification import Verification
 from tests.model_checking.canonical_values import digest, flat
 from tests.model_checking.entry_points import ACCOUNT_SID, NUMBER, Gates, Served, ServicePath, settings_of

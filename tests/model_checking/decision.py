@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from conferral.statemachine.effects import Dial
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.effect_results import CallsRead
+from conferral.statemachine.events import CallsRead, Event
 from conferral.statemachine.session import Session
 from conferral.statemachine.step import CommandStatus, Outcome
 from conferral.worker.executor.executor import is_dial_wanted

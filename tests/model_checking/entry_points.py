@@ -18,9 +18,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.settings import ServiceSettings, load
 from conferral.sandbox.model.messages import CallbackRequest, RestAnswer, RestRequest
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.effect_results import CallsRead
-from conferral.statemachine.events.facts import ParticipantChanged
+from conferral.statemachine.events import CallsRead, Event, ParticipantChanged
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import event_codec
 from conferral.storage.ingest.writer import GateClaim, NewestSession

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conferral.sandbox.model.behavior import Behavior
-from conferral.statemachine.events.commands import (
+from conferral.statemachine.events import (
     Add,
     Announce,
     Call,

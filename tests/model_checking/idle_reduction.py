@@ -14,8 +14,7 @@ the same places however much was learnt since.
 
 from dataclasses import dataclass, field, replace
 
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.facts import ParticipantChanged
+from conferral.statemachine.events import Event, ParticipantChanged
 from tests.model_checking.canonical_values import LONG_AGO_MS
 from tests.model_checking.session_states import SessionStates
 

@@ -18,7 +18,7 @@ from conferral.statemachine.effects import (
     UpdateParticipant,
     effect_id,
 )
-from conferral.statemachine.events.effect_results import CallsRead, EffectSucceeded
+from conferral.statemachine.events import CallsRead, EffectSucceeded
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import RecordingStatus, State
 from conferral.storage.partition.partition_store import DialStatus

@@ -16,10 +16,7 @@ from conferral.sandbox.model.messages import (
     TwimlFailed,
     TwimlFetched,
 )
-from conferral.statemachine.events import TIMERS
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.commands import Command
-from conferral.statemachine.events.effect_results import AccountSwept
+from conferral.statemachine.events import TIMERS, AccountSwept, Command, Event
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Outcome
 from conferral.worker.consumer.first_reads import ROLLED_BACK

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 
 from conferral.statemachine.effects import CreateCall, CreateParticipant, Dial, Effect, ReadCalls
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.machine import step
 from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy

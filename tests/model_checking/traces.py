@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from conferral.statemachine.events.base import Event, TimerExpired
+from conferral.statemachine.events import Event, TimerExpired
 from tests.model_checking.configuration import ModelInputs, Move, Place
 from tests.model_checking.decision import BrokenLawError
 from tests.model_checking.search import Exploration, Finding

@@ -4,7 +4,7 @@ import pytest
 
 from conferral.operations import attention, statistics
 from conferral.operations.attention import LONE, OVERDUE, RECOVERED, REFUSED, attention_of, sort_key
-from conferral.statemachine.events.commands import Transfer
+from conferral.statemachine.events import Transfer
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session
 from conferral.storage.codecs.text_codec import to_iso

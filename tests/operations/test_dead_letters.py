@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from conferral.operations.dead_letters import CountChanged, DeadLetters, ReasonGroup
-from conferral.statemachine.events.commands import Convert
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import CallReceived, Convert
 from conferral.storage.codecs import event_codec
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX, Entry, dead_letter

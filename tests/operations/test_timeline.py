@@ -11,7 +11,7 @@ from conferral.operations.explanation import Explanation, Suggestion, explain
 from conferral.operations.session_queries import LogEntry
 from conferral.runtime.redaction import EXAMPLE
 from conferral.statemachine.effects import UpdateParticipant
-from conferral.statemachine.events.commands import Transfer
+from conferral.statemachine.events import Transfer
 from conferral.statemachine.step import Step
 from conferral.storage.codecs import session_codec
 from conferral.storage.codecs.session_codec import stored_session

@@ -5,18 +5,24 @@ import orjson
 from conferral.operations import wording
 from conferral.operations.session_queries import LogEntry
 from conferral.statemachine.effects import EFFECTS
-from conferral.statemachine.events import EVENTS
-from conferral.statemachine.events.base import StageOverdue
-from conferral.statemachine.events.commands import Add, Call, Swap, Transfer
-from conferral.statemachine.events.effect_results import AccountSwept, EffectFailed, EffectSucceeded, EffectUnknown
-from conferral.statemachine.events.facts import (
+from conferral.statemachine.events import (
+    EVENTS,
+    AccountSwept,
+    Add,
     AnnouncementEnded,
+    Call,
     CallProgressed,
     CallReceived,
+    EffectFailed,
+    EffectSucceeded,
+    EffectUnknown,
     GateDecided,
     GateReached,
     ParticipantChanged,
     RecordingChanged,
+    StageOverdue,
+    Swap,
+    Transfer,
 )
 from conferral.statemachine.session import Party, Session
 from conferral.worker.consumer import log_entry

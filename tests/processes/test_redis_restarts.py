@@ -6,7 +6,7 @@ import pytest
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events.facts import CallProgressed
+from conferral.statemachine.events import CallProgressed
 from conferral.storage.connection.client import make_client
 from conferral.storage.ingest.writer import BatchingIngest
 from conferral.storage.keys import Keys

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from conferral.statemachine.events.facts import ConferenceStarted
+from conferral.statemachine.events import ConferenceStarted
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session

@@ -4,9 +4,21 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from conferral.statemachine.effects import ChangeRecording, StartRecording, UpdateParticipant
-from conferral.statemachine.events.commands import Add, Announce, Hold, Mute, Record, Remove, Supervise, Unhold, Unmute
-from conferral.statemachine.events.effect_results import EffectSucceeded
-from conferral.statemachine.events.facts import AnnouncementEnded, CallReceived, RecordingChanged
+from conferral.statemachine.events import (
+    Add,
+    Announce,
+    AnnouncementEnded,
+    CallReceived,
+    EffectSucceeded,
+    Hold,
+    Mute,
+    Record,
+    RecordingChanged,
+    Remove,
+    Supervise,
+    Unhold,
+    Unmute,
+)
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.call_legs import CONFERENCE, CUSTOMER_CALL

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from typing import Any, cast
 
-from conferral.statemachine.events.commands import Park, Remove, Retrieve
-from conferral.statemachine.events.effect_results import AccountSwept
-from conferral.statemachine.events.facts import ClientCallReceived
+from conferral.statemachine.events import AccountSwept, ClientCallReceived, Park, Remove, Retrieve
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.call_legs import Leg, words

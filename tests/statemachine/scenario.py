@@ -3,27 +3,34 @@
 from typing import Any
 
 from conferral.statemachine.effects import Dial, Effect, EndConference, HangUpCall, UpdateParticipant
-from conferral.statemachine.events.base import Event, TimerExpired
-from conferral.statemachine.events.commands import Call, Cancel, Command, Complete, Convert, End, Merge, Swap, Transfer
-from conferral.statemachine.events.effect_results import (
+from conferral.statemachine.events import (
+    Call,
+    CallProgressed,
+    CallReceived,
     CallSeen,
     CallsRead,
+    Cancel,
+    Command,
+    Complete,
+    ConferenceEnded,
+    ConferenceStarted,
+    Convert,
+    DialEnded,
     EffectFailed,
     EffectSucceeded,
     EffectUnknown,
-    ParticipantSeen,
-)
-from conferral.statemachine.events.facts import (
-    CallProgressed,
-    CallReceived,
-    ConferenceEnded,
-    ConferenceStarted,
-    DialEnded,
+    End,
+    Event,
     GateDecided,
     GateReached,
+    Merge,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
+    ParticipantSeen,
+    Swap,
+    TimerExpired,
+    Transfer,
 )
 from conferral.statemachine.machine import step
 from conferral.statemachine.policy import Policy

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conferral.statemachine import machine
-from conferral.statemachine.events.commands import Remove, Transfer
+from conferral.statemachine.events import Remove, Transfer
 from conferral.statemachine.machine import allowed_commands
 from conferral.statemachine.session import Party
 from tests.statemachine.command_scenarios import added, consulting_recorded, ordering, supervised

@@ -11,9 +11,7 @@ import pytest
 from rich.pretty import pretty_repr
 
 from conferral.statemachine.effects import EFFECTS, CreateCall
-from conferral.statemachine.events import COMMANDS, EVENTS
-from conferral.statemachine.events.commands import Call
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import COMMANDS, EVENTS, Call, CallReceived
 from conferral.statemachine.parts import Attempt, PendingCommand, TransferMode, TransferState
 from conferral.statemachine.record import BaseRecord, replace
 from conferral.statemachine.session import Party, Session

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import AgeOverdue, ConvertOverdue, RepairOverdue, RingOverdue
+from conferral.statemachine.events import AgeOverdue, ConvertOverdue, RepairOverdue, RingOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.command_scenarios import LAWYER, ordering, recorded, refused_because
 from tests.statemachine.conference_scenarios import CLIENT_SESSION, ConferenceScenario, as_conference, called, waiting

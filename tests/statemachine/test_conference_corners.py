@@ -2,8 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import ConvertOverdue, DialOverdue, LoneOverdue
-from conferral.statemachine.events.facts import ConferenceStarted
+from conferral.statemachine.events import ConferenceStarted, ConvertOverdue, DialOverdue, LoneOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import LoneOverdue, OpeningOverdue
+from conferral.statemachine.events import LoneOverdue, OpeningOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import Orders, added, ordering

@@ -1,7 +1,6 @@
 """Rare events while both are moved into the conference."""
 
-from conferral.statemachine.events.base import AgeOverdue, ConvertOverdue, LeaveOverdue, RepairOverdue
-from conferral.statemachine.events.facts import ConferenceStarted
+from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue, LeaveOverdue, RepairOverdue
 from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded, refused_because
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import AGENT_CALL, BOB, CONFERENCE, OTHER_CONFERENCE, Scenario

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from conferral.statemachine.events.base import DialOverdue, LeaveOverdue
+from conferral.statemachine.events import DialOverdue, LeaveOverdue
 from tests.statemachine.conference_scenarios import SECOND_CALL, as_conference, calling, waiting
 from tests.statemachine.scenario import ALICE, BOB, CAROL, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing

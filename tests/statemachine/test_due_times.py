@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events.base import (
+from conferral.statemachine.events import (
     ConfirmOverdue,
     ConvertOverdue,
     DialOverdue,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import DialOverdue
+from conferral.statemachine.events import DialOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import BOB, CONFERENCE, Scenario

@@ -8,10 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conferral.statemachine.events import COMMANDS, TIMERS
-from conferral.statemachine.events.commands import Convert, Park, Retrieve
-from conferral.statemachine.events.effect_results import AccountSwept
-from conferral.statemachine.events.facts import ClientCallReceived, GateDecision
+from conferral.statemachine.events import (
+    COMMANDS,
+    TIMERS,
+    AccountSwept,
+    ClientCallReceived,
+    Convert,
+    GateDecision,
+    Park,
+    Retrieve,
+)
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.machine import DEFAULT_POLICY, step
 from conferral.statemachine.policy import Policy
@@ -365,6 +371,6 @@ def test_time_never_goes_back():
 
 
 def _end():
-    from conferral.statemachine.events.commands import End
+    from conferral.statemachine.events import End
 
     return End(session_id=CUSTOMER_CALL, entry_id="8-8", token="e")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events.base import LoneOverdue
+from conferral.statemachine.events import LoneOverdue
 from tests.statemachine.command_scenarios import Orders, added, ordering
 from tests.statemachine.scenario import Scenario
 from tests.statemachine.transfer_scenarios import conferenced, talking

@@ -4,9 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from conferral.statemachine.events import EVENTS
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.facts import ConferenceEventIgnored, ParticipantLeft
+from conferral.statemachine.events import EVENTS, ConferenceEventIgnored, Event, ParticipantLeft
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import ConfirmOverdue
+from conferral.statemachine.events import ConfirmOverdue
 from tests.statemachine.command_scenarios import ordering, supervised
 from tests.statemachine.conference_scenarios import (
     CLIENT_SESSION,

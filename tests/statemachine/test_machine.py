@@ -3,8 +3,7 @@
 import pytest
 
 from conferral.statemachine import machine
-from conferral.statemachine.events.base import Automatic
-from conferral.statemachine.events.commands import End
+from conferral.statemachine.events import Automatic, End
 from conferral.statemachine.machine import DEFAULT_POLICY, MACHINE, take_row
 from conferral.statemachine.states import State
 from conferral.statemachine.step import Draft

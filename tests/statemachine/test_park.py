@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import AgeOverdue, DialOverdue, StageOverdue
+from conferral.statemachine.events import AgeOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.conference_scenarios import as_conference, parked, parked_from_bridge, retrieving
 from tests.statemachine.scenario import OTHER_CONFERENCE, Scenario

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events.effect_results import (
+from conferral.statemachine.events import (
     AccountSwept,
     CallSeen,
     CallsRead,

@@ -2,9 +2,14 @@
 
 import pytest
 
-from conferral.statemachine.events.base import ConfirmOverdue, DialOverdue, ParkOverdue, PendingCommandOverdue
-from conferral.statemachine.events.commands import Park
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import (
+    CallReceived,
+    ConfirmOverdue,
+    DialOverdue,
+    Park,
+    ParkOverdue,
+    PendingCommandOverdue,
+)
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import CHIEF_TOO, Orders, added, ordering, refused_because, supervised

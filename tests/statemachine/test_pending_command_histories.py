@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conferral.statemachine.effects import ChangeRecording, PlayAnnouncement, StartRecording, UpdateParticipant
-from conferral.statemachine.events.commands import Add, Announce, Record, Supervise
-from conferral.statemachine.events.effect_results import EffectSucceeded
+from conferral.statemachine.events import Add, Announce, EffectSucceeded, Record, Supervise
 from conferral.statemachine.guards.waiting_party import present_parties, someone_is_being_dialed
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import Phase, RecordAction, RecordingStatus, State, SuperviseMode

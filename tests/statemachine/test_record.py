@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import StageOverdue
+from conferral.statemachine.events import StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import (
     Orders,

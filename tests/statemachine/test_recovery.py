@@ -2,8 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import LeaveOverdue, ParkOverdue
-from conferral.statemachine.events.effect_results import ConferenceFound, ParticipantFound
+from conferral.statemachine.events import ConferenceFound, LeaveOverdue, ParkOverdue, ParticipantFound
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import (

@@ -12,8 +12,7 @@ import pytest
 import conferral.statemachine as statemachine
 from conferral.console import diagram
 from conferral.statemachine import actions, guards, table
-from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS
-from conferral.statemachine.events.base import AgeOverdue, Automatic, Event
+from conferral.statemachine.events import COMMANDS, EVENTS, FACTS, OUTCOMES, TIMERS, AgeOverdue, Automatic, Event
 from conferral.statemachine.machine import IGNORED_BECAUSE, MACHINE
 from conferral.statemachine.states import Opening, State, TransferStage
 from conferral.statemachine.table import IGNORED, LIMITS, ROWS, STAGES, TABLE, Transition

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import AgeOverdue, ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
+from conferral.statemachine.events import AgeOverdue, ConfirmOverdue, ConvertOverdue, DialOverdue, StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.scenario import BOB, CAROL, CONFERENCE, OTHER_CONFERENCE, Scenario

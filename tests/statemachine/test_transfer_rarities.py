@@ -2,8 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.base import AgeOverdue
-from conferral.statemachine.events.facts import ConferenceStarted
+from conferral.statemachine.events import AgeOverdue, ConferenceStarted
 from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.command_scenarios import ordering, recorded, supervised
 from tests.statemachine.conference_scenarios import browser, parked_from_bridge, retrieving

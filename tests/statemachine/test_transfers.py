@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.statemachine.events.base import StageOverdue
+from conferral.statemachine.events import StageOverdue
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import added, ordering
 from tests.statemachine.conference_scenarios import as_conference

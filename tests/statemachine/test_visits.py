@@ -1,7 +1,6 @@
 """Sessions of a call that has come back: its earlier legs, and voice requests that were sent again."""
 
-from conferral.statemachine.events.base import OpeningOverdue, RingOverdue
-from conferral.statemachine.events.facts import CallProgressed
+from conferral.statemachine.events import CallProgressed, OpeningOverdue, RingOverdue
 from tests.statemachine.conference_scenarios import ConferenceScenario
 from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, Scenario
 

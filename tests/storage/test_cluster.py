@@ -11,7 +11,7 @@ from redis.asyncio.cluster import ClusterNode
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.sandbox import ACCOUNT_SID
-from conferral.statemachine.events.facts import CallProgressed
+from conferral.statemachine.events import CallProgressed
 from conferral.storage import config
 from conferral.storage import coordinator as leases
 from conferral.storage.connection import cluster as cluster_client

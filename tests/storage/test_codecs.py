@@ -10,10 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.statemachine.effects import EFFECTS, CreateCall
-from conferral.statemachine.events import EVENTS
-from conferral.statemachine.events.base import Automatic, RingOverdue
-from conferral.statemachine.events.commands import Convert
-from conferral.statemachine.events.effect_results import CallSeen, ParticipantFound, ParticipantSeen
+from conferral.statemachine.events import (
+    EVENTS,
+    Automatic,
+    CallSeen,
+    Convert,
+    ParticipantFound,
+    ParticipantSeen,
+    RingOverdue,
+)
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
     Attempt,

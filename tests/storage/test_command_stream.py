@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from conferral.statemachine.events.commands import Convert
+from conferral.statemachine.events import Convert
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts
 from conferral.storage.codecs.effect_codec import ReportCommand

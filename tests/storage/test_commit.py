@@ -6,9 +6,7 @@ import pytest
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.effects import ChangeRecording
-from conferral.statemachine.events.commands import End
-from conferral.statemachine.events.effect_results import EffectSucceeded
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import CallReceived, EffectSucceeded, End
 from conferral.statemachine.machine import step
 from conferral.statemachine.parts import Recording
 from conferral.statemachine.session import ParticipantUpdate, Party, Session

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.commands import Convert
+from conferral.statemachine.events import Convert
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
-from conferral.statemachine.events.facts import CallProgressed, CallReceived, ClientCallReceived
+from conferral.statemachine.events import CallProgressed, CallReceived, ClientCallReceived
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import session_codec

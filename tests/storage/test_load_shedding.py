@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events.facts import ConferenceEventIgnored
+from conferral.statemachine.events import ConferenceEventIgnored
 from conferral.storage.connection.client import Client
 from conferral.storage.ingest import command_queue, writer
 from conferral.storage.ingest.writer import BatchingIngest

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events.commands import Convert
-from conferral.statemachine.events.effect_results import AccountSwept
+from conferral.statemachine.events import AccountSwept, Convert
 from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec
 from conferral.storage.codecs.session_codec import UNKNOWN_SESSION, WRONG_TYPE

@@ -3,8 +3,7 @@
 import pytest
 
 from conferral.runtime.errors import LeaseLostError, StoreError
-from conferral.statemachine.events import TIMERS
-from conferral.statemachine.events.base import LoneOverdue
+from conferral.statemachine.events import TIMERS, LoneOverdue
 from conferral.storage import coordinator as leases
 from conferral.storage.partition.partition_store import TIMERS_PER_CALL_MAX, Entry, dead_letter
 from conferral.storage.partition.session_store import Batch

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from conferral.statemachine.events.facts import CallProgressed
+from conferral.statemachine.events import CallProgressed
 from conferral.storage.partition.partition_store import Entry
 
 SESSION = "CA" + "1" * 32

@@ -11,7 +11,7 @@ from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import ReadCalls, RedirectCall
-from conferral.statemachine.events.effect_results import CallsRead
+from conferral.statemachine.events import CallsRead
 from conferral.telephony import http_client
 from conferral.telephony.callback_urls import CallbackUrls
 from conferral.telephony.parameters import CallSetup

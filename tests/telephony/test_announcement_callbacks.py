@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.facts import AnnouncementEnded
+from conferral.statemachine.events import AnnouncementEnded
 from tests.support.each import each
 from tests.telephony.test_callback_events import conference, fields
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.statemachine.events.facts import (
+from conferral.statemachine.events import (
     AnnouncementEnded,
     CallProgressed,
     CallReceived,

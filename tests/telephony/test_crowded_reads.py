@@ -7,7 +7,7 @@ import pytest
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events.effect_results import CallsRead
+from conferral.statemachine.events import CallsRead
 from conferral.storage.codecs import event_codec
 from conferral.storage.partition.partition_store import ENTRY_BYTES_MAX
 from tests.telephony.scripted_http import Answer, call, calls_with, page, read_with

@@ -8,7 +8,7 @@ from twilio.rest import Client
 
 from conferral.runtime.errors import ProviderGoneError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events.effect_results import ParticipantFound
+from conferral.statemachine.events import ParticipantFound
 from conferral.telephony.account_lists import AccountListReader
 from tests.telephony.scripted_http import ACCOUNT, Answer, ScriptedHttp, call, page
 

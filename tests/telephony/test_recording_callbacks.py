@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.facts import RecordingChanged
+from conferral.statemachine.events import RecordingChanged
 from tests.telephony.test_callback_events import CALLER, CONFERENCE, RECORDING, fields, recording
 
 

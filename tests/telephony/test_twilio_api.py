@@ -23,7 +23,7 @@ from conferral.statemachine.effects import (
     RedirectToUrl,
     SayAndHangUp,
 )
-from conferral.statemachine.events.effect_results import CallSeen, CallsRead, ParticipantSeen
+from conferral.statemachine.events import CallSeen, CallsRead, ParticipantSeen
 from conferral.telephony.errors import from_status
 from conferral.telephony.twilio_api import HangUpResult
 from conferral.telephony.twilio_queries import RedirectSeen

@@ -1,6 +1,6 @@
 """Helpers for tests of the gate: a call at the gate, the party that it dials, and the decisions it gets."""
 
-from conferral.statemachine.events.facts import GateReached
+from conferral.statemachine.events import GateReached
 from tests.webhooks.webhook_helpers import CALLER, DIAL, a_party, fields
 
 TARGET, OTHER = "CA" + "4" * 32, "CA" + "5" * 32

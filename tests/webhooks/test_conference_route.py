@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import CallReceived
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.states import SessionMode
 from conferral.telephony.callback_urls import Wait

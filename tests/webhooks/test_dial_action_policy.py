@@ -1,6 +1,6 @@
 import pytest
 
-from conferral.statemachine.events.facts import DialEnded
+from conferral.statemachine.events import DialEnded
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State, WaitAudio

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events.facts import GateDecided
+from conferral.statemachine.events import GateDecided
 from tests.webhooks.documents import next_url, said, verbs
 from tests.webhooks.gate_helpers import OTHER, OTHER_DIAL, TARGET, answered, at, events_of, target
 from tests.webhooks.webhook_helpers import CALLER, DIAL, a_party, facts, post

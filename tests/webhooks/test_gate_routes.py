@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events.facts import GateDecided, GateReached
+from conferral.statemachine.events import GateDecided, GateReached
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.telephony.callback_urls import Gate
 from conferral.webhooks import responses

@@ -4,7 +4,7 @@ from collections import Counter
 import pytest
 
 from conferral.runtime.errors import ProviderUnreachableError, SettingsError
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import CallReceived
 from conferral.statemachine.states import WaitAudio
 from conferral.webhooks import responses
 from tests.support.each import each

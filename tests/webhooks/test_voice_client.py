@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conferral.statemachine.events.facts import ClientCallReceived
+from conferral.statemachine.events import ClientCallReceived
 from conferral.telephony.callback_urls import CallCallback, Wait
 from conferral.webhooks import responses
 from tests.support.each import each

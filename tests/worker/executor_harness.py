@@ -35,7 +35,7 @@ from conferral.statemachine.effects import (
     StartRecording,
     UpdateParticipant,
 )
-from conferral.statemachine.events.effect_results import CallsRead, EffectSucceeded, EffectUnknown
+from conferral.statemachine.events import CallsRead, EffectSucceeded, EffectUnknown
 from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.http_client import check_send_allowed
 from conferral.telephony.parameters import PlacedCall, StartedRecording

@@ -8,9 +8,7 @@ import orjson
 import pytest
 
 from conferral.statemachine.effects import Effect, EndConference, HangUpCall, ReadCalls, SayAndHangUp, UpdateParticipant
-from conferral.statemachine.events.base import Event, LeaveOverdue
-from conferral.statemachine.events.commands import Convert, End
-from conferral.statemachine.events.facts import ParticipantChanged
+from conferral.statemachine.events import Convert, End, Event, LeaveOverdue, ParticipantChanged
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Party, Session

@@ -7,7 +7,7 @@ from unittest.mock import AsyncMock, patch
 
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import CallReceived
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.session import Session
 from conferral.storage.codecs import event_codec

@@ -9,7 +9,7 @@ from twilio.rest import Client
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.sandbox import ACCOUNT_SID
-from conferral.statemachine.events.commands import Call, Transfer
+from conferral.statemachine.events import Call, Transfer
 from conferral.storage import config
 from conferral.storage.codecs import event_codec
 from conferral.storage.commands import command_stream

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from conferral.statemachine.events.facts import CallProgressed
+from conferral.statemachine.events import CallProgressed
 from conferral.storage.codecs import event_codec
 from conferral.worker.consumer import batch_processor as module
 from tests.support.strange_errors import ANY_ERRORS

@@ -7,7 +7,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events.base import LoneOverdue, StageOverdue
+from conferral.statemachine.events import LoneOverdue, StageOverdue
 from conferral.statemachine.parts import Attempt
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State

@@ -6,9 +6,7 @@ from typing import Any
 import pytest
 
 from conferral.runtime.clock import StoreClock
-from conferral.statemachine.events.base import Event, StageOverdue
-from conferral.statemachine.events.commands import Park, Transfer
-from conferral.statemachine.events.effect_results import CallsRead
+from conferral.statemachine.events import CallsRead, Event, Park, StageOverdue, Transfer
 from conferral.statemachine.parts import TransferState
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import TransferMode

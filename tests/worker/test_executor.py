@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from conferral.runtime.log import KEYS
 from conferral.statemachine.effects import Effect, ReadCalls
-from conferral.statemachine.events.effect_results import EffectSucceeded
+from conferral.statemachine.events import EffectSucceeded
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.executor_harness import (
     AWAY,

@@ -7,7 +7,7 @@ import pytest
 
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Dial, Effect
-from conferral.statemachine.events.effect_results import EffectFailed
+from conferral.statemachine.events import EffectFailed
 from conferral.storage.partition.partition_store import DialStatus
 from conferral.telephony.parameters import PlacedCall
 from tests.worker.executor_harness import (

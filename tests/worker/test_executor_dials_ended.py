@@ -3,7 +3,7 @@
 import asyncio
 
 from conferral.statemachine.effects import Dial
-from conferral.statemachine.events.effect_results import EffectSucceeded
+from conferral.statemachine.events import EffectSucceeded
 from conferral.telephony.parameters import PlacedCall
 from tests.worker.executor_harness import (
     BUSY,

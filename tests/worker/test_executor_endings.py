@@ -6,7 +6,7 @@ import pytest
 
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events.effect_results import EffectFailed, EffectUnknown
+from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.worker.executor.job import Job, JobOutcome
 from tests.worker.executor_harness import (
     BUSY,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from conferral.statemachine.effects import Dial, Effect, ReadCalls
-from conferral.statemachine.events.effect_results import CallsRead, EffectFailed, EffectSucceeded
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus
 from conferral.storage.partition.partition_store import DialStatus

@@ -6,7 +6,7 @@ import pytest
 
 from conferral.runtime.errors import ProviderError
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events.effect_results import EffectUnknown
+from conferral.statemachine.events import EffectUnknown
 from tests.worker.executor_harness import (
     AWAY,
     BUSY,

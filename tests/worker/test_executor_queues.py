@@ -1,7 +1,7 @@
 """Dials wait for their turn where a pace is set, and nothing and no one else waits with them."""
 
 from conferral.statemachine.effects import Dial
-from conferral.statemachine.events.effect_results import EffectUnknown
+from conferral.statemachine.events import EffectUnknown
 from conferral.telephony.parameters import PlacedCall
 from tests.worker.executor_harness import (
     BUSY,

@@ -8,7 +8,7 @@ import pytest
 
 from conferral.runtime.errors import ProviderBusyError
 from conferral.statemachine.effects import Effect, ReadCalls
-from conferral.statemachine.events.effect_results import CallsRead
+from conferral.statemachine.events import CallsRead
 from conferral.telephony.http_client import RequestResult
 from conferral.telephony.parameters import PlacedCall
 from conferral.worker.executor.execution import READS_MAX, REQUESTS_MAX

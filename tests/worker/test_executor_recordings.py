@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from conferral.runtime.errors import ProviderError
-from conferral.statemachine.events.effect_results import EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.statemachine.events import EffectFailed, EffectSucceeded, EffectUnknown
 from tests.worker.executor_harness import (
     BUSY,
     GONE,

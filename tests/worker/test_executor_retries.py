@@ -6,7 +6,7 @@ import pytest
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderBusyError, ProviderError, ProviderRefusedError
 from conferral.statemachine.effects import Effect, ReadCalls
-from conferral.statemachine.events.effect_results import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 from tests.support.each import each
 from tests.worker.executor_harness import (
     AWAY,

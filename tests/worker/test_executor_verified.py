@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events.effect_results import EffectSucceeded, EffectUnknown
+from conferral.statemachine.events import EffectSucceeded, EffectUnknown
 from tests.worker.executor_harness import (
     ELSEWHERE,
     IN_CONFERENCE,

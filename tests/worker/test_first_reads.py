@@ -8,7 +8,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events.effect_results import CallsRead, EffectUnknown
+from conferral.statemachine.events import CallsRead, EffectUnknown
 from conferral.storage.partition.partition_store import Entry
 from conferral.worker.consumer.first_reads import FirstReads
 

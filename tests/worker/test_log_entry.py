@@ -8,43 +8,39 @@ import pytest
 
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.wording import describe_entry
-from conferral.statemachine.events import EVENTS
-from conferral.statemachine.events.base import StageOverdue
-from conferral.statemachine.events.commands import (
+from conferral.statemachine.events import (
+    EVENTS,
+    AccountSwept,
     Add,
     Announce,
-    Call,
-    Cancel,
-    Command,
-    Hold,
-    Park,
-    Record,
-    Remove,
-    Supervise,
-    Transfer,
-)
-from conferral.statemachine.events.effect_results import (
-    AccountSwept,
-    CallSeen,
-    CallsRead,
-    ConferenceFound,
-    EffectSucceeded,
-    ParticipantFound,
-    ParticipantSeen,
-)
-from conferral.statemachine.events.facts import (
     AnnouncementEnded,
+    Call,
     CallProgressed,
     CallReceived,
+    CallSeen,
+    CallsRead,
+    Cancel,
+    Command,
     ConferenceEventIgnored,
+    ConferenceFound,
     DialEnded,
+    EffectSucceeded,
     GateDecided,
     GateDecision,
     GateReached,
+    Hold,
+    Park,
     ParticipantChanged,
+    ParticipantFound,
     ParticipantJoined,
     ParticipantLeft,
+    ParticipantSeen,
+    Record,
     RecordingChanged,
+    Remove,
+    StageOverdue,
+    Supervise,
+    Transfer,
 )
 from conferral.statemachine.parts import PendingCommand, TransferState
 from conferral.statemachine.session import Party, Session

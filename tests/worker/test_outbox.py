@@ -9,7 +9,7 @@ import pytest
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import LeaseLostError, StoreUnreachableError
 from conferral.statemachine.effects import Effect, HangUpCall
-from conferral.statemachine.events.effect_results import EffectSucceeded, EffectUnknown
+from conferral.statemachine.events import EffectSucceeded, EffectUnknown
 from conferral.storage import coordinator as leases
 from conferral.storage.codecs import effect_codec
 from conferral.storage.codecs.effect_codec import OutboxEntry

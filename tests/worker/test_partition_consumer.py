@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from conferral.statemachine.events.commands import Convert
+from conferral.statemachine.events import Convert
 from conferral.storage.codecs import event_codec, session_codec
 from conferral.worker.consumer import batch_processor
 from tests.support.local_system import LocalSystem

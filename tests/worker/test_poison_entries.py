@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from conferral.statemachine.events.facts import CallReceived
+from conferral.statemachine.events import CallReceived
 from conferral.storage.partition.partition_store import Entry, PartitionStore, append_events
 from tests.simulation.virtual_loop import VirtualLoop, in_virtual_time
 from tests.worker.worker_cluster import ClusterMember, WorkerCluster

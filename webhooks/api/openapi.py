@@ -7,7 +7,7 @@ from pydantic.json_schema import models_json_schema
 
 from conferral.runtime.redaction import without_login
 from conferral.runtime.web.json_requests import STATUS
-from conferral.statemachine.events.commands import Command
+from conferral.statemachine.events import Command
 from conferral.storage.commands.command_parser import optional_schema, schema_of
 from conferral.storage.commands.field_values import SENDER
 from conferral.webhooks.api import models

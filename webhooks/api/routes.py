@@ -8,8 +8,7 @@ from aiohttp import hdrs
 from pydantic import BaseModel
 
 from conferral.runtime.web.json_requests import STATUS
-from conferral.statemachine.events import COMMANDS
-from conferral.statemachine.events.commands import Call, Command
+from conferral.statemachine.events import COMMANDS, Call, Command
 from conferral.webhooks.api import models
 from conferral.webhooks.api.parameters import CURSOR, LIMIT, PARTY, STATE, WAIT, ErrorType, Parameter
 

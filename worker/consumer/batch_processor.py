@@ -11,9 +11,7 @@ from conferral.runtime.containment import ItemKind, log_unexpected
 from conferral.runtime.error_boundary import catch_unexpected
 from conferral.runtime.errors import ConferralError, LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.commands import Command
-from conferral.statemachine.events.effect_results import CallsRead
+from conferral.statemachine.events import CallsRead, Command, Event
 from conferral.statemachine.session import AGENT, TARGET, Party, Session
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage.codecs.effect_codec import ReportCommand

@@ -12,8 +12,7 @@ import structlog
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.statemachine.effects import Effect, ReadCalls
-from conferral.statemachine.events.base import Event, TimerExpired
-from conferral.statemachine.events.commands import Command
+from conferral.statemachine.events import Command, Event, TimerExpired
 from conferral.statemachine.session import Session
 from conferral.storage.codecs.effect_codec import OutboxEntry, PostCommitWrite, PublishOutcome
 from conferral.storage.coordinator import Lease

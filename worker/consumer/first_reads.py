@@ -15,10 +15,18 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import ReadCalls
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.commands import Call, Complete, Transfer
-from conferral.statemachine.events.effect_results import AccountSwept, CallsRead, EffectFailed, EffectUnknown
-from conferral.statemachine.events.facts import CallReceived, ClientCallReceived
+from conferral.statemachine.events import (
+    AccountSwept,
+    Call,
+    CallReceived,
+    CallsRead,
+    ClientCallReceived,
+    Complete,
+    EffectFailed,
+    EffectUnknown,
+    Event,
+    Transfer,
+)
 from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import Entry, parse_entry_id
 from conferral.worker.core import WorkerContext

@@ -7,20 +7,28 @@ from typing import Any
 import orjson
 
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.commands import Add, Announce, Call, Command, End, PartyCommand, Transfer
-from conferral.statemachine.events.effect_results import CallsRead, ConferenceFound, EffectOutcome
-from conferral.statemachine.events.facts import (
+from conferral.statemachine.events import (
+    Add,
+    Announce,
     AnnouncementEnded,
+    Call,
     CallProgressed,
     CallReceived,
+    CallsRead,
+    Command,
     ConferenceEventIgnored,
+    ConferenceFound,
     DialEnded,
+    EffectOutcome,
+    End,
+    Event,
     GateDecided,
     GateReached,
     ParticipantChanged,
     ParticipantJoined,
     ParticipantLeft,
+    PartyCommand,
+    Transfer,
 )
 from conferral.statemachine.session import AGENT, Session
 from conferral.statemachine.states import TRANSFER_MODES, Opening, RecordAction, SessionMode, SuperviseMode

@@ -16,8 +16,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events import TIMERS
-from conferral.statemachine.events.base import AgeOverdue, DialOverdue, ParkOverdue, RingOverdue
+from conferral.statemachine.events import TIMERS, AgeOverdue, DialOverdue, ParkOverdue, RingOverdue
 from conferral.statemachine.policy import Policy
 from conferral.storage import coordinator as leases
 from conferral.storage.coordinator import Lease, RolledBackError

@@ -11,7 +11,7 @@ import structlog
 from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError
 from conferral.statemachine.effects import Dial, FindCall, ReadCalls
-from conferral.statemachine.events.effect_results import EffectFailed, EffectUnknown
+from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields

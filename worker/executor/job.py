@@ -8,7 +8,7 @@ from typing import Any
 from conferral.runtime.errors import ConferralError, ProviderError, ProviderGoneError, ProviderRefusedError
 from conferral.statemachine import effects
 from conferral.statemachine.effects import CreateCall, Effect, PlayAnnouncement
-from conferral.statemachine.events.effect_results import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
+from conferral.statemachine.events import CallsRead, EffectFailed, EffectSucceeded, EffectUnknown
 
 #: A longer Retry-After is capped: a wrong header must not keep a caller in a billed conference.
 RETRY_AFTER_MAX_S = 60.0

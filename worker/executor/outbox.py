@@ -10,7 +10,7 @@ from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, HangUpCall, effect_id
-from conferral.statemachine.events.effect_results import EffectSucceeded
+from conferral.statemachine.events import EffectSucceeded
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DialStatus, MarkResult, PartitionStore
 from conferral.worker.core import PAUSE_S

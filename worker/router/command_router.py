@@ -15,7 +15,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit, log_unreachable
-from conferral.statemachine.events.commands import Call
+from conferral.statemachine.events import Call
 from conferral.statemachine.ids import ID_PATTERN
 from conferral.statemachine.step import CommandReport, CommandStatus
 from conferral.storage import scripts

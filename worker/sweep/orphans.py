@@ -10,8 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from conferral.statemachine.events.effect_results import ParticipantFound
-from conferral.statemachine.events.facts import CallProgressed, CallReceived
+from conferral.statemachine.events import CallProgressed, CallReceived, ParticipantFound
 from conferral.statemachine.ids import call_of_visit
 from conferral.statemachine.session import AGENT, CUSTOMER
 from conferral.statemachine.states import CallStatus

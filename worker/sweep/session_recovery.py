@@ -14,10 +14,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import ProviderError, StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events.base import Event, TimerExpired
-from conferral.statemachine.events.commands import Command
-from conferral.statemachine.events.effect_results import ConferenceFound
-from conferral.statemachine.events.facts import ConferenceEnded
+from conferral.statemachine.events import Command, ConferenceEnded, ConferenceFound, Event, TimerExpired
 from conferral.statemachine.step import Outcome
 from conferral.telephony.account_lists import AccountListReader, LostConference
 from conferral.telephony.parameters import is_label

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.effect_results import AccountSwept, ConferenceFound
+from conferral.statemachine.events import AccountSwept, ConferenceFound, Event
 from conferral.statemachine.ids import next_visit_id
 from conferral.statemachine.session import Session
 from conferral.storage import scripts

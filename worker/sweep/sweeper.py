@@ -22,7 +22,7 @@ from conferral.runtime.errors import (
 )
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events.effect_results import ConferenceFound
+from conferral.statemachine.events import ConferenceFound
 from conferral.statemachine.session import Session
 from conferral.storage.connection.client import is_cluster
 from conferral.telephony.account_lists import AccountListReader, AccountSnapshot

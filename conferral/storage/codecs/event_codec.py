@@ -10,8 +10,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from conferral.runtime.errors import StoreError
-from conferral.statemachine.events import EVENTS
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import EVENTS, Event
 from conferral.storage.codecs.text_codec import parse_object
 
 

@@ -18,7 +18,7 @@ from conferral.runtime.errors import ConferralError, StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import LogRateLimit
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.session import Session
 from conferral.storage import scripts
 from conferral.storage.codecs import event_codec
@@ -116,7 +116,8 @@ class NewestSession:
 class BatchingIngest:
     """Where webhooks put events, and what else they need from Redis.
 
-    Within 2 s, methods raise StoreUnreachableError, with an unknown result, or StoreError if Redis refuses for good.
+    Within 2 s (4 s for a speaker's event, which first asks for the backlog), methods raise StoreUnreachableError, with
+    an unknown result, or StoreError if Redis refuses for good.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.statemachine.effects import Effect
-from conferral.statemachine.events.base import Event
+from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit, visit_number
 from conferral.statemachine.states import State
 from conferral.storage import scripts

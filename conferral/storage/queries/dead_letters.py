@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from conferral.statemachine.events.commands import Command
+from conferral.statemachine.events import Command
 from conferral.storage import scripts
 from conferral.storage.codecs.event_codec import BadEntryError, as_text, decode
 from conferral.storage.commands.command_parser import BadCommandError

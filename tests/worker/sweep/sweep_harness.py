@@ -9,7 +9,7 @@ from typing import Any
 from conferral.runtime.clock import StoreClock, SystemClock
 from conferral.runtime.errors import ProviderError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events.effect_results import AccountSwept, ParticipantFound
+from conferral.statemachine.events import AccountSwept, ParticipantFound
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import State
 from conferral.storage.codecs import event_codec, session_codec

@@ -10,10 +10,15 @@ import pytest
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
-from conferral.statemachine.events.base import Event
-from conferral.statemachine.events.commands import Convert
-from conferral.statemachine.events.effect_results import ConferenceFound, ParticipantFound
-from conferral.statemachine.events.facts import CallProgressed, ConferenceEnded, ParticipantLeft
+from conferral.statemachine.events import (
+    CallProgressed,
+    ConferenceEnded,
+    ConferenceFound,
+    Convert,
+    Event,
+    ParticipantFound,
+    ParticipantLeft,
+)
 from conferral.statemachine.machine import step
 from conferral.statemachine.session import Session
 from conferral.storage.keys import Keys

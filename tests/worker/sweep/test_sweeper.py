@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from conferral.runtime.errors import OutcomeUnknownError, ProviderRefusedError, StoreUnreachableError
-from conferral.statemachine.events.effect_results import AccountSwept
+from conferral.statemachine.events import AccountSwept
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.codecs import event_codec
