@@ -52,26 +52,30 @@ class PhoneScript:
             does.append(f"hangs up {self.hang_up_after_s:g} s later")
         return ", ".join(does)
 
-    def steps(self, call_sid: str) -> list[tuple[float, messages.Input]]:
+    def steps_before_answer(self, call_sid: str) -> list[tuple[float, messages.Input]]:
         """Return the steps from being dialed: seconds from now, and the input."""
         outcome = self.outcome or ("answer" if self.answer_after_s is not None else "no-answer")
         at_s = self.ring_after_s + (self.answer_after_s or 0.0)
-        steps: list[tuple[float, messages.Input]] = []
-        if outcome in {"answer", "reject", "no-answer"}:
-            steps.append((self.ring_after_s, messages.PhoneRings(call_sid)))
+        rings: tuple[float, messages.Input] = (self.ring_after_s, messages.PhoneRings(call_sid))
         match outcome:
             case "answer":
-                steps.append((at_s, messages.PhoneAnswers(call_sid)))
-                if self.digits:
-                    steps.append((at_s + self.digits_after_s, messages.PhonePresses(call_sid, self.digits)))
-                if self.hang_up_after_s is not None:
-                    steps.append((at_s + self.hang_up_after_s, messages.PhoneHangsUp(call_sid)))
+                return [rings, (at_s, messages.PhoneAnswers(call_sid))]
             case "reject":
-                steps.append((at_s, messages.PhoneRejects(call_sid)))
+                return [rings, (at_s, messages.PhoneRejects(call_sid))]
             case "busy":
-                steps.append((at_s, messages.PhoneBusy(call_sid)))
+                return [(at_s, messages.PhoneBusy(call_sid))]
             case "fail":
-                steps.append((at_s, messages.PhoneFails(call_sid)))
+                return [(at_s, messages.PhoneFails(call_sid))]
+            case "no-answer":
+                return [rings]
+
+    def steps_after_answer(self, call_sid: str) -> list[tuple[float, messages.Input]]:
+        """Return the steps after the answer: seconds from it, and the input."""
+        steps: list[tuple[float, messages.Input]] = []
+        if self.digits:
+            steps.append((self.digits_after_s, messages.PhonePresses(call_sid, self.digits)))
+        if self.hang_up_after_s is not None:
+            steps.append((self.hang_up_after_s, messages.PhoneHangsUp(call_sid)))
         return steps
 
     def steps_at_gather(self, call_sid: str, index: int) -> list[tuple[float, messages.Input]]:
@@ -149,7 +153,7 @@ class PhoneScripts:
         phone.call_sids.append(ring.call_sid)
         script = phone.next_script()
         self._scripts[ring.call_sid] = script, count()
-        self._schedule(ring.call_sid, script.steps(ring.call_sid))
+        self._schedule(ring.call_sid, script.steps_before_answer(ring.call_sid))
 
     def stop(self, call_sid: str) -> bool:
         """Stop a leg's script; return whether it was running."""
@@ -178,7 +182,12 @@ class PhoneScripts:
         loop = asyncio.get_running_loop()
         handles = self.timers.setdefault(call_sid, [])
         for after_s, step in steps:
-            handles.append(loop.call_later(after_s / self._sandbox.speed, self._sandbox.apply, step))
+            handles.append(loop.call_later(after_s / self._sandbox.speed, self._run_script_step, call_sid, step))
+
+    def _run_script_step(self, call_sid: str, step: messages.Input) -> None:
+        self._sandbox.apply(step)
+        if isinstance(step, messages.PhoneAnswers) and call_sid in self._sandbox.model.state.live_calls:
+            self._schedule(call_sid, self._scripts[call_sid][0].steps_after_answer(call_sid))
 
 
 class CallHandle:
