@@ -135,6 +135,13 @@ def test_conversion_that_is_adopted_after_one_that_was_given_up_has_a_repair_of_
     story.expect("converting", REDIRECT_CUSTOMER, "look")
 
 
+def test_redirect_without_an_answer_after_both_joined_leads_to_a_read():
+    story = converting()
+    redirect = story_redirect(story)
+    story.joins("agent").joins("customer").expect("conferenced", *FLAGS)
+    story.is_unknown("redirect_call", "agent", redirect).expect("conferenced", "look")
+
+
 def test_caller_whose_agent_is_rung_by_a_dial_is_bridged():
     story = called().call("agent", "initiated", dial="").expect("bridged", outcome="moved", phase="ringing")
     story.expect_timers("ring").call("agent", "ringing", dial="").call("agent", "in-progress", dial="")
