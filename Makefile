@@ -66,8 +66,11 @@ test: $(VENV)/dev.done   ## run all tests, in less than five minutes on two core
 
 # Native tracebacks: pytest's own parse source code, and a timeout meanwhile crashes Python 3.11's parser, so that a whole run is
 # lost. Source: github.com/python/cpython/issues/106905
-soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests, in about an hour on two cores: more races, more steps at which workers are killed
-	@$(BIN)/python -m pytest -q -n 4 --tb=native -m soak tests
+# The tests of two folders load the machine by themselves, and wait for many processes or a browser. One at a time.
+SOAK := $(BIN)/python -m pytest -q --tb=native -m soak
+soak: $(VENV)/dev.done $(VENV)/peers.done   ## run the longer tests, in about 90 minutes on two cores: more races, more steps at which workers are killed
+	@$(SOAK) -n 4 --ignore tests/soak --ignore tests/browser tests
+	@$(SOAK) -n 0 tests/soak tests/browser
 
 $(VENV)/mutants.done: requirements-mutants.lock $(VENV)/dev.done
 	@echo "installing the tools for mutation testing ..." >&2

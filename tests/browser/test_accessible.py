@@ -1,6 +1,5 @@
 """Every view can be used by everyone: rules of accessibility in both themes, on a phone and on a desk."""
 
-import itertools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -13,9 +12,6 @@ from tests.browser.browser_environment import TARGET, BrowserEnvironment
 from tests.browser.many_sessions import HOSTILE, hostile, put_all
 from tests.browser.windows import NARROW, WIDE, Windows
 
-VIEWS = tuple(itertools.product(("light", "dark"), (WIDE, NARROW)))
-#: In every run; the other two in `make soak`.
-USUAL = (("light", WIDE), ("dark", NARROW))
 PANELS = ("REST", "Inject faults", "Conferences", "Debugger", "Callbacks")
 
 
@@ -50,7 +46,7 @@ async def views(stage: BrowserEnvironment, windows: Windows, redis) -> AsyncIter
     yield Views(stage, console, phones, call.sid)
 
 
-async def check_everywhere(views: Views, theme: str, size: dict[str, int], panels: tuple[str, ...] = PANELS) -> None:
+async def check_everywhere(views: Views, theme: str, size: dict[str, int]) -> None:
     for page in (views.console, views.phones):
         await page.emulate_media(color_scheme=theme)
         await page.set_viewport_size(size)
@@ -85,22 +81,17 @@ async def check_everywhere(views: Views, theme: str, size: dict[str, int], panel
     await expect(console.get_by_role("dialog")).to_be_visible()
     await check(console, "form")
     await console.keyboard.press("Escape")
-    for panel in panels:
+    for panel in PANELS:
         await views.phones.get_by_role("button", name=panel, exact=True).click()
         await check(views.phones, f"phones, {panel}")
     assert not found, "\n".join(found)
 
 
 @pytest.mark.soak
-async def test_every_view_is_accessible_in_usual_themes_and_sizes(views):
-    for theme, size in USUAL:
-        await check_everywhere(views, theme, size, ("Inject faults", "Callbacks"))
-
-
-@pytest.mark.soak
-async def test_every_view_is_accessible_in_every_theme_and_size(views):
-    for theme, size in VIEWS:
-        await check_everywhere(views, theme, size)
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+async def test_every_view_is_accessible(views, theme, size):
+    await check_everywhere(views, theme, size)
 
 
 @pytest.mark.parametrize("theme", ["light", pytest.param("dark", marks=pytest.mark.soak)])
