@@ -119,7 +119,7 @@ class SessionFeed:
     def known_destinations(self, *, full: bool) -> list[str]:
         """Return what forms suggest: directory names, and addresses in use lately."""
         some = islice(chain(self.live.values(), self._ended.values()), DESTINATION_SESSIONS_MAX)
-        return [*self._directory_names(), *_addresses_in_use((one.session for one in some), full=full)]
+        return [*self._directory_names(), *_suggested_addresses((one.session for one in some), full=full)]
 
     def commit_mark(self, partition: int) -> str:
         """Return a mark that each commit of the partition changes."""
@@ -241,7 +241,7 @@ class SessionFeed:
         return CachedSession(session, attention_of(session, self.now_ms()))
 
 
-def _addresses_in_use(sessions: Iterable[StoredSession], *, full: bool) -> list[str]:
+def _suggested_addresses(sessions: Iterable[StoredSession], *, full: bool) -> list[str]:
     """Return agents' and targets' addresses by frequency; numbers if `full`."""
     found: Counter[str] = Counter()
     for session in sessions:

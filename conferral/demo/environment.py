@@ -127,7 +127,7 @@ def is_free(port: int) -> bool:
     return True
 
 
-def settings_of(redis_url: str, webhooks_url: str, sandbox_url: str) -> dict[str, str]:
+def process_variables(redis_url: str, webhooks_url: str, sandbox_url: str) -> dict[str, str]:
     """Return every setting of a demo process; empty counts as unset."""
     variables = {str(field.validation_alias): "" for field in ServiceSettings.model_fields.values()}
     return variables | {
@@ -164,7 +164,7 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
     redis = children.start("redis", _redis_command(server, path, children.folder), {})
     reader = SessionQueries(make_redis_client(url), Keys(PREFIX, PARTITIONS))
     await _wait_until_ready([redis], {"Redis": lambda: _redis_answers(reader)})
-    settings = settings_of(url, webhooks_url, sandbox_url)
+    settings = process_variables(url, webhooks_url, sandbox_url)
     stage = DemoEnvironment(children.folder, url, webhooks_url, sandbox_url, console_url, reader, settings)
     command_line = f"REDIS_URL={shlex.quote(url)} {own_command()}"  # for commands that the pages offer to copy
     log.configure("console", stack.enter_context((children.folder / "sandbox.log").open("a")), process="sandbox")

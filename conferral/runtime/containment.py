@@ -37,7 +37,7 @@ class ItemKind(StrEnum):
     TASK = "task"
 
 
-class contain(catch_unexpected):  # noqa: N801  # as above
+class contain(catch_unexpected):  # noqa: N801  # used as a `with` statement, like contextlib.suppress
     """The boundary of one item: logs and counts an unexpected error.
 
     The caller handles the errors in `passing`. `fields` are for the log line, under keys of `runtime.log.KEYS`.

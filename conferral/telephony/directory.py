@@ -318,7 +318,7 @@ def load_directory(settings: ServiceSettings) -> Directory:
     if problems:
         raise SettingsError(tuple(problems))
     default = InboundRoute(agents, None, ConferenceAttributes(record=settings.record))
-    numbers = {number: _inbound_route(entry, default) for number, entry in entries.items()}
+    numbers = {number: _route_from_entry(entry, default) for number, entry in entries.items()}
     directory = Directory(MappingProxyType(names), MappingProxyType(numbers), default, fallback)
     called = calls_among_own(settings, directory)
     if calling_themselves := [number for number, numbers in called.items() if number in numbers]:
@@ -355,7 +355,7 @@ def _loop_problem(settings: ServiceSettings, directory: Directory, number: str) 
     return f"{where}: the agent is the number that callers dial, so the call would call itself; choose another agent"
 
 
-def _inbound_route(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:
+def _route_from_entry(entry: DirectoryEntry, default: InboundRoute) -> InboundRoute:
     """Return an entry's route; the default route completes it."""
     attributes = ConferenceAttributes(
         record=entry.record or default.attributes.record,

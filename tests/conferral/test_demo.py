@@ -244,7 +244,7 @@ def test_without_any_redis_the_demo_says_how_to_get_one(monkeypatch, run):
 def test_every_setting_is_decided_by_the_demo():
     from conferral.runtime.settings import ServiceSettings, load
 
-    given = environment.settings_of("unix:///tmp/x", "http://127.0.0.1:1", "http://127.0.0.1:2")
+    given = environment.process_variables("unix:///tmp/x", "http://127.0.0.1:1", "http://127.0.0.1:2")
 
     assert {str(field.validation_alias) for field in ServiceSettings.model_fields.values()} == given.keys()
     assert load(ServiceSettings, given).agent == characters.ALICE
@@ -253,4 +253,4 @@ def test_every_setting_is_decided_by_the_demo():
 @pytest.fixture
 def stage(tmp_path):
     urls = ("unix:///x", "http://w", "http://s", "http://c")
-    return environment.DemoEnvironment(tmp_path / "a b", *urls, None, environment.settings_of(*urls[:3]))
+    return environment.DemoEnvironment(tmp_path / "a b", *urls, None, environment.process_variables(*urls[:3]))

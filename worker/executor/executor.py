@@ -162,13 +162,13 @@ class Executor:
     ) -> None:
         """Run a job, and record its outcome; that of an unexpected error, too."""
         with suppress(*_LEFT):
-            with _boundary(execution) as boundary:
+            with _contained(execution) as boundary:
                 if pace is not None:
                     await _wait_for_permit(execution, pace)
                 async with turn:
                     await self._record(execution, await execution.run())
             if boundary.unexpected is not None:
-                with _boundary(execution):  # failing that, the effect stays in the outbox
+                with _contained(execution):  # failing that, the effect stays in the outbox
                     await self._record(execution, execution.fail_internally(boundary.unexpected.reason))
 
     async def _record(self, execution: Execution, outcome: JobOutcome) -> None:
@@ -198,7 +198,7 @@ async def _wait_for_permit(execution: Execution, pace: DialPace) -> None:
     execution.dial_wait_ms = round((clock.monotonic_s() - since_s) * 1000)
 
 
-def _boundary(execution: Execution) -> contain:
+def _contained(execution: Execution) -> contain:
     """Contain unexpected errors of one job."""
     job = execution.job
     fields = log_fields(job.effect) | {"partition": job.partition}

@@ -141,7 +141,7 @@ class Sweeper:
         self._next_sweep_s = started_s + self._times.interval_s
         is_soon = True
         try:
-            with self._boundary() as boundary, label_requests("sweep"):
+            with self._contained() as boundary, label_requests("sweep"):
                 await self._sweep(started_s)
             if boundary.unexpected is None:
                 return
@@ -166,7 +166,7 @@ class Sweeper:
             self._require_ours()
             yield chunk
 
-    def _boundary(self) -> contain:
+    def _contained(self) -> contain:
         """Contain an unexpected error in one part of a sweep, and skip the part."""
         return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
 
@@ -192,7 +192,7 @@ class Sweeper:
         await self._compare(sweep)
         for part in (self._find_ended, self._find_bridges, self._find_orphans):
             try:
-                with self._boundary() as boundary:
+                with self._contained() as boundary:
                     await part(sweep)
                 sweep.is_complete &= boundary.unexpected is None
             except StoreUnreachableError as error:  # the other parts count
@@ -200,7 +200,7 @@ class Sweeper:
                 log_unreachable(error, task="sweep")
         findings = self._due_findings.select(sweep.diff.findings, number)
         for batch in self._chunks(findings):
-            with self._boundary() as boundary:
+            with self._contained() as boundary:
                 await self._store.publish(batch, number)
                 self._due_findings.note_published(batch, number)
             sweep.is_complete &= boundary.unexpected is None
@@ -230,7 +230,7 @@ class Sweeper:
             self._require_ours()
             is_compared = False
             try:
-                with self._boundary():
+                with self._contained():
                     is_compared = await self._compare_partition(number, sweep.diff)
             except LeaseLostError:
                 raise
@@ -317,7 +317,7 @@ class Sweeper:
         unknown = [sid for sid in checked if sessions[sid] in lost]
         for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
             self._require_ours()
-            with self._boundary():
+            with self._contained():
                 await self._recover(sweep, conference_sid, sessions[conference_sid])
 
     async def _recover(self, sweep: _Sweep, conference_sid: str, session_id: str) -> None:
