@@ -109,7 +109,8 @@ CALLS = 6
 async def test_fault_53_worker_without_a_descriptor_left_recovers(system: FaultSystem, tmp_path: Path) -> None:
     """No new connection, to Twilio or to Redis, while calls are to be moved: commands may fail, no call does."""
     with program(system, "worker", tmp_path / "worker.log") as worker:
-        talks = await many_talk(system, CALLS)
+        (routed, _), *talks = await many_talk(system, CALLS + 1)
+        await system.command("convert", routed.sid)  # commands are read by now
         _, hard = resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (worker.descriptors(), hard))
 

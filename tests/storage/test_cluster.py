@@ -152,7 +152,7 @@ async def test_commits_and_leases_continue_at_the_replica(cluster, client) -> No
     store = SessionStore(client, KEYS, session_ttl_s=60)
     assert await store.commit(partition, lease, Batch()) is CommitResult.OK
     primary = cluster.owner_of(key)
-    await client.execute_command("WAIT", 1, 1_000, target_nodes=client.get_node_from_key(key))
+    cluster.wait_until_replicated(primary)
     primary.kill()
     assert await eventually(lambda: store.commit(partition, lease, Batch())) is CommitResult.OK
     assert lease.commit == 2
