@@ -132,6 +132,12 @@ class _Ingest:
         gates[f"ring_group:{ring_group}"] = dial_id
         return GateClaim.OURS
 
+    async def exceeds_call_limit(self, identity: str, call_sid: str, limit: int) -> bool:
+        return False
+
+    async def uncount_call(self, identity: str, call_sid: str) -> None:
+        pass
+
     def restarted_recently(self) -> bool:
         return self.was_restarted
 
