@@ -78,24 +78,24 @@ class Ownership:
     # ---- what others ask ---------------------------------------------------------------------------------------------
 
     @property
-    def may_send_now(self) -> bool:
-        """Whether requests may leave now, for whatever this worker owns."""
+    def is_sending_allowed(self) -> bool:
+        """Whether the last answered tick still lets requests leave."""
         margin_s = MARGIN * self._lifetime_s
         return self._clock.monotonic_s() + margin_s < self._valid_until_s
 
     def owns(self, task: str) -> bool:
         """Whether this worker, and no other, does the task now."""
-        return task in self._epochs and self.may_send_now
+        return task in self._epochs and self.is_sending_allowed
 
-    def is_ours(self, partition: int) -> bool:
+    def may_send(self, partition: int) -> bool:
         """Whether a request for the partition may leave now."""
         consumer = self.consumers.get(partition)
-        return consumer is not None and not consumer.is_lost and self.may_send_now
+        return consumer is not None and not consumer.is_lost and self.is_sending_allowed
 
-    async def may_send(self, partition: int) -> bool:
+    async def wait_to_send(self, partition: int) -> bool:
         """Wait until a request may leave; return False if the partition is lost."""
         while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
-            if self.may_send_now:
+            if self.is_sending_allowed:
                 return True
             await self._ticked.wait()
         return False
@@ -105,7 +105,7 @@ class Ownership:
         """Why this worker does not serve all calls, one line each."""
         now_s = self._clock.monotonic_s()
         problems = []
-        if self.consumers and not self.may_send_now:
+        if self.consumers and not self.is_sending_allowed:
             problems.append(f"no request may leave: Redis took {self._round_trip_s:.1f} s to renew the leases")
         if self._unowned_since_s is not None and now_s - self._unowned_since_s > UNOWNED_S:
             problems.append("partitions unassigned")

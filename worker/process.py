@@ -277,7 +277,7 @@ class Worker:
             for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
             labelled = set(consumers)
-            self.metrics.sending_allowed.set(parts.ownership.may_send_now)
+            self.metrics.sending_allowed.set(parts.ownership.is_sending_allowed)
             await pause(stop, GAUGES_EVERY_S)
 
 

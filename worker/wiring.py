@@ -134,7 +134,7 @@ class WorkerParts:
             account_lists=lists,
             names=names,
             times=SweepTimes.for_interval(settings.sweep_interval_s),
-            is_ours=partial(self.ownership.owns, SWEEP),
+            owns_sweep=partial(self.ownership.owns, SWEEP),
             twilio_now_ms=connections.http.twilio_clock.now_ms,
             route_of_own_dial=route_of_own_dial(lambda called: directory.current.inbound(called), settings.number),
         )
@@ -164,7 +164,7 @@ class WorkerParts:
         context = ExecutionContext(
             twilio=twilio,
             outbox=OutboxWriter(self.partition_store, core.keys, ownership.consumers, core.store_clock.now_ms),
-            may_send=ownership.may_send,
+            wait_to_send=ownership.wait_to_send,
             clock=core.clock,
             now_ms=now_ms,
             twilio_now_ms=self._twilio_now_ms,
@@ -172,7 +172,7 @@ class WorkerParts:
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
             worker_count=lambda: ownership.live_workers,
-            is_ours=ownership.is_ours,
+            may_send=ownership.may_send,
         )
         request_permit: RequestPermit | None = None
         if per_second := self._settings.calls_per_second:

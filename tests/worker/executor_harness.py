@@ -354,7 +354,7 @@ class ExecutorHarness:
             **{
                 "twilio": self.calls,
                 "outbox": self.records,
-                "may_send": self.may_send,
+                "wait_to_send": self.wait_to_send,
                 "clock": self.time,
                 "now_ms": self.time.now_ms,
                 "twilio_now_ms": self.twilio_now_ms,
@@ -376,7 +376,7 @@ class ExecutorHarness:
     async def twilio_now_ms(self) -> int:
         return self.time.now_ms() + TWILIO_AHEAD_MS
 
-    async def may_send(self, partition: int) -> bool:
+    async def wait_to_send(self, partition: int) -> bool:
         self.permissions += 1
         return partition not in self.lost
 

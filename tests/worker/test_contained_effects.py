@@ -95,7 +95,7 @@ class FailingOnce:
                 method = getattr(owner, name)
                 if not name.startswith("_") and asyncio.iscoroutinefunction(method):
                     setattr(owner, name, self.around(method, system, fails_after=fails_after))
-        watched = {name: self.around(getattr(tools, name), system) for name in ("may_send", "sleep", "checkpoint")}
+        watched = {name: self.around(getattr(tools, name), system) for name in ("wait_to_send", "sleep", "checkpoint")}
         system.executor.context = replace(tools, **watched)
 
 

@@ -73,7 +73,7 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
             return {f"{partition}-{number}": sessions[int(partition)][int(number)] for partition, number in found}
 
     consumers = {number: SimpleNamespace(lease=SimpleNamespace(waiting=count)) for number, count in waiting.items()}
-    ownership = SimpleNamespace(consumers=consumers, may_send_now=True)
+    ownership = SimpleNamespace(consumers=consumers, is_sending_allowed=True)
     parts: Any = SimpleNamespace(ownership=ownership, partition_store=Store())
     updating = asyncio.create_task(worker.update_gauges(stop, parts))
 

@@ -78,10 +78,10 @@ class ExecutionContext:
     twilio: TwilioApi
     #: A `LeaseLostError` from it drops the job.
     outbox: OutboxWriter
-    #: Whether this worker owns the partition; checked before every request.
-    may_send: Callable[[int], Awaitable[bool]]
-    #: Whether, as far as this process knows, no other worker owns it; checked again once a request has a connection.
-    is_ours: Callable[[int], bool] = lambda _partition: True
+    #: Waits until a request for the partition may leave; False if this worker has lost it. Called before every request.
+    wait_to_send: Callable[[int], Awaitable[bool]]
+    #: Whether a request for it may leave now; checked again once the request has a connection.
+    may_send: Callable[[int], bool] = lambda _partition: True
     clock: Clock
     #: This worker's time, Unix milliseconds.
     now_ms: Callable[[], int]
@@ -255,7 +255,7 @@ class Execution:
         """Wait for Twilio's answer; the request leaves only for our partition."""
         try:
             async with asyncio.timeout(self._request_timeout_s()):
-                with send_guard(lambda: self.context.is_ours(self.job.partition)):
+                with send_guard(lambda: self.context.may_send(self.job.partition)):
                     return await request
         except TimeoutError:
             raise OutcomeUnknownError from None
@@ -301,7 +301,7 @@ class Execution:
 
     async def _require_lease(self) -> None:
         asked_at_s = self.context.clock.monotonic_s()
-        if not await self.context.may_send(self.job.partition):
+        if not await self.context.wait_to_send(self.job.partition):
             raise LeaseLostError
         self._lease_wait_s += self.context.clock.monotonic_s() - asked_at_s
 

@@ -56,7 +56,7 @@ class CommandRouter:
     """Routes commands while this worker owns the task."""
 
     def __init__(
-        self, core: WorkerCore, reads: BlockingReads, rules: CommandRules, is_ours: Callable[[], bool]
+        self, core: WorkerCore, reads: BlockingReads, rules: CommandRules, owns_router: Callable[[], bool]
     ) -> None:
         self._core = core
         self._client = core.client
@@ -64,7 +64,7 @@ class CommandRouter:
         self._metrics = core.metrics
         self._reads = reads
         self._rules = rules
-        self._is_ours = is_ours
+        self._owns_router = owns_router
         self._log_limit = LogRateLimit(core.clock)
         self._counted_at_s: float | None = None
 
@@ -75,7 +75,7 @@ class CommandRouter:
         try:
             while not stop.is_set():
                 try:
-                    if self._is_ours():
+                    if self._owns_router():
                         await self._check_stream()
                         await self._route_stream(stop)
                     else:
@@ -97,7 +97,7 @@ class CommandRouter:
         while not stop.is_set():
             entries = await self._read(after)
             for entry in entries:
-                if stop.is_set() or not self._is_ours():
+                if stop.is_set() or not self._owns_router():
                     return
                 keys, nodes = self._needs(entry)
                 if held_back.isdisjoint(keys | nodes):

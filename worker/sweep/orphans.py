@@ -30,7 +30,7 @@ def has_own_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def is_ours(participants: Sequence[ParticipantFound], own_calls: Mapping[str, OwnCall]) -> bool:
+def is_own_conference(participants: Sequence[ParticipantFound], own_calls: Mapping[str, OwnCall]) -> bool:
     """Whether its participants show that a conference is ours."""
     return any(participant.call_sid in own_calls and is_label(participant.label) for participant in participants)
 

@@ -107,7 +107,7 @@ class SessionRecovery:
     async def _search(self, session_id: str, search: _Search) -> None:
         sid = search.conference_sid
         found = await (self._finder.lost_conference(sid) if sid else self._finder.lost_conference_named(session_id))
-        if found is None or not _is_ours(found, session_id, self._session_of):
+        if found is None or not _is_of_session(found, session_id, self._session_of):
             return
         if is_opened_by_wait_request(found.participants, has_started=found.has_started):
             return
@@ -121,7 +121,7 @@ class SessionRecovery:
         await self._store.adopt(event)
 
 
-def _is_ours(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:
+def _is_of_session(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:
     """Whether a conference is the session's; the name alone proves nothing.
 
     A callback at our URL named the session; a participant label of ours does the rest.

@@ -35,7 +35,7 @@ from conferral.worker.sweep.orphans import (
     find_unknown_bridges,
     has_own_name,
     is_opened_by_wait_request,
-    is_ours,
+    is_own_conference,
 )
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore
 
@@ -102,7 +102,7 @@ class Sweeper:
         account_lists: AccountListReader,
         names: ConferenceNames,
         times: SweepTimes,
-        is_ours: Callable[[], bool],
+        owns_sweep: Callable[[], bool],
         twilio_now_ms: Callable[[], int | None],
         route_of_own_dial: RouteOfOwnDial = lambda _call, _child: None,
     ) -> None:
@@ -114,7 +114,7 @@ class Sweeper:
         self._metrics = core.metrics
         self._times = times
         self._store = SweepStore(core.client, core.keys, core.metrics)
-        self._is_ours = is_ours
+        self._owns_sweep = owns_sweep
         #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
         self._twilio_now_ms = twilio_now_ms
         self._stop = asyncio.Event()
@@ -129,7 +129,7 @@ class Sweeper:
         self._stop = stop
         while not stop.is_set():
             wait_s = self._next_sweep_s - self._clock.monotonic_s()
-            if not self._is_ours():
+            if not self._owns_sweep():
                 self._next_sweep_s = float("-inf")  # at once when it is, because owners may be short-lived
                 await pause(stop, TICK_S)
             elif wait_s > 0:
@@ -156,7 +156,7 @@ class Sweeper:
 
     def _require_ours(self) -> None:
         """Raise LeaseLostError at a stop, or if others may sweep."""
-        if self._stop.is_set() or not self._is_ours():
+        if self._stop.is_set() or not self._owns_sweep():
             raise LeaseLostError("another worker may sweep")
 
     def _chunks(self, items: Iterable[_T]) -> Iterator[list[_T]]:
@@ -323,7 +323,7 @@ class Sweeper:
     async def _recover(self, sweep: _Sweep, conference_sid: str, session_id: str) -> None:
         account = sweep.account
         participants = await self._account_lists.participants_of(conference_sid, account.own_calls)
-        if not is_ours(participants, account.own_calls):
+        if not is_own_conference(participants, account.own_calls):
             if participants and account.has_all_calls:  # else it may still be ours
                 self._foreign.add(conference_sid)
             return
