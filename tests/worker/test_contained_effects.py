@@ -202,7 +202,7 @@ async def test_error_while_a_dial_waits_for_its_turn_is_a_failure() -> None:
     async def turn(_urgent: bool) -> float:
         raise KeyError("turn")
 
-    system = ExecutorHarness(request_dial_permit=turn)
+    system = ExecutorHarness(acquire_permit=turn)
     with capture_logs():
         system.submit(gated("x"))
         await system.settle()

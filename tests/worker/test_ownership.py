@@ -6,7 +6,7 @@ What the coordinator's script decides is in `storage/test_coordinator.py`.
 import asyncio
 from functools import partial
 
-from conferral.storage.coordinator import claim
+from conferral.storage.coordinator import claim_partition
 from tests.support.each import each
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -136,7 +136,7 @@ async def test_no_one_is_followed_because_redis_was_away(team: WorkerCluster) ->
 @with_4_partitions
 async def test_forgotten_grant_costs_one_epoch(team: WorkerCluster) -> None:
     """The coordinator's node failed over: the partition's own key has a higher epoch than it gives."""
-    await claim(team.client, team.keys, 2, "5:lost", next(iter([team.join()])).clock)
+    await claim_partition(team.client, team.keys, 2, "5:lost", next(iter([team.join()])).clock)
     await team.until_fair(4.0)
     assert await team.epochs() == [1, 1, 6, 1]
 

@@ -36,7 +36,7 @@ def is_own_conference(participants: Sequence[ParticipantFound], own_calls: Mappi
 
 
 def is_opened_by_wait_request(participants: Sequence[ParticipantFound], *, has_started: bool) -> bool:
-    """Whether its caller waits for the first agent: that opens the session."""
+    """Whether only the caller waits: their next wait request opens a session."""
     if has_started or len(participants) != 1:
         return False
     (one,) = participants

@@ -30,7 +30,7 @@ SETTLE_S = 2.0
 #: Delay before a failed search is repeated, and attempts per session (count).
 RETRY_AFTER_S = 3.0
 ATTEMPTS_MAX = 4
-#: Between searches: after a complete data loss, all sessions are unknown at once.
+#: Between searches: after a complete data loss, every session is unknown.
 PAUSE_S = 0.2
 #: Sessions queued for a search, count; the sweep finds others.
 WAITING_MAX = 1_000
@@ -58,7 +58,7 @@ class SessionRecovery:
         self._metrics = core.metrics
         self._waiting: dict[str, _Search] = {}
 
-    def record_unknown(self, decisions: Iterable[Decision]) -> None:
+    def queue_searches(self, decisions: Iterable[Decision]) -> None:
         """Queue searches for unknown sessions; drop those of known ones."""
         for decision in decisions:
             event = decision.event
@@ -122,9 +122,9 @@ class SessionRecovery:
 
 
 def _is_of_session(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:
-    """Whether a conference is the session's; the name alone proves nothing.
+    """Whether a conference is the session's: its name, and a label of ours.
 
-    A callback at our URL named the session; a participant label of ours does the rest.
+    The name alone proves nothing.
     """
     has_name = session_id in (found.name, session_of(found.name))
     return has_name and any(is_label(participant.label) for participant in found.participants)
