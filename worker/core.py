@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 #: Pause while Redis is unreachable, seconds.
-PAUSE_S = 0.2
+REDIS_PAUSE_S = 0.2
 #: Between two ticks, seconds.
 TICK_S = 0.5
 
@@ -40,7 +40,7 @@ class WorkerCore:
     clock: Clock
     store_clock: StoreClock
     metrics: Metrics
-    #: If this version can't read the schema, the worker holds no lease and is no member.
+    #: If this version can't read the schema, the worker owns nothing and doesn't count as live.
     schema: SchemaVersion
     #: How long a tick counts if Redis answers quickly, seconds: what others wait for before they call this worker dead.
     lifetime_s: float = LIFETIME_MS / 1000
@@ -49,12 +49,12 @@ class WorkerCore:
 
     @property
     def takes_nothing(self) -> bool:
-        """Whether it must hold no lease, and is no member."""
+        """Whether it must own no partition and no task, nor count as live."""
         return self.schema.is_too_new or self.is_on_standby
 
 
 async def no_checkpoint(_point: str, _detail: object) -> None:
-    """Do nothing."""
+    """Do nothing, where a test may end the process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from conferral.worker.executor.request_limiter import CREDENTIALS_PAUSE_S, refus
 
 log = structlog.get_logger()
 
-#: Between two looks at this worker's last answer, seconds.
+#: Between checks of what Twilio last answered this worker, seconds.
 CHECK_EVERY_S = 1.0
 #: How long a start waits for the first answer, seconds: without Twilio, a worker takes its partitions all the same.
 FIRST_ANSWER_S = 2.0
@@ -29,16 +29,16 @@ LIVE_MS = round(3 * process_registry.REGISTER_EVERY_S * 1000)
 ACCEPTED, REFUSED = "accepted", "refused"
 
 
-def last_answer(answer: RequestResult) -> str:
-    """Return what an answer says about the credentials; empty for nothing."""
+def credentials_status(answer: RequestResult) -> str:
+    """Return whether an answer accepts or refuses the credentials; else empty."""
     if refuses_credentials(answer):
         return REFUSED
     # Anything else from Twilio itself was authenticated first.
     return ACCEPTED if 200 <= answer.status < 300 or (400 <= answer.status < 500 and answer.code) else ""
 
 
-async def read_account(client: Client, settings: ServiceSettings) -> None:
-    """Read what the credentials in use may read; may raise `ProviderError`."""
+async def probe_credentials(client: Client, settings: ServiceSettings) -> None:
+    """Request what any valid credentials may read; may raise `ProviderError`."""
     with label_requests("account"):
         # A standard API key may not read the account, but its calls. Source: Twilio docs, API keys.
         if settings.api_key and settings.api_secret:
@@ -50,18 +50,18 @@ async def read_account(client: Client, settings: ServiceSettings) -> None:
 class CredentialsWatch:
     """Gives the work up while Twilio refuses this worker, but not another."""
 
-    def __init__(self, core: WorkerCore, read_account: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, core: WorkerCore, probe_credentials: Callable[[], Awaitable[None]]) -> None:
         self._core = core
-        self._read_account = read_account
-        #: What the last answer said.
-        self.last = ""
+        self._probe_credentials = probe_credentials
+        #: What Twilio's last answer said: `ACCEPTED`, `REFUSED`, or empty.
+        self.status = ""
 
     def observe(self, answer: RequestResult) -> None:
         """Note an answer of Twilio's."""
-        self.last = last_answer(answer)
+        self.status = credentials_status(answer)
 
     async def check_first(self) -> None:
-        """Ask once, before this worker takes partitions; don't wait for long."""
+        """Check once, before this worker takes partitions; do not wait for long."""
         with contain(ItemKind.TASK, self._core.metrics, task="credentials"), suppress(TimeoutError):
             async with asyncio.timeout(FIRST_ANSWER_S):
                 await self._check()
@@ -69,15 +69,15 @@ class CredentialsWatch:
     async def run(self, stop: asyncio.Event) -> None:
         """Check after each refusal, and while the credentials are refused."""
         while not stop.is_set():
-            if self.last == REFUSED:
+            if self.status == REFUSED:
                 await self._check()
             await pause(stop, CREDENTIALS_PAUSE_S if self._core.is_on_standby else CHECK_EVERY_S)
 
     async def _check(self) -> None:
         """Confirm a refusal by a read that these credentials allow."""
         with suppress(ProviderError):
-            await self._read_account()
-        is_on = self.last == REFUSED and await self._is_other_accepted()
+            await self._probe_credentials()
+        is_on = self.status == REFUSED and await self._is_other_accepted()
         if is_on != self._core.is_on_standby:
             self._core.is_on_standby = is_on
             self._core.metrics.worker_standby.set(is_on)

@@ -5,9 +5,9 @@ worker owns, and hands out what is free. This file is the worker's side, top to 
 answer, the life of one partition, and the stop.
 
 Redis's clock decides nothing. Each tick carries a number that grows. A worker whose number has not changed for its
-lifetime, by another worker's monotonic clock, is dead, and the script takes what it owned if the number still is that
-one. So the others count from when a tick arrived. The worker itself counts from when it sent it, which is earlier: its
-time to send is over before a successor sends. The lifetime grows with the round trip: a slow Redis is not a dead one.
+lifetime, by another worker's monotonic clock, is dead; if it still has that number, the script frees what it owned
+(takeover). So the others count from when a tick arrived. The worker itself counts from when it sent it, which is
+earlier: it stops sending before a successor starts. The lifetime grows with the round trip, for a slow Redis.
 """
 
 import asyncio
@@ -22,10 +22,9 @@ from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
 from conferral.storage import coordinator
-from conferral.storage import coordinator as leases
 from conferral.storage.coordinator import EpochUsedError, Granted, Lease, OtherWorker, RolledBackError, Tick, Wants
 from conferral.worker.consumer.partition_consumer import PartitionConsumer
-from conferral.worker.core import PAUSE_S, TICK_S, WorkerContext, WorkerCore
+from conferral.worker.core import REDIS_PAUSE_S, TICK_S, WorkerContext, WorkerCore
 
 log = structlog.get_logger()
 
@@ -54,7 +53,7 @@ class Ownership:
         self.consumers: dict[int, PartitionConsumer] = {}
         #: Live workers, this one included (count).
         self.live_workers = 1
-        self._number = 0
+        self._tick_number = 0
         self._lifetime_s = core.lifetime_s
         self._round_trip_s = 0.0
         #: Until when requests may leave, and when the last tick was answered, monotonic seconds.
@@ -78,24 +77,24 @@ class Ownership:
     # ---- what others ask ---------------------------------------------------------------------------------------------
 
     @property
-    def may_send_now(self) -> bool:
-        """Whether requests may leave now, for whatever this worker owns."""
+    def is_sending_allowed(self) -> bool:
+        """Whether the last answered tick still lets requests leave."""
         margin_s = MARGIN * self._lifetime_s
         return self._clock.monotonic_s() + margin_s < self._valid_until_s
 
     def owns(self, task: str) -> bool:
         """Whether this worker, and no other, does the task now."""
-        return task in self._epochs and self.may_send_now
+        return task in self._epochs and self.is_sending_allowed
 
-    def is_ours(self, partition: int) -> bool:
+    def may_send(self, partition: int) -> bool:
         """Whether a request for the partition may leave now."""
         consumer = self.consumers.get(partition)
-        return consumer is not None and not consumer.is_lost and self.may_send_now
+        return consumer is not None and not consumer.is_lost and self.is_sending_allowed
 
-    async def may_send(self, partition: int) -> bool:
+    async def wait_to_send(self, partition: int) -> bool:
         """Wait until a request may leave; return False if the partition is lost."""
         while (consumer := self.consumers.get(partition)) is not None and not consumer.is_lost:
-            if self.may_send_now:
+            if self.is_sending_allowed:
                 return True
             await self._ticked.wait()
         return False
@@ -105,7 +104,7 @@ class Ownership:
         """Why this worker does not serve all calls, one line each."""
         now_s = self._clock.monotonic_s()
         problems = []
-        if self.consumers and not self.may_send_now:
+        if self.consumers and not self.is_sending_allowed:
             problems.append(f"no request may leave: Redis took {self._round_trip_s:.1f} s to renew the leases")
         if self._unowned_since_s is not None and now_s - self._unowned_since_s > UNOWNED_S:
             problems.append("partitions unassigned")
@@ -122,7 +121,7 @@ class Ownership:
             self._wake.clear()
             granted = await self._tick(Wants.NOTHING if self._core.takes_nothing else Wants.SHARE)
             if granted is not None and not stop.is_set():
-                self._follow(granted)
+                self._start_and_stop_consumers(granted)
                 self._give_back_surplus(granted.surplus)
             await pause(self._wake, self._until_next_tick_s())
         self._stopping.set()
@@ -136,10 +135,10 @@ class Ownership:
         sent_s = self._clock.monotonic_s()
         if sent_s - self._answered_at_s > self._core.lifetime_s:
             self._others.clear()  # Redis was unreachable, or this process suspended: the others get their time again
-        self._number += 1
+        self._tick_number += 1
         tick = Tick(
             name=self._core.name,
-            number=self._number,
+            number=self._tick_number,
             lifetime_s=self._lifetime_s,
             wants=wants,
             gives_back=sorted(self._gives_back),
@@ -181,7 +180,7 @@ class Ownership:
         for item, epoch in tick.used_epochs.items():
             if self._used_epochs.get(item) == epoch:
                 del self._used_epochs[item]
-        # Those that another program's keys keep us from claiming, too.
+        # Also those that were granted but not claimed: another program's keys may prevent it.
         unowned = granted.free + len(self._serving.keys() - self.consumers.keys())
         self._unowned_since_s = None if not unowned else self._unowned_since_s or now_s
         metrics = self._core.metrics
@@ -196,9 +195,9 @@ class Ownership:
         dies_at_s = min((since_s + one.lifetime_s for one, since_s in self._others.values()), default=math.inf)
         return max(IDLE_POLL_S, min(wait_s, dies_at_s - self._clock.monotonic_s()))
 
-    # ---- what follows from it ----------------------------------------------------------------------------------------
+    # ---- its consequences for the consumers --------------------------------------------------------------------------
 
-    def _follow(self, granted: Granted) -> None:
+    def _start_and_stop_consumers(self, granted: Granted) -> None:
         """Start the consumers of new partitions, and stop those of lost ones."""
         epochs = {int(item): epoch for item, epoch in granted.epochs.items() if item.isdecimal()}
         for number, (epoch, _) in list(self._serving.items()):
@@ -223,7 +222,7 @@ class Ownership:
             self._context.executor.drop_partition(number)
 
     def _give_back_surplus(self, surplus: int) -> None:
-        """Stop idle partitions above the share: the only way to move a partition."""
+        """Stop idle partitions above the share: only this rebalances live workers."""
         active = [consumer for consumer in self.consumers.values() if consumer.is_active]
         on_their_way = len(self._serving) - len(active) + sum(item.isdecimal() for item in self._gives_back)
         busy = self._context.executor.busy_partitions
@@ -254,12 +253,12 @@ class Ownership:
                     self._used_epochs[item] = max(epoch, self._used_epochs.get(item, 0))
 
     async def _claim(self, number: int, epoch: int) -> Lease | None:
-        """Write our epoch into the partition's key; None if it is used up."""
+        """Write our epoch into the partition's key; None if used up, or at a stop."""
         core, holder = self._core, f"{epoch}:{self._core.name}"
         while not self._stopping.is_set():
             try:
                 is_rolled_back = number in self._rolled_back
-                lease = await leases.claim(
+                lease = await coordinator.claim_partition(
                     core.reserved, core.keys, number, holder, core.clock, is_rolled_back=is_rolled_back
                 )
             except EpochUsedError as error:
@@ -268,7 +267,7 @@ class Ownership:
                 return None
             except StoreError as error:
                 log_unreachable(error, partition=number)
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(REDIS_PAUSE_S)
             else:
                 self._rolled_back.discard(number)
                 outcome = "expired" if self._has_died(lease.last_holder) else "clean"
@@ -324,7 +323,7 @@ class Ownership:
             await self._give_back(self.consumers.keys() - self._context.executor.busy_partitions)
             pause_s = IDLE_POLL_S
             if self._gives_back or self._clock.monotonic_s() - self._answered_at_s >= TICK_S:
-                pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else PAUSE_S
+                pause_s = IDLE_POLL_S if await self._tick(Wants.NOTHING) is not None else REDIS_PAUSE_S
             for number, consumer in list(self.consumers.items()):
                 if consumer.is_lost or str(number) not in self._epochs:
                     self._context.executor.drop_partition(number)
@@ -332,7 +331,7 @@ class Ownership:
             await pause(is_drained, pause_s)
 
     async def leave(self) -> None:
-        """Free everything at once; what Redis does not learn expires."""
+        """Free all partitions and tasks; what Redis does not learn expires."""
         await self._give_back([*self.consumers])
         await self._tick(Wants.TO_LEAVE)
         self._valid_until_s = float("-inf")
@@ -345,14 +344,14 @@ class Ownership:
 
 
 async def _confirm(core: WorkerCore, rolled_back: set[int], number: int, lease: Lease, *, gives_back: bool) -> bool:
-    """Compare a partition with its key; return whether it is still ours.
+    """Compare a partition with its key; False if another's, or rolled back.
 
     Args:
-        rolled_back: The partition is added if Redis lacks its commits, or can't tell.
+        rolled_back: The partition is added if Redis lacks its commits, or can't be reached (then True is returned).
         gives_back: Whether to tell the next holder that this one has not died.
     """
     try:
-        await leases.confirm(core.reserved, core.keys, number, lease, gives_back=gives_back)
+        await coordinator.confirm_partition(core.reserved, core.keys, number, lease, gives_back=gives_back)
     except LeaseLostError:
         return False
     except RolledBackError:

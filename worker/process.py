@@ -32,7 +32,7 @@ from conferral.worker.wiring import Connections, Environment, WorkerParts
 
 log = structlog.get_logger()
 
-#: Maximum duration of a shutdown; the contract allows 10 s.
+#: Maximum duration of a shutdown, seconds; the contract allows 10 s.
 STOP_S = 8.5
 #: Part of `STOP_S` reserved for releasing the leases.
 RELEASE_S = 1.5
@@ -105,7 +105,7 @@ class Worker:
             work: dict[str, Callable[[], Awaitable[None]]] = {
                 "leases": lambda: parts.ownership.run(stop, parts.context),
                 "router": lambda: parts.router.run(stop),
-                "config": lambda: self.maintain_config(stop, parts.core),
+                "config": lambda: self.maintain_redis(stop, parts.core),
                 "credentials": lambda: parts.credentials.run(stop),
                 "sweep": lambda: parts.sweeper.run(stop),
                 "lost_sessions": lambda: parts.session_recovery.run(stop),
@@ -159,7 +159,7 @@ class Worker:
             self._store_clock,
             self.metrics,
             self.schema,
-            self._environment.lease_ms / 1000,
+            self._environment.lifetime_ms / 1000,
         )
         parts = WorkerParts(self._settings, self._environment, connections, core, self._directory, self.current_policy)
         self._parts, self.ownership, self.executor = parts, parts.ownership, parts.executor
@@ -215,8 +215,8 @@ class Worker:
         await stop.wait()
         return self._clock.monotonic_s() + STOP_S
 
-    async def maintain_config(self, stop: asyncio.Event, core: WorkerCore) -> None:
-        """Register, check, and trim now and then, until the stop."""
+    async def maintain_redis(self, stop: asyncio.Event, core: WorkerCore) -> None:
+        """Register (heartbeat), check Redis, and trim streams, until the stop."""
         client, keys = core.client, core.keys
         trimmed_s, warned_s = self._clock.monotonic_s(), float("-inf")
         while not stop.is_set():
@@ -244,7 +244,7 @@ class Worker:
             await pause(stop, CONFIG_CHECK_EVERY_S)
 
     def _registration(self) -> process_registry.Process:
-        twilio = "" if self._parts is None else self._parts.credentials.last
+        twilio = "" if self._parts is None else self._parts.credentials.status
         return replace(self._process, stats=process_registry.stats_of(self.metrics), twilio=twilio)
 
     async def _check_redis(self, client: Client, keys: Keys) -> None:
@@ -263,7 +263,7 @@ class Worker:
             try:
                 states: list[State] = []
                 for number in [*consumers]:
-                    states += (await store.states_of(await store.live_sessions(number))).values()
+                    states += (await store.states_of(await store.live_session_ids(number))).values()
             except StoreError as error:
                 log_unreachable(error, task="gauges")
             else:
@@ -277,7 +277,7 @@ class Worker:
             for number, consumer in consumers.items():
                 self.metrics.partition_lag.labels(str(number)).set(consumer.lease.waiting)
             labelled = set(consumers)
-            self.metrics.sending_allowed.set(parts.ownership.may_send_now)
+            self.metrics.sending_allowed.set(parts.ownership.is_sending_allowed)
             await pause(stop, GAUGES_EVERY_S)
 
 

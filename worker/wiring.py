@@ -28,11 +28,11 @@ from conferral.telephony.twilio_api import TwilioApi
 from conferral.telephony.twilio_queries import twilio_now_ms
 from conferral.telephony.twiml import TwimlBuilder
 from conferral.worker.core import WorkerContext, WorkerCore, no_checkpoint
-from conferral.worker.credentials import CredentialsWatch, read_account
+from conferral.worker.credentials import CredentialsWatch, probe_credentials
 from conferral.worker.executor.execution import ExecutionContext
 from conferral.worker.executor.executor import Executor
 from conferral.worker.executor.outbox import OutboxWriter
-from conferral.worker.executor.request_limiter import RequestPermit
+from conferral.worker.executor.request_limiter import AcquirePermit
 from conferral.worker.ownership import Ownership
 from conferral.worker.router.addresses import CallerIdChecker
 from conferral.worker.router.command_router import CommandRouter, CommandRules
@@ -53,7 +53,7 @@ class Environment:
     http: Callable[..., PooledHttpClient] = http_client
     #: Newest schema version supported; only tests of other releases set it.
     schema_version: int = SCHEMA_VERSION
-    lease_ms: int = LIFETIME_MS
+    lifetime_ms: int = LIFETIME_MS
     #: By default, from the settings.
     policy: Policy | None = None
     #: Let tests end the process between steps of a batch, and around an effect's request.
@@ -73,7 +73,7 @@ class Connections:
 
     @classmethod
     def open(cls, settings: ServiceSettings, environment: Environment, metrics: Metrics) -> "Connections":
-        """Return the connections; on a cluster, the pools serve all commands."""
+        """Create the clients; each connects when it is first used."""
         url, partitions = settings.redis_url, settings.partitions
         client = environment.redis(url, max_connections=256)
         blocking = environment.redis(url, blocking=True, max_connections=partitions + 8)
@@ -115,11 +115,11 @@ class WorkerParts:
         self.ownership = Ownership(core)
         allowed = AllowList.from_setting(settings.allowed_destinations, settings.number)
         by_token = rest_client(settings, connections.http, by_token=True)
-        self._twilio_now_ms = partial(twilio_now_ms, connections.http.twilio_clock, by_token, settings.account_sid)
+        self._fetch_now_ms = partial(twilio_now_ms, connections.http.twilio_clock, by_token, settings.account_sid)
         twilio = make_twilio_api(settings, connections.http, allowed)
         self.executor = self._make_executor(twilio)
         rest, names = rest_client(settings, connections.http), ConferenceNames.of(settings)
-        self.credentials = CredentialsWatch(core, partial(read_account, rest, settings))
+        self.credentials = CredentialsWatch(core, partial(probe_credentials, rest, settings))
         connections.http.observe(self.executor.limiter.observe)
         connections.http.observe(self.credentials.observe)
         lists = AccountListReader(rest, own_numbers=self._own_numbers, rng=environment.rng, metrics=core.metrics)
@@ -134,7 +134,7 @@ class WorkerParts:
             account_lists=lists,
             names=names,
             times=SweepTimes.for_interval(settings.sweep_interval_s),
-            is_ours=partial(self.ownership.owns, SWEEP),
+            owns_sweep=partial(self.ownership.owns, SWEEP),
             twilio_now_ms=connections.http.twilio_clock.now_ms,
             route_of_own_dial=route_of_own_dial(lambda called: directory.current.inbound(called), settings.number),
         )
@@ -153,7 +153,7 @@ class WorkerParts:
             policy=policy,
             checkpoint=environment.checkpoint,
             twilio_now_ms=connections.http.twilio_clock.now_ms,
-            on_committed=self.session_recovery.record_unknown,
+            on_committed=self.session_recovery.queue_searches,
         )
 
     def _own_numbers(self) -> tuple[str, ...]:
@@ -164,23 +164,23 @@ class WorkerParts:
         context = ExecutionContext(
             twilio=twilio,
             outbox=OutboxWriter(self.partition_store, core.keys, ownership.consumers, core.store_clock.now_ms),
-            may_send=ownership.may_send,
+            wait_to_send=ownership.wait_to_send,
             clock=core.clock,
             now_ms=now_ms,
-            twilio_now_ms=self._twilio_now_ms,
+            fetch_twilio_now_ms=self._fetch_now_ms,
             metrics=core.metrics,
             rng=self._environment.rng,
             checkpoint=self._environment.effect_checkpoint,
             worker_count=lambda: ownership.live_workers,
-            is_ours=ownership.is_ours,
+            may_send=ownership.may_send,
         )
-        request_permit: RequestPermit | None = None
+        acquire_permit: AcquirePermit | None = None
         if per_second := self._settings.calls_per_second:
 
-            async def request_permit(urgent: bool) -> float:
+            async def acquire_permit(urgent: bool) -> float:
                 return await acquire_dial_permit(core.client, core.keys, core.name, per_second, urgent=urgent)
 
-        return Executor(context, request_permit)
+        return Executor(context, acquire_permit)
 
 
 def make_twilio_api(settings: ServiceSettings, http: PooledHttpClient, allowed: AllowList) -> TwilioApi:

@@ -127,7 +127,7 @@ class SessionQueries(SessionReader):
         # The session first: its node may answer while that of the index of calls does not.
         if await run(self.exists(named)):
             return named
-        return (await run(self.sessions_of_calls([named]))).get(named, "")
+        return (await run(self.session_ids_of_calls([named]))).get(named, "")
 
     async def view_exact(self, named: str, run: RequestRunner = cancellable) -> StoredSession:
         """Return the session that `find_exact` finds; an empty one for none."""

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from conferral.sandbox.model.messages import CallbackRequest, FetchRequest, Params
 
-FaultStep = Literal["before", "after"]
+FaultMoment = Literal["before", "after"]
 Corruption = Literal["", "half", "html"]
 _Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -44,7 +44,7 @@ class RestPlan:
     status: int = 0  #: HTTP status of an injected error; 0 for none.
     code: int = 0  #: Twilio's error code; 0 for the usual one of its status.
     cuts_connection: bool = False  #: Without a response.
-    moment: FaultStep = "before"  #: Whether the error or the cut occurs before or after the request takes effect.
+    moment: FaultMoment = "before"  #: Whether the error or the cut occurs before or after the request takes effect.
     retry_after_s: int = 1
     corruption: Corruption = ""  #: `half`: truncated, after the effect; `html`: a proxy's error page instead.
 
@@ -135,8 +135,8 @@ class Faults:
         path: str,
         *,
         status: _Status = 0,
-        cut: FaultStep | None = None,
-        moment: FaultStep = "before",
+        cut: FaultMoment | None = None,
+        moment: FaultMoment = "before",
         latency_s: Seconds = 0.0,
         retry_after_s: _Count = 1,
         count: _Count = 1,

@@ -20,7 +20,7 @@ from conferral.sandbox.model.transaction import Transaction
 from conferral.sandbox.model.twilio_model import TwilioModel, UnknownNumberError
 from conferral.sandbox.phones import CallHandle, Phone, PhoneScript, PhoneScripts, phone_address
 from conferral.sandbox.request_log import RequestLog, Retention
-from conferral.sandbox.webhook_delivery import Dispatcher
+from conferral.sandbox.webhook_delivery import WebhookSender
 
 log = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class SandboxRuntime:
         self.model = TwilioModel(self.account_sid, seed=self._seed, behavior=self.behavior)
         self.request_log = RequestLog()
         self.phones: dict[str, Phone] = {}
-        self.dispatcher = Dispatcher(self)
+        self.webhook_sender = WebhookSender(self)
         self._scripts = PhoneScripts(self)
         self._wake: asyncio.TimerHandle | None = None
         self.changed = asyncio.Event()  #: Set at the next change; a new one each time.
@@ -74,7 +74,7 @@ class SandboxRuntime:
     async def close(self) -> None:
         """Cancel timers, phone scripts, and deliveries; wait for their end."""
         self._cancel_pending_work()
-        await self.dispatcher.close()
+        await self.webhook_sender.close()
 
     def reset(self) -> None:
         """Remove everything except the numbers."""
@@ -92,7 +92,7 @@ class SandboxRuntime:
         if self._wake is not None:
             self._wake.cancel()
         self._scripts.clear()
-        self.dispatcher.clear()
+        self.webhook_sender.clear()
 
     @property
     def url(self) -> str:
@@ -221,12 +221,12 @@ class SandboxRuntime:
 
     async def wait_until_idle(self, timeout_s: float = 30.0) -> None:
         """Wait until no delivery is in progress, delayed, or held back."""
-        await self.wait_until(lambda: self.dispatcher.is_idle, timeout_s)
+        await self.wait_until(lambda: self.webhook_sender.is_idle, timeout_s)
 
     def __repr__(self) -> str:
         calls = self.model.live_calls()
         shown = ", ".join(f"{call.sid[:8]} {call.direction} {call.status} {call.activity}" for call in calls)
-        return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self.dispatcher.tasks)}>"
+        return f"<Sandbox live calls: {shown or 'none'}; being delivered: {len(self.webhook_sender.tasks)}>"
 
     def apply(self, input_: Input) -> messages.Result:
         """Pass an input to the model, and perform its outputs."""
@@ -267,9 +267,9 @@ class SandboxRuntime:
         """Perform one of the model's outputs."""
         match output:
             case messages.FetchRequest():
-                self.dispatcher.fetch(output)
+                self.webhook_sender.fetch(output)
             case messages.CallbackRequest():
-                self.dispatcher.send_callback(output)
+                self.webhook_sender.send_callback(output)
             case messages.RingPhone():
                 self._scripts.ring(output)
             case messages.AskForKeys():

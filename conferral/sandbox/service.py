@@ -68,7 +68,7 @@ class Sandbox(SandboxRuntime):
         """
         if self.host != "localhost" and not ip_address(self.host).is_loopback:
             raise ValueError(f"the sandbox listens on loopback only, not on {self.host}")
-        self.dispatcher.open()
+        self.webhook_sender.open()
         self._serving = AsyncExitStack()
         server = run_server(make_app(self), self.host, self.port, shutdown_s=SHUTDOWN_S)
         self.port = await self._serving.enter_async_context(server)

@@ -100,7 +100,7 @@ _FAILURES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], int, str],
 HELD_BACK_S = 0.5  #: Real seconds after which a held-back callback is sent, even if no other follows.
 
 
-class Dispatcher:
+class WebhookSender:
     """Sends requests to webhooks: those under way, and those held back."""
 
     def __init__(self, sandbox: "SandboxRuntime") -> None:

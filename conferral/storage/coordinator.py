@@ -16,10 +16,9 @@ from conferral.storage.codecs.text_codec import parse_object
 from conferral.storage.connection.client import Client, store_errors
 from conferral.storage.keys import Keys
 
-#: Lifetime of every lease, and of a tick, if Redis answers quickly, milliseconds: as long as a killed worker's calls
-#: wait, plus a tick.
+#: Lifetime of a tick if Redis answers quickly, milliseconds: after a kill, calls wait this long, plus a tick.
 LIFETIME_MS = 2_000
-#: Without a heartbeat for this long, a worker counts as dead for people, milliseconds. Workers ask the coordinator.
+#: Without a heartbeat for this long, a worker is shown as dead, milliseconds. Workers ask the coordinator instead.
 HEARTBEAT_TIMEOUT_MS = 3_500
 #: What one worker at a time does, next to the partitions.
 ROUTER, SWEEP = "commands", "sweep"
@@ -36,7 +35,7 @@ class Wants(Enum):
     SHARE = "share"
     #: It hands everything over, when that is idle.
     NOTHING = "nothing"
-    #: It stops: everything is free at once.
+    #: It stops: everything is free immediately.
     TO_LEAVE = "leave"
 
 
@@ -184,7 +183,7 @@ class Lease:
         return clock.monotonic_s() < self.verify_until_s
 
 
-async def claim(
+async def claim_partition(
     client: Client, keys: Keys, partition: int, holder: str, clock: Clock, *, is_rolled_back: bool = False
 ) -> Lease:
     """Make `holder` the partition's holder, or raise EpochUsedError.
@@ -207,13 +206,15 @@ async def claim(
     )
 
 
-async def confirm(client: Client, keys: Keys, partition: int, lease: Lease, *, gives_back: bool = False) -> None:
+async def confirm_partition(
+    client: Client, keys: Keys, partition: int, lease: Lease, *, gives_back: bool = False
+) -> None:
     """Compare a partition with its key; raise RolledBack- or LeaseLostError.
 
     `gives_back`: note that this worker has not died of anything in the partition.
     """
-    known = lease.commit
-    answer = await _hold(client, keys, partition, [lease.holder, known, 0, round(VERIFY_S * 1000), int(gives_back)])
+    arguments: list[scripts.Argument] = [lease.holder, lease.commit, 0, round(VERIFY_S * 1000), int(gives_back)]
+    answer = await _hold(client, keys, partition, arguments)
     if int(answer[0]) == 0:
         raise LeaseLostError("another worker owns the partition")
     if int(answer[0]) != 1:

@@ -42,7 +42,7 @@ class ErasureReport:
     is_damaged: bool = False
     #: Unfinished work that still needs the session, in words; empty if there is none.
     pending_work: str = ""
-    #: When the session ended, Unix milliseconds of partition time; 0 if unknown.
+    #: When the session ended, Unix milliseconds; 0 if unknown.
     ended_at_ms: int = 0
     log_entries: int = 0
     gates: int = 0

@@ -1,4 +1,4 @@
-"""Outcome stream: finished transfers and ended sessions; trims by age."""
+"""Outcome stream: finished transfers, ended sessions; trims old entries."""
 
 from typing import Any
 

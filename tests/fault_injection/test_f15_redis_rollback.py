@@ -37,11 +37,11 @@ async def commit_one(server: RedisServer) -> tuple[int, dict[str, object], dict[
     """Makes one commit; returns how many bytes of the file it took, and all data without and with it."""
     client, keys = make_client(server.url), Keys("test", 4)
     partition = keys.partition_of(SESSION)
-    lease = await leases.claim(client, keys, partition, "1:one", SystemClock())
+    lease = await leases.claim_partition(client, keys, partition, "1:one", SystemClock())
     entry_id = (await client.xadd(keys.events(partition), {"type": "x"})).decode()
     with server.client() as other:
         before, size = everything(other), server.append_only_file.stat().st_size
-        batch = Batch(entry_ids=[entry_id], sessions=[opened()], outbox_put={"effect": b"{}"}, timers={"t|s": 5})
+        batch = Batch(entry_ids=[entry_id], sessions=[opened()], outbox_set={"effect": b"{}"}, timers={"t|s": 5})
         await SessionStore(client, keys, session_ttl_s=3600).commit(partition, lease, batch)
         after = everything(other)
     await client.aclose()

@@ -113,7 +113,7 @@ async def test_fault_22_backlog_drains_while_redis_is_full(own_redis, monkeypatc
         )
         stream = system.keys.events(system.keys.partition_of(customer.sid))
         await system.eventually(lambda: system.client.xlen(stream), "the command is on the stream")
-        twilio = system.sandbox.dispatcher
+        twilio = system.sandbox.webhook_sender
         send_at_once = twilio.send
 
         async def send_later(target: Target, entry: DeliveryEntry) -> WebhookResponse:

@@ -49,14 +49,14 @@ class Desk:
 
         async def taken() -> object:
             try:
-                return await leases.claim(self.client, KEYS, 3, "1:me", SystemClock())
+                return await leases.claim_partition(self.client, KEYS, 3, "1:me", SystemClock())
             except leases.EpochUsedError as error:
                 return error.epoch
 
         return [
             *(session_of(name) for name in NAMES),
             (lambda: self.access.outbox(1), lambda answer: answer == {"one": b"1" * 600}),
-            (lambda: self.access.live_sessions(0), lambda answer: answer == NAMES),
+            (lambda: self.access.live_session_ids(0), lambda answer: answer == NAMES),
             (lambda: self.access.read(2, 1), is_first_entry),
             (taken, lambda answer: answer == 9),
             (lambda: self.access.claim_call("f" * 8, NAMES[5]), lambda answer: answer is False),

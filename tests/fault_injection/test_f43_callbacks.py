@@ -71,7 +71,7 @@ async def test_fault_43_no_callback_arrives_at_all(system: FaultSystem) -> None:
 
 async def deliver_again(system: FaultSystem, entries: list[DeliveryEntry]) -> set[int]:
     """Sends callbacks once more as they were, signed, with the same token; returns the statuses answered."""
-    delivery = system.sandbox.dispatcher
+    delivery = system.sandbox.webhook_sender
     return {(await delivery.send(parse_target(entry.url), replace(entry, attempts=[]))).status for entry in entries}
 
 

@@ -27,7 +27,7 @@ TIMES = 3
 #: What is at fault is what was sent, or Redis's own refusal: no connection has broken.
 ERRORS = [make for name, make in ANY_ERRORS.items() if name not in ("DataError", "RedisError")]
 #: The functions in which the long-lived tasks ask Redis, besides those of partitions.
-TASKS = {"run", "_tick", "_claim", "_confirm_when_due", "maintain_config", "_sweep"}
+TASKS = {"run", "_tick", "_claim", "_confirm_when_due", "maintain_redis", "_sweep"}
 
 
 class Breaks:

@@ -24,7 +24,7 @@ from conferral.sandbox.phones import Phone, PhoneScript, phone_address
 from conferral.sandbox.request_log import DeliveryAttempt, DeliveryEntry, RestEntry
 from conferral.sandbox.rest_routes import ERRORS
 from conferral.sandbox.runtime import SandboxRuntime
-from conferral.sandbox.webhook_delivery import Dispatcher, Target, WebhookResponse
+from conferral.sandbox.webhook_delivery import Target, WebhookResponse, WebhookSender
 from conferral.telephony.http_client import TOTAL_TIMEOUT_S
 from tests.simulation.plan import Plan
 from tests.simulation.virtual_loop import KilledError, VirtualLoop
@@ -90,7 +90,7 @@ class VirtualTwilio(SandboxRuntime):
         self.request_log.rest = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]  # of a long run the end is kept
         self.request_log.deliveries = deque(maxlen=LEDGER_MAX)  # type: ignore[assignment]
         self.request_log.dials = deque(maxlen=1)  # type: ignore[assignment]
-        self.dispatcher = _VirtualDispatcher(self)
+        self.webhook_sender = _VirtualWebhookSender(self)
         self.counts: Counter[str] = Counter()
         self.dialed: dict[str, list[Dialed]] = {}
 
@@ -190,7 +190,7 @@ class VirtualTwilio(SandboxRuntime):
         self.counts["dials"] += 1
 
 
-class _VirtualDispatcher(Dispatcher):
+class _VirtualWebhookSender(WebhookSender):
     """Asks the webhooks without sockets, in virtual time."""
 
     def __init__(self, twilio: VirtualTwilio) -> None:

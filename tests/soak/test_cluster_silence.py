@@ -64,7 +64,7 @@ async def test_commands_for_healthy_nodes_continue_while_a_primary_is_silent(clu
         caller_ids=CallerIdChecker(TwilioClient("AC1", "token"), set, SystemClock()),
     )
     core = core_of(client, KEYS, SystemClock(), "router")
-    router = CommandRouter(core, BlockingReads(blocking), rules, is_ours=lambda: True)
+    router = CommandRouter(core, BlockingReads(blocking), rules, owns_router=lambda: True)
     running = asyncio.create_task(router.run(stop))
 
     async def routed() -> set[str]:

@@ -148,7 +148,7 @@ async def test_only_partitions_of_a_silent_primary_wait(cluster, publisher) -> N
 async def test_commits_and_leases_continue_at_the_replica(cluster, client) -> None:
     clock, partition = SystemClock(), 0
     key = KEYS.lease(partition)
-    lease = await leases.claim(client, KEYS, partition, "1:one", clock)
+    lease = await leases.claim_partition(client, KEYS, partition, "1:one", clock)
     store = SessionStore(client, KEYS, session_ttl_s=60)
     assert await store.commit(partition, lease, Batch()) is CommitResult.OK
     primary = cluster.owner_of(key)
@@ -284,7 +284,7 @@ async def test_reads_and_scripts_ask_no_node_where_their_keys_are(cluster, clien
     access = PartitionStore(client, BlockingReads(client), KEYS)
     for partition in range(8):
         await access.read(partition, 10)
-        await leases.claim(client, KEYS, partition, "1:one", SystemClock())
+        await leases.claim_partition(client, KEYS, partition, "1:one", SystemClock())
     stats = "".join(str(node.ask("INFO", "COMMANDSTATS")) for node in cluster.nodes)
     assert "cmdstat_xread" in stats
     assert "getkeys" not in stats
@@ -297,7 +297,7 @@ async def test_slot_that_is_being_moved_costs_time_and_nothing_else(cluster, cli
     """Scripts need all keys in one place, so they wait until the move is over. Events are stored meanwhile."""
     monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 2 * FAILOVER_S)
     partition, clock = 5, SystemClock()
-    lease = await leases.claim(client, KEYS, partition, "1:one", clock)
+    lease = await leases.claim_partition(client, KEYS, partition, "1:one", clock)
     store = SessionStore(client, KEYS, session_ttl_s=60)
     for number in range(20):
         await client.set(f"test:{{{partition}}}:filler:{number}", "x")
@@ -337,7 +337,7 @@ async def test_slot_whose_move_takes_long_is_reported_so_that_others_are_not_hel
 ) -> None:
     monkeypatch.setattr(cluster_client, "TRY_AGAIN_FOR_S", 0.1)
     partition = 5
-    lease = await leases.claim(client, KEYS, partition, "1:one", SystemClock())
+    lease = await leases.claim_partition(client, KEYS, partition, "1:one", SystemClock())
     store = SessionStore(client, KEYS, session_ttl_s=60)
     source = cluster.owner_of(KEYS.lease(partition))
     target = next(node for node in cluster.primaries() if node is not source)

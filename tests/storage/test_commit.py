@@ -36,14 +36,14 @@ def opened(session_id: str = SESSION) -> SessionChange:
     )
     taken = step(Session(session_id), event, 1_000_000)
     change = SessionChange(Session(session_id))
-    changed = change.decide(taken.session)
+    changed = change.add_version(taken.session)
     change.log.append(log_entry(event, taken, Session(session_id), 1_000_000, changed))
     return change
 
 
 def decided(before: Session, after: Session) -> SessionChange:
     change = SessionChange(before)
-    change.decide(after)
+    change.add_version(after)
     return change
 
 
@@ -59,7 +59,7 @@ def partition(keys) -> int:
 
 @pytest.fixture
 async def lease(client, keys, partition, clock):
-    return await leases.claim(client, keys, partition, "1:one", clock)
+    return await leases.claim_partition(client, keys, partition, "1:one", clock)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ async def test_commit_stores_session_log_effects_and_timers_and_removes_the_entr
     store, client, keys, partition, lease
 ):
     ids = await add(client, keys, partition, 3)
-    batch = Batch(ids[1:], sessions=[opened()], outbox_put={"effect": b"{}"}, timers={f"ring|{SESSION}": 5})
+    batch = Batch(ids[1:], sessions=[opened()], outbox_set={"effect": b"{}"}, timers={f"ring|{SESSION}": 5})
     assert await store.commit(partition, lease, batch) is CommitResult.OK
     assert [entry_id.decode() for entry_id, _ in await client.xrange(keys.events(partition))] == ids[:1]
     loaded = (await store.load([SESSION]))[SESSION]
@@ -120,7 +120,7 @@ async def test_repeated_commit_is_answered_already_and_changes_nothing(store, cl
 
 async def test_former_holders_commit_changes_nothing(store, client, keys, partition, lease, clock):
     ids = await add(client, keys, partition)
-    other = await leases.claim(client, keys, partition, "2:two", clock)
+    other = await leases.claim_partition(client, keys, partition, "2:two", clock)
     before = await everything(client, keys)
     with pytest.raises(LeaseLostError):
         await store.commit(partition, lease, Batch(entry_ids=ids, sessions=[opened()]))
@@ -155,7 +155,7 @@ async def test_key_of_a_wrong_type_changes_nothing(store, client, keys, partitio
     await client.set(getattr(keys, key)(SESSION if of_session else partition), "another program's")
     before = await everything(client, keys)
     with pytest.raises(CommitConflictError if of_session else StoreError):
-        await store.commit(partition, lease, Batch(sessions=[opened()], outbox_put={"e": b"1"}))
+        await store.commit(partition, lease, Batch(sessions=[opened()], outbox_set={"e": b"1"}))
     assert await everything(client, keys) == before
 
 

@@ -32,7 +32,7 @@ def permit(client, keys) -> Permit:
 
 @pytest.fixture
 async def lease(client, keys, clock) -> Lease:
-    return await leases.claim(client, keys, PARTITION, "1:one", clock)
+    return await leases.claim_partition(client, keys, PARTITION, "1:one", clock)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def test_first_mark_is_what_the_codec_writes_and_a_second_is_reported(clie
 
 @pytest.mark.usefixtures("ordered")
 async def test_worker_that_lost_the_lease_marks_nothing(client, keys, clock, access, lease):
-    await leases.claim(client, keys, PARTITION, "2:two", clock)
+    await leases.claim_partition(client, keys, PARTITION, "2:two", clock)
 
     assert await access.mark_sent(PARTITION, lease, "d1", 7_000) is MarkResult.REFUSED
     assert await entry(client, keys) == ENTRY

@@ -162,7 +162,7 @@ async def test_ended_sessions_since_a_moment(reader, client, keys):
 async def test_calls_are_found_by_the_index(reader, client, keys):
     await add_live(client, keys, "S1")
     await client.set(keys.call("CA1"), "S1")
-    assert await reader.sessions_of_calls(["CA1", "CA9"]) == {"CA1": "S1"}
+    assert await reader.session_ids_of_calls(["CA1", "CA9"]) == {"CA1": "S1"}
     assert [await reader.exists(name) for name in ("S1", "CA1")] == [True, False]
 
 

@@ -5,7 +5,7 @@ import pytest
 from conferral.runtime.errors import LeaseLostError, StoreError
 from conferral.statemachine.events import TIMERS, LoneOverdue
 from conferral.storage import coordinator as leases
-from conferral.storage.partition.partition_store import TIMERS_PER_CALL_MAX, Entry, dead_letter
+from conferral.storage.partition.partition_store import TIMERS_PER_RUN_MAX, Entry, dead_letter
 from conferral.storage.partition.session_store import Batch
 
 pytestmark = pytest.mark.redis
@@ -14,7 +14,7 @@ P = 2
 
 @pytest.fixture
 async def lease(client, keys, clock):
-    return await leases.claim(client, keys, P, "1:one", clock)
+    return await leases.claim_partition(client, keys, P, "1:one", clock)
 
 
 async def test_due_timers_become_entries_oldest_first(access, client, keys, lease):
@@ -102,7 +102,7 @@ async def test_worker_deaths_are_stored_and_cleared_on_commit(access, store, cli
     await access.set_deaths(P, {entry_id: 2, "e1": 3, "e2": 2})
     await access.set_deaths(P, {"e2": 0, "e3": 1, "e4": 0})
     assert await access.deaths(P) == {entry_id: 2, "e1": 3, "e3": 1}
-    await store.commit(P, lease, Batch(entry_ids=[entry_id], outbox_del=["e1", "e3"]))
+    await store.commit(P, lease, Batch(entry_ids=[entry_id], outbox_remove=["e1", "e3"]))
     assert not await client.exists(keys.suspects(P))
     await access.set_deaths(P, {"e1": 3})
     await access.clear_deaths(P)
@@ -112,8 +112,8 @@ async def test_worker_deaths_are_stored_and_cleared_on_commit(access, store, cli
 
 async def test_no_more_timers_are_moved_in_one_go_than_a_script_may_take(access, client, keys, lease):
     due_ms = lease.claimed_at_ms - 1_000
-    await client.zadd(keys.timers(P), {f"lone|s{number}": due_ms for number in range(TIMERS_PER_CALL_MAX + 3)})
-    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (TIMERS_PER_CALL_MAX, due_ms)
-    assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX
+    await client.zadd(keys.timers(P), {f"lone|s{number}": due_ms for number in range(TIMERS_PER_RUN_MAX + 3)})
+    assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (TIMERS_PER_RUN_MAX, due_ms)
+    assert await client.xlen(keys.events(P)) == TIMERS_PER_RUN_MAX
     assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (3, None)
-    assert await client.xlen(keys.events(P)) == TIMERS_PER_CALL_MAX + 3
+    assert await client.xlen(keys.events(P)) == TIMERS_PER_RUN_MAX + 3

@@ -86,7 +86,7 @@ class SequenceRecorder:
     _states: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        delivery = self.system.sandbox.dispatcher
+        delivery = self.system.sandbox.webhook_sender
         send = delivery.send
 
         async def send_and_keep(target: Any, entry: DeliveryEntry) -> Any:
@@ -154,7 +154,7 @@ class SequenceRecorder:
                     return False
                 if await self.system.client.hlen(self.system.keys.outbox(partition)):
                     return False
-            is_quiet = not self.system.sandbox.dispatcher.tasks and before == self._counts()
+            is_quiet = not self.system.sandbox.webhook_sender.tasks and before == self._counts()
             heard = self.heard_now()
             return is_quiet and all(heard[name] != "nothing" for name in heard.keys() - silent)
 

@@ -93,7 +93,7 @@ def run(order: dict[str, Any]) -> int:
     settings = load(ServiceSettings, order["settings"])
     doom = _Doom(order)
     environment = Environment(
-        lease_ms=order["lease_ms"],
+        lifetime_ms=order["lease_ms"],
         policy=Policy(**order["policy"]),
         checkpoint=doom.at,
         effect_checkpoint=doom.at,

@@ -349,22 +349,22 @@ class ExecutorHarness:
         self.outcomes = self.records.outcomes
         self.lost: set[int] = set()
         self.permissions = 0
-        request_dial_permit = more.pop("request_dial_permit", None)
+        acquire_permit = more.pop("acquire_permit", None)
         context = ExecutionContext(
             **{
                 "twilio": self.calls,
                 "outbox": self.records,
-                "may_send": self.may_send,
+                "wait_to_send": self.wait_to_send,
                 "clock": self.time,
                 "now_ms": self.time.now_ms,
-                "twilio_now_ms": self.twilio_now_ms,
+                "fetch_twilio_now_ms": self.fetch_twilio_now_ms,
                 "metrics": self.metrics,
                 "rng": random.Random(7),
                 "sleep": self.time.sleep,
             }
             | more
         )
-        self.executor = Executor(context, request_dial_permit)
+        self.executor = Executor(context, acquire_permit)
         #: Jobs that the executor was given (count).
         self.submitted = 0
         self._submit_job, self.executor.submit = self.executor.submit, self._count_job  # type: ignore[method-assign]
@@ -373,10 +373,10 @@ class ExecutorHarness:
         self.submitted += 1
         self._submit_job(job)
 
-    async def twilio_now_ms(self) -> int:
+    async def fetch_twilio_now_ms(self) -> int:
         return self.time.now_ms() + TWILIO_AHEAD_MS
 
-    async def may_send(self, partition: int) -> bool:
+    async def wait_to_send(self, partition: int) -> bool:
         self.permissions += 1
         return partition not in self.lost
 
@@ -459,7 +459,7 @@ class Paced(ExecutorHarness):
 
     def __init__(self, **more: Any) -> None:
         self.permits = Permits()
-        super().__init__(request_dial_permit=self.permits, **more)
+        super().__init__(acquire_permit=self.permits, **more)
 
 
 def same_retries(deadline_s: float, request_timeout_s: float) -> dict[type[Effect], RetryPolicy]:

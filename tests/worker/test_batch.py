@@ -60,19 +60,19 @@ def test_conclusions_are_post_commit_writes_of_the_same_commit(decided):
     wanted = [PublishOutcome(TRANSFER), PublishOutcome(WHOLE)]
     assert [write for write in decided.post_commit_writes if isinstance(write, PublishOutcome)] == wanted
     for write in wanted:
-        assert effect_codec.decode(decided.batch.outbox_put[write.write_id]).work == write
+        assert effect_codec.decode(decided.batch.outbox_set[write.write_id]).work == write
     assert len({write.write_id for write in decided.post_commit_writes}) == len(decided.post_commit_writes)
 
 
 def test_calls_of_replaced_parties_expire_too(decided):
     (write,) = [write for write in decided.post_commit_writes if isinstance(write, ExpireCalls)]
     assert write.call_sids == ("CA1", "CA3", "CA2")
-    assert write.write_id in decided.batch.outbox_put
+    assert write.write_id in decided.batch.outbox_set
 
 
 def test_news_survive_what_the_end_drops(decided):
-    assert decided.batch.outbox_del == ["e1"]
-    assert not {write.write_id for write in decided.post_commit_writes} & set(decided.batch.outbox_del)
+    assert decided.batch.outbox_remove == ["e1"]
+    assert not {write.write_id for write in decided.post_commit_writes} & set(decided.batch.outbox_remove)
 
 
 async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_in_their_order(monkeypatch):
@@ -85,7 +85,7 @@ async def test_next_holder_executes_the_effects_of_several_commits_at_one_time_i
     outbox = {}
     for name in ("c1", "c2"):
         event = Convert(session_id="CA1", token=name, entry_id="1-0")
-        outbox = decided_of([event], SESSION).batch.outbox_put | outbox
+        outbox = decided_of([event], SESSION).batch.outbox_set | outbox
 
     context: Any = SimpleNamespace(partition_store=None, executor=None, core=SimpleNamespace(metrics=None))
     entries = await Quarantine(0, context).decode(outbox)
@@ -118,11 +118,11 @@ def ends(request, monkeypatch):
 
 def open_after(decided: batch.DecidedBatch, earlier: list[Effect], batch: str) -> set[str]:
     """Effects that are in the outbox after the commit."""
-    put = {effect_id for effect_id in decided.batch.outbox_put if ":" not in effect_id}
+    put = {effect_id for effect_id in decided.batch.outbox_set if ":" not in effect_id}
     assert put == {effect.effect_id for effect, *_ in decided.effects}
-    assert not put & set(decided.batch.outbox_del)
+    assert not put & set(decided.batch.outbox_remove)
     before = {effect.effect_id for effect in earlier} if batch == "a later batch" else set()
-    return put | before - set(decided.batch.outbox_del)
+    return put | before - set(decided.batch.outbox_remove)
 
 
 @pytest.mark.parametrize(
@@ -167,14 +167,14 @@ def test_read_that_follows_an_overdue_one_takes_it_out_of_the_outbox():
     event = LeaveOverdue(session_id="CA1", token="leave:1", entry_id="1-0", due_ms=NOW_MS)
     found = decided_of([event], session)
     assert any(isinstance(effect, ReadCalls) for effect, *_ in found.effects)
-    assert found.batch.outbox_del == ["overdue"]
+    assert found.batch.outbox_remove == ["overdue"]
 
 
 def test_other_changes_of_state_keep_the_open_effects(monkeypatch):
     after = replace(SESSION, state=State.TRANSFERRING, version=5)
     monkeypatch.setattr(batch, "step", lambda *_: Step(after, Outcome.MOVED))
     found = decided_of([End(session_id="CA1", token="c1", entry_id="1-0")], SESSION, {"e1": HOLD})
-    assert (found.batch.outbox_del, found.batch.outbox_put, found.ended_session_ids) == ([], {}, [])
+    assert (found.batch.outbox_remove, found.batch.outbox_set, found.ended_session_ids) == ([], {}, [])
 
 
 @pytest.mark.parametrize("twilio_now_ms, at_ms", [(7_200_000, 5_000 - 1_500), (None, 0)])

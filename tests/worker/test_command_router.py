@@ -49,7 +49,7 @@ class Routing:
             allowed=self.allowed, names=lambda: self.names, conference_names=NAMES, caller_ids=self.caller_ids
         )
         reads = BlockingReads(self.blocking)
-        router = CommandRouter(core, reads, rules, is_ours=lambda: True)
+        router = CommandRouter(core, reads, rules, owns_router=lambda: True)
         stop = asyncio.Event()
         running = asyncio.create_task(router.run(stop))
         async with asyncio.timeout(60):

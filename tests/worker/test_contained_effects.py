@@ -95,7 +95,7 @@ class FailingOnce:
                 method = getattr(owner, name)
                 if not name.startswith("_") and asyncio.iscoroutinefunction(method):
                     setattr(owner, name, self.around(method, system, fails_after=fails_after))
-        watched = {name: self.around(getattr(tools, name), system) for name in ("may_send", "sleep", "checkpoint")}
+        watched = {name: self.around(getattr(tools, name), system) for name in ("wait_to_send", "sleep", "checkpoint")}
         system.executor.context = replace(tools, **watched)
 
 
@@ -202,7 +202,7 @@ async def test_error_while_a_dial_waits_for_its_turn_is_a_failure() -> None:
     async def turn(_urgent: bool) -> float:
         raise KeyError("turn")
 
-    system = ExecutorHarness(request_dial_permit=turn)
+    system = ExecutorHarness(acquire_permit=turn)
     with capture_logs():
         system.submit(gated("x"))
         await system.settle()

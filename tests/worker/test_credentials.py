@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.credentials import ACCEPTED, REFUSED, last_answer
+from conferral.worker.credentials import ACCEPTED, REFUSED, credentials_status
 from tests.support.each import each
 from tests.support.local_system import LocalSystem
 from tests.support.metric_values import value_of
@@ -20,7 +20,7 @@ from tests.worker.worker_cluster import WorkerCluster, running_cluster
     (401, 0, REFUSED), (403, 0, REFUSED), (403, 21215, ACCEPTED), (404, 0, ""), (500, 20500, ""), (0, 0, ""),
 ])  # fmt: skip
 def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: int, expected: str) -> None:
-    assert last_answer(RequestResult(status, code, 0.0, 0.0)) == expected
+    assert credentials_status(RequestResult(status, code, 0.0, 0.0)) == expected
 
 
 @in_virtual_time_with("team", partial(running_cluster, partitions=4))

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from conferral.runtime.errors import StoreUnreachableError
-from conferral.worker.executor.request_limiter import DialPace, RequestPermit
+from conferral.worker.executor.request_limiter import AcquirePermit, DialPace
 
 
 class Ticks:
@@ -51,11 +51,11 @@ class Gates:
 class Dials:
     """Dials that wait for their turn at one worker, and in which order they got it."""
 
-    def __init__(self, request_permit: RequestPermit) -> None:
+    def __init__(self, acquire_permit: AcquirePermit) -> None:
         self.ticks = Ticks()
         self.got: list[str] = []
         self.waiting: dict[str, asyncio.Task[None]] = {}
-        self._pace = DialPace(request_permit, self.ticks.sleep)
+        self._pace = DialPace(acquire_permit, self.ticks.sleep)
 
     def add(self, name: str, *, urgent: bool = True) -> None:
         self.waiting[name] = asyncio.create_task(self._wait(name, urgent))

@@ -105,7 +105,7 @@ async def test_dial_that_has_come_and_gone_is_known_by_the_list_of_calls(system:
 async def test_dial_without_twilio_s_time_is_not_sent(system: ExecutorHarness) -> None:
     """Without it, a search could miss the call if the answer is lost."""
     answers: list[ProviderError | None] = [AWAY, REFUSED]
-    system = ExecutorHarness(twilio_now_ms=lambda: _raises(answers.pop(0)))
+    system = ExecutorHarness(fetch_twilio_now_ms=lambda: _raises(answers.pop(0)))
 
     outcome = await system.run(straight("d"))
 

@@ -155,7 +155,7 @@ async def test_lease_is_checked_before_every_request(system: ExecutorHarness) ->
 
 async def test_verification_whose_lease_is_gone_when_it_has_its_connection_is_sent_later() -> None:
     answers = iter([False])
-    system = ExecutorHarness(is_ours=lambda _partition: next(answers, True))
+    system = ExecutorHarness(may_send=lambda _partition: next(answers, True))
     system.calls.reads["a"].append("CA9")
 
     outcome = await system.run(straight("a"), may_have_been_sent=True)

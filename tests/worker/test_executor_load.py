@@ -195,15 +195,15 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
     """On a cluster one node may be away, and the calls of the others go on. The lease may be about to expire."""
     is_back = asyncio.Event()
 
-    async def may_send(partition: int) -> bool:
+    async def wait_to_send(partition: int) -> bool:
         if partition == 3:
             await is_back.wait()
         return True
 
     system = ExecutorHarness(
         requests_max=4,
-        may_send=may_send,
-        is_ours=lambda partition: not (is_expired and partition == 3) or is_back.is_set(),
+        wait_to_send=wait_to_send,
+        may_send=lambda partition: not (is_expired and partition == 3) or is_back.is_set(),
     )
     for number in range(6):
         session_id = f"S{number}"
@@ -221,21 +221,21 @@ async def test_orders_that_wait_for_their_lease_take_no_slot_from_others(
 async def test_order_whose_time_is_up_when_redis_is_back_is_not_sent(order: Effect) -> None:
     """The waiting party has heard something else, or has left."""
 
-    async def may_send(_partition: int) -> bool:
+    async def wait_to_send(_partition: int) -> bool:
         away.time.s += 30.0
         return True
 
-    away = ExecutorHarness(may_send=may_send)
+    away = ExecutorHarness(wait_to_send=wait_to_send)
     assert isinstance(await away.run(order), EffectFailed)
     assert away.calls.asked == []
 
 
 async def test_ending_is_sent_however_long_redis_was_away() -> None:
-    async def may_send(_partition: int) -> bool:
+    async def wait_to_send(_partition: int) -> bool:
         away.time.s += 600.0
         return True
 
-    away = ExecutorHarness(may_send=may_send)
+    away = ExecutorHarness(wait_to_send=wait_to_send)
     assert isinstance(await away.run(hang_up("a")), EffectSucceeded)
     assert away.calls.asked == ["a"]
 

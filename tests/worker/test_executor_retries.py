@@ -258,7 +258,7 @@ async def test_no_request_is_sent_from_the_deadline_on(has_slot: bool, until_s: 
         system.permissions += 1
         return True
 
-    system = ExecutorHarness(may_send=wait)
+    system = ExecutorHarness(wait_to_send=wait)
 
     outcome = await system.run(gated("a"))
 

@@ -16,7 +16,7 @@ from conferral.worker.consumer.first_reads import FirstReads
 class Store:
     """One live session, whose requests for reads are stored."""
 
-    async def live_sessions(self, _partition: int) -> list[str]:
+    async def live_session_ids(self, _partition: int) -> list[str]:
         return ["s"]
 
     async def append(self, _events: list[object]) -> None:

@@ -6,7 +6,7 @@ What the coordinator's script decides is in `storage/test_coordinator.py`.
 import asyncio
 from functools import partial
 
-from conferral.storage.coordinator import claim
+from conferral.storage.coordinator import claim_partition
 from tests.support.each import each
 from tests.support.memory_redis import Fault
 from tests.worker.virtual_setup import in_virtual_time_with
@@ -58,11 +58,11 @@ async def test_paused_worker_loses_its_partitions_and_sends_nothing_when_it_wake
     first, other = team.join(), team.join()
     await team.until_fair(4.0)
     held = set(first.keeper.consumers)
-    assert all(first.keeper.is_ours(number) for number in held)
+    assert all(first.keeper.may_send(number) for number in held)
     first.process.pause()
     await team.passes(6.0)
     assert other.keeper.consumers.keys() == {0, 1, 2, 3}
-    assert not any(first.keeper.is_ours(number) for number in held), "before it has asked"
+    assert not any(first.keeper.may_send(number) for number in held), "before it has asked"
     first.process.wake()
     await team.until_fair(6.0)
     assert set(first.work.dropped) >= held
@@ -94,8 +94,8 @@ async def test_slow_redis_is_not_a_dead_one(team: WorkerCluster) -> None:
         allowed = 0
         for _ in range(200):
             await team.passes(0.05)
-            allowed += all(worker.keeper.may_send_now for worker in workers)
-            assert workers[0].keeper.problems == [] or not workers[0].keeper.may_send_now
+            allowed += all(worker.keeper.is_sending_allowed for worker in workers)
+            assert workers[0].keeper.problems == [] or not workers[0].keeper.is_sending_allowed
         assert allowed >= 190, round_trip_s
     team.server.latency = None
     assert await team.epochs() == before
@@ -107,7 +107,7 @@ async def test_request_waits_for_a_renewal_and_says_why(team: WorkerCluster) -> 
     await team.until_fair(2.0)
     team.server.fault = lambda _name: Fault.UNREACHABLE
     await team.passes(3.0)
-    waiting = asyncio.ensure_future(worker.process.start(worker.keeper.may_send(1)))
+    waiting = asyncio.ensure_future(worker.process.start(worker.keeper.wait_to_send(1)))
     await team.passes(3.0)
     assert not waiting.done()
     assert worker.keeper.problems[0].startswith("no request may leave")
@@ -117,7 +117,7 @@ async def test_request_waits_for_a_renewal_and_says_why(team: WorkerCluster) -> 
     assert await waiting is True
     assert worker.keeper.problems == []
     assert worker.keeper.owns("commands")
-    assert await worker.process.start(worker.keeper.may_send(99)) is False
+    assert await worker.process.start(worker.keeper.wait_to_send(99)) is False
 
 
 @with_4_partitions
@@ -136,7 +136,7 @@ async def test_no_one_is_followed_because_redis_was_away(team: WorkerCluster) ->
 @with_4_partitions
 async def test_forgotten_grant_costs_one_epoch(team: WorkerCluster) -> None:
     """The coordinator's node failed over: the partition's own key has a higher epoch than it gives."""
-    await claim(team.client, team.keys, 2, "5:lost", next(iter([team.join()])).clock)
+    await claim_partition(team.client, team.keys, 2, "5:lost", next(iter([team.join()])).clock)
     await team.until_fair(4.0)
     assert await team.epochs() == [1, 1, 6, 1]
 

@@ -9,7 +9,7 @@ from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.metrics import Metrics
 from conferral.storage.codecs.effect_codec import ExpireCalls, PostCommitWrite
 from conferral.worker.consumer import dispatcher
-from conferral.worker.consumer.dispatcher import TOGETHER_MAX, PostCommitWrites
+from conferral.worker.consumer.dispatcher import WRITES_PER_PIPELINE, PostCommitWrites
 
 AWAY = StoreUnreachableError("away")
 
@@ -24,7 +24,7 @@ class Access:
         self.dead: list[str] = []
 
     async def finish_writes(self, _partition: int, writes: list[PostCommitWrite]) -> dict[str, StoreError]:
-        assert len(writes) <= TOGETHER_MAX
+        assert len(writes) <= WRITES_PER_PIPELINE
         failed: dict[str, StoreError] = {}
         if self.errors:
             error = self.errors.pop()
@@ -41,7 +41,7 @@ class Access:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "PAUSE_S", 0)
+    monkeypatch.setattr(dispatcher, "REDIS_PAUSE_S", 0)
 
 
 async def finished(access: Access, count: int = 1, *, stops: bool = False) -> set[str]:

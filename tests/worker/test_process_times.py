@@ -50,7 +50,7 @@ async def test_worker_reads_its_configuration_registers_and_trims_now_and_then(
     monkeypatch.setattr(config, "read_warnings", note("warn"))
     loop.call_later(125.5, stop.set)
     core = core_of(NOTHING, Keys("test", 4), ClusterClock(loop, 0.0))
-    await worker.maintain_config(stop, core)
+    await worker.maintain_redis(stop, core)
     assert done["read"] == list(range(126)), "every second"
     assert done["register"] == [at_s for at_s in range(126) if at_s != 2], "every second; the third read failed"
     assert len(done["warn"]) == 3, "once a minute"
@@ -65,7 +65,7 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
     sessions = {1: [State.BRIDGED] * 500 + [State.CONFERENCED], 2: [], 3: [State.CONVERTING]}
 
     class Store:
-        async def live_sessions(self, partition: int) -> list[str]:
+        async def live_session_ids(self, partition: int) -> list[str]:
             return [f"{partition}-{number}" for number in range(len(sessions[partition]))]
 
         async def states_of(self, session_ids: list[str]) -> dict[str, State]:
@@ -73,7 +73,7 @@ async def test_gauges_follow_what_the_worker_holds(loop: VirtualLoop) -> None:
             return {f"{partition}-{number}": sessions[int(partition)][int(number)] for partition, number in found}
 
     consumers = {number: SimpleNamespace(lease=SimpleNamespace(waiting=count)) for number, count in waiting.items()}
-    ownership = SimpleNamespace(consumers=consumers, may_send_now=True)
+    ownership = SimpleNamespace(consumers=consumers, is_sending_allowed=True)
     parts: Any = SimpleNamespace(ownership=ownership, partition_store=Store())
     updating = asyncio.create_task(worker.update_gauges(stop, parts))
 

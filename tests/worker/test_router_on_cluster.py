@@ -58,7 +58,7 @@ class Cluster:
         )
 
     def router(self, name: str = "one") -> CommandRouter:
-        return CommandRouter(self._core(name), BlockingReads(self.blocking), self.rules, is_ours=lambda: True)
+        return CommandRouter(self._core(name), BlockingReads(self.blocking), self.rules, owns_router=lambda: True)
 
     def _core(self, name: str) -> WorkerCore:
         clock = ClusterClock(self.loop, 1_000.0)

@@ -87,7 +87,7 @@ def decide(events: Iterable[Event], sessions: Mapping[str, Session], now_ms: int
 
 
 def in_our_time(session: Session, now_ms: int) -> Session:
-    """Return a session whose newest time is not ahead of ours.
+    """Return a session whose newest time is not ahead of this worker's time.
 
     If it is, Redis's clock has been set back since another worker read it, and that worker counted from then. All its
     times move back together, so each still is equally long ago. Its timers keep their names, which have their due time;
@@ -98,7 +98,7 @@ def in_our_time(session: Session, now_ms: int) -> Session:
 
 
 def event_in_our_time(event: Event, now_ms: int, twilio_now_ms: int | None) -> Event:
-    """Return an event with its time as this worker's: equally long ago.
+    """Return an event whose time, if it matters, is by this worker's clock.
 
     Twilio's timestamps can't be compared with a session's times. Without Twilio's time, the event's is unknown (0).
     """
@@ -123,7 +123,7 @@ def encode(
         if decision.is_stored:
             session_id = decision.event.session_id
             change = changes.setdefault(session_id, SessionChange(sessions[session_id]))
-            changed = change.decide(decision.step.session)
+            changed = change.add_version(decision.step.session)
             change.log.append(log_entry(decision.event, decision.step, decision.before, now_ms, changed))
             if decision.ends_session:
                 _finish_session(decided, decision.step, open_effects(session_id), now_ms)
@@ -132,25 +132,25 @@ def encode(
 
 
 def discard(entries: Iterable[Entry]) -> Batch:
-    """Return a batch that removes entries undecided, and outcomes' effects."""
+    """Return a batch that removes undecided entries, and effects they report."""
     batch = Batch()
     for entry in entries:
         batch.entry_ids.append(entry.entry_id)
         if effect_id := entry.fields.get(_EFFECT_ID):
-            batch.outbox_del.append(effect_id.decode(errors="replace"))
+            batch.outbox_remove.append(effect_id.decode(errors="replace"))
     return batch
 
 
 def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> None:
     batch, event, result, before = decided.batch, decision.event, decision.step, decision.before
     if (effect_id := getattr(event, "effect_id", None)) is not None:
-        batch.outbox_del.append(effect_id)
+        batch.outbox_remove.append(effect_id)
     if before.open_read_id and result.session.open_read_id not in ("", before.open_read_id):
-        # A newer read replaces the earlier one: reads may queue for long.
+        # A newer read replaces the earlier one: reads may wait long for a slot.
         _drop_effects(decided, {before.open_read_id})
     for number, effect in enumerate(result.effects):
         entry = OutboxEntry(effect, now_ms, place=(result.session.version, number))
-        batch.outbox_put[effect.effect_id] = effect_codec.encode(entry)
+        batch.outbox_set[effect.effect_id] = effect_codec.encode(entry)
         decided.effects.append(DecidedEffect(effect, event))
     for report in result.reports:
         _add_post_commit_write(decided, ReportCommand(event.session_id, report), now_ms)
@@ -162,14 +162,14 @@ def _add_decision(decided: DecidedBatch, decision: Decision, now_ms: int) -> Non
 
 def _add_post_commit_write(decided: DecidedBatch, write: PostCommitWrite, now_ms: int) -> None:
     """Store a write in the outbox, in case this worker dies after the commit."""
-    decided.batch.outbox_put[write.write_id] = effect_codec.encode(OutboxEntry(write, now_ms))
+    decided.batch.outbox_set[write.write_id] = effect_codec.encode(OutboxEntry(write, now_ms))
     decided.post_commit_writes.append(write)
 
 
 def _drop_effects(decided: DecidedBatch, effect_ids: set[str]) -> None:
     for effect_id in effect_ids:
-        decided.batch.outbox_put.pop(effect_id, None)
-        decided.batch.outbox_del.append(effect_id)
+        decided.batch.outbox_set.pop(effect_id, None)
+        decided.batch.outbox_remove.append(effect_id)
     decided.effects = [one for one in decided.effects if one.effect.effect_id not in effect_ids]
 
 

@@ -23,7 +23,7 @@ from conferral.storage.partition.session_store import Batch, CommitConflictError
 from conferral.worker.consumer.batch import Decision, decide, discard, encode, event_in_our_time, in_our_time
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import Events, FirstReads
-from conferral.worker.core import PAUSE_S, WorkerContext, note_dead_letter
+from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, note_dead_letter
 
 log = structlog.get_logger()
 
@@ -140,7 +140,7 @@ class BatchProcessor:
                 self.sessions.popitem(last=False)
 
     async def _end_first_reads(self, decisions: Iterable[Decision]) -> None:
-        """Let sessions go on that have read Twilio, or need not."""
+        """Let sessions decide again that have read Twilio, or need not."""
         for decision in decisions:
             event, session = decision.event, decision.step.session
             has_read = isinstance(event, CallsRead)
@@ -192,7 +192,7 @@ class BatchProcessor:
                 if self.is_stopping:
                     raise  # the next holder reads the entries again, if they are still there
                 log_unreachable(error, partition=self._partition)
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(REDIS_PAUSE_S)
                 continue
             except LeaseLostError:
                 self._metrics.commits.labels("lost").inc()
@@ -208,13 +208,13 @@ class BatchProcessor:
                 await report_command(core.client, core.keys, ReportCommand(event.session_id, report))
             except StoreUnreachableError:
                 raise
-            except StoreError as error:  # a foreign value at the command's key: only the report is lost
+            except StoreError as error:  # another program's value at the command's key: only the report is lost
                 fields = {"partition": self._partition, "session_id": event.session_id, "reason": str(error)}
                 log.error("post_commit_write_failed", **fields)
 
 
 def _agent_by_hand_over(decision: Decision) -> Party | None:
-    """Return the agent if a read has shown that a transfer's target is it now."""
+    """Return the agent if a read has shown that this is the former target."""
     before, after = decision.before.parties.get(AGENT), decision.step.session.parties.get(AGENT)
     if before is None or after is None or after.call_sid in ("", before.call_sid):
         return None

@@ -19,7 +19,7 @@ from conferral.storage.coordinator import Lease
 from conferral.storage.partition.partition_store import parse_entry_id
 from conferral.worker.consumer.batch import DecidedBatch, log_decisions
 from conferral.worker.consumer.quarantine import Quarantine
-from conferral.worker.core import PAUSE_S, WorkerContext, note_dead_letter
+from conferral.worker.core import REDIS_PAUSE_S, WorkerContext, note_dead_letter
 from conferral.worker.executor.job import Job
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 #: How long outcomes that Redis refuses wait for the next attempt, seconds.
 REFUSED_PAUSE_S = 30.0
 #: Writes per pipeline, count: bounds Redis's time.
-TOGETHER_MAX = 200
+WRITES_PER_PIPELINE = 200
 #: How long after a rollback lost commands are routed and lost timers fire again, milliseconds.
 REDELIVERY_WINDOW_MS = 10_000
 
@@ -62,36 +62,36 @@ class PostCommitWrites:
 
     async def _write(self) -> None:
         while self._waiting:
-            writes, self._waiting = self._waiting[:TOGETHER_MAX], self._waiting[TOGETHER_MAX:]
+            writes, self._waiting = self._waiting[:WRITES_PER_PIPELINE], self._waiting[WRITES_PER_PIPELINE:]
             if unfinished := await self._finish(writes):
                 if self._stopping.is_set():
                     return
                 self._waiting += unfinished
-                await pause(self._stopping, PAUSE_S)
+                await pause(self._stopping, REDIS_PAUSE_S)
 
     async def _finish(self, writes: list[PostCommitWrite]) -> list[PostCommitWrite]:
-        """Return those for which Redis was unreachable."""
+        """Perform writes; return those for which Redis was unreachable."""
         try:
             failed = await self._store.finish_writes(self._partition, writes)
             for write in writes:
                 error = failed.get(write.write_id)
                 if error is not None and not isinstance(error, StoreUnreachableError):
-                    await self._give_up(write, error)
+                    await self._handle_refusal(write, error)
         except StoreUnreachableError:
             return writes
         except StoreError:
             return []  # they stay in the outbox
         return [one for one in writes if isinstance(failed.get(one.write_id), StoreUnreachableError)]
 
-    async def _give_up(self, write: PostCommitWrite, error: StoreError) -> None:
-        """Keep an outcome, or dead-letter another write that Redis refuses."""
+    async def _handle_refusal(self, write: PostCommitWrite, error: StoreError) -> None:
+        """Keep a refused outcome for a later attempt; dead-letter other writes."""
         if isinstance(write, PublishOutcome):  # its stream may take entries again
             self._metrics.writes_refused.labels("outcomes").inc()
             self._refused.append(write)
             if len(self._refused) == 1:
                 asyncio.get_running_loop().call_later(REFUSED_PAUSE_S, self._retry_refused, str(error))
             return
-        # A key holds a foreign type, so a retry would fail too.
+        # A key is another program's, so a retry would fail too.
         log.error("post_commit_write_failed", partition=self._partition, session_id=write.session_id, reason=str(error))
         reason = "Redis refuses one of its keys"
         if refusal := await self._store.dead_letter_write(self._partition, write, reason):
@@ -185,7 +185,7 @@ class Dispatcher:
         self._context.executor.cancel_unwanted_dials(sessions)
         self._context.on_committed(decided.decisions)
         self.writes.start(decided.post_commit_writes)
-        for effect_id in decided.batch.outbox_del:
+        for effect_id in decided.batch.outbox_remove:
             self._open_effects.pop(effect_id, None)
         if due := [due_ms for due_ms in decided.batch.timers.values() if due_ms is not None]:
             self._note_timer(min(due))

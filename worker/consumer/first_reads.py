@@ -37,13 +37,13 @@ Events = list[tuple[Entry, Event]]
 #: The `finding` of the event that makes a session read.
 ROLLED_BACK = "rolled-back"
 #: Sessions of a partition that read at a time (count), and the pause in between, seconds. One with an entry goes first.
-AT_A_TIME = 2
-PAUSE_S = 1.0
+READS_AT_A_TIME = 2
+READS_PAUSE_S = 1.0
 #: When a read without an answer is repeated, seconds.
 REPEAT_S = 10.0
 #: Waiting entries at which a partition reads no more, count.
 WAITING_MAX = 10_000
-_OPENINGS = (CallReceived, ClientCallReceived, Call)
+_OPENING_EVENTS = (CallReceived, ClientCallReceived, Call)
 
 
 class FirstReads:
@@ -73,9 +73,9 @@ class FirstReads:
         self._asked = 0
 
     async def begin(self) -> None:
-        """Find the sessions that must read; none if Redis lacks nothing."""
+        """Make live sessions read Twilio; none if Redis lacks nothing."""
         if self._lease.is_verifying(self._clock):
-            self._unread = dict.fromkeys(await self._store.live_sessions(self._partition))
+            self._unread = dict.fromkeys(await self._store.live_session_ids(self._partition))
             self._task = asyncio.get_running_loop().create_task(self._ask_all())
             if self._unread:
                 log.warning("rollback_found", partition=self._partition, sessions=len(self._unread))
@@ -124,7 +124,7 @@ class FirstReads:
     def _may_pass(self, entry: Entry, event: Event) -> bool:
         session_id = event.session_id
         if session_id not in self._unread:
-            if isinstance(event, _OPENINGS) and self._is_old(entry):
+            if isinstance(event, _OPENING_EVENTS) and self._is_old(entry):
                 # Redis lacks the session's beginning, and may hold what followed.
                 self._unread[session_id] = None
             return True
@@ -146,7 +146,7 @@ class FirstReads:
         return outdated
 
     def take_handed_over(self, session_id: str, agent_address: str) -> Events:
-        """Take the commands out that led to a hand-over; return them.
+        """Take out, and return, the waiting commands that led to a hand-over.
 
         The read has shown the target of a transfer in the agent's place. Decided again, its commands would dial the
         target once more, and disconnect this one as the agent.
@@ -187,11 +187,11 @@ class FirstReads:
                 now_s = self._clock.monotonic_s()
                 due = [name for name, at_s in self._unread.items() if at_s is None or now_s - at_s >= REPEAT_S]
                 due.sort(key=lambda name: name not in self._waiting)
-                await self._ask(due[:AT_A_TIME])
-                await asyncio.sleep(PAUSE_S)
+                await self._ask(due[:READS_AT_A_TIME])
+                await asyncio.sleep(READS_PAUSE_S)
 
     async def ask_waiting(self) -> None:
-        """Make sessions read whose entries wait."""
+        """Make sessions with waiting entries read, unless they were asked."""
         if unasked := [name for name in self._waiting if self._unread.get(name, 0.0) is None]:
             await self._ask(unasked)
 

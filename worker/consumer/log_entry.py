@@ -106,7 +106,7 @@ def _reports(event: Event, step: Step, before: Session) -> list[dict[str, str]]:
 
 
 def command_type_of(command_id: str, event: Event, session: Session) -> str:
-    """Return the type of the command that this event resolves, or empty."""
+    """Return a command's type, by event or session; empty if neither knows it."""
     if isinstance(event, Command) and event.command_id == command_id:
         return event.name
     transfer = session.transfer

@@ -18,7 +18,7 @@ from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
 from conferral.statemachine.events import TIMERS, AgeOverdue, DialOverdue, ParkOverdue, RingOverdue
 from conferral.statemachine.policy import Policy
-from conferral.storage import coordinator as leases
+from conferral.storage import coordinator
 from conferral.storage.coordinator import Lease, RolledBackError
 from conferral.storage.partition.partition_store import Entry, PartitionStore
 from conferral.storage.partition.session_store import CommitOutOfOrderError
@@ -26,14 +26,14 @@ from conferral.worker.consumer.batch_processor import BatchProcessor
 from conferral.worker.consumer.dispatcher import Dispatcher
 from conferral.worker.consumer.first_reads import FirstReads
 from conferral.worker.consumer.quarantine import KILLER_REASON, Quarantine
-from conferral.worker.core import PAUSE_S, WorkerContext
+from conferral.worker.core import REDIS_PAUSE_S, WorkerContext
 
 log = structlog.get_logger()
 
 #: The longest timer of a dial: a ring time of 600 s, and the gate; and of all kinds without a setting, milliseconds.
 DIAL_MAX_MS = 670_000
 OTHERS_MAX_MS = 60_000
-#: Minimum wait, seconds: due times are whole milliseconds.
+#: Minimum wait for a timer, seconds: due times are whole milliseconds.
 WAIT_MIN_S = 0.002
 #: Entries decided in one batch, count: bounds how long its commit blocks Redis.
 BATCH_MAX = 20
@@ -45,7 +45,7 @@ CONFIRM_EVERY_S = 1.5
 TIMER_PAUSE_S = 0.5
 
 
-def longest_ms(policy: Policy) -> dict[str, int]:
+def longest_timers_ms(policy: Policy) -> dict[str, int]:
     """Return how long each kind of timer can be, milliseconds."""
     others_ms = max(OTHERS_MAX_MS, policy.convert_timeout_ms, policy.lone_grace_ms)
     return dict.fromkeys((kind.timer for kind in TIMERS), others_ms) | {
@@ -123,7 +123,7 @@ class PartitionConsumer:
         self._context = context
         self._metrics = core.metrics
         self._is_after_death = is_after_death
-        self._has_recovered = False
+        self._has_taken_over = False
         self._quarantine = Quarantine(number, context)
         self._dispatcher = Dispatcher(number, lease, context, self.timers.note_set, self._quarantine)
         self._first_reads = FirstReads(number, lease, context, self._dispatcher.submit_withheld)
@@ -151,7 +151,7 @@ class PartitionConsumer:
                 contain(ItemKind.DECISION, self._metrics, passing=(LeaseLostError,), partition=self.number) as boundary,
             ):
                 while self.is_active:
-                    await self._run_tolerantly(self._run_once if self._has_recovered else self._recover)
+                    await self._run_tolerantly(self._run_once if self._has_taken_over else self._take_over)
                 is_well = True
             self.has_failed = boundary.unexpected is not None
         finally:
@@ -182,26 +182,26 @@ class PartitionConsumer:
         except StoreUnreachableError as error:
             log_unreachable(error, partition=self.number)
             self._confirmed_at_s = float("-inf")  # it may come back as another server
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(REDIS_PAUSE_S)
         except StoreError as error:
             # Another program writes under our prefix, or Redis rolled back.
             log.error("partition_abandoned", partition=self.number, error_type=type(error).__name__, reason=str(error))
             self.was_rolled_back |= isinstance(error, CommitOutOfOrderError)
-            # No worker died of it.
             with suppress(StoreError):
-                await self._context.partition_store.clear_deaths(self.number)
+                await self._context.partition_store.clear_deaths(self.number)  # no worker died of it
             raise LeaseLostError(str(error)) from error
 
-    async def _recover(self) -> None:
+    async def _take_over(self) -> None:
+        """Restore timers, outbox, and quarantine from Redis, before any entry."""
         await self._first_reads.begin()
         outbox = await self._context.partition_store.outbox(self.number)
-        await self.timers.fire(longest_ms(self._context.policy()))
+        await self.timers.fire(longest_timers_ms(self._context.policy()))
         # An entry may have killed the previous holder, so decide them one by one.
         self._suspects_left = SUSPECTS_MAX if self._is_after_death else 0
         await self._quarantine.begin(after_death=self._is_after_death)
         await self._dispatcher.restore(outbox, self._first_reads.is_unread)
         self._firing = self._firing or asyncio.get_running_loop().create_task(self._fire_timers())
-        self._has_recovered = True
+        self._has_taken_over = True
 
     async def _run_once(self) -> None:
         await self._confirm_when_due()
@@ -209,7 +209,7 @@ class PartitionConsumer:
             await self._decide(entries)
             return
         if self._first_reads.is_full:
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(REDIS_PAUSE_S)
             return
         after_id = self._last_read_id if self._first_reads.has_waiting else "0"
         count = 1 if self._suspects_left else BATCH_MAX
@@ -231,7 +231,7 @@ class PartitionConsumer:
         if core.clock.monotonic_s() - self._confirmed_at_s < CONFIRM_EVERY_S:
             return
         try:
-            await leases.confirm(core.reserved, core.keys, self.number, self.lease)
+            await coordinator.confirm_partition(core.reserved, core.keys, self.number, self.lease)
         except RolledBackError:
             log.error("redis_rollback_detected", partition=self.number, holder=self.lease.holder)
             self.was_rolled_back = True
@@ -261,11 +261,11 @@ class PartitionConsumer:
             await self._batches.process(entries)
             return
         for entry in entries:
-            if not await self._quarantine.try_entry(entry.entry_id):
+            if not await self._quarantine.begin_try(entry.entry_id):
                 await self._batches.dead_letter([entry], KILLER_REASON)
                 continue
             await self._context.checkpoint("after_read", self.number)
             if await self._batches.process([entry]):
-                await self._quarantine.end_try(entry.entry_id)
+                await self._quarantine.cancel_try(entry.entry_id)
             else:
                 self._suspects_left = max(0, self._suspects_left - 1)

@@ -58,16 +58,16 @@ class Quarantine:
         if self._trials is not None:
             self._trials.cancel()
 
-    async def try_entry(self, entry_id: str) -> bool:
-        """Count the death that trying an entry may be; False for a killer."""
+    async def begin_try(self, entry_id: str) -> bool:
+        """Count a death in advance; False if the entry has caused too many."""
         deaths = self._deaths_over(entry_id)
         if deaths >= DEATHS_MAX:
             return False
         await self._save({entry_id: deaths + 1})
         return True
 
-    async def end_try(self, entry_id: str) -> None:
-        """Take a death back that was counted: the entry waits, undecided."""
+    async def cancel_try(self, entry_id: str) -> None:
+        """Take back the death counted in advance: the entry waits, undecided."""
         await self._save({entry_id: self._deaths.get(entry_id, 0)})
 
     async def decode(self, outbox: Mapping[str, bytes]) -> list[OutboxEntry]:

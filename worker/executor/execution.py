@@ -56,7 +56,7 @@ from conferral.worker.executor.verification import VERIFIABLE, Verdict, verify
 
 log = structlog.get_logger()
 
-#: From how long a wait on, an outcome names Redis as its reason, seconds.
+#: A wait for Redis of at least this long is named as the reason in an outcome, seconds.
 LONG_LEASE_WAIT_S = 1.0
 #: Concurrent effects of all workers together, count. A read sends up to two requests; see `http_client.REQUESTS_MAX`.
 REQUESTS_MAX = 48
@@ -78,15 +78,15 @@ class ExecutionContext:
     twilio: TwilioApi
     #: A `LeaseLostError` from it drops the job.
     outbox: OutboxWriter
-    #: Whether this worker owns the partition; checked before every request.
-    may_send: Callable[[int], Awaitable[bool]]
-    #: Whether, as far as this process knows, no other worker owns it; checked again once a request has a connection.
-    is_ours: Callable[[int], bool] = lambda _partition: True
+    #: Waits until a request for the partition may leave; False if this worker has lost it. Called before every request.
+    wait_to_send: Callable[[int], Awaitable[bool]]
+    #: Whether a request for it may leave now; checked again once the request has a connection.
+    may_send: Callable[[int], bool] = lambda _partition: True
     clock: Clock
     #: This worker's time, Unix milliseconds.
     now_ms: Callable[[], int]
     #: Twilio's time, Unix milliseconds; raises a `ProviderError` if that is not known yet.
-    twilio_now_ms: Callable[[], Awaitable[int]]
+    fetch_twilio_now_ms: Callable[[], Awaitable[int]]
     metrics: Metrics
     rng: random.Random
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -97,7 +97,7 @@ class ExecutionContext:
     requests_max: int = REQUESTS_MAX
     retries: Mapping[type[Effect], RetryPolicy] = field(default_factory=lambda: RETRIES)
     limiter: RequestLimiter = field(init=False)
-    #: After an outage, every session may want a read. Only these stand before a dial.
+    #: After an outage, every session may want a read: a dial waits behind no more than these.
     read_turns: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ class ExecutionContext:
 
     async def in_twilio_time(self, at_ms: int) -> int:
         """Return Twilio's time of a moment in this worker's, Unix milliseconds."""
-        return await self.twilio_now_ms() - (self.now_ms() - at_ms)
+        return await self.fetch_twilio_now_ms() - (self.now_ms() - at_ms)
 
 
 class ExecutionState(Enum):
@@ -213,7 +213,7 @@ class Execution:
                 self.state = ExecutionState.FINISHED
                 return outcome
 
-    async def _send(self) -> JobOutcome | None:
+    async def _send(self) -> JobOutcome:
         """Send one request, or return why not; raise `ProviderError` on failure."""
         effect, context = self.job.effect, self.context
         # Before taking a slot, so that waiting for Redis does not block other jobs.
@@ -255,13 +255,13 @@ class Execution:
         """Wait for Twilio's answer; the request leaves only for our partition."""
         try:
             async with asyncio.timeout(self._request_timeout_s()):
-                with send_guard(lambda: self.context.is_ours(self.job.partition)):
+                with send_guard(lambda: self.context.may_send(self.job.partition)):
                     return await request
         except TimeoutError:
             raise OutcomeUnknownError from None
 
     async def _check_before_send(self, effect: Effect) -> JobOutcome | None:
-        """Ask whether the effect is still wanted; return an outcome if it isn't."""
+        """Return an outcome if it is not sent; else mark a dial or announcement."""
         outbox = self.context.outbox
         match effect:
             case Dial():
@@ -292,7 +292,7 @@ class Execution:
     async def _mark(self, effect: Effect) -> JobOutcome | None:
         """Mark it as sent; return an outcome if it may have been before."""
         if self._sent_at_ms is None:
-            self._sent_at_ms = await self.context.twilio_now_ms()
+            self._sent_at_ms = await self.context.fetch_twilio_now_ms()
             if not await self.context.outbox.mark_sent(effect, self._sent_at_ms):
                 return unknown(effect)
         # Redis may have been slow, and the lease may be another worker's.
@@ -301,7 +301,7 @@ class Execution:
 
     async def _require_lease(self) -> None:
         asked_at_s = self.context.clock.monotonic_s()
-        if not await self.context.may_send(self.job.partition):
+        if not await self.context.wait_to_send(self.job.partition):
             raise LeaseLostError
         self._lease_wait_s += self.context.clock.monotonic_s() - asked_at_s
 
@@ -359,7 +359,7 @@ class Execution:
                 return None
 
     async def _handle_error(self, error: ProviderError, *, is_verifying: bool) -> JobOutcome | None:
-        """Return an outcome, or None once it is time for the next attempt."""
+        """Return an outcome, or None after the backoff: retry, or verify again."""
         context = self.context
         self._consecutive_failures += 1
         wait_s = job.backoff_s(self._consecutive_failures, error, self._policy, context.rng)
@@ -372,7 +372,7 @@ class Execution:
                     return unknown(self.job.effect)
                 self._mark_unknown(context.clock.monotonic_s())
             if self.state is ExecutionState.VERIFYING:
-                wait_s = 0.0  # verify at once
+                wait_s = 0.0  # verify immediately
                 self._consecutive_failures = 0
         if wait_s is None:
             is_unknown = is_verifying or (self._may_have_happened and _may_be_done(self.job.effect, error))

@@ -1,4 +1,4 @@
-"""Effect executor: changes in order per session; reads, endings at once."""
+"""Effect executor: changes in order per session; endings, reads anytime."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from conferral.statemachine.events import EffectFailed, EffectUnknown
 from conferral.statemachine.session import Session
 from conferral.worker.executor.execution import Execution, ExecutionContext, ExecutionState
 from conferral.worker.executor.job import Job, JobObsoleteError, JobOutcome, log_fields
-from conferral.worker.executor.request_limiter import DialPace, RequestPermit
+from conferral.worker.executor.request_limiter import AcquirePermit, DialPace
 
 log = structlog.get_logger()
 
@@ -38,15 +38,15 @@ class Executor:
     loses nothing. `limiter` must observe every answer from Twilio.
     """
 
-    def __init__(self, context: ExecutionContext, request_dial_permit: RequestPermit | None = None) -> None:
-        """Create it; without `request_dial_permit`, Twilio's queue sets the pace."""
+    def __init__(self, context: ExecutionContext, acquire_permit: AcquirePermit | None = None) -> None:
+        """Create it; without `acquire_permit`, Twilio's queue sets the pace."""
         self.context = context
         self.limiter = context.limiter
         #: By session, oldest first, with their tasks: the event loop holds only weak references to these.
         self._tasks: dict[str, dict[Execution, asyncio.Task[None]]] = {}
         #: By session: held by the change that runs. A lock serves those that wait in order.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._pace = None if request_dial_permit is None else DialPace(request_dial_permit, context.sleep)
+        self._pace = None if acquire_permit is None else DialPace(acquire_permit, context.sleep)
         self._stopped = False
 
     @property
@@ -85,7 +85,7 @@ class Executor:
     def cancel_unwanted_dials(self, sessions: Mapping[str, Session]) -> None:
         """Cancel waiting dials that their changed sessions no longer want.
 
-        Each fails at once: a party may be on hold until the session knows that no one is dialed.
+        Each fails immediately: a party may be on hold until the session knows that no one is dialed.
         """
         for session in sessions.values():
             for job in self._cancel(session.id, partial(_is_unwanted_dial, session)):
@@ -97,7 +97,7 @@ class Executor:
             self._cancel(session_id, lambda one: one.job.partition == partition and one.is_between_requests)
 
     def leave_partition(self, partition: int) -> None:
-        """Drop the jobs of a partition that its next holder can execute at once."""
+        """Drop a partition's jobs that its next holder can execute immediately."""
         for session_id in [*self._tasks]:
             self._cancel(session_id, lambda one: one.job.partition == partition and one.can_be_left)
 
@@ -190,7 +190,7 @@ def _is_unwanted_dial(session: Session, execution: Execution) -> bool:
 
 
 async def _wait_for_permit(execution: Execution, pace: DialPace) -> None:
-    """Wait outside the session's queue."""
+    """Wait for a dial permit, outside the session's queue."""
     effect, clock = execution.job.effect, execution.context.clock
     execution.state, since_s = ExecutionState.PACED, clock.monotonic_s()
     await pace.wait(urgent=isinstance(effect, Dial) and effect.is_urgent)

@@ -94,7 +94,7 @@ class Job:
     effect: Effect
     partition: int
     committed_at_ms: int
-    #: Restored from another worker, which may have sent it: verify first.
+    #: Another worker may have sent it, or this one before a rollback of Redis: verify first.
     may_have_been_sent: bool = False
     command_published_at_ms: int | None = None
     #: When another worker may last have sent it, Unix milliseconds; None: now.

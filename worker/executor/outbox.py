@@ -1,4 +1,4 @@
-"""Outbox writes of the executor: outcomes, sent marks, and calls."""
+"""Outbox writes of the executor, and its questions to Redis before a send."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from conferral.statemachine.effects import CallEffect, Dial, Effect, FindCall, H
 from conferral.statemachine.events import EffectSucceeded
 from conferral.storage.keys import Keys
 from conferral.storage.partition.partition_store import DialStatus, MarkResult, PartitionStore
-from conferral.worker.core import PAUSE_S
+from conferral.worker.core import REDIS_PAUSE_S
 from conferral.worker.executor.job import JobObsoleteError, JobOutcome
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class OutboxWriter:
         """Index the call if it has no session; return False if it has another."""
 
         def on_refusal(error: StoreError) -> bool:
-            # A foreign type at the key. A retry can't help, and the outcome must not wait.
+            # The key is another program's. A retry can't help, and the outcome must not wait.
             log.error("call_index_conflict", session_id=session_id, call_sid=call_sid, reason=str(error))
             return True
 
@@ -96,7 +96,7 @@ class OutboxWriter:
         return await self._retry(effect.session_id, self._store.dial_status, effect.session_id, effect.effect_id)
 
     async def has_come_back(self, effect: CallEffect) -> bool:
-        """Whether the call has opened a later session than the effect's."""
+        """Whether the call has a later session than the effect's, not yet ended."""
         return await self._retry(effect.session_id, self._store.has_come_back, effect.session_id, effect.call_sid)
 
     async def session_awaits(self, effect: Effect) -> bool:
@@ -133,4 +133,4 @@ class OutboxWriter:
                     raise
                 return on_refusal(error)
 
-        return await retry_unreachable(attempt, PAUSE_S, errors=StoreError, on_error=on_error)
+        return await retry_unreachable(attempt, REDIS_PAUSE_S, errors=StoreError, on_error=on_error)

@@ -1,6 +1,6 @@
 """Limits of requests: how many a worker may have in flight; pace of dials.
 
-All workers share one budget: it is divided by the number of live workers. A 429 takes 30 % of a worker's part; each
+All workers share one budget: it is divided by the number of live workers. A 429 takes 30% of a worker's share; each
 round of successes adds one (AIMD; RFC 5681, section 3.1; RFC 9438, section 4.6). The circuit breaker opens while Twilio
 is unreachable or refuses the credentials: ordinary requests pause, then one probes. Endings (hang-ups) go first, have
 a slot of their own, and keep retrying. If there is a pace of dials (CPS), all workers share its permits.
@@ -25,25 +25,25 @@ from conferral.runtime.errors import StoreError
 from conferral.runtime.log import log_unreachable
 from conferral.runtime.metrics import Metrics
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.core import PAUSE_S
+from conferral.worker.core import REDIS_PAUSE_S
 
 log = structlog.get_logger()
 
 #: Consecutive requests without an answer, or with 5xx, that open the breaker, count.
 FAILURES_MAX = 10
-#: Pause before the next probe, seconds: while Twilio is unreachable, at least 80 % of it; while it refuses.
+#: Pause before the next probe, seconds: while Twilio is unreachable (80% to 100% of it), and while it refuses.
 UNREACHABLE_PAUSE_S = 2.0
 CREDENTIALS_PAUSE_S = 5.0
 #: How long a failure stays visible, seconds: longer than a sweep interval, shorter than the alert's minute.
 BREAKER_REASON_TTL_S = 45.0
 #: Lower limit of the window, count: with one, a slow answer would block everything.
 WINDOW_MIN = 2
-#: What a 429 leaves of the window. Half, as in older TCP, would leave 9 of 13 slots at 2 % of chance 429s.
+#: What a 429 leaves of the window. Half, as in older TCP, would leave 9 of 13 slots at 2% of chance 429s.
 KEPT_AFTER_429 = 0.7
 #: Wrong credentials. Source: Twilio docs, Errors, 20003.
 PERMISSION_DENIED_CODE = 20003
-#: Requests a permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
-RequestPermit = Callable[[bool], Awaitable[float]]
+#: Asks for a dial permit, given whether a caller waits; returns 0.0, or the seconds to wait before asking again.
+AcquirePermit = Callable[[bool], Awaitable[float]]
 
 
 class BreakerReason(StrEnum):
@@ -189,7 +189,7 @@ class RequestLimiter:
         elif self._reason is not None:
             log.info("rest_limit_restored", reason=self._reason.value)
             self._reason, self._paused_until_s = None, float("-inf")
-            self._window = WINDOW_MIN  # a full window would release everything that waited at once
+            self._window = WINDOW_MIN  # a full window would release everything that waited together
         elif answer.status != 429 and self._window < self.slots - 1:
             self._window += 1 / self._window  # adds one per round of answers
         if answer.status == 429:
@@ -229,10 +229,10 @@ class _Waiter:
 
 
 class DialPace:
-    """Dials wait here for their permits, those for which a caller waits first."""
+    """Paces dials: each waits for a permit, first those that a caller awaits."""
 
-    def __init__(self, request_permit: RequestPermit, sleep: Callable[[float], Awaitable[None]]) -> None:
-        self._request_permit = request_permit
+    def __init__(self, acquire_permit: AcquirePermit, sleep: Callable[[float], Awaitable[None]]) -> None:
+        self._acquire_permit = acquire_permit
         self._sleep = sleep
         self._waiting: list[_Waiter] = []
         self._numbers = count()
@@ -256,9 +256,9 @@ class DialPace:
                 self._waiting[0].is_first.set()
 
     async def _try_permit(self, urgent: bool) -> float:
-        """Request a permit; return 0.0, or the seconds to wait for the next try."""
+        """Ask for a permit; return 0.0, or the seconds to wait for the next try."""
         try:
-            return await self._request_permit(urgent)
+            return await self._acquire_permit(urgent)
         except StoreError as error:
             log_unreachable(error, task="dial_rate")
-            return PAUSE_S
+            return REDIS_PAUSE_S

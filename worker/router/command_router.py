@@ -34,7 +34,7 @@ from conferral.worker.router.addresses import CallerIdChecker, resolve_destinati
 log = structlog.get_logger()
 
 BATCH_MAX = 100
-#: While another worker routes, or after Redis was unreachable.
+#: While another worker routes, or after Redis was unreachable, seconds.
 PAUSE_S = 0.5
 #: Intervals at which the stream is checked, and an excess is logged.
 COUNT_EVERY_S = 5.0
@@ -56,7 +56,7 @@ class CommandRouter:
     """Routes commands while this worker owns the task."""
 
     def __init__(
-        self, core: WorkerCore, reads: BlockingReads, rules: CommandRules, is_ours: Callable[[], bool]
+        self, core: WorkerCore, reads: BlockingReads, rules: CommandRules, owns_router: Callable[[], bool]
     ) -> None:
         self._core = core
         self._client = core.client
@@ -64,7 +64,7 @@ class CommandRouter:
         self._metrics = core.metrics
         self._reads = reads
         self._rules = rules
-        self._is_ours = is_ours
+        self._owns_router = owns_router
         self._log_limit = LogRateLimit(core.clock)
         self._counted_at_s: float | None = None
 
@@ -75,7 +75,7 @@ class CommandRouter:
         try:
             while not stop.is_set():
                 try:
-                    if self._is_ours():
+                    if self._owns_router():
                         await self._check_stream()
                         await self._route_stream(stop)
                     else:
@@ -97,9 +97,9 @@ class CommandRouter:
         while not stop.is_set():
             entries = await self._read(after)
             for entry in entries:
-                if stop.is_set() or not self._is_ours():
+                if stop.is_set() or not self._owns_router():
                     return
-                keys, nodes = self._needs(entry)
+                keys, nodes = self._keys_and_nodes(entry)
                 if held_back.isdisjoint(keys | nodes):
                     try:
                         await self._route(entry)
@@ -117,8 +117,8 @@ class CommandRouter:
                 return
             after = entries[-1].entry_id
 
-    def _needs(self, entry: Entry) -> tuple[set[str], set[str]]:
-        """Return the keys that order a command, and a cluster's nodes of its keys."""
+    def _keys_and_nodes(self, entry: Entry) -> tuple[set[str], set[str]]:
+        """Return the keys that order a command, and its keys' nodes on a cluster."""
         keys, client = self._keys, self._client
         command, name = _given_id(entry), _session_reference(entry) or entry.entry_id
         ordered = {keys.command(command), keys.session(name)}
@@ -163,7 +163,7 @@ class CommandRouter:
             except StoreUnreachableError:
                 raise
             except StoreError:
-                # A key holds a foreign type. Later commands must not be blocked.
+                # A key is another program's. Later commands must not be blocked.
                 await self._dead_letter(entry, "Redis refuses one of its keys")
         if boundary.unexpected is not None:
             await self._give_up(entry, fields or {}, boundary.unexpected.reason)
@@ -187,7 +187,7 @@ class CommandRouter:
             command_id = command_stream.command_id_of(fields, entry.entry_id)
         except BadCommandError as error:
             # No one could query an outcome under such an id.
-            await self._refuse(entry.entry_id, entry, str(error))
+            await self._claim_and_reject(entry.entry_id, entry, str(error))
             return
         refused = ""
         try:
@@ -202,7 +202,7 @@ class CommandRouter:
                     raise
                 refused, parsed = str(error), without_destinations(parsed)
         except BadCommandError as error:
-            await self._refuse(command_id, entry, str(error))
+            await self._claim_and_reject(command_id, entry, str(error))
             return
         session_id = await self._claim_session(command_id, entry, parsed)
         if session_id is None:
@@ -264,7 +264,7 @@ class CommandRouter:
             log.warning("command_id_reused", command_id=command_id, entry_id=entry.entry_id)
         return None
 
-    async def _refuse(self, command_id: str, entry: Entry, reason: str) -> None:
+    async def _claim_and_reject(self, command_id: str, entry: Entry, reason: str) -> None:
         # Its `session` may be anything, such as a token: store only a known id. A `call` names a new session.
         reference = "" if (_text_of(entry) or {}).get("type") == Call.name else _session_reference(entry)
         session_id = await self._find_session(reference) if reference else None

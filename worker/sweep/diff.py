@@ -98,7 +98,7 @@ class AccountDiff:
         return None
 
     def _find_other(self, session: Session) -> Finding | None:
-        """Return the first other difference.
+        """Return a ringing call that was answered, or a missing conference.
 
         The sessions are read after the lists, so an answer's callback has had its time. No one speaks in a conference
         that is over, so its session is quiet.

@@ -30,13 +30,13 @@ def has_own_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def is_ours(participants: Sequence[ParticipantFound], own_calls: Mapping[str, OwnCall]) -> bool:
+def is_own_conference(participants: Sequence[ParticipantFound], own_calls: Mapping[str, OwnCall]) -> bool:
     """Whether its participants show that a conference is ours."""
     return any(participant.call_sid in own_calls and is_label(participant.label) for participant in participants)
 
 
 def is_opened_by_wait_request(participants: Sequence[ParticipantFound], *, has_started: bool) -> bool:
-    """Whether its caller waits for the first agent: that opens the session."""
+    """Whether only the caller waits: their next wait request opens a session."""
     if has_started or len(participants) != 1:
         return False
     (one,) = participants

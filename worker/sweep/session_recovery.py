@@ -30,7 +30,7 @@ SETTLE_S = 2.0
 #: Delay before a failed search is repeated, and attempts per session (count).
 RETRY_AFTER_S = 3.0
 ATTEMPTS_MAX = 4
-#: Between searches: after a complete data loss, all sessions are unknown at once.
+#: Between searches: after a complete data loss, every session is unknown.
 PAUSE_S = 0.2
 #: Sessions queued for a search, count; the sweep finds others.
 WAITING_MAX = 1_000
@@ -58,7 +58,7 @@ class SessionRecovery:
         self._metrics = core.metrics
         self._waiting: dict[str, _Search] = {}
 
-    def record_unknown(self, decisions: Iterable[Decision]) -> None:
+    def queue_searches(self, decisions: Iterable[Decision]) -> None:
         """Queue searches for unknown sessions; drop those of known ones."""
         for decision in decisions:
             event = decision.event
@@ -107,7 +107,7 @@ class SessionRecovery:
     async def _search(self, session_id: str, search: _Search) -> None:
         sid = search.conference_sid
         found = await (self._finder.lost_conference(sid) if sid else self._finder.lost_conference_named(session_id))
-        if found is None or not _is_ours(found, session_id, self._session_of):
+        if found is None or not _is_of_session(found, session_id, self._session_of):
             return
         if is_opened_by_wait_request(found.participants, has_started=found.has_started):
             return
@@ -121,10 +121,10 @@ class SessionRecovery:
         await self._store.adopt(event)
 
 
-def _is_ours(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:
-    """Whether a conference is the session's; the name alone proves nothing.
+def _is_of_session(found: LostConference, session_id: str, session_of: Callable[[str], str]) -> bool:
+    """Whether a conference is the session's: its name, and a label of ours.
 
-    A callback at our URL named the session; a participant label of ours does the rest.
+    The name alone proves nothing.
     """
     has_name = session_id in (found.name, session_of(found.name))
     return has_name and any(is_label(participant.label) for participant in found.participants)

@@ -33,7 +33,7 @@ class SweepStore:
         self._reader = SessionReader(client, keys)
 
     async def lag_ms(self, partition: int, now_ms: int) -> float:
-        """Return the oldest entry's age by Redis's time."""
+        """Return the oldest entry's age by Redis's time; 0 without entries."""
         with store_errors():
             oldest = await self._client.xrange(self._keys.events(partition), count=1)
         return now_ms - int(oldest[0][0].split(b"-")[0]) if oldest else 0
@@ -56,7 +56,7 @@ class SweepStore:
 
     async def session_ids_of_calls(self, call_sids: Sequence[str]) -> dict[str, str]:
         """Return the known sessions by call SID."""
-        return await self._reader.sessions_of_calls(call_sids)
+        return await self._reader.session_ids_of_calls(call_sids)
 
     async def ended_sessions(self, session_ids: Sequence[str]) -> dict[str, Session]:
         """Return the sessions that have ended, by id."""

@@ -35,7 +35,7 @@ from conferral.worker.sweep.orphans import (
     find_unknown_bridges,
     has_own_name,
     is_opened_by_wait_request,
-    is_ours,
+    is_own_conference,
 )
 from conferral.worker.sweep.store import BEHIND_MS, FAR_BEHIND_MS, SweepStore
 
@@ -46,8 +46,6 @@ _T = TypeVar("_T")
 CHUNK = 200
 #: Conferences without a session checked per sweep, count: one request each.
 ORPHANS_MAX = 200
-
-
 #: Errors that end the whole sweep.
 _CONTROL = (LeaseLostError, ProviderError, StoreError)
 
@@ -56,8 +54,8 @@ _CONTROL = (LeaseLostError, ProviderError, StoreError)
 class _Sweep:
     """One sweep: what it has read, and what differs."""
 
-    #: Counts the intervals.
-    number: int
+    #: Counts the intervals since 1970; a sweep that is repeated within one has the same.
+    interval_number: int
     account: AccountSnapshot
     diff: AccountDiff
     #: Partitions whose sessions it leaves out.
@@ -75,7 +73,7 @@ class SweepTimes:
     quiet_s: float
     #: From the lists to the sessions: the callback of an ended call may be on its way.
     settle_s: float
-    #: Between sweeps after the first has found lost callbacks.
+    #: From the start of a sweep that found lost callbacks to the next.
     after_loss_s: float = math.inf
     #: From a sweep that failed, or skipped something, to the next.
     again_after_s: float = 4.0
@@ -102,7 +100,7 @@ class Sweeper:
         account_lists: AccountListReader,
         names: ConferenceNames,
         times: SweepTimes,
-        is_ours: Callable[[], bool],
+        owns_sweep: Callable[[], bool],
         twilio_now_ms: Callable[[], int | None],
         route_of_own_dial: RouteOfOwnDial = lambda _call, _child: None,
     ) -> None:
@@ -114,7 +112,7 @@ class Sweeper:
         self._metrics = core.metrics
         self._times = times
         self._store = SweepStore(core.client, core.keys, core.metrics)
-        self._is_ours = is_ours
+        self._owns_sweep = owns_sweep
         #: Twilio's time, Unix milliseconds; None without an answer of Twilio's yet.
         self._twilio_now_ms = twilio_now_ms
         self._stop = asyncio.Event()
@@ -129,8 +127,8 @@ class Sweeper:
         self._stop = stop
         while not stop.is_set():
             wait_s = self._next_sweep_s - self._clock.monotonic_s()
-            if not self._is_ours():
-                self._next_sweep_s = float("-inf")  # at once when it is, because owners may be short-lived
+            if not self._owns_sweep():
+                self._next_sweep_s = float("-inf")  # immediately when it does, because owners may be short-lived
                 await pause(stop, TICK_S)
             elif wait_s > 0:
                 await pause(stop, wait_s)
@@ -148,29 +146,29 @@ class Sweeper:
         except _CONTROL as error:
             if self._stop.is_set():
                 return  # the next owner starts over
-            self._log_given_up(error)
+            self._log_abandoned(error)
             is_soon = not isinstance(error, ProviderRefusedError | ProviderBusyError)
         self._metrics.sweeps.labels("given-up").inc()
         if is_soon:
             self._sweep_again_soon()
 
-    def _require_ours(self) -> None:
+    def _require_ownership(self) -> None:
         """Raise LeaseLostError at a stop, or if others may sweep."""
-        if self._stop.is_set() or not self._is_ours():
+        if self._stop.is_set() or not self._owns_sweep():
             raise LeaseLostError("another worker may sweep")
 
     def _chunks(self, items: Iterable[_T]) -> Iterator[list[_T]]:
-        """Yield the items in lists; raise LeaseLostError as above."""
+        """Yield the items in lists; raise as `_require_ownership` before each."""
         rest = iter(items)
         while chunk := list(islice(rest, CHUNK)):
-            self._require_ours()
+            self._require_ownership()
             yield chunk
 
     def _contained(self) -> contain:
         """Contain an unexpected error in one part of a sweep, and skip the part."""
         return contain(ItemKind.SWEEP, self._metrics, passing=_CONTROL, task="sweep")
 
-    def _log_given_up(self, error: ConferralError, **fields: int) -> None:
+    def _log_abandoned(self, error: ConferralError, **fields: int) -> None:
         status, code, reason = 0, 0, str(error)
         if isinstance(error, ProviderError):
             status, code, reason = error.http_status, error.code, ""
@@ -187,10 +185,10 @@ class Sweeper:
         await pause(self._stop, self._times.settle_s)
         # Session times follow Redis's clock, however it was set.
         quiet_before_ms = started_ms - round(self._times.quiet_s * 1000) - self._core.store_clock.offset_ms
-        number = int(started_ms / 1000 / self._times.interval_s)
-        sweep = _Sweep(number, account, AccountDiff(account, quiet_before_ms))
+        interval_number = int(started_ms / 1000 / self._times.interval_s)
+        sweep = _Sweep(interval_number, account, AccountDiff(account, quiet_before_ms))
         await self._compare(sweep)
-        for part in (self._find_ended, self._find_bridges, self._find_orphans):
+        for part in (self._compare_ended, self._recover_bridges, self._recover_conferences):
             try:
                 with self._contained() as boundary:
                     await part(sweep)
@@ -198,11 +196,11 @@ class Sweeper:
             except StoreUnreachableError as error:  # the other parts count
                 sweep.is_complete = False
                 log_unreachable(error, task="sweep")
-        findings = self._due_findings.select(sweep.diff.findings, number)
+        findings = self._due_findings.select(sweep.diff.findings, interval_number)
         for batch in self._chunks(findings):
             with self._contained() as boundary:
-                await self._store.publish(batch, number)
-                self._due_findings.note_published(batch, number)
+                await self._store.publish(batch, interval_number)
+                self._due_findings.note_published(batch, interval_number)
             sweep.is_complete &= boundary.unexpected is None
         if sweep.behind or not sweep.is_complete:
             self._sweep_again_soon()
@@ -212,7 +210,7 @@ class Sweeper:
         self._log_sweep(sweep, findings, self._clock.monotonic_s() - started_s)
 
     async def _read_account(self) -> AccountSnapshot:
-        reading = asyncio.ensure_future(self._account_lists.read(self._require_ours))
+        reading = asyncio.ensure_future(self._account_lists.read(self._require_ownership))
         stopping = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -226,8 +224,8 @@ class Sweeper:
         """Compare every live session; note the skipped partitions."""
         count = self._core.keys.partitions
         # Each sweep starts at another partition, so that each gets its turn under the limit.
-        for number in ((sweep.number + step) % count for step in range(count)):
-            self._require_ours()
+        for number in ((sweep.interval_number + step) % count for step in range(count)):
+            self._require_ownership()
             is_compared = False
             try:
                 with self._contained():
@@ -239,7 +237,7 @@ class Sweeper:
                     raise
                 log_unreachable(error, task="sweep")  # other nodes' sessions are compared
             except StoreError as error:  # another program's key, such as a string instead of the set
-                self._log_given_up(error, partition=number)
+                self._log_abandoned(error, partition=number)
             if not is_compared:
                 sweep.behind.add(number)
 
@@ -254,8 +252,8 @@ class Sweeper:
                 diff.compare_live(session, is_behind=is_behind)
         return not is_behind
 
-    async def _find_ended(self, sweep: _Sweep) -> None:
-        """Match calls and conferences without a live session with ended ones."""
+    async def _compare_ended(self, sweep: _Sweep) -> None:
+        """Add findings for what is live though its session has ended."""
         diff = sweep.diff
         # Sorted, so that a simulation repeats for a given seed.
         session_ids = await self._store.session_ids_of_calls(sorted(diff.unmatched_calls))
@@ -280,7 +278,7 @@ class Sweeper:
             return False
         return now_ms - created_ms >= self._times.interval_s * 1000
 
-    async def _find_bridges(self, sweep: _Sweep) -> None:
+    async def _recover_bridges(self, sweep: _Sweep) -> None:
         """Open sessions for bridged calls that are older than an interval."""
         found = [
             one
@@ -294,10 +292,10 @@ class Sweeper:
         last = {one.call_sid: known.get(one.call_sid, "") for one in found if one.child.call_sid not in known}
         ended = await self._ended_sessions(sweep, filter(None, last.values()))
         for one in [one for one in found if last.get(one.call_sid) in ("", *ended)][:ORPHANS_MAX]:
-            self._require_ours()
+            self._require_ownership()
             await self._store.open_bridge(one, last[one.call_sid])
 
-    async def _find_orphans(self, sweep: _Sweep) -> None:
+    async def _recover_conferences(self, sweep: _Sweep) -> None:
         """Adopt our lost conferences that are older than an interval."""
         conferences = sweep.diff.unmatched_conferences
         self._foreign &= conferences.keys()
@@ -316,23 +314,23 @@ class Sweeper:
         lost = await self._store.find_unknown([sessions[sid] for sid in checked])
         unknown = [sid for sid in checked if sessions[sid] in lost]
         for conference_sid in sorted(unknown, key=sweep.account.created_at_ms.__getitem__)[:ORPHANS_MAX]:
-            self._require_ours()
+            self._require_ownership()
             with self._contained():
-                await self._recover(sweep, conference_sid, sessions[conference_sid])
+                await self._recover_conference(sweep, conference_sid, sessions[conference_sid])
 
-    async def _recover(self, sweep: _Sweep, conference_sid: str, session_id: str) -> None:
+    async def _recover_conference(self, sweep: _Sweep, conference_sid: str, session_id: str) -> None:
         account = sweep.account
         participants = await self._account_lists.participants_of(conference_sid, account.own_calls)
-        if not is_ours(participants, account.own_calls):
+        if not is_own_conference(participants, account.own_calls):
             if participants and account.has_all_calls:  # else it may still be ours
                 self._foreign.add(conference_sid)
             return
         if is_opened_by_wait_request(participants, has_started=conference_sid not in account.waiting):
             return
-        self._require_ours()
+        self._require_ownership()
         found = ConferenceFound(
             session_id=session_id,
-            token=f"sweep:{sweep.number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
+            token=f"sweep:{sweep.interval_number}:{Difference.CONFERENCE_UNKNOWN}:{conference_sid}",
             conference_sid=conference_sid,
             participants=tuple(participants),
             conference_name=account.conferences[conference_sid],

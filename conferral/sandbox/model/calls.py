@@ -32,7 +32,7 @@ def new_call(
         status="ringing" if direction == "inbound" else "queued",
         created_at_s=transaction.now_s,
         updated_at_s=transaction.now_s,
-        limit_s=transaction.rules.call_limit_s,
+        limit_s=transaction.behavior.call_limit_s,
         number=transaction.state.created_counts["CA"],
     )
     transaction.state.calls[call.sid] = call

@@ -67,7 +67,7 @@ def send_conference_event(
 def shown_status(transaction: Transaction, conference: Conference) -> str:
     """Return the status that the API shows (`unstarted_conference`)."""
     is_unstarted = conference.status == "init" and len(conference.joined()) > 1
-    return transaction.rules.unstarted_conference if is_unstarted else conference.status
+    return transaction.behavior.unstarted_conference if is_unstarted else conference.status
 
 
 def join_error(transaction: Transaction, settings: JoinSettings) -> tuple[int, str] | None:
@@ -140,7 +140,7 @@ def mark_ringing(transaction: Transaction, call: Call) -> None:
     if participant is None:
         return
     participant.status = "ringing"
-    if participant.settings.early_media and transaction.rules.early_media_counts_as_join:
+    if participant.settings.early_media and transaction.behavior.early_media_counts_as_join:
         _apply_settings(conference, participant)
         _send_join(transaction, conference, participant)
 
@@ -184,7 +184,7 @@ def _send_join(transaction: Transaction, conference: Conference, participant: Pa
 
 def _clear_coach(transaction: Transaction, coach: Participant) -> None:
     """End the coaching of a participant who has left (`orphaned_coach`)."""
-    if transaction.rules.orphaned_coach == "heard":
+    if transaction.behavior.orphaned_coach == "heard":
         coach.coaching = False
         coach.coach_sid = ""
 
@@ -302,7 +302,7 @@ def remove_participant(transaction: Transaction, call: Call) -> None:
 def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) -> None:
     """Handle an answer after the conference has ended (`late_answer`)."""
     call.conference_sid = ""
-    if transaction.rules.late_answer == "new-conference" and not CONFERENCE_SID.match(settings.name):
+    if transaction.behavior.late_answer == "new-conference" and not CONFERENCE_SID.match(settings.name):
         reserve(transaction, call, settings)
         enter(transaction, call)
     else:
@@ -311,7 +311,7 @@ def answer_late(transaction: Transaction, call: Call, settings: JoinSettings) ->
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """What one participant hears meanwhile, or everyone as an announcement."""
+    """Audio to one participant (wait, hold, announcement), or to everyone."""
 
     conference: Conference
     participant: Participant | None  #: None for an announcement to everyone.

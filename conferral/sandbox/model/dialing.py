@@ -12,7 +12,7 @@ RING_S = 30.0
 
 
 def start(transaction: Transaction, call: Call, verb: Verb, base_url: str) -> None:
-    """Start a `<Dial>`; without any target, it fails at once."""
+    """Start a `<Dial>`; without any target, it fails immediately."""
     call.dial = Dial(verb, base_url)
     call.activity = "dialing"
     targets = nouns(verb)
@@ -59,7 +59,7 @@ def _dial_error(transaction: Transaction, parent: Call, verb: Verb, to: str) -> 
     if not verb.get("callerId") and not is_number(from_):
         return 13214, "Dial: a callerId is needed to dial a number"
     called = transaction.state.called(parent.to)
-    is_checked = transaction.rules.verify_callers and not (called is not None and called.byoc_trunk_sid)
+    is_checked = transaction.behavior.verify_callers and not (called is not None and called.byoc_trunk_sid)
     if is_checked and from_ not in known:
         return 13214, "Dial: callerId is neither the caller's, the called, nor one of the account's"
     return None

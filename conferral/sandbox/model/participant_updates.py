@@ -49,7 +49,7 @@ def update(transaction: Transaction, conference: Conference, participant: Partic
 def _accepts_end_on_exit(transaction: Transaction, participant: Participant, hold: bool | None) -> bool:
     """Whether the change takes effect; Twilio doesn't say what a hold does."""
     is_held_after = participant.is_held if hold is None else hold
-    match transaction.rules.end_on_exit_update:
+    match transaction.behavior.end_on_exit_update:
         case "taken":
             return True
         case "unless-held":
@@ -133,7 +133,7 @@ def on_document_failed(transaction: Transaction, fetch: Fetch, error: TwimlError
         audio.kind = "music"
     else:
         call = transaction.call(fetch.call_sid)
-        hangs_up = transaction.rules.failed_wait == "hung-up"
+        hangs_up = transaction.behavior.failed_wait == "hung-up"
         conferences.leave(transaction, call, "participant_hung_up" if hangs_up else "participant_add_failed")
         if call.dial is not None:
             dialing.finish(transaction, call, "failed")
@@ -161,9 +161,9 @@ def on_audio_timer(transaction: Transaction, sid: str, purpose: FetchPurpose) ->
 
 def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
     """Play the current verb; at the end, request the document again."""
-    verb, rules = audio.verb, transaction.rules
+    verb, behavior = audio.verb, transaction.behavior
     if verb is not None and verb.name != "Redirect":
-        transaction.set_timer(channel.timer_owner, channel.purpose, twiml_parser.duration_s(verb, rules))
+        transaction.set_timer(channel.timer_owner, channel.purpose, twiml_parser.duration_s(verb, behavior))
         return
     if verb is not None:
         audio.source = Source(resolve(audio.base_url, verb.text), verb.get("method", "POST").upper())
@@ -171,7 +171,7 @@ def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
         _end_announcement(transaction, channel, audio)
         return
     audio.verbs = ()
-    pause_s = audio.requested_at_s + rules.wait_document_pause_s - transaction.now_s
+    pause_s = audio.requested_at_s + behavior.wait_document_pause_s - transaction.now_s
     if pause_s > 0:
         transaction.set_timer(channel.timer_owner, channel.purpose, pause_s)
         audio.position = conferences.PAUSED
@@ -181,7 +181,7 @@ def _play(transaction: Transaction, channel: Channel, audio: WaitAudio) -> None:
 
 def _end_announcement(transaction: Transaction, channel: Channel, audio: WaitAudio, failure: str = "") -> None:
     channel.replace_audio(None)
-    if failure and transaction.rules.announcement_failure == "unreported":
+    if failure and transaction.behavior.announcement_failure == "unreported":
         return
     extra = [("AnnounceUrl", audio.requested_url)]
     if failure:

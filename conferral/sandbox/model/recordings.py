@@ -21,7 +21,7 @@ def start_for_conference(transaction: Transaction, conference: Conference, setti
 
 def start_for_call(transaction: Transaction, call: Call, settings: RecordSettings) -> Recording:
     """Start recording a call; its parent may own a bridged child's recording."""
-    is_child = call.activity == "bridged" and transaction.rules.recording_of_a_child == "parents"
+    is_child = call.activity == "bridged" and transaction.behavior.recording_of_a_child == "parents"
     return _start(transaction, settings, call_sid=call.parent_sid if is_child else call.sid, leg_sid=call.sid)
 
 
@@ -59,9 +59,9 @@ def set_status(transaction: Transaction, recording: Recording, status: str, paus
 def _stop(transaction: Transaction, recording: Recording) -> None:
     recording.ended_at_s = transaction.now_s
     add_interval(recording.spans, None, transaction.now_s)
-    if transaction.rules.recording_processing_s > 0:
+    if transaction.behavior.recording_processing_s > 0:
         recording.status = "processing"
-        transaction.set_timer(recording.sid, "processed", transaction.rules.recording_processing_s)
+        transaction.set_timer(recording.sid, "processed", transaction.behavior.recording_processing_s)
     else:
         finish_processing(transaction, recording.sid)
 
@@ -69,7 +69,7 @@ def _stop(transaction: Transaction, recording: Recording) -> None:
 def finish_processing(transaction: Transaction, sid: str) -> None:
     """End a recording's processing: it is complete, or was too short."""
     recording = transaction.state.recordings[sid]
-    is_absent = recording.length_s(transaction.now_s) <= transaction.rules.recording_min_s
+    is_absent = recording.length_s(transaction.now_s) <= transaction.behavior.recording_min_s
     recording.status = "absent" if is_absent else "completed"
     recording.error_code = TOO_SHORT_ERROR if is_absent else 0
     recording.updated_at_s = transaction.now_s

@@ -32,7 +32,7 @@ class Transaction:
     """The processing of one input."""
 
     state: State
-    rules: Behavior
+    behavior: Behavior
     now_s: float
     outputs: list[Output] = field(default_factory=list)
     tasks: deque[Task] = field(default_factory=deque)

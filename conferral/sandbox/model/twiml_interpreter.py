@@ -1,4 +1,4 @@
-"""Continue once a request for TwiML was answered, or has failed."""
+"""TwiML interpreter: runs a call's verbs once their document has arrived."""
 
 from conferral.sandbox.model import calls, conferences, dialing, participant_updates, twiml_parser
 from conferral.sandbox.model.formats import is_url, resolve
@@ -154,7 +154,7 @@ def _on_program_over(transaction: Transaction, call: Call) -> None:
 
 
 def _execute(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> bool:
-    """Run one verb; return whether the next one follows at once."""
+    """Run one verb; return whether the next one follows immediately."""
     if verb.name in {"Say", "Play", "Pause"}:
         _start_timed_verb(transaction, call, verb)
     elif verb.name == "Dial" and not program.whisper:
@@ -182,7 +182,7 @@ def _start_timed_verb(transaction: Transaction, call: Call, verb: Verb) -> None:
     if verb.name != "Pause":  # a Pause at the start keeps the call ringing
         calls.answer(transaction, call)
     call.activity = {"Say": "speaking", "Play": "playing", "Pause": "pausing"}[verb.name]  # type: ignore[assignment]
-    transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(verb, transaction.rules))
+    transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(verb, transaction.behavior))
 
 
 def _follow_redirect(transaction: Transaction, call: Call, program: TwimlProgram, verb: Verb) -> None:
@@ -198,7 +198,7 @@ def _follow_redirect(transaction: Transaction, call: Call, program: TwimlProgram
 def _prompt_or_wait(transaction: Transaction, call: Call, gather: Gather) -> None:
     prompts = gather.verb.children
     if gather.prompt < len(prompts):
-        transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(prompts[gather.prompt], transaction.rules))
+        transaction.set_timer(call.sid, "verb", twiml_parser.duration_s(prompts[gather.prompt], transaction.behavior))
     else:
         transaction.set_timer(call.sid, "verb", gather.verb.number("timeout", 5.0))
 
@@ -262,7 +262,7 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
     elif call.dial is not None:
         child = dialing.hang_up_children(transaction, call)
         status = "completed" if call.dial.winner_sid else "canceled"
-        if transaction.rules.old_action_on_redirect:
+        if transaction.behavior.old_action_on_redirect:
             old_action = dialing.action_request(transaction, call, status, child) or _next_redirect(call)
     elif call.parent_sid:
         dialing.on_child_left(transaction, call)
@@ -279,8 +279,8 @@ def redirect_call(transaction: Transaction, call: Call, source: Source) -> None:
     call.generation += 1
     call.old_action = old_action
     call.redirect_target = source
-    transaction.set_timer(call.sid, "old-action", transaction.rules.old_action_after_s)
-    transaction.set_timer(call.sid, "redirect", transaction.rules.redirect_target_after_s)
+    transaction.set_timer(call.sid, "old-action", transaction.behavior.old_action_after_s)
+    transaction.set_timer(call.sid, "redirect", transaction.behavior.redirect_target_after_s)
 
 
 def _next_redirect(call: Call) -> tuple[Source, Params] | None:

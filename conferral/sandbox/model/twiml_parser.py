@@ -113,11 +113,11 @@ def custom_parameters(noun: Verb) -> tuple[tuple[str, str], ...]:
     return tuple((c.get("name"), c.get("value")) for c in noun.children if c.name == "Parameter")
 
 
-def duration_s(verb: Verb, rules: Behavior) -> float | None:
+def duration_s(verb: Verb, behavior: Behavior) -> float | None:
     """Return a Say's, Play's, or Pause's duration; None: endless (`loop="0"`)."""
     if verb.name == "Pause":
         return max(verb.number("length", 1.0), 0.0)
     loop = verb.number("loop", 1.0)
     if loop == 0:
         return None
-    return loop * (len(verb.text) * rules.say_s_per_character if verb.name == "Say" else rules.play_s)
+    return loop * (len(verb.text) * behavior.say_s_per_character if verb.name == "Say" else behavior.play_s)

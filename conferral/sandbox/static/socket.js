@@ -24,7 +24,7 @@ export function start() {
   document.addEventListener("visibilitychange", () => document.hidden || retryNow());
 }
 
-/** Reconnects at once, unless connected. */
+/** Reconnects immediately, unless connected. */
 export function retryNow() {
   if (socket === null) {
     connect();

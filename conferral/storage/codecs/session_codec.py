@@ -214,7 +214,7 @@ class StoredSession(Session, frozen=True, kw_only=True):
 
     @property
     def is_known(self) -> bool:
-        """Whether the hash is a session's, neither expired nor foreign."""
+        """Whether the hash is a session's, not expired or another program's."""
         return "id" in self.fields and "state" in self.fields
 
 
@@ -273,7 +273,7 @@ def decode(fields: Mapping[str, str]) -> Session:
 
 
 def stored_session(fields: dict[str, str]) -> StoredSession:
-    """Return a session with any fields, also none or a foreign hash's."""
+    """Return a session with any fields, also none or another program's."""
     values, damaged = _decode(fields)
     values["parties"] = {name: values["parties"][name] for name in sorted(values["parties"], key=_display_position)}
     return StoredSession(**values, fields=fields, damaged=fields.get(DAMAGED) or damaged)

@@ -34,8 +34,8 @@ from conferral.storage.outcome_stream import OUTCOMES_KEPT, encode_outcome
 
 _Text = TypeVar("_Text", str, bytes)
 
-#: Timers moved per call, count: bounds the script's run time.
-TIMERS_PER_CALL_MAX = 200
+#: Timers moved per run of the script, count: bounds its time.
+TIMERS_PER_RUN_MAX = 200
 #: How long the call index keeps a call, seconds: the longest session plus its retention, with a margin.
 CALL_INDEX_TTL_S = 3 * 86_400
 #: Maximum size of an entry, bytes; of larger ones, as much is dead-lettered.
@@ -91,6 +91,7 @@ class DialStatus:
     is_wanted: bool
     #: The call, once a callback has named it; empty before.
     call_sid: str = ""
+    #: Calls of its parties, now or before.
     known_calls: frozenset[str] = field(default=frozenset(), compare=False)
 
 
@@ -127,7 +128,7 @@ class PartitionStore:
         """End a partition's running `read`; it returns no entries."""
         self._reads.interrupt(self._keys.events(partition))
 
-    async def live_sessions(self, partition: int) -> list[str]:
+    async def live_session_ids(self, partition: int) -> list[str]:
         """Return the ids of the live sessions."""
         return sorted(name.decode() for name in await ask(self._client, "SMEMBERS", self._keys.live(partition)))
 
@@ -151,7 +152,7 @@ class PartitionStore:
         """
         keys = [self._keys.lease(partition), self._keys.timers(partition), self._keys.events(partition)]
         kinds = [part for pair in longest_ms.items() for part in pair]
-        answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_CALL_MAX, now_ms, *kinds])
+        answer = await scripts.fire_timers(self._client, keys, [lease.holder, TIMERS_PER_RUN_MAX, now_ms, *kinds])
         if int(answer[0]) == 0:
             raise LeaseLostError("another worker owns the partition")
         return int(answer[1]), _parse_due_ms(answer[2])
@@ -287,7 +288,7 @@ class PartitionStore:
         return bool(state == State.ENDED.value.encode())
 
     async def has_come_back(self, session_id: str, call_sid: str) -> bool:
-        """Whether a call has opened a later session than this, and that is live."""
+        """Whether a call has a later session than this one, not yet ended."""
         newest = (await ask(self._client, "GET", self._keys.call(call_sid)) or b"").decode(errors="replace")
         if newest in ("", session_id) or call_of_visit(newest) != call_sid or visit_number(newest) == 1:
             return False

@@ -35,8 +35,8 @@ class SessionChange:
     def __post_init__(self) -> None:
         self.after = self.before
 
-    def decide(self, session: Session) -> ChangedFields:
-        """Note the next version; return what it changes in the log."""
+    def add_version(self, session: Session) -> ChangedFields:
+        """Add the session's next version; return the changed fields for the log."""
         changed = session_codec.changes(session, self.after)
         self.after = session
         self.fields |= changed.stored
@@ -49,8 +49,8 @@ class Batch:
 
     entry_ids: list[str] = field(default_factory=list)
     sessions: list[SessionChange] = field(default_factory=list)
-    outbox_put: dict[str, bytes] = field(default_factory=dict)
-    outbox_del: list[str] = field(default_factory=list)
+    outbox_set: dict[str, bytes] = field(default_factory=dict)
+    outbox_remove: list[str] = field(default_factory=list)
     #: Due times in ms by `TIMER|SESSION`; None cancels.
     timers: dict[str, int | None] = field(default_factory=dict)
 
@@ -133,8 +133,8 @@ def _encode(batch: Batch) -> bytes:
     return orjson.dumps(
         {
             "entries": batch.entry_ids,
-            "outbox_set": [text for name, body in batch.outbox_put.items() for text in (name, body.decode())],
-            "outbox_remove": batch.outbox_del,
+            "outbox_set": [text for name, body in batch.outbox_set.items() for text in (name, body.decode())],
+            "outbox_remove": batch.outbox_remove,
             "timers_set": [text for member, due in timers if due is not None for text in (str(due), member)],
             "timers_remove": [member for member, due in timers if due is None],
             "sessions": [_encode_change(change) for change in batch.sessions],

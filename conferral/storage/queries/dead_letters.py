@@ -22,9 +22,9 @@ from conferral.storage.partition.partition_store import DEAD_LETTERED, Entry, si
 REOPEN_LOCK_MS = 10_000
 #: Fields of a letter in addition to the entry's own.
 _ORIGIN_FIELDS = ("dead_reason", "dead_stream", "dead_entry", "dead_size")
-#: Reason shown for a foreign letter without one: an empty reason selects all letters in a query by reason.
+#: Reason shown for a letter without one, by another program: an empty reason selects all letters in a query by reason.
 NO_REASON = "no reason given"
-#: Maximum length of a reason, characters. A foreign one is truncated at every read, so that queries agree.
+#: Maximum length of a reason, characters. A longer one is truncated at every read, so that queries agree.
 REASON_MAX = 500
 _SIZE = re.compile(r"[0-9]{1,12}")
 _ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")

@@ -85,7 +85,7 @@ async def register(client: Client, keys: Keys, process: Process, *, is_live_work
         liveness = ("ZADD", keys.workers, now_ms, process.name)
     await run_or_raise(
         client,
-        # Removing comes first: a full Redis accepts it. A worker of the future precedes a step back of the clock.
+        # Removing comes first: a full Redis accepts it. A time in the future is from before the clock was set back.
         ("HDEL", keys.processes, "", *gone),
         ("ZREMRANGEBYSCORE", keys.workers, "-inf", now_ms - DEAD_LISTED_MS),
         ("ZREMRANGEBYSCORE", keys.workers, now_ms + DEAD_LISTED_MS, "+inf"),
@@ -133,7 +133,7 @@ def _decode(name: str, info: bytes) -> Process:
 async def live_workers(client: Client, keys: Keys) -> list[str]:
     """Return the names of the workers that registered lately."""
     now_ms = await server_time_ms(client, keys.processes)
-    # Later ones precede a step back of Redis's clock.
+    # Times in the future are from before Redis's clock was set back.
     window = (now_ms - HEARTBEAT_TIMEOUT_MS, now_ms + HEARTBEAT_TIMEOUT_MS)
     names = await ask(client, "ZRANGEBYSCORE", keys.workers, *window)
     return [name.decode(errors="replace") for name in names]

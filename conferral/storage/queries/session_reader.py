@@ -124,7 +124,7 @@ class SessionReader:
         """Whether there is a session with this id."""
         return bool(await ask(self.client, "EXISTS", self.keys.session(session_id)))
 
-    async def sessions_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
+    async def session_ids_of_calls(self, call_sids: Iterable[str]) -> dict[str, str]:
         """Return the ids of calls' sessions, by call SID; skip unknown calls."""
         wanted = list(call_sids)
         answers = await run_each(self.client, [("GET", self.keys.call(call_sid)) for call_sid in wanted])
@@ -178,7 +178,7 @@ class SessionReader:
         With `live_where`, only live ones that it accepts.
 
         All pages show every session that exists throughout; one that ends meanwhile may appear twice. A page may hold
-        fewer items than the limit: only an empty cursor marks the end. Raise BadCursorError for a foreign cursor.
+        fewer items than the limit: only an empty cursor marks the end. Raise BadCursorError for another list's cursor.
         """
         _check_limit(limit)
         start = SessionCursor.parse(cursor) if cursor else FIRST_ENDED if state is State.ENDED else FIRST_LIVE

@@ -10,7 +10,7 @@
   ARGV[2]  number of this request         count, from the worker; one that arrives after a later one changes nothing
   ARGV[3]  how long the request counts    ms: what others wait for the next one before they call the worker dead
   ARGV[4]  what the worker wants          `share` of all partitions; `nothing`, so that it hands all of its own over; or
-                                          to `leave`, which frees everything at once
+                                          to `leave`, which frees everything immediately
   ARGV[5]  number of partitions           count
   ARGV[6]  tasks                          words
   ARGV[7]  what it gives back             words

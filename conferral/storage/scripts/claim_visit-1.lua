@@ -8,7 +8,7 @@
   ARGV[3]  lifetime                          seconds
 
   Returns  the id of the call's newest session, now or before: ARGV[2], or what another request has claimed
-  Why a script: of two requests at once, both open the same session.
+  Why a script: two requests at the same moment open the same session.
 ]]
 local newest = redis.call('GET', KEYS[1])
 if newest and newest ~= ARGV[1] then return newest end

@@ -12,10 +12,10 @@
            {0, "reopened"}  another client is reopening it
   Why one script: an outcome that another process has just written must not be removed.
 ]]
-local command, entry, aside = KEYS[1], ARGV[1], ARGV[2]
+local command, entry, prefix = KEYS[1], ARGV[1], ARGV[2]
 local found = redis.call('HMGET', command, 'entry', 'status', 'reason', 'reopened')
 local status, reason = found[2] or '', found[3] or ''
-if status ~= '' and not (status == 'failed' and string.sub(reason, 1, #aside) == aside) then return {0, status} end
+if status ~= '' and not (status == 'failed' and string.sub(reason, 1, #prefix) == prefix) then return {0, status} end
 if entry ~= '' and found[1] and found[1] ~= entry then return {0, ''} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -8,7 +8,7 @@
 
   Returns  1  deleted; the next command starts it again
            0  left as it is
-  Why one script: no command may arrive between the look and the deletion.
+  Why one script: no command may arrive between the check and the deletion.
 ]]
 local commands, ahead_ms = KEYS[1], tonumber(ARGV[1])
 if redis.call('EXISTS', commands) == 0 or redis.call('XLEN', commands) > 0 then return 0 end

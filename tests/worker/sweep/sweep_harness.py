@@ -105,7 +105,7 @@ class SweepHarness:
         return self.session(name, *calls, **more, state=State.ENDED, ended_at_ms=self.store_clock.now_ms() - ago_ms)
 
     def sweeper(self, name: str = "one", **more: Any) -> Sweeper:
-        alive: dict[str, Any] = {"is_ours": lambda: True, "twilio_now_ms": lambda: NOW_MS}
+        alive: dict[str, Any] = {"owns_sweep": lambda: True, "twilio_now_ms": lambda: NOW_MS}
         options = alive | {"account_lists": self.account, "times": TIMES, "names": NAMES} | more
         core = core_of(
             self.client, self.keys, self.clock, name,

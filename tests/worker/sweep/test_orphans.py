@@ -10,7 +10,7 @@ from conferral.statemachine.events import ConferenceFound, ParticipantFound
 from conferral.storage.codecs import event_codec
 from conferral.telephony.account_lists import AccountSnapshot, OwnCall
 from conferral.worker.sweep import sweeper
-from conferral.worker.sweep.orphans import has_own_name, is_ours
+from conferral.worker.sweep.orphans import has_own_name, is_own_conference
 from tests.support.metric_values import value_of
 from tests.worker.sweep.sweep_harness import NAMES, NOW_MS, PARTITIONS, SweepHarness
 
@@ -123,12 +123,12 @@ def test_name_that_we_make(name: str, is_made: bool) -> None:
 
 
 def test_label_alone_and_number_alone_prove_nothing() -> None:
-    assert is_ours([CUSTOMER], OWN)
-    assert is_ours([STRANGER, CUSTOMER], OWN)
-    assert not is_ours([STRANGER], OWN)
-    assert not is_ours([ParticipantFound(NAME, "Boss")], OWN)
-    assert not is_ours([ParticipantFound(NAME)], OWN)
-    assert not is_ours([], OWN)
+    assert is_own_conference([CUSTOMER], OWN)
+    assert is_own_conference([STRANGER, CUSTOMER], OWN)
+    assert not is_own_conference([STRANGER], OWN)
+    assert not is_own_conference([ParticipantFound(NAME, "Boss")], OWN)
+    assert not is_own_conference([ParticipantFound(NAME)], OWN)
+    assert not is_own_conference([], OWN)
 
 
 async def test_conference_is_not_adopted_by_a_process_that_stops_while_it_reads_who_is_inside(

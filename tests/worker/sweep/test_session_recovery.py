@@ -89,7 +89,7 @@ class World:
         """Events are decided of sessions of which nothing is known."""
         for event in events:
             unknown = Session(event.session_id)
-            self.lost.record_unknown([Decision(event, step(unknown, event, 1), unknown)])
+            self.lost.queue_searches([Decision(event, step(unknown, event, 1), unknown)])
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ async def test_sweeper_that_lost_the_lease_publishes_nothing(sea: SweepHarness) 
     sea.account.waits = asyncio.Event()
     stop = asyncio.Event()
     owner = ["this worker"]
-    running = asyncio.create_task(sea.sweeper(is_ours=lambda: bool(owner)).run(stop))
+    running = asyncio.create_task(sea.sweeper(owns_sweep=lambda: bool(owner)).run(stop))
     await sea.until(lambda: sea.account.readings > 0)
     owner.clear()
     sea.account.waits.set()

@@ -58,9 +58,9 @@ def build_call(transaction: Transaction, form: Form) -> Call:
     if is_number(to):
         _check_caller(transaction, form, from_)
     ring_s = form.integer("Timeout", RING_S, 1, 600)
-    limit_s = form.integer("TimeLimit", int(transaction.rules.call_limit_s), 1, 86_400)
+    limit_s = form.integer("TimeLimit", int(transaction.behavior.call_limit_s), 1, 86_400)
     call = calls.new_call(transaction, from_, to, "outbound-api")
-    call.ring_s = ring_s + transaction.rules.ring_buffer_s
+    call.ring_s = ring_s + transaction.behavior.ring_buffer_s
     call.limit_s = limit_s
     return call
 
@@ -69,9 +69,9 @@ def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
     """Reject a caller ID that is neither the account's nor a CallToken's."""
     if not is_number(from_):
         raise RestError(400, 21212, f"Invalid 'From' Phone Number: {from_}")
-    if form.get("CallToken") and not transaction.rules.accept_call_tokens:
+    if form.get("CallToken") and not transaction.behavior.accept_call_tokens:
         raise RestError(400, 21210, "'From' phone number not verified: the CallToken was refused")
-    if not transaction.rules.verify_callers or from_ in transaction.state.numbers:
+    if not transaction.behavior.verify_callers or from_ in transaction.state.numbers:
         return
     token = unquote(form.get("CallToken"))
     if not any(call.sid in token and call.from_ == from_ for call in transaction.state.calls.values()):
@@ -80,9 +80,9 @@ def _check_caller(transaction: Transaction, form: Form, from_: str) -> None:
 
 def start_or_queue(transaction: Transaction, call: Call) -> bool:
     """Dial now (True), or as soon as calls per second allow (False)."""
-    if transaction.rules.calls_per_second > 0:
+    if transaction.behavior.calls_per_second > 0:
         start_s = max(transaction.now_s, transaction.state.next_dial_at_s)
-        transaction.state.next_dial_at_s = start_s + 1 / transaction.rules.calls_per_second
+        transaction.state.next_dial_at_s = start_s + 1 / transaction.behavior.calls_per_second
         call.queue_ms = int((start_s - transaction.now_s) * 1000)
         if start_s > transaction.now_s:
             transaction.set_timer(call.sid, "start", start_s - transaction.now_s)
@@ -142,7 +142,7 @@ def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
     status = form.get("Status")
     wanted = [(name, form.get(field)) for field, name in FILTERS.items() if form.get(field)]
     starts, ends = form.time_filter("StartTime"), form.time_filter("EndTime")
-    newest_s = transaction.now_s - transaction.rules.list_delay_s
+    newest_s = transaction.now_s - transaction.behavior.list_delay_s
     # Most calls have ended: a query for live ones must not scan all of them.
     scanned = state.calls if not status or status in FINAL else state.live_calls
     found = [
@@ -159,7 +159,7 @@ def list_calls(transaction: Transaction, request: RestRequest) -> RestAnswer:
 
 def start_recording(transaction: Transaction, call: Call, form: Form) -> RestAnswer:
     """Start recording a call in progress."""
-    is_refused = call.activity == "bridged" and transaction.rules.recording_of_a_child == "refused"
+    is_refused = call.activity == "bridged" and transaction.behavior.recording_of_a_child == "refused"
     if call.status != "in-progress" or is_refused:
         raise RestError(400, 21220, "Requested resource is not eligible for recording")
     settings = record_settings(transaction, form, "StartCallRecordingAPI", RECORDING_EVENTS)

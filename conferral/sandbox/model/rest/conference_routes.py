@@ -24,21 +24,21 @@ _REST_CODES = {16023: 16024, 16025: 16026, 13240: 16028}  #: By the TwiML error 
 def list_conferences(transaction: Transaction, request: RestRequest) -> RestAnswer:
     """List conferences, newest first, by name, status, and dates."""
     form = Form(request.params)
-    state, rules = transaction.state, transaction.rules
+    state, behavior = transaction.state, transaction.behavior
     name, status = form.get("FriendlyName"), form.get("Status")
-    if not status and rules.conference_list == "in-progress":
+    if not status and behavior.conference_list == "in-progress":
         status = "in-progress"
-    if status == "init" and rules.init_conference_list == "refused":
+    if status == "init" and behavior.init_conference_list == "refused":
         raise RestError(400, 20001, "Invalid Status: init")
     created, updated = (form.time_filter(name, days_only=True) for name in ("DateCreated", "DateUpdated"))
-    newest_s = transaction.now_s - rules.list_delay_s
+    newest_s = transaction.now_s - behavior.list_delay_s
     scanned = reversed(state.conferences if status in {"", "completed"} else state.conference_sids.values())
     found = [
         conference
         for conference in (state.conferences[sid] for sid in scanned)
         if (not name or conference.name == name)
         and (not status or conferences.shown_status(transaction, conference) == status)
-        and not (status == "init" and rules.init_conference_list == "nothing")
+        and not (status == "init" and behavior.init_conference_list == "nothing")
         and conference.created_at_s <= newest_s
         and created(conference.created_at_s)
         and updated(conference.updated_at_s)
@@ -61,7 +61,7 @@ def update(transaction: Transaction, conference: Conference, form: Form) -> Rest
         raise RestError(400, 20001, f"Invalid Status: {status}")
     url = form.url("AnnounceUrl")
     shown = conferences.shown_status(transaction, conference)
-    if status and shown == "init" and transaction.rules.end_before_start == "refused":
+    if status and shown == "init" and transaction.behavior.end_before_start == "refused":
         raise RestError(400, 16001, "Conference is not bridged")
     if conference.status == "completed":
         raise RestError(400, 16022, "Conference does not exist or is completed")
@@ -77,7 +77,7 @@ def update(transaction: Transaction, conference: Conference, form: Form) -> Rest
 
 def _check_is_in_progress(transaction: Transaction, conference: Conference) -> None:
     shown = conferences.shown_status(transaction, conference)
-    if shown != "in-progress" and transaction.rules.update_before_start == "refused":
+    if shown != "in-progress" and transaction.behavior.update_before_start == "refused":
         raise RestError(400, 16099, "Unexpected conference status")
 
 
@@ -98,7 +98,7 @@ def create_participant(transaction: Transaction, name_or_sid: str, form: Form) -
     if CONFERENCE_SID.match(name_or_sid) and live is None:
         raise RestError(400, 16022, "Conference does not exist or is completed")
     is_unstarted = live is not None and conferences.shown_status(transaction, live) == "init"
-    if is_unstarted and transaction.rules.add_before_start == "refused":
+    if is_unstarted and transaction.behavior.add_before_start == "refused":
         raise RestError(400, 16099, "Unexpected conference status")
     refused = conferences.join_error(transaction, settings)
     if refused is not None:
