@@ -57,8 +57,8 @@ class CredentialsWatch:
         self.status = ""
 
     def observe(self, answer: RequestResult) -> None:
-        """Note an answer of Twilio's."""
-        self.status = credentials_status(answer)
+        """Note what an answer of Twilio's says; without any, the last word stands."""
+        self.status = credentials_status(answer) or self.status
 
     async def check_first(self) -> None:
         """Check once, before this worker takes partitions; do not wait for long."""

@@ -1,12 +1,13 @@
 """Twilio refuses one worker's credentials: it gives its partitions up if another worker's are accepted."""
 
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from pydantic import SecretStr
 
 from conferral.telephony.http_client import RequestResult
-from conferral.worker.credentials import ACCEPTED, REFUSED, credentials_status
+from conferral.worker.credentials import ACCEPTED, REFUSED, CredentialsWatch, credentials_status
 from tests.support.each import each
 from tests.support.local_system import LocalSystem
 from tests.support.metric_values import value_of
@@ -21,6 +22,16 @@ from tests.worker.worker_cluster import WorkerCluster, running_cluster
 ])  # fmt: skip
 def test_an_answer_says_whether_the_credentials_are_accepted(status: int, code: int, expected: str) -> None:
     assert credentials_status(RequestResult(status, code, 0.0, 0.0)) == expected
+
+
+@pytest.mark.parametrize("status", [0, 500])
+def test_an_answer_that_says_nothing_does_not_end_a_refusal(status: int) -> None:
+    watch = CredentialsWatch(Mock(), Mock())
+    watch.observe(RequestResult(401, 20003, 0.0, 0.0))
+    watch.observe(RequestResult(status, 0, 0.0, 0.0))
+    assert watch.status == REFUSED
+    watch.observe(RequestResult(200, 0, 0.0, 0.0))
+    assert watch.status == ACCEPTED
 
 
 @in_virtual_time_with("team", partial(running_cluster, partitions=4))
