@@ -122,7 +122,7 @@ class Scenario:
         """Announce a command as it is typed, and submit it."""
         await self.talk()
         options = [
-            f"--{name}" if value == "true" else f"--{name} {wording.mask_numbers(value)}"
+            f"--{name}" if value == "true" else f"--{name} {wording.mask_address_numbers(value)}"
             for name, value in fields.items()
         ]
         await self.narrator.announce(" ".join((f"{why}: {kind}", *options)))
