@@ -46,7 +46,7 @@ class ScenarioRunner:
 
     def script_all_phones(self) -> None:
         """Name every phone, and let it answer and press 1 at the first prompt."""
-        for address in characters.ANSWERING:
+        for address in characters.ALL_PHONES:
             self.sandbox.phone(address).name = characters.name(address).removeprefix("the ")
             self.phone(address, answer_after_s=ANSWER_AFTER_S, keys="1")
 
