@@ -46,7 +46,7 @@ def complete_stories(incomplete: str) -> list[str]:
 
 
 def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Complete the connected parties of the session typed earlier."""
+    """Complete the parties, except former ones, of the session typed earlier."""
     # After an option without a value, click leaves the earlier arguments unparsed.
     typed = [context.params.get("session"), *context.args]
     named = next(filter(None, typed), "")

@@ -292,7 +292,7 @@ def _suggestions(session: StoredSession, now_ms: int, *, full: bool, has_worker:
 
 
 def suggested_commands(session: StoredSession) -> list[Suggestion]:
-    """Return what helps a live session, the likeliest first."""
+    """Return the allowed commands that help a session, the likeliest first."""
     allowed = allowed_commands_of(session)
     return [
         Suggestion(kind, why, " ".join(filter(None, (kind, session.id, more))))

@@ -225,7 +225,7 @@ class ChangeFeed:
     _started: bool = False
 
     async def start(self, now_ms: int) -> list[Session]:
-        """Start at each log's end; return the existing sessions, oldest first."""
+        """Start; if it follows all, return the live sessions, oldest first."""
         self._started = True
         if self.session_id:
             self.positions = {self.session_id: ""}
