@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-#: Default width of a terminal (columns).
-WIDTH_MIN = 80
+#: Standard width of a terminal (columns).
+DEFAULT_WIDTH = 80
 #: Wide enough to cut or fold nothing when the output isn't a terminal.
 _PIPE_WIDTH = 4096
 #: The state is also printed as a word; the color only helps.
@@ -49,7 +49,7 @@ def print_line(line: str = "") -> None:
     typer.echo(printable(line))
 
 
-def print_folded(line: str, indent: int = 0, width: int = WIDTH_MIN) -> None:
+def print_folded(line: str, indent: int = 0, width: int = DEFAULT_WIDTH) -> None:
     """Print one line of a result, folded; widths are columns."""
     import textwrap
 

@@ -18,10 +18,10 @@ from conferral.storage.connection.errors import CLUSTER_SETTING_ERRORS
 T = TypeVar("T")
 
 
-def redacted_url(url: str) -> str:
-    """Return the Redis host and port without user and password.
+def redis_address(url: str) -> str:
+    """Return the host and port, or the socket, in a Redis URL.
 
-    >>> redacted_url("redis://me:secret@cache.example:6390/2")
+    >>> redis_address("redis://me:secret@cache.example:6390/2")
     'cache.example:6390'
     """
     parts = urlsplit(url)
@@ -45,7 +45,7 @@ def describe_redis_error(error: StoreError, url: str) -> str:
     """Describe an error in one sentence, with the cluster node's address."""
     if error.node or str(error) in CLUSTER_SETTING_ERRORS:
         return str(error)
-    return f"{error}; REDIS_URL names {redacted_url(url)}"
+    return f"{error}; REDIS_URL names {redis_address(url)}"
 
 
 @asynccontextmanager

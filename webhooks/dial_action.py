@@ -20,7 +20,7 @@ from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, Party, Sess
 from conferral.statemachine.states import CallStatus, Opening, Phase, State, WaitAudio
 from conferral.storage.connection.errors import SILENT_STATES
 from conferral.telephony.addresses import is_caller_id, parse_address
-from conferral.telephony.callback_events import caller_of, child_of, dial_ended
+from conferral.telephony.callback_events import caller_of, child_call_sid_of, dial_ended
 from conferral.telephony.callback_urls import DIAL_ACTION_PATH, DialAction, DialKind
 from conferral.telephony.phrases import Phrase
 from conferral.webhooks.authentication import Form
@@ -275,7 +275,7 @@ class DialActionRoutes(Routes):
 
     async def answer(self, form: Form, action: DialAction, route: str) -> web.Response:
         """Publish that a `<Dial>` has ended; return its party's next TwiML."""
-        event, child = dial_ended(form, action), child_of(form, action)
+        event, child = dial_ended(form, action), child_call_sid_of(form, action)
         action = replace(action, child_call_sid=child)
         event = replace(event, failed_with_callers_number=await self._failed_with_callers_number(form, action, event))
         may_be_old = self._ingest.restarted_recently()

@@ -15,7 +15,7 @@ from conferral.telephony.callback_events import (
     conference_event,
     recording_changed,
 )
-from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, CallCallback, parse_session
+from conferral.telephony.callback_urls import CALL_PATH, CONFERENCE_PATH, RECORDING_PATH, CallCallback, parse_session_id
 from conferral.webhooks.authentication import Form
 from conferral.webhooks.responses import Dependencies, Routes, record_unstored
 from conferral.webhooks.visits import Visits
@@ -74,14 +74,14 @@ class CallbackRoutes(Routes):
 
     def conference(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer a conference's status callback."""
-        event = conference_event(form, parse_session(query))
+        event = conference_event(form, parse_session_id(query))
         # A join may be the first event of a call; all others concern known calls.
         call_sid = event.call_sid if isinstance(event, ParticipantJoined) else ""
         return self._store(event, call_sid, CONFERENCE_PATH)
 
     def recording(self, form: Form, query: str) -> Awaitable[web.Response]:
         """Answer a recording's status callback."""
-        return self._store(recording_changed(form, parse_session(query)), "", RECORDING_PATH)
+        return self._store(recording_changed(form, parse_session_id(query)), "", RECORDING_PATH)
 
     async def _store(self, event: Event, call_sid: str, route: str) -> web.Response:
         """Publish an event, and index its call (if any) once; return the answer."""

@@ -21,7 +21,7 @@ from conferral.runtime.metrics import Metrics
 from conferral.runtime.redaction import redact, without_login
 from conferral.runtime.settings import ServiceSettings
 from conferral.telephony.callback_urls import ANNOUNCEMENT_PATH, CHECK_SESSION, FALLBACK_PATH, Announcement
-from conferral.telephony.conference_lists import compare_lists
+from conferral.telephony.conference_lists import compare_conference_lists
 from conferral.telephony.errors import translate_errors
 from conferral.telephony.http_client import PooledHttpClient, label_requests, rest_client
 from conferral.webhooks.voice import CONFERENCE_START_PATH, INBOUND_PATH
@@ -173,7 +173,7 @@ async def _read_number(client: Client, number: str) -> NumberRecord | None:
 async def _check_conference_lists(settings: ServiceSettings, http: PooledHttpClient) -> CheckResult:
     name = "conference lists"
     try:
-        found = await compare_lists(rest_client(settings, http))
+        found = await compare_conference_lists(rest_client(settings, http))
     except ProviderError as error:
         return _failed_query(name, error)
     rules = {

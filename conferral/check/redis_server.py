@@ -55,7 +55,7 @@ class ServerVersion:
 
     @property
     def loses_scripts_writes(self) -> bool:
-        """Whether a restart replays scripts as the default user."""
+        """Whether a restart may lose scripts' writes: see `_check_default_user`."""
         if self.product == "Redis":
             return _REDIS_LOSES[0] <= self.line < _REDIS_LOSES[1]
         newest = max(_VALKEY_LOADS_ALL)
@@ -186,7 +186,7 @@ async def _check_default_user(client: Client) -> list[CheckResult]:
 
 
 def check_replicas(info: dict[str, Any], least: str) -> CheckResult:
-    """Check that a failover loses no acknowledged write."""
+    """Warn if there are replicas, but writes don't wait for any of them."""
     count = info.get("connected_slaves", 0)
     if not count:
         return ok("replicas", "none")

@@ -23,7 +23,7 @@ def ok(name: str, detail: str) -> CheckResult:
 
 
 def warn(name: str, detail: str, fix: str) -> CheckResult:
-    """Return a warning: it works until something else fails, or can't be checked."""
+    """Return a warning: works until something else fails, or can't be checked."""
     return CheckResult("warn", name, detail, fix)
 
 

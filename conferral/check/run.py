@@ -8,7 +8,7 @@ from conferral.check.result import CheckResult, fail
 from conferral.check.settings import check_http_parser, check_settings, check_sources
 from conferral.check.workers import check_clocks, check_cluster, check_workers
 from conferral.operations.session_queries import SessionQueries
-from conferral.redis_access import make_redis_client, redacted_url
+from conferral.redis_access import make_redis_client, redis_address
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import ServiceSettings
 from conferral.storage.keys import config_key
@@ -24,7 +24,7 @@ async def run_checks(settings: ServiceSettings, *, offline: bool, number: str) -
             *check_settings(settings),
             *outside,
             check_http_parser(),
-            *await _check_store(client, settings, redacted_url(settings.redis_url), twilio_s),
+            *await _check_store(client, settings, redis_address(settings.redis_url), twilio_s),
         ]
     finally:
         await client.aclose()

@@ -120,7 +120,7 @@ _ENTRY = re.compile(r"\d{1,19}-\d{1,19}")
 _MINUTE_MS = 60_000
 
 
-def print_history(named: str, as_of: str | None, *, full: bool, as_json: bool) -> None:
+def print_replay(named: str, as_of: str | None, *, full: bool, as_json: bool) -> None:
     """Print a session's steps, or its state as of a version, time, or entry."""
     history = run_query(lambda reader: read_history(reader, named))
     if not history.is_complete:
@@ -155,7 +155,7 @@ def _print_steps(history: SessionHistory, *, full: bool, as_json: bool) -> None:
     versions = replay.all_versions(history.log, history.fields)
     for entry, moment, fields in zip(history.log, moments, versions, strict=True):
         session = stored_session(fields)
-        connected = "" if session.is_ended else session_summary.participants_line(session, full=full)
+        connected = "" if session.is_ended else session_summary.activity_line(session, full=full)
         if as_json:
             output.print_json_line(_step_json(entry, moment, connected))
             continue

@@ -13,7 +13,7 @@ from conferral import output
 from conferral.cli.session_tables import print_fields, print_parties, read_sessions, session_entry
 from conferral.operations import wording
 from conferral.operations.session_queries import POLL_INTERVAL_S, Change, ChangeFeed
-from conferral.redis_access import open_redis, redacted_url
+from conferral.redis_access import open_redis, redis_address
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.errors import StoreError
 from conferral.runtime.lifecycle import pause
@@ -53,7 +53,7 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
         if as_json or not output.is_terminal():
             if not as_json:
                 output.print_entries(session_entry(session, now_ms, full=full) for session in found)
-            await show_changes(feed, print_changes, redacted_url(settings.redis_url))
+            await show_changes(feed, print_changes, redis_address(settings.redis_url))
             return
         target = output.console()
         with Live(draw(found, now_ms, full=full), console=target, auto_refresh=False) as live:
@@ -62,7 +62,7 @@ async def _follow_sessions(state: str | None, party: str, *, full: bool, as_json
                 found, now_ms, _ = await read_sessions(reader, state, party, with_ended=False)
                 live.update(draw(found, now_ms, full=full), refresh=True)
 
-            await show_changes(feed, redraw, redacted_url(settings.redis_url))
+            await show_changes(feed, redraw, redis_address(settings.redis_url))
 
 
 async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
@@ -79,10 +79,10 @@ async def _follow_session(named: str, *, full: bool, as_json: bool) -> None:
         async def print_changes(changes: list[Change]) -> None:
             _print_changes(changes, full=full, as_json=as_json)
 
-        await show_changes(feed, print_changes, redacted_url(settings.redis_url))
+        await show_changes(feed, print_changes, redis_address(settings.redis_url))
 
 
-async def show_changes(feed: ChangeFeed, show: Show, redis_address: str) -> None:
+async def show_changes(feed: ChangeFeed, show: Show, address: str) -> None:
     """Show changes until Ctrl-C, or until the followed session has ended."""
     stop = asyncio.Event()
     # Stop by a flag: a cancellation during a Redis read can get lost.
@@ -96,7 +96,7 @@ async def show_changes(feed: ChangeFeed, show: Show, redis_address: str) -> None
             await show(changes)
         except StoreError as error:
             if pause_s == POLL_INTERVAL_S:
-                output.print_note(f"{error} at {redis_address}; retrying")
+                output.print_note(f"{error} at {address}; retrying")
             pause_s = min(BACK_OFF_MAX_S, pause_s * 2)
         else:
             if pause_s != POLL_INTERVAL_S:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-TIMEOUT_S = 1.0
+COMPLETION_TIMEOUT_S = 1.0
 #: Party names that are offered. Others might contain shell syntax.
 PARTY_PATTERN = r"[A-Za-z0-9_-]{1,64}"
 
@@ -46,7 +46,7 @@ def complete_stories(incomplete: str) -> list[str]:
 
 
 def complete_parties(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Complete the connected parties of the session typed earlier."""
+    """Complete the parties, except former ones, of the session typed earlier."""
     # After an option without a value, click leaves the earlier arguments unparsed.
     typed = [context.params.get("session"), *context.args]
     named = next(filter(None, typed), "")
@@ -71,7 +71,7 @@ def read_in_time(read: Callable[["SessionQueries"], Awaitable[_T]]) -> _T | None
     from conferral.runtime.settings import StoreSettings, load
 
     async def in_time() -> _T:
-        async with asyncio.timeout(TIMEOUT_S), open_redis(load(StoreSettings)) as reader:
+        async with asyncio.timeout(COMPLETION_TIMEOUT_S), open_redis(load(StoreSettings)) as reader:
             return await read(reader)
 
     try:

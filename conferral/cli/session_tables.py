@@ -6,7 +6,7 @@ from conferral import output
 from conferral.operations import session_summary, timeline, wording
 from conferral.operations.attention import attention_of, describe_damage, repair_of, sort_key
 from conferral.operations.errors import CommandNotDoneError
-from conferral.operations.pending import changed_at_ms
+from conferral.operations.pending import field_changed_ms
 from conferral.operations.replay import SessionHistory
 from conferral.operations.session_queries import LogEntry, SessionQueries, displayed
 from conferral.redis_access import require_complete, run_query
@@ -47,7 +47,7 @@ def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.
     here_ms = SystemClock().wall_ms()
     attention = attention_of(session, now_ms or here_ms)
     problem = attention.text if attention and attention.needs_attention else ""
-    participants = session_summary.participants_line(session, full=full)
+    participants = session_summary.activity_line(session, full=full)
     notes = [session_summary.transfer_line(session, full=full), *session_summary.session_notes(session)]
     lines = filter(None, (problem, participants, "; ".join(filter(None, notes))))
     state = f"{session_summary.state_label(session)} {session.end_reason}".rstrip()
@@ -58,7 +58,7 @@ def session_entry(session: StoredSession, now_ms: int, *, full: bool) -> output.
 
 
 async def read_history(reader: SessionQueries, named: str) -> SessionHistory:
-    """Return a session's history; say so if a name is only an ended one's.
+    """Return a session's history; note if only an ended one matches.
 
     Raises UnknownSession if none matches, CommandNotDoneError if Redis no longer has it.
     """
@@ -105,7 +105,7 @@ def print_fields(session: StoredSession, *, full: bool, is_stored: bool = True) 
         **{name: fields.get(name, "") for name in _SHOWN_FIELDS},
         "by": wording.display_address(session.by, full=full),
         "transfer": session_summary.transfer_line(session, full=full),
-        "now": "" if session.is_ended else session_summary.participants_line(session, full=full),
+        "now": "" if session.is_ended else session_summary.activity_line(session, full=full),
         "notes": "; ".join(session_summary.session_notes(session)),
         "recording": f"{recording.sid} {recording.url}".strip() if recording is not None else "",
         "version": fields.get("version", ""),
@@ -124,7 +124,7 @@ def print_parties(session: StoredSession, *, full: bool) -> None:
         notes = ", ".join(session_summary.party_notes(session, party))
         legs = "  ".join(filter(None, (party.call_sid, party.label)))
         entries.append(output.Entry(name, party.status, address, tuple(filter(None, (legs, notes)))))
-    for which, agent in session_summary.agent_attempts_note(session):
+    for which, agent in session_summary.agents_tried(session):
         address = wording.display_address(agent, full=full)
         entries.append(output.Entry(which, "not reached", address, ("tried before",)))
     output.print_line()
@@ -133,7 +133,7 @@ def print_parties(session: StoredSession, *, full: bool) -> None:
 
 def _print_attempts(session: StoredSession, log: Sequence[LogEntry], *, full: bool) -> None:
     # A party that took over the call talks on, but no longer as the transfer's target.
-    over_ms = changed_at_ms("transfer.stage", log, to=TransferStage.OVER)
+    over_ms = field_changed_ms("transfer.stage", log, to=TransferStage.OVER)
     until_ms = over_ms or session.ended_at_ms or SystemClock().wall_ms()
     rows = session_summary.dial_attempts(session, until_ms, full=full)
     if rows:

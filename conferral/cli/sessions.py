@@ -60,13 +60,13 @@ def sessions(
 
 def _address_of(party: str) -> str:
     """Return the directory's address for a name; an address or SID as it is."""
-    from conferral.operations.session_queries import displayed, is_party
+    from conferral.operations.session_queries import displayed, is_address_or_call_sid
     from conferral.runtime.settings import DirectorySettings, load
     from conferral.telephony.directory import read_destinations
 
     path = load(DirectorySettings).directory
     address = read_destinations(path).get(party, party) if path else party
-    if not is_party(address):
+    if not is_address_or_call_sid(address):
         shown = displayed(party)
         reason = f"{shown} is neither an address nor a name in the directory; try client:{shown}"
         raise typer.BadParameter(reason, param_hint="--party")
@@ -143,6 +143,6 @@ def replay(
     Each step shows what happened, who was connected, and the requests to Twilio with their results. With --json: one
     object per step.
     """
-    from conferral.cli.explain import print_history
+    from conferral.cli.explain import print_replay
 
-    print_history(session, as_of, full=full, as_json=as_json)
+    print_replay(session, as_of, full=full, as_json=as_json)

@@ -99,7 +99,7 @@ async def resolve_session(reader: SessionQueries, named: str) -> str:
 
 
 def confirm_hang_up(command: str, question: str, session: str, party: str = "") -> str:
-    """Return the session, if the user confirms or typed its full id.
+    """Return the session's name, if the user confirms or typed its full id.
 
     Args:
         question: The prompt, with `{whom}` for the parties that it hangs up.
@@ -167,7 +167,7 @@ async def _submit(fields: dict[str, str], session_typed: str, options: SubmitOpt
             waited = "" if interrupted.is_set() else f" after {wait_s:g} s"
             raise await _not_done(reader, fields["type"], outcome, session, waited, own_command_line(settings))
         if not options.as_json:
-            session = await _view_after_holds(reader, session, interrupted)
+            session = await _session_after_holds(reader, session, interrupted)
     if options.as_json:
         about = {"status": outcome.status, "reason": outcome.reason, "session": session_id}
         output.print_json({"command": command_id, **about})
@@ -193,10 +193,10 @@ def _unknown_outcome(error: StoreUnreachableError, settings: StoreSettings, know
     return CommandNotDoneError(reason, command_id=command_id, exit_code=3)
 
 
-async def _view_after_holds(
+async def _session_after_holds(
     reader: SessionQueries, session: StoredSession, interrupted: asyncio.Event
 ) -> StoredSession:
-    """Return the session once Twilio has answered its open holds."""
+    """Read the session until Twilio has answered its holds, or for 2 s."""
     clock = asyncio.get_running_loop().time
     until_s = clock() + HOLDS_WAIT_S
     with suppress(StoreError):
@@ -215,7 +215,7 @@ async def _not_done(
         reason = f"{kind} {outcome.status}: {outcome.reason or 'no reason given'}"
         # A failed attempt can change the call: say who the customer is connected to now.
         now = (
-            [f"{session.id} is {session_summary.state_label(session)}", session_summary.participants_line(session)]
+            [f"{session.id} is {session_summary.state_label(session)}", session_summary.activity_line(session)]
             if session.id
             else []
         )
@@ -248,7 +248,7 @@ def _print_done(
     else:
         line = f"{word}; {session_id} is now {session_summary.state_label(session)}"
     output.print_line(f"{line} ({reason})" if reason else line)
-    for line in (session_summary.participants_line(session), "; ".join(session_summary.session_notes(session))):
+    for line in (session_summary.activity_line(session), "; ".join(session_summary.session_notes(session))):
         if line:
             output.print_line(line)
     if session.is_ended:

@@ -14,7 +14,7 @@ from conferral.operations.command_submission import CommandSubmitter, SubmittedC
 from conferral.operations.errors import CommandFailed, CommandPending, CommandRejected, UnknownSession
 from conferral.operations.redis_limiter import RedisLimiter
 from conferral.operations.session_queries import SessionQueries
-from conferral.redis_access import make_redis_client, redacted_url
+from conferral.redis_access import make_redis_client, redis_address
 from conferral.runtime.error_boundary import retry_unreachable
 from conferral.runtime.errors import StoreError
 from conferral.runtime.settings import StoreSettings, load
@@ -210,7 +210,7 @@ class Client:
             """Return a command's method."""
 
     def __repr__(self) -> str:
-        return f"Client({redacted_url(self._url)}, prefix={self._prefix!r})"
+        return f"Client({redis_address(self._url)}, prefix={self._prefix!r})"
 
     async def __aenter__(self) -> Self:
         """Connect; raise StoreError if Redis is unreachable or not set up."""
@@ -262,7 +262,7 @@ class Client:
 
         def note(error: StoreError) -> None:
             if not reported:
-                _logger.warning("%s at %s; trying again", error, redacted_url(self._url))
+                _logger.warning("%s at %s; trying again", error, redis_address(self._url))
             reported.append(error)
 
         return note
@@ -283,7 +283,7 @@ class Client:
 
     async def session(self, named: str) -> StoredSession:
         """Return a session by its id or a call's SID, or raise UnknownSession."""
-        view = await self._reader.view_exact(named, self._run)
+        view = await self._reader.read_exact(named, self._run)
         if not view.fields:
             raise UnknownSession("no session or call with this id is known")
         return view

@@ -32,8 +32,8 @@ class AccessControl(BearerAuthenticator):
     def __init__(self, token: SecretStr, clock: Clock, *, read_only: bool) -> None:
         super().__init__(token, clock)
         self._key = hashlib.sha256(b"conferral console cookie\0" + self._token).digest()
-        #: It depends on the token: browsers share cookies across a host's ports, where other consoles may run.
-        self.cookie = f"conferral_{hashlib.sha256(self._key).hexdigest()[:8]}"
+        #: Depends on the token: browsers share cookies across a host's ports, where other consoles may run.
+        self.cookie_name = f"conferral_{hashlib.sha256(self._key).hexdigest()[:8]}"
         self._clock = clock
         self._read_only = read_only
 
@@ -55,7 +55,7 @@ class AccessControl(BearerAuthenticator):
 
     def _cookie_until_s(self, request: web.Request) -> int:
         """Return when the cookie expires, Unix seconds; 0 if invalid or missing."""
-        found = _COOKIE.fullmatch(request.cookies.get(self.cookie, ""))
+        found = _COOKIE.fullmatch(request.cookies.get(self.cookie_name, ""))
         if found is None or not hmac.compare_digest(found[2], self._signature(found[1])):
             return 0
         return int(found[1]) if int(found[1]) * 1000 > self._clock.wall_ms() else 0
@@ -83,7 +83,7 @@ class AccessControl(BearerAuthenticator):
         """
         response = web.Response(status=204, headers=NO_STORE)
         response.set_cookie(
-            self.cookie,
+            self.cookie_name,
             value,
             max_age=max_age_s,
             path="",  # omits the attribute

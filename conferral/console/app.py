@@ -25,7 +25,7 @@ from conferral.runtime.log import REFUSALS_LOG_EVERY_S, LogRateLimit, log_unreac
 from conferral.runtime.redaction import without_login
 from conferral.runtime.settings import ConsoleSettings
 from conferral.runtime.web.json_requests import RequestError, json_response
-from conferral.runtime.web.pages import add_headers, host_name, is_loopback, page, static_routes
+from conferral.runtime.web.pages import add_headers, host_name, is_loopback_header, page, static_routes
 from conferral.runtime.web.server import SharedResult
 from conferral.storage.connection.client import Client
 
@@ -149,7 +149,7 @@ def _reject_other_hosts(hosts: Collection[str] | None) -> Middleware:
     @web.middleware
     async def check(request: web.Request, handler: _Handler) -> web.StreamResponse:
         host = request.headers.get(hdrs.HOST, "localhost")
-        is_fine = hosts is None or is_loopback(host) or host_name(host) in allowed
+        is_fine = hosts is None or is_loopback_header(host) or host_name(host) in allowed
         if not is_fine and _route_template(request) not in _PUBLIC_PATHS:
             raise RequestError("foreign", _WRONG_HOST_HINT)
         return await handler(request)

@@ -69,7 +69,7 @@ def redact_fields(fields: Fields, *, full: bool) -> Fields:
 
 def _redact_value(name: str, value: str) -> str:
     if not _ADDRESSES.fullmatch(name):
-        return wording.mask_numbers(value)
+        return wording.mask_address_numbers(value)
     return "".join(part if part in " ," else wording.display_address(part) for part in re.split(r"([ ,])", value))
 
 
@@ -103,7 +103,7 @@ def _now(session: Session) -> str:
     """Return what goes on, or why it ended, with times in ISO 8601."""
     if session.is_ended:
         return words.END_REASONS.get(session.end_reason, session.end_reason)
-    doing = session_summary.participants_line(session, addresses=False)
+    doing = session_summary.activity_line(session, addresses=False)
     return "; ".join(filter(None, (doing, *session_summary.session_notes(session, to_iso))))
 
 

@@ -126,7 +126,7 @@ class SessionFeed:
         return self._marks[partition] if partition < len(self._marks) else ""
 
     def sessions(self, *, with_ended: bool) -> dict[str, CachedSession]:
-        """Return the live sessions by id; on request, ended ones as well."""
+        """Return live sessions by id; `with_ended`: the newest ended ones, too."""
         return {**(self._ended if with_ended else {}), **self.live}
 
     async def _poll_while_subscribed(self) -> None:

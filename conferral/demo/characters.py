@@ -9,11 +9,11 @@ ALICE = "client:alice"
 BOB = "client:bob"
 CAROL = "client:carol"
 DAVE = "client:dave"
-#: Phones that you play by hand after the story, and phones that keep answering automatically.
+#: After the story, you answer the first by hand; the others keep answering automatically.
 MANUAL_PHONES = (CUSTOMER, ALICE, DAVE)
-ANSWERING_LATER = (BOB, CAROL)
-#: Phones that answer automatically unless the story says otherwise, in the order of the phones' page.
-ANSWERING = MANUAL_PHONES + ANSWERING_LATER
+AUTOMATIC_PHONES = (BOB, CAROL)
+#: All answer automatically during the story, unless it says otherwise. In the order of the phones' page.
+ALL_PHONES = MANUAL_PHONES + AUTOMATIC_PHONES
 
 
 def name(address: str) -> str:

@@ -10,16 +10,16 @@ from conferral.command_line import CALLED_AS, own_command
 from conferral.demo import characters
 from conferral.demo.environment import API_TOKEN, PREFIX, DemoEnvironment, find_programs
 from conferral.demo.stories import STORIES
-from conferral.output import WIDTH_MIN
+from conferral.output import DEFAULT_WIDTH
 
-#: File in the demo's folder with shell functions that shorten commands.
-VARIABLES = "env"
+#: File in the demo's folder for `source`: variables, and functions that shorten commands.
+ENV_FILE = "env"
 
 
 def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
     """Return the closing message, folded to a standard terminal's width."""
     others = " or ".join(map(str, pids[1:]))
-    answering = " and ".join(characters.name(address) for address in characters.ANSWERING_LATER)
+    answering = " and ".join(characters.name(address) for address in characters.AUTOMATIC_PHONES)
     automatic = (
         f"{answering} answer after a second and press 1 when they are asked to. Every other phone rings until you "
         "answer it or its time is up."
@@ -28,7 +28,7 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
         "",
         "A second call stays up: the customer talks to alice.",
         "",
-        f"  console   {stage.console_signed_in}",
+        f"  console   {stage.console_sign_in_url}",
         f"  phones    {stage.sandbox_url}/  (you play everyone)",
         f"  webhooks  {stage.webhooks_url}/healthz  {stage.webhooks_url}/metrics",
         f"  logs      {stage.folder}",
@@ -39,14 +39,14 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
         "  2. phones:   dave's phone rings: pick it up within 30 s. Alice and dave talk",
         "  3. console:  press Complete. The customer and dave talk; hang up either phone",
         "To start over, press Call on the customer's phone, and answer alice's phone.",
-        *textwrap.wrap(automatic, WIDTH_MIN),
+        *textwrap.wrap(automatic, DEFAULT_WIDTH),
         "",
         "Two workers share the calls. Kill one: the other takes over within seconds,",
         f"and a new one starts:  kill -9 {pids[0]}  (or {others})",
         "",
         f"Other stories:  {own_command()} demo --story NAME",
         *textwrap.wrap(
-            ", ".join(STORIES), WIDTH_MIN, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
+            ", ".join(STORIES), DEFAULT_WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
         ),
         "",
         "In another terminal, for the call that stays up ($CALL):",
@@ -59,25 +59,25 @@ def lines(stage: DemoEnvironment, pids: Sequence[int]) -> list[str]:
 
 def commands(stage: DemoEnvironment) -> list[str]:
     """Return commands to try, in this order."""
-    order = [
+    publish = [
         f"redis_cli XADD {PREFIX}:commands '*' type transfer \\",
         f"    session $CALL to {characters.CAROL} mode blind",
     ]
     return [
-        f". {shlex.quote(str(stage.folder / VARIABLES))}",
+        f". {shlex.quote(str(stage.folder / ENV_FILE))}",
         "conferral convert $CALL",
         f"conferral transfer $CALL --to {characters.BOB} --mode consult",
         "conferral swap $CALL",
         "conferral complete $CALL",
-        *(order if find_programs("redis-cli") else ["conferral show $CALL"]),
+        *(publish if find_programs("redis-cli") else ["conferral show $CALL"]),
         'curl -H "Authorization: Bearer $CONFERRAL_API_TOKEN" $API/sessions/$CALL',
         "conferral explain $CALL",
         "conferral end $CALL --yes",
     ]
 
 
-def variables(stage: DemoEnvironment, session_id: str) -> str:
-    """Return a file for `source` that shortens commands for a demo.
+def env_file(stage: DemoEnvironment, session_id: str) -> str:
+    """Return the text of `ENV_FILE` for a demo.
 
     The settings apply to `conferral` only, so that they don't stay behind in the shell.
     """

@@ -75,7 +75,7 @@ class DemoEnvironment:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def console_signed_in(self) -> str:
+    def console_sign_in_url(self) -> str:
         """The console's URL; browsers don't send the token in its fragment."""
         return f"{self.console_url}/#token={API_TOKEN}"
 
@@ -174,7 +174,7 @@ async def start(children: Subprocesses, stack: AsyncExitStack) -> tuple[DemoEnvi
         api_key=(API_KEY, API_SECRET),
         host=HOST,
         port=ports[1],
-        console_url=stage.console_signed_in,
+        console_url=stage.console_sign_in_url,
         command_line=command_line,
         retention=Retention(),
     )

@@ -65,15 +65,15 @@ class Narrator:
 async def narrating(reader: SessionQueries, session_id: str) -> AsyncIterator[Narrator]:
     """Yield a narrator that runs during the block, then narrates the rest."""
     narrator = Narrator(reader, session_id)
-    announcing = asyncio.create_task(narrator.run())
+    narration = asyncio.create_task(narrator.run())
     try:
         yield narrator
         await narrator.narrate_new()
     finally:
         # Stop by a flag: a cancellation during a Redis read can get lost.
         narrator.is_over = True
-        await asyncio.wait({announcing})
-        error = announcing.exception()
+        await asyncio.wait({narration})
+        error = narration.exception()
     if error is not None:
         raise error
 

@@ -88,7 +88,7 @@ async def _run_story(children: Subprocesses, stack: AsyncExitStack, stop: asynci
             runner.script_all_phones()
             session_id = await runner.start_bridged_call()
             runner.set_phones_manual()
-            (stage.folder / closing_message.VARIABLES).write_text(closing_message.variables(stage, session_id))
+            (stage.folder / closing_message.ENV_FILE).write_text(closing_message.env_file(stage, session_id))
             for line in closing_message.lines(stage, [worker.process.pid for worker in children.workers]):
                 output.print_line(line)
             await stop.wait()

@@ -46,7 +46,7 @@ class ScenarioRunner:
 
     def script_all_phones(self) -> None:
         """Name every phone, and let it answer and press 1 at the first prompt."""
-        for address in characters.ANSWERING:
+        for address in characters.ALL_PHONES:
             self.sandbox.phone(address).name = characters.name(address).removeprefix("the ")
             self.phone(address, answer_after_s=ANSWER_AFTER_S, keys="1")
 
@@ -122,7 +122,7 @@ class Scenario:
         """Announce a command as it is typed, and submit it."""
         await self.talk()
         options = [
-            f"--{name}" if value == "true" else f"--{name} {wording.mask_numbers(value)}"
+            f"--{name}" if value == "true" else f"--{name} {wording.mask_address_numbers(value)}"
             for name, value in fields.items()
         ]
         await self.narrator.announce(" ".join((f"{why}: {kind}", *options)))

@@ -172,7 +172,7 @@ class CommandSubmitter:
     async def allowed_commands(self, session: str) -> tuple[str, ...]:
         """Return the commands that a session accepts now; none if unreadable."""
         try:
-            return allowed_commands_of(await self._reader.view_exact(session, self._run))
+            return allowed_commands_of(await self._reader.read_exact(session, self._run))
         except StoreError:
             return ()
 

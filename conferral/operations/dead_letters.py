@@ -66,7 +66,7 @@ class BulkResult:
     """Result of retrying or dropping."""
 
     done: int
-    #: Failed ones by id, with the reason.
+    #: Why letters were neither retried nor dropped, by id.
     refused: dict[str, str]
     #: Total number of dead letters left.
     left: int
@@ -118,7 +118,7 @@ class DeadLetters:
         return sorted(found, key=lambda group: (-group.count, group.reason))
 
     async def retry(self, ids: Sequence[str]) -> BulkResult:
-        """Return letters to their streams, oldest first; report the others."""
+        """Put letters back on their streams, oldest first; report the others."""
         refused = {one: _NOT_FOUND for one in ids if not is_letter_id(one)}
         done = 0
         for one in sorted({one for one in ids if one not in refused}, key=parse_entry_id):

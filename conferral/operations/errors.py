@@ -79,7 +79,7 @@ class CommandNotDoneError(ConferralError):
     allowed: tuple[str, ...] = ()
     #: Empty if no command was submitted.
     command_id: str = ""
-    #: The command's; empty while no worker has decided on it.
+    #: The command's status; empty before a worker has processed it.
     status: str = ""
     details: tuple[str, ...] = ()
     #: The command's own reason, as on every other surface; empty if there is none.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from conferral.operations import attention, pending, session_summary, timeline, wording, words
 from conferral.operations.attention import describe_damage, repair_of
 from conferral.operations.command_submission import allowed_commands_of
-from conferral.operations.pending import Wait, changes_of, last_changed_ms
+from conferral.operations.pending import Wait, changes_of, state_or_field_changed_ms
 from conferral.operations.session_queries import LogEntry
 from conferral.operations.timeline import TimelineEntry
 from conferral.statemachine.states import Phase, State, TransferStage, TransferStatus
@@ -124,7 +124,7 @@ def _summary(
 ) -> list[str]:
     if session.is_ended:
         return _summary_of_ended(session, log, moments, full=full, clock=clock)
-    since_ms = last_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
+    since_ms = state_or_field_changed_ms(log, "phase", "transfer.status") or session.created_at_ms
     lasts = wording.format_age(since_ms, now_ms)
     phase = f" ({session.phase})" if session.phase else ""
     state = words.STATES.get(session.state, "Unknown state") + phase
@@ -134,7 +134,7 @@ def _summary(
         recovers = "Recovering" if session.phase == Phase.RECALL else "Recovered"
         mark = "Needs attention" if in_trouble.needs_attention else recovers
         sentences.append(f"{mark}. {_capitalized(in_trouble.text)}.")
-    if participants := session_summary.participants_line(session, full=full):
+    if participants := session_summary.activity_line(session, full=full):
         sentences.append(f"{_capitalized(participants)}.")
     if transfer := session_summary.transfer_line(session, full=full):
         if progress := words.TRANSFER_STATUSES.get(status := session.transfer_status):
@@ -263,13 +263,13 @@ def _failure(entry: LogEntry, moment: TimelineEntry, *, full: bool) -> Failure:
     reason = moment.reason or next((str(one.get("reason", "")) for one in reports), "")
     if not reason and timeline.is_transfer_failure(entry):
         reason = changes_of(entry, "transfer.reason").get("transfer.reason") or ""
-    reason = wording.mask_numbers(reason, full=full)
+    reason = wording.mask_address_numbers(reason, full=full)
     code = timeline.twilio_code(entry) or wording.failed_attempt_code(entry)
     is_refusal = moment.outcome == "refused"
     return Failure(
         entry_id=moment.entry_id,
         at_ms=moment.at_ms,
-        text=wording.mask_numbers(wording.describe_refusal(entry), full=full) if is_refusal else moment.text,
+        text=wording.mask_address_numbers(wording.describe_refusal(entry), full=full) if is_refusal else moment.text,
         guard="" if reason in _REASONS_IN_TEXT and entry["event"] in _CALL_RESULTS else reason,
         twilio_code=code,
         link=f"{_TWILIO_ERRORS}/{code}" if code else "",
@@ -292,7 +292,7 @@ def _suggestions(session: StoredSession, now_ms: int, *, full: bool, has_worker:
 
 
 def suggested_commands(session: StoredSession) -> list[Suggestion]:
-    """Return what helps a live session, the likeliest first."""
+    """Return the allowed commands that help a session, the likeliest first."""
     allowed = allowed_commands_of(session)
     return [
         Suggestion(kind, why, " ".join(filter(None, (kind, session.id, more))))

@@ -1,4 +1,4 @@
-"""Health: partitions, leases, streams, and lost workers."""
+"""Data of the health page: partitions, leases, processes, lost workers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

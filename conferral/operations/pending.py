@@ -32,7 +32,7 @@ def list_waits(
 
     The log, oldest first, shows when waits began whose start the session does not store. `pending` has no outcome yet.
     """
-    since_ms = last_changed_ms(log, "phase", "transfer.status")
+    since_ms = state_or_field_changed_ms(log, "phase", "transfer.status")
     asked = [Wait(f"Twilio's answer: {one.text}", one.requested_at_ms or since_ms, 0, "twilio") for one in pending]
     if not session.is_live:
         return tuple(asked)
@@ -91,10 +91,10 @@ def _waits_for_commands(session: Session, log: Sequence[LogEntry]) -> list[Wait]
     found = [
         # Only the log knows since when.
         Wait(f"the command '{command}' to finish", _accepted_at_ms(command, log), 0, "twilio")
-        for command in session_summary.pending_command_notes(session.pending_commands)
+        for command in session_summary.pending_command_labels(session.pending_commands)
     ]
     if session.recording is not None and (asked := session.recording.pending_update):
-        since_ms = changed_at_ms("recording.pending_update", log)
+        since_ms = field_changed_ms("recording.pending_update", log)
         found.append(Wait(f"Twilio's answer: {asked} the recording", since_ms, 0, "twilio"))
     return found
 
@@ -112,14 +112,14 @@ def _accepted_at_ms(command: str, log: Sequence[LogEntry]) -> int:
     for entry in log:
         if changed := changes_of(entry, "pending_commands"):
             commands = stored_session({"pending_commands": changed["pending_commands"] or ""}).pending_commands
-            was_there, is_there = is_there, command in session_summary.pending_command_notes(commands)
+            was_there, is_there = is_there, command in session_summary.pending_command_labels(commands)
             if is_there and not was_there:
                 at_ms = wording.parse_time_ms(entry["at"])
     return at_ms
 
 
-def last_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
-    """Return when one of these fields, or the state, last changed; or 0."""
+def state_or_field_changed_ms(log: Sequence[LogEntry], *names: str) -> int:
+    """Return when the state or one of these fields last changed; or 0."""
     for entry in reversed(log):
         if entry["from"] != entry["to"] or changes_of(entry, *names):
             return wording.parse_time_ms(entry["at"])
@@ -136,8 +136,8 @@ def _timer_set_at_ms(due_ms: int, log: Sequence[LogEntry]) -> int:
     return 0
 
 
-def changed_at_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
-    """Return when a field last changed (to `to`, if given); 0 if unknown."""
+def field_changed_ms(name: str, log: Sequence[LogEntry], to: str = "") -> int:
+    """Return when a field last changed; 0 if unknown, or if not to `to`."""
     for entry in reversed(log):
         if changed := changes_of(entry, name):
             return wording.parse_time_ms(entry["at"]) if not to or changed[name] == to else 0
@@ -158,7 +158,7 @@ def _waits_for_people(session: Session, log: Sequence[LogEntry], since_ms: int) 
     held = session_summary.held_parties(session)
     found = []
     if held:
-        held_ms = min(changed_at_ms(f"party.{party}.held", log, to="true") for party in held)
+        held_ms = min(field_changed_ms(f"party.{party}.held", log, to="true") for party in held)
         found.append(Wait(f"someone to take {wording.join_names(held)} off hold (unhold)", held_ms, 0, "person"))
     connected = session.connected.items()
     talking = [name for name, party in connected if name not in held and not (held and party.supervises)]

@@ -35,8 +35,8 @@ _CONFERENCE = re.compile(r"CF[0-9a-fA-F]{32}")
 _NUMBER = re.compile(r"(?:sips?:)?\+?([0-9]{2,15})(?:@.*)?")
 
 
-def matcher(named: str) -> Callable[[Session], bool]:
-    """Return a predicate that tests whether a session matches `named`."""
+def name_matcher(named: str) -> Callable[[Session], bool]:
+    """Return a predicate: whether a name, id, or digits mean a session."""
     if _CONFERENCE.fullmatch(named):
         return lambda session: session.conference_sid == named
     wanted = named.lower()
@@ -58,7 +58,7 @@ def matcher(named: str) -> Callable[[Session], bool]:
     return matches
 
 
-def takes_part(party: str) -> Callable[[Session], bool]:
+def party_matcher(party: str) -> Callable[[Session], bool]:
     """Return a predicate: whether this address or call SID takes part now."""
     wanted, number = party.lower(), number_of(party)
 
@@ -71,10 +71,10 @@ def takes_part(party: str) -> Callable[[Session], bool]:
     return matches
 
 
-def is_party(text: str) -> bool:
+def is_address_or_call_sid(text: str) -> bool:
     """Whether a text has the form of an address or a call SID.
 
-    >>> is_party("client:alice"), is_party("+14155550123"), is_party("alice")
+    >>> is_address_or_call_sid("client:alice"), is_address_or_call_sid("+14155550123"), is_address_or_call_sid("alice")
     (True, True, False)
     """
     return ":" in text or text.startswith("+") or bool(number_of(text) or _CALL.fullmatch(text))
@@ -114,7 +114,7 @@ class SessionQueries(SessionReader):
             names += await self.ended_ids()
         found = (await self.read_sessions(dict.fromkeys(names))).values()
         # A session may end after its id was read.
-        matches = takes_part(party) if party else lambda _session: True
+        matches = party_matcher(party) if party else lambda _session: True
         chosen = [
             one for one in found if state in (None, one.state) and (with_ended or not one.is_ended) and matches(one)
         ]
@@ -129,8 +129,8 @@ class SessionQueries(SessionReader):
             return named
         return (await run(self.session_ids_of_calls([named]))).get(named, "")
 
-    async def view_exact(self, named: str, run: RequestRunner = cancellable) -> StoredSession:
-        """Return the session that `find_exact` finds; an empty one for none."""
+    async def read_exact(self, named: str, run: RequestRunner = cancellable) -> StoredSession:
+        """Read the session that `find_exact` finds; an empty one for none."""
         session_id = await self.find_exact(named, run)
         return await run(self.read_session(session_id)) if session_id else UNKNOWN_SESSION
 
@@ -164,7 +164,7 @@ class SessionQueries(SessionReader):
         return next(iter(ended), "")
 
     async def _sessions_matching(self, named: str, ids: list[str]) -> dict[str, Session]:
-        matches = matcher(named)
+        matches = name_matcher(named)
         found: dict[str, Session] = {}
         for start in range(0, len(ids), CHUNK):
             some = await self.read_sessions(ids[start : start + CHUNK])
@@ -225,7 +225,7 @@ class ChangeFeed:
     _started: bool = False
 
     async def start(self, now_ms: int) -> list[Session]:
-        """Start at each log's end; return the existing sessions, oldest first."""
+        """Start; if it follows all, return the live sessions, oldest first."""
         self._started = True
         if self.session_id:
             self.positions = {self.session_id: ""}

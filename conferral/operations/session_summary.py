@@ -124,11 +124,11 @@ def people_line(session: Session, *, full: bool = False) -> str:
         for name, party in there.items()
         if name in (CUSTOMER, AGENT) or party.left_reason not in words.UNREACHED
     }
-    found = (wording.person(party.address, name, full=full) for name, party in reached.items())
+    found = (wording.person_name(party.address, name, full=full) for name, party in reached.items())
     return wording.join_names([*dict.fromkeys(found)])
 
 
-def participants_line(session: Session, *, full: bool = False, addresses: bool = True) -> str:
+def activity_line(session: Session, *, full: bool = False, addresses: bool = True) -> str:
     """Describe who talks to whom, and what others do; empty if all left."""
     together, apart, following = [], [], []
     dialed_next = next_dialed_party(session)
@@ -218,14 +218,14 @@ def session_notes(session: Session, clock: Callable[[int], str] = wording.utc_cl
     return found + wording.limit_notes(pending, SHORT_NOTES_MAX)
 
 
-def agent_attempts_note(session: Session) -> list[tuple[str, str]]:
-    """Return position and address of the agents dialed before this one."""
+def agents_tried(session: Session) -> list[tuple[str, str]]:
+    """Return position and address of the agents dialed before the current one."""
     tried = session.agents[: session.agent_number]
     return [(f"agent {number} of {len(session.agents)}", one) for number, one in enumerate(tried, start=1)]
 
 
-def pending_command_notes(commands: Sequence[PendingCommand]) -> list[str]:
-    """Return the pending commands, each with its party."""
+def pending_command_labels(commands: Sequence[PendingCommand]) -> list[str]:
+    """Return the pending commands as `hold customer`, or `merge`."""
     return [f"{one.name} {one.party}".strip() for one in commands]
 
 
@@ -263,7 +263,7 @@ def _format_duration(from_ms: int, until_ms: int) -> str:
 
 
 class HeldCall(NamedTuple):
-    """A waiting customer."""
+    """What kind of wait a call is in, and since when."""
 
     #: `waiting`, `parked`, or `on hold`.
     kind: str
@@ -272,7 +272,7 @@ class HeldCall(NamedTuple):
 
 
 def held_call(session: Session) -> HeldCall | None:
-    """Return how a live session's customer waits; None if they don't."""
+    """Return a live session's wait, or longest hold of any party; or None."""
     if session.state in (State.CONFERENCED, State.TRANSFERRING) and (kind := _WAITING.get(session.phase)):
         return HeldCall(kind, to_iso(session.state_since_ms))
     held_ms = [party.held_since_ms for party in session.parties.values() if party.held]

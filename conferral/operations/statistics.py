@@ -26,7 +26,7 @@ class SessionCounts:
     lone: int
     #: Live sessions by state, including states without any.
     by_state: dict[str, int]
-    #: Live sessions whose customer waits, is on hold, or is parked.
+    #: Live sessions whose customer waits or is parked, or in which a party is on hold.
     held: int = 0
     #: Start of the longest current wait, ISO 8601; empty without one.
     held_since: str = ""

@@ -55,7 +55,7 @@ class EffectRequest:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One entry of the timeline."""
+    """One log entry in words; variables call it a moment."""
 
     entry_id: str
     version: int
@@ -127,17 +127,17 @@ def _timeline_entry(entry: LogEntry, at_ms: int, before_ms: int, requested_by: s
         at_ms=at_ms,
         gap_ms=max(0, at_ms - before_ms) if before_ms and at_ms else 0,
         event=entry["event"],
-        text=wording.mask_numbers(wording.describe_entry(entry), full=full),
-        consequence=wording.mask_numbers(wording.describe_change(entry), full=full),
+        text=wording.mask_address_numbers(wording.describe_entry(entry), full=full),
+        consequence=wording.mask_address_numbers(wording.describe_change(entry), full=full),
         outcome=entry["outcome"],
         state_before=entry["from"],
         state_after=entry["to"],
-        reason=wording.mask_numbers(wording.entry_reason(entry), full=full),
+        reason=wording.mask_address_numbers(wording.entry_reason(entry), full=full),
         is_failure=is_failure(entry),
         effects=_effect_requests(entry, at_ms),
         requested_by=requested_by,
         is_confirmation=_is_confirmation(entry),
-        reports=tuple(wording.mask_numbers(one, full=full) for one in wording.describe_reports(entry)),
+        reports=tuple(wording.mask_address_numbers(one, full=full) for one in wording.describe_reports(entry)),
         failed_commands=_failed_commands(entry),
     )
 

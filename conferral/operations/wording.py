@@ -13,15 +13,15 @@ from conferral.storage.codecs.session_codec import decode_logged_changes
 from conferral.storage.codecs.text_codec import from_iso, parse_object, parse_rows, parse_texts, to_iso
 from conferral.storage.queries.session_reader import LogEntry
 
-#: A count of an entry: of an hour's requests there are fewer than that.
-_SMALL = re.compile(r"[1-9][0-9]{0,5}")
+#: A number of requests in an entry; an hour of retries makes fewer than a million.
+_COUNT = re.compile(r"[1-9][0-9]{0,5}")
 #: The results of requests: `503 x2`, `429 code 20429 x1`, `no-answer x1`.
 _FAILED_ATTEMPT = re.compile(r"(no-answer|[0-9]{3}(?: code [0-9]{1,6})?) x([1-9][0-9]{0,5})")
 
 
 def effect_attempt_count(entry: LogEntry) -> int:
     """Return how many requests an effect took; 0 if its entry does not say."""
-    return int(entry["attempts"]) if _SMALL.fullmatch(entry["attempts"]) else 0
+    return int(entry["attempts"]) if _COUNT.fullmatch(entry["attempts"]) else 0
 
 
 def describe_effect_attempts(entry: LogEntry) -> str:
@@ -69,8 +69,11 @@ def display_address(value: str, *, full: bool = False) -> str:
     return _LONG_DIGITS.sub(lambda found: redact(found.group()), value)
 
 
-def mask_numbers(text: str, *, full: bool = False) -> str:
-    """Mask phone numbers within a text, except the example in our messages."""
+def mask_address_numbers(text: str, *, full: bool = False) -> str:
+    """Mask numbers with a plus sign, or in SIP and client names.
+
+    For our own texts, which may have `EXAMPLE`. `runtime.redaction.mask_numbers` masks all that may be a number.
+    """
     return text if full else _NUMBER_IN_TEXT.sub(lambda one: one[0] if one[0] == EXAMPLE else redact(one[0]), text)
 
 
@@ -96,7 +99,7 @@ def format_age(since_ms: int, now_ms: int) -> str:
     return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} days"
 
 
-def person(address: str, name: str, *, full: bool = False) -> str:
+def person_name(address: str, name: str, *, full: bool = False) -> str:
     """Name a party as people do: by user or number; else by its role."""
     return display_address(address, full=full).removeprefix("client:") or name
 

@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 def process_name() -> str:
-    """Return a unique name for this process; unique even across restarts."""
+    """Make a new name for this process; unique even across restarts."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
@@ -30,7 +30,7 @@ class Draining:
         self.has_begun = False
 
     def begin(self, stop: asyncio.Event) -> None:
-        """Set `stop` after the time; at once if it has begun before."""
+        """Set `stop` after the time; immediately if it has begun before."""
         if self.has_begun:
             stop.set()
         self.has_begun = True

@@ -27,13 +27,13 @@ def redact(address: str) -> str:
     """
     has_digits = any(letter.isdigit() for letter in address)
     if address.startswith("+") or (has_digits and not re.search(r"[A-Za-z]", address)):
-        return _cut(address)
+        return _keep_last_digits(address)
     kind, colon, _ = address.partition(":")
     return f"{kind}:…" if colon else "…"
 
 
-def _cut(number: str) -> str:
-    """Cut a number to its last two digits; keep its plus sign."""
+def _keep_last_digits(number: str) -> str:
+    """Return a number's plus sign and last two digits."""
     digits = [letter for letter in number if letter.isdigit()]
     return "+" * number.startswith("+") + "…" + "".join(digits[-2:] if len(digits) > 2 else ())
 
@@ -65,6 +65,6 @@ def cut_text(text: str, length_max: int) -> str:
 
 
 def _mask(found: re.Match[str]) -> str:
-    """Cut a number; keep the example number, and IPv4 addresses."""
+    """Mask a number; keep the example number, and IPv4 addresses."""
     text = found.group()
-    return text if found["host"] or text == EXAMPLE else _cut(text)
+    return text if found["host"] or text == EXAMPLE else _keep_last_digits(text)

@@ -21,7 +21,7 @@ from conferral.runtime.errors import SettingsError
 #: Instead of a URL: play nothing.
 SILENCE = "none"
 #: Maximum length of a spoken message (characters): about half a minute of speech.
-SENTENCE_MAX = 500
+SPOKEN_MAX = 500
 #: Minimum length of an API token without a warning (characters).
 API_TOKEN_LENGTH_MIN = 20
 #: Minimum distinct characters without a warning: 20 random hexadecimal digits have fewer once in millions.
@@ -58,7 +58,7 @@ def _valid_http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _without_login(value: str) -> str:
+def _refuse_login(value: str) -> str:
     # It would need the header that carries the account's credentials.
     if "@" in urlsplit(value).netloc:
         raise ValueError("must be without user and password")
@@ -77,10 +77,10 @@ def _valid_audio_url(value: str) -> str:
     return value
 
 
-def sentence(value: str) -> str:
-    """Return a text to be spoken; raise ValueError if TwiML can't hold it."""
-    if len(value) > SENTENCE_MAX or any(unicodedata.category(one) in _NO_TEXT or one in _NOT_IN_XML for one in value):
-        raise ValueError(f"must be at most {SENTENCE_MAX} characters, without control characters")
+def spoken_text(value: str) -> str:
+    """Return a text to be spoken; raise ValueError if too long or not for XML."""
+    if len(value) > SPOKEN_MAX or any(unicodedata.category(one) in _NO_TEXT or one in _NOT_IN_XML for one in value):
+        raise ValueError(f"must be at most {SPOKEN_MAX} characters, without control characters")
     return value
 
 
@@ -88,7 +88,7 @@ def spoken_greeting(value: str) -> str:
     """Return a text to be spoken; raise ValueError, also if it is blank."""
     if not value.strip():
         raise ValueError("must say something")
-    return sentence(value)
+    return spoken_text(value)
 
 
 def _valid_secret(value: SecretStr) -> SecretStr:
@@ -121,7 +121,7 @@ def setting(name: str, meaning: str, default: Any = ..., **limits: Any) -> Any:
 
 
 HttpUrl = Annotated[str, AfterValidator(_valid_http_url)]
-ApiUrl = Annotated[HttpUrl, AfterValidator(_without_login)]
+ApiUrl = Annotated[HttpUrl, AfterValidator(_refuse_login)]
 Secret = Annotated[SecretStr, AfterValidator(_valid_secret)]
 _SOURCES = SettingsConfigDict(
     env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, env_ignore_empty=True

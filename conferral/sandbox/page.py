@@ -15,7 +15,7 @@ import aiohttp
 import orjson
 from aiohttp import hdrs, web
 
-from conferral.runtime.web.pages import add_headers, is_loopback, is_same_origin, page, static_routes
+from conferral.runtime.web.pages import add_headers, is_loopback_header, is_same_origin, page, static_routes
 from conferral.runtime.web.server import close_in_time
 from conferral.sandbox import views
 from conferral.sandbox.request_log import DeliveryEntry, NumberedLog, RestEntry
@@ -52,7 +52,7 @@ async def reject_cross_origin(request: web.Request, handler: Next) -> web.Stream
     reads_only = request.method in {"GET", "HEAD"} and request.path != "/sandbox/live"
     if request.path.startswith(VERSION):
         problem = "no page of a browser may ask for this" if hdrs.ORIGIN in request.headers else ""
-    elif not is_loopback(request.headers.get(hdrs.HOST, "localhost")):
+    elif not is_loopback_header(request.headers.get(hdrs.HOST, "localhost")):
         problem = "open it at one of this machine's addresses, such as 127.0.0.1"
     else:
         problem = "" if reads_only or is_same_origin(request) else "this request comes from another site's page"

@@ -1,1 +1,1 @@
-"""Twilio API: TwiML, callbacks, REST requests, and error translation."""
+"""Twilio: TwiML, callbacks, REST; addresses, allow-list, and directory."""

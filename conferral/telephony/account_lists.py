@@ -236,7 +236,7 @@ def _with_addresses(inside: Iterable[ParticipantSeen], calls: Mapping[str, OwnCa
 
 @dataclass(slots=True)
 class _PagedRead:
-    """Lists that share a limit of pages."""
+    """Pagination of lists that share a limit of pages."""
 
     pages_max: int
     sleep: Callable[[float], Awaitable[None]]

@@ -290,8 +290,8 @@ class AllowList:
         else:
             self._check_sip(address.text)
 
-    def check_signed(self, text: str) -> None:
-        """Raise AddressError unless a party can be called back where Twilio says.
+    def check_signed_address(self, text: str) -> None:
+        """Raise AddressError unless an address that Twilio signed may be dialed.
 
         The party has called in from there, so any form and domain will do. Emergency and costly numbers stay refused.
         """

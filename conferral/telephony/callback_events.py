@@ -38,11 +38,11 @@ from conferral.telephony.callback_fields import (
     SIP_DOMAIN_SID,
     flag,
     is_number,
-    moment_ms,
     number,
     optional_word,
     summarize_unknown,
     text,
+    timestamp_ms,
     word,
 )
 from conferral.telephony.callback_fields import Fields as Fields
@@ -218,7 +218,7 @@ def call_progressed(fields: Fields, callback: CallCallback, *own_numbers: str) -
         token="" if sequence is not None else f"{CallProgressed.name}:{call_sid}:{status}",
         source=call_sid,
         sequence=sequence,
-        occurred_at_ms=moment_ms(fields.get("Timestamp", "")),
+        occurred_at_ms=timestamp_ms(fields.get("Timestamp", "")),
         party=callback.party,
         call_sid=call_sid,
         status=status,
@@ -263,7 +263,7 @@ def dial_ended(fields: Fields, action: DialAction) -> DialEnded:
     )
 
 
-def child_of(fields: Fields, action: DialAction) -> str:
+def child_call_sid_of(fields: Fields, action: DialAction) -> str:
     """Return the SID of the call that a `<Dial>` made; empty if unknown."""
     # A list may lack it.
     return optional_word(fields, "DialCallSid", CALL_SID) or action.child_call_sid
@@ -317,7 +317,7 @@ def conference_event(fields: Fields, session_id: str) -> ConferenceEvent:
     conference_sid = conference_sid_of(fields)
     kind = word(fields, "StatusCallbackEvent")
     sequence = number(fields, "SequenceNumber")
-    occurred_at_ms = moment_ms(fields.get("Timestamp", ""))
+    occurred_at_ms = timestamp_ms(fields.get("Timestamp", ""))
     call_sid = optional_word(fields, "CallSid", CALL_SID)
     common: dict[str, Any] = {
         "session_id": session_id,

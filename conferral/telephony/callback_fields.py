@@ -69,7 +69,7 @@ def number(fields: Fields, name: str) -> int | None:
     return int(value)
 
 
-def moment_ms(timestamp: str) -> int:
+def timestamp_ms(timestamp: str) -> int:
     """Return an RFC 2822 date as Unix ms; 0 if invalid, as it is only shown."""
     return date_ms(timestamp) or 0
 

@@ -259,7 +259,7 @@ def parse_request_number(query: str) -> int:
     return int(ours[1]) if ours else 1
 
 
-def parse_session(query: str) -> str:
+def parse_session_id(query: str) -> str:
     """Return the session's id in a conference's or a recording's query."""
     session_id = _split_query(query).get("session", "")
     if not is_id(session_id):

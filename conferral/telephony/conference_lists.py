@@ -96,7 +96,7 @@ async def list_conferences(client: Client, name: str, status: str) -> list[Any]:
     return [conference for conference in listed if conference.status == status]
 
 
-async def is_live(client: Client, conference_sid: str) -> bool:
+async def is_live_conference(client: Client, conference_sid: str) -> bool:
     """Whether a conference is live, as its own resource says."""
     conference = await if_found(read_with_retry(client.conferences(conference_sid).fetch_async))
     return conference is not None and conference.status in LIVE_CONFERENCE_STATUSES
@@ -122,7 +122,7 @@ class ConferenceLists:
     shows_all: bool | None
 
 
-async def compare_lists(client: Client) -> ConferenceLists:
+async def compare_conference_lists(client: Client) -> ConferenceLists:
     """Ask for the list without `Status`, and for each status."""
     listed: dict[str, dict[str, str]] = {}
     refused: list[str] = []
@@ -140,7 +140,7 @@ async def compare_lists(client: Client) -> ConferenceLists:
         live = {sid for found in listed.values() for sid, status in found.items() if status in LIVE_CONFERENCE_STATUSES}
         shown = {sid for status in LIVE_CONFERENCE_STATUSES for sid in listed.get(status, ())}
         is_cut = any(len(found) >= _COMPARED_MAX for found in listed.values())
-        missing = 0 if is_cut else sum([await is_live(client, sid) for sid in sorted(live - shown)])
+        missing = 0 if is_cut else sum([await is_live_conference(client, sid) for sid in sorted(live - shown)])
     unfiltered = listed.get("", {})
     shows_all: bool | None = None
     if set(unfiltered.values()) - {STARTED}:

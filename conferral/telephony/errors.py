@@ -50,7 +50,7 @@ def from_status(http_status: int, code: int = 0, retry_after_s: float = 0.0) -> 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise OutcomeUnknownError for a body of an undocumented shape."""
+    """Raise OutcomeUnknownError for the library's errors about a body."""
     try:
         yield
     except (TwilioException, ValueError, TypeError, LookupError, AttributeError, ArithmeticError):

@@ -35,7 +35,7 @@ CONNECT_TIMEOUT_S = 3.0
 #: Twilio responds within tenths of a second, at worst within a few seconds; a caller is waiting.
 TOTAL_TIMEOUT_S = 10.0
 #: Concurrent requests. Twilio answers 429 if an account has too many, and several processes share that limit. The
-#: executor's limits stay below this one (its reads send up to two requests at once), so no request waits here.
+#: executor's limits stay below this one (its reads send up to two requests together), so no request waits here.
 REQUESTS_MAX = 96
 #: Close idle connections before a load balancer does: the outcome of a POST on a closing connection is unknown.
 KEEPALIVE_TIMEOUT_S = 15.0

@@ -65,7 +65,7 @@ def check_dial_allowed(effect: Dial, setup: CallSetup) -> None:
     """Raise ProviderRefusedError if the allow-list does not permit a dial."""
     try:
         if effect.is_signed_address:
-            setup.allowed.check_signed(effect.to)
+            setup.allowed.check_signed_address(effect.to)
         else:
             setup.allowed.check(parse_address(effect.to))
     except AddressError as error:
@@ -199,13 +199,13 @@ def parse_participant(seen: Any) -> ParticipantSeen:
     )
 
 
-#: Alias of the running recording's SID. Source: Twilio docs, Recordings resource, "Update a Recording".
-CURRENT = "Twilio.CURRENT"
+#: Twilio's alias for the SID of the running recording. Source: Twilio docs, Recordings resource, "Update a Recording".
+CURRENT_RECORDING = "Twilio.CURRENT"
 #: Recordings of one call that a verification reads, newest first.
 RECORDINGS_MAX = 50
 #: A call may be recorded for other reasons, too. Source: Twilio docs, Recordings resource, `source`.
 _STARTED_BY_API = "StartCallRecordingAPI"
-_LIVE = frozenset({RecordingStatus.IN_PROGRESS.value, RecordingStatus.PAUSED.value})
+_RUNNING = frozenset({RecordingStatus.IN_PROGRESS.value, RecordingStatus.PAUSED.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +215,7 @@ class StartedRecording:
     recording_sid: str
 
 
-def start_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, Any]:
+def recording_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, Any]:
     """Return the parameters to record a call in two channels."""
     return {
         "recording_channels": "dual",
@@ -225,7 +225,7 @@ def start_parameters(effect: StartRecording, urls: CallbackUrls) -> dict[str, An
     }
 
 
-def find_running(recordings: Iterable[Any]) -> str:
+def find_running_recording(recordings: Iterable[Any]) -> str:
     """Return the SID of the first live recording by REST; empty for none."""
-    sids = (seen.sid for seen in recordings if seen.status in _LIVE and seen.source in (None, _STARTED_BY_API))
+    sids = (seen.sid for seen in recordings if seen.status in _RUNNING and seen.source in (None, _STARTED_BY_API))
     return next((sid for sid in sids if isinstance(sid, str) and is_id(sid)), "")

@@ -155,7 +155,7 @@ class TwilioApi(TwilioQueries):
     async def _start_recording(self, effect: StartRecording) -> StartedRecording:
         inside = self._client.calls(effect.call_sid).recordings
         try:
-            created = await send(inside.create_async(**parameters.start_parameters(effect, self._setup.urls)))
+            created = await send(inside.create_async(**parameters.recording_parameters(effect, self._setup.urls)))
         except ProviderGoneError as error:
             if error.code != NOT_IN_PROGRESS:
                 raise
@@ -166,7 +166,7 @@ class TwilioApi(TwilioQueries):
 
     async def _change_recording(self, effect: ChangeRecording) -> None:
         """Pause, resume, or stop a call's or conference's recording."""
-        client, sid = self._client, effect.recording_sid or parameters.CURRENT
+        client, sid = self._client, effect.recording_sid or parameters.CURRENT_RECORDING
         owner = client.conferences(effect.conference_sid) if effect.conference_sid else client.calls(effect.call_sid)
         # Paused time is skipped.
         pause = {"pause_behavior": "skip"} if effect.status == RecordingStatus.PAUSED else {}

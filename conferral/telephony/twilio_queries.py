@@ -17,7 +17,7 @@ from conferral.telephony.conference_lists import (
     COMPLETED,
     STARTED,
     is_conference_sid,
-    is_live,
+    is_live_conference,
     list_conferences,
     live_conferences,
 )
@@ -89,7 +89,7 @@ class TwilioQueries:
             inside = await gather(*(self.participants_in(conference) for conference in conferences))
         return next((seen.call_sid for each in inside for seen in each if seen.label == effect.label), "")
 
-    async def find_lone_calls(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
+    async def find_possible_calls(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
         """Return SIDs of calls that a dial may have placed, newest first.
 
         Ended ones, and live ones if the conference is known by name only: lists may lack one that has not started.
@@ -106,7 +106,7 @@ class TwilioQueries:
         inside = self._client.calls(effect.call_sid).recordings
         page = partial(inside.page_async, page_size=parameters.RECORDINGS_MAX)
         with label_requests("verify"):
-            return parameters.find_running(await if_found(list_page(page)) or ())
+            return parameters.find_running_recording(await if_found(list_page(page)) or ())
 
     async def child_status(self, parent_call_sid: str, child_call_sid: str = "") -> str | None:
         """Return the status of a `<Dial>`'s child; None if no call is found.
@@ -131,7 +131,7 @@ class TwilioQueries:
             return any([await list_conferences(self._client, conference_name, one) for one in (STARTED, COMPLETED)])
 
     async def may_show(self, number: str, sip_domain_sid: str) -> bool:
-        """Whether Twilio shows phones this number, from a SIP caller's address.
+        """Whether Twilio shows phones this caller ID, from a SIP caller's address.
 
         That is so if it is in the account or verified, or if the call came in over a BYOC trunk.
         """
@@ -252,7 +252,7 @@ class TwilioQueries:
         conferences = await self._conferences_named(effect.conference_name or effect.session_id)
         # What no list shows may have not started, or be new.
         unlisted = [(sid, inside) for sid, inside in known if sid not in conferences]
-        conferences += [sid for sid, inside in unlisted if inside or await is_live(self._client, sid)]
+        conferences += [sid for sid, inside in unlisted if inside or await is_live_conference(self._client, sid)]
         others = [conference for conference in conferences if conference not in before]
         before |= zip(others, await gather(*(self.participants_in(conference) for conference in others)), strict=True)
         return [(conference, before[conference]) for conference in conferences]

@@ -187,10 +187,10 @@ def after_verification(order: Job, found: Verification, session: Session, ahead:
 
 def _gone_call(effect: Effect, found: Verification, session: Session) -> str:
     """A call that is over and came of this dial: one that the session misses."""
-    if not found.lone_calls:
+    if not found.possible_calls:
         return ""
     standing = dial_status(session, effect.effect_id)
-    return standing.call_sid or next((one for one in found.lone_calls if one not in standing.known_calls), "")
+    return standing.call_sid or next((one for one in found.possible_calls if one not in standing.known_calls), "")
 
 
 def taken_over(order: Job, *, was_marked: bool = False) -> Job:

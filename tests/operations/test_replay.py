@@ -53,7 +53,7 @@ def test_parties_have_the_addresses_that_belong_to_their_legs_whatever_they_are_
     addresses = {party: then[f"party.{party}.address"] for party in ("customer", "agent", "target")}
     assert addresses == {party: sessions[version - 1].parties[party].address for party in addresses}
     assert (
-        session_summary.participants_line(stored_session(then))
+        session_summary.activity_line(stored_session(then))
         == "agent client:alice and target client:bob are talking; customer +…23 is on hold"
     )
     assert [one.text for one in session_summary.audibility(stored_session(then))][1:] == [

@@ -3,7 +3,7 @@
 import pytest
 
 from conferral.operations.errors import AmbiguousSession, UnknownSession
-from conferral.operations.session_queries import SessionQueries, matcher
+from conferral.operations.session_queries import SessionQueries, name_matcher
 from conferral.storage.codecs.session_codec import stored_session
 from tests.conferral.cli_helpers import AGENT_CALL, CALL, KEYS, ended, make_session, put
 from tests.support.each import each
@@ -30,12 +30,12 @@ FIELDS = {
     ],
 )  # fmt: skip
 def test_any_known_identifier_matches_the_session(named):
-    assert matcher(named)(stored_session(FIELDS))
+    assert name_matcher(named)(stored_session(FIELDS))
 
 
 @each("named", ["CF" + "4d" * 16, "24", "3", "99", "-1", "ali", "client:bob", "supervisor", "", "55550123x", "1"])
 def test_other_identifiers_do_not_match_the_session(named):
-    assert not matcher(named)(stored_session(FIELDS))
+    assert not name_matcher(named)(stored_session(FIELDS))
 
 
 @pytest.fixture

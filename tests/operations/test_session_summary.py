@@ -82,7 +82,7 @@ SUPERVISED = TALKING | parties(supervisor="connected")
     ],
 )
 def test_participants_are_described_by_who_talks_to_whom(fields, shown):
-    assert session_summary.participants_line(stored_session(fields)) == shown
+    assert session_summary.activity_line(stored_session(fields)) == shown
 
 
 @pytest.mark.parametrize("status", ["connected", "held", "ringing"])
@@ -94,7 +94,7 @@ def test_crowd_of_250_is_described_by_the_first_parties_and_their_number(status)
     }
     session = stored_session(fields)
 
-    line = session_summary.participants_line(session)
+    line = session_summary.activity_line(session)
 
     assert ("and 240 more are talking" if status == "connected" else "; and 238 more") in line
     assert len(line) < 400
@@ -218,11 +218,11 @@ def test_party_that_conferral_disconnected_did_not_hang_up():
 def test_agents_tried_before_the_current_one_are_shown_with_their_position():
     fields = {"agents": '["client:a", "client:b", "client:c"]', "agent_number": "2"}
 
-    assert session_summary.agent_attempts_note(stored_session(fields)) == [
+    assert session_summary.agents_tried(stored_session(fields)) == [
         ("agent 1 of 3", "client:a"),
         ("agent 2 of 3", "client:b"),
     ]
-    assert session_summary.agent_attempts_note(stored_session({**fields, "agent_number": "x"})) == []
+    assert session_summary.agents_tried(stored_session({**fields, "agent_number": "x"})) == []
 
 
 # ---- a call that we place ----------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_while_the_agents_phone_rings_the_customer_is_next(mode: str) -> None:
     reported = []
     for go_on in (lambda: story, lambda: story.placed("agent").call("agent", "ringing"), lambda: story.gate("agent")):
         fields = session_codec.encode(go_on().session)
-        reported.append(session_summary.participants_line(stored_session(fields)))
+        reported.append(session_summary.activity_line(stored_session(fields)))
         assert party_notes(fields, "customer") == ["will be dialed next"]
         assert "customer will be dialed next" in [one.text for one in audibility(stored_session(fields))]
         waits = [one.for_ for one in list_waits(stored_session(fields), story.now_ms)]

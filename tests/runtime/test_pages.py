@@ -14,7 +14,7 @@ from conferral.runtime.web.pages import (
     HEADERS,
     SHARED_FOLDER,
     add_headers,
-    is_loopback,
+    is_loopback_header,
     is_same_origin,
     page,
     static_routes,
@@ -176,4 +176,4 @@ def test_cross_origin_request_is_detected(headers, ours):
     ],
 )
 def test_hosts_of_this_machine(host, is_here):
-    assert is_loopback(host) is is_here
+    assert is_loopback_header(host) is is_here

@@ -17,7 +17,7 @@ from conferral.telephony.callback_urls import (
     Gate,
     Wait,
     parse_request_number,
-    parse_session,
+    parse_session_id,
 )
 from tests.support.each import each
 
@@ -99,10 +99,10 @@ def test_other_urls_have_such_a_query_too_or_none(url, query):
 SIGNED_AFTER = st.text(min_size=1) | st.text(alphabet="&=?#v1", min_size=1) | st.just("AccountSidAC1")
 
 
-@pytest.mark.parametrize("parse", [*WRITTEN, parse_session, parse_request_number])
+@pytest.mark.parametrize("parse", [*WRITTEN, parse_session_id, parse_request_number])
 @given(st.data())
 def test_query_that_takes_in_what_follows_is_not_ours(parse, data):
-    urls = {parse_session: URLS.conference("CA1"), parse_request_number: URLS.voice("/voice/inbound", 2)}
+    urls = {parse_session_id: URLS.conference("CA1"), parse_request_number: URLS.voice("/voice/inbound", 2)}
     url = urls[parse] if parse in urls else URLS.of(data.draw(WRITTEN[parse]))
     query = urlsplit(url).query
     parse(query)
@@ -117,7 +117,7 @@ def test_numbers_own_query_counts_as_the_first_request(query):
 
 
 @given(st.text() | st.text(alphabet="&=%+session party dial attempt request 123 bridge question key music command"))
-@pytest.mark.parametrize("parse", [*WRITTEN, parse_session])
+@pytest.mark.parametrize("parse", [*WRITTEN, parse_session_id])
 def test_no_query_raises_anything_but_our_error(parse, query):
     with suppress(CallbackUrlError):
         parse(query)
@@ -169,13 +169,13 @@ def test_no_query_raises_anything_but_our_error(parse, query):
         (Announcement.parse, "command=c&v=1", "session"),
         (Announcement.parse, "session=a&v=1", "command"),
         (Announcement.parse, "session=a&command=hello%20all&v=1", "command"),
-        (parse_session, "a=1&v=1", "session"),
-        (parse_session, "", "v"),
-        (parse_session, "v=1", "v"),
-        (parse_session, "session=CA1", "v"),
-        (parse_session, "session=CA1&v=1AccountSidAC1", "v"),
+        (parse_session_id, "a=1&v=1", "session"),
+        (parse_session_id, "", "v"),
+        (parse_session_id, "v=1", "v"),
+        (parse_session_id, "session=CA1", "v"),
+        (parse_session_id, "session=CA1&v=1AccountSidAC1", "v"),
         (parse_request_number, "request=2&v=1AccountSidAC1", "v"),
-        (parse_session, "session={a}&v=1", "session"),
+        (parse_session_id, "session={a}&v=1", "session"),
     ],
 )
 def test_a_query_that_was_not_built_here_names_its_field(parse, query, field):

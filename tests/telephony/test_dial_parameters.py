@@ -235,7 +235,7 @@ async def test_calls_without_a_participant_that_may_belong_to_a_dial_are_listed(
     ]
     calls, http = calls_with({"GET Calls": page("calls", *listed)}, SETUP)
 
-    assert await calls.find_lone_calls(replace(PARTICIPANT, conference=conference), EIGHT_O_CLOCK_MS) == found
+    assert await calls.find_possible_calls(replace(PARTICIPANT, conference=conference), EIGHT_O_CLOCK_MS) == found
 
     assert http.requests == [("GET Calls", {"To": TARGET, "From": OWN, "PageSize": 50})]
 

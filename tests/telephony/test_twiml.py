@@ -17,7 +17,7 @@ from conferral.telephony.callback_urls import (
     DialKind,
     Gate,
     Wait,
-    parse_session,
+    parse_session_id,
 )
 from conferral.telephony.phrases import SENTENCE_PHRASES, Phrase, recall_phrase, sentence_in
 from conferral.telephony.twiml import TwimlBuilder
@@ -101,7 +101,7 @@ def test_leg_joins_silently_and_does_not_end_the_conference_on_exit():
         "endConferenceOnExit": "false", "waitUrl": "", "statusCallback": "", "statusCallbackMethod": "POST",
         "statusCallbackEvent": "start end join leave mute hold modify announcement",
     }  # fmt: skip
-    assert parse_session(query_of(conference.get("statusCallback"))) == SESSION
+    assert parse_session_id(query_of(conference.get("statusCallback"))) == SESSION
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_conference_is_set_up_as_the_directory_says():
         "recordingStatusCallback": URLS.recording(SESSION),
         "recordingStatusCallbackEvent": "in-progress completed absent", "recordingStatusCallbackMethod": "POST",
     }  # fmt: skip
-    assert parse_session(query_of(conference.get("recordingStatusCallback"))) == SESSION
+    assert parse_session_id(query_of(conference.get("recordingStatusCallback"))) == SESSION
     assert (dial.get("timeLimit"), dial.get("hangupOnStar")) == ("3600", "true")
 
 

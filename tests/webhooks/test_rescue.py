@@ -65,7 +65,7 @@ REPORTS = {
     ),
 }
 #: What no document can be made without, and what is cached.
-_UNBROKEN = {"twiml", "twiml_response", "moment_ms"}
+_UNBROKEN = {"twiml", "twiml_response", "timestamp_ms"}
 
 
 class UnforeseenError(Exception):

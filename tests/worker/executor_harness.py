@@ -229,7 +229,7 @@ class FakeCalls:
     async def find_dial(self, effect: CreateParticipant) -> str:
         return await self._verify(effect)
 
-    async def find_lone_calls(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
+    async def find_possible_calls(self, effect: CreateParticipant, since_ms: int) -> tuple[str, ...]:
         self.gone_since_ms.append(since_ms)
         return self.gone_calls
 

@@ -15,7 +15,7 @@ from conferral.operations import http_commands
 from conferral.operations.command_submission import CommandSubmitter, SubmittedCommand
 from conferral.operations.errors import CommandIdConflict
 from conferral.operations.redis_limiter import RedisLimiter
-from conferral.operations.session_queries import SessionQueries, is_party, takes_part
+from conferral.operations.session_queries import SessionQueries, is_address_or_call_sid, party_matcher
 from conferral.runtime.clock import Clock
 from conferral.runtime.errors import StoreError, StoreUnreachableError
 from conferral.runtime.log import log_unreachable
@@ -116,9 +116,9 @@ class Handlers:
         # In a query, a plus that is not percent-encoded is a space.
         party = re.sub(r"^ (?=[0-9])", "+", query.pop("party"))
         address = self._directory.current.address_of(party) or party
-        if party and not is_party(address):
+        if party and not is_address_or_call_sid(address):
             raise RequestError(ErrorType.INVALID, f"party {PARTY.requirement}")
-        where = takes_part(address) if party else None
+        where = party_matcher(address) if party else None
         page = await self._limiter(self._reader.list_sessions(**query, live_where=where))
         sessions = [models.Session.of_stored(session) for session in page.items if session.is_known]
         return _response(200, models.SessionPage(sessions=sessions, cursor=page.cursor or None))

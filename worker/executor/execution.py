@@ -345,7 +345,7 @@ class Execution:
                 return await self._succeeded_with_call(found.call_sid)
             case Verdict.GONE:
                 return failed(self.job.effect, ProviderGoneError())
-            case Verdict.NOT_HAPPENED if call_sid := await _find_dialed_call(effect, found.lone_calls, context.outbox):
+            case Verdict.NOT_HAPPENED if call_sid := await _find_call(effect, found.possible_calls, context.outbox):
                 return await self._succeeded_with_call(call_sid)
             case Verdict.NOT_HAPPENED:
                 # No list need show a leg that is alone in a conference.
@@ -457,14 +457,14 @@ def _may_be_done(effect: Effect, error: ProviderError) -> bool:
     return is_refused and isinstance(effect, ChangeRecording | RedirectCall)
 
 
-async def _find_dialed_call(effect: Effect, lone_calls: Collection[str], outbox: OutboxWriter) -> str:
+async def _find_call(effect: Effect, possible_calls: Collection[str], outbox: OutboxWriter) -> str:
     """Return the call that this dial placed, if no other session has it."""
-    if not lone_calls or not isinstance(effect, Dial):
+    if not possible_calls or not isinstance(effect, Dial):
         return ""
     status = await outbox.dial_status(effect)
     if status.call_sid:
         return status.call_sid
-    for call_sid in lone_calls:
+    for call_sid in possible_calls:
         if call_sid not in status.known_calls and await outbox.claim_call(effect.session_id, call_sid):
             return call_sid
     return ""

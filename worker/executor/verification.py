@@ -36,7 +36,7 @@ class Verification:
     call_sid: str = ""
     recording_sid: str = ""
     #: Calls that a dial without a participant may have placed.
-    lone_calls: tuple[str, ...] = ()
+    possible_calls: tuple[str, ...] = ()
 
 
 VERIFIABLE = (effects.RedirectCall, effects.CreateParticipant, effects.StartRecording)
@@ -65,7 +65,9 @@ async def verify(
             if _verdict_if_absent(elapsed_s) is Verdict.WAIT:
                 return Verification(Verdict.WAIT)
             # A target that was busy, or left, is in no conference any more, and must not be rung again.
-            return Verification(Verdict.NOT_HAPPENED, lone_calls=await twilio.find_lone_calls(effect, search_from_ms))
+            return Verification(
+                Verdict.NOT_HAPPENED, possible_calls=await twilio.find_possible_calls(effect, search_from_ms)
+            )
         case effects.StartRecording():
             recording_sid = await twilio.find_recording(effect)
             if recording_sid:

@@ -63,7 +63,7 @@ export function press(name) {
  *
  * @returns {(fields: Record<string, string>) => string} The id for a command with these fields.
  */
-export function intendedCommand() {
+export function commandIdSource() {
   const ids = new Map();
   return (fields) => {
     const asked = JSON.stringify(fields);
@@ -85,10 +85,10 @@ function newCommandId() {
  * Submits a command. Its status arrives over the WebSocket.
  *
  * @param {Record<string, string>} fields The command's fields: type, session, and more.
- * @param {string} id The command's id, see `intendedCommand`.
+ * @param {string} id The command's id, see `commandIdSource`.
  * @throws {RefusedError}
  */
-export async function giveCommand(fields, id) {
+export async function submitCommand(fields, id) {
   const given = { command: id, type: fields.type, session: fields.session, reason: "", fields };
   const asked = JSON.stringify(fields);
   unanswered.set(asked, id);

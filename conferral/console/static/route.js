@@ -46,7 +46,7 @@ export function to(view, id = "", choices = null) {
   return `${path}?${new URLSearchParams(Object.entries(choices).filter(([, value]) => value))}`;
 }
 
-/** Navigates at once, adding a history entry: the browser's event comes only after other input. */
+/** Navigates immediately, adding a history entry: the browser's event comes only after other input. */
 export function go(view, id = "", choices = null) {
   location.hash = to(view, id, choices);
   route.value = read();

@@ -28,14 +28,14 @@ let asked = "";
 /** Connects, and keeps the server's subscription up to date. */
 export function start() {
   connect();
-  effect(() => ask(wanted()));
+  effect(() => subscribe(wantedSubscription()));
   setInterval(watchSilence, 1000);
   addEventListener("online", retryNow);
   tabs.onmessage = resubscribe;
   document.addEventListener("visibilitychange", () => document.hidden || retryNow());
 }
 
-/** Reconnects at once, for instance after the sign-in; an open connection is left alone. */
+/** Reconnects immediately, for instance after the sign-in; an open connection is left alone. */
 export function retryNow() {
   if (socket === null && store.link.value.state !== "signed-out") {
     connect();
@@ -64,7 +64,7 @@ export function notifyTabs() {
 /** Closes the connection for good, because the user has signed out or was never signed in. */
 export function signedOut() {
   clearTimeout(retryTimer);
-  drop();
+  closeSocket();
   store.resetAll();
   store.asOf.value = null;
   store.link.value = { state: "signed-out", sinceMs: Date.now(), retryMs: 0 };
@@ -84,7 +84,7 @@ export function follow(command, type) {
 
 function connect() {
   clearTimeout(retryTimer);
-  drop();
+  closeSocket();
   asked = "";
   const address = new URL("./live", document.baseURI);
   address.protocol = address.protocol.replace("http", "ws");
@@ -92,29 +92,29 @@ function connect() {
   const mine = new WebSocket(address);
   socket = mine;
   heardMs = Date.now();
-  mine.onmessage = ({ data }) => mine === socket && take(JSON.parse(data));
-  mine.onclose = ({ code }) => mine === socket && closed(code);
+  mine.onmessage = ({ data }) => mine === socket && handle(JSON.parse(data));
+  mine.onclose = ({ code }) => mine === socket && onClose(code);
 }
 
-function drop() {
+function closeSocket() {
   const old = socket;
   socket = null;
   old?.close();
 }
 
-function closed(code) {
+function onClose(code) {
   if (code === NOT_SIGNED_IN) {
     signedOut();
     return;
   }
   socket = null;
-  lost();
+  reconnectLater();
 }
 
 /** Marks the connection as lost, and schedules a reconnect with exponential backoff. */
-function lost() {
-  drop();
-  // Jitter between half and the full delay, so that many pages don't reconnect at once.
+function reconnectLater() {
+  closeSocket();
+  // Jitter between half and the full delay, so that many pages don't reconnect together.
   const inMs = pauseMs * (0.5 + Math.random() / 2);
   pauseMs = Math.min(BACK_OFF_MAX_MS, pauseMs * 2);
   const { state, sinceMs } = store.link.value;
@@ -130,7 +130,7 @@ function lost() {
 /** Detects a dead connection that was never closed. */
 function watchSilence() {
   if (socket !== null && Date.now() - heardMs > SILENT_MS) {
-    lost();
+    reconnectLater();
   }
 }
 
@@ -143,7 +143,7 @@ function send(message) {
 // ---- subscription ----------------------------------------------------------------------------------------------------
 
 /** Returns the subscription for the current route; tracked by `effect`. */
-function wanted() {
+function wantedSubscription() {
   const { view, id, choices } = route.value;
   const full = store.full.value;
   switch (view) {
@@ -171,7 +171,7 @@ function versionOf(choices) {
 }
 
 /** Sends the subscription to the server, unless it has it already. */
-function ask(view) {
+function subscribe(view) {
   const text = JSON.stringify(view);
   if (text === asked || socket?.readyState !== WebSocket.OPEN) {
     return;
@@ -179,13 +179,13 @@ function ask(view) {
   asked = text;
   const message = { ...view };
   if (view.view === "session") {
-    message.after = known(view);
+    message.after = lastKnownEntry(view);
   }
   send(message);
 }
 
 /** Returns the id of a session's last known entry; empty for none, and for another session than before. */
-function known(view) {
+function lastKnownEntry(view) {
   const of = store.session.peek();
   const isSame = of !== null && (of.id === view.id || of.asked === view.id) && of.full === view.full;
   if (!isSame) {
@@ -242,7 +242,7 @@ const HANDLERS = {
   },
 };
 
-function take(message) {
+function handle(message) {
   heardMs = Date.now();
   // A newer server may send messages that this page doesn't know.
   batch(() => HANDLERS[message.about]?.(message));
@@ -251,7 +251,7 @@ function take(message) {
 function opened() {
   pauseMs = BACK_OFF_MS;
   store.link.value = { state: "open", sinceMs: Date.now(), retryMs: 0 };
-  ask(wanted());
+  subscribe(wantedSubscription());
   for (const one of store.commands.value) {
     if (!store.isFinal(one.status)) {
       follow(one.command, one.type);

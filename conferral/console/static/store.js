@@ -41,7 +41,7 @@ export const isStale = computed(() => staleReason.value !== "");
 
 // ---- the list of sessions --------------------------------------------------------------------------------------------
 
-/** Rows by session id. The map is mutated in place, because many rows change at once; `rowsRevision` signals it. */
+/** Rows by session id. The map is mutated in place, because many rows change together; `rowsRevision` signals it. */
 export const rows = new Map();
 /** Increases once per frame in which rows have changed. */
 export const rowsRevision = signal(0);

@@ -81,7 +81,7 @@ class Guard(asyncio.Protocol):
         self._protocol.connection_lost(exc)
 
     def abort(self) -> None:
-        """Close the connection at once."""
+        """Close the connection without sending the rest."""
         self._connections.pop(self, None)
         self.transport.abort()
 

@@ -143,7 +143,7 @@ def host_name(host: str) -> str:
         return ""
 
 
-def is_loopback(host: str) -> bool:
+def is_loopback_header(host: str) -> bool:
     """Whether a `Host` header can only mean this machine.
 
     A foreign name may resolve to this machine, too (DNS rebinding); a browser would treat a foreign page as ours.

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
 
-import { RefusedError, giveCommand, intendedCommand, press, pressed, refused } from "../actions.js";
+import { RefusedError, submitCommand, commandIdSource, press, pressed, refused } from "../actions.js";
 import { UNANSWERED, staleReason, commands, hello, moments } from "../store.js";
 import { Text } from "../shared/text.js";
 import { Time } from "../shared/time.js";
@@ -41,7 +41,7 @@ export function Commands({ id, buttons, isPast }) {
         <h3 class="muted small">${name}</h3>
         <div class="commands-grid">
           ${all.map(
-            (type) => html`<${One}
+            (type) => html`<${CommandButton}
               key=${type}
               id=${id}
               type=${type}
@@ -62,7 +62,7 @@ export function Commands({ id, buttons, isPast }) {
           onClose=${() => (open.value = "")}
         />`
       : null}
-    <${Given} id=${id} />
+    <${SubmittedCommands} id=${id} />
   `;
 }
 
@@ -92,7 +92,7 @@ function hasForm(button) {
   return button !== undefined && (button.fields.length > 0 || button.danger !== "");
 }
 
-function One({ id, type, button, isPast, isSaid }) {
+function CommandButton({ id, type, button, isPast, isSaid }) {
   const why = whyNot(button, isPast);
   const needsForm = hasForm(button);
   const name = `${id} ${type}`;
@@ -104,7 +104,7 @@ function One({ id, type, button, isPast, isSaid }) {
     if (needsForm) {
       open.value = type;
     } else if (press(name)) {
-      void give({ type, session: id });
+      void submit({ type, session: id });
     }
   };
   const isDanger = type === LAST || Boolean(button?.danger);
@@ -125,9 +125,9 @@ function One({ id, type, button, isPast, isSaid }) {
 
 const labelOf = (type) => type[0].toUpperCase() + type.slice(1);
 
-async function give(fields) {
+async function submit(fields) {
   try {
-    await giveCommand(fields, intendedCommand()(fields));
+    await submitCommand(fields, commandIdSource()(fields));
   } catch (error) {
     if (!(error instanceof RefusedError)) {
       throw error;
@@ -142,15 +142,15 @@ const WORDS = { [UNANSWERED]: "no response yet", sent: "sent", accepted: "accept
  * Returns a command's status text. A warm or consult transfer goes on when the command is done: "done" would promise
  * too much.
  */
-function become({ type, status, fields }) {
+function statusText({ type, status, fields }) {
   const goesOn = type === "transfer" && (fields?.mode === "consult" || fields?.mode === "warm");
   return status === "done" && goesOn ? "target reached" : (WORDS[status] ?? status);
 }
 
 /** Commands submitted on this page for this session, with the status that the server reports. */
-function Given({ id }) {
+function SubmittedCommands({ id }) {
   const mine = commands.value.filter((one) => one.session === id || one.asked === id);
-  const failed = mine.find(cameToNothing);
+  const failed = mine.find(hasFailed);
   return html`
     <div role="alert" class="unseen">${failed ? `${failed.type} ${failed.status}: ${failed.reason}` : null}</div>
     ${mine.length
@@ -159,7 +159,7 @@ function Given({ id }) {
             ${mine.map(
               (one) => html`<li key=${one.command}>
                 <span><${Text} value=${one.type} /> <span class="muted small"><${Time} at=${one.atMs} as="clock" /></span></span>
-                <${Mark} kind=${kindOfStatus(one.status)}>${become(one)}<//>
+                <${Mark} kind=${kindOfStatus(one.status)}>${statusText(one)}<//>
                 <${Why} command=${one.command} reason=${one.reason} />
               </li>`,
             )}
@@ -168,7 +168,7 @@ function Given({ id }) {
   `;
 }
 
-const cameToNothing = ({ status }) => status === "failed" || status === "rejected";
+const hasFailed = ({ status }) => status === "failed" || status === "rejected";
 
 /** Links a failure's reason to its log entry; plain text if the log has none. */
 function Why({ command, reason }) {

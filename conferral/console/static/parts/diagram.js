@@ -45,7 +45,7 @@ export function Diagram({ state, move }) {
       box.current.append(document.importNode(drawing.value, true));
     }
     if (box.current?.firstChild) {
-      light(box.current, state, from);
+      highlight(box.current, state, from);
     }
   });
   return html`
@@ -60,7 +60,7 @@ export function Diagram({ state, move }) {
   `;
 }
 
-function light(box, state, from) {
+function highlight(box, state, from) {
   for (const one of box.querySelectorAll(".state, .edge")) {
     const isCurrent = one.id === `state-${state}`;
     one.classList.toggle("is-current", isCurrent);

@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { html } from "htm/preact";
 import { useEffect, useRef } from "preact/hooks";
 
-import { RefusedError, giveCommand, intendedCommand, press, pressed } from "../actions.js";
+import { RefusedError, submitCommand, commandIdSource, press, pressed } from "../actions.js";
 import { cliLine, curlLine } from "../command-lines.js";
 import { commands, hello, session } from "../store.js";
 import { Text } from "../shared/text.js";
@@ -43,7 +43,7 @@ const SELDOM = new Set(["brief", "confirm", "timeout", "digits", "caller_id"]);
 export function CommandForm({ id, button, why, onClose }) {
   const values = useSignal(firstValues(button));
   const failure = useSignal("");
-  const idOf = useRef(intendedCommand()); // until the command is refused
+  const idOf = useRef(commandIdSource()); // until the command is refused
   /** The sent command's id; empty before. The form stays open until a worker has decided. */
   const sent = useSignal("");
   const outcome = commands.value.find((one) => one.command === sent.value);
@@ -51,7 +51,7 @@ export function CommandForm({ id, button, why, onClose }) {
     if (outcome?.status === "rejected") {
       failure.value = outcome.reason;
       sent.value = "";
-      idOf.current = intendedCommand();
+      idOf.current = commandIdSource();
     } else if (["accepted", "done", "failed"].includes(outcome?.status)) {
       onClose();
     }
@@ -66,7 +66,7 @@ export function CommandForm({ id, button, why, onClose }) {
     failure.value = "";
     const command = idOf.current(fields);
     try {
-      await giveCommand(fields, command);
+      await submitCommand(fields, command);
       sent.value = command;
     } catch (error) {
       if (!(error instanceof RefusedError)) {

@@ -21,19 +21,19 @@ export function PendingList({ waits, isOver }) {
   }
   const [first, ...others] = waits;
   return html`<div class="waits">
-    <p>${first.for === CONVERSATION ? html`<strong>${others.length ? "In conversation" : "In conversation; nothing pending"}</strong>` : html`<strong>${first.by === "timer" ? "Next:" : "Waiting for"}</strong> <${One} wait=${first} />`}</p>
+    <p>${first.for === CONVERSATION ? html`<strong>${others.length ? "In conversation" : "In conversation; nothing pending"}</strong>` : html`<strong>${first.by === "timer" ? "Next:" : "Waiting for"}</strong> <${WaitItem} wait=${first} />`}</p>
     ${others.length
       ? html`<details>
           <summary>Also pending: ${others.length}</summary>
           <ul>
-            ${others.map((wait) => html`<li key=${wait.for}><${One} wait=${wait} /></li>`)}
+            ${others.map((wait) => html`<li key=${wait.for}><${WaitItem} wait=${wait} /></li>`)}
           </ul>
         </details>`
       : null}
   </div>`;
 }
 
-function One({ wait }) {
+function WaitItem({ wait }) {
   const since = toMs(wait.since);
   const comes = toMs(wait.comes_at);
   const notes = [BY[wait.by] ?? wait.by, since && `for ${age(since)}`, comes && comesIn(comes)].filter(Boolean);

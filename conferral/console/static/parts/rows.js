@@ -27,7 +27,7 @@ const CARD_REM = 7;
 /** The visible rows in order, from `filterAndSort`. */
 export const visibleRows = signal({ ids: [], known: new Set(), total: 0, hidden: [] });
 /** The rows at the time of pausing; null while the list is live. */
-const still = signal(null);
+const frozenRows = signal(null);
 /** Id of the row that keys act on. */
 export const chosen = signal("");
 const filter = computed(() => filterOf(route.value.choices));
@@ -43,12 +43,12 @@ function sortNow() {
   clearTimeout(sortTimer);
   sortTimer = 0;
   sortedMs = performance.now();
-  visibleRows.value = filterAndSort((still.peek() ?? rows).values(), filter.peek());
+  visibleRows.value = filterAndSort((frozenRows.peek() ?? rows).values(), filter.peek());
 }
 
 /** Sorts once the minimum interval has passed and the pointer doesn't prevent it. */
 function sortSoon() {
-  if (sortTimer || still.peek()) {
+  if (sortTimer || frozenRows.peek()) {
     return;
   }
   const nowMs = performance.now();
@@ -67,7 +67,7 @@ function sortSoon() {
 effect(() => {
   const paused = pausedSince.value !== null;
   untracked(() => {
-    still.value = paused ? new Map(rows) : null;
+    frozenRows.value = paused ? new Map(rows) : null;
     sortNow();
   });
 });
@@ -91,7 +91,7 @@ function sortAsked() {
 }
 
 /** On mount: sorts the list and forgets the pointer's position; on unmount, forgets it again. */
-function arrive() {
+function onMount() {
   forgetAim();
   sortAsked();
   return forgetAim;
@@ -102,7 +102,7 @@ const waiting = computed(() => {
   void rowsRevision.value;
   const { known } = visibleRows.value;
   let count = 0;
-  for (const row of still.value ? [] : rows.values()) {
+  for (const row of frozenRows.value ? [] : rows.values()) {
     count += !known.has(row.id) && (row.state !== "ended" || filter.value.ended) ? 1 : 0;
   }
   return count;
@@ -122,7 +122,7 @@ export function move(by) {
 
 /** Opens the selected row. */
 export function openChosen() {
-  if (rows.has(chosen.value) || still.value?.has(chosen.value)) {
+  if (rows.has(chosen.value) || frozenRows.value?.has(chosen.value)) {
     go("session", chosen.value);
   }
 }
@@ -138,16 +138,16 @@ measure();
 NARROW.addEventListener("change", measure);
 addEventListener("resize", measure);
 
-/** First and last rendered index. */
-const sight = signal({ first: 0, last: 40 });
+/** First rendered index, and the one after the last. */
+const renderedRange = signal({ first: 0, last: 40 });
 
-function look(list) {
+function updateRange(list) {
   const top = list.getBoundingClientRect().top;
   const first = Math.max(0, Math.floor(-top / height.peek()) - OVERSCAN);
   const last = Math.min(first + DRAWN_MAX, Math.ceil((innerHeight - top) / height.peek()) + OVERSCAN);
-  const { first: firstBefore, last: lastBefore } = sight.peek();
+  const { first: firstBefore, last: lastBefore } = renderedRange.peek();
   if (first !== firstBefore || last !== lastBefore) {
-    sight.value = { first, last: Math.max(first, last) };
+    renderedRange.value = { first, last: Math.max(first, last) };
   }
 }
 
@@ -157,10 +157,10 @@ export function Rows() {
   const { ids } = visibleRows.value;
   const px = height.value;
   useEffect(() => followScrolling(list), []);
-  useLayoutEffect(arrive, []);
+  useLayoutEffect(onMount, []);
   useLayoutEffect(() => keepFocus(list.current, ids, px));
   void rowsRevision.value;
-  const from = still.value ?? rows;
+  const from = frozenRows.value ?? rows;
   const entry = ids.includes(chosen.value) ? chosen.value : ids[0];
   return html`
     <div
@@ -179,7 +179,7 @@ export function Rows() {
         </div>
       </div>
       <div role="rowgroup" class="rows-body" ref=${list} style=${{ height: `${ids.length * px}px` }} onClick=${openClicked}>
-        ${placesInSight(ids).map(
+        ${renderedPlaces(ids).map(
           (place) => html`<${Row}
             key=${ids[place]}
             id=${ids[place]}
@@ -199,8 +199,8 @@ export function Rows() {
 }
 
 /** Returns the indexes to render: the visible ones, and the selected one wherever it is, so that it keeps the focus. */
-function placesInSight(ids) {
-  const { first, last } = sight.value;
+function renderedPlaces(ids) {
+  const { first, last } = renderedRange.value;
   const places = [];
   for (let place = first; place < Math.min(last, ids.length); place += 1) {
     places.push(place);
@@ -216,7 +216,7 @@ function placesInSight(ids) {
 
 function followScrolling(list) {
   // The observer may fire once more after the list is gone.
-  const onScroll = () => list.current && look(list.current);
+  const onScroll = () => list.current && updateRange(list.current);
   const watcher = new ResizeObserver(onScroll);
   watcher.observe(document.body);
   addEventListener("scroll", onScroll, { passive: true });

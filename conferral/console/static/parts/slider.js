@@ -11,9 +11,9 @@ const ASK_EVERY_MS = 120;
  * @param {object} props
  * @param {object[]} props.moments Oldest first.
  * @param {number | null} props.asOf The displayed version; null for the newest.
- * @param {(version: number | null) => void} props.onLook
+ * @param {(version: number | null) => void} props.onSelect
  */
-export function Slider({ moments, asOf, onLook }) {
+export function Slider({ moments, asOf, onSelect }) {
   const moving = useSignal(null);
   const timer = useRef(0);
   useEffect(() => () => clearTimeout(timer.current), []);
@@ -24,12 +24,12 @@ export function Slider({ moments, asOf, onLook }) {
     return null;
   }
   const last = moments.length - 1;
-  const looked = asOf === null ? last : Math.max(0, moments.findLastIndex((moment) => moment.version <= asOf));
-  const place = moving.value ?? looked;
-  const lookAt = (next) => {
+  const selected = asOf === null ? last : Math.max(0, moments.findLastIndex((moment) => moment.version <= asOf));
+  const place = moving.value ?? selected;
+  const select = (next) => {
     moving.value = next;
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => onLook(next >= last ? null : moments[next].version), ASK_EVERY_MS);
+    timer.current = setTimeout(() => onSelect(next >= last ? null : moments[next].version), ASK_EVERY_MS);
   };
   const text = place >= last ? "now" : `version ${moments[place].version}`;
   return html`<div class="slider">
@@ -41,7 +41,7 @@ export function Slider({ moments, asOf, onLook }) {
       max=${last}
       value=${place}
       aria-valuetext=${text}
-      onInput=${(event) => lookAt(Number(event.target.value))}
+      onInput=${(event) => select(Number(event.target.value))}
     />
     <output for="as-of" class="small number">${text}</output>
   </div>`;

@@ -25,9 +25,9 @@ let drawnOf = "";
  * @param {object[]} props.moments Oldest first.
  * @param {string} props.firstFailure Id of the first entry that failed; empty for none.
  * @param {number | null} props.asOf The displayed version; null for the newest.
- * @param {(version: number | null) => void} props.onLook Called to show the session as of a version.
+ * @param {(version: number | null) => void} props.onSelect Called to show the session as of a version.
  */
-export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
+export function Timeline({ of, moments, firstFailure, asOf, onSelect }) {
   if (drawnOf !== of) {
     drawnOf = of;
     drawn.value = DRAWN;
@@ -48,9 +48,9 @@ export function Timeline({ of, moments, firstFailure, asOf, onLook }) {
       moment=${moment}
       gapMs=${place ? toMs(moment.at) - toMs(shown[place - 1].at) : 0}
       isFirstFailure=${moment.entry_id === firstFailure}
-      isLooked=${asOf !== null && moment.version === asOf}
+      isSelected=${asOf !== null && moment.version === asOf}
       isLater=${asOf !== null && moment.version > asOf}
-      onLook=${onLook}
+      onSelect=${onSelect}
     />`,
   );
   const ordered = [earlier, ...items];
@@ -72,12 +72,12 @@ export function showMoment(entryId, moments) {
   }
 }
 
-function Moment({ moment, gapMs, isFirstFailure, isLooked, isLater, onLook }) {
+function Moment({ moment, gapMs, isFirstFailure, isSelected, isLater, onSelect }) {
   const marks = {
     "is-failure": moment.is_failure,
     "is-first": isFirstFailure,
     "is-stale": moment.is_confirmation,
-    "is-looked": isLooked,
+    "is-looked": isSelected,
     "is-later": isLater,
   };
   const name = ["moment", ...Object.keys(marks).filter((mark) => marks[mark])].join(" ");
@@ -88,8 +88,8 @@ function Moment({ moment, gapMs, isFirstFailure, isLooked, isLater, onLook }) {
         type="button"
         class="moment-version"
         title=${`Show the call as of version ${moment.version}`}
-        aria-pressed=${isLooked}
-        onClick=${() => onLook(isLooked ? null : moment.version)}
+        aria-pressed=${isSelected}
+        onClick=${() => onSelect(isSelected ? null : moment.version)}
       >
         <span class="unseen">version </span>${moment.version}
       </button>
@@ -98,19 +98,19 @@ function Moment({ moment, gapMs, isFirstFailure, isLooked, isLater, onLook }) {
     </div>
     <div class="moment-what">
       <p>
-        <${Came} moment=${moment} isFirstFailure=${isFirstFailure} />
+        <${FailureMark} moment=${moment} isFirstFailure=${isFirstFailure} />
         <${Text} value=${moment.text} />
         ${moved ? html` <span class="moved">→ <${State} state=${moment.state_after} /></span>` : null}
         ${moment.outcome === "stale" ? html` <span class="muted small">(no change)</span>` : null}
       </p>
-      <${More} moment=${moment} />
+      <${ReasonAndReports} moment=${moment} />
       ${moment.effects.length ? html`<ul class="effects">${moment.effects.map((one) => html`<${Effect} key=${one.id} effect=${one} />`)}</ul>` : null}
     </div>
   </li>`;
 }
 
 /** Shows whether something went wrong; a refused command has changed nothing. */
-function Came({ moment, isFirstFailure }) {
+function FailureMark({ moment, isFirstFailure }) {
   if (moment.outcome === "refused") {
     return html`<${Mark} kind="warn">refused<//> `;
   }
@@ -118,7 +118,7 @@ function Came({ moment, isFirstFailure }) {
 }
 
 /** Shows the reason, and the outcomes of commands. */
-function More({ moment }) {
+function ReasonAndReports({ moment }) {
   const said = [moment.reason, ...moment.reports].filter((line) => line && !moment.text.includes(line));
   return said.length ? html`<p class="small muted"><${Text} value=${said.join("; ")} /></p>` : null;
 }

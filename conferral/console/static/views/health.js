@@ -13,7 +13,7 @@ import { Time, shortSpan } from "../shared/time.js";
 /** A process without a heartbeat for this long is late, in milliseconds; heartbeats come every second. */
 const LATE_MS = 5000;
 /** More entries than this in a partition's stream count as a backlog. */
-const QUEUE = 100;
+const BACKLOG = 100;
 
 /** The view. */
 export function Health() {
@@ -102,7 +102,7 @@ function Partitions({ partitions }) {
               <td><${Holder} holder=${one.holder} /></td>
               <td class="number">${one.holder.name ? shortSpan(one.holder.renewed_ms_ago) : ""}</td>
               <td class="number">${one.live}</td>
-              <td class="number">${one.undecided > QUEUE ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
+              <td class="number">${one.undecided > BACKLOG ? html`<${Mark} kind="warn">${one.undecided}<//>` : one.undecided}</td>
               <td class="number">${one.lag ?? "n/a"}</td>
               <td class="number">${one.outbox}</td>
               <td class="number">${one.overdue_timers ? html`<${Mark} kind="bad">${one.overdue_timers}<//>` : 0}</td>
@@ -113,7 +113,7 @@ function Partitions({ partitions }) {
       </table>
     </div>
     <p class="small muted">
-      Lease: time until it expires; workers renew it early. Waiting: events not processed yet. Lag needs Redis 7. Overdue: timers past due.
+      Lease: time since its last renewal. Waiting: events not processed yet. Lag needs Redis 7. Overdue: timers past due.
       Last commit: the number of the newest commit.
     </p>
   </section>`;
@@ -156,7 +156,7 @@ function Processes({ processes }) {
             <strong><${Text} value=${one.kind} /></strong> <${Text} value=${one.name} class="mono" />
             ${one.seen_ms_ago > LATE_MS ? html` <${Mark} kind="warn">last seen ${shortSpan(one.seen_ms_ago)} ago<//>` : null}
           </p>
-          <p class="small muted">version <${Text} value=${one.version} />, schema version ${one.schema_version}<${Figures} figures=${one.stats} /></p>
+          <p class="small muted">version <${Text} value=${one.version} />, schema version ${one.schema_version}<${Counters} counters=${one.stats} /></p>
         </li>`,
       )}
     </ul>
@@ -164,11 +164,11 @@ function Processes({ processes }) {
 }
 
 /** Counters since the process's start, which depend on its kind. */
-function Figures({ figures }) {
-  if (!figures) {
+function Counters({ counters }) {
+  if (!counters) {
     return html`; no statistics yet`;
   }
-  const known = Object.entries(figures).filter(([, value]) => typeof value === "number" && value > 0);
+  const known = Object.entries(counters).filter(([, value]) => typeof value === "number" && value > 0);
   return known.map(([name, value]) => `; ${name.replaceAll("_", " ")} ${value.toLocaleString("en")}`).join("");
 }
 

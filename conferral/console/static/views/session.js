@@ -32,7 +32,7 @@ const ID = /^[\w-]{1,64}$/;
 /** The view. */
 export function Session() {
   const { id, choices } = route.value;
-  useKeys({ Escape: () => (choices.get("at") ? look(null) : go("sessions")) }, [choices.get("at")]);
+  useKeys({ Escape: () => (choices.get("at") ? showVersion(null) : go("sessions")) }, [choices.get("at")]);
   const found = session.value;
   const isMine = found !== null && (found.id === id || found.asked === id);
   if (!isMine && ID.test(id)) {
@@ -49,7 +49,7 @@ export function Session() {
   return html`<div class=${isStale.value ? "is-blind" : ""}><${Known} now=${found} /></div>`;
 }
 
-function look(version) {
+function showVersion(version) {
   choose({ at: version === null ? "" : String(version) });
 }
 
@@ -73,7 +73,7 @@ function Known({ now }) {
       ${isPast
         ? html`<p class="waits is-past">
             <span><strong>State at version ${asOf}</strong>, <${Time} at=${last?.at} as="fine" /></span>
-            <button type="button" onClick=${() => look(null)}>Back to now</button>
+            <button type="button" onClick=${() => showVersion(null)}>Back to now</button>
           </p>`
         : html`<${PendingList} waits=${now.waits} isOver=${fields.state === "ended"} />`}
     </div>
@@ -184,8 +184,8 @@ function Log({ of, asOf }) {
         Newest first
       </button>
     </div>
-    <${Slider} moments=${all} asOf=${asOf} onLook=${look} />
-    <${Timeline} of=${of.id} moments=${all} firstFailure=${first} asOf=${asOf} onLook=${look} />
+    <${Slider} moments=${all} asOf=${asOf} onSelect=${showVersion} />
+    <${Timeline} of=${of.id} moments=${all} firstFailure=${first} asOf=${asOf} onSelect=${showVersion} />
     <${CommandLine} lines=${readLines(hello.value.public_command || "conferral", of.id)} />
   </section>`;
 }

@@ -6,7 +6,7 @@ import { html } from "htm/preact";
 import { printable } from "./text.js";
 
 /** How long the confirmation is shown, milliseconds. */
-const TOLD_MS = 2000;
+const SHOWN_MS = 2000;
 
 /** What was copied last; a status line that shows this signal announces it once to screen readers. */
 export const copied = signal("");
@@ -26,7 +26,7 @@ export async function copy(text, what) {
   copied.value = done ? `Copied ${what}` : `The browser blocked copying; select ${what} and copy it yourself`;
   timer = setTimeout(() => {
     copied.value = "";
-  }, TOLD_MS);
+  }, SHOWN_MS);
   return done;
 }
 
