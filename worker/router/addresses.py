@@ -82,11 +82,11 @@ class CallerIdChecker:
             return
         is_ours, until_s = self._cache.get(number, (False, 0.0))
         if self._clock.monotonic_s() >= until_s:
-            is_ours = await self._look_up(number)
+            is_ours = await self._read_number(number)
         if not is_ours:
             raise BadCommandError("caller_id: not a number in the account")
 
-    async def _look_up(self, number: str) -> bool:
+    async def _read_number(self, number: str) -> bool:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 with label_requests("caller_id"), translate_errors():
