@@ -10,12 +10,11 @@ from conferral.statemachine.states import TransferMode, TransferStage, TransferS
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
 TARGETS_MAX = 10
-#: Width of the window below the highest sequence number.
-WINDOW_BITS = 256
-#: Tokens kept; the oldest is dropped first. The table's guards refuse events whose token was dropped.
+#: Sequence numbers kept of each call and conference.
+NUMBERS_MAX = 256
+#: Tokens kept, and calls and conferences; the oldest is dropped first. The table's guards refuse what was dropped.
 TOKENS_MAX = 128
-#: Calls and conferences kept; a session has at most 250 participants at a time.
-SOURCES_MAX = 512
+SOURCES_MAX = 128
 
 
 class DialOptions(BaseRecord, frozen=True):
@@ -169,47 +168,36 @@ DEFAULT_ATTRIBUTES = ConferenceAttributes()
 class SeenEvents(BaseRecord, frozen=True):
     """Seen sequence numbers per call or conference, and the last tokens."""
 
-    #: The highest SequenceNumber, and a bit for each of the `WINDOW_BITS` numbers up to it (bit 0 is the highest), as
-    #: little-endian bytes: most formats hold no integers of this size.
-    windows: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    #: The highest `NUMBERS_MAX` sequence numbers of each, ascending.
+    numbers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
 
     def contains(self, source: str, sequence: int | None, token: str) -> bool:
-        """Whether this event was applied. Numbers below the window count as seen."""
-        if sequence is not None and source in self.windows:
-            highest, bits = self.windows[source]
-            behind = highest - sequence
-            return behind >= WINDOW_BITS or (behind >= 0 and bool(int.from_bytes(bits, "little") >> behind & 1))
-        return bool(token) and token in self.tokens
+        """Whether this event was applied. Numbers too low to be kept count as seen."""
+        if sequence is None or source not in self.numbers:
+            return bool(token) and token in self.tokens
+        numbers = self.numbers[source]
+        return sequence in numbers or (len(numbers) == NUMBERS_MAX and sequence < numbers[0])
 
     def has_gap(self, source: str, after: int) -> bool:
-        """Whether an event above `after`, still in the window, is missing."""
-        highest, bits = self.windows.get(source, (0, b""))
-        # One bit for each of these numbers.
-        expected = (1 << max(0, highest - max(after, highest - WINDOW_BITS))) - 1
-        return (int.from_bytes(bits, "little") & expected) != expected
+        """Whether an event above `after`, still among those kept, is missing."""
+        numbers = self.numbers.get(source, ())
+        if len(numbers) == NUMBERS_MAX:
+            after = max(after, numbers[0])
+        later = [number for number in numbers if number > after]
+        return bool(later) and later[-1] - after > len(later)
 
     def highest(self, source: str) -> int:
         """Return the highest sequence number seen of a call or conference, or 0."""
-        return self.windows.get(source, (0, b""))[0]
+        return max(self.numbers.get(source, ()), default=0)
 
     def with_event(self, source: str, sequence: int | None, token: str) -> "SeenEvents":
         """Return a copy that contains this event."""
         if sequence is None or not source:
-            return SeenEvents(self.windows, (*self.tokens, token)[-TOKENS_MAX:]) if token else self
-        highest, stored_bits = self.windows.get(source, (sequence, b""))
-        bits = int.from_bytes(stored_bits, "little")
-        if sequence > highest:
-            bits = (bits << min(sequence - highest, WINDOW_BITS)) % (1 << WINDOW_BITS)
-            highest = sequence
-        if highest - sequence < WINDOW_BITS:
-            bits |= 1 << (highest - sequence)
-        window = (highest, bits.to_bytes(-(-bits.bit_length() // 8), "little"))
-        if self.windows.get(source) == window:
+            return SeenEvents(self.numbers, (*self.tokens, token)[-TOKENS_MAX:]) if token else self
+        if self.contains(source, sequence, token):
             return self
-        windows = dict(self.windows)
-        windows.pop(source, None)  # to the end: the oldest source is dropped first
-        windows[source] = window
-        while len(windows) > SOURCES_MAX:
-            del windows[next(iter(windows))]
-        return SeenEvents(windows, self.tokens)
+        # To the end: the source that was silent longest is dropped first.
+        others = [one for one in self.numbers.items() if one[0] != source][1 - SOURCES_MAX :]
+        numbers = sorted((*self.numbers.get(source, ()), sequence))[-NUMBERS_MAX:]
+        return SeenEvents(dict([*others, (source, tuple(numbers))]), self.tokens)

@@ -6,7 +6,7 @@ from typing import Any
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.events import Event
-from conferral.statemachine.parts import PendingCommand, SeenEvents
+from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
@@ -207,11 +207,7 @@ def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
             former += tuple(session.parties[name].call_sid for name in old if session.parties[name].call_sid)
             changes["parties"] = {name: party for name, party in session.parties.items() if name not in old}
     if former is not session.former_calls or len(former) > FORMER_CALLS_MAX:
-        former = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
-        kept = {*former, *(party.call_sid for party in changes.get("parties", session.parties).values())}
-        # SIDs of calls begin with "CA"; conferences stay.
-        windows = {sid: seen for sid, seen in session.seen.windows.items() if sid in kept or not sid.startswith("CA")}
-        changes |= {"former_calls": former, "seen": SeenEvents(windows, session.seen.tokens)}
+        changes["former_calls"] = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
     if len(session.former_conferences) > FORMER_CONFERENCES_MAX:
         changes["former_conferences"] = session.former_conferences[-FORMER_CONFERENCES_MAX:]
     return changes

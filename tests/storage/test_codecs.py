@@ -87,7 +87,7 @@ BY_TYPE[Recording | None] = st.none() | built(Recording)
 BY_TYPE[TransferState | None] = st.none() | built(TransferState)
 BY_TYPE[SeenEvents] = st.builds(
     SeenEvents,
-    windows=st.dictionaries(WORD, st.tuples(st.integers(0, 10**6), st.binary(max_size=32)), max_size=3),
+    numbers=st.dictionaries(WORD, st.lists(st.integers(0, 10**6), max_size=4).map(tuple), max_size=3),
     tokens=st.lists(TEXT, max_size=4).map(tuple),
 )
 parties = built(Party, name=WORD, conference_sequence=st.integers(-1, 10**6))
