@@ -236,8 +236,6 @@ class Session(BaseRecord, frozen=True):
     call_token: Hidden[str] = ""
     #: The called number, E.164, used as caller ID of dials. Empty for `TWILIO_NUMBER`.
     called_number: Hidden[str] = ""
-    #: Id of the `call` command until customer and agent talk.
-    call_command_id: str = ""
     #: How to dial the agent of a `call`.
     options: DialOptions = DialOptions()
     #: SIDs of legs that were replaced or removed: their late callbacks are expected.
@@ -274,10 +272,6 @@ class Session(BaseRecord, frozen=True):
     #: Why the last transfer command was refused, and when; empty after one that was accepted.
     refused_transfer: str = ""
     refused_transfer_at_ms: int = 0
-    #: Id of the `end` command waiting for Twilio's confirmation.
-    end_command_id: str = ""
-    #: Ids of the ending effects without an outcome.
-    end_effect_ids: tuple[str, ...] = ()
     #: Due times by timer name.
     timers: Mapping[str, int] = field(default_factory=dict)
     seen: SeenEvents = field(default_factory=SeenEvents)

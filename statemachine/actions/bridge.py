@@ -12,14 +12,16 @@ from conferral.statemachine.actions.dials import (
     set_ring_timer,
 )
 from conferral.statemachine.actions.parties import (
+    accept_command,
     await_parent,
     await_parent_of_bridge,
     fail_queued_commands,
+    finish_call,
     note_dialing_party_gone,
     note_gone,
 )
 from conferral.statemachine.actions.reads import read_calls, read_later
-from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit
@@ -36,7 +38,7 @@ from conferral.statemachine.states import (
     State,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
+from conferral.statemachine.step import Draft, Outcome, not_none
 
 
 def open_session(draft: Draft, event: events.CallReceived) -> None:
@@ -86,12 +88,11 @@ def hang_up_second_call(draft: Draft, event: events.ClientCallReceived) -> None:
 
 def open_outbound(draft: Draft, event: events.Call) -> None:
     """Dial the agent to the gate, to ring the customer or to wait for them."""
-    draft.report(event.command_id, CommandStatus.ACCEPTED)
+    accept_command(draft, event)
     options = dial_options(event)
     draft.change(
         direction=OUTBOUND,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
-        call_command_id=event.command_id,
         mode=SessionMode(event.mode),
         by=event.by,
         options=options,
@@ -233,7 +234,7 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 def finish_conversion(draft: Draft, _event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
     draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.RingOverdue, events.LeaveOverdue)
-    report_call(draft, CommandStatus.DONE)
+    finish_call(draft)
     settle_conference(draft)
 
 
@@ -352,7 +353,7 @@ def _dial_for_waiting_party(draft: Draft, party: Party, address: str) -> None:
 
 def finish_opening(draft: Draft, _event: Event) -> None:
     """Complete the opening: both parties talk."""
-    report_call(draft, CommandStatus.DONE)
+    finish_call(draft)
     for party in draft.session.parties.values():
         draft.change_party(party, wait_audio=WaitAudio.NONE)
     settle_conference(draft)

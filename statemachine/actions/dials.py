@@ -4,8 +4,7 @@ import re
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.parties import note_gone
-from conferral.statemachine.actions.reports import report_call
+from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import Attempt, DialOptions
@@ -21,7 +20,7 @@ from conferral.statemachine.states import (
     TransferStage,
     TransferStatus,
 )
-from conferral.statemachine.step import CommandStatus, Draft, not_none
+from conferral.statemachine.step import Draft, not_none
 
 #: A destination that is a number, or a SIP address whose user part is one.
 _NUMBER_DIALED = re.compile(r"(?:\+|sip:(?:\+|%2[Bb])?)(?P<digits>[0-9]{7,15})(?:@.*)?")
@@ -257,7 +256,7 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
     draft.change_party(parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
     draft.change(phase=Phase.CONNECTED)
     draft.cancel_timers(events.RingOverdue)
-    report_call(draft, CommandStatus.DONE)
+    finish_call(draft)
 
 
 def note_answered(draft: Draft, party: Party, call_sid: str) -> None:

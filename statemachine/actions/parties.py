@@ -45,6 +45,13 @@ def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus,
     draft.change(pending_commands=rest)
 
 
+def finish_call(draft: Draft) -> None:
+    """Report the `call` command, if there is one, as done: the two talk."""
+    for command in draft.session.pending_commands:
+        if command.name == events.Call.name:
+            finish_command(draft, command, CommandStatus.DONE)
+
+
 def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
     """Fail pending commands, or only these; a `remove` is done instead."""
     for command in tuple(draft.session.pending_commands) if only is None else tuple(only):

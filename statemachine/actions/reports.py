@@ -14,13 +14,6 @@ def report_done(draft: Draft, event: Convert) -> None:
     draft.report(event.command_id, CommandStatus.DONE)
 
 
-def report_call(draft: Draft, status: CommandStatus, reason: str = "") -> None:
-    """Report the outcome of the `call` command, once."""
-    if draft.session.call_command_id:
-        draft.report(draft.session.call_command_id, status, reason)
-        draft.change(call_command_id="")
-
-
 def report_transfer(draft: Draft, status: CommandStatus, reason: str = "") -> None:
     """Report the outcome of the `transfer` command, once."""
     if draft.transfer.command_id:

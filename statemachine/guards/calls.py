@@ -386,7 +386,7 @@ def missed_end_of_call(draft: Draft, event: events.EffectSucceeded) -> bool:
 
 def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:
     """Whether this is the outcome of a hangup that an `end` waits for."""
-    return event.effect_id in draft.session.end_effect_ids
+    return any(event.effect_id in command.effects for command in draft.session.pending_commands)
 
 
 # ---- guards on what Twilio still shows of an ended session ---------------------------------------------------------
