@@ -228,8 +228,8 @@ class Session(BaseRecord, frozen=True):
 
     #: Highest number used so far, by base name, such as `agent`. No number is used twice.
     name_numbers: Mapping[str, int] = field(default_factory=dict)
-    #: Dials by REST so far (count): part of the next participant label.
-    dials: int = 0
+    #: Highest number in the label of a party dialed by REST; the next label has a higher one.
+    label_number: int = 0
     #: Whether the inbound caller's address is a number that others may be shown.
     has_caller_id: bool = False
     #: The inbound call's CallToken. It contains a number: never logged or shown, removed at the end.

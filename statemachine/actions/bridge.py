@@ -98,7 +98,7 @@ def open_outbound(draft: Draft, event: events.Call) -> None:
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
     )
-    dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True)
+    dial(draft, AGENT, event.agent, options=options, gated=True)
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
 
@@ -329,26 +329,15 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         if not party.dial_id:
             note_gone(draft, party.name, "cancelled")
         return  # if it was dialed, its phone is being hung up
-    _dial_for_waiting_party(draft, party, party.address)
+    # Only a `call` has options, and here it dials its customer.
+    dial(draft, party.name, party.address, options=DialOptions(caller_id=draft.session.options.caller_id))
 
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:
     """Dial the next agent: the previous one could not be reached."""
     number = draft.session.agent_number + 1
     draft.change(agent_number=number)
-    _dial_for_waiting_party(draft, draft.session.agent, draft.session.agents[number])
-
-
-def _dial_for_waiting_party(draft: Draft, party: Party, address: str) -> None:
-    dial(
-        draft,
-        party.name,
-        address,
-        # Not `next_label`: after a rollback, the same label shows that the lost dial already placed this call.
-        label=f"{party.name}-{draft.session.dials + 1}",
-        # Only a `call` has options, and here it dials its customer.
-        options=DialOptions(caller_id=draft.session.options.caller_id),
-    )
+    dial(draft, AGENT, draft.session.agents[number], options=DialOptions())
 
 
 def finish_opening(draft: Draft, _event: Event) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, next_label
+from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
 from conferral.statemachine.actions.reads import read_calls
@@ -81,14 +81,7 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
         if command.awaits_end_on_exit:
             change_command(draft, command, awaits_end_on_exit=False, due_ms=0)
             vacate_name(draft, command.party)
-            dial(
-                draft,
-                command.party,
-                command.to,
-                label=next_label(draft, command.party),
-                options=command.options,
-                supervises=command.mode,
-            )
+            dial(draft, command.party, command.to, options=command.options, supervises=command.mode)
 
 
 def switch_supervise_mode(draft: Draft, event: events.Supervise) -> None:

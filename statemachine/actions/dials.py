@@ -10,7 +10,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.parts import Attempt, DialOptions
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
     WITHOUT_AGENT,
     CallStatus,
@@ -36,7 +36,6 @@ def dial(
     name: str,
     to: str,
     *,
-    label: str,
     options: DialOptions,
     gated: bool = False,
     early_media: bool = False,
@@ -52,13 +51,18 @@ def dial(
     agent as attempts.
     """
     gated = gated or needs_gate(draft, to, options)
-    draft.change(dials=draft.session.dials + 1)
+    base, number = TARGET if ring_group else name, draft.session.label_number + 1
+    # By a leg that came in, or that TwiML dialed. One that is still there may be this dial's, if Redis was rolled back.
+    used = {one.label for one in draft.session.parties.values() if one.is_gone and (one.call_sid or one.dial_id)}
+    if f"{base}-{number}" in used:
+        number += 1
+    draft.change(label_number=number)
     former = draft.session.parties.get(name)
     if former is not None and former.call_sid:
         draft.change(former_calls=(*draft.session.former_calls, former.call_sid))
     party = Party(
         name,
-        label,
+        f"{base}-{number}",
         address=to,
         is_gated=gated,
         early_media=early_media and not gated,
@@ -82,15 +86,6 @@ def dial(
 def dial_options(event: events.DialCommand) -> DialOptions:
     """Return the dial options of a command."""
     return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id)
-
-
-def next_label(draft: Draft, name: str) -> str:
-    """Return a participant label that no earlier leg has had."""
-    number = draft.session.dials + 1
-    former = draft.session.parties.get(name)
-    if former is not None and (former.call_sid or former.dial_id) and former.label == f"{name}-{number}":
-        number += 1  # `dials` does not count a leg that came in, was dialed by TwiML, or whose dial was refused
-    return f"{name}-{number}"
 
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:

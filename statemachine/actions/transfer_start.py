@@ -120,7 +120,6 @@ def dial_targets(draft: Draft, _event: Event) -> None:
             draft,
             next_name(draft.session, TARGET) if several else TARGET,
             address,
-            label=dials.next_label(draft, TARGET),
             options=transfer.options,
             gated=several,  # so that one wins
             # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
