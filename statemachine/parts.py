@@ -1,11 +1,10 @@
 """Parts of a session: transfer, commands, recording, attributes, seen."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec import field
 
-from conferral.statemachine.record import BaseRecord, Hidden, replace
+from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import TransferMode, TransferStage, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
@@ -79,10 +78,6 @@ class TransferState(BaseRecord, frozen=True):
         """Whether the transfer is still in progress."""
         return self.stage is not TransferStage.OVER
 
-    def with_attempt(self, dial_id: str, /, **changes: Any) -> tuple[Attempt, ...]:
-        """Return the attempts, with the one of this dial changed."""
-        return tuple(replace(one, **changes) if one.dial_id == dial_id else one for one in self.attempts)
-
 
 class PendingCommand(BaseRecord, frozen=True):
     """A command, other than a transfer's, that is accepted and unfinished."""
@@ -94,8 +89,6 @@ class PendingCommand(BaseRecord, frozen=True):
     options: DialOptions = DialOptions()
     #: A `SuperviseMode`, for `supervise` only.
     mode: str = ""
-    #: A `RecordAction`, for `record` only.
-    action: str = ""
     url: Hidden[str] = ""
     say: Hidden[str] = ""
     #: Waits until both parties are in the conference.
@@ -121,8 +114,6 @@ class Recording(BaseRecord, frozen=True):
     status: str = ""
     #: Records the conference from its start; otherwise the customer's call, in two channels.
     of_conference: bool = False
-    #: `in-progress`, `paused`, or `stopped`.
-    desired_status: str = ""
     #: The request without an outcome (`start`, `pause`, `resume`, `stop`), and its effect's id.
     pending_update: str = ""
     update_effect_id: str = ""

@@ -117,7 +117,7 @@ def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
 def _redial(draft: Draft, party: Party, **changes: object) -> None:
     draft.change_party(party, **changes)
     _place_dial(draft, draft.session.parties[party.name])
-    _change_attempt(draft, party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
+    draft.change_attempt(party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
 def _place_dial(draft: Draft, party: Party) -> None:
@@ -281,7 +281,7 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
 def note_attempt_answered(draft: Draft, party: Party) -> None:
     """Record when an attempt was answered, unless the answer is known."""
     if not party.answered:
-        _change_attempt(draft, party.dial_id, answered_at_ms=draft.now_ms)
+        draft.change_attempt(party.dial_id, answered_at_ms=draft.now_ms)
 
 
 def note_gate_reached(draft: Draft, event: events.GateReached) -> None:
@@ -360,12 +360,6 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
     )
     due_ms = draft.now_ms + 2 * draft.policy.dial_slack_ms
     draft.change_party(party, dial_check="searched", dial_check_at_ms=due_ms)
-
-
-def _change_attempt(draft: Draft, dial_id: str, /, **changes: object) -> None:
-    transfer = draft.session.transfer
-    if transfer is not None and dial_id:
-        draft.change_transfer(attempts=transfer.with_attempt(dial_id, **changes))
 
 
 # ---- abandoned calls ---------------------------------------------------------------------------------------------

@@ -181,7 +181,7 @@ def close_attempt(draft: Draft, party: Party, reason: str) -> None:
         return
     recorded = next((one.result for one in transfer.attempts if one.dial_id == party.dial_id), "")
     result = recorded or reported_reason(reason)
-    draft.change_transfer(attempts=transfer.with_attempt(party.dial_id, ended_at_ms=draft.now_ms, result=result))
+    draft.change_attempt(party.dial_id, ended_at_ms=draft.now_ms, result=result)
 
 
 # ---- names, and parties that left a while ago ---------------------------------------------------------------------

@@ -58,9 +58,7 @@ def conclude_transfer(draft: Draft, result: str) -> None:
     """Close the transfer and write its outcome record, with this result."""
     for attempt in draft.transfer.attempts:
         if not attempt.result:  # another target answered first, so this phone stops ringing
-            draft.change_transfer(
-                attempts=draft.transfer.with_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.now_ms)
-            )
+            draft.change_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.now_ms)
     transfer = draft.transfer
     draft.change_transfer(stage=TransferStage.OVER)
     draft.cancel_timers(StageOverdue)

@@ -72,7 +72,7 @@ def complete_after_agent_left(draft: Draft, event: Event) -> None:
 def choose_winner(draft: Draft, _event: Event) -> None:
     """Hang up all dialed parties but the one that answered first."""
     winner = not_none(guards.answering_party(draft, _event))
-    draft.change_transfer(attempts=draft.transfer.with_attempt(winner.dial_id, result="answered"))
+    draft.change_attempt(winner.dial_id, result="answered")
     for other in guards.dialed_parties(draft):
         if other.name != winner.name and not other.is_gone:
             hang_up_party(draft, other)
