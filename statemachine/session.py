@@ -335,10 +335,6 @@ class Session(BaseRecord, frozen=True):
         """The parties whose calls are connected, by name."""
         return {name: party for name, party in self.parties.items() if party.is_connected}
 
-    def party_of(self, call_sid: str) -> str:
-        """Return the name of the party that has the call; empty if unknown."""
-        return next((name for name, party in self.parties.items() if party.call_sid == call_sid), "")
-
     def dialed_by(self, dial_id: str) -> str:
         """Return the name of the party that a dial brings in; empty if none."""
         return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
