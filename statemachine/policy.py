@@ -9,7 +9,7 @@ class Policy:
 
     #: The defaults of settings with the same names are in `runtime.settings`.
     ring_timeout_ms: int = 30_000
-    #: Slack after the ring timeout before Twilio is read: covers a late callback and Twilio's own buffer of 5 s.
+    #: Slack after the ring timeout before Twilio is read: covers a late callback, and Twilio's own buffer or queue.
     ring_slack_ms: int = 10_000
     #: How long one side of a bridge may be over before Conferral reads the other side.
     leave_check_ms: int = 2_000
@@ -41,8 +41,6 @@ class Policy:
     join_read_ms: int = 1_000
     #: How long to wait for a callback that shows whether a dial of unknown outcome was placed.
     dial_unknown_wait_ms: int = 5_000
-    #: Slack after the ring timeout and Twilio's own queue before a dialed call is read.
-    dial_slack_ms: int = 10_000
     #: How long a call that was answered may stay in the gate.
     gate_timeout_ms: int = 60_000
     #: After how long a call in the gate is read, in case its end was not reported.

@@ -145,7 +145,7 @@ def _place_dial(draft: Draft, party: Party) -> None:
 def _ring_due_ms(draft: Draft, party: Party) -> int:
     if party.left_reason:  # the conference could not add it: the end of its call is due
         return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_check_ms
-    return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.dial_slack_ms
+    return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.ring_slack_ms
 
 
 def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
@@ -358,7 +358,7 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
         since_ms=party.dialed_at_ms,
         caller_id=party.caller_id,
     )
-    due_ms = draft.now_ms + 2 * draft.policy.dial_slack_ms
+    due_ms = draft.now_ms + 2 * draft.policy.ring_slack_ms
     draft.change_party(party, dial_check="searched", dial_check_at_ms=due_ms)
 
 

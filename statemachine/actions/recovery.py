@@ -154,7 +154,7 @@ def _party_from_participant(draft: Draft, name: str, seen: ParticipantSeen, addr
         mode = SuperviseMode.MONITOR if seen.muted else SuperviseMode.BARGE
         party = replace(party, supervises=SuperviseMode.WHISPER if seen.coaches else mode)
     if seen.is_ringing:
-        check_at_ms = draft.now_ms + draft.policy.ring_timeout_ms + draft.policy.dial_slack_ms
+        check_at_ms = draft.now_ms + draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms
         return replace(
             party, **dialed, status=PartyStatus.RINGING, answered=False, in_conference=False,
             dial_check_at_ms=check_at_ms,
