@@ -66,7 +66,6 @@ class TransferState(BaseRecord, frozen=True):
     step_name: str = ""
     #: In a swap: the party the agent talks to next.
     swap_to: str = ""
-    recalls: int = 0
     fell_back: bool = False
     attempts: tuple[Attempt, ...] = ()
     started_at_ms: int = 0

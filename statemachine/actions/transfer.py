@@ -215,7 +215,6 @@ def ring_agent(draft: Draft, _event: Event) -> None:
     """Call the agent back; the gate's document says what failed."""
     former = draft.session.agent
     to = draft.session.parked_by or former.address
-    draft.change_transfer(recalls=draft.transfer.recalls + 1)
     if former.address != to:
         number_former_party(draft, AGENT)  # this agent failed to retrieve the call
     reason = draft.transfer.reason.partition(",")[0]

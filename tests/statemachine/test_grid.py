@@ -313,7 +313,7 @@ def check_transfer(story: Scenario) -> None:
         most = Counter(transfer.to.split(","))
         most[story.policy.fallback] += 1
         assert tried <= most
-        assert transfer.recalls <= story.policy.recalls_max
+        assert sum(one.party == "agent" for one in transfer.attempts) <= max(1, story.policy.recalls_max)
     if session.state is State.TRANSFERRING and transfer.stage is not TransferStage.TALKING:
         # A dial has an outcome, which comes as an event; only then does its time begin.
         dialed = [party for party in session.parties.values() if party.dial_id and not party.is_gone]
