@@ -13,7 +13,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR
-from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
+from conferral.statemachine.states import SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
 
 
@@ -106,8 +106,7 @@ def note_supervisor_left(draft: Draft, _event: Event) -> None:
 
 
 def _restore_end_on_exit(draft: Draft) -> None:
-    is_settled = draft.state is State.CONFERENCED and draft.session.phase is Phase.NONE
-    if is_settled and len(guards.present_parties(draft.session)) > 1:
+    if guards.is_settled(draft) and len(guards.present_parties(draft.session)) > 1:
         set_end_on_exit(draft)
 
 
