@@ -150,7 +150,7 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     await_parent(draft)
     if guards.dial_reached_no_one(draft, event):
         # Only the child's callback distinguishes busy from declined.
-        draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms)
+        draft.set_timer(events.CallsOverdue, draft.policy.leave_check_ms)
 
 
 def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
@@ -209,7 +209,6 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
         first_to_leave="",
         dial_call_status="",
     )
-    draft.cancel_timers(events.LeaveOverdue)
     set_ring_timer(draft)
 
 
@@ -233,7 +232,7 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 
 def finish_conversion(draft: Draft, _event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
-    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.RingOverdue, events.LeaveOverdue)
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.CallsOverdue)
     finish_call(draft)
     settle_conference(draft)
 
@@ -287,7 +286,7 @@ def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
     """Return to the bridge: no one was moved in time. Read Twilio once more."""
     restore_bridge(draft, "Twilio did not move the parties in time")
     draft.change(moved_at_ms=draft.now_ms)  # the child may have been moved all the same
-    draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
+    draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 
 def wait_for_redirect(draft: Draft, _event: events.RepairOverdue) -> None:
@@ -302,7 +301,7 @@ def extend_convert_timer(draft: Draft, _event: Event) -> None:
 
 def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     """Continue a conversion that Redis lost or that another app began."""
-    draft.cancel_timers(events.RingOverdue, events.LeaveOverdue)
+    draft.cancel_timers(events.CallsOverdue)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 

@@ -250,7 +250,8 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
     due_ms = 0 if parent.call_sid else parent.dial_check_at_ms
     draft.change_party(parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
     draft.change(phase=Phase.CONNECTED)
-    draft.cancel_timers(events.RingOverdue)
+    if not draft.session.dial_call_status:  # else, the end of both calls is awaited
+        draft.cancel_timers(events.CallsOverdue)
     finish_call(draft)
 
 
@@ -310,7 +311,7 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
 
 def set_ring_timer(draft: Draft) -> None:
     """Set the time by which a bridge's ringing child must answer or fail."""
-    draft.set_timer(events.RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    draft.set_timer(events.CallsOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
 
 
 def may_still_join(draft: Draft, party: Party) -> bool:

@@ -88,7 +88,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     parent, child = draft.session.parent, draft.session.child
     if name == child.name and (draft.session.is_in_bridge or draft.state is State.CONVERTING):
         # The end of the `<Dial>` has set the timer.
-        if not draft.session.dial_call_status or events.LeaveOverdue.timer not in draft.session.timers:
+        if not draft.session.dial_call_status or events.CallsOverdue.timer not in draft.session.timers:
             await_parent(draft)
     elif name == parent.name and draft.state is State.CONVERTING:
         # Twilio hangs up the child of a bridge with its parent, and may report the child first.
@@ -118,8 +118,7 @@ def await_parent_of_bridge(draft: Draft) -> None:
     """Wait for the parent's end by the action's answer, or after a message."""
     session = draft.session
     has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *guards.TALKED)
-    draft.cancel_timers(events.RingOverdue)
-    draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms if has_talked else draft.policy.reread_interval_ms)
+    draft.set_timer(events.CallsOverdue, draft.policy.leave_check_ms if has_talked else draft.policy.reread_interval_ms)
 
 
 def _unhold_parties_left_by_agent(draft: Draft) -> None:

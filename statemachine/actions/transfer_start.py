@@ -146,7 +146,7 @@ def note_agent_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
 
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of the calls and the conference."""
-    draft.cancel_timers(events.LeaveOverdue)  # an earlier read gave no result
+    draft.cancel_timers(events.CallsOverdue)  # an earlier read gave no result
     _note_calls_read(draft, event, is_outdated=False)
     conference.apply_presence(draft, event)
     apply_participants(draft, event)
@@ -160,7 +160,7 @@ def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
     inside = {seen.call_sid for seen in event.participants}
     if guards.is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
         conference.note_verified(draft, event)  # this session dials, and so knows of, who joins later
-    if events.LeaveOverdue.timer in draft.session.timers:
+    if events.CallsOverdue.timer in draft.session.timers:
         read_until_known(draft, event)  # a complete, current read is still owed
 
 
@@ -267,9 +267,7 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     dials.mark_leaving(draft, agent)
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
     draft.change(phase=phase, repair_attempted=False)
-    draft.cancel_timers(
-        events.ConvertOverdue, events.RepairOverdue, events.LeaveOverdue, events.RingOverdue, events.LoneOverdue
-    )
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.CallsOverdue, events.LoneOverdue)
     fail_queued_commands(draft, "agent-left")
 
 

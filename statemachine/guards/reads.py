@@ -128,7 +128,7 @@ def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:
     # In a conversion, the `<Dial>` ends because Conferral moved the child.
     has_ended = session.child.is_gone or (draft.state is State.BRIDGED and bool(session.dial_call_status))
     # While a timer runs, the end is news, and the action's answer may still be on its way.
-    is_old = not any(timer.timer in session.timers for timer in (events.LeaveOverdue, events.ConvertOverdue))
+    is_old = not any(timer.timer in session.timers for timer in (events.CallsOverdue, events.ConvertOverdue))
     goes_on = event.status_of(session.parent.call_sid) == CallStatus.IN_PROGRESS
     return has_ended and is_old and not session.reread_wanted and goes_on and not shows_parent_inside(draft, event)
 
