@@ -11,8 +11,6 @@ class Policy:
     ring_timeout_ms: int = 30_000
     #: Slack after the ring timeout before Twilio is read: covers a late callback, and Twilio's own buffer or queue.
     ring_slack_ms: int = 10_000
-    #: How long one side of a bridge may be over before Conferral reads the other side.
-    leave_check_ms: int = 2_000
     #: Delay between two reads if the first did not settle the matter.
     reread_interval_ms: int = 10_000
     #: How long one party of a conversion may wait for the other (`CONFERRAL_CONVERT_TIMEOUT`).
@@ -35,7 +33,7 @@ class Policy:
     arrive_timeout_ms: int = 5_000
     #: How long a read may go unanswered before it counts as lost.
     read_timeout_ms: int = 30_000
-    #: How long to wait for the agent to leave before hanging up, or before reading Twilio.
+    #: How long a party's end may take, after the other side's or a hangup, before Twilio is read.
     leave_timeout_ms: int = 2_000
     #: How long an answered party may take to join before Twilio is read, while another is on hold for them.
     join_read_ms: int = 1_000

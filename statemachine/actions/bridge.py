@@ -150,7 +150,7 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     await_parent(draft)
     if guards.dial_reached_no_one(draft, event):
         # Only the child's callback distinguishes busy from declined.
-        draft.set_timer(events.CallsOverdue, draft.policy.leave_check_ms)
+        draft.set_timer(events.CallsOverdue, draft.policy.leave_timeout_ms)
 
 
 def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:

@@ -225,7 +225,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         is_busy = failed and event.call_status == CallStatus.BUSY
         if is_busy and party.dial_id and not (party.answered or party.is_leaving):
             # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
-            due_ms = draft.now_ms + draft.policy.leave_check_ms
+            due_ms = draft.now_ms + draft.policy.leave_timeout_ms
             draft.change_party(party, dial_check_at_ms=due_ms)
             return
         # A leg that another app redirected is no longer Conferral's: it counts as gone and is not hung up.

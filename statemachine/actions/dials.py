@@ -144,7 +144,7 @@ def _place_dial(draft: Draft, party: Party) -> None:
 
 def _ring_due_ms(draft: Draft, party: Party) -> int:
     if party.left_reason:  # the conference could not add it: the end of its call is due
-        return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_check_ms
+        return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_timeout_ms
     return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.ring_slack_ms
 
 

@@ -111,14 +111,14 @@ def await_parent(draft: Draft) -> None:
     if draft.state is not State.CONVERTING:
         await_parent_of_bridge(draft)
     elif not (parent.is_gone or parent.in_conference):
-        draft.set_timer(events.ConvertOverdue, draft.policy.leave_check_ms)
+        draft.set_timer(events.ConvertOverdue, draft.policy.leave_timeout_ms)
 
 
 def await_parent_of_bridge(draft: Draft) -> None:
     """Wait for the parent's end by the action's answer, or after a message."""
     session = draft.session
     has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *guards.TALKED)
-    draft.set_timer(events.CallsOverdue, draft.policy.leave_check_ms if has_talked else draft.policy.reread_interval_ms)
+    draft.set_timer(events.CallsOverdue, policy.leave_timeout_ms if has_talked else policy.reread_interval_ms)
 
 
 def _unhold_parties_left_by_agent(draft: Draft) -> None:

@@ -41,7 +41,6 @@ CUSTOMER = "+14155550123"
 AGENT = "client:alice"
 #: Waits of the machine in tests: short where nothing depends on their length.
 FAST = {
-    "leave_check_ms": 300,
     "repair_timeout_ms": 700,
     "settle_ms": 200,
     "reread_interval_ms": 300,
