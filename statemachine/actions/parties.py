@@ -253,7 +253,7 @@ def rename_parties(
 def retire_targets(draft: Draft) -> None:
     """Set former targets apart from those that are dialed next."""
     for target in draft.session.targets:
-        if target.is_gone:
+        if target.is_gone or target.is_leaving:  # a phone that lost its ring group may still ring
             draft.change_party(target, is_former_target=True)
     number_former_party(draft, TARGET)
 

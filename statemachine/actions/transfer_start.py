@@ -60,12 +60,6 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
     """Accept a transfer, or a command that is handled as one."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     before = draft.session.transfer
-    # The phone of a target that lost its ring group may still ring: a late call is hung up.
-    old = {target.name: target for target in draft.session.targets if not target.is_gone}
-    draft.change(
-        parties={name: party for name, party in draft.session.parties.items() if name not in old},
-        former_calls=(*draft.session.former_calls, *(one.call_sid for one in old.values() if one.call_sid)),
-    )
     retire_targets(draft)
     draft.change(
         transfer=TransferState(

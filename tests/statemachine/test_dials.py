@@ -34,11 +34,11 @@ def three() -> Scenario:
     return story.placed("target-1").placed("target-2").placed("target-3")
 
 
-def test_phone_that_the_next_transfer_has_forgotten_is_hung_up_when_its_call_is_known():
+def test_phone_of_the_last_transfer_is_hung_up_when_its_call_is_known():
     """Its dial waited for Twilio while another target took the call."""
     story = dialing("warm", BOB, CAROL).takes_part("target-1").complete().leaves("agent")
     story.transfer("blind", DAN, command_id="transfer-2").expect("transferring", "unflag agent")
-    story.placed("target-2").expect("transferring", "hang up a call")
+    story.placed("target-2").expect("transferring", "hang up target-2")
 
 
 def rolled_back_ring_group(mode: str, *, is_reported_before: bool) -> Scenario:
