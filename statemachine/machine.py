@@ -22,7 +22,7 @@ from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session
-from conferral.statemachine.states import Opening, Phase, State
+from conferral.statemachine.states import Opening, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED, TABLE
 from conferral.statemachine.table.stages import enter_stage
@@ -34,7 +34,6 @@ IGNORED_BECAUSE: dict[tuple[State, str], str] = {
 DEFAULT_POLICY = Policy()
 _EFFECT_RESULTS = (events.CallsRead, events.EffectOutcome)
 _OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.ConferenceFound)
-_STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: The event of automatic rows, which read the draft only.
 _ALWAYS = events.Automatic(session_id="")
 #: What changes about a party without a new fact: when to check its dial, and its open hangup.
@@ -285,13 +284,11 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
     is_news = reports_leaving or _has_new_facts(before, after)
     changed_timers = {name for name, _ in after.timers.items() ^ before.timers.items()}
-    phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     after = replace(
         after,
         state=draft.state,
-        phase=phase,
         state_since_ms=(
-            draft.now_ms if moved or phase is not before.phase or not before.version else before.state_since_ms
+            draft.now_ms if moved or after.phase is not before.phase or not before.version else before.state_since_ms
         ),
         version=version,
         updated_at_ms=draft.now_ms,

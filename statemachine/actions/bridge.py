@@ -301,6 +301,7 @@ def extend_convert_timer(draft: Draft, _event: Event) -> None:
 
 def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     """Continue a conversion that Redis lost or that another app began."""
+    draft.change(phase=Phase.NONE)
     draft.cancel_timers(events.CallsOverdue)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
