@@ -13,7 +13,7 @@ from conferral.statemachine.reasons import (
     is_of_another_app,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
-from conferral.statemachine.states import PartyStatus, Phase, SessionMode
+from conferral.statemachine.states import WITHOUT_AGENT, PartyStatus, Phase, SessionMode
 from conferral.statemachine.step import Draft
 
 #: DialCallStatus of a party that was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
@@ -22,8 +22,6 @@ _UNREACHED = frozenset({"busy", "no-answer", "failed"})
 TALKED = frozenset({"completed", "answered"})
 #: Values of `dial_check` while a search for the call is due or open.
 UNKNOWN_DIAL = ("unknown", "searched")
-#: Phases in which the customer talks to the agent, or will again. In others, the agent is hung up again.
-_WITH_AGENT = frozenset({Phase.NONE, Phase.WARM, Phase.CONSULT})
 #: Twilio did not accept the request; the executor retries it.
 _TOO_MANY_REQUESTS = 429
 
@@ -374,7 +372,7 @@ def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     is_refused = event.kind == effects.HangUpCall.kind and event.party == AGENT and not event.gone
     # A hangup requested since then has its own outcome.
     stays = not agent.is_gone and agent.is_leaving and agent.hang_up_has_outcome
-    return is_refused and stays and draft.session.phase in _WITH_AGENT
+    return is_refused and stays and draft.session.phase not in WITHOUT_AGENT
 
 
 def missed_end_of_call(draft: Draft, event: events.EffectSucceeded) -> bool:
