@@ -116,10 +116,8 @@ def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
     """Whether no one answered, and the `<Dial>` action rings the next agent."""
     session = draft.session
     return (
-        event.dial == "bridge"
-        and event.dial_call_status in _UNREACHED
+        event.dial_call_status in _UNREACHED
         and not event.party_is_gone
-        and not event.other_side_is_live
         and session.phase is Phase.RINGING
         and session.agent_number <= event.agent_number < len(session.agents) - 1
     )
