@@ -375,11 +375,6 @@ class Session(BaseRecord, frozen=True):
         return self.transfer.status if self.transfer is not None else ""
 
     @property
-    def recording_status(self) -> str:
-        """The newest recording's status; empty before the first."""
-        return self.recording.status if self.recording is not None else ""
-
-    @property
     def running_transfer(self) -> TransferState | None:
         """The transfer in progress, if any."""
         return self.transfer if self.transfer is not None and self.transfer.is_running else None
