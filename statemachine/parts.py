@@ -12,8 +12,7 @@ TARGETS_MAX = 10
 #: Sequence numbers kept of each call and conference.
 NUMBERS_MAX = 256
 #: Tokens kept, and calls and conferences; the oldest is dropped first. The table's guards refuse what was dropped.
-TOKENS_MAX = 128
-SOURCES_MAX = 128
+SEEN_MAX = 128
 
 
 class DialOptions(BaseRecord, frozen=True):
@@ -177,17 +176,13 @@ class SeenEvents(BaseRecord, frozen=True):
         later = [number for number in numbers if number > after]
         return bool(later) and later[-1] - after > len(later)
 
-    def highest(self, source: str) -> int:
-        """Return the highest sequence number seen of a call or conference, or 0."""
-        return max(self.numbers.get(source, ()), default=0)
-
     def with_event(self, source: str, sequence: int | None, token: str) -> "SeenEvents":
         """Return a copy that contains this event."""
         if sequence is None or not source:
-            return SeenEvents(self.numbers, (*self.tokens, token)[-TOKENS_MAX:]) if token else self
+            return SeenEvents(self.numbers, (*self.tokens, token)[-SEEN_MAX:]) if token else self
         if self.contains(source, sequence, token):
             return self
         # To the end: the source that was silent longest is dropped first.
-        others = [one for one in self.numbers.items() if one[0] != source][1 - SOURCES_MAX :]
+        others = [one for one in self.numbers.items() if one[0] != source][1 - SEEN_MAX :]
         numbers = sorted((*self.numbers.get(source, ()), sequence))[-NUMBERS_MAX:]
         return SeenEvents(dict([*others, (source, tuple(numbers))]), self.tokens)

@@ -123,8 +123,6 @@ def guests_may_remain(session: Session) -> bool:
 
 LAST_UNHELD = "the last party that is not on hold can't be put on hold"
 NO_AGENT_TO_COACH = "there is no agent to whisper to"
-MODE_DECIDES = "not for a supervisor: use the modes of supervise"
-RECORDING_CANT_RESTART = "the conference's recording was stopped and can't be restarted"
 
 
 def session_has_ended(draft: Draft) -> str:

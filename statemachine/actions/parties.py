@@ -116,7 +116,7 @@ def await_parent(draft: Draft) -> None:
 
 def await_parent_of_bridge(draft: Draft) -> None:
     """Wait for the parent's end by the action's answer, or after a message."""
-    session = draft.session
+    session, policy = draft.session, draft.policy
     has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *guards.TALKED)
     draft.set_timer(events.CallsOverdue, policy.leave_timeout_ms if has_talked else policy.reread_interval_ms)
 

@@ -50,10 +50,6 @@ def test_gap_is_a_number_above_the_lowest_kept_that_was_not_seen():
     assert seen(*complete[1:]).has_gap("CF1", 0)
 
 
-def test_highest_number_is_zero_before_the_first():
-    assert (seen(3, 7, 5).highest("CF1"), SeenEvents().highest("CF1")) == (7, 0)
-
-
 def test_oldest_token_is_dropped_first():
     events = SeenEvents()
     for number in range(TOKENS + 1):
