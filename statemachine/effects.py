@@ -25,8 +25,6 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
     kind: ClassVar[str] = ""
     #: Bypasses the session's queue, and is retried until Twilio gives a definite answer.
     is_ending: ClassVar[bool] = False
-    #: The attributes of which the first that is not empty is what it acts on.
-    target_attributes: ClassVar[tuple[str, ...]] = ("party",)
 
     effect_id: str
     session_id: str
@@ -38,8 +36,9 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """What the effect acts on; part of its id."""
-        return next((value for name in self.target_attributes if (value := str(getattr(self, name)))), "")
+        """The call, dial, conference, or party that it acts on; part of its id."""
+        names = ("parent_call_sid", "call_sid", "dial_id", "conference_sid", "party")
+        return next((value for name in names if (value := str(getattr(self, name, "")))), "")
 
     @property
     def detail(self) -> str:
@@ -49,8 +48,6 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
 
 class CallEffect(Effect, frozen=True, kw_only=True):
     """Base class of effects on one call."""
-
-    target_attributes: ClassVar[tuple[str, ...]] = ("call_sid",)
 
     call_sid: str
 
@@ -110,8 +107,6 @@ class CreateCall(Dial, frozen=True, kw_only=True):
 
 class FindCall(Effect, frozen=True, kw_only=True):
     """Search Twilio for the call of a gated dial of unknown outcome."""
-
-    target_attributes: ClassVar[tuple[str, ...]] = ("dial_id",)
 
     dial_id: str
     to: Hidden[str]
@@ -177,8 +172,6 @@ class RedirectToUrl(CallEffect, frozen=True, kw_only=True):
 class PlayAnnouncement(Effect, frozen=True, kw_only=True):
     """Play audio to all or one. Never retried: it would be heard twice."""
 
-    target_attributes: ClassVar[tuple[str, ...]] = ("call_sid", "conference_sid")
-
     conference_sid: str
     #: Empty for the whole conference.
     call_sid: str = ""
@@ -193,8 +186,6 @@ class StartRecording(CallEffect, frozen=True, kw_only=True):
 
 class ChangeRecording(Effect, frozen=True, kw_only=True):
     """Pause, resume, or stop a recording. Safe to retry."""
-
-    target_attributes: ClassVar[tuple[str, ...]] = ("call_sid", "conference_sid")
 
     #: Empty for the running one (`Twilio.CURRENT`).
     recording_sid: str = ""
@@ -220,15 +211,12 @@ class EndConference(Effect, frozen=True, kw_only=True):
     """Complete the conference; done if it is over."""
 
     is_ending: ClassVar[bool] = True
-    target_attributes: ClassVar[tuple[str, ...]] = ("conference_sid",)
 
     conference_sid: str
 
 
 class ReadCalls(Effect, frozen=True, kw_only=True):
     """Read the session's calls and conference from Twilio into a `CallsRead`."""
-
-    target_attributes: ClassVar[tuple[str, ...]] = ("parent_call_sid",)
 
     #: The call whose `<Dial>` made the bridge and whose children are listed; empty if unknown.
     parent_call_sid: str

@@ -22,7 +22,7 @@ from conferral.statemachine.parts import SeenEvents
 from conferral.statemachine.policy import Policy
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import SUPERVISOR, Session
-from conferral.statemachine.states import Opening, Phase, State
+from conferral.statemachine.states import Opening, State
 from conferral.statemachine.step import CommandReport, CommandStatus, Draft, Outcome, Step, TimerChange
 from conferral.statemachine.table import IGNORED, TABLE
 from conferral.statemachine.table.stages import enter_stage
@@ -34,7 +34,6 @@ IGNORED_BECAUSE: dict[tuple[State, str], str] = {
 DEFAULT_POLICY = Policy()
 _EFFECT_RESULTS = (events.CallsRead, events.EffectOutcome)
 _OPENING = (events.CallReceived, events.ClientCallReceived, events.Call, events.ConferenceFound)
-_STATES_WITH_PHASES = frozenset({State.BRIDGED, State.CONFERENCED, State.TRANSFERRING})
 #: The event of automatic rows, which read the draft only.
 _ALWAYS = events.Automatic(session_id="")
 #: What changes about a party without a new fact: when to check its dial, and its open hangup.
@@ -90,16 +89,9 @@ def step(session: Session, event: Event, now_ms: int, policy: Policy = DEFAULT_P
         report = CommandReport(event.command_id, CommandStatus.REJECTED, event.refused)
         noted = _note_transfer(session, event, event.refused, now_ms)
         return replace(_ignoring_step(noted, event, Outcome.REFUSED, event.refused), reports=(report,))
-    if isinstance(event, _EFFECT_RESULTS) and event.effect_id == session.open_read_id:
-        return _decide(_close_read(session, event), event, now_ms, policy, before=session)
-    if isinstance(event, events.EffectOutcome) and event.kind == HangUpCall.kind:
-        return _decide(_close_hang_up(session, event), event, now_ms, policy, before=session)
-    if isinstance(event, events.TimerExpired):
-        if session.timers.get(event.timer) != event.due_ms:
-            return _ignoring_step(session, event, Outcome.STALE, "the timer was canceled or reset")
-        rest = {timer: due for timer, due in session.timers.items() if timer != event.timer}
-        return _decide(replace(session, timers=rest), event, now_ms, policy, before=session)
-    return _decide(session, event, now_ms, policy, before=session)
+    if isinstance(event, events.TimerExpired) and session.timers.get(event.timer) != event.due_ms:
+        return _ignoring_step(session, event, Outcome.STALE, "the timer was canceled or reset")
+    return _decide(session, event, now_ms, policy)
 
 
 def allowed_commands(session: Session, policy: Policy = DEFAULT_POLICY) -> tuple[str, ...]:
@@ -150,24 +142,30 @@ _SAMPLES: dict[type[events.Command], dict[str, Any]] = {
 }
 
 
-def _close_read(session: Session, event: events.CallsRead | events.EffectOutcome) -> Session:
-    # Another read follows for the calls that this one left out; or for all, if one was requested meanwhile.
-    is_current = isinstance(event, events.CallsRead) and session.facts_version <= event.read_version
-    unread = event.unread if isinstance(event, events.CallsRead) and is_current and not session.reread_wanted else ()
-    wanted = session.reread_wanted or bool(unread)
-    after = replace(session, open_read_id="", reread_wanted=wanted, unread_calls=unread)
-    if wanted or not isinstance(event, events.CallsRead):
-        return after
-    were_read = {name: replace(one, dial_check="read") for name, one in session.parties.items()
-                 if one.dial_check == "reading"}  # fmt: skip
-    return replace(after, parties={**session.parties, **were_read}) if were_read else after
-
-
-def _close_hang_up(session: Session, event: events.EffectOutcome) -> Session:
-    """Note a hang-up's outcome. A party still there is disconnected again."""
+def _close(session: Session, event: Event) -> Session:
+    """Close the read, hangup, or timer that the event reports."""
+    if isinstance(event, events.TimerExpired):
+        return replace(session, timers={name: due for name, due in session.timers.items() if name != event.timer})
+    if isinstance(event, _EFFECT_RESULTS) and event.effect_id == session.open_read_id:
+        return _close_read(session, event)
+    if not isinstance(event, events.EffectOutcome) or event.kind != HangUpCall.kind:
+        return session
+    # A party still there is disconnected again.
     over = {name: replace(one, hang_up_effect_id="") for name, one in session.parties.items()
             if one.hang_up_effect_id and one.hang_up_effect_id == event.effect_id}  # fmt: skip
     return replace(session, parties={**session.parties, **over}) if over else session
+
+
+def _close_read(session: Session, event: events.CallsRead | events.EffectOutcome) -> Session:
+    if not isinstance(event, events.CallsRead):
+        return replace(session, open_read_id="", unread_calls=())
+    # Another read follows for the calls that this one left out; or for all, if one was requested meanwhile.
+    is_current = session.facts_version <= event.read_version
+    unread = event.unread if is_current and not session.reread_wanted else ()
+    after = replace(session, open_read_id="", reread_wanted=session.reread_wanted or bool(unread), unread_calls=unread)
+    were_read = {name: replace(one, dial_check="read") for name, one in session.parties.items()
+                 if one.dial_check == "reading" and not after.reread_wanted}  # fmt: skip
+    return replace(after, parties={**session.parties, **were_read}) if were_read else after
 
 
 def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str) -> Step:
@@ -176,13 +174,13 @@ def _ignoring_step(session: Session, event: Event, outcome: Outcome, reason: str
 
 
 def _seen_with(session: Session, event: Event) -> SeenEvents:
-    # Repeating an event that has no effect does no harm. Its number would push deciding events out of the window.
+    # Repeating an event that has no effect does no harm. Its number would push out those of deciding events.
     return session.seen if event.ignored_because else session.seen.with_event(event.source, event.sequence, event.token)
 
 
-def _decide(session: Session, event: Event, now_ms: int, policy: Policy, *, before: Session) -> Step:
+def _decide(before: Session, event: Event, now_ms: int, policy: Policy) -> Step:
     """Take the event's row, then automatic rows; a refusal undoes the changes."""
-    # In `before`, the read, hangup, or timer that the event reports is still open.
+    session = _close(before, event)
     because = IGNORED_BECAUSE.get((session.state, event.name))
     if because is not None:
         return _ignoring_step(session, event, Outcome.STALE, because)
@@ -285,13 +283,11 @@ def _build_step(draft: Draft, before: Session, event: Event) -> Step:
     reports_leaving = type(event) is events.ParticipantLeft and draft.outcome is not Outcome.STALE
     is_news = reports_leaving or _has_new_facts(before, after)
     changed_timers = {name for name, _ in after.timers.items() ^ before.timers.items()}
-    phase = after.phase if draft.state in _STATES_WITH_PHASES else Phase.NONE
     after = replace(
         after,
         state=draft.state,
-        phase=phase,
         state_since_ms=(
-            draft.now_ms if moved or phase is not before.phase or not before.version else before.state_since_ms
+            draft.now_ms if moved or after.phase is not before.phase or not before.version else before.state_since_ms
         ),
         version=version,
         updated_at_ms=draft.now_ms,

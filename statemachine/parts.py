@@ -1,21 +1,18 @@
 """Parts of a session: transfer, commands, recording, attributes, seen."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec import field
 
-from conferral.statemachine.record import BaseRecord, Hidden, replace
+from conferral.statemachine.record import BaseRecord, Hidden
 from conferral.statemachine.states import TransferMode, TransferStage, TransferStatus
 
 #: Most targets of one transfer. Source: Twilio docs, TwiML `<Dial>`, which has the same limit.
 TARGETS_MAX = 10
-#: Width of the window below the highest sequence number.
-WINDOW_BITS = 256
-#: Tokens kept; the oldest is dropped first. The table's guards refuse events whose token was dropped.
-TOKENS_MAX = 128
-#: Calls and conferences kept; a session has at most 250 participants at a time.
-SOURCES_MAX = 512
+#: Sequence numbers kept of each call and conference.
+NUMBERS_MAX = 256
+#: Tokens kept, and calls and conferences; the oldest is dropped first. The table's guards refuse what was dropped.
+SEEN_MAX = 128
 
 
 class DialOptions(BaseRecord, frozen=True):
@@ -68,7 +65,6 @@ class TransferState(BaseRecord, frozen=True):
     step_name: str = ""
     #: In a swap: the party the agent talks to next.
     swap_to: str = ""
-    recalls: int = 0
     fell_back: bool = False
     attempts: tuple[Attempt, ...] = ()
     started_at_ms: int = 0
@@ -79,10 +75,6 @@ class TransferState(BaseRecord, frozen=True):
     def is_running(self) -> bool:
         """Whether the transfer is still in progress."""
         return self.stage is not TransferStage.OVER
-
-    def with_attempt(self, dial_id: str, /, **changes: Any) -> tuple[Attempt, ...]:
-        """Return the attempts, with the one of this dial changed."""
-        return tuple(replace(one, **changes) if one.dial_id == dial_id else one for one in self.attempts)
 
 
 class PendingCommand(BaseRecord, frozen=True):
@@ -95,8 +87,6 @@ class PendingCommand(BaseRecord, frozen=True):
     options: DialOptions = DialOptions()
     #: A `SuperviseMode`, for `supervise` only.
     mode: str = ""
-    #: A `RecordAction`, for `record` only.
-    action: str = ""
     url: Hidden[str] = ""
     say: Hidden[str] = ""
     #: Waits until both parties are in the conference.
@@ -122,8 +112,6 @@ class Recording(BaseRecord, frozen=True):
     status: str = ""
     #: Records the conference from its start; otherwise the customer's call, in two channels.
     of_conference: bool = False
-    #: `in-progress`, `paused`, or `stopped`.
-    desired_status: str = ""
     #: The request without an outcome (`start`, `pause`, `resume`, `stop`), and its effect's id.
     pending_update: str = ""
     update_effect_id: str = ""
@@ -169,47 +157,32 @@ DEFAULT_ATTRIBUTES = ConferenceAttributes()
 class SeenEvents(BaseRecord, frozen=True):
     """Seen sequence numbers per call or conference, and the last tokens."""
 
-    #: The highest SequenceNumber, and a bit for each of the `WINDOW_BITS` numbers up to it (bit 0 is the highest), as
-    #: little-endian bytes: most formats hold no integers of this size.
-    windows: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    #: The highest `NUMBERS_MAX` sequence numbers of each, ascending.
+    numbers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     tokens: tuple[str, ...] = ()
 
     def contains(self, source: str, sequence: int | None, token: str) -> bool:
-        """Whether this event was applied. Numbers below the window count as seen."""
-        if sequence is not None and source in self.windows:
-            highest, bits = self.windows[source]
-            behind = highest - sequence
-            return behind >= WINDOW_BITS or (behind >= 0 and bool(int.from_bytes(bits, "little") >> behind & 1))
-        return bool(token) and token in self.tokens
+        """Whether this event was applied. Numbers too low to be kept count, too."""
+        if sequence is None or source not in self.numbers:
+            return bool(token) and token in self.tokens
+        numbers = self.numbers[source]
+        return sequence in numbers or (len(numbers) == NUMBERS_MAX and sequence < numbers[0])
 
     def has_gap(self, source: str, after: int) -> bool:
-        """Whether an event above `after`, still in the window, is missing."""
-        highest, bits = self.windows.get(source, (0, b""))
-        # One bit for each of these numbers.
-        expected = (1 << max(0, highest - max(after, highest - WINDOW_BITS))) - 1
-        return (int.from_bytes(bits, "little") & expected) != expected
-
-    def highest(self, source: str) -> int:
-        """Return the highest sequence number seen of a call or conference, or 0."""
-        return self.windows.get(source, (0, b""))[0]
+        """Whether an event above `after`, still among those kept, is missing."""
+        numbers = self.numbers.get(source, ())
+        if len(numbers) == NUMBERS_MAX:
+            after = max(after, numbers[0])
+        later = [number for number in numbers if number > after]
+        return bool(later) and later[-1] - after > len(later)
 
     def with_event(self, source: str, sequence: int | None, token: str) -> "SeenEvents":
         """Return a copy that contains this event."""
         if sequence is None or not source:
-            return SeenEvents(self.windows, (*self.tokens, token)[-TOKENS_MAX:]) if token else self
-        highest, stored_bits = self.windows.get(source, (sequence, b""))
-        bits = int.from_bytes(stored_bits, "little")
-        if sequence > highest:
-            bits = (bits << min(sequence - highest, WINDOW_BITS)) % (1 << WINDOW_BITS)
-            highest = sequence
-        if highest - sequence < WINDOW_BITS:
-            bits |= 1 << (highest - sequence)
-        window = (highest, bits.to_bytes(-(-bits.bit_length() // 8), "little"))
-        if self.windows.get(source) == window:
+            return SeenEvents(self.numbers, (*self.tokens, token)[-SEEN_MAX:]) if token else self
+        if self.contains(source, sequence, token):
             return self
-        windows = dict(self.windows)
-        windows.pop(source, None)  # to the end: the oldest source is dropped first
-        windows[source] = window
-        while len(windows) > SOURCES_MAX:
-            del windows[next(iter(windows))]
-        return SeenEvents(windows, self.tokens)
+        # To the end: the source that was silent longest is dropped first.
+        others = [one for one in self.numbers.items() if one[0] != source][1 - SEEN_MAX :]
+        numbers = sorted((*self.numbers.get(source, ()), sequence))[-NUMBERS_MAX:]
+        return SeenEvents(dict([*others, (source, tuple(numbers))]), self.tokens)

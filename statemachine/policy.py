@@ -9,10 +9,8 @@ class Policy:
 
     #: The defaults of settings with the same names are in `runtime.settings`.
     ring_timeout_ms: int = 30_000
-    #: Slack after the ring timeout before Twilio is read: covers a late callback and Twilio's own buffer of 5 s.
+    #: Slack after the ring timeout before Twilio is read: covers a late callback, and Twilio's own buffer or queue.
     ring_slack_ms: int = 10_000
-    #: How long one side of a bridge may be over before Conferral reads the other side.
-    leave_check_ms: int = 2_000
     #: Delay between two reads if the first did not settle the matter.
     reread_interval_ms: int = 10_000
     #: How long one party of a conversion may wait for the other (`CONFERRAL_CONVERT_TIMEOUT`).
@@ -35,14 +33,12 @@ class Policy:
     arrive_timeout_ms: int = 5_000
     #: How long a read may go unanswered before it counts as lost.
     read_timeout_ms: int = 30_000
-    #: How long to wait for the agent to leave before hanging up, or before reading Twilio.
+    #: How long a party's end may take, after the other side's or a hangup, before Twilio is read.
     leave_timeout_ms: int = 2_000
     #: How long an answered party may take to join before Twilio is read, while another is on hold for them.
     join_read_ms: int = 1_000
     #: How long to wait for a callback that shows whether a dial of unknown outcome was placed.
     dial_unknown_wait_ms: int = 5_000
-    #: Slack after the ring timeout and Twilio's own queue before a dialed call is read.
-    dial_slack_ms: int = 10_000
     #: How long a call that was answered may stay in the gate.
     gate_timeout_ms: int = 60_000
     #: After how long a call in the gate is read, in case its end was not reported.

@@ -108,9 +108,9 @@ def is_of_another_app(session: Session, party: Party) -> bool:
 
 def is_label_of_dial(session: Session, label: str) -> bool:
     """Whether a dial of the session may have given this label, `NAME-NUMBER`."""
-    # Dials count up, so a number above their count is in another app's label.
+    # A number above the session's highest is in another app's label.
     found = LABEL.fullmatch(label)
-    return found is not None and int(found["number"]) <= session.dials
+    return found is not None and int(found["number"]) <= session.label_number
 
 
 def guests_may_remain(session: Session) -> bool:
@@ -123,8 +123,6 @@ def guests_may_remain(session: Session) -> bool:
 
 LAST_UNHELD = "the last party that is not on hold can't be put on hold"
 NO_AGENT_TO_COACH = "there is no agent to whisper to"
-MODE_DECIDES = "not for a supervisor: use the modes of supervise"
-RECORDING_CANT_RESTART = "the conference's recording was stopped and can't be restarted"
 
 
 def session_has_ended(draft: Draft) -> str:

@@ -228,16 +228,14 @@ class Session(BaseRecord, frozen=True):
 
     #: Highest number used so far, by base name, such as `agent`. No number is used twice.
     name_numbers: Mapping[str, int] = field(default_factory=dict)
-    #: Dials by REST so far (count): part of the next participant label.
-    dials: int = 0
+    #: Highest number in the label of a party dialed by REST; the next label has a higher one.
+    label_number: int = 0
     #: Whether the inbound caller's address is a number that others may be shown.
     has_caller_id: bool = False
     #: The inbound call's CallToken. It contains a number: never logged or shown, removed at the end.
     call_token: Hidden[str] = ""
     #: The called number, E.164, used as caller ID of dials. Empty for `TWILIO_NUMBER`.
     called_number: Hidden[str] = ""
-    #: Id of the `call` command until customer and agent talk.
-    call_command_id: str = ""
     #: How to dial the agent of a `call`.
     options: DialOptions = DialOptions()
     #: SIDs of legs that were replaced or removed: their late callbacks are expected.
@@ -274,10 +272,6 @@ class Session(BaseRecord, frozen=True):
     #: Why the last transfer command was refused, and when; empty after one that was accepted.
     refused_transfer: str = ""
     refused_transfer_at_ms: int = 0
-    #: Id of the `end` command waiting for Twilio's confirmation.
-    end_command_id: str = ""
-    #: Ids of the ending effects without an outcome.
-    end_effect_ids: tuple[str, ...] = ()
     #: Due times by timer name.
     timers: Mapping[str, int] = field(default_factory=dict)
     seen: SeenEvents = field(default_factory=SeenEvents)
@@ -341,10 +335,6 @@ class Session(BaseRecord, frozen=True):
         """The parties whose calls are connected, by name."""
         return {name: party for name, party in self.parties.items() if party.is_connected}
 
-    def party_of(self, call_sid: str) -> str:
-        """Return the name of the party that has the call; empty if unknown."""
-        return next((name for name, party in self.parties.items() if party.call_sid == call_sid), "")
-
     def dialed_by(self, dial_id: str) -> str:
         """Return the name of the party that a dial brings in; empty if none."""
         return next((name for name, party in self.parties.items() if party.dial_id == dial_id), "")
@@ -383,11 +373,6 @@ class Session(BaseRecord, frozen=True):
     def transfer_status(self) -> str:
         """The newest transfer's status; empty before the first."""
         return self.transfer.status if self.transfer is not None else ""
-
-    @property
-    def recording_status(self) -> str:
-        """The newest recording's status; empty before the first."""
-        return self.recording.status if self.recording is not None else ""
 
     @property
     def running_transfer(self) -> TransferState | None:

@@ -127,6 +127,13 @@ class Draft:
         """Change fields of the newest transfer, which must exist."""
         self.change(transfer=replace(self.transfer, **changes))
 
+    def change_attempt(self, dial_id: str, /, **changes: Any) -> None:
+        """Change fields of a dial's attempt, if the newest transfer has one."""
+        transfer = self.session.transfer
+        if transfer is not None:
+            attempts = tuple(replace(one, **changes) if one.dial_id == dial_id else one for one in transfer.attempts)
+            self.change_transfer(attempts=attempts)
+
     @property
     def transfer(self) -> TransferState:
         """The newest transfer, which must exist."""

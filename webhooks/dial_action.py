@@ -118,8 +118,8 @@ def party_of(outcome: DialOutcome, view: Session | None) -> str:
     named = outcome.event.party
     if view is None:
         return named
-    if name := view.party_of(outcome.event.call_sid):
-        return name
+    if found := view.find_party(call_sid=outcome.event.call_sid):
+        return found.name
     party = view.parties.get(named)
     if party is None:  # a recovered session may not know all of its parties yet
         return named if named in (CUSTOMER, AGENT) else ""

@@ -125,7 +125,7 @@ def _is_over(newest: NewestSession, call_sid: str) -> bool:
     view = newest.view
     if newest.has_ended or view is None:
         return newest.has_ended
-    party = view.parties.get(view.party_of(call_sid))
+    party = view.find_party(call_sid=call_sid)
     return (party is not None and party.is_gone) or (view.state == State.BRIDGED and bool(view.dial_call_status))
 
 

@@ -112,7 +112,8 @@ class ClientRoutes(Routes):
         """Whether this call may open the session; of several, the first may."""
         view = await self._ingest.read(event.session_id)
         if view is not None:
-            return view.party_of(event.call_sid) == AGENT  # the same call opened it, and repeats its request
+            opener = view.find_party(call_sid=event.call_sid)
+            return opener is not None and opener.name == AGENT  # the same call opened it, and repeats its request
         if await self._ingest.session_of(event.session_id) is not None:
             return False  # a call's SID: commands that name the call reach its session
         return await self._ingest.claim_gate(event.session_id, _CLAIM, event.call_sid) is GateClaim.OURS

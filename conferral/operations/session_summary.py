@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from conferral.operations import wording, words
+from conferral.statemachine.guards import recording_of
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State, WaitAudio
@@ -211,7 +212,7 @@ def session_notes(session: Session, clock: Callable[[int], str] = wording.utc_cl
         found.append(f"parked until {clock(session.parked_until_ms)}")
     if len(session.agents) > 1 and session.phase == Phase.RINGING:
         found.append(f"agent {session.agent_number + 1} of {len(session.agents)}")
-    status = session.recording_status
+    status = recording_of(session).status
     if status and (not session.is_ended or status in _RECORDING_OVER):
         found.append(f"recording {words.RECORDING.get(status, status).removeprefix('is ')}")
     pending = [f"{one.name}{f' ({one.party})' if one.party else ''} in progress" for one in session.pending_commands]

@@ -83,8 +83,7 @@ TRANSFER_FAILURES = {word: text.format(who="target") for word, text in NOT_REACH
 #: Events whose words need no more than their own fields; `wording` describes the others.
 EVENTS = {
     "conference_started": "conference started",
-    "ring_overdue": "no callback for a ringing call has arrived; asking Twilio",
-    "leave_overdue": "one side of the bridge disconnected",
+    "calls_overdue": "no callback about the calls has arrived; asking Twilio",
     "convert_overdue": "conversion timed out",
     "repair_overdue": "repair of the conversion timed out",
     "lone_overdue": "one party was left alone for too long",
@@ -160,8 +159,7 @@ EFFECT_VARIANTS = {("update_participant", name): request for name, (request, _) 
 }
 #: What happens when a timer fires.
 TIMERS = {
-    "ring": "Conferral asks Twilio about the calls if no one has answered",
-    "leave": "Conferral asks Twilio which of the two is still connected",
+    "calls": "Conferral asks Twilio about the calls",
     "convert": "Conferral moves the missing party into the conference again",
     "repair": "the conversion fails if a party is still missing",
     "lone": "Conferral hangs up the party left alone",

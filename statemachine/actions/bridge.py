@@ -12,14 +12,16 @@ from conferral.statemachine.actions.dials import (
     set_ring_timer,
 )
 from conferral.statemachine.actions.parties import (
+    accept_command,
     await_parent,
     await_parent_of_bridge,
     fail_queued_commands,
+    finish_call,
     note_dialing_party_gone,
     note_gone,
 )
 from conferral.statemachine.actions.reads import read_calls, read_later
-from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer, report_call
+from conferral.statemachine.actions.reports import conclude_transfer, fail_transfer
 from conferral.statemachine.effects import HangUpCall, RedirectCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.ids import call_of_visit
@@ -36,7 +38,7 @@ from conferral.statemachine.states import (
     State,
     WaitAudio,
 )
-from conferral.statemachine.step import CommandStatus, Draft, Outcome, not_none
+from conferral.statemachine.step import Draft, Outcome, not_none
 
 
 def open_session(draft: Draft, event: events.CallReceived) -> None:
@@ -86,18 +88,17 @@ def hang_up_second_call(draft: Draft, event: events.ClientCallReceived) -> None:
 
 def open_outbound(draft: Draft, event: events.Call) -> None:
     """Dial the agent to the gate, to ring the customer or to wait for them."""
-    draft.report(event.command_id, CommandStatus.ACCEPTED)
+    accept_command(draft, event)
     options = dial_options(event)
     draft.change(
         direction=OUTBOUND,
         parties={CUSTOMER: Party(CUSTOMER, first_label(CUSTOMER), address=event.customer)},
-        call_command_id=event.command_id,
         mode=SessionMode(event.mode),
         by=event.by,
         options=options,
         attributes=ConferenceAttributes(record=draft.policy.record),
     )
-    dial(draft, AGENT, event.agent, label=first_label(AGENT), options=options, gated=True)
+    dial(draft, AGENT, event.agent, options=options, gated=True)
     if event.mode == SessionMode.CONFERENCE:
         draft.change_party(draft.session.agent, wait_audio=WaitAudio.RINGBACK)
 
@@ -149,7 +150,7 @@ def note_dial_ended(draft: Draft, event: events.DialEnded) -> None:
     await_parent(draft)
     if guards.dial_reached_no_one(draft, event):
         # Only the child's callback distinguishes busy from declined.
-        draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms)
+        draft.set_timer(events.CallsOverdue, draft.policy.leave_timeout_ms)
 
 
 def treat_as_bridge(draft: Draft, event: events.CallProgressed) -> None:
@@ -208,7 +209,6 @@ def _switch_agent(draft: Draft, agent_number: int) -> None:
         first_to_leave="",
         dial_call_status="",
     )
-    draft.cancel_timers(events.LeaveOverdue)
     set_ring_timer(draft)
 
 
@@ -232,8 +232,8 @@ def note_parent_dial_ended(draft: Draft, event: events.DialEnded) -> None:
 
 def finish_conversion(draft: Draft, _event: Event) -> None:
     """Complete the conversion: both parties are in the conference."""
-    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.RingOverdue, events.LeaveOverdue)
-    report_call(draft, CommandStatus.DONE)
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.CallsOverdue)
+    finish_call(draft)
     settle_conference(draft)
 
 
@@ -286,7 +286,7 @@ def give_up_conversion(draft: Draft, _event: events.RepairOverdue) -> None:
     """Return to the bridge: no one was moved in time. Read Twilio once more."""
     restore_bridge(draft, "Twilio did not move the parties in time")
     draft.change(moved_at_ms=draft.now_ms)  # the child may have been moved all the same
-    draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
+    draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 
 def wait_for_redirect(draft: Draft, _event: events.RepairOverdue) -> None:
@@ -301,7 +301,8 @@ def extend_convert_timer(draft: Draft, _event: Event) -> None:
 
 def begin_recovered_conversion(draft: Draft, _event: Event) -> None:
     """Continue a conversion that Redis lost or that another app began."""
-    draft.cancel_timers(events.RingOverdue, events.LeaveOverdue)
+    draft.change(phase=Phase.NONE)
+    draft.cancel_timers(events.CallsOverdue)
     draft.set_timer(events.ConvertOverdue, draft.policy.convert_timeout_ms)
 
 
@@ -328,31 +329,20 @@ def dial_expected_party(draft: Draft, _event: Event) -> None:
         if not party.dial_id:
             note_gone(draft, party.name, "cancelled")
         return  # if it was dialed, its phone is being hung up
-    _dial_for_waiting_party(draft, party, party.address)
+    # Only a `call` has options, and here it dials its customer.
+    dial(draft, party.name, party.address, options=DialOptions(caller_id=draft.session.options.caller_id))
 
 
 def dial_next_agent(draft: Draft, _event: Event) -> None:
     """Dial the next agent: the previous one could not be reached."""
     number = draft.session.agent_number + 1
     draft.change(agent_number=number)
-    _dial_for_waiting_party(draft, draft.session.agent, draft.session.agents[number])
-
-
-def _dial_for_waiting_party(draft: Draft, party: Party, address: str) -> None:
-    dial(
-        draft,
-        party.name,
-        address,
-        # Not `next_label`: after a rollback, the same label shows that the lost dial already placed this call.
-        label=f"{party.name}-{draft.session.dials + 1}",
-        # Only a `call` has options, and here it dials its customer.
-        options=DialOptions(caller_id=draft.session.options.caller_id),
-    )
+    dial(draft, AGENT, draft.session.agents[number], options=DialOptions())
 
 
 def finish_opening(draft: Draft, _event: Event) -> None:
     """Complete the opening: both parties talk."""
-    report_call(draft, CommandStatus.DONE)
+    finish_call(draft)
     for party in draft.session.parties.values():
         draft.change_party(party, wait_audio=WaitAudio.NONE)
     settle_conference(draft)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, next_label
+from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
 from conferral.statemachine.actions.participants import clear_end_on_exit, set_end_on_exit
 from conferral.statemachine.actions.parties import accept_command, change_command, fail_commands, finish_command
 from conferral.statemachine.actions.reads import read_calls
@@ -13,7 +13,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import LAST_UNHELD, NO_AGENT_TO_COACH
 from conferral.statemachine.session import AGENT, SUPERVISOR
-from conferral.statemachine.states import Phase, State, SuperviseMode, WaitAudio
+from conferral.statemachine.states import SuperviseMode, WaitAudio
 from conferral.statemachine.step import CommandStatus, Draft, not_none
 
 
@@ -81,14 +81,7 @@ def dial_added_parties(draft: Draft, _event: Event) -> None:
         if command.awaits_end_on_exit:
             change_command(draft, command, awaits_end_on_exit=False, due_ms=0)
             vacate_name(draft, command.party)
-            dial(
-                draft,
-                command.party,
-                command.to,
-                label=next_label(draft, command.party),
-                options=command.options,
-                supervises=command.mode,
-            )
+            dial(draft, command.party, command.to, options=command.options, supervises=command.mode)
 
 
 def switch_supervise_mode(draft: Draft, event: events.Supervise) -> None:
@@ -113,8 +106,7 @@ def note_supervisor_left(draft: Draft, _event: Event) -> None:
 
 
 def _restore_end_on_exit(draft: Draft) -> None:
-    is_settled = draft.state is State.CONFERENCED and draft.session.phase is Phase.NONE
-    if is_settled and len(guards.present_parties(draft.session)) > 1:
+    if guards.is_settled(draft) and len(guards.present_parties(draft.session)) > 1:
         set_end_on_exit(draft)
 
 

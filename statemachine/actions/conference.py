@@ -14,8 +14,6 @@ from conferral.statemachine.step import Draft, not_none
 
 #: A former conference counts as alive if this read of the stage, or a later one, shows it (the first is 1).
 _SHOWN_AGAIN = 2
-#: So many participants may be talking (count).
-_TWO = 2
 #: What a join resets: the participant is not held, and its leaving does not end the conference.
 _NOT_UPDATED = {"held": False, "end_on_exit": False, "pending_update": "", "update_effect_id": ""}
 
@@ -147,7 +145,7 @@ def apply_presence(draft: Draft, event: events.CallsRead) -> None:
     if has_started:
         mark_conference_started(draft)
         # With two inside, Twilio accepts updates again.
-        draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(shown) < _TWO)
+        draft.change(awaits_conference_start=draft.session.awaits_conference_start and len(shown) < 2)
 
 
 def _has_started(draft: Draft, seen: events.ParticipantSeen) -> bool:
@@ -189,8 +187,9 @@ def note_verified(draft: Draft, event: events.CallsRead) -> None:
     if event.conference_sid == sid:
         is_current = session.facts_version <= event.read_version
         version = session.version + 1 if is_current else session.verified_version
-        draft.change(verified_sequence=session.seen.highest(sid), verified_version=version, presence_reads=0)
-    elif len(event.participants) < _TWO:
+        newest = max(session.seen.numbers.get(sid, ()), default=0)
+        draft.change(verified_sequence=newest, verified_version=version, presence_reads=0)
+    elif len(event.participants) < 2:
         draft.change(presence_reads=session.presence_reads + 1)
 
 
@@ -225,7 +224,7 @@ def note_left(draft: Draft, event: events.ParticipantLeft | events.DialEnded) ->
         is_busy = failed and event.call_status == CallStatus.BUSY
         if is_busy and party.dial_id and not (party.answered or party.is_leaving):
             # The call's own callback distinguishes a refusal from busy; if it is lost, a read must do.
-            due_ms = draft.now_ms + draft.policy.leave_check_ms
+            due_ms = draft.now_ms + draft.policy.leave_timeout_ms
             draft.change_party(party, dial_check_at_ms=due_ms)
             return
         # A leg that another app redirected is no longer Conferral's: it counts as gone and is not hung up.

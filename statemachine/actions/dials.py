@@ -4,14 +4,13 @@ import re
 from typing import Any
 
 from conferral.statemachine import events, guards
-from conferral.statemachine.actions.parties import note_gone
-from conferral.statemachine.actions.reports import report_call
+from conferral.statemachine.actions.parties import finish_call, note_gone
 from conferral.statemachine.effects import CreateCall, CreateParticipant, FindCall, HangUpCall
 from conferral.statemachine.events import Event
 from conferral.statemachine.parts import Attempt, DialOptions
 from conferral.statemachine.reasons import EndReason
 from conferral.statemachine.record import replace
-from conferral.statemachine.session import AGENT, CUSTOMER, Party
+from conferral.statemachine.session import AGENT, CUSTOMER, TARGET, Party
 from conferral.statemachine.states import (
     WITHOUT_AGENT,
     CallStatus,
@@ -21,7 +20,7 @@ from conferral.statemachine.states import (
     TransferStage,
     TransferStatus,
 )
-from conferral.statemachine.step import CommandStatus, Draft, not_none
+from conferral.statemachine.step import Draft, not_none
 
 #: A destination that is a number, or a SIP address whose user part is one.
 _NUMBER_DIALED = re.compile(r"(?:\+|sip:(?:\+|%2[Bb])?)(?P<digits>[0-9]{7,15})(?:@.*)?")
@@ -37,7 +36,6 @@ def dial(
     name: str,
     to: str,
     *,
-    label: str,
     options: DialOptions,
     gated: bool = False,
     early_media: bool = False,
@@ -53,13 +51,18 @@ def dial(
     agent as attempts.
     """
     gated = gated or needs_gate(draft, to, options)
-    draft.change(dials=draft.session.dials + 1)
+    base, number = TARGET if ring_group else name, draft.session.label_number + 1
+    # By a leg that came in, or that TwiML dialed. One that is still there may be this dial's, if Redis was rolled back.
+    used = {one.label for one in draft.session.parties.values() if one.is_gone and (one.call_sid or one.dial_id)}
+    if f"{base}-{number}" in used:
+        number += 1
+    draft.change(label_number=number)
     former = draft.session.parties.get(name)
     if former is not None and former.call_sid:
         draft.change(former_calls=(*draft.session.former_calls, former.call_sid))
     party = Party(
         name,
-        label,
+        f"{base}-{number}",
         address=to,
         is_gated=gated,
         early_media=early_media and not gated,
@@ -83,15 +86,6 @@ def dial(
 def dial_options(event: events.DialCommand) -> DialOptions:
     """Return the dial options of a command."""
     return DialOptions(event.brief, event.confirm, event.timeout_s, event.digits, event.caller_id)
-
-
-def next_label(draft: Draft, name: str) -> str:
-    """Return a participant label that no earlier leg has had."""
-    number = draft.session.dials + 1
-    former = draft.session.parties.get(name)
-    if former is not None and (former.call_sid or former.dial_id) and former.label == f"{name}-{number}":
-        number += 1  # `dials` does not count a leg that came in, was dialed by TwiML, or whose dial was refused
-    return f"{name}-{number}"
 
 
 def needs_gate(draft: Draft, to: str, options: DialOptions) -> bool:
@@ -123,7 +117,7 @@ def redial_at_gate(draft: Draft, event: events.EffectFailed) -> None:
 def _redial(draft: Draft, party: Party, **changes: object) -> None:
     draft.change_party(party, **changes)
     _place_dial(draft, draft.session.parties[party.name])
-    _change_attempt(draft, party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
+    draft.change_attempt(party.dial_id, dial_id=draft.session.parties[party.name].dial_id)
 
 
 def _place_dial(draft: Draft, party: Party) -> None:
@@ -150,8 +144,8 @@ def _place_dial(draft: Draft, party: Party) -> None:
 
 def _ring_due_ms(draft: Draft, party: Party) -> int:
     if party.left_reason:  # the conference could not add it: the end of its call is due
-        return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_check_ms
-    return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.dial_slack_ms
+        return party.dial_check_at_ms or draft.now_ms + draft.policy.leave_timeout_ms
+    return draft.now_ms + party.ring_timeout_s * 1000 + draft.policy.ring_slack_ms
 
 
 def _caller_id(draft: Draft, to: str, options: DialOptions) -> str:
@@ -256,8 +250,9 @@ def note_talking(draft: Draft, child_call_sid: str) -> None:
     due_ms = 0 if parent.call_sid else parent.dial_check_at_ms
     draft.change_party(parent, status=PartyStatus.CONNECTED, dial_check_at_ms=due_ms)
     draft.change(phase=Phase.CONNECTED)
-    draft.cancel_timers(events.RingOverdue)
-    report_call(draft, CommandStatus.DONE)
+    if not draft.session.dial_call_status:  # else, the end of both calls is awaited
+        draft.cancel_timers(events.CallsOverdue)
+    finish_call(draft)
 
 
 def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
@@ -287,7 +282,7 @@ def note_answered(draft: Draft, party: Party, call_sid: str) -> None:
 def note_attempt_answered(draft: Draft, party: Party) -> None:
     """Record when an attempt was answered, unless the answer is known."""
     if not party.answered:
-        _change_attempt(draft, party.dial_id, answered_at_ms=draft.now_ms)
+        draft.change_attempt(party.dial_id, answered_at_ms=draft.now_ms)
 
 
 def note_gate_reached(draft: Draft, event: events.GateReached) -> None:
@@ -316,7 +311,7 @@ def note_gate_accepted(draft: Draft, event: events.GateDecided) -> None:
 
 def set_ring_timer(draft: Draft) -> None:
     """Set the time by which a bridge's ringing child must answer or fail."""
-    draft.set_timer(events.RingOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
+    draft.set_timer(events.CallsOverdue, draft.policy.ring_timeout_ms + draft.policy.ring_slack_ms)
 
 
 def may_still_join(draft: Draft, party: Party) -> bool:
@@ -364,14 +359,8 @@ def find_dialed_call(draft: Draft, party: Party) -> None:
         since_ms=party.dialed_at_ms,
         caller_id=party.caller_id,
     )
-    due_ms = draft.now_ms + 2 * draft.policy.dial_slack_ms
+    due_ms = draft.now_ms + 2 * draft.policy.ring_slack_ms
     draft.change_party(party, dial_check="searched", dial_check_at_ms=due_ms)
-
-
-def _change_attempt(draft: Draft, dial_id: str, /, **changes: object) -> None:
-    transfer = draft.session.transfer
-    if transfer is not None and dial_id:
-        draft.change_transfer(attempts=transfer.with_attempt(dial_id, **changes))
 
 
 # ---- abandoned calls ---------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from conferral.statemachine.step import Draft, not_none
 
 #: Reads after which an `EndConferenceOnExit` that Twilio does not set is given up: it is only a safety net.
 _END_ON_EXIT_READS_MAX = 3
-#: What an update changes about a participant: the attribute of the party, and its value afterwards.
+#: What an update changes about a participant: the attribute of the party, and its value afterwards. Others set a mode.
 _VALUE_AFTER: dict[str, tuple[str, bool]] = {
     ParticipantUpdate.HOLD: ("held", True),
     ParticipantUpdate.UNHOLD: ("held", False),
@@ -27,7 +27,6 @@ _VALUE_AFTER: dict[str, tuple[str, bool]] = {
     ParticipantUpdate.MUTE: ("muted", True),
     ParticipantUpdate.UNMUTE: ("muted", False),
 }
-_SUPERVISE_UPDATES = frozenset({ParticipantUpdate.MONITOR, ParticipantUpdate.WHISPER, ParticipantUpdate.BARGE})
 
 
 def want_hold(draft: Draft, name: str, wait_audio: WaitAudio) -> None:
@@ -117,7 +116,7 @@ def _request_update(draft: Draft, party: Party, update: ParticipantUpdate) -> No
         wait_audio=party.wait_audio.value if update is ParticipantUpdate.HOLD else "",
         end_on_exit=changes.get("end_on_exit"),
         muted=changes.get("muted"),
-        supervises=update.value if update in _SUPERVISE_UPDATES else "",
+        supervises="" if changes else update.value,
         coaches=draft.session.agent.call_sid if update is ParticipantUpdate.WHISPER else "",
     )
     draft.change_party(

@@ -6,7 +6,7 @@ from typing import Any
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.events import Event
-from conferral.statemachine.parts import PendingCommand, SeenEvents
+from conferral.statemachine.parts import PendingCommand
 from conferral.statemachine.reasons import HUNG_UP, REMOVED_BY_END, EndReason, reported_reason
 from conferral.statemachine.record import replace
 from conferral.statemachine.session import AGENT, CUSTOMER, GUEST, SUPERVISOR, TARGET, Party, Session
@@ -45,6 +45,13 @@ def finish_command(draft: Draft, command: PendingCommand, status: CommandStatus,
     draft.change(pending_commands=rest)
 
 
+def finish_call(draft: Draft) -> None:
+    """Report the `call` command, if there is one, as done: the two talk."""
+    for command in draft.session.pending_commands:
+        if command.name == events.Call.name:
+            finish_command(draft, command, CommandStatus.DONE)
+
+
 def fail_commands(draft: Draft, reason: str, *, only: Iterable[PendingCommand] | None = None) -> None:
     """Fail pending commands, or only these; a `remove` is done instead."""
     for command in tuple(draft.session.pending_commands) if only is None else tuple(only):
@@ -81,7 +88,7 @@ def note_gone(draft: Draft, name: str, reason: str) -> None:
     parent, child = draft.session.parent, draft.session.child
     if name == child.name and (draft.session.is_in_bridge or draft.state is State.CONVERTING):
         # The end of the `<Dial>` has set the timer.
-        if not draft.session.dial_call_status or events.LeaveOverdue.timer not in draft.session.timers:
+        if not draft.session.dial_call_status or events.CallsOverdue.timer not in draft.session.timers:
             await_parent(draft)
     elif name == parent.name and draft.state is State.CONVERTING:
         # Twilio hangs up the child of a bridge with its parent, and may report the child first.
@@ -104,15 +111,14 @@ def await_parent(draft: Draft) -> None:
     if draft.state is not State.CONVERTING:
         await_parent_of_bridge(draft)
     elif not (parent.is_gone or parent.in_conference):
-        draft.set_timer(events.ConvertOverdue, draft.policy.leave_check_ms)
+        draft.set_timer(events.ConvertOverdue, draft.policy.leave_timeout_ms)
 
 
 def await_parent_of_bridge(draft: Draft) -> None:
     """Wait for the parent's end by the action's answer, or after a message."""
-    session = draft.session
+    session, policy = draft.session, draft.policy
     has_talked = session.phase is Phase.CONNECTED and session.dial_call_status in ("", *guards.TALKED)
-    draft.cancel_timers(events.RingOverdue)
-    draft.set_timer(events.LeaveOverdue, draft.policy.leave_check_ms if has_talked else draft.policy.reread_interval_ms)
+    draft.set_timer(events.CallsOverdue, policy.leave_timeout_ms if has_talked else policy.reread_interval_ms)
 
 
 def _unhold_parties_left_by_agent(draft: Draft) -> None:
@@ -174,7 +180,7 @@ def close_attempt(draft: Draft, party: Party, reason: str) -> None:
         return
     recorded = next((one.result for one in transfer.attempts if one.dial_id == party.dial_id), "")
     result = recorded or reported_reason(reason)
-    draft.change_transfer(attempts=transfer.with_attempt(party.dial_id, ended_at_ms=draft.now_ms, result=result))
+    draft.change_attempt(party.dial_id, ended_at_ms=draft.now_ms, result=result)
 
 
 # ---- names, and parties that left a while ago ---------------------------------------------------------------------
@@ -207,11 +213,7 @@ def prune_former_parties(session: Session, before: Session) -> dict[str, Any]:
             former += tuple(session.parties[name].call_sid for name in old if session.parties[name].call_sid)
             changes["parties"] = {name: party for name, party in session.parties.items() if name not in old}
     if former is not session.former_calls or len(former) > FORMER_CALLS_MAX:
-        former = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
-        kept = {*former, *(party.call_sid for party in changes.get("parties", session.parties).values())}
-        # SIDs of calls begin with "CA"; conferences stay.
-        windows = {sid: seen for sid, seen in session.seen.windows.items() if sid in kept or not sid.startswith("CA")}
-        changes |= {"former_calls": former, "seen": SeenEvents(windows, session.seen.tokens)}
+        changes["former_calls"] = tuple(dict.fromkeys(former))[-FORMER_CALLS_MAX:]
     if len(session.former_conferences) > FORMER_CONFERENCES_MAX:
         changes["former_conferences"] = session.former_conferences[-FORMER_CONFERENCES_MAX:]
     return changes
@@ -251,7 +253,7 @@ def rename_parties(
 def retire_targets(draft: Draft) -> None:
     """Set former targets apart from those that are dialed next."""
     for target in draft.session.targets:
-        if target.is_gone:
+        if target.is_gone or target.is_leaving:  # a phone that lost its ring group may still ring
             draft.change_party(target, is_former_target=True)
     number_former_party(draft, TARGET)
 

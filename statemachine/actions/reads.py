@@ -81,7 +81,7 @@ def read_live_call(draft: Draft, event: events.AccountSwept) -> None:
 def read_until_known(draft: Draft, event: Event) -> None:
     """Read Twilio until a read is as new as the known facts."""
     read_calls(draft, event)
-    draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
+    draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 
 def read_every(interval: str) -> Callable[[Draft, events.TimerExpired], None]:
@@ -104,18 +104,16 @@ def count_presence_read(draft: Draft, _event: Event) -> None:
 def read_later(draft: Draft, _event: Event) -> None:
     """Read again later: this read did not settle who answered or left."""
     session = draft.session
-    one_side_ended = session.child.is_gone or session.dial_call_status
-    if session.phase is Phase.RINGING or one_side_ended:
-        timer = events.LeaveOverdue if one_side_ended else events.RingOverdue
-        draft.set_timer(timer, draft.policy.reread_interval_ms)
+    if session.phase is Phase.RINGING or session.child.is_gone or session.dial_call_status:
+        draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 
 def read_again(draft: Draft, event: events.EffectOutcome) -> None:
-    """Retry a read without result, unless a leave or ring timer will."""
+    """Retry a read without result, unless a timer will."""
     if draft.state is State.BRIDGED:
         read_later(draft, event)
-    if not {events.LeaveOverdue.timer, events.RingOverdue.timer} & draft.session.timers.keys():
-        draft.set_timer(events.LeaveOverdue, draft.policy.reread_interval_ms)
+    if events.CallsOverdue.timer not in draft.session.timers:
+        draft.set_timer(events.CallsOverdue, draft.policy.reread_interval_ms)
 
 
 def read_missing_leg(draft: Draft, event: events.ConvertOverdue) -> None:

@@ -31,7 +31,7 @@ def begin_recording_change(draft: Draft, event: events.Record) -> None:
     """Start, pause, resume, or stop the recording."""
     starts = event.action == RecordAction.START
     effect_id = _start_recording(draft) if starts else _request_change(draft, RecordAction(event.action))
-    accept_command(draft, event, action=event.action, effects=(effect_id,))
+    accept_command(draft, event, effects=(effect_id,))
 
 
 def keep_recording_paused(draft: Draft, event: events.Record) -> None:
@@ -51,7 +51,6 @@ def _start_recording(draft: Draft) -> str:
     effect_id = draft.emit(StartRecording, party=CUSTOMER, call_sid=draft.session.customer.call_sid)
     draft.change(
         recording=Recording(
-            desired_status=RecordingStatus.IN_PROGRESS.value,
             pending_update="start",
             update_effect_id=effect_id,
             # If Twilio has not confirmed the former recording, this is another attempt to start it.
@@ -69,24 +68,27 @@ def note_conference_recording(draft: Draft) -> None:
         return
     if runs:
         _request_change(draft, RecordAction.STOP)
-    status = RecordingStatus.IN_PROGRESS.value
-    draft.change(recording=Recording(of_conference=True, status=status, desired_status=status))
-    if runs and recording.desired_status == RecordingStatus.PAUSED:
+    draft.change(recording=Recording(of_conference=True, status=RecordingStatus.IN_PROGRESS.value))
+    if runs and _desired_status(recording) == RecordingStatus.PAUSED:
         _request_change(draft, RecordAction.PAUSE)
 
 
 def _request_change(draft: Draft, action: RecordAction) -> str:
     recording = not_none(draft.session.recording)
-    desired_status = _DESIRED_STATUS[action].value
     effect_id = draft.emit(
         ChangeRecording,
         recording_sid=recording.sid,
         call_sid="" if recording.of_conference else draft.session.customer.call_sid,
         conference_sid=draft.session.conference_sid if recording.of_conference else "",
-        status=desired_status,
+        status=_DESIRED_STATUS[action].value,
     )
-    _change_recording(draft, desired_status=desired_status, pending_update=action.value, update_effect_id=effect_id)
+    _change_recording(draft, pending_update=action.value, update_effect_id=effect_id)
     return effect_id
+
+
+def _desired_status(recording: Recording) -> str:
+    update = recording.pending_update
+    return _DESIRED_STATUS[RecordAction(update)].value if update else recording.status
 
 
 def pause_for_consult(draft: Draft, event: Event) -> None:
@@ -114,7 +116,7 @@ def note_recording_done(draft: Draft, event: events.EffectSucceeded) -> None:
         _change_recording(
             draft,
             sid=event.recording_sid or recording.sid,
-            status=recording.desired_status,
+            status=_desired_status(recording),
             pending_update="",
             update_effect_id="",
             failures=0,
@@ -129,9 +131,7 @@ def note_recording_failed(draft: Draft, event: events.EffectFailed | events.Effe
     if recording.update_effect_id == event.effect_id:
         update, failures = recording.pending_update, recording.failures + 1
         is_over = isinstance(event, events.EffectFailed) and event.gone
-        _change_recording(
-            draft, pending_update="", update_effect_id="", desired_status=recording.status, failures=failures
-        )
+        _change_recording(draft, pending_update="", update_effect_id="", failures=failures)
         if is_over and update != RecordAction.START:
             _change_recording(draft, status=RecordingStatus.COMPLETED.value)
         elif update == RecordAction.PAUSE and recording.is_paused_for_consult:
@@ -154,7 +154,7 @@ def note_recording_changed(draft: Draft, event: events.RecordingChanged) -> None
         draft.ignore(Outcome.STALE, "not the session's recording")
         return
     running = RecordingStatus.IN_PROGRESS
-    recording = draft.session.recording or Recording(of_conference=True, desired_status=running.value)
+    recording = draft.session.recording or Recording(of_conference=True)
     # The open request's own outcome decides; an earlier callback must not override it.
     has_changed = recording.status not in ("", running)
     is_late = event.status == running and (has_changed or bool(recording.pending_update))

@@ -14,13 +14,6 @@ def report_done(draft: Draft, event: Convert) -> None:
     draft.report(event.command_id, CommandStatus.DONE)
 
 
-def report_call(draft: Draft, status: CommandStatus, reason: str = "") -> None:
-    """Report the outcome of the `call` command, once."""
-    if draft.session.call_command_id:
-        draft.report(draft.session.call_command_id, status, reason)
-        draft.change(call_command_id="")
-
-
 def report_transfer(draft: Draft, status: CommandStatus, reason: str = "") -> None:
     """Report the outcome of the `transfer` command, once."""
     if draft.transfer.command_id:
@@ -65,9 +58,7 @@ def conclude_transfer(draft: Draft, result: str) -> None:
     """Close the transfer and write its outcome record, with this result."""
     for attempt in draft.transfer.attempts:
         if not attempt.result:  # another target answered first, so this phone stops ringing
-            draft.change_transfer(
-                attempts=draft.transfer.with_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.now_ms)
-            )
+            draft.change_attempt(attempt.dial_id, result="cancelled", ended_at_ms=draft.now_ms)
     transfer = draft.transfer
     draft.change_transfer(stage=TransferStage.OVER)
     draft.cancel_timers(StageOverdue)

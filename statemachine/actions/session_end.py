@@ -5,8 +5,16 @@ from collections.abc import Callable
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import apply_presence
 from conferral.statemachine.actions.dials import find_dialed_call
-from conferral.statemachine.actions.parties import close_attempt, fail_commands, next_name, note_gone
-from conferral.statemachine.actions.reports import conclude_session, report_call
+from conferral.statemachine.actions.parties import (
+    accept_command,
+    change_command,
+    close_attempt,
+    fail_commands,
+    finish_command,
+    next_name,
+    note_gone,
+)
+from conferral.statemachine.actions.reports import conclude_session
 from conferral.statemachine.actions.transfer import note_transfer_failed
 from conferral.statemachine.effects import EndConference, HangUpCall, RedirectToUrl, SayAndHangUp, Sentence
 from conferral.statemachine.events import Event
@@ -205,12 +213,10 @@ def _end_without_conference(draft: Draft) -> None:
 
 def end_by_command(draft: Draft, event: events.End | events.Remove) -> None:
     """End the session by a command, done when Twilio confirms each hangup."""
-    draft.report(event.command_id, CommandStatus.ACCEPTED)
-    draft.change(end_command_id=event.command_id)
     end_session(draft, EndReason.COMMAND)
-    if not draft.effects:
-        draft.change(end_command_id="")
-        draft.report(event.command_id, CommandStatus.DONE)
+    command = accept_command(draft, event, effects=tuple(effect.effect_id for effect in draft.effects))
+    if not command.effects:
+        finish_command(draft, command, CommandStatus.DONE)
 
 
 def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True) -> None:
@@ -251,7 +257,6 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         left_reason = "released" if is_released else NOT_OURS
         draft.change_party(party, status=PartyStatus.LEFT, in_conference=False, held=False, left_reason=left_reason)
     draft.reason = end_reason = reason.value
-    report_call(draft, CommandStatus.FAILED, end_reason)
     fail_commands(draft, end_reason)
     conclude_session(draft, end_reason)
     draft.change(
@@ -264,7 +269,6 @@ def end_session(draft: Draft, reason: EndReason, *, end_conference: bool = True)
         open_redirects=(),
         ended_at_ms=draft.now_ms,
         timers={},
-        end_effect_ids=tuple(effect.effect_id for effect in draft.effects) if draft.session.end_command_id else (),
     )
 
 
@@ -333,8 +337,9 @@ def hang_up_after_end(
     """Hang up a call of a session that has ended."""
     effect_id = draft.emit(HangUpCall, call_sid=event.call_sid)
     if isinstance(event, events.EffectSucceeded):  # of a search, whose outcome an `end` may await
-        awaited = draft.session.end_effect_ids
-        draft.change(end_effect_ids=tuple(effect_id if one == event.effect_id else one for one in awaited))
+        for command in draft.session.pending_commands:
+            awaited = tuple(effect_id if one == event.effect_id else one for one in command.effects)
+            change_command(draft, command, effects=awaited)
     draft.reason = _AFTER_END
 
 
@@ -376,11 +381,11 @@ def hang_up_stray_leg(draft: Draft, event: events.ParticipantJoined) -> None:
 
 def note_hang_up_result(draft: Draft, event: events.EffectOutcome) -> None:
     """Record the outcome of a hangup that the `end` command waits for."""
-    rest = tuple(one for one in draft.session.end_effect_ids if one != event.effect_id)
-    draft.change(end_effect_ids=rest)
+    (command,) = draft.session.pending_commands
+    rest = tuple(one for one in command.effects if one != event.effect_id)
     if isinstance(event, events.EffectFailed | events.EffectUnknown):
-        draft.report(draft.session.end_command_id, CommandStatus.FAILED, event.reason_text)
-        draft.change(end_command_id="", end_effect_ids=())
-    elif not rest:
-        draft.report(draft.session.end_command_id, CommandStatus.DONE)
-        draft.change(end_command_id="")
+        finish_command(draft, command, CommandStatus.FAILED, event.reason_text)
+    elif rest:
+        change_command(draft, command, effects=rest)
+    else:
+        finish_command(draft, command, CommandStatus.DONE)

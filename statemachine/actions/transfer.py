@@ -2,7 +2,7 @@
 
 from conferral.statemachine import events, guards
 from conferral.statemachine.actions.conference import settle_conference
-from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party, next_label
+from conferral.statemachine.actions.dials import dial, dial_options, hang_up_party
 from conferral.statemachine.actions.participants import unhold_all, want_hold, want_unhold
 from conferral.statemachine.actions.parties import next_name, number_former_party, rename_parties, retire_targets
 from conferral.statemachine.actions.reports import (
@@ -72,7 +72,7 @@ def complete_after_agent_left(draft: Draft, event: Event) -> None:
 def choose_winner(draft: Draft, _event: Event) -> None:
     """Hang up all dialed parties but the one that answered first."""
     winner = not_none(guards.answering_party(draft, _event))
-    draft.change_transfer(attempts=draft.transfer.with_attempt(winner.dial_id, result="answered"))
+    draft.change_attempt(winner.dial_id, result="answered")
     for other in guards.dialed_parties(draft):
         if other.name != winner.name and not other.is_gone:
             hang_up_party(draft, other)
@@ -202,7 +202,7 @@ def begin_fallback(draft: Draft, event: Event) -> None:
     draft.change(phase=Phase.BLIND)
     draft.change_transfer(fell_back=True)
     retire_targets(draft)
-    dial(draft, TARGET, fallback, label=next_label(draft, TARGET), options=DialOptions())
+    dial(draft, TARGET, fallback, options=DialOptions())
 
 
 def report_agent_gone(draft: Draft, _event: Event) -> None:
@@ -215,12 +215,10 @@ def ring_agent(draft: Draft, _event: Event) -> None:
     """Call the agent back; the gate's document says what failed."""
     former = draft.session.agent
     to = draft.session.parked_by or former.address
-    label = next_label(draft, AGENT)
-    draft.change_transfer(recalls=draft.transfer.recalls + 1)
     if former.address != to:
         number_former_party(draft, AGENT)  # this agent failed to retrieve the call
     reason = draft.transfer.reason.partition(",")[0]
-    dial(draft, AGENT, to, label=label, options=DialOptions(), gated=True, recall_reason=reason)
+    dial(draft, AGENT, to, options=DialOptions(), gated=True, recall_reason=reason)
 
 
 def hold_lone_customer(draft: Draft) -> None:
@@ -263,9 +261,8 @@ def retrieve(draft: Draft, event: events.Retrieve) -> None:
     accept_transfer(draft, event)
     draft.change(phase=Phase.RETRIEVE)
     draft.cancel_timers(events.ParkOverdue, events.LoneOverdue, events.OpeningOverdue)
-    label = next_label(draft, AGENT)
     number_former_party(draft, AGENT)
-    dial(draft, AGENT, event.to, label=label, options=dial_options(event), gated=True)
+    dial(draft, AGENT, event.to, options=dial_options(event), gated=True)
 
 
 def return_to_park(draft: Draft, _event: Event) -> None:

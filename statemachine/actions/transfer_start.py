@@ -60,12 +60,6 @@ def accept_transfer(draft: Draft, event: events.Transfer | events.Park | events.
     """Accept a transfer, or a command that is handled as one."""
     draft.report(event.command_id, CommandStatus.ACCEPTED)
     before = draft.session.transfer
-    # The phone of a target that lost its ring group may still ring: a late call is hung up.
-    old = {target.name: target for target in draft.session.targets if not target.is_gone}
-    draft.change(
-        parties={name: party for name, party in draft.session.parties.items() if name not in old},
-        former_calls=(*draft.session.former_calls, *(one.call_sid for one in old.values() if one.call_sid)),
-    )
     retire_targets(draft)
     draft.change(
         transfer=TransferState(
@@ -120,7 +114,6 @@ def dial_targets(draft: Draft, _event: Event) -> None:
             draft,
             next_name(draft.session, TARGET) if several else TARGET,
             address,
-            label=dials.next_label(draft, TARGET),
             options=transfer.options,
             gated=several,  # so that one wins
             # A party waiting with the agent hears the target ring; a customer waiting alone hears wait audio.
@@ -147,7 +140,7 @@ def note_agent_gone_by_read(draft: Draft, event: events.CallsRead) -> None:
 
 def apply_read(draft: Draft, event: events.CallsRead) -> None:
     """Apply a read of the calls and the conference."""
-    draft.cancel_timers(events.LeaveOverdue)  # an earlier read gave no result
+    draft.cancel_timers(events.CallsOverdue)  # an earlier read gave no result
     _note_calls_read(draft, event, is_outdated=False)
     conference.apply_presence(draft, event)
     apply_participants(draft, event)
@@ -161,7 +154,7 @@ def note_outdated_read(draft: Draft, event: events.CallsRead) -> None:
     inside = {seen.call_sid for seen in event.participants}
     if guards.is_alone(draft) and inside <= {party.call_sid for party in draft.session.participants}:
         conference.note_verified(draft, event)  # this session dials, and so knows of, who joins later
-    if events.LeaveOverdue.timer in draft.session.timers:
+    if events.CallsOverdue.timer in draft.session.timers:
         read_until_known(draft, event)  # a complete, current read is still owed
 
 
@@ -268,9 +261,7 @@ def continue_alone(draft: Draft, _event: Event) -> None:
     dials.mark_leaving(draft, agent)
     draft.change_party(customer, wait_audio=wait_audio, desired_hold=False, desired_end_on_exit=False)
     draft.change(phase=phase, repair_attempted=False)
-    draft.cancel_timers(
-        events.ConvertOverdue, events.RepairOverdue, events.LeaveOverdue, events.RingOverdue, events.LoneOverdue
-    )
+    draft.cancel_timers(events.ConvertOverdue, events.RepairOverdue, events.CallsOverdue, events.LoneOverdue)
     fail_queued_commands(draft, "agent-left")
 
 

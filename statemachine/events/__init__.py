@@ -17,7 +17,7 @@ OUTCOMES: tuple[type[Event], ...] = (
     EffectSucceeded, EffectFailed, EffectUnknown, CallsRead, AccountSwept, ConferenceFound,
 )  # fmt: skip
 TIMERS: tuple[type[TimerExpired], ...] = (
-    RingOverdue, LeaveOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
+    CallsOverdue, ConvertOverdue, RepairOverdue, LoneOverdue, DialOverdue, ConfirmOverdue, StageOverdue,
     OpeningOverdue, PendingCommandOverdue, ParkOverdue, AgeOverdue,
 )  # fmt: skip
 #: Every event that can reach a session, in the order of the docs.

@@ -57,12 +57,8 @@ class TimerExpired(Event, frozen=True, kw_only=True):
         cls.timer = cls.name.removesuffix("_overdue")
 
 
-class RingOverdue(TimerExpired, frozen=True):
-    """The agent should have answered or failed, but no callback said so."""
-
-
-class LeaveOverdue(TimerExpired, frozen=True):
-    """One side's end is not followed by the other's, or a read gave no result."""
+class CallsOverdue(TimerExpired, frozen=True):
+    """Nothing has shown yet who answered or left, or a read gave no result."""
 
 
 class ConvertOverdue(TimerExpired, frozen=True):

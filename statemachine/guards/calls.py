@@ -13,7 +13,7 @@ from conferral.statemachine.reasons import (
     is_of_another_app,
 )
 from conferral.statemachine.session import AGENT, CUSTOMER, INBOUND, OUTBOUND, Party
-from conferral.statemachine.states import PartyStatus, Phase, SessionMode
+from conferral.statemachine.states import WITHOUT_AGENT, PartyStatus, Phase, SessionMode
 from conferral.statemachine.step import Draft
 
 #: DialCallStatus of a party that was not reached. Source: Twilio docs, TwiML `<Dial>`, `action`.
@@ -22,8 +22,6 @@ _UNREACHED = frozenset({"busy", "no-answer", "failed"})
 TALKED = frozenset({"completed", "answered"})
 #: Values of `dial_check` while a search for the call is due or open.
 UNKNOWN_DIAL = ("unknown", "searched")
-#: Phases in which the customer talks to the agent, or will again. In others, the agent is hung up again.
-_WITH_AGENT = frozenset({Phase.NONE, Phase.WARM, Phase.CONSULT})
 #: Twilio did not accept the request; the executor retries it.
 _TOO_MANY_REQUESTS = 429
 
@@ -118,10 +116,8 @@ def next_agent_is_dialed(draft: Draft, event: DialEnded) -> bool:
     """Whether no one answered, and the `<Dial>` action rings the next agent."""
     session = draft.session
     return (
-        event.dial == "bridge"
-        and event.dial_call_status in _UNREACHED
+        event.dial_call_status in _UNREACHED
         and not event.party_is_gone
-        and not event.other_side_is_live
         and session.phase is Phase.RINGING
         and session.agent_number <= event.agent_number < len(session.agents) - 1
     )
@@ -374,7 +370,7 @@ def agent_hang_up_was_refused(draft: Draft, event: events.EffectFailed) -> bool:
     is_refused = event.kind == effects.HangUpCall.kind and event.party == AGENT and not event.gone
     # A hangup requested since then has its own outcome.
     stays = not agent.is_gone and agent.is_leaving and agent.hang_up_has_outcome
-    return is_refused and stays and draft.session.phase in _WITH_AGENT
+    return is_refused and stays and draft.session.phase not in WITHOUT_AGENT
 
 
 def missed_end_of_call(draft: Draft, event: events.EffectSucceeded) -> bool:
@@ -386,7 +382,7 @@ def missed_end_of_call(draft: Draft, event: events.EffectSucceeded) -> bool:
 
 def is_awaited_hang_up(draft: Draft, event: events.EffectOutcome) -> bool:
     """Whether this is the outcome of a hangup that an `end` waits for."""
-    return event.effect_id in draft.session.end_effect_ids
+    return any(event.effect_id in command.effects for command in draft.session.pending_commands)
 
 
 # ---- guards on what Twilio still shows of an ended session ---------------------------------------------------------

@@ -32,7 +32,7 @@ def shown_parties(session: Session, event: events.CallsRead) -> set[str]:
 
 
 def label_number(one: events.ParticipantSeen) -> int:
-    """Return the number in Conferral's label, which counts dials; 0 if none."""
+    """Return the number in Conferral's label; 0 if none."""
     label = LABEL.fullmatch(one.label)
     return int(label["number"]) if label else 0
 
@@ -40,10 +40,7 @@ def label_number(one: events.ParticipantSeen) -> int:
 def name_from_label(one: events.ParticipantSeen) -> str:
     """Return the name in Conferral's label; `target` for any of a ring group."""
     label = LABEL.fullmatch(one.label)
-    if label is None or _PHONE_NUMBER.search(label["name"]):
-        return ""
-    name = label["name"]
-    return TARGET if name.startswith(f"{TARGET}-") else name
+    return "" if label is None or _PHONE_NUMBER.search(label["name"]) else label["name"]
 
 
 # ---- guards on unknown participants in a read: a rollback, or a lost join ------------------------------------------
@@ -74,7 +71,7 @@ def unknown_participants(
 
 def _will_be_found(session: Session, seen: events.ParticipantSeen) -> bool:
     """Whether the search before a pending dial will find this participant."""
-    if label_number(seen) <= session.dials:
+    if label_number(seen) <= session.label_number:
         return False
     name = name_from_label(seen)
     if any(command.party == name for command in dials_to_come(session)):
@@ -131,7 +128,7 @@ def shows_parent_moved(draft: Draft, event: events.CallsRead) -> bool:
     # In a conversion, the `<Dial>` ends because Conferral moved the child.
     has_ended = session.child.is_gone or (draft.state is State.BRIDGED and bool(session.dial_call_status))
     # While a timer runs, the end is news, and the action's answer may still be on its way.
-    is_old = not any(timer.timer in session.timers for timer in (events.LeaveOverdue, events.ConvertOverdue))
+    is_old = not any(timer.timer in session.timers for timer in (events.CallsOverdue, events.ConvertOverdue))
     goes_on = event.status_of(session.parent.call_sid) == CallStatus.IN_PROGRESS
     return has_ended and is_old and not session.reread_wanted and goes_on and not shows_parent_inside(draft, event)
 

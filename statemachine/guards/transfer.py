@@ -122,8 +122,9 @@ def transfer_failed_for_good(draft: Draft, event: Event) -> bool:
         return False
     transfer, fallback = draft.transfer, draft.policy.fallback
     if draft.session.phase is Phase.RECALL:
+        recalls = sum(one.party == AGENT for one in transfer.attempts)
         # An operator who removes an agent whose phone rings does not want it to ring again.
-        return transfer.recalls >= draft.policy.recalls_max or draft.session.agent.is_removed
+        return recalls >= draft.policy.recalls_max or draft.session.agent.is_removed
     return fallback == "end" or (fallback != "recall" and transfer.fell_back)
 
 

@@ -9,12 +9,13 @@ from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import BEFORE_ANSWER, ENDING, TOGETHER
 
 EVERY = tuple(command for command in on.COMMANDS if command is not on.Call)
+HOLDS_OR_MUTES = (on.Hold, on.Unhold, on.Mute, on.Unmute)
 #: Commands that a parked call refuses.
-NEEDS_AGENT = (on.Transfer, on.Park, on.Add, on.Hold, on.Unhold, on.Mute, on.Unmute, on.Supervise)
+NEEDS_AGENT = (on.Transfer, on.Park, on.Add, *HOLDS_OR_MUTES, on.Supervise)
 #: Commands that need a started conference.
 NEEDS_CONFERENCE = (*NEEDS_AGENT, on.Announce, on.Record)
 #: Commands about parties; those that a bridge is converted for; and those that a transfer allows.
-ABOUT_PARTIES = (on.Add, on.Hold, on.Unhold, on.Mute, on.Unmute, on.Supervise, on.Announce)
+ABOUT_PARTIES = (on.Add, *HOLDS_OR_MUTES, on.Supervise, on.Announce)
 CONVERTS_BRIDGE = (on.Convert, on.Add, on.Hold, on.Mute, on.Supervise, on.Announce)
 DURING_TRANSFER = (on.Mute, on.Unmute, on.Supervise, on.Announce)
 #: Commands that need a caller and an agent who talk.
@@ -34,7 +35,6 @@ COMMANDS: tuple[Row, ...] = (
     Row(OPENING,                ANY,           NEEDS_CONFERENCE,                    None,                            STAY,                   refuse("no one has answered yet")),
     Row(C,                      PARKED,        NEEDS_AGENT,                         None,                            STAY,                   refuse("the call is parked")),
     Row(T,                      ANY,           (on.Transfer, on.Park, on.Retrieve), None,                            STAY,                   refuse("another transfer is in progress")),
-    Row(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            STAY,                   refuse("a transfer is in progress")),
 
     # call
     Row(B,                      ANY,           on.Call,                             when.opens_conference,           O.CALLING,              do.open_outbound),
@@ -90,20 +90,14 @@ COMMANDS: tuple[Row, ...] = (
     Row(B|V|C,                  ANY,           on.Add,                              when.name_is_in_use,             STAY,                   refuse("a party with this name is already on the call")),
     Row(B|V|C,                  ANY,           on.Add,                              when.is_full,                    STAY,                   refuse("the conference is full")),
 
-    # hold, unhold
+    # hold, unhold, mute, unmute
+    Row(LIVE,                   ANY,           HOLDS_OR_MUTES,                      when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
     Row(B,                      ANY,           on.Unhold,                           None,                            STAY,                   refuse("the party is not on hold")),
-    Row(B|V|C,                  ANY,           on.Hold,                             when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
-    Row(V|C,                    ANY,           on.Unhold,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
-    Row(C,                      ANY,           (on.Hold, on.Unhold),                when.names_supervisor,           STAY,                   refuse(reasons.MODE_DECIDES)),
-    Row(C,                      ANY,           (on.Hold, on.Unhold),                when.is_outside_conference,      STAY,                   refuse("the party is not in the conference")),
-    Row(C,                      ANY,           on.Hold,                             when.is_last_unheld,             STAY,                   refuse(reasons.LAST_UNHELD)),
-
-    # mute, unmute
     Row(B,                      ANY,           on.Unmute,                           None,                            STAY,                   refuse("no one is muted")),
-    Row(LIVE,                   ANY,           on.Mute,                             when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
-    Row(V|C|T,                  ANY,           on.Unmute,                           when.names_unknown_party,        STAY,                   refuse(reasons.party_is_unknown)),
-    Row(C|T,                    ANY,           (on.Mute, on.Unmute),                when.names_supervisor,           STAY,                   refuse(reasons.MODE_DECIDES)),
-    Row(C|T,                    ANY,           (on.Mute, on.Unmute),                when.is_outside_conference,      STAY,                   refuse("the party is not in the conference")),
+    Row(C|T,                    ANY,           HOLDS_OR_MUTES,                      when.names_supervisor,           STAY,                   refuse("not for a supervisor: use the modes of supervise")),
+    Row(C|T,                    ANY,           HOLDS_OR_MUTES,                      when.is_outside_conference,      STAY,                   refuse("the party is not in the conference")),
+    Row(C,                      ANY,           on.Hold,                             when.is_last_unheld,             STAY,                   refuse(reasons.LAST_UNHELD)),
+    Row(T,                      ANY,           (on.Add, on.Hold, on.Unhold),        None,                            STAY,                   refuse("a transfer is in progress")),
 
     # supervise
     Row(T,                      ANY,           on.Supervise,                        when.agent_was_released,         STAY,                   refuse("the agent has left or is leaving")),
@@ -129,7 +123,7 @@ COMMANDS: tuple[Row, ...] = (
     Row(LIVE,                   ANY,           on.Record,                           when.is_changing_recording,      STAY,                   refuse("another change to the recording is in progress")),
     Row(T,                      ANY,           on.Record,                           when.is_paused_for_consult,      STAY,                   do.keep_recording_paused),
     Row(LIVE,                   ANY,           on.Record,                           when.is_recorded_already,        STAY,                   refuse("already recording")),
-    Row(LIVE,                   ANY,           on.Record,                           when.would_restart_recording,    STAY,                   refuse(reasons.RECORDING_CANT_RESTART)),
+    Row(LIVE,                   ANY,           on.Record,                           when.would_restart_recording,    STAY,                   refuse("the conference's recording was stopped and can't be restarted")),
     Row(LIVE,                   ANY,           on.Record,                           when.is_not_recorded,            STAY,                   refuse("not recording")),
     Row(LIVE,                   ANY,           on.Record,                           when.recording_is_as_requested,  STAY,                   do.report_done),
     Row(B,                      ANY,           on.Record,                           when.is_connected,               STAY,                   do.begin_recording_change),

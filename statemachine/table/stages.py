@@ -156,9 +156,8 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C,           SETTLED,  on.Automatic, when.has_lost_transfer,            S.DIALING,              do.resume_lost_transfer),
     Row(T,           ANY,      on.Automatic, when.customer_has_left,            E,                      do.end_customer_gone),
 
-    # Reads and recordings that are due, and the step that an agent's leaving completes.
+    # Reads that are due, and the step that an agent's leaving completes.
     Row(LIVE,        ANY,      on.Automatic, when.reread_is_due,                STAY,                   do.read_calls),
-    Row(B|V,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
     Row(T,           BLIND,    on.Automatic, when.agent_left_by_command,        STAY,                   do.report_agent_gone),
 
     # Before the other commands, since the next one may reuse the name of a removed party.
@@ -192,7 +191,7 @@ AUTOMATIC: tuple[Row, ...] = (
     Row(C|T,         ANY,      on.Automatic, when.has_command_ready_to_dial,    STAY,                   do.dial_added_parties),
     Row(C|T,         ANY,      on.Automatic, when.supervisor_has_joined,        STAY,                   do.await_supervisor_mode),
     Row(C|T,         ANY,      on.Automatic, when.supervisor_has_left,          STAY,                   do.note_supervisor_left),
-    Row(C|T,         ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
+    Row(LIVE,        ANY,      on.Automatic, when.recording_is_due,             STAY,                   do.record_customer),
     Row(C|T,         ANY,      on.Automatic, when.should_resume_recording,      STAY,                   do.resume_after_consult),
 
     # Last, once the desired state is final: one update at a time, a hold before end-on-exit.

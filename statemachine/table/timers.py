@@ -6,18 +6,17 @@ from conferral.statemachine import guards as when
 from conferral.statemachine.table.row import *
 from conferral.statemachine.table.stages import TIMEOUTS
 
-BRIDGE_TIMERS = (on.RingOverdue, on.LeaveOverdue)
 #: Timers that end a session by who is present.
 PRESENCE_TIMERS = (on.LoneOverdue, on.ParkOverdue)
 
 # fmt: off
 TIMERS: tuple[Row, ...] = (
     #   in                  phase event                     when                             to         do
-    # The bridge: RingOverdue, LeaveOverdue, DialOverdue
+    # Calls: CallsOverdue, DialOverdue
     # Otherwise, the action's answer has ended the parent's call, or another app has moved it.
-    Row(B,                  ANY,  on.LeaveOverdue,          when.dial_reached_no_one,        E,         do.end_bridge),
-    Row(B,                  ANY,  BRIDGE_TIMERS,            None,                            STAY,      do.read_calls),
-    Row(C|T,                ANY,  on.LeaveOverdue,          None,                            STAY,      do.read_until_known),
+    Row(B,                  ANY,  on.CallsOverdue,          when.dial_reached_no_one,        E,         do.end_bridge),
+    Row(B,                  ANY,  on.CallsOverdue,          None,                            STAY,      do.read_calls),
+    Row(C|T,                ANY,  on.CallsOverdue,          None,                            STAY,      do.read_until_known),
     Row(B|C|T,              ANY,  on.DialOverdue,           None,                            STAY,      do.check_dials),
 
     # The conversion: ConvertOverdue, RepairOverdue

@@ -35,7 +35,7 @@ def test_live_sessions_are_listed_those_that_need_attention_first_then_the_newes
     put(redis, make_session(created_at_ms=CREATED_MS + 5_000))
     put(redis, make_session(OTHER, created_at_ms=CREATED_MS + 7_000))
     put(redis, make_session(failed, transfer=transfer, updated_at_ms=int(time.time() * 1000) - 1_000))
-    put(redis, make_session(overdue, timers={"ring": 1_700_000_000_000}))
+    put(redis, make_session(overdue, timers={"calls": 1_700_000_000_000}))
     put(redis, ended("CA" + "4" * 32))
 
     ran = run("sessions")

@@ -30,8 +30,8 @@ ODD = (
     "", "0", "-1", HUGE, "1e400", "nan", "٣", "true", "null", "[]", "{}", "[[]]", "[null]", "[1]", '"x"', "{",
     '[{"kind":1}]', '[{"kind":"redirect_call","id":[]}]', '[{"type":{}}]', '{"state":null}', '{"version":7}',
     "999999999999999", "2026-13-45T99:99:99Z", "0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999+23:59",
-    f'{{"ring": {HUGE}}}', "ring=999999999999999", "ring", "=", "customer", "ended", "conferenced", "connected", "left",
-    "recall", "failed", "+14155550123", "client:<b>\x00\x1b", "\u202e", "a" * 200, "{}", "{0}",
+    f'{{"calls": {HUGE}}}', "ring=999999999999999", "ring", "=", "customer", "ended", "conferenced", "connected",
+    "left", "recall", "failed", "+14155550123", "client:<b>\x00\x1b", "\u202e", "a" * 200, "{}", "{0}",
 )  # fmt: skip
 TEXT = st.one_of(st.sampled_from(ODD), st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 EVENTS = st.sampled_from(

@@ -124,7 +124,7 @@ async def test_a_session_that_begins_and_one_whose_record_is_lost(console, redis
 async def test_overdue_timer_is_reported_without_a_commit(console, redis):
     """A timer that no one fires is overdue some time, and that is when a page has to say so."""
     server_ms = int(redis.time()[0] * 1000)
-    put(redis, make_session(timers={"ring": server_ms + 500}, created_at_ms=server_ms))
+    put(redis, make_session(timers={"calls": server_ms + 500}, created_at_ms=server_ms))
     page = await Page.open(console, SESSIONS)
     await page.until(lambda page: CALL in page.rows)
     assert page.rows[CALL]["trouble"] is None

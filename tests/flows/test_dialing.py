@@ -93,7 +93,7 @@ async def test_late_call_of_a_dial_that_was_given_up_is_hung_up(redis_server):
 
 @pytest.mark.parametrize("options", [{}, {"confirm": "true"}], ids=["straight", "gated"])
 async def test_dial_that_rings_for_ever_without_any_callback_is_hung_up(redis_server, options):
-    policy = {"ring_timeout_ms": 1_000, "dial_slack_ms": 100, "dial_read_wait_ms": 100}
+    policy = {"ring_timeout_ms": 1_000, "ring_slack_ms": 100, "dial_read_wait_ms": 100}
     async with LocalSystem(redis_server.url, policy=policy, rules=Behavior(ring_buffer_s=60)) as system:
         system.not_answered_by(TARGET)
         customer, agent = await system.converted()
@@ -174,7 +174,7 @@ async def test_target_answering_after_everyone_left_opens_no_second_conference(r
 
 
 async def test_time_in_twilios_queue_is_not_counted_as_ringing(redis_server):
-    policy = {"ring_timeout_ms": 1_000, "dial_slack_ms": 100, "dial_read_wait_ms": 100}
+    policy = {"ring_timeout_ms": 1_000, "ring_slack_ms": 100, "dial_read_wait_ms": 100}
     async with LocalSystem(redis_server.url, policy=policy, rules=Behavior(calls_per_second=0.6)) as system:
         system.sandbox.phone(TARGET).script_in_turn(busy())
         system.sandbox.phone(CAROL).script_in_turn(answers(0.1))

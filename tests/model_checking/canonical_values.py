@@ -119,7 +119,6 @@ def session_renamed(session: Session, names: Mapping[str, str]) -> Session:
 
     changes: dict[str, Any] = {
         "open_redirects": tuple(map(of, session.open_redirects)),
-        "end_effect_ids": tuple(map(of, session.end_effect_ids)),
         "open_read_id": of(session.open_read_id),
         "parties": {
             name: replace(

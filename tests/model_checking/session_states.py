@@ -185,7 +185,7 @@ def _names(before: Session, effects: Iterable[Effect], used: frozenset[str], dia
 
 def _referred(session: Session) -> Iterable[str]:
     """Names of effects that a session waits for."""
-    yield from (*session.open_redirects, *session.end_effect_ids, session.open_read_id)
+    yield from (*session.open_redirects, session.open_read_id)
     for party in session.parties.values():
         yield from (party.update_effect_id, party.clearing_effect_id)
     for order in session.pending_commands:

@@ -120,7 +120,7 @@ def test_sessions_are_sorted_by_severity_and_then_newest_first() -> None:
         well | {"id": "old", "created_at": to_iso(now_ms - 9_000)},
         well | {"id": "new", "created_at": to_iso(now_ms - 5_000)},
         {"id": "bad end", "state": "ended", "end_reason": "alone"},
-        {"id": "overdue", "state": "bridged", "timers": '{"ring": 1}'},
+        {"id": "overdue", "state": "bridged", "timers": '{"calls": 1}'},
     ]
 
     found = sorted(sessions, key=lambda fields: sort_key(stored_session(fields), now_ms))

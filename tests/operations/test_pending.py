@@ -26,7 +26,7 @@ def waits(story: Scenario) -> list[tuple[str, str, int]]:
 def test_ringing_agent_is_waited_for_until_twilio_is_queried() -> None:
     assert waits(Scenario().comes_in().call("agent", "ringing")) == [
         ("person", "agent to answer", 0),
-        ("timer", "Conferral asks Twilio about the calls if no one has answered", 40_000),
+        ("timer", "Conferral asks Twilio about the calls", 40_000),
         LOST,
     ]
 

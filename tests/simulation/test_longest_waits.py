@@ -14,7 +14,7 @@ def test_longest_waits_are_kept_once_for_each_session() -> None:
 def test_cause_of_a_wait_is_what_happened_during_it_and_shortly_before() -> None:
     waits = LongestWaits()
     faults = [(90.0, "long before"), (97.0, "answered lost"), (101.0, "killed its worker"), (120.0, "afterwards")]
-    decisions = [(99.0, "ring_overdue"), (104.0, "account_swept"), (104.5, "account_swept"), (111.0, "later_overdue")]
+    decisions = [(99.0, "calls_overdue"), (104.0, "account_swept"), (104.5, "account_swept"), (111.0, "later_overdue")]
     waits.note(Wait(SILENT, "a", "CA1", 100.0, 110.0), lambda: (faults, decisions))
     (line,) = waits.lines(1)
     assert "faults: answered lost; killed its worker\n" in line

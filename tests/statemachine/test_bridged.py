@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import AgeOverdue, ConvertOverdue, RepairOverdue, RingOverdue
+from conferral.statemachine.events import AgeOverdue, CallsOverdue, ConvertOverdue, RepairOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from tests.statemachine.command_scenarios import LAWYER, ordering, recorded, refused_because
 from tests.statemachine.conference_scenarios import CLIENT_SESSION, ConferenceScenario, as_conference, called, waiting
@@ -144,7 +144,7 @@ def test_redirect_without_an_answer_after_both_joined_leads_to_a_read():
 
 def test_caller_whose_agent_is_rung_by_a_dial_is_bridged():
     story = called().call("agent", "initiated", dial="").expect("bridged", outcome="moved", phase="ringing")
-    story.expect_timers("ring").call("agent", "ringing", dial="").call("agent", "in-progress", dial="")
+    story.expect_timers("calls").call("agent", "ringing", dial="").call("agent", "in-progress", dial="")
     story.expect("bridged", phase="connected").expect_timers()
     story.convert().expect("converting", "move agent")
 
@@ -166,7 +166,7 @@ def test_browser_whose_callee_is_rung_by_a_dial_is_bridged():
 
 
 def test_missing_callbacks_lead_to_a_read():
-    called().call("agent", "ringing", dial="").fires(RingOverdue).expect("bridged", "look")
+    called().call("agent", "ringing", dial="").fires(CallsOverdue).expect("bridged", "look")
 
 
 @pytest.mark.parametrize("heard", ["join", "action"])
@@ -181,7 +181,7 @@ OTHER_NUMBER = "+14155550160"
 
 def test_end_of_an_earlier_agent_whose_call_was_never_known_does_not_end_the_next_one():
     story = as_conference(Scenario().comes_in(other_agents=(BOB,))).dial_ends("busy", call_status="ringing")
-    story.call("agent", "busy").expect("bridged", outcome="stale", phase="ringing").expect_timers("ring")
+    story.call("agent", "busy").expect("bridged", outcome="stale", phase="ringing").expect_timers("calls")
     agent = story.session.parties["agent"]
     assert (agent.address, agent.status, agent.call_sid) == (BOB, "dialing", "")
 
@@ -189,15 +189,15 @@ def test_end_of_an_earlier_agent_whose_call_was_never_known_does_not_end_the_nex
 def test_unknown_word_for_the_status_of_a_call_changes_nothing():
     story = Scenario().comes_in().call("agent", "ringing")
     before = story.session.parties
-    story.call("agent", "paging").expect("bridged", phase="ringing").expect_timers("ring")
+    story.call("agent", "paging").expect("bridged", phase="ringing").expect_timers("calls")
     assert story.session.parties == before
 
 
 def test_action_that_is_requested_again_does_not_put_off_the_end():
-    story = Scenario().comes_in().dial_ends("no-answer", call_status="ringing").expect_timers("leave")
-    due_ms = story.session.timers["leave"]
+    story = Scenario().comes_in().dial_ends("no-answer", call_status="ringing").expect_timers("calls")
+    due_ms = story.session.timers["calls"]
     story.later(1_000).dial_ends("no-answer", call_status="ringing").expect("bridged", outcome="stale")
-    assert story.session.timers["leave"] == due_ms
+    assert story.session.timers["calls"] == due_ms
 
 
 def test_call_whose_caller_id_was_refused_does_not_open_the_gate_when_it_shows_up_after_all():
@@ -277,7 +277,7 @@ def test_customer_who_hangs_up_while_converting_ends_it_without_grace(how):
 
 
 def test_answer_whose_callback_was_lost_is_found_when_the_ring_time_is_over():
-    story = Scenario().comes_in().fires(RingOverdue).expect("bridged", "look")
+    story = Scenario().comes_in().fires(CallsOverdue).expect("bridged", "look")
     story.reads(customer="in-progress", agent="in-progress").expect("bridged", phase="connected")
     assert story.session.parties["agent"].call_sid == AGENT_CALL
     story.convert().expect("converting", "move agent")

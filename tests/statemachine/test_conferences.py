@@ -6,7 +6,15 @@ from conferral.statemachine.events import LoneOverdue, OpeningOverdue
 from conferral.statemachine.parts import ConferenceAttributes
 from conferral.statemachine.policy import Policy
 from tests.statemachine.command_scenarios import Orders, added, ordering
-from tests.statemachine.conference_scenarios import as_conference, browser_talks, called, called_in, received, waiting
+from tests.statemachine.conference_scenarios import (
+    as_conference,
+    browser_talks,
+    called,
+    called_in,
+    received,
+    retrieving,
+    waiting,
+)
 from tests.statemachine.scenario import BOB, CONFERENCE, OTHER_CONFERENCE
 from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conferenced
 
@@ -14,6 +22,14 @@ from tests.statemachine.transfer_scenarios import FLAGS, blind_from_bridge, conf
 def test_guest_whose_join_is_reported_after_the_end_leaves_the_conference_and_is_not_hung_up():
     story = as_conference(conferenced().end()).joins("guest").expect("ended", "end room")
     story.sweep_finds("call-live", "guest").expect("ended").joins("guest").expect("ended")
+
+
+def test_unknown_call_with_the_label_of_a_retrieval_is_hung_up_after_the_end():
+    """The session's only dial had `agent-2`: TwiML dialed the agent who parked the call as `agent-1`."""
+    story = retrieving().placed("agent").end()
+    assert story.session.parties["agent"].label == "agent-2"
+    story.legs["guest"].label = "agent-2"
+    story.joins("guest").expect("ended", "hang up a call")
 
 
 def refused_by_ended_conference(story):

@@ -1,6 +1,6 @@
 """Rare events while both are moved into the conference."""
 
-from conferral.statemachine.events import AgeOverdue, ConferenceStarted, ConvertOverdue, LeaveOverdue, RepairOverdue
+from conferral.statemachine.events import AgeOverdue, CallsOverdue, ConferenceStarted, ConvertOverdue, RepairOverdue
 from tests.statemachine.command_scenarios import RECORDING, Orders, ordering, recorded, refused_because
 from tests.statemachine.conference_scenarios import ConferenceScenario, as_conference
 from tests.statemachine.scenario import AGENT_CALL, BOB, CONFERENCE, OTHER_CONFERENCE, Scenario
@@ -199,7 +199,7 @@ def given_up() -> ConferenceScenario:
 def test_agent_who_goes_on_after_a_given_up_conversion_is_hung_up_only_if_the_bridge_ended_at_once(after_ms, hangs_up):
     """By then, the action of a bridge whose agent was moved has been requested: another program has moved them."""
     story = given_up()
-    story.later(after_ms).dial_ends("completed").call("customer", "completed").fires(LeaveOverdue)
+    story.later(after_ms).dial_ends("completed").call("customer", "completed").fires(CallsOverdue)
     story.reads(customer="completed", agent="in-progress")
     story.expect("ended", *(["hang up agent"] if hangs_up else []), reason="agent-left")
     story.sweep_finds("call-live", "agent").expect("ended", "hang up a call" if hangs_up else "look")
@@ -216,5 +216,5 @@ def test_customer_whom_a_repair_moved_is_hung_up_when_the_agent_has_left():
 
 def test_bridge_whose_agent_left_before_a_refused_redirect_is_read():
     story = Scenario().answered().convert().call("agent", "completed").fails("redirect_call", "agent")
-    story.expect("bridged").expect_timers("leave").fires(LeaveOverdue).expect("bridged", "look")
+    story.expect("bridged").expect_timers("calls").fires(CallsOverdue).expect("bridged", "look")
     story.reads(customer="completed", agent="completed").expect("ended")

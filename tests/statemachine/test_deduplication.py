@@ -2,8 +2,8 @@
 
 from conferral.statemachine.parts import SeenEvents
 
-#: How many numbers up to the highest are distinguished, and how many tokens and sources are kept.
-WINDOW, TOKENS, SOURCES = 256, 128, 512
+#: How many numbers of a call or conference are kept, and how many tokens and sources.
+NUMBERS, TOKENS, SOURCES = 256, 128, 128
 
 
 def numbered(sequence: int, source: str = "CF1") -> tuple[str, int, str]:
@@ -21,37 +21,23 @@ def seen(*sequences: int, source: str = "CF1") -> SeenEvents:
     return events
 
 
-def test_numbers_are_distinguished_within_the_window_and_count_as_seen_below_it():
-    events = seen(1, 10, 300)
+def test_numbers_are_distinguished_among_those_kept_and_count_as_seen_below():
+    events = seen(1, *range(3, NUMBERS + 3))
 
-    assert [number for number in range(302) if not events.contains(*numbered(number))] == [
-        number for number in range(300 - WINDOW + 1, 302) if number != 300
-    ]
+    assert [number for number in range(NUMBERS + 4) if not events.contains(*numbered(number))] == [NUMBERS + 3]
+    assert events.with_event(*numbered(2)) is events, "too old to tell"
     assert not events.contains(*numbered(300, "CF2"))
 
 
-def test_number_stays_known_until_it_leaves_the_window():
-    assert seen(10, 10 + WINDOW - 1).contains(*numbered(10))
-    assert not seen(11, 10 + WINDOW - 1).contains(*numbered(10))
-    assert seen(11, 10 + WINDOW).contains(*numbered(10)), "too old to tell"
+def test_number_stays_known_until_enough_higher_ones_came():
+    assert seen(2, *range(4, NUMBERS + 3)).contains(*numbered(2))
+    assert not seen(*range(4, NUMBERS + 3)).contains(*numbered(2))
     assert seen(5, 8, 7) == seen(5, 7, 8), "a late one is noted in its place"
     assert not seen(5, 8).contains(*numbered(7))
+    assert seen(5, 8).with_event(*numbered(5)) == seen(5, 8)
 
 
-def test_number_below_the_window_changes_nothing():
-    events = seen(1_000)
-
-    assert events.with_event(*numbered(1_000 - WINDOW)) is events
-    assert events.with_event(*numbered(1_000 - WINDOW + 1)) != events
-
-
-def test_window_takes_no_more_space_than_a_bit_for_each_number():
-    highest, bits = seen(*range(1, 400)).windows["CF1"]
-
-    assert (highest, bits) == (399, b"\xff" * (WINDOW // 8))
-
-
-def test_gap_is_a_number_in_the_window_that_was_not_seen():
+def test_gap_is_a_number_above_the_lowest_kept_that_was_not_seen():
     assert not seen(1, 2, 3).has_gap("CF1", 0)
     assert seen(1, 3).has_gap("CF1", 0)
     assert seen(1, 3).has_gap("CF1", 1)
@@ -59,13 +45,9 @@ def test_gap_is_a_number_in_the_window_that_was_not_seen():
     assert not seen(1, 3).has_gap("CF1", 3)
     assert not seen(1, 3).has_gap("CF1", 9)
     assert not seen(1, 3).has_gap("CF2", 0), "nothing was seen of it"
-    complete = range(2, WINDOW + 2)
-    assert not seen(*complete).has_gap("CF1", 0), "the first has left the window"
+    complete = range(2, NUMBERS + 2)
+    assert not seen(*complete).has_gap("CF1", 0), "the first is no longer kept"
     assert seen(*complete[1:]).has_gap("CF1", 0)
-
-
-def test_highest_number_is_zero_before_the_first():
-    assert (seen(3, 7, 5).highest("CF1"), SeenEvents().highest("CF1")) == (7, 0)
 
 
 def test_oldest_token_is_dropped_first():
@@ -82,9 +64,9 @@ def test_source_that_was_silent_longest_is_dropped_first():
     events = seen(1, source="CA0")
     for number in range(1, SOURCES):
         events = events.with_event(*numbered(1, f"CA{number}"))
-    assert len(events.windows) == SOURCES
+    assert len(events.numbers) == SOURCES
 
     events = events.with_event(*numbered(2, "CA0")).with_event(*numbered(1, "CA-new"))
-    assert len(events.windows) == SOURCES
-    assert {"CA0", "CA2", "CA-new"} <= events.windows.keys()
-    assert "CA1" not in events.windows
+    assert len(events.numbers) == SOURCES
+    assert {"CA0", "CA2", "CA-new"} <= events.numbers.keys()
+    assert "CA1" not in events.numbers

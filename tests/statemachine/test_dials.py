@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from conferral.statemachine.events import DialOverdue, LeaveOverdue
+from conferral.statemachine.events import CallsOverdue, DialOverdue
 from tests.statemachine.conference_scenarios import SECOND_CALL, as_conference, calling, waiting
 from tests.statemachine.scenario import ALICE, BOB, CAROL, OUTBOUND, Scenario
 from tests.statemachine.transfer_scenarios import blind_from_bridge, dialing
@@ -34,11 +34,11 @@ def three() -> Scenario:
     return story.placed("target-1").placed("target-2").placed("target-3")
 
 
-def test_phone_that_the_next_transfer_has_forgotten_is_hung_up_when_its_call_is_known():
+def test_phone_of_the_last_transfer_is_hung_up_when_its_call_is_known():
     """Its dial waited for Twilio while another target took the call."""
     story = dialing("warm", BOB, CAROL).takes_part("target-1").complete().leaves("agent")
     story.transfer("blind", DAN, command_id="transfer-2").expect("transferring", "unflag agent")
-    story.placed("target-2").expect("transferring", "hang up a call")
+    story.placed("target-2").expect("transferring", "hang up target-2")
 
 
 def rolled_back_ring_group(mode: str, *, is_reported_before: bool) -> Scenario:
@@ -74,7 +74,7 @@ def called(**options) -> Scenario:
 def taken(**options) -> Scenario:
     """The agent has taken the call; the customer is being rung."""
     story = called(**options).placed("agent").call("agent", "ringing").gate("agent").gate("agent", "accepted")
-    return story.expect("bridged", phase="ringing").expect_timers("ring")
+    return story.expect("bridged", phase="ringing").expect_timers("calls")
 
 
 def test_refused_dial_ends_it():
@@ -155,7 +155,7 @@ def test_callback_of_the_next_agent_may_come_before_the_action_of_the_first(stat
 
 
 def test_next_agent_that_answered_is_found_by_the_read():
-    story = rings().call("agent", "busy").fires(LeaveOverdue).next_agent()
+    story = rings().call("agent", "busy").fires(CallsOverdue).next_agent()
     story.reads(customer="in-progress", **{"former agent": "busy"}, agent="in-progress")
     story.expect("bridged", phase="connected").expect_timers()
     assert story.session.agent_number == 1
@@ -173,8 +173,8 @@ def test_callback_names_the_agent_whose_call_a_read_showed_first():
 
 def test_read_between_two_agents_ends_nothing():
     """The action's answer is in transit; if it never arrives, Twilio hangs the caller up, and a read shows it."""
-    story = rings().call("agent", "busy").fires(LeaveOverdue).reads(customer="ringing", agent="busy")
-    story.expect("bridged", phase="ringing").expect_timers("leave").fires(LeaveOverdue).expect("bridged", "look")
+    story = rings().call("agent", "busy").fires(CallsOverdue).reads(customer="ringing", agent="busy")
+    story.expect("bridged", phase="ringing").expect_timers("calls").fires(CallsOverdue).expect("bridged", "look")
     story.reads(customer="completed", agent="busy").expect("ended", reason="agent-busy")
 
 
@@ -188,7 +188,7 @@ def phone_rings(*others):
 
 def test_agent_whose_second_dial_fails_too_is_given_up():
     story = phone_rings().dial_ends("failed", **REFUSED).dial_ends("failed", call_status="ringing", agent_number=1)
-    story.expect("bridged").fires(LeaveOverdue).expect("ended", reason="agent-failed")
+    story.expect("bridged").fires(CallsOverdue).expect("ended", reason="agent-failed")
 
 
 TWO = {"other_agents": (BOB,)}

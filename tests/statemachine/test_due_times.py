@@ -4,12 +4,12 @@ import pytest
 
 from conferral.statemachine.effects import ReadCalls
 from conferral.statemachine.events import (
+    CallsOverdue,
     ConfirmOverdue,
     ConvertOverdue,
     DialOverdue,
     LoneOverdue,
     PendingCommandOverdue,
-    RingOverdue,
     StageOverdue,
 )
 from conferral.statemachine.parts import ConferenceAttributes
@@ -71,12 +71,12 @@ def dial_refused(story: Scenario) -> Scenario:
 
 
 @each("begin, timer, due_ms", [
-    (lambda: Scenario(Policy()).comes_in(), "ring", 40_000),
+    (lambda: Scenario(Policy()).comes_in(), "calls", 40_000),
     (lambda: Scenario().comes_in(), "age", 86_400_000),
-    (lambda: Scenario().answered().call("agent", "completed"), "leave", 2_000),
+    (lambda: Scenario().answered().call("agent", "completed"), "calls", 2_000),
     (lambda: Scenario().answered().convert(), "convert", 5_000),
     (lambda: Scenario().answered().convert().fires(ConvertOverdue), "repair", 5_000),
-    (lambda: as_conference(conferenced()).sweep_finds("rolled-back", conference=""), "leave", 10_000),
+    (lambda: as_conference(conferenced()).sweep_finds("rolled-back", conference=""), "calls", 10_000),
     (lambda: rolled_back(Scenario().answered().transfer("blind"), after_ms=1_000), "stage", 4_000),
     (lambda: rolled_back(Scenario().answered().transfer("blind"), after_ms=4_000), "stage", 3_000),
     (lambda: conferenced().leaves("agent"), "lone", 2_000),
@@ -191,18 +191,18 @@ def test_lone_party_is_read_for_fifteen_times_if_reads_show_another_conference(b
 
 
 def test_agent_of_an_inbound_call_is_overdue_after_the_ring_time_and_the_slack():
-    assert due_in_ms(Scenario(POLICY).comes_in(), "ring") == RING_MS
+    assert due_in_ms(Scenario(POLICY).comes_in(), "calls") == RING_MS
 
 
 def test_customer_of_an_outbound_call_is_overdue_as_long_after_the_agent_was_let_in():
     story = Scenario(POLICY, session_id=OUTBOUND).calls_out().placed("agent").call("agent", "ringing").gate("agent")
-    story.later(5_000).gate("agent", "accepted").expect_timers("ring")
-    assert due_in_ms(story, "ring") == RING_MS
+    story.later(5_000).gate("agent", "accepted").expect_timers("calls")
+    assert due_in_ms(story, "calls") == RING_MS
 
 
 def test_agent_of_a_call_that_was_bridged_after_all_is_overdue_as_long_after_that():
     story = called(POLICY).later(5_000).call("agent", "initiated", dial="").expect("bridged", phase="ringing")
-    assert due_in_ms(story, "ring") == RING_MS
+    assert due_in_ms(story, "calls") == RING_MS
     assert {party.wait_audio for party in story.session.parties.values()} == {""}
 
 
@@ -212,7 +212,7 @@ def test_next_agent_is_overdue_as_long_after_the_end_of_the_one_before():
         .later(5_000)
         .dial_ends("busy", call_status="ringing")
     )
-    assert due_in_ms(story, "ring") == RING_MS
+    assert due_in_ms(story, "calls") == RING_MS
 
 
 def test_call_that_the_gate_lets_in_is_known_though_the_answer_to_its_dial_is_lost():
@@ -240,10 +240,10 @@ def test_agent_in_the_gate_of_a_bridge_has_a_whole_minute_because_no_one_waits()
     assert due_in_ms(story, "dial") == 60_000
 
 
-@pytest.mark.parametrize("timer", [RingOverdue, ConvertOverdue])
+@pytest.mark.parametrize("timer", [CallsOverdue, ConvertOverdue])
 def test_read_knows_of_everything_up_to_the_event_that_ordered_it(timer):
     """What changes afterwards makes its answer outdated."""
-    story = Scenario().comes_in() if timer is RingOverdue else Scenario().answered().convert()
+    story = Scenario().comes_in() if timer is CallsOverdue else Scenario().answered().convert()
     (read,) = (effect for effect in story.fires(timer).last.effects if isinstance(effect, ReadCalls))
     assert read.read_version == story.session.version
     # The parent's call lists its children; a known one that the list lacks is read by its SID.

@@ -57,7 +57,7 @@ def test_ignored_event_changes_only_the_version(situation: str):
 def test_leaving_that_comes_late_is_taken_though_many_have_spoken_meanwhile():
     """Two people who speak cause events by the dozen, with numbers of the same conference."""
     session = conferenced().session
-    first = max(highest for source, (highest, _) in session.seen.windows.items() if source == CONFERENCE) + 1
+    first = max(session.seen.numbers[CONFERENCE]) + 1
     left = ParticipantLeft(
         session_id=session.id, entry_id="9500000-0", source=CONFERENCE, sequence=first, conference_sid=CONFERENCE,
         call_sid=AGENT_CALL, call_status="completed", left_reason="participant_hung_up",

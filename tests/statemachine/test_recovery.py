@@ -2,7 +2,7 @@
 
 import pytest
 
-from conferral.statemachine.events import ConferenceFound, LeaveOverdue, ParkOverdue, ParticipantFound
+from conferral.statemachine.events import CallsOverdue, ConferenceFound, ParkOverdue, ParticipantFound
 from tests.statemachine.call_legs import Leg
 from tests.statemachine.command_scenarios import ordering
 from tests.statemachine.conference_scenarios import (
@@ -217,5 +217,5 @@ def test_failed_read_is_repeated(situation, way):
     story.sweep_finds("call-missing", "customer").expect(state, "look")
     getattr(story, way)("read_calls")
     story.expect(state)
-    assert "leave" in story.session.timers
-    story.fires(LeaveOverdue).expect(state, "look")
+    assert "calls" in story.session.timers
+    story.fires(CallsOverdue).expect(state, "look")

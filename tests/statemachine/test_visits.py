@@ -1,6 +1,6 @@
 """Sessions of a call that has come back: its earlier legs, and voice requests that were sent again."""
 
-from conferral.statemachine.events import CallProgressed, OpeningOverdue, RingOverdue
+from conferral.statemachine.events import CallProgressed, CallsOverdue, OpeningOverdue
 from tests.statemachine.conference_scenarios import ConferenceScenario
 from tests.statemachine.scenario import AGENT_CALL, CUSTOMER_CALL, Scenario
 
@@ -28,12 +28,12 @@ def test_session_rebuilt_by_the_agents_callback_belongs_to_the_call_in_its_id():
 
 
 def test_call_of_an_earlier_session_is_not_taken_for_the_agents():
-    story = visits(former_calls=(AGENT_CALL,)).fires(RingOverdue).expect("bridged", "look")
+    story = visits(former_calls=(AGENT_CALL,)).fires(CallsOverdue).expect("bridged", "look")
     story.reads(customer="in-progress", agent="in-progress").expect("ended", reason="moved")
 
 
 def test_caller_whom_the_dial_never_rang_for_is_elsewhere_and_is_left_alone():
-    story = visits().fires(RingOverdue).expect("bridged", "look")
+    story = visits().fires(CallsOverdue).expect("bridged", "look")
     story.reads(customer="in-progress", agent="completed").expect("ended", reason="moved")
     story.sweep_finds("call-live", "customer").expect("ended", "look")
     story.reads(customer="in-progress").expect("ended")
@@ -55,5 +55,5 @@ def test_caller_who_never_reached_the_conference_is_elsewhere_and_is_left_alone(
 
 
 def test_first_session_of_a_call_waits_for_its_caller():
-    story = ConferenceScenario(session_id=CALL).comes_in().fires(RingOverdue).expect("bridged", "look")
+    story = ConferenceScenario(session_id=CALL).comes_in().fires(CallsOverdue).expect("bridged", "look")
     story.reads(customer="in-progress").expect("bridged")

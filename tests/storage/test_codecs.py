@@ -14,10 +14,10 @@ from conferral.statemachine.events import (
     EVENTS,
     Automatic,
     CallSeen,
+    CallsOverdue,
     Convert,
     ParticipantFound,
     ParticipantSeen,
-    RingOverdue,
 )
 from conferral.statemachine.parts import (
     DEFAULT_ATTRIBUTES,
@@ -62,7 +62,7 @@ BY_TYPE = {
     int | None: st.none() | st.integers(0, 10**9),
     bool | None: st.none() | st.booleans(),
     tuple[str, ...]: st.lists(TEXT, max_size=3).map(tuple),
-    Mapping[str, int]: st.dictionaries(st.sampled_from(["ring", "age", "lone"]), MS, max_size=3),
+    Mapping[str, int]: st.dictionaries(st.sampled_from(["calls", "age", "lone"]), MS, max_size=3),
     **{kind: st.sampled_from(kind) for kind in WORDS},
 }
 
@@ -87,7 +87,7 @@ BY_TYPE[Recording | None] = st.none() | built(Recording)
 BY_TYPE[TransferState | None] = st.none() | built(TransferState)
 BY_TYPE[SeenEvents] = st.builds(
     SeenEvents,
-    windows=st.dictionaries(WORD, st.tuples(st.integers(0, 10**6), st.binary(max_size=32)), max_size=3),
+    numbers=st.dictionaries(WORD, st.lists(st.integers(0, 10**6), max_size=4).map(tuple), max_size=3),
     tokens=st.lists(TEXT, max_size=4).map(tuple),
 )
 parties = built(Party, name=WORD, conference_sequence=st.integers(-1, 10**6))
@@ -117,9 +117,9 @@ def test_every_event_can_be_read_back(event):
 
 
 def test_event_is_shown_field_by_field():
-    event = RingOverdue(session_id="s", token="t", due_ms=5)
+    event = CallsOverdue(session_id="s", token="t", due_ms=5)
     assert event_codec.as_text(event_codec.encode(event)) == {
-        "type": "ring_overdue", "session": "s", "token": "t", "due_ms": "5",
+        "type": "calls_overdue", "session": "s", "token": "t", "due_ms": "5",
     }  # fmt: skip
     assert event_codec.as_text({"type": "x", "event": "{"}) == {"type": "x", "event": "{"}
 
@@ -259,7 +259,7 @@ def test_logged_command_has_neither_destination_nor_message():
 def test_hash_reads_as_people_expect():
     agent = Party("agent", "agent-1", "CA2", "client:alice", PartyStatus.RINGING, dial_id="d1", answered_at_ms=1)
     session = Session("CA1", version=3, created_at_ms=1_795_165_380_677, conference_name="CA1", by="desk 7",
-                      parties={"agent": agent}, timers={"ring": 5})  # fmt: skip
+                      parties={"agent": agent}, timers={"calls": 5})  # fmt: skip
     assert session_codec.encode(session) == {
         "id": "CA1", "state": "bridged", "phase": "ringing", "version": "3", "direction": "inbound",
         "created_at": "2026-11-20T09:03:00.677Z", "updated_at": "", "ended_at": "", "end_reason": "",
@@ -268,7 +268,7 @@ def test_hash_reads_as_people_expect():
         "party.agent.status": "ringing", "party.agent.held": "false", "party.agent.muted": "false",
         "party.agent.left_reason": "",
         "transfer.mode": "", "transfer.to": "", "transfer.by": "", "transfer.status": "", "transfer.reason": "",
-        "timers": '{"ring":5}', "party_order": "agent",
+        "timers": '{"calls":5}', "party_order": "agent",
         "party.agent.dial_id": "d1", "party.agent.answered_at": "1970-01-01T00:00:00.001Z",
     }  # fmt: skip
 

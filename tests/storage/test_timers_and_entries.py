@@ -23,7 +23,7 @@ async def test_due_timers_become_entries_oldest_first(access, client, keys, leas
     assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (2, far)
     events = [entry.event() for entry in await access.read(P, 10)]
     assert [(event.name, event.session_id, event.due_ms) for event in events] == [
-        ("ring_overdue", "s2", 100),
+        ("calls_overdue", "s2", 100),
         ("lone_overdue", "s1", 200),
     ]
     assert isinstance(events[1], LoneOverdue)

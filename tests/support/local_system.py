@@ -41,11 +41,10 @@ CUSTOMER = "+14155550123"
 AGENT = "client:alice"
 #: Waits of the machine in tests: short where nothing depends on their length.
 FAST = {
-    "leave_check_ms": 300,
     "repair_timeout_ms": 700,
     "settle_ms": 200,
     "reread_interval_ms": 300,
-    "ring_slack_ms": 200,
+    "ring_slack_ms": 500,
     "confirm_ms": 300,
     "confirm_interval_ms": 300,
     "hold_timeout_ms": 1_000,
@@ -53,7 +52,6 @@ FAST = {
     "arrive_timeout_ms": 1_000,
     "leave_timeout_ms": 300,
     "dial_unknown_wait_ms": 400,
-    "dial_slack_ms": 500,
     "dial_read_wait_ms": 300,
     "recall_pause_ms": 200,
 }

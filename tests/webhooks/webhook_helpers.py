@@ -142,7 +142,7 @@ class FakeIngest:
         await self._reach()
         if call_sid in self.ended:
             return NewestSession(self.ended[call_sid], self.facts, has_ended=True)
-        is_party = self.facts is not None and self.facts.party_of(call_sid)
+        is_party = self.facts is not None and self.facts.find_party(call_sid=call_sid)
         session_id = self.sessions.get(call_sid) or (call_sid if is_party else "")
         return NewestSession(session_id, self.facts, has_ended=False) if session_id else None
 

@@ -205,8 +205,8 @@ def test_bridge_rejected_by_its_agent_is_not_logged_as_busy():
 def test_command_outcome_is_logged_with_the_command_name(command_id, name):
     transfer = TransferState(1, TransferMode.RETRIEVE, NUMBER, command_id="c1", step_command_id="c2",
                              step_name="cancel")  # fmt: skip
-    session = Session("s", transfer=transfer, call_command_id="c4", end_command_id="c5",
-                      pending_commands=(PendingCommand("c3", "convert"), PendingCommand("c6", "add")))  # fmt: skip
+    pending = {"c3": "convert", "c4": "call", "c5": "end", "c6": "add"}
+    session = Session("s", transfer=transfer, pending_commands=tuple(map(PendingCommand, pending, pending.values())))
     assert command_type_of(command_id, Hold(session_id="s", party="agent", token="c7"), session) == name
 
 

@@ -11,7 +11,6 @@ from conferral.statemachine.events import (
     Add,
     Announce,
     AnnouncementEnded,
-    Call,
     CallProgressed,
     CallReceived,
     CallsRead,
@@ -20,7 +19,6 @@ from conferral.statemachine.events import (
     ConferenceFound,
     DialEnded,
     EffectOutcome,
-    End,
     Event,
     GateDecided,
     GateReached,
@@ -114,8 +112,7 @@ def command_type_of(command_id: str, event: Event, session: Session) -> str:
         return Transfer.name if transfer.mode in TRANSFER_MODES else transfer.mode.value
     if transfer is not None and transfer.step_command_id == command_id:
         return transfer.step_name
-    others = {session.call_command_id: Call.name, session.end_command_id: End.name}
-    others |= {pending.command_id: pending.name for pending in session.pending_commands}
+    others = {pending.command_id: pending.name for pending in session.pending_commands}
     return others.get(command_id, "")
 
 

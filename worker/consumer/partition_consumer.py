@@ -16,7 +16,7 @@ from conferral.runtime.containment import ItemKind, contain
 from conferral.runtime.errors import LeaseLostError, StoreError, StoreUnreachableError
 from conferral.runtime.lifecycle import pause
 from conferral.runtime.log import log_unreachable
-from conferral.statemachine.events import TIMERS, AgeOverdue, DialOverdue, ParkOverdue, RingOverdue
+from conferral.statemachine.events import TIMERS, AgeOverdue, CallsOverdue, DialOverdue, ParkOverdue
 from conferral.statemachine.policy import Policy
 from conferral.storage import coordinator
 from conferral.storage.coordinator import Lease, RolledBackError
@@ -49,7 +49,7 @@ def longest_timers_ms(policy: Policy) -> dict[str, int]:
     """Return how long each kind of timer can be, milliseconds."""
     others_ms = max(OTHERS_MAX_MS, policy.convert_timeout_ms, policy.lone_grace_ms)
     return dict.fromkeys((kind.timer for kind in TIMERS), others_ms) | {
-        RingOverdue.timer: DIAL_MAX_MS,
+        CallsOverdue.timer: DIAL_MAX_MS,
         DialOverdue.timer: DIAL_MAX_MS,
         ParkOverdue.timer: policy.park_timeout_ms,
         AgeOverdue.timer: policy.age_max_ms,
