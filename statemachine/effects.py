@@ -36,7 +36,7 @@ class Effect(BaseRecord, frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """The call, dial, conference, or party that it acts on; part of its id."""
+        """What it acts on, a part of its id: a call, dial, conference, or party."""
         names = ("parent_call_sid", "call_sid", "dial_id", "conference_sid", "party")
         return next((value for name in names if (value := str(getattr(self, name, "")))), "")
 

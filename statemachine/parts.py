@@ -162,7 +162,7 @@ class SeenEvents(BaseRecord, frozen=True):
     tokens: tuple[str, ...] = ()
 
     def contains(self, source: str, sequence: int | None, token: str) -> bool:
-        """Whether this event was applied. Numbers too low to be kept count, too."""
+        """Whether this event was applied. Numbers too low to keep count as seen."""
         if sequence is None or source not in self.numbers:
             return bool(token) and token in self.tokens
         numbers = self.numbers[source]

@@ -19,7 +19,7 @@ async def lease(client, keys, clock):
 
 async def test_due_timers_become_entries_oldest_first(access, client, keys, lease):
     far = 99_999_999_999_999
-    await client.zadd(keys.timers(P), {"lone|s1": 200, "ring|s2": 100, "age|s1": far})
+    await client.zadd(keys.timers(P), {"lone|s1": 200, "calls|s2": 100, "age|s1": far})
     assert await access.fire_timers(P, lease, lease.claimed_at_ms, {}) == (2, far)
     events = [entry.event() for entry in await access.read(P, 10)]
     assert [(event.name, event.session_id, event.due_ms) for event in events] == [

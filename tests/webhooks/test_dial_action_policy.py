@@ -2,6 +2,7 @@ import pytest
 
 from conferral.statemachine.events import DialEnded
 from conferral.statemachine.parts import ConferenceAttributes
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Session
 from conferral.statemachine.states import State, WaitAudio
 from conferral.telephony.callback_urls import DialKind
@@ -196,7 +197,8 @@ def test_twilio_is_queried_when_redis_data_is_missing_or_outdated(known, dial, s
     ],
 )  # fmt: skip
 def test_party_is_taken_from_the_call_or_else_from_the_url(sid, party, state, known, expected):
-    given = Session(CALLER, State(state), parties=known)
+    parties = {name: replace(one, name=name) for name, one in known.items()}
+    given = Session(CALLER, State(state), parties=parties)
 
     assert party_of(outcome(sid=sid, party=party), given) == expected
     assert party_of(outcome(sid=sid, party=party), None) == party

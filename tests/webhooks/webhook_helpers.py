@@ -8,6 +8,7 @@ from twilio.request_validator import RequestValidator
 
 from conferral.runtime.errors import StoreUnreachableError
 from conferral.runtime.settings import ServiceSettings, load
+from conferral.statemachine.record import replace
 from conferral.statemachine.session import Party, Session
 from conferral.statemachine.states import PartyStatus, Phase, State
 from conferral.storage.ingest.writer import GateClaim, NewestSession
@@ -85,6 +86,7 @@ def facts(state, *, conference_sid=CONFERENCE, direction="inbound", **given):
         "agent": a_party(call_sid=AGENT, label="agent-1", address="+14155550123", status="connected"),
     }
     known |= {name.replace("_", "-"): party for name, party in parties.items()}
+    known = {name: replace(party, name=name) for name, party in known.items()}
     others = {"phase": Phase.NONE} | others
     return Session(
         CALLER, STATES.get(state, state), conference_sid=conference_sid, direction=direction, parties=known, **others
