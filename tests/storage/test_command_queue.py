@@ -213,8 +213,8 @@ async def test_refusal_for_good_concerns_its_own_command(redis) -> None:
 
 
 @story
-async def test_half_of_the_space_is_for_what_decides_and_too_much_is_refused(redis, monkeypatch) -> None:
-    monkeypatch.setattr(command_queue, "WAITING_BYTES_MAX", 20)
+async def test_half_of_the_space_is_for_what_decides_and_too_many_are_refused(redis, monkeypatch) -> None:
+    monkeypatch.setattr(command_queue, "CALLERS_MAX", 5)
     redis.takes_s = 0.1
     overloaded, tasks = [], []
     for _ in range(5):
@@ -226,13 +226,3 @@ async def test_half_of_the_space_is_for_what_decides_and_too_much_is_refused(red
         await redis.start("PING")
     await asyncio.gather(*tasks)
     assert not redis.queue.is_overloaded
-
-
-@story
-async def test_four_mebibytes_may_wait(redis) -> None:
-    with pytest.raises(StoreUnreachableError, match="too much waits"):
-        await redis.start("x" * (4 * 2**20 + 1))
-    largest = redis.start("x" * 4 * 2**20)
-    await asyncio.sleep(0)
-    assert redis.queue.is_overloaded
-    await largest
