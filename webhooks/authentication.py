@@ -6,13 +6,13 @@ Checks run from cheap to expensive. The body of an unsigned request is never rea
 import asyncio
 import hmac
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlparse
 
 from aiohttp import hdrs, web
-from multidict import MultiDict, MultiMapping
 from twilio.request_validator import add_port, remove_port
 from yarl import query_to_pairs
 
@@ -21,23 +21,25 @@ from conferral.runtime.web.json_requests import content_length
 from conferral.telephony.callback_events import FIELDS_READ, VOICE_FIELDS_READ
 from conferral.webhooks.responses import RejectedError, Rejection
 
-#: A request's fields; `get` returns the first value of a name.
-Form = MultiMapping[str]
+#: A request's fields, each with its first value.
+Form = Mapping[str, str]
+#: The same, in the order and as often as they were sent.
+Pairs = Sequence[tuple[str, str]]
 
 
-def parse_form(body: bytes | bytearray) -> Form:
+def parse_form(body: bytes | bytearray) -> Pairs:
     """Parse an `application/x-www-form-urlencoded` body.
 
     Blank values are kept: they are signed, too. Bytes that are not UTF-8 become U+FFFD. Source: WHATWG URL standard,
     section 5.1.
     """
-    return MultiDict(query_to_pairs(body.decode(errors="replace")))
+    return query_to_pairs(body.decode(errors="replace"))
 
 
-def signed_text(form: Form) -> str:
+def signed_text(pairs: Pairs) -> str:
     """Return names and values in Twilio's signing order, each pair once."""
     # Source: Twilio docs, "Webhooks security"; twilio-python, `compute_signature`.
-    return "".join(map("".join, sorted(set(form.items()))))
+    return "".join(map("".join, sorted(set(pairs))))
 
 
 class SignatureCheck:
@@ -54,10 +56,10 @@ class SignatureCheck:
         self._bases = tuple(base.encode() for base in bases)
         self._tokens = tuple(token.encode() for token in tokens)
 
-    def is_valid(self, target: str, form: Form, signature: str, *, prefix_was_kept: bool) -> bool:
+    def is_valid(self, target: str, pairs: Pairs, signature: str, *, prefix_was_kept: bool) -> bool:
         """Whether one of the tokens signed `target`, as sent (undecoded)."""
         # The URL is the configured one: anyone can put anything into Host or X-Forwarded-*. A proxy may strip its path.
-        text = (target if prefix_was_kept else self._prefix + target) + signed_text(form)
+        text = (target if prefix_was_kept else self._prefix + target) + signed_text(pairs)
         signed = text.encode("utf-8", "surrogateescape")
         # Headers may hold any byte; comparing as text would fail for non-ASCII ones.
         given = signature.encode("utf-8", "surrogateescape")
@@ -113,32 +115,33 @@ class RequestAuthenticator:
 
     async def authenticate(self, request: web.Request, rules: Rules) -> Form:
         """Return a request's fields; raise RejectedError if it isn't Twilio's."""
-        _check_head(request, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
+        signature = _check_head(request, VOICE_BODY_BYTES_MAX if rules.is_voice else BODY_BYTES_MAX)
         body = await _read_body(request, bytearray(), BODY_BYTES_MAX)
         if request.content.at_eof() and _is_small(body):
-            form = self._signed_form(request, body, rules)
+            pairs = self._signed_pairs(request.raw_path, body, signature, rules)
         elif rules.is_voice:
-            form = await self._large_form(request, body, rules)
+            pairs = await self._large_pairs(request, body, signature, rules)
         elif len(body) > BODY_BYTES_MAX:
             raise RejectedError(413, Rejection.TOO_LARGE)
         else:
             raise RejectedError(403, Rejection.TOO_MANY_FIELDS)
-        self._check_fields(form, rules)
+        form = dict(reversed(pairs))
+        self._check_fields(form, pairs, rules)
         return form
 
-    def _check_fields(self, form: Form, rules: Rules) -> None:
+    def _check_fields(self, form: Form, pairs: Pairs, rules: Rules) -> None:
         # Not every request names its account. Subaccounts sign with their own token; others under ours are not served.
         # A browser may send a parameter of this name, too; both values are signed.
-        accounts = form.getall("AccountSid", [""])
-        if accounts[0] not in (self._account_sid, "") and not (rules.is_voice and self._account_sid in accounts):
+        is_ours = form.get("AccountSid", "") in (self._account_sid, "")
+        if not is_ours and not (rules.is_voice and ("AccountSid", self._account_sid) in pairs):
             raise RejectedError(403, Rejection.FOREIGN_ACCOUNT)
-        if len(set(form)) < len(form) and (rules.is_new_call or not rules.is_voice):
-            read = VOICE_FIELDS_READ if rules.is_voice else FIELDS_READ
-            if any(len(set(form.getall(name, []))) > 1 for name in read):
+        if len(form) < len(pairs) and (rules.is_new_call or not rules.is_voice):
+            values = Counter(name for name, _ in set(pairs))
+            if any(values[name] > 1 for name in (VOICE_FIELDS_READ if rules.is_voice else FIELDS_READ)):
                 raise RejectedError(400, Rejection.REPEATED_FIELD)
 
-    async def _large_form(self, request: web.Request, body: bytearray, rules: Rules) -> Form:
-        """Read the rest of a large body that begins with `body`; return its form."""
+    async def _large_pairs(self, request: web.Request, body: bytearray, signature: str, rules: Rules) -> Pairs:
+        """Read the rest of a large body beginning with `body`; return its fields."""
         try:
             async with asyncio.timeout(_TURN_DEADLINE_S):
                 await self._large_bodies.acquire()
@@ -149,41 +152,23 @@ class RequestAuthenticator:
             if len(body) > VOICE_BODY_BYTES_MAX:
                 raise RejectedError(413, Rejection.TOO_LARGE)
             async with self._parse_lock:  # in a thread: it takes long enough to delay other callers
-                return await asyncio.to_thread(self._signed_form, request, body, rules)
+                return await asyncio.to_thread(self._signed_pairs, request.raw_path, body, signature, rules)
         finally:
             self._large_bodies.release()
 
-    def _signed_form(self, request: web.Request, body: bytearray, rules: Rules) -> Form:
-        form = parse_form(body)
-        if not self._has_signed(request, form, rules):
+    def _signed_pairs(self, target: str, body: bytearray, signature: str, rules: Rules) -> Pairs:
+        pairs, kept = parse_form(body), rules.prefix_was_kept
+        if not self._signature_check.is_valid(target, pairs, signature, prefix_was_kept=kept):
             # Twilio signs bytes. A browser or a phone network may send some that are not UTF-8.
             text = body.decode(errors="surrogateescape")
-            exact = MultiDict(parse_qsl(text, keep_blank_values=True, errors="surrogateescape"))
-            if not self._has_signed(request, exact, rules):
+            exact = parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
+            if not self._signature_check.is_valid(target, exact, signature, prefix_was_kept=kept):
                 raise RejectedError(403, Rejection.WRONG_SIGNATURE)
-        return form
-
-    def _has_signed(self, request: web.Request, form: Form, rules: Rules) -> bool:
-        return self._signature_check.is_valid(
-            request.raw_path, form, _required_signature(request), prefix_was_kept=rules.prefix_was_kept
-        )
+        return pairs
 
 
 def _is_small(body: bytearray) -> bool:
     return len(body) <= BODY_BYTES_MAX and body.count(b"&") < FIELDS_MAX
-
-
-def _only(request: web.Request, name: str) -> str | None:
-    """Return a header's value; None unless it was sent once."""
-    values = request.headers.getall(name, ())
-    return values[0] if len(values) == 1 else None
-
-
-def _required_signature(request: web.Request) -> str:
-    signature = _only(request, _SIGNATURE_HEADER)
-    if signature is None:
-        raise RejectedError(403, Rejection.UNSIGNED)
-    return signature
 
 
 async def _read_body(request: web.Request, body: bytearray, bytes_max: int) -> bytearray:
@@ -201,11 +186,15 @@ async def _read_body(request: web.Request, body: bytearray, bytes_max: int) -> b
     return body
 
 
-def _check_head(request: web.Request, bytes_max: int) -> None:
+def _check_head(request: web.Request, bytes_max: int) -> str:
+    """Return the signature of a request whose head is acceptable."""
     if request.method != hdrs.METH_POST:
         raise RejectedError(405, Rejection.METHOD)
-    _required_signature(request)
+    signatures = request.headers.getall(_SIGNATURE_HEADER, ())
+    if len(signatures) != 1:
+        raise RejectedError(403, Rejection.UNSIGNED)
     if content_length(request.headers) > bytes_max:
         raise RejectedError(413, Rejection.TOO_LARGE)
     if hdrs.CONTENT_ENCODING in request.headers:  # Twilio sends none, and a small body may decompress into a huge one
         raise RejectedError(403, Rejection.CONTENT_ENCODING)
+    return signatures[0]

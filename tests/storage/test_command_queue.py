@@ -213,26 +213,16 @@ async def test_refusal_for_good_concerns_its_own_command(redis) -> None:
 
 
 @story
-async def test_half_of_the_space_is_for_what_decides_and_too_much_is_refused(redis, monkeypatch) -> None:
-    monkeypatch.setattr(command_queue, "WAITING_BYTES_MAX", 20)
+async def test_most_of_the_space_is_for_what_decides_and_too_many_are_refused(redis, monkeypatch) -> None:
+    monkeypatch.setattr(command_queue, "CALLERS_MAX", 8)
     redis.takes_s = 0.1
     overloaded, tasks = [], []
-    for _ in range(5):
+    for _ in range(8):
         tasks.append(redis.start("PING"))
         await asyncio.sleep(0)
         overloaded.append(redis.queue.is_overloaded)
-    assert overloaded == [False, False, True, True, True]
+    assert overloaded == [False, False, *[True] * 6]
     with pytest.raises(StoreUnreachableError, match="too much waits"):
         await redis.start("PING")
     await asyncio.gather(*tasks)
     assert not redis.queue.is_overloaded
-
-
-@story
-async def test_four_mebibytes_may_wait(redis) -> None:
-    with pytest.raises(StoreUnreachableError, match="too much waits"):
-        await redis.start("x" * (4 * 2**20 + 1))
-    largest = redis.start("x" * 4 * 2**20)
-    await asyncio.sleep(0)
-    assert redis.queue.is_overloaded
-    await largest

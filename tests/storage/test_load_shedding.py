@@ -79,11 +79,10 @@ async def test_events_of_a_partition_that_is_far_behind_are_left_out_until_it_ha
     assert await client.xlen(stream) == 1
 
 
-async def test_writes_that_wait_are_bounded_by_their_bytes_and_the_half_is_for_what_decides(
+async def test_writes_that_wait_are_bounded_and_most_of_them_decide(
     server, publisher, client, keys, metrics, monkeypatch
 ):
-    one = sum(sum(map(len, command)) for command in publisher.write_commands(deciding(10), ""))
-    monkeypatch.setattr(command_queue, "WAITING_BYTES_MAX", 10 * one + one // 2)
+    monkeypatch.setattr(command_queue, "CALLERS_MAX", 10)
     await publisher.publish(deciding(1))
     server.signal(signal.SIGSTOP)
     try:

@@ -122,7 +122,7 @@ class Doors:
         parts = urlsplit(url)
         action = self._routes[unquote(parts.path).removeprefix(self._prefix)]
         try:
-            response = await action(parse_form(urlencode(params).encode()), parts.query)
+            response = await action(dict(parse_form(urlencode(params).encode())), parts.query)
         except RejectedError as error:
             return Answered(error.status, "", b"")
         except (CallbackUrlError, MalformedCallbackError):

@@ -12,23 +12,17 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 def test_a_form_is_read_as_it_was_written(pairs):
     written = urlencode(pairs)
 
-    assert list(parse_form(written.encode()).items()) == parse_qsl(written, keep_blank_values=True)
+    assert parse_form(written.encode()) == parse_qsl(written, keep_blank_values=True)
 
 
 @given(st.text('%+&=2BbAaCc3uU :,0é"\\{}\x7f\n'))
 def test_odd_escapes_mean_what_the_standard_library_says(text):
-    assert list(parse_form(text.encode()).items()) == parse_qsl(text, keep_blank_values=True)
+    assert parse_form(text.encode()) == parse_qsl(text, keep_blank_values=True)
 
 
 @given(st.binary())
 def test_no_body_raises(body):
     parse_form(body)
-
-
-def test_the_first_value_of_a_name_counts():
-    form = parse_form(b"a=2&b=1&a=1&a=2")
-
-    assert (form["a"], form.getall("a")) == ("2", ["2", "1", "2"])
 
 
 def test_names_are_signed_by_code_point_and_values_of_a_name_once_each():

@@ -4,7 +4,6 @@ import asyncio
 from itertools import combinations
 
 import pytest
-from multidict import MultiDict
 
 from conferral.runtime.clock import SystemClock
 from conferral.runtime.metrics import Metrics
@@ -57,7 +56,7 @@ async def visit(ingest, store, name, turns, form):
     dependencies = Dependencies.of(
         given, InTurn(ingest, store, name, turns), FakeTwilioQueries(), Metrics(), DirectoryFile(given)
     )
-    response = await signed_routes(dependencies)["/voice/inbound"](MultiDict(form), "")
+    response = await signed_routes(dependencies)["/voice/inbound"](form, "")
     while name in turns:  # it has fewer steps than the other
         turns.remove(name)
     return action_of(response.text).session_id

@@ -22,8 +22,8 @@ RETRY_AFTER_S = 0.05
 #: caller has its own pipeline: one that waits for a silent node delays no other.
 PIPELINE_MAX, PIPELINES_MAX = 500, 2
 CLUSTER_PIPELINE_MAX, CLUSTER_PIPELINES_MAX = 1, 64
-#: Size of the commands without an answer, bytes; more are refused at once. In memory, they take four times as much.
-WAITING_BYTES_MAX = 4 * 1024 * 1024
+#: Callers without an answer, count; more are refused. The commands of each have 10 KiB at most, usually 1 KiB.
+CALLERS_MAX = 1_000
 
 
 class CommandQueue:
@@ -37,54 +37,54 @@ class CommandQueue:
         self._pipelines_max = CLUSTER_PIPELINES_MAX if is_cluster(client) else PIPELINES_MAX
         self._waiting: deque[tuple[Sequence[Command], asyncio.Future[list[Any]]]] = deque()
         self._senders: set[asyncio.Task[None]] = set()
-        self._bytes = 0
+        self._callers = 0
 
     @property
     def is_overloaded(self) -> bool:
-        """Whether half of the space is used up."""
-        return self._bytes > WAITING_BYTES_MAX // 2
+        """Whether a quarter of the space is used up."""
+        return self._callers > CALLERS_MAX // 4
 
     async def run(self, *commands: Command) -> list[Any]:
         """Run commands together; return their answers.
 
-        Raise StoreUnreachableError if too much waits, or if the deadline has passed: then the result is unknown.
+        Raise StoreUnreachableError if too many wait, or if the deadline has passed: then the result is unknown.
         """
-        size = sum(len(part) if isinstance(part, str | bytes) else 8 for command in commands for part in command)
-        if self._bytes + size > WAITING_BYTES_MAX:
+        if self._callers >= CALLERS_MAX:
             raise StoreUnreachableError("too much waits for Redis")
-        deadline_s = asyncio.get_running_loop().time() + self._deadline_s
-        error = StoreUnreachableError("Redis did not answer in time")
-        self._bytes += size
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._deadline_s
+        self._callers += 1
         try:
-            async with asyncio.timeout_at(deadline_s):
-                while True:
-                    try:
-                        return await self._try(commands)
-                    except StoreUnreachableError as latest:
-                        error = latest
-                        if not is_transient(latest.__cause__):
-                            raise
-                        self._on_unreachable()
-                        await asyncio.sleep(RETRY_AFTER_S)
-        except TimeoutError:
-            self._on_unreachable()
-            raise error from None
+            while True:
+                try:
+                    return await self._try(commands, deadline_s)
+                except StoreUnreachableError as error:
+                    if not is_transient(error.__cause__):
+                        raise
+                    self._on_unreachable()
+                    if loop.time() + RETRY_AFTER_S >= deadline_s:
+                        raise
+                await asyncio.sleep(RETRY_AFTER_S)
         finally:
-            self._bytes -= size
+            self._callers -= 1
 
     async def close(self) -> None:
         """Finish running and waiting commands."""
         while self._senders:
             await asyncio.wait(self._senders)
 
-    async def _try(self, commands: Sequence[Command]) -> list[Any]:
+    async def _try(self, commands: Sequence[Command], deadline_s: float) -> list[Any]:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[list[Any]] = loop.create_future()
         self._waiting.append((commands, done))
         if len(self._senders) < self._pipelines_max:
             sender = loop.create_task(self._send())  # begins after this turn of the loop, with all that has come in it
             self._senders.add(sender)
-        answers = await done
+        timer = loop.call_at(deadline_s, _set_late, done)
+        try:
+            answers = await done
+        finally:
+            timer.cancel()
         for answer in answers:
             if isinstance(answer, Exception):
                 raise to_store_error(answer) from answer
@@ -112,3 +112,8 @@ class CommandQueue:
             own = list(islice(answers, len(commands)))
             if not done.done():
                 done.set_result(own)
+
+
+def _set_late(done: asyncio.Future[list[Any]]) -> None:
+    if not done.done():
+        done.set_result([TimeoutError()])
