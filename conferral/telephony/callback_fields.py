@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
 
 import orjson
 
@@ -70,7 +69,6 @@ def number(fields: Fields, name: str) -> int | None:
     return int(value)
 
 
-@lru_cache(16)  # whole seconds: the callbacks of a second have the same
 def timestamp_ms(timestamp: str) -> int:
     """Return an RFC 2822 date as Unix ms; 0 if invalid, as it is only shown."""
     return date_ms(timestamp) or 0
