@@ -16,7 +16,6 @@ from weakref import WeakValueDictionary
 
 import redis.asyncio as redis_asyncio
 from redis.asyncio.client import Pipeline
-from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
 
@@ -72,9 +71,6 @@ def address_of(url: str) -> Address:
 
 class _ConnectionMixin:
     """Maps errors that leave a connection half open; see the module."""
-
-    #: With hiredis, as in redis-py's synchronous connections: in half the time of the asynchronous ones' Python.
-    pack_command = staticmethod(HiredisRespSerializer().pack)
 
     def __init__(self, *arguments: Any, address: Address | None = None, **options: Any) -> None:
         self._address = address or Address()  # a cluster says MOVED, never READONLY
