@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 
-from conferral.statemachine.session import GUEST, LABEL, SUPERVISOR, Party, Session
+from conferral.statemachine.session import GUEST, SUPERVISOR, Party, Session, split_label
 from conferral.statemachine.states import Phase
 from conferral.statemachine.step import Draft
 
@@ -109,8 +109,7 @@ def is_of_another_app(session: Session, party: Party) -> bool:
 def is_label_of_dial(session: Session, label: str) -> bool:
     """Whether a dial of the session may have given this label, `NAME-NUMBER`."""
     # A number above the session's highest is in another app's label.
-    found = LABEL.fullmatch(label)
-    return found is not None and int(found["number"]) <= session.label_number
+    return 0 < split_label(label)[1] <= session.highest_label_number
 
 
 def guests_may_remain(session: Session) -> bool:

@@ -33,7 +33,13 @@ INBOUND = "inbound"
 OUTBOUND = "outbound"
 
 #: A participant label of Conferral's: the party's name, and a number that no other leg has had.
-LABEL = re.compile(r"(?P<name>[a-z][A-Za-z0-9_-]{0,50})-(?P<number>[1-9][0-9]{0,5})", re.ASCII)
+LABEL = re.compile(r"([a-z][A-Za-z0-9_-]{0,50})-([1-9][0-9]{0,5})", re.ASCII)
+
+
+def split_label(label: str) -> tuple[str, int]:
+    """Return a label's name and number; "" and 0 if not Conferral's."""
+    found = LABEL.fullmatch(label)
+    return (found[1], int(found[2])) if found else ("", 0)
 
 
 def first_label(party: str) -> str:
@@ -229,7 +235,7 @@ class Session(BaseRecord, frozen=True):
     #: Highest number used so far, by base name, such as `agent`. No number is used twice.
     name_numbers: Mapping[str, int] = field(default_factory=dict)
     #: Highest number in the label of a party dialed by REST; the next label has a higher one.
-    label_number: int = 0
+    highest_label_number: int = 0
     #: Whether the inbound caller's address is a number that others may be shown.
     has_caller_id: bool = False
     #: The inbound call's CallToken. It contains a number: never logged or shown, removed at the end.

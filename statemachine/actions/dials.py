@@ -51,12 +51,12 @@ def dial(
     agent as attempts.
     """
     gated = gated or needs_gate(draft, to, options)
-    base, number = TARGET if ring_group else name, draft.session.label_number + 1
+    base, number = TARGET if ring_group else name, draft.session.highest_label_number + 1
     # By a leg that came in, or that TwiML dialed. One that is still there may be this dial's, if Redis was rolled back.
     used = {one.label for one in draft.session.parties.values() if one.is_gone and (one.call_sid or one.dial_id)}
     if f"{base}-{number}" in used:
         number += 1
-    draft.change(label_number=number)
+    draft.change(highest_label_number=number)
     former = draft.session.parties.get(name)
     if former is not None and former.call_sid:
         draft.change(former_calls=(*draft.session.former_calls, former.call_sid))

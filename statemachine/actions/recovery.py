@@ -73,7 +73,7 @@ def resume_lost_transfer(draft: Draft, _event: Event) -> None:
         is_group=len(there) > 3,
         transfer=TransferState(
             # A number that no transfer of this session has had: each transfer dialed at least once.
-            number=max(draft.session.label_number, before.number if before is not None else 0) + 1,
+            number=max(draft.session.highest_label_number, before.number if before is not None else 0) + 1,
             mode=TransferMode.CONSULT if is_apart else TransferMode.WARM,
             to=target.address,
             status=TransferStatus.RINGING,
@@ -114,7 +114,7 @@ def _add(draft: Draft, conference_sid: str, participants: Sequence[ParticipantSe
         party = _party_from_participant(draft, name, seen, addresses.get(seen.call_sid, ""))
         draft.change(parties={**draft.session.parties, name: party})
     # Labels are never reused, and no party's leaving may end the conference for the others.
-    draft.change(label_number=max(draft.session.label_number, *map(guards.label_number, unknown)))
+    draft.change(highest_label_number=max(draft.session.highest_label_number, *map(guards.label_number, unknown)))
     present = [party for party in draft.session.parties.values() if not (party.is_gone or party.is_supervisor)]
     # Parties alongside a transfer don't depend on it, nor does the customer.
     if len(present) > 2 or (draft.state is State.TRANSFERRING and any(party.name in named for party in present)):

@@ -8,7 +8,7 @@ from conferral.statemachine.events import Event
 from conferral.statemachine.guards.commands import dials_to_come
 from conferral.statemachine.guards.waiting_party import has_reached_conference
 from conferral.statemachine.ids import visit_number
-from conferral.statemachine.session import AGENT, CUSTOMER, LABEL, SUPERVISOR, TARGET, Party, Session
+from conferral.statemachine.session import AGENT, CUSTOMER, SUPERVISOR, TARGET, Party, Session, split_label
 from conferral.statemachine.states import (
     FINAL_CALL_STATUSES,
     CallStatus,
@@ -33,14 +33,13 @@ def shown_parties(session: Session, event: events.CallsRead) -> set[str]:
 
 def label_number(one: events.ParticipantSeen) -> int:
     """Return the number in Conferral's label; 0 if none."""
-    label = LABEL.fullmatch(one.label)
-    return int(label["number"]) if label else 0
+    return split_label(one.label)[1]
 
 
 def name_from_label(one: events.ParticipantSeen) -> str:
     """Return the name in Conferral's label; `target` for any of a ring group."""
-    label = LABEL.fullmatch(one.label)
-    return "" if label is None or _PHONE_NUMBER.search(label["name"]) else label["name"]
+    name, _ = split_label(one.label)
+    return "" if _PHONE_NUMBER.search(name) else name
 
 
 # ---- guards on unknown participants in a read: a rollback, or a lost join ------------------------------------------
@@ -71,7 +70,7 @@ def unknown_participants(
 
 def _will_be_found(session: Session, seen: events.ParticipantSeen) -> bool:
     """Whether the search before a pending dial will find this participant."""
-    if label_number(seen) <= session.label_number:
+    if label_number(seen) <= session.highest_label_number:
         return False
     name = name_from_label(seen)
     if any(command.party == name for command in dials_to_come(session)):
